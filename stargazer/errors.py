@@ -1,0 +1,240 @@
+"""Every error that Stargazer raises on purpose.
+
+::
+
+    StargazerError
+    ├── ConfigError                 a setting is wrong: names the file and the key
+    ├── CIDError (ValueError)       not a CID that we read, or an entry that cannot be named
+    │   └── CIDMismatch             bytes that are not what their CID says; `parts` tells where
+    ├── AssetError                  a fact, a field or a companion of an asset is wrong
+    │   ├── UnknownField (TypeError)
+    │   └── InvalidField (TypeError)
+    ├── StoreError
+    │   ├── NotFound (LookupError)  no such CID, record, pin or asset in the store
+    │   ├── BlobLost                bytes that were known are gone or corrupt
+    │   ├── InputChanged            a tool wrote to its input
+    │   └── StoreFull (OSError)     no space left; nothing half-written is visible
+    ├── TaskError
+    │   ├── DefinitionError (TypeError)   the task's signature or options are wrong
+    │   ├── ArgumentError (TypeError)     a call's arguments do not fit the task
+    │   ├── OutputError                   a body returned something that is no result
+    │   ├── CodeChanged                   code changed between wiring and running
+    │   ├── WorkerMismatch                this worker has other code, tools or libraries
+    │   └── StoresMixed                   one graph, two stores
+    ├── DataError (ValueError)      input data is malformed: truncated FASTQ, other contigs, …
+    ├── ToolError
+    │   ├── ToolMissing             not installed here; says how to get it
+    │   └── ToolFailed              command, exit code or signal, last lines of stderr
+    └── RunError
+        ├── RunFailed               some calls failed; `failures` has each
+        └── Cancelled
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "ArgumentError",
+    "AssetError",
+    "BlobLost",
+    "CIDError",
+    "CIDMismatch",
+    "Cancelled",
+    "CodeChanged",
+    "ConfigError",
+    "DataError",
+    "DefinitionError",
+    "InputChanged",
+    "InvalidField",
+    "NotFound",
+    "OutputError",
+    "RunError",
+    "RunFailed",
+    "StargazerError",
+    "StoreError",
+    "StoreFull",
+    "StoresMixed",
+    "TaskError",
+    "ToolError",
+    "ToolFailed",
+    "ToolMissing",
+    "UnknownField",
+    "WorkerMismatch",
+]
+
+
+class StargazerError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigError(StargazerError):
+    """A setting is missing or malformed."""
+
+
+class CIDError(StargazerError, ValueError):
+    """A string is no CID that Stargazer reads, or a path cannot be named by one."""
+
+
+class CIDMismatch(CIDError):
+    """Bytes are not those that their CID names.
+
+    Parameters
+    ----------
+    message
+        What differs and what to do.
+    parts
+        The differing parts: byte ranges of a file, names in a directory.
+    """
+
+    def __init__(self, message: str, parts: Sequence[str] = ()) -> None:
+        super().__init__(message, tuple(parts))
+        self.parts = tuple(parts)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class AssetError(StargazerError):
+    """An asset's facts, fields or companions are wrong."""
+
+
+class UnknownField(AssetError, TypeError):
+    """A field that the asset type does not declare."""
+
+
+class InvalidField(AssetError, TypeError):
+    """A field whose value has the wrong type."""
+
+
+class StoreError(StargazerError):
+    """The store cannot do what was asked."""
+
+
+class NotFound(StoreError, LookupError):
+    """Nothing in the store answers to that name."""
+
+
+class BlobLost(StoreError):
+    """Bytes that a record promises are gone or corrupt.
+
+    Parameters
+    ----------
+    cid
+        Name of the lost bytes.
+    reason
+        What was found in their place.
+    """
+
+    def __init__(self, cid: str, reason: str = "missing") -> None:
+        super().__init__(cid, reason)
+        self.cid, self.reason = cid, reason
+
+    def __str__(self) -> str:
+        return f"{self.cid} is {self.reason} in the store; compute again to make it anew"
+
+
+class InputChanged(StoreError):
+    """A tool wrote to one of its inputs."""
+
+
+class StoreFull(StoreError, OSError):
+    """No space is left where the store writes."""
+
+
+class TaskError(StargazerError):
+    """A task is wrongly defined or called."""
+
+
+class DefinitionError(TaskError, TypeError):
+    """A task's signature or options are wrong."""
+
+
+class ArgumentError(TaskError, TypeError):
+    """A call's arguments do not fit the task's signature."""
+
+
+class OutputError(TaskError):
+    """A body returned something that is not a result."""
+
+
+class CodeChanged(TaskError):
+    """A task's code changed between wiring and running."""
+
+
+class WorkerMismatch(TaskError):
+    """The worker has other code, tools or libraries than the call was keyed with."""
+
+
+class StoresMixed(TaskError):
+    """Calls of two stores meet in one graph."""
+
+
+class DataError(StargazerError, ValueError):
+    """Input data is malformed."""
+
+
+class ToolError(StargazerError):
+    """A command-line tool is missing or failed."""
+
+
+class ToolMissing(ToolError):
+    """A tool is not installed here."""
+
+
+class ToolFailed(ToolError):
+    """A command ended badly.
+
+    Parameters
+    ----------
+    command
+        The command line, as a shell would show it.
+    code
+        Exit code; negative for the signal that ended it.
+    tail
+        The last lines of its stderr.
+    """
+
+    def __init__(self, command: str, code: int, tail: str = "") -> None:
+        super().__init__(command, code, tail)
+        self.command, self.code, self.tail = command, code, tail
+
+    def __str__(self) -> str:
+        import signal
+
+        try:
+            name = signal.Signals(-self.code).name if self.code < 0 else ""
+        except ValueError:
+            name = str(-self.code)
+        end = f"was ended by signal {name}" if self.code < 0 else f"failed with exit code {self.code}"
+        return f"{self.command}\n{end}" + (f"; its last words:\n{self.tail.rstrip()}" if self.tail.strip() else "")
+
+
+class RunError(StargazerError):
+    """A run did not end well."""
+
+
+class RunFailed(RunError):
+    """Some calls of a run failed.
+
+    Parameters
+    ----------
+    message
+        Which calls, and why, in a few lines.
+    failures
+        The error of each failed call, by its label.
+    """
+
+    def __init__(self, message: str, failures: dict[str, BaseException] | None = None) -> None:
+        super().__init__(message, failures or {})
+        self.failures = failures or {}
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Cancelled(RunError):
+    """The call was cancelled; its tools were ended."""
