@@ -1,0 +1,96 @@
+"""Settings: ``stargazer.yaml`` under ``dask.config``. Nothing else reads the environment.
+
+Every function reads the setting when it is called, so ``dask.config.set`` works at any time.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+from stargazer.errors import ConfigError
+
+__all__ = ["cache_dir", "cid_profile", "durable", "environment", "required_tools", "scratch_dir", "setting", "store_url"]
+
+DEFAULTS = Path(__file__).with_name("stargazer.yaml")
+HIDDEN_FROM_TOOLS = ("PYTHONSTARTUP", "DISPLAY", "BCFTOOLS_PLUGINS", "REF_PATH", "REF_CACHE", "SAMTOOLS_CONFIG")
+
+
+@functools.cache
+def _load_defaults() -> None:
+    import dask.config
+    import yaml
+
+    dask.config.update_defaults(yaml.safe_load(DEFAULTS.read_text("utf-8")))
+
+
+def setting(key: str, kind: type) -> Any:
+    """Value of ``stargazer.<key>``, checked.
+
+    Parameters
+    ----------
+    key
+        Name below ``stargazer``, as in ``stargazer.yaml``.
+    kind
+        The type that the value must have; ``None`` is always allowed.
+
+    Raises
+    ------
+    ConfigError
+        The value has another type, or the key does not exist.
+    """
+    import dask.config
+
+    _load_defaults()
+    try:
+        value = dask.config.get(f"stargazer.{key}")
+    except (KeyError, TypeError):
+        raise ConfigError(f"there is no setting stargazer.{key}; see {DEFAULTS.name} for those there are") from None
+    if value is not None and not isinstance(value, kind):
+        raise ConfigError(f"stargazer.{key} is {value!r}, but must be of type {kind.__name__}")
+    return value
+
+
+def store_url() -> str:
+    """URL or path of the store that is used when none is given."""
+    url: str | None = setting("store", str)
+    return url or str(Path.home() / ".stargazer" / "store")
+
+
+def cache_dir() -> Path:
+    """Directory of this host's caches; all in it can be deleted at any time."""
+    configured: str | None = setting("cache", str)
+    if configured:
+        return Path(configured).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("stargazer"))
+
+
+def scratch_dir() -> Path | None:
+    """Directory in which tasks work, or None for the store's own choice."""
+    configured: str | None = setting("scratch", str)
+    return Path(configured).expanduser() if configured else None
+
+
+def cid_profile() -> str:
+    """Name of the CID profile of stores that are made from now on."""
+    return str(setting("cid-profile", str))
+
+
+def durable() -> bool:
+    """Whether every write is synced to disk before it counts."""
+    return bool(setting("durable", bool))
+
+
+def environment() -> dict[str, str]:
+    """Environment for command-line tools: the user's, with a fixed locale and time zone."""
+    env = {name: value for name, value in os.environ.items() if name not in HIDDEN_FROM_TOOLS}
+    return env | {"LC_ALL": "C", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+
+
+def required_tools() -> frozenset[str]:
+    """Tools whose absence is a failure instead of a reason to skip (``STARGAZER_REQUIRE_TOOLS=bwa,samtools``)."""
+    return frozenset(filter(None, os.environ.get("STARGAZER_REQUIRE_TOOLS", "").split(",")))
