@@ -1,0 +1,127 @@
+"""Which version of which tool: a part of every key."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stargazer.config import cache_dir, environment
+from stargazer.errors import ToolMissing
+from stargazer.workdir import Workdir
+
+__all__ = ["EMBEDDED_TOOLS", "ToolIdentity", "identify_tool", "library_version"]
+
+EMBEDDED_TOOLS = {"pysam": "samtools, bcftools and htslib in a Python package", "pybwa": "bwa in a Python package"}
+"""Tools that come as Python packages, run by ``python -m stargazer.embedded``."""
+
+HOW_TO_GET = "install it (for instance `apt-get install {0}` or `conda install -c bioconda {0}`), or choose another engine"
+VERSION = re.compile(r"\b[vV]?(\d+(?:\.\d+)+\S*)")
+
+
+@dataclass(frozen=True)
+class ToolIdentity:
+    """A tool as it goes into keys.
+
+    Parameters
+    ----------
+    name
+        Name of the command or package.
+    version
+        What it says of itself.
+    digest
+        SHA-256 of the binary, or of the compiled modules of the package.
+    """
+
+    name: str
+    version: str
+    digest: str
+
+
+def identify_tool(name: str) -> ToolIdentity:
+    """Return version and digest of a tool; remembered while the file stays as it is.
+
+    Raises
+    ------
+    ToolMissing
+        It is not installed; the message says how to get it.
+    """
+    if name in EMBEDDED_TOOLS:
+        return _identify_package(name)
+    found = shutil.which(name, path=environment().get("PATH"))
+    if found is None:
+        raise ToolMissing(f"{name} is not on PATH; {HOW_TO_GET.format(name)}")
+    path = os.path.realpath(found)
+    stat = os.stat(path)
+    return _identify_binary(name, path, (stat.st_ino, stat.st_size, stat.st_ctime_ns))
+
+
+@functools.cache
+def library_version(distribution: str) -> str:
+    """Return the version of an installed Python distribution.
+
+    Raises
+    ------
+    ToolMissing
+        It is not installed.
+    """
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        raise ToolMissing(f"the Python package {distribution} is not installed: pip install {distribution}") from None
+
+
+@functools.cache
+def _identify_package(name: str) -> ToolIdentity:
+    import importlib.metadata
+
+    version = library_version(name)
+    lines = (importlib.metadata.distribution(name).read_text("RECORD") or "").splitlines()
+    compiled = sorted(line for line in lines if ".so," in line or ".pyd," in line or ".dylib," in line)
+    from stargazer.code import canonical
+    import ast
+
+    shim = canonical(ast.parse(Path(__file__).with_name("embedded.py").read_text("utf-8")))
+    return ToolIdentity(name, version, hashlib.sha256("\n".join([*compiled, shim]).encode()).hexdigest())
+
+
+@functools.lru_cache(maxsize=256)
+def _identify_binary(name: str, path: str, stat: tuple[int, int, int]) -> ToolIdentity:
+    known = cache_dir() / "tools" / hashlib.sha256(f"{name} {path} {stat}".encode()).hexdigest()
+    try:
+        return ToolIdentity(**json.loads(known.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        identity = ToolIdentity(name, _ask_version(path), _digest(path))
+        _remember(known, identity)
+        return identity
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as binary:
+        return hashlib.file_digest(binary, "sha256").hexdigest()
+
+
+def _ask_version(path: str) -> str:
+    """Ask with ``--version``, else read it from the usage text, as bwa wants it."""
+    with tempfile.TemporaryDirectory(prefix="stargazer-") as scratch:
+        for arguments in ("--version", ""):
+            command = f'"$0" {arguments} 2>&1 < /dev/null | head -n 40; exit 0'
+            found = VERSION.search(Workdir(scratch).output(["sh", "-c", command, path]))
+            if found:
+                return found[1]
+    return "unknown"
+
+
+def _remember(known: Path, identity: ToolIdentity) -> None:
+    known.parent.mkdir(parents=True, exist_ok=True)
+    temporary = known.with_name(f"{known.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(asdict(identity)), "utf-8")
+    temporary.replace(known)
