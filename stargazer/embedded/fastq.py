@@ -1,0 +1,106 @@
+"""FASTQ read strictly: what is cut short, malformed or does not pair is an error, never fewer reads.
+
+bwa itself drops a record that is cut short, and all that follow it, with exit code 0; a first file that is
+shorter than the second costs a warning.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import sys
+import zlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Read", "main", "read_file", "read_pairs"]
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Read(NamedTuple):
+    """One record: its name up to the first blank and without ``/1`` or ``/2``, its bases, their qualities."""
+
+    name: str
+    sequence: str
+    quality: str
+
+
+def _open(path: Path) -> IO[str]:
+    with open(path, "rb") as file:
+        compressed = file.read(2) == GZIP_MAGIC
+    if compressed:
+        return gzip.open(path, "rt", encoding="ascii")
+    return open(path, encoding="ascii")
+
+
+def _name(header: str) -> str:
+    name = header[1:].split(maxsplit=1)[0]
+    return name[:-2] if name[-2:-1] == "/" and name[-1:].isdigit() else name
+
+
+def read_file(path: Path) -> Iterator[Read]:
+    """Records of one FASTQ file, gzipped or not.
+
+    Parameters
+    ----------
+    path
+        A file with four lines a record.
+
+    Raises
+    ------
+    ValueError
+        It is cut short or is no FASTQ: names the file and the record, counted from 1.
+    """
+    count = 0
+    try:
+        with _open(path) as lines:
+            for count, record in enumerate(itertools.zip_longest(*[lines] * 4), 1):
+                yield _checked(record)
+    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} is damaged after record {count}: {error}") from None
+    except IndexError as error:
+        raise ValueError(f"{path.name}, record {count}: {error}") from None
+
+
+def _checked(record: tuple[str | None, ...]) -> Read:
+    header, sequence, plus, quality = ((line or "").rstrip() for line in record)
+    if record[3] is None or not quality:
+        raise IndexError("the file ends in the middle of it (truncated FASTQ)")
+    if header[:1] != "@" or len(header) < 2 or plus[:1] != "+":
+        raise IndexError(f"not FASTQ with four lines a record: starts with {header[:40]!r}")
+    if len(sequence) != len(quality):
+        raise IndexError(f"{len(sequence)} bases but {len(quality)} qualities (truncated FASTQ)")
+    return Read(_name(header), sequence, quality)
+
+
+def read_pairs(first: Path, second: Path) -> Iterator[tuple[Read, Read]]:
+    """Records of two FASTQ files side by side.
+
+    Raises
+    ------
+    ValueError
+        As `read_file`; or the files have different names in one place, or different lengths.
+    """
+    pairs = itertools.zip_longest(read_file(first), read_file(second))
+    for count, (left, right) in enumerate(pairs, 1):
+        if left is None or right is None:
+            short, long = (first, second) if left is None else (second, first)
+            raise ValueError(f"{short.name} ends after {count - 1} reads, {long.name} goes on: mates are missing")
+        if left.name != right.name:
+            raise ValueError(
+                f"mates differ in record {count}: {left.name!r} in {first.name}, {right.name!r} in {second.name}; "
+                "the files do not belong together, or one of them has been filtered or sorted"
+            )
+        yield left, right
+
+
+def main(argv: Sequence[str]) -> int:
+    """``fastq R1 [R2]``: check reads and print them, mates one after the other (for ``bwa mem -p PREFIX -``)."""
+    files = [Path(name) for name in argv]
+    records = itertools.chain.from_iterable(read_pairs(*files)) if len(files) == 2 else read_file(*files)
+    sys.stdout.writelines(f"@{name}\n{sequence}\n+\n{quality}\n" for name, sequence, quality in records)
+    return 0
