@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stargazer.config import cache_dir, environment
+from stargazer.config import cache_dir
 from stargazer.errors import ToolMissing
 from stargazer.workdir import Workdir
 
@@ -54,7 +54,7 @@ def identify_tool(name: str) -> ToolIdentity:
     """
     if name in EMBEDDED_TOOLS:
         return _identify_package(name)
-    found = shutil.which(name, path=environment().get("PATH"))
+    found = shutil.which(name)
     if found is None:
         raise ToolMissing(f"{name} is not on PATH; {HOW_TO_GET.format(name)}")
     path = os.path.realpath(found)
@@ -86,11 +86,17 @@ def _identify_package(name: str) -> ToolIdentity:
     version = library_version(name)
     lines = (importlib.metadata.distribution(name).read_text("RECORD") or "").splitlines()
     compiled = sorted(line for line in lines if ".so," in line or ".pyd," in line or ".dylib," in line)
-    from stargazer.code import canonical
+    return ToolIdentity(name, version, hashlib.sha256("\n".join([*compiled, *_shim()]).encode()).hexdigest())
+
+
+def _shim() -> list[str]:
+    """The code that makes command-line tools of the packages: it shapes what they write."""
     import ast
 
-    shim = canonical(ast.parse(Path(__file__).with_name("embedded.py").read_text("utf-8")))
-    return ToolIdentity(name, version, hashlib.sha256("\n".join([*compiled, shim]).encode()).hexdigest())
+    from stargazer.code import canonical
+
+    files = sorted(Path(__file__).with_name("embedded").glob("*.py"))
+    return [canonical(ast.parse(file.read_text("utf-8"))) for file in files]
 
 
 @functools.lru_cache(maxsize=256)

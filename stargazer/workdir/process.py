@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from stargazer.config import environment
 from stargazer.errors import ToolMissing
@@ -19,7 +21,7 @@ from stargazer.errors import ToolMissing
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["end", "end_all", "read_output", "start", "wait"]
+__all__ = ["Tool", "end", "end_all", "start", "wait"]
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -28,20 +30,53 @@ POLL = 0.2
 """Seconds between two looks at whether the call was cancelled."""
 
 OWNER = "STARGAZER_OWNER"
+KIBIBYTE = 1024
 
 
-class Reaper:
-    """The process that ends this process's tools when this process dies.
+@dataclass(eq=False)
+class Tool:
+    """One running or ended tool.
 
     Parameters
     ----------
-    owner
-        Process id of the process it watches; a forked child makes its own.
+    process
+        Its process, the first of a session of its own.
+    code
+        Exit code, negative for a signal; None while it runs.
+    cpu_seconds
+        Processor time of it and the children that it waited for.
+    peak_bytes
+        Largest resident memory of it or one of those children.
     """
 
-    def __init__(self, owner: int) -> None:
-        self.owner, self.token = owner, uuid.uuid4().hex
-        self.running: set[subprocess.Popen[bytes]] = set()
+    process: subprocess.Popen[bytes]
+    code: int | None = None
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+    def poll(self) -> bool:
+        """Collect it if it has ended; return whether it has."""
+        if self.code is None:
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+            if pid:
+                # Popen must not wait for a process that is already collected.
+                self.code = self.process.returncode = os.waitstatus_to_exitcode(status)
+                self.cpu_seconds = usage.ru_utime + usage.ru_stime
+                self.peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else KIBIBYTE)
+        return self.code is not None
+
+    def signal_group(self, name: signal.Signals) -> None:
+        """Send a signal to it and all its children."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, name)
+
+
+class Reaper:
+    """The process that ends this process's tools when this process dies."""
+
+    def __init__(self) -> None:
+        self.token = uuid.uuid4().hex
+        self.running: set[Tool] = set()
         self._watcher = subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py")), f"{OWNER}={self.token}"],
             stdin=subprocess.PIPE,
@@ -49,15 +84,15 @@ class Reaper:
             start_new_session=True,
         )
 
-    def watch(self, process: subprocess.Popen[bytes]) -> None:
+    def watch(self, tool: Tool) -> None:
         """Take a tool's process group into care."""
-        self.running.add(process)
-        self._tell(f"+{process.pid}\n")
+        self.running.add(tool)
+        self._tell(f"+{tool.process.pid}\n")
 
-    def forget(self, process: subprocess.Popen[bytes]) -> None:
+    def forget(self, tool: Tool) -> None:
         """The tool has ended."""
-        self.running.discard(process)
-        self._tell(f"-{process.pid}\n")
+        self.running.discard(tool)
+        self._tell(f"-{tool.process.pid}\n")
 
     def _tell(self, line: str) -> None:
         pipe = self._watcher.stdin
@@ -71,15 +106,16 @@ _reapers: dict[int, Reaper] = {}
 
 
 def _reaper() -> Reaper:
+    """The reaper of this process; a forked child makes its own."""
     with _lock:
         pid = os.getpid()
         if pid not in _reapers:
             _reapers.clear()
-            _reapers[pid] = Reaper(pid)
+            _reapers[pid] = Reaper()
         return _reapers[pid]
 
 
-def start(argv: Sequence[str], *, cwd: Path, stdin: Any, stdout: Any, stderr: Any) -> subprocess.Popen[bytes]:
+def start(argv: Sequence[str], *, cwd: Path, stdin: Any, stdout: Any, stderr: Any) -> Tool:
     """Start one tool in a session of its own.
 
     Raises
@@ -97,11 +133,12 @@ def start(argv: Sequence[str], *, cwd: Path, stdin: Any, stdout: Any, stderr: An
         )
     except (FileNotFoundError, PermissionError) as error:
         raise ToolMissing(f"cannot start {argv[0]!r}: {error.strerror}; is it installed and on PATH?") from None
-    reaper.watch(process)
-    return process
+    tool = Tool(process)
+    reaper.watch(tool)
+    return tool
 
 
-def wait(processes: Sequence[subprocess.Popen[bytes]], cancelled: Callable[[], bool]) -> bool:
+def wait(tools: Sequence[Tool], cancelled: Callable[[], bool]) -> bool:
     """Wait until all have ended well, one has failed, or the call is cancelled.
 
     Returns
@@ -109,55 +146,57 @@ def wait(processes: Sequence[subprocess.Popen[bytes]], cancelled: Callable[[], b
     bool
         False where the call was cancelled.
     """
-    pending = list(processes)
+    pending = [tool for tool in tools if not tool.poll()]
     while pending:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            pending[0].wait(POLL)
-        pending = [process for process in pending if process.poll() is None]
-        if pending and cancelled():
-            return False
-        if any(process.poll() for process in processes):
+        _sleep(pending, POLL)
+        pending = [tool for tool in pending if not tool.poll()]
+        if any(tool.code for tool in tools):
+            # The other stages of a broken pipe end by themselves: their own last words tell more than a signal.
             _settle(pending)
             return True
+        if pending and cancelled():
+            return False
     return True
 
 
-def _settle(pending: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Let the other stages of a broken pipe end by themselves: their own last words tell more than a signal."""
+def _settle(pending: Sequence[Tool]) -> None:
     deadline = time.monotonic() + GRACE
-    for process in pending:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.0, deadline - time.monotonic()))
+    while (left := [tool for tool in pending if not tool.poll()]) and time.monotonic() < deadline:
+        _sleep(left, deadline - time.monotonic())
 
 
-def end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _sleep(pending: Sequence[Tool], seconds: float) -> None:
+    """Sleep until one of `pending` ends, or the time is over."""
+    if not hasattr(os, "pidfd_open"):
+        time.sleep(min(seconds, 0.02))
+        return
+    with contextlib.ExitStack() as stack:
+        descriptors = [os.pidfd_open(tool.process.pid) for tool in pending]
+        for descriptor in descriptors:
+            stack.callback(os.close, descriptor)
+        poller = select.poll()
+        for descriptor in descriptors:
+            poller.register(descriptor, select.POLLIN)
+        poller.poll(max(1, int(seconds * 1000)))
+
+
+def end(tools: Sequence[Tool]) -> None:
     """End the tools with all their children, and collect them."""
-    for name in (signal.SIGTERM, signal.SIGKILL):
-        for process in processes:
-            if name is signal.SIGKILL or process.poll() is None:
-                _signal_group(process, name)
-        _settle(processes)
-    for process in processes:
-        _reaper().forget(process)
-
-
-def _signal_group(process: subprocess.Popen[bytes], name: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, name)
+    running = [tool for tool in tools if not tool.poll()]
+    for tool in running:
+        tool.signal_group(signal.SIGTERM)
+    _settle(running)
+    for tool in tools:
+        # Also where the tool has ended: children that it left behind are still in its group.
+        tool.signal_group(signal.SIGKILL)
+    while not all([tool.poll() for tool in tools]):
+        _sleep([tool for tool in tools if not tool.poll()], POLL)
+    for tool in tools:
+        _reaper().forget(tool)
 
 
 def end_all() -> None:
     """End every tool that this process has running."""
     reaper = _reapers.get(os.getpid())
-    if reaper is not None:
-        end(tuple(reaper.running))
-
-
-def read_output(argv: Sequence[str], cwd: Path, log: IO[bytes]) -> tuple[int, bytes]:
-    """Run a short command and return its exit code and stdout; stderr goes to `log`."""
-    process = start(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-    try:
-        text, _ = process.communicate()
-    finally:
-        end([process])
-    return process.returncode, text
+    for tool in tuple(reaper.running) if reaper else ():
+        tool.signal_group(signal.SIGKILL)

@@ -64,6 +64,7 @@ class Workdir:
         self.cpus, self.memory = cpus, memory
         self._cancelled = cancelled
         self._commands = 0
+        self.cpu_seconds, self.peak_bytes = 0.0, 0
 
     def __repr__(self) -> str:
         return f"Workdir({str(self.path)!r}, cpus={self.cpus})"
@@ -112,8 +113,8 @@ class Workdir:
         with contextlib.ExitStack() as files:
             source = files.enter_context(open(stdin, "rb")) if stdin else subprocess.DEVNULL
             target = files.enter_context(open(stdout, "wb")) if stdout else None
-            running: list[subprocess.Popen[bytes]] = []
-            files.callback(lambda: process.end(running))
+            running: list[process.Tool] = []
+            files.callback(self._end, running)
             for command, log in zip(commands, logs, strict=True):
                 last = len(running) == len(commands) - 1
                 error = files.enter_context(open(log, "ab"))
@@ -121,7 +122,7 @@ class Workdir:
                 running.append(process.start(_resolved(command), cwd=self.path, stdin=source, stdout=sink, stderr=error))
                 if running[:-1]:
                     _close(source)
-                source = running[-1].stdout if not last else source
+                source = running[-1].process.stdout if not last else source
             finished = process.wait(running, self._cancelled)
         if not finished:
             raise Cancelled(f"cancelled while {shlex.join(commands[0])} was running")
@@ -129,17 +130,20 @@ class Workdir:
 
     def output(self, argv: Sequence[Argument]) -> str:
         """Run a short command and return what it prints; errors as in `run`."""
-        command = self._argv(argv)
-        log = self._new_log(command)
-        with open(log, "ab") as error:
-            code, text = process.read_output(_resolved(command), self.path, error)
-        if code:
-            raise ToolFailed(shlex.join(command), code, _tail(log))
-        return text.decode("utf-8", "replace")
+        printed = self.file(f"tmp/output-{self._commands}")
+        self.run(argv, stdout=printed)
+        text = printed.read_text("utf-8", "replace")
+        printed.unlink()
+        return text
 
     def log(self) -> bytes:
         """Every command so far, each with what it wrote to stderr."""
         return b"".join(path.read_bytes() for path in sorted((self.path / LOGS).glob("*")))
+
+    def _end(self, running: Sequence[process.Tool]) -> None:
+        process.end(running)
+        self.cpu_seconds += sum(tool.cpu_seconds for tool in running)
+        self.peak_bytes = max([self.peak_bytes, *(tool.peak_bytes for tool in running)])
 
     def _argv(self, argv: Sequence[Argument]) -> list[str]:
         root = f"{self.path}{os.sep}"
@@ -155,13 +159,13 @@ class Workdir:
 
     @staticmethod
     def _raise_failed(
-        commands: Sequence[Sequence[str]], ended: Sequence[subprocess.Popen[bytes]], logs: Sequence[Path]
+        commands: Sequence[Sequence[str]], ended: Sequence[process.Tool], logs: Sequence[Path]
     ) -> None:
-        failed = [stage for stage, done in enumerate(ended) if done.returncode]
+        failed = [stage for stage, done in enumerate(ended) if done.code]
         # A stage whose reader died is a victim, not the cause.
-        causes = [stage for stage in failed if ended[stage].returncode != -signal.SIGPIPE] or failed
+        causes = [stage for stage in failed if (ended[stage].code or 0) != -signal.SIGPIPE] or failed
         for stage in causes[:1]:
-            raise ToolFailed(shlex.join(commands[stage]), ended[stage].returncode, _tail(logs[stage]))
+            raise ToolFailed(shlex.join(commands[stage]), (ended[stage].code or 0), _tail(logs[stage]))
 
 
 def _close(stream: Any) -> None:

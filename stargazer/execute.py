@@ -1,0 +1,276 @@
+"""On the worker: find → stage → body → save → append."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import os
+import platform
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stargazer import config
+from stargazer.assets import Asset
+from stargazer.errors import Cancelled, OutputError, StargazerError, WorkerMismatch
+from stargazer.ledger import Ledger, Record
+from stargazer.ledger.keys import call_key, input_keys, plain
+from stargazer.ledger.results import encode, map_assets, walk_assets
+from stargazer.store import Store
+from stargazer.tool import ToolIdentity, identify_tool, library_version
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["Order", "Work", "execute"]
+
+
+class Work(Protocol):
+    """What `execute` must know of a task."""
+
+    name: str
+    cpus: int
+    memory: int | None
+    copy_inputs: bool
+    positional: tuple[str, ...]
+    result_type: type | None
+
+    @property
+    def body(self) -> Callable[..., Any]: ...
+
+    def check_code(self, code: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Order:
+    """What all calls of one task in one store share, as it travels to workers.
+
+    Parameters
+    ----------
+    task
+        The task; it pickles by name or, from a notebook, by value.
+    key
+        `stargazer.ledger.keys.task_key` of it.
+    code, manifest
+        Identity of its code, derived where the call was made.
+    tools, libraries
+        What the worker must have, exactly.
+    store
+        URL of the store.
+    """
+
+    task: Work
+    key: str
+    code: str
+    manifest: Mapping[str, str]
+    tools: tuple[ToolIdentity, ...]
+    libraries: Mapping[str, str]
+    store: str
+
+    def check_here(self) -> None:
+        """Refuse to run where code, tools or libraries are others.
+
+        Raises
+        ------
+        WorkerMismatch
+            Names what differs, and both versions.
+        """
+        self.task.check_code(self.code)
+        for wanted in self.tools:
+            found = identify_tool(wanted.name)
+            if found != wanted:
+                raise WorkerMismatch(_mismatch(wanted.name, _shown(wanted), _shown(found)))
+        for name, version in self.libraries.items():
+            if library_version(name) != version:
+                raise WorkerMismatch(_mismatch(name, version, library_version(name)))
+
+
+def execute(
+    order: Order,
+    plan_key: str,
+    inputs: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Any:
+    """Return the result of a call, from the ledger or by running its body.
+
+    Parameters
+    ----------
+    order
+        The task and what it needs.
+    plan_key
+        Key of the call, made where it was wired.
+    inputs
+        Stored assets by parameter: one, a list or a dict of them, or None.
+    parameters
+        Plain values by name.
+    cancelled
+        Asked now and then while tools run.
+
+    Raises
+    ------
+    BlobLost
+        An input is gone or corrupt.
+    WorkerMismatch
+        This worker has other code, tools or libraries.
+    Exception
+        Whatever the body raises.
+    """
+    ledger = Ledger(Store.open(order.store))
+    record = ledger.find(plan_key) or _reached_before(order, plan_key, inputs, parameters, ledger)
+    if record is None:
+        record = _Attempt(order, plan_key, inputs, parameters, ledger).run(cancelled)
+    return ledger.results(record, order.task.result_type)
+
+
+def _content_key(order: Order, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
+    values = {name: plain(value) for name, value in parameters.items()}
+    return call_key(order.key, values, {name: input_keys(value) for name, value in inputs.items()})
+
+
+def _reached_before(
+    order: Order, plan_key: str, inputs: Mapping[str, Any], parameters: Mapping[str, Any], ledger: Ledger
+) -> Record | None:
+    """Early cut-off: the same bytes were reached on another way."""
+    content_key = _content_key(order, inputs, parameters)
+    record = ledger.find(content_key) if content_key != plan_key else None
+    return ledger.point(record, plan_key) if record else None
+
+
+class _Attempt:
+    """One run of a task's body."""
+
+    def __init__(
+        self,
+        order: Order,
+        plan_key: str,
+        inputs: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        ledger: Ledger,
+    ) -> None:
+        self.order, self.inputs, self.parameters = order, inputs, parameters
+        self.ledger, self.store = ledger, ledger.store
+        given = list(walk_assets(list(inputs.values())))
+        self.record = Record(
+            task=order.task.name,
+            status="failed",
+            plan_key=plan_key,
+            content_key=_content_key(order, inputs, parameters),
+            code=order.code,
+            manifest=dict(order.manifest),
+            parameters={name: plain(value) for name, value in parameters.items()},
+            inputs={name: map_assets(value, lambda asset: asset.id) for name, value in inputs.items()},
+            tools=[dataclasses.asdict(tool) for tool in order.tools],
+            libraries=dict(order.libraries),
+            producers={asset.id: asset.source.record for asset in given if asset.source and asset.source.record},
+            input_cids=[asset.cid for asset in given if asset.cid],
+            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            host=platform.node(),
+            python=platform.python_version(),
+        )
+
+    def run(self, cancelled: Callable[[], bool]) -> Record:
+        """Stage, run the body, save what it made and append the record."""
+        self.order.check_here()
+        task = self.order.task
+        with _scratch(self.store) as path:
+            work = Workdir(path, cpus=task.cpus, memory=task.memory, cancelled=cancelled)
+            clock, cpu_clock = time.perf_counter(), time.thread_time()
+            try:
+                made = self._body(work)
+                outputs = map_assets(made, lambda draft: self._save(draft, work))
+                encoded = encode(outputs)
+            except Exception as error:
+                if not isinstance(error, Cancelled):
+                    self._append(work, clock, cpu_clock, error=f"{type(error).__name__}: {error}")
+                raise
+            cids = [asset.cid for asset in walk_assets(outputs) if asset.cid]
+            return self._append(work, clock, cpu_clock, status="ok", outputs=encoded, output_cids=cids)
+
+    def _body(self, work: Workdir) -> Any:
+        staged = {name: self._stage(value, work, f"inputs/{name}") for name, value in self.inputs.items()}
+        task = self.order.task
+        made = task.body(work, *(staged[name] for name in task.positional), **self.parameters)
+        for asset in walk_assets(list(staged.values())):
+            try:
+                self.store.check_staged(asset)
+            except StargazerError as error:
+                error.add_note(f"noticed when task {task.name} ended; its result is not kept")
+                raise
+        return made
+
+    def _stage(self, value: Any, work: Workdir, place: str) -> Any:
+        """Stage each asset in a directory of its own: equal file names must not meet."""
+        if isinstance(value, Asset):
+            return self.store.stage(value, work.directory(place), copy=self.order.task.copy_inputs)
+        if isinstance(value, list):
+            return [self._stage(item, work, f"{place}/{number}") for number, item in enumerate(value)]
+        if isinstance(value, dict):
+            return {key: self._stage(item, work, f"{place}/{number}") for number, (key, item) in enumerate(value.items())}
+        return value
+
+    def _save(self, draft: Asset, work: Workdir) -> Asset:
+        if draft.cid is not None:
+            return self._passed_on(draft)
+        if draft.path is None or not draft.path.is_relative_to(work.path):
+            raise OutputError(
+                f"{self.order.task.name} returned {draft!r}, which is not in its work directory; "
+                "write it to work.file(…), or copy it there"
+            )
+        if not draft.path.exists():
+            raise OutputError(f"{self.order.task.name} returned {draft!r}, but wrote no file {draft.path.name}")
+        return self.store.save(draft)
+
+    def _passed_on(self, staged: Asset) -> Asset:
+        """An input that the body returns as it is, perhaps with other facts."""
+        companions = tuple(map(self._passed_on, staged.companions))
+        return self.store.put(dataclasses.replace(staged, path=None, source=None, companions=companions))
+
+    def _append(self, work: Workdir, clock: float, cpu_clock: float, **members: Any) -> Record:
+        log = work.log()
+        record = dataclasses.replace(
+            self.record,
+            seconds=round(time.perf_counter() - clock, 6),
+            cpu_seconds=round(time.thread_time() - cpu_clock + work.cpu_seconds, 6),
+            peak_bytes=work.peak_bytes,
+            log=self.store.put_bytes(log) if log else None,
+            **members,
+        )
+        return self.ledger.append(record)
+
+
+@contextlib.contextmanager
+def _scratch(store: Store) -> Iterator[Path]:
+    """A directory that goes when the call ends; where it can, on the store's file system, so outputs need not be copied."""
+    parent = config.scratch_dir() or store.scratch
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
+    path = tempfile.mkdtemp(prefix=f"work-{os.getpid()}-", dir=parent)
+    try:
+        yield Path(path)
+    finally:
+        shutil.rmtree(path, onerror=_make_writable)
+
+
+def _make_writable(remove: Callable[..., Any], path: str, _: Any) -> None:
+    """Directories that a tool left read-only can be removed after all."""
+    with contextlib.suppress(OSError):
+        os.chmod(os.path.dirname(path), 0o700)
+        os.chmod(path, 0o700)
+        shutil.rmtree(path) if os.path.isdir(path) else remove(path)
+
+
+def _shown(tool: ToolIdentity) -> str:
+    return f"{tool.version} (sha256 {tool.digest[:12]}…)"
+
+
+def _mismatch(name: str, wanted: str, found: str) -> str:
+    return (
+        f"this worker has {name} {found}, but the call was made with {wanted}; "
+        "use the same environment for the client and its workers"
+    )

@@ -1,0 +1,112 @@
+"""Call key → record; append-only."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from stargazer.assets import Asset
+from stargazer.ledger.record import Record
+from stargazer.ledger.results import decode, walk_assets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stargazer.store import Store
+
+__all__ = ["Ledger", "NotDeterministic"]
+
+
+class NotDeterministic(UserWarning):
+    """A task gave two results for the same inputs, parameters, code and tools."""
+
+
+class Ledger:
+    """The calls that a store knows.
+
+    Parameters
+    ----------
+    store
+        Holds records, keys and the bytes of the results.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def find(self, key: str) -> Record | None:
+        """Return the successful record behind a plan or content key, if all it made still exists."""
+        return self.find_many([key]).get(key)
+
+    def find_many(self, keys: Iterable[str]) -> dict[str, Record]:
+        """Return the records behind many keys; those without a usable one are left out."""
+        found = {}
+        for key, pointer in self.store.get_keys(list(keys)).items():
+            record = self.get(pointer.decode("ascii", "replace"))
+            if record is not None and record.status == "ok" and self.is_whole(record):
+                found[key] = record
+        return found
+
+    def get(self, identifier: str) -> Record | None:
+        """Return one record, or None where it is missing or torn."""
+        data = self.store.get_record(identifier)
+        return None if data is None else Record.from_bytes(data, identifier)
+
+    def is_whole(self, record: Record) -> bool:
+        """Whether everything that the record's call made is still in the store."""
+        return all(self.store.exists(asset) for asset in walk_assets(self.results(record)))
+
+    def results(self, record: Record, named: type | None = None) -> Any:
+        """Return the result of a recorded call: handles that know their store and record."""
+        return decode(record.outputs, lambda data: self.store.handle(Asset.from_dict(data), record.id), named)
+
+    def append(self, record: Record) -> Record:
+        """Write a record and point its keys at it; a failed one gets no keys.
+
+        Returns
+        -------
+        Record
+            The record that counts: an earlier one of the same content key if its outputs still exist.
+        """
+        if record.status != "ok":
+            return self._write(record)
+        first = self.find(record.content_key)
+        if first is not None and first.outputs != record.outputs:
+            record = dataclasses.replace(record, differs_from=first.id)
+            warnings.warn(_difference(record, first), NotDeterministic, stacklevel=2)
+        written = self._write(record)
+        return self.point(first or written, record.plan_key)
+
+    def point(self, record: Record, *plan_keys: str) -> Record:
+        """Let further plan keys lead to a record: the same bytes were reached on another way."""
+        keys = {record.content_key, *plan_keys}
+        self.store.set_keys(dict.fromkeys(keys, record.id.encode()))
+        return record
+
+    def newest(self, task: str, limit: int = 20) -> list[Record]:
+        """Return the newest successful records of a task."""
+        found = self._where(task=task, limit=limit)
+        return [record for record in found if record.status == "ok"]
+
+    def producers(self, cid: str) -> list[Record]:
+        """Return all records that made a CID, newest first."""
+        return [record for record in self._where(output=cid) if record.status == "ok"]
+
+    def consumers(self, cid: str) -> list[Record]:
+        """Return all records that read a CID, newest first."""
+        return self._where(input=cid)
+
+    def _write(self, record: Record) -> Record:
+        return dataclasses.replace(record, id=self.store.put_record(record.to_bytes()))
+
+    def _where(self, **conditions: Any) -> list[Record]:
+        found = (Record.from_bytes(data, identifier) for identifier, data in self.store.records_where(**conditions))
+        return [record for record in found if record is not None]
+
+
+def _difference(record: Record, first: Record) -> str:
+    return (
+        f"{record.task} is not deterministic: the same inputs, parameters, code and tools gave {record.output_cids} "
+        f"where they gave {first.output_cids} before (record {first.id[:12]}). The first result is kept; "
+        "look for dates, paths, threads or random seeds in what it writes"
+    )

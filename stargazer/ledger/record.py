@@ -1,0 +1,114 @@
+"""What one call did."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+__all__ = ["FORMAT", "Record", "digest"]
+
+FORMAT = 1
+
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`, in hexadecimal digits."""
+    return hashlib.sha256(_encoder.encode(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one call did; immutable, named by the SHA-256 of its JSON.
+
+    Parameters
+    ----------
+    task
+        Name of the task.
+    status
+        ``"ok"`` or ``"failed"``; only the former is ever a hit.
+    plan_key, content_key
+        The two keys of the call, hexadecimal SHA-256 (DESIGN: two keys).
+    code
+        Digest of the task's code.
+    manifest
+        Digest of each piece of code and each constant that went into `code`.
+    parameters
+        Plain values by name.
+    inputs
+        Ids of the asset records by parameter: one, a list, or a dict; None for an optional input left out.
+    tools, libraries
+        Name, version and digest of each tool; version of each declared library.
+    outputs
+        The result, as `stargazer.ledger.results.encode` writes it.
+    producers
+        Id of the record that each input came from, by the input's asset id; none for files that were added.
+    started
+        ISO 8601, UTC.
+    seconds, cpu_seconds
+        Wall and processor time of the body.
+    peak_bytes
+        Largest resident memory of a tool that the body ran; 0 where it ran none.
+    host, python
+        Where it ran.
+    log
+        CID of the commands and what they wrote to stderr, if any.
+    error
+        Type and message of the failure.
+    differs_from
+        Id of an earlier record with the same content key and other outputs: the task is not deterministic.
+    """
+
+    task: str
+    status: str
+    plan_key: str
+    content_key: str
+    code: str
+    manifest: dict[str, str]
+    parameters: dict[str, Any]
+    inputs: dict[str, Any]
+    tools: list[dict[str, str]]
+    libraries: dict[str, str]
+    outputs: Any = None
+    producers: dict[str, str] = field(default_factory=dict)
+    input_cids: list[str] = field(default_factory=list)
+    output_cids: list[str] = field(default_factory=list)
+    started: str = ""
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+    host: str = ""
+    python: str = ""
+    log: str | None = None
+    error: str | None = None
+    differs_from: str | None = None
+    format: int = FORMAT
+    id: str = field(default="", compare=False)
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical JSON."""
+        members = {name: value for name, value in asdict(self).items() if name != "id"}
+        return _encoder.encode(members).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, identifier: str) -> Record | None:
+        """Read a record; None where it is torn or of a newer format."""
+        try:
+            members = json.loads(data)
+            if members["format"] > FORMAT:
+                return None
+            known = {f.name for f in fields(cls)} - {"id"}
+            return cls(**{name: members[name] for name in known & members.keys()}, id=identifier)
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def parts(self) -> dict[str, str]:
+        """Digests of the four parts of the identity: what "why does this run?" compares."""
+        return {
+            "code": self.code,
+            "parameters": digest(self.parameters),
+            "inputs": digest(self.inputs),
+            "tools": digest([self.tools, self.libraries]),
+        }

@@ -1,0 +1,95 @@
+"""What a task may return, as JSON and back: assets, tuples, lists and dicts of them, or a small plain value."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import TYPE_CHECKING, Any
+
+from stargazer.assets import Asset
+from stargazer.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["decode", "encode", "map_assets", "walk_assets"]
+
+Plain = (bool, int, float, str, type(None))
+
+
+def map_assets(result: Any, change: Callable[[Asset], Any]) -> Any:
+    """Return `result` with every asset replaced by what `change` makes of it."""
+    if isinstance(result, Asset):
+        return change(result)
+    if isinstance(result, tuple):
+        items = [map_assets(item, change) for item in result]
+        return type(result)(*items) if hasattr(result, "_fields") else tuple(items)
+    if isinstance(result, list):
+        return [map_assets(item, change) for item in result]
+    if isinstance(result, dict):
+        return {key: map_assets(item, change) for key, item in result.items()}
+    return result
+
+
+def walk_assets(result: Any) -> Iterator[Asset]:
+    """Yield every asset in `result`, in order; companions stay with theirs."""
+    if isinstance(result, Asset):
+        yield result
+    elif isinstance(result, (list, tuple)):
+        for item in result:
+            yield from walk_assets(item)
+    elif isinstance(result, dict):
+        for item in result.values():
+            yield from walk_assets(item)
+
+
+def encode(result: Any) -> Any:
+    """Return `result` as JSON.
+
+    Raises
+    ------
+    OutputError
+        It holds something that is neither an asset nor plain.
+    """
+    if isinstance(result, Asset):
+        return {"asset": result.to_dict()}
+    if isinstance(result, tuple):
+        names = getattr(result, "_fields", None)
+        encoded = {"tuple": [encode(item) for item in result]}
+        return encoded | {"type": type(result).__name__, "fields": list(names)} if names else encoded
+    if isinstance(result, list):
+        return {"list": [encode(item) for item in result]}
+    if isinstance(result, dict) and all(isinstance(key, str) for key in result):
+        return {"dict": {key: encode(item) for key, item in result.items()}}
+    if isinstance(result, Plain):
+        return {"value": result}
+    raise OutputError(
+        f"a task returned {type(result).__name__}; it may return assets, tuples, lists and dicts (with str keys) of "
+        "assets, numbers, strings, booleans and None. Write larger things to a file: `sg.Asset(path=work.file(…))`"
+    )
+
+
+def decode(encoded: Any, asset: Callable[[dict[str, Any]], Asset], named: type | None = None) -> Any:
+    """Return what `encode` was given.
+
+    Parameters
+    ----------
+    encoded
+        From `encode`.
+    asset
+        Makes an asset of its dictionary.
+    named
+        The ``NamedTuple`` class that the task returns, where it is known.
+    """
+    ((kind, content),) = ((k, v) for k, v in encoded.items() if k not in ("type", "fields"))
+    if kind == "asset":
+        return asset(content)
+    if kind == "tuple":
+        items = [decode(item, asset) for item in content]
+        if "fields" not in encoded:
+            return tuple(items)
+        return (named or namedtuple(encoded["type"], encoded["fields"]))(*items)  # type: ignore[misc]  # noqa: PYI024
+    if kind == "list":
+        return [decode(item, asset) for item in content]
+    if kind == "dict":
+        return {key: decode(item, asset) for key, item in content.items()}
+    return content
