@@ -1,0 +1,239 @@
+"""The base of all assets: a CID, typed facts, and the files that must lie beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import field, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
+
+from stargazer.assets import encoding
+from stargazer.assets.declared import BASE_CHECKS, Declared
+from stargazer.assets.schema import schema_of
+from stargazer.assets.source import Source
+from stargazer.assets.values import NO_FACTS
+from stargazer.errors import AssetError
+
+__all__ = ["Asset"]
+
+A = TypeVar("A", bound="Asset")
+
+
+class _Key:
+    """A bare asset's key is that of the type that it came from, if that is not known here."""
+
+    def __get__(self, asset: Asset | None, owner: type[Asset]) -> str:
+        return "asset" if asset is None else str(asset.facts.get("asset", "asset"))
+
+
+class Asset(Declared):
+    """A file or directory: its content's name (CID), typed facts about it, and its companions.
+
+    A *draft* has a `path` and no `cid`; a store gives it one. Subclasses declare facts as a dataclass does, each with
+    a default, and need no decorator; values are checked against the annotations when an asset is made. The bare
+    Asset takes any facts. Assets cannot change and are equal if type, CID, path, name, companions and facts are.
+
+    Parameters
+    ----------
+    path
+        Where the file is here; None if it is only in a store.
+    cid
+        Content identifier (version 1, base32); None for a draft.
+    name
+        The file's real name; taken from the path where it is not given.
+    companions
+        Assets that must lie beside this one, such as an index. Kept in the order of their keys and names.
+    facts
+        Free facts, of a bare Asset only: any JSON values. They may also be given as keywords.
+    source
+        The store that it came from; no part of equality, keys and ids.
+
+    Raises
+    ------
+    UnknownField
+        A fact that the type does not declare, or whose name begins with ``_``.
+    InvalidField
+        A value that does not fit the annotation.
+
+    Examples
+    --------
+    >>> class Peaks(Asset):
+    ...     sample_id: str = ""
+    ...     count: int = 0
+    >>> Peaks(path="peaks.bed", sample_id="s1", count=3)
+    Peaks(sample_id='s1', count=3, name='peaks.bed', path='peaks.bed')
+    """
+
+    asset_key: ClassVar[str] = cast(str, _Key())
+    base_checks: ClassVar = BASE_CHECKS
+
+    path: Path = cast(Path, None)
+    cid: str | None = None
+    name: str = ""
+    companions: tuple[Asset, ...] = ()
+    facts: Mapping[str, Any] = NO_FACTS
+    source: Source | None = field(default=None, compare=False, repr=False)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            path: Path | str | None = None,
+            cid: str | None = None,
+            name: str = "",
+            companions: Iterable[Asset] = (),
+            facts: Mapping[str, Any] = NO_FACTS,
+            source: Source | None = None,
+            **free: Any,
+        ) -> None: ...
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """The facts by name: those that the type declares, or the free ones of a bare asset."""
+        schema = schema_of(type(self))
+        if schema.bare:
+            return {name: value for name, value in self.facts.items() if name != "asset"}
+        values = self.__dict__
+        return {name: values[name] for name in schema.declared}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it this asset, as JSON values: key, CID, name, facts, and the same of its companions."""
+        return encoding.identity(self)
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the canonical JSON of a stored asset's identity, in hexadecimal.
+
+        Raises
+        ------
+        AssetError
+            The asset is a draft.
+        """
+        found: str | None = self.__dict__.get("_id")
+        if found is None:
+            import hashlib
+
+            found = self.__dict__["_id"] = hashlib.sha256(encoding.canonical(self)).hexdigest()
+        return found
+
+    def companion(self, kind: type[A], **facts: Any) -> A:
+        """The companion of a type.
+
+        Parameters
+        ----------
+        kind
+            Its type.
+        **facts
+            What else to ask of it, where there are several.
+
+        Raises
+        ------
+        AssetError
+            There is none, or more than one.
+        """
+        wanted = {name: encoding.parse_fact(kind, name, value) for name, value in facts.items()}
+        found = [
+            asset
+            for asset in self.companions
+            if isinstance(asset, kind) and all(asset.declared.get(name) == value for name, value in wanted.items())
+        ]
+        if len(found) == 1:
+            return found[0] if found[0].source else replace(found[0], source=self.source)
+        there = ", ".join(map(repr, self.companions)) or "none"
+        problem = f"{len(found)} companions fit" if found else "no companion is"
+        raise AssetError(f"{self!r}: {problem} {kind.__name__} {facts or ''}; its companions: {there}")
+
+    def fetch(self) -> Path:
+        """A real path of the asset under its name, its companions beside it.
+
+        Raises
+        ------
+        AssetError
+            It has neither a path nor a store that it came from.
+        """
+        return self.path if self.path is not None else self._from("fetch").fetch(self)
+
+    def open(self, mode: str = "rb") -> IO[Any]:
+        """Open the file for reading.
+
+        Parameters
+        ----------
+        mode
+            ``"rb"`` for bytes, ``"r"`` for text.
+        """
+        return self.path.open(mode) if self.path is not None else self._from("open").open(self, mode)
+
+    def _from(self, verb: str) -> Source:
+        if self.source is None:
+            raise AssetError(
+                f"{self!r} cannot {verb}: it came from no store; take it from one, as in sg.Store(…).get(cid)"
+            )
+        return self.source
+
+    def to_dict(self) -> dict[str, Any]:
+        """The asset as JSON values, companions nested; the source is left out."""
+        return encoding.encode(self)
+
+    @classmethod
+    def from_dict(cls, members: Mapping[str, Any], *, source: Source | None = None) -> Self:
+        """The asset that `to_dict` wrote, in its own type.
+
+        Parameters
+        ----------
+        members
+            What `to_dict` gave.
+        source
+            The store that has it.
+
+        Raises
+        ------
+        UnknownField, InvalidField
+            Facts that the type does not declare, or of another type.
+        """
+        return cls._expect(encoding.decode(members, source))
+
+    def to_keyvalues(self) -> dict[str, str]:
+        """Key, name and facts as flat strings, for services that store nothing else."""
+        return encoding.write_keyvalues(self)
+
+    @classmethod
+    def from_keyvalues(cls, keyvalues: Mapping[str, str], **base: Any) -> Self:
+        """The asset that `to_keyvalues` wrote, in its own type; one of an unknown key is a bare Asset.
+
+        Parameters
+        ----------
+        keyvalues
+            What `to_keyvalues` gave.
+        **base
+            What it leaves out: `cid`, `path`, `companions`, `source`.
+
+        Raises
+        ------
+        UnknownField, InvalidField
+            Facts that the type does not declare, or text that does not read as their type.
+        """
+        return cls._expect(encoding.parse_keyvalues(keyvalues, **base))
+
+    @classmethod
+    def _expect(cls, asset: Asset) -> Self:
+        if isinstance(asset, cls):
+            return asset
+        raise AssetError(f"expected {cls.__name__}, got {asset!r}")
+
+    def __repr__(self) -> str:
+        schema = schema_of(type(self))
+        facts = {n: v for n, v in self.declared.items() if v != schema.defaults.get(n)}
+        shown = {**({"asset": self.asset_key} if schema.bare and self.asset_key != "asset" else {}), **facts}
+        if self.name:
+            shown["name"] = self.name
+        if self.cid:
+            shown["cid"] = f"{self.cid[:4]}…{self.cid[-4:]}"
+        if self.path is not None:
+            shown["path"] = str(self.path)
+        if self.companions:
+            shown["companions"] = tuple(companion.asset_key for companion in self.companions)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def __dask_tokenize__(self) -> object:
+        return type(self).__qualname__, encoding.encode(self)

@@ -1,0 +1,91 @@
+"""Which class has which asset key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stargazer.errors import AssetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stargazer.assets.asset import Asset
+
+__all__ = ["asset_type", "asset_types", "claim", "confirm"]
+
+_types: dict[str, type[Asset]] = {}
+
+
+def asset_type(key: str) -> type[Asset]:
+    """The class registered under an asset key; the bare Asset if there is none.
+
+    Parameters
+    ----------
+    key
+        For example ``"r1"``.
+    """
+    found = _types.get(key)
+    if found is not None and found.asset_key == key:
+        return found
+    for cls in _descendants(_types["asset"]):
+        if cls.asset_key == key:
+            _types[key] = cls
+            return cls
+    return _types["asset"]
+
+
+def asset_types() -> dict[str, type[Asset]]:
+    """Every registered class by its asset key, the bare Asset under ``"asset"``."""
+    for cls in _descendants(_types["asset"]):
+        asset_type(cls.asset_key)
+    return {key: cls for key, cls in sorted(_types.items()) if cls.asset_key == key}
+
+
+def claim(cls: type[Asset], key: str, *, empty: bool = False) -> None:
+    """Register `cls` under `key`. A class defined anew, as when a notebook cell runs again, takes the place of the old.
+
+    Parameters
+    ----------
+    cls
+        The class.
+    key
+        Its asset key.
+    empty
+        Its body is empty: cloudpickle makes classes so and fills them afterwards. Such a class does not object to a
+        taken key before it is used.
+
+    Raises
+    ------
+    AssetError
+        Another class has the key.
+    """
+    held = _types.get(key)
+    if held is None or held.asset_key != key or _gives_way(held, cls):
+        _types[key] = cls
+    elif not empty:
+        raise AssetError(
+            f"the asset key {key!r} of {cls.__module__}.{cls.__qualname__} is taken by "
+            f'{held.__module__}.{held.__qualname__}; choose another: class {cls.__name__}(…, key="my_{key}")'
+        )
+
+
+def confirm(cls: type[Asset]) -> None:
+    """Register `cls`, about to be used for the first time, unless a newer definition of it is."""
+    held = asset_type(cls.asset_key)
+    if held is not cls and not _same_place(held, cls):
+        claim(cls, cls.asset_key)
+
+
+def _gives_way(held: type[Asset], cls: type[Asset]) -> bool:
+    return _same_place(held, cls) or "<locals>" in held.__qualname__
+
+
+def _same_place(one: type[Asset], other: type[Asset]) -> bool:
+    return (one.__module__, one.__name__) == (other.__module__, other.__name__)
+
+
+def _descendants(cls: type[Asset]) -> Iterator[type[Asset]]:
+    """Subclasses of `cls`, the newest first."""
+    for child in reversed(cls.__subclasses__()):
+        yield child
+        yield from _descendants(child)

@@ -1,0 +1,115 @@
+"""Called variants, known sites, and models that filter the ones by the others."""
+
+from __future__ import annotations
+
+from stargazer.assets.asset import Asset
+
+__all__ = ["KnownSites", "KnownSitesIndex", "VQSRModel", "Variants", "VariantsIndex"]
+
+
+class Variants(Asset):
+    """Called variants in VCF.
+
+    Parameters
+    ----------
+    sample_id
+        The sample, or the cohort if there are several.
+    caller
+        What called them, such as ``"bcftools"``.
+    variant_type
+        ``"vcf"`` or ``"gvcf"``.
+    build
+        Name of the assembly.
+    vqsr_mode
+        ``"SNP"``, ``"INDEL"`` or ``"BOTH"`` once filtered by a VQSR model; empty before.
+    sample_count
+        Samples in it.
+    source_samples
+        Their names.
+    """
+
+    sample_id: str = ""
+    caller: str = ""
+    variant_type: str = ""
+    build: str = ""
+    vqsr_mode: str = ""
+    sample_count: int = 0
+    source_samples: tuple[str, ...] = ()
+
+
+class VariantsIndex(Asset):
+    """The index of a VCF (``.tbi``, ``.csi``, ``.idx``).
+
+    Parameters
+    ----------
+    sample_id
+        The sample or cohort.
+    variants_cid
+        The VCF that it indexes.
+    """
+
+    sample_id: str = ""
+    variants_cid: str = ""
+
+
+class KnownSites(Asset):
+    """Sites of known variation in VCF, for the recalibration of base qualities and of variants.
+
+    Parameters
+    ----------
+    build
+        Name of the assembly.
+    resource_name
+        Name of the collection, such as ``"mills"`` or ``"dbsnp"``.
+    known
+        VQSR: mark its sites as known in reports.
+    training
+        VQSR: train the model on its sites.
+    truth
+        VQSR: measure sensitivity by its sites.
+    prior
+        VQSR: prior likelihood that its sites are real, on the Phred scale.
+    vqsr_mode
+        The variants that it is for: ``"SNP"``, ``"INDEL"``; empty for both.
+    """
+
+    build: str = ""
+    resource_name: str = ""
+    known: bool = False
+    training: bool = False
+    truth: bool = False
+    prior: float = 10.0
+    vqsr_mode: str = ""
+
+
+class KnownSitesIndex(Asset):
+    """The index of known sites (``.tbi``, ``.idx``).
+
+    Parameters
+    ----------
+    known_sites_cid
+        The VCF that it indexes.
+    """
+
+    known_sites_cid: str = ""
+
+
+class VQSRModel(Asset):
+    """A model for the recalibration of variant qualities (VQSR).
+
+    Parameters
+    ----------
+    sample_id
+        The sample or cohort.
+    mode
+        The variants that it is for: ``"SNP"`` or ``"INDEL"``.
+    build
+        Name of the assembly.
+    variants_cid
+        The variants that it was learned from.
+    """
+
+    sample_id: str = ""
+    mode: str = "SNP"
+    build: str = ""
+    variants_cid: str = ""
