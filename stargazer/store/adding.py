@@ -1,0 +1,111 @@
+"""Files and directories become assets."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stargazer.assets import Asset
+from stargazer.errors import NotFound
+from stargazer.store import layout
+from stargazer.store.handles import NO_PATH, Handles
+from stargazer.store.links import link_field
+from stargazer.store.staging import members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Adding"]
+
+
+class Adding(Handles):
+    """The part of a store that takes assets in."""
+
+    def add(
+        self,
+        path: str | os.PathLike[str],
+        asset: Asset | None = None,
+        *,
+        companions: Iterable[Asset | str | os.PathLike[str]] = (),
+        name: str | None = None,
+    ) -> Asset:
+        """Copy a file or a directory into the store.
+
+        Parameters
+        ----------
+        path
+            File or directory; it is left as it is.
+        asset
+            Type and facts; a bare `Asset` by default.
+        companions
+            Files that must lie beside it, such as an index: stored assets, drafts or paths.
+        name
+            Its real name; by default that of `path`.
+
+        Returns
+        -------
+        Asset
+            A handle: `cid` set, `path` not.
+
+        Raises
+        ------
+        NotFound
+            There is no such file.
+        StoreFull
+            No space is left; nothing half-written is visible.
+        """
+        template = asset or Asset()
+        beside = (*template.companions, *(_draft(each) for each in companions))
+        draft = replace(template, path=Path(path), cid=None, name=name or template.name, companions=beside)
+        stored = self.put(self._take(draft, move=False))
+        self._mark_added(stored)
+        return stored
+
+    def save(self, draft: Asset, *, record: str | None = None) -> Asset:
+        """Move what a task made into the store, its companions too.
+
+        Parameters
+        ----------
+        draft
+            An asset whose `path` lies in the task's work directory; links to the stored files stay there.
+        record
+            Id of the ledger record of the call that made it, if that is known.
+
+        Returns
+        -------
+        Asset
+            A handle.
+        """
+        return self.put(self._take(draft, move=True), record=record)
+
+    def _take(self, draft: Asset, move: bool) -> Asset:
+        """Store the bytes of a draft and its companions; companions learn the CID of the file they lie beside."""
+        if draft.path is None:
+            if draft.cid is None or not self.has(draft.cid):
+                raise NotFound(f"{draft} has neither a path nor bytes in {self.url}")
+            cid, name = draft.cid, draft.name
+        else:
+            if not os.path.exists(draft.path):
+                raise NotFound(f"there is no file {draft.path}")
+            cid = self.put_path(draft.path, move=move, follow=move).cid
+            name = draft.name or Path(os.path.abspath(draft.path)).name
+        companions = tuple(self._take(_linked(each, cid), move) for each in draft.companions)
+        return replace(draft, path=NO_PATH, cid=cid, name=name, companions=companions, source=None)
+
+    def _mark_added(self, asset: Asset) -> None:
+        for member in members(asset):
+            self.backend.create(layout.added(member.id), b"")
+
+
+def _draft(companion: Asset | str | os.PathLike[str]) -> Asset:
+    return companion if isinstance(companion, Asset) else Asset(path=Path(companion))
+
+
+def _linked(companion: Asset, cid: str) -> Asset:
+    """A companion whose empty link field names the file that it lies beside."""
+    field = link_field(companion)
+    if field and not getattr(companion, field):
+        return replace(companion, **{field: cid})  # type: ignore[arg-type]
+    return companion

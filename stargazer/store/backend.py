@@ -1,0 +1,49 @@
+"""What a store needs of the place where it lies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from stargazer.store.local import Entry
+
+__all__ = ["Backend"]
+
+
+class Backend(Protocol):
+    """Primitive operations on named places. A reader never sees half a file."""
+
+    url: str
+    local: bool
+
+    def path(self, place: str) -> str: ...
+
+    def read(self, place: str) -> bytes | None: ...
+
+    def read_many(self, places: Iterable[str]) -> dict[str, bytes]: ...
+
+    def open(self, place: str) -> BinaryIO: ...
+
+    def size(self, place: str) -> int | None: ...
+
+    def create(self, place: str, data: bytes) -> bool: ...
+
+    def create_once(self, place: str, data: bytes) -> None: ...
+
+    def create_many(self, contents: Mapping[str, bytes]) -> None: ...
+
+    def replace(self, place: str, data: bytes) -> None: ...
+
+    def replace_many(self, contents: Mapping[str, bytes]) -> None: ...
+
+    def adopt(self, path: str, place: str) -> None: ...
+
+    def remove(self, place: str) -> bool: ...
+
+    def move(self, place: str, target: str) -> bool: ...
+
+    def entries(self, folder: str) -> Iterator[Entry]: ...
+
+    def sync(self) -> None: ...

@@ -1,0 +1,143 @@
+"""What every part of a store shares: where it is, its identity, its CID profile and this host's cache of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer import config
+from stargazer.errors import StoreError
+from stargazer.store import layout
+from stargazer.store.local import LocalBackend
+from stargazer.store.localblobs import LocalBlobs
+from stargazer.store.memo import Memo
+
+if TYPE_CHECKING:
+    from stargazer.cid import Profile
+    from stargazer.store.backend import Backend
+    from stargazer.store.blobs import Blobs
+
+__all__ = ["Header", "OpenStore", "local_path"]
+
+
+class Header(NamedTuple):
+    """What ``store.json`` says."""
+
+    format: int
+    profile: str
+    id: str
+
+
+def local_path(url: str) -> str | None:
+    """Absolute path of a store on a local file system, or None if `url` is elsewhere."""
+    for scheme in ("file://", "local://"):
+        url = url.removeprefix(scheme)
+    return None if "://" in url else os.path.abspath(os.path.expanduser(url))
+
+
+def _parse(data: bytes, where: str) -> Header:
+    try:
+        members = json.loads(data)
+        header = Header(int(members["format"]), str(members["profile"]), str(members["id"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{where}/{layout.HEADER} is damaged ({error}); restore it, the rest is intact") from error
+    if header.format > layout.FORMAT:
+        message = f"{where} has format {header.format}, made by a newer Stargazer; this one reads up to {layout.FORMAT}"
+        raise StoreError(f"{message}: upgrade it (pip install -U stargazer-dask)")
+    return header
+
+
+class OpenStore:
+    """A store that was opened. Nothing is written until something is stored.
+
+    Parameters
+    ----------
+    url
+        A path, or any URL that fsspec knows: ``s3://bucket/folder``, ``memory://name``.
+    profile
+        CID profile of a store that does not exist yet; ``stargazer.cid-profile`` by default.
+    durable
+        Sync every write to disk; ``stargazer.durable`` by default.
+
+    Raises
+    ------
+    StoreError
+        The store was made by a newer version, or with another profile, or its ``store.json`` is damaged.
+    """
+
+    def __init__(self, url: str | Path, *, profile: str | None = None, durable: bool | None = None) -> None:
+        self._asked = profile
+        self.durable = config.durable() if durable is None else durable
+        path = local_path(os.fspath(url))
+        self.threads = 1
+        self.memo = Memo(lambda: self.cache / "verified")
+        self.backend: Backend
+        self.blobs: Blobs
+        if path is None:
+            from stargazer.store.objects import ObjectBackend, ObjectBlobs
+
+            self.backend = remote = ObjectBackend(str(url))
+            self.blobs = ObjectBlobs(self, remote)
+        else:
+            self.backend = local = LocalBackend(path, self.durable)
+            self.blobs = LocalBlobs(self, local)
+        self.url = self.backend.url
+        self._header = self._read_header()
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    def _read_header(self) -> Header | None:
+        data = self.backend.read(layout.HEADER)
+        header = None if data is None else _parse(data, self.url)
+        if header and self._asked and header.profile != self._asked:
+            message = f"{self.url} was made with the CID profile {header.profile}, not {self._asked}"
+            raise StoreError(f"{message}: leave the profile out, or make a new store elsewhere")
+        return header
+
+    @property
+    def header(self) -> Header:
+        """Format, profile and identity; the store is made if it does not exist yet."""
+        if self._header is None:
+            self._header = self._read_header() or self._make_header()
+        return self._header
+
+    def _make_header(self) -> Header:
+        from stargazer import cid
+
+        name = cid.profile(self._asked or config.cid_profile()).name
+        members = {"format": layout.FORMAT, "id": os.urandom(16).hex(), "profile": name}
+        self.backend.create_once(layout.HEADER, json.dumps(members).encode() + b"\n")
+        header = self._read_header()
+        if header is None:
+            raise StoreError(f"{self.url} vanished while it was made")
+        return header
+
+    @property
+    def id(self) -> str:
+        """Random identity of the store, made once."""
+        return self.header.id
+
+    @cached_property
+    def profile(self) -> Profile:
+        """How files are cut into blocks, which decides their CIDs."""
+        from stargazer import cid
+
+        return cid.profile(self.header.profile)
+
+    @cached_property
+    def cache(self) -> Path:
+        """This host's directory of what it knows about the store; may be deleted."""
+        return config.cache_dir() / "stores" / self.id
+
+    @property
+    def scratch(self) -> Path:
+        """Directory in which tasks may work, from which outputs are moved into the store for nothing."""
+        return Path(self.backend.path(layout.TMP)) if self.backend.local else self.cache / layout.TMP
+
+    def sync(self) -> None:
+        """Wait until all that was written is on disk, so that it lasts through a loss of power."""
+        self.backend.sync()

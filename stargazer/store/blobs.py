@@ -1,0 +1,142 @@
+"""Files by CID: what is the same on a local disk and in an object store."""
+
+from __future__ import annotations
+
+import os
+import stat
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.errors import BlobLost, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stargazer.store.base import OpenStore
+
+__all__ = ["REFRESHED_AFTER", "Blobs", "Stored"]
+
+REFRESHED_AFTER = 24 * 3600.0
+
+
+class Stored(NamedTuple):
+    """Bytes that are in the store: name, length, length of all blocks (Tsize)."""
+
+    cid: str
+    size: int
+    dag_size: int
+
+
+class Blobs(ABC):
+    """Takes files in, and gives out checked ones.
+
+    Parameters
+    ----------
+    store
+        Whose blobs.
+    root
+        Local directory of the files that are given out, by the two characters before the last of their CIDs.
+    """
+
+    def __init__(self, store: OpenStore, root: str) -> None:
+        self.store, self.root = store, root
+
+    @abstractmethod
+    def path(self, cid: str) -> Path:
+        """Path of the checked, read-only bytes on this host; `BlobLost` if they are missing or corrupt."""
+
+    @abstractmethod
+    def quarantine(self, cid: str) -> str:
+        """Take corrupt bytes out of the way, so that they are never served; the place where they went."""
+
+    @abstractmethod
+    def _store(self, path: str, found: os.stat_result, move: bool) -> Stored:
+        """Keep the bytes of a regular file."""
+
+    def prefetch(self, cids: Iterable[str]) -> None:
+        """Have many files ready on this host."""
+
+    def take(self, path: str, *, move: bool = False) -> Stored:
+        """Keep a file's bytes.
+
+        Parameters
+        ----------
+        path
+            The file.
+        move
+            Take the file itself if a rename can do it, and leave a link behind; otherwise it is left as it is.
+
+        Raises
+        ------
+        StoreFull
+            No space is left; nothing of it is visible.
+        StoreError
+            It is no regular file, or changed while it was read.
+        """
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreError(f"{path} is no regular file; only files and directories can be stored")
+        return self._linked(path, found) or self._store(path, found, move)
+
+    def _linked(self, path: str, found: os.stat_result) -> Stored | None:
+        """What a link to a blob of this store stands for: an input that was staged and given back."""
+        if not os.path.islink(path):
+            return None
+        target = os.readlink(path)
+        cid = os.path.basename(target)
+        if target != self.file(cid):
+            return None
+        self.path(cid)
+        return Stored(cid, found.st_size, self._dag_size(found.st_size))
+
+    def _dag_size(self, size: int) -> int:
+        from stargazer.store.trees import dag_size
+
+        return dag_size(size, self.store.profile)
+
+    def file(self, cid: str) -> str:
+        """Path at which a file's bytes are given out."""
+        return f"{self.root}/{cid[-3:-1]}/{cid}"
+
+    def hashed(self, path: str) -> Stored:
+        """What a file's bytes would be stored as."""
+        from stargazer.cid import file_node
+
+        node = file_node(path, self.store.profile, threads=self.store.threads)
+        return Stored(node.cid, node.size, node.dag_size)
+
+    def is_good(self, cid: str, path: str) -> bool:
+        """Whether a file's bytes are those of a CID, whatever profile it was made with."""
+        from stargazer.cid import check, cid_of_file
+
+        return cid_of_file(path, self.store.profile, threads=self.store.threads) == cid or check(path, cid).ok
+
+    def checked(self, cid: str) -> Path | None:
+        """Path of the given-out file if it is there and good, None if it is not there.
+
+        Raises
+        ------
+        BlobLost
+            It is corrupt, and went to quarantine.
+        """
+        path = self.file(cid)
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return None
+        if not self.store.memo.knows(cid, found):
+            if not self.is_good(cid, path):
+                raise BlobLost(cid, f"corrupt (what was found is in {self.quarantine(cid)})")
+            self.store.memo.note(cid, found)
+        return Path(path)
+
+
+def movable(found: os.stat_result, path: str, directory: str) -> bool:
+    """Whether a rename takes a file into a directory's file system, and nobody can write to it by another name."""
+    if os.path.islink(path) or found.st_nlink != 1:
+        return False
+    try:
+        return found.st_dev == os.stat(directory).st_dev
+    except FileNotFoundError:
+        return False

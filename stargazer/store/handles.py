@@ -1,0 +1,89 @@
+"""Asset records: what is known of stored bytes. Each is immutable; a changed fact makes a new one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from stargazer.assets import Asset, canonical
+from stargazer.errors import StargazerError
+from stargazer.store import layout
+from stargazer.store.source import StoreSource
+from stargazer.store.staging import Staging, members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["NO_PATH", "Handles", "parse_asset"]
+
+
+NO_PATH = cast(Path, None)
+
+
+class Handles(Staging):
+    """The part of a store that keeps asset records."""
+
+    def handle(self, asset: Asset, record: str | None = None) -> Asset:
+        """The same asset, knowing that its bytes come from this store, and which record tells how it was made."""
+        source = StoreSource(self.url, record)
+        companions = tuple(self.handle(companion, record) for companion in asset.companions)
+        return replace(asset, path=NO_PATH, companions=companions, source=source)
+
+    def put(self, asset: Asset, *, record: str | None = None) -> Asset:
+        """Keep the record of an asset whose bytes are stored, and those of its companions.
+
+        Parameters
+        ----------
+        asset
+            A stored asset, perhaps with other facts than it had.
+        record
+            Id of the ledger record of the call that made it.
+
+        Returns
+        -------
+        Asset
+            A handle.
+        """
+        _ = self.header
+        for member in members(asset):
+            self._write_record(member)
+        return self.handle(asset, record)
+
+    def _write_record(self, asset: Asset) -> None:
+        if self.backend.create(layout.asset(asset.id), canonical(asset)):
+            self._journal("assets", asset.id)
+
+    def read_assets(self, identifiers: Iterable[str]) -> dict[str, Asset]:
+        """Those asset records that are there, whole and understood, by id."""
+        places = {layout.asset(identifier): identifier for identifier in identifiers}
+        found = self.backend.read_many(places)
+        assets = ((places[place], parse_asset(data, places[place])) for place, data in found.items())
+        return {identifier: asset for identifier, asset in assets if asset is not None}
+
+    def exists(self, asset: Asset) -> bool:
+        """Whether the bytes of an asset and of its companions are here, by looking at names and not at contents."""
+        return all(member.cid is not None and self.has(member.cid) for member in members(asset))
+
+    def has(self, cid: str) -> bool:
+        """Whether the store has a file, or a directory and all that lies in it, by looking at names only."""
+        if self.backend.size(layout.blob(cid)) is not None:
+            return True
+        if not self.is_directory(cid):
+            return False
+        with suppress(StargazerError):
+            return not self.backend.local or all(self.has(entry.cid) for entry in self.entries(cid))
+        return False
+
+
+def parse_asset(data: bytes, identifier: str) -> Asset | None:
+    """Read an asset record; None if it is torn or malformed."""
+    if hashlib.sha256(data).hexdigest() != identifier:
+        return None
+    try:
+        return Asset.from_dict(json.loads(data))
+    except (ValueError, TypeError, KeyError, StargazerError):
+        return None

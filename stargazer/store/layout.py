@@ -1,0 +1,120 @@
+"""Names of places in a store, relative to its root, and which names are allowed.
+
+::
+
+    store.json                    format version, CID profile, identity; made once
+    blobs/<xx>/<cid>              the file, named by its CID   (xx: the two characters before the last)
+    trees/<xx>/<cid>              directory nodes (dag-pb), HAMT shards too
+    assets/<xx>/<id>              asset records: immutable, canonical JSON, id = SHA-256 of it
+    assets/<xx>/<id>.added        a person added this asset: garbage collection keeps its bytes
+    assets/<xx>/<id>.superseded   a newer record describes these bytes
+    records/<xx>/<id>             what a call did: immutable, id = SHA-256 of it
+    keys/<xx>/<key>               small pointers to records, replaced atomically
+    pins/<name>                   roots that garbage collection keeps
+    leases/<name>                 the same, until they expire
+    journal/<hour>/<event>        object stores only: what changed, by time
+    quarantine/<name>.<time>      what was found corrupt, and when (ns)
+    tmp/                          what is being written now; scratch directories of tasks
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+from stargazer.errors import StoreError
+
+__all__ = [
+    "FORMAT",
+    "HEADER",
+    "SHARDED",
+    "TMP",
+    "added",
+    "asset",
+    "blob",
+    "check_name",
+    "key",
+    "lease",
+    "pin",
+    "quarantine",
+    "record",
+    "superseded",
+    "tree",
+]
+
+FORMAT = 1
+HEADER = "store.json"
+TMP = "tmp"
+SHARDED = ("blobs", "trees", "assets", "records", "keys")
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]{0,199}")
+
+
+def _sharded(folder: str, name: str) -> str:
+    if not _SAFE.fullmatch(name):
+        raise StoreError(f"{name!r} cannot name anything in {folder}/ of a store: letters, digits, - and _ only")
+    return f"{folder}/{name[-3:-1]}/{name}"
+
+
+def blob(cid: str) -> str:
+    """Place of a file's bytes."""
+    return _sharded("blobs", cid)
+
+
+def tree(cid: str) -> str:
+    """Place of a directory node."""
+    return _sharded("trees", cid)
+
+
+def asset(identifier: str) -> str:
+    """Place of an asset record."""
+    return _sharded("assets", identifier)
+
+
+def added(identifier: str) -> str:
+    """Place of the mark that a person added this asset."""
+    return asset(identifier) + ".added"
+
+
+def superseded(identifier: str) -> str:
+    """Place of the mark that a newer record took this one's place."""
+    return asset(identifier) + ".superseded"
+
+
+def record(identifier: str) -> str:
+    """Place of a ledger record."""
+    return _sharded("records", identifier)
+
+
+def key(name: str) -> str:
+    """Place of a pointer to a record."""
+    return _sharded("keys", name)
+
+
+def check_name(name: str) -> str:
+    """`name`, if it may name a pin or a lease.
+
+    Raises
+    ------
+    StoreError
+        It holds characters that are not safe in a file name on every file system.
+    """
+    if not _NAME.fullmatch(name):
+        raise StoreError(f"{name!r} is no name for a pin or a lease: use letters, digits and _ . @ + = -")
+    return name
+
+
+def pin(name: str) -> str:
+    """Place of a pin."""
+    return f"pins/{check_name(name)}"
+
+
+def lease(name: str) -> str:
+    """Place of a lease."""
+    return f"leases/{check_name(name)}"
+
+
+def quarantine(name: str) -> str:
+    """A new place for something that was found corrupt."""
+    return f"quarantine/{name}.{time.time_ns()}"

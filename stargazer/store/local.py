@@ -1,0 +1,230 @@
+"""A store on a POSIX file system: every write goes to ``tmp`` first, then into place by one rename.
+
+A rename over a file that is there already is harmless, because one name means one content. Nothing is locked,
+so any number of processes on any number of machines may write.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from stargazer.errors import StoreFull
+from stargazer.store.layout import TMP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+__all__ = ["Entry", "LocalBackend", "as_store_full"]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_READ = os.O_RDONLY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_BLOCK = 1 << 16
+
+
+class Entry(NamedTuple):
+    """One file of a store: where, how many bytes, when it last changed (seconds since 1970)."""
+
+    place: str
+    size: int
+    changed: float
+
+
+def as_store_full(error: OSError, where: str) -> OSError:
+    """`error`, or a `StoreFull` in its stead if it says that there is no space left."""
+    if error.errno not in _FULL:
+        return error
+    return StoreFull(error.errno, f"no space left while writing {where}: {error.strerror}; free some (stargazer gc)")
+
+
+class LocalBackend:
+    """Primitive operations on the places of a store in a local directory.
+
+    Parameters
+    ----------
+    root
+        Absolute path of the store; need not exist yet.
+    durable
+        Sync every write to disk before it counts (3 to 7 ms each).
+    """
+
+    local = True
+
+    def __init__(self, root: str, durable: bool = False) -> None:
+        self.root, self.durable = root, durable
+        self.url = f"file://{root}"
+        self._prefix, self._serial = f"{root}/{TMP}/{os.urandom(5).hex()}", itertools.count()
+
+    def path(self, place: str) -> str:
+        """Absolute path of a place."""
+        return f"{self.root}/{place}"
+
+    def read(self, place: str) -> bytes | None:
+        """Content of a small file, or None if there is none."""
+        try:
+            fd = os.open(f"{self.root}/{place}", _READ)
+        except FileNotFoundError:
+            return None
+        try:
+            data = os.read(fd, _BLOCK)
+            if len(data) < _BLOCK:
+                return data
+            return b"".join([data, *iter(lambda: os.read(fd, _BLOCK), b"")])
+        finally:
+            os.close(fd)
+
+    def read_many(self, places: Iterable[str]) -> dict[str, bytes]:
+        """Contents of those small files that exist."""
+        found = ((place, self.read(place)) for place in places)
+        return {place: data for place, data in found if data is not None}
+
+    def open(self, place: str) -> BinaryIO:
+        """The file itself, for reading."""
+        return open(self.path(place), "rb")
+
+    def size(self, place: str) -> int | None:
+        """Bytes of a file, or None if there is none."""
+        try:
+            return os.stat(f"{self.root}/{place}").st_size
+        except FileNotFoundError:
+            return None
+
+    def temporary(self) -> str:
+        """A new path on the store's file system, for something that will be moved into place."""
+        return f"{self._prefix}-{os.getpid()}-{next(self._serial)}"
+
+    def create_temporary(self, mode: int = 0o666) -> tuple[int, str]:
+        """Open a new temporary file for writing: descriptor and path."""
+        path = self.temporary()
+        try:
+            return os.open(path, _NEW, mode), path
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            return os.open(path, _NEW, mode), path
+
+    def create(self, place: str, data: bytes) -> bool:
+        """Write a file unless it is there with this content; whether it had to be written."""
+        if self.read(place) == data:
+            return False
+        self.replace(place, data)
+        return True
+
+    def create_once(self, place: str, data: bytes) -> None:
+        """Write a file unless one is there, whatever its content: the first writer wins."""
+        temporary = self._write_temporary(place, data)
+        try:
+            os.link(temporary, self.path(place))
+        except FileExistsError:
+            return
+        finally:
+            _unlink(temporary)
+
+    def replace(self, place: str, data: bytes) -> None:
+        """Write a file, over the one that is there."""
+        self.adopt(self._write_temporary(place, data), place)
+
+    def _write_temporary(self, place: str, data: bytes) -> str:
+        path = None
+        try:
+            fd, path = self.create_temporary()
+            try:
+                write_all(fd, data)
+                if self.durable:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            if path:
+                _unlink(path)
+            raise as_store_full(error, self.path(place)) from error
+        return path
+
+    def replace_many(self, contents: Mapping[str, bytes]) -> None:
+        """Write several files, each over the one that is there."""
+        for place, data in contents.items():
+            self.replace(place, data)
+
+    def create_many(self, contents: Mapping[str, bytes]) -> None:
+        """Write those of several files that are not there yet."""
+        for place, data in contents.items():
+            self.create(place, data)
+
+    def adopt(self, path: str, place: str) -> None:
+        """Move a complete file of the same file system into place."""
+        target = f"{self.root}/{place}"
+        try:
+            try:
+                os.rename(path, target)
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                os.rename(path, target)
+        except OSError as error:
+            raise as_store_full(error, target) from error
+        if self.durable:
+            sync_directory(os.path.dirname(target))
+
+    def remove(self, place: str) -> bool:
+        """Remove a file; whether there was one."""
+        return _unlink(self.path(place))
+
+    def move(self, place: str, target: str) -> bool:
+        """Rename a file within the store; whether there was one."""
+        try:
+            self.adopt(self.path(place), target)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        """Every file below a folder, in order of name."""
+        for base, folders, names in os.walk(self.path(folder)):
+            folders.sort()
+            for name in sorted(names):
+                try:
+                    found = os.lstat(f"{base}/{name}")
+                except FileNotFoundError:
+                    continue
+                place = os.path.relpath(f"{base}/{name}", self.root)
+                yield Entry(place, found.st_size, max(found.st_mtime, found.st_ctime))
+
+    def sync(self) -> None:
+        """Wait until all that was written is on disk."""
+        if Path(self.root).exists():
+            os.sync()
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte; ``os.write`` alone may write fewer."""
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, data[written:])
+
+
+def sync_file(path: str) -> None:
+    """Make a file's bytes last through a loss of power."""
+    fd = os.open(path, _READ)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory last through a loss of power."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _unlink(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True

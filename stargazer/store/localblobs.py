@@ -1,0 +1,118 @@
+"""Files by CID on a local file system: hashed on the way into ``tmp``, then renamed into place."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stargazer.errors import BlobLost
+from stargazer.store import layout
+from stargazer.store.blobs import REFRESHED_AFTER, Blobs, Stored, movable
+from stargazer.store.clone import reflink
+from stargazer.store.local import as_store_full, sync_file, write_all
+
+if TYPE_CHECKING:
+    from stargazer.store.base import OpenStore
+    from stargazer.store.local import LocalBackend
+
+__all__ = ["LocalBlobs"]
+
+_BELIEVED_BY_SIZE = 1 << 26
+_NOTED = 1 << 18
+_BLOCK = 1 << 20
+
+
+class LocalBlobs(Blobs):
+    """Blobs that are used where they lie."""
+
+    def __init__(self, store: OpenStore, backend: LocalBackend) -> None:
+        super().__init__(store, backend.path("blobs"))
+        self.backend = backend
+
+    def path(self, cid: str) -> Path:
+        found = self.checked(cid)
+        if found is None:
+            raise BlobLost(cid)
+        return found
+
+    def quarantine(self, cid: str) -> str:
+        self.store.memo.forget(cid)
+        target = layout.quarantine(cid)
+        self.backend.move(layout.blob(cid), target)
+        return target
+
+    def _store(self, path: str, found: os.stat_result, move: bool) -> Stored:
+        if move and movable(found, path, self.backend.root):
+            return self._move_in(path, found)
+        return self._copy_in(path)
+
+    def _move_in(self, path: str, found: os.stat_result) -> Stored:
+        stored = self.hashed(path)
+        os.chmod(path, stat.S_IMODE(found.st_mode) & 0o444)
+        if self.backend.durable:
+            sync_file(path)
+        self._settle(path, stored)
+        with suppress(FileExistsError):
+            os.symlink(self.file(stored.cid), path)
+        return stored
+
+    def _copy_in(self, path: str) -> Stored:
+        temporary = None
+        try:
+            fd, temporary = self.backend.create_temporary(0o444)
+            try:
+                stored = self._copy_hashing(path, fd) or self.hashed(temporary)
+                if self.backend.durable:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            self._settle(temporary, stored)
+        except OSError as error:
+            if temporary:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary)
+            raise as_store_full(error, f"{path} to {self.store.url}") from error
+        return stored
+
+    def _copy_hashing(self, path: str, fd: int) -> Stored | None:
+        """Copy a file, hashing the bytes as they pass; None where it could be cloned, which reads nothing."""
+        from stargazer.cid import Hasher
+
+        hasher = Hasher(self.store.profile)
+        with open(path, "rb", buffering=0) as source:
+            if reflink(source.fileno(), fd):
+                return None
+            for block in iter(lambda: source.read(_BLOCK), b""):
+                hasher.update(block)
+                write_all(fd, block)
+        node = hasher.finish()
+        return Stored(node.cid, node.size, node.dag_size)
+
+    def _settle(self, path: str, stored: Stored) -> None:
+        """Move hashed bytes into place, unless good ones are there."""
+        if self._is_there(stored):
+            os.unlink(path)
+        else:
+            self.backend.adopt(path, layout.blob(stored.cid))
+        if stored.size > _NOTED:
+            self.store.memo.note(stored.cid, os.stat(self.file(stored.cid)))
+
+    def _is_there(self, stored: Stored) -> bool:
+        """Whether the store has these bytes. Big ones are believed by their size: they are checked before each use."""
+        path = self.file(stored.cid)
+        try:
+            found = os.stat(path)
+            if found.st_size != stored.size:
+                return False
+            known = found.st_size > _BELIEVED_BY_SIZE or self.store.memo.knows(stored.cid, found)
+            if not known and not self.is_good(stored.cid, path):
+                return False
+            if time.time() - max(found.st_mtime, found.st_ctime) > REFRESHED_AFTER:
+                os.utime(path)  # garbage collection must see that somebody relies on it again
+        except (FileNotFoundError, PermissionError):
+            return False
+        return True

@@ -1,0 +1,40 @@
+"""Where the bytes of a handle come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import IO, Any
+
+    from stargazer.assets import Asset
+
+__all__ = ["StoreSource"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSource:
+    """A store, and the ledger record that a handle came from.
+
+    Parameters
+    ----------
+    url
+        URL of the store.
+    record
+        Id of the record of the call that made the asset; None if a person added it.
+    """
+
+    url: str
+    record: str | None = None
+
+    def fetch(self, asset: Asset) -> Path:
+        """Path of the asset's file on this host, its companions beside it."""
+        from stargazer.store.store import Store
+
+        return Store.open(self.url).fetch(asset)
+
+    def open(self, asset: Asset, mode: str = "rb") -> IO[Any]:
+        """The asset's bytes (``"rb"``) or text (``"r"``), checked, as an open file."""
+        return self.fetch(asset).open(mode)

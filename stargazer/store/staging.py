@@ -1,0 +1,156 @@
+"""Inputs of a task, laid out under their real names: a clone, a link to the read-only blob, or a copy."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stargazer.assets import Asset
+from stargazer.errors import AssetError, BlobLost, InputChanged, NotFound
+from stargazer.store.clone import lay_file
+from stargazer.store.local import as_store_full
+from stargazer.store.trees import Trees
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Staging", "members"]
+
+
+def members(asset: Asset) -> Iterator[Asset]:
+    """An asset and its companions, and theirs."""
+    yield asset
+    for companion in asset.companions:
+        yield from members(companion)
+
+
+class Staging(Trees):
+    """The part of a store that gives files their names back."""
+
+    def stage(self, asset: Asset, directory: str | os.PathLike[str], *, copy: bool = False) -> Asset:
+        """Lay an asset and its companions out in a directory, checked.
+
+        Parameters
+        ----------
+        asset
+            A stored asset.
+        directory
+            Where to; made if need be. Two assets whose files have one name need two directories.
+        copy
+            Make private copies that a tool may write to, even where links would do.
+
+        Returns
+        -------
+        Asset
+            The same asset with `path` set, and its companions' too.
+
+        Raises
+        ------
+        BlobLost
+            Bytes are missing, or were corrupt and went to quarantine.
+        AssetError
+            Two of the files have the same name, or a name is no file name.
+        """
+        os.makedirs(directory, exist_ok=True)
+        taken: dict[str, str] = {}
+        return self._stage(asset, Path(directory), copy, taken, replacing=False)
+
+    def _stage(self, asset: Asset, directory: Path, copy: bool, taken: dict[str, str], replacing: bool) -> Asset:
+        cid, name = self._cid(asset), file_name(asset)
+        path = directory / name
+        if name not in taken:
+            self._lay(cid, path, copy, replacing)
+        if taken.setdefault(name, cid) != cid:
+            raise AssetError(f"{name} is the name of two different files of {asset}: they cannot lie side by side")
+        companions = tuple(self._stage(each, directory, copy, taken, replacing) for each in asset.companions)
+        return replace(asset, path=path, companions=companions)
+
+    def _cid(self, asset: Asset) -> str:
+        if asset.cid is None:
+            raise NotFound(f"{asset} is a draft: save it first, then it can be fetched")
+        return asset.cid
+
+    def _lay(self, cid: str, path: Path, copy: bool, replacing: bool) -> None:
+        if self.is_directory(cid):
+            path.mkdir(exist_ok=True)
+            for entry in self.entries(cid):
+                self._lay(entry.cid, path / plain_name(entry.name), copy, replacing)
+            return
+        source = str(self.blobs.path(cid))
+        try:
+            lay(source, str(path), copy, replacing)
+        except OSError as error:
+            raise as_store_full(error, str(path)) from error
+
+    def check_staged(self, staged: Asset) -> None:
+        """Make sure that a tool did not write to its inputs; a few stat calls a file.
+
+        Raises
+        ------
+        InputChanged
+            It did. The harmed bytes went to quarantine.
+        BlobLost
+            Bytes are gone that were there when they were staged.
+        """
+        for member in members(staged):
+            cid = self._cid(member)
+            files = self.walk(cid, f"{member.path}/") if self.is_directory(cid) else iter([(str(member.path), cid)])
+            for path, blob in files:
+                self._check(path, blob)
+
+    def _check(self, path: str, cid: str) -> None:
+        try:
+            self.blobs.path(cid)
+        except BlobLost as error:
+            if error.reason == "missing":
+                raise
+            message = f"{path} was written to, but it is an input and may be read only"
+            raise InputChanged(
+                f"{message} (stage='copy' gives a tool its own copy): {cid} is {error.reason}"
+            ) from error
+
+    def fetch(self, asset: Asset | str) -> Path:
+        """Path of a stored file or directory on this host, under its name, companions beside it.
+
+        Parameters
+        ----------
+        asset
+            A stored asset, or a CID.
+
+        Returns
+        -------
+        Path
+            Read-only; it lies in this host's cache and lasts at least two days.
+        """
+        found = Asset(cid=asset, name=asset) if isinstance(asset, str) else asset
+        directory = self.cache / "fetched" / (asset if isinstance(asset, str) else found.id)
+        directory.mkdir(parents=True, exist_ok=True)
+        return self._stage(found, directory, False, {}, replacing=True).path
+
+
+def file_name(asset: Asset) -> str:
+    """Name of an asset's file: its real one, or else its CID."""
+    return plain_name(asset.name or str(asset.cid))
+
+
+def plain_name(name: str) -> str:
+    """`name`, if it is one and no path that leads elsewhere."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise AssetError(f"{name!r} cannot be the name of a file")
+    return name
+
+
+def lay(source: str, path: str, copy: bool, replacing: bool) -> None:
+    """Lay a blob at a path, over what lies there only if `replacing`."""
+    try:
+        lay_file(source, path, copy=copy)
+    except FileExistsError:
+        if os.path.islink(path) and os.readlink(path) == source:
+            return
+        if not replacing:
+            raise AssetError(f"{path} is there already: stage each asset into a directory of its own") from None
+        temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+        lay_file(source, temporary, copy=copy)
+        os.replace(temporary, path)

@@ -1,0 +1,124 @@
+"""Directories: their files become blobs, their nodes are kept as the blocks that IPFS would have."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from stargazer.errors import CIDError
+from stargazer.store import layout
+from stargazer.store.blobs import Stored
+from stargazer.store.reading import Reading
+
+if TYPE_CHECKING:
+    from stargazer.cid import Entry, Profile
+
+__all__ = ["Trees", "dag_size"]
+
+Part = tuple[int, int]
+
+
+class Trees(Reading):
+    """The part of a store that takes directories in."""
+
+    def put_path(self, path: str | os.PathLike[str], *, move: bool = False, follow: bool = False) -> Stored:
+        """Keep the bytes of a file, or of every file below a directory, hidden ones too.
+
+        Parameters
+        ----------
+        path
+            File or directory.
+        move
+            Take the files themselves, on the store's file system, and leave links behind.
+        follow
+            Store what symbolic links in a directory point to; otherwise they are refused.
+
+        Raises
+        ------
+        CIDError
+            A symbolic link that is not to be followed, or a name that is not UTF-8.
+        """
+        _ = self.header
+        name = os.fspath(path)
+        return self._put_tree(name, move, follow, ()) if os.path.isdir(name) else self.blobs.take(name, move=move)
+
+    def put_bytes(self, data: bytes) -> str:
+        """Keep a few bytes, such as a log; their CID."""
+        from stargazer.cid import cid_of_bytes
+
+        cid = cid_of_bytes(data, self.profile)
+        self.backend.create(layout.blob(cid), data)
+        return cid
+
+    def _put_tree(self, path: str, move: bool, follow: bool, above: tuple[tuple[int, int], ...]) -> Stored:
+        from stargazer.cid import directory_node
+
+        entries, size = [], 0
+        here = _identity(path, above)
+        with os.scandir(path) as found:
+            children = sorted(found, key=lambda child: child.name)
+        for child in children:
+            self._check_link(child, follow)
+            if child.is_dir():
+                stored = self._put_tree(child.path, move, follow, (*above, here))
+            else:
+                stored = self.blobs.take(child.path, move=move)
+            entries.append(_entry(child.name, stored))
+            size += stored.size
+        node = directory_node(entries, self.profile)
+        self.backend.create_many({layout.tree(cid): block for cid, block in node.blocks.items()})
+        return Stored(node.cid, size, node.tsize)
+
+    def _check_link(self, child: os.DirEntry[str], follow: bool) -> None:
+        if follow or not child.is_symlink():
+            return
+        if not os.readlink(child.path).startswith(f"{self.blobs.root}/"):
+            message = f"{child.path} is a symbolic link, which has no CID of its own"
+            raise CIDError(f"{message}: remove it, or put what it points to in its place")
+
+
+def _identity(path: str, above: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+    found = os.stat(path)
+    here = (found.st_dev, found.st_ino)
+    if here in above:
+        raise CIDError(f"{path} links to a directory that it lies in: it has no end; remove the link")
+    return here
+
+
+def _entry(name: str, stored: Stored) -> Entry:
+    from stargazer.cid import Entry
+
+    return Entry(name, stored.cid, stored.dag_size)
+
+
+def dag_size(size: int, profile: Profile) -> int:
+    """Bytes of all blocks of a file (its Tsize), from its length alone.
+
+    Parameters
+    ----------
+    size
+        Length of the file, in bytes.
+    profile
+        How it is cut into blocks.
+
+    Notes
+    -----
+    Source: https://specs.ipfs.tech/unixfs/, balanced layout.
+    """
+    count, rest = divmod(size, profile.chunk)
+    full: Part = (profile.chunk, profile.chunk)
+    last = [(rest, rest)] if rest or not count else []
+    while count + len(last) > 1:
+        groups, left = divmod(count, profile.max_links)
+        tail = [full] * left + last
+        if groups:
+            full = _parent([full] * profile.max_links)
+        count, last = groups, [_parent(tail)] if tail else []
+    return (last or [full])[0][1]
+
+
+def _parent(parts: list[Part]) -> Part:
+    from stargazer.cid.dagpb import encode, file_data
+
+    block = encode([(bytes(36), b"", tsize) for _, tsize in parts], file_data([length for length, _ in parts]))
+    return sum(length for length, _ in parts), len(block) + sum(tsize for _, tsize in parts)
