@@ -1,1 +1,80 @@
-"""Stargazer."""
+"""Typed, content-addressed files and `dask.delayed` tasks for computational biology.
+
+``import stargazer as sg``. Every public name is in ``__all__``; modules are imported when a name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stargazer import errors as errors
+    from stargazer.api import add as add
+    from stargazer.api import assemble as assemble
+    from stargazer.api import fetch as fetch
+    from stargazer.api import trace as trace
+    from stargazer.assets import R1 as R1
+    from stargazer.assets import R2 as R2
+    from stargazer.assets import Alignment as Alignment
+    from stargazer.assets import AlignmentIndex as AlignmentIndex
+    from stargazer.assets import AlignerIndex as AlignerIndex
+    from stargazer.assets import AnnData as AnnData
+    from stargazer.assets import Asset as Asset
+    from stargazer.assets import BQSRReport as BQSRReport
+    from stargazer.assets import DuplicateMetrics as DuplicateMetrics
+    from stargazer.assets import KnownSites as KnownSites
+    from stargazer.assets import KnownSitesIndex as KnownSitesIndex
+    from stargazer.assets import Reference as Reference
+    from stargazer.assets import ReferenceIndex as ReferenceIndex
+    from stargazer.assets import SequenceDict as SequenceDict
+    from stargazer.assets import Variants as Variants
+    from stargazer.assets import VariantsIndex as VariantsIndex
+    from stargazer.assets import VQSRModel as VQSRModel
+    from stargazer.client import connect as connect
+    from stargazer.ledger import Lineage as Lineage
+    from stargazer.ledger import Record as Record
+    from stargazer.plans import Plan as Plan
+    from stargazer.plans import plan as plan
+    from stargazer.runs import Run as Run
+    from stargazer.runs import run as run
+    from stargazer.store import Store as Store
+    from stargazer.store import active_store as active_store
+    from stargazer.calls import Call as Call
+    from stargazer.calls import Task as Task
+    from stargazer.calls import task as task
+    from stargazer.workdir import Workdir as Workdir
+
+_HOMES = {
+    "stargazer.api": ("add", "assemble", "fetch", "trace"),
+    "stargazer.assets": (
+        "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
+        "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
+        "Variants", "VariantsIndex", "VQSRModel",
+    ),
+    "stargazer.client": ("connect",),
+    "stargazer.ledger": ("Lineage", "Record"),
+    "stargazer.plans": ("Plan", "plan"),
+    "stargazer.runs": ("Run", "run"),
+    "stargazer.store": ("Store", "active_store"),
+    "stargazer.calls": ("Call", "Task", "task"),
+    "stargazer.workdir": ("Workdir",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "errors", *_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module("stargazer.errors")
+    if name not in _HOME:
+        raise AttributeError(f"module 'stargazer' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -60,8 +60,8 @@ class Order:
         Identity of its code, derived where the call was made.
     tools, libraries
         What the worker must have, exactly.
-    store
-        URL of the store.
+    store, store_id
+        URL and id of the store.
     """
 
     task: Work
@@ -71,6 +71,7 @@ class Order:
     tools: tuple[ToolIdentity, ...]
     libraries: Mapping[str, str]
     store: str
+    store_id: str
 
     def check_here(self) -> None:
         """Refuse to run where code, tools or libraries are others.

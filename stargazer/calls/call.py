@@ -1,0 +1,292 @@
+"""A task bound to its inputs: lazy, and known by its key alone."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import WeakValueDictionary
+
+from dask import get_annotations
+from dask.delayed import Delayed
+
+from stargazer.errors import ArgumentError, BlobLost, OutputError, StoresMixed
+from stargazer.ledger import Ledger
+from stargazer.ledger.keys import call_key, input_key, plain
+from stargazer.store import Store
+from stargazer.calls.signature import Returns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dask.highlevelgraph import HighLevelGraph
+
+    from stargazer.execute import Order
+
+__all__ = ["CALLS", "Call", "make_call"]
+
+CALLS: WeakValueDictionary[str, Call] = WeakValueDictionary()
+"""Every live call of this process by its Dask key: equal calls are one object."""
+
+
+class Call(Delayed):  # type: ignore[misc]
+    """A task bound to its inputs; made by calling a task, or by indexing another call.
+
+    It is a `dask.delayed.Delayed`: ``dask.compute``, ``client.compute`` and ``dask.delayed`` take it.
+
+    Attributes
+    ----------
+    name
+        The task's name.
+    plan_key
+        Identity of the call: 64 hexadecimal digits. Of an element, its whole call's.
+    inputs, parameters
+        What the task was called with, complete with defaults.
+    parent, index
+        Of an element: the whole call and the place in its result.
+    """
+
+    __slots__ = (
+        "annotations", "index", "inputs", "order", "parameters", "parent", "plan_key", "returns",
+    )  # fmt: skip
+
+    order: Order
+    plan_key: str
+    returns: Returns
+    inputs: dict[str, Any]
+    parameters: dict[str, Any]
+    annotations: dict[str, Any]
+    parent: Call | None
+    index: int | str | None
+
+    def __init__(self) -> None:
+        raise TypeError("calls are made by calling a task")
+
+    @property
+    def name(self) -> str:
+        """Name of the task."""
+        return self.order.task.name
+
+    @property
+    def store(self) -> Store:
+        """The store that was active when the call was made."""
+        return Store.open(self.order.store)
+
+    @property
+    def token(self) -> str:
+        """How the call stands in the keys of calls that take it as input."""
+        element = "" if self.parent is None else f"#{self.index}"
+        return f"call:{self.plan_key}{element}"
+
+    @property
+    def dask(self) -> HighLevelGraph:
+        """The graph, as Dask's schedulers want it; what the ledger knows is cut away when they ask for it."""
+        from stargazer.calls.wiring import graph_of
+
+        return graph_of(self)
+
+    def __dask_layers__(self) -> tuple[str, ...]:
+        from stargazer.calls.wiring import LAYER
+
+        return (LAYER,)
+
+    def known(self) -> tuple[Any] | None:
+        """The result in a tuple, if the ledger has it; one look-up, nothing runs."""
+        ledger = Ledger(self.store)
+        record = ledger.find(self.plan_key)
+        if record is None:
+            return None
+        whole = ledger.results(record, (self.parent or self).returns.named)
+        return (whole if self.parent is None else element(whole, self.index),)
+
+    def compute(self, **kwargs: Any) -> Any:
+        """Return the result: from the ledger, or by running what is missing.
+
+        Parameters
+        ----------
+        **kwargs
+            For `dask.compute`, as ``scheduler="threads"``.
+
+        Raises
+        ------
+        BlobLost
+            Bytes are gone that no call can make again.
+        Exception
+            Whatever a task raises.
+        """
+        lost: set[str] = set()
+        while (result := self.known()) is None:
+            try:
+                result = super().compute(**kwargs)
+                return result
+            except BlobLost as error:
+                if error.cid in lost:
+                    raise
+                lost.add(error.cid)
+            except KeyboardInterrupt:
+                _end_tools()
+                raise
+        return result[0]
+
+    def visualize(self, *args: Any, **kwargs: Any) -> Any:
+        """Draw the part of the graph that would run, with graphviz; see `dask.visualize`."""
+        from stargazer.calls.wiring import flat_delayed
+
+        return flat_delayed(self).visualize(*args, **kwargs)
+
+    def __getitem__(self, index: int | str) -> Call:
+        if self.returns.shape in ("one", "plain"):
+            raise TypeError(f"{self.name} returns one result, which cannot be indexed")
+        length = self.returns.length
+        if length is not None:
+            index = _place(self, index, length)
+        elif not isinstance(index, (int, str)) or isinstance(index, bool):
+            raise TypeError(f"{self.name}[…] takes a number or a name, not {index!r}")
+        types = self.returns.types
+        kind = types[index] if length is not None and isinstance(index, int) else types[0] if types else None
+        return make_element(self, index, Returns("one", (kind,)) if kind else Returns("unknown"))
+
+    def __iter__(self) -> Iterator[Call]:
+        if self.returns.length is None:
+            raise TypeError(
+                f"how many results {self.name} has is known only when it ran: pass it whole to a list[…] parameter, "
+                "or compute it first"
+            )
+        return (self[index] for index in range(self.returns.length))
+
+    def __len__(self) -> int:
+        if self.returns.length is None:
+            raise TypeError(f"how many results {self.name} has is known only when it ran")
+        return self.returns.length
+
+    def __getattr__(self, name: str) -> Any:
+        fields = getattr(object.__getattribute__(self, "returns").named, "_fields", ())
+        if name in fields:
+            return self[fields.index(name)]
+        raise AttributeError(f"{name!r}: {self!r} has not run; its result has attributes, the call has not")
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise TypeError("calls are immutable")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"{self!r} is a call already; call the task to make another")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Call) and other.key == self.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        element = "" if self.parent is None else f"[{self.index!r}]"
+        return f"<call {self.name}{element} {self.plan_key[:8]}>"
+
+    def __reduce__(self) -> Any:
+        from stargazer.calls.wiring import pack, unpack
+
+        return unpack, (self.key, pack(self))
+
+
+def make_call(order: Order, returns: Returns, inputs: dict[str, Any], parameters: dict[str, Any]) -> Call:
+    """Return the call of a task with checked inputs and parameters."""
+    keys = {name: _input_keys(order, value) for name, value in inputs.items()}
+    values = {name: {"call": v.token} if isinstance(v, Call) else _plain(order, name, v) for name, v in parameters.items()}
+    plan_key = call_key(order.key, values, keys)
+    return intern(order, plan_key, returns, inputs, parameters, get_annotations(), None, None)
+
+
+def make_element(parent: Call, index: int | str, returns: Returns) -> Call:
+    """Return one element of a call's result, as a call."""
+    return intern(parent.order, parent.plan_key, returns, {}, {}, parent.annotations, parent, index)
+
+
+def intern(
+    order: Order,
+    plan_key: str,
+    returns: Returns,
+    inputs: dict[str, Any],
+    parameters: dict[str, Any],
+    annotations: dict[str, Any],
+    parent: Call | None,
+    index: int | str | None,
+) -> Call:
+    """Return the live call of this identity, or make it."""
+    place = "" if parent is None else f"#{index!r}"
+    key = f"{order.task.name}-{hashlib.sha256(f'{plan_key}{place} {order.store_id}'.encode()).hexdigest()}"
+    call = CALLS.get(key)
+    write = object.__setattr__
+    if call is None:
+        call = object.__new__(Call)
+        values = (plan_key, returns, inputs, parameters, parent, index)
+        for name, value in zip(("plan_key", "returns", "inputs", "parameters", "parent", "index"), values, strict=True):
+            write(call, name, value)
+        write(call, "_key", key)
+        write(call, "_layer", key)
+        write(call, "_length", returns.length)
+        CALLS[key] = call
+    # The newest definition's cpus and memory count, which are in no key.
+    write(call, "order", order)
+    write(call, "annotations", annotations)
+    return call
+
+
+def element(whole: Any, index: Any) -> Any:
+    """Take one element of a result.
+
+    Raises
+    ------
+    OutputError
+        The result has no such element.
+    """
+    try:
+        return whole[index]
+    except (LookupError, TypeError):
+        raise OutputError(f"the result has no element {index!r}: it is a {type(whole).__name__} of {len(whole)}") from None
+
+
+def _input_keys(order: Order, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_one_key(order, item) for item in value]
+    if isinstance(value, dict):
+        return {name: _one_key(order, item) for name, item in value.items()}
+    return None if value is None else _one_key(order, value)
+
+
+def _one_key(order: Order, value: Any) -> str:
+    if isinstance(value, Call):
+        if value.order.store != order.store:
+            raise _mixed(order, value.name, value.order.store)
+        return value.token
+    if value.source is not None and value.source.url != order.store:
+        raise _mixed(order, repr(value), value.source.url)
+    return input_key(value)
+
+
+def _mixed(order: Order, what: str, store: str) -> StoresMixed:
+    return StoresMixed(
+        f"{order.task.name} is called in the store {order.store}, but {what} belongs to {store}; "
+        "make both in one `with sg.Store(…):`, or add the file to this store"
+    )
+
+
+def _plain(order: Order, name: str, value: Any) -> Any:
+    try:
+        return plain(value)
+    except TypeError as error:
+        raise ArgumentError(
+            f"{order.task.name}: {name}={value!r} cannot be part of a key: {error}. Pass numbers, strings, booleans, "
+            "enums, None, dataclasses, lists and dicts of these; pass files as assets, by position"
+        ) from None
+
+
+def _place(call: Call, index: Any, length: int) -> int:
+    if not isinstance(index, int) or isinstance(index, bool):
+        raise TypeError(f"{call.name} returns {length} results, chosen by number, not by {index!r}")
+    if not -length <= index < length:
+        raise IndexError(f"{call.name} returns {length} results; there is no [{index}]")
+    return index % length
+
+
+def _end_tools() -> None:
+    from stargazer.workdir import end_all
+
+    end_all()

@@ -1,0 +1,166 @@
+"""What a task takes and returns, read from the signature of its body."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stargazer.assets import Asset
+from stargazer.errors import DefinitionError
+from stargazer.calls.checks import Check, check_for, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["AssetParameter", "PlainParameter", "Returns", "Signature", "read_signature"]
+
+REQUIRED = inspect.Parameter.empty
+Shape = typing.Literal["one", "list", "dict"]
+
+
+@dataclass(frozen=True)
+class AssetParameter:
+    """A positional parameter: one asset, a list or a dict of them."""
+
+    name: str
+    shape: Shape
+    type: type[Asset]
+    optional: bool
+    default: Any = REQUIRED
+
+    def __str__(self) -> str:
+        inner = self.type.__name__
+        whole = {"one": inner, "list": f"list[{inner}]", "dict": f"dict[str, {inner}]"}[self.shape]
+        return f"{whole} | None" if self.optional else whole
+
+
+@dataclass(frozen=True)
+class PlainParameter:
+    """A keyword-only parameter: a plain value."""
+
+    name: str
+    annotation: str
+    check: Check = field(repr=False)
+    default: Any = REQUIRED
+
+
+@dataclass(frozen=True)
+class Returns:
+    """What a task returns.
+
+    Parameters
+    ----------
+    shape
+        ``"one"`` asset, ``"tuple"``, ``"list"``, ``"dict"``, ``"plain"``, or ``"unknown"`` without an annotation.
+    types
+        The asset type; of a tuple, each element's (None where it is no asset).
+    named
+        The ``NamedTuple`` class, if it is one.
+    """
+
+    shape: str
+    types: tuple[type[Asset] | None, ...] = ()
+    named: type | None = None
+
+    @property
+    def length(self) -> int | None:
+        """Number of elements of a tuple, else None."""
+        return len(self.types) if self.shape == "tuple" else None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Parameters and result of a task."""
+
+    assets: tuple[AssetParameter, ...]
+    plains: tuple[PlainParameter, ...]
+    returns: Returns
+
+
+def check_form(body: Callable[..., Any]) -> None:
+    """Check what can be checked before the annotations can be read.
+
+    Raises
+    ------
+    DefinitionError
+        No work directory, ``*args``, ``**kwargs``, or a coroutine.
+    """
+    where = f"task {body.__name__}"
+    parameters = list(inspect.signature(body).parameters.values())
+    if inspect.iscoroutinefunction(body) or inspect.isgeneratorfunction(body):
+        raise DefinitionError(f"{where}: a body is a plain function, neither async nor a generator")
+    if not parameters or parameters[0].kind not in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD):
+        raise DefinitionError(f"{where}: the first parameter is the work directory: def {body.__name__}(work: sg.Workdir, …)")
+    for parameter in parameters:
+        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            raise DefinitionError(f"{where}: *{parameter.name} has no fixed identity; use a list[…] or name each parameter")
+
+
+def read_signature(body: Callable[..., Any]) -> Signature:
+    """Read the annotations of a body.
+
+    Raises
+    ------
+    DefinitionError
+        A positional parameter is no asset, or an annotation cannot be resolved.
+    """
+    check_form(body)
+    try:
+        hints = typing.get_type_hints(body)
+    except Exception as error:
+        raise DefinitionError(
+            f"task {body.__name__}: an annotation cannot be resolved ({error}); a task's annotations are used when it "
+            "runs, so import what they name outside of `if TYPE_CHECKING:`"
+        ) from error
+    parameters = list(inspect.signature(body).parameters.values())[1:]
+    keywords = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    positional = [p for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    return Signature(
+        tuple(_asset_parameter(body.__name__, p, hints.get(p.name)) for p in positional),
+        tuple(PlainParameter(p.name, shown(hints.get(p.name)), check_for(hints.get(p.name)), p.default) for p in keywords),
+        _returns(hints.get("return", REQUIRED)),
+    )
+
+
+def _asset_parameter(task: str, parameter: inspect.Parameter, hint: Any) -> AssetParameter:
+    inner, optional = _without_none(hint)
+    origin, arguments = typing.get_origin(inner), typing.get_args(inner)
+    shape: Shape = "list" if origin is list else "dict" if origin is dict else "one"
+    kind = inner if shape == "one" else arguments[-1] if arguments else None
+    if not (isinstance(kind, type) and issubclass(kind, Asset)):
+        raise DefinitionError(
+            f"task {task}: positional parameters are assets, but {parameter.name} is annotated "
+            f"{'with nothing' if hint is None else shown(hint)}; make plain values keyword-only: (…, *, {parameter.name}: …)"
+        )
+    return AssetParameter(parameter.name, shape, kind, optional, parameter.default)
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        members = [member for member in typing.get_args(hint) if member is not type(None)]
+        if len(members) == 1:
+            return members[0], True
+    return hint, False
+
+
+def _returns(hint: Any) -> Returns:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(hint, type) and issubclass(hint, Asset):
+        return Returns("one", (hint,))
+    if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
+        members = typing.get_type_hints(hint)
+        return Returns("tuple", tuple(_asset_type(members.get(name)) for name in hint._fields), hint)
+    if origin is tuple and Ellipsis not in arguments:
+        return Returns("tuple", tuple(map(_asset_type, arguments)))
+    if origin in (list, tuple):
+        return Returns("list", (_asset_type(arguments[0]),))
+    if origin is dict:
+        return Returns("dict", (_asset_type(arguments[-1]),))
+    return Returns("unknown" if hint is REQUIRED or hint is Any or origin is not None else "plain")
+
+
+def _asset_type(hint: Any) -> type[Asset] | None:
+    return hint if isinstance(hint, type) and issubclass(hint, Asset) else None

@@ -1,0 +1,265 @@
+"""The decorator that makes a task of a function."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import sys
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from stargazer.code import CodeIdentity, identify
+from stargazer.errors import CodeChanged, DefinitionError
+from stargazer.execute import Order
+from stargazer.ledger.keys import task_key
+from stargazer.store import active_store
+from stargazer.calls.bind import bind
+from stargazer.calls.call import Call, make_call
+from stargazer.calls.carried import Carried
+from stargazer.calls.signature import Signature, check_form, read_signature
+from stargazer.tool import ToolIdentity, identify_tool, library_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Tools = Sequence[str] | Callable[..., Sequence[str]]
+
+__all__ = ["Task", "task"]
+
+
+class Task:
+    """A function from assets to assets, with an identity.
+
+    Identity, a part of every key: the name, the code of the body and of all of the user's code that it reaches (or
+    `version`), `tools` and `uses`.
+    Options, in no key: `cpus`, `memory`, `stage`.
+
+    Parameters
+    ----------
+    body
+        ``def body(work: Workdir, asset: …, *, plain: …) -> …``.
+    cpus
+        Threads that it uses; the body reads them from ``work.cpus``.
+    memory
+        What it needs, as ``"8 GiB"`` or in bytes; None where it is not worth declaring.
+    tools
+        Names of the commands (``"bwa"``) and embedded packages (``"pysam"``, ``"pybwa"``) that it runs, or a
+        function that chooses them from the keyword parameters.
+    uses
+        Python distributions whose version matters to the result.
+    version
+        Stands in place of the code's digest: same version, same identity, whatever the code.
+    stage
+        ``"copy"`` gives tools that write to their inputs copies of them; ``"link"`` is cheaper.
+
+    Raises
+    ------
+    DefinitionError
+        The signature or an option is wrong.
+    """
+
+    def __init__(
+        self,
+        body: Callable[..., Any],
+        *,
+        cpus: int = 1,
+        memory: str | int | None = None,
+        tools: Tools = (),
+        uses: Sequence[str] = (),
+        version: str | None = None,
+        stage: Literal["link", "copy"] = "link",
+    ) -> None:
+        if not isinstance(body, FunctionType):
+            raise DefinitionError(f"@sg.task decorates a function, not {type(body).__name__}")
+        check_form(body)
+        _check_options(body.__name__, cpus, tools, uses, stage)
+        self.body: Callable[..., Any] = body
+        self.name: str = body.__name__
+        self.cpus, self.memory = cpus, _bytes(body.__name__, memory)
+        self.tools, self.uses, self.version = tools, tuple(uses), version
+        self.copy_inputs = stage == "copy"
+        self._identity: CodeIdentity | None = None
+        self._orders: dict[Any, Order] = {}
+        functools.update_wrapper(self, body)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Call:
+        """Bind the task to its inputs; nothing runs.
+
+        Raises
+        ------
+        ArgumentError
+            An argument does not fit.
+        ToolMissing
+            A tool that goes into the key is not installed.
+        """
+        inputs, parameters = bind(self.name, self.signature, Call, args, kwargs)
+        return make_call(self._order(parameters), self.signature.returns, inputs, parameters)
+
+    def __reduce__(self) -> Any:
+        if self._is_importable():
+            return _imported, (self.__module__, self.__qualname__)
+        options = {
+            "cpus": self.cpus,
+            "memory": self.memory,
+            "tools": self.tools,
+            "uses": self.uses,
+            "version": self.version,
+            "stage": "copy" if self.copy_inputs else "link",
+        }
+        return _rebuilt, (self.body, options, self.code.digest)
+
+    @functools.cached_property
+    def signature(self) -> Signature:
+        """What it takes and returns; read at the first call, so that names it uses may be defined below it."""
+        return read_signature(self.body)
+
+    @property
+    def positional(self) -> tuple[str, ...]:
+        """Names of its asset parameters."""
+        return tuple(parameter.name for parameter in self.signature.assets)
+
+    @property
+    def result_type(self) -> type | None:
+        """The ``NamedTuple`` class that it returns, if it does."""
+        return self.signature.returns.named
+
+    @property
+    def code(self) -> CodeIdentity:
+        """Identity of its code, derived anew whenever something that it reaches has changed."""
+        if self._identity is None or not self._identity.is_current():
+            self._identity = self._versioned() or identify(self.body, self.name)  # type: ignore[arg-type]
+        return self._identity
+
+    def check_code(self, code: str) -> None:
+        """Refuse to run under a key that was made with other code.
+
+        Raises
+        ------
+        CodeChanged
+            The digests differ.
+        """
+        if self.code.digest != code:
+            raise CodeChanged(
+                f"the code of task {self.name} is not what it was when the call was made: make the call anew "
+                "(run its cell again), and give clients and workers the same version"
+            )
+
+    def _versioned(self) -> CodeIdentity | None:
+        if self.version is None:
+            return None
+        digest = hashlib.sha256(f"stargazer/version/1\n{self.version}".encode()).hexdigest()
+        return CodeIdentity(digest, {f"version {self.version}": digest}, _Constant())
+
+    def _order(self, parameters: dict[str, Any]) -> Order:
+        """What all calls of the task in the active store share, made once."""
+        store = active_store()
+        tools = tuple(map(identify_tool, self._tools(parameters)))
+        code = self.code
+        known = self._orders.get((store.url, code.digest, tools))
+        if known is not None:
+            return known
+        libraries = {name: library_version(name) for name in self.uses}
+        key = task_key(self.name, code.digest, tools, libraries)
+        order = Order(Carried(self), key, code.digest, code.manifest, tools, libraries, store.url, store.id)
+        self._orders[store.url, code.digest, tools] = order
+        return order
+
+    def _tools(self, parameters: dict[str, Any]) -> Sequence[str]:
+        if not callable(self.tools):
+            return self.tools
+        wanted = inspect.signature(self.tools).parameters
+        anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in wanted.values())
+        return self.tools(**{name: value for name, value in parameters.items() if anything or name in wanted})
+
+    def _is_importable(self) -> bool:
+        if self.__module__ == "__main__":
+            return False
+        found: Any = sys.modules.get(self.__module__)
+        for name in self.__qualname__.split("."):
+            found = getattr(found, name, None)
+        return found is self
+
+
+class _Constant:
+    """The reach of a task with an explicit version: it never changes."""
+
+    def is_current(self) -> bool:
+        return True
+
+
+class _CarriedTask(Task):
+    """A task that came by value: it has the identity that it was sent with, for there is no source here."""
+
+    def check_code(self, code: str) -> None:
+        if self._sent_code != code:
+            raise CodeChanged(f"task {self.name} came with other code than its call was made with")
+
+
+def _imported(module: str, qualname: str) -> Task:
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    assert isinstance(found, Task)
+    return found
+
+
+def _rebuilt(body: Callable[..., Any], options: dict[str, Any], code: str) -> Task:
+    task = _CarriedTask(body, **options)
+    task._sent_code = code
+    return task
+
+
+def _bytes(task: str, memory: str | int | None) -> int | None:
+    if memory is None or isinstance(memory, int):
+        return memory
+    from dask.utils import parse_bytes
+
+    try:
+        return int(parse_bytes(memory))
+    except ValueError:
+        raise DefinitionError(f"task {task}: memory={memory!r} is no size; write for instance '8 GiB'") from None
+
+
+def _check_options(task: str, cpus: Any, tools: Any, uses: Any, stage: Any) -> None:
+    if not isinstance(cpus, int) or isinstance(cpus, bool) or cpus < 1:
+        raise DefinitionError(f"task {task}: cpus={cpus!r} must be a whole number from 1")
+    for option, value in (("tools", tools), ("uses", uses)):
+        if isinstance(value, str):
+            raise DefinitionError(f"task {task}: {option}={value!r} must be a list: {option}=[{value!r}]")
+    if stage not in ("link", "copy"):
+        raise DefinitionError(f"task {task}: stage={stage!r} must be 'link' or 'copy'")
+
+
+@overload
+def task(body: Callable[..., Any], /) -> Task: ...
+@overload
+def task(
+    *,
+    cpus: int = 1,
+    memory: str | int | None = None,
+    tools: Tools = (),
+    uses: Sequence[str] = (),
+    version: str | None = None,
+    stage: Literal["link", "copy"] = "link",
+) -> Callable[[Callable[..., Any]], Task]: ...
+def task(body: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a task of a function: ``@sg.task`` or ``@sg.task(cpus=4, tools=["bwa"])``; see `Task` for the options.
+
+    Examples
+    --------
+    >>> import stargazer as sg
+    >>> @sg.task
+    ... def greeting(work: sg.Workdir, *, name: str) -> sg.Asset:
+    ...     out = work.file("greeting.txt")
+    ...     out.write_text(f"hello {name}")
+    ...     return sg.Asset(path=out)
+    >>> greeting
+    <task greeting>
+    """
+    return Task(body, **options) if body is not None else functools.partial(Task, **options)
