@@ -77,7 +77,8 @@ class OpenStore:
         self.backend: Backend
         self.blobs: Blobs
         if path is None:
-            from stargazer.store.objects import ObjectBackend, ObjectBlobs
+            from stargazer.store.objectblobs import ObjectBlobs
+            from stargazer.store.objects import ObjectBackend
 
             self.backend = remote = ObjectBackend(str(url))
             self.blobs = ObjectBlobs(self, remote)

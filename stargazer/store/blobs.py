@@ -35,12 +35,15 @@ class Blobs(ABC):
     ----------
     store
         Whose blobs.
-    root
-        Local directory of the files that are given out, by the two characters before the last of their CIDs.
     """
 
-    def __init__(self, store: OpenStore, root: str) -> None:
-        self.store, self.root = store, root
+    def __init__(self, store: OpenStore) -> None:
+        self.store = store
+
+    @property
+    @abstractmethod
+    def root(self) -> str:
+        """Local directory of the files that are given out, by the two characters before the last of their CIDs."""
 
     @abstractmethod
     def path(self, cid: str) -> Path:

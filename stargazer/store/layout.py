@@ -27,6 +27,7 @@ from stargazer.errors import StoreError
 __all__ = [
     "FORMAT",
     "HEADER",
+    "JOURNAL",
     "SHARDED",
     "TMP",
     "added",
@@ -45,6 +46,7 @@ __all__ = [
 FORMAT = 1
 HEADER = "store.json"
 TMP = "tmp"
+JOURNAL = "journal"
 SHARDED = ("blobs", "trees", "assets", "records", "keys")
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}")

@@ -179,6 +179,13 @@ class LocalBackend:
             return False
         return True
 
+    def names(self, folder: str) -> list[str]:
+        """Names that lie directly in a folder."""
+        try:
+            return sorted(os.listdir(self.path(folder)))
+        except FileNotFoundError:
+            return []
+
     def entries(self, folder: str) -> Iterator[Entry]:
         """Every file below a folder, in order of name."""
         for base, folders, names in os.walk(self.path(folder)):

@@ -30,8 +30,13 @@ class LocalBlobs(Blobs):
     """Blobs that are used where they lie."""
 
     def __init__(self, store: OpenStore, backend: LocalBackend) -> None:
-        super().__init__(store, backend.path("blobs"))
+        super().__init__(store)
         self.backend = backend
+        self._root = backend.path("blobs")
+
+    @property
+    def root(self) -> str:
+        return self._root
 
     def path(self, cid: str) -> Path:
         found = self.checked(cid)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["Memo"]
+__all__ = ["Memo", "signature"]
 
 KEPT_ON_DISK = 1 << 18
 _TICK = 0.05

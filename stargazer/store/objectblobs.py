@@ -1,0 +1,140 @@
+"""Files by CID in an object store: checked as they are downloaded, into a cache that does not grow without bound."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stargazer.errors import BlobLost, StoreError
+from stargazer.store import layout
+from stargazer.store.blobs import REFRESHED_AFTER, Blobs, Stored, movable
+from stargazer.store.cache import Cache
+from stargazer.store.local import as_store_full
+from stargazer.store.memo import signature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stargazer.store.base import OpenStore
+    from stargazer.store.objects import ObjectBackend
+
+__all__ = ["ObjectBlobs"]
+
+_AT_ONCE = 64
+_PUT_AGAIN = 1 << 26
+
+
+class ObjectBlobs(Blobs):
+    """Blobs that are used from a cache on this host."""
+
+    def __init__(self, store: OpenStore, backend: ObjectBackend) -> None:
+        super().__init__(store)
+        self.backend = backend
+
+    @property
+    def root(self) -> str:
+        return str(self.store.cache / "blobs")
+
+    @property
+    def cache(self) -> Cache:
+        """The files that this host has."""
+        return Cache(self.store.cache)
+
+    def path(self, cid: str) -> Path:
+        found = self._cached(cid)
+        if found is None:
+            self._download([cid])
+            found = self._cached(cid)
+        if found is None:
+            raise BlobLost(cid)
+        self.cache.use(cid)
+        return found
+
+    def _cached(self, cid: str) -> Path | None:
+        try:
+            return self.checked(cid)
+        except BlobLost:
+            return None
+
+    def quarantine(self, cid: str) -> str:
+        """Drop a cached file that was harmed here; the object is good, or is found out when it is downloaded."""
+        self.store.memo.forget(cid)
+        return self.cache.quarantine(cid)
+
+    def prefetch(self, cids: Iterable[str]) -> None:
+        missing = [cid for cid in dict.fromkeys(cids) if not os.path.exists(self.file(cid))]
+        for start in range(0, len(missing), _AT_ONCE):
+            self._download(missing[start : start + _AT_ONCE])
+
+    def _download(self, cids: list[str]) -> None:
+        paths = {cid: self.cache.temporary() for cid in cids}
+        try:
+            self.backend.download({layout.blob(cid): path for cid, path in paths.items()})
+            for cid, path in paths.items():
+                self._check_in(cid, path)
+        except FileNotFoundError as error:
+            raise BlobLost(cids[0] if len(cids) == 1 else _named(error, cids)) from error
+        except OSError as error:
+            raise as_store_full(error, self.root) from error
+        finally:
+            for path in paths.values():
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+
+    def _check_in(self, cid: str, path: str) -> None:
+        """Take a downloaded file into the cache, if it is what its name says."""
+        if not self.is_good(cid, path):
+            target = layout.quarantine(cid)
+            self.backend.move(layout.blob(cid), target)
+            raise BlobLost(cid, f"corrupt (what was found is in {target})")
+        self._keep(cid, path)
+
+    def _keep(self, cid: str, path: str) -> None:
+        os.chmod(path, 0o444)
+        self.cache.adopt(path, cid)
+        with suppress(FileNotFoundError):
+            self.store.memo.note(cid, os.stat(self.file(cid)))
+
+    def _store(self, path: str, found: os.stat_result, move: bool) -> Stored:
+        stored = self.hashed(path)
+        if not self._is_there(path, stored):
+            self.backend.adopt(path, layout.blob(stored.cid))
+            self._refuse_change(path, found, stored.cid)
+        if move and movable(found, path, str(self.store.cache)):
+            self._keep(stored.cid, path)
+            os.symlink(self.file(stored.cid), path)
+        return stored
+
+    def _is_there(self, path: str, stored: Stored) -> bool:
+        """Whether the object is there, by its size: it is checked whenever it is downloaded."""
+        place = layout.blob(stored.cid)
+        found = self.backend.stat(place)
+        if found is None:
+            return False
+        if found.size != stored.size:
+            self.backend.move(place, layout.quarantine(stored.cid))
+            return False
+        if time.time() - found.changed > REFRESHED_AFTER and stored.size <= _PUT_AGAIN:
+            self._refresh(path, stored.cid)
+        return True
+
+    def _refresh(self, path: str, cid: str) -> None:
+        """Put the same bytes again: garbage collection must see that somebody relies on them again."""
+        from stargazer.cid import cid_of_bytes
+
+        data = Path(path).read_bytes()
+        if cid_of_bytes(data, self.store.profile) == cid:
+            self.backend.replace(layout.blob(cid), data)
+
+    def _refuse_change(self, path: str, before: os.stat_result, cid: str) -> None:
+        after = os.stat(path)
+        if signature(after) != signature(before):
+            self.backend.remove(layout.blob(cid))
+            raise StoreError(f"{path} changed while it was uploaded; let what writes it finish, then try again")
+
+
+def _named(error: FileNotFoundError, cids: list[str]) -> str:
+    return next((cid for cid in cids if cid in str(error)), cids[0])
