@@ -1,0 +1,52 @@
+"""CIDs of bytes, files and directories, computed offline, as IPFS computes them.
+
+    >>> from stargazer.cid import cid_of_bytes, cid_of_path, verify
+    >>> cid_of_bytes(b"hello world")
+    'bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e'
+
+A CID names content: the same bytes have the same CID on a laptop, in S3 and on an IPFS node. The default
+profile is what ``ipfs add --cid-version=1`` and Pinata use.
+"""
+
+from __future__ import annotations
+
+from stargazer.cid.compare import Check
+from stargazer.cid.dagpb import file_links
+from stargazer.cid.directories import DirNode, Entry, directory_node, is_directory, read_directory
+from stargazer.cid.files import cid_of_file, file_node
+from stargazer.cid.layout import FileNode, Hasher, cid_of_bytes, cid_of_stream
+from stargazer.cid.profiles import KUBO, PROFILES, UNIXFS_2025, Profile, profile
+from stargazer.cid.text import DAG_PB, RAW, Parsed, format_cid, parse
+from stargazer.cid.trees import Tree, cid_of_path, cid_of_tree
+from stargazer.cid.verify import check, verify
+
+__all__ = [
+    "DAG_PB",
+    "KUBO",
+    "PROFILES",
+    "RAW",
+    "UNIXFS_2025",
+    "Check",
+    "DirNode",
+    "Entry",
+    "FileNode",
+    "Hasher",
+    "Parsed",
+    "Profile",
+    "Tree",
+    "check",
+    "cid_of_bytes",
+    "cid_of_file",
+    "cid_of_path",
+    "cid_of_stream",
+    "cid_of_tree",
+    "directory_node",
+    "file_links",
+    "file_node",
+    "format_cid",
+    "is_directory",
+    "parse",
+    "profile",
+    "read_directory",
+    "verify",
+]

@@ -1,0 +1,201 @@
+"""Directories: entries to nodes and back."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import pairwise
+
+from stargazer.cid import dagpb, hamt
+from stargazer.cid.profiles import KUBO
+from stargazer.cid.text import DAG_PB, binary, parse, text_of
+from stargazer.cid.values import Value
+from stargazer.errors import CIDError, CIDMismatch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from stargazer.cid.dagpb import Link
+    from stargazer.cid.profiles import Profile
+
+    Load = Callable[[str], bytes]
+
+__all__ = ["DirNode", "Entry", "directory_node", "is_directory", "load_node", "read_directory"]
+
+
+class Entry(Value):
+    """A name in a directory.
+
+    Parameters
+    ----------
+    name
+        One path component.
+    cid
+        CID of the file or directory of that name.
+    size
+        Length of all blocks below it, in bytes (its Tsize): a file's `dag_size`, a directory's `tsize`.
+    """
+
+    __slots__ = ("name", "cid", "size")
+    name: str
+    cid: str
+    size: int
+
+    def __init__(self, name: str, cid: str, size: int) -> None:
+        self._set(name, cid, size)
+
+
+class DirNode(Value):
+    """A directory as its blocks.
+
+    Parameters
+    ----------
+    cid
+        CID of the root.
+    tsize
+        Length of all blocks below it, in bytes, the entries' included.
+    blocks
+        The serialised nodes of this directory by CID: the root and, if it is sharded, its shards.
+    """
+
+    __slots__ = ("cid", "tsize", "blocks")
+    cid: str
+    tsize: int
+    blocks: dict[str, bytes]
+
+    def __init__(self, cid: str, tsize: int, blocks: dict[str, bytes]) -> None:
+        self._set(cid, tsize, blocks)
+
+
+def directory_node(entries: Iterable[Entry], profile: Profile = KUBO) -> DirNode:
+    """Make the nodes of a directory.
+
+    Parameters
+    ----------
+    entries
+        Its names, in any order.
+    profile
+        Decides from which size on it is sharded.
+
+    Returns
+    -------
+    DirNode
+        Its CID, its size and its blocks.
+
+    Raises
+    ------
+    CIDError
+        If a name is no path component, is not UTF-8 or appears twice, or a CID is none.
+
+    Notes
+    -----
+    Source: https://specs.ipfs.tech/unixfs/ and ``ipld/unixfs/io/directory.go`` of https://github.com/ipfs/boxo
+    """
+    links = sorted(
+        [(binary(entry.cid), _name_bytes(entry.name), entry.size) for entry in entries], key=lambda link: link[1]
+    )
+    _refuse_twins(links)
+    blocks: dict[bytes, bytes] = {}
+    block = dagpb.encode(links, dagpb.directory_data)
+    estimate = len(block) if profile.hamt_estimate == "block" else sum(len(cid) + len(name) for cid, name, _ in links)
+    if estimate > profile.hamt_threshold:
+        root, tsize = hamt.shard(links, blocks)
+    else:
+        root, tsize = dagpb.name_block(block), len(block) + sum(size for _, _, size in links)
+        blocks[root] = block
+    return DirNode(text_of(root), tsize, {text_of(cid): block for cid, block in blocks.items()})
+
+
+def _name_bytes(name: str) -> bytes:
+    try:
+        raw = name.encode()
+    except UnicodeEncodeError:
+        raise CIDError(f"the name {name!r} is not UTF-8, and names in a CID are; rename it") from None
+    if raw in (b"", b".", b"..") or b"/" in raw or b"\0" in raw:
+        raise CIDError(f"{name!r} cannot be a name in a directory: a name is one component of a path")
+    return raw
+
+
+def _refuse_twins(links: list[Link]) -> None:
+    for (_, name, _), (_, following, _) in pairwise(links):
+        if name == following:
+            raise CIDError(f"the name {name.decode()!r} appears twice in one directory")
+
+
+def is_directory(block: bytes) -> bool:
+    """Tell whether a dag-pb node is the root of a directory, sharded or not; `CIDError` if it is no dag-pb node."""
+    return dagpb.decode(block).kind in (dagpb.DIRECTORY, dagpb.SHARD)
+
+
+def read_directory(block: bytes, load: Load | None = None) -> list[Entry]:
+    """Read the entries of a directory.
+
+    Parameters
+    ----------
+    block
+        The serialised root.
+    load
+        Gives the bytes of a shard by its CID; they are checked. Needed if the directory is sharded.
+
+    Returns
+    -------
+    list of Entry
+        Sorted by the bytes of their names.
+
+    Raises
+    ------
+    CIDError
+        If the block is no directory or malformed, if a name is unsafe as a path component, or a shard is corrupt.
+
+    Notes
+    -----
+    Source: https://specs.ipfs.tech/unixfs/
+    """
+    node = dagpb.decode(block)
+    if node.kind == dagpb.SHARD:
+        links = _shard_links(node, load, 0)
+    elif node.kind == dagpb.DIRECTORY:
+        links = node.links
+    else:
+        raise CIDError(f"the node is a {node.kind}, not a directory")
+    links = sorted(links, key=lambda link: link[1])
+    _refuse_twins(links)
+    return [Entry(_safe_name(name), text_of(cid), size) for cid, name, size in links]
+
+
+def _safe_name(raw: bytes) -> str:
+    try:
+        name = raw.decode()
+    except UnicodeDecodeError:
+        raise CIDError(f"a directory holds the name {raw!r}, which is not UTF-8") from None
+    _name_bytes(name)
+    return name
+
+
+def _shard_links(node: dagpb.Node, load: Load | None, depth: int) -> list[Link]:
+    hamt.check_shard(node)
+    links: list[Link] = []
+    for cid, name, size in node.links:
+        if len(name) > 2:
+            links.append((cid, name[2:], size))
+        elif load is None or depth == 7:
+            raise CIDError(
+                "the directory is sharded " + ("too deeply" if load else "and its shards cannot be read: pass `load`")
+            )
+        else:
+            child = dagpb.decode(load_node(text_of(cid), load))
+            if child.kind != dagpb.SHARD:
+                raise CIDError(f"a shard's child {text_of(cid)} is a {child.kind}, not a shard")
+            links += _shard_links(child, load, depth + 1)
+    return links
+
+
+def load_node(cid: str, load: Load) -> bytes:
+    """Load a dag-pb node and check it; `CIDError` if the CID names no node, `CIDMismatch` if the bytes are others."""
+    name = parse(cid)
+    if name.codec != DAG_PB:
+        raise CIDError(f"{cid} names raw bytes, not a node of a file or directory")
+    block = load(cid)
+    if hashlib.sha256(block).digest() != name.digest:
+        raise CIDMismatch(f"the node {cid} is corrupt where it was loaded from; `stargazer fsck` sets it aside", (cid,))
+    return block
