@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from stargazer.assets.asset import Asset
 
 __all__ = ["Alignment", "AlignmentIndex", "BQSRReport", "DuplicateMetrics"]
@@ -50,6 +52,8 @@ class AlignmentIndex(Asset):
     alignment_cid
         The alignment that it indexes.
     """
+
+    companion_of: ClassVar[str] = "alignment_cid"
 
     sample_id: str = ""
     alignment_cid: str = ""

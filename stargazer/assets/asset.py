@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from stargazer.assets import encoding
-from stargazer.assets.declared import BASE_CHECKS, Declared
+from stargazer.assets.declared import Declared
 from stargazer.assets.schema import schema_of
 from stargazer.assets.source import Source
 from stargazer.assets.values import NO_FACTS
@@ -61,11 +61,12 @@ class Asset(Declared):
     ...     sample_id: str = ""
     ...     count: int = 0
     >>> Peaks(path="peaks.bed", sample_id="s1", count=3)
-    Peaks(sample_id='s1', count=3, name='peaks.bed', path='peaks.bed')
+    Peaks(sample_id='s1', count=3, path='peaks.bed')
     """
 
     asset_key: ClassVar[str] = cast(str, _Key())
-    base_checks: ClassVar = BASE_CHECKS
+    companion_of: ClassVar[str] = ""
+    """Of a type that lies beside another file: which of its links names that file."""
 
     path: Path = cast(Path, None)
     cid: str | None = None
@@ -81,7 +82,7 @@ class Asset(Declared):
             path: Path | str | None = None,
             cid: str | None = None,
             name: str = "",
-            companions: Iterable[Asset] = (),
+            companions: tuple[Asset, ...] | list[Asset] = (),
             facts: Mapping[str, Any] = NO_FACTS,
             source: Source | None = None,
             **free: Any,
@@ -139,7 +140,7 @@ class Asset(Declared):
             if isinstance(asset, kind) and all(asset.declared.get(name) == value for name, value in wanted.items())
         ]
         if len(found) == 1:
-            return found[0] if found[0].source else replace(found[0], source=self.source)
+            return found[0] if found[0].source is not None else replace(found[0], source=self.source)
         there = ", ".join(map(repr, self.companions)) or "none"
         problem = f"{len(found)} companions fit" if found else "no companion is"
         raise AssetError(f"{self!r}: {problem} {kind.__name__} {facts or ''}; its companions: {there}")
@@ -222,17 +223,7 @@ class Asset(Declared):
         raise AssetError(f"expected {cls.__name__}, got {asset!r}")
 
     def __repr__(self) -> str:
-        schema = schema_of(type(self))
-        facts = {n: v for n, v in self.declared.items() if v != schema.defaults.get(n)}
-        shown = {**({"asset": self.asset_key} if schema.bare and self.asset_key != "asset" else {}), **facts}
-        if self.name:
-            shown["name"] = self.name
-        if self.cid:
-            shown["cid"] = f"{self.cid[:4]}…{self.cid[-4:]}"
-        if self.path is not None:
-            shown["path"] = str(self.path)
-        if self.companions:
-            shown["companions"] = tuple(companion.asset_key for companion in self.companions)
+        shown = encoding.summary(self)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def __dask_tokenize__(self) -> object:

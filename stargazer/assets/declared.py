@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path, PurePath
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
-from stargazer.assets.kinds import kind_of
+from stargazer.assets.base import BASE_CHECKS
 from stargazer.assets.registry import claim
-from stargazer.assets.scalars import CID, STRING, link
 from stargazer.assets.schema import Schema, declare, derived_key, schema_of
-from stargazer.assets.values import FrozenDict, Mismatch, freeze
+from stargazer.assets.values import Mismatch
 from stargazer.errors import AssetError
 
-if TYPE_CHECKING:
-    from stargazer.assets.asset import Asset
-
-__all__ = ["BASE_CHECKS", "Declared"]
+__all__ = ["Declared"]
 
 _KEY = re.compile("[a-z][a-z0-9_]*")
 _OWN = ("__init__", "__eq__", "__hash__", "__repr__")
+
+
+class _Signature:
+    """What `help` and notebooks show of the constructor."""
+
+    def __get__(self, asset: object, owner: Any) -> Any:
+        from inspect import Parameter, Signature
+
+        fields = dataclasses.fields(owner)
+        kind = Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [Parameter(f.name, kind, default=f.default, annotation=f.type) for f in fields]
+        free = [Parameter("free", Parameter.VAR_KEYWORD)] if owner.asset_key == "asset" else []
+        return Signature(parameters + free)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, dataclasses.Field))
 class Declared:
     """Base of what is declared by its fields: subclasses become frozen dataclasses and are registered."""
 
-    base_checks: ClassVar[Mapping[str, Callable[[Any], Any]]]
     asset_key: ClassVar[str]
 
     def __init_subclass__(cls, *, key: str = "", **options: Any) -> None:
@@ -54,6 +61,8 @@ class Declared:
             _complete(values, schema)
             if schema.post:
                 self.__post_init__()
+
+    __signature__ = _Signature()
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         advice = f"dataclasses.replace(asset, {name}=…) makes a changed copy"
@@ -93,12 +102,12 @@ def register(cls: Any, key: str) -> None:
     key = "asset" if root else key or written.get("asset_key") or derived_key(cls.__name__)
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise AssetError(f"{cls.__qualname__}: the asset key {key!r} is not in snake case")
+    if not root:
+        cls.asset_key = key
     declare(cls, {} if root else _root(cls).__dataclass_fields__)
     for name in _OWN:  # in the class itself, so that @dataclass on top leaves them alone
         if name not in cls.__dict__:
             setattr(cls, name, getattr(cls, name))
-    if not root:
-        cls.asset_key = key
     claim(cls, key, empty=empty)
 
 
@@ -112,7 +121,8 @@ def _gather(given: dict[str, Any]) -> dict[str, Any]:
     if not free:
         return given
     kept = {name: value for name, value in given.items() if name in BASE_CHECKS}
-    return {**kept, "facts": {**(kept.get("facts") or {}), **free}}
+    facts = kept.get("facts", {})
+    return {**kept, "facts": {**facts, **free}} if isinstance(facts, Mapping) else kept
 
 
 def _complete(values: dict[str, Any], schema: Schema) -> None:
@@ -123,62 +133,3 @@ def _complete(values: dict[str, Any], schema: Schema) -> None:
         refused = list(facts) if not schema.bare else [n for n in facts if n.startswith("_") or n in BASE_CHECKS]
         if refused:
             raise schema.unknown(refused)
-
-
-def _path(value: Any) -> Path | None:
-    if value is None or isinstance(value, Path):
-        return value
-    if isinstance(value, (str, PurePath)) and str(value):
-        return Path(value)
-    raise Mismatch("a path")
-
-
-def _cid(value: Any) -> str | None:
-    if value is None:
-        return None
-    try:
-        return str(_LINK(value)) or None
-    except Mismatch as mismatch:
-        raise Mismatch(CID.replace("''", "None"), *mismatch.args[1:]) from None
-
-
-def _name(value: Any) -> str:
-    name: str = STRING.check(value)
-    if "/" in name or "\0" in name or name in (".", ".."):
-        raise Mismatch("the name of a file", "It has no directories in it.")
-    return name
-
-
-def _companions(value: Any) -> tuple[Asset, ...]:
-    if not isinstance(value, (tuple, list)) or not all(isinstance(item, Declared) for item in value):
-        raise Mismatch("a tuple or list of assets")
-    if len(value) < 2:
-        return tuple(value)
-    return tuple(sorted(value, key=lambda asset: (asset.asset_key, asset.name, asset.cid or "")))
-
-
-def _facts(value: Any) -> FrozenDict:
-    facts = value if type(value) is FrozenDict else freeze(value)
-    if not isinstance(facts, FrozenDict):
-        raise Mismatch("a dict of facts")
-    key = facts.get("asset", "")
-    if not isinstance(key, str) or (key and not _KEY.fullmatch(key)):
-        raise Mismatch("an asset key in snake case under 'asset'")
-    if "asset" in facts and key in ("", "asset"):
-        return FrozenDict({name: fact for name, fact in facts.items() if name != "asset"})
-    return facts
-
-
-def _source(value: Any) -> Any:
-    return value
-
-
-_LINK = link(kind_of(str)).check
-BASE_CHECKS: Mapping[str, Callable[[Any], Any]] = {
-    "path": _path,
-    "cid": _cid,
-    "name": _name,
-    "companions": _companions,
-    "facts": _facts,
-    "source": _source,
-}

@@ -15,10 +15,20 @@ if TYPE_CHECKING:
     from stargazer.assets.asset import Asset
     from stargazer.assets.source import Source
 
-__all__ = ["FORMAT", "canonical", "decode", "encode", "identity", "parse_fact", "parse_keyvalues", "write_keyvalues"]
+__all__ = [
+    "FORMAT",
+    "canonical",
+    "decode",
+    "encode",
+    "identity",
+    "parse_fact",
+    "parse_keyvalues",
+    "summary",
+    "write_keyvalues",
+]
 
 FORMAT = 1
-_MEMBERS = frozenset(("format", "asset", "cid", "path", "name", "facts", "companions"))
+_MEMBERS = dict.fromkeys(("format", "asset", "cid", "path", "name", "facts", "companions"))
 
 
 def identity(asset: Asset) -> dict[str, Any]:
@@ -45,10 +55,15 @@ def canonical(asset: Asset) -> bytes:
     AssetError
         The asset or a companion is a draft.
     """
-    for part in (asset, *asset.companions):
-        if part.cid is None:
-            raise AssetError(f"{part!r} is a draft: it has an id only when it is in a store (sg.add, store.save)")
+    _require_stored(asset)
     return dumps({"format": FORMAT, **identity(asset)}).encode("ascii")
+
+
+def _require_stored(asset: Asset) -> None:
+    if asset.cid is None:
+        raise AssetError(f"{asset!r} is a draft: it has an id when it is in a store (sg.add puts it there)")
+    for companion in asset.companions:
+        _require_stored(companion)
 
 
 def encode(asset: Asset) -> dict[str, Any]:
@@ -60,19 +75,40 @@ def encode(asset: Asset) -> dict[str, Any]:
     return members
 
 
+def summary(asset: Asset) -> dict[str, Any]:
+    """What to show of an asset: facts that say something, its name, its CID or path, the keys of its companions."""
+    schema = schema_of(type(asset))
+    key = {"asset": asset.asset_key} if schema.bare and "asset" in asset.facts else {}
+    shown = {**key, **{name: value for name, value in asset.declared.items() if value != schema.defaults.get(name)}}
+    shown = {name: _short(value) if name.endswith("_cid") else value for name, value in shown.items()}
+    if asset.cid is not None:
+        shown |= {"name": asset.name} if asset.name else {}
+        shown["cid"] = _short(asset.cid)
+    elif asset.path is not None:
+        shown |= {"name": asset.name} if asset.name != asset.path.name else {}
+        shown["path"] = str(asset.path)
+    if asset.companions:
+        shown["companions"] = tuple(companion.asset_key for companion in asset.companions)
+    return shown
+
+
+def _short(cid: Any) -> Any:
+    return f"{cid[:4]}…{cid[-4:]}" if isinstance(cid, str) and len(cid) > 12 else cid
+
+
 def decode(members: Mapping[str, Any], source: Source | None = None) -> Asset:
     """The asset that `encode` or `canonical` wrote; one of an unknown type becomes a bare asset."""
     if not isinstance(members, Mapping) or not isinstance(members.get("asset"), str):
         raise InvalidField(f"no asset: expected a dict with the asset's key under 'asset', got {members!r:.80}")
     if extra := members.keys() - _MEMBERS:
-        raise UnknownField(
-            f"an asset's dict has no {', '.join(sorted(map(str, extra)))}; it has {', '.join(sorted(_MEMBERS))}"
-        )
+        raise UnknownField(f"an asset's dict has no {', '.join(map(str, extra))}; it has {', '.join(_MEMBERS)}")
     if members.get("format", FORMAT) != FORMAT:
         raise AssetError(f"this asset was written by another Stargazer (format {members['format']}, not {FORMAT})")
     base = {name: members[name] for name in ("cid", "path", "name") if name in members}
-    companions = [decode(companion, source) for companion in members.get("companions", ())]
-    return _make(members["asset"], members.get("facts", {}), companions=companions, source=source, **base)
+    companions, facts = members.get("companions", []), members.get("facts", {})
+    if not isinstance(companions, (list, tuple)) or not isinstance(facts, Mapping):
+        raise InvalidField("an asset's dict has a list under 'companions' and a dict under 'facts'")
+    return _make(members["asset"], facts, companions=[decode(c, source) for c in companions], source=source, **base)
 
 
 def _make(key: str, facts: Mapping[str, Any], **base: Any) -> Asset:
@@ -80,8 +116,8 @@ def _make(key: str, facts: Mapping[str, Any], **base: Any) -> Asset:
     schema = schema_of(cls)
     if schema.bare:
         return cls(facts={**facts, "asset": key}, **base)
-    if clash := facts.keys() - schema.kinds.keys():
-        raise schema.unknown(map(str, clash))
+    if undeclared := facts.keys() - schema.kinds.keys():
+        raise schema.unknown(map(str, undeclared))
     return cls(**facts, **base)
 
 
@@ -94,9 +130,12 @@ def write_keyvalues(asset: Asset) -> dict[str, str]:
 
 def parse_keyvalues(keyvalues: Mapping[str, str], **base: Any) -> Asset:
     """The asset that `write_keyvalues` wrote; `base` gives what is not in the strings: cid, path, companions, source."""
-    cls = asset_type(keyvalues.get("asset", "asset"))
+    key = keyvalues.get("asset", "asset")
+    if not isinstance(key, str):
+        raise InvalidField(f"the key 'asset' of an asset's keyvalues must be a string, got {key!r:.80}")
+    cls = asset_type(key)
     facts = {name: parse_fact(cls, name, text) for name, text in keyvalues.items() if name not in ("asset", "name")}
-    return _make(keyvalues.get("asset", "asset"), facts, name=keyvalues.get("name", ""), **base)
+    return _make(key, facts, name=keyvalues.get("name", ""), **base)
 
 
 def parse_fact(kind: type[Asset] | str, field: str, value: object) -> Any:

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from stargazer.assets.scalars import ANY, NOTHING, SCALARS, STRING, Kind, dumps, link, loads
-from stargazer.assets.values import FrozenDict, Mismatch
+from stargazer.assets.values import FrozenDict, Mismatch, freeze
 
 __all__ = ["kind_of"]
 
@@ -50,7 +50,7 @@ def kind_of(hint: Any, name: str = "") -> Kind:
 
 def _composite(origin: type, arguments: tuple[Any, ...]) -> Kind:
     if issubclass(origin, Enum):
-        return _choice({member.value: member for member in origin}, f"{origin.__name__}")
+        return _choice({freeze(member.value): member for member in origin}, f"a {origin.__name__}")
     if origin is tuple and arguments and arguments[-1] is not Ellipsis:
         return _fixed([kind_of(argument) for argument in arguments])
     if origin in (tuple, list, Sequence):
@@ -64,6 +64,7 @@ def _choice(members: dict[Any, Any], expected: str) -> Kind:
     """One of the values of `members`, given as itself or as its key; all strings are written bare."""
 
     def check(value: Any) -> Any:
+        value = tuple(value) if isinstance(value, list) else value
         for key, member in members.items():
             if type(value) in (type(key), type(member)) and value in (key, member):
                 return member

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from stargazer.assets.asset import Asset
-from stargazer.errors import DataError
+from stargazer.errors import AssetError, DataError
 
 __all__ = ["AlignerIndex", "Contig", "Reference", "ReferenceIndex", "SequenceDict"]
 
@@ -47,6 +47,8 @@ class Reference(Asset):
         DataError
             The index is malformed.
         """
+        if not any(isinstance(companion, ReferenceIndex) for companion in self.companions):
+            raise AssetError(f"{self!r} has no ReferenceIndex beside it; samtools_faidx makes one")
         with self.companion(ReferenceIndex).open("r") as index:
             return tuple(_contig(line, number) for number, line in enumerate(index, 1))
 
@@ -63,6 +65,8 @@ class ReferenceIndex(Asset):
     reference_cid
         The FASTA.
     """
+
+    companion_of: ClassVar[str] = "reference_cid"
 
     build: str = ""
     tool: str = ""
@@ -82,6 +86,8 @@ class SequenceDict(Asset):
         The FASTA.
     """
 
+    companion_of: ClassVar[str] = "reference_cid"
+
     build: str = ""
     tool: str = ""
     reference_cid: str = ""
@@ -99,6 +105,8 @@ class AlignerIndex(Asset):
     reference_cid
         The FASTA.
     """
+
+    companion_of: ClassVar[str] = "reference_cid"
 
     build: str = ""
     aligner: str = ""

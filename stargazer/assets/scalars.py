@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import operator
 import re
 import types
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
-from stargazer.assets.values import Mismatch, finite, freeze, plain
+from stargazer.assets.values import Mismatch, finite, freeze, integer, is_asset, plain
 
 __all__ = ["ANY", "NOTHING", "SCALARS", "STRING", "Kind", "dumps", "link", "loads"]
 
@@ -18,6 +16,7 @@ TAG = "json:"
 CID = "a CID (version 1 in base32: b… of 59 characters) or ''"
 _CID = re.compile("b[a-z2-7]{58}")
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -54,18 +53,22 @@ def link(kind: Kind) -> Kind:
     def check(value: Any) -> Any:
         if value is None or (isinstance(value, str) and (not value or _CID.fullmatch(value))):
             return kind.check(value or "")
-        raise Mismatch(CID, "Pass the asset's .cid." if hasattr(type(value), "asset_key") else "")
+        raise Mismatch(CID, "Pass the asset's .cid." if is_asset(value) else "")
 
     return Kind(CID, check, kind.write, check)
 
 
 def dumps(value: Any) -> str:
     """A frozen value as canonical JSON."""
+    import json
+
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def loads(text: str) -> Any:
     """The JSON value of `text`, frozen."""
+    import json
+
     try:
         return freeze(json.loads(text))
     except ValueError:
@@ -78,19 +81,11 @@ def _string(value: Any) -> str:
     raise Mismatch("str")
 
 
-def _integer(value: Any) -> int:
-    if type(value) is int:
-        return value
-    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        raise Mismatch("int")
-    return operator.index(value)
-
-
 def _number(value: Any) -> float:
     if isinstance(value, float):
         return finite(value)
     try:
-        return float(_integer(value))
+        return float(integer(value))
     except (Mismatch, OverflowError):
         raise Mismatch("float") from None
 
@@ -122,10 +117,9 @@ def _read_integer(text: str) -> int:
 
 
 def _read_number(text: str) -> float:
-    try:
-        return finite(float(text))
-    except ValueError:
-        raise Mismatch("float") from None
+    if not _NUMBER.fullmatch(text):
+        raise Mismatch("float")
+    return finite(float(text))
 
 
 def _read_truth(text: str) -> bool:
@@ -144,7 +138,7 @@ STRING = Kind("str", _string, _string, _string)
 NOTHING = Kind("None", _nothing, dumps, _read_nothing)
 SCALARS: dict[Any, Kind] = {
     str: STRING,
-    int: Kind("int", _integer, dumps, _read_integer),
+    int: Kind("int", integer, dumps, _read_integer),
     float: Kind("float", _number, dumps, _read_number),
     bool: Kind("bool", _truth, dumps, _read_truth),
     None: NOTHING,

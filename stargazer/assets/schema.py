@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from stargazer.assets.base import BASE_CHECKS
 from stargazer.assets.kinds import kind_of
 from stargazer.assets.registry import confirm
 from stargazer.assets.scalars import Kind
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Schema", "declare", "derived_key", "schema_of"]
 
-RESERVED = {"asset", "asset_key", "base_checks", "companion", "declared", "fetch", "from_dict", "from_keyvalues"}
+RESERVED = {"asset", "asset_key", "companion", "companion_of", "declared", "fetch", "from_dict", "from_keyvalues"}
 RESERVED |= {"id", "identity", "open", "to_dict", "to_keyvalues"}
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _schemas: WeakKeyDictionary[type[Asset], Schema] = WeakKeyDictionary()
@@ -72,11 +73,10 @@ class Schema:
         self.bare = cls.asset_key == "asset"
         fields = dataclasses.fields(cls)
         self.names = tuple(field.name for field in fields)
-        self.declared = tuple(name for name in self.names if name not in cls.base_checks)
-        self.common = tuple(cls.base_checks)
+        self.declared = tuple(name for name in self.names if name not in BASE_CHECKS)
         hints = _hints(cls, fields)
         self.kinds = {name: self._kind(name, hints[name]) for name in self.declared}
-        self.checks = Checks(self, {**cls.base_checks, **{n: kind.check for n, kind in self.kinds.items()}})
+        self.checks = Checks(self, {**BASE_CHECKS, **{n: kind.check for n, kind in self.kinds.items()}})
         self.defaults = {field.name: self._default(field) for field in fields}
         self.post = hasattr(cls, "__post_init__")
         self.compared = operator.attrgetter(*(field.name for field in fields if field.compare))
@@ -101,6 +101,8 @@ class Schema:
         names = sorted(names)
         if reserved := [name for name in names if name.startswith("_")]:
             return UnknownField(f"{self.label}.{reserved[0]}: names that begin with _ are reserved")
+        if common := [name for name in names if name in BASE_CHECKS]:
+            return UnknownField(f"{self.label}: {common[0]} is a field of every asset, it cannot be a fact")
         import difflib
 
         close = difflib.get_close_matches(names[0], self.declared, 1)
@@ -118,7 +120,7 @@ class Schema:
     def _allowed(self) -> str:
         if self.bare:
             return "Any name that does not begin with _ will do."
-        return f"Its facts: {', '.join(self.declared) or 'none'}; every asset has {', '.join(self.common)}."
+        return f"Its facts: {', '.join(self.declared) or 'none'}; every asset has {', '.join(BASE_CHECKS)}."
 
     def _kind(self, name: str, hint: Any) -> Kind:
         try:
@@ -136,7 +138,7 @@ class Schema:
 
 def _hints(cls: type[Asset], fields: Iterable[dataclasses.Field[Any]]) -> dict[str, Any]:
     """Evaluated annotations, kept in the fields so that a class sent to another process need not evaluate them."""
-    if any(isinstance(field.type, str) for field in fields if field.name not in cls.base_checks):
+    if any(isinstance(field.type, str) for field in fields if field.name not in BASE_CHECKS):
         _evaluate(cls, fields)
     return {field.name: field.type for field in fields}
 
@@ -163,6 +165,8 @@ def declare(cls: type[Asset], base: Mapping[str, Any]) -> None:
     base
         The fields of every asset, by name; they cannot be declared anew.
     """
+    if "__slots__" in cls.__dict__:
+        raise AssetError(f"{cls.__qualname__}: an asset's class has no slots; drop slots=True or __slots__")
     dataclasses.dataclass(frozen=True, init=False, repr=False, eq=False)(cls)
     for name in ("__setattr__", "__delattr__"):
         delattr(cls, name)  # inherited: so @dataclass(frozen=True) may be written on top

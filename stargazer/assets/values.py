@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NoReturn
 
-__all__ = ["NO_FACTS", "FrozenDict", "Mismatch", "freeze", "plain"]
+__all__ = ["NO_FACTS", "FrozenDict", "Mismatch", "finite", "freeze", "is_asset", "plain"]
+
+
+def is_asset(value: object) -> bool:
+    """Whether `value` is an asset, asked where the class cannot be imported."""
+    return hasattr(type(value), "asset_key")
 
 
 class Mismatch(Exception):
@@ -45,6 +51,8 @@ def freeze(value: object) -> Any:
         return value
     if isinstance(value, Enum):
         return freeze(value.value)
+    if hasattr(type(value), "__index__"):
+        return integer(value)
     for allowed, convert in _CONVERSIONS.items():
         if isinstance(value, allowed):
             return convert(value)
@@ -69,6 +77,16 @@ def finite(value: float) -> float:
     return float(value) + 0.0
 
 
+def integer(value: Any) -> int:
+    """`value` as an int, if it is an integer of any library but no truth."""
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise Mismatch("int")
+
+
 def _mapping(value: Mapping[Any, Any]) -> FrozenDict:
     if not all(isinstance(key, str) for key in value):
         raise Mismatch("a dict whose keys are strings")
@@ -81,7 +99,6 @@ def _sequence(value: Any) -> tuple[Any, ...]:
 
 _CONVERSIONS: dict[type, Any] = {
     str: str.__str__,
-    int: int.__int__,
     float: finite,
     tuple: _sequence,
     list: _sequence,

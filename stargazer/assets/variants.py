@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from stargazer.assets.asset import Asset
 
 __all__ = ["KnownSites", "KnownSitesIndex", "VQSRModel", "Variants", "VariantsIndex"]
@@ -48,6 +50,8 @@ class VariantsIndex(Asset):
         The VCF that it indexes.
     """
 
+    companion_of: ClassVar[str] = "variants_cid"
+
     sample_id: str = ""
     variants_cid: str = ""
 
@@ -90,6 +94,8 @@ class KnownSitesIndex(Asset):
     known_sites_cid
         The VCF that it indexes.
     """
+
+    companion_of: ClassVar[str] = "known_sites_cid"
 
     known_sites_cid: str = ""
 
