@@ -44,7 +44,8 @@ class Check(Value):
         The same as a sentence, with what to do; empty if they agree.
     """
 
-    __slots__ = ("expected", "found", "parts", "reason")
+    __match_args__ = ("expected", "found", "parts", "reason")
+    __slots__ = __match_args__
     expected: str
     found: str
     parts: tuple[str, ...]

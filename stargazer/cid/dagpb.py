@@ -49,7 +49,8 @@ class Node(Value):
         Of a shard: the most links it may have.
     """
 
-    __slots__ = ("kind", "links", "data", "filesize", "blocksizes", "hash_type", "fanout")
+    __match_args__ = ("kind", "links", "data", "filesize", "blocksizes", "hash_type", "fanout")
+    __slots__ = __match_args__
     kind: str
     links: list[Link]
     data: bytes

@@ -36,7 +36,8 @@ class Entry(Value):
         Length of all blocks below it, in bytes (its Tsize): a file's `dag_size`, a directory's `tsize`.
     """
 
-    __slots__ = ("name", "cid", "size")
+    __match_args__ = ("name", "cid", "size")
+    __slots__ = __match_args__
     name: str
     cid: str
     size: int
@@ -58,7 +59,8 @@ class DirNode(Value):
         The serialised nodes of this directory by CID: the root and, if it is sharded, its shards.
     """
 
-    __slots__ = ("cid", "tsize", "blocks")
+    __match_args__ = ("cid", "tsize", "blocks")
+    __slots__ = __match_args__
     cid: str
     tsize: int
     blocks: dict[str, bytes]

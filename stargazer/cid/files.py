@@ -224,7 +224,7 @@ def _read_together(reading: _Reading, threads: int) -> None:
         while thread.is_alive():
             try:
                 thread.join()
-            except BaseException as error:  # an interrupt: the file must stay open until the thread has seen it
+            except BaseException as error:  # noqa: BLE001 - an interrupt; the file stays open until the thread has seen it
                 reading.failure = error
     if reading.failure:
         raise reading.failure
@@ -237,5 +237,5 @@ def _work(reading: _Reading, lock: threading.Lock) -> None:
             leaves = reading.hash_span(index, buffer)
             with lock:
                 reading.give_in_order(index, leaves)
-    except BaseException as error:  # whichever thread it hits, the caller's raises it
+    except BaseException as error:  # noqa: BLE001 - whichever thread it hits, the caller's raises it
         reading.failure = error

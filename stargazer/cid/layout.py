@@ -37,7 +37,8 @@ class FileNode(Value):
         Length of all its blocks, in bytes: the Tsize of a link to it.
     """
 
-    __slots__ = ("cid", "size", "dag_size")
+    __match_args__ = ("cid", "size", "dag_size")
+    __slots__ = __match_args__
     cid: str
     size: int
     dag_size: int

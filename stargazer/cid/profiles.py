@@ -31,7 +31,8 @@ class Profile(Value):
     Source: IPIP-0499, https://github.com/ipfs/specs/pull/499, and Kubo's ``ipfs config profile``.
     """
 
-    __slots__ = ("name", "chunk", "max_links", "hamt_estimate", "hamt_threshold")
+    __match_args__ = ("name", "chunk", "max_links", "hamt_estimate", "hamt_threshold")
+    __slots__ = __match_args__
     name: str
     chunk: int
     max_links: int

@@ -54,7 +54,8 @@ class Parsed(Value):
         SHA-256 of the block, 32 bytes.
     """
 
-    __slots__ = ("version", "codec", "digest")
+    __match_args__ = ("version", "codec", "digest")
+    __slots__ = __match_args__
     version: int
     codec: str
     digest: bytes

@@ -49,7 +49,8 @@ class Tree(Value):
         Each directory node (and shard) by its CID.
     """
 
-    __slots__ = ("cid", "size", "tsize", "files", "blocks")
+    __match_args__ = ("cid", "size", "tsize", "files", "blocks")
+    __slots__ = __match_args__
     cid: str
     size: int
     tsize: int

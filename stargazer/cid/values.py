@@ -11,17 +11,18 @@ __all__ = ["Value"]
 class Value:
     """Base of the values that this package returns: compared, hashed and pickled by their fields.
 
-    A subclass lists its fields in `__slots__`, in the order of its constructor's parameters.
+    A subclass lists its fields in `__match_args__`, in the order of its constructor's parameters.
     """
 
+    __match_args__: tuple[str, ...] = ()
     __slots__: tuple[str, ...] = ()
 
     def _set(self, *values: object) -> None:
-        for name, value in zip(self.__slots__, values, strict=True):
+        for name, value in zip(self.__match_args__, values, strict=True):
             object.__setattr__(self, name, value)
 
     def _values(self) -> tuple[object, ...]:
-        return tuple([getattr(self, name) for name in self.__slots__])
+        return tuple([getattr(self, name) for name in self.__match_args__])
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__}.{name} cannot be set: it is a value; make another one")
@@ -36,7 +37,7 @@ class Value:
         return hash(self._values())
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in zip(self.__slots__, self._values(), strict=True))
+        fields = ", ".join(f"{name}={value!r}" for name, value in zip(self.__match_args__, self._values(), strict=True))
         return f"{type(self).__name__}({fields})"
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
