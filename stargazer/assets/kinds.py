@@ -50,7 +50,8 @@ def kind_of(hint: Any, name: str = "") -> Kind:
 
 def _composite(origin: type, arguments: tuple[Any, ...]) -> Kind:
     if issubclass(origin, Enum):
-        return _choice({freeze(member.value): member for member in origin}, f"a {origin.__name__}")
+        members = {freeze(member.value): member for member in origin}
+        return _choice(members, f"{origin.__name__} ({', '.join(map(repr, members))})")
     if origin is tuple and arguments and arguments[-1] is not Ellipsis:
         return _fixed([kind_of(argument) for argument in arguments])
     if origin in (tuple, list, Sequence):

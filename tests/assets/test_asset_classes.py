@@ -48,7 +48,7 @@ def test_annotations_that_are_strings_are_evaluated() -> None:
     asset = StringAnnotations(assembly="T2T-CHM13", bins=[1, 2])  # type: ignore[arg-type]
     assert asset.assembly is Assembly.T2T
     assert asset.declared == {"assembly": Assembly.T2T, "bins": (1, 2)}
-    with pytest.raises(InvalidField, match=r"StringAnnotations\.assembly: expected a Assembly"):
+    with pytest.raises(InvalidField, match=r"StringAnnotations\.assembly: expected Assembly \('GRCh38', 'T2T-CHM13'\)"):
         StringAnnotations(assembly="hg19")  # type: ignore[arg-type]
 
 
