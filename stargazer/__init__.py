@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from stargazer.assets import VariantsIndex as VariantsIndex
     from stargazer.assets import VQSRModel as VQSRModel
     from stargazer.client import connect as connect
-    from stargazer.ledger import Lineage as Lineage
+    from stargazer.ledger.trace import Lineage as Lineage
     from stargazer.ledger import Record as Record
     from stargazer.plans import Plan as Plan
     from stargazer.plans import plan as plan
@@ -53,7 +53,8 @@ _HOMES = {
         "Variants", "VariantsIndex", "VQSRModel",
     ),
     "stargazer.client": ("connect",),
-    "stargazer.ledger": ("Lineage", "Record"),
+    "stargazer.ledger": ("Record",),
+    "stargazer.ledger.trace": ("Lineage",),
     "stargazer.plans": ("Plan", "plan"),
     "stargazer.runs": ("Run", "run"),
     "stargazer.store": ("Store", "active_store"),

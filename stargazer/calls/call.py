@@ -67,6 +67,11 @@ class Call(Delayed):  # type: ignore[misc]
         return self.order.task.name
 
     @property
+    def whole(self) -> Call:
+        """The call that this is an element of, or the call itself."""
+        return self if self.parent is None else self.parent
+
+    @property
     def store(self) -> Store:
         """The store that was active when the call was made."""
         return Store.open(self.order.store)
@@ -95,7 +100,7 @@ class Call(Delayed):  # type: ignore[misc]
         record = ledger.find(self.plan_key)
         if record is None:
             return None
-        whole = ledger.results(record, (self.parent or self).returns.named)
+        whole = ledger.results(record, self.whole.returns.named)
         return (whole if self.parent is None else element(whole, self.index),)
 
     def compute(self, **kwargs: Any) -> Any:

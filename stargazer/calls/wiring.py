@@ -23,7 +23,7 @@ from stargazer.calls.node import run
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-__all__ = ["LAYER", "flat_delayed", "flatten", "graph_of", "pack", "unpack"]
+__all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "pack", "unpack"]
 
 LAYER = "stargazer"
 
@@ -116,7 +116,15 @@ def flat_delayed(call: Call) -> Delayed:
     return Delayed(call.key, HighLevelGraph.from_collections(call.key, flatten([call])[0]))
 
 
-def flatten(roots: Iterable[Call], function: Callable[..., Any] = run) -> tuple[dict[str, Any], dict[str, Call]]:
+def delayed_of(graph: dict[str, Any], calls: dict[str, Call], keys: Iterable[str]) -> list[Delayed]:
+    """Return a plain `Delayed` for each of `keys` in a graph made by `flatten`."""
+    whole = HighLevelGraph({LAYER: Flat(graph, _annotations(calls))}, {LAYER: set()})
+    return [Delayed(key, whole, layer=LAYER) for key in keys]
+
+
+def flatten(
+    roots: Iterable[Call], function: Callable[..., Any] = run, take: Callable[..., Any] = element
+) -> tuple[dict[str, Any], dict[str, Call]]:
     """Return the flat graph of what `roots` need, and the calls in it that must run.
 
     Parameters
@@ -125,6 +133,8 @@ def flatten(roots: Iterable[Call], function: Callable[..., Any] = run) -> tuple[
         Calls of one store.
     function
         What each node runs: ``function(order, plan_key, parameters, *inputs)``.
+    take
+        What takes an element of a result: ``take(whole, index)``.
 
     Raises
     ------
@@ -139,7 +149,7 @@ def flatten(roots: Iterable[Call], function: Callable[..., Any] = run) -> tuple[
     ledger = _one_ledger(level.values())
     checked: set[int] = set()
     while level:
-        wholes = {(call.parent or call).key: call.parent or call for call in level.values()}
+        wholes = {call.whole.key: call.whole for call in level.values()}
         fresh = {key: call for key, call in wholes.items() if key not in graph}
         found = ledger.find_many(call.plan_key for call in fresh.values()) if ledger else {}
         following: dict[str, Call] = {}
@@ -153,7 +163,7 @@ def flatten(roots: Iterable[Call], function: Callable[..., Any] = run) -> tuple[
             following |= {needed.key: needed for needed in needs(call)}
         for key, call in level.items():
             if call.parent is not None:
-                graph[key] = _element_node(call, graph[call.parent.key])
+                graph[key] = _element_node(call, graph[call.parent.key], take)
         level = {key: call for key, call in following.items() if key not in graph}
     return graph, missing
 
@@ -196,11 +206,11 @@ def _reference(value: Any) -> Any:
     return value
 
 
-def _element_node(call: Call, parent: Any) -> Any:
+def _element_node(call: Call, parent: Any, take: Callable[..., Any]) -> Any:
     assert call.parent is not None
     if isinstance(parent, DataNode):
-        return DataNode(call.key, element(parent.value, call.index))
-    return Task(call.key, element, TaskRef(call.parent.key), call.index)
+        return DataNode(call.key, take(parent.value, call.index))
+    return Task(call.key, take, TaskRef(call.parent.key), call.index)
 
 
 def _annotations(calls: dict[str, Call]) -> dict[str, dict[str, Any]]:

@@ -4,5 +4,4 @@ from stargazer.ledger.ledger import Ledger, NotDeterministic
 from stargazer.ledger.record import Record
 from stargazer.ledger.results import decode, encode, walk_assets
 
-
 __all__ = ["Ledger", "NotDeterministic", "Record", "decode", "encode", "walk_assets"]

@@ -1,0 +1,230 @@
+"""What would run, what is known, and why something is not."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stargazer.calls.call import Call, element
+from stargazer.calls.wiring import needs
+from stargazer.ledger import Ledger, Record
+from stargazer.ledger.keys import call_key, input_keys, plain
+from stargazer.ledger.record import digest
+from stargazer.plans.reasons import Reason, has_calls, reasons_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Plan", "Planned", "ordered", "plan", "roots_of"]
+
+CANDIDATES = 50
+"""Newest records of a task with which a call is compared."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One call in a plan.
+
+    Parameters
+    ----------
+    call
+        The call.
+    state
+        ``"known"``; ``"run"``; or ``"maybe"``: it runs unless the calls before it make the same bytes as last time.
+    record
+        What the ledger knows of it.
+    """
+
+    call: Call
+    state: str
+    record: Record | None = None
+    _why: Callable[[], list[Reason]] = field(default=list, repr=False, compare=False)
+
+    @functools.cached_property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why it is not known; looked up when asked for."""
+        return tuple(self._why())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would run, and why; shown as a table by ``print`` and in notebooks.
+
+    Parameters
+    ----------
+    calls
+        In an order in which they could run. Below a known call, nothing is looked at.
+    """
+
+    calls: tuple[Planned, ...]
+
+    @property
+    def known(self) -> list[Planned]:
+        """Calls that the ledger answers."""
+        return [planned for planned in self.calls if planned.state == "known"]
+
+    @property
+    def to_run(self) -> list[Planned]:
+        """Calls that run, or may."""
+        return [planned for planned in self.calls if planned.state != "known"]
+
+    def __iter__(self) -> Iterator[Planned]:
+        return iter(self.calls)
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+    def __str__(self) -> str:
+        from stargazer.display import plan_text
+
+        return plan_text(self)
+
+    def _repr_html_(self) -> str:
+        from stargazer.display import plan_html
+
+        return plan_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON."""
+        return {
+            "known": len(self.known),
+            "to_run": len(self.to_run),
+            "calls": [
+                {
+                    "task": planned.call.name,
+                    "key": planned.call.plan_key,
+                    "state": planned.state,
+                    "reasons": [{"kind": reason.kind, "text": reason.text} for reason in planned.reasons],
+                }
+                for planned in self.calls
+            ],
+        }
+
+
+def plan(*calls: Any) -> Plan:
+    """Say what computing `calls` would run, what is known, and why something is not; nothing runs.
+
+    Parameters
+    ----------
+    *calls
+        Calls, or lists, tuples and dicts of them.
+
+    Raises
+    ------
+    CodeChanged
+        A task's code is no longer what it was when the call was made.
+
+    Examples
+    --------
+    >>> print(plan(answer))                                  # doctest: +SKIP
+    1 of 4 calls would run, 3 are known
+      run    total    parameter scale: 1 → 2
+    """
+    planner = _Planner()
+    for call in ordered(roots_of(calls), planner.is_known):
+        planner.add(call)
+    return Plan(tuple(planner.planned.values()))
+
+
+def roots_of(value: Any) -> list[Call]:
+    """Return the whole calls in `value`: an element stands for the call that it is part of."""
+    if isinstance(value, Call):
+        return [value.whole]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [call for item in value for call in roots_of(item)] if isinstance(value, (list, tuple)) else []
+
+
+def ordered(roots: Iterable[Call], stop: Any) -> list[Call]:
+    """Return all calls below `roots`, each after what it needs; nothing below a call for which `stop` holds."""
+    done: dict[str, Call] = {}
+    todo = [(call, False) for call in reversed(list(roots))]
+    while todo:
+        call, expanded = todo.pop()
+        if call.key in done:
+            continue
+        if expanded or stop(call):
+            done[call.key] = call
+            continue
+        todo.append((call, True))
+        todo += [(needed.whole, False) for needed in needs(call)]
+    return list(done.values())
+
+
+class _Planner:
+    def __init__(self) -> None:
+        self.planned: dict[str, Planned] = {}
+        self._found: dict[str, Record | None] = {}
+        self._newest: dict[tuple[str, str], list[Record]] = {}
+        self._parts_of: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
+
+    def is_known(self, call: Call) -> bool:
+        return self._record(call) is not None
+
+    def _record(self, call: Call) -> Record | None:
+        if call.key not in self._found:
+            self._found[call.key] = Ledger(call.store).find(call.plan_key)
+        return self._found[call.key]
+
+    def add(self, call: Call) -> None:
+        call.order.task.check_code(call.order.code)
+        record = self._record(call) or self._by_content(call)
+        if record is not None:
+            self.planned[call.key] = Planned(call, "known", record)
+            return
+        waits = [self.planned[needed.whole.key] for needed in needs(call)]
+        waiting = [planned.call.name for planned in waits if planned.state != "known"]
+        state = "maybe" if waiting and self._parts(call) in self._known_parts(call) else "run"
+        why = functools.partial(self._reasons, call, waiting)
+        self.planned[call.key] = Planned(call, state, None, why)
+
+    def _reasons(self, call: Call, waiting: list[str]) -> list[Reason]:
+        return reasons_for(call, self._inputs(call), self._candidates(call), waiting)
+
+    def _candidates(self, call: Call) -> list[Record]:
+        place = (call.order.store, call.name)
+        if place not in self._newest:
+            self._newest[place] = Ledger(call.store).newest(call.name, CANDIDATES)
+        return self._newest[place]
+
+    def _known_parts(self, call: Call) -> set[tuple[str, str, str]]:
+        place = (call.order.store, call.name)
+        if place not in self._parts_of:
+            parts = [record.parts() for record in self._candidates(call)]
+            self._parts_of[place] = {(each["code"], each["parameters"], each["tools"]) for each in parts}
+        return self._parts_of[place]
+
+    def _parts(self, call: Call) -> tuple[str, str, str] | None:
+        """Code, parameters and tools of a call, as digests in a record."""
+        if any(isinstance(value, Call) for value in call.parameters.values()):
+            return None
+        tools = [asdict(tool) for tool in call.order.tools]
+        values = {name: plain(value) for name, value in call.parameters.items()}
+        return call.order.code, digest(values), digest([tools, dict(call.order.libraries)])
+
+    def _by_content(self, call: Call) -> Record | None:
+        """Early cut-off can be told before the run where all inputs are known."""
+        inputs = self._inputs(call)
+        if any(isinstance(value, Call) for value in call.parameters.values()) or has_calls(inputs):
+            return None
+        values = {name: plain(value) for name, value in call.parameters.items()}
+        keys = {name: input_keys(value) for name, value in inputs.items()}
+        return Ledger(call.store).find(call_key(call.order.key, values, keys))
+
+    def _inputs(self, call: Call) -> dict[str, Any]:
+        """Inputs with known calls replaced by their results."""
+        return {name: self._resolved(value) for name, value in call.inputs.items()}
+
+    def _resolved(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._resolved(item) for item in value]
+        if isinstance(value, dict):
+            return {name: self._resolved(item) for name, item in value.items()}
+        if not isinstance(value, Call):
+            return value
+        planned = self.planned[value.whole.key]
+        if planned.record is None:
+            return value
+        whole = Ledger(value.store).results(planned.record)
+        return whole if value.parent is None else element(whole, value.index)

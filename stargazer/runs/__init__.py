@@ -1,0 +1,6 @@
+"""Graphs in flight."""
+
+from stargazer.runs.run import Run, run
+from stargazer.runs.watch import State, Status
+
+__all__ = ["Run", "State", "Status", "run"]

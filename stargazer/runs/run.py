@@ -1,0 +1,253 @@
+"""Run calls with progress; what fails does not take its siblings with it."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stargazer.calls.call import Call, element
+from stargazer.calls.wiring import flatten
+from stargazer.errors import BlobLost, Cancelled, OutputError, RunFailed
+from stargazer.runs.threads import Threads
+from stargazer.runs.watch import State, Status, Watch
+from stargazer.runs.workers import Workers
+from stargazer.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from distributed import Client
+
+__all__ = ["Run", "run"]
+
+SHOWN_FAILURES = 5
+
+
+class Engine(Protocol):
+    """What runs a graph: threads here, or the workers of a client."""
+
+    node: Callable[..., Any]
+    take: Callable[..., Any]
+
+    def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]: ...
+
+    def cancel(self) -> None: ...
+
+
+class Run:
+    """Calls in flight: progress, results, failures. Made by `run`.
+
+    Parameters
+    ----------
+    what
+        A call, or lists, tuples and dicts of calls.
+    client
+        A Dask client; None for threads of this process.
+
+    Attributes
+    ----------
+    known
+        Number of calls that the ledger answered when the run began.
+    """
+
+    def __init__(self, what: Any, client: Client | None = None) -> None:
+        self._what = what
+        self._calls = {call.key: call for call in _calls_in(what)}
+        self._places: dict[str, list[Call]] = {}
+        for call in self._calls.values():
+            self._places.setdefault(call.plan_key, []).append(call)
+        self._watch = Watch(self._on_done)
+        self._engine: Engine = Workers(client, self._watch) if client is not None else Threads(self._watch)
+        self._results: dict[str, Any] = {}
+        self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._error: BaseException | None = None
+        self._cancelled = False
+        self._ended = threading.Event()
+        graph, missing = self._plan()
+        self.known = len([call for call in self._calls.values() if call.whole.key not in missing])
+        self._thread = threading.Thread(target=self._work, args=(graph, missing), name="stargazer-run", daemon=True)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"<run: {self.status()}>"
+
+    def _repr_html_(self) -> str:
+        return self.status()._repr_html_()
+
+    def status(self) -> Status:
+        """Count the calls in each state."""
+        return self._watch.status()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing runs any more."""
+        return self._ended.is_set()
+
+    @property
+    def failures(self) -> dict[str, BaseException]:
+        """Errors of the calls that failed, by task name and the first digits of the plan key."""
+        return {f"{self._watch.name(key)} {key[:8]}": error for key, error in self._watch.failures.items()}
+
+    @property
+    def tasks_run(self) -> int:
+        """Number of calls that ended well in this run, as bodies or by early cut-off."""
+        return self.status().count(State.DONE)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end, at most `timeout` seconds; return whether it has come. Ctrl-C cancels the run."""
+        try:
+            return self._ended.wait(timeout)
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
+
+    def result(self) -> Any:
+        """Wait for the end and return what the calls gave, in the shape in which they were passed.
+
+        Raises
+        ------
+        RunFailed
+            Some calls failed; what the others made is in the store, and the next run goes on from there.
+        Cancelled
+            The run was cancelled.
+        """
+        self.wait()
+        self._raise()
+        return _replaced(self._what, lambda call: self._results[call.key])
+
+    def __iter__(self) -> Iterator[tuple[Call, Any]]:
+        """Yield each call that was passed with its result, as they finish; raise at the end if some failed."""
+        while (key := self._arrived.get()) is not None:
+            yield self._calls[key], self._results[key]
+        self._arrived.put(None)
+        self._raise()
+
+    def cancel(self) -> None:
+        """End what runs and start nothing more; what has finished stays."""
+        self._cancelled = True
+        self._engine.cancel()
+
+    def _plan(self) -> tuple[dict[str, Any], dict[str, Call]]:
+        graph, missing = flatten(self._calls.values(), self._engine.node, self._engine.take)
+        self._watch.expect(missing)
+        return graph, missing
+
+    def _work(self, graph: dict[str, Any], missing: dict[str, Call]) -> None:
+        lost: set[str] = set()
+        try:
+            while True:
+                self._collect(self._engine.execute(graph, missing, list(self._calls)))
+                new = {error.cid for error in self._watch.failures.values() if isinstance(error, BlobLost)} - lost
+                if not new or self._cancelled:
+                    break
+                lost |= new
+                graph, missing = self._plan()
+            for url in {call.order.store for call in self._calls.values()}:
+                Store.open(url).sync()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the run is waited for
+            self._error = error
+        finally:
+            self._watch.stop()
+            self._ended.set()
+            self._arrived.put(None)
+
+    def _on_done(self, plan_key: str, whole: Any) -> None:
+        for call in self._places.get(plan_key, ()):
+            with contextlib.suppress(OutputError):
+                self._collect({call.key: whole if call.parent is None else element(whole, call.index)})
+
+    def _collect(self, results: dict[str, Any]) -> None:
+        for key in results.keys() - self._results.keys():
+            self._results[key] = results[key]
+            self._arrived.put(key)
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._cancelled:
+            raise Cancelled(f"the run was cancelled; {self.status()}")
+        if self._watch.failures:
+            first = next(iter(self._watch.failures.values()))
+            raise RunFailed(_failure_text(self), self.failures) from first
+
+
+def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: bool | None = None) -> Run:
+    """Run calls, with progress; results are in the store the moment a task ends.
+
+    Parameters
+    ----------
+    *calls
+        Calls, or lists, tuples and dicts of them.
+    client
+        A Dask client (`stargazer.connect`); by default the active one, or threads of this process if there is none.
+    wait
+        Return only when all have ended. Otherwise return at once, and iterate over the run or ask its `Run.status`.
+    progress
+        Show a live table; by default in terminals and notebooks, where the run is waited for.
+
+    Returns
+    -------
+    Run
+        ``run(a).result()`` is the result of ``a``; ``run(a, b).result()`` a tuple of two.
+
+    Raises
+    ------
+    RunFailed
+        Some calls failed; the others ran to their end first.
+
+    Examples
+    --------
+    >>> stored = run(answer).result()                        # doctest: +SKIP
+    """
+    flight = Run(calls[0] if len(calls) == 1 else calls, client or _active_client())
+    if wait:
+        from stargazer.display import show_run
+
+        show_run(flight, progress)
+        flight.result()
+    return flight
+
+
+def _active_client() -> Client | None:
+    """The client that the user made, if any; never makes one."""
+    import sys
+
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import default_client
+
+    try:
+        return default_client()
+    except ValueError:
+        return None
+
+
+def _calls_in(what: Any) -> Iterator[Call]:
+    if isinstance(what, Call):
+        yield what
+    elif isinstance(what, (list, tuple)):
+        for item in what:
+            yield from _calls_in(item)
+    elif isinstance(what, dict):
+        for item in what.values():
+            yield from _calls_in(item)
+
+
+def _replaced(what: Any, result: Callable[[Call], Any]) -> Any:
+    if isinstance(what, Call):
+        return result(what)
+    if isinstance(what, (list, tuple)):
+        items = [_replaced(item, result) for item in what]
+        return items if isinstance(what, list) else tuple(items)
+    return {key: _replaced(item, result) for key, item in what.items()} if isinstance(what, dict) else what
+
+
+def _failure_text(flight: Run) -> str:
+    failures = list(flight.failures.items())
+    lines = [f"{len(failures)} of {flight.status().count()} calls failed; what the others made is kept"]
+    lines += [f"— {label}: {type(error).__name__}: {error}" for label, error in failures[:SHOWN_FAILURES]]
+    if len(failures) > SHOWN_FAILURES:
+        lines.append(f"… and {len(failures) - SHOWN_FAILURES} more in `.failures`")
+    return "\n".join(lines)

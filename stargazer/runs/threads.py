@@ -1,0 +1,111 @@
+"""Run a graph on threads of this process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from stargazer.calls.call import element
+from stargazer.errors import Cancelled, OutputError
+from stargazer.execute import Order, execute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stargazer.calls import Call
+    from stargazer.runs.watch import Watch
+
+__all__ = ["Threads"]
+
+
+class Missing:
+    """Stands for the result of a call that failed, in the inputs of those that need it."""
+
+
+class Slots:
+    """Processor cores, handed out: a task of four takes four, or all there are."""
+
+    def __init__(self, number: int) -> None:
+        self.number = self._free = number
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, wanted: int) -> Iterator[None]:
+        """Wait for `wanted` free cores, and hold them."""
+        taken = min(wanted, self.number)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= taken)
+            self._free -= taken
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += taken
+                self._changed.notify_all()
+
+
+class Threads:
+    """Threads of this process, as many as it may use cores.
+
+    Parameters
+    ----------
+    watch
+        Told of everything.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._slots = Slots(cores)
+        self._stop = threading.Event()
+
+    def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]:
+        """Run the graph to its end; return the results of `keys`, without those that failed."""
+        import dask.threaded
+
+        results = dask.threaded.get(graph, keys, num_workers=self._slots.number)
+        return {key: value for key, value in zip(keys, results, strict=True) if not isinstance(value, Missing)}
+
+    def cancel(self) -> None:
+        """Start nothing more, and end what runs."""
+        self._stop.set()
+
+    def node(self, order: Order, plan_key: str, parameters: dict[str, Any], *inputs: Any) -> Any:
+        """Run one call; a failure becomes a `Missing`, so that its siblings go on."""
+        if _holds_missing([*inputs, *parameters.values()]):
+            self.watch.skipped(plan_key)
+            return Missing()
+        named = dict(zip(order.task.positional, inputs, strict=True))
+        try:
+            with self._slots.take(order.task.cpus):
+                if self._stop.is_set():
+                    raise Cancelled("cancelled before it started")
+                self.watch.started(plan_key)
+                result = execute(order, plan_key, named, parameters, self._stop.is_set)
+        except Cancelled:
+            self.watch.cancelled(plan_key)
+            return Missing()
+        except Exception as error:
+            self.watch.failed(plan_key, error)
+            return Missing()
+        self.watch.done(plan_key, result)
+        return result
+
+
+    def take(self, whole: Any, index: Any) -> Any:
+        """Take one element of a result; that it has none fails only what needs it."""
+        try:
+            return whole if isinstance(whole, Missing) else element(whole, index)
+        except OutputError as error:
+            self.watch.failures[f"element {index!r}"] = error
+            return Missing()
+
+
+def _holds_missing(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_missing, value))
+    if isinstance(value, dict):
+        return any(map(_holds_missing, value.values()))
+    return isinstance(value, Missing)

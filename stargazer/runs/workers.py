@@ -1,0 +1,87 @@
+"""Run a graph on the workers of a Dask client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stargazer.calls.call import element
+from stargazer.calls.node import run as node
+from stargazer.calls.wiring import delayed_of, needs
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+    from stargazer.calls import Call
+    from stargazer.runs.watch import Watch
+
+__all__ = ["Workers"]
+
+
+class Workers:
+    """The workers of a Dask client.
+
+    Parameters
+    ----------
+    client
+        A synchronous client.
+    watch
+        Told of everything.
+    """
+
+    node = staticmethod(node)
+    take = staticmethod(element)
+
+    def __init__(self, client: Client, watch: Watch) -> None:
+        self.client, self.watch = client, watch
+        self._futures: dict[str, Future] = {}
+        self._cancelled = False
+
+    def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]:
+        """Run the graph to its end; return the results of `keys`, without those that failed."""
+        from distributed import as_completed
+
+        self._forget_old_failures(calls)
+        wanted = list(dict.fromkeys([*keys, *calls]))
+        self._futures = dict(zip(wanted, self.client.compute(delayed_of(graph, calls, wanted)), strict=True))
+        results: dict[str, Any] = {}
+        try:
+            for batch in as_completed(list(self._futures.values()), with_results=True, raise_errors=False).batches():
+                for future, result in batch:
+                    if future.status == "finished":
+                        results[future.key] = result
+                    self._note(calls.get(future.key), future, result)
+            self._blame(calls)
+        finally:
+            self._futures.clear()
+        return {key: results[key] for key in keys if key in results}
+
+    def cancel(self) -> None:
+        """Release the calls: those that nobody else waits for are ended."""
+        self._cancelled = True
+        self.client.cancel(list(self._futures.values()))
+
+    def _forget_old_failures(self, calls: dict[str, Call]) -> None:
+        """A failed key would answer with its old exception as long as a future of this client holds it."""
+        held = [key for key, state in self.client.futures.items() if key in calls and state.status == "error"]
+        if held:
+            from distributed import Future
+
+            self.client.retry([Future(key, self.client) for key in held])
+
+    def _note(self, call: Call | None, future: Future, result: Any) -> None:
+        if call is None:
+            return
+        if future.status == "finished":
+            self.watch.done(call.plan_key, result)
+        elif future.status == "error":
+            self.watch.failed(call.plan_key, result[1] if isinstance(result, tuple) else result)
+        else:
+            self.watch.cancelled(call.plan_key)
+
+    def _blame(self, calls: dict[str, Call]) -> None:
+        """Dask gives a failure to all that depends on it; here only the call that failed is to blame."""
+        failed = {call.plan_key for call in calls.values() if call.plan_key in self.watch.failures}
+        for call in calls.values():
+            if call.plan_key in failed and any(n.whole.plan_key in failed for n in needs(call)):
+                del self.watch.failures[call.plan_key]
+                self.watch.skipped(call.plan_key)
