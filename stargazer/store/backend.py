@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from stargazer.store.local import Entry
+    from stargazer.store.files import Entry
 
 __all__ = ["Backend"]
 
@@ -41,6 +41,8 @@ class Backend(Protocol):
     def adopt(self, path: str, place: str) -> None: ...
 
     def remove(self, place: str) -> bool: ...
+
+    def sweep(self, places: Iterable[str], before: float) -> set[str]: ...
 
     def move(self, place: str, target: str) -> bool: ...
 

@@ -54,6 +54,10 @@ class Blobs(ABC):
         """Take corrupt bytes out of the way, so that they are never served; the place where they went."""
 
     @abstractmethod
+    def recheck(self, cid: str) -> bool:
+        """Hash what is stored, whatever is known of it; whether it is good. If not, it goes to quarantine."""
+
+    @abstractmethod
     def _store(self, path: str, found: os.stat_result, move: bool) -> Stored:
         """Keep the bytes of a regular file."""
 

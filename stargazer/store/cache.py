@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
-from stargazer.store.local import Entry, LocalBackend
+from stargazer.store.files import Entry
+from stargazer.store.local import LocalBackend
 
 __all__ = ["Cache"]
 

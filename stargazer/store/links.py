@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stargazer.assets import Asset
 
-__all__ = ["link_field"]
+__all__ = ["beside", "link_field"]
 
 _LINK_FIELDS = {
     "reference_index": "reference_cid",
@@ -26,3 +26,37 @@ def link_field(asset: Asset | type[Asset]) -> str | None:
     """
     field: str | None = getattr(asset, "companion_of", None) or _LINK_FIELDS.get(asset.asset_key)
     return field
+
+
+def beside(asset: Asset, stored: list[Asset], linked: list[Asset]) -> tuple[Asset, ...]:
+    """Companions that can lie beside an asset's file.
+
+    Those that it was stored with come first, then those that name it, in sets of equal type and facts (the files of
+    one aligner's index). A set of which a file name is taken by other bytes is left out whole.
+
+    Parameters
+    ----------
+    asset
+        The asset.
+    stored
+        Companions in its records.
+    linked
+        Assets that name its CID in their link field.
+    """
+    taken = {asset.name: asset.cid}
+    chosen: dict[tuple[str, str], Asset] = {}
+    for members in [*([each] for each in stored), *_sets(linked)]:
+        if all(taken.get(member.name, member.cid) == member.cid for member in members):
+            taken.update((member.name, member.cid) for member in members)
+            for member in members:
+                chosen.setdefault((member.asset_key, str(member.cid)), member)
+    return tuple(chosen.values())
+
+
+def _sets(linked: list[Asset]) -> list[list[Asset]]:
+    sets: dict[str, list[Asset]] = {}
+    for asset in sorted(
+        linked, key=lambda each: (each.asset_key, repr(sorted(each.declared.items())), each.name, each.id)
+    ):
+        sets.setdefault(f"{asset.asset_key} {sorted(asset.declared.items())!r}", []).append(asset)
+    return list(sets.values())

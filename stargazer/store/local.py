@@ -6,39 +6,22 @@ so any number of processes on any number of machines may write.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
-from stargazer.errors import StoreFull
+from stargazer.store.files import Entry, as_store_full, sync_directory, unlink, write_all
 from stargazer.store.layout import TMP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Entry", "LocalBackend", "as_store_full"]
+__all__ = ["LocalBackend"]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _BLOCK = 1 << 16
-
-
-class Entry(NamedTuple):
-    """One file of a store: where, how many bytes, when it last changed (seconds since 1970)."""
-
-    place: str
-    size: int
-    changed: float
-
-
-def as_store_full(error: OSError, where: str) -> OSError:
-    """`error`, or a `StoreFull` in its stead if it says that there is no space left."""
-    if error.errno not in _FULL:
-        return error
-    return StoreFull(error.errno, f"no space left while writing {where}: {error.strerror}; free some (stargazer gc)")
 
 
 class LocalBackend:
@@ -121,7 +104,7 @@ class LocalBackend:
         except FileExistsError:
             return
         finally:
-            _unlink(temporary)
+            unlink(temporary)
 
     def replace(self, place: str, data: bytes) -> None:
         """Write a file, over the one that is there."""
@@ -139,7 +122,7 @@ class LocalBackend:
                 os.close(fd)
         except OSError as error:
             if path:
-                _unlink(path)
+                unlink(path)
             raise as_store_full(error, self.path(place)) from error
         return path
 
@@ -169,7 +152,30 @@ class LocalBackend:
 
     def remove(self, place: str) -> bool:
         """Remove a file; whether there was one."""
-        return _unlink(self.path(place))
+        return unlink(self.path(place))
+
+    def sweep(self, places: Iterable[str], before: float) -> set[str]:
+        """Remove files that nobody touched since a time, and tell which.
+
+        Each is first taken away, then looked at: a writer that found it and touched it to keep it gets it back, one
+        that comes later finds nothing and writes its own.
+        """
+        return {place for place in places if self._sweep(place, before)}
+
+    def _sweep(self, place: str, before: float) -> bool:
+        path, aside = self.path(place), self.temporary()
+        try:
+            if os.stat(path).st_ctime >= before:
+                return False
+            os.makedirs(os.path.dirname(aside), exist_ok=True)
+            os.rename(path, aside)
+        except FileNotFoundError:
+            return False
+        if os.stat(aside).st_mtime >= before:
+            os.rename(aside, path)
+            return False
+        os.unlink(aside)
+        return True
 
     def move(self, place: str, target: str) -> bool:
         """Rename a file within the store; whether there was one."""
@@ -202,36 +208,3 @@ class LocalBackend:
         """Wait until all that was written is on disk."""
         if Path(self.root).exists():
             os.sync()
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write every byte; ``os.write`` alone may write fewer."""
-    written = os.write(fd, data)
-    while written < len(data):
-        written += os.write(fd, data[written:])
-
-
-def sync_file(path: str) -> None:
-    """Make a file's bytes last through a loss of power."""
-    fd = os.open(path, _READ)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_directory(path: str) -> None:
-    """Make the names in a directory last through a loss of power."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _unlink(path: str) -> bool:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return False
-    return True

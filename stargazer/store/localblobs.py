@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stargazer.errors import BlobLost
+from stargazer.errors import BlobLost, CIDError
 from stargazer.store import layout
 from stargazer.store.blobs import REFRESHED_AFTER, Blobs, Stored, movable
 from stargazer.store.clone import reflink
-from stargazer.store.local import as_store_full, sync_file, write_all
+from stargazer.store.files import as_store_full, sync_file, write_all
 
 if TYPE_CHECKING:
     from stargazer.store.base import OpenStore
@@ -49,6 +49,18 @@ class LocalBlobs(Blobs):
         target = layout.quarantine(cid)
         self.backend.move(layout.blob(cid), target)
         return target
+
+    def recheck(self, cid: str) -> bool:
+        try:
+            found = os.stat(self.file(cid))
+            good = self.is_good(cid, self.file(cid))
+        except (FileNotFoundError, CIDError):
+            good = False
+        if good:
+            self.store.memo.note(cid, found)
+        else:
+            self.quarantine(cid)
+        return good
 
     def _store(self, path: str, found: os.stat_result, move: bool) -> Stored:
         if move and movable(found, path, self.backend.root):

@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from stargazer.store.local import write_all
+from stargazer.store.files import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable

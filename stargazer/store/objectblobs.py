@@ -12,7 +12,7 @@ from stargazer.errors import BlobLost, StoreError
 from stargazer.store import layout
 from stargazer.store.blobs import REFRESHED_AFTER, Blobs, Stored, movable
 from stargazer.store.cache import Cache
-from stargazer.store.local import as_store_full
+from stargazer.store.files import as_store_full
 from stargazer.store.memo import signature
 
 if TYPE_CHECKING:
@@ -97,6 +97,19 @@ class ObjectBlobs(Blobs):
         self.cache.adopt(path, cid)
         with suppress(FileNotFoundError):
             self.store.memo.note(cid, os.stat(self.file(cid)))
+
+    def recheck(self, cid: str) -> bool:
+        from stargazer.cid import cid_of_stream
+
+        place, profile = layout.blob(cid), self.store.profile
+        try:
+            with self.backend.open(place) as stream:
+                good = cid_of_stream(stream, profile) == cid
+        except FileNotFoundError:
+            return True
+        if not good:
+            self.backend.move(place, layout.quarantine(cid))
+        return good
 
     def _store(self, path: str, found: os.stat_result, move: bool) -> Stored:
         stored = self.hashed(path)

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from stargazer.errors import StoreError
-from stargazer.store.local import Entry
+from stargazer.store.files import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -156,6 +156,15 @@ class ObjectBackend:
         except FileNotFoundError:
             return False
         return True
+
+    def sweep(self, places: Iterable[str], before: float) -> set[str]:
+        """Remove objects that nobody put again since a time, and tell which."""
+        wanted = set(places)
+        folders = sorted({place.partition("/")[0] for place in wanted})
+        old = {entry.place for folder in folders for entry in self.entries(folder) if entry.changed < before} & wanted
+        if old:
+            self.fs.rm([self.path(place) for place in sorted(old)])
+        return old
 
     def move(self, place: str, target: str) -> bool:
         """Copy an object within the store and remove it; whether there was one."""

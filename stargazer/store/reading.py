@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from stargazer.cid import Entry
 
-__all__ = ["Reading"]
+__all__ = ["RAW", "Reading", "is_node"]
+
+RAW = "bafkrei"
 
 
 class Reading(Records):
@@ -27,7 +29,11 @@ class Reading(Records):
 
     def is_directory(self, cid: str) -> bool:
         """Whether a CID names a directory of this store."""
-        return not cid.startswith("bafkrei") and self.backend.size(layout.tree(cid)) is not None
+        return not cid.startswith(RAW) and self.backend.size(layout.tree(cid)) is not None
+
+    def size(self, cid: str) -> int | None:
+        """Bytes of a file, or None if the store does not have it."""
+        return self.backend.size(layout.blob(cid))
 
     def entries(self, cid: str) -> list[Entry]:
         """What lies in a directory, in order of name.
@@ -39,9 +45,10 @@ class Reading(Records):
         """
         from stargazer.cid import read_directory
 
-        return sorted(read_directory(self._node(cid), self._node), key=lambda entry: entry.name)
+        return sorted(read_directory(self.directory_block(cid), self.directory_block), key=lambda entry: entry.name)
 
-    def _node(self, cid: str) -> bytes:
+    def directory_block(self, cid: str) -> bytes:
+        """The node of a directory or of a HAMT shard; `BlobLost` if it is missing or torn."""
         block = self.node(cid)
         if block is None:
             raise BlobLost(cid, "missing or torn, as a directory,")

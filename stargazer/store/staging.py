@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stargazer.assets import Asset
 from stargazer.errors import AssetError, BlobLost, InputChanged, NotFound
 from stargazer.store.clone import lay_file
-from stargazer.store.local import as_store_full
+from stargazer.store.files import as_store_full
 from stargazer.store.trees import Trees
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, BinaryIO, overload
 
 from stargazer import config
-from stargazer.store.adding import Adding
+from stargazer.store.check import Checking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ class _Open:
         return open_store if store is None else store.open_bytes
 
 
-class Store(Adding):
+class Store(Checking):
     """Files and directories by CID, and what is known of them.
 
     Any number of processes on any number of machines may use one store at once. It pickles by its URL.

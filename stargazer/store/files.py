@@ -1,0 +1,62 @@
+"""Small operations on files, which the standard library leaves to be put together."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import NamedTuple
+
+from stargazer.errors import StoreFull
+
+__all__ = ["Entry", "as_store_full", "sync_directory", "sync_file", "unlink", "write_all"]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Entry(NamedTuple):
+    """One file of a store: where, how many bytes, when it last changed (seconds since 1970)."""
+
+    place: str
+    size: int
+    changed: float
+
+
+def as_store_full(error: OSError, where: str) -> OSError:
+    """`error`, or a `StoreFull` in its stead if it says that there is no space left."""
+    if error.errno not in _FULL:
+        return error
+    return StoreFull(error.errno, f"no space left while writing {where}: {error.strerror}; free some (stargazer gc)")
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte; ``os.write`` alone may write fewer."""
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, data[written:])
+
+
+def sync_file(path: str) -> None:
+    """Make a file's bytes last through a loss of power."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory last through a loss of power."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def unlink(path: str) -> bool:
+    """Remove a file; whether there was one."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True

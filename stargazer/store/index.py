@@ -1,0 +1,202 @@
+"""An SQLite index of the records, one a host, on its local disk. It is a cache: deleting it loses nothing.
+
+Facts are kept as they stand in the records, so that processes which know different asset types can share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+__all__ = [
+    "asset_cids",
+    "asset_members",
+    "connect",
+    "forget_assets",
+    "insert_assets",
+    "insert_records",
+    "marks",
+    "value_text",
+]
+
+_VERSION = 1
+_SCHEMA = """
+    CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS folders (place TEXT PRIMARY KEY, mtime INTEGER) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS events (event TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS kinds (key TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS assets (
+        n INTEGER PRIMARY KEY, id TEXT UNIQUE, shard TEXT, key TEXT, cid TEXT, name TEXT, data BLOB, successor TEXT);
+    CREATE INDEX IF NOT EXISTS assets_by_shard ON assets (shard);
+    CREATE INDEX IF NOT EXISTS assets_by_cid ON assets (cid);
+    CREATE INDEX IF NOT EXISTS assets_by_key ON assets (key);
+    CREATE INDEX IF NOT EXISTS assets_by_successor ON assets (successor) WHERE successor IS NOT NULL;
+    CREATE TABLE IF NOT EXISTS facts (
+        key TEXT, name TEXT, value TEXT, n INTEGER, PRIMARY KEY (key, name, value, n)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS records (id TEXT PRIMARY KEY, shard TEXT, task TEXT, status TEXT, started TEXT);
+    CREATE INDEX IF NOT EXISTS records_by_shard ON records (shard);
+    CREATE INDEX IF NOT EXISTS records_by_task ON records (task, started);
+    CREATE INDEX IF NOT EXISTS records_by_start ON records (started);
+    CREATE TABLE IF NOT EXISTS links (cid TEXT, role TEXT, id TEXT, PRIMARY KEY (cid, role, id)) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS links_by_record ON links (id);
+"""
+
+
+@contextmanager
+def connect(directory: Path) -> Iterator[sqlite3.Connection]:
+    """Open the index in a directory, made anew if it is not there or damaged; closed at the end.
+
+    Parameters
+    ----------
+    directory
+        This host's cache of the store.
+    """
+    path = directory / f"index-{_VERSION}-{os.uname().nodename}.sqlite"
+    directory.mkdir(parents=True, exist_ok=True)
+    with closing(_open_whole(path)) as connection:
+        yield connection
+
+
+def _open_whole(path: Path) -> sqlite3.Connection:
+    import sqlite3
+
+    try:
+        return _open(path)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        discard(path)
+        return _open(path)
+
+
+def discard(path: Path) -> None:
+    """Delete an index; the next one that looks makes it anew."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    import sqlite3
+
+    connection = sqlite3.connect(path, timeout=600, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}; PRAGMA user_version = {_VERSION}; COMMIT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def value_text(value: Any) -> str:
+    """A fact as it is compared: its canonical JSON."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def asset_members(data: bytes, identifier: str) -> dict[str, Any] | None:
+    """Members of an asset record; None if it is torn or malformed."""
+    try:
+        members: dict[str, Any] = _parse(data, identifier)
+        whole = isinstance(members["facts"], dict) and all(
+            isinstance(members[k], str) for k in ("asset", "cid", "name")
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
+    return members if whole else None
+
+
+def _parse(data: bytes, identifier: str) -> Any:
+    if hashlib.sha256(data).hexdigest() != identifier:
+        raise ValueError(f"{identifier} is torn")
+    return json.loads(data)
+
+
+def marks(names: Iterable[str], suffix: str) -> set[str]:
+    """Ids that have a mark beside their record."""
+    return {name.removesuffix(suffix) for name in names if name.endswith(suffix)}
+
+
+def insert_assets(connection: sqlite3.Connection, found: dict[str, bytes], successors: dict[str, str]) -> None:
+    """Add asset records; those that are torn or malformed are left out.
+
+    Parameters
+    ----------
+    connection
+        The index.
+    found
+        Bytes of the records by id.
+    successors
+        Of those that were superseded: the id of the newer record.
+    """
+    for identifier, data in found.items():
+        members = asset_members(data, identifier)
+        if members is None:
+            continue
+        key = members["asset"]
+        row = (identifier, identifier[-3:-1], key, members["cid"], members["name"], data, successors.get(identifier))
+        columns = "id, shard, key, cid, name, data, successor"
+        n = connection.execute(f"INSERT OR REPLACE INTO assets ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row).lastrowid
+        facts = [(key, name, value_text(value), n) for name, value in members["facts"].items()]
+        connection.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?, ?, ?)", facts)
+        connection.execute("INSERT OR IGNORE INTO kinds VALUES (?)", (key,))
+
+
+def forget_assets(connection: sqlite3.Connection, identifiers: Iterable[str]) -> None:
+    """Drop asset records that are gone."""
+    for identifier in identifiers:
+        row = connection.execute("SELECT n, data FROM assets WHERE id = ?", (identifier,)).fetchone()
+        if row:
+            members = json.loads(row[1])
+            facts = [(members["asset"], name, value_text(value), row[0]) for name, value in members["facts"].items()]
+            connection.executemany("DELETE FROM facts WHERE key = ? AND name = ? AND value = ? AND n = ?", facts)
+            connection.execute("DELETE FROM assets WHERE n = ?", (row[0],))
+
+
+def insert_records(connection: sqlite3.Connection, found: dict[str, bytes]) -> None:
+    """Add ledger records; those that are torn or malformed are left out."""
+    for identifier, data in found.items():
+        try:
+            members = _parse(data, identifier)
+            row = (identifier, identifier[-3:-1], *(str(members[name]) for name in ("task", "status", "started")))
+            links = [(cid, role, identifier) for role, cid in _record_links(members)]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+        connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", row)
+        connection.executemany("INSERT OR IGNORE INTO links VALUES (?, ?, ?)", links)
+
+
+def _record_links(members: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every CID that a record names, companions of outputs too, with its role."""
+    yield from (("output", cid) for cid in members.get("output_cids", ()))
+    yield from (("output", cid) for cid in _cids(members.get("outputs")))
+    yield from (("input", cid) for cid in members.get("input_cids", ()))
+    if isinstance(members.get("log"), str):
+        yield "log", members["log"]
+
+
+def asset_cids(members: dict[str, Any]) -> Iterator[str]:
+    """CIDs of an asset record: its own, then those of its companions."""
+    yield members["cid"]
+    for companion in members.get("companions", ()):
+        yield from asset_cids(companion)
+
+
+def _cids(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("cid"), str):
+            yield value["cid"]
+        for item in value.values():
+            yield from _cids(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _cids(item)
