@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Carried"]
 
-Facts = tuple[str, int, int | None, bool, tuple[str, ...]]
-
 
 class Carried:
     """A task that is unpickled only where it runs: schedulers never import or rebuild the user's code.
@@ -24,30 +22,35 @@ class Carried:
     ----------
     task
         The task here; None where only its bytes have arrived.
+    name, cpus, memory, copy_inputs
+        As the task's own; known without unpickling it.
+    packed
+        Digest of the task's code and the pickled task.
     """
 
-    def __init__(self, task: Task | None, sent: tuple[Facts, str, bytes] | None = None) -> None:
-        self._task, self._sent = task, sent
+    def __init__(
+        self,
+        task: Task | None,
+        name: str,
+        cpus: int,
+        memory: int | None,
+        copy_inputs: bool,
+        packed: tuple[str, bytes] | None = None,
+    ) -> None:
+        self.name, self.cpus, self.memory, self.copy_inputs = name, cpus, memory, copy_inputs
+        self._task, self._packed = task, packed
+
+    @classmethod
+    def of(cls, task: Task) -> Carried:
+        """Wrap a task of this process."""
+        return cls(task, task.name, task.cpus, task.memory, task.copy_inputs)
 
     def __reduce__(self) -> Any:
-        if self._task is not None and (self._sent is None or self._sent[1] != self._task.code.digest):
-            self._sent = self._packed(self._task)
-        return Carried, (None, self._sent)
+        if self._task is not None and (self._packed is None or self._packed[0] != self._task.code.digest):
+            import cloudpickle
 
-    @staticmethod
-    def _packed(task: Task) -> tuple[Facts, str, bytes]:
-        import cloudpickle
-
-        facts = (task.name, task.cpus, task.memory, task.copy_inputs, task.positional)
-        return facts, task.code.digest, cloudpickle.dumps(task)
-
-    @property
-    def _facts(self) -> Facts:
-        if self._task is not None:
-            task = self._task
-            return task.name, task.cpus, task.memory, task.copy_inputs, task.positional
-        assert self._sent is not None
-        return self._sent[0]
+            self._packed = (self._task.code.digest, cloudpickle.dumps(self._task))
+        return Carried, (None, self.name, self.cpus, self.memory, self.copy_inputs, self._packed)
 
     @property
     def task(self) -> Task:
@@ -59,16 +62,19 @@ class Carried:
             Its module cannot be imported here.
         """
         if self._task is None:
-            assert self._sent is not None
-            self._task = _unpickled(self._sent[2])
+            assert self._packed is not None
+            self._task = _unpickled(self._packed[1])
         return self._task
 
-    name: str = property(lambda self: self._facts[0])  # type: ignore[assignment]
-    cpus: int = property(lambda self: self._facts[1])  # type: ignore[assignment]
-    memory: int | None = property(lambda self: self._facts[2])  # type: ignore[assignment]
-    copy_inputs: bool = property(lambda self: self._facts[3])  # type: ignore[assignment]
-    positional: tuple[str, ...] = property(lambda self: self._facts[4])  # type: ignore[assignment]
-    result_type: type | None = property(lambda self: self.task.result_type)  # type: ignore[assignment]
+    @property
+    def positional(self) -> tuple[str, ...]:
+        """Names of the task's asset parameters."""
+        return self.task.positional
+
+    @property
+    def result_type(self) -> type | None:
+        """The ``NamedTuple`` class that the task returns, if it does."""
+        return self.task.result_type
 
     @property
     def body(self) -> Callable[..., Any]:

@@ -164,7 +164,7 @@ class Task:
             return known
         libraries = {name: library_version(name) for name in self.uses}
         key = task_key(self.name, code.digest, tools, libraries)
-        order = Order(Carried(self), key, code.digest, code.manifest, tools, libraries, store.url, store.id)
+        order = Order(Carried.of(self), key, code.digest, code.manifest, tools, libraries, store.url, store.id)
         self._orders[store.url, code.digest, tools] = order
         return order
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 __all__ = ["FORMAT", "Record", "digest"]
@@ -89,7 +89,7 @@ class Record:
 
     def to_bytes(self) -> bytes:
         """Return the canonical JSON."""
-        members = {name: value for name, value in asdict(self).items() if name != "id"}
+        members = {name: value for name, value in vars(self).items() if name != "id"}
         return _encoder.encode(members).encode()
 
     @classmethod
