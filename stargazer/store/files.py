@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stargazer.errors import StoreFull
 
-__all__ = ["Entry", "as_store_full", "sync_directory", "sync_file", "unlink", "write_all"]
+__all__ = ["Entry", "as_store_full", "sync_directory", "sync_file", "sync_file_system", "unlink", "write_all"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -60,3 +60,16 @@ def unlink(path: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def sync_file_system(path: str) -> None:
+    """Wait until the file system of `path` is on disk; the others of a busy machine are not waited for."""
+    import ctypes
+
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        syncfs = getattr(ctypes.CDLL(None), "syncfs", None)
+        if syncfs is None or syncfs(fd):
+            os.sync()
+    finally:
+        os.close(fd)

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from stargazer.store.files import Entry, as_store_full, sync_directory, unlink, write_all
+from stargazer.store.files import Entry, as_store_full, sync_directory, sync_file_system, unlink, write_all
 from stargazer.store.layout import TMP
 
 if TYPE_CHECKING:
@@ -207,4 +207,4 @@ class LocalBackend:
     def sync(self) -> None:
         """Wait until all that was written is on disk."""
         if Path(self.root).exists():
-            os.sync()
+            sync_file_system(self.root)
