@@ -19,11 +19,13 @@ HIDDEN_FROM_TOOLS = ("PYTHONSTARTUP", "DISPLAY", "BCFTOOLS_PLUGINS", "REF_PATH",
 
 
 @functools.cache
-def _load_defaults() -> None:
+def _defaults() -> dict[str, Any]:
     import dask.config
     import yaml
 
-    dask.config.update_defaults(yaml.safe_load(DEFAULTS.read_text("utf-8")))
+    loaded: dict[str, dict[str, Any]] = yaml.safe_load(DEFAULTS.read_text("utf-8"))
+    dask.config.update_defaults(loaded)
+    return loaded["stargazer"]
 
 
 def setting(key: str, kind: type) -> Any:
@@ -43,11 +45,11 @@ def setting(key: str, kind: type) -> Any:
     """
     import dask.config
 
-    _load_defaults()
-    try:
-        value = dask.config.get(f"stargazer.{key}")
-    except (KeyError, TypeError):
-        raise ConfigError(f"there is no setting stargazer.{key}; see {DEFAULTS.name} for those there are") from None
+    defaults = _defaults()
+    if key not in defaults:
+        raise ConfigError(f"there is no setting stargazer.{key}; see {DEFAULTS.name} for those there are")
+    # `dask.config.set` that began before the defaults were loaded takes them away again when it ends.
+    value = dask.config.get(f"stargazer.{key}", default=defaults[key])
     if value is not None and not isinstance(value, kind):
         raise ConfigError(f"stargazer.{key} is {value!r}, but must be of type {kind.__name__}")
     return value

@@ -1,0 +1,61 @@
+"""What all tests share: a store and a cache of their own, the real tools, the public data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dask.config
+import pytest
+
+from stargazer import config
+from stargazer.store import Store
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the user's store and caches out of every test, and out of the processes that it starts."""
+    places = {"store": str(tmp_path / "default-store"), "cache": str(tmp_path / "cache")}
+    for name, place in places.items():
+        monkeypatch.setenv(f"DASK_STARGAZER__{name.upper()}", place)
+    with dask.config.set({f"stargazer.{name}": place for name, place in places.items()}):
+        yield
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A new store on the local disk; it is the active one."""
+    with Store(str(tmp_path / "store")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str], str]:
+    """Path of a real tool; skips the test where it is absent, unless STARGAZER_REQUIRE_TOOLS names it."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is not None:
+            return path
+        if name in config.required_tools():
+            pytest.fail(f"{name} is not on PATH, but STARGAZER_REQUIRE_TOOLS names it")
+        pytest.skip(f"{name} is not on PATH")
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of public test data."""
+    folder = os.environ.get("STARGAZER_TEST_DATA")
+    if not folder:
+        pytest.skip("STARGAZER_TEST_DATA is not set: it names the folder of public test data")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def short() -> bool:
+    """Whether slow tests run in their short form."""
+    return bool(os.environ.get("STARGAZER_SHORT"))
