@@ -1,0 +1,41 @@
+"""What notebooks and terminals show of assets, calls, plans, runs and lineages.
+
+Takes everything by its shape, and imports nothing of the engine: any object of the engine may ask for its picture.
+"""
+
+from __future__ import annotations
+
+from stargazer.display.assets import asset_html, asset_line, facts_text, store_html
+from stargazer.display.calls import call_html, record_html
+from stargazer.display.lineages import lineage_html, lineage_text
+from stargazer.display.live import show_run
+from stargazer.display.measure import plural, seconds_text, short, size_text
+from stargazer.display.mermaid import lineage_mermaid
+from stargazer.display.plans import plan_html, plan_text
+from stargazer.display.progress import byte_progress, waiting
+from stargazer.display.status import run_html, status_html, status_line, status_table
+
+__all__ = [
+    "asset_html",
+    "asset_line",
+    "byte_progress",
+    "call_html",
+    "facts_text",
+    "lineage_html",
+    "lineage_mermaid",
+    "lineage_text",
+    "plan_html",
+    "plan_text",
+    "plural",
+    "record_html",
+    "run_html",
+    "seconds_text",
+    "short",
+    "show_run",
+    "size_text",
+    "status_html",
+    "status_line",
+    "status_table",
+    "store_html",
+    "waiting",
+]

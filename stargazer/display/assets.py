@@ -1,0 +1,74 @@
+"""Assets and stores as cards."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from stargazer.display.markup import Markup, card, code, escape, facts_table, note, table, value
+from stargazer.display.measure import plural, short
+
+__all__ = ["asset_html", "asset_line", "facts_text", "store_html"]
+
+
+def asset_html(asset: Any) -> str:
+    """An asset: type, name, facts, CID and companions; nothing is fetched.
+
+    Parameters
+    ----------
+    asset
+        A draft or a stored asset.
+    """
+    source = asset.source
+    rows = [*((name, _shown(name, fact)) for name, fact in _said(asset)), ("cid", code(asset.cid) if asset.cid else "")]
+    rows += [("path", code(asset.path) if asset.path is not None else "")]
+    rows += [("store", code(source.url) if source is not None else "")]
+    rows += [("record", code(short(source.record)) if source is not None and source.record else "")]
+    title = type(asset).__name__ if asset.asset_key != "asset" else "Asset"
+    draft = "" if asset.cid else "draft, not stored yet"
+    parts = [facts_table(rows), _companions(asset), note(draft) if draft else Markup("")]
+    return card(title, *parts, subtitle=asset.name)
+
+
+def asset_line(asset: Any) -> str:
+    """An asset in a few words: its name, or else its CID or path."""
+    return str(asset.name or (short(asset.cid) if asset.cid else "") or asset.path or "?")
+
+
+def facts_text(asset: Any) -> str:
+    """Facts that say something, in one line; CIDs are cut short."""
+    return " ".join(f"{name}={short(fact) if name.endswith('_cid') else value(fact)}" for name, fact in _said(asset))
+
+
+def store_html(store: Any) -> str:
+    """A store: where it is and how it names files.
+
+    Parameters
+    ----------
+    store
+        A store; it is not made by being shown.
+    """
+    if not store.made:
+        return card("Store", note("nothing is stored yet"), subtitle=store.url)
+    header = store.header
+    durable = "every write is synced" if store.durable else ""
+    rows = [("id", code(header.id)), ("CID profile", header.profile), ("format", header.format), ("durable", durable)]
+    return card("Store", facts_table(rows), subtitle=store.url)
+
+
+def _said(asset: Any) -> list[tuple[str, Any]]:
+    """Facts that differ from what their type takes for granted."""
+    defaults = {field.name: field.default for field in dataclasses.fields(asset)}
+    return [(name, fact) for name, fact in asset.declared.items() if name not in defaults or fact != defaults[name]]
+
+
+def _shown(name: str, fact: Any) -> Any:
+    return code(fact) if name.endswith("_cid") else value(fact)
+
+
+def _companions(asset: Any) -> Markup:
+    if not asset.companions:
+        return Markup("")
+    rows = [(type(each).__name__, each.name, code(short(each.cid or "draft"))) for each in asset.companions]
+    head = note(f"with {plural(len(rows), 'companion')}")
+    return Markup(escape(head) + table(("type", "name", "cid"), rows))

@@ -1,0 +1,143 @@
+"""What a run has done so far: as HTML, as a terminal's table, as one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stargazer.display.markup import Markup, card, escape, state, table
+from stargazer.display.measure import plural, reason, seconds_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import RenderableType
+
+__all__ = ["run_html", "status_html", "status_line", "status_table"]
+
+ALWAYS = ("waiting", "running", "done", "failed")
+SELDOM = ("skipped", "cancelled")
+COLOURS = {"running": "blue", "done": "green", "failed": "red", "skipped": "yellow", "cancelled": "yellow"}
+BAR = 16
+SHOWN_FAILURES = 5
+
+
+def status_html(status: Any) -> str:
+    """What a run had done at one moment, as a table with a row for each task.
+
+    Parameters
+    ----------
+    status
+        Of a run.
+    """
+    return card("Run", _rows_html(status), subtitle=_summary(status, 0))
+
+
+def run_html(run: Any) -> str:
+    """A run: its calls by task and state, and what failed.
+
+    Parameters
+    ----------
+    run
+        A run, in flight or ended.
+    """
+    status = run.status()
+    failures = Markup("".join(f"<div>{state('failed', label)} {escape(why)}</div>" for label, why in _failures(run)))
+    return card("Run", _rows_html(status), failures, subtitle=_summary(status, run.known))
+
+
+def status_line(run: Any) -> str:
+    """A run in one line."""
+    status = run.status()
+    counts = [(name, _total(status, name)) for name in (*ALWAYS, *SELDOM)]
+    return f"{_summary(status, run.known)}: {', '.join(f'{number:,} {name}' for name, number in counts if number)}"
+
+
+def status_table(run: Any) -> RenderableType:
+    """A run as a terminal shows it.
+
+    Parameters
+    ----------
+    run
+        A run, in flight or ended.
+    """
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    status = run.status()
+    names = _columns(status)
+    rows = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    rows.add_column("task", no_wrap=True)
+    rows.add_column("")
+    for name in names:
+        rows.add_column(name, justify="right")
+    for task, counts in _by_name(status).items():
+        rows.add_row(task, _bar(counts), *(_count(counts.get(name, 0), name) for name in names))
+    failed = [Text(f"✗ {label}  {why}", style="red") for label, why in _failures(run)]
+    return Group(rows, *failed, Text(_summary(status, run.known), style="dim"))
+
+
+def _by_name(status: Any) -> dict[str, dict[str, int]]:
+    return {task: {each.value: number for each, number in counts.items()} for task, counts in status.tasks.items()}
+
+
+def _total(status: Any, name: str) -> int:
+    return sum(counts.get(name, 0) for counts in _by_name(status).values())
+
+
+def _columns(status: Any) -> list[str]:
+    return [*ALWAYS, *(name for name in SELDOM if _total(status, name))]
+
+
+def _summary(status: Any, known: int) -> str:
+    before = f", {known:,} known before" if known else ""
+    calls = f"{status.ended:,} of {plural(status.count(), 'call')} ended" if status.count() else "nothing to run"
+    return f"{calls}{before}, {seconds_text(status.seconds)}"
+
+
+def _failures(run: Any) -> list[tuple[str, str]]:
+    failures = list(run.failures.items())
+    shown = [(label, reason(error)) for label, error in failures[:SHOWN_FAILURES]]
+    more = len(failures) - SHOWN_FAILURES
+    return [*shown, (f"and {more:,} more", "")] if more > 0 else shown
+
+
+def _rows_html(status: Any) -> Markup:
+    names = _columns(status)
+    heads = ["task", "", *names]
+    rows = [
+        (task, _bar_html(counts), *(_count_html(counts.get(name, 0), name) for name in names))
+        for task, counts in _by_name(status).items()
+    ]
+    return table(heads, rows, numbers=names) if rows else Markup("")
+
+
+def _count_html(number: int, name: str) -> Markup:
+    return Markup("") if not number else state(name, f"{number:,}")
+
+
+def _shares(counts: Mapping[str, int]) -> list[tuple[str, float]]:
+    total = sum(counts.values()) or 1
+    return [(name, counts.get(name, 0) / total) for name in ("done", "failed", "running")]
+
+
+def _bar_html(counts: Mapping[str, int]) -> Markup:
+    parts = (f'<i class="sg-{name}" style="width:{100 * share:.1f}%"></i>' for name, share in _shares(counts) if share)
+    return Markup(f'<span class="sg-bar">{"".join(parts)}</span>')
+
+
+def _bar(counts: Mapping[str, int]) -> Any:
+    from rich.text import Text
+
+    bar = Text()
+    for name, share in _shares(counts):
+        bar.append("━" * max(round(BAR * share), 1 if share else 0), style=COLOURS[name])
+    bar.truncate(BAR)
+    bar.append("━" * (BAR - len(bar)), style="bright_black")
+    return bar
+
+
+def _count(number: int, name: str) -> Any:
+    from rich.text import Text
+
+    return Text(f"{number:,}" if number else "", style=COLOURS.get(name, ""))
