@@ -131,7 +131,7 @@ class OpenStore:
 
     @cached_property
     def cache(self) -> Path:
-        """This host's directory of what it knows about the store; may be deleted."""
+        """Directory in which this host keeps what it knows about the store; may be deleted."""
         return config.cache_dir() / "stores" / self.id
 
     @property

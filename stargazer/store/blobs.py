@@ -61,6 +61,7 @@ class Blobs(ABC):
     def _store(self, path: str, found: os.stat_result, move: bool) -> Stored:
         """Keep the bytes of a regular file."""
 
+    @abstractmethod
     def prefetch(self, cids: Iterable[str]) -> None:
         """Have many files ready on this host."""
 

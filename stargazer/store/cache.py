@@ -6,11 +6,14 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from stargazer.store.files import Entry
 from stargazer.store.local import LocalBackend
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stargazer.store.files import Entry
 
 __all__ = ["Cache"]
 
@@ -49,7 +52,7 @@ class Cache:
             self.sweep()
 
     def use(self, cid: str) -> None:
-        """Note that a file is in use. A mark beside it is touched, since the file's own times tell that it is unchanged."""
+        """Note that a file is in use, on a mark beside it: its own times tell that it is unchanged."""
         mark = self.backend.path(f"used/{cid[-3:-1]}/{cid}")
         try:
             os.utime(mark)

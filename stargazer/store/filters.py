@@ -112,8 +112,8 @@ _COUNTED = 2000
 
 def _count(connection: sqlite3.Connection, keys: tuple[str, ...], name: str, values: tuple[str, ...]) -> int:
     """How many assets have the fact, as far as it matters: the rarest is looked up first."""
-    inner = f"SELECT 1 FROM facts WHERE key IN ({_marks(keys)}) AND name = ? AND value IN ({_marks(values)}) LIMIT {_COUNTED}"
-    found: int = connection.execute(f"SELECT count(*) FROM ({inner})", (*keys, name, *values)).fetchone()[0]
+    inner = f"SELECT 1 FROM facts WHERE key IN ({_marks(keys)}) AND name = ? AND value IN ({_marks(values)}) LIMIT ?"
+    found: int = connection.execute(f"SELECT count(*) FROM ({inner})", (*keys, name, *values, _COUNTED)).fetchone()[0]
     return found
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["follow"]
 
-_COARSEST_CLOCK = 2_000_000_000
+_COARSE_TICK, _FINE_TICK = 2_000_000_000, 50_000_000
 _ABSENT = -2
 _JOURNAL_KEPT = 60 * 86400.0
 _AT_ONCE = 500
@@ -79,13 +79,14 @@ def _mtime(path: str) -> int:
 
 
 def _read_folders(connection: sqlite3.Connection, backend: Backend, kind: str, places: Iterable[str]) -> None:
+    """Read folders; one that changed within the last tick of its clock may change again without a sign."""
     for place in places:
         before, now = _mtime(backend.path(place)), time.time_ns()
         _read_folder(connection, backend, kind, place.removeprefix(f"{kind}/"), backend.names(place))
         if before == _ABSENT:
             connection.execute("DELETE FROM folders WHERE place = ?", (place,))
             continue
-        settled = now - before > _COARSEST_CLOCK  # a name made within one tick of a coarse clock would be overlooked
+        settled = now - before > (_COARSE_TICK if before % 1_000_000 == 0 else _FINE_TICK)
         connection.execute("INSERT OR REPLACE INTO folders VALUES (?, ?)", (place, before if settled else -1))
 
 

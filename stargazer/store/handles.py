@@ -6,7 +6,6 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from stargazer.assets import Asset, canonical
@@ -17,11 +16,12 @@ from stargazer.store.staging import Staging, members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 __all__ = ["NO_PATH", "Handles", "parse_asset"]
 
 
-NO_PATH = cast(Path, None)
+NO_PATH = cast("Path", None)
 
 
 class Handles(Staging):

@@ -6,7 +6,6 @@ import os
 import stat
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargazer.errors import BlobLost, CIDError
@@ -16,6 +15,9 @@ from stargazer.store.clone import reflink
 from stargazer.store.files import as_store_full, sync_file, write_all
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from stargazer.store.base import OpenStore
     from stargazer.store.local import LocalBackend
 
@@ -36,21 +38,28 @@ class LocalBlobs(Blobs):
 
     @property
     def root(self) -> str:
+        """Directory of the blobs themselves."""
         return self._root
 
     def path(self, cid: str) -> Path:
+        """Path of the blob itself, checked; `BlobLost` if it is missing or corrupt."""
         found = self.checked(cid)
         if found is None:
             raise BlobLost(cid)
         return found
 
+    def prefetch(self, cids: Iterable[str]) -> None:
+        """Nothing: they are here."""
+
     def quarantine(self, cid: str) -> str:
+        """Take a corrupt blob out of the way; the place where it went."""
         self.store.memo.forget(cid)
         target = layout.quarantine(cid)
         self.backend.move(layout.blob(cid), target)
         return target
 
     def recheck(self, cid: str) -> bool:
+        """Hash a blob, whatever is known of it; a bad one goes to quarantine."""
         try:
             found = os.stat(self.file(cid))
             good = self.is_good(cid, self.file(cid))

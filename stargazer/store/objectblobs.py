@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.errors import BlobLost, StoreError
 from stargazer.store import layout
-from stargazer.store.blobs import REFRESHED_AFTER, Blobs, Stored, movable
+from stargazer.store.blobs import REFRESHED_AFTER, Blobs, movable
 from stargazer.store.cache import Cache
 from stargazer.store.files import as_store_full
 from stargazer.store.memo import signature
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stargazer.store.base import OpenStore
+    from stargazer.store.blobs import Stored
     from stargazer.store.objects import ObjectBackend
 
 __all__ = ["ObjectBlobs"]
@@ -36,6 +37,7 @@ class ObjectBlobs(Blobs):
 
     @property
     def root(self) -> str:
+        """Directory of downloaded blobs."""
         return str(self.store.cache / "blobs")
 
     @property
@@ -44,6 +46,7 @@ class ObjectBlobs(Blobs):
         return Cache(self.store.cache)
 
     def path(self, cid: str) -> Path:
+        """Path of a checked download; `BlobLost` if the object is missing or corrupt."""
         found = self._cached(cid)
         if found is None:
             self._download([cid])
@@ -65,6 +68,7 @@ class ObjectBlobs(Blobs):
         return self.cache.quarantine(cid)
 
     def prefetch(self, cids: Iterable[str]) -> None:
+        """Download many files at once."""
         missing = [cid for cid in dict.fromkeys(cids) if not os.path.exists(self.file(cid))]
         for start in range(0, len(missing), _AT_ONCE):
             self._download(missing[start : start + _AT_ONCE])
@@ -99,6 +103,7 @@ class ObjectBlobs(Blobs):
             self.store.memo.note(cid, os.stat(self.file(cid)))
 
     def recheck(self, cid: str) -> bool:
+        """Hash an object as it streams by; a bad one goes to quarantine."""
         from stargazer.cid import cid_of_stream
 
         place, profile = layout.blob(cid), self.store.profile

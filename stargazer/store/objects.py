@@ -53,7 +53,7 @@ class ObjectBackend:
             fs, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise StoreError(f"{self.url} cannot be opened as a store: {error}") from error
-        self._fs, self._root, self._pid = cast(Any, fs), root.rstrip("/"), os.getpid()
+        self._fs, self._root, self._pid = cast("Any", fs), root.rstrip("/"), os.getpid()
 
     @property
     def fs(self) -> Any:
@@ -69,7 +69,7 @@ class ObjectBackend:
     def read(self, place: str) -> bytes | None:
         """Content of a small object, or None if there is none."""
         try:
-            return cast(bytes, self.fs.cat_file(self.path(place)))
+            return cast("bytes", self.fs.cat_file(self.path(place)))
         except FileNotFoundError:
             return None
 
@@ -86,7 +86,7 @@ class ObjectBackend:
 
     def open(self, place: str) -> BinaryIO:
         """The object itself, for reading."""
-        return cast(BinaryIO, self.fs.open(self.path(place), "rb"))
+        return cast("BinaryIO", self.fs.open(self.path(place), "rb"))
 
     def size(self, place: str) -> int | None:
         """Bytes of an object, or None if there is none."""

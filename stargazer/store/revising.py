@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from stargazer.assets import Asset, parse_fact
+from stargazer.assets import parse_fact
 from stargazer.errors import NotFound
 from stargazer.store import layout
 from stargazer.store.follow import follow, successor_of
@@ -17,6 +17,8 @@ from stargazer.store.query import Queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from stargazer.assets import Asset
 
 __all__ = ["Revising"]
 

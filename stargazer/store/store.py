@@ -48,7 +48,7 @@ class Store(Checking):
 
     Examples
     --------
-    >>> with Store("/data/store") as store:           # doctest: +SKIP
+    >>> with Store("/data/store") as store:  # doctest: +SKIP
     ...     reads = store.add("s1_R1.fq.gz", R1(sample_id="s1"))
     """
 

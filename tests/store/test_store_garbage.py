@@ -1,0 +1,173 @@
+"""What is kept, what goes, and what a check finds."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stargazer.assets import R1, Asset
+from stargazer.errors import NotFound, StoreError
+from stargazer.store import Store, layout
+
+File = Callable[..., Path]
+NOW = -60.0  # a grace that has run out for what was written this moment
+
+
+def made(store: Store, file: File, name: str, *, days_ago: float = 0.0, inputs: tuple[Asset, ...] = ()) -> Asset:
+    """Store what a task made, with its ledger record."""
+    path = file(f"work/{name}", f"made: {name}")
+    stored = store.save(Asset(path=path))
+    started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days_ago)
+    record = {
+        "task": name,
+        "status": "ok",
+        "started": started.isoformat(),
+        "outputs": {"asset": stored.to_dict()},
+        "output_cids": [stored.cid],
+        "input_cids": [each.cid for each in inputs],
+    }
+    store.put_record(json.dumps(record).encode())
+    return stored
+
+
+def test_only_what_nothing_needs_goes(store: Store, file: File) -> None:
+    added = store.add(file("user.fq", "cannot be computed"), R1(sample_id="s1"), companions=[file("user.idx", "idx")])
+    folder = store.add(file("d/x/y", "y").parent.parent)
+    recent, old = made(store, file, "recent"), made(store, file, "old", days_ago=90)
+    pinned, leased = made(store, file, "pinned", days_ago=90), made(store, file, "leased", days_ago=90)
+    read = made(store, file, "read", days_ago=90)
+    made(store, file, "reader", inputs=(read,))
+    also_added = made(store, file, "added too", days_ago=90)
+    store.add(file("work/again", "made: added too"))
+    store.pin("paper", pinned)
+    orphan = store.put_bytes(b"nothing leads here")
+    with store.lease("run-1", [leased]):
+        assert store.gc().removed == ()
+        planned = store.gc(grace=NOW, dry_run=True)
+        assert store.exists(old)
+        swept = store.gc(grace=NOW)
+    assert planned.removed == swept.removed
+    assert not swept.dry_run
+    assert planned.dry_run
+    assert swept.removed == tuple(sorted([layout.asset(old.id), layout.blob(str(old.cid)), layout.blob(orphan)]))
+    assert swept.bytes == len("made: old") + len("nothing leads here")
+    for asset in (added, folder, recent, pinned, leased, read, also_added):
+        assert store.exists(asset)
+        assert store.get(asset.id) == asset
+    assert not store.exists(old)
+    assert old not in store.find()
+    assert store.fsck().ok
+    store.unpin("paper")
+    assert set(store.gc(grace=NOW).removed) >= {layout.blob(str(pinned.cid)), layout.blob(str(leased.cid))}
+
+
+def test_what_was_deleted_goes_with_the_next_collection(store: Store, file: File) -> None:
+    folder = store.add(file("d/x/y", "y").parent.parent)
+    twice = store.add(file("same", "bytes"), R1(sample_id="s1")), store.add(file("same", "bytes"), R1(sample_id="s2"))
+    store.delete(store.update(folder, name="renamed"))
+    store.delete(twice[0])
+    swept = store.gc(grace=NOW)
+    assert not store.exists(folder)
+    assert store.exists(twice[1])
+    assert sorted(place.split("/")[0] for place in swept.removed) == ["blobs", "trees", "trees"]
+    assert store.fsck().ok
+
+
+def test_pins_hold_have_names_and_can_be_replaced(store: Store, file: File) -> None:
+    one, two = store.add(file("1", "one")), store.add(file("2", "two"))
+    store.pin("p", one, str(two.cid))
+    assert [asset.cid for asset in store.pins()["p"]] == [one.cid, two.cid]
+    store.pin("p", two)
+    assert store.pins() == {"p": [two]}
+    store.unpin("p")
+    assert store.pins() == {}
+    with pytest.raises(NotFound, match="no pin 'p'"):
+        store.unpin("p")
+    with pytest.raises(NotFound, match="does not have the bytes"):
+        store.pin("q", "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e")
+
+
+def test_a_torn_pin_stops_the_collection(store: Store, file: File) -> None:
+    store.pin("p", store.add(file("1", "one")))
+    store.backend.replace(layout.pin("p"), b"torn")
+    with pytest.raises(StoreError, match="pins/p"):
+        store.gc(grace=NOW)
+    assert store.fsck().torn == (layout.pin("p"),)
+
+
+def test_a_lease_runs_out_unless_it_is_renewed(store: Store, file: File) -> None:
+    asset = store.add(file("1", "one"))
+    lease = store.lease("run", [asset], seconds=1000)
+    assert store.held() == {asset.cid}
+    lease.renew("bafyfurther")
+    assert store.held() == {asset.cid, "bafyfurther"}
+    store.lease("run", [asset], seconds=-1000)
+    assert store.held() == set()
+    lease.renew()
+    lease.release()
+    assert store.held() == set()
+
+
+def test_what_somebody_relies_on_again_stays(local: Store, file: File) -> None:
+    """An old blob that nothing needs is found by a writer just before it would be swept."""
+    cid = local.put_bytes(b"old" * 200_000)
+    path = local.backend.path(layout.blob(cid))
+    before = time.time() + 1
+    os.utime(path, (0, 0))
+    swept = local.backend.sweep([layout.blob(cid)], before)
+    assert swept == {layout.blob(cid)}
+    local.put_bytes(b"old" * 200_000)
+    os.utime(path, (time.time() + 5, time.time() + 5))
+    assert local.backend.sweep([layout.blob(cid)], before) == set()
+    assert local.read(cid) == b"old" * 200_000
+
+
+def test_what_killed_processes_left_goes_after_the_grace(local: Store) -> None:
+    local.put_bytes(b"x")
+    old, new = local.scratch / "work-1", local.scratch / "0123-9-9"
+    (old / "deep").mkdir(parents=True)
+    (old / "deep" / "file").write_text("half")
+    new.write_text("half")
+    assert local.gc().leftovers == ()
+    for path in (old / "deep" / "file", old / "deep", old):
+        os.utime(path, (0, 0))
+    assert local.gc(dry_run=True).leftovers == (str(old),)
+    assert local.gc().leftovers == (str(old),)
+    assert not old.exists()
+    assert new.exists()
+    local.gc(grace=NOW)
+    assert not new.exists()
+
+
+def test_a_check_finds_what_is_corrupt_missing_or_torn(store: Store, file: File) -> None:
+    folder = store.add(file("d/x/y", "y").parent.parent)
+    bad, gone, good = store.add(file("1", "bad")), store.add(file("2", "gone")), store.add(file("3", "good"))
+    record = store.put_record(b"record")
+    store.set_keys({"key": b"value"})
+    assert store.fsck().ok
+    store.backend.replace(layout.blob(str(bad.cid)), b"BAD")
+    store.backend.remove(layout.blob(str(gone.cid)))
+    store.backend.replace(layout.tree(str(folder.cid)), b"torn")
+    store.backend.replace(layout.record(record), b"reco")
+    store.backend.replace(layout.key("key"), b"")
+    store.backend.replace("blobs/stray", b"")
+    found = store.fsck()
+    assert set(found.corrupt) == {bad.cid, folder.cid}
+    assert set(found.torn) == {layout.record(record), layout.key("key")}
+    assert found.missing == {asset.cid: (asset.id,) for asset in (bad, gone, folder)}
+    assert found.strays == ("blobs/stray",)
+    assert found.files == 3
+    assert not found.ok
+    again = store.fsck()
+    assert (again.corrupt, again.torn) == ((), ())
+    assert store.read(str(good.cid)) == b"good"
+    for name, content in (("1", "bad"), ("2", "gone")):
+        store.add(file(name, content))
+    store.add(file("d/x/y", "y").parent.parent)
+    assert store.fsck().ok
