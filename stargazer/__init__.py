@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from stargazer.api import trace as trace
     from stargazer.assets import R1 as R1
     from stargazer.assets import R2 as R2
+    from stargazer.assets import AlignerIndex as AlignerIndex
     from stargazer.assets import Alignment as Alignment
     from stargazer.assets import AlignmentIndex as AlignmentIndex
-    from stargazer.assets import AlignerIndex as AlignerIndex
     from stargazer.assets import AnnData as AnnData
     from stargazer.assets import Asset as Asset
     from stargazer.assets import BQSRReport as BQSRReport
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from stargazer.assets import Variants as Variants
     from stargazer.assets import VariantsIndex as VariantsIndex
     from stargazer.assets import VQSRModel as VQSRModel
-    from stargazer.client import connect as connect
-    from stargazer.ledger.trace import Lineage as Lineage
-    from stargazer.ledger import Record as Record
-    from stargazer.plans import Plan as Plan
-    from stargazer.plans import plan as plan
-    from stargazer.runs import Run as Run
-    from stargazer.runs import run as run
-    from stargazer.store import Store as Store
-    from stargazer.store import active_store as active_store
     from stargazer.calls import Call as Call
     from stargazer.calls import Task as Task
-    from stargazer.calls import task as task
+    from stargazer.calls.task import task as task
+    from stargazer.client import connect as connect
+    from stargazer.ledger import Record as Record
+    from stargazer.ledger.trace import Lineage as Lineage
+    from stargazer.plans import Plan as Plan
+    from stargazer.plans.plan import plan as plan
+    from stargazer.runs import Run as Run
+    from stargazer.runs.run import run as run
+    from stargazer.store import Store as Store
+    from stargazer.store import active_store as active_store
     from stargazer.workdir import Workdir as Workdir
 
 _HOMES = {
@@ -64,7 +64,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "errors", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", "errors", *_HOME]
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ def add(path: str | os.PathLike[str], asset: Asset | None = None, *, companions:
 
     Examples
     --------
-    >>> add("reads_R1.fq.gz", R1(sample_id="s1"))            # doctest: +SKIP
+    >>> add("reads_R1.fq.gz", R1(sample_id="s1"))  # doctest: +SKIP
     """
     return active_store().add(path, asset, companions=tuple(companions))
 
@@ -32,7 +32,7 @@ def assemble(**filters: Any) -> list[Asset]:
 
     Examples
     --------
-    >>> assemble(asset="r1", sample_id=["s1", "s2"])         # doctest: +SKIP
+    >>> assemble(asset="r1", sample_id=["s1", "s2"])  # doctest: +SKIP
     """
     return active_store().assemble(**filters)
 

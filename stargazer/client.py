@@ -32,7 +32,7 @@ def connect(target: str = "local", *, workers: int | None = None, threads: int =
 
     Examples
     --------
-    >>> with connect() as client:                            # doctest: +SKIP
+    >>> with connect() as client:  # doctest: +SKIP
     ...     sg.run(answer)
     """
     from distributed import Client

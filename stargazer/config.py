@@ -12,7 +12,16 @@ from typing import Any
 
 from stargazer.errors import ConfigError
 
-__all__ = ["cache_dir", "cid_profile", "durable", "environment", "required_tools", "scratch_dir", "setting", "store_url"]
+__all__ = [
+    "cache_dir",
+    "cid_profile",
+    "durable",
+    "environment",
+    "required_tools",
+    "scratch_dir",
+    "setting",
+    "store_url",
+]
 
 DEFAULTS = Path(__file__).with_name("stargazer.yaml")
 HIDDEN_FROM_TOOLS = ("PYTHONSTARTUP", "DISPLAY", "BCFTOOLS_PLUGINS", "REF_PATH", "REF_CACHE", "SAMTOOLS_CONFIG")

@@ -37,13 +37,21 @@ class Work(Protocol):
     cpus: int
     memory: int | None
     copy_inputs: bool
-    positional: tuple[str, ...]
-    result_type: type | None
 
     @property
-    def body(self) -> Callable[..., Any]: ...
+    def positional(self) -> tuple[str, ...]:
+        """Names of its asset parameters."""
 
-    def check_code(self, code: str) -> None: ...
+    @property
+    def result_type(self) -> type | None:
+        """The ``NamedTuple`` class that it returns, if it does."""
+
+    @property
+    def body(self) -> Callable[..., Any]:
+        """The undecorated function."""
+
+    def check_code(self, code: str) -> None:
+        """Raise `CodeChanged` where its code has another digest here."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +220,9 @@ class _Attempt:
         if isinstance(value, list):
             return [self._stage(item, work, f"{place}/{number}") for number, item in enumerate(value)]
         if isinstance(value, dict):
-            return {key: self._stage(item, work, f"{place}/{number}") for number, (key, item) in enumerate(value.items())}
+            return {
+                key: self._stage(item, work, f"{place}/{number}") for number, (key, item) in enumerate(value.items())
+            }
         return value
 
     def _save(self, draft: Asset, work: Workdir) -> Asset:
@@ -230,7 +240,8 @@ class _Attempt:
     def _passed_on(self, staged: Asset) -> Asset:
         """An input that the body returns as it is, perhaps with other facts."""
         companions = tuple(map(self._passed_on, staged.companions))
-        return self.store.put(dataclasses.replace(staged, path=None, source=None, companions=companions))
+        bare = dataclasses.replace(staged, path=None, source=None, companions=companions)  # type: ignore[arg-type]
+        return self.store.put(bare)
 
     def _append(self, work: Workdir, clock: float, cpu_clock: float, **members: Any) -> Record:
         log = work.log()
@@ -247,7 +258,7 @@ class _Attempt:
 
 @contextlib.contextmanager
 def _scratch(store: Store) -> Iterator[Path]:
-    """A directory that goes when the call ends; where it can, on the store's file system, so outputs need not be copied."""
+    """A directory that goes when the call ends; where it can, on the store's file system, to move outputs into it."""
     parent = config.scratch_dir() or store.scratch
     if parent is not None:
         parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,9 @@ __all__ = ["EMBEDDED_TOOLS", "ToolIdentity", "identify_tool", "library_version"]
 EMBEDDED_TOOLS = {"pysam": "samtools, bcftools and htslib in a Python package", "pybwa": "bwa in a Python package"}
 """Tools that come as Python packages, run by ``python -m stargazer.embedded``."""
 
-HOW_TO_GET = "install it (for instance `apt-get install {0}` or `conda install -c bioconda {0}`), or choose another engine"
+HOW_TO_GET = (
+    "install it (for instance `apt-get install {0}` or `conda install -c bioconda {0}`), or choose another engine"
+)
 VERSION = re.compile(r"\b[vV]?(\d+(?:\.\d+)+\S*)")
 
 

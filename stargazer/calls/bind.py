@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
-from stargazer.errors import ArgumentError
 from stargazer.calls.signature import REQUIRED
+from stargazer.errors import ArgumentError
 
 if TYPE_CHECKING:
     from stargazer.calls.signature import AssetParameter, PlainParameter, Signature
@@ -52,7 +52,8 @@ def bind(
 
 
 def _names(signature: Signature) -> str:
-    return ", ".join(parameter.name for parameter in (*signature.assets, *signature.plains)) or "none"
+    names = [asset.name for asset in signature.assets] + [plain.name for plain in signature.plains]
+    return ", ".join(names) or "none"
 
 
 def _input(task: str, parameter: AssetParameter, value: Any, call_type: type) -> Any:
@@ -73,7 +74,7 @@ def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_ty
     if isinstance(value, call_type):
         return _fitting_call(task, parameter, place, value)
     if not isinstance(value, Asset):
-        hint = f'; add a file first: sg.add(path, sg.{parameter.type.__name__}(…))' if _is_path(value) else ""
+        hint = f"; add a file first: sg.add(path, sg.{parameter.type.__name__}(…))" if _is_path(value) else ""
         raise ArgumentError(f"{task}: {place} must be {parameter.type.__name__}, not {type(value).__name__}{hint}")
     if not isinstance(value, parameter.type):
         raise ArgumentError(f"{task}: {place} must be {parameter.type.__name__}, but is {value!r}")
@@ -90,7 +91,9 @@ def _fitting_call(task: str, parameter: AssetParameter, place: str, call: Any) -
         raise ArgumentError(f"{task}: {place} must be {parameter}, but {call.name} returns {_result(returns)}{hint}")
     found = returns.types[0] if returns.types else None
     if found is not None and not (issubclass(found, parameter.type) or issubclass(parameter.type, found)):
-        raise ArgumentError(f"{task}: {place} must be {parameter.type.__name__}, but {call.name} makes {found.__name__}")
+        raise ArgumentError(
+            f"{task}: {place} must be {parameter.type.__name__}, but {call.name} makes {found.__name__}"
+        )
     return call
 
 
@@ -107,7 +110,9 @@ def _parameter(task: str, parameter: PlainParameter, value: Any, call_type: type
         raise ArgumentError(f"{task} needs {parameter.name}=… ({parameter.annotation})")
     if isinstance(value, call_type):
         if value.returns.shape not in ("plain", "unknown"):  # type: ignore[attr-defined]
-            raise ArgumentError(f"{task}: {parameter.name} is a plain value, but {value!r} makes files; pass it by position")
+            raise ArgumentError(
+                f"{task}: {parameter.name} is a plain value, but {value!r} makes files; pass it by position"
+            )
         return value
     if isinstance(value, Asset):
         raise ArgumentError(f"{task}: {parameter.name} is a plain value, but got {value!r}; assets are positional")

@@ -6,29 +6,30 @@ import hashlib
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
-from dask import get_annotations
+from dask.base import get_annotations
 from dask.delayed import Delayed
 
+from stargazer.calls.signature import Returns
 from stargazer.errors import ArgumentError, BlobLost, OutputError, StoresMixed
 from stargazer.ledger import Ledger
 from stargazer.ledger.keys import call_key, input_key, plain
 from stargazer.store import Store
-from stargazer.calls.signature import Returns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dask.highlevelgraph import HighLevelGraph
+    from dask.typing import Key
 
     from stargazer.execute import Order
 
 __all__ = ["CALLS", "Call", "make_call"]
 
-CALLS: WeakValueDictionary[str, Call] = WeakValueDictionary()
+CALLS: WeakValueDictionary[Key, Call] = WeakValueDictionary()
 """Every live call of this process by its Dask key: equal calls are one object."""
 
 
-class Call(Delayed):  # type: ignore[misc]
+class Call(Delayed):
     """A task bound to its inputs; made by calling a task, or by indexing another call.
 
     It is a `dask.delayed.Delayed`: ``dask.compute``, ``client.compute`` and ``dask.delayed`` take it.
@@ -121,8 +122,7 @@ class Call(Delayed):  # type: ignore[misc]
         lost: set[str] = set()
         while (result := self.known()) is None:
             try:
-                result = super().compute(**kwargs)
-                return result
+                return super().compute(**kwargs)  # type: ignore[no-untyped-call]
             except BlobLost as error:
                 if error.cid in lost:
                     raise
@@ -173,6 +173,7 @@ class Call(Delayed):  # type: ignore[misc]
         raise TypeError("calls are immutable")
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: `Delayed` would make another Delayed."""
         raise TypeError(f"{self!r} is a call already; call the task to make another")
 
     def __eq__(self, other: object) -> bool:
@@ -194,7 +195,9 @@ class Call(Delayed):  # type: ignore[misc]
 def make_call(order: Order, returns: Returns, inputs: dict[str, Any], parameters: dict[str, Any]) -> Call:
     """Return the call of a task with checked inputs and parameters."""
     keys = {name: _input_keys(order, value) for name, value in inputs.items()}
-    values = {name: {"call": v.token} if isinstance(v, Call) else _plain(order, name, v) for name, v in parameters.items()}
+    values = {
+        name: {"call": v.token} if isinstance(v, Call) else _plain(order, name, v) for name, v in parameters.items()
+    }
     plan_key = call_key(order.key, values, keys)
     return intern(order, plan_key, returns, inputs, parameters, get_annotations(), None, None)
 
@@ -245,7 +248,9 @@ def element(whole: Any, index: Any) -> Any:
     try:
         return whole[index]
     except (LookupError, TypeError):
-        raise OutputError(f"the result has no element {index!r}: it is a {type(whole).__name__} of {len(whole)}") from None
+        raise OutputError(
+            f"the result has no element {index!r}: it is a {type(whole).__name__} of {len(whole)}"
+        ) from None
 
 
 def _input_keys(order: Order, value: Any) -> Any:

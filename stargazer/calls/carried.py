@@ -94,6 +94,7 @@ def _unpickled(payload: bytes) -> Task:
         task: Task = pickle.loads(payload)
     except (ImportError, AttributeError) as error:
         raise WorkerMismatch(
-            f"this worker cannot import a task: {error}; install its package on the workers, or define it in the notebook"
+            f"this worker cannot import a task: {error}; install its package on the workers, "
+            "or define it in the notebook"
         ) from error
     return task

@@ -39,7 +39,9 @@ def shown(annotation: Any) -> str:
     """Return an annotation as people write it."""
     if annotation is type(None):
         return "None"
-    return annotation.__qualname__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
+    return (
+        annotation.__qualname__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
+    )
 
 
 def _simple(annotation: Any) -> Check:

@@ -23,7 +23,7 @@ def released() -> Callable[[], bool]:
     """Return a function that tells whether the Dask worker's present task is still wanted."""
     if "distributed" not in sys.modules:
         return lambda: False
-    from distributed.worker import thread_state
+    from distributed.worker import thread_state  # type: ignore[attr-defined]
 
     worker, key = getattr(thread_state, "execution_state", {}).get("worker"), getattr(thread_state, "key", None)
     if worker is None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
-from stargazer.errors import DefinitionError
 from stargazer.calls.checks import Check, check_for, shown
+from stargazer.errors import DefinitionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,11 +92,18 @@ def check_form(body: Callable[..., Any]) -> None:
     parameters = list(inspect.signature(body).parameters.values())
     if inspect.iscoroutinefunction(body) or inspect.isgeneratorfunction(body):
         raise DefinitionError(f"{where}: a body is a plain function, neither async nor a generator")
-    if not parameters or parameters[0].kind not in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD):
-        raise DefinitionError(f"{where}: the first parameter is the work directory: def {body.__name__}(work: sg.Workdir, …)")
+    if not parameters or parameters[0].kind not in (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    ):
+        raise DefinitionError(
+            f"{where}: the first parameter is the work directory: def {body.__name__}(work: sg.Workdir, …)"
+        )
     for parameter in parameters:
         if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-            raise DefinitionError(f"{where}: *{parameter.name} has no fixed identity; use a list[…] or name each parameter")
+            raise DefinitionError(
+                f"{where}: *{parameter.name} has no fixed identity; use a list[…] or name each parameter"
+            )
 
 
 def read_signature(body: Callable[..., Any]) -> Signature:
@@ -120,7 +127,9 @@ def read_signature(body: Callable[..., Any]) -> Signature:
     positional = [p for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     return Signature(
         tuple(_asset_parameter(body.__name__, p, hints.get(p.name)) for p in positional),
-        tuple(PlainParameter(p.name, shown(hints.get(p.name)), check_for(hints.get(p.name)), p.default) for p in keywords),
+        tuple(
+            PlainParameter(p.name, shown(hints.get(p.name)), check_for(hints.get(p.name)), p.default) for p in keywords
+        ),
         _returns(hints.get("return", REQUIRED)),
     )
 
@@ -133,7 +142,8 @@ def _asset_parameter(task: str, parameter: inspect.Parameter, hint: Any) -> Asse
     if not (isinstance(kind, type) and issubclass(kind, Asset)):
         raise DefinitionError(
             f"task {task}: positional parameters are assets, but {parameter.name} is annotated "
-            f"{'with nothing' if hint is None else shown(hint)}; make plain values keyword-only: (…, *, {parameter.name}: …)"
+            f"{'with nothing' if hint is None else shown(hint)}; "
+            f"make plain values keyword-only: (…, *, {parameter.name}: …)"
         )
     return AssetParameter(parameter.name, shape, kind, optional, parameter.default)
 

@@ -9,16 +9,16 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from stargazer.calls.bind import bind
+from stargazer.calls.call import Call, make_call
+from stargazer.calls.carried import Carried
+from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.code import CodeIdentity, identify
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import Order
 from stargazer.ledger.keys import task_key
 from stargazer.store import active_store
-from stargazer.calls.bind import bind
-from stargazer.calls.call import Call, make_call
-from stargazer.calls.carried import Carried
-from stargazer.calls.signature import Signature, check_form, read_signature
-from stargazer.tool import ToolIdentity, identify_tool, library_version
+from stargazer.tool import identify_tool, library_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,6 +58,9 @@ class Task:
     DefinitionError
         The signature or an option is wrong.
     """
+
+    __module__: str
+    __qualname__: str
 
     def __init__(
         self,
@@ -193,6 +196,8 @@ class _Constant:
 
 class _CarriedTask(Task):
     """A task that came by value: it has the identity that it was sent with, for there is no source here."""
+
+    _sent_code: str
 
     def check_code(self, code: str) -> None:
         if self._sent_code != code:

@@ -1,8 +1,9 @@
 """Calls as a Dask graph: one lazy flat layer for the process, cut down to what must run when Dask asks for it.
 
-A layer a call makes merging quadratic; one layer a root is quadratic when roots share calls. Here all calls of a process
-share one layer of one name, which merges at no cost, and holds nothing: only `Layer.cull`, or pickling for a scheduler
-elsewhere, walks the calls that are wanted, asks the ledger for them, level by level, and builds one flat graph.
+A layer a call makes merging quadratic; one layer a root is quadratic when roots share calls. Here all calls of a
+process share one layer of one name, which merges at no cost, and holds nothing: only `Layer.cull`, or pickling for a
+scheduler elsewhere, walks the calls that are wanted, asks the ledger for them, level by level, and builds one flat
+graph.
 """
 
 from __future__ import annotations
@@ -14,21 +15,24 @@ from dask._task_spec import DataNode, Dict, List, Task, TaskRef
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 
+from stargazer.calls.call import CALLS, Call, element, intern
+from stargazer.calls.node import run
 from stargazer.errors import StoresMixed
 from stargazer.ledger import Ledger
 from stargazer.store import Store
-from stargazer.calls.call import CALLS, Call, element, intern
-from stargazer.calls.node import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from dask.typing import Key as DaskKey
 
 __all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "pack", "unpack"]
 
 LAYER = "stargazer"
 
 
-class Flat(MaterializedLayer):  # type: ignore[misc]
+class Flat(MaterializedLayer):
     """What must run: one materialised layer, with the annotations of each call."""
 
     def __init__(self, graph: dict[str, Any], annotations: dict[str, dict[str, Any]]) -> None:
@@ -45,7 +49,7 @@ class ByKey:
         return self.values.get(key)
 
 
-class Wiring(Layer):  # type: ignore[misc]
+class Wiring(Layer):
     """All live calls of this process, as a layer that holds nothing."""
 
     annotations = None
@@ -57,17 +61,19 @@ class Wiring(Layer):  # type: ignore[misc]
     def is_materialized(self) -> bool:
         return False
 
-    def get_output_keys(self) -> Collection[str]:
-        return CALLS.keys()
+    def get_output_keys(self) -> AbstractSet[DaskKey]:
+        return set(CALLS)
 
-    def cull(self, keys: set[str], all_hlg_keys: Collection[str]) -> tuple[Layer, dict[str, set[str]]]:
+    def cull(
+        self, keys: set[DaskKey], all_hlg_keys: Collection[DaskKey]
+    ) -> tuple[Layer, Mapping[DaskKey, set[DaskKey]]]:
         graph, calls = flatten([CALLS[key] for key in keys])
         return Flat(graph, _annotations(calls)), {key: set(node.dependencies) for key, node in graph.items()}
 
-    def __getitem__(self, key: str) -> Any:
-        return flatten([CALLS[key]])[0][key]
+    def __getitem__(self, key: DaskKey) -> Any:
+        return flatten([CALLS[key]])[0][str(key)]
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[DaskKey]:
         return iter(list(CALLS.keys()))
 
     def __len__(self) -> int:
@@ -83,7 +89,7 @@ class Wiring(Layer):  # type: ignore[misc]
         return Flat, (graph, _annotations(calls))
 
 
-class Anchor(MaterializedLayer):  # type: ignore[misc]
+class Anchor(MaterializedLayer):
     """An empty layer that keeps a call alive as long as a graph refers to it."""
 
     def __init__(self, call: Call) -> None:
@@ -113,7 +119,8 @@ def graph_of(call: Call) -> HighLevelGraph:
 
 def flat_delayed(call: Call) -> Delayed:
     """Return a plain `Delayed` with only the call's own graph."""
-    return Delayed(call.key, HighLevelGraph.from_collections(call.key, flatten([call])[0]))
+    graph: dict[Any, Any] = flatten([call])[0]
+    return Delayed(call.key, HighLevelGraph.from_collections(call.key, graph))
 
 
 def delayed_of(graph: dict[str, Any], calls: dict[str, Call], keys: Iterable[str]) -> list[Delayed]:
@@ -231,25 +238,40 @@ def pack(root: Call) -> list[tuple[Any, ...]]:
         inputs = {name: _packed(value) for name, value in call.inputs.items()}
         parameters = {name: _packed(value) for name, value in call.parameters.items()}
         parent = None if call.parent is None else call.parent.key
-        rows[call.key] = (call.order, call.plan_key, call.returns, inputs, parameters, call.annotations, parent, call.index)
+        rows[call.key] = (
+            call.order,
+            call.plan_key,
+            call.returns,
+            inputs,
+            parameters,
+            call.annotations,
+            parent,
+            call.index,
+        )
         todo += [*needs(call), *([call.parent] if call.parent is not None else [])]
     return list(rows.items())
 
 
 def unpack(root: str, rows: list[tuple[Any, ...]]) -> Call:
     """Return the call that `pack` was given."""
-    packed, made = dict(rows), {}
-    todo = [root]
+    packed, todo = dict(rows), [root]
+    made: dict[str, Call] = {}
     while todo:
         key = todo[-1]
         order, plan_key, returns, inputs, parameters, annotations, parent, index = packed[key]
-        wanted = {*_keys_in(inputs.values()), *_keys_in(parameters.values()), *([parent] if parent else [])} - made.keys()
+        wanted = {
+            *_keys_in(inputs.values()),
+            *_keys_in(parameters.values()),
+            *([parent] if parent else []),
+        } - made.keys()
         if wanted:
             todo += wanted
             continue
         todo.pop()
-        fields = [{name: _unpacked(value, made) for name, value in each.items()} for each in (inputs, parameters)]
-        made[key] = intern(order, plan_key, returns, *fields, annotations, made.get(parent), index)
+        inputs, parameters = (
+            {name: _unpacked(value, made) for name, value in each.items()} for each in (inputs, parameters)
+        )
+        made[key] = intern(order, plan_key, returns, inputs, parameters, annotations, made.get(parent), index)
     return made[root]
 
 

@@ -16,7 +16,7 @@ Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def canonical(node: ast.AST, *, skip_decorators: bool = False) -> str:
-    """Return the meaning of `node` as text.
+    r"""Return the meaning of `node` as text.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def canonical(node: ast.AST, *, skip_decorators: bool = False) -> str:
     Examples
     --------
     >>> one = ast.parse("def f(x: int): 'doc'; return x+1")
-    >>> other = ast.parse("def f(x):\\n    # comment\\n    return (x + 1)")
+    >>> other = ast.parse("def f(x):\n    # comment\n    return (x + 1)")
     >>> canonical(one) == canonical(other)
     True
     """
@@ -51,9 +51,9 @@ def _write(node: ast.AST, out: list[str], *, in_function: bool, without: frozens
     skipped = without | _ignored_fields(node, in_function)
     out.append(f"{type(node).__name__}(")
     for name, value in ast.iter_fields(node):
-        if name in skipped or value is None or value == []:
-            if not (isinstance(node, ast.Constant) and name == "value"):
-                continue
+        literal = isinstance(node, ast.Constant) and name == "value"
+        if name in skipped or (not literal and (value is None or value == [])):
+            continue
         out.append(f"{name}=")
         _write_field(_without_docstring(node, name, value), out, inside)
     out.append(")")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from stargazer.code.reach import Reach
 
@@ -19,6 +19,13 @@ FORMAT = "stargazer/code/1"
 
 class UncertainIdentity(UserWarning):
     """Something that a task reaches cannot be hashed: a change of it goes unnoticed."""
+
+
+class Followed(Protocol):
+    """What a digest was made of."""
+
+    def is_current(self) -> bool:
+        """Whether it is all still the same."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class CodeIdentity:
 
     digest: str
     manifest: dict[str, str]
-    _reach: Reach = field(repr=False, compare=False)
+    _reach: Followed = field(repr=False, compare=False)
 
     def is_current(self) -> bool:
         """Whether nothing that was reached has been rebound or changed since. Cheap: no source is read."""

@@ -216,8 +216,12 @@ class Reach:
         functions = [getattr(member, "__func__", member) for member in vars(cls).values()]
         functions += [part for member in vars(cls).values() if isinstance(member, property) for part in (member.fget,)]
         own = [function for function in functions if isinstance(function, FunctionType)]
-        lines = [line for function in own if function.__code__.co_filename != "<string>"
-                 for line in self._names(function, references(function_nodes(function)))]
+        lines = [
+            line
+            for function in own
+            if function.__code__.co_filename != "<string>"
+            for line in self._names(function, references(function_nodes(function)))
+        ]
         bodies = [part for part in (*node.bases, *node.body) if not hasattr(part, "args")]
         chains = references(list(bodies)).chains
         lines += [f"{'.'.join(c)} = {self._binding(namespace, *c)}" for c in sorted(chains) if c[0] in namespace]

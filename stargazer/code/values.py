@@ -45,9 +45,9 @@ def encode(value: Any, other: Callable[[Any], str] | None = None) -> str:
     if encoded is not None:
         return encoded
     if isinstance(value, PurePath):
-        return f"path {ascii(value.as_posix())}"
+        return f"path {value.as_posix()!a}"
     if isinstance(value, re.Pattern):
-        return f"pattern {ascii(value.pattern)} {value.flags}"
+        return f"pattern {value.pattern!a} {value.flags}"
     if _is_array(value):
         return f"array {value.dtype.str} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
     if other is None:

@@ -69,7 +69,7 @@ def plain(value: Any) -> Any:
     TypeError
         The value is no number, string, boolean, enum, None, dataclass, list or dict of these.
     """
-    if value is None or isinstance(value, (bool, str)) and not isinstance(value, enum.Enum):
+    if value is None or (isinstance(value, (bool, str)) and not isinstance(value, enum.Enum)):
         return value
     if isinstance(value, enum.Enum):
         return {"enum": f"{type(value).__qualname__}.{value.name}", "value": plain(value.value)}

@@ -87,7 +87,7 @@ def decode(encoded: Any, asset: Callable[[dict[str, Any]], Asset], named: type |
         items = [decode(item, asset) for item in content]
         if "fields" not in encoded:
             return tuple(items)
-        return (named or namedtuple(encoded["type"], encoded["fields"]))(*items)  # type: ignore[misc]  # noqa: PYI024
+        return (named or namedtuple(encoded["type"], encoded["fields"]))(*items)  # noqa: PYI024
     if kind == "list":
         return [decode(item, asset) for item in content]
     if kind == "dict":

@@ -117,7 +117,7 @@ def plan(*calls: Any) -> Plan:
 
     Examples
     --------
-    >>> print(plan(answer))                                  # doctest: +SKIP
+    >>> print(plan(answer))  # doctest: +SKIP
     1 of 4 calls would run, 3 are known
       run    total    parameter scale: 1 → 2
     """

@@ -39,6 +39,7 @@ class Reason:
 
 
 def has_calls(value: Any) -> bool:
+    """Whether `value` is a call, or a list or dict that holds one."""
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return isinstance(value, Call) or any(has_calls(item) for item in items)
 
@@ -49,7 +50,9 @@ def reasons_for(call: Call, inputs: dict[str, Any], candidates: list[Record], wa
         return [Reason("never ran", "never ran")]
     compared = [_differences(call, inputs, record, waiting) for record in candidates]
     best = min(range(len(compared)), key=lambda place: len({reason.kind for reason in compared[place]}))
-    return compared[best] or [Reason("lost", f"its result is no longer in the store (record {candidates[best].id[:12]})")]
+    return compared[best] or [
+        Reason("lost", f"its result is no longer in the store (record {candidates[best].id[:12]})")
+    ]
 
 
 def _differences(call: Call, inputs: dict[str, Any], record: Record, waiting: list[str]) -> list[Reason]:
@@ -97,7 +100,13 @@ def _input_differences(store: Store, inputs: dict[str, Any], record: Record, wai
 
 
 def _files(store: Store, identifiers: Any) -> str:
-    listed = identifiers if isinstance(identifiers, list) else list(identifiers.values()) if isinstance(identifiers, dict) else [identifiers]
+    listed = (
+        identifiers
+        if isinstance(identifiers, list)
+        else list(identifiers.values())
+        if isinstance(identifiers, dict)
+        else [identifiers]
+    )
     known = store.read_assets([identifier for identifier in listed if identifier])
     return _names([known[identifier] for identifier in listed if identifier in known])
 

@@ -28,8 +28,13 @@ SHOWN_FAILURES = 5
 class Engine(Protocol):
     """What runs a graph: threads here, or the workers of a client."""
 
-    node: Callable[..., Any]
-    take: Callable[..., Any]
+    @property
+    def node(self) -> Callable[..., Any]:
+        """What a node of the graph runs."""
+
+    @property
+    def take(self) -> Callable[..., Any]:
+        """What takes an element of a result."""
 
     def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]: ...
 
@@ -199,7 +204,7 @@ def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: 
 
     Examples
     --------
-    >>> stored = run(answer).result()                        # doctest: +SKIP
+    >>> stored = run(answer).result()  # doctest: +SKIP
     """
     flight = Run(calls[0] if len(calls) == 1 else calls, client or _active_client())
     if wait:
@@ -219,9 +224,10 @@ def _active_client() -> Client | None:
     from distributed import default_client
 
     try:
-        return default_client()
+        client: Client = default_client()
     except ValueError:
         return None
+    return client
 
 
 def _calls_in(what: Any) -> Iterator[Call]:

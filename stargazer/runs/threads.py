@@ -87,12 +87,11 @@ class Threads:
         except Cancelled:
             self.watch.cancelled(plan_key)
             return Missing()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
             self.watch.failed(plan_key, error)
             return Missing()
         self.watch.done(plan_key, result)
         return result
-
 
     def take(self, whole: Any, index: Any) -> Any:
         """Take one element of a result; that it has none fails only what needs it."""

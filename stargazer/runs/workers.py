@@ -33,7 +33,7 @@ class Workers:
 
     def __init__(self, client: Client, watch: Watch) -> None:
         self.client, self.watch = client, watch
-        self._futures: dict[str, Future] = {}
+        self._futures: dict[str, Future[Any]] = {}
         self._cancelled = False
 
     def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Workers:
 
             self.client.retry([Future(key, self.client) for key in held])
 
-    def _note(self, call: Call | None, future: Future, result: Any) -> None:
+    def _note(self, call: Call | None, future: Future[Any], result: Any) -> None:
         if call is None:
             return
         if future.status == "finished":

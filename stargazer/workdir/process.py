@@ -189,8 +189,8 @@ def end(tools: Sequence[Tool]) -> None:
     for tool in tools:
         # Also where the tool has ended: children that it left behind are still in its group.
         tool.signal_group(signal.SIGKILL)
-    while not all([tool.poll() for tool in tools]):
-        _sleep([tool for tool in tools if not tool.poll()], POLL)
+    while left := [tool for tool in tools if not tool.poll()]:
+        _sleep(left, POLL)
     for tool in tools:
         _reaper().forget(tool)
 

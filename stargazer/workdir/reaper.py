@@ -14,12 +14,14 @@ import time
 
 
 def kill_groups(groups: set[int]) -> None:
+    """End whole process groups."""
     for group in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
 
 
 def kill_bearers(token: bytes) -> None:
+    """End every process whose environment holds `token`."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as environ:
             if token in environ.read() and int(pid) != os.getpid():
@@ -27,6 +29,7 @@ def kill_bearers(token: bytes) -> None:
 
 
 def main(token: str) -> None:
+    """Follow the owner's tools until it is gone, then end those that are left."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     groups: set[int] = set()

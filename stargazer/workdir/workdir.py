@@ -30,7 +30,7 @@ TAIL_LINES = 20
 
 
 class Workdir:
-    """A task's scratch directory; tools run with it as their current directory.
+    r"""A task's scratch directory; tools run with it as their current directory.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Workdir:
     >>> work = Workdir(tempfile.mkdtemp())
     >>> work.run(["sh", "-c", "echo hello"], stdout=work.file("hello.txt"))
     >>> work.file("hello.txt").read_text()
-    'hello\\n'
+    'hello\n'
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Workdir:
         commands = [self._argv(stage) for stage in stages]
         logs = [self._new_log(command) for command in commands]
         with contextlib.ExitStack() as files:
-            source = files.enter_context(open(stdin, "rb")) if stdin else subprocess.DEVNULL
+            source: Any = files.enter_context(open(stdin, "rb")) if stdin else subprocess.DEVNULL
             target = files.enter_context(open(stdout, "wb")) if stdout else None
             running: list[process.Tool] = []
             files.callback(self._end, running)
@@ -119,7 +119,9 @@ class Workdir:
                 last = len(running) == len(commands) - 1
                 error = files.enter_context(open(log, "ab"))
                 sink = (target or error) if last else subprocess.PIPE
-                running.append(process.start(_resolved(command), cwd=self.path, stdin=source, stdout=sink, stderr=error))
+                running.append(
+                    process.start(_resolved(command), cwd=self.path, stdin=source, stdout=sink, stderr=error)
+                )
                 if running[:-1]:
                     _close(source)
                 source = running[-1].process.stdout if not last else source
@@ -158,9 +160,7 @@ class Workdir:
         return log
 
     @staticmethod
-    def _raise_failed(
-        commands: Sequence[Sequence[str]], ended: Sequence[process.Tool], logs: Sequence[Path]
-    ) -> None:
+    def _raise_failed(commands: Sequence[Sequence[str]], ended: Sequence[process.Tool], logs: Sequence[Path]) -> None:
         failed = [stage for stage, done in enumerate(ended) if done.code]
         # A stage whose reader died is a victim, not the cause.
         causes = [stage for stage in failed if (ended[stage].code or 0) != -signal.SIGPIPE] or failed
