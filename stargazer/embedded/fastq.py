@@ -58,7 +58,7 @@ def read_file(path: Path) -> Iterator[Read]:
     count = 0
     try:
         with _open(path) as lines:
-            for count, record in enumerate(itertools.zip_longest(*[lines] * 4), 1):
+            for count, record in enumerate(itertools.zip_longest(*[lines] * 4), 1):  # noqa: B007
                 yield _checked(record)
     except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} is damaged after record {count}: {error}") from None

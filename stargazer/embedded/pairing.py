@@ -1,7 +1,7 @@
 """What pybwa leaves out of paired alignments, put back from bwa's own insert-size estimate.
 
 bwa mem calls a pair proper if its mates lie in an orientation and at a distance which the insert sizes of the
-batch allow (``mem_pestat`` and ``mem_sam_pe`` in bwamem_pair.c). It prints these windows on stderr: they are read there.
+batch allow (``mem_pestat`` and ``mem_sam_pe`` in bwamem_pair.c). It prints these windows on stderr; here they are read.
 """
 
 from __future__ import annotations

@@ -1,0 +1,20 @@
+"""Tasks of tools that many workflows use: bwa, samtools, bcftools."""
+
+from stargazer.tasks.general.bcftools import call_gvcf, joint_call
+from stargazer.tasks.general.bwa import bwa_index, bwa_mem
+from stargazer.tasks.general.markdup import Marked, mark_duplicates
+from stargazer.tasks.general.reference import attach_indices
+from stargazer.tasks.general.samtools import create_sequence_dictionary, samtools_faidx, samtools_sort
+
+__all__ = [
+    "Marked",
+    "attach_indices",
+    "bwa_index",
+    "bwa_mem",
+    "call_gvcf",
+    "create_sequence_dictionary",
+    "joint_call",
+    "mark_duplicates",
+    "samtools_faidx",
+    "samtools_sort",
+]

@@ -1,0 +1,164 @@
+"""bcftools: genotype likelihoods of each sample, and genotypes of a cohort.
+
+A sample's gVCF holds likelihoods and no genotypes. Genotypes are called once, for all samples together: at 4x coverage
+that finds about ten percent more SNVs than joining finished calls.
+
+References
+----------
+Li H. A statistical framework for SNP calling, mutation discovery, association mapping and population genetical
+parameter estimation from sequencing data. Bioinformatics 27, 2987-2993 (2011).
+Danecek P et al. Multiallelic calling model in bcftools (-m), https://samtools.github.io/bcftools/call-m.pdf
+bcftools(1), https://samtools.github.io/bcftools/bcftools.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stargazer.assets import Alignment, AlignmentIndex, Reference, ReferenceIndex, Variants, VariantsIndex
+from stargazer.calls import task
+from stargazer.errors import DataError
+from stargazer.tasks.engines import Engine, command, label, tools
+from stargazer.tasks.general.headers import check_contigs, sam_contigs, sam_samples, vcf_contigs
+from stargazer.tasks.general.samtools import read_header
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    Argument = str | int | Path
+
+__all__ = ["call_gvcf", "joint_call"]
+
+BLOCKS = "0,1,2,3,4,5,6,8,10,15,20,30"
+"""Depths at which a block of reference bases ends: a block is as sure as its thinnest base."""
+
+ANNOTATIONS = "FORMAT/AD,FORMAT/DP,FORMAT/SP"
+MOST_READS = 1000
+"""Reads of a sample that are looked at over a base; the deepest of the rest would only cost time."""
+
+INDEL_READS = 1
+"""Reads that make an indel worth a look. bcftools asks for 2, which one sample of a cohort at 4x seldom has."""
+
+
+def gvcf_command(engine: Engine, reference: Path, bam: Path, gvcf: Path) -> list[Argument]:
+    """``bcftools mpileup`` that writes a sample's gVCF."""
+    model: list[Argument] = ["--config", "illumina", "--min-ireads", INDEL_READS, "--max-depth", MOST_READS]
+    output: list[Argument] = ["--gvcf", BLOCKS, "--annotate", ANNOTATIONS, "-Oz", "-o", gvcf]
+    return [*command("bcftools", engine), "mpileup", "--no-version", *model, *output, "-f", reference, bam]
+
+
+def joint_commands(engine: Engine, reference: Path, gvcfs: Sequence[Path], vcf: Path) -> list[list[Argument]]:
+    """Stages of a pipe that joins gVCFs, calls genotypes and normalises alleles."""
+    bcftools = [*command("bcftools", engine)]
+    merge = ["merge", "--gvcf", reference] if len(gvcfs) > 1 else ["view"]
+    return [
+        [*bcftools, *merge, "--no-version", "-Ou", *gvcfs],
+        [*bcftools, "call", "--no-version", "-m", "-v", "-a", "GQ", "-Ou", "-"],
+        [*bcftools, "norm", "--no-version", "-f", reference, "-Oz", "-o", vcf, "-"],
+    ]
+
+
+@task(memory="1 GiB", tools=tools("bcftools", "samtools"))
+def call_gvcf(work: Workdir, reference: Reference, alignment: Alignment, *, engine: Engine = "embedded") -> Variants:
+    """Compute a sample's genotype likelihoods at every base.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    reference
+        FASTA with its index.
+    alignment
+        BAM of one sample, sorted by coordinate, with its index.
+    engine
+        Where bcftools and samtools come from.
+
+    Returns
+    -------
+    Variants
+        gVCF with likelihoods (PL) and depths (AD, DP), alike reference bases in blocks; its index is a companion.
+
+    Raises
+    ------
+    DataError
+        The alignment belongs to another reference or sample.
+    AssetError
+        An index is missing.
+    """
+    sample = alignment.sample_id
+    alignment.companion(AlignmentIndex)
+    header = read_header(work, alignment, engine)
+    check_contigs(alignment.name, sam_contigs(header), reference)
+    if sam_samples(header) != {sample}:
+        raise DataError(f"{alignment.name} has reads of {sorted(sam_samples(header))}, but is said to be of {sample!r}")
+    gvcf = work.file(f"{sample}.g.vcf.gz")
+    work.run(gvcf_command(engine, _linked(work, reference), alignment.path, gvcf))
+    draft = _indexed(work, gvcf, engine, name=sample, samples=[sample])
+    return replace(draft, variant_type="gvcf", build=reference.build)
+
+
+@task(memory="1 GiB", tools=tools("bcftools"))
+def joint_call(
+    work: Workdir, reference: Reference, gvcfs: list[Variants], *, cohort_id: str, engine: Engine = "embedded"
+) -> Variants:
+    """Call the genotypes of a cohort from the likelihoods of its samples.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    reference
+        FASTA with its index.
+    gvcfs
+        What `call_gvcf` made of each sample; the VCF has the samples in this order.
+    cohort_id
+        Name of the cohort.
+    engine
+        Where bcftools comes from.
+
+    Returns
+    -------
+    Variants
+        VCF of the variant sites, left-aligned; its index is a companion.
+
+    Raises
+    ------
+    DataError
+        No gVCF, one sample twice, or another reference.
+    """
+    samples = [sample for gvcf in gvcfs for sample in gvcf.source_samples]
+    if not samples or len(set(samples)) < len(samples):
+        raise DataError(f"every sample of a cohort is wanted once, not {samples}")
+    for gvcf in gvcfs:
+        gvcf.companion(VariantsIndex)
+        header = work.output([*command("bcftools", engine), "view", "--no-version", "-h", gvcf.path])
+        check_contigs(gvcf.name, vcf_contigs(header), reference)
+    vcf = work.file(f"{cohort_id}.vcf.gz")
+    work.pipe(*joint_commands(engine, _linked(work, reference), [gvcf.path for gvcf in gvcfs], vcf))
+    draft = _indexed(work, vcf, engine, name=cohort_id, samples=samples)
+    return replace(draft, variant_type="vcf", build=reference.build)
+
+
+def _linked(work: Workdir, reference: Reference) -> Path:
+    """The reference under its bare name: bcftools writes into the VCF where it found it."""
+    fasta, fai = work.file(reference.name), work.file(f"{reference.name}.fai")
+    fasta.symlink_to(reference.path)
+    fai.symlink_to(reference.companion(ReferenceIndex).path)
+    return fasta
+
+
+def _indexed(work: Workdir, vcf: Path, engine: Engine, *, name: str, samples: Sequence[str]) -> Variants:
+    """A draft of a VCF with its index as companion."""
+    tbi = work.file(f"{vcf.name}.tbi")
+    work.run([*command("bcftools", engine), "index", "-t", "-o", tbi, vcf])
+    return Variants(
+        path=vcf,
+        companions=(VariantsIndex(path=tbi, sample_id=name),),
+        sample_id=name,
+        caller=label("bcftools", engine),
+        sample_count=len(samples),
+        source_samples=tuple(samples),
+    )

@@ -1,0 +1,156 @@
+"""samtools markdup, for each library by itself.
+
+References
+----------
+samtools-markdup(1), https://www.htslib.org/doc/samtools-markdup.html; samtools-fixmate(1)
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.assets import Alignment, DuplicateMetrics
+from stargazer.calls import task
+from stargazer.errors import DataError
+from stargazer.tasks.engines import Engine, command, label, tools
+from stargazer.tasks.general.headers import join_headers, libraries
+from stargazer.tasks.general.samtools import read_header, sort_options, with_index
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    Stage = list[str | int | Path]
+
+__all__ = ["Marked", "mark_duplicates"]
+
+NAMED_ORDERS = ("", "queryname")
+"""Orders in which the alignments of a read stand together."""
+
+
+class Marked(NamedTuple):
+    """What `mark_duplicates` returns: the alignment with its index, and the counts of duplicates."""
+
+    alignment: Alignment
+    metrics: DuplicateMetrics
+
+
+def join_commands(engine: Engine, header: Path, lanes: Sequence[Alignment]) -> list[Stage]:
+    """Stages of a pipe that writes the alignments of all lanes, those of a read together."""
+    samtools = command("samtools", engine)
+    joined: Stage = [*samtools, "cat", "--no-PG", "-h", header, *(lane.path for lane in lanes)]
+    if all(lane.sorted in NAMED_ORDERS for lane in lanes):
+        return [joined]
+    return [joined, [*samtools, "collate", "--no-PG", "-u", "-O", "-"]]
+
+
+def mark_commands(
+    engine: Engine, library: str, bam: Path, counts: Path, *, sort: Sequence[str | int], distance: int
+) -> list[Stage]:
+    """Stages of a pipe that takes the alignments of one library and marks its duplicates.
+
+    Parameters
+    ----------
+    engine
+        Where samtools comes from.
+    library
+        LB of the read groups to take; all where it is empty.
+    bam, counts
+        Files to write.
+    sort
+        Options of ``samtools sort``.
+    distance
+        Pixels within which duplicates are optical.
+    """
+    samtools = command("samtools", engine)
+    only: list[Stage] = [[*samtools, "view", "--no-PG", "-u", "-l", library, "-"]] if library else []
+    return [
+        *only,
+        [*samtools, "fixmate", "--no-PG", "-m", "-u", "-", "-"],
+        [*samtools, "sort", *sort, "-u", "-"],
+        [*samtools, "markdup", "--no-PG", "-S", "-d", distance, "-f", counts, "-", bam],
+    ]
+
+
+def duplicate_table(counts: Mapping[str, str]) -> str:
+    """Counts of duplicates by library, as tab-separated text.
+
+    Parameters
+    ----------
+    counts
+        By library, what ``samtools markdup -f`` wrote. Its line with the command is left out.
+    """
+    lines = {library: [line for line in text.splitlines() if ": " in line] for library, text in counts.items()}
+    rows = {library: dict(line.split(": ", 1) for line in found) for library, found in lines.items()}
+    columns = [name for name in next(iter(rows.values())) if name != "COMMAND"]
+    table = [["LIBRARY", *(name.replace(" ", "_") for name in columns)]]
+    table += [[library, *(row.get(name, "") for name in columns)] for library, row in rows.items()]
+    return "".join("\t".join(fields) + "\n" for fields in table)
+
+
+def _only_sample(lanes: Sequence[Alignment]) -> str:
+    samples = {lane.sample_id for lane in lanes}
+    if len(samples) != 1:
+        raise DataError(
+            f"lanes of one sample are wanted, not of {len(samples)}: {', '.join(sorted(samples)) or 'none'}"
+        )
+    return samples.pop()
+
+
+@task(cpus=2, memory="2 GiB", tools=tools("samtools"))
+def mark_duplicates(
+    work: Workdir, lanes: list[Alignment], *, optical_distance: int = 100, engine: Engine = "embedded"
+) -> Marked:
+    """Join the lanes of a sample, sort by coordinate and mark duplicates.
+
+    Reads are compared within their library (LB of the read group), whatever lanes it was sequenced on, and never
+    between libraries. Of each set of duplicates, the pair with the highest sum of base qualities stays unmarked.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    lanes
+        BAMs of one sample, aligned to one reference, with read groups.
+    optical_distance
+        Pixels within which a duplicate on the same tile counts as optical (100; 2500 for patterned flow cells).
+    engine
+        Where samtools comes from.
+
+    Returns
+    -------
+    Marked
+        BAM sorted by coordinate with its index, and a table of counts by library.
+
+    Raises
+    ------
+    DataError
+        The lanes are of several samples or references, or a read group names no library.
+    """
+    sample = _only_sample(lanes)
+    header = work.file("header.sam")
+    header.write_text(join_headers([read_header(work, lane, engine) for lane in lanes]), "utf-8")
+    names = libraries(header.read_text("utf-8"))
+    counts: dict[str, str] = {}
+    for number, name in enumerate(names):
+        part, count, library = work.file(f"{number}.bam"), work.file(f"{number}.txt"), name if len(names) > 1 else ""
+        marked = mark_commands(engine, library, part, count, sort=sort_options(work), distance=optical_distance)
+        work.pipe(*join_commands(engine, header, lanes), *marked)
+        counts[name] = count.read_text("utf-8")
+    bam, table = work.file(f"{sample}.markdup.bam"), work.file(f"{sample}.duplicates.tsv")
+    _merge(work, [work.file(f"{number}.bam") for number in range(len(names))], bam, engine)
+    table.write_text(duplicate_table(counts), "utf-8")
+    made = replace(lanes[0], path=bam, cid=None, name=bam.name, companions=(), sorted="coordinate")
+    made = replace(made, duplicates_marked=True)
+    metrics = DuplicateMetrics(path=table, sample_id=sample, tool=label("samtools", engine))
+    return Marked(with_index(work, made, engine), metrics)
+
+
+def _merge(work: Workdir, parts: Sequence[Path], bam: Path, engine: Engine) -> None:
+    """Put libraries, each sorted by coordinate and all with the same header, into one file."""
+    if len(parts) == 1:
+        parts[0].rename(bam)
+    else:
+        work.run([*command("samtools", engine), "merge", "--no-PG", "-c", "-p", "-o", bam, *parts])

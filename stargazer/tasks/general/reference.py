@@ -1,0 +1,32 @@
+"""A reference with what tools want beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stargazer.assets import Asset, Reference
+from stargazer.calls import task
+from stargazer.workdir import Workdir
+
+__all__ = ["attach_indices"]
+
+
+@task
+def attach_indices(work: Workdir, reference: Reference, indices: list[Asset]) -> Reference:
+    """Give a reference its indices as companions; no bytes are read or written.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    reference
+        FASTA.
+    indices
+        What belongs beside it.
+
+    Returns
+    -------
+    Reference
+        The same file with these companions and those that it had.
+    """
+    return replace(reference, companions=(*reference.companions, *indices))

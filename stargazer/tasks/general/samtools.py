@@ -1,0 +1,133 @@
+"""samtools: indices of references, order and duplicates of alignments.
+
+References
+----------
+Danecek P et al. Twelve years of SAMtools and BCFtools. GigaScience 10, giab008 (2021).
+samtools(1), https://www.htslib.org/doc/samtools.html; samtools-markdup(1), samtools-fixmate(1)
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from stargazer.assets import Alignment, AlignmentIndex, Reference, ReferenceIndex, SequenceDict
+from stargazer.calls import task
+from stargazer.errors import DataError
+from stargazer.tasks.engines import Engine, command, label, tools
+from stargazer.workdir import Workdir
+
+__all__ = ["create_sequence_dictionary", "samtools_faidx", "samtools_sort"]
+
+SORT_MEMORY = "512M"
+"""Memory of each thread of a sort; what does not fit goes to temporary files, the order is the same."""
+
+
+@task(tools=tools("samtools"))
+def samtools_faidx(work: Workdir, reference: Reference, *, engine: Engine = "embedded") -> ReferenceIndex:
+    """Index a FASTA: where each sequence begins.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    reference
+        FASTA, not compressed.
+    engine
+        Where samtools comes from.
+
+    Returns
+    -------
+    ReferenceIndex
+        The ``.fai``, which belongs beside the FASTA.
+    """
+    fai = work.file(f"{reference.name}.fai")
+    work.run([*command("samtools", engine), "faidx", reference.path, "--fai-idx", fai])
+    cid = reference.cid or ""
+    return ReferenceIndex(path=fai, build=reference.build, tool=label("samtools", engine), reference_cid=cid)
+
+
+@task(tools=tools("samtools"))
+def create_sequence_dictionary(work: Workdir, reference: Reference, *, engine: Engine = "embedded") -> SequenceDict:
+    """Write names, lengths and MD5s of a reference's sequences.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    reference
+        FASTA.
+    engine
+        Where samtools comes from.
+
+    Returns
+    -------
+    SequenceDict
+        The ``.dict``, without the UR field, which would hold a path.
+    """
+    dictionary = work.file(reference.path.with_suffix(".dict").name)
+    work.run([*command("samtools", engine), "dict", "-"], stdin=reference.path, stdout=dictionary)
+    cid = reference.cid or ""
+    return SequenceDict(path=dictionary, build=reference.build, tool=label("samtools", engine), reference_cid=cid)
+
+
+@task(cpus=2, memory="2 GiB", tools=tools("samtools"))
+def samtools_sort(
+    work: Workdir,
+    alignment: Alignment,
+    *,
+    order: Literal["coordinate", "queryname"] = "coordinate",
+    engine: Engine = "embedded",
+) -> Alignment:
+    """Sort an alignment.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    alignment
+        SAM, BAM or CRAM.
+    order
+        ``"coordinate"``, or ``"queryname"``: by the names of the reads, numbers in them by value.
+    engine
+        Where samtools comes from.
+
+    Returns
+    -------
+    Alignment
+        BAM with the facts of the input; sorted by coordinate, its index is a companion.
+    """
+    bam = work.file(f"{alignment.path.stem}.sorted.bam")
+    by_name = ["-n"] if order == "queryname" else []
+    samtools = command("samtools", engine)
+    work.run([*samtools, "sort", *by_name, *sort_options(work), "-o", bam, alignment.path])
+    made = replace(alignment, path=bam, cid=None, name=bam.name, companions=(), format="bam", sorted=order)
+    return made if by_name else with_index(work, made, engine)
+
+
+def sort_options(work: Workdir) -> list[str | int]:
+    """What every ``samtools sort`` is given."""
+    return ["--no-PG", "-@", work.cpus - 1, "-m", SORT_MEMORY]
+
+
+def with_index(work: Workdir, alignment: Alignment, engine: Engine) -> Alignment:
+    """A draft sorted by coordinate with its index as companion."""
+    bai = work.file(f"{alignment.path.name}.bai")
+    work.run([*command("samtools", engine), "index", "-b", alignment.path, bai])
+    return replace(alignment, companions=(AlignmentIndex(path=bai, sample_id=alignment.sample_id),))
+
+
+def read_header(work: Workdir, alignment: Alignment, engine: Engine) -> str:
+    """The header of an alignment.
+
+    Raises
+    ------
+    DataError
+        It has no read group.
+    """
+    header = work.output([*command("samtools", engine), "view", "--no-PG", "-H", alignment.path])
+    if "\n@RG\t" not in f"\n{header}":
+        raise DataError(
+            f"{alignment.path.name} has no read groups, so its sample and library are unknown; align it anew"
+        )
+    return header
