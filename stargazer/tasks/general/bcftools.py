@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from stargazer.assets import Alignment, AlignmentIndex, Reference, ReferenceIndex, Variants, VariantsIndex
 from stargazer.calls import task
 from stargazer.errors import DataError
+from stargazer.tasks.bam import read_header
 from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.tasks.general.headers import check_contigs, sam_contigs, sam_samples, vcf_contigs
-from stargazer.tasks.general.samtools import read_header
+from stargazer.tasks.headers import check_contigs, sam_contigs, sam_samples, vcf_contigs
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:

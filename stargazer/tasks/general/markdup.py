@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer.assets import Alignment, DuplicateMetrics
 from stargazer.calls import task
 from stargazer.errors import DataError
+from stargazer.tasks.bam import read_header, sort_options, with_index
 from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.tasks.general.headers import join_headers, libraries
-from stargazer.tasks.general.samtools import read_header, sort_options, with_index
+from stargazer.tasks.headers import join_headers, libraries
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
