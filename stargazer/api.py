@@ -24,7 +24,10 @@ def add(path: str | os.PathLike[str], asset: Asset | None = None, *, companions:
     --------
     >>> add("reads_R1.fq.gz", R1(sample_id="s1"))  # doctest: +SKIP
     """
-    return active_store().add(path, asset, companions=tuple(companions))
+    from stargazer.display import path_progress
+
+    with path_progress("add", path) as progress:
+        return active_store().add(path, asset, companions=tuple(companions), progress=progress)
 
 
 def assemble(**filters: Any) -> list[Asset]:

@@ -226,5 +226,10 @@ class Asset(Declared):
         shown = encoding.summary(self)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
+    def _repr_html_(self) -> str:
+        from stargazer.display import asset_html
+
+        return asset_html(self)
+
     def __dask_tokenize__(self) -> object:
         return type(self).__qualname__, encoding.encode(self)

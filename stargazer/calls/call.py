@@ -186,6 +186,11 @@ class Call(Delayed):
         element = "" if self.parent is None else f"[{self.index!r}]"
         return f"<call {self.name}{element} {self.plan_key[:8]}>"
 
+    def _repr_html_(self) -> str:
+        from stargazer.display import call_html
+
+        return call_html(self)
+
     def __reduce__(self) -> Any:
         from stargazer.calls.wiring import pack, unpack
 

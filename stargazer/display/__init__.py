@@ -12,7 +12,7 @@ from stargazer.display.live import show_run
 from stargazer.display.measure import plural, seconds_text, short, size_text
 from stargazer.display.mermaid import lineage_mermaid
 from stargazer.display.plans import plan_html, plan_text
-from stargazer.display.progress import byte_progress, waiting
+from stargazer.display.progress import byte_progress, path_progress, waiting
 from stargazer.display.status import run_html, status_html, status_line, status_table
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "lineage_html",
     "lineage_mermaid",
     "lineage_text",
+    "path_progress",
     "plan_html",
     "plan_text",
     "plural",

@@ -38,8 +38,8 @@ def record_html(record: Any) -> str:
     record
         From the ledger.
     """
-    parts = [_end(record), facts_table(_measured(record)), _values("parameters", record.parameters)]
-    parts += [_values("inputs", record.inputs), _tools(record), _outputs(record)]
+    parts = [_end(record), facts_table(_measured(record)), _values("parameter", record.parameters)]
+    parts += [_values("input", record.inputs), _tools(record), _outputs(record)]
     return card(record.task, *parts, subtitle=f"record {short(record.id)}")
 
 
@@ -105,11 +105,11 @@ def _measured(record: Any) -> list[tuple[str, Any]]:
     return [("started", record.started), ("took", took), ("on", where), ("code", code(short(record.code))), log]
 
 
-def _values(title: str, values: dict[str, Any]) -> Markup:
+def _values(noun: str, values: dict[str, Any]) -> Markup:
     if not values:
         return Markup("")
     rows = [(name, code(_shortened(given))) for name, given in values.items()]
-    return details(f"{len(rows)} {title}", facts_table(rows), shown=len(rows) <= SHOWN_INPUTS)
+    return details(plural(len(rows), noun), facts_table(rows), shown=len(rows) <= SHOWN_INPUTS)
 
 
 def _shortened(given: Any) -> str:

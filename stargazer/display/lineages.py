@@ -85,7 +85,7 @@ def _told(node: Any, direction: str) -> str:
 
 
 def _parameters(record: Any) -> str:
-    texts = [f"{name}={given!r}" for name, given in record.parameters.items()]
+    texts = [f"{name}={given!r}" for name, given in record.parameters.items() if given not in ("", None)]
     return ", ".join(text if len(text) <= 40 else f"{text[:39]}…" for text in texts)
 
 

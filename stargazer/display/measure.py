@@ -22,7 +22,9 @@ def size_text(size: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """A time in seconds: ``0.4 s``, ``12 s``, ``3 min 07 s``, ``2 h 05 min``."""
+    """A time in seconds: ``32 ms``, ``0.4 s``, ``12 s``, ``3 min 07 s``, ``2 h 05 min``."""
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -13,14 +14,18 @@ from stargazer.display.surface import surface_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from rich.console import RenderableType
 
     from stargazer.display.surface import Surface
 
-__all__ = ["byte_progress", "waiting"]
+__all__ = ["byte_progress", "path_progress", "waiting"]
 
 QUIET = 1.5
+SMALL = 1 << 26
+"""Bytes that nobody has to wait for."""
+
 EVERY = 0.2
 BAR = 24
 
@@ -48,6 +53,25 @@ def byte_progress(
     amount = _Amount(title, total)
     with _watched(amount) if shown is not False else contextlib.nullcontext():
         yield amount.add
+
+
+def path_progress(
+    verb: str, path: str | os.PathLike[str], *, shown: bool | None = None
+) -> AbstractContextManager[Callable[[int], None]]:
+    """Show how far the reading of a file or directory is; nothing of small files.
+
+    Parameters
+    ----------
+    verb
+        What is done: ``"add"``.
+    path
+        The file or directory.
+    shown
+        ``False`` shows nothing.
+    """
+    file = os.path.getsize(path) if os.path.isfile(path) else None
+    small = file is not None and file < SMALL
+    return byte_progress(f"{verb} {os.path.basename(path)}", file, shown=False if small else shown)
 
 
 @contextlib.contextmanager

@@ -104,6 +104,11 @@ class Record:
         except (ValueError, TypeError, KeyError):
             return None
 
+    def _repr_html_(self) -> str:
+        from stargazer.display import record_html
+
+        return record_html(self)
+
     def parts(self) -> dict[str, str]:
         """Digests of the four parts of the identity: what "why does this run?" compares."""
         return {

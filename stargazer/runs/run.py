@@ -40,6 +40,8 @@ class Engine(Protocol):
 
     def cancel(self) -> None: ...
 
+    def running(self) -> set[str] | None: ...
+
 
 class Run:
     """Calls in flight: progress, results, failures. Made by `run`.
@@ -79,10 +81,15 @@ class Run:
         return f"<run: {self.status()}>"
 
     def _repr_html_(self) -> str:
-        return self.status()._repr_html_()
+        from stargazer.display import run_html
+
+        return run_html(self)
 
     def status(self) -> Status:
         """Count the calls in each state."""
+        running = None if self.ended else self._engine.running()
+        if running is not None:
+            self._watch.now_running(running)
         return self._watch.status()
 
     @property

@@ -72,6 +72,9 @@ class Threads:
         """Start nothing more, and end what runs."""
         self._stop.set()
 
+    def running(self) -> None:
+        """Nothing: the watch is told when a call starts."""
+
     def node(self, order: Order, plan_key: str, parameters: dict[str, Any], *inputs: Any) -> Any:
         """Run one call; a failure becomes a `Missing`, so that its siblings go on."""
         if _holds_missing([*inputs, *parameters.values()]):

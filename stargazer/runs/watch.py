@@ -94,6 +94,13 @@ class Watch:
         """The call runs."""
         self._set(key, State.RUNNING)
 
+    def now_running(self, keys: set[str]) -> None:
+        """These calls run, and the others that have not ended wait."""
+        with self._lock:
+            for key, state in self._states.items():
+                if state in (State.WAITING, State.RUNNING):
+                    self._states[key] = State.RUNNING if key in keys else State.WAITING
+
     def done(self, key: str, result: Any) -> None:
         """The call ended well."""
         self._set(key, State.DONE)

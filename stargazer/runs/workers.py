@@ -34,6 +34,7 @@ class Workers:
     def __init__(self, client: Client, watch: Watch) -> None:
         self.client, self.watch = client, watch
         self._futures: dict[str, Future[Any]] = {}
+        self._calls: dict[str, Call] = {}
         self._cancelled = False
 
     def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]:
@@ -42,6 +43,7 @@ class Workers:
 
         self._forget_old_failures(calls)
         wanted = list(dict.fromkeys([*keys, *calls]))
+        self._calls = calls
         self._futures = dict(zip(wanted, self.client.compute(delayed_of(graph, calls, wanted)), strict=True))
         results: dict[str, Any] = {}
         try:
@@ -59,6 +61,20 @@ class Workers:
         """Release the calls: those that nobody else waits for are ended."""
         self._cancelled = True
         self.client.cancel(list(self._futures.values()))
+
+    def running(self) -> set[str] | None:
+        """Plan keys of the calls that workers execute, as the scheduler heard last; None if it cannot be asked."""
+
+        def executing(dask_scheduler: Any) -> list[str]:
+            return [task.key for worker in dask_scheduler.workers.values() for task in worker.executing]
+
+        if not self._calls:
+            return None
+        try:
+            keys = self.client.run_on_scheduler(executing)
+        except (OSError, RuntimeError, TypeError, ValueError, ImportError):
+            return None
+        return {self._calls[key].plan_key for key in keys if key in self._calls}
 
     def _forget_old_failures(self, calls: dict[str, Call]) -> None:
         """A failed key would answer with its old exception as long as a future of this client holds it."""

@@ -17,6 +17,8 @@ from stargazer.store.staging import members
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stargazer.cid.files import Progress
+
 __all__ = ["Adding"]
 
 
@@ -30,6 +32,7 @@ class Adding(Handles):
         *,
         companions: Iterable[Asset | str | os.PathLike[str]] = (),
         name: str | None = None,
+        progress: Progress | None = None,
     ) -> Asset:
         """Copy a file or a directory into the store.
 
@@ -43,6 +46,8 @@ class Adding(Handles):
             Files that must lie beside it, such as an index: stored assets, drafts or paths.
         name
             Its real name; by default that of `path`.
+        progress
+            Called with the number of bytes just read, companions' too.
 
         Returns
         -------
@@ -59,7 +64,7 @@ class Adding(Handles):
         template = asset or Asset()
         beside = (*template.companions, *(_draft(each) for each in companions))
         draft = replace(template, path=Path(path), cid=None, name=name or template.name, companions=beside)
-        stored = self.put(self._take(draft, move=False))
+        stored = self.put(self._take(draft, move=False, progress=progress))
         self._mark_added(stored)
         return stored
 
@@ -80,7 +85,7 @@ class Adding(Handles):
         """
         return self.put(self._take(draft, move=True), record=record)
 
-    def _take(self, draft: Asset, move: bool) -> Asset:
+    def _take(self, draft: Asset, move: bool, progress: Progress | None = None) -> Asset:
         """Store the bytes of a draft and its companions; companions learn the CID of the file they lie beside."""
         if draft.path is None:
             if draft.cid is None or not self.has(draft.cid):
@@ -89,9 +94,9 @@ class Adding(Handles):
         else:
             if not os.path.exists(draft.path):
                 raise NotFound(f"there is no file {draft.path}")
-            cid = self.put_path(draft.path, move=move, follow=move).cid
+            cid = self.put_path(draft.path, move=move, follow=move, progress=progress).cid
             name = draft.name or Path(os.path.abspath(draft.path)).name
-        companions = tuple(self._take(_linked(each, cid), move) for each in draft.companions)
+        companions = tuple(self._take(_linked(each, cid), move, progress) for each in draft.companions)
         return replace(draft, path=NO_PATH, cid=cid, name=name, companions=companions, source=None)
 
     def _mark_added(self, asset: Asset) -> None:

@@ -91,6 +91,11 @@ class OpenStore:
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
 
+    def _repr_html_(self) -> str:
+        from stargazer.display import store_html
+
+        return store_html(self)
+
     def _read_header(self) -> Header | None:
         data = self.backend.read(layout.HEADER)
         header = None if data is None else _parse(data, self.url)
@@ -98,6 +103,12 @@ class OpenStore:
             message = f"{self.url} was made with the CID profile {header.profile}, not {self._asked}"
             raise StoreError(f"{message}: leave the profile out, or make a new store elsewhere")
         return header
+
+    @property
+    def made(self) -> bool:
+        """Whether it exists; looking does not make it."""
+        self._header = self._header or self._read_header()
+        return self._header is not None
 
     @property
     def header(self) -> Header:

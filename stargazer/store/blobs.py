@@ -13,6 +13,7 @@ from stargazer.errors import BlobLost, StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stargazer.cid.files import Progress
     from stargazer.store.base import OpenStore
 
 __all__ = ["REFRESHED_AFTER", "Blobs", "Stored"]
@@ -58,14 +59,14 @@ class Blobs(ABC):
         """Hash what is stored, whatever is known of it; whether it is good. If not, it goes to quarantine."""
 
     @abstractmethod
-    def _store(self, path: str, found: os.stat_result, move: bool) -> Stored:
+    def _store(self, path: str, found: os.stat_result, move: bool, progress: Progress | None) -> Stored:
         """Keep the bytes of a regular file."""
 
     @abstractmethod
     def prefetch(self, cids: Iterable[str]) -> None:
         """Have many files ready on this host."""
 
-    def take(self, path: str, *, move: bool = False) -> Stored:
+    def take(self, path: str, *, move: bool = False, progress: Progress | None = None) -> Stored:
         """Keep a file's bytes.
 
         Parameters
@@ -74,6 +75,8 @@ class Blobs(ABC):
             The file.
         move
             Take the file itself if a rename can do it, and leave a link behind; otherwise it is left as it is.
+        progress
+            Called with the number of bytes just read.
 
         Raises
         ------
@@ -85,7 +88,7 @@ class Blobs(ABC):
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{path} is no regular file; only files and directories can be stored")
-        return self._linked(path, found) or self._store(path, found, move)
+        return self._linked(path, found) or self._store(path, found, move, progress)
 
     def _linked(self, path: str, found: os.stat_result) -> Stored | None:
         """What a link to a blob of this store stands for: an input that was staged and given back."""
@@ -107,11 +110,11 @@ class Blobs(ABC):
         """Path at which a file's bytes are given out."""
         return f"{self.root}/{cid[-3:-1]}/{cid}"
 
-    def hashed(self, path: str) -> Stored:
+    def hashed(self, path: str, progress: Progress | None = None) -> Stored:
         """What a file's bytes would be stored as."""
         from stargazer.cid import file_node
 
-        node = file_node(path, self.store.profile, threads=self.store.threads)
+        node = file_node(path, self.store.profile, threads=self.store.threads, progress=progress)
         return Stored(node.cid, node.size, node.dag_size)
 
     def is_good(self, cid: str, path: str) -> bool:

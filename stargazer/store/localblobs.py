@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from stargazer.cid.files import Progress
     from stargazer.store.base import OpenStore
     from stargazer.store.local import LocalBackend
 
@@ -71,10 +72,10 @@ class LocalBlobs(Blobs):
             self.quarantine(cid)
         return good
 
-    def _store(self, path: str, found: os.stat_result, move: bool) -> Stored:
+    def _store(self, path: str, found: os.stat_result, move: bool, progress: Progress | None) -> Stored:
         if move and movable(found, path, self.backend.root):
             return self._move_in(path, found)
-        return self._copy_in(path)
+        return self._copy_in(path, progress)
 
     def _move_in(self, path: str, found: os.stat_result) -> Stored:
         stored = self.hashed(path)
@@ -86,12 +87,12 @@ class LocalBlobs(Blobs):
             os.symlink(self.file(stored.cid), path)
         return stored
 
-    def _copy_in(self, path: str) -> Stored:
+    def _copy_in(self, path: str, progress: Progress | None) -> Stored:
         temporary = None
         try:
             fd, temporary = self.backend.create_temporary(0o444)
             try:
-                stored = self._copy_hashing(path, fd) or self.hashed(temporary)
+                stored = self._copy_hashing(path, fd, progress) or self.hashed(temporary, progress)
                 if self.backend.durable:
                     os.fsync(fd)
             finally:
@@ -104,7 +105,7 @@ class LocalBlobs(Blobs):
             raise as_store_full(error, f"{path} to {self.store.url}") from error
         return stored
 
-    def _copy_hashing(self, path: str, fd: int) -> Stored | None:
+    def _copy_hashing(self, path: str, fd: int, progress: Progress | None) -> Stored | None:
         """Copy a file, hashing the bytes as they pass; None where it could be cloned, which reads nothing."""
         from stargazer.cid import Hasher
 
@@ -115,6 +116,8 @@ class LocalBlobs(Blobs):
             for block in iter(lambda: source.read(_BLOCK), b""):
                 hasher.update(block)
                 write_all(fd, block)
+                if progress:
+                    progress(len(block))
         node = hasher.finish()
         return Stored(node.cid, node.size, node.dag_size)
 

@@ -18,6 +18,7 @@ from stargazer.store.memo import signature
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stargazer.cid.files import Progress
     from stargazer.store.base import OpenStore
     from stargazer.store.blobs import Stored
     from stargazer.store.objects import ObjectBackend
@@ -116,8 +117,8 @@ class ObjectBlobs(Blobs):
             self.backend.move(place, layout.quarantine(cid))
         return good
 
-    def _store(self, path: str, found: os.stat_result, move: bool) -> Stored:
-        stored = self.hashed(path)
+    def _store(self, path: str, found: os.stat_result, move: bool, progress: Progress | None) -> Stored:
+        stored = self.hashed(path, progress)
         if not self._is_there(path, stored):
             self.backend.adopt(path, layout.blob(stored.cid))
             self._refuse_change(path, found, stored.cid)

@@ -12,6 +12,7 @@ from stargazer.store.reading import Reading
 
 if TYPE_CHECKING:
     from stargazer.cid import Entry, Profile
+    from stargazer.cid.files import Progress
 
 __all__ = ["Trees", "dag_size"]
 
@@ -21,7 +22,14 @@ Part = tuple[int, int]
 class Trees(Reading):
     """The part of a store that takes directories in."""
 
-    def put_path(self, path: str | os.PathLike[str], *, move: bool = False, follow: bool = False) -> Stored:
+    def put_path(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        move: bool = False,
+        follow: bool = False,
+        progress: Progress | None = None,
+    ) -> Stored:
         """Keep the bytes of a file, or of every file below a directory, hidden ones too.
 
         Parameters
@@ -32,6 +40,8 @@ class Trees(Reading):
             Take the files themselves, on the store's file system, and leave links behind.
         follow
             Store what symbolic links in a directory point to; otherwise they are refused.
+        progress
+            Called with the number of bytes just read.
 
         Raises
         ------
@@ -40,7 +50,9 @@ class Trees(Reading):
         """
         _ = self.header
         name = os.fspath(path)
-        return self._put_tree(name, move, follow, ()) if os.path.isdir(name) else self.blobs.take(name, move=move)
+        if os.path.isdir(name):
+            return self._put_tree(name, move, follow, (), progress)
+        return self.blobs.take(name, move=move, progress=progress)
 
     def put_bytes(self, data: bytes) -> str:
         """Keep a few bytes, such as a log; their CID."""
@@ -50,7 +62,9 @@ class Trees(Reading):
         self.backend.create(layout.blob(cid), data)
         return cid
 
-    def _put_tree(self, path: str, move: bool, follow: bool, above: tuple[tuple[int, int], ...]) -> Stored:
+    def _put_tree(
+        self, path: str, move: bool, follow: bool, above: tuple[tuple[int, int], ...], progress: Progress | None
+    ) -> Stored:
         from stargazer.cid import directory_node
 
         entries, size = [], 0
@@ -60,9 +74,9 @@ class Trees(Reading):
         for child in children:
             self._check_link(child, follow)
             if child.is_dir():
-                stored = self._put_tree(child.path, move, follow, (*above, here))
+                stored = self._put_tree(child.path, move, follow, (*above, here), progress)
             else:
-                stored = self.blobs.take(child.path, move=move)
+                stored = self.blobs.take(child.path, move=move, progress=progress)
             entries.append(_entry(child.name, stored))
             size += stored.size
         node = directory_node(entries, self.profile)
