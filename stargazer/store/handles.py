@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+_AT_ONCE = 16
+
 __all__ = ["NO_PATH", "Handles", "parse_asset"]
 
 
@@ -69,14 +71,27 @@ class Handles(Staging):
         return all(member.cid is not None and self.has(member.cid) for member in members(asset))
 
     def has(self, cid: str) -> bool:
-        """Whether the store has a file, or a directory and all that lies in it, by looking at names only."""
+        """Whether the store has a file, or a directory and all that lies in it, by looking at names only.
+
+        In an object store only the directory itself is looked for; what is missing below it is found out by `stage`.
+        """
         if self.backend.size(layout.blob(cid)) is not None:
             return True
         if not self.is_directory(cid):
             return False
         with suppress(StargazerError):
-            return not self.backend.local or all(self.has(entry.cid) for entry in self.entries(cid))
+            return not self.backend.local or all(child is None or self.has(child) for _, child in self.walk(cid))
         return False
+
+    def missing(self, assets: Iterable[Asset]) -> list[Asset]:
+        """Those of many assets of which bytes, or a companion's, are not here; object stores are asked at once."""
+        asked = list(assets)
+        if self.backend.local:
+            return [asset for asset in asked if not self.exists(asset)]
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return [asset for asset, there in zip(asked, pool.map(self.exists, asked), strict=True) if not there]
 
 
 def parse_asset(data: bytes, identifier: str) -> Asset | None:

@@ -32,8 +32,12 @@ def write(backend: Backend, changes: Iterable[str]) -> None:
 
 def events(backend: Backend, since: float) -> Iterator[tuple[str, str, str]]:
     """Changes since a time (seconds since 1970) and up to two hours before it: event, kind, name; oldest first."""
-    for folder in _folders(backend, since - OVERLAP):
-        for event in backend.names(folder):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        listed = list(pool.map(backend.names, _folders(backend, since - OVERLAP)))
+    for names in listed:
+        for event in names:
             when, _, change = event.partition(".")
             kind, _, name = change.partition(".")
             if when.isdigit() and name:

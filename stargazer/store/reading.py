@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
 
 from stargazer.errors import BlobLost, NotFound
@@ -10,17 +11,23 @@ from stargazer.store import layout
 from stargazer.store.records import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from stargazer.cid import Entry
 
-__all__ = ["RAW", "Reading", "is_node"]
+__all__ = ["RAW", "Reading", "is_node", "links"]
 
 RAW = "bafkrei"
+_MOST_NODES = 10_000
 
 
 class Reading(Records):
     """The part of a store that gives bytes back."""
+
+    @cached_property
+    def _nodes(self) -> dict[str, bytes]:
+        """Directory nodes that were read; they never change."""
+        return {}
 
     def node(self, cid: str) -> bytes | None:
         """The dag-pb node of a directory or of a HAMT shard, or None if the store has none that is whole."""
@@ -45,22 +52,51 @@ class Reading(Records):
         """
         from stargazer.cid import read_directory
 
-        return sorted(read_directory(self.directory_block(cid), self.directory_block), key=lambda entry: entry.name)
+        self.load_nodes([cid])
+        return sorted(read_directory(self._node(cid), self._node), key=lambda entry: entry.name)
 
-    def directory_block(self, cid: str) -> bytes:
-        """The node of a directory or of a HAMT shard; `BlobLost` if it is missing or torn."""
-        block = self.node(cid)
-        if block is None:
-            raise BlobLost(cid, "missing or torn, as a directory,")
-        return block
+    def _node(self, cid: str) -> bytes:
+        try:
+            return self._nodes[cid]
+        except KeyError:
+            raise BlobLost(cid, "missing or torn, as a directory,") from None
 
-    def walk(self, cid: str, prefix: str = "") -> Iterator[tuple[str, str]]:
-        """Relative path and CID of every file below a directory."""
-        for entry in self.entries(cid):
-            if self.is_directory(entry.cid):
-                yield from self.walk(entry.cid, f"{prefix}{entry.name}/")
-            else:
-                yield prefix + entry.name, entry.cid
+    def load_nodes(self, cids: Iterable[str]) -> set[str]:
+        """Read the nodes of directories, and all shards of these, many at once; those of the CIDs that have one.
+
+        Parameters
+        ----------
+        cids
+            Of directories and of files.
+        """
+        if len(self._nodes) > _MOST_NODES:
+            self._nodes.clear()
+        asked = [cid for cid in cids if not cid.startswith(RAW)]
+        wanted = [cid for cid in asked if cid not in self._nodes]
+        while wanted:
+            places = {layout.tree(cid): cid for cid in wanted}
+            blocks = {places[place]: block for place, block in self.backend.read_many(places).items()}
+            self._nodes.update((cid, block) for cid, block in blocks.items() if is_node(block, cid))
+            wanted = [
+                shard for cid in blocks if cid in self._nodes for shard in links(self._nodes[cid], shards_only=True)
+            ]
+        return {cid for cid in asked if cid in self._nodes}
+
+    def walk(self, cid: str) -> Iterator[tuple[str, str | None]]:
+        """Relative path and CID of everything below a directory, level by level; None for directories.
+
+        Raises
+        ------
+        BlobLost
+            A node is missing or torn.
+        """
+        level = {"": cid}
+        while level:
+            found = {f"{base}{entry.name}": entry.cid for base, each in level.items() for entry in self.entries(each)}
+            folders = self.load_nodes(found.values())
+            for path, child in found.items():
+                yield path, None if child in folders else child
+            level = {f"{path}/": child for path, child in found.items() if child in folders}
 
     def resolve(self, path: str) -> str:
         """CID of what lies at ``<cid>/x/y``.
@@ -72,7 +108,7 @@ class Reading(Records):
         """
         cid, *names = path.strip("/").split("/")
         for name in filter(None, names):
-            found = {entry.name: entry.cid for entry in self.entries(cid)} if self.is_directory(cid) else {}
+            found = {entry.name: entry.cid for entry in self.entries(cid)} if self.load_nodes([cid]) else {}
             if name not in found:
                 raise NotFound(f"{self.url} has no {name!r} in {cid}, on the way to {path}")
             cid = found[name]
@@ -101,3 +137,13 @@ def is_node(block: bytes, cid: str) -> bool:
     from stargazer.cid import parse
 
     return hashlib.sha256(block).digest() == parse(cid).digest
+
+
+def links(block: bytes, *, shards_only: bool = False) -> list[str]:
+    """CIDs that a directory node links to: what lies in it and its shards, or its shards alone."""
+    from stargazer.cid.dagpb import decode
+    from stargazer.cid.text import text_of
+
+    node = decode(block)
+    sharded = node.kind == "hamt-shard"
+    return [text_of(cid) for cid, name, _ in node.links if not shards_only or (sharded and len(name) == 2)]

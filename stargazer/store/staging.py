@@ -73,16 +73,24 @@ class Staging(Trees):
         return asset.cid
 
     def _lay(self, cid: str, path: Path, copy: bool, replacing: bool) -> None:
-        if self.is_directory(cid):
-            path.mkdir(exist_ok=True)
-            for entry in self.entries(cid):
-                self._lay(entry.cid, path / plain_name(entry.name), copy, replacing)
+        if not self.load_nodes([cid]):
+            self._lay_file(cid, str(path), copy, replacing)
             return
+        path.mkdir(exist_ok=True)
+        found = list(self.walk(cid))
+        self.blobs.prefetch(child for _, child in found if child is not None)
+        for name, child in found:
+            if child is None:
+                (path / name).mkdir(exist_ok=True)
+            else:
+                self._lay_file(child, f"{path}/{name}", copy, replacing)
+
+    def _lay_file(self, cid: str, path: str, copy: bool, replacing: bool) -> None:
         source = str(self.blobs.path(cid))
         try:
-            lay(source, str(path), copy, replacing)
+            lay(source, path, copy, replacing)
         except OSError as error:
-            raise as_store_full(error, str(path)) from error
+            raise as_store_full(error, path) from error
 
     def check_staged(self, staged: Asset) -> None:
         """Make sure that a tool did not write to its inputs; a few stat calls a file.
@@ -95,10 +103,13 @@ class Staging(Trees):
             Bytes are gone that were there when they were staged.
         """
         for member in members(staged):
-            cid = self._cid(member)
-            files = self.walk(cid, f"{member.path}/") if self.is_directory(cid) else iter([(str(member.path), cid)])
-            for path, blob in files:
-                self._check(path, blob)
+            cid, path = self._cid(member), str(member.path)
+            if not self.load_nodes([cid]):
+                self._check(path, cid)
+                continue
+            for name, child in self.walk(cid):
+                if child is not None:
+                    self._check(f"{path}/{name}", child)
 
     def _check(self, path: str, cid: str) -> None:
         try:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from stargazer.errors import StoreError
 from stargazer.store import index, layout
 from stargazer.store.follow import follow
-from stargazer.store.reading import RAW, is_node
+from stargazer.store.reading import RAW, is_node, links
 from stargazer.store.roots import Roots
 
 if TYPE_CHECKING:
@@ -133,30 +133,21 @@ class Sweeping(Roots):
         frontier = set(roots)
         while frontier:
             found |= frontier
-            nodes = self._nodes(sorted(cid for cid in frontier if not cid.startswith(RAW)))
-            frontier = {child for cid, block in nodes.items() for child in self._children(cid, block, found)} - found
+            nodes: dict[str, bytes] = {}
+            asked = sorted(cid for cid in frontier if not cid.startswith(RAW))
+            for start in range(0, len(asked), _AT_ONCE):
+                nodes.update(self._read_nodes(asked[start : start + _AT_ONCE]))
+            frontier = {child for block in nodes.values() for child in links(block)} - found
         return found
 
-    def _nodes(self, cids: list[str]) -> dict[str, bytes]:
-        blocks: dict[str, bytes] = {}
-        for start in range(0, len(cids), _AT_ONCE):
-            places = {layout.tree(cid): cid for cid in cids[start : start + _AT_ONCE]}
-            blocks.update({places[place]: data for place, data in self.backend.read_many(places).items()})
-        return blocks
-
-    def _children(self, cid: str, block: bytes, shards: set[str]) -> list[str]:
-        """What a directory holds; its shards are noted as they are read."""
-        from stargazer.cid import read_directory
-
-        def load(shard: str) -> bytes:
-            shards.add(shard)
-            return self.directory_block(shard)
-
-        if not is_node(block, cid):
-            raise StoreError(
-                f"the directory {cid} of {self.url} is torn, so what it holds is not known: run fsck first"
-            )
-        return [entry.cid for entry in read_directory(block, load)]
+    def _read_nodes(self, cids: list[str]) -> dict[str, bytes]:
+        places = {layout.tree(cid): cid for cid in cids}
+        nodes = {places[place]: block for place, block in self.backend.read_many(places).items()}
+        for cid, block in nodes.items():
+            if not is_node(block, cid):
+                message = f"the directory {cid} of {self.url} is torn, so what it holds is not known"
+                raise StoreError(f"{message}: run fsck, then add it again")
+        return nodes
 
     def _leftovers(self, before: float) -> list[str]:
         """Paths in the scratch directory which nobody has touched since a time."""
