@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from stargazer.cid.files import Progress
     from stargazer.store.base import OpenStore
 
-__all__ = ["REFRESHED_AFTER", "Blobs", "Stored"]
+__all__ = ["HELD_AFTER", "MTIME", "Blobs", "Stored"]
 
-REFRESHED_AFTER = 24 * 3600.0
+HELD_AFTER = 3600.0
+MTIME = 946_684_800  # 2000-01-01: tools copy dates into what they write, and complain of indices older than their file
 
 
 class Stored(NamedTuple):
@@ -57,6 +58,10 @@ class Blobs(ABC):
     @abstractmethod
     def recheck(self, cid: str) -> bool:
         """Hash what is stored, whatever is known of it; whether it is good. If not, it goes to quarantine."""
+
+    @abstractmethod
+    def put_bytes(self, data: bytes) -> str:
+        """Keep bytes in memory; their CID."""
 
     @abstractmethod
     def _store(self, path: str, found: os.stat_result, move: bool, progress: Progress | None) -> Stored:

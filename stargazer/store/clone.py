@@ -89,7 +89,14 @@ def _clone(source: str, path: str) -> bool:
             os.close(target)
     if not cloned:
         os.unlink(path)
-    return cloned
+        return False
+    _copy_mtime(source, path)
+    return True
+
+
+def _copy_mtime(source: str, path: str) -> None:
+    mtime = os.stat(source).st_mtime_ns
+    os.utime(path, ns=(mtime, mtime))
 
 
 def copy_file(source: str, path: str, mode: int) -> None:
@@ -100,6 +107,7 @@ def copy_file(source: str, path: str, mode: int) -> None:
             if not reflink(original.fileno(), copy.fileno()):
                 shutil.copyfileobj(original, copy, 1 << 20)
         os.chmod(path, mode)
+        _copy_mtime(source, path)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(path)

@@ -6,6 +6,7 @@ so any number of processes on any number of machines may write.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalBackend"]
 
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _BLOCK = 1 << 16
@@ -49,9 +51,16 @@ class LocalBackend:
     def read(self, place: str) -> bytes | None:
         """Content of a small file, or None if there is none."""
         try:
-            fd = os.open(f"{self.root}/{place}", _READ)
+            return self._read(place)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno != errno.ESTALE:  # replaced on another NFS client while it was open here
+                raise
+        return self._read(place)
+
+    def _read(self, place: str) -> bytes:
+        fd = os.open(f"{self.root}/{place}", _READ)
         try:
             data = os.read(fd, _BLOCK)
             if len(data) < _BLOCK:
@@ -80,14 +89,14 @@ class LocalBackend:
         """A new path on the store's file system, for something that will be moved into place."""
         return f"{self._prefix}-{os.getpid()}-{next(self._serial)}"
 
-    def create_temporary(self, mode: int = 0o666) -> tuple[int, str]:
-        """Open a new temporary file for writing: descriptor and path."""
+    def create_temporary(self) -> tuple[int, str]:
+        """Open a new temporary file for writing, read-only once it is closed: descriptor and path."""
         path = self.temporary()
         try:
-            return os.open(path, _NEW, mode), path
+            return os.open(path, _NEW, 0o444), path
         except FileNotFoundError:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            return os.open(path, _NEW, mode), path
+            return os.open(path, _NEW, 0o444), path
 
     def create(self, place: str, data: bytes) -> bool:
         """Write a file unless it is there with this content; whether it had to be written."""
@@ -98,19 +107,25 @@ class LocalBackend:
 
     def create_once(self, place: str, data: bytes) -> None:
         """Write a file unless one is there, whatever its content: the first writer wins."""
-        temporary = self._write_temporary(place, data)
+        temporary = self.write_temporary(data, place)
         try:
             os.link(temporary, self.path(place))
         except FileExistsError:
             return
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            if self.size(place) is None:
+                os.rename(temporary, self.path(place))
         finally:
             unlink(temporary)
 
     def replace(self, place: str, data: bytes) -> None:
         """Write a file, over the one that is there."""
-        self.adopt(self._write_temporary(place, data), place)
+        self.adopt(self.write_temporary(data, place), place)
 
-    def _write_temporary(self, place: str, data: bytes) -> str:
+    def write_temporary(self, data: bytes, place: str) -> str:
+        """Write a temporary file that will be moved to a place; its path."""
         path = None
         try:
             fd, path = self.create_temporary()
@@ -157,25 +172,33 @@ class LocalBackend:
     def sweep(self, places: Iterable[str], before: float) -> set[str]:
         """Remove files that nobody touched since a time, and tell which.
 
-        Each is first taken away, then looked at: a writer that found it and touched it to keep it gets it back, one
-        that comes later finds nothing and writes its own.
+        Each is first taken away, then looked at: a writer that found it and holds it by a link gets it back, one that
+        comes later finds nothing and writes its own.
         """
         return {place for place in places if self._sweep(place, before)}
 
     def _sweep(self, place: str, before: float) -> bool:
         path, aside = self.path(place), self.temporary()
         try:
-            if os.stat(path).st_ctime >= before:
+            found = os.stat(path)
+            if found.st_ctime >= before or found.st_nlink > 1:
                 return False
             os.makedirs(os.path.dirname(aside), exist_ok=True)
             os.rename(path, aside)
         except FileNotFoundError:
             return False
-        if os.stat(aside).st_mtime >= before:
+        taken = os.stat(aside)
+        if taken.st_ino != found.st_ino or taken.st_nlink > 1:
             os.rename(aside, path)
             return False
         os.unlink(aside)
         return True
+
+    def hold(self, place: str) -> None:
+        """Keep a file from being swept for a while, by a second link in ``tmp`` that goes as garbage goes."""
+        aside = self.temporary()
+        os.makedirs(os.path.dirname(aside), exist_ok=True)
+        os.link(self.path(place), aside)
 
     def move(self, place: str, target: str) -> bool:
         """Rename a file within the store; whether there was one."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from stargazer.errors import BlobLost, CIDError
 from stargazer.store import layout
-from stargazer.store.blobs import REFRESHED_AFTER, Blobs, Stored, movable
+from stargazer.store.blobs import HELD_AFTER, MTIME, Blobs, Stored, movable
 from stargazer.store.clone import reflink
-from stargazer.store.files import as_store_full, sync_file, write_all
+from stargazer.store.files import as_store_full, sync_file, unlink, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,6 +72,16 @@ class LocalBlobs(Blobs):
             self.quarantine(cid)
         return good
 
+    def put_bytes(self, data: bytes) -> str:
+        """Keep bytes in memory; their CID."""
+        from stargazer.cid import cid_of_bytes
+
+        cid = cid_of_bytes(data, self.store.profile)
+        temporary = self.backend.write_temporary(data, layout.blob(cid))
+        os.utime(temporary, (MTIME, MTIME))
+        self._settle(temporary, Stored(cid, len(data), 0))
+        return cid
+
     def _store(self, path: str, found: os.stat_result, move: bool, progress: Progress | None) -> Stored:
         if move and movable(found, path, self.backend.root):
             return self._move_in(path, found)
@@ -80,6 +90,7 @@ class LocalBlobs(Blobs):
     def _move_in(self, path: str, found: os.stat_result) -> Stored:
         stored = self.hashed(path)
         os.chmod(path, stat.S_IMODE(found.st_mode) & 0o444)
+        os.utime(path, (MTIME, MTIME))
         if self.backend.durable:
             sync_file(path)
         self._settle(path, stored)
@@ -90,18 +101,18 @@ class LocalBlobs(Blobs):
     def _copy_in(self, path: str, progress: Progress | None) -> Stored:
         temporary = None
         try:
-            fd, temporary = self.backend.create_temporary(0o444)
+            fd, temporary = self.backend.create_temporary()
             try:
                 stored = self._copy_hashing(path, fd, progress) or self.hashed(temporary, progress)
                 if self.backend.durable:
                     os.fsync(fd)
             finally:
                 os.close(fd)
+            os.utime(temporary, (MTIME, MTIME))
             self._settle(temporary, stored)
         except OSError as error:
             if temporary:
-                with suppress(FileNotFoundError):
-                    os.unlink(temporary)
+                unlink(temporary)
             raise as_store_full(error, f"{path} to {self.store.url}") from error
         return stored
 
@@ -140,8 +151,8 @@ class LocalBlobs(Blobs):
             known = found.st_size > _BELIEVED_BY_SIZE or self.store.memo.knows(stored.cid, found)
             if not known and not self.is_good(stored.cid, path):
                 return False
-            if time.time() - max(found.st_mtime, found.st_ctime) > REFRESHED_AFTER:
-                os.utime(path)  # garbage collection must see that somebody relies on it again
-        except (FileNotFoundError, PermissionError):
-            return False
+            if time.time() - found.st_ctime > HELD_AFTER:
+                self.backend.hold(layout.blob(stored.cid))
+        except OSError:
+            return False  # it vanished, or is another user's: an equal file takes its place
         return True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.errors import BlobLost, StoreError
 from stargazer.store import layout
-from stargazer.store.blobs import REFRESHED_AFTER, Blobs, movable
+from stargazer.store.blobs import HELD_AFTER, MTIME, Blobs, movable
 from stargazer.store.cache import Cache
 from stargazer.store.files import as_store_full
 from stargazer.store.memo import signature
@@ -99,6 +99,7 @@ class ObjectBlobs(Blobs):
 
     def _keep(self, cid: str, path: str) -> None:
         os.chmod(path, 0o444)
+        os.utime(path, (MTIME, MTIME))
         self.cache.adopt(path, cid)
         with suppress(FileNotFoundError):
             self.store.memo.note(cid, os.stat(self.file(cid)))
@@ -116,6 +117,14 @@ class ObjectBlobs(Blobs):
         if not good:
             self.backend.move(place, layout.quarantine(cid))
         return good
+
+    def put_bytes(self, data: bytes) -> str:
+        """Keep bytes in memory; their CID."""
+        from stargazer.cid import cid_of_bytes
+
+        cid = cid_of_bytes(data, self.store.profile)
+        self.backend.replace(layout.blob(cid), data)
+        return cid
 
     def _store(self, path: str, found: os.stat_result, move: bool, progress: Progress | None) -> Stored:
         stored = self.hashed(path, progress)
@@ -136,7 +145,7 @@ class ObjectBlobs(Blobs):
         if found.size != stored.size:
             self.backend.move(place, layout.quarantine(stored.cid))
             return False
-        if time.time() - found.changed > REFRESHED_AFTER and stored.size <= _PUT_AGAIN:
+        if time.time() - found.changed > HELD_AFTER and stored.size <= _PUT_AGAIN:
             self._refresh(path, stored.cid)
         return True
 

@@ -200,9 +200,9 @@ def _name(entry: Entry) -> str:
 
 def _touched(path: str) -> float:
     """When anything in a file or directory last changed."""
-    times = [os.lstat(path).st_mtime]
+    times = [os.lstat(path).st_ctime]
     for base, folders, names in os.walk(path):
         for name in (*folders, *names):
             with suppress(FileNotFoundError):
-                times.append(os.lstat(f"{base}/{name}").st_mtime)
+                times.append(os.lstat(f"{base}/{name}").st_ctime)
     return max(times)

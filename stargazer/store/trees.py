@@ -56,11 +56,7 @@ class Trees(Reading):
 
     def put_bytes(self, data: bytes) -> str:
         """Keep a few bytes, such as a log; their CID."""
-        from stargazer.cid import cid_of_bytes
-
-        cid = cid_of_bytes(data, self.profile)
-        self.backend.create(layout.blob(cid), data)
-        return cid
+        return self.blobs.put_bytes(data)
 
     def _put_tree(
         self, path: str, move: bool, follow: bool, above: tuple[tuple[int, int], ...], progress: Progress | None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from stargazer.assets import R1, Asset
 from stargazer.errors import NotFound, StoreError
-from stargazer.store import Store, layout
+from stargazer.store import Store, layout, localblobs
 
 File = Callable[..., Path]
 NOW = -60.0  # a grace that has run out for what was written this moment
@@ -114,35 +113,28 @@ def test_a_lease_runs_out_unless_it_is_renewed(store: Store, file: File) -> None
     assert store.held() == set()
 
 
-def test_what_somebody_relies_on_again_stays(local: Store, file: File) -> None:
+def test_what_somebody_relies_on_again_stays(local: Store, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     """An old blob that nothing needs is found by a writer just before it would be swept."""
-    cid = local.put_bytes(b"old" * 200_000)
-    path = local.backend.path(layout.blob(cid))
-    before = time.time() + 1
-    os.utime(path, (0, 0))
-    swept = local.backend.sweep([layout.blob(cid)], before)
-    assert swept == {layout.blob(cid)}
-    local.put_bytes(b"old" * 200_000)
-    os.utime(path, (time.time() + 5, time.time() + 5))
-    assert local.backend.sweep([layout.blob(cid)], before) == set()
-    assert local.read(cid) == b"old" * 200_000
+    monkeypatch.setattr(localblobs, "HELD_AFTER", -1.0)
+    cid, soon = local.put_bytes(b"old"), time.time() + 60
+    assert local.put_bytes(b"old") == cid
+    assert local.backend.sweep([layout.blob(cid)], soon) == set()
+    assert local.read(cid) == b"old"
+    assert local.gc(grace=NOW).removed == ()
+    assert local.gc(grace=NOW).removed == (layout.blob(cid),)
 
 
 def test_what_killed_processes_left_goes_after_the_grace(local: Store) -> None:
     local.put_bytes(b"x")
-    old, new = local.scratch / "work-1", local.scratch / "0123-9-9"
-    (old / "deep").mkdir(parents=True)
-    (old / "deep" / "file").write_text("half")
-    new.write_text("half")
+    work, half = local.scratch / "work-1", local.scratch / "0123-9-9"
+    (work / "deep").mkdir(parents=True)
+    (work / "deep" / "file").write_text("half")
+    half.write_text("half")
     assert local.gc().leftovers == ()
-    for path in (old / "deep" / "file", old / "deep", old):
-        os.utime(path, (0, 0))
-    assert local.gc(dry_run=True).leftovers == (str(old),)
-    assert local.gc().leftovers == (str(old),)
-    assert not old.exists()
-    assert new.exists()
-    local.gc(grace=NOW)
-    assert not new.exists()
+    assert local.gc(grace=NOW, dry_run=True).leftovers == (str(half), str(work))
+    assert half.exists()
+    assert local.gc(grace=NOW).leftovers == (str(half), str(work))
+    assert list(local.scratch.iterdir()) == []
 
 
 def test_a_check_finds_what_is_corrupt_missing_or_torn(store: Store, file: File) -> None:

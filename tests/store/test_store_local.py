@@ -112,6 +112,24 @@ def test_a_file_with_another_name_is_copied_not_moved(local: Store, file: File) 
     assert local.read(str(stored.cid)) == b"out"
 
 
+def test_all_files_have_one_date_so_that_none_gets_into_results(local: Store, file: File, tmp_path: Path) -> None:
+    """An index that is older than its file is refused by some tools; gzip copies the date."""
+    os.utime(file("a.bam.bai", "index"), (1e9, 1e9))
+    stored = local.add(file("a.bam", LARGE), companions=[file("a.bam.bai", "index")])
+    assert local.save(Asset(path=_work(local, "out"))).cid
+    for copy in (False, True):
+        staged = local.stage(stored, tmp_path / f"in-{copy}", copy=copy)
+        assert staged.path.stat().st_mtime == staged.companions[0].path.stat().st_mtime
+    assert len({os.stat(local.backend.path(entry.place)).st_mtime for entry in local.backend.entries("blobs")}) == 1
+
+
+def _work(store: Store, name: str) -> Path:
+    store.scratch.mkdir(parents=True, exist_ok=True)
+    path = store.scratch / name
+    path.write_text(name)
+    return path
+
+
 def test_added_files_are_not_taken_away_or_shared(local: Store, file: File) -> None:
     path = file("a", "a")
     stored = local.add(path)
