@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from stargazer.embedded.fastq import Read, read_file, read_pairs
+
+RECORDS = "".join(f"@r{number} lane\nACGTA\n+\nIIIII\n" for number in range(100))
+PACKED = gzip.compress(RECORDS.encode(), mtime=0)
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize("content", [RECORDS, PACKED, RECORDS.replace("\n", "\r\n")], ids=["plain", "gzip", "crlf"])
+def test_reads_every_record(tmp_path: Path, content: str | bytes) -> None:
+    reads = list(read_file(write(tmp_path / "r.fq", content)))
+    assert len(reads) == 100
+    assert reads[7] == Read("r7", "ACGTA", "IIIII")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (RECORDS + "@last\nACGTA\n", "record 101.*ends in the middle"),
+        (RECORDS + "@last\nACGTA\n+\n", "record 101.*ends in the middle"),
+        (RECORDS + "@last\nACGTA\n+\nIII", "record 101.*5 bases but 3 qualities"),
+        (RECORDS + ">last\nACGTA\n+\nIIIII\n", "record 101: not FASTQ"),
+        ("@r\nACGTA\n-\nIIIII\n", "record 1: not FASTQ"),
+        (PACKED[:-20], "damaged"),
+        (PACKED[:-4], "damaged"),
+        (PACKED + b"rest", "damaged"),
+        (PACKED[:60] + bytes(20) + PACKED[80:], "damaged|record"),
+        ("@r\nACGT\xe9\n+\nIIIII\n".encode("latin-1"), "damaged"),
+    ],
+    ids=[
+        "no-plus",
+        "no-quality",
+        "short-quality",
+        "fasta",
+        "minus",
+        "cut",
+        "no-trailer",
+        "junk",
+        "corrupt",
+        "not-ascii",
+    ],
+)
+def test_damage_is_an_error_that_says_where(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        list(read_file(write(tmp_path / "sample_R1.fq.gz", content)))
+    assert "sample_R1.fq.gz" in str(caught.value)
+
+
+def test_mates_are_compared_without_their_number(tmp_path: Path) -> None:
+    first = write(tmp_path / "1.fq", "@a/1 x\nAC\n+\nII\n@b 1:N:0\nAC\n+\nII\n")
+    second = write(tmp_path / "2.fq", "@a/2 y\nGT\n+\nII\n@b 2:N:0\nGT\n+\nII\n")
+    assert [(left.name, right.sequence) for left, right in read_pairs(first, second)] == [("a", "GT"), ("b", "GT")]
+
+
+def test_mates_of_other_names_are_refused(tmp_path: Path) -> None:
+    first = write(tmp_path / "1.fq", "@a\nAC\n+\nII\n@b\nAC\n+\nII\n")
+    second = write(tmp_path / "2.fq", "@a\nAC\n+\nII\n@c\nAC\n+\nII\n")
+    with pytest.raises(ValueError, match=r"record 2: 'b' in 1\.fq, 'c' in 2\.fq"):
+        list(read_pairs(first, second))
+
+
+@pytest.mark.parametrize("short", [0, 1])
+def test_a_missing_mate_is_refused(tmp_path: Path, short: int) -> None:
+    files = [write(tmp_path / f"{number}.fq", "@a\nAC\n+\nII\n" * (1 if number == short else 2)) for number in (0, 1)]
+    with pytest.raises(ValueError, match=rf"{short}\.fq ends after 1 reads"):
+        list(read_pairs(*files))
