@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import os
 import platform
-import shutil
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stargazer import config
@@ -22,10 +17,10 @@ from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.results import encode, map_assets, walk_assets
 from stargazer.store import Store
 from stargazer.tool import ToolIdentity, identify_tool, library_version
-from stargazer.workdir import Workdir
+from stargazer.workdir import INPUTS, Scratch, Workdir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Order", "Work", "execute"]
 
@@ -187,8 +182,8 @@ class _Attempt:
         """Stage, run the body, save what it made and append the record."""
         self.order.check_here()
         task = self.order.task
-        with _scratch(self.store) as path:
-            work = Workdir(path, cpus=task.cpus, memory=task.memory, cancelled=cancelled)
+        with Scratch(config.scratch_dir() or self.store.scratch) as scratch:
+            work = Workdir(scratch.path, cpus=task.cpus, memory=task.memory, cancelled=cancelled)
             clock, cpu_clock = time.perf_counter(), time.thread_time()
             try:
                 made = self._body(work)
@@ -202,7 +197,7 @@ class _Attempt:
             return self._append(work, clock, cpu_clock, status="ok", outputs=encoded, output_cids=cids)
 
     def _body(self, work: Workdir) -> Any:
-        staged = {name: self._stage(value, work, f"inputs/{name}") for name, value in self.inputs.items()}
+        staged = {name: self._stage(value, work, name) for name, value in self.inputs.items()}
         task = self.order.task
         made = task.body(work, *(staged[name] for name in task.positional), **self.parameters)
         for asset in walk_assets(list(staged.values())):
@@ -214,15 +209,14 @@ class _Attempt:
         return made
 
     def _stage(self, value: Any, work: Workdir, place: str) -> Any:
-        """Stage each asset in a directory of its own: equal file names must not meet."""
+        """Stage each asset in a directory of its own, or those of a list in one, where their files cannot meet."""
         if isinstance(value, Asset):
-            return self.store.stage(value, work.directory(place), copy=self.order.task.copy_inputs)
-        if isinstance(value, list):
-            return [self._stage(item, work, f"{place}/{number}") for number, item in enumerate(value)]
-        if isinstance(value, dict):
-            return {
-                key: self._stage(item, work, f"{place}/{number}") for number, (key, item) in enumerate(value.items())
-            }
+            return self.store.stage(value, work.path / INPUTS / place, copy=self.order.task.copy_inputs)
+        if isinstance(value, (list, dict)):
+            assets = list(value.values()) if isinstance(value, dict) else value
+            places = [place] * len(assets) if _unrelated(assets) else [f"{place}/{n}" for n in range(len(assets))]
+            staged = [self._stage(asset, work, where) for asset, where in zip(assets, places, strict=True)]
+            return dict(zip(value, staged, strict=True)) if isinstance(value, dict) else staged
         return value
 
     def _save(self, draft: Asset, work: Workdir) -> Asset:
@@ -256,25 +250,10 @@ class _Attempt:
         return self.ledger.append(record)
 
 
-@contextlib.contextmanager
-def _scratch(store: Store) -> Iterator[Path]:
-    """A directory that goes when the call ends; where it can, on the store's file system, to move outputs into it."""
-    parent = config.scratch_dir() or store.scratch
-    if parent is not None:
-        parent.mkdir(parents=True, exist_ok=True)
-    path = tempfile.mkdtemp(prefix=f"work-{os.getpid()}-", dir=parent)
-    try:
-        yield Path(path)
-    finally:
-        shutil.rmtree(path, onerror=_make_writable)
-
-
-def _make_writable(remove: Callable[..., Any], path: str, _: Any) -> None:
-    """Directories that a tool left read-only can be removed after all."""
-    with contextlib.suppress(OSError):
-        os.chmod(os.path.dirname(path), 0o700)
-        os.chmod(path, 0o700)
-        shutil.rmtree(path) if os.path.isdir(path) else remove(path)
+def _unrelated(assets: Sequence[Asset]) -> bool:
+    """Whether no tool could take a file of one for the index of another: no two names begin alike."""
+    stems = [asset.name.partition(".")[0] for asset in assets]
+    return all(stems) and len(set(stems)) == len(stems) and not any(asset.companions for asset in assets)
 
 
 def _shown(tool: ToolIdentity) -> str:

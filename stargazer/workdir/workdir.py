@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 import signal
@@ -35,7 +36,7 @@ class Workdir:
     Parameters
     ----------
     path
-        An existing directory.
+        An existing directory, or what gives one when it is first asked for.
     cpus
         Threads that the tools may use. In no key: results must not depend on it.
     memory
@@ -54,13 +55,13 @@ class Workdir:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Callable[[], Path],
         *,
         cpus: int = 1,
         memory: int | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.path = Path(path).resolve()
+        self._place = path
         self.cpus, self.memory = cpus, memory
         self._cancelled = cancelled
         self._commands = 0
@@ -69,10 +70,16 @@ class Workdir:
     def __repr__(self) -> str:
         return f"Workdir({str(self.path)!r}, cpus={self.cpus})"
 
+    @functools.cached_property
+    def path(self) -> Path:
+        """The directory itself."""
+        return self._place() if callable(self._place) else Path(self._place).resolve()
+
     def file(self, name: str) -> Path:
         """Path of a file to write; directories in `name` are made."""
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if os.sep in os.fspath(name):
+            path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def directory(self, name: str) -> Path:
@@ -140,6 +147,8 @@ class Workdir:
 
     def log(self) -> bytes:
         """Every command so far, each with what it wrote to stderr."""
+        if not self._commands:
+            return b""
         return b"".join(path.read_bytes() for path in sorted((self.path / LOGS).glob("*")))
 
     def _end(self, running: Sequence[process.Tool]) -> None:
