@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -65,13 +66,13 @@ class Blobs(ABC):
 
     @abstractmethod
     def _store(self, path: str, found: os.stat_result, move: bool, progress: Progress | None) -> Stored:
-        """Keep the bytes of a regular file."""
+        """Keep the bytes of a regular file, which is gone then if it could be moved."""
 
     @abstractmethod
     def prefetch(self, cids: Iterable[str]) -> None:
         """Have many files ready on this host."""
 
-    def take(self, path: str, *, move: bool = False, progress: Progress | None = None) -> Stored:
+    def take(self, path: str, *, move: bool = False, link: bool = True, progress: Progress | None = None) -> Stored:
         """Keep a file's bytes.
 
         Parameters
@@ -79,7 +80,9 @@ class Blobs(ABC):
         path
             The file.
         move
-            Take the file itself if a rename can do it, and leave a link behind; otherwise it is left as it is.
+            Take the file itself if a rename can do it; otherwise it is left as it is.
+        link
+            Leave a link in the place of a file that was moved.
         progress
             Called with the number of bytes just read.
 
@@ -93,7 +96,11 @@ class Blobs(ABC):
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{path} is no regular file; only files and directories can be stored")
-        return self._linked(path, found) or self._store(path, found, move, progress)
+        stored = self._linked(path, found) or self._store(path, found, move, progress)
+        if move and link and not os.path.lexists(path):
+            with suppress(FileExistsError):
+                os.symlink(self.file(stored.cid), path)
+        return stored
 
     def _linked(self, path: str, found: os.stat_result) -> Stored | None:
         """What a link to a blob of this store stands for: an input that was staged and given back."""
@@ -128,6 +135,16 @@ class Blobs(ABC):
 
         return cid_of_file(path, self.store.profile, threads=self.store.threads) == cid or check(path, cid).ok
 
+    def _put_aside(self, cid: str) -> str:
+        try:
+            return f"what was found is in {self.quarantine(cid)}"
+        except OSError as error:
+            return f"and cannot be put aside: {error}"
+
+    def take_many(self, paths: list[str], *, move: bool = False, progress: Progress | None = None) -> list[Stored]:
+        """Keep the bytes of several files."""
+        return [self.take(path, move=move, progress=progress) for path in paths]
+
     def checked(self, cid: str) -> Path | None:
         """Path of the given-out file if it is there and good, None if it is not there.
 
@@ -143,7 +160,7 @@ class Blobs(ABC):
             return None
         if not self.store.memo.knows(cid, found):
             if not self.is_good(cid, path):
-                raise BlobLost(cid, f"corrupt (what was found is in {self.quarantine(cid)})")
+                raise BlobLost(cid, f"corrupt ({self._put_aside(cid)})")
             self.store.memo.note(cid, found)
         return Path(path)
 

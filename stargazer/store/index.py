@@ -5,27 +5,32 @@ Facts are kept as they stand in the records, so that processes which know differ
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stargazer.errors import StoreFull
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 __all__ = [
+    "ask",
     "asset_cids",
     "asset_members",
-    "connect",
     "forget_assets",
     "insert_assets",
     "insert_records",
     "marks",
     "value_text",
 ]
+
+T = TypeVar("T")
 
 _VERSION = 1
 _SCHEMA = """
@@ -50,31 +55,42 @@ _SCHEMA = """
 """
 
 
-@contextmanager
-def connect(directory: Path) -> Iterator[sqlite3.Connection]:
-    """Open the index in a directory, made anew if it is not there or damaged; closed at the end.
+def ask(directory: Path | None, question: Callable[[sqlite3.Connection], T]) -> T:
+    """Answer a question from the index, which is made anew if it is not there or damaged.
 
     Parameters
     ----------
     directory
-        This host's cache of the store.
+        This host's cache of the store; None where there is no store yet.
+    question
+        Asked once; twice if the index turns out to be damaged.
+
+    Raises
+    ------
+    StoreFull
+        There is no space for the index.
     """
-    path = directory / f"index-{_VERSION}-{os.uname().nodename}.sqlite"
-    directory.mkdir(parents=True, exist_ok=True)
-    with closing(_open_whole(path)) as connection:
-        yield connection
-
-
-def _open_whole(path: Path) -> sqlite3.Connection:
     import sqlite3
 
+    if directory is None:
+        with closing(_open(":memory:")) as connection:
+            return question(connection)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"index-{_VERSION}-{os.uname().nodename}.sqlite"
     try:
-        return _open(path)
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:
+        return _ask(path, question)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise StoreFull(errno.ENOSPC, f"no space left for the index {path}; free some") from error
+        if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            raise
         discard(path)
-        return _open(path)
+        return _ask(path, question)
+
+
+def _ask(path: Path, question: Callable[[sqlite3.Connection], T]) -> T:
+    with closing(_open(path)) as connection:
+        return question(connection)
 
 
 def discard(path: Path) -> None:
@@ -83,7 +99,7 @@ def discard(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path | str) -> sqlite3.Connection:
     import sqlite3
 
     connection = sqlite3.connect(path, timeout=600, isolation_level=None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from stargazer.errors import BlobLost, CIDError
@@ -94,8 +93,6 @@ class LocalBlobs(Blobs):
         if self.backend.durable:
             sync_file(path)
         self._settle(path, stored)
-        with suppress(FileExistsError):
-            os.symlink(self.file(stored.cid), path)
         return stored
 
     def _copy_in(self, path: str, progress: Progress | None) -> Stored:

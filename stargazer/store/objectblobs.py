@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectBlobs"]
 
 _AT_ONCE = 64
+_UPLOADS = 16
 _PUT_AGAIN = 1 << 26
 
 
@@ -126,14 +127,23 @@ class ObjectBlobs(Blobs):
         self.backend.replace(layout.blob(cid), data)
         return cid
 
+    def take_many(self, paths: list[str], *, move: bool = False, progress: Progress | None = None) -> list[Stored]:
+        """Keep the bytes of several files, uploaded side by side."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_UPLOADS) as pool:
+            return list(pool.map(lambda path: self.take(path, move=move, progress=progress), paths))
+
     def _store(self, path: str, found: os.stat_result, move: bool, progress: Progress | None) -> Stored:
         stored = self.hashed(path, progress)
-        if not self._is_there(path, stored):
-            self.backend.adopt(path, layout.blob(stored.cid))
-            self._refuse_change(path, found, stored.cid)
+        big = stored.size > _PUT_AGAIN
+        if not (big and self._is_there(path, stored)):
+            if self.backend.upload(path, layout.blob(stored.cid)):
+                self._refuse_change(path, found, stored.cid)
+            elif not self._is_there(path, stored):
+                self.backend.upload(path, layout.blob(stored.cid))
         if move and movable(found, path, str(self.store.cache)):
             self._keep(stored.cid, path)
-            os.symlink(self.file(stored.cid), path)
         return stored
 
     def _is_there(self, path: str, stored: Stored) -> bool:

@@ -6,7 +6,6 @@ offered (S3, Google Cloud Storage). Many small reads go at once.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import time
@@ -17,7 +16,7 @@ from stargazer.errors import StoreError
 from stargazer.store.files import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["ObjectBackend"]
 
@@ -115,8 +114,12 @@ class ObjectBackend:
         self._put_if_absent(place, data)
 
     def _put_if_absent(self, place: str, data: bytes) -> bool:
+        return self._if_absent(place, lambda mode: self.fs.pipe_file(self.path(place), data, mode=mode))
+
+    def _if_absent(self, place: str, put: Callable[[str], object]) -> bool:
+        """Put an object if there is none; where the server cannot do that in one step, look first."""
         try:
-            self.fs.pipe_file(self.path(place), data, mode="create")
+            put("create")
         except FileExistsError:
             return False
         except (NotImplementedError, OSError) as error:
@@ -124,7 +127,7 @@ class ObjectBackend:
                 raise
             if self.size(place) is not None:
                 return False
-            self.replace(place, data)
+            put("overwrite")
         return True
 
     def create_many(self, contents: Mapping[str, bytes]) -> None:
@@ -141,8 +144,11 @@ class ObjectBackend:
 
     def adopt(self, path: str, place: str) -> None:
         """Upload a file, unless an object of that name is there."""
-        with contextlib.suppress(FileExistsError):
-            self.fs.put_file(path, self.path(place), mode="create")
+        self.upload(path, place)
+
+    def upload(self, path: str, place: str) -> bool:
+        """Upload a file, unless an object of that name is there; whether there was none."""
+        return self._if_absent(place, lambda mode: self.fs.put_file(path, self.path(place), mode=mode))
 
     def download(self, places: Mapping[str, str]) -> None:
         """Download objects to the paths that stand beside them, at once."""

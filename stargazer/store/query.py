@@ -5,27 +5,39 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stargazer.assets import Asset, asset_types
 from stargazer.errors import AssetError, NotFound, StargazerError
 from stargazer.store.adding import Adding
 from stargazer.store.filters import Filters, matching
 from stargazer.store.follow import follow
-from stargazer.store.index import connect, value_text
+from stargazer.store.index import ask, value_text
 from stargazer.store.links import beside, link_field
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["Queries"]
+
+T = TypeVar("T")
 
 _AT_ONCE = 500
 
 
 class Queries(Adding):
     """The part of a store that finds assets and records."""
+
+    def ask(self, question: Callable[[sqlite3.Connection], T], *kinds: str) -> T:
+        """Ask the index, once it agrees with the store in some kinds of records (``"assets"``, ``"records"``)."""
+
+        def asked(connection: sqlite3.Connection) -> T:
+            for kind in kinds:
+                follow(connection, self.backend, kind)
+            return question(connection)
+
+        return ask(self.cache if self.made else None, asked)
 
     def find(self, **facts: Any) -> list[Asset]:
         """Assets with these facts, as they were stored.
@@ -36,9 +48,7 @@ class Queries(Adding):
             As for `assemble`.
         """
         filters = Filters.read(facts)
-        with connect(self.cache) as connection:
-            follow(connection, self.backend, "assets")
-            found = decode(matching(connection, filters))
+        found = decode(self.ask(lambda index: matching(index, filters), "assets"))
         return sorted((self.handle(asset) for asset in found), key=_order)
 
     def assemble(self, **filters: Any) -> list[Asset]:
@@ -65,10 +75,9 @@ class Queries(Adding):
             The value is none that the fact could have.
         """
         wanted = Filters.read(filters)
-        with connect(self.cache) as connection:
-            follow(connection, self.backend, "assets")
-            found = decode(matching(connection, wanted))
-            indexes = _indexes(connection, {str(asset.cid) for asset in found})
+        found = decode(self.ask(lambda index: matching(index, wanted), "assets"))
+        linked = self.ask(lambda index: _linked_rows(index, {str(asset.cid) for asset in found}))
+        indexes = _indexes(linked)
         groups: dict[Asset, list[Asset]] = {}
         for asset in sorted(found, key=_order):
             groups.setdefault(replace(asset, companions=()), []).append(asset)
@@ -123,9 +132,8 @@ class Queries(Adding):
         query = (
             f"SELECT r.id FROM records r WHERE {' AND '.join(given) or 'TRUE'} ORDER BY r.started DESC, r.id LIMIT ?"
         )
-        with connect(self.cache) as connection:
-            follow(connection, self.backend, "records")
-            ids = [row[0] for row in connection.execute(query, (*given.values(), limit))]
+        rows = self.ask(lambda index: index.execute(query, (*given.values(), limit)).fetchall(), "records")
+        ids = [row[0] for row in rows]
         found = self.get_records(ids)
         return [(identifier, found[identifier]) for identifier in ids if identifier in found]
 
@@ -150,20 +158,27 @@ def _order(asset: Asset) -> tuple[str, ...]:
     return asset.asset_key, sample, asset.name, str(asset.cid), asset.id
 
 
-def _indexes(connection: sqlite3.Connection, cids: set[str]) -> dict[str, list[Asset]]:
-    """Assets that name one of these files as the one that they lie beside, by its CID."""
-    kinds = [(key, field) for key, kind in asset_types().items() if (field := link_field(kind))]
-    found: dict[str, list[Asset]] = {}
+def _linked_rows(connection: sqlite3.Connection, cids: set[str]) -> list[tuple[str, str, bytes]]:
+    """Link field, id and record of the assets that lie beside one of these files."""
     wanted = sorted(value_text(cid) for cid in cids)
-    for key, field in kinds:
-        for start in range(0, len(wanted), _AT_ONCE):
+    found: list[tuple[str, str, bytes]] = []
+    for key, field in ((key, link_field(kind)) for key, kind in asset_types().items()):
+        for start in range(0, len(wanted) if field else 0, _AT_ONCE):
             values = wanted[start : start + _AT_ONCE]
             query = (
-                "SELECT a.id, a.data FROM facts f CROSS JOIN assets a ON a.n = f.n WHERE f.key = ? AND f.name = ? "
-                f"AND f.value IN ({', '.join('?' * len(values))}) AND a.successor IS NULL"
+                "SELECT f.name, a.id, a.data FROM facts f CROSS JOIN assets a ON a.n = f.n WHERE f.key = ? "
+                f"AND f.name = ? AND f.value IN ({', '.join('?' * len(values))}) AND a.successor IS NULL"
             )
-            for asset in decode(connection.execute(query, (key, field, *values))):
-                found.setdefault(getattr(asset, field), []).append(asset)
+            found += connection.execute(query, (key, field, *values)).fetchall()
+    return found
+
+
+def _indexes(rows: list[tuple[str, str, bytes]]) -> dict[str, list[Asset]]:
+    """Assets by the CID of the file that they lie beside."""
+    found: dict[str, list[Asset]] = {}
+    for field, identifier, data in rows:
+        for asset in decode([(identifier, data)]):
+            found.setdefault(getattr(asset, field), []).append(asset)
     return found
 
 

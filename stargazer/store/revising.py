@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from stargazer.assets import parse_fact
 from stargazer.errors import NotFound
 from stargazer.store import layout
-from stargazer.store.follow import follow, successor_of
-from stargazer.store.index import connect
+from stargazer.store.follow import successor_of
 from stargazer.store.links import link_field
 from stargazer.store.query import Queries
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
 
     from stargazer.assets import Asset
@@ -72,9 +72,7 @@ class Revising(Queries):
         while (mark := self.backend.read(layout.superseded(newest))) and successor_of(mark) not in seen:
             newest = successor_of(mark) or newest
             seen.add(newest)
-        with connect(self.cache) as connection:
-            follow(connection, self.backend, "assets")
-            ids = list(_superseded_by(connection, newest))
+        ids = self._older(newest)
         found = self.read_assets([newest, *ids])
         return [self.handle(found[identifier]) for identifier in (newest, *ids) if identifier in found]
 
@@ -107,15 +105,14 @@ class Revising(Queries):
             self.backend.remove(place)
 
     def _older(self, identifier: str) -> list[str]:
-        with connect(self.cache) as connection:
-            return list(_superseded_by(connection, identifier))
+        return self.ask(lambda index: list(_superseded_by(index, identifier)), "assets")
 
     def _require(self, asset: Asset) -> None:
         if self.backend.size(layout.asset(asset.id)) is None:
             raise NotFound(f"{self.url} has no record of {asset!r} (id {asset.id})")
 
 
-def _superseded_by(connection: Any, identifier: str) -> Iterator[str]:
+def _superseded_by(connection: sqlite3.Connection, identifier: str) -> Iterator[str]:
     """Ids that a record superseded, directly or not, newest first."""
     seen, waiting = {identifier}, [identifier]
     while waiting:

@@ -54,6 +54,9 @@ class Staging(Trees):
             Two of the files have the same name, or a name is no file name.
         """
         os.makedirs(directory, exist_ok=True)
+        cids = [self._cid(member) for member in members(asset)]
+        folders = self.load_nodes(cids)
+        self.blobs.prefetch(cid for cid in cids if cid not in folders)
         taken: dict[str, str] = {}
         return self._stage(asset, Path(directory), copy, taken, replacing=False)
 

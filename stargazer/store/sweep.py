@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from stargazer.errors import StoreError
 from stargazer.store import index, layout
-from stargazer.store.follow import follow
 from stargazer.store.reading import RAW, is_node, links
 from stargazer.store.roots import Roots
 
@@ -110,15 +109,13 @@ class Sweeping(Roots):
     def _marked(self, recent: float) -> set[str]:
         """Every file and directory node that something needs."""
         added = index.marks((_name(entry) for entry in self.backend.entries("assets")), ".added")
-        with index.connect(self.cache) as connection:
-            follow(connection, self.backend, "assets")
-            follow(connection, self.backend, "records")
-            roots = self.held() | _recent(connection, time.time() - recent)
-            made = {row[0] for row in connection.execute(_MADE)}
-            for identifier, data in connection.execute("SELECT id, data FROM assets"):
-                cid, *beside = index.asset_cids(json.loads(data))
-                if identifier in added or cid in roots or not made.issuperset((cid, *beside)):
-                    roots = roots | {cid, *beside}
+        recently = self.held() | self.ask(lambda asked: _recent(asked, time.time() - recent), "assets", "records")
+        made = set(self.ask(lambda asked: [row[0] for row in asked.execute(_MADE)]))
+        roots = set(recently)
+        for identifier, data in self.ask(lambda asked: asked.execute("SELECT id, data FROM assets").fetchall()):
+            cid, *beside = index.asset_cids(json.loads(data))
+            if identifier in added or cid in recently or not made.issuperset((cid, *beside)):
+                roots.update((cid, *beside))
         return self.closure(roots)
 
     def closure(self, roots: Iterable[str]) -> set[str]:
@@ -174,8 +171,7 @@ class Sweeping(Roots):
 
     def _forget(self, cids: set[str], dry_run: bool) -> list[str]:
         """Remove the records of assets whose bytes were swept; their places."""
-        with index.connect(self.cache) as connection:
-            rows = connection.execute("SELECT id, cid FROM assets").fetchall()
+        rows = self.ask(lambda asked: asked.execute("SELECT id, cid FROM assets").fetchall())
         gone = [identifier for identifier, cid in rows if cid in cids]
         if gone and not dry_run:
             for identifier in gone:

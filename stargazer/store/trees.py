@@ -63,21 +63,19 @@ class Trees(Reading):
     ) -> Stored:
         from stargazer.cid import directory_node
 
-        entries, size = [], 0
         here = _identity(path, above)
         with os.scandir(path) as found:
             children = sorted(found, key=lambda child: child.name)
         for child in children:
             self._check_link(child, follow)
-            if child.is_dir():
-                stored = self._put_tree(child.path, move, follow, (*above, here), progress)
-            else:
-                stored = self.blobs.take(child.path, move=move, progress=progress)
-            entries.append(_entry(child.name, stored))
-            size += stored.size
+        folders = [child for child in children if child.is_dir()]
+        files = [child for child in children if not child.is_dir()]
+        stored = [self._put_tree(child.path, move, follow, (*above, here), progress) for child in folders]
+        stored += self.blobs.take_many([child.path for child in files], move=move, progress=progress)
+        entries = [_entry(child.name, each) for child, each in zip([*folders, *files], stored, strict=True)]
         node = directory_node(entries, self.profile)
         self.backend.create_many({layout.tree(cid): block for cid, block in node.blocks.items()})
-        return Stored(node.cid, size, node.tsize)
+        return Stored(node.cid, sum(each.size for each in stored), node.tsize)
 
     def _check_link(self, child: os.DirEntry[str], follow: bool) -> None:
         if follow or not child.is_symlink():

@@ -175,9 +175,21 @@ def test_the_index_may_be_deleted_or_damaged_at_any_time(local: Store, file: Fil
     (index,) = cache.rglob("*.sqlite")
     index.write_bytes(b"no database at all" * 1000)
     assert local.find() == [stored]
+    with index.open("r+b") as damaged:
+        damaged.seek(4096)
+        damaged.write(os.urandom(20 * 4096))
+    assert local.find() == [stored]
     for path in index.parent.glob("index*"):
         path.unlink()
     assert local.find() == [stored]
+
+
+def test_looking_makes_no_store(url: str) -> None:
+    store = Store(url)
+    assert store.find() == store.assemble(sample_id="s1") == store.records_where(task="t") == []
+    assert store.pins() == store.get_keys(["key"]) == {}
+    assert not store.made
+    assert store.backend.names("") == []
 
 
 def test_a_record_of_the_same_moment_is_not_overlooked(
