@@ -35,7 +35,8 @@ __all__ = ["Library", "Pair", "draw_pairs"]
 
 READ_LENGTH = 150
 INSERT_MEAN, INSERT_DEVIATION = 420.0, 90.0
-SHORTEST_INSERT = 100
+SHORTEST_INSERT, SHORT_INSERTS = 70, 0.01
+"""Bases of the shortest fragments, and the share of fragments that are shorter than a read."""
 PCR_DUPLICATES, OPTICAL_DUPLICATES = 0.06, 0.01
 CHIMERAS, FOREIGN = 0.002, 0.004
 STUTTER = 0.0015
@@ -139,6 +140,8 @@ class _Fragments:
         self._weights = [len(sequence) for sequence in self._contigs]
 
     def _length(self) -> int:
+        if self._draw.uniform() < SHORT_INSERTS:
+            return self._draw.between(SHORTEST_INSERT, READ_LENGTH)
         return max(SHORTEST_INSERT, round(self._draw.normal(INSERT_MEAN, INSERT_DEVIATION)))
 
     def _piece(self) -> str:
