@@ -162,15 +162,19 @@ def _events(alleles: Iterable[Allele]) -> Iterator[list[Allele]]:
         yield event
 
 
+def _first_changed(allele: Allele) -> int:
+    """Where a change begins: the base before an indel is no part of it."""
+    return allele.start + (allele.ref[0] == allele.alt[0])
+
+
 def _spelled(sequence: str, start: int, end: int, alleles: Iterable[Allele]) -> str | None:
     """Sequence between two places with alleles put in, or None where two of them overlap."""
     pieces: list[str] = []
-    for allele in sorted(alleles):
-        # The base before an indel is not part of the change.
-        anchor = allele.ref[0] == allele.alt[0]
-        if allele.start + anchor < start:
+    for allele in sorted(alleles, key=_first_changed):
+        first = _first_changed(allele)
+        if first < start:
             return None
-        pieces += [sequence[start : allele.start + anchor], allele.alt[anchor:]]
+        pieces += [sequence[start:first], allele.alt[first - allele.start :]]
         start = allele.start + len(allele.ref)
     return "".join([*pieces, sequence[start:end]])
 

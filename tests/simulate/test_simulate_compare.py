@@ -65,8 +65,10 @@ def test_a_wrong_genotype_is_missed_and_wrong_unless_only_alleles_count(tmp_path
         (["28 A T 1|0", "29 C CAA 1|0"], ["28 AC TCAA 0/1"]),
         (["28 A T 1|0", "30 C CAA 0|1"], ["28 A T 0/1", "30 C CAA 1/0"]),
         (["9 T TT,TTT 1|2"], ["9 T TT 0/1", "9 T TTT 0/1"]),
+        (["29 C TAA 1|1"], ["29 C T 1/1", "29 C CAA 1/1"]),
+        (["28 ACCT G 1|0", "30 C G 0|1"], ["28 A G 0/1", "28 ACCT A 0/1", "30 C G 0/1"]),
     ],
-    ids=["shifted", "split", "mnv", "trimmed", "shared", "complex", "order", "multiallelic"],
+    ids=["shifted", "split", "mnv", "trimmed", "shared", "complex", "order", "multiallelic", "anchor", "trans"],
 )
 def test_one_event_written_in_two_ways_is_found(tmp_path: Path, truth: list[str], calls: list[str]) -> None:
     result = compared(tmp_path, truth, calls).total
