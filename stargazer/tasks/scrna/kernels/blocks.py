@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = [
+    "CSC",
     "CSR",
     "Bools",
     "Floats",
@@ -35,6 +36,8 @@ __all__ = [
 
 CSR: TypeAlias = Any
 """A `scipy.sparse` CSR matrix (SciPy has no types)."""
+CSC: TypeAlias = Any
+"""A `scipy.sparse` CSC matrix."""
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Ints: TypeAlias = NDArray[np.integer[Any]]
 Bools: TypeAlias = NDArray[np.bool_]
