@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-__all__ = ["is_own", "label"]
+__all__ = ["is_own", "label", "public_label"]
 
 ENGINE = "stargazer"
 TASKS_OF_THE_ENGINE = ("stargazer.tasks", "stargazer.workflows")
@@ -43,3 +43,10 @@ def label(value: Any) -> str:
     """Return ``module:name`` of a function, class or module."""
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__qualname__
     return f"{getattr(value, '__module__', None) or 'builtins'}:{name}"
+
+
+def public_label(value: Any) -> str:
+    """Return `label` without private modules: where a library keeps a name differs from version to version."""
+    module, _, name = label(value).partition(":")
+    public = [part for part in module.split(".") if not part.startswith("_")]
+    return f"{'.'.join(public) or module.lstrip('_')}:{name}"

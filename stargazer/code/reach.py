@@ -11,9 +11,9 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.code.canonical import canonical
-from stargazer.code.origin import is_own, label
+from stargazer.code.origin import is_own, label, public_label
 from stargazer.code.references import global_names, references
-from stargazer.code.source import class_node, function_nodes, module_tree
+from stargazer.code.source import class_node, function_nodes, methods, module_tree
 from stargazer.code.values import encode, is_constant
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Reach:
         if isinstance(value, logging.Logger):
             return "logger"
         if isinstance(value, type) or (callable(value) and hasattr(value, "__name__")):
-            return f"foreign {label(value)}"
+            return f"foreign {public_label(value)}"
         if type(value).__module__ in ("typing", "types"):
             return f"type {value!r}"
         if self._is_own(type(value).__module__) and hasattr(value, "__dict__"):
@@ -204,27 +204,21 @@ class Reach:
         name, new = self._piece(cls, cls.__qualname__)
         if new:
             found = class_node(cls)
-            if found is None:
-                self.uncertain.append(f"the source of class {label(cls)}")
-            else:
+            if found is not None:
                 self.pieces[name] = "\n".join([canonical(found[0]), *self._class_names(cls, found[0])])
+            elif issubclass(cls, tuple) and hasattr(cls, "_fields"):
+                self.pieces[name] = f"namedtuple {cls._fields} {self._value(getattr(cls, '_field_defaults', {}))}"
+            else:
+                self.uncertain.append(f"the source of class {label(cls)}")
         return f"class {name}"
 
     def _class_names(self, cls: type, node: ast.ClassDef) -> list[str]:
-        """Lines for what the bases, the class body and its methods read from their module."""
+        """Lines for what the class reads from its module, and its methods from the functions around it."""
         namespace = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
-        functions = [getattr(member, "__func__", member) for member in vars(cls).values()]
-        functions += [part for member in vars(cls).values() if isinstance(member, property) for part in (member.fget,)]
-        own = [function for function in functions if isinstance(function, FunctionType)]
-        lines = [
-            line
-            for function in own
-            if function.__code__.co_filename != "<string>"
-            for line in self._names(function, references(function_nodes(function)))
-        ]
-        bodies = [part for part in (*node.bases, *node.body) if not hasattr(part, "args")]
-        chains = references(list(bodies)).chains
-        lines += [f"{'.'.join(c)} = {self._binding(namespace, *c)}" for c in sorted(chains) if c[0] in namespace]
+        chains = references([node]).chains
+        lines = [f"{'.'.join(c)} = {self._binding(namespace, *c)}" for c in sorted(chains) if c[0] in namespace]
+        for method in methods(cls):
+            lines += self._names(method, references(function_nodes(method)))
         return lines
 
 

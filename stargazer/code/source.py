@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import linecache
 import sys
 from types import CodeType, FunctionType
@@ -14,7 +15,7 @@ from stargazer.errors import CodeChanged
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["class_node", "function_nodes", "module_tree"]
+__all__ = ["class_node", "function_nodes", "methods", "module_tree"]
 
 
 def function_nodes(function: FunctionType) -> list[ast.AST]:
@@ -55,11 +56,19 @@ def module_tree(module: Any) -> ast.Module | None:
     return _parse(filename, text) if filename and text else None
 
 
-def _files_of(cls: type) -> Iterator[tuple[str, dict[str, Any] | None]]:
+def methods(cls: type) -> list[FunctionType]:
+    """Return the functions written in the body of `cls`: not those that dataclasses, enums or named tuples add."""
+    parts: list[Any] = []
     for member in vars(cls).values():
-        code = getattr(member, "__code__", None)
-        if code is not None and code.co_filename != "<string>":
-            yield code.co_filename, member.__globals__
+        parts += [getattr(member, name, None) for name in ("fget", "fset", "fdel", "func")]
+        parts.append(inspect.unwrap(getattr(member, "__func__", member)))
+    prefix = f"{cls.__qualname__}."
+    return [p for p in parts if isinstance(p, FunctionType) and p.__code__.co_qualname.startswith(prefix)]
+
+
+def _files_of(cls: type) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    for method in methods(cls):
+        yield method.__code__.co_filename, method.__globals__
     module = sys.modules.get(cls.__module__)
     if getattr(module, "__file__", None):
         yield str(module.__file__), vars(module)  # type: ignore[union-attr]

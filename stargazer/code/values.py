@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["encode", "is_constant"]
 
+EXACT = {f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")}
+EXACT |= {"decimal.Decimal", "fractions.Fraction", "uuid.UUID", "zoneinfo.ZoneInfo"}
+"""Types whose repr() says all; named, so that none is imported here."""
+
 Scalar = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range)
 
 
@@ -48,6 +52,8 @@ def encode(value: Any, other: Callable[[Any], str] | None = None) -> str:
         return f"path {value.as_posix()!a}"
     if isinstance(value, re.Pattern):
         return f"pattern {value.pattern!a} {value.flags}"
+    if f"{type(value).__module__}.{type(value).__qualname__}" in EXACT:
+        return f"exact {value!r}"
     if _is_array(value):
         return f"array {value.dtype.str} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
     if other is None:
