@@ -1,0 +1,107 @@
+"""The command line, put together."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from stargazer.cli import demo, keeping, naming, running, storing, tracing
+from stargazer.cli.options import examples
+from stargazer.errors import StargazerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["app"]
+
+
+class Commands(TyperGroup):
+    """Commands whose failures are messages, not tracebacks."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except StargazerError as error:
+            raise _failed(error) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise _failed(error) from error
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order in which they are mostly needed."""
+        return list(self.commands)
+
+
+def _failed(error: Exception) -> typer.Exit:
+    notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+    typer.echo(f"stargazer: {_message(error)}{notes}", err=True)
+    return typer.Exit(1)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, StargazerError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from stargazer import __version__
+
+        typer.echo(f"stargazer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def stargazer(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Content-addressed files and workflows: never computed twice, never lost, always traceable.
+
+    The store is the one of the settings (DASK_STARGAZER__STORE, or ~/.stargazer/store) unless --store names another.
+    """
+
+
+CID = "bafybeia3lsmhibzqk3uo5phryz4wurlj26pn74klczwbmnxq3pf5q3iyy4"
+
+_COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
+    "cid": (naming.cid, ["cid reads_R1.fq.gz results/", f"cid --check {CID} reads_R1.fq.gz"]),
+    "add": (
+        storing.add,
+        [
+            "add s1_R1.fq.gz --as r1 --fact sample_id=s1",
+            "add ref.fa --as reference --fact build=GRCh38 --companion reference_index=ref.fa.fai",
+        ],
+    ),
+    "ls": (storing.ls, ["ls asset=r1 sample_id=s1 sample_id=s2"]),
+    "get": (storing.get, [f"get {CID} --out results/"]),
+    "run": (
+        running.run,
+        [
+            "run germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2 --out results/",
+            f"run pipeline.py:analyse reads={CID}",
+        ],
+    ),
+    "plan": (running.plan, ["plan germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2"]),
+    "trace": (tracing.trace, [f"trace {CID}", f"trace {CID} --down --mermaid"]),
+    "fsck": (keeping.fsck, ["fsck --store /data/store"]),
+    "gc": (keeping.gc, ["gc --dry-run --grace 1d"]),
+    "pin": (keeping.pin, [f"pin paper-2026 {CID}"]),
+    "unpin": (keeping.unpin, ["unpin paper-2026"]),
+    "pins": (keeping.pins, ["pins --json"]),
+}
+for _name, (_command, _examples) in _COMMANDS.items():
+    app.command(_name, epilog=examples(*_examples))(_command)
+app.add_typer(demo.app, name="demo")

@@ -1,0 +1,154 @@
+"""Text from the command line, read as the parameters of a workflow."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from stargazer.cli.facts import split_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from stargazer.assets import Asset
+    from stargazer.store import Store
+
+__all__ = ["read_arguments"]
+
+TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+NONE = ("none", "null", "")
+MISSING = inspect.Parameter.empty
+
+
+def read_arguments(function: Callable[..., Any], pairs: Iterable[str], store: Store) -> dict[str, Any]:
+    """Return the arguments of a workflow or task.
+
+    Parameters
+    ----------
+    function
+        What is called.
+    pairs
+        ``name=value``, as the user wrote them; a list is written with commas, or its name repeated.
+    store
+        In which assets are found that are given as CIDs or ids.
+    """
+    given: dict[str, list[str]] = {}
+    for pair in pairs:
+        name, text = split_pair(pair, "an argument")
+        given.setdefault(name, []).append(text)
+    parameters = _parameters(function)
+    if unknown := given.keys() - parameters.keys():
+        raise typer.BadParameter(f"no parameter {', '.join(sorted(unknown))}; {_usage(function, parameters)}")
+    lacking = [name for name, each in parameters.items() if each.default is MISSING and name not in given]
+    if lacking:
+        raise typer.BadParameter(f"{', '.join(lacking)} missing; {_usage(function, parameters)}")
+    return {name: _read(name, texts, parameters[name], store) for name, texts in given.items()}
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Parameters by name, with their annotations resolved; a task's work directory is not among them."""
+    from stargazer.calls import Task
+
+    body = function.body if isinstance(function, Task) else function
+    parameters = list(inspect.signature(body).parameters.values())
+    hints = _hints(body)
+    named = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    own = named[1:] if isinstance(function, Task) else named
+    return {each.name: each.replace(annotation=hints.get(each.name, MISSING)) for each in own}
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations; names that are imported for type checkers only are looked up where they mostly come from."""
+    import stargazer
+    from stargazer.tasks.engines import Engine
+
+    usual = {name: getattr(stargazer, name) for name in stargazer.__all__} | {"Engine": Engine}
+    usual |= {"Sequence": Sequence, "Mapping": Mapping, "Any": Any}
+    try:
+        return typing.get_type_hints(function, localns=usual | vars(inspect.getmodule(function) or object()))
+    except NameError:
+        return {}
+
+
+def _usage(function: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]) -> str:
+    shown = ", ".join(name if each.default is MISSING else f"[{name}]" for name, each in parameters.items())
+    return f"{getattr(function, '__name__', function)} takes {shown or 'nothing'}"
+
+
+def _read(name: str, texts: list[str], parameter: inspect.Parameter, store: Store) -> Any:
+    hint = parameter.annotation
+    if hint is MISSING:
+        hint = type(parameter.default) if parameter.default not in (MISSING, None) else str
+    try:
+        return _value(texts, hint, store)
+    except (ValueError, TypeError) as error:
+        raise typer.BadParameter(f"{name}={','.join(texts)}: {error}") from None
+
+
+def _value(texts: list[str], hint: Any, store: Store) -> Any:
+    """Several texts, where a parameter was repeated, are one list."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _alternative(texts, inner, store)
+    if _is_list(origin or hint):
+        items = [item for text in texts for item in text.split(",") if item]
+        read = [_value([item], inner[0] if inner else str, store) for item in items]
+        return tuple(read) if (origin or hint) is tuple else read
+    if len(texts) > 1:
+        raise ValueError("given more than once, but takes one value")
+    return _one(texts[0], origin or hint, inner, store)
+
+
+def _is_list(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Sequence) and not issubclass(kind, (str, bytes))
+
+
+def _alternative(texts: list[str], kinds: tuple[Any, ...], store: Store) -> Any:
+    """The first of the alternatives that fits; text is what fits everything."""
+    if type(None) in kinds and texts[0].lower() in NONE:
+        return None
+    problem: Exception = ValueError("fits no alternative")
+    for kind in sorted((kind for kind in kinds if kind is not type(None)), key=lambda kind: kind is str):
+        try:
+            return _value(texts, kind, store)
+        except (ValueError, TypeError) as error:
+            problem = error
+    raise problem
+
+
+def _one(text: str, kind: Any, inner: tuple[Any, ...], store: Store) -> Any:
+    from stargazer.assets import Asset
+
+    if kind is typing.Literal:
+        return _chosen(text, {str(each): each for each in inner})
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return _chosen(text, {each.name: each for each in kind} | {str(each.value): each for each in kind})
+    if isinstance(kind, type) and issubclass(kind, Asset):
+        return _asset(text, kind, store)
+    if kind is bool:
+        return _chosen(text.lower(), TRUTHS)
+    return kind(text) if kind in (int, float, str) else text if kind is Any else json.loads(text)
+
+
+def _chosen(text: str, choices: Mapping[str, Any]) -> Any:
+    if text not in choices:
+        raise ValueError(f"choose one of {', '.join(choices)}")
+    return choices[text]
+
+
+def _asset(text: str, kind: type[Asset], store: Store) -> Asset:
+    from stargazer.cli.options import stored
+
+    for asset in store.assemble(cid=text, asset=kind.asset_key) if len(text) != 64 else []:
+        return asset
+    (asset,) = stored(store, [text])
+    if not isinstance(asset, kind):
+        raise ValueError(f"{asset!r} is no {kind.__name__}")
+    return asset

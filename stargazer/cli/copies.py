@@ -1,0 +1,85 @@
+"""Copies of assets in a user's directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stargazer.errors import StargazerError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stargazer.assets import Asset
+    from stargazer.store import Store
+
+__all__ = ["put_down"]
+
+
+def put_down(store: Store, asset: Asset, out: str | Path, *, force: bool = False) -> list[Path]:
+    """Copy an asset and its companions out of a store, checked.
+
+    Parameters
+    ----------
+    store
+        Where they are.
+    asset
+        What is wanted.
+    out
+        A directory, there or (with a slash at its end) not; or the path that the copy shall have.
+    force
+        Replace files that are there already.
+
+    Returns
+    -------
+    list of Path
+        The copy, then its companions beside it.
+
+    Raises
+    ------
+    StoreError
+        A file is there already.
+    """
+    target = Path(out)
+    whole = target.is_dir() or str(out).endswith(os.sep)
+    directory = target if whole else target.parent
+    directory.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=".stargazer-", dir=directory))
+        first, *others = _paths(store.stage(asset, scratch, copy=True))
+        moves = [(first, directory / first.name if whole else target), *((one, directory / one.name) for one in others)]
+        _refuse_existing([to for _, to in moves], force)
+        for made, to in moves:
+            _replace(made, to)
+    return [to for _, to in moves]
+
+
+def _paths(staged: Asset) -> Iterator[Path]:
+    """Each file once: companions may share one."""
+    seen: dict[Path, None] = {}
+    todo = [staged]
+    while todo:
+        asset = todo.pop(0)
+        seen[asset.path] = None
+        todo += asset.companions
+    yield from seen
+
+
+def _refuse_existing(paths: list[Path], force: bool) -> None:
+    there = [path for path in paths if os.path.lexists(path)]
+    if there and not force:
+        raise StoreError(f"{there[0]} is there already; --force replaces it")
+    if len(set(paths)) < len(paths):
+        raise StargazerError(f"two files would have the name {paths[0].name}; choose a directory with --out")
+
+
+def _replace(made: Path, target: Path) -> None:
+    """Move a copy into place; it is new, whatever time the store gave its file."""
+    os.utime(made)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    os.replace(made, target)

@@ -1,0 +1,132 @@
+"""The germline demonstration: files to a VCF, twice."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distributed import Client
+
+    from stargazer.assets import Asset, Reference
+    from stargazer.cli.cohorts import Reads
+    from stargazer.simulate.compare import Comparison
+    from stargazer.store import Store
+    from stargazer.workflows import Lane
+
+__all__ = ["Outcome", "discover"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it.
+
+    Parameters
+    ----------
+    vcf
+        The VCF, stored.
+    paths
+        It and its index, on disk.
+    records
+        Lines of the VCF below its header.
+    seconds, tasks_run
+        Of the first run.
+    second_seconds, tasks_run_second
+        Of the second.
+    accuracy
+        Compared with the truth, where it is known.
+    store
+        URL of the store, where it is not the configured one.
+    """
+
+    vcf: Asset
+    paths: list[Path]
+    records: int
+    seconds: float
+    tasks_run: int
+    second_seconds: float
+    tasks_run_second: int
+    accuracy: Comparison | None
+    store: str = ""
+
+
+def discover(reads: Reads, store: Store, workers: int | None, out: str | None) -> Outcome:
+    """Call the variants of a cohort on a local Dask client, then do all of it once more.
+
+    Parameters
+    ----------
+    reads
+        The files.
+    store
+        Takes them in, and all that is made; it is the active one.
+    workers
+        Worker processes; one a core by default.
+    out
+        Directory for copies of the results.
+    """
+    from stargazer import config
+    from stargazer.client import connect
+    from stargazer.display import waiting
+    from stargazer.store import Store
+
+    with waiting("add the reads to the store"):
+        reference, samples = _add(reads, store)
+    with waiting("start the workers"):
+        client = connect("local", workers=workers)
+    with client:
+        _, seconds, tasks_run = _run(reference, samples, client)
+        vcf, second_seconds, tasks_run_second = _run(reference, samples, client)
+    paths = _paths(store, vcf, out)
+    lines, accuracy = _compare(reads, paths[0])
+    given = "" if store == Store.open(config.store_url()) else store.url
+    return Outcome(vcf, paths, lines, seconds, tasks_run, second_seconds, tasks_run_second, accuracy, given)
+
+
+def _add(reads: Reads, store: Store) -> tuple[Reference, dict[str, list[Lane]]]:
+    from stargazer.assets import R1, R2, Reference
+    from stargazer.workflows import Lane
+
+    add: Any = store.add
+    reference = add(reads.reference, Reference(build=reads.build))
+    samples = {
+        sample: [Lane(add(r1, R1(sample_id=sample)), add(r2, R2(sample_id=sample)))]
+        for sample, (r1, r2) in reads.samples.items()
+    }
+    return reference, samples
+
+
+def _run(reference: Reference, samples: dict[str, list[Lane]], client: Client) -> tuple[Any, float, int]:
+    """Wire the workflow and run it: result, seconds, number of tasks."""
+    from stargazer.runs import run
+    from stargazer.workflows import call_cohort, index_reference
+
+    started = time.monotonic()
+    flight = run(call_cohort(index_reference(reference), samples, "cohort"), client=client)
+    return flight.result(), time.monotonic() - started, flight.tasks_run
+
+
+def _paths(store: Store, vcf: Asset, out: str | None) -> list[Path]:
+    from stargazer.cli.copies import put_down
+
+    if out is not None:
+        return put_down(store, vcf, f"{out}/", force=True)
+    path = store.fetch(vcf)
+    return [path, *(path.with_name(each.name) for each in vcf.companions)]
+
+
+def _compare(reads: Reads, vcf: Path) -> tuple[int, Comparison | None]:
+    """Number of records in a VCF, and how well they agree with the truth."""
+    import gzip
+
+    from stargazer.simulate.compare import compare, read_genotypes
+    from stargazer.simulate.genome import read_fasta
+
+    with gzip.open(vcf, "rt") as lines:
+        records = sum(not line.startswith("#") for line in lines)
+    if reads.truth is None:
+        return records, None
+    genome = read_fasta(reads.reference)
+    return records, compare(genome, read_genotypes(reads.truth, genome), read_genotypes(vcf, genome))

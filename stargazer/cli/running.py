@@ -1,0 +1,141 @@
+"""``stargazer run`` and ``plan``: workflows from files and modules."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stargazer.cli.options import JSON, STORE, asset_json, open_store, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stargazer.assets import Asset
+    from stargazer.runs import Run
+    from stargazer.store import Store
+
+__all__ = ["plan", "run"]
+
+WORKFLOW = Annotated[
+    str, typer.Argument(metavar="WORKFLOW", help="FILE.py:NAME, module:NAME, or a name from stargazer.workflows.")
+]
+ARGUMENTS = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME=VALUE]…", help="Its arguments; lists with commas, assets by CID or id."),
+]
+
+
+def run(
+    workflow: WORKFLOW,
+    arguments: ARGUMENTS = None,
+    on: Annotated[
+        str | None, typer.Option(metavar="WHERE", help="'local' for processes, or the address of a Dask scheduler.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes for --on local.")] = None,
+    out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Copy the results there.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Run a workflow.
+
+    What the store knows is not run again. Without --on, tasks run on threads of this process.
+    """
+    with open_store(store) as opened:
+        flight = _fly(_wire(workflow, arguments or [], opened), on, workers)
+        result = flight.result()
+        copies = list(_copies(result, out, force, opened)) if out else []
+    if json:
+        print_json(_run_json(flight, result) | ({"paths": copies} if out else {}))
+    else:
+        _print_result(flight, result, copies)
+
+
+def plan(
+    workflow: WORKFLOW,
+    arguments: ARGUMENTS = None,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Show what a workflow would run, and why.
+
+    Nothing runs.
+    """
+    from stargazer.plans import plan as make_plan
+
+    with open_store(store) as opened:
+        made = make_plan(_wire(workflow, arguments or [], opened))
+        print_json(made.to_dict()) if json else typer.echo(str(made))
+
+
+def _wire(workflow: str, arguments: list[str], store: Store) -> Any:
+    """The calls that a workflow makes."""
+    from stargazer.calls import Call, Task
+    from stargazer.cli.arguments import read_arguments
+    from stargazer.cli.targets import find_workflow
+    from stargazer.plans.plan import roots_of
+
+    found = find_workflow(workflow)
+    if not isinstance(found, (Call, list, tuple, dict)):
+        if not callable(found):
+            raise typer.BadParameter(f"{workflow} is {type(found).__name__}, not a workflow")
+        given = read_arguments(found, arguments, store)
+        found = found(**given)
+    elif arguments:
+        raise typer.BadParameter(f"{workflow} is wired already and takes no arguments")
+    if not roots_of(found):
+        task = " (is it the body of a task?)" if isinstance(found, Task) else ""
+        raise typer.BadParameter(f"{workflow} made no calls, but {type(found).__name__}{task}")
+    return found
+
+
+def _fly(calls: Any, on: str | None, workers: int | None) -> Run:
+    from stargazer.client import connect
+    from stargazer.runs import run as start
+
+    with ExitStack() as stack:
+        client = stack.enter_context(connect(on, workers=workers)) if on else None
+        return start(calls, client=client)
+
+
+def _assets(result: Any) -> Iterator[Asset]:
+    from stargazer.ledger.results import walk_assets
+
+    yield from walk_assets(result)
+
+
+def _copies(result: Any, out: str, force: bool, store: Store) -> Iterator[str]:
+    from stargazer.cli.copies import put_down
+
+    for asset in _assets(result):
+        yield from map(str, put_down(store, asset, f"{out}/", force=force))
+
+
+def _run_json(flight: Run, result: Any) -> dict[str, Any]:
+    status = flight.status()
+    return {"result": _plain(result), "tasks_run": flight.tasks_run, "seconds": round(status.seconds, 3)}
+
+
+def _plain(result: Any) -> Any:
+    """A result as JSON."""
+    if isinstance(result, (list, tuple)):
+        names = getattr(result, "_fields", None)
+        return dict(zip(names, map(_plain, result), strict=True)) if names else [_plain(each) for each in result]
+    if isinstance(result, dict):
+        return {name: _plain(each) for name, each in result.items()}
+    return asset_json(result) if hasattr(result, "asset_key") else result
+
+
+def _print_result(flight: Run, result: Any, copies: list[str]) -> None:
+    from stargazer.display import plural, seconds_text
+
+    assets = list(_assets(result))
+    for asset in assets:
+        typer.echo(f"{asset.cid}  {asset.name}")
+    if not assets:
+        typer.echo(result)
+    for path in copies:
+        typer.echo(path)
+    typer.echo(f"{plural(flight.tasks_run, 'task')} run, {seconds_text(flight.status().seconds)}", err=True)

@@ -1,0 +1,82 @@
+"""Workflows by their names on the command line."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["find_workflow"]
+
+LIBRARY = "stargazer.workflows"
+
+
+def find_workflow(target: str) -> Any:
+    """Return what ``FILE.py:NAME``, ``module:NAME`` or a bare name of `stargazer.workflows` stands for.
+
+    Parameters
+    ----------
+    target
+        As the user wrote it.
+
+    Returns
+    -------
+    object
+        A workflow function, a task, or a call (or several) that the module made itself.
+    """
+    where, colon, name = target.rpartition(":")
+    if not colon:
+        where, name = LIBRARY, target
+    module = _load(where)
+    if not hasattr(module, name):
+        raise typer.BadParameter(f"{where} has no {name!r}; it has {', '.join(_names(module)) or 'nothing to run'}")
+    return getattr(module, name)
+
+
+def _load(where: str) -> ModuleType:
+    if where.endswith(".py"):
+        return _load_file(Path(where))
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{where}.".startswith(f"{error.name}."):
+            raise
+        raise typer.BadParameter(f"there is no module {where!r} here; for a file write {where}.py:NAME") from None
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Import a file as a module of its name, as worker processes can, too."""
+    if not path.is_file():
+        raise typer.BadParameter(f"there is no file {str(path)!r}")
+    path = path.resolve()
+    sys.path.insert(0, str(path.parent))
+    name = path.stem
+    taken = sys.modules.get(name)
+    if taken is not None and getattr(taken, "__file__", None) != str(path):
+        raise typer.BadParameter(f"{path.name} has the name of a module that is in use; rename the file")
+    module = importlib.import_module(name)
+    if module.__file__ != str(path):
+        raise typer.BadParameter(f"{path.name} has the name of the module {module.__file__}; rename the file")
+    return module
+
+
+def _names(module: ModuleType) -> list[str]:
+    """Workflows and tasks that a module defines, or says that it offers."""
+    public = getattr(module, "__all__", None)
+    if public is not None:
+        return [name for name in public if _is_function(getattr(module, name, None))]
+    own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    return [name for name, value in own.items() if _is_function(value) and value.__module__ == module.__name__]
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, type) and hasattr(value, "__module__")
