@@ -78,9 +78,7 @@ def status_table(run: Any) -> RenderableType:
 
 
 def _by_name(status: Any) -> dict[str, dict[str, int]]:
-    """Counts by task and name of the state; a graph is read from its end, so what runs first stands last in it."""
-    tasks = reversed(list(status.tasks.items()))
-    return {task: {each.value: number for each, number in counts.items()} for task, counts in tasks}
+    return {task: {each.value: number for each, number in counts.items()} for task, counts in status.tasks.items()}
 
 
 def _total(status: Any, name: str) -> int:

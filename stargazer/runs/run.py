@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stargazer.calls.call import Call, element
-from stargazer.calls.wiring import flatten
+from stargazer.calls.wiring import flatten, needs
 from stargazer.errors import BlobLost, Cancelled, OutputError, RunFailed
 from stargazer.runs.threads import Threads
 from stargazer.runs.watch import State, Status, Watch
@@ -143,7 +143,7 @@ class Run:
 
     def _plan(self) -> tuple[dict[str, Any], dict[str, Call]]:
         graph, missing = flatten(self._calls.values(), self._engine.node, self._engine.take)
-        self._watch.expect(missing)
+        self._watch.expect(_in_order(missing))
         return graph, missing
 
     def _work(self, graph: dict[str, Any], missing: dict[str, Call]) -> None:
@@ -255,6 +255,14 @@ def _replaced(what: Any, result: Callable[[Call], Any]) -> Any:
         items = [_replaced(item, result) for item in what]
         return items if isinstance(what, list) else tuple(items)
     return {key: _replaced(item, result) for key, item in what.items()} if isinstance(what, dict) else what
+
+
+def _in_order(calls: dict[str, Call]) -> dict[str, Call]:
+    """The calls, each after those that it needs."""
+    from graphlib import TopologicalSorter
+
+    sorter = TopologicalSorter({key: {needed.whole.key for needed in needs(call.whole)} for key, call in calls.items()})
+    return {key: calls[key] for key in sorter.static_order() if key in calls}
 
 
 def _failure_text(flight: Run) -> str:
