@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from stargazer.store.links import link_field
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from stargazer.cid.files import Progress
 
@@ -64,9 +65,23 @@ class Adding(Handles):
         template = asset or Asset()
         beside = (*template.companions, *(_draft(each) for each in companions))
         draft = replace(template, path=Path(path), cid=None, name=name or template.name, companions=beside)
-        stored = self.put(self._take(draft, move=False, progress=progress))
+        with self._as_stored(draft) as ready:
+            stored = self.put(self._take(ready, move=ready is not draft, progress=progress))
         self._mark_added(stored)
         return stored
+
+    @contextmanager
+    def _as_stored(self, draft: Asset) -> Iterator[Asset]:
+        """A draft in the form that its type is stored in; a converted one lies in a directory that goes afterwards."""
+        if not draft.converts or not os.path.exists(draft.path):
+            yield draft
+            return
+        import tempfile
+
+        _ = self.header
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="add-", dir=self.scratch) as directory:
+            yield draft.converted(Path(directory))
 
     def save(self, draft: Asset, *, record: str | None = None) -> Asset:
         """Move what a task made into the store, its companions too.

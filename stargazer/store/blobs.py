@@ -53,6 +53,10 @@ class Blobs(ABC):
         """Path of the checked, read-only bytes on this host; `BlobLost` if they are missing or corrupt."""
 
     @abstractmethod
+    def check_unharmed(self, cid: str) -> None:
+        """Raise `BlobLost` if what was given out was changed since, or is gone from the store."""
+
+    @abstractmethod
     def quarantine(self, cid: str) -> str:
         """Take corrupt bytes out of the way, so that they are never served; the place where they went."""
 

@@ -51,13 +51,10 @@ class Handles(Staging):
             A handle.
         """
         _ = self.header
-        for member in members(asset):
-            self._write_record(member)
+        records = {member.id: canonical(member) for member in members(asset)}
+        self.backend.create_many({layout.asset(identifier): data for identifier, data in records.items()})
+        self._journal("assets", *records)
         return self.handle(asset, record)
-
-    def _write_record(self, asset: Asset) -> None:
-        if self.backend.create(layout.asset(asset.id), canonical(asset)):
-            self._journal("assets", asset.id)
 
     def read_assets(self, identifiers: Iterable[str]) -> dict[str, Asset]:
         """Those asset records that are there, whole and understood, by id."""

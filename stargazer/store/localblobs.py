@@ -48,6 +48,10 @@ class LocalBlobs(Blobs):
             raise BlobLost(cid)
         return found
 
+    def check_unharmed(self, cid: str) -> None:
+        """Raise `BlobLost` if the blob was changed or is gone."""
+        self.path(cid)
+
     def prefetch(self, cids: Iterable[str]) -> None:
         """Nothing: they are here."""
 

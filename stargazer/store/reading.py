@@ -56,10 +56,10 @@ class Reading(Records):
         return sorted(read_directory(self._node(cid), self._node), key=lambda entry: entry.name)
 
     def _node(self, cid: str) -> bytes:
-        try:
-            return self._nodes[cid]
-        except KeyError:
-            raise BlobLost(cid, "missing or torn, as a directory,") from None
+        block = self._nodes.get(cid) or self.node(cid)
+        if block is None:
+            raise BlobLost(cid, "missing or torn, as a directory,")
+        return block
 
     def load_nodes(self, cids: Iterable[str]) -> set[str]:
         """Read the nodes of directories, and all shards of these, many at once; those of the CIDs that have one.

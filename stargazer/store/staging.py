@@ -116,7 +116,7 @@ class Staging(Trees):
 
     def _check(self, path: str, cid: str) -> None:
         try:
-            self.blobs.path(cid)
+            self.blobs.check_unharmed(cid)
         except BlobLost as error:
             if error.reason == "missing":
                 raise

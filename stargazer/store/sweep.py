@@ -88,6 +88,8 @@ class Sweeping(Roots):
         StoreError
             A pin or a lease is torn.
         """
+        if not self.made:
+            return Swept(dry_run, (), 0, (), 0, 0)
         before = time.time() - grace
         kept = self._marked(recent)
         entries = [entry for kind in ("blobs", "trees") for entry in self.backend.entries(kind)]

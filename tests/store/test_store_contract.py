@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from stargazer.assets import R1, R2, Alignment, AlignmentIndex, Asset
 from stargazer.cid import cid_of_bytes, cid_of_path
-from stargazer.errors import AssetError, BlobLost, CIDError, NotFound, StoreError
+from stargazer.errors import AssetError, BlobLost, CIDError, InputChanged, NotFound, StoreError
 from stargazer.store import Store, active_store, layout
 
 File = Callable[..., Path]
@@ -146,6 +147,35 @@ def test_staged_files_have_real_names_and_companions_beside_them(store: Store, f
     copied.path.write_text("a tool may write here")
     store.check_staged(copied)
     assert store.read(bam.cid) == LARGE
+
+
+@pytest.mark.parametrize("content", [b"small bytes", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("harmed", ["d", "ref.fa"])
+def test_a_tool_that_writes_to_its_input_is_noticed(
+    store: Store, file: File, tmp_path: Path, content: bytes, harmed: str
+) -> None:
+    file("d/x/ref.fa", content)
+    source = file("ref.fa", content) if harmed == "ref.fa" else file("d/x/ref.fa", content).parent.parent
+    stored = store.add(source, companions=[file("other", "other")])
+    staged = store.stage(stored, tmp_path / "in")
+    path = staged.path if harmed == "ref.fa" else staged.path / "x" / "ref.fa"
+    overwrite(os.path.realpath(path), b"X")
+    with pytest.raises(InputChanged, match=r"in/.*ref\.fa was written to"):
+        store.check_staged(staged)
+    again = store.add(source)
+    assert again.cid == stored.cid
+    assert again.fetch().exists()
+    assert store.read(cid_of_bytes(content)) == content
+
+
+def overwrite(path: str, data: bytes) -> None:
+    """Change bytes in place, with size and mtime as they were."""
+    before = os.stat(path)
+    os.chmod(path, 0o644)
+    with open(path, "r+b") as opened:
+        opened.write(data)
+    os.chmod(path, 0o444)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def test_files_of_one_name_need_two_directories(store: Store, file: File, tmp_path: Path) -> None:

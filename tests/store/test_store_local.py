@@ -13,7 +13,7 @@ import pytest
 
 from stargazer.assets import Asset
 from stargazer.cid import cid_of_bytes
-from stargazer.errors import BlobLost, InputChanged, StoreFull
+from stargazer.errors import BlobLost, StoreFull
 from stargazer.store import Store, layout
 from stargazer.store.trees import dag_size
 
@@ -39,18 +39,6 @@ def test_corruption_that_keeps_size_and_mtime_is_noticed(local: Store, file: Fil
     for store in (local, Store(local.url)):
         with pytest.raises(BlobLost):
             store.stage(stored, file("work/x").parent)
-
-
-@pytest.mark.parametrize("content", [b"small bytes", LARGE], ids=["small", "large"])
-def test_a_tool_that_writes_to_its_input_is_noticed(local: Store, file: File, tmp_path: Path, content: bytes) -> None:
-    stored = local.add(file("ref.fa", content), companions=[file("ref.fa.fai", "fai")])
-    staged = local.stage(stored, tmp_path / "in")
-    overwrite(os.path.realpath(staged.path), b"X")
-    with pytest.raises(InputChanged, match=r"in/ref\.fa was written to"):
-        local.check_staged(staged)
-    assert not local.exists(stored)
-    assert local.add(file("ref.fa", content)).cid == stored.cid
-    assert local.read(str(stored.cid)) == content
 
 
 def test_a_tool_may_touch_or_replace_its_input(local: Store, file: File, tmp_path: Path) -> None:
