@@ -29,7 +29,7 @@ STYLE = """<style>
 .stargazer .sg-failed{color:#c9372c}
 .stargazer .sg-maybe,.stargazer .sg-skipped,.stargazer .sg-cancelled{color:#b07a12}
 .stargazer .sg-bar{display:inline-block;width:9em;height:.6em;border-radius:.3em;background:rgba(128,128,128,.22);
- overflow:hidden;vertical-align:middle}
+ overflow:hidden;vertical-align:middle;position:relative;top:.12em}
 .stargazer .sg-bar i{display:block;float:left;height:100%}
 .stargazer .sg-bar .sg-done{background:#2e8b57}
 .stargazer .sg-bar .sg-running{background:#2878bd}

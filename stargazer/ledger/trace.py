@@ -54,7 +54,7 @@ class Node:
             todo += reversed(node.next)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Lineage:
     """The lineage of one asset: as objects, as text (``print``), as a Mermaid diagram.
 
@@ -91,7 +91,7 @@ class Lineage:
         for root in self.roots:
             yield from root.walk()
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         from stargazer.display import lineage_text
 
         return lineage_text(self)

@@ -47,7 +47,7 @@ class Planned:
         return tuple(self._why())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What would run, and why; shown as a table by ``print`` and in notebooks.
 
@@ -75,7 +75,7 @@ class Plan:
     def __len__(self) -> int:
         return len(self.calls)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         from stargazer.display import plan_text
 
         return plan_text(self)
