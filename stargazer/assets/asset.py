@@ -68,6 +68,9 @@ class Asset(Declared):
     companion_of: ClassVar[str] = ""
     """Of a type that lies beside another file: which of its links names that file."""
 
+    converts: ClassVar[bool] = False
+    """Of a type that is stored in another form than its files come in: see `converted`."""
+
     path: Path = cast(Path, None)
     cid: str | None = None
     name: str = ""
@@ -171,6 +174,16 @@ class Asset(Declared):
                 f"{self!r} cannot {verb}: it came from no store; take it from one, as in sg.Store(…).get(cid)"
             )
         return self.source
+
+    def converted(self, directory: Path) -> Self:
+        """The draft to store in place of this one when a person adds it; asked only of types that convert files.
+
+        Parameters
+        ----------
+        directory
+            Where to write.
+        """
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """The asset as JSON values, companions nested; the source is left out."""

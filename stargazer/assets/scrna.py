@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
 from stargazer.assets.asset import Asset
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
 
 __all__ = ["AnnData"]
 
 
 class AnnData(Asset, key="anndata"):
-    """An annotated matrix of cells and genes (``.h5ad``, or a zarr directory).
+    """An annotated matrix of cells and genes: a zarr directory that `anndata.read_zarr` reads (see docs/scrna.md).
+
+    A ``.h5ad``, a 10x ``.h5``, a 10x folder or another zarr is converted as it is added; `source_cid` is then the CID
+    of what was added. To keep those bytes too, add them as a plain asset.
 
     Parameters
     ----------
     sample_id
         The sample.
     n_obs
-        Cells.
+        Cells that the analysis uses.
     n_vars
-        Genes.
+        Genes that it uses.
     stage
-        How far it has been analysed, such as ``"raw"`` or ``"normalized"``.
+        How far it has been analysed: ``"raw"``, ``"qc_filtered"``, ``"normalized"``, ``"featured"``, ``"reduced"``,
+        ``"clustered"`` or ``"annotated"``.
     organism
         The species, such as ``"human"``.
     source_cid
         What it was made from.
     """
+
+    converts: ClassVar[bool] = True
 
     sample_id: str = ""
     n_obs: int = 0
@@ -32,3 +45,65 @@ class AnnData(Asset, key="anndata"):
     stage: str = ""
     organism: str = ""
     source_cid: str = ""
+
+    def converted(self, directory: Path) -> Self:
+        """The tree to store for a file of counts; a tree is stored as it is.
+
+        Raises
+        ------
+        DataError
+            It is no file of counts, or damaged.
+        """
+        from stargazer.cells.ingest import ingest
+        from stargazer.cid import cid_of_path
+
+        made = ingest(self.path, directory)
+        facts: dict[str, Any] = {"n_obs": made.n_obs, "n_vars": made.n_vars, "stage": self.stage or made.stage}
+        if not made.copied:
+            facts["source_cid"] = self.source_cid or cid_of_path(self.path, symlinks="follow")
+        return replace(self, path=made.path, name=made.path.name, **facts)
+
+    def derived(self, path: Path, stage: str, **facts: Any) -> Self:
+        """The draft of a stage made from this one.
+
+        Parameters
+        ----------
+        path
+            The new tree.
+        stage
+            Its stage.
+        **facts
+            Facts that change.
+        """
+        return replace(self, path=path, cid=None, source=None, stage=stage, source_cid=self.cid or "", **facts)
+
+    def open(self, *, lazy: bool = False) -> Any:  # type: ignore[override]
+        """The cells as `anndata.AnnData`, as scanpy would have them at this stage.
+
+        Masks are applied, counts are in ``layers["counts"]``, `X` has log-normalised values once there are size
+        factors (counts before), results are where scanpy puts them. For all cells and genes with raw counts:
+        ``anndata.read_zarr(asset.fetch())``.
+
+        Parameters
+        ----------
+        lazy
+            `X` and ``layers["counts"]`` become Dask arrays of row blocks, read when they are computed.
+
+        Returns
+        -------
+        anndata.AnnData
+            A copy: nothing done to it changes what is stored.
+        """
+        from stargazer.cells.view import open_tree
+
+        return open_tree(self.fetch(), lazy=lazy)
+
+    def write_h5ad(self, path: str | os.PathLike[str]) -> None:
+        """Export what `open` gives as a ``.h5ad`` file.
+
+        Parameters
+        ----------
+        path
+            File to write.
+        """
+        self.open().write_h5ad(path, compression="gzip")

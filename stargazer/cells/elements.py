@@ -87,6 +87,8 @@ def write_element(path: Path, value: Any) -> None:
         write_group(path, "categorical", ordered=value.ordered)
         write_element(path / "codes", value.codes)
         write_element(path / "categories", value.names)
+    elif value is None:
+        raise DataError(f"cannot store {path.name}: it is None")
     elif isinstance(value, (str, bool, int, float, np.generic)):
         _write_array(path, np.asarray(value, dtype=object if isinstance(value, str) else None), "scalar")
     else:

@@ -32,6 +32,17 @@ __all__ = ["Tree", "TreeDraft"]
 
 METADATA = "zarr.json"
 FRAMES = ("obs", "var")
+STAGES = {
+    "ingest": "raw",
+    "concat": "raw",
+    "qc_filter": "qc_filtered",
+    "normalize": "normalized",
+    "select_features": "featured",
+    "reduce_dimensions": "reduced",
+    "embed": "reduced",
+    "cluster": "clustered",
+    "find_markers": "annotated",
+}
 GROUPS = ("layers", "obsm", "obsp", "uns", "varm", "varp")
 
 
@@ -129,6 +140,11 @@ class Tree:
         if self.group[place].attrs.get("encoding-type") == "csr_matrix":
             return Matrix(self.path / place).read()
         return read_element(self.group[parent] if parent else self.group, name)
+
+    @property
+    def stage(self) -> str:
+        """How far it has been analysed, as `stargazer.assets.AnnData` names it."""
+        return STAGES[next((name for name in reversed(self.stages()) if name in STAGES), "ingest")]
 
     def stages(self) -> dict[str, dict[str, Any]]:
         """What each stage noted: parameters, numbers, notes; by task, in order."""
