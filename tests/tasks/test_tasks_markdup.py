@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pysam
+import pytest
+
+from stargazer.assets import R1, R2, Alignment, AlignmentIndex
+from stargazer.errors import DataError
+from stargazer.simulate import simulate_cohort
+from stargazer.tasks.general import bwa_mem, mark_duplicates, samtools_sort
+
+Mark = tuple[str, int, int]
+
+
+def marked(alignment: Alignment) -> set[Mark]:
+    """Name, end and place of each alignment that is marked as a duplicate."""
+    with pysam.AlignmentFile(str(alignment.path)) as records:
+        return {(one.query_name, one.flag & 0xC0, one.reference_start) for one in records if one.is_duplicate}
+
+
+def renamed(path: Path, folder: Path) -> Path:
+    """The same reads as if another cluster had given them."""
+    copy = folder / path.name
+    copy.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b"@A01001:7:", b"@A01001:8:")))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def lanes(sample, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[tuple[R1, R2]], tuple[R1, R2]]:
+    """One library on two lanes, and the same reads in one pair of files."""
+    folder = tmp_path_factory.mktemp("lanes")
+    cohort = simulate_cohort(folder, samples=["s"], depth=12, length=30_000, lanes=2)
+    assert cohort.reference.read_bytes() == sample.reference.path.read_bytes()
+    split = [(R1(path=r1, sample_id="s"), R2(path=r2, sample_id="s")) for r1, r2 in cohort.reads["s"]]
+    whole = [folder / "whole_R1.fq.gz", folder / "whole_R2.fq.gz"]
+    for path, files in zip(whole, zip(*cohort.reads["s"], strict=True), strict=True):
+        path.write_bytes(b"".join(file.read_bytes() for file in files))
+    return split, (R1(path=whole[0], sample_id="s"), R2(path=whole[1], sample_id="s"))
+
+
+def test_a_library_split_over_lanes_marks_the_same_reads(sample, lanes, new_work, engine) -> None:
+    split = [
+        bwa_mem.body(new_work(), sample.reference, r1, r2, lane=str(lane), engine=engine)
+        for lane, (r1, r2) in enumerate(lanes[0], 1)
+    ]
+    whole = bwa_mem.body(new_work(), sample.reference, *lanes[1], engine=engine)
+    together, apart, each = (
+        [marked(mark_duplicates.body(new_work(), part, engine=engine).alignment) for part in parts]
+        for parts in ([[whole]], [split], [[one] for one in split])
+    )
+    assert together == apart
+    assert len(apart[0]) > 50
+    # Some duplicates lie on the other lane: by themselves the lanes have fewer.
+    assert len(each[0] | each[1]) < len(apart[0])
+
+
+def test_libraries_never_cross(sample, new_work, tmp_path: Path, engine) -> None:
+    reads = [(sample.r1, sample.r2), tuple(replace(r, path=renamed(r.path, tmp_path)) for r in (sample.r1, sample.r2))]
+
+    def marks(libraries: tuple[str, str]) -> set[Mark]:
+        parts = [
+            bwa_mem.body(new_work(), sample.reference, *pair, lane=str(lane), library=library, engine=engine)
+            for lane, (pair, library) in enumerate(zip(reads, libraries, strict=True))
+        ]
+        return marked(mark_duplicates.body(new_work(), parts, engine=engine).alignment)
+
+    first = bwa_mem.body(new_work(), sample.reference, *reads[0], engine=engine)
+    alone = marked(mark_duplicates.body(new_work(), [first], engine=engine).alignment)
+    copies = {(name.replace(":7:", ":8:", 1), end, place) for name, end, place in alone}
+    assert marks(("x", "y")) == alone | copies
+    assert len(marks(("x", "x"))) > 900 + len(alone)
+
+
+def test_marked_alignment_is_sorted_indexed_and_says_so(alignment: Alignment, new_work, engine) -> None:
+    made, metrics = mark_duplicates.body(new_work(), [alignment], engine=engine)
+    assert (made.sorted, made.duplicates_marked, made.sample_id, made.name) == ("coordinate", True, "s", made.path.name)
+    assert made.companion(AlignmentIndex).path == Path(f"{made.path}.bai")
+    with pysam.AlignmentFile(str(made.path)) as records:
+        header = records.header.to_dict()
+        assert header["HD"]["SO"] == "coordinate"
+        assert "PG" not in header
+        duplicates = sum(one.is_duplicate for one in records)
+        assert records.count("chr1", 5000, 6000) > 20
+    row = next(csv.DictReader(metrics.path.read_text().splitlines(), delimiter="\t"))
+    assert (row["LIBRARY"], int(row["DUPLICATE_TOTAL"])) == ("s", duplicates)
+    assert int(row["DUPLICATE_PAIR_OPTICAL"]) > 0
+    assert "samtools" not in metrics.path.read_text()
+
+
+def test_order_of_the_input_changes_no_mark(alignment: Alignment, new_work) -> None:
+    expected = marked(mark_duplicates.body(new_work(), [alignment]).alignment)
+    for order in ("coordinate", "queryname"):
+        arranged = samtools_sort.body(new_work(), alignment, order=order)
+        assert arranged.sorted == order
+        assert marked(mark_duplicates.body(new_work(), [arranged]).alignment) == expected
+
+
+def test_threads_change_no_byte(alignment: Alignment, new_work, engine) -> None:
+    def digest(cpus: int) -> list[str]:
+        made, metrics = mark_duplicates.body(new_work(cpus), [alignment], engine=engine)
+        arranged = samtools_sort.body(new_work(cpus), alignment, engine=engine)
+        files = (made.path, made.companions[0].path, metrics.path, arranged.path, arranged.companions[0].path)
+        return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+
+    assert digest(1) == digest(3)
+
+
+def test_several_samples_or_references_are_refused(alignment: Alignment, sample, new_work, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="2: s, t"):
+        mark_duplicates.body(new_work(), [alignment, replace(alignment, sample_id="t")])
+    with pytest.raises(DataError, match="none"):
+        mark_duplicates.body(new_work(), [])
+    other = new_work().file("other.bam")
+    with pysam.AlignmentFile(str(alignment.path)) as records:
+        header = records.header.to_dict() | {"SQ": [{"SN": "chr7", "LN": 1000}]}
+    pysam.AlignmentFile(str(other), "wb", header=header).close()
+    with pytest.raises(DataError, match="different references"):
+        mark_duplicates.body(new_work(), [alignment, replace(alignment, path=other)])
+    pysam.AlignmentFile(str(other), "wb", header=header | {"RG": []}).close()
+    with pytest.raises(DataError, match="no read groups"):
+        mark_duplicates.body(new_work(), [replace(alignment, path=other)])
+    pysam.AlignmentFile(str(other), "wb", header=header | {"RG": [{"ID": "a", "SM": "s"}]}).close()
+    with pytest.raises(DataError, match="library"):
+        mark_duplicates.body(new_work(), [replace(alignment, path=other)])
+
+
+def test_lanes_with_one_name_and_different_libraries_are_refused(sample, new_work) -> None:
+    parts = [bwa_mem.body(new_work(), sample.reference, sample.r1, library=library) for library in "xy"]
+    with pytest.raises(DataError, match="share an ID"):
+        mark_duplicates.body(new_work(), parts)
