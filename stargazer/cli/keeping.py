@@ -37,6 +37,9 @@ def fsck(store: STORE = None, json: JSON = False) -> None:
     else:
         typer.echo("\n".join(_check_lines(checked)))
     if not checked.ok:
+        counts = {"corrupt": checked.corrupt, "torn": checked.torn, "missing": checked.missing}
+        found = ", ".join(f"{len(names):,} {word}" for word, names in counts.items() if names)
+        typer.echo(f"stargazer: {opened.url} is damaged: {found}", err=True)
         raise typer.Exit(1)
 
 

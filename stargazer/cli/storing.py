@@ -56,7 +56,8 @@ def ls(
     from stargazer.cli.facts import read_filters
 
     opened = open_store(store)
-    found = opened.assemble(**read_filters(filters or [])) if opened.made else []
+    wanted = read_filters(filters or [])
+    found = opened.assemble(**wanted) if opened.made else []
     if json:
         print_json([asset_json(asset) for asset in found])
     else:

@@ -1,0 +1,191 @@
+"""`stargazer run`, `plan` and `trace`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import stargazer as sg
+
+Run = Callable[..., "object"]
+
+FLOW = '''
+from __future__ import annotations
+import enum
+from typing import Literal
+import stargazer as sg
+
+class Mode(enum.Enum):
+    SLOW = "slow"
+    FAST = "fast"
+
+@sg.task
+def number(work: sg.Workdir, source: sg.Asset | None = None, *, i: int, scale: float = 1.0, mode: str = "") -> sg.Asset:
+    with open("ran.log", "a") as log:
+        log.write("number\\n")
+    if i < 0:
+        raise ValueError(f"{i} is negative")
+    out = work.file(f"{i}.txt")
+    out.write_text(f"{i} {scale} {mode} " + (source.path.read_text() if source else ""))
+    return sg.Asset(path=out)
+
+@sg.task
+def total(work: sg.Workdir, numbers: list[sg.Asset], *, label: str = "") -> sg.Asset:
+    out = work.file("total.txt")
+    out.write_text(label + "|".join(each.path.read_text() for each in numbers))
+    return sg.Asset(path=out)
+
+def add_up(
+    numbers: list[int],
+    source: sg.Asset | None = None,
+    *,
+    scale: float = 1.0,
+    mode: Mode = Mode.SLOW,
+    side: Literal["left", "right"] = "left",
+    deep: bool = False,
+    label: str | None = None,
+):
+    """Numbers, added up."""
+    text = f"{mode.value}-{side}-{deep}-{label}"
+    return total([number(source, i=i, scale=scale, mode=text) for i in numbers])
+
+def both(i: int):
+    return {"one": number(i=i), "more": [number(i=i + 1), number(i=i + 2)]}
+
+def nothing():
+    return 3
+
+ready = total([number(i=7)])
+'''
+
+
+NAMES = (f"flow{place}" for place in itertools.count())
+
+
+@pytest.fixture
+def flow(stargazer: Run) -> str:
+    """A file of workflows, under a name that no other test imports."""
+    name = f"{next(NAMES)}.py"
+    Path(name).write_text(FLOW)
+    return name
+
+
+def ran() -> int:
+    return Path("ran.log").read_text().count("\n") if Path("ran.log").exists() else 0
+
+
+def test_plan_runs_nothing_and_run_runs_it_once(stargazer: Run, flow: str) -> None:
+    before = stargazer("plan", f"{flow}:add_up", "numbers=1,2,3").out
+    assert before.startswith("4 of 4 calls would run")
+    assert ran() == 0
+    first = stargazer("run", f"{flow}:add_up", "numbers=1,2,3", "--json").json
+    assert (first["tasks_run"], ran()) == (4, 3)
+    again = stargazer("run", f"{flow}:add_up", "numbers=1,2,3")
+    assert again.out.split() == [first["result"]["cid"], "total.txt"]
+    assert "0 tasks run" in again.err
+    assert ran() == 3
+    assert "nothing would run" in stargazer("plan", f"{flow}:add_up", "numbers=1,2,3").out
+
+
+def test_plan_says_why(stargazer: Run, flow: str) -> None:
+    stargazer("run", f"{flow}:add_up", "numbers=1", "scale=2")
+    plan = stargazer("plan", f"{flow}:add_up", "numbers=1", "scale=3", "--json").json
+    reasons = {call["task"]: [reason["text"] for reason in call["reasons"]] for call in plan["calls"]}
+    assert reasons["number"] == ["parameter scale: 2.0 → 3.0"]
+    assert (plan["known"], plan["to_run"]) == (0, 2)
+
+
+def test_arguments_have_the_types_of_the_parameters(stargazer: Run, flow: str) -> None:
+    Path("source.txt").write_text("from the store")
+    cid = stargazer("add", "source.txt").out.split()[0]
+    given = ["numbers=1", "numbers=2", f"source={cid}", "scale=0.5", "mode=fast", "side=right", "deep=yes", "label=x,y"]
+    stargazer("run", f"{flow}:add_up", *given, "--out", "results")
+    text = "fast-right-True-x,y from the store"
+    assert Path("results/total.txt").read_text() == f"1 0.5 {text}|2 0.5 {text}"
+    stargazer("run", f"{flow}:add_up", "numbers=1", "label=none", "mode=SLOW", "--out", "results", "--force")
+    assert Path("results/total.txt").read_text() == "1 1.0 slow-left-False-None "
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "told"),
+    [
+        ("add_up", [], "numbers missing; add_up takes numbers, [source]"),
+        ("add_up", ["numbers=one"], "numbers=one"),
+        ("add_up", ["numbers=1", "side=up"], "left, right"),
+        ("add_up", ["numbers=1", "deep=maybe"], "true"),
+        ("add_up", ["numbers=1", "depth=2"], "no parameter depth"),
+        ("add_up", ["numbers=1", "scale=1", "scale=2"], "more than once"),
+        ("add_up", ["numbers"], "name=value"),
+        ("add_up", ["numbers=1", "source=nonsense"], "neither a CID nor the id"),
+        ("ad_up", [], "add_up"),
+        ("nothing", [], "made no calls"),
+        ("ready", ["i=1"], "takes no arguments"),
+    ],
+)
+def test_wrong_usage(stargazer: Run, flow: str, target: str, arguments: list[str], told: str) -> None:
+    for command in ("plan", "run"):
+        assert told in " ".join(stargazer(command, f"{flow}:{target}", *arguments, code=2).err.split())
+    assert ran() == 0
+
+
+@pytest.mark.parametrize("target", ["missing.py:flow", "no_such_module:flow", "no_such_workflow"])
+def test_targets_that_are_not_there(stargazer: Run, target: str) -> None:
+    stargazer("plan", target, code=2)
+
+
+def test_bare_names_are_those_of_the_library(stargazer: Run) -> None:
+    told = stargazer("plan", "germline_short_variant_discovery", "build=b", "sample_ids=s1,s2", code=1).err
+    assert "has no" in told
+    assert "build" in stargazer("plan", "germline_short_variant_discovery", code=2).err
+
+
+def test_tasks_and_wired_calls_can_be_run(stargazer: Run, flow: str) -> None:
+    result = stargazer("run", f"{flow}:number", "i=4", "--json").json["result"]
+    assert result["name"] == "4.txt"
+    assert stargazer("run", f"{flow}:ready").out.endswith("total.txt\n")
+
+
+def test_results_keep_their_shape(stargazer: Run, flow: str) -> None:
+    result = stargazer("run", f"{flow}:both", "i=1", "--out", "out", "--json").json
+    assert result["result"]["one"]["name"] == "1.txt"
+    assert [each["name"] for each in result["result"]["more"]] == ["2.txt", "3.txt"]
+    assert sorted(result["paths"]) == sorted(map(str, Path("out").iterdir()))
+
+
+def test_failures_are_told_and_what_was_made_is_kept(stargazer: Run, flow: str) -> None:
+    told = stargazer("run", f"{flow}:add_up", "numbers=1,-2,3", code=1)
+    assert "ValueError: -2 is negative" in told.err
+    assert told.out == ""
+    assert "2 of 3 calls would run" not in told.err
+    plan = stargazer("plan", f"{flow}:add_up", "numbers=1,-2,3", "--json").json
+    assert plan["known"] == 2
+
+
+def test_on_worker_processes(stargazer: Run, flow: str) -> None:
+    command = [sys.executable, "-c", "from stargazer.cli import main; main()", "run", f"{flow}:add_up", "numbers=1,2"]
+    done = subprocess.run([*command, "--on", "local", "--workers", "1"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("total.txt\n")
+    stargazer("plan", f"{flow}:add_up", "numbers=1,2", "--json").json["to_run"] == 0
+
+
+def test_trace(stargazer: Run, flow: str) -> None:
+    Path("source.txt").write_text("x")
+    source = stargazer("add", "source.txt").out.split()[0]
+    total = stargazer("run", f"{flow}:add_up", "numbers=1,2", f"source={source}").out.split()[0]
+    text = stargazer("trace", total).out
+    assert text.count("source.txt") == 2
+    assert "number(i=1, mode='slow-left-False-None', scale=1.0)" in text
+    (tree,) = stargazer("trace", total, "--json").json
+    assert (tree["task"], [each["task"] for each in tree["next"]]) == ("total", ["number", "number"])
+    assert stargazer("trace", total, "--mermaid").out.startswith("flowchart TD\n")
+    down = stargazer("trace", source, "--down").out
+    assert "total.txt" in down
+    stargazer("trace", total, "--mermaid", "--json", code=2)
+    stargazer("trace", "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e", code=1)
