@@ -44,6 +44,7 @@ def test_only_what_nothing_needs_goes(store: Store, file: File) -> None:
     made(store, file, "reader", inputs=(read,))
     also_added = made(store, file, "added too", days_ago=90)
     store.add(file("work/again", "made: added too"))
+    unrecorded = store.save(Asset(path=file("work/unrecorded", "no record can make this again")))
     store.pin("paper", pinned)
     orphan = store.put_bytes(b"nothing leads here")
     with store.lease("run-1", [leased]):
@@ -56,7 +57,7 @@ def test_only_what_nothing_needs_goes(store: Store, file: File) -> None:
     assert planned.dry_run
     assert swept.removed == tuple(sorted([layout.asset(old.id), layout.blob(str(old.cid)), layout.blob(orphan)]))
     assert swept.bytes == len("made: old") + len("nothing leads here")
-    for asset in (added, folder, recent, pinned, leased, read, also_added):
+    for asset in (added, folder, recent, pinned, leased, read, also_added, unrecorded):
         assert store.exists(asset)
         assert store.get(asset.id) == asset
     assert not store.exists(old)

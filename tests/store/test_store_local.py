@@ -41,6 +41,17 @@ def test_corruption_that_keeps_size_and_mtime_is_noticed(local: Store, file: Fil
             store.stage(stored, file("work/x").parent)
 
 
+@pytest.mark.parametrize("content", [b"small bytes", LARGE], ids=["small", "large"])
+def test_a_corrupt_blob_does_not_stand_in_the_way_of_a_good_one(local: Store, file: File, content: bytes) -> None:
+    stored = local.add(file("a", content))
+    overwrite(local.backend.path(layout.blob(str(stored.cid))), b"X")
+    local.add(file("a", content))
+    assert local.read(str(stored.cid)) == content
+    overwrite(local.backend.path(layout.blob(str(stored.cid))), b"X")
+    local.put_bytes(content)
+    assert local.read(str(stored.cid)) == content
+
+
 def test_a_tool_may_touch_or_replace_its_input(local: Store, file: File, tmp_path: Path) -> None:
     stored = local.add(file("ref.fa", LARGE))
     staged = local.stage(stored, tmp_path / "in")
