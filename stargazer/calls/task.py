@@ -155,7 +155,7 @@ class Task:
         if self.version is None:
             return None
         digest = hashlib.sha256(f"stargazer/version/1\n{self.version}".encode()).hexdigest()
-        return CodeIdentity(digest, {f"version {self.version}": digest}, _Constant())
+        return CodeIdentity(digest, {f"version {self.version}": digest})
 
     def _order(self, parameters: dict[str, Any]) -> Order:
         """What all calls of the task in the active store share, made once."""
@@ -185,13 +185,6 @@ class Task:
         for name in self.__qualname__.split("."):
             found = getattr(found, name, None)
         return found is self
-
-
-class _Constant:
-    """The reach of a task with an explicit version: it never changes."""
-
-    def is_current(self) -> bool:
-        return True
 
 
 class _CarriedTask(Task):

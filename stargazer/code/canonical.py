@@ -7,7 +7,10 @@ annotations of functions are left out; those of class bodies stay, for they make
 from __future__ import annotations
 
 import ast
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["canonical", "docstring_of"]
 
@@ -15,15 +18,15 @@ Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
 Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def canonical(node: ast.AST, *, skip_decorators: bool = False) -> str:
+def canonical(node: ast.AST, *, decorators: Sequence[ast.expr] | None = None) -> str:
     r"""Return the meaning of `node` as text.
 
     Parameters
     ----------
     node
         Any syntax tree.
-    skip_decorators
-        Leave out the decorators of `node` itself.
+    decorators
+        Those of `node` itself that count; all of them by default.
 
     Examples
     --------
@@ -33,7 +36,9 @@ def canonical(node: ast.AST, *, skip_decorators: bool = False) -> str:
     True
     """
     out: list[str] = []
-    _write(node, out, in_function=False, without=frozenset({"decorator_list"} if skip_decorators else ()))
+    if decorators is not None:
+        _write_field(list(decorators), out, False)
+    _write(node, out, in_function=False, without=frozenset() if decorators is None else frozenset({"decorator_list"}))
     return "".join(out)
 
 
@@ -47,6 +52,8 @@ def docstring_of(node: ast.AST) -> ast.stmt | None:
 
 
 def _write(node: ast.AST, out: list[str], *, in_function: bool, without: frozenset[str]) -> None:
+    if in_function and isinstance(node, ast.AnnAssign) and node.value is not None:
+        node = ast.Assign(targets=[node.target], value=node.value)
     inside = isinstance(node, Function) or (in_function and not isinstance(node, ast.ClassDef))
     skipped = without | _ignored_fields(node, in_function)
     out.append(f"{type(node).__name__}(")
@@ -76,7 +83,8 @@ def _write_field(value: Any, out: list[str], in_function: bool) -> None:
     if isinstance(value, list):
         out.append("[")
         for item in value:
-            _write_field(item, out, in_function)
+            if not (in_function and isinstance(item, ast.AnnAssign) and item.value is None):
+                _write_field(item, out, in_function)
         out.append("]")
     elif isinstance(value, ast.AST):
         _write(value, out, in_function=in_function, without=frozenset())

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib
+import sys
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from stargazer.code.reach import Reach
 
 if TYPE_CHECKING:
     from types import FunctionType
 
-__all__ = ["CodeIdentity", "UncertainIdentity", "identify"]
+__all__ = ["CodeIdentity", "UncertainIdentity", "digest_of", "identify"]
 
 FORMAT = "stargazer/code/1"
 
 
 class UncertainIdentity(UserWarning):
     """Something that a task reaches cannot be hashed: a change of it goes unnoticed."""
-
-
-class Followed(Protocol):
-    """What a digest was made of."""
-
-    def is_current(self) -> bool:
-        """Whether it is all still the same."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +38,19 @@ class CodeIdentity:
 
     digest: str
     manifest: dict[str, str]
-    _reach: Followed = field(repr=False, compare=False)
+    _reach: Reach | None = field(default=None, repr=False, compare=False)
 
     def is_current(self) -> bool:
         """Whether nothing that was reached has been rebound or changed since. Cheap: no source is read."""
-        return self._reach.is_current()
+        return self._reach is None or self._reach.watch.is_current()
+
+    @property
+    def imports(self) -> dict[str, tuple[str, ...]]:
+        """Own names that another process would import, by module, where the function itself is sent."""
+        found: dict[str, list[str]] = {}
+        for module, name in sorted(self._reach.by_name if self._reach else ()):
+            found.setdefault(module, []).append(name)
+        return {module: tuple(names) for module, names in found.items()}
 
 
 def identify(function: FunctionType, name: str) -> CodeIdentity:
@@ -69,13 +73,46 @@ def identify(function: FunctionType, name: str) -> CodeIdentity:
     CodeChanged
         A file was edited after it was imported.
     """
-    reach = Reach(function)
+    reach = Reach(function, _owner(function))
     if reach.uncertain:
-        listed = "; ".join(reach.uncertain)
-        warnings.warn(f"changes of these go unnoticed by task {name}: {listed}", UncertainIdentity, stacklevel=3)
-    manifest = {label: _digest(text) for label, text in sorted(reach.pieces.items())}
-    whole = _digest("\n".join([FORMAT, *(f"{label} {digest}" for label, digest in manifest.items())]))
+        listed = "; ".join(dict.fromkeys(reach.uncertain))
+        warnings.warn(f"changes of these go unnoticed by task {name}: {listed}", UncertainIdentity, stacklevel=5)
+    manifest, whole = _digests(reach)
     return CodeIdentity(whole, manifest, reach)
+
+
+def digest_of(module: str, names: tuple[str, ...]) -> str | None:
+    """Digest of what names of a module mean here, with all that it reaches; None where there is no such module.
+
+    Parameters
+    ----------
+    module, names
+        From `CodeIdentity.imports`; the empty name is the module itself.
+    """
+    try:
+        found: object = importlib.import_module(module)
+    except ImportError:
+        return None
+    values = {name: functools.reduce(_attribute, name.split(".") if name else [], found) for name in names}
+    return _digests(Reach(values, module))[1]
+
+
+def _attribute(value: object, name: str) -> object:
+    return getattr(value, name, None)
+
+
+def _owner(function: FunctionType) -> str:
+    """Name of the module that a function belongs to, also where it runs as ``python -m package.module``."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and vars(main) is function.__globals__:
+        return str(spec.name)
+    return function.__module__ or "__main__"
+
+
+def _digests(reach: Reach) -> tuple[dict[str, str], str]:
+    manifest = {label: _digest(text) for label, text in sorted(reach.pieces.items())}
+    return manifest, _digest("\n".join([FORMAT, *(f"{label} {digest}" for label, digest in manifest.items())]))
 
 
 def _digest(text: str) -> str:

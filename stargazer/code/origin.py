@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["is_own", "label", "public_label"]
+if TYPE_CHECKING:
+    from types import FunctionType
+
+__all__ = ["is_own", "label", "module_of", "public_label"]
 
 ENGINE = "stargazer"
 TASKS_OF_THE_ENGINE = ("stargazer.tasks", "stargazer.workflows")
@@ -17,26 +21,47 @@ def is_own(module: str, owner: str) -> bool:
     """Whether code of `module` counts towards the identity of a task of module `owner`.
 
     Own is what belongs to the task's top-level package, and whatever is not installed: scripts, notebooks, modules
-    beside them, checkouts. The engine itself never counts, or each release would make every result stale.
+    beside them, checkouts. Of the engine only its tasks count, or each release would make every result stale.
     """
     if module == ENGINE or module.startswith(ENGINE + "."):
-        return owner.startswith(ENGINE) and module.startswith(TASKS_OF_THE_ENGINE)
+        return module.startswith(TASKS_OF_THE_ENGINE)
     if module.partition(".")[0] == owner.partition(".")[0]:
         return True
     return not _is_installed(module)
 
 
-@functools.lru_cache(maxsize=1024)
 def _is_installed(module: str) -> bool:
-    if module in sys.builtin_module_names or module.partition(".")[0] in sys.stdlib_module_names:
-        return module != "__main__"
-    file = getattr(sys.modules.get(module), "__file__", None)
-    if file is None:
-        package = getattr(sys.modules.get(module), "__path__", None)
-        file = next(iter(package), None) if package else None
-    if file is None:
-        return module != "__main__" and module in sys.modules
-    return any(part in ("site-packages", "dist-packages") for part in str(file).split(os.sep))
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+        return True
+    return top != "__main__" and _is_library(_place(module))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_library(place: str) -> bool:
+    return any(part in ("site-packages", "dist-packages") for part in place.split(os.sep))
+
+
+def _place(module: str) -> str:
+    """File or directory of a module, without importing it; empty for one made in memory or not found."""
+    name = module
+    while name:
+        loaded = sys.modules.get(name)
+        found = getattr(loaded, "__file__", None) or next(iter(getattr(loaded, "__path__", ())), None)
+        if found:
+            return str(found)
+        name = name.rpartition(".")[0]
+    try:
+        spec = importlib.util.find_spec(module.partition(".")[0])
+    except (ImportError, ValueError, AttributeError):
+        return ""
+    places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
+    return str(next(filter(None, places), ""))
+
+
+def module_of(function: FunctionType) -> str:
+    """Name of the module whose globals a function reads; decorators copy other functions' ``__module__``."""
+    return str(function.__globals__.get("__name__") or function.__module__ or "__main__")
 
 
 def label(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Find the syntax tree of a function or class that is already running."""
+"""Find the syntax tree of a function, class or module that is already running."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import functools
 import inspect
 import linecache
 import sys
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from stargazer.code.edited import runs
 from stargazer.errors import CodeChanged
 
 if TYPE_CHECKING:
@@ -28,31 +29,33 @@ def function_nodes(function: FunctionType) -> list[ast.AST]:
     CodeChanged
         The file was edited after the function was imported.
     """
-    code = function.__code__
-    lines = linecache.getlines(code.co_filename, function.__globals__)
-    found = _functions(code.co_filename, "".join(lines)).get((code.co_name, code.co_firstlineno), [])
-    if _is_module_file(function) and not _compiles_to(code, "".join(lines)):
-        raise CodeChanged(
-            f"{code.co_filename} was edited after {function.__qualname__} was imported from it; "
-            "import it again (restart the kernel or use importlib.reload)"
-        )
-    return found
+    code, scope = function.__code__, function.__globals__
+    text = _text(code.co_filename, scope)
+    if "@pytest_ar" not in scope and not runs(code, text):
+        linecache.checkcache(code.co_filename)
+        text = _text(code.co_filename, scope)
+        if not runs(code, text):
+            raise CodeChanged(
+                f"{code.co_filename} was edited after {function.__qualname__} was read from it; "
+                "start the script again, or import it again (restart the kernel or use importlib.reload)"
+            )
+    return _functions(code.co_filename, text).get((code.co_name, code.co_firstlineno), [])
 
 
-def class_node(cls: type) -> tuple[ast.ClassDef, list[str]] | None:
-    """Return the syntax tree of `cls` and the names of the files searched, or None where it has no source."""
+def class_node(cls: type) -> ast.ClassDef | None:
+    """Return the syntax tree of `cls`, or None where it has no source."""
     for filename, namespace in _files_of(cls):
-        text = "".join(linecache.getlines(filename, namespace))
-        found = _classes(filename, text).get(cls.__qualname__.rpartition("<locals>.")[2])
+        text = _text(filename, namespace)
+        found = _classes(filename, text).get(cls.__qualname__.rpartition("<locals>.")[2], [])
         if found:
-            return found[-1], [filename]
+            return next((node for node in found if _is_made_by(cls, node)), found[-1])
     return None
 
 
 def module_tree(module: Any) -> ast.Module | None:
     """Return the syntax tree of a whole module, or None where it has no source."""
     filename = getattr(module, "__file__", None)
-    text = "".join(linecache.getlines(filename, vars(module))) if filename else ""
+    text = _text(filename, vars(module)) if filename else ""
     return _parse(filename, text) if filename and text else None
 
 
@@ -64,6 +67,18 @@ def methods(cls: type) -> list[FunctionType]:
         parts.append(inspect.unwrap(getattr(member, "__func__", member)))
     prefix = f"{cls.__qualname__}."
     return [p for p in parts if isinstance(p, FunctionType) and p.__code__.co_qualname.startswith(prefix)]
+
+
+def _text(filename: str, namespace: dict[str, Any] | None) -> str:
+    return "".join(linecache.getlines(filename, namespace))
+
+
+def _is_made_by(cls: type, node: ast.ClassDef) -> bool:
+    """Whether `cls`, of which there are several of one name in a file, stands at `node`."""
+    line = getattr(cls, "__firstlineno__", None)  # since Python 3.13
+    lines = [line] if line else [method.__code__.co_firstlineno for method in methods(cls)]
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    return any(first <= line <= (node.end_lineno or first) for line in lines)
 
 
 def _files_of(cls: type) -> Iterator[tuple[str, dict[str, Any] | None]]:
@@ -114,36 +129,3 @@ def _classes(filename: str, text: str) -> dict[str, list[ast.ClassDef]]:
 
     visit(_parse(filename, text), "")
     return found
-
-
-def _is_module_file(function: FunctionType) -> bool:
-    module = sys.modules.get(function.__module__)
-    instrumented = "@pytest_ar" in function.__globals__
-    plain = "<locals>" not in function.__qualname__ and function.__module__ != "__main__"
-    return plain and not instrumented and getattr(module, "__file__", None) == function.__code__.co_filename
-
-
-@functools.lru_cache(maxsize=256)
-def _codes(text: str) -> dict[tuple[str, int], list[CodeType]]:
-    found: dict[tuple[str, int], list[CodeType]] = {}
-    todo = [compile(text, "<source>", "exec", dont_inherit=True)]
-    while todo:
-        inner = [const for const in todo.pop().co_consts if isinstance(const, CodeType)]
-        todo += inner
-        for code in inner:
-            found.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
-    return found
-
-
-def _compiles_to(code: CodeType, text: str) -> bool:
-    candidates = _codes(text).get((code.co_qualname, code.co_firstlineno), [])
-    return any(_same(code, candidate) for candidate in candidates)
-
-
-def _same(one: CodeType, other: CodeType) -> bool:
-    if one.co_code != other.co_code or one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts):
-        return False
-    pairs = list(zip(one.co_consts, other.co_consts, strict=True))
-    plain = [(ascii(a), ascii(b)) for a, b in pairs if not isinstance(a, (CodeType, frozenset))]
-    nested = [(a, b) for a, b in pairs if isinstance(a, CodeType) and isinstance(b, CodeType)]
-    return all(a == b for a, b in plain) and all(_same(a, b) for a, b in nested)

@@ -7,6 +7,7 @@ import hashlib
 import re
 import sys
 from dataclasses import fields, is_dataclass
+from operator import attrgetter
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ EXACT = {f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta"
 EXACT |= {"decimal.Decimal", "fractions.Fraction", "uuid.UUID", "zoneinfo.ZoneInfo"}
 """Types whose repr() says all; named, so that none is imported here."""
 
+Plain = (list, tuple, set, frozenset, dict)
 Scalar = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range)
 
 
@@ -26,15 +28,20 @@ class NotConstant(TypeError):
     """A value that has no canonical text."""
 
 
-def encode(value: Any, other: Callable[[Any], str] | None = None) -> str:
+def encode(
+    value: Any, other: Callable[[Any], str] | None = None, kind: Callable[[type], str] = attrgetter("__qualname__")
+) -> str:
     """Return a text that is equal for equal values, on every Python and in every process.
 
     Parameters
     ----------
     value
-        Scalars, enums, paths, patterns, containers and dataclasses of these, NumPy arrays.
+        Scalars, enums, paths, patterns, dates, containers and dataclasses of these, NumPy arrays. Fields that a
+        dataclass does not compare are left out.
     other
         Called for anything else.
+    kind
+        How the type of an enum, a dataclass or a subclass of a container is named.
 
     Raises
     ------
@@ -42,10 +49,10 @@ def encode(value: Any, other: Callable[[Any], str] | None = None) -> str:
         The value is none of these and `other` is not given.
     """
     if isinstance(value, enum.Enum):
-        return f"enum {type(value).__qualname__}.{value.name}={encode(value.value, other)}"
+        return f"enum {kind(type(value))}.{value.name}={encode(value.value, other, kind)}"
     if type(value) in Scalar:
         return f"{type(value).__name__} {ascii(value) if type(value) is not int else hex(value)}"
-    encoded = _container(value, other)
+    encoded = _container(value, other, kind)
     if encoded is not None:
         return encoded
     if isinstance(value, PurePath):
@@ -55,29 +62,42 @@ def encode(value: Any, other: Callable[[Any], str] | None = None) -> str:
     if f"{type(value).__module__}.{type(value).__qualname__}" in EXACT:
         return f"exact {value!r}"
     if _is_array(value):
-        return f"array {value.dtype.str} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+        return _array(value)
     if other is None:
         raise NotConstant(f"{type(value).__qualname__} has no canonical text")
     return other(value)
 
 
-def _container(value: Any, other: Callable[[Any], str] | None) -> str | None:
-    if isinstance(value, (list, tuple)):
-        return f"{type(value).__name__} [{', '.join(encode(item, other) for item in value)}]"
-    if isinstance(value, (set, frozenset)):
-        return f"{type(value).__name__} [{', '.join(sorted(encode(item, other) for item in value))}]"
+def _container(value: Any, other: Callable[[Any], str] | None, kind: Callable[[type], str]) -> str | None:
+    if not isinstance(value, (list, tuple, set, frozenset, dict)):
+        return _dataclass(value, other, kind)
+    name = type(value).__name__ if type(value) in Plain else kind(type(value))
     if isinstance(value, dict):
-        items = (f"{encode(key, other)}: {encode(item, other)}" for key, item in value.items())
-        return f"{type(value).__name__} {{{', '.join(items)}}}"
-    if is_dataclass(value) and not isinstance(value, type):
-        items = (f"{field.name}: {encode(getattr(value, field.name), other)}" for field in fields(value))
-        return f"{type(value).__qualname__} ({', '.join(items)})"
-    return None
+        items = [f"{encode(key, other, kind)}: {encode(item, other, kind)}" for key, item in value.items()]
+        factory = getattr(value, "default_factory", None)
+        if factory is not None and other is not None:
+            items.append(f"else {other(factory)}")
+        return f"{name} {{{', '.join(items)}}}"
+    texts = (encode(item, other, kind) for item in value)
+    return f"{name} [{', '.join(sorted(texts) if isinstance(value, (set, frozenset)) else texts)}]"
+
+
+def _dataclass(value: Any, other: Callable[[Any], str] | None, kind: Callable[[type], str]) -> str | None:
+    if not is_dataclass(value) or isinstance(value, type):
+        return None
+    names = [field.name for field in fields(value) if field.compare is not False and hasattr(value, field.name)]
+    items = (f"{name}: {encode(getattr(value, name), other, kind)}" for name in names)
+    return f"{kind(type(value))} ({', '.join(items)})"
 
 
 def _is_array(value: Any) -> bool:
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)) and not value.dtype.hasobject
+
+
+def _array(value: Any) -> str:
+    kind = value.dtype.descr if value.dtype.fields else value.dtype.str
+    return f"array {kind} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
 
 
 def is_constant(value: Any) -> bool:

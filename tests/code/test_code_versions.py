@@ -7,21 +7,21 @@ import warnings
 import digests
 
 EXPECTED = {
-    "0 plain": "0d81904f0cb5e939",
-    "1 strings": "064d03e8684fcfbc",
-    "2 control": "1939b159b1cca8fc",
-    "3 matching": "d712c9ed74d5f454",
-    "4 comprehensions": "a1ce01e28ff7e12f",
-    "5 libraries": "37f8d4732f1f3dc4",
-    "6 imports_inside": "c007c03357179667",
-    "7 classes": "f2996d2c47ce530d",
-    "8 recursion": "686387c3e968f15b",
-    "9 generators": "5e15112542c4b9af",
-    "10 asynchronous": "097875d6e46e8f2f",
-    "11 defaults": "9ccfbffa0c1968c2",
-    "12 counter.<locals>.step": "c89314648f7ca7c7",
-    "13 <lambda>": "cb37538de329de3c",
-    "14 add": "d5ff80e0300bc520",
+    "0 plain": "99b82cd459fbe8e8",
+    "1 strings": "b5aa4eed5932489f",
+    "2 control": "33dfbdd7e73fff72",
+    "3 matching": "be717b7806c1ecab",
+    "4 comprehensions": "94d6edaa372b10b0",
+    "5 libraries": "0200cc3e313f244b",
+    "6 imports_inside": "16b23df3c9f206f7",
+    "7 classes": "81a2719488b247a7",
+    "8 recursion": "00f3d0b9931e008f",
+    "9 generators": "e7987db8d5dc2694",
+    "10 asynchronous": "1530f0e7b076082a",
+    "11 defaults": "11a2f7ad7f516968",
+    "12 counter.<locals>.step": "6310b5e18f904af7",
+    "13 <lambda>": "05a3657cbdb51118",
+    "14 add": "1686128d169da3dd",
 }
 """First digits of the digest of each body in `samples`. If these change, raise the number in `identity.FORMAT`."""
 
