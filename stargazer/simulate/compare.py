@@ -2,7 +2,7 @@
 
 Both sides are split into single alleles, left-aligned and trimmed; an allele is found if the sample carries it as often
 in both. What is left over is compared as sequence: calls and truth that are written differently, but spell the same
-two haplotypes, are equal.
+two haplotypes, agree.
 
 References
 ----------
@@ -14,40 +14,19 @@ from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass
-from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from stargazer.errors import DataError
+from stargazer.simulate.spelling import Allele, agreeing, events
 from stargazer.simulate.variants import left_aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from stargazer.simulate.genome import Genome
 
 __all__ = ["Accuracy", "Comparison", "compare", "read_genotypes"]
-
-REACH = 30
-"""Bases between two variants that may be one event written in two ways."""
-
-MOST_HETEROZYGOUS = 7
-"""Heterozygous variants of one event whose phases are tried; more are compared as they are written."""
-
-
-class Allele(NamedTuple):
-    """One normalised alternative allele; `start` counts from 0."""
-
-    contig: str
-    start: int
-    ref: str
-    alt: str
-
-    @property
-    def is_snv(self) -> bool:
-        """Whether it changes one base."""
-        return len(self.ref) == len(self.alt) == 1
-
 
 Genotypes = dict[str, dict[Allele, int]]
 """How often each sample carries each alternative allele: 1 or 2."""
@@ -150,71 +129,16 @@ def read_genotypes(path: Path, genome: Genome) -> Genotypes:
     return genotypes
 
 
-def _events(alleles: Iterable[Allele]) -> Iterator[list[Allele]]:
-    """Alleles that lie close to each other."""
-    event: list[Allele] = []
-    for allele in sorted(alleles):
-        if event and (allele.contig != event[-1].contig or allele.start > event[-1].start + len(event[-1].ref) + REACH):
-            yield event
-            event = []
-        event.append(allele)
-    if event:
-        yield event
-
-
-def _first_changed(allele: Allele) -> int:
-    """Where a change begins: the base before an indel is no part of it."""
-    return allele.start + (allele.ref[0] == allele.alt[0])
-
-
-def _spelled(sequence: str, start: int, end: int, alleles: Iterable[Allele]) -> str | None:
-    """Sequence between two places with alleles put in, or None where two of them overlap."""
-    pieces: list[str] = []
-    for allele in sorted(alleles, key=_first_changed):
-        first = _first_changed(allele)
-        if first < start:
-            return None
-        pieces += [sequence[start:first], allele.alt[first - allele.start :]]
-        start = allele.start + len(allele.ref)
-    return "".join([*pieces, sequence[start:end]])
-
-
-def _haplotypes(sequence: str, start: int, end: int, carried: Mapping[Allele, int]) -> set[tuple[str, ...]]:
-    """Every pair of sequences that unphased genotypes may stand for."""
-    both = [allele for allele, count in carried.items() if count == 2]
-    single = [allele for allele, count in carried.items() if count == 1]
-    if len(single) > MOST_HETEROZYGOUS:
-        return set()
-    pairs: set[tuple[str, ...]] = set()
-    for phases in product((0, 1), repeat=len(single)):
-        sides = [both + [one for one, phase in zip(single, phases, strict=True) if phase == side] for side in (0, 1)]
-        spelled = [_spelled(sequence, start, end, side) for side in sides]
-        if None not in spelled:
-            pairs.add(tuple(sorted(filter(None, spelled))))
-    return pairs
-
-
-def _same_sequence(sequence: str, event: list[Allele], *sides: Mapping[Allele, int]) -> bool:
-    """Whether both sides spell the same two haplotypes around an event."""
-    start, end = event[0].start, max(allele.start + len(allele.ref) for allele in event)
-    first, second = (
-        _haplotypes(sequence, start, end, {allele: side[allele] for allele in event if allele in side})
-        for side in sides
-    )
-    return bool(first & second)
-
-
 def _score(
     genome: Genome, truth: Mapping[Allele, int], calls: Mapping[Allele, int]
 ) -> Iterator[tuple[Allele, Accuracy]]:
-    for event in _events({*truth, *calls}):
-        different = [allele for allele in event if truth.get(allele) != calls.get(allele)]
-        same = not different or _same_sequence(genome[event[0].contig], event, truth, calls)
+    for event in events({*truth, *calls}):
+        same_truth, same_calls = agreeing(genome[event[0].contig], event, truth, calls)
         for allele in event:
-            if allele not in different or same:
-                yield allele, Accuracy(found=int(allele in truth))
-            else:
-                yield allele, Accuracy(wrong=int(allele in calls), missed=int(allele in truth))
+            if allele in truth:
+                yield allele, Accuracy(found=1) if allele in same_truth else Accuracy(missed=1)
+            if allele in calls and allele not in same_calls:
+                yield allele, Accuracy(wrong=1)
 
 
 def compare(genome: Genome, truth: Genotypes, calls: Genotypes, *, genotypes: bool = True) -> Comparison:

@@ -33,7 +33,7 @@ TANDEM = re.compile(r"([ACGT])\1{6,}|([ACGT]{2,5}?)\2{3,}")
 MARGIN = 300
 """Bases at the ends of contigs and gaps that carry no variant: no read pair lies across them."""
 
-KINDS = {"snv": 0.855, "indel": 0.11, "two_snvs": 0.016, "snv_by_indel": 0.015, "snv_under_deletion": 0.004}
+KINDS = {"snv": 0.86, "indel": 0.115, "two_snvs": 0.015, "snv_by_indel": 0.006, "snv_under_deletion": 0.004}
 TANDEM_SHARE = 0.12
 """Share of the tandem repeats whose length varies in the cohort."""
 

@@ -93,6 +93,13 @@ def test_other_sequence_is_not_found(tmp_path: Path, truth: list[str], calls: li
     assert min(result.wrong, result.missed) > 0
 
 
+def test_a_wrong_call_beside_an_event_is_wrong_alone(tmp_path: Path) -> None:
+    result = compared(tmp_path, ["28 ACCT G 1|1"], ["28 A G 1/1", "28 ACCT A 1/1", "34 A C 0/1"])
+    assert result == Comparison(snv=Accuracy(wrong=1), indel=Accuracy(found=1))
+    result = compared(tmp_path, ["28 ACCT G 1|1", "37 C T 0|1"], ["28 A G 1/1", "28 ACCT A 1/1"])
+    assert result == Comparison(snv=Accuracy(missed=1), indel=Accuracy(found=1))
+
+
 def test_filtered_symbolic_and_overlapping_alleles_are_no_calls(tmp_path: Path) -> None:
     calls = vcf(tmp_path / "c.vcf.gz", "15 A G LowQual 0/1", "16 G <NON_REF>,T 1/2", "17 C *,T 1/2")
     assert [(allele.start, allele.alt) for allele in read_genotypes(calls, GENOME)["s"]] == [(15, "T"), (16, "T")]
