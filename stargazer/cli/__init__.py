@@ -7,6 +7,11 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; exits with 0, 1 if it failed, 2 if it was wrongly used."""
+    import sys
+
     from stargazer.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a character gets it escaped, rather than a traceback.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app()

@@ -104,10 +104,10 @@ def _print_cids(paths: list[str], how: _How, json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _line(cid: str, path: str) -> str:
+def _line(cid: str, path: str) -> bytes:
     """As sha256sum writes it: a backslash in front where the path had to be escaped."""
     escaped = path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    return f"{'' if escaped == path else chr(92)}{cid}  {escaped}"
+    return os.fsencode(f"{'' if escaped == path else chr(92)}{cid}  {escaped}")
 
 
 def _print_check(path: str, expected: str, how: _How, store: str | None, json: bool) -> None:

@@ -35,7 +35,7 @@ def open_store(url: str | None) -> Store:
 
 def print_json(value: Any) -> None:
     """One JSON value on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(value, indent=2))
 
 
 def show_progress() -> bool | None:

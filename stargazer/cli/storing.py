@@ -17,6 +17,8 @@ __all__ = ["add", "get", "ls"]
 WIDE = 110
 """Columns of a terminal in which whole CIDs fit."""
 
+CONTROLS = {code: repr(chr(code))[1:-1] for code in range(32)}
+
 
 def add(
     path: Annotated[str, typer.Argument(metavar="PATH", help="File or directory; it is copied.")],
@@ -104,7 +106,7 @@ def _print_assets(assets: list[Asset], store: Store) -> None:
 def _cells(asset: Asset) -> list[str]:
     from stargazer.display import facts_text
 
-    return [str(asset.cid), asset.asset_key, asset.name, facts_text(asset)]
+    return [cell.translate(CONTROLS) for cell in (str(asset.cid), asset.asset_key, asset.name, facts_text(asset))]
 
 
 def _table(assets: list[Asset], *, whole: bool) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from stargazer.display.markup import Markup, card, code, escape, facts_table, note, table, value
 from stargazer.display.measure import plural, short
+from stargazer.errors import StargazerError
 
 __all__ = ["asset_html", "asset_line", "facts_text", "store_html"]
 
@@ -48,8 +49,11 @@ def store_html(store: Any) -> str:
     store
         A store; it is not made by being shown.
     """
-    if not store.made:
-        return card("Store", note("nothing is stored yet"), subtitle=store.url)
+    try:
+        if not store.made:
+            return card("Store", note("nothing is stored yet"), subtitle=store.url)
+    except (StargazerError, OSError) as error:
+        return card("Store", note(f"cannot be read: {error}"), subtitle=store.url)
     header = store.header
     durable = "every write is synced" if store.durable else ""
     rows = [("id", code(header.id)), ("CID profile", header.profile), ("format", header.format), ("durable", durable)]

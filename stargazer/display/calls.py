@@ -63,7 +63,7 @@ def _result(result: Any) -> Markup:
 
 def _one_result(result: Any) -> Markup:
     if not hasattr(result, "asset_key"):
-        return code(repr(result))
+        return code(value(repr(result)))
     return Markup(f"{escape(asset_line(result))} {code(short(result.cid or ''))}")
 
 
@@ -88,7 +88,7 @@ def _listed(items: list[Markup]) -> Markup:
 
 
 def _parameter(given: Any) -> Any:
-    return _one_input(given) if hasattr(given, "plan_key") else code(repr(given))
+    return _one_input(given) if hasattr(given, "plan_key") else code(value(repr(given)))
 
 
 def _end(record: Any) -> Markup:
@@ -117,8 +117,8 @@ def _shortened(given: Any) -> str:
     if isinstance(given, str):
         return short(given) if len(given) == 64 else given
     if isinstance(given, list) and all(isinstance(each, str) for each in given):
-        return ", ".join(map(_shortened, given))
-    return str(value(given))
+        return value(", ".join(map(_shortened, given)))
+    return value(given)
 
 
 def _tools(record: Any) -> Markup:

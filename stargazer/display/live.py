@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from stargazer.display.status import run_html, status_line, status_table
@@ -14,6 +15,8 @@ __all__ = ["show_run"]
 
 QUIET = 1.0
 EVERY = 0.25
+MODESTY = 20.0
+"""Looking at a run of very many calls takes time, too: at most one part in so many."""
 
 
 def show_run(run: Any, progress: bool | None = None) -> None:
@@ -30,8 +33,11 @@ def show_run(run: Any, progress: bool | None = None) -> None:
     if progress is False or run.wait(QUIET):
         return
     with surface_kind()(_Flight(run)) as shown:
-        while not run.wait(EVERY):
+        pause = EVERY
+        while not run.wait(pause):
+            started = time.monotonic()
             shown.update()
+            pause = max(EVERY, MODESTY * (time.monotonic() - started))
 
 
 class _Flight:

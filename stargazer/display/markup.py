@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Markup", "card", "code", "details", "escape", "facts_table", "note", "state", "table", "value"]
 
+LONGEST = 400
+"""Characters of a value that are shown."""
+
 STYLE = """<style>
 .stargazer{font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;max-width:60em;margin:.3em 0;
  border:1px solid rgba(128,128,128,.35);border-radius:6px;padding:.5em .8em .6em;text-align:left}
@@ -97,6 +100,7 @@ def details(summary: Any, inner: Markup, *, shown: bool = False) -> Markup:
     return Markup(f"<details{' open' if shown else ''}><summary>{escape(summary)}</summary>{inner}</details>")
 
 
-def value(fact: Any) -> Any:
-    """A fact or parameter as it is written in code; strings without their quotes."""
-    return fact if isinstance(fact, str) else repr(fact)
+def value(fact: Any) -> str:
+    """A fact or parameter as it is written in code, if it is not too long; strings without their quotes."""
+    text = fact if isinstance(fact, str) else repr(fact)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"

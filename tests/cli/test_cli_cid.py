@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,12 +107,20 @@ def test_check_names_the_files_of_a_directory(stargazer: Run, big: bytes) -> Non
     assert answer.json["parts"] == ["gone: missing", "new: not in the expected tree", "sub/big: bytes 786432-786436"]
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--check", "nonsense", "a"], ["--check", HELLO, "a", "b"], ["--check", HELLO, "-"]]
-)
+@pytest.mark.parametrize("arguments", [["nonsense", "a"], [HELLO, "a", "b"], [HELLO, "-"]])
 def test_wrong_checks(stargazer: Run, arguments: list[str]) -> None:
     Path("a").write_bytes(b"hello world")
-    stargazer("cid", *arguments, code=2)
+    stargazer("cid", "--check", *arguments, code=2)
+
+
+def test_names_that_are_not_text(tmp_path: Path) -> None:
+    name = b"\xff\xfe.fa"
+    (tmp_path / os.fsdecode(name)).write_bytes(b"hello world")
+    command = [sys.executable, "-c", "from stargazer.cli import main; main()", "cid"]
+    done = subprocess.run([*command, name], cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout == f"{HELLO}  ".encode() + name + b"\n"
+    done = subprocess.run([*command, "--json", name], cwd=tmp_path, capture_output=True, check=True)
+    assert os.fsencode(json.loads(done.stdout)[0]["path"]) == name
 
 
 def test_check_of_a_missing_file_failed(stargazer: Run) -> None:

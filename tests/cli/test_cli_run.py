@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-import stargazer as sg
 
 Run = Callable[..., "object"]
 
@@ -172,7 +169,7 @@ def test_on_worker_processes(stargazer: Run, flow: str) -> None:
     done = subprocess.run([*command, "--on", "local", "--workers", "1"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("total.txt\n")
-    stargazer("plan", f"{flow}:add_up", "numbers=1,2", "--json").json["to_run"] == 0
+    assert stargazer("plan", f"{flow}:add_up", "numbers=1,2", "--json").json["to_run"] == 0
 
 
 def test_trace(stargazer: Run, flow: str) -> None:

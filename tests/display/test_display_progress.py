@@ -107,23 +107,15 @@ def test_bytes_are_shown_with_their_rate(tmp_path: Path) -> None:
     assert "MB/s" in last
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.0123, "12 ms"),
-        (0.52, "0.5 s"),
-        (9.96, "10.0 s"),
-        (59.7, "1 min 00 s"),
-        (187, "3 min 07 s"),
-        (7500, "2 h 05 min"),
-    ],
-)
+TIMES = {0.0123: "12 ms", 0.52: "0.5 s", 9.94: "9.9 s", 59.7: "1 min 00 s", 187: "3 min 07 s", 7500: "2 h 05 min"}
+SIZES = {0: "0 B", 999: "999 B", 1500: "1.5 kB", 3e9: "3.0 GB", 2e15: "2000.0 TB"}
+
+
+@pytest.mark.parametrize(("seconds", "text"), TIMES.items())
 def test_times(seconds: float, text: str) -> None:
     assert seconds_text(seconds) == text
 
 
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (3e9, "3.0 GB"), (2e15, "2000.0 TB")]
-)
+@pytest.mark.parametrize(("size", "text"), SIZES.items())
 def test_sizes(size: float, text: str) -> None:
     assert size_text(size) == text
