@@ -125,7 +125,7 @@ class Things:
         return None
 
     def _type(self, value: Any) -> str:
-        if isinstance(value, type) and not isinstance(value, GenericAlias):
+        if isinstance(value, type) and not isinstance(value, GenericAlias) and type(value).__module__ != "typing":
             return self._other(value)
         origin, arguments = typing.get_origin(value), typing.get_args(value)
         if origin is None:
