@@ -12,11 +12,12 @@ module           what it computes
 `moments`        means and variances of genes, a batch at a time
 `hvg`            highly variable genes
 `pca`            principal components from a covariance matrix
-`neighbors`      exact nearest neighbours; `approximate` when asked for
+`neighbors`      exact nearest neighbours; `approximate` for very many cells, when asked for
 `connectivities` fuzzy simplicial set (UMAP's weights) of a neighbour graph
 `cluster`        Leiden communities, Harmony
-`embedding`      UMAP coordinates
-`ranksum`        marker genes: Wilcoxon rank-sum test and t-tests, one group against the rest
+`embedding`      UMAP coordinates; `spectral` gives them their start
+`ranksum`        marker genes by the Wilcoxon rank-sum test, one group against the rest
+`markers`        what tests of marker genes give; t-tests
 `doublets`       Scrublet scores
 ===============  =====================================================================================
 """

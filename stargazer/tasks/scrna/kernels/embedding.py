@@ -1,0 +1,171 @@
+"""UMAP coordinates of cells (McInnes, Healy and Melville 2018, arXiv:1802.03426), those of `scanpy.tl.umap`.
+
+The same optimisation as umap-learn's with a seed: one thread, stochastic gradient descent with negative samples. It
+stands here because importing umap-learn and its compiling take some ten seconds; this takes one, once a machine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+
+from stargazer.errors import DataError
+from stargazer.tasks.scrna.kernels.spectral import spectral_layout
+from stargazer.tasks.scrna.kernels.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stargazer.tasks.scrna.kernels.blocks import CSR, Floats
+
+__all__ = ["curve", "umap"]
+
+NEGATIVE_SAMPLES = 5
+LARGEST_STEP = 4.0
+
+
+def umap(
+    coordinates: Floats,
+    graph: CSR,
+    *,
+    dimensions: int = 2,
+    min_dist: float = 0.5,
+    spread: float = 1.0,
+    n_epochs: int | None = None,
+    seed: int = 0,
+) -> NDArray[np.float32]:
+    """UMAP coordinates of cells from their neighbour graph.
+
+    Parameters
+    ----------
+    coordinates
+        Cells × components that the graph was made from; they only place the pieces of a graph that is not connected.
+    graph
+        Weights, symmetric (`connectivities`).
+    dimensions
+        Of the result.
+    min_dist, spread
+        Least distance between neighbours, and the scale of the whole.
+    n_epochs
+        Rounds; 500 up to 10,000 cells and 200 beyond if None.
+    seed
+        Of the start and of the negative samples.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Cells × dimensions.
+
+    Raises
+    ------
+    DataError
+        If there are too few cells or a weight is not finite.
+    """
+    n = graph.shape[0]
+    if n <= dimensions + 1 or not np.isfinite(graph.data).all() or not graph.nnz:
+        raise DataError(f"UMAP needs more than {dimensions + 1} cells and finite weights; there are {n} cells")
+    rounds = n_epochs or (500 if n <= 10_000 else 200)
+    edges = graph.tocoo(copy=True)
+    edges.sum_duplicates()
+    edges.data[edges.data < edges.data.max() / float(rounds if rounds > 10 else 500 if n <= 10_000 else 200)] = 0.0
+    edges.eliminate_zeros()
+    draws = np.random.RandomState(seed)
+    with one_blas_thread():
+        start = _start(spectral_layout(coordinates, edges, dimensions, draws), draws)
+    state = draws.randint(np.iinfo(np.int32).min + 1, np.iinfo(np.int32).max - 1, 3).astype(np.int64)
+    states = np.full((n, 3), state) + start[:, 0].astype(np.float64).view(np.int64).reshape(-1, 1)
+    a, b = curve(min_dist, spread)
+    intervals = _intervals(edges.data, rounds)
+    rates = np.array([1.0, *(1.0 - n / float(rounds) for n in range(rounds - 1))])
+    _optimise(start, edges.row, edges.col, intervals, intervals / NEGATIVE_SAMPLES, states, a, b, rates)
+    return start
+
+
+def _start(layout: NDArray[np.floating], draws: np.random.RandomState) -> NDArray[np.float32]:
+    """The layout within a square, shaken a little."""
+    layout = (layout * (10.0 / np.abs(layout).max())).astype(np.float32)
+    layout = layout + draws.normal(scale=0.0001, size=layout.shape).astype(np.float32)
+    low, high = layout.min(axis=0), layout.max(axis=0)
+    return np.ascontiguousarray(10.0 * (layout - low) / (high - low), np.float32)
+
+
+def _intervals(weights: NDArray[np.float32], rounds: int) -> NDArray[np.float64]:
+    """Rounds between two uses of each edge."""
+    uses = rounds * (weights / weights.max())
+    return np.asarray(float(rounds) / uses.astype(np.float64))
+
+
+def curve(min_dist: float, spread: float) -> tuple[float, float]:
+    """Parameters a and b of the curve ``1 / (1 + a x^2b)`` nearest to an offset exponential decay.
+
+    Parameters
+    ----------
+    min_dist
+        Distance up to which the decay is 1.
+    spread
+        Its scale.
+    """
+    from scipy.optimize import curve_fit
+
+    x = np.linspace(0, spread * 3, 300)
+    y = np.where(x < min_dist, 1.0, np.exp(-(x - min_dist) / spread))
+    (a, b), _ = curve_fit(lambda x, a, b: 1.0 / (1.0 + a * x ** (2 * b)), x, y)
+    return float(a), float(b)
+
+
+@numba.njit("i4(i8[:])", cache=True)
+def _random(state):  # type: ignore[no-untyped-def]
+    """Pseudo-random 32-bit integer (L'Ecuyer 1996, Mathematics of Computation 65:203)."""
+    state[0] = (((state[0] & 4294967294) << 12) & 0xFFFFFFFF) ^ ((((state[0] << 13) & 0xFFFFFFFF) ^ state[0]) >> 19)
+    state[1] = (((state[1] & 4294967288) << 4) & 0xFFFFFFFF) ^ ((((state[1] << 2) & 0xFFFFFFFF) ^ state[1]) >> 25)
+    state[2] = (((state[2] & 4294967280) << 17) & 0xFFFFFFFF) ^ ((((state[2] << 3) & 0xFFFFFFFF) ^ state[2]) >> 11)
+    return state[0] ^ state[1] ^ state[2]
+
+
+@numba.njit("f8(f8)", cache=True)
+def _clipped(step):  # type: ignore[no-untyped-def]
+    return min(max(step, -LARGEST_STEP), LARGEST_STEP)
+
+
+@numba.njit("f4(f4[::1],f4[::1])", fastmath=True, cache=True, locals={"total": numba.float32, "gap": numba.float32})
+def _squared(x, y):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for d in range(x.shape[0]):
+        gap = x[d] - y[d]
+        total += gap * gap
+    return total
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _optimise(points, heads, tails, intervals, pauses, states, a, b, rates):  # type: ignore[no-untyped-def]
+    """Pull the ends of each edge together when it is its turn, and push random cells away."""
+    next_pull, next_push = intervals.copy(), pauses.copy()
+    for n, rate in enumerate(rates):
+        for i in range(intervals.shape[0]):
+            if next_pull[i] > n:
+                continue
+            j, k = heads[i], tails[i]
+            here, there = points[j], points[k]
+            squared = _squared(here, there)
+            pull = 0.0
+            if squared > 0.0:
+                pull = -2.0 * a * b * pow(squared, b - 1.0)
+                pull /= a * pow(squared, b) + 1.0
+            for d in range(points.shape[1]):
+                step = _clipped(pull * (here[d] - there[d]))
+                here[d] += step * rate
+                there[d] += -step * rate
+            next_pull[i] += intervals[i]
+            n_pushes = int((n - next_push[i]) / pauses[i])
+            for _ in range(n_pushes):
+                k = _random(states[j]) % points.shape[0]
+                there = points[k]
+                squared = _squared(here, there)
+                if squared > 0.0:
+                    push = 2.0 * b
+                    push /= (0.001 + squared) * (a * pow(squared, b) + 1)
+                    for d in range(points.shape[1]):
+                        here[d] += _clipped(push * (here[d] - there[d])) * rate
+            next_push[i] += n_pushes * pauses[i]
