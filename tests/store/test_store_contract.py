@@ -149,7 +149,7 @@ def test_staged_files_have_real_names_and_companions_beside_them(store: Store, f
     assert store.read(bam.cid) == LARGE
 
 
-@pytest.mark.parametrize("content", [b"small bytes", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("content", [bytes(5000), LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("harmed", ["d", "ref.fa"])
 def test_a_tool_that_writes_to_its_input_is_noticed(
     store: Store, file: File, tmp_path: Path, content: bytes, harmed: str
@@ -166,6 +166,14 @@ def test_a_tool_that_writes_to_its_input_is_noticed(
     assert again.cid == stored.cid
     assert again.fetch().exists()
     assert store.read(cid_of_bytes(content)) == content
+
+
+def test_a_tool_that_writes_to_a_very_small_input_harms_a_copy(store: Store, file: File, tmp_path: Path) -> None:
+    stored = store.add(file("ref.fa.fai", "index"))
+    staged = store.stage(stored, tmp_path / "in")
+    overwrite(str(staged.path), b"X")
+    store.check_staged(staged)
+    assert stored.fetch().read_bytes() == b"index"
 
 
 def overwrite(path: str, data: bytes) -> None:

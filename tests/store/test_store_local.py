@@ -31,7 +31,7 @@ def overwrite(path: Path | str, data: bytes) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-@pytest.mark.parametrize("content", [b"small bytes", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("content", [b"small bytes" * 1000, LARGE], ids=["small", "large"])
 def test_corruption_that_keeps_size_and_mtime_is_noticed(local: Store, file: File, content: bytes) -> None:
     stored = local.add(file("a", content))
     assert local.read(str(stored.cid)) == content
@@ -41,7 +41,7 @@ def test_corruption_that_keeps_size_and_mtime_is_noticed(local: Store, file: Fil
             store.stage(stored, file("work/x").parent)
 
 
-@pytest.mark.parametrize("content", [b"small bytes", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("content", [b"small bytes" * 1000, LARGE], ids=["small", "large"])
 def test_a_corrupt_blob_does_not_stand_in_the_way_of_a_good_one(local: Store, file: File, content: bytes) -> None:
     stored = local.add(file("a", content))
     overwrite(local.backend.path(layout.blob(str(stored.cid))), b"X")
