@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 import platform
+import stat
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +18,7 @@ from stargazer.ledger import Ledger, Record
 from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.results import encode, map_assets, walk_assets
 from stargazer.store import Store
+from stargazer.store.staging import members
 from stargazer.tool import ToolIdentity, identify_tool, library_version
 from stargazer.workdir import INPUTS, Scratch, Workdir
 
@@ -187,7 +190,8 @@ class _Attempt:
             clock, cpu_clock = time.perf_counter(), time.thread_time()
             try:
                 made = self._body(work)
-                outputs = map_assets(made, lambda draft: self._save(draft, work))
+                link = not _lie_apart(made)
+                outputs = map_assets(made, lambda draft: self._save(draft, work, link))
                 encoded = encode(outputs)
             except Exception as error:
                 if not isinstance(error, Cancelled):
@@ -219,7 +223,7 @@ class _Attempt:
             return dict(zip(value, staged, strict=True)) if isinstance(value, dict) else staged
         return value
 
-    def _save(self, draft: Asset, work: Workdir) -> Asset:
+    def _save(self, draft: Asset, work: Workdir, link: bool) -> Asset:
         if draft.cid is not None:
             return self._passed_on(draft)
         if draft.path is None or not draft.path.is_relative_to(work.path):
@@ -229,7 +233,7 @@ class _Attempt:
             )
         if not draft.path.exists():
             raise OutputError(f"{self.order.task.name} returned {draft!r}, but wrote no file {draft.path.name}")
-        return self.store.save(draft)
+        return self.store.save(draft, link=link)
 
     def _passed_on(self, staged: Asset) -> Asset:
         """An input that the body returns as it is, perhaps with other facts."""
@@ -254,6 +258,16 @@ def _unrelated(assets: Sequence[Asset]) -> bool:
     """Whether no tool could take a file of one for the index of another: no two names begin alike."""
     stems = [asset.name.partition(".")[0] for asset in assets]
     return all(stems) and len(set(stems)) == len(stems) and not any(asset.companions for asset in assets)
+
+
+def _lie_apart(made: Any) -> bool:
+    """Whether no path of a result leads to the file of another: then no links are needed where files lay."""
+    paths = [each.path for asset in walk_assets(made) for each in members(asset) if each.path is not None]
+    try:
+        found = [os.lstat(path) for path in paths]
+    except OSError:
+        return False
+    return all(stat.S_ISREG(each.st_mode) for each in found) and len({each.st_ino for each in found}) == len(found)
 
 
 def _shown(tool: ToolIdentity) -> str:

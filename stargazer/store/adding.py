@@ -83,24 +83,26 @@ class Adding(Handles):
         with tempfile.TemporaryDirectory(prefix="add-", dir=self.scratch) as directory:
             yield draft.converted(Path(directory))
 
-    def save(self, draft: Asset, *, record: str | None = None) -> Asset:
+    def save(self, draft: Asset, *, record: str | None = None, link: bool = True) -> Asset:
         """Move what a task made into the store, its companions too.
 
         Parameters
         ----------
         draft
-            An asset whose `path` lies in the task's work directory; links to the stored files stay there.
+            An asset whose `path` lies in the task's work directory.
         record
             Id of the ledger record of the call that made it, if that is known.
+        link
+            Leave links to the stored files in their place: needed where one file is saved twice.
 
         Returns
         -------
         Asset
             A handle.
         """
-        return self.put(self._take(draft, move=True), record=record)
+        return self.put(self._take(draft, move=True, link=link), record=record)
 
-    def _take(self, draft: Asset, move: bool, progress: Progress | None = None) -> Asset:
+    def _take(self, draft: Asset, move: bool, link: bool = True, progress: Progress | None = None) -> Asset:
         """Store the bytes of a draft and its companions; companions learn the CID of the file they lie beside."""
         if draft.path is None:
             if draft.cid is None or not self.has(draft.cid):
@@ -109,9 +111,9 @@ class Adding(Handles):
         else:
             if not os.path.exists(draft.path):
                 raise NotFound(f"there is no file {draft.path}")
-            cid = self.put_path(draft.path, move=move, follow=move, progress=progress).cid
+            cid = self.put_path(draft.path, move=move, link=link, follow=move, progress=progress).cid
             name = draft.name or Path(os.path.abspath(draft.path)).name
-        companions = tuple(self._take(_linked(each, cid), move, progress) for each in draft.companions)
+        companions = tuple(self._take(_linked(each, cid), move, link, progress) for each in draft.companions)
         return replace(draft, path=NO_PATH, cid=cid, name=name, companions=companions, source=None)
 
     def _mark_added(self, asset: Asset) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Staging", "members"]
 
+COPIED = 4096
+"""Files of at most one block are copied for a call: a link to a CID takes a block too, and guards the blob less well."""
+
 
 def members(asset: Asset) -> Iterator[Asset]:
     """An asset and its companions, and theirs."""
@@ -159,12 +162,20 @@ def plain_name(name: str) -> str:
 def lay(source: str, path: str, copy: bool, replacing: bool) -> None:
     """Lay a blob at a path, over what lies there only if `replacing`."""
     try:
-        lay_file(source, path, copy=copy)
+        lay_file(source, path, copy=copy, copy_below=0 if replacing else COPIED)
     except FileExistsError:
-        if os.path.islink(path) and os.readlink(path) == source:
+        if _lies_there(source, path):
             return
         if not replacing:
             raise AssetError(f"{path} is there already: stage each asset into a directory of its own") from None
         temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
         lay_file(source, temporary, copy=copy)
         os.replace(temporary, path)
+
+
+def _lies_there(source: str, path: str) -> bool:
+    """Whether a link to a blob lies at a path, or a copy of it."""
+    if os.path.islink(path):
+        return os.readlink(path) == source
+    small = os.path.isfile(path) and os.path.getsize(path) <= COPIED
+    return small and Path(path).read_bytes() == Path(source).read_bytes()

@@ -27,6 +27,7 @@ class Trees(Reading):
         path: str | os.PathLike[str],
         *,
         move: bool = False,
+        link: bool = True,
         follow: bool = False,
         progress: Progress | None = None,
     ) -> Stored:
@@ -37,7 +38,10 @@ class Trees(Reading):
         path
             File or directory.
         move
-            Take the files themselves, on the store's file system, and leave links behind.
+            Take the files themselves, on the store's file system.
+        link
+            Leave a link in the place of a file that was moved. In directories they are always left: a link in the
+            directory may lead to another file of it.
         follow
             Store what symbolic links in a directory point to; otherwise they are refused.
         progress
@@ -52,7 +56,7 @@ class Trees(Reading):
         name = os.fspath(path)
         if os.path.isdir(name):
             return self._put_tree(name, move, follow, (), progress)
-        return self.blobs.take(name, move=move, progress=progress)
+        return self.blobs.take(name, move=move, link=link, progress=progress)
 
     def put_bytes(self, data: bytes) -> str:
         """Keep a few bytes, such as a log; their CID."""
