@@ -117,8 +117,7 @@ class Adding(Handles):
         return replace(draft, path=NO_PATH, cid=cid, name=name, companions=companions, source=None)
 
     def _mark_added(self, asset: Asset) -> None:
-        for member in members(asset):
-            self.backend.create(layout.added(member.id), b"")
+        self.backend.create_many({layout.added(member.id): b"" for member in members(asset)})
 
 
 def _draft(companion: Asset | str | os.PathLike[str]) -> Asset:

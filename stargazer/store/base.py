@@ -145,7 +145,7 @@ class OpenStore:
         """Directory in which this host keeps what it knows about the store; may be deleted."""
         return config.cache_dir() / "stores" / self.id
 
-    @property
+    @cached_property
     def scratch(self) -> Path:
         """Directory in which tasks may work, from which outputs are moved into the store for nothing."""
         return Path(self.backend.path(layout.TMP)) if self.backend.local else self.cache / layout.TMP

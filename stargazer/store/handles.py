@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from stargazer.assets import Asset, canonical
+from stargazer.assets import Asset, canonical, placed
 from stargazer.errors import StargazerError
 from stargazer.store import layout
 from stargazer.store.source import StoreSource
@@ -33,7 +32,7 @@ class Handles(Staging):
         """The same asset, knowing that its bytes come from this store, and which record tells how it was made."""
         source = StoreSource(self.url, record)
         companions = tuple(self.handle(companion, record) for companion in asset.companions)
-        return replace(asset, path=NO_PATH, companions=companions, source=source)
+        return placed(asset, NO_PATH, source, companions)
 
     def put(self, asset: Asset, *, record: str | None = None) -> Asset:
         """Keep the record of an asset whose bytes are stored, and those of its companions.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stargazer.assets import Asset
+from stargazer.assets import Asset, placed
 from stargazer.errors import AssetError, BlobLost, InputChanged, NotFound
 from stargazer.store.clone import lay_file
 from stargazer.store.files import as_store_full
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Staging", "members"]
 
 COPIED = 4096
-"""Files of at most one block are copied for a call: a link to a CID takes a block too, and guards the blob less well."""
+"""Files of at most one block are copied for a call: a link to a CID takes a block too, and guards the blob less."""
 
 
 def members(asset: Asset) -> Iterator[Asset]:
@@ -71,7 +70,7 @@ class Staging(Trees):
         if taken.setdefault(name, cid) != cid:
             raise AssetError(f"{name} is the name of two different files of {asset}: they cannot lie side by side")
         companions = tuple(self._stage(each, directory, copy, taken, replacing) for each in asset.companions)
-        return replace(asset, path=path, companions=companions)
+        return placed(asset, path, asset.source, companions)
 
     def _cid(self, asset: Asset) -> str:
         if asset.cid is None:

@@ -149,10 +149,12 @@ class Sweeping(Roots):
         return nodes
 
     def _leftovers(self, before: float) -> list[str]:
-        """Paths in the scratch directory which nobody has touched since a time."""
-        with suppress(FileNotFoundError):
-            return sorted(entry.path for entry in os.scandir(self.scratch) if _touched(entry.path) < before)
-        return []
+        """Paths in this host's directories for what is unfinished or harmed which nobody has touched since a time."""
+        found: list[str] = []
+        for directory in [self.scratch, *([] if self.backend.local else [self.cache / "quarantine"])]:
+            with suppress(FileNotFoundError):
+                found += (entry.path for entry in os.scandir(directory) if _touched(entry.path) < before)
+        return sorted(found)
 
     def _outdated(self, before: float) -> list[str]:
         """Old quarantine and journal, and marks beside records that are gone."""

@@ -302,6 +302,15 @@ def test_handles_pickle_and_stores_nest(store: Store, file: File, tmp_path: Path
     assert Store.open(store.url) is Store.open(store.url)
 
 
+def test_a_relative_path_means_another_store_in_another_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert Store.open("store").url == f"file://{tmp_path}/{name}/store"
+
+
 def test_an_unchanged_file_is_not_stored_twice(store: Store, file: File) -> None:
     store.add(file("a", LARGE))
     before = sum(1 for _ in store.backend.entries("blobs"))
