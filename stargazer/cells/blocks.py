@@ -68,17 +68,13 @@ class Blocks:
     def _read(self) -> Iterator[Any]:
         columns = None if self.genes.all() else np.flatnonzero(self.genes)
         kept: list[Any] | None = []
-        size = start = 0
-        for block in self.counts.blocks(ROWS_AT_ONCE):
-            chosen = np.flatnonzero(self.cells[start : start + block.shape[0]])
-            start += block.shape[0]
-            rows = block if len(chosen) == block.shape[0] else block[chosen]
-            part = rows if columns is None else rows[:, columns]
+        size = 0
+        for block in self.counts.blocks(ROWS_AT_ONCE, self.cells):
+            part = block if columns is None else block[:, columns]
             size += part.data.nbytes + part.indices.nbytes
             kept = _with(kept, part) if size <= self._most else None
-            if len(chosen):
-                yield part
-        self._kept = None if kept is None else [part for part in kept if part.shape[0]]
+            yield part
+        self._kept = kept
 
 
 def _with(kept: list[Any] | None, part: Any) -> list[Any] | None:

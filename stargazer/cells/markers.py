@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from stargazer.cells.elements import Values
     from stargazer.cells.tree import Tree
 
-__all__ = ["STATISTICS", "TABLES", "marker_table", "scanpy_markers"]
+__all__ = ["FRACTIONS", "STATISTICS", "TABLES", "marker_table", "scanpy_markers"]
 
 TABLES = "rank_genes_groups"
 """Place in ``uns``: ``params``, ``groups``, ``genes`` and groups × genes arrays, genes in the order of ``var``."""

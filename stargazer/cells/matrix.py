@@ -188,11 +188,23 @@ class Matrix:
         """Stored values."""
         return int(self._data.shape[0])
 
-    def blocks(self, rows: int = ROWS) -> Iterator[Any]:
-        """All rows in order, `rows` at a time. Blocks share memory and must not be written to."""
+    def blocks(self, rows: int = ROWS, wanted: NDArray[np.bool_] | None = None) -> Iterator[Any]:
+        """Rows in order, `rows` at a time. Blocks share memory and must not be written to.
+
+        Parameters
+        ----------
+        rows
+            Of each block but the last.
+        wanted
+            Mask of rows: of each block only these are given, and blocks without any are not read.
+        """
         data, indices = _Chunked(self._data), _Chunked(self._indices)
         for start in range(0, self.rows, rows):
-            yield self._block(data, indices, start, min(start + rows, self.rows))
+            stop = min(start + rows, self.rows)
+            chosen = None if wanted is None or wanted[start:stop].all() else np.flatnonzero(wanted[start:stop])
+            if chosen is None or len(chosen):
+                block = self._block(data, indices, start, stop)
+                yield block if chosen is None else block[chosen]
 
     def block(self, start: int, stop: int) -> Any:
         """Some rows."""

@@ -220,6 +220,10 @@ class TreeDraft:
         if name not in order:
             group.attrs["column-order"] = [*order, name]
 
+    def share(self, place: str, tree: Tree) -> None:
+        """Take an element of another tree over, as a link."""
+        self.free(place).symlink_to((tree.path / place).resolve())
+
     def drop(self, place: str) -> None:
         """Take an element out, if it is there."""
         if os.path.lexists(self.path / place):

@@ -9,18 +9,17 @@ import numpy as np
 from scipy import sparse
 
 from stargazer.cells.elements import Categories
-from stargazer.cells.layout import KEPT, ROWS, STATE
+from stargazer.cells.layout import KEPT, STATE
 from stargazer.cells.markers import TABLES, scanpy_markers
 from stargazer.cells.matrix import stack
 from stargazer.cells.tree import METADATA, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from stargazer.cells.elements import Values
 
-__all__ = ["kept_blocks", "log_values", "open_tree", "table"]
+__all__ = ["log_values", "open_tree", "table"]
 
 _DERIVED = ("total_counts", "n_genes_by_counts", "n_cells_by_counts", "mean_counts")
 
@@ -61,16 +60,28 @@ def open_tree(path: Path, *, lazy: bool = False) -> Any:
     return adata
 
 
-def table(tree: Tree, frame: str) -> Any:
-    """Kept rows of ``obs`` or ``var`` as a pandas table, with the logarithms that scanpy adds."""
+def table(tree: Tree, frame: str, *, derived: bool = True, every: bool = False) -> Any:
+    """Read ``obs`` or ``var`` as a pandas table.
+
+    Parameters
+    ----------
+    tree
+        The tree.
+    frame
+        ``"obs"`` or ``"var"``.
+    derived
+        With the logarithms that scanpy adds.
+    every
+        All rows, not only those kept.
+    """
     import pandas as pd
 
-    kept = tree.kept(frame)
+    kept = np.ones(len(tree.names(frame)), bool) if every else tree.kept(frame)
     columns = {name: _column(tree.column(frame, name), kept) for name in tree.columns(frame) if name != KEPT}
     index = pd.Index(tree.names(frame)[kept], dtype=object)
     found = pd.DataFrame(columns, index=index)
     for name in list(found):
-        if str(name).startswith(_DERIVED) and f"log1p_{name}" not in found:
+        if derived and str(name).startswith(_DERIVED) and f"log1p_{name}" not in found:
             found[f"log1p_{name}"] = np.log1p(found[name])
     return found
 
@@ -82,19 +93,6 @@ def _column(value: Any, kept: Values) -> Any:
         return value[kept]
     whole = pd.Categorical.from_codes(value.codes[kept], value.names, ordered=value.ordered)
     return whole.remove_unused_categories() if not kept.all() else whole
-
-
-def kept_blocks(tree: Tree, rows: int = ROWS) -> Iterator[Any]:
-    """Counts of kept cells and genes by row blocks."""
-    cells, genes = tree.kept("obs"), tree.kept("var")
-    columns = None if genes.all() else np.flatnonzero(genes)
-    for number, block in enumerate(tree.counts.blocks(rows)):
-        yield _masked(block, cells[number * rows : number * rows + block.shape[0]], columns)
-
-
-def _masked(block: Any, cells: Values, columns: Values | None) -> Any:
-    kept = block if cells.all() else block[np.flatnonzero(cells)]
-    return kept if columns is None else kept[:, columns]
 
 
 def log_values(counts: Any, factors: Values) -> Any:
@@ -112,7 +110,8 @@ def _matrices(tree: Tree, cells: Values, genes: Values, lazy: bool) -> tuple[Any
 
         counts = lazy_matrix(tree, cells, genes, None)
         return counts, counts if factors is None else lazy_matrix(tree, cells, genes, factors)
-    whole = stack(kept_blocks(tree), int(genes.sum()), tree.counts.dtype).astype(np.float32)
+    parts = (block if genes.all() else block[:, np.flatnonzero(genes)] for block in tree.counts.blocks(wanted=cells))
+    whole = stack(parts, int(genes.sum()), tree.counts.dtype).astype(np.float32)
     return whole, whole.copy() if factors is None else log_values(whole, factors[cells])
 
 

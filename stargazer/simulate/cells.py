@@ -113,13 +113,13 @@ class Population:
         profiles = types * (effects if self.n_batches > 1 else np.ones_like(effects))
         return np.asarray(profiles / profiles.sum(axis=2, keepdims=True), np.float32)
 
-    def cells(self, start: int, stop: int) -> _Cells:
-        """Truth of the cells of a row block."""
+    def cells(self, start: int, stop: int, n_cells: int) -> _Cells:
+        """Truth of some of `n_cells` cells; those of a batch stand together."""
         rng, n = np.random.default_rng([self.seed, 3, start]), stop - start
         kind = rng.integers(self.n_types, size=n)
         doublet = (rng.random(n) < self.doublets) & (self.n_types > 1)
         other = (kind + 1 + rng.integers(max(self.n_types - 1, 1), size=n)) % self.n_types
-        batch = rng.integers(self.n_batches, size=n)
+        batch = np.arange(start, stop) * self.n_batches // n_cells
         damaged = (rng.random(n) < self.damaged) & ~doublet
         depth = self.depth * np.exp(rng.normal(0.0, 0.3, n)) * np.where(damaged, 0.2, 1.0)
         return _Cells(kind, np.where(doublet, other, -1), batch, damaged, depth.astype(np.float32))
@@ -187,7 +187,7 @@ def simulate_cells(path: Path, n_cells: int = 3_000, population: Population | No
     writer = MatrixWriter(draft.free("X"), source.n_genes)
     truth = []
     for start in range(0, n_cells, ROWS):
-        cells = source.cells(start, min(start + ROWS, n_cells))
+        cells = source.cells(start, min(start + ROWS, n_cells), n_cells)
         writer.append(source.counts(cells, start))
         truth.append(cells)
     writer.finish()

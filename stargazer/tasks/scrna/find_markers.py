@@ -1,0 +1,147 @@
+"""Marker genes of groups of cells.
+
+References
+----------
+Soneson C, Robinson MD. Bias, robustness and scalability in single-cell differential expression analysis. Nature Methods
+15, 255 (2018).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy import sparse
+
+from stargazer.assets import AnnData
+from stargazer.calls import task
+from stargazer.cells.blocks import Blocks, cache_bytes
+from stargazer.cells.markers import FRACTIONS, STATISTICS, TABLES
+from stargazer.errors import DataError
+from stargazer.tasks.scrna.kernels.columns import column_blocks
+from stargazer.tasks.scrna.kernels.markers import t_test
+from stargazer.tasks.scrna.kernels.ranksum import rank_sum
+from stargazer.tasks.stages import MEMORY, USES, draft_of, size_factors_of
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from stargazer.cells.tree import Tree, TreeDraft
+    from stargazer.tasks.scrna.kernels.markers import Markers
+
+__all__ = ["find_markers"]
+
+Method = Literal["wilcoxon", "t-test", "t-test_overestim_var"]
+Layer = Literal["log", "counts"]
+BYTES_AN_ENTRY = 16
+
+
+@task(cpus=2, memory=MEMORY, uses=USES)
+def find_markers(
+    work: Workdir,
+    adata: AnnData,
+    embedding: AnnData | None = None,
+    *,
+    groupby: str = "leiden",
+    method: Method = "wilcoxon",
+    layer: Layer = "log",
+    tie_correct: bool = False,
+) -> AnnData:
+    """Test every gene in every group of cells against all other cells.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    adata
+        Clustered cells.
+    embedding
+        The same cells with UMAP coordinates, from `embed`; the result has these too.
+    groupby
+        Column of ``obs`` with the groups.
+    method
+        ``"wilcoxon"``: rank-sum test; ``"t-test"``: Welch's; or scanpy's ``"t-test_overestim_var"``.
+    layer
+        ``"log"``: log-normalised values; ``"counts"``: counts, whose differences in depth then count too.
+    tie_correct
+        Correct the rank-sum test for ties, of which sparse counts have many; scanpy does not by default.
+
+    Returns
+    -------
+    AnnData
+        With ``uns["rank_genes_groups"]``; stage ``"annotated"``.
+
+    Raises
+    ------
+    DataError
+        There is no such column, or it has fewer than two groups.
+    """
+    tree, draft = draft_of(work, adata)
+    cells = tree.kept("obs")
+    codes, groups = _groups(tree, groupby, cells)
+    columns = _columns(work, tree, cells, layer)
+    if method == "wilcoxon":
+        found = rank_sum(columns, codes, len(groups), tie_correct=tie_correct, threads=work.cpus)
+    else:
+        found = t_test(columns, codes, len(groups), overestimate_variance=method != "t-test")
+    params = {"groupby": groupby, "reference": "rest", "method": method, "use_raw": False}
+    params["corr_method"] = "benjamini-hochberg"
+    _write(draft, tree, found, groups, params | ({} if layer == "log" else {"layer": layer}))
+    if embedding is not None:
+        _take_embedding(draft, tree, embedding)
+    small = [f"{name} ({n})" for name, n in zip(groups, found.n_cells, strict=True) if n <= 25]
+    notes = [f"groups of few cells, whose p-values are poor: {', '.join(small)}"] if small else []
+    draft.note("find_markers", {**params, "layer": layer, "tie_correct": tie_correct, "notes": notes})
+    return adata.derived(draft.path, "annotated")
+
+
+def _groups(tree: Tree, groupby: str, cells: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[str]]:
+    """Group of each kept cell, -1 for none, and the names of the groups that have cells."""
+    labels = tree.labels("obs", groupby)
+    codes = np.asarray(labels.codes, np.int64)[cells]
+    used = np.unique(codes[codes >= 0])
+    if len(used) < 2:
+        raise DataError(f"obs[{groupby!r}] has {len(used)} group of cells, and markers need two; raise resolution")
+    number = np.full(len(labels.names) + 1, -1)
+    number[used] = np.arange(len(used))
+    return number[codes], [str(name) for name in labels.names[used]]
+
+
+def _columns(work: Workdir, tree: Tree, cells: NDArray[np.bool_], layer: str) -> Iterator[Any]:
+    """Values of some genes at a time, all kept cells; as many genes as a quarter of the memory holds."""
+    blocks = Blocks(tree, cells, memory=work.memory)
+    factors = size_factors_of(tree, cells) if layer == "log" else None
+    entries = np.zeros(blocks.shape[1], np.int64)
+    for block in blocks:
+        entries += np.bincount(block.indices, minlength=len(entries))
+    for columns in column_blocks(lambda: blocks, entries, cache_bytes(work.memory) // BYTES_AN_ENTRY):
+        yield columns if factors is None else _log(columns, factors)
+
+
+def _log(columns: Any, factors: NDArray[np.float32]) -> Any:
+    """Log-normalised values of counts by genes, bit for bit those of `AnnData.open`."""
+    values = columns.data.astype(np.float32)
+    values /= factors[columns.indices]
+    np.log1p(values, out=values)
+    return sparse.csc_matrix((values, columns.indices, columns.indptr), shape=columns.shape, copy=False)
+
+
+def _write(draft: TreeDraft, tree: Tree, found: Markers, groups: list[str], params: dict[str, Any]) -> None:
+    tables: dict[str, Any] = {name: getattr(found, name).astype(kind) for name, kind in STATISTICS.items()}
+    for name, fractions in zip(FRACTIONS, (found.pct, found.pct_rest), strict=True):
+        tables[name] = fractions.astype(np.float32)
+    tables["groups"] = np.array(groups, dtype=object)
+    tables["genes"] = tree.names("var")[tree.kept("var")]
+    draft.write(f"uns/{TABLES}", {**tables, "params": params})
+
+
+def _take_embedding(draft: TreeDraft, tree: Tree, embedding: AnnData) -> None:
+    other = type(tree)(embedding.path)
+    if not np.array_equal(other.names("obs"), tree.names("obs")):
+        raise DataError("the embedding is of other cells: give the one that embed made of the same input")
+    for place in ("obsm/X_umap", "uns/umap"):
+        draft.share(place, other)
+    draft.note("embed", other.stages().get("embed", {}))

@@ -1,0 +1,206 @@
+"""Quality control: metrics of cells and genes, filters, doublets.
+
+References
+----------
+Luecken MD, Theis FJ. Current best practices in single-cell RNA-seq analysis: a tutorial. Molecular Systems Biology 15,
+e8746 (2019).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stargazer.assets import AnnData
+from stargazer.calls import task
+from stargazer.cells.blocks import Blocks
+from stargazer.cells.genes import find_gene_sets, likely_organism, organism_of
+from stargazer.errors import DataError
+from stargazer.tasks.doublets import find_doublets
+from stargazer.tasks.scrna.kernels.qc import mad_limits, qc_metrics
+from stargazer.tasks.stages import MEMORY, USES, batch_codes, draft_of, scattered
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stargazer.cells.genes import GeneSets
+    from stargazer.cells.tree import Tree, TreeDraft
+    from stargazer.tasks.scrna.kernels.qc import QC
+
+    Mask = NDArray[np.bool_]
+
+__all__ = ["qc_filter"]
+
+
+@task(cpus=2, memory=MEMORY, uses=USES)
+def qc_filter(
+    work: Workdir,
+    adata: AnnData,
+    *,
+    min_genes: int = 100,
+    min_cells: int = 3,
+    max_pct_mt: float = 20.0,
+    batch_key: str = "",
+    organism: str = "",
+    symbols: str = "",
+    mads: float | None = None,
+    mads_mt: float | None = None,
+    doublets: bool = True,
+    expected_doublet_rate: float = 0.05,
+    seed: int = 0,
+) -> AnnData:
+    """Measure cells and genes, and mark those to keep; nothing is removed.
+
+    In scanpy's order: cells with too few genes go, then genes in too few of the cells left, then metrics over what is
+    left, then doublets are sought, then cells with too large a mitochondrial fraction, outliers and doublets go.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    adata
+        Raw counts.
+    min_genes
+        Genes with a count that a cell needs.
+    min_cells
+        Cells with a count that a gene needs.
+    max_pct_mt
+        Percentage of mitochondrial counts from which a cell goes; 100 to keep all.
+    batch_key
+        Column of ``obs``: doublets and outliers are sought in each batch by itself.
+    organism
+        ``"human"``, ``"mouse"``, ``"rat"``, ``"zebrafish"`` or ``"fly"``; the asset's own, or human, if empty.
+    symbols
+        Column of ``var`` with gene symbols, where genes are named by ids.
+    mads
+        Median absolute deviations of the logarithms of counts and genes from which a cell is an outlier; 5 is usual.
+        None for no such filter.
+    mads_mt
+        The same of the mitochondrial percentage, upwards; 3 is usual.
+    doublets
+        Seek doublets (Scrublet) and drop them.
+    expected_doublet_rate
+        Fraction of doublets that Scrublet expects.
+    seed
+        Of the doublets that Scrublet simulates.
+
+    Returns
+    -------
+    AnnData
+        With metrics and ``kept`` in ``obs`` and ``var``; stage ``"qc_filtered"``.
+
+    Raises
+    ------
+    DataError
+        No mitochondrial gene is found though one is asked for, the organism is not known, there is no such column, or
+        no cell or gene is left.
+    """
+    tree, draft = draft_of(work, adata)
+    organism = organism_of(organism or adata.organism or "human")
+    sets = find_gene_sets(tree, organism, symbols)
+    notes = [*sets.notes, *_check_mt(tree, sets, organism, max_pct_mt < 100 or mads_mt is not None)]
+    everything = Blocks(tree, np.ones(tree.n_obs, bool), np.ones(tree.n_vars, bool), work.memory)
+    masks = {name: getattr(sets, name) for name in ("mt", "ribo", "hb", "spike_in")}
+    qc = qc_metrics(everything, tree.n_vars, masks, min_genes=min_genes, min_cells=min_cells, exclude=sets.spike_in)
+    dropped = {"few genes": ~qc.cells}
+    _check_left(tree, qc.cells, qc.genes, dropped)
+    if doublets:
+        options: dict[str, Any] = {"batch_key": batch_key, "rate": expected_doublet_rate, "seed": seed}
+        found = find_doublets(work, tree, qc.cells, qc.genes, **options)
+        found.write(draft)
+        notes += found.notes
+        dropped["doublets"] = scattered(qc.cells, found.predicted, False)
+    batches = scattered(qc.cells, batch_codes(tree, batch_key, qc.cells)[0], -1)
+    dropped |= _outliers(qc, batches, max_pct_mt, mads, mads_mt)
+    kept = ~np.any(list(dropped.values()), axis=0)
+    _check_left(tree, kept, qc.genes, dropped)
+    _write_metrics(draft, qc, sets, kept)
+    numbers = {f"n_cells_{name.replace(' ', '_')}": int(mask.sum()) for name, mask in dropped.items()}
+    numbers |= {"n_cells_kept": int(kept.sum()), "n_genes_kept": int(qc.genes.sum()), **_spikes(qc, sets)}
+    draft.note("qc_filter", {"organism": organism, "max_pct_mt": max_pct_mt, **numbers, "notes": notes})
+    facts = {"n_obs": numbers["n_cells_kept"], "n_vars": numbers["n_genes_kept"], "organism": organism}
+    return adata.derived(draft.path, "qc_filtered", **facts)
+
+
+def _check_mt(tree: Tree, sets: GeneSets, organism: str, needed: bool) -> list[str]:
+    """Without mitochondrial genes their filter would silently keep every cell: an error, unless it is switched off."""
+    if sets.mt.any():
+        return []
+    if not needed:
+        return ["no mitochondrial gene was found, and no filter asked for"]
+    likely = likely_organism(tree)
+    hint = (
+        f"these look like genes of {likely}" if likely else f"genes are named like {', '.join(tree.names('var')[:3])}"
+    )
+    raise DataError(
+        f"no mitochondrial gene of {organism} was found; {hint}. Give organism=, or symbols= (a column of var with "
+        "gene symbols), or max_pct_mt=100 to do without that filter"
+    )
+
+
+def _outliers(
+    qc: QC, batches: NDArray[np.int64], max_pct_mt: float, mads: float | None, mads_mt: float | None
+) -> dict[str, Mask]:
+    """Masks of cells to drop, by reason; cells without counts have no percentage and go."""
+    percent = qc.percent("mt")
+    found = {"much mt": ~(percent < max_pct_mt) if max_pct_mt < 100 else np.isnan(percent)}
+    if mads is not None:
+        metrics = [np.log1p(qc.total_counts), np.log1p(qc.n_genes)]
+        found["outliers"] = np.any([_beyond(metric, qc.cells, batches, mads) for metric in metrics], axis=0)
+    if mads_mt is not None:
+        found["outliers of mt"] = _beyond(percent, qc.cells, batches, mads_mt, upwards=True)
+    return found
+
+
+def _beyond(
+    values: NDArray[Any], cells: Mask, batches: NDArray[np.int64], mads: float, *, upwards: bool = False
+) -> Mask:
+    beyond = np.zeros(len(values), bool)
+    for batch in np.unique(batches[cells]):
+        here = cells & (batches == batch)
+        low, high = mad_limits(values[here], mads)
+        beyond[here] = (values[here] > high) | ((values[here] < low) & (not upwards))
+    return beyond
+
+
+def _check_left(tree: Tree, cells: Mask, genes: Mask, dropped: dict[str, Mask]) -> None:
+    if cells.any() and genes.any():
+        return
+    what = "cell" if not cells.any() else "gene"
+    reasons = ", ".join(f"{int(mask.sum())} for {name}" for name, mask in dropped.items())
+    raise DataError(f"no {what} is left: of {tree.n_obs} cells were dropped {reasons}; loosen the filters")
+
+
+def _spikes(qc: QC, sets: GeneSets) -> dict[str, Any]:
+    """What is said of spike-ins, which count nowhere else."""
+    if not sets.spike_in.any():
+        return {"n_spike_ins": 0}
+    spikes, others = int(qc.set_counts["spike_in"].sum()), int(qc.total_counts.sum())
+    percent = 100.0 * spikes / max(spikes + others, 1)
+    return {"n_spike_ins": int(sets.spike_in.sum()), "pct_counts_spike_in": round(percent, 4)}
+
+
+def _write_metrics(draft: TreeDraft, qc: QC, sets: GeneSets, kept: Mask) -> None:
+    draft.column("obs", "n_genes", qc.n_genes_detected.astype(np.int32))
+    draft.column("obs", "n_genes_by_counts", qc.n_genes.astype(np.int32))
+    draft.column("obs", "total_counts", _counts(qc.total_counts))
+    if sets.spike_in.any():
+        draft.column("obs", "total_counts_spike_in", _counts(qc.set_counts["spike_in"]))
+        draft.column("var", "spike_in", sets.spike_in)
+    for name in ("mt", "ribo", "hb"):
+        draft.column("obs", f"total_counts_{name}", _counts(qc.set_counts[name]))
+        draft.column("obs", f"pct_counts_{name}", qc.percent(name).astype(np.float32))
+        draft.column("var", name, getattr(sets, name))
+    draft.column("obs", "kept", kept)
+    cells = int(qc.cells.sum())
+    draft.column("var", "n_cells_by_counts", qc.n_cells.astype(np.int32))
+    draft.column("var", "total_counts", _counts(qc.gene_counts))
+    draft.column("var", "mean_counts", (qc.gene_counts / cells).astype(np.float32))
+    draft.column("var", "pct_dropout_by_counts", 100.0 * (1.0 - qc.n_cells / cells))
+    draft.column("var", "kept", qc.genes)
+
+
+def _counts(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(np.int32 if values.max(initial=0) < 1 << 31 else np.int64)

@@ -1,0 +1,118 @@
+"""What all single-cell stages do: open a tree, draft the next one, fill in what is not kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from stargazer.cells.tree import Tree, TreeDraft
+from stargazer.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stargazer.assets import AnnData
+    from stargazer.workdir import Workdir
+
+__all__ = ["MEMORY", "USES", "batch_codes", "draft_of", "embedding_kept", "expanded", "scattered", "size_factors_of"]
+
+USES = ("numcodecs", "numpy", "scipy", "zarr")
+"""Distributions that decide the bytes of every stage."""
+MEMORY = "2 GiB"
+"""What a stage may use; of a quarter of it blocks are kept between passes."""
+
+
+def draft_of(work: Workdir, adata: AnnData) -> tuple[Tree, TreeDraft]:
+    """The tree of an asset, and the draft of the one that follows.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    adata
+        With a path.
+    """
+    tree = Tree(adata.path)
+    return tree, TreeDraft(work.directory("made") / (adata.name or "cells.zarr"), tree)
+
+
+def scattered(kept: NDArray[np.bool_], values: Any, fill: Any) -> NDArray[Any]:
+    """Values of kept rows in an array of all rows.
+
+    Parameters
+    ----------
+    kept
+        Mask of all rows.
+    values
+        Of the kept ones, in order.
+    fill
+        For the others.
+    """
+    rows = np.asarray(values)
+    full = np.full((len(kept), *rows.shape[1:]), fill, rows.dtype)
+    full[kept] = rows
+    return full
+
+
+def expanded(matrix: Any, kept: NDArray[np.bool_]) -> Any:
+    """A cells × cells matrix of kept cells among all cells: the others have empty rows and columns.
+
+    Parameters
+    ----------
+    matrix
+        CSR, kept cells × kept cells.
+    kept
+        Mask of all cells.
+    """
+    entries = np.zeros(len(kept) + 1, np.int64)
+    entries[1:][kept] = np.diff(matrix.indptr)
+    columns = np.flatnonzero(kept).astype(np.int32)[matrix.indices]
+    return sparse.csr_matrix((matrix.data, columns, np.cumsum(entries)), shape=(len(kept), len(kept)))
+
+
+def embedding_kept(tree: Tree, name: str) -> NDArray[np.float32]:
+    """Coordinates of kept cells in ``obsm``.
+
+    Raises
+    ------
+    DataError
+        There are none of that name yet.
+    """
+    if not tree.has(f"obsm/{name}"):
+        raise DataError(f"these cells have no obsm[{name!r}]: run reduce_dimensions first")
+    return np.asarray(tree.read(f"obsm/{name}"), np.float32)[tree.kept("obs")]
+
+
+def batch_codes(tree: Tree, batch_key: str, kept: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[str]]:
+    """Batch of each kept cell, from 0, and the names of the batches that have any.
+
+    Raises
+    ------
+    DataError
+        There is no such column, or a cell has no batch.
+    """
+    if not batch_key:
+        return np.zeros(int(kept.sum()), np.int64), [""]
+    labels = tree.labels("obs", batch_key)
+    codes = np.asarray(labels.codes, np.int64)[kept]
+    if (codes < 0).any():
+        raise DataError(
+            f"{int((codes < 0).sum())} cells have no value in obs[{batch_key!r}]: give them one, or drop them"
+        )
+    used, numbered = np.unique(codes, return_inverse=True)
+    return numbered.astype(np.int64), [str(name) for name in labels.names[used]]
+
+
+def size_factors_of(tree: Tree, kept: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Size factors of kept cells.
+
+    Raises
+    ------
+    DataError
+        The cells are not normalised yet.
+    """
+    if "size_factor" not in tree.columns("obs"):
+        raise DataError("these cells have no size factors: run normalize first")
+    return np.asarray(tree.column("obs", "size_factor"), np.float32)[kept]
