@@ -43,13 +43,15 @@ def connect(target: str = "local", *, workers: int | None = None, threads: int =
         raise ConfigError(f"cannot connect to {target!r}; use 'local' or an address as 'tcp://host:8786'")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     client = Client(n_workers=workers or cores, threads_per_worker=threads, dashboard_address=":0")
-    client.run(_leave_failures_to_runs)
+    client.run(_leave_telling_to_client)
     return client
 
 
-def _leave_failures_to_runs() -> None:
-    """A run tells of its failed calls: workers need not print their tracebacks between its lines."""
+def _leave_telling_to_client() -> None:
+    """Keep workers from writing into the terminal what the run tells: failed calls, and a Ctrl-C that reaches all."""
     import logging
+    import signal
 
+    signal.signal(signal.SIGINT, lambda *_: None)
     logging.getLogger("distributed.worker.memory").setLevel(logging.WARNING)
     logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)

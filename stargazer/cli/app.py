@@ -27,6 +27,9 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except StargazerError as error:
             raise _failed(error) from error
+        except KeyboardInterrupt:
+            typer.echo("stargazer: interrupted; what was finished is kept", err=True)
+            raise typer.Exit(130) from None
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,7 +53,12 @@ def germline(
     with ExitStack() as stack:
         reads = read_folder(data) if data is not None else stack.enter_context(simulate(small=small))
         outcome = discover(reads, stack.enter_context(open_store(store)), workers, out)
-    print_json(_as_json(outcome, reads)) if json else typer.echo(_as_text(outcome, reads))
+    if json:
+        print_json(_as_json(outcome, reads))
+        return
+    if sys.stderr.isatty():
+        typer.echo(err=True)
+    typer.echo(_as_text(outcome, reads))
 
 
 def _as_json(outcome: Outcome, reads: Reads) -> dict[str, Any]:
@@ -92,7 +98,8 @@ def _as_text(outcome: Outcome, reads: Reads) -> str:
         ("CID", str(outcome.vcf.cid)),
     ]
     lines = [f"{name:<11} {value}" for name, value in rows]
-    return "\n".join([*lines, "", f"where it came from: stargazer trace {outcome.vcf.cid}{_store_option(outcome)}"])
+    asked = f"{outcome.vcf.cid}{_store_option(outcome)}"
+    return "\n".join([*lines, "", f"stargazer trace {asked}", f"stargazer get {asked}"])
 
 
 def _accuracy_rows(outcome: Outcome) -> list[tuple[str, str]]:

@@ -60,7 +60,9 @@ class Workers:
     def cancel(self) -> None:
         """Release the calls: those that nobody else waits for are ended."""
         self._cancelled = True
-        self.client.cancel(list(self._futures.values()))
+        # `Client.cancel` trips over calls whose dependents it has just released, and logs that.
+        for future in list(self._futures.values()):
+            future.release()
 
     def running(self) -> set[str] | None:
         """Plan keys of the calls that workers execute, as the scheduler heard last; None if it cannot be asked."""

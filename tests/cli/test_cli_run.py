@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,6 +174,48 @@ def test_on_worker_processes(stargazer: Run, flow: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("total.txt\n")
     assert stargazer("plan", f"{flow}:add_up", "numbers=1,2", "--json").json["to_run"] == 0
+
+
+def test_ctrl_c_ends_everything(stargazer: Run, tmp_path: Path) -> None:
+    Path("slow.py").write_text("""
+import stargazer as sg
+
+@sg.task
+def sleep(work: sg.Workdir, *, i: int) -> sg.Asset:
+    open(f"/proc/self/cwd/started-{i}", "w").close()
+    work.run(["sleep", 600])
+    return sg.Asset(path=work.file("never"))
+
+def flow():
+    return [sleep(i=i) for i in range(3)]
+""")
+    command = [sys.executable, "-c", "from stargazer.cli import main; main()", "run", "slow.py:flow", "--on", "local"]
+    process = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until(lambda: len(list(Path().glob("started-*"))) == 2)
+    assert len(processes_below(tmp_path)) >= 5, "the client, two workers and two tools"
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in told
+    assert "Traceback" not in told
+    assert "ERROR" not in told
+    until(lambda: not processes_below(tmp_path))
+
+
+def until(happens: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def processes_below(place: Path) -> list[str]:
+    """Processes that work in a directory, but for this one: tools are in sessions of their own."""
+    found = {}
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            found[link.parent.name] = os.readlink(link)
+    return [pid for pid, cwd in found.items() if cwd.startswith(str(place)) and pid != str(os.getpid())]
 
 
 def test_trace(stargazer: Run, flow: str) -> None:
