@@ -3,6 +3,7 @@
 from stargazer.assets.alignment import Alignment, AlignmentIndex, BQSRReport, DuplicateMetrics
 from stargazer.assets.asset import Asset
 from stargazer.assets.encoding import canonical, parse_fact
+from stargazer.assets.place import placed
 from stargazer.assets.reads import R1, R2
 from stargazer.assets.reference import AlignerIndex, Contig, Reference, ReferenceIndex, SequenceDict
 from stargazer.assets.registry import asset_type, asset_types
@@ -34,4 +35,5 @@ __all__ = [
     "asset_types",
     "canonical",
     "parse_fact",
+    "placed",
 ]

@@ -64,14 +64,14 @@ class Asset(Declared):
     Peaks(sample_id='s1', count=3, path='peaks.bed')
     """
 
-    asset_key: ClassVar[str] = cast(str, _Key())
+    asset_key: ClassVar[str] = cast("str", _Key())
     companion_of: ClassVar[str] = ""
     """Of a type that lies beside another file: which of its links names that file."""
 
     converts: ClassVar[bool] = False
     """Of a type that is stored in another form than its files come in: see `converted`."""
 
-    path: Path = cast(Path, None)
+    path: Path = cast("Path", None)
     cid: str | None = None
     name: str = ""
     companions: tuple[Asset, ...] = ()

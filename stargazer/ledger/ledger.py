@@ -97,7 +97,7 @@ class Ledger:
         return self._where(input=cid)
 
     def _write(self, record: Record) -> Record:
-        return dataclasses.replace(record, id=self.store.put_record(record.to_bytes()))
+        return record.with_id(self.store.put_record(record.to_bytes()))
 
     def _where(self, **conditions: Any) -> list[Record]:
         found = (Record.from_bytes(data, identifier) for identifier, data in self.store.records_where(**conditions))

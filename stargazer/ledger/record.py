@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field, fields
@@ -99,8 +100,7 @@ class Record:
             members = json.loads(data)
             if members["format"] > FORMAT:
                 return None
-            known = {f.name for f in fields(cls)} - {"id"}
-            return cls(**{name: members[name] for name in known & members.keys()}, id=identifier)
+            return cls(**{name: members[name] for name in _names() & members.keys()}, id=identifier)
         except (ValueError, TypeError, KeyError):
             return None
 
@@ -108,6 +108,12 @@ class Record:
         from stargazer.display import record_html
 
         return record_html(self)
+
+    def with_id(self, identifier: str) -> Record:
+        """The same record, knowing its id."""
+        same = object.__new__(Record)
+        same.__dict__.update(self.__dict__, id=identifier)
+        return same
 
     def parts(self) -> dict[str, str]:
         """Digests of the four parts of the identity: what "why does this run?" compares."""
@@ -117,3 +123,8 @@ class Record:
             "inputs": digest(self.inputs),
             "tools": digest([self.tools, self.libraries]),
         }
+
+
+@functools.cache
+def _names() -> frozenset[str]:
+    return frozenset(field.name for field in fields(Record)) - {"id"}

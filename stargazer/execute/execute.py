@@ -1,0 +1,54 @@
+"""The result of a call, from the ledger or by running its body."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stargazer.execute.attempt import Attempt
+from stargazer.ledger import Ledger
+from stargazer.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from stargazer.execute.order import Order
+
+__all__ = ["execute"]
+
+
+def execute(
+    order: Order,
+    plan_key: str,
+    inputs: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Any:
+    """Return the result of a call, from the ledger or by running its body.
+
+    Parameters
+    ----------
+    order
+        The task and what it needs.
+    plan_key
+        Key of the call, made where it was wired.
+    inputs
+        Stored assets by parameter: one, a list or a dict of them, or None.
+    parameters
+        Plain values by name.
+    cancelled
+        Asked now and then while tools run.
+
+    Raises
+    ------
+    BlobLost
+        An input is gone or corrupt.
+    WorkerMismatch
+        This worker has other code, tools or libraries.
+    Exception
+        Whatever the body raises.
+    """
+    ledger = Ledger(Store.open(order.store))
+    record = ledger.find(plan_key)
+    if record is not None:
+        return ledger.results(record, order.task.result_type)
+    return Attempt(order, plan_key, inputs, parameters, ledger).result(cancelled)
