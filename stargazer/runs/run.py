@@ -100,7 +100,7 @@ class Run:
     @property
     def failures(self) -> dict[str, BaseException]:
         """Errors of the calls that failed, by task name and the first digits of the plan key."""
-        return {f"{self._watch.name(key)} {key[:8]}": error for key, error in self._watch.failures.items()}
+        return {f"{self._watch.name(key)} {key[:8]}": error for key, error in self._watch.failures.copy().items()}
 
     @property
     def tasks_run(self) -> int:

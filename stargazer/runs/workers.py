@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from stargazer.calls.call import element
 from stargazer.calls.node import run as node
 from stargazer.calls.wiring import delayed_of, needs
+from stargazer.runs.watch import State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from distributed import Client, Future
 
     from stargazer.calls import Call
@@ -52,7 +55,8 @@ class Workers:
                     if future.status == "finished":
                         results[future.key] = result
                     self._note(calls.get(future.key), future, result)
-            self._blame(calls)
+                self._blame([calls[future.key] for future, _ in batch if future.key in calls])
+            self._blame(calls.values())
         finally:
             self._futures.clear()
         return {key: results[key] for key in keys if key in results}
@@ -96,10 +100,14 @@ class Workers:
         else:
             self.watch.cancelled(call.plan_key)
 
-    def _blame(self, calls: dict[str, Call]) -> None:
+    def _blame(self, calls: Iterable[Call]) -> None:
         """Dask gives a failure to all that depends on it; here only the call that failed is to blame."""
-        failed = {call.plan_key for call in calls.values() if call.plan_key in self.watch.failures}
-        for call in calls.values():
-            if call.plan_key in failed and any(n.whole.plan_key in failed for n in needs(call)):
-                del self.watch.failures[call.plan_key]
-                self.watch.skipped(call.plan_key)
+        failures = self.watch.failures
+        failed = [call for call in calls if call.plan_key in failures]
+        for call in [call for call in failed if any(map(self._is_spoilt, needs(call)))]:
+            failures.pop(call.plan_key, None)
+            self.watch.skipped(call.plan_key)
+
+    def _is_spoilt(self, needed: Call) -> bool:
+        key = needed.whole.plan_key
+        return key in self.watch.failures or self.watch.state(key) is State.SKIPPED
