@@ -9,7 +9,8 @@ import scanpy as sc
 from scipy import sparse
 
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels.blocks import check_counts, row_blocks, select
+from stargazer.tasks.scrna.kernels.blocks import row_blocks, select
+from stargazer.tasks.scrna.kernels.checks import check_counts
 from stargazer.tasks.scrna.kernels.qc import mad_limits, qc_metrics, top_fractions
 
 

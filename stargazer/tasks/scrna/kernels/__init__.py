@@ -7,6 +7,7 @@ bits for any number of threads and any size of block: sums run in a fixed order,
 module           what it computes
 ===============  =====================================================================================
 `blocks`         row blocks: slicing, masks, size factors, log-normalised values
+`checks`         counts that are no counts, refused
 `columns`        gene blocks of a matrix that comes in row blocks
 `qc`             QC metrics of cells and genes, with the count filters
 `moments`        means and variances of genes, a batch at a time
@@ -18,6 +19,6 @@ module           what it computes
 `embedding`      UMAP coordinates; `spectral` gives them their start
 `ranksum`        marker genes by the Wilcoxon rank-sum test, one group against the rest
 `markers`        what tests of marker genes give; t-tests
-`doublets`       Scrublet scores
+`doublets`       Scrublet scores; `zscores` and `valley` are steps of theirs
 ===============  =====================================================================================
 """

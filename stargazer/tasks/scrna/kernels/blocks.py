@@ -23,7 +23,7 @@ __all__ = [
     "Bools",
     "Floats",
     "Ints",
-    "check_counts",
+    "cut",
     "like",
     "log_normalised",
     "normalised",
@@ -46,7 +46,7 @@ BLOCK_ROWS = 4096
 
 
 def row_blocks(matrix: CSR, rows: int = BLOCK_ROWS) -> Iterator[CSR]:
-    """Cut a CSR matrix in memory into blocks of rows.
+    """Cut a CSR matrix in memory into blocks of rows that share its arrays.
 
     Parameters
     ----------
@@ -56,7 +56,27 @@ def row_blocks(matrix: CSR, rows: int = BLOCK_ROWS) -> Iterator[CSR]:
         Cells a block.
     """
     for start in range(0, matrix.shape[0], rows):
-        yield matrix[start : start + rows]
+        yield _rows(matrix, start, min(start + rows, matrix.shape[0]))
+
+
+def _rows(matrix: CSR, start: int, stop: int) -> CSR:
+    first, last = matrix.indptr[start], matrix.indptr[stop]
+    arrays = (matrix.data[first:last], matrix.indices[first:last], matrix.indptr[start : stop + 1] - first)
+    return sparse.csr_matrix(arrays, shape=(stop - start, matrix.shape[1]), copy=False)
+
+
+def cut(blocks: Iterable[CSR], rows: int) -> Iterator[CSR]:
+    """Cut blocks into smaller ones, so that what is computed from one stays in the processor's cache.
+
+    Parameters
+    ----------
+    blocks
+        Blocks of any sizes.
+    rows
+        Most cells of each block given back.
+    """
+    for block in blocks:
+        yield from row_blocks(block, rows) if block.shape[0] > rows else (block,)
 
 
 def select(blocks: Iterable[CSR], cells: Bools | None = None, genes: Bools | Ints | None = None) -> Iterator[CSR]:
@@ -79,10 +99,14 @@ def select(blocks: Iterable[CSR], cells: Bools | None = None, genes: Bools | Int
     columns = None if genes is None else np.flatnonzero(genes) if genes.dtype == bool else genes
     start = 0
     for block in blocks:
-        part = block if cells is None else block[np.flatnonzero(cells[start : start + block.shape[0]])]
+        part = block if cells is None else _chosen(block, cells[start : start + block.shape[0]])
         start += block.shape[0]
         if part.shape[0]:
             yield part if columns is None else part[:, columns]
+
+
+def _chosen(block: CSR, cells: Bools) -> CSR:
+    return block if cells.all() else block[np.flatnonzero(cells)]
 
 
 def reblock(blocks: Iterable[CSR], rows: int = BLOCK_ROWS) -> Iterator[CSR]:
@@ -101,10 +125,10 @@ def reblock(blocks: Iterable[CSR], rows: int = BLOCK_ROWS) -> Iterator[CSR]:
         start = 0
         while block.shape[0] - start >= rows - held:
             stop = start + rows - held
-            yield _stack([*waiting, block[start:stop]])
+            yield _stack([*waiting, _rows(block, start, stop)])
             waiting, held, start = [], 0, stop
         if start < block.shape[0]:
-            waiting.append(block[start:])
+            waiting.append(_rows(block, start, block.shape[0]))
             held += block.shape[0] - start
     if waiting:
         yield _stack(waiting)
@@ -112,55 +136,6 @@ def reblock(blocks: Iterable[CSR], rows: int = BLOCK_ROWS) -> Iterator[CSR]:
 
 def _stack(parts: list[CSR]) -> CSR:
     return parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
-
-
-def check_counts(block: CSR, first_cell: int = 0) -> CSR:
-    """Check that a block holds counts: finite, not negative, whole.
-
-    Entries for the same gene are added up, explicit zeros taken out.
-
-    Parameters
-    ----------
-    block
-        Cells × genes, integers or floats.
-    first_cell
-        Index of the first cell of the block, for the message.
-
-    Returns
-    -------
-    CSR
-        The block, of an integer type.
-
-    Raises
-    ------
-    DataError
-        If a value is NaN, infinite, negative or fractional.
-    """
-    data = block.data
-    if data.dtype.kind == "f":
-        wrong = ~np.isfinite(data) | (data < 0) | (np.trunc(data) != data)
-    else:
-        wrong = data < 0 if data.dtype.kind == "i" else np.zeros(len(data), bool)
-    if wrong.any():
-        raise DataError(_describe(block, int(np.flatnonzero(wrong)[0]), first_cell))
-    if data.dtype.kind == "f":
-        block = like(block, data.astype(np.int64))
-    return block if block.has_canonical_format and block.data.all() else _canonical(block)
-
-
-def _describe(block: CSR, position: int, first_cell: int) -> str:
-    cell = int(np.searchsorted(block.indptr, position, side="right")) - 1
-    return (
-        f"the value of cell {first_cell + cell}, gene {block.indices[position]} is {block.data[position]}: counts are "
-        "whole numbers from 0 up; give the raw counts (in a normalised file often layers['counts'] or .raw)"
-    )
-
-
-def _canonical(block: CSR) -> CSR:
-    copy = block.copy()
-    copy.sum_duplicates()
-    copy.eliminate_zeros()
-    return copy
 
 
 def like(block: CSR, data: NDArray[Any]) -> CSR:

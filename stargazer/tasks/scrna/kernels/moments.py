@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels.blocks import CSR, Floats, Ints, log_normalised, normalised, with_factors
+from stargazer.tasks.scrna.kernels.blocks import CSR, Floats, Ints, cut, log_normalised, normalised, with_factors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Moments", "gene_moments"]
+
+ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -76,20 +78,13 @@ def gene_moments(
     n_batches = int(codes.max(initial=0)) + 1
     sums = np.zeros((2, n_batches * n_genes))
     start = 0
-    for block, part in with_factors(blocks, factors):
-        values = (log_normalised if log else normalised)(block, part)
+    for block, part in with_factors(cut(blocks, ROWS_AT_ONCE), factors):
+        values = (log_normalised if log else normalised)(block, part).data.astype(np.float64)
         keys = np.repeat(codes[start : start + block.shape[0]] * n_genes, np.diff(block.indptr)) + block.indices
-        _add(sums, keys, values.data.astype(np.float64))
+        np.add.at(sums[0], keys, values)
+        np.add.at(sums[1], keys, values * values)
         start += block.shape[0]
     return _moments(sums.reshape(2, n_batches, n_genes), np.bincount(codes, minlength=n_batches))
-
-
-def _add(sums: NDArray[np.float64], keys: Ints, values: NDArray[np.float64]) -> None:
-    """Add entries one after another to what is there, so that the order of additions knows no blocks."""
-    size = sums.shape[1]
-    keys = np.concatenate([np.arange(size), keys])
-    sums[0] = np.bincount(keys, np.concatenate([sums[0], values]), size)
-    sums[1] = np.bincount(keys, np.concatenate([sums[1], values * values]), size)
 
 
 def _moments(sums: NDArray[np.float64], n_cells: Ints) -> Moments:

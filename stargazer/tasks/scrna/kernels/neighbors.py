@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from stargazer.tasks.scrna.kernels.blocks import Floats, Ints
 
-__all__ = ["Neighbors", "Points", "exact_neighbors", "nearest", "sample_bound"]
+__all__ = ["Neighbors", "Points", "exact_neighbors", "joined", "nearest", "smallest"]
 
 BLOCK_ENTRIES = 1 << 24
 SPARE = 8
@@ -136,11 +136,8 @@ def nearest(points: Points, queries: Ints, k: int) -> Neighbors:
         How many; no more than there are points.
     """
     products = points.products(queries)
-    wanted = min(k + SPARE, len(points))
-    bound = sample_bound(products, wanted)
-    found, filled = _below(products, bound, wanted)
+    found = smallest(products, min(k + SPARE, len(points)))
     squared = points.squared(queries, found)
-    squared[~filled] = np.inf
     squared[found == queries[:, None]] = -1.0
     order = np.lexsort((found, squared), axis=1)[:, :k]
     indices, squared = np.take_along_axis(found, order, axis=1), np.take_along_axis(squared, order, axis=1)
@@ -150,39 +147,39 @@ def nearest(points: Points, queries: Ints, k: int) -> Neighbors:
     return Neighbors(indices.astype(np.int32), np.sqrt(np.maximum(squared, 0.0)).astype(np.float32))
 
 
-def sample_bound(products: NDArray[np.float32], wanted: int) -> NDArray[np.float32]:
-    """Bound below which each row has at least as many values as wanted, next to always; from a sample of columns.
+def smallest(products: NDArray[np.float32], wanted: int) -> NDArray[np.intp]:
+    """Columns of the smallest values of each row, in no order.
+
+    A bound taken from a sample of the columns leaves few of them to choose from; a row with too few is searched whole.
 
     Parameters
     ----------
     products
         Queries × points.
     wanted
-        Values to be below (or at) the bound.
+        How many.
     """
-    stride = max(products.shape[1] // SAMPLE, 1)
-    share = wanted / stride
-    rank = wanted if stride == 1 else int(np.ceil(share + 4.0 * np.sqrt(share) + 4.0))
-    sample = products if stride == 1 else np.ascontiguousarray(products[:, ::stride])
-    rank = min(rank, sample.shape[1]) - 1
-    return np.asarray(np.partition(sample, rank, axis=1)[:, rank])
-
-
-def _below(
-    products: NDArray[np.float32], bound: NDArray[np.float32], wanted: int
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Columns of the smallest values of each row, as many as wanted; false where a row had fewer below its bound."""
-    n_points = products.shape[1]
-    flat = np.flatnonzero(products <= bound[:, None])
-    rows, columns = np.divmod(flat, n_points)
+    rows, columns = np.divmod(np.flatnonzero(products <= _bound(products, wanted)[:, None]), products.shape[1])
     counts = np.bincount(rows, minlength=len(products))
-    width = max(int(counts.max(initial=0)), wanted)
-    place = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
-    padded = np.full((len(products), width), np.inf, np.float32)
-    found = np.zeros((len(products), width), np.intp)
-    padded[rows, place], found[rows, place] = products.ravel()[flat], columns
-    chosen = np.argpartition(padded, wanted - 1, axis=1)[:, :wanted]
-    return np.take_along_axis(found, chosen, axis=1), np.isfinite(np.take_along_axis(padded, chosen, axis=1))
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    padded = np.full((len(products), max(int(counts.max(initial=0)), wanted)), np.inf, np.float32)
+    found = np.zeros(padded.shape, np.intp)
+    padded[rows, place], found[rows, place] = products[rows, columns], columns
+    chosen = np.take_along_axis(found, np.argpartition(padded, wanted - 1, axis=1)[:, :wanted], axis=1)
+    for row in np.flatnonzero(counts < wanted):
+        chosen[row] = np.argpartition(products[row], wanted - 1)[:wanted]
+    return chosen
+
+
+def _bound(products: NDArray[np.float32], wanted: int) -> NDArray[np.float32]:
+    """Bound at or below which each row has, next to always, as many values as wanted."""
+    stride = max(products.shape[1] // SAMPLE, 1)
+    if stride == 1:
+        return np.asarray(np.partition(products, wanted - 1, axis=1)[:, wanted - 1])
+    share = wanted / stride
+    sample = np.ascontiguousarray(products[:, ::stride])
+    rank = min(int(np.ceil(share + 4.0 * np.sqrt(share) + 4.0)), sample.shape[1]) - 1
+    return np.asarray(np.partition(sample, rank, axis=1)[:, rank])
 
 
 def _unsure(

@@ -19,9 +19,10 @@ from stargazer.tasks.scrna.kernels.blocks import (
     Bools,
     Floats,
     Ints,
-    check_counts,
+    cut,
     like,
 )
+from stargazer.tasks.scrna.kernels.checks import check_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["QC", "mad_limits", "qc_metrics", "top_fractions"]
+
+ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def qc_metrics(
         If a value is no count.
     """
     run = _Pass(n_genes, dict(gene_sets or {}), min_genes, min_cells, exclude)
-    for block in blocks:
+    for block in cut(blocks, ROWS_AT_ONCE):
         run.add(block)
     return run.finish()
 
@@ -141,20 +144,22 @@ class _Pass:
 
     def add(self, block: CSR) -> None:
         block = check_counts(_checked_shape(block, self.n_genes), self.cells_seen)
-        detected = like(block, np.ones(block.nnz, np.int64)) @ self.weights[:, 0]
+        counts, pattern = block.astype(np.int64), like(block, np.ones(block.nnz, np.int64))
+        detected = pattern @ self.weights[:, 0]
         keep = detected >= self.min_genes
-        self.cell_rows.append((keep, detected, block.astype(np.int64) @ self.weights))
-        kept = np.repeat(keep, np.diff(block.indptr))
-        genes, counts = block.indices[kept], block.data[kept].astype(np.int64)
-        self.n_cells += np.bincount(genes, minlength=self.n_genes)
-        self.gene_counts += np.bincount(genes, counts, self.n_genes).astype(np.int64)
-        self._set_rare_aside(np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))[kept], genes, counts)
+        self.cell_rows.append((keep, detected, counts @ self.weights))
+        self.n_cells += pattern.T @ keep.astype(np.int64)
+        self.gene_counts += counts.T @ keep.astype(np.int64)
+        self._set_rare_aside(counts, keep)
         self.cells_seen += block.shape[0]
 
-    def _set_rare_aside(self, cells: Ints, genes: Ints, counts: Ints) -> None:
+    def _set_rare_aside(self, counts: CSR, keep: Bools) -> None:
         still = (self.n_cells < self.min_cells) & self.counted
         self.rare = [_where(still[entry[1]], entry) for entry in self.rare]
-        self.rare.append(_where(still[genes], (cells + self.cells_seen, genes, counts)))
+        places = np.flatnonzero(still[counts.indices])
+        cells = np.searchsorted(counts.indptr, places, side="right") - 1
+        entries = (cells + self.cells_seen, counts.indices[places], counts.data[places])
+        self.rare.append(_where(keep[cells], entries))
 
     def finish(self) -> QC:
         keep, detected, sums = (np.concatenate([row[i] for row in self.cell_rows] or [_EMPTY[i]]) for i in range(3))
