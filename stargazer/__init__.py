@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from stargazer.plans import Plan as Plan
     from stargazer.plans.plan import plan as plan
     from stargazer.runs import Run as Run
-    from stargazer.runs.run import run as run
+    from stargazer.runs.start import run as run
     from stargazer.store import Store as Store
     from stargazer.store import active_store as active_store
     from stargazer.workdir import Workdir as Workdir

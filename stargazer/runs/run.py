@@ -1,4 +1,4 @@
-"""Run calls with progress; what fails does not take its siblings with it."""
+"""Calls in flight: what fails does not take its siblings with it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from stargazer.calls.call import Call, element
 from stargazer.calls.wiring import flatten, needs
 from stargazer.errors import BlobLost, Cancelled, OutputError, RunFailed
+from stargazer.runs.holding import held
+from stargazer.runs.shape import calls_in, replaced
 from stargazer.runs.threads import Threads
 from stargazer.runs.watch import State, Status, Watch
 from stargazer.runs.workers import Workers
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-__all__ = ["Run", "run"]
+__all__ = ["Run"]
 
 SHOWN_FAILURES = 5
 
@@ -61,7 +63,7 @@ class Run:
 
     def __init__(self, what: Any, client: Client | None = None) -> None:
         self._what = what
-        self._calls = {call.key: call for call in _calls_in(what)}
+        self._calls = {call.key: call for call in calls_in(what)}
         self._places: dict[str, list[Call]] = {}
         for call in self._calls.values():
             self._places.setdefault(call.plan_key, []).append(call)
@@ -127,7 +129,7 @@ class Run:
         """
         self.wait()
         self._raise()
-        return _replaced(self._what, lambda call: self._results[call.key])
+        return replaced(self._what, lambda call: self._results[call.key])
 
     def __iter__(self) -> Iterator[tuple[Call, Any]]:
         """Yield each call that was passed with its result, as they finish; raise at the end if some failed."""
@@ -150,7 +152,8 @@ class Run:
         lost: set[str] = set()
         try:
             while True:
-                self._collect(self._engine.execute(graph, missing, list(self._calls)))
+                with held(graph, missing):
+                    self._collect(self._engine.execute(graph, missing, list(self._calls)))
                 new = {error.cid for error in self._watch.failures.values() if isinstance(error, BlobLost)} - lost
                 if not new or self._cancelled:
                     break
@@ -183,78 +186,6 @@ class Run:
         if self._watch.failures:
             first = next(iter(self._watch.failures.values()))
             raise RunFailed(_failure_text(self), self.failures) from first
-
-
-def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: bool | None = None) -> Run:
-    """Run calls, with progress; results are in the store the moment a task ends.
-
-    Parameters
-    ----------
-    *calls
-        Calls, or lists, tuples and dicts of them.
-    client
-        A Dask client (`stargazer.connect`); by default the active one, or threads of this process if there is none.
-    wait
-        Return only when all have ended. Otherwise return at once, and iterate over the run or ask its `Run.status`.
-    progress
-        Show a live table; by default in terminals and notebooks, where the run is waited for.
-
-    Returns
-    -------
-    Run
-        ``run(a).result()`` is the result of ``a``; ``run(a, b).result()`` a tuple of two.
-
-    Raises
-    ------
-    RunFailed
-        Some calls failed; the others ran to their end first.
-
-    Examples
-    --------
-    >>> stored = run(answer).result()  # doctest: +SKIP
-    """
-    flight = Run(calls[0] if len(calls) == 1 else calls, client or _active_client())
-    if wait:
-        from stargazer.display import show_run
-
-        show_run(flight, progress)
-        flight.result()
-    return flight
-
-
-def _active_client() -> Client | None:
-    """The client that the user made, if any; never makes one."""
-    import sys
-
-    if "distributed" not in sys.modules:
-        return None
-    from distributed import default_client
-
-    try:
-        client: Client = default_client()
-    except ValueError:
-        return None
-    return client
-
-
-def _calls_in(what: Any) -> Iterator[Call]:
-    if isinstance(what, Call):
-        yield what
-    elif isinstance(what, (list, tuple)):
-        for item in what:
-            yield from _calls_in(item)
-    elif isinstance(what, dict):
-        for item in what.values():
-            yield from _calls_in(item)
-
-
-def _replaced(what: Any, result: Callable[[Call], Any]) -> Any:
-    if isinstance(what, Call):
-        return result(what)
-    if isinstance(what, (list, tuple)):
-        items = [_replaced(item, result) for item in what]
-        return items if isinstance(what, list) else tuple(items)
-    return {key: _replaced(item, result) for key, item in what.items()} if isinstance(what, dict) else what
 
 
 def _in_order(calls: dict[str, Call]) -> dict[str, Call]:

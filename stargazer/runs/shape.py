@@ -1,0 +1,34 @@
+"""Calls in lists, tuples and dicts, and results in their places."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stargazer.calls.call import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["calls_in", "replaced"]
+
+
+def calls_in(what: Any) -> Iterator[Call]:
+    """Yield every call in `what`."""
+    if isinstance(what, Call):
+        yield what
+    elif isinstance(what, (list, tuple)):
+        for item in what:
+            yield from calls_in(item)
+    elif isinstance(what, dict):
+        for item in what.values():
+            yield from calls_in(item)
+
+
+def replaced(what: Any, result: Callable[[Call], Any]) -> Any:
+    """Return `what` with each call replaced by its result."""
+    if isinstance(what, Call):
+        return result(what)
+    if isinstance(what, (list, tuple)):
+        items = [replaced(item, result) for item in what]
+        return items if isinstance(what, list) else tuple(items)
+    return {key: replaced(item, result) for key, item in what.items()} if isinstance(what, dict) else what

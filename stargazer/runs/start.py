@@ -1,0 +1,64 @@
+"""Run calls, with progress."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stargazer.runs.run import Run
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["run"]
+
+
+def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: bool | None = None) -> Run:
+    """Run calls, with progress; results are in the store the moment a task ends.
+
+    Parameters
+    ----------
+    *calls
+        Calls, or lists, tuples and dicts of them.
+    client
+        A Dask client (`stargazer.connect`); by default the active one, or threads of this process if there is none.
+    wait
+        Return only when all have ended. Otherwise return at once, and iterate over the run or ask its `Run.status`.
+    progress
+        Show a live table; by default in terminals and notebooks, where the run is waited for.
+
+    Returns
+    -------
+    Run
+        ``run(a).result()`` is the result of ``a``; ``run(a, b).result()`` a tuple of two.
+
+    Raises
+    ------
+    RunFailed
+        Some calls failed; the others ran to their end first.
+
+    Examples
+    --------
+    >>> stored = run(answer).result()  # doctest: +SKIP
+    """
+    flight = Run(calls[0] if len(calls) == 1 else calls, client or _active_client())
+    if wait:
+        from stargazer.display import show_run
+
+        show_run(flight, progress)
+        flight.result()
+    return flight
+
+
+def _active_client() -> Client | None:
+    """The client that the user made, if any; never makes one."""
+    import sys
+
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import default_client
+
+    try:
+        client: Client = default_client()
+    except ValueError:
+        return None
+    return client
