@@ -44,7 +44,8 @@ def call_key(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]
     inputs
         Keys of the inputs by parameter: one, a list or a dict of them, or None.
     """
-    return hashlib.sha256(f"{task}\n{_encode(parameters)}\n{_encode(inputs)}".encode()).hexdigest()
+    texts = (_encode(values) if values else "{}" for values in (parameters, inputs))
+    return hashlib.sha256("\n".join((task, *texts)).encode()).hexdigest()
 
 
 def input_key(asset: Any) -> str:

@@ -12,9 +12,14 @@ from stargazer.ledger import Ledger, Record
 from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.record import digest
 from stargazer.plans.reasons import Reason, has_calls, reasons_for
+from stargazer.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from dask.typing import Key
+
+    from stargazer.execute import Order
 
 __all__ = ["Plan", "Planned", "ordered", "plan", "roots_of"]
 
@@ -121,8 +126,9 @@ def plan(*calls: Any) -> Plan:
     1 of 4 calls would run, 3 are known
       run    total    parameter scale: 1 → 2
     """
-    planner = _Planner()
-    for call in ordered(roots_of(calls), planner.is_known):
+    planner, roots = _Planner(), roots_of(calls)
+    planner.look_up(roots)
+    for call in ordered(roots, planner.is_known):
         planner.add(call)
     return Plan(tuple(planner.planned.values()))
 
@@ -155,21 +161,33 @@ def ordered(roots: Iterable[Call], stop: Any) -> list[Call]:
 class _Planner:
     def __init__(self) -> None:
         self.planned: dict[str, Planned] = {}
-        self._found: dict[str, Record | None] = {}
+        self._found: dict[Key, Record | None] = {}
+        self._checked: dict[int, Order] = {}
         self._newest: dict[tuple[str, str], list[Record]] = {}
         self._parts_of: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
 
-    def is_known(self, call: Call) -> bool:
-        return self._record(call) is not None
+    def look_up(self, calls: Iterable[Call]) -> None:
+        """Ask the ledger for calls, then for what those need that it does not know: level by level, many at once."""
+        level = {call.key: call for call in calls}
+        while level:
+            by_store: dict[str, list[Call]] = {}
+            for call in level.values():
+                by_store.setdefault(call.order.store, []).append(call)
+            for url, asked in by_store.items():
+                records = Ledger(Store.open(url)).find_many(call.plan_key for call in asked)
+                self._found |= {call.key: records.get(call.plan_key) for call in asked}
+            unknown = (call for call in level.values() if self._found[call.key] is None)
+            following = {needed.whole.key: needed.whole for call in unknown for needed in needs(call)}
+            level = {key: call for key, call in following.items() if key not in self._found}
 
-    def _record(self, call: Call) -> Record | None:
-        if call.key not in self._found:
-            self._found[call.key] = Ledger(call.store).find(call.plan_key)
-        return self._found[call.key]
+    def is_known(self, call: Call) -> bool:
+        return self._found[call.key] is not None
 
     def add(self, call: Call) -> None:
-        call.order.task.check_code(call.order.code)
-        record = self._record(call) or self._by_content(call)
+        if id(call.order) not in self._checked:
+            call.order.task.check_code(call.order.code)
+            self._checked[id(call.order)] = call.order
+        record = self._found[call.key] or self._by_content(call)
         if record is not None:
             self.planned[call.key] = Planned(call, "known", record)
             return
@@ -204,7 +222,9 @@ class _Planner:
         return call.order.code, digest(values), digest([tools, dict(call.order.libraries)])
 
     def _by_content(self, call: Call) -> Record | None:
-        """Early cut-off can be told before the run where all inputs are known."""
+        """Early cut-off can be told before the run where all inputs are known; without calls, both keys are one."""
+        if next(needs(call), None) is None:
+            return None
         inputs = self._inputs(call)
         if any(isinstance(value, Call) for value in call.parameters.values()) or has_calls(inputs):
             return None
