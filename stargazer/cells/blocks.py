@@ -17,12 +17,12 @@ __all__ = ["ROWS_AT_ONCE", "SHARE", "Blocks", "cache_bytes"]
 
 ROWS_AT_ONCE = 1_000
 """Cells of a block: at 4,000 counts a cell its double-precision values take 32 MB."""
-SHARE = 0.25
+SHARE = 0.125
 """Share of a task's memory that blocks may take which are kept for the next pass."""
 
 
 def cache_bytes(memory: int | None) -> int:
-    """Bytes of blocks to keep in memory.
+    """Bytes of blocks that a task may keep in memory.
 
     Parameters
     ----------
@@ -36,25 +36,21 @@ def cache_bytes(memory: int | None) -> int:
 class Blocks:
     """Counts of some cells and genes by row blocks.
 
-    What a pass reads is kept for the next if all of it fits; the blocks are the same either way.
-
     Parameters
     ----------
     tree
         The tree.
     cells, genes
         Masks; the tree's own if None.
-    memory
-        Bytes that the task may use, as in ``work.memory``.
+    keep
+        Bytes of blocks that may be kept for the next pass, if all of them fit; the blocks are the same either way.
     """
 
-    def __init__(
-        self, tree: Tree, cells: Values | None = None, genes: Values | None = None, memory: int | None = None
-    ) -> None:
+    def __init__(self, tree: Tree, cells: Values | None = None, genes: Values | None = None, keep: int = 0) -> None:
         self.counts = tree.counts
         self.cells = tree.kept("obs") if cells is None else cells
         self.genes = tree.kept("var") if genes is None else genes
-        self._most = cache_bytes(memory)
+        self._most = keep
         self._kept: list[Any] | None = None
 
     @property
@@ -67,17 +63,15 @@ class Blocks:
 
     def _read(self) -> Iterator[Any]:
         columns = None if self.genes.all() else np.flatnonzero(self.genes)
-        kept: list[Any] | None = []
+        kept: list[Any] = []
         size = 0
         for block in self.counts.blocks(ROWS_AT_ONCE, self.cells):
             part = block if columns is None else block[:, columns]
             size += part.data.nbytes + part.indices.nbytes
-            kept = _with(kept, part) if size <= self._most else None
+            if size <= self._most:
+                kept.append(part)
+            elif kept:
+                self._most, kept = 0, []
             yield part
-        self._kept = kept
-
-
-def _with(kept: list[Any] | None, part: Any) -> list[Any] | None:
-    if kept is not None:
-        kept.append(part)
-    return kept
+        if size <= self._most:
+            self._kept = kept

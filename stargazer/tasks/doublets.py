@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stargazer.cells.blocks import Blocks
+from stargazer.cells.blocks import Blocks, cache_bytes
 from stargazer.tasks.stages import batch_codes, scattered
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def find_doublets(
     found = FoundDoublets(cells, batch_key, rate, np.full(len(codes), np.nan), np.zeros(len(codes), bool))
     for number, name in enumerate(names):
         here = codes == number
-        blocks = Blocks(tree, scattered(cells, here, False), genes, work.memory)
+        blocks = Blocks(tree, scattered(cells, here, False), genes, cache_bytes(work.memory))
         batch = scrublet(blocks, blocks.shape[1], expected_doublet_rate=rate, seed=seed, threads=work.cpus)
         found.scores[here], found.predicted[here] = batch.scores, batch.predicted
         found.batches[name] = batch

@@ -21,7 +21,7 @@ __all__ = ["MEMORY", "USES", "batch_codes", "draft_of", "embedding_kept", "expan
 USES = ("numcodecs", "numpy", "scipy", "zarr")
 """Distributions that decide the bytes of every stage."""
 MEMORY = "2 GiB"
-"""What a stage may use; of a quarter of it blocks are kept between passes."""
+"""What a stage may use; an eighth of it may hold blocks between passes (`stargazer.cells.blocks.SHARE`)."""
 
 
 def draft_of(work: Workdir, adata: AnnData) -> tuple[Tree, TreeDraft]:

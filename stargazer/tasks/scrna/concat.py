@@ -64,7 +64,7 @@ def concat(
         raise DataError(f"the samples have no gene in common; do all name genes alike? {trees[0].names('var')[:3]}")
     draft = TreeDraft(work.directory("made") / "joined.zarr")
     writer = MatrixWriter(draft.free("X"), len(genes))
-    for block in reblock(_blocks(trees, genes, work.memory), ROWS):
+    for block in reblock(_blocks(trees, genes), ROWS):
         writer.append(block)
     writer.finish()
     notes = _write_tables(draft, trees, labels, genes, batch_key)
@@ -86,11 +86,11 @@ def _joined_genes(names: list[Any], join: str) -> Any:
     return np.array([name for name in names[0] if name in common], dtype=object)
 
 
-def _blocks(trees: list[Tree], genes: Any, memory: int | None) -> Iterator[Any]:
+def _blocks(trees: list[Tree], genes: Any) -> Iterator[Any]:
     place = {name: number for number, name in enumerate(genes)}
     for tree in trees:
         column = np.array([place.get(name, -1) for name in tree.names("var")], np.int32)
-        for block in Blocks(tree, None, np.ones(tree.n_vars, bool), memory):
+        for block in Blocks(tree, None, np.ones(tree.n_vars, bool)):
             yield _moved(block, column, len(genes))
 
 

@@ -21,7 +21,7 @@ from stargazer.errors import DataError
 from stargazer.tasks.scrna.kernels.columns import column_blocks
 from stargazer.tasks.scrna.kernels.markers import t_test
 from stargazer.tasks.scrna.kernels.ranksum import rank_sum
-from stargazer.tasks.stages import MEMORY, USES, draft_of, size_factors_of
+from stargazer.tasks.stages import USES, draft_of, size_factors_of
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ __all__ = ["find_markers"]
 
 Method = Literal["wilcoxon", "t-test", "t-test_overestim_var"]
 Layer = Literal["log", "counts"]
-BYTES_AN_ENTRY = 16
+BYTES_AN_ENTRY = 32
 
 
-@task(cpus=2, memory=MEMORY, uses=USES)
+@task(cpus=2, memory="4 GiB", uses=USES)
 def find_markers(
     work: Workdir,
     adata: AnnData,
@@ -111,8 +111,8 @@ def _groups(tree: Tree, groupby: str, cells: NDArray[np.bool_]) -> tuple[NDArray
 
 
 def _columns(work: Workdir, tree: Tree, cells: NDArray[np.bool_], layer: str) -> Iterator[Any]:
-    """Values of some genes at a time, all kept cells; as many genes as a quarter of the memory holds."""
-    blocks = Blocks(tree, cells, memory=work.memory)
+    """Values of some genes at a time, all kept cells; as many genes as an eighth of the memory holds."""
+    blocks = Blocks(tree, cells, keep=cache_bytes(work.memory))
     factors = size_factors_of(tree, cells) if layer == "log" else None
     entries = np.zeros(blocks.shape[1], np.int64)
     for block in blocks:

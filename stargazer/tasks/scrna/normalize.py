@@ -50,7 +50,7 @@ def normalize(work: Workdir, adata: AnnData, *, target_sum: float | None = None)
     if "qc_filter" in tree.stages():
         totals = np.asarray(tree.column("obs", "total_counts"))[cells]
     else:
-        totals = np.concatenate([block.sum(axis=1).A1 for block in Blocks(tree, cells, genes, work.memory)])
+        totals = np.concatenate([block.sum(axis=1).A1 for block in Blocks(tree, cells, genes)])
     factors = size_factors(totals, target_sum)
     target = float(np.median(totals)) if target_sum is None else target_sum
     draft.column("obs", "size_factor", scattered(cells, factors, np.nan))

@@ -101,7 +101,7 @@ def qc_filter(
     organism = organism_of(organism or adata.organism or "human")
     sets = find_gene_sets(tree, organism, symbols)
     notes = [*sets.notes, *_check_mt(tree, sets, organism, max_pct_mt < 100 or mads_mt is not None)]
-    everything = Blocks(tree, np.ones(tree.n_obs, bool), np.ones(tree.n_vars, bool), work.memory)
+    everything = Blocks(tree, np.ones(tree.n_obs, bool), np.ones(tree.n_vars, bool))
     masks = {name: getattr(sets, name) for name in ("mt", "ribo", "hb", "spike_in")}
     qc = qc_metrics(everything, tree.n_vars, masks, min_genes=min_genes, min_cells=min_cells, exclude=sets.spike_in)
     dropped = {"few genes": ~qc.cells}

@@ -14,7 +14,7 @@ import numpy as np
 
 from stargazer.assets import AnnData
 from stargazer.calls import task
-from stargazer.cells.blocks import Blocks
+from stargazer.cells.blocks import Blocks, cache_bytes
 from stargazer.errors import DataError
 from stargazer.tasks.embeddings import write_graph, write_umap
 from stargazer.tasks.scrna.kernels.approximate import approximate_neighbors
@@ -106,7 +106,7 @@ def _principal_components(
 ) -> tuple[PCA, NDArray[np.float32]]:
     if "highly_variable" not in tree.columns("var"):
         raise DataError("these cells have no highly variable genes: run select_features first")
-    blocks = Blocks(tree, cells, tree.column("var", "highly_variable"), work.memory)
+    blocks = Blocks(tree, cells, tree.column("var", "highly_variable"), cache_bytes(work.memory))
     factors = size_factors_of(tree, cells)
     pca = fit_pca(blocks, factors, n_pcs, threads=work.cpus)
     return pca, project(blocks, factors, pca, threads=work.cpus)

@@ -54,7 +54,7 @@ def select_features(work: Workdir, adata: AnnData, *, n_top_genes: int = 2000, b
     tree, draft = draft_of(work, adata)
     cells, genes = tree.kept("obs"), tree.kept("var")
     codes, batches = batch_codes(tree, batch_key, cells)
-    blocks = Blocks(tree, cells, genes, work.memory)
+    blocks = Blocks(tree, cells, genes)
     moments = gene_moments(blocks, size_factors_of(tree, cells), blocks.shape[1], codes)
     chosen = highly_variable(moments, n_top_genes)
     _write(draft, genes, chosen, bool(batch_key))
