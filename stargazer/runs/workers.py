@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.call import element
 from stargazer.calls.node import run as node
 from stargazer.calls.wiring import delayed_of, needs
+from stargazer.errors import OutputError
 from stargazer.runs.watch import State
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from stargazer.runs.watch import Watch
 
 __all__ = ["Workers"]
+
+RELEASED_WITHIN = 2.0
+"""Seconds to wait for futures to go; a user's own futures of the same keys do not."""
 
 
 class Workers:
@@ -50,7 +55,9 @@ class Workers:
         self._futures = dict(zip(wanted, self.client.compute(delayed_of(graph, calls, wanted)), strict=True))
         results: dict[str, Any] = {}
         try:
-            for batch in as_completed(list(self._futures.values()), with_results=True, raise_errors=False).batches():
+            for batch in as_completed(
+                list(self._futures.values()), loop=self.client.loop, with_results=True, raise_errors=False
+            ).batches():
                 for future, result in batch:
                     if future.status == "finished":
                         results[future.key] = result
@@ -58,7 +65,7 @@ class Workers:
                 self._blame([calls[future.key] for future, _ in batch if future.key in calls])
             self._blame(calls.values())
         finally:
-            self._futures.clear()
+            self._release()
         return {key: results[key] for key in keys if key in results}
 
     def cancel(self) -> None:
@@ -67,6 +74,16 @@ class Workers:
         # `Client.cancel` trips over calls whose dependents it has just released, and logs that.
         for future in list(self._futures.values()):
             future.release()
+
+    def _release(self) -> None:
+        """Hold nothing more, and wait until the client knows: a key that is held keeps its old inputs and failure."""
+        keys = set(self._futures)
+        for future in self._futures.values():
+            future.release()
+        self._futures.clear()
+        deadline = time.monotonic() + RELEASED_WITHIN
+        while keys & self.client.futures.keys() and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     def running(self) -> set[str] | None:
         """Plan keys of the calls that workers execute, as the scheduler heard last; None if it cannot be asked."""
@@ -92,13 +109,19 @@ class Workers:
 
     def _note(self, call: Call | None, future: Future[Any], result: Any) -> None:
         if call is None:
-            return
-        if future.status == "finished":
+            self._note_element(future, result)
+        elif future.status == "finished":
             self.watch.done(call.plan_key, result)
         elif future.status == "error":
             self.watch.failed(call.plan_key, result[1] if isinstance(result, tuple) else result)
         else:
             self.watch.cancelled(call.plan_key)
+
+    def _note_element(self, future: Future[Any], result: Any) -> None:
+        """That a result has no such element fails only what needs it; other errors are its whole call's."""
+        error = result[1] if isinstance(result, tuple) else result
+        if future.status == "error" and isinstance(error, OutputError):
+            self.watch.failures[future.key] = error
 
     def _blame(self, calls: Iterable[Call]) -> None:
         """Dask gives a failure to all that depends on it; here only the call that failed is to blame."""
