@@ -26,7 +26,6 @@ from stargazer.simulate.genome import reverse_complement
 from stargazer.simulate.variants import TANDEM
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Iterator, Mapping, Sequence
 
     from stargazer.simulate.draw import Draw
@@ -35,8 +34,9 @@ __all__ = ["Library", "Pair", "draw_pairs"]
 
 READ_LENGTH = 150
 INSERT_MEAN, INSERT_DEVIATION = 420.0, 90.0
-SHORTEST_INSERT, SHORT_INSERTS = 70, 0.01
-"""Bases of the shortest fragments, and the share of fragments that are shorter than a read."""
+SHORTEST_INSERT, LONGEST_INSERT = 70, 1000
+SHORT_INSERTS = 0.01
+"""Share of the fragments that are shorter than a read."""
 PCR_DUPLICATES, OPTICAL_DUPLICATES = 0.06, 0.01
 CHIMERAS, FOREIGN = 0.002, 0.004
 STUTTER = 0.0015
@@ -118,17 +118,31 @@ def _sequenced(draw: Draw, fragment: str, adapter: str, profile: _Profile) -> tu
     return bases, profile.quality
 
 
-def _slipped(draw: Draw, piece: str) -> str:
-    """A copy of a fragment, in which the polymerase may have slipped in a tandem repeat."""
+class _Contig:
+    """One contig of a haplotype, and where its tandem repeats are."""
 
-    def copy(match: re.Match[str]) -> str:
-        repeat, unit = match[0], match[1] or match[2]
-        units = len(repeat) // len(unit) - (6 if len(unit) == 1 else 3)
-        if draw.uniform() >= STUTTER * units:
-            return repeat
-        return repeat + unit if draw.uniform() < 0.35 else repeat[len(unit) :]
+    def __init__(self, sequence: str) -> None:
+        self.sequence = sequence
+        self._repeats = list(TANDEM.finditer(sequence))
+        self._starts = [repeat.start() for repeat in self._repeats]
 
-    return TANDEM.sub(copy, piece)
+    def copy(self, draw: Draw, start: int, end: int) -> str:
+        """A copy of a piece; in the tandem repeats that it holds, the polymerase may slip."""
+        inside = slice(bisect_left(self._starts, start), bisect_left(self._starts, end))
+        pieces: list[str] = []
+        for repeat in self._repeats[inside]:
+            if repeat.end() <= end and (slipped := _slipped(draw, repeat[0], repeat[1] or repeat[2])):
+                pieces += [self.sequence[start : repeat.start()], slipped]
+                start = repeat.end()
+        return "".join([*pieces, self.sequence[start:end]])
+
+
+def _slipped(draw: Draw, repeat: str, unit: str) -> str:
+    """A tandem repeat with a unit more or less, or nothing where the copy is true."""
+    units = len(repeat) // len(unit) - (6 if len(unit) == 1 else 3)
+    if draw.uniform() >= STUTTER * units:
+        return ""
+    return repeat + unit if draw.uniform() < 0.35 else repeat[len(unit) :]
 
 
 class _Fragments:
@@ -136,30 +150,33 @@ class _Fragments:
 
     def __init__(self, draw: Draw, haplotypes: Sequence[Mapping[str, str]]) -> None:
         self._draw = draw
-        self._contigs = [sequence for haplotype in haplotypes for sequence in haplotype.values()]
-        self._weights = [len(sequence) for sequence in self._contigs]
+        sequences = [one for haplotype in haplotypes for one in haplotype.values() if len(one) > LONGEST_INSERT]
+        self._contigs = [_Contig(sequence) for sequence in sequences]
+        self._weights = [len(sequence) for sequence in sequences]
 
     def _length(self) -> int:
         if self._draw.uniform() < SHORT_INSERTS:
             return self._draw.between(SHORTEST_INSERT, READ_LENGTH)
-        return max(SHORTEST_INSERT, round(self._draw.normal(INSERT_MEAN, INSERT_DEVIATION)))
+        length = round(self._draw.normal(INSERT_MEAN, INSERT_DEVIATION))
+        return min(max(SHORTEST_INSERT, length), LONGEST_INSERT)
 
     def _piece(self) -> str:
         """Sequence between two random places without N, on either strand; amplified as its GC allows."""
         while True:
             contig = self._draw.weighted(self._contigs, self._weights)
             length = self._length()
-            start = self._draw.below(len(contig) - length)
-            piece = contig[start : start + length]
+            start = self._draw.below(len(contig.sequence) - length)
+            piece = contig.sequence[start : start + length]
             excess = (piece.count("G") + piece.count("C")) / length - 0.45
             if "N" not in piece and self._draw.uniform() < math.exp(-((excess / 0.3) ** 2)):
+                piece = contig.copy(self._draw, start, start + length)
                 return piece if self._draw.uniform() < 0.5 else reverse_complement(piece)
 
     def __call__(self) -> str:
         chance = self._draw.uniform()
         if chance < FOREIGN:
             return "".join(self._draw.one_of("ACGT") for _ in range(self._length()))
-        piece = _slipped(self._draw, self._piece())
+        piece = self._piece()
         if chance < FOREIGN + CHIMERAS:
             return piece[: len(piece) // 2] + self._piece()[-len(piece) // 2 :]
         return piece
