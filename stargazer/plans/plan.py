@@ -194,11 +194,11 @@ class _Planner:
         waits = [self.planned[needed.whole.key] for needed in needs(call)]
         waiting = [planned.call.name for planned in waits if planned.state != "known"]
         state = "maybe" if waiting and self._parts(call) in self._known_parts(call) else "run"
-        why = functools.partial(self._reasons, call, waiting)
+        why = functools.partial(self._reasons, call, self._candidates(call), waiting)
         self.planned[call.key] = Planned(call, state, None, why)
 
-    def _reasons(self, call: Call, waiting: list[str]) -> list[Reason]:
-        return reasons_for(call, self._inputs(call), self._candidates(call), waiting)
+    def _reasons(self, call: Call, candidates: list[Record], waiting: list[str]) -> list[Reason]:
+        return reasons_for(call, self._inputs(call), candidates, waiting)
 
     def _candidates(self, call: Call) -> list[Record]:
         place = (call.order.store, call.name)

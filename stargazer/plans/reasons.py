@@ -49,10 +49,14 @@ def reasons_for(call: Call, inputs: dict[str, Any], candidates: list[Record], wa
     if not candidates:
         return [Reason("never ran", "never ran")]
     compared = [_differences(call, inputs, record, waiting) for record in candidates]
-    best = min(range(len(compared)), key=lambda place: len({reason.kind for reason in compared[place]}))
+    best = min(range(len(compared)), key=lambda place: _distance(compared[place]))
     return compared[best] or [
         Reason("lost", f"its result is no longer in the store (record {candidates[best].id[:12]})")
     ]
+
+
+def _distance(reasons: list[Reason]) -> tuple[int, int]:
+    return len({reason.kind for reason in reasons}), len(reasons)
 
 
 def _differences(call: Call, inputs: dict[str, Any], record: Record, waiting: list[str]) -> list[Reason]:
