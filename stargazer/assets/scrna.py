@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from stargazer.assets.asset import Asset
+from stargazer.errors import StargazerError, ToolMissing
 
 if TYPE_CHECKING:
     import os
@@ -54,10 +56,9 @@ class AnnData(Asset, key="anndata"):
         DataError
             It is no file of counts, or damaged.
         """
-        from stargazer.cells.ingest import ingest
         from stargazer.cid import cid_of_path
 
-        made = ingest(self.path, directory)
+        made = _cells("ingest").ingest(self.path, directory)
         facts: dict[str, Any] = {"n_obs": made.n_obs, "n_vars": made.n_vars, "stage": self.stage or made.stage}
         if not made.copied:
             facts["source_cid"] = self.source_cid or cid_of_path(self.path, symlinks="follow")
@@ -94,9 +95,26 @@ class AnnData(Asset, key="anndata"):
         anndata.AnnData
             A copy: nothing done to it changes what is stored.
         """
-        from stargazer.cells.view import open_tree
+        return _cells("view").open_tree(self.fetch(), lazy=lazy)
 
-        return open_tree(self.fetch(), lazy=lazy)
+    def markers(self, top: int | None = None) -> Any:
+        """Marker genes as one pandas table, best first.
+
+        Parameters
+        ----------
+        top
+            Genes of each group; all if None.
+        """
+        return _cells("markers").marker_table(_cells("tree").Tree(self.fetch()), top)
+
+    def picture(self) -> str:
+        """UMAP coordinates as a small SVG; empty where there are none, or the store is on another machine."""
+        if self.path is None and (self.source is None or not self.source.url.startswith("file:")):
+            return ""
+        try:
+            return str(_cells("picture").umap_svg(_cells("tree").Tree(self.fetch())))
+        except (OSError, StargazerError):
+            return ""
 
     def write_h5ad(self, path: str | os.PathLike[str]) -> None:
         """Export what `open` gives as a ``.h5ad`` file.
@@ -107,3 +125,14 @@ class AnnData(Asset, key="anndata"):
             File to write.
         """
         self.open().write_h5ad(path, compression="gzip")
+
+
+def _cells(module: str) -> Any:
+    """A module of `stargazer.cells`; what it needs is installed by an extra."""
+    try:
+        return importlib.import_module(f"stargazer.cells.{module}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("stargazer"):
+            raise
+        hint = "pip install 'stargazer-dask[scrna]'"
+        raise ToolMissing(f"single-cell assets need {error.name}, which is not installed: {hint}") from error

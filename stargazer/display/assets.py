@@ -13,7 +13,7 @@ __all__ = ["asset_html", "asset_line", "facts_text", "store_html"]
 
 
 def asset_html(asset: Any) -> str:
-    """An asset: type, name, facts, CID and companions; nothing is fetched.
+    """An asset: type, name, facts, CID and companions, and its picture if its type draws one; no bytes are fetched.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ def asset_html(asset: Any) -> str:
     rows += [("record", code(short(source.record)) if source is not None and source.record else "")]
     title = type(asset).__name__ if asset.asset_key != "asset" else "Asset"
     draft = "" if asset.cid else "draft, not stored yet"
-    parts = [facts_table(rows), _companions(asset), note(draft) if draft else Markup("")]
+    picture = asset.picture() if hasattr(asset, "picture") else ""
+    parts = [Markup(picture), facts_table(rows), _companions(asset), note(draft) if draft else Markup("")]
     return card(title, *parts, subtitle=asset.name)
 
 

@@ -7,6 +7,7 @@ from stargazer.tasks.scrna.find_markers import find_markers
 from stargazer.tasks.scrna.normalize import normalize
 from stargazer.tasks.scrna.qc_filter import qc_filter
 from stargazer.tasks.scrna.reduce_dimensions import reduce_dimensions
+from stargazer.tasks.scrna.report import report
 from stargazer.tasks.scrna.select_features import select_features
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "normalize",
     "qc_filter",
     "reduce_dimensions",
+    "report",
     "select_features",
 ]

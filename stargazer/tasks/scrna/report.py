@@ -1,0 +1,165 @@
+"""A report of all stages for people: one HTML file that needs no other, and its figures."""
+
+from __future__ import annotations
+
+import base64
+import html
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stargazer.assets import AnnData, Asset
+from stargazer.calls import task
+from stargazer.cells.blocks import Blocks
+from stargazer.cells.markers import TABLES
+from stargazer.cells.tree import Tree
+from stargazer.cells.view import log_values
+from stargazer.tasks import figures
+from stargazer.tasks.stages import MEMORY, USES, size_factors_of
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["report"]
+
+TOP_DOTS = 4
+TOP_TABLE = 12
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:66em;margin:2em auto;padding:0 1em;color:#222}
+h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}img{max-width:100%}table{border-collapse:collapse;font-size:13px}
+th,td{text-align:left;vertical-align:top;padding:.15em 1em .15em 0;border-bottom:1px solid #ddd}
+.note{background:#fff4d6;padding:.3em .7em;margin:.3em 0}code{font-size:12px;overflow-wrap:anywhere}"""
+CAPTIONS = {
+    "qc": ("Quality control", "Genes, counts and mitochondrial percentage of all cells, and of those kept."),
+    "doublets": ("Doublets", "Scores of Scrublet: likelihood of a droplet to hold two cells."),
+    "hvg": ("Highly variable genes", "Dispersion of genes, normalised among genes of like mean."),
+    "elbow": ("Principal components", "Variance that each component explains."),
+    "umap": ("Clusters", "UMAP coordinates; distances between clusters say little."),
+    "markers": (
+        "Marker genes",
+        "The best genes of each cluster: colour is mean expression, size is fraction of cells.",
+    ),
+}
+
+
+@task(memory=MEMORY, uses=(*USES, "matplotlib"))
+def report(work: Workdir, adata: AnnData, *, groupby: str = "") -> Asset:
+    """Draw what the stages so far have found.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    adata
+        Cells of any stage from ``"qc_filtered"`` on; what a stage has not made is left out.
+    groupby
+        Column of ``obs`` with clusters; that of the marker genes, or ``"leiden"``, if empty.
+
+    Returns
+    -------
+    Asset
+        ``report.html``, self-contained; the figures (PNG) are its companions.
+    """
+    tree = Tree(adata.path)
+    group = groupby or (str(tree.read(f"uns/{TABLES}")["params"]["groupby"]) if tree.has(f"uns/{TABLES}") else "leiden")
+    drawn = dict(_figures(tree, group))
+    companions = []
+    for name, png in drawn.items():
+        path = work.file(f"report/{name}.png")
+        path.write_bytes(png)
+        companions.append(Asset(path=path, figure=name, sample_id=adata.sample_id))
+    page = work.file("report/report.html")
+    page.write_text(_page(tree, adata, drawn), "utf-8")
+    return Asset(path=page, companions=companions, report="scrna", sample_id=adata.sample_id)
+
+
+def _figures(tree: Tree, group: str) -> Iterator[tuple[str, bytes]]:
+    obs, var = tree.columns("obs"), tree.columns("var")
+    if "pct_counts_mt" in obs:
+        yield "qc", figures.qc_figure(tree)
+    if "doublet_score" in obs:
+        yield "doublets", figures.doublet_figure(tree)
+    if "highly_variable" in var:
+        yield "hvg", figures.hvg_figure(tree)
+    if tree.has("uns/pca"):
+        yield "elbow", figures.elbow_figure(tree)
+    if tree.has("obsm/X_umap") and group in obs:
+        yield "umap", figures.umap_figure(tree, group)
+    if tree.has(f"uns/{TABLES}"):
+        yield "markers", _markers(tree)
+
+
+def _markers(tree: Tree) -> bytes:
+    tables = tree.read(f"uns/{TABLES}")
+    genes = _best(tables, TOP_DOTS)
+    names = [str(name) for name in tables["genes"][genes]]
+    groups = [str(name) for name in tables["groups"]]
+    means = _group_means(tree, str(tables["params"]["groupby"]), groups, genes)
+    return figures.dot_plot(names, groups, means, tables["pts"][:, genes])
+
+
+def _best(tables: dict[str, Any], top: int) -> NDArray[np.intp]:
+    """The best genes of each group, group after group, each once."""
+    order = np.argsort(-tables["scores"], axis=1, kind="stable")[:, :top]
+    return np.array(list(dict.fromkeys(order.ravel().tolist())), np.intp)
+
+
+def _group_means(tree: Tree, groupby: str, groups: list[str], genes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Mean log-normalised values of some kept genes, groups × genes."""
+    kept, chosen = np.flatnonzero(tree.kept("var")), np.zeros(tree.n_vars, bool)
+    chosen[kept[genes]] = True
+    cells = tree.kept("obs")
+    labels = tree.labels("obs", groupby)
+    number = {name: place for place, name in enumerate(groups)}
+    codes = np.array([number.get(str(name), -1) for name in labels.names] + [-1])[labels.codes[cells]]
+    factors, sums, start = size_factors_of(tree, cells), np.zeros((len(groups), len(genes))), 0
+    for block in Blocks(tree, cells, chosen):
+        stop = start + block.shape[0]
+        member = (codes[start:stop] == np.arange(len(groups))[:, None]).astype(np.float64)
+        sums += member @ log_values(block, factors[start:stop]).toarray().astype(np.float64)
+        start = stop
+    place = np.searchsorted(np.sort(kept[genes]), kept[genes])
+    sizes = np.bincount(codes[codes >= 0], minlength=len(groups))
+    return np.asarray((sums / np.maximum(sizes, 1)[:, None])[:, place])
+
+
+def _page(tree: Tree, adata: AnnData, drawn: dict[str, bytes]) -> str:
+    title = html.escape(adata.sample_id or adata.name or "cells")
+    kept = (int(tree.kept("obs").sum()), int(tree.kept("var").sum()))
+    head = f"{kept[0]:,} of {tree.n_obs:,} cells and {kept[1]:,} of {tree.n_vars:,} genes are kept; stage {tree.stage}."
+    parts = [f"<h1>{title}</h1><p>{head}</p>", *_notes(tree)]
+    for name, png in drawn.items():
+        heading, caption = CAPTIONS[name]
+        data = base64.b64encode(png).decode()
+        parts.append(f'<h2>{heading}</h2><p>{caption}</p><img alt="{heading}" src="data:image/png;base64,{data}">')
+    if tree.has(f"uns/{TABLES}"):
+        parts.append(_marker_table(tree.read(f"uns/{TABLES}")))
+    parts.append(_stage_table(tree))
+    body = "\n".join(parts)
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
+
+
+def _notes(tree: Tree) -> Iterator[str]:
+    for stage, members in tree.stages().items():
+        for note in members.get("notes", []):
+            yield f'<p class="note">{html.escape(stage)}: {html.escape(note)}</p>'
+
+
+def _marker_table(tables: dict[str, Any]) -> str:
+    order = np.argsort(-tables["scores"], axis=1, kind="stable")[:, :TOP_TABLE]
+    rows = []
+    for group, genes in zip(tables["groups"], order, strict=True):
+        best = ", ".join(html.escape(str(name)) for name in tables["genes"][genes])
+        rows.append(f"<tr><th>{html.escape(str(group))}</th><td>{best}</td></tr>")
+    return f"<table><tr><th>cluster</th><th>best genes</th></tr>{''.join(rows)}</table>"
+
+
+def _stage_table(tree: Tree) -> str:
+    rows = []
+    for stage, members in tree.stages().items():
+        shown = ", ".join(f"{name} = {value}" for name, value in members.items() if name != "notes")
+        rows.append(f"<tr><th>{html.escape(stage)}</th><td><code>{html.escape(shown)}</code></td></tr>")
+    return f"<h2>Stages</h2><table>{''.join(rows)}</table>"
