@@ -38,6 +38,8 @@ MIN_CELLS = 50
 MIN_GENES = 50
 FALLBACK_GENES = 2000
 SIMULATED_ROWS = 4096
+MOST_CALLED = 0.5
+NOT_CALLED = "no threshold was set and no cell called a doublet; look at the scores and give a threshold"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Doublets:
     simulated_scores
         The same of the simulated doublets.
     threshold
-        Score above which a cell is called a doublet; None if there is no valley between two modes.
+        Score above which a cell is called a doublet; None if there is no valley between two modes, or if most cells
+        lie above it.
     predicted
         Cells above the threshold; none without one.
     note
@@ -152,14 +155,17 @@ def _unscored(n_cells: int, note: str) -> Doublets:
 def _called(
     scores: NDArray[np.float64], simulated: NDArray[np.float64], threshold: float | None, k: int, n_genes: int
 ) -> Doublets:
-    threshold = valley(simulated) if threshold is None else threshold
-    if threshold is None:
+    found = valley(simulated) if threshold is None else threshold
+    if found is None:
+        note = f"scores of simulated doublets have no valley between two modes: {NOT_CALLED}"
+    elif threshold is None and (scores > found).mean() > MOST_CALLED:
         note = (
-            "no threshold was found: scores of simulated doublets have no valley between two modes, so no cell is "
-            "called a doublet; look at the histogram and give a threshold"
+            f"a threshold of {found:.3g} would call {(scores > found).mean():.0%} of the cells doublets: {NOT_CALLED}"
         )
-        return Doublets(scores, simulated, None, np.zeros(len(scores), bool), note, k, n_genes)
-    return Doublets(scores, simulated, threshold, scores > threshold, "", k, n_genes)
+        found = None
+    else:
+        return Doublets(scores, simulated, found, scores > found, "", k, n_genes)
+    return Doublets(scores, simulated, None, np.zeros(len(scores), bool), note, k, n_genes)
 
 
 def _variable_genes(blocks: Iterable[CSR], n_genes: int) -> CSR:

@@ -18,7 +18,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _lock = Lock()
-_limits: list[Any] = []
+_users = 0
+_before: list[tuple[Any, int]] = []
 
 
 @contextmanager
@@ -32,17 +33,33 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def _enter() -> None:
-    from threadpoolctl import threadpool_limits
+    global _users
+    import scipy.linalg  # noqa: F401  brings a BLAS of its own, which is to be there before the limit
+    from threadpoolctl import ThreadpoolController
 
     with _lock:
-        _limits.append(_limits[0] if _limits else threadpool_limits(limits=1, user_api="blas"))
+        if not _users:
+            libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+            _before[:] = [(library, library.get_num_threads()) for library in libraries]
+            for library, _ in _before:
+                _set(library, 1)
+        _users += 1
 
 
 def _leave() -> None:
+    global _users
     with _lock:
-        limit = _limits.pop()
-        if not _limits:
-            limit.restore_original_limits()
+        _users -= 1
+        if not _users:
+            for library, n_threads in _before:
+                _set(library, n_threads)
+
+
+def _set(library: Any, n_threads: int) -> None:
+    """Set the limit from whatever thread: threadpoolctl from 3.8 on lets but one, unless it is told."""
+    if hasattr(library, "clear_controlling_thread"):
+        library.clear_controlling_thread(force=True)
+    library.set_num_threads(n_threads)
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], threads: int = 1) -> Iterator[Result]:
