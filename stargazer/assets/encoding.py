@@ -129,7 +129,7 @@ def write_keyvalues(asset: Asset) -> dict[str, str]:
 
 
 def parse_keyvalues(keyvalues: Mapping[str, str], **base: Any) -> Asset:
-    """The asset that `write_keyvalues` wrote; `base` gives what is not in the strings: cid, path, companions, source."""
+    """The asset that `write_keyvalues` wrote; `base` gives what strings do not: cid, path, companions, source."""
     key = keyvalues.get("asset", "asset")
     if not isinstance(key, str):
         raise InvalidField(f"the key 'asset' of an asset's keyvalues must be a string, got {key!r:.80}")

@@ -31,7 +31,7 @@ def kind_of(hint: Any, name: str = "") -> Kind:
     Mismatch
         Nothing that a fact could be: facts are JSON values.
     """
-    if name.endswith("_cid") and hint == str:
+    if name.endswith("_cid") and hint is str:
         return link(STRING)
     if isinstance(hint, typing.NewType):
         return kind_of(hint.__supertype__, name)
