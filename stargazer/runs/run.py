@@ -77,7 +77,11 @@ class Run:
         graph, missing = self._plan()
         self.known = len([call for call in self._calls.values() if call.whole.key not in missing])
         self._thread = threading.Thread(target=self._work, args=(graph, missing), name="stargazer-run", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
 
     def __repr__(self) -> str:
         return f"<run: {self.status()}>"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from stargazer.runs.run import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from distributed import Client
 
 __all__ = ["run"]
@@ -40,13 +43,31 @@ def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: 
     --------
     >>> stored = run(answer).result()  # doctest: +SKIP
     """
-    flight = Run(calls[0] if len(calls) == 1 else calls, client or _active_client())
+    what = calls[0] if len(calls) == 1 else calls
+    with _cancelled_by_ctrl_c() as flights:
+        flights.append(flight := Run(what, client or _active_client()))
+        if wait:
+            _show(flight, progress)
     if wait:
-        from stargazer.display import show_run
-
-        show_run(flight, progress)
         flight.result()
     return flight
+
+
+@contextlib.contextmanager
+def _cancelled_by_ctrl_c() -> Iterator[list[Run]]:
+    flights: list[Run] = []
+    try:
+        yield flights
+    except KeyboardInterrupt:
+        for flight in flights:
+            flight.cancel()
+        raise
+
+
+def _show(flight: Run, progress: bool | None) -> None:
+    from stargazer.display import show_run
+
+    show_run(flight, progress)
 
 
 def _active_client() -> Client | None:

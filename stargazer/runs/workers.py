@@ -121,7 +121,7 @@ class Workers:
         """That a result has no such element fails only what needs it; other errors are its whole call's."""
         error = result[1] if isinstance(result, tuple) else result
         if future.status == "error" and isinstance(error, OutputError):
-            self.watch.failures[future.key] = error
+            self.watch.failures[str(future.key)] = error
 
     def _blame(self, calls: Iterable[Call]) -> None:
         """Dask gives a failure to all that depends on it; here only the call that failed is to blame."""
