@@ -58,14 +58,14 @@ class Sums:
     squares: NDArray[np.float64]
 
     @classmethod
-    def of_entries(cls, keys: Ints, values: NDArray[np.float64], n_genes: int, n_labels: int) -> Sums:
-        """Sum non-zero values whose keys are ``gene * n_labels + label``."""
-        shape, size = (n_genes, n_labels), n_genes * n_labels
-        return cls(
-            np.bincount(keys, minlength=size).reshape(shape),
-            np.bincount(keys, values, size).reshape(shape).astype(np.float64),
-            np.bincount(keys, values * values, size).reshape(shape).astype(np.float64),
-        )
+    def of_entries(
+        cls, keys: Ints, values: NDArray[np.float64], shape: tuple[int, int], *, squares: bool = False
+    ) -> Sums:
+        """Sum non-zero values whose keys are ``gene * groups + group``; their squares (else zero) if asked for."""
+        size = shape[0] * shape[1]
+        powers = [np.bincount(keys, values, size), np.bincount(keys, values**2, size) if squares else np.zeros(size)]
+        total, squared = (power.reshape(shape).astype(np.float64) for power in powers)
+        return cls(np.bincount(keys, minlength=size).reshape(shape), total, squared)
 
     @classmethod
     def joined(cls, pieces: list[Sums], n_groups: int) -> Sums:
@@ -186,7 +186,8 @@ def _block_sums(block: CSC, labels: Ints, n_labels: int) -> Sums:
         raise DataError(f"{len(labels)} group labels do not fit {block.shape[0]} cells")
     known = block.data != 0
     keys = np.repeat(np.arange(block.shape[1]) * n_labels, np.diff(block.indptr)) + labels[block.indices]
-    return Sums.of_entries(keys[known], block.data[known].astype(np.float64), block.shape[1], n_labels)
+    values = block.data[known].astype(np.float64)
+    return Sums.of_entries(keys[known], values, (block.shape[1], n_labels), squares=True)
 
 
 def _welch(sums: Sums, sizes: Ints, overestimate: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["rank_sum"]
 
-PIECE_ENTRIES = 2_000_000
+PIECE_ENTRIES = 1 << 19
 CODE_BITS = np.uint64(16)
 CODE_MASK = np.uint64(0xFFFF)
 POSITIVE = np.uint64(1 << 31)
@@ -84,7 +84,7 @@ def _scores(
 
 
 def _pieces(columns: Iterable[CSC], labels: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.uint64], Ints]]:
-    """Cut gene blocks into pieces of some million packed values, with the pointers to their columns."""
+    """Cut gene blocks into pieces of some hundred thousand packed values, with the pointers to their columns."""
     for block in columns:
         if block.shape[0] != len(labels):
             raise DataError(f"{len(labels)} group labels do not fit {block.shape[0]} cells")
@@ -135,26 +135,28 @@ def _piece(piece: tuple[NDArray[np.uint64], Ints], sizes: Ints) -> _Piece:
     n_genes, n_labels = len(pointers) - 1, len(sizes)
     genes = np.repeat(np.arange(n_genes), np.diff(pointers))
     keys = genes * n_labels + (packed & CODE_MASK).astype(np.int64)
-    sums = Sums.of_entries(keys, _values(bits), n_genes, n_labels)
+    sums = Sums.of_entries(keys, _values(bits), (n_genes, n_labels))
     zeros = sizes - sums.n_expressing
-    starts, lengths = _runs(bits, pointers)
-    n_zeros = zeros.sum(axis=1)
-    positive = bits[starts] >= POSITIVE
-    middle = starts - pointers[genes[starts]] + (lengths + 1) / 2 + np.where(positive, n_zeros[genes[starts]], 0)
-    of_entries = np.bincount(keys, np.repeat(middle, lengths), n_genes * n_labels).reshape(n_genes, n_labels)
-    n_negative = np.bincount(genes[starts], np.where(positive, 0, lengths), n_genes)
-    ranks = of_entries + zeros * (n_negative + (n_zeros + 1) / 2)[:, None]
-    ties = np.bincount(genes[starts], _cubes(lengths), n_genes) + _cubes(n_zeros)
-    return _Piece(ranks, ties, sums)
+    run, starts, lengths = _runs(bits, pointers)
+    of_gene, n_zeros = genes[starts], zeros.sum(axis=1)
+    below = bits[starts] < POSITIVE
+    middle = starts + (lengths + 1) / 2 + (n_zeros - pointers[:-1])[of_gene]
+    n_below = np.zeros(n_genes)
+    if below.any():
+        middle[below] -= n_zeros[of_gene[below]]
+        n_below = np.bincount(of_gene[below], lengths[below], n_genes)
+    of_entries = np.bincount(keys, middle[run], n_genes * n_labels).reshape(n_genes, n_labels)
+    ranks = of_entries + zeros * (n_below + (n_zeros + 1) / 2)[:, None]
+    return _Piece(ranks, np.bincount(of_gene, _cubes(lengths), n_genes) + _cubes(n_zeros), sums)
 
 
-def _runs(bits: NDArray[np.uint64], pointers: Ints) -> tuple[Ints, Ints]:
-    """Start and length of each run of equal values within a column."""
+def _runs(bits: NDArray[np.uint64], pointers: Ints) -> tuple[Ints, Ints, Ints]:
+    """Runs of equal values within a column: that of each entry, and the start and length of each."""
     new = np.ones(len(bits), bool)
     np.not_equal(bits[1:], bits[:-1], out=new[1:])
     new[pointers[:-1][pointers[:-1] < len(bits)]] = True
     starts = np.flatnonzero(new)
-    return starts, np.diff(starts, append=len(bits))
+    return np.cumsum(new) - 1, starts, np.diff(starts, append=len(bits))
 
 
 def _cubes(counts: Ints) -> NDArray[np.float64]:
