@@ -6,13 +6,12 @@ import hashlib
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
-from dask.base import get_annotations
 from dask.delayed import Delayed
 
+from stargazer.calls.elements import element, place
 from stargazer.calls.signature import Returns
-from stargazer.errors import ArgumentError, BlobLost, OutputError, StoresMixed
+from stargazer.errors import BlobLost
 from stargazer.ledger import Ledger
-from stargazer.ledger.keys import call_key, input_key, plain
 from stargazer.store import Store
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from stargazer.execute import Order
 
-__all__ = ["CALLS", "Call", "make_call"]
+__all__ = ["CALLS", "Call", "intern"]
 
 CALLS: WeakValueDictionary[Key, Call] = WeakValueDictionary()
 """Every live call of this process by its Dask key: equal calls are one object."""
@@ -143,7 +142,7 @@ class Call(Delayed):
             raise TypeError(f"{self.name} returns one result, which cannot be indexed")
         length = self.returns.length
         if length is not None:
-            index = _place(self, index, length)
+            index = place(self.name, index, length)
         elif not isinstance(index, (int, str)) or isinstance(index, bool):
             raise TypeError(f"{self.name}[…] takes a number or a name, not {index!r}")
         types = self.returns.types
@@ -192,19 +191,9 @@ class Call(Delayed):
         return call_html(self)
 
     def __reduce__(self) -> Any:
-        from stargazer.calls.wiring import pack, unpack
+        from stargazer.calls.packing import pack, unpack
 
         return unpack, (self.key, pack(self))
-
-
-def make_call(order: Order, returns: Returns, inputs: dict[str, Any], parameters: dict[str, Any]) -> Call:
-    """Return the call of a task with checked inputs and parameters."""
-    keys = {name: _input_keys(order, value) for name, value in inputs.items()}
-    values = {
-        name: {"call": v.token} if isinstance(v, Call) else _plain(order, name, v) for name, v in parameters.items()
-    }
-    plan_key = call_key(order.key, values, keys)
-    return intern(order, plan_key, returns, inputs, parameters, get_annotations(), None, None)
 
 
 def make_element(parent: Call, index: int | str, returns: Returns) -> Call:
@@ -240,65 +229,6 @@ def intern(
     write(call, "order", order)
     write(call, "annotations", annotations)
     return call
-
-
-def element(whole: Any, index: Any) -> Any:
-    """Take one element of a result.
-
-    Raises
-    ------
-    OutputError
-        The result has no such element.
-    """
-    try:
-        return whole[index]
-    except (LookupError, TypeError):
-        raise OutputError(
-            f"the result has no element {index!r}: it is a {type(whole).__name__} of {len(whole)}"
-        ) from None
-
-
-def _input_keys(order: Order, value: Any) -> Any:
-    if isinstance(value, list):
-        return [_one_key(order, item) for item in value]
-    if isinstance(value, dict):
-        return {name: _one_key(order, item) for name, item in value.items()}
-    return None if value is None else _one_key(order, value)
-
-
-def _one_key(order: Order, value: Any) -> str:
-    if isinstance(value, Call):
-        if value.order.store != order.store:
-            raise _mixed(order, value.name, value.order.store)
-        return value.token
-    if value.source is not None and value.source.url != order.store:
-        raise _mixed(order, repr(value), value.source.url)
-    return input_key(value)
-
-
-def _mixed(order: Order, what: str, store: str) -> StoresMixed:
-    return StoresMixed(
-        f"{order.task.name} is called in the store {order.store}, but {what} belongs to {store}; "
-        "make both in one `with sg.Store(…):`, or add the file to this store"
-    )
-
-
-def _plain(order: Order, name: str, value: Any) -> Any:
-    try:
-        return plain(value)
-    except TypeError as error:
-        raise ArgumentError(
-            f"{order.task.name}: {name}={value!r} cannot be part of a key: {error}. Pass numbers, strings, booleans, "
-            "enums, None, dataclasses, lists and dicts of these; pass files as assets, by position"
-        ) from None
-
-
-def _place(call: Call, index: Any, length: int) -> int:
-    if not isinstance(index, int) or isinstance(index, bool):
-        raise TypeError(f"{call.name} returns {length} results, chosen by number, not by {index!r}")
-    if not -length <= index < length:
-        raise IndexError(f"{call.name} returns {length} results; there is no [{index}]")
-    return index % length
 
 
 def _end_tools() -> None:

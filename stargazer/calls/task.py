@@ -10,8 +10,10 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from stargazer.calls.bind import bind
-from stargazer.calls.call import Call, make_call
+from stargazer.calls.call import Call
 from stargazer.calls.carried import Carried
+from stargazer.calls.making import make_call
+from stargazer.calls.options import check_options, memory_bytes
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.code import CodeIdentity, identify
 from stargazer.errors import CodeChanged, DefinitionError
@@ -76,10 +78,10 @@ class Task:
         if not isinstance(body, FunctionType):
             raise DefinitionError(f"@sg.task decorates a function, not {type(body).__name__}")
         check_form(body)
-        _check_options(body.__name__, cpus, tools, uses, stage)
+        check_options(body.__name__, cpus, tools, uses, stage)
         self.body: Callable[..., Any] = body
         self.name: str = body.__name__
-        self.cpus, self.memory = cpus, _bytes(body.__name__, memory)
+        self.cpus, self.memory = cpus, memory_bytes(body.__name__, memory)
         self.tools, self.uses, self.version = tools, tuple(uses), version
         self.copy_inputs = stage == "copy"
         self._identity: CodeIdentity | None = None
@@ -211,27 +213,6 @@ def _rebuilt(body: Callable[..., Any], options: dict[str, Any], code: str) -> Ta
     task = _CarriedTask(body, **options)
     task._sent_code = code
     return task
-
-
-def _bytes(task: str, memory: str | int | None) -> int | None:
-    if memory is None or isinstance(memory, int):
-        return memory
-    from dask.utils import parse_bytes
-
-    try:
-        return int(parse_bytes(memory))
-    except ValueError:
-        raise DefinitionError(f"task {task}: memory={memory!r} is no size; write for instance '8 GiB'") from None
-
-
-def _check_options(task: str, cpus: Any, tools: Any, uses: Any, stage: Any) -> None:
-    if not isinstance(cpus, int) or isinstance(cpus, bool) or cpus < 1:
-        raise DefinitionError(f"task {task}: cpus={cpus!r} must be a whole number from 1")
-    for option, value in (("tools", tools), ("uses", uses)):
-        if isinstance(value, str):
-            raise DefinitionError(f"task {task}: {option}={value!r} must be a list: {option}=[{value!r}]")
-    if stage not in ("link", "copy"):
-        raise DefinitionError(f"task {task}: stage={stage!r} must be 'link' or 'copy'")
 
 
 @overload

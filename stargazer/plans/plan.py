@@ -6,7 +6,8 @@ import functools
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.call import Call, element
+from stargazer.calls.call import Call
+from stargazer.calls.elements import element
 from stargazer.calls.wiring import needs
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.keys import call_key, input_keys, plain

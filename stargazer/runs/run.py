@@ -7,7 +7,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stargazer.calls.call import Call, element
+from stargazer.calls.elements import element
 from stargazer.calls.wiring import flatten, needs
 from stargazer.errors import BlobLost, Cancelled, OutputError, RunFailed
 from stargazer.runs.holding import held
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from distributed import Client
+
+    from stargazer.calls import Call
 
 __all__ = ["Run"]
 

@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.call import element
+from stargazer.calls.elements import element
 from stargazer.errors import Cancelled, OutputError
 from stargazer.execute import Order, execute
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.call import element
+from stargazer.calls.elements import element
 from stargazer.calls.node import run as node
 from stargazer.calls.wiring import delayed_of, needs
 from stargazer.errors import OutputError
