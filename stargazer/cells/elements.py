@@ -96,7 +96,9 @@ def write_element(path: Path, value: Any) -> None:
 
 
 def _is_texts(value: Any) -> bool:
-    return isinstance(value, Sequence) or getattr(value, "dtype", np.dtype(float)).kind in "OUT"
+    if isinstance(value, Sequence):
+        return all(isinstance(each, str) for each in value)
+    return getattr(value, "dtype", np.dtype(float)).kind in "OUT"
 
 
 def _write_array(path: Path, values: Values, form: str) -> None:

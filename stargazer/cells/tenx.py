@@ -50,8 +50,10 @@ def read_h5(file: Any, path: Path) -> Source:
 def _matrix_group(file: Any, path: Path) -> Any:
     if "matrix" in file:
         return file["matrix"]
-    genomes = [name for name in file if "barcodes" in file[name]]
-    if len(genomes) != 1:
+    genomes = [name for name in file if hasattr(file[name], "keys") and "barcodes" in file[name]]
+    if not genomes:
+        raise DataError(f"{path} is neither a .h5ad (it has no obs and var) nor a 10x .h5 (it has no matrix)")
+    if len(genomes) > 1:
         raise DataError(f"{path} has counts of {len(genomes)} genomes ({', '.join(genomes)}); split it, one file each")
     return file[genomes[0]]
 

@@ -121,11 +121,10 @@ def _members(tree: Tree, kind: str) -> list[str]:
 
 
 def _read(tree: Tree, place: str) -> Any:
-    if tree.group[place].attrs.get("encoding-type") == "dataframe":
-        from anndata.io import read_elem
+    """An element of any kind that anndata knows."""
+    from anndata.io import read_elem
 
-        return read_elem(tree.group[place])
-    return tree.read(place)
+    return read_elem(tree.group[place])
 
 
 def _rows(value: Any, kept: Values) -> Any:
@@ -133,10 +132,12 @@ def _rows(value: Any, kept: Values) -> Any:
 
 
 def _unstructured(tree: Tree) -> dict[str, Any]:
-    found = {name: _read(tree, f"uns/{name}") for name in _members(tree, "uns") if name not in (STATE, TABLES)}
-    if "log1p" in found:
+    stages = tree.stages()
+    ours = TABLES if "find_markers" in stages else ""
+    found = {name: _read(tree, f"uns/{name}") for name in _members(tree, "uns") if name not in (STATE, ours)}
+    if "normalize" in stages:
         found["log1p"] = {"base": None}
-    if tree.has(f"uns/{TABLES}"):
+    if ours:
         found[TABLES] = scanpy_markers(tree)
-    found[STATE] = {"stage": tree.stage, "stages": json.dumps(tree.stages(), ensure_ascii=False)}
+    found[STATE] = {"stage": tree.stage, "stages": json.dumps(stages, ensure_ascii=False)}
     return found

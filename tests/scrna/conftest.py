@@ -1,0 +1,37 @@
+"""Simulated cells with known types, written once, and the stages made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scrna_stages import all_stages, raw
+
+from stargazer.assets import AnnData
+from stargazer.simulate.cells import Population, simulate_cells
+
+POPULATION = Population(n_genes=1_500, n_types=5, n_markers=25, depth=2_000, n_batches=2)
+
+
+@pytest.fixture(scope="session")
+def population() -> Population:
+    return POPULATION
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> AnnData:
+    """1,200 cells with 5 types, doublets, damaged cells and two batches."""
+    path = simulate_cells(tmp_path_factory.mktemp("simulated") / "cells.zarr", 1_200, POPULATION)
+    return raw(path, sample_id="simulated", organism="human")
+
+
+@pytest.fixture(scope="session")
+def stages(simulated: AnnData, tmp_path_factory: pytest.TempPathFactory) -> dict[str, AnnData]:
+    """Every stage of the simulated cells."""
+    return all_stages(tmp_path_factory.mktemp("stages"), simulated)
+
+
+@pytest.fixture(scope="session")
+def real_file(shared_data: Path) -> Path:
+    """274 real cells of three lines (CEL-seq2)."""
+    return shared_data / "scrna" / "sc_celseq2.h5ad"

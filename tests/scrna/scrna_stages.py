@@ -1,0 +1,48 @@
+"""Stages run one after another without a store."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from stargazer.assets import AnnData
+from stargazer.calls import Task
+from stargazer.cells.tree import Tree
+from stargazer.tasks.scrna import (
+    cluster,
+    find_markers,
+    normalize,
+    qc_filter,
+    reduce_dimensions,
+    select_features,
+)
+from stargazer.workdir import Workdir
+
+
+def run(task: Task, directory: Path, adata: Any, *others: Any, cpus: int = 1, **parameters: Any) -> Any:
+    """The draft that a task's body makes, in a new directory below `directory`."""
+    work = Workdir(tempfile.mkdtemp(dir=directory), cpus=cpus, memory=1 << 30)
+    return task.body(work, adata, *others, **parameters)
+
+
+def raw(path: Path, **facts: Any) -> AnnData:
+    return AnnData(path=path, name="cells.zarr", stage="raw", **facts)
+
+
+def all_stages(
+    directory: Path, adata: AnnData, *, cpus: int = 1, resolution: float = 0.5, **qc: Any
+) -> dict[str, AnnData]:
+    """Drafts of all six stages."""
+    made = {"raw": adata}
+    made["qc_filter"] = run(qc_filter, directory, adata, cpus=cpus, **qc)
+    made["normalize"] = run(normalize, directory, made["qc_filter"], cpus=cpus)
+    made["select_features"] = run(select_features, directory, made["normalize"], cpus=cpus)
+    made["reduce_dimensions"] = run(reduce_dimensions, directory, made["select_features"], cpus=cpus)
+    made["cluster"] = run(cluster, directory, made["reduce_dimensions"], cpus=cpus, resolution=resolution)
+    made["find_markers"] = run(find_markers, directory, made["cluster"], cpus=cpus)
+    return made
+
+
+def tree_of(adata: AnnData) -> Tree:
+    return Tree(adata.path)
