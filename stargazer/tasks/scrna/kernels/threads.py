@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Lock
+from threading import Condition
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -17,9 +17,15 @@ __all__ = ["one_blas_thread", "ordered_map"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_lock = Lock()
-_users = 0
-_before: list[tuple[Any, int]] = []
+
+class _Limit(Condition):
+    """Who keeps BLAS to one thread, and what it was before. A lock's state is no part of a task's identity."""
+
+    users = 0
+    before: tuple[tuple[Any, int], ...] = ()
+
+
+_limit = _Limit()
 
 
 @contextmanager
@@ -33,25 +39,23 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def _enter() -> None:
-    global _users
     import scipy.linalg  # noqa: F401  brings a BLAS of its own, which is to be there before the limit
     from threadpoolctl import ThreadpoolController
 
-    with _lock:
-        if not _users:
+    with _limit:
+        if not _limit.users:
             libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-            _before[:] = [(library, library.get_num_threads()) for library in libraries]
-            for library, _ in _before:
+            _limit.before = tuple((library, library.get_num_threads()) for library in libraries)
+            for library, _ in _limit.before:
                 _set(library, 1)
-        _users += 1
+        _limit.users += 1
 
 
 def _leave() -> None:
-    global _users
-    with _lock:
-        _users -= 1
-        if not _users:
-            for library, n_threads in _before:
+    with _limit:
+        _limit.users -= 1
+        if not _limit.users:
+            for library, n_threads in _limit.before:
                 _set(library, n_threads)
 
 
