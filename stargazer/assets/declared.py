@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
@@ -108,6 +109,7 @@ def register(cls: Any, key: str) -> None:
     for name in _OWN:  # in the class itself, so that @dataclass on top leaves them alone
         if name not in cls.__dict__:
             setattr(cls, name, getattr(cls, name))
+    cls._mark = os.urandom(8).hex()
     claim(cls, key, empty=empty)
 
 

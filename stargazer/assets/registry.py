@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 from stargazer.errors import AssetError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["asset_type", "asset_types", "claim", "confirm"]
 
 _types: dict[str, type[Asset]] = {}
+_empty: list[tuple[weakref.ref[type[Asset]], str, str]] = []
+"""Classes that came without a body where another one stood, their keys, and how they were marked."""
 
 
 def asset_type(key: str) -> type[Asset]:
@@ -24,6 +27,8 @@ def asset_type(key: str) -> type[Asset]:
     key
         For example ``"r1"``.
     """
+    if _empty:
+        _take_filled()
     found = _types.get(key)
     if found is not None and found.asset_key == key:
         return found
@@ -60,7 +65,10 @@ def claim(cls: type[Asset], key: str, *, empty: bool = False) -> None:
         Another class has the key.
     """
     held = _types.get(key)
-    if held is None or held.asset_key != key or _gives_way(held, cls):
+    if empty and held is not None and held.asset_key == key and _same_place(held, cls):
+        # cloudpickle throws the new class away if it has made it before, and fills it otherwise.
+        _empty.append((weakref.ref(cls), key, cls.__dict__["_mark"]))
+    elif held is None or held.asset_key != key or _gives_way(held, cls):
         _types[key] = cls
     elif not empty:
         raise AssetError(
@@ -74,6 +82,18 @@ def confirm(cls: type[Asset]) -> None:
     held = asset_type(cls.asset_key)
     if held is not cls and not _same_place(held, cls):
         claim(cls, cls.asset_key)
+
+
+def _take_filled() -> None:
+    """Register the empty classes that have been filled since: they brought the mark of their definition."""
+    waiting = []
+    for reference, key, mark in _empty:
+        cls = reference()
+        if cls is not None and cls.__dict__["_mark"] != mark:
+            _types[key] = cls
+        elif cls is not None:
+            waiting.append((reference, key, mark))
+    _empty[:] = waiting
 
 
 def _gives_way(held: type[Asset], cls: type[Asset]) -> bool:

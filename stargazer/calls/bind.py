@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
-from stargazer.calls.signature import REQUIRED
+from stargazer.calls.checks import REQUIRED, Unfit
 from stargazer.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ __all__ = ["bind"]
 
 
 def bind(
-    task: str, signature: Signature, call_type: type, args: tuple[Any, ...], kwargs: dict[str, Any]
+    task: str, signature: Signature, call_type: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return inputs and parameters by name, checked and complete with defaults.
 
@@ -26,7 +26,7 @@ def bind(
     signature
         What it takes.
     call_type
-        Type of calls, which stand for assets that are not made yet.
+        Type of calls, which stand for assets that are not made yet; ``()`` where all are made.
     args, kwargs
         As given by the user, without the work directory.
 
@@ -56,7 +56,7 @@ def _names(signature: Signature) -> str:
     return ", ".join(names) or "none"
 
 
-def _input(task: str, parameter: AssetParameter, value: Any, call_type: type) -> Any:
+def _input(task: str, parameter: AssetParameter, value: Any, call_type: Any) -> Any:
     if value is REQUIRED:
         raise ArgumentError(f"{task} needs {parameter.name} ({parameter})")
     if value is None and (parameter.optional or parameter.default is None):
@@ -70,12 +70,12 @@ def _input(task: str, parameter: AssetParameter, value: Any, call_type: type) ->
     raise ArgumentError(f"{task}: {parameter.name} must be {parameter}, not {type(value).__name__}")
 
 
-def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_type: type) -> Any:
+def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_type: Any) -> Any:
     if isinstance(value, call_type):
         return _fitting_call(task, parameter, place, value)
     if not isinstance(value, Asset):
-        hint = f"; add a file first: sg.add(path, sg.{parameter.type.__name__}(…))" if _is_path(value) else ""
-        raise ArgumentError(f"{task}: {place} must be {parameter.type.__name__}, not {type(value).__name__}{hint}")
+        wanted = parameter.type.__name__
+        raise ArgumentError(f"{task}: {place} must be {wanted}, not {type(value).__name__}{_hint(value, wanted)}")
     if not isinstance(value, parameter.type):
         raise ArgumentError(f"{task}: {place} must be {parameter.type.__name__}, but is {value!r}")
     if value.cid is None:
@@ -86,9 +86,11 @@ def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_ty
 def _fitting_call(task: str, parameter: AssetParameter, place: str, call: Any) -> Any:
     returns = call.returns
     whole = parameter.shape if place == parameter.name else "one"
-    if returns.shape not in (whole, "unknown"):
-        hint = "; choose one of its results, as in call[0]" if returns.shape in ("tuple", "list", "dict") else ""
-        raise ArgumentError(f"{task}: {place} must be {parameter}, but {call.name} returns {_result(returns)}{hint}")
+    wanted = str(parameter) if place == parameter.name else parameter.type.__name__
+    if returns.plain or returns.shape not in (whole, "unknown"):
+        raise ArgumentError(
+            f"{task}: {place} must be {wanted}, but {call.name} returns {_result(returns)}{_choice(returns, whole)}"
+        )
     found = returns.types[0] if returns.types else None
     if found is not None and not (issubclass(found, parameter.type) or issubclass(parameter.type, found)):
         raise ArgumentError(
@@ -97,27 +99,44 @@ def _fitting_call(task: str, parameter: AssetParameter, place: str, call: Any) -
     return call
 
 
+def _choice(returns: Any, wanted: str) -> str:
+    if returns.plain or returns.shape not in ("tuple", "list", "dict"):
+        return ""
+    if returns.shape == "tuple" and wanted == "list":
+        return "; pass its results, as in [*call]"
+    return "; choose one of its results, as in call[0]" if wanted == "one" else ""
+
+
 def _result(returns: Any) -> str:
-    return {"one": "an asset", "plain": "a plain value"}.get(returns.shape, f"a {returns.shape}")
+    return "a plain value" if returns.plain else "an asset" if returns.shape == "one" else f"a {returns.shape}"
+
+
+def _hint(value: Any, wanted: str) -> str:
+    if _is_path(value):
+        return f"; add a file first: sg.add(path, sg.{wanted}(…))"
+    if hasattr(type(value), "check_code"):
+        return "; call the task, and pass what that gives"
+    return "; compute it first, and pass what that gives" if hasattr(type(value), "__dask_graph__") else ""
 
 
 def _is_path(value: Any) -> bool:
-    return isinstance(value, str) or hasattr(value, "__fspath__")
+    return isinstance(value, str) or hasattr(type(value), "__fspath__")
 
 
-def _parameter(task: str, parameter: PlainParameter, value: Any, call_type: type) -> Any:
+def _parameter(task: str, parameter: PlainParameter, value: Any, call_type: Any) -> Any:
+    name = parameter.name
     if value is REQUIRED:
-        raise ArgumentError(f"{task} needs {parameter.name}=… ({parameter.annotation})")
+        raise ArgumentError(f"{task} needs {name}=… ({parameter.annotation})")
     if isinstance(value, call_type):
-        if value.returns.shape not in ("plain", "unknown"):  # type: ignore[attr-defined]
-            raise ArgumentError(
-                f"{task}: {parameter.name} is a plain value, but {value!r} makes files; pass it by position"
-            )
+        if not value.returns.plain and value.returns.shape != "unknown":
+            raise ArgumentError(f"{task}: {name} is a plain value, but {value!r} makes files; pass it by position")
         return value
     if isinstance(value, Asset):
-        raise ArgumentError(f"{task}: {parameter.name} is a plain value, but got {value!r}; assets are positional")
+        raise ArgumentError(f"{task}: {name} is a plain value, but got {value!r}; assets are positional")
     try:
         return parameter.check(value)
+    except Unfit as error:
+        detail = "" if str(error) == parameter.annotation else f" ({error} expected)"
     except TypeError as error:
-        wanted = parameter.annotation if parameter.annotation != "None" else "a plain value"
-        raise ArgumentError(f"{task}: {parameter.name} must be {wanted}, but is {value!r} ({error} expected)") from None
+        detail = f": {error}" + ("; pass files as assets, by position" if _is_path(value) else "")
+    raise ArgumentError(f"{task}: {name} must be {parameter.annotation}, but is {value!r}{detail}")

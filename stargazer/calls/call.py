@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import WeakValueDictionary
 
 from dask.delayed import Delayed
 
@@ -18,14 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dask.highlevelgraph import HighLevelGraph
-    from dask.typing import Key
 
     from stargazer.execute import Order
 
-__all__ = ["CALLS", "Call", "intern"]
-
-CALLS: WeakValueDictionary[Key, Call] = WeakValueDictionary()
-"""Every live call of this process by its Dask key: equal calls are one object."""
+__all__ = ["Call"]
 
 
 class Call(Delayed):
@@ -85,12 +79,12 @@ class Call(Delayed):
     @property
     def dask(self) -> HighLevelGraph:
         """The graph, as Dask's schedulers want it; what the ledger knows is cut away when they ask for it."""
-        from stargazer.calls.wiring import graph_of
+        from stargazer.calls.layers import graph_of
 
         return graph_of(self)
 
     def __dask_layers__(self) -> tuple[str, ...]:
-        from stargazer.calls.wiring import LAYER
+        from stargazer.calls.layers import LAYER
 
         return (LAYER,)
 
@@ -133,11 +127,13 @@ class Call(Delayed):
 
     def visualize(self, *args: Any, **kwargs: Any) -> Any:
         """Draw the part of the graph that would run, with graphviz; see `dask.visualize`."""
-        from stargazer.calls.wiring import flat_delayed
+        from stargazer.calls.layers import flat_delayed
 
         return flat_delayed(self).visualize(*args, **kwargs)
 
     def __getitem__(self, index: int | str) -> Call:
+        if self.parent is not None:
+            raise TypeError(f"{self!r} is one result of {self.name}; what is inside it is known only when it ran")
         if self.returns.shape in ("one", "plain"):
             raise TypeError(f"{self.name} returns one result, which cannot be indexed")
         length = self.returns.length
@@ -147,6 +143,8 @@ class Call(Delayed):
             raise TypeError(f"{self.name}[…] takes a number or a name, not {index!r}")
         types = self.returns.types
         kind = types[index] if length is not None and isinstance(index, int) else types[0] if types else None
+        from stargazer.calls.making import make_element
+
         return make_element(self, index, Returns("one", (kind,)) if kind else Returns("unknown"))
 
     def __iter__(self) -> Iterator[Call]:
@@ -178,8 +176,17 @@ class Call(Delayed):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Call) and other.key == self.key
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __hash__(self) -> int:
         return hash(self.key)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"{self!r} has not run: whether its result is true is not known yet; compute it, then ask")
+
+    def __contains__(self, item: object) -> NoReturn:
+        raise TypeError(f"{self!r} has not run: what its result contains is not known yet; compute it, then ask")
 
     def __repr__(self) -> str:
         element = "" if self.parent is None else f"[{self.index!r}]"
@@ -194,41 +201,6 @@ class Call(Delayed):
         from stargazer.calls.packing import pack, unpack
 
         return unpack, (self.key, pack(self))
-
-
-def make_element(parent: Call, index: int | str, returns: Returns) -> Call:
-    """Return one element of a call's result, as a call."""
-    return intern(parent.order, parent.plan_key, returns, {}, {}, parent.annotations, parent, index)
-
-
-def intern(
-    order: Order,
-    plan_key: str,
-    returns: Returns,
-    inputs: dict[str, Any],
-    parameters: dict[str, Any],
-    annotations: dict[str, Any],
-    parent: Call | None,
-    index: int | str | None,
-) -> Call:
-    """Return the live call of this identity, or make it."""
-    place = "" if parent is None else f"#{index!r}"
-    key = f"{order.task.name}-{hashlib.sha256(f'{plan_key}{place} {order.store_id}'.encode()).hexdigest()}"
-    call = CALLS.get(key)
-    write = object.__setattr__
-    if call is None:
-        call = object.__new__(Call)
-        values = (plan_key, returns, inputs, parameters, parent, index)
-        for name, value in zip(("plan_key", "returns", "inputs", "parameters", "parent", "index"), values, strict=True):
-            write(call, name, value)
-        write(call, "_key", key)
-        write(call, "_layer", key)
-        write(call, "_length", returns.length)
-        CALLS[key] = call
-    # The newest definition's cpus and memory count, which are in no key.
-    write(call, "order", order)
-    write(call, "annotations", annotations)
-    return call
 
 
 def _end_tools() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import WorkerMismatch
+from stargazer.errors import CodeChanged, WorkerMismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from stargazer.calls.task import Task
 
@@ -38,7 +38,7 @@ class Carried:
         packed: tuple[str, bytes] | None = None,
     ) -> None:
         self.name, self.cpus, self.memory, self.copy_inputs = name, cpus, memory, copy_inputs
-        self._task, self._packed = task, packed
+        self._task, self._packed, self._here = task, packed, task is not None
 
     @classmethod
     def of(cls, task: Task) -> Carried:
@@ -47,9 +47,7 @@ class Carried:
 
     def __reduce__(self) -> Any:
         if self._task is not None and (self._packed is None or self._packed[0] != self._task.code.digest):
-            import cloudpickle
-
-            self._packed = (self._task.code.digest, cloudpickle.dumps(self._task))
+            self._packed = (self._task.code.digest, _pickled(self._task))
         return Carried, (None, self.name, self.cpus, self.memory, self.copy_inputs, self._packed)
 
     @property
@@ -81,9 +79,32 @@ class Carried:
         """The task's body."""
         return self.task.body
 
+    def bound(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As `stargazer.calls.task.Task.bound`."""
+        return self.task.bound(inputs, parameters)
+
+    def checked(self, made: Any) -> Any:
+        """As `stargazer.calls.task.Task.checked`."""
+        return self.task.checked(made)
+
     def check_code(self, code: str) -> None:
-        """As `stargazer.calls.task.Task.check_code`."""
-        self.task.check_code(code)
+        """As `stargazer.calls.task.Task.check_code`; of a task that came from another process, `WorkerMismatch`."""
+        try:
+            self.task.check_code(code)
+        except CodeChanged as error:
+            if self._packed is None or self._here:
+                raise
+            raise WorkerMismatch(f"this worker cannot run task {self.name}: {error}") from error
+
+
+def _pickled(task: Task) -> bytes:
+    import cloudpickle
+
+    try:
+        return bytes(cloudpickle.dumps(task))
+    except Exception as error:
+        error.add_note(f"task {task.name} cannot be sent to workers: its body uses something that cannot be pickled")
+        raise
 
 
 @functools.lru_cache(maxsize=256)

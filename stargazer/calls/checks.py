@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
-from stargazer.ledger.keys import plain
+from stargazer.ledger.keys import plain, python_value
 
-__all__ = ["Check", "check_for", "shown"]
+__all__ = ["REQUIRED", "Check", "Unfit", "check_for", "shown"]
+
+REQUIRED = inspect.Parameter.empty
 
 Check = Callable[[Any], Any]
 """Returns the value, perhaps converted (an int where a float is wanted); raises TypeError."""
 
 
+class Unfit(TypeError):
+    """A value does not fit; the message is what would."""
+
+
 def check_for(annotation: Any) -> Check:
-    """Return the check for one annotation; anything plain passes where there is none or an unknown one."""
+    """Return the check for one annotation; anything plain passes where there is none (`REQUIRED`) or an unknown one."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return check_for(arguments[0])
@@ -37,6 +44,8 @@ def check_for(annotation: Any) -> Check:
 
 def shown(annotation: Any) -> str:
     """Return an annotation as people write it."""
+    if annotation is REQUIRED:
+        return "a plain value"
     if annotation is type(None):
         return "None"
     return (
@@ -51,17 +60,28 @@ def _simple(annotation: Any) -> Check:
         return _exactly((annotation,), annotation)
     if isinstance(annotation, type) and (issubclass(annotation, enum.Enum) or is_dataclass(annotation)):
         return _instance(annotation)
-    return _plain
+    return _plain_of(annotation) if annotation in (list, tuple, dict) else _plain
+
+
+def _plain_of(kind: type) -> Check:
+    def check(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise Unfit(kind.__name__)
+        return _plain(value)
+
+    return check
 
 
 def _plain(value: Any) -> Any:
+    value = python_value(value)
     plain(value)
     return value
 
 
 def _float(value: Any) -> float:
+    value = python_value(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError("float")
+        raise Unfit("float")
     return float(value)
 
 
@@ -69,11 +89,10 @@ def _exactly(kinds: tuple[type, ...], annotation: Any) -> Check:
     def check(value: Any) -> Any:
         if type(value) in kinds:
             return value
-        # numpy's scalars are not int, but mean it.
-        item = value.item() if hasattr(value, "item") and not isinstance(value, type) else value
+        item = python_value(value)
         if type(item) in kinds:
             return item
-        raise TypeError(shown(annotation))
+        raise Unfit(shown(annotation))
 
     return check
 
@@ -81,7 +100,7 @@ def _exactly(kinds: tuple[type, ...], annotation: Any) -> Check:
 def _instance(annotation: type) -> Check:
     def check(value: Any) -> Any:
         if not isinstance(value, annotation):
-            raise TypeError(shown(annotation))
+            raise Unfit(shown(annotation))
         return value
 
     return check
@@ -90,7 +109,7 @@ def _instance(annotation: type) -> Check:
 def _one_of(allowed: tuple[Any, ...]) -> Check:
     def check(value: Any) -> Any:
         if not any(value == each and type(value) is type(each) for each in allowed):
-            raise TypeError("one of " + ", ".join(map(repr, allowed)))
+            raise Unfit("one of " + ", ".join(map(repr, allowed)))
         return value
 
     return check
@@ -103,7 +122,7 @@ def _any_of(checks: list[Check], annotation: Any) -> Check:
                 return each(value)
             except TypeError:
                 continue
-        raise TypeError(shown(annotation))
+        raise Unfit(shown(annotation))
 
     return check
 
@@ -114,7 +133,7 @@ def _items(origin: Any, arguments: tuple[Any, ...], annotation: Any) -> Check:
 
     def check(value: Any) -> Any:
         if not isinstance(value, (list, tuple)) or (fixed and len(value) != len(checks)):
-            raise TypeError(shown(annotation))
+            raise Unfit(shown(annotation))
         each = checks if fixed else checks * len(value)
         items = [one(item) for one, item in zip(each, value, strict=True)]
         return tuple(items) if origin is tuple else items
@@ -125,7 +144,7 @@ def _items(origin: Any, arguments: tuple[Any, ...], annotation: Any) -> Check:
 def _values(each: Check, annotation: Any) -> Check:
     def check(value: Any) -> Any:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            raise TypeError(shown(annotation))
+            raise Unfit(shown(annotation))
         return {key: each(item) for key, item in value.items()}
 
     return check

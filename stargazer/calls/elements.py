@@ -1,4 +1,4 @@
-"""Elements of results."""
+"""One result of a call that gives several."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ def element(whole: Any, index: Any) -> Any:
     try:
         return whole[index]
     except (LookupError, TypeError):
-        raise OutputError(
-            f"the result has no element {index!r}: it is a {type(whole).__name__}{_size(whole)}"
-        ) from None
+        size = f" of {len(whole)}" if hasattr(whole, "__len__") else ""
+        raise OutputError(f"the result has no element {index!r}: it is a {type(whole).__name__}{size}") from None
 
 
 def place(task: str, index: Any, length: int) -> int:
@@ -38,7 +37,3 @@ def place(task: str, index: Any, length: int) -> int:
     if not -length <= index < length:
         raise IndexError(f"{task} returns {length} results; there is no [{index}]")
     return index % length
-
-
-def _size(whole: Any) -> str:
-    return f" of {len(whole)}" if hasattr(whole, "__len__") else ""

@@ -1,20 +1,30 @@
-"""From checked arguments to a call: its plan key."""
+"""Calls are made here: keyed, and one object for equal ones."""
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from dask.base import get_annotations
 
-from stargazer.calls.call import Call, intern
+from stargazer.calls.call import Call
 from stargazer.errors import ArgumentError, StoresMixed
-from stargazer.ledger.keys import call_key, input_key, plain
+from stargazer.ledger.keys import call_key, input_key, ordered, plain
 
 if TYPE_CHECKING:
+    from dask.typing import Key
+
     from stargazer.calls.signature import Returns
     from stargazer.execute import Order
 
-__all__ = ["make_call"]
+__all__ = ["CALLS", "intern", "make_call", "make_element"]
+
+CALLS: WeakValueDictionary[Key, Call] = WeakValueDictionary()
+"""Every live call of this process by its Dask key: equal calls are one object."""
+
+_MAKING = threading.Lock()
 
 
 def make_call(order: Order, returns: Returns, inputs: dict[str, Any], parameters: dict[str, Any]) -> Call:
@@ -27,11 +37,55 @@ def make_call(order: Order, returns: Returns, inputs: dict[str, Any], parameters
     return intern(order, plan_key, returns, inputs, parameters, get_annotations(), None, None)
 
 
+def make_element(parent: Call, index: int | str, returns: Returns) -> Call:
+    """Return one element of a call's result, as a call."""
+    return intern(parent.order, parent.plan_key, returns, {}, {}, parent.annotations, parent, index)
+
+
+def intern(
+    order: Order,
+    plan_key: str,
+    returns: Returns,
+    inputs: dict[str, Any],
+    parameters: dict[str, Any],
+    annotations: dict[str, Any],
+    parent: Call | None,
+    index: int | str | None,
+) -> Call:
+    """Return the live call of this identity, or make it."""
+    place = "" if parent is None else f"#{index!r}"
+    key = f"{order.task.name}-{hashlib.sha256(f'{plan_key}{place} {order.store_id}'.encode()).hexdigest()}"
+    write = object.__setattr__
+    with _MAKING:
+        call = CALLS.get(key)
+        if call is None:
+            call = object.__new__(Call)
+            for name, value in (
+                ("_key", key),
+                ("_layer", key),
+                ("plan_key", plan_key),
+                ("inputs", inputs),
+                ("parameters", parameters),
+                ("parent", parent),
+                ("index", index),
+                ("annotations", annotations),
+            ):
+                write(call, name, value)
+            CALLS[key] = call
+        # What is in no key counts as the task is defined now, and as the call was last annotated.
+        write(call, "order", order)
+        write(call, "returns", returns)
+        write(call, "_length", returns.length)
+        if annotations:
+            write(call, "annotations", annotations)
+    return call
+
+
 def _input_keys(order: Order, value: Any) -> Any:
     if isinstance(value, list):
         return [_one_key(order, item) for item in value]
     if isinstance(value, dict):
-        return {name: _one_key(order, item) for name, item in value.items()}
+        return ordered({name: _one_key(order, item) for name, item in value.items()})
     return None if value is None else _one_key(order, value)
 
 

@@ -5,29 +5,41 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from stargazer.calls.sealed import opened
+from stargazer.errors import CodeChanged
 from stargazer.execute import Order, execute
+from stargazer.workdir import interruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["run"]
+__all__ = ["named_inputs", "refuse", "run"]
 
 
 def run(order: Order, plan_key: str, parameters: dict[str, Any], *inputs: Any) -> Any:
     """Execute one call; ends its tools when the call is released."""
-    named = dict(zip(order.task.positional, inputs, strict=True))
-    return execute(order, plan_key, named, parameters, released())
+    return execute(order, plan_key, named_inputs(order, inputs), opened(parameters), released())
+
+
+def named_inputs(order: Order, inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the inputs of a node by the names of the task's parameters."""
+    return dict(zip(order.task.positional, map(opened, inputs), strict=True))
+
+
+def refuse(message: str) -> None:
+    """Stand in for a call whose code has changed since it was made."""
+    raise CodeChanged(message)
 
 
 def released() -> Callable[[], bool]:
-    """Return a function that tells whether the Dask worker's present task is still wanted."""
+    """Return a function that tells whether the present task is wanted no more: released by Dask, or interrupted."""
     if "distributed" not in sys.modules:
-        return lambda: False
+        return interruption()
     from distributed.worker import thread_state  # type: ignore[attr-defined]
 
     worker, key = getattr(thread_state, "execution_state", {}).get("worker"), getattr(thread_state, "key", None)
     if worker is None:
-        return lambda: False
+        return interruption()
 
     def is_released() -> bool:
         state = worker.state.tasks.get(key)

@@ -1,10 +1,11 @@
-"""Calls as flat rows: chains may be deeper than the interpreter's stack."""
+"""Calls as rows, to be pickled: chains may be deeper than the interpreter's stack."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.call import Call, intern
+from stargazer.calls.call import Call
+from stargazer.calls.making import intern
 from stargazer.calls.wiring import needs
 
 if TYPE_CHECKING:

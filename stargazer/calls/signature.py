@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
-from stargazer.calls.checks import Check, check_for, shown
+from stargazer.calls.checks import REQUIRED, Check, check_for, shown
 from stargazer.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AssetParameter", "PlainParameter", "Returns", "Signature", "read_signature"]
 
-REQUIRED = inspect.Parameter.empty
 Shape = typing.Literal["one", "list", "dict"]
 
 
@@ -59,11 +58,14 @@ class Returns:
         The asset type; of a tuple, each element's (None where it is no asset).
     named
         The ``NamedTuple`` class, if it is one.
+    plain
+        Whether there is no file in it.
     """
 
     shape: str
     types: tuple[type[Asset] | None, ...] = ()
     named: type | None = None
+    plain: bool = False
 
     @property
     def length(self) -> int | None:
@@ -73,11 +75,12 @@ class Returns:
 
 @dataclass(frozen=True)
 class Signature:
-    """Parameters and result of a task."""
+    """Parameters and result of a task, and the check of a plain result."""
 
     assets: tuple[AssetParameter, ...]
     plains: tuple[PlainParameter, ...]
     returns: Returns
+    check: Check = field(repr=False)
 
 
 def check_form(body: Callable[..., Any]) -> None:
@@ -128,9 +131,11 @@ def read_signature(body: Callable[..., Any]) -> Signature:
     return Signature(
         tuple(_asset_parameter(body.__name__, p, hints.get(p.name)) for p in positional),
         tuple(
-            PlainParameter(p.name, shown(hints.get(p.name)), check_for(hints.get(p.name)), p.default) for p in keywords
+            PlainParameter(p.name, shown(hint), check_for(hint), p.default)
+            for p, hint in ((p, hints.get(p.name, REQUIRED)) for p in keywords)
         ),
         _returns(hints.get("return", REQUIRED)),
+        check_for(hints.get("return", REQUIRED)),
     )
 
 
@@ -149,7 +154,7 @@ def _asset_parameter(task: str, parameter: inspect.Parameter, hint: Any) -> Asse
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+    if _is_union(hint):
         members = [member for member in typing.get_args(hint) if member is not type(None)]
         if len(members) == 1:
             return members[0], True
@@ -158,19 +163,40 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
 
 def _returns(hint: Any) -> Returns:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    plain = _is_plain(hint)
     if isinstance(hint, type) and issubclass(hint, Asset):
         return Returns("one", (hint,))
     if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
         members = typing.get_type_hints(hint)
-        return Returns("tuple", tuple(_asset_type(members.get(name)) for name in hint._fields), hint)
+        types = tuple(_asset_type(members.get(name)) for name in hint._fields)
+        return Returns("tuple", types, hint, all(_is_plain(member) for member in members.values()))
     if origin is tuple and Ellipsis not in arguments:
-        return Returns("tuple", tuple(map(_asset_type, arguments)))
+        return Returns("tuple", tuple(map(_asset_type, arguments)), plain=plain)
     if origin in (list, tuple):
-        return Returns("list", (_asset_type(arguments[0]),))
+        return Returns("list", (_asset_type(arguments[0]),), plain=plain)
     if origin is dict:
-        return Returns("dict", (_asset_type(arguments[-1]),))
-    return Returns("unknown" if hint is REQUIRED or hint is Any or origin is not None else "plain")
+        return Returns("dict", (_asset_type(arguments[-1]),), plain=plain)
+    return Returns("plain", plain=True) if plain else Returns("unknown")
 
 
 def _asset_type(hint: Any) -> type[Asset] | None:
-    return hint if isinstance(hint, type) and issubclass(hint, Asset) else None
+    """The type of assets that a hint allows: of several, their common base."""
+    inner, _ = _without_none(hint)
+    if isinstance(inner, type) and not typing.get_args(inner):
+        return inner if issubclass(inner, Asset) else None
+    return Asset if any(_asset_type(member) for member in typing.get_args(inner) if _is_union(inner)) else None
+
+
+def _is_plain(hint: Any) -> bool:
+    """Whether a hint allows no asset."""
+    if hint is REQUIRED or hint is Any or hint in (list, tuple, dict) or isinstance(hint, typing.TypeVar):
+        return False
+    if isinstance(hint, type) and not typing.get_args(hint):
+        return not issubclass(hint, Asset) and not issubclass(Asset, hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return True
+    return all(_is_plain(part) for part in typing.get_args(hint) if part is not Ellipsis)
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)

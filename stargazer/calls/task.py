@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import inspect
 import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -13,9 +12,10 @@ from stargazer.calls.bind import bind
 from stargazer.calls.call import Call
 from stargazer.calls.carried import Carried
 from stargazer.calls.making import make_call
-from stargazer.calls.options import check_options, memory_bytes
+from stargazer.calls.options import check_options, chosen_tools, memory_bytes
+from stargazer.calls.result import checked_result
 from stargazer.calls.signature import Signature, check_form, read_signature
-from stargazer.code import CodeIdentity, identify
+from stargazer.code import CodeIdentity, digest_of, identify
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import Order
 from stargazer.ledger.keys import task_key
@@ -23,7 +23,7 @@ from stargazer.store import active_store
 from stargazer.tool import identify_tool, library_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     Tools = Sequence[str] | Callable[..., Sequence[str]]
 
@@ -79,6 +79,7 @@ class Task:
             raise DefinitionError(f"@sg.task decorates a function, not {type(body).__name__}")
         check_form(body)
         check_options(body.__name__, cpus, tools, uses, stage)
+        functools.update_wrapper(self, body)
         self.body: Callable[..., Any] = body
         self.name: str = body.__name__
         self.cpus, self.memory = cpus, memory_bytes(body.__name__, memory)
@@ -86,7 +87,6 @@ class Task:
         self.copy_inputs = stage == "copy"
         self._identity: CodeIdentity | None = None
         self._orders: dict[Any, Order] = {}
-        functools.update_wrapper(self, body)
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
@@ -105,8 +105,10 @@ class Task:
         return make_call(self._order(parameters), self.signature.returns, inputs, parameters)
 
     def __reduce__(self) -> Any:
+        from stargazer.calls.arrived import imported, rebuilt
+
         if self._is_importable():
-            return _imported, (self.__module__, self.__qualname__)
+            return imported, (self.__module__, self.__qualname__)
         options = {
             "cpus": self.cpus,
             "memory": self.memory,
@@ -115,7 +117,7 @@ class Task:
             "version": self.version,
             "stage": "copy" if self.copy_inputs else "link",
         }
-        return _rebuilt, (self.body, options, self.code.digest)
+        return rebuilt, (self.body, options, self.code.digest, self._imports())
 
     @functools.cached_property
     def signature(self) -> Signature:
@@ -131,6 +133,26 @@ class Task:
     def result_type(self) -> type | None:
         """The ``NamedTuple`` class that it returns, if it does."""
         return self.signature.returns.named
+
+    def bound(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Check inputs and parameters again, now that none is a call any more.
+
+        Raises
+        ------
+        ArgumentError
+            What a call gave does not fit.
+        """
+        return bind(self.name, self.signature, (), (), {**inputs, **parameters})
+
+    def checked(self, made: Any) -> Any:
+        """Return what the body returned, if it is what it declares to return.
+
+        Raises
+        ------
+        OutputError
+            It is something else.
+        """
+        return checked_result(self.name, self.signature, made)
 
     @property
     def code(self) -> CodeIdentity:
@@ -153,6 +175,18 @@ class Task:
                 "(run its cell again), and give clients and workers the same version"
             )
 
+    def _imports(self) -> dict[str, tuple[tuple[str, ...], str | None]]:
+        """What the body would import where it is sent by value: names by module, and their digest here."""
+        from cloudpickle import list_registry_pickle_by_value
+
+        sent = list_registry_pickle_by_value()
+        found = self.code.imports if self.version is None else {}
+        return {
+            module: (names, digest_of(module, names))
+            for module, names in found.items()
+            if not any(module == each or module.startswith(f"{each}.") for each in sent)
+        }
+
     def _versioned(self) -> CodeIdentity | None:
         if self.version is None:
             return None
@@ -162,7 +196,7 @@ class Task:
     def _order(self, parameters: dict[str, Any]) -> Order:
         """What all calls of the task in the active store share, made once."""
         store = active_store()
-        tools = tuple(map(identify_tool, self._tools(parameters)))
+        tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
         code = self.code
         known = self._orders.get((store.url, code.digest, tools))
         if known is not None:
@@ -173,13 +207,6 @@ class Task:
         self._orders[store.url, code.digest, tools] = order
         return order
 
-    def _tools(self, parameters: dict[str, Any]) -> Sequence[str]:
-        if not callable(self.tools):
-            return self.tools
-        wanted = inspect.signature(self.tools).parameters
-        anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in wanted.values())
-        return self.tools(**{name: value for name, value in parameters.items() if anything or name in wanted})
-
     def _is_importable(self) -> bool:
         if self.__module__ == "__main__":
             return False
@@ -187,32 +214,6 @@ class Task:
         for name in self.__qualname__.split("."):
             found = getattr(found, name, None)
         return found is self
-
-
-class _CarriedTask(Task):
-    """A task that came by value: it has the identity that it was sent with, for there is no source here."""
-
-    _sent_code: str
-
-    def check_code(self, code: str) -> None:
-        if self._sent_code != code:
-            raise CodeChanged(f"task {self.name} came with other code than its call was made with")
-
-
-def _imported(module: str, qualname: str) -> Task:
-    import importlib
-
-    found: Any = importlib.import_module(module)
-    for name in qualname.split("."):
-        found = getattr(found, name)
-    assert isinstance(found, Task)
-    return found
-
-
-def _rebuilt(body: Callable[..., Any], options: dict[str, Any], code: str) -> Task:
-    task = _CarriedTask(body, **options)
-    task._sent_code = code
-    return task
 
 
 @overload

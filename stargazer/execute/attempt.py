@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import os
 import platform
-import stat
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.assets import Asset
-from stargazer.errors import Cancelled, OutputError, StargazerError
+from stargazer.errors import Cancelled, OutputError, StargazerError, StoreError
+from stargazer.execute.outputs import Outputs
 from stargazer.ledger import Record
 from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.results import encode, map_assets, walk_assets
-from stargazer.store.staging import members
 from stargazer.workdir import INPUTS, Scratch, Workdir
 
 if TYPE_CHECKING:
@@ -77,13 +76,11 @@ class Attempt:
             work = Workdir(scratch.path, cpus=task.cpus, memory=task.memory, cancelled=cancelled)
             clock, cpu_clock = time.perf_counter(), time.thread_time()
             try:
-                made = self._body(work)
-                link = not _lie_apart(made)
-                outputs = map_assets(made, lambda draft: self._save(draft, work, link))
+                outputs = self._outputs(work)
                 encoded = encode(outputs)
             except Exception as error:
                 if not isinstance(error, Cancelled):
-                    self._append(work, clock, cpu_clock, status="failed", error=f"{type(error).__name__}: {error}")
+                    self._append_failure(work, clock, cpu_clock, error)
                 raise
             cids = [asset.cid for asset in walk_assets(outputs) if asset.cid]
             record = self._append(work, clock, cpu_clock, status="ok", outputs=encoded, output_cids=cids)
@@ -91,17 +88,20 @@ class Attempt:
             return self.store.handle(outputs, record.id)
         return self.ledger.results(record, task.result_type)
 
-    def _body(self, work: Workdir) -> Any:
+    def _outputs(self, work: Workdir) -> Any:
         staged = {name: self._stage(value, work, name) for name, value in self.inputs.items()}
-        task = self.order.task
-        made = task.body(work, *(staged[name] for name in task.positional), **self.parameters)
-        for asset in walk_assets(list(staged.values())):
+        task, inputs = self.order.task, list(walk_assets(list(staged.values())))
+        try:
+            made = task.checked(task.body(work, *(staged[name] for name in task.positional), **self.parameters))
+        except SystemExit as error:
+            raise OutputError(f"{task.name} called sys.exit({error.code!r}) instead of returning its result") from error
+        for asset in inputs:
             try:
                 self.store.check_staged(asset)
             except StargazerError as error:
                 error.add_note(f"noticed when task {task.name} ended; its result is not kept")
                 raise
-        return made
+        return Outputs(task.name, self.store, work.path, inputs, copies=task.copy_inputs).save(made)
 
     def _stage(self, value: Any, work: Workdir, place: str) -> Any:
         """Stage each asset in a directory of its own, or those of a list in one, where their files cannot meet."""
@@ -114,23 +114,10 @@ class Attempt:
             return dict(zip(value, staged, strict=True)) if isinstance(value, dict) else staged
         return value
 
-    def _save(self, draft: Asset, work: Workdir, link: bool) -> Asset:
-        if draft.cid is not None:
-            return self._passed_on(draft)
-        if draft.path is None or not str(draft.path).startswith(f"{work.path}{os.sep}"):
-            raise OutputError(
-                f"{self.order.task.name} returned {draft!r}, which is not in its work directory; "
-                "write it to work.file(…), or copy it there"
-            )
-        if not os.path.exists(draft.path):
-            raise OutputError(f"{self.order.task.name} returned {draft!r}, but wrote no file {draft.path.name}")
-        return self.store.save(draft, link=link)
-
-    def _passed_on(self, staged: Asset) -> Asset:
-        """An input that the body returns as it is, perhaps with other facts."""
-        companions = tuple(map(self._passed_on, staged.companions))
-        bare = replace(staged, path=None, source=None, companions=companions)  # type: ignore[arg-type]
-        return self.store.put(bare)
+    def _append_failure(self, work: Workdir, clock: float, cpu_clock: float, error: Exception) -> None:
+        """Tell what failed; where the store cannot take that either, the error itself is the one to be raised."""
+        with contextlib.suppress(StoreError, OSError):
+            self._append(work, clock, cpu_clock, status="failed", error=f"{type(error).__name__}: {error}")
 
     def _append(self, work: Workdir, clock: float, cpu_clock: float, **members: Any) -> Record:
         log = work.log()
@@ -149,13 +136,3 @@ def _unrelated(assets: Sequence[Asset]) -> bool:
     """Whether no tool could take a file of one for the index of another: no two names begin alike."""
     stems = [asset.name.partition(".")[0] for asset in assets]
     return all(stems) and len(set(stems)) == len(stems) and not any(asset.companions for asset in assets)
-
-
-def _lie_apart(made: Any) -> bool:
-    """Whether no path of a result leads to the file of another: then no links are needed where files lay."""
-    paths = [each.path for asset in walk_assets(made) for each in members(asset) if each.path is not None]
-    try:
-        found = [os.lstat(path) for path in paths]
-    except OSError:
-        return False
-    return all(stat.S_ISREG(each.st_mode) for each in found) and len({each.st_ino for each in found}) == len(found)

@@ -40,6 +40,8 @@ def execute(
 
     Raises
     ------
+    ArgumentError
+        What a call before this one gave does not fit.
     BlobLost
         An input is gone or corrupt.
     WorkerMismatch
@@ -51,4 +53,5 @@ def execute(
     record = ledger.find(plan_key)
     if record is not None:
         return ledger.results(record, order.task.result_type)
+    inputs, parameters = order.task.bound(inputs, parameters)
     return Attempt(order, plan_key, inputs, parameters, ledger).result(cancelled)

@@ -34,6 +34,12 @@ class Work(Protocol):
     def body(self) -> Callable[..., Any]:
         """The undecorated function."""
 
+    def bound(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Check inputs and parameters, now that none is a call any more."""
+
+    def checked(self, made: Any) -> Any:
+        """Return what the body returned, if it is what it declares to return."""
+
     def check_code(self, code: str) -> None:
         """Raise `CodeChanged` where its code has another digest here."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from stargazer.tool import ToolIdentity
 
-__all__ = ["call_key", "input_key", "input_keys", "plain", "task_key"]
+__all__ = ["call_key", "input_key", "input_keys", "ordered", "plain", "python_value", "readable", "task_key"]
 
 FORMAT = "stargazer/call/1"
 
@@ -58,8 +58,13 @@ def input_keys(value: Any) -> Any:
     if isinstance(value, list):
         return [input_key(asset) for asset in value]
     if isinstance(value, dict):
-        return {name: input_key(asset) for name, asset in value.items()}
+        return ordered({name: input_key(asset) for name, asset in value.items()})
     return None if value is None else input_key(value)
+
+
+def ordered(members: Mapping[str, Any]) -> dict[str, list[list[Any]]]:
+    """Return a dict as JSON that keeps its order, which a body sees."""
+    return {"dict": [[name, member] for name, member in members.items()]}
 
 
 def plain(value: Any) -> Any:
@@ -68,7 +73,7 @@ def plain(value: Any) -> Any:
     Raises
     ------
     TypeError
-        The value is no number, string, boolean, enum, None, dataclass, list or dict of these.
+        The value is no number, string, boolean, enum, None, dataclass, list, tuple or dict of these.
     """
     if value is None or (isinstance(value, (bool, str)) and not isinstance(value, enum.Enum)):
         return value
@@ -78,15 +83,42 @@ def plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {"float": repr(float(value))}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [plain(item) for item in value]
+    if isinstance(value, tuple):
+        return {"tuple": [plain(item) for item in value]}
     return _plain_mapping(value)
 
 
 def _plain_mapping(value: Any) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"dict": {key: plain(item) for key, item in value.items()}}
+        return ordered({key: plain(item) for key, item in value.items()})
     if is_dataclass(value) and not isinstance(value, type):
         members = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
         return {"dataclass": type(value).__qualname__, "fields": members}
     raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+def python_value(value: Any) -> Any:
+    """Return NumPy's scalars as Python's own, also in lists, tuples and dicts; anything else as it is."""
+    if type(value) in (list, tuple):
+        return type(value)(map(python_value, value))
+    if type(value) is dict:
+        return {key: python_value(item) for key, item in value.items()}
+    return value.item() if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () else value
+
+
+def readable(value: Any) -> Any:
+    """Return what `plain` was given, as far as it can be told: enums and dataclasses as text."""
+    if isinstance(value, list):
+        return [readable(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "dict" in value:
+        return {name: readable(item) for name, item in value["dict"]}
+    if "tuple" in value:
+        return tuple(readable(item) for item in value["tuple"])
+    if "dataclass" in value:
+        members = ", ".join(f"{name}={readable(item)!r}" for name, item in value["fields"].items())
+        return f"{value['dataclass']}({members})"
+    return value.get("enum", value.get("float", value))

@@ -40,12 +40,16 @@ class Ledger:
 
     def find_many(self, keys: Iterable[str]) -> dict[str, Record]:
         """Return the records behind many keys; those without a usable one are left out."""
-        found = {}
-        for key, pointer in self.store.get_keys(list(keys)).items():
-            record = self.get(pointer.decode("ascii", "replace"))
-            if record is not None and record.status == "ok" and self.is_whole(record):
-                found[key] = record
-        return found
+        found = self._pointed(keys)
+        return {key: record for key, record in found.items() if self.is_whole(record)}
+
+    def _pointed(self, keys: Iterable[str]) -> dict[str, Record]:
+        """Successful records behind keys, whether or not their results are still there."""
+        pointers = {key: data.decode("ascii", "replace") for key, data in self.store.get_keys(list(keys)).items()}
+        stored = self.store.get_records(dict.fromkeys(pointers.values()))
+        found = {key: (name, stored[name]) for key, name in pointers.items() if name in stored}
+        records = {key: Record.from_bytes(data, name) for key, (name, data) in found.items()}
+        return {key: record for key, record in records.items() if record is not None and record.status == "ok"}
 
     def get(self, identifier: str) -> Record | None:
         """Return one record, or None where it is missing or torn."""
@@ -70,12 +74,15 @@ class Ledger:
         """
         if record.status != "ok":
             return self._write(record)
-        first = self.find(record.content_key)
-        if first is not None and first.outputs != record.outputs:
+        first = self._pointed([record.content_key]).get(record.content_key)
+        if first is None:
+            return self.point(self._write(record), record.plan_key)
+        kept = self.is_whole(first)
+        if first.outputs != record.outputs:
             record = dataclasses.replace(record, differs_from=first.id)
-            warnings.warn(_difference(record, first), NotDeterministic, stacklevel=2)
+            warnings.warn(_difference(record, first, kept), NotDeterministic, stacklevel=2)
         written = self._write(record)
-        return self.point(first or written, record.plan_key)
+        return self.point(first if kept else written, record.plan_key)
 
     def point(self, record: Record, *plan_keys: str) -> Record:
         """Let further plan keys lead to a record: the same bytes were reached on another way."""
@@ -104,9 +111,15 @@ class Ledger:
         return [record for record in found if record is not None]
 
 
-def _difference(record: Record, first: Record) -> str:
+def _difference(record: Record, first: Record, kept: bool) -> str:
     return (
-        f"{record.task} is not deterministic: the same inputs, parameters, code and tools gave {record.output_cids} "
-        f"where they gave {first.output_cids} before (record {first.id[:12]}). The first result is kept; "
+        f"{record.task} is not deterministic: the same inputs, parameters, code and tools gave {_outputs(record)} "
+        f"where they gave {_outputs(first)} before (record {first.id[:12]}). "
+        f"The first result {'is kept' if kept else 'was lost'}; "
         "look for dates, paths, threads or random seeds in what it writes"
     )
+
+
+def _outputs(record: Record) -> str:
+    text = ", ".join(record.output_cids) or repr(record.outputs)
+    return text if len(text) <= 200 else f"{text[:200]}…"

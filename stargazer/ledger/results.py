@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections import namedtuple
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
 from stargazer.errors import OutputError
+from stargazer.ledger.keys import python_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["decode", "encode", "map_assets", "walk_assets"]
+__all__ = ["check_plain", "decode", "encode", "map_assets", "walk_assets"]
 
-Plain = (bool, int, float, str, type(None))
+LARGEST = 1 << 20
+"""Characters of plain values in one result."""
 
 
 def map_assets(result: Any, change: Callable[[Asset], Any]) -> Any:
@@ -43,7 +47,7 @@ def walk_assets(result: Any) -> Iterator[Asset]:
 
 
 def encode(result: Any) -> Any:
-    """Return `result` as JSON.
+    """Return `result` as JSON; NumPy's scalars become Python's.
 
     Raises
     ------
@@ -59,13 +63,40 @@ def encode(result: Any) -> Any:
     if isinstance(result, list):
         return {"list": [encode(item) for item in result]}
     if isinstance(result, dict) and all(isinstance(key, str) for key in result):
-        return {"dict": {key: encode(item) for key, item in result.items()}}
-    if isinstance(result, Plain):
-        return {"value": result}
+        return {"dict": [[str(key), encode(item)] for key, item in result.items()]}
+    return _plain(python_value(result))
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    if value is None or isinstance(value, bool):
+        return {"value": value}
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            exact = kind(value)
+            finite = not isinstance(exact, float) or math.isfinite(exact)
+            return {"value": exact} if finite else {"float": repr(exact)}
     raise OutputError(
-        f"a task returned {type(result).__name__}; it may return assets, tuples, lists and dicts (with str keys) of "
+        f"a task returned {type(value).__name__}; it may return assets, tuples, lists and dicts (with str keys) of "
         "assets, numbers, strings, booleans and None. Write larger things to a file: `sg.Asset(path=work.file(…))`"
     )
+
+
+def check_plain(result: Any) -> None:
+    """Check what is no asset in a result, before anything of it is stored.
+
+    Raises
+    ------
+    OutputError
+        It is not plain, or too large for a record.
+    """
+    if isinstance(result, Asset):
+        return
+    size = len(json.dumps(encode(map_assets(result, lambda _: None))))
+    if size > LARGEST + 64 * sum(1 for _ in walk_assets(result)):
+        raise OutputError(
+            f"a task returned plain values of {size:,} characters; where they are more than {LARGEST:,}, "
+            "write them to a file: `sg.Asset(path=work.file(…))`"
+        )
 
 
 def decode(encoded: Any, asset: Callable[[dict[str, Any]], Asset], named: type | None = None) -> Any:
@@ -91,5 +122,5 @@ def decode(encoded: Any, asset: Callable[[dict[str, Any]], Asset], named: type |
     if kind == "list":
         return [decode(item, asset) for item in content]
     if kind == "dict":
-        return {key: decode(item, asset) for key, item in content.items()}
-    return content
+        return {key: decode(item, asset) for key, item in content}
+    return float(content) if kind == "float" else content

@@ -7,6 +7,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from stargazer.calls.wiring import known_values
 from stargazer.ledger import walk_assets
 from stargazer.store import Store
 
@@ -42,7 +43,7 @@ def held(graph: dict[str, Any], calls: dict[str, Call]) -> Iterator[None]:
 
 
 def _relied_on(graph: dict[str, Any], calls: dict[str, Call]) -> set[str]:
-    known = [node.value for node in graph.values() if hasattr(node, "value")]
+    known = [value for node in graph.values() for value in known_values(node)]
     given = [value for call in calls.values() for value in call.inputs.values()]
     return {cid for asset in walk_assets([*known, *given]) for cid in _cids(asset)}
 

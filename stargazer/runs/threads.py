@@ -8,6 +8,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.elements import element
+from stargazer.calls.node import named_inputs
+from stargazer.calls.sealed import opened
 from stargazer.errors import Cancelled, OutputError
 from stargazer.execute import Order, execute
 
@@ -80,13 +82,13 @@ class Threads:
         if _holds_missing([*inputs, *parameters.values()]):
             self.watch.skipped(plan_key)
             return Missing()
-        named = dict(zip(order.task.positional, inputs, strict=True))
         try:
             with self._slots.take(order.task.cpus):
                 if self._stop.is_set():
                     raise Cancelled("cancelled before it started")
                 self.watch.started(plan_key)
-                result = execute(order, plan_key, named, parameters, self._stop.is_set)
+                named = named_inputs(order, inputs)
+                result = execute(order, plan_key, named, opened(parameters), self._stop.is_set)
         except Cancelled:
             self.watch.cancelled(plan_key)
             return Missing()

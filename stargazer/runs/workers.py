@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.elements import element
+from stargazer.calls.layers import delayed_of
 from stargazer.calls.node import run as node
-from stargazer.calls.wiring import delayed_of, needs
+from stargazer.calls.wiring import needs
 from stargazer.errors import OutputError
 from stargazer.runs.watch import State
 

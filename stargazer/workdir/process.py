@@ -21,7 +21,7 @@ from stargazer.errors import ToolMissing
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Tool", "end", "end_all", "start", "wait"]
+__all__ = ["Tool", "end", "end_all", "interruption", "start", "wait"]
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -195,8 +195,19 @@ def end(tools: Sequence[Tool]) -> None:
         _reaper().forget(tool)
 
 
+_interruptions = 0
+
+
 def end_all() -> None:
-    """End every tool that this process has running."""
+    """End every tool that this process has running, and the calls that they belong to."""
+    global _interruptions
+    _interruptions += 1
     reaper = _reapers.get(os.getpid())
     for tool in tuple(reaper.running) if reaper else ():
         tool.signal_group(signal.SIGKILL)
+
+
+def interruption() -> Callable[[], bool]:
+    """Return a function that tells whether `end_all` was called since now."""
+    before = _interruptions
+    return lambda: _interruptions != before

@@ -164,8 +164,9 @@ def test_other_workers_and_another_path_change_nothing(project: Project) -> None
     project.store = moved
     assert project.run() == (first, NOTHING)
     if project.mode != "notebook":
-        use = "with sg.connect('local', workers=2):\n    stored = answer().compute()\n"
-        use += "print(stored.cid, stored.fetch().read_text())\n"
+        use = USE.replace("stored =", "with sg.connect('local', workers=2):\n    stored =").replace(
+            "scheduler='threads'", ""
+        )
         assert project.run(use=use) == (first, NOTHING)
 
 

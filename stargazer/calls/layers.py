@@ -1,0 +1,168 @@
+"""Calls as Dask's layered graph: one lazy layer for the process, cut down to what must run when Dask asks for it.
+
+A layer a call makes merging quadratic; one layer a root is quadratic when roots share calls. Here all calls of a
+process share one layer of one name, which merges at no cost, and holds nothing: only `Layer.cull`, or pickling for a
+scheduler elsewhere, walks the calls that are wanted, asks the ledger for them, level by level, and builds one flat
+graph. Each root has a layer of its own beside it, an anchor, which keeps it alive.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
+
+from stargazer.calls.making import CALLS
+from stargazer.calls.wiring import flatten
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from dask.typing import Key
+
+    from stargazer.calls.call import Call
+
+__all__ = ["LAYER", "delayed_of", "flat_delayed", "graph_of"]
+
+LAYER = "stargazer"
+
+
+class Flat(MaterializedLayer):
+    """What must run: one materialised layer, with the annotations of each call."""
+
+    def __init__(self, graph: dict[str, Any], annotations: dict[str, dict[str, Any]]) -> None:
+        super().__init__(graph, annotations={name: ByKey(values) for name, values in annotations.items()} or None)
+
+
+class ByKey:
+    """An annotation that differs from call to call; None where a call has none."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    def __call__(self, key: str) -> Any:
+        return self.values.get(key)
+
+
+class Lazy(Layer):
+    """A layer that is made of calls when Dask asks for it."""
+
+    annotations = None
+    collection_annotations = None
+    has_legacy_tasks = False
+
+    def is_materialized(self) -> bool:
+        return False
+
+    def get_output_keys(self) -> AbstractSet[Key]:
+        return set()
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class Wiring(Lazy):
+    """All live calls of this process, as a layer that holds nothing; what a graph maps stands in its anchors."""
+
+    def __init__(self) -> None:
+        pass
+
+    def get_output_keys(self) -> AbstractSet[Key]:
+        return set(CALLS.copy())
+
+    def cull(self, keys: set[Key], all_hlg_keys: Collection[Key]) -> tuple[Layer, Mapping[Key, set[Key]]]:
+        # Other layers' keys are among them, too.
+        calls = [call for call in map(CALLS.get, keys) if call is not None]
+        graph, missing = flatten(calls)
+        return Flat(graph, _annotations(missing)), {key: set() for key in graph}
+
+    def __getitem__(self, key: Key) -> Any:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __reduce__(self) -> Any:
+        # Pickle calls this once a graph, whatever number of roots it has. Graphs that are alive beside it come along,
+        # and the scheduler cuts them away: those that could not run must not stand in its way.
+        with _ANCHORING:
+            calls = [anchor.call for anchor in ANCHORS]
+        graph, annotations = {}, {}
+        for store in {call.order.store for call in calls}:
+            nodes, missing = flatten([call for call in calls if call.order.store == store], lenient=True)
+            graph.update(nodes)
+            annotations.update(missing)
+        return Flat, (graph, _annotations(annotations))
+
+
+class Anchor(Lazy):
+    """Keeps a call alive as long as a graph refers to it, and shows its part of the graph to who iterates over it."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        with _ANCHORING:
+            ANCHORS.add(self)
+
+    @functools.cached_property
+    def _graph(self) -> dict[Any, Any]:
+        return dict(flatten([self.call])[0])
+
+    def cull(self, keys: set[Key], all_hlg_keys: Collection[Key]) -> tuple[Layer, Mapping[Key, set[Key]]]:
+        return self, {}
+
+    def __getitem__(self, key: Key) -> Any:
+        return self._graph[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._graph)
+
+    def __len__(self) -> int:
+        return len(self._graph)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __reduce__(self) -> Any:
+        return MaterializedLayer, ({},)
+
+
+_ANCHORING = threading.Lock()
+ANCHORS: WeakSet[Anchor] = WeakSet()
+WIRING = Wiring()
+
+
+def graph_of(call: Call) -> HighLevelGraph:
+    """Return the graph of one call. Never kept: the ledger moves on."""
+    anchor = f"keep-{call.key}"
+    return HighLevelGraph({LAYER: WIRING, anchor: Anchor(call)}, {LAYER: set(), anchor: set()})
+
+
+def flat_delayed(call: Call) -> Delayed:
+    """Return a plain `Delayed` with only the call's own graph."""
+    graph: dict[Any, Any] = flatten([call])[0]
+    return Delayed(call.key, HighLevelGraph.from_collections(call.key, graph))
+
+
+def delayed_of(graph: dict[str, Any], calls: dict[str, Call], keys: Iterable[str]) -> list[Delayed]:
+    """Return a plain `Delayed` for each of `keys` in a graph made by `flatten`."""
+    whole = HighLevelGraph({LAYER: Flat(graph, _annotations(calls))}, {LAYER: set()})
+    return [Delayed(key, whole, layer=LAYER) for key in keys]
+
+
+def _annotations(calls: dict[str, Call]) -> dict[str, dict[str, Any]]:
+    annotations: dict[str, dict[str, Any]] = {}
+    for key, call in calls.items():
+        for name, value in call.annotations.items():
+            annotations.setdefault(name, {})[key] = value
+    return annotations
