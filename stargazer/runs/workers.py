@@ -25,6 +25,9 @@ __all__ = ["Workers"]
 RELEASED_WITHIN = 2.0
 """Seconds to wait for futures to go; a user's own futures of the same keys do not."""
 
+PAUSE, LONGEST_PAUSE = 0.0005, 0.05
+"""Seconds between looks at what has ended, by the number of calls still to come: results are fetched many at once."""
+
 
 class Workers:
     """The workers of a Dask client.
@@ -54,20 +57,25 @@ class Workers:
         wanted = list(dict.fromkeys([*keys, *calls]))
         self._calls = calls
         self._futures = dict(zip(wanted, self.client.compute(delayed_of(graph, calls, wanted)), strict=True))
+        asked = {*keys, *_wholes(graph, [key for key in keys if key not in calls])}
         results: dict[str, Any] = {}
         try:
-            for batch in as_completed(
-                list(self._futures.values()), loop=self.client.loop, with_results=True, raise_errors=False
-            ).batches():
-                for future, result in batch:
-                    if future.status == "finished":
-                        results[future.key] = result
-                    self._note(calls.get(future.key), future, result)
-                self._blame([calls[future.key] for future, _ in batch if future.key in calls])
+            completed = as_completed(list(self._futures.values()), loop=self.client.loop, raise_errors=False)
+            for batch in completed.batches():
+                results |= self._gather([future for future in batch if future.key in asked])
+                for future in batch:
+                    self._note(calls.get(future.key), future, results.get(future.key))
+                self._blame([calls[future.key] for future in batch if future.key in calls])
+                time.sleep(min(LONGEST_PAUSE, completed.count() * PAUSE))
             self._blame(calls.values())
         finally:
             self._release()
         return {key: results[key] for key in keys if key in results}
+
+    def _gather(self, futures: list[Future[Any]]) -> dict[str, Any]:
+        """Results of those futures that have one, in one exchange with each worker."""
+        finished = {str(future.key): future for future in futures if future.status == "finished"}
+        return dict(self.client.gather(finished, errors="skip")) if finished else {}
 
     def cancel(self) -> None:
         """Release the calls: those that nobody else waits for are ended."""
@@ -110,18 +118,17 @@ class Workers:
 
     def _note(self, call: Call | None, future: Future[Any], result: Any) -> None:
         if call is None:
-            self._note_element(future, result)
+            self._note_element(future)
         elif future.status == "finished":
             self.watch.done(call.plan_key, result)
         elif future.status == "error":
-            self.watch.failed(call.plan_key, result[1] if isinstance(result, tuple) else result)
+            self.watch.failed(call.plan_key, future.exception())
         else:
             self.watch.cancelled(call.plan_key)
 
-    def _note_element(self, future: Future[Any], result: Any) -> None:
+    def _note_element(self, future: Future[Any]) -> None:
         """That a result has no such element fails only what needs it; other errors are its whole call's."""
-        error = result[1] if isinstance(result, tuple) else result
-        if future.status == "error" and isinstance(error, OutputError):
+        if future.status == "error" and isinstance(error := future.exception(), OutputError):
             self.watch.failures[str(future.key)] = error
 
     def _blame(self, calls: Iterable[Call]) -> None:
@@ -135,3 +142,8 @@ class Workers:
     def _is_spoilt(self, needed: Call) -> bool:
         key = needed.whole.plan_key
         return key in self.watch.failures or self.watch.state(key) is State.SKIPPED
+
+
+def _wholes(graph: dict[str, Any], keys: list[str]) -> set[str]:
+    """Keys of the calls of whose results `keys` are elements."""
+    return {str(needed) for key in keys for needed in graph[key].dependencies}
