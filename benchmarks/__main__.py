@@ -1,0 +1,82 @@
+"""Run the benchmarks: ``python -m benchmarks [NAME…] [--out DIR] [--quick]``.
+
+Writes ``benchmarks.json`` and ``benchmarks.png`` into DIR, and prints a table of ratios beside their aims.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import rich
+import typer
+from rich.table import Table
+
+from benchmarks.rounds import Ratio
+
+NAMES = ("overhead", "scale", "cid", "germline")
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Any of {', '.join(NAMES)}; all by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the JSON and the picture.")] = Path("benchmark-results"),
+    quick: Annotated[bool, typer.Option(help="Small sizes and few rounds: to try out, not to quote.")] = False,
+) -> None:
+    """Measure, in turns with what else does the same."""
+    unknown = set(names or ()) - set(NAMES)
+    if unknown:
+        raise typer.BadParameter(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    ratios: list[Ratio] = []
+    for name in names or NAMES:
+        for measured in importlib.import_module(f"benchmarks.{name}").measure(
+            **({} if name == "cid" else {"quick": quick})
+        ):
+            ratio = measured if isinstance(measured, Ratio) else _from_cid(measured)
+            ratios.append(ratio)
+            rich.print(f"[dim]{ratio.benchmark}[/] {ratio.case}: {ratio.ratio:.2f} × {ratio.beside}")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "benchmarks.json").write_text(json.dumps([ratio.to_dict() for ratio in ratios], indent=2) + "\n", "utf-8")
+    draw(ratios, out / "benchmarks.png")
+    rich.print(table(ratios))
+
+
+def _from_cid(measured: dict[str, Any]) -> Ratio:
+    figures = {"ours": measured["ours"] / 1e6, "theirs": measured["hashlib"] / 1e6, "unit": "MB/s"}
+    ratio = measured["ratio"]
+    return Ratio("cid", measured["case"], beside="hashlib", ratio=ratio, lowest=ratio, highest=ratio, rounds=9,
+                 aim=measured["aim"], better="higher", **figures)  # fmt: skip
+
+
+def table(ratios: list[Ratio]) -> Table:
+    """Every ratio with its aim."""
+    shown = Table("benchmark", "case", "ours", "beside", "theirs", "ratio", "aim", "")
+    for ratio in ratios:
+        sign = "≤" if ratio.better == "lower" else "≥"
+        aim = "" if ratio.aim is None else f"{sign} {ratio.aim:g}{' ' + ratio.unit if ratio.of == 'ours' else ' ×'}"
+        met = {None: "", True: "[green]met[/]", False: "[red]missed[/]"}[ratio.met]
+        figures = f"{ratio.ours:.3g} {ratio.unit}", ratio.beside, f"{ratio.theirs:.3g} {ratio.unit}"
+        shown.add_row(ratio.benchmark, ratio.case, *figures, f"{ratio.ratio:.2f} ×", aim, met)
+    return shown
+
+
+def draw(ratios: list[Ratio], path: Path) -> None:
+    """Draw how far each figure with an aim is from it: left of the line it is met."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    aimed = [ratio for ratio in reversed(ratios) if ratio.to_aim is not None]
+    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.35 * len(aimed)), layout="constrained")
+    colours = ["#4c956c" if ratio.met else "#bc4749" for ratio in aimed]
+    axes.barh([f"{r.benchmark}: {r.case}" for r in aimed], [r.to_aim or 0.0 for r in aimed], color=colours)
+    axes.axvline(1.0, color="black", linewidth=1)
+    axes.set_xlabel("part of the aim (left of 1: met)")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    typer.run(main)
