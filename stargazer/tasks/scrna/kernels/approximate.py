@@ -17,6 +17,8 @@ from stargazer.tasks.scrna.kernels.neighbors import SPARE, Neighbors, Points, jo
 from stargazer.tasks.scrna.kernels.threads import one_blas_thread, ordered_map
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from stargazer.tasks.scrna.kernels.blocks import Floats, Ints
@@ -73,9 +75,8 @@ def approximate_neighbors(
     with one_blas_thread():
         centres = _centres(points, n_lists or max(int(np.sqrt(n)), 1), seed)
         lists = _members(_assigned(points, centres), len(centres))
-        plans = _plans(centres, lists, n_probes, n_neighbors + SPARE)
-    search = partial(_search, points, n_neighbors)
-    found = joined(ordered_map(search, plans, threads))
+    plans = _plans(centres, lists, n_probes, n_neighbors + SPARE)
+    found = joined(ordered_map(partial(_search, points, n_neighbors), plans, threads))
     order = np.argsort(np.concatenate([members for members in lists if len(members)]), kind="stable")
     return Neighbors(found.indices[order], found.distances[order])
 
@@ -104,18 +105,18 @@ def _members(assigned: Ints, n_lists: int) -> list[Ints]:
     return np.split(order, np.cumsum(np.bincount(assigned, minlength=n_lists))[:-1])
 
 
-def _plans(centres: NDArray[np.float32], lists: list[Ints], n_probes: int, at_least: int) -> list[tuple[Ints, Ints]]:
+def _plans(
+    centres: NDArray[np.float32], lists: list[Ints], n_probes: int, at_least: int
+) -> Iterator[tuple[Ints, Ints]]:
     """For each list that has cells, these and the cells among which to search, both in order."""
     sizes = np.array([len(members) for members in lists])
     norms = np.einsum("ij,ij->i", centres, centres)
-    plans = []
     for i in np.flatnonzero(sizes):
         near = np.argsort(norms - 2 * (centres @ centres[i]), kind="stable")
         near = np.concatenate([[i], near[near != i]])
         enough = int(np.searchsorted(np.cumsum(sizes[near]), min(at_least, sizes.sum()))) + 1
         probed = near[: max(n_probes, enough)]
-        plans.append((lists[i], np.sort(np.concatenate([lists[j] for j in probed]))))
-    return plans
+        yield lists[i], np.sort(np.concatenate([lists[j] for j in probed]))
 
 
 def _search(points: NDArray[np.float32], k: int, plan: tuple[Ints, Ints]) -> Neighbors:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["rank_sum"]
 
-PIECE_ENTRIES = 1 << 19
+PIECE_ENTRIES = 1 << 17
 CODE_BITS = np.uint64(16)
 CODE_MASK = np.uint64(0xFFFF)
 POSITIVE = np.uint64(1 << 31)
@@ -144,7 +144,7 @@ def _piece(piece: tuple[NDArray[np.uint64], Ints], sizes: Ints) -> _Piece:
     n_below = np.zeros(n_genes)
     if below.any():
         middle[below] -= n_zeros[of_gene[below]]
-        n_below = np.bincount(of_gene[below], lengths[below], n_genes)
+        n_below += np.bincount(of_gene[below], lengths[below], n_genes)
     of_entries = np.bincount(keys, middle[run], n_genes * n_labels).reshape(n_genes, n_labels)
     ranks = of_entries + zeros * (n_below + (n_zeros + 1) / 2)[:, None]
     return _Piece(ranks, np.bincount(of_gene, _cubes(lengths), n_genes) + _cubes(n_zeros), sums)
