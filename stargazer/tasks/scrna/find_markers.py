@@ -36,7 +36,7 @@ __all__ = ["find_markers"]
 
 Method = Literal["wilcoxon", "t-test", "t-test_overestim_var"]
 Layer = Literal["log", "counts"]
-BYTES_AN_ENTRY = 32
+BYTES_AN_ENTRY = 16
 
 
 @task(cpus=2, memory="4 GiB", uses=USES)
@@ -111,13 +111,13 @@ def _groups(tree: Tree, groupby: str, cells: NDArray[np.bool_]) -> tuple[NDArray
 
 
 def _columns(work: Workdir, tree: Tree, cells: NDArray[np.bool_], layer: str) -> Iterator[Any]:
-    """Values of some genes at a time, all kept cells; as many genes as an eighth of the memory holds."""
+    """Values of some genes at a time, all kept cells; as many genes as a quarter of the memory holds."""
     blocks = Blocks(tree, cells, keep=cache_bytes(work.memory))
     factors = size_factors_of(tree, cells) if layer == "log" else None
     entries = np.zeros(blocks.shape[1], np.int64)
     for block in blocks:
         entries += np.bincount(block.indices, minlength=len(entries))
-    for columns in column_blocks(lambda: blocks, entries, cache_bytes(work.memory) // BYTES_AN_ENTRY):
+    for columns in column_blocks(lambda: blocks, entries, 2 * cache_bytes(work.memory) // BYTES_AN_ENTRY):
         yield columns if factors is None else _log(columns, factors)
 
 
