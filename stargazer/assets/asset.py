@@ -57,11 +57,11 @@ class Asset(Declared):
 
     Examples
     --------
-    >>> class Peaks(Asset):
+    >>> class Summits(Asset):
     ...     sample_id: str = ""
     ...     count: int = 0
-    >>> Peaks(path="peaks.bed", sample_id="s1", count=3)
-    Peaks(sample_id='s1', count=3, path='peaks.bed')
+    >>> Summits(path="summits.bed", sample_id="s1", count=3)
+    Summits(sample_id='s1', count=3, path='summits.bed')
     """
 
     asset_key: ClassVar[str] = cast("str", _Key())
