@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import math
 import os
 import select
 import signal
 import subprocess
 import sys
-import threading
 import time
-import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.config import environment
 from stargazer.errors import ToolMissing
+from stargazer.workdir import owner
+from stargazer.workdir.reaper import kill_bearers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 __all__ = ["Tool", "end", "end_all", "interruption", "start", "wait"]
 
@@ -29,7 +31,6 @@ GRACE = 2.0
 POLL = 0.2
 """Seconds between two looks at whether the call was cancelled."""
 
-OWNER = "STARGAZER_OWNER"
 KIBIBYTE = 1024
 
 
@@ -41,78 +42,53 @@ class Tool:
     ----------
     process
         Its process, the first of a session of its own.
+    token
+        Marks the environment of all that it starts.
     code
         Exit code, negative for a signal; None while it runs.
     cpu_seconds
         Processor time of it and the children that it waited for.
     peak_bytes
         Largest resident memory of it or one of those children.
+    ended
+        When it was seen to have ended, in seconds; infinite where it had to be ended.
     """
 
     process: subprocess.Popen[bytes]
+    token: str
     code: int | None = None
+    ended: float = math.inf
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
 
     def poll(self) -> bool:
-        """Collect it if it has ended; return whether it has."""
+        """Whether it has ended. It is not collected yet, so that no other process group can get its number."""
         if self.code is None:
-            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+            if hasattr(os, "waitid"):
+                found = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if found is not None:
+                    self.code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+            else:
+                self.collect(os.WNOHANG)
+            if self.code is not None:
+                self.ended = time.monotonic()
+        return self.code is not None
+
+    def collect(self, options: int = 0) -> None:
+        """Take its exit code and what it used from the system."""
+        if self.process.returncode is None:
+            pid, status, usage = os.wait4(self.process.pid, options)
             if pid:
                 # Popen must not wait for a process that is already collected.
                 self.code = self.process.returncode = os.waitstatus_to_exitcode(status)
                 self.cpu_seconds = usage.ru_utime + usage.ru_stime
                 self.peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else KIBIBYTE)
-        return self.code is not None
 
     def signal_group(self, name: signal.Signals) -> None:
         """Send a signal to it and all its children."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, name)
-
-
-class Reaper:
-    """The process that ends this process's tools when this process dies."""
-
-    def __init__(self) -> None:
-        self.token = uuid.uuid4().hex
-        self.running: set[Tool] = set()
-        self._watcher = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py")), f"{OWNER}={self.token}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def watch(self, tool: Tool) -> None:
-        """Take a tool's process group into care."""
-        self.running.add(tool)
-        self._tell(f"+{tool.process.pid}\n")
-
-    def forget(self, tool: Tool) -> None:
-        """The tool has ended."""
-        self.running.discard(tool)
-        self._tell(f"-{tool.process.pid}\n")
-
-    def _tell(self, line: str) -> None:
-        pipe = self._watcher.stdin
-        assert pipe is not None
-        with contextlib.suppress(BrokenPipeError):
-            os.write(pipe.fileno(), line.encode())
-
-
-_lock = threading.Lock()
-_reapers: dict[int, Reaper] = {}
-
-
-def _reaper() -> Reaper:
-    """The reaper of this process; a forked child makes its own."""
-    with _lock:
-        pid = os.getpid()
-        if pid not in _reapers:
-            _reapers.clear()
-            _reapers[pid] = Reaper()
-        return _reapers[pid]
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, name)
 
 
 def start(argv: Sequence[str], *, cwd: Path, stdin: Any, stdout: Any, stderr: Any) -> Tool:
@@ -121,20 +97,24 @@ def start(argv: Sequence[str], *, cwd: Path, stdin: Any, stdout: Any, stderr: An
     Raises
     ------
     ToolMissing
-        There is no such program on PATH.
+        There is no such program on PATH, or none that can be started.
     """
-    reaper = _reaper()
+    keeper = owner.reaper()
+    token = keeper.new_token()
     temporary = cwd / "tmp"
     temporary.mkdir(exist_ok=True)
-    env = environment() | {OWNER: reaper.token, "TMPDIR": str(temporary)}
+    env = environment() | {owner.OWNER: token, "TMPDIR": str(temporary)}
     try:
         process = subprocess.Popen(
             argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
         )
-    except (FileNotFoundError, PermissionError) as error:
+    except OSError as error:
+        if error.errno == errno.E2BIG:
+            error.add_note(f"{argv[0]} was given {len(argv):,} arguments; write them to a file that it reads")
+            raise
         raise ToolMissing(f"cannot start {argv[0]!r}: {error.strerror}; is it installed and on PATH?") from None
-    tool = Tool(process)
-    reaper.watch(tool)
+    tool = Tool(process, token)
+    keeper.watch(tool)
     return tool
 
 
@@ -181,18 +161,22 @@ def _sleep(pending: Sequence[Tool], seconds: float) -> None:
 
 
 def end(tools: Sequence[Tool]) -> None:
-    """End the tools with all their children, and collect them."""
-    running = [tool for tool in tools if not tool.poll()]
-    for tool in running:
+    """End the tools with all that they started, and collect them."""
+    left = [tool for tool in tools if not tool.poll()]
+    for tool in left:
         tool.signal_group(signal.SIGTERM)
-    _settle(running)
+    _settle(left)
+    for tool in left:
+        tool.ended = math.inf
     for tool in tools:
         # Also where the tool has ended: children that it left behind are still in its group.
         tool.signal_group(signal.SIGKILL)
-    while left := [tool for tool in tools if not tool.poll()]:
-        _sleep(left, POLL)
+        if tool in left or tool.code != 0:
+            # And those that left its group. Where all went well, daemons are let be: looking for them costs too much.
+            kill_bearers(f"{owner.OWNER}={tool.token}\0".encode())
     for tool in tools:
-        _reaper().forget(tool)
+        tool.collect()
+        owner.reaper().forget(tool)
 
 
 _interruptions = 0
@@ -202,8 +186,7 @@ def end_all() -> None:
     """End every tool that this process has running, and the calls that they belong to."""
     global _interruptions
     _interruptions += 1
-    reaper = _reapers.get(os.getpid())
-    for tool in tuple(reaper.running) if reaper else ():
+    for tool in owner.running():
         tool.signal_group(signal.SIGKILL)
 
 

@@ -27,7 +27,9 @@ EMBEDDED = ("python", "-m", "stargazer.embedded")
 """Start of the argument list of a tool that lives in a Python package: ``[*EMBEDDED, "samtools", "sort", …]``."""
 
 LOGS = ".logs"
-TAIL_LINES = 20
+TAIL_LINES, LONGEST_TAIL = 20, 1 << 16
+LONGEST_LOG = 1 << 24
+"""Bytes of the beginning and of the end of a command's stderr that are kept."""
 
 
 class Workdir:
@@ -76,16 +78,30 @@ class Workdir:
         return self._place() if callable(self._place) else Path(self._place).resolve()
 
     def file(self, name: str) -> Path:
-        """Path of a file to write; directories in `name` are made."""
-        path = self.path / name
+        """Path of a file to write; directories in `name` are made.
+
+        Raises
+        ------
+        ValueError
+            It would lie elsewhere.
+        """
+        path = self._place_of(name)
         if os.sep in os.fspath(name):
             path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def directory(self, name: str) -> Path:
-        """A new directory below this one."""
-        path = self.path / name
+        """A new directory below this one; errors as in `file`."""
+        path = self._place_of(name)
         path.mkdir(parents=True)
+        return path
+
+    def _place_of(self, name: str) -> Path:
+        path = self.path / name
+        if (os.sep in os.fspath(name) or name in ("", ".", "..")) and not os.path.normpath(path).startswith(
+            f"{self.path}{os.sep}"
+        ):
+            raise ValueError(f"{name!r} is no place in the work directory {self.path}")
         return path
 
     def run(self, argv: Sequence[Argument], *, stdin: Path | None = None, stdout: Path | None = None) -> None:
@@ -97,7 +113,8 @@ class Workdir:
             The command and its arguments. Paths below this directory are passed relative to it, and the
             command ``python`` is the interpreter that runs this.
         stdin, stdout
-            Files to read from and write to. Without `stdout`, what the tool prints goes to the log.
+            Files to read from and write to, here if they are relative. Without `stdout`, what the tool prints goes to
+            the log.
 
         Raises
         ------
@@ -116,22 +133,26 @@ class Workdir:
         Fails if *any* stage fails, as a shell does under ``pipefail``. Parameters and errors as in `run`.
         """
         commands = [self._argv(stage) for stage in stages]
+        if not all(commands) or not commands:
+            raise ValueError("a command has at least a name")
+        if self._cancelled():
+            raise Cancelled(f"cancelled before {shlex.join(commands[0])} was started")
         logs = [self._new_log(command) for command in commands]
         with contextlib.ExitStack() as files:
-            source: Any = files.enter_context(open(stdin, "rb")) if stdin else subprocess.DEVNULL
-            target = files.enter_context(open(stdout, "wb")) if stdout else None
+            source: Any = files.enter_context(open(self.path / stdin, "rb")) if stdin else subprocess.DEVNULL
+            target = files.enter_context(open(self.path / stdout, "wb")) if stdout else None
             running: list[process.Tool] = []
             files.callback(self._end, running)
             for command, log in zip(commands, logs, strict=True):
-                last = len(running) == len(commands) - 1
                 error = files.enter_context(open(log, "ab"))
-                sink = (target or error) if last else subprocess.PIPE
-                running.append(
-                    process.start(_resolved(command), cwd=self.path, stdin=source, stdout=sink, stderr=error)
-                )
+                sink = (target or error) if len(running) == len(commands) - 1 else subprocess.PIPE
+                tool = process.start(_resolved(command), cwd=self.path, stdin=source, stdout=sink, stderr=error)
+                running.append(tool)
                 if running[:-1]:
-                    _close(source)
-                source = running[-1].process.stdout if not last else source
+                    source.close()
+                source = tool.process.stdout
+                if source is not None:
+                    files.callback(source.close)
             finished = process.wait(running, self._cancelled)
         if not finished:
             raise Cancelled(f"cancelled while {shlex.join(commands[0])} was running")
@@ -146,10 +167,10 @@ class Workdir:
         return text
 
     def log(self) -> bytes:
-        """Every command so far, each with what it wrote to stderr."""
+        """Every command so far, each with what it wrote to stderr; the middle of what is huge is left out."""
         if not self._commands:
             return b""
-        return b"".join(path.read_bytes() for path in sorted((self.path / LOGS).glob("*")))
+        return b"".join(map(_excerpt, sorted((self.path / LOGS).glob("*"))))
 
     def _end(self, running: Sequence[process.Tool]) -> None:
         process.end(running)
@@ -165,21 +186,16 @@ class Workdir:
         directory.mkdir(exist_ok=True)
         self._commands += 1
         log = directory / f"{self._commands:04d}"
-        log.write_text(f"$ {shlex.join(command)}\n", "utf-8")
+        log.write_text(f"$ {shlex.join(command)}\n", "utf-8", "surrogateescape")
         return log
 
     @staticmethod
     def _raise_failed(commands: Sequence[Sequence[str]], ended: Sequence[process.Tool], logs: Sequence[Path]) -> None:
         failed = [stage for stage, done in enumerate(ended) if done.code]
-        # A stage whose reader died is a victim, not the cause.
+        # A stage whose reader died is a victim, not the cause; so are those that failed after it, or had to be ended.
         causes = [stage for stage in failed if (ended[stage].code or 0) != -signal.SIGPIPE] or failed
-        for stage in causes[:1]:
+        for stage in sorted(causes, key=lambda stage: ended[stage].ended)[:1]:
             raise ToolFailed(shlex.join(commands[stage]), (ended[stage].code or 0), _tail(logs[stage]))
-
-
-def _close(stream: Any) -> None:
-    if hasattr(stream, "close"):
-        stream.close()
 
 
 def _resolved(command: Sequence[str]) -> list[str]:
@@ -187,5 +203,18 @@ def _resolved(command: Sequence[str]) -> list[str]:
 
 
 def _tail(log: Path) -> str:
-    lines = log.read_text("utf-8", "replace").splitlines()[1:]
-    return "\n".join(lines[-TAIL_LINES:])
+    with open(log, "rb") as file:
+        command = len(file.readline())
+        file.seek(max(command, os.fstat(file.fileno()).st_size - LONGEST_TAIL))
+        lines = file.read().splitlines()
+    return b"\n".join(lines[-TAIL_LINES:]).decode("utf-8", "replace")
+
+
+def _excerpt(log: Path) -> bytes:
+    with open(log, "rb") as file:
+        left_out = os.fstat(file.fileno()).st_size - 2 * LONGEST_LOG
+        if left_out <= 0:
+            return file.read()
+        first = file.read(LONGEST_LOG)
+        file.seek(-LONGEST_LOG, os.SEEK_END)
+        return b"%b\n[... %d bytes left out ...]\n%b" % (first, left_out, file.read())
