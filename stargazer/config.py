@@ -102,6 +102,11 @@ def environment() -> dict[str, str]:
     return env | {"LC_ALL": "C", "TZ": "UTC", "PYTHONHASHSEED": "0"}
 
 
+def search_path() -> str:
+    """Where command-line tools are looked for."""
+    return os.environ.get("PATH", os.defpath)
+
+
 def required_tools() -> frozenset[str]:
     """Tools whose absence is a failure instead of a reason to skip (``STARGAZER_REQUIRE_TOOLS=bwa,samtools``)."""
     return frozenset(filter(None, os.environ.get("STARGAZER_REQUIRE_TOOLS", "").split(",")))

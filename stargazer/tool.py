@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stargazer.config import cache_dir
-from stargazer.errors import ToolMissing
+from stargazer.config import cache_dir, search_path
+from stargazer.errors import Cancelled, ToolMissing
 from stargazer.workdir import Workdir
 
 __all__ = ["EMBEDDED_TOOLS", "ToolIdentity", "identify_tool", "library_version"]
@@ -24,6 +27,13 @@ EMBEDDED_TOOLS = {"pysam": "samtools, bcftools and htslib in a Python package", 
 HOW_TO_GET = (
     "install it (for instance `apt-get install {0}` or `conda install -c bioconda {0}`), or choose another engine"
 )
+LOOKED_FOR_EVERY = 0.5
+"""Seconds for which a tool is believed to be the first of its name on PATH, while it is there."""
+
+PATIENCE = 20.0
+"""Seconds that a tool has to tell its version."""
+
+_places: dict[tuple[str, str], tuple[str, float]] = {}
 VERSION = re.compile(r"\b[vV]?(\d+(?:\.\d+)+\S*)")
 
 
@@ -56,12 +66,23 @@ def identify_tool(name: str) -> ToolIdentity:
     """
     if name in EMBEDDED_TOOLS:
         return _identify_package(name)
-    found = shutil.which(name)
-    if found is None:
-        raise ToolMissing(f"{name} is not on PATH; {HOW_TO_GET.format(name)}")
-    path = os.path.realpath(found)
-    stat = os.stat(path)
+    try:
+        stat = os.stat(path := _located(name))
+    except FileNotFoundError:
+        stat = os.stat(path := _located(name, again=True))
     return _identify_binary(name, path, (stat.st_ino, stat.st_size, stat.st_ctime_ns))
+
+
+def _located(name: str, *, again: bool = False) -> str:
+    """Path of a tool; looked for on PATH now and then, for a thousand calls may ask at once."""
+    where = name, search_path()
+    path, looked = _places.get(where, ("", -math.inf))
+    if again or time.monotonic() - looked > LOOKED_FOR_EVERY:
+        path = shutil.which(name, path=where[1]) or ""
+        if not path:
+            raise ToolMissing(f"{name} is not on PATH; {HOW_TO_GET.format(name)}")
+        _places[where] = path, time.monotonic()
+    return path
 
 
 @functools.cache
@@ -103,6 +124,7 @@ def _shim() -> list[str]:
 
 @functools.lru_cache(maxsize=256)
 def _identify_binary(name: str, path: str, stat: tuple[int, int, int]) -> ToolIdentity:
+    path = os.path.realpath(path)
     known = cache_dir() / "tools" / hashlib.sha256(f"{name} {path} {stat}".encode()).hexdigest()
     try:
         return ToolIdentity(**json.loads(known.read_text("utf-8")))
@@ -119,17 +141,19 @@ def _digest(path: str) -> str:
 
 def _ask_version(path: str) -> str:
     """Ask with ``--version``, else read it from the usage text, as bwa wants it."""
-    with tempfile.TemporaryDirectory(prefix="stargazer-") as scratch:
+    deadline = time.monotonic() + PATIENCE
+    with tempfile.TemporaryDirectory(prefix="stargazer-") as scratch, contextlib.suppress(Cancelled):
+        work = Workdir(scratch, cancelled=lambda: time.monotonic() > deadline)
         for arguments in ("--version", ""):
             command = f'"$0" {arguments} 2>&1 < /dev/null | head -n 40; exit 0'
-            found = VERSION.search(Workdir(scratch).output(["sh", "-c", command, path]))
-            if found:
+            if found := VERSION.search(work.output(["sh", "-c", command, path])):
                 return found[1]
     return "unknown"
 
 
 def _remember(known: Path, identity: ToolIdentity) -> None:
-    known.parent.mkdir(parents=True, exist_ok=True)
-    temporary = known.with_name(f"{known.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(asdict(identity)), "utf-8")
-    temporary.replace(known)
+    temporary = known.with_name(f"{known.name}.{os.urandom(4).hex()}")
+    with contextlib.suppress(OSError):  # the cache may be read-only
+        known.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(asdict(identity)), "utf-8")
+        temporary.replace(known)

@@ -11,6 +11,8 @@ from stargazer.errors import CodeChanged
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stargazer.execute import Order
+
 __all__ = ["imported", "rebuilt"]
 
 
@@ -23,8 +25,8 @@ class ArrivedTask(Task):
     _sent_code: str
     _imports_here: dict[str, tuple[tuple[str, ...], str | None]]
 
-    def check_code(self, code: str) -> None:
-        if self._sent_code != code:
+    def check_code(self, order: Order) -> None:
+        if self._sent_code != order.code:
             raise CodeChanged(f"task {self.name} came with other code than its call was made with")
         for module in list(self._imports_here):
             names, digest = self._imports_here[module]

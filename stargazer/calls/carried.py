@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from stargazer.calls.task import Task
+    from stargazer.execute import Order
 
 __all__ = ["Carried"]
 
@@ -87,10 +88,10 @@ class Carried:
         """As `stargazer.calls.task.Task.checked`."""
         return self.task.checked(made)
 
-    def check_code(self, code: str) -> None:
+    def check_code(self, order: Order) -> None:
         """As `stargazer.calls.task.Task.check_code`; of a task that came from another process, `WorkerMismatch`."""
         try:
-            self.task.check_code(code)
+            self.task.check_code(order)
         except CodeChanged as error:
             if self._packed is None or self._here:
                 raise

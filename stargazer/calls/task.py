@@ -161,7 +161,7 @@ class Task:
             self._identity = self._versioned() or identify(self.body, self.name)  # type: ignore[arg-type]
         return self._identity
 
-    def check_code(self, code: str) -> None:
+    def check_code(self, order: Order) -> None:
         """Refuse to run under a key that was made with other code.
 
         Raises
@@ -169,10 +169,14 @@ class Task:
         CodeChanged
             The digests differ.
         """
-        if self.code.digest != code:
+        code = self.code
+        if code.digest != order.code:
+            names = {*code.manifest, *order.manifest}
+            changed = ", ".join(sorted(n for n in names if code.manifest.get(n) != order.manifest.get(n)))
             raise CodeChanged(
-                f"the code of task {self.name} is not what it was when the call was made: make the call anew "
-                "(run its cell again), and give clients and workers the same version"
+                f"the code of task {self.name} is not what it was when the call was made: {changed} changed; "
+                "make the call anew (run its cell again), and give clients and workers the same version. What a "
+                "body changes while it runs, such as a cache, may be no global variable"
             )
 
     def _imports(self) -> dict[str, tuple[tuple[str, ...], str | None]]:

@@ -95,7 +95,7 @@ def _code_error(call: Call, checked: dict[int, CodeChanged | None]) -> CodeChang
     place = id(call.order)
     if place not in checked:
         try:
-            checked[place] = call.order.task.check_code(call.order.code)  # type: ignore[func-returns-value]
+            checked[place] = call.order.task.check_code(call.order)  # type: ignore[func-returns-value]
         except CodeChanged as error:
             checked[place] = error
     return checked[place]

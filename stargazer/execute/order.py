@@ -40,7 +40,7 @@ class Work(Protocol):
     def checked(self, made: Any) -> Any:
         """Return what the body returned, if it is what it declares to return."""
 
-    def check_code(self, code: str) -> None:
+    def check_code(self, order: Order) -> None:
         """Raise `CodeChanged` where its code has another digest here."""
 
 
@@ -79,7 +79,7 @@ class Order:
         WorkerMismatch
             Names what differs, and both versions.
         """
-        self.task.check_code(self.code)
+        self.task.check_code(self)
         for wanted in self.tools:
             found = identify_tool(wanted.name)
             if found != wanted:

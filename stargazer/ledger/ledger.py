@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
 from stargazer.ledger.record import Record
-from stargazer.ledger.results import decode, walk_assets
+from stargazer.ledger.results import cids_in, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +58,7 @@ class Ledger:
 
     def is_whole(self, record: Record) -> bool:
         """Whether everything that the record's call made is still in the store."""
-        return all(self.store.exists(asset) for asset in walk_assets(self.results(record)))
+        return all(cid is not None and self.store.has(cid) for cid in cids_in(record.outputs))
 
     def results(self, record: Record, named: type | None = None) -> Any:
         """Return the result of a recorded call: handles that know their store and record."""

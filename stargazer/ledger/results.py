@@ -14,7 +14,7 @@ from stargazer.ledger.keys import python_value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["check_plain", "decode", "encode", "map_assets", "walk_assets"]
+__all__ = ["check_plain", "cids_in", "decode", "encode", "map_assets", "walk_assets"]
 
 LARGEST = 1 << 20
 """Characters of plain values in one result."""
@@ -97,6 +97,20 @@ def check_plain(result: Any) -> None:
             f"a task returned plain values of {size:,} characters; where they are more than {LARGEST:,}, "
             "write them to a file: `sg.Asset(path=work.file(…))`"
         )
+
+
+def cids_in(encoded: Any) -> Iterator[str | None]:
+    """Yield the CID of every asset in what `encode` gave, and of their companions, without making assets of them."""
+    ((kind, content),) = ((k, v) for k, v in encoded.items() if k not in ("type", "fields"))
+    if kind == "asset":
+        todo = [content]
+        while todo:
+            asset = todo.pop()
+            yield asset.get("cid")
+            todo += asset.get("companions") or ()
+    elif kind in ("tuple", "list", "dict"):
+        for item in content:
+            yield from cids_in(item[1] if kind == "dict" else item)
 
 
 def decode(encoded: Any, asset: Callable[[dict[str, Any]], Asset], named: type | None = None) -> Any:

@@ -186,14 +186,14 @@ class _Planner:
 
     def add(self, call: Call) -> None:
         if id(call.order) not in self._checked:
-            call.order.task.check_code(call.order.code)
+            call.order.task.check_code(call.order)
             self._checked[id(call.order)] = call.order
         record = self._found[call.key] or self._by_content(call)
         if record is not None:
             self.planned[call.key] = Planned(call, "known", record)
             return
-        waits = [self.planned[needed.whole.key] for needed in needs(call)]
-        waiting = [planned.call.name for planned in waits if planned.state != "known"]
+        planned = (self.planned[needed.whole.key] for needed in needs(call))
+        waiting = [each.call.name for each in planned if each.state != "known"]
         state = "maybe" if waiting and self._parts(call) in self._known_parts(call) else "run"
         why = functools.partial(self._reasons, call, self._candidates(call), waiting)
         self.planned[call.key] = Planned(call, state, None, why)
@@ -218,9 +218,9 @@ class _Planner:
         """Code, parameters and tools of a call, as digests in a record."""
         if any(isinstance(value, Call) for value in call.parameters.values()):
             return None
-        tools = [asdict(tool) for tool in call.order.tools]
         values = {name: plain(value) for name, value in call.parameters.items()}
-        return call.order.code, digest(values), digest([tools, dict(call.order.libraries)])
+        tools = [[asdict(tool) for tool in call.order.tools], dict(call.order.libraries)]
+        return call.order.code, digest(values), digest(tools)
 
     def _by_content(self, call: Call) -> Record | None:
         """Early cut-off can be told before the run where all inputs are known; without calls, both keys are one."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
 from stargazer.calls.call import Call
-from stargazer.ledger.keys import plain
+from stargazer.ledger import Ledger
+from stargazer.ledger.keys import plain, readable
 from stargazer.ledger.results import map_assets
 
 if TYPE_CHECKING:
@@ -50,9 +51,14 @@ def reasons_for(call: Call, inputs: dict[str, Any], candidates: list[Record], wa
         return [Reason("never ran", "never ran")]
     compared = [_differences(call, inputs, record, waiting) for record in candidates]
     best = min(range(len(compared)), key=lambda place: _distance(compared[place]))
-    return compared[best] or [
-        Reason("lost", f"its result is no longer in the store (record {candidates[best].id[:12]})")
-    ]
+    return compared[best] or [_hidden_reason(call.store, candidates[best])]
+
+
+def _hidden_reason(store: Store, record: Record) -> Reason:
+    """Nothing differs that a record tells: its result is lost, or the same inputs stand in another order."""
+    if Ledger(store).is_whole(record):
+        return Reason("input", "inputs in another order")
+    return Reason("lost", f"its result is no longer in the store (record {record.id[:12]})")
 
 
 def _distance(reasons: list[Reason]) -> tuple[int, int]:
@@ -131,5 +137,5 @@ def _version(now: tuple[str, str] | None, then: tuple[str, str] | None = None) -
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = repr(readable(value))
     return text if len(text) <= 40 else f"{text[:37]}…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import time
 from pathlib import Path
 
@@ -168,3 +169,34 @@ def test_planning_is_linear() -> None:
     seconds(10)
     small, large = seconds(1000), seconds(8000)
     assert large < 24 * small
+
+
+class Mode(enum.Enum):
+    FAST = 1
+    SLOW = 2
+
+
+def test_values_are_shown_as_they_are_written() -> None:
+    @sg.task
+    def mixed(work: sg.Workdir, *, table: dict[str, int], mode: Mode, pair: tuple[int, ...]) -> int:
+        return 1
+
+    mixed(table={"b": 1, "a": 2}, mode=Mode.FAST, pair=(1, 2)).compute()
+    plan = sg.plan(mixed(table={"a": 2, "b": 1}, mode=Mode.SLOW, pair=(1,)))
+    assert [text for _, text in reasons(plan, "mixed")] == [
+        "parameter table: {'b': 1, 'a': 2} → {'a': 2, 'b': 1}",
+        "parameter mode: 'Mode.FAST' → 'Mode.SLOW'",
+        "parameter pair: (1, 2) → (1,)",
+    ]
+
+
+def test_another_order_of_inputs_is_no_lost_result(tmp_path: Path) -> None:
+    @sg.task
+    def names(work: sg.Workdir, table: dict[str, sg.Asset]) -> str:
+        return " ".join(table)
+
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    a, b = (sg.add(tmp_path / name) for name in "ab")
+    names({"a": a, "b": b}).compute()
+    assert reasons(sg.plan(names({"b": b, "a": a})), "names") == [("input", "inputs in another order")]
