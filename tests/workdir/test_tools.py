@@ -43,8 +43,10 @@ def is_alive(pid: int) -> bool:
 
 
 def children() -> set[str]:
+    """Processes of this process, but for those that other libraries keep."""
     own = f"/proc/{os.getpid()}/task"
-    return {pid for task in os.listdir(own) for pid in Path(own, task, "children").read_text().split()}
+    found = {pid for task in os.listdir(own) for pid in Path(own, task, "children").read_text().split()}
+    return {pid for pid in found if b"multiprocessing" not in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 def test_bytes_pass_through_a_pipe_unchanged(work: Workdir) -> None:
