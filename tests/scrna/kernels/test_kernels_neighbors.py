@@ -136,6 +136,20 @@ def test_approximate_finds_most_and_gives_true_distances():
     np.testing.assert_allclose(found.distances, np.linalg.norm(differences, axis=2), rtol=1e-5, atol=1e-5)
 
 
+def test_rounds_find_what_lists_miss():
+    x = np.random.default_rng(0).standard_normal((2_000, 8)).astype(np.float32)
+    exact = exact_neighbors(x, 15).indices
+
+    def found(rounds):
+        near = approximate_neighbors(x, 15, n_probes=3, rounds=rounds).indices
+        assert (near[:, 0] == np.arange(2_000)).all()
+        assert all(len(set(row)) == 15 for row in near.tolist())
+        return np.mean([len(np.intersect1d(a, b)) for a, b in zip(exact, near, strict=True)]) / 15
+
+    assert found(0) < found(1) < found(3)
+    assert found(3) > found(0) + 0.1
+
+
 def test_approximate_is_the_same_with_any_threads_and_exact_with_all_lists():
     x = points(1_000)
     one, other = (approximate_neighbors(x, 10, seed=4, threads=threads) for threads in (1, 3))

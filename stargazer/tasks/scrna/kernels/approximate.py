@@ -1,14 +1,16 @@
 """Approximate nearest neighbours for very many cells, by inverted lists.
 
 Jégou, Douze and Schmid 2011, IEEE Transactions on Pattern Analysis 33:117. K-means on a sample cuts the cells into
-lists; the neighbours of a list's cells are searched, exactly, in the lists around it. Of the true neighbours some in a
-hundred are missed; none that is given is wrong in its distance.
+lists; the neighbours of a list's cells are searched, exactly, in the lists around it. Then the neighbours of neighbours
+are tried, some times over (Dong, Moses and Li 2011, WWW '11:577). Of the true neighbours, from one in some hundred (of
+cells in clear groups) to a third (of cells without any structure) are missed, as by pynndescent; none that is given is
+wrong in its distance.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +30,8 @@ __all__ = ["approximate_neighbors"]
 ITERATIONS = 8
 SAMPLE_PER_LIST = 64
 ASSIGN_ROWS = 4096
+REFINED_ROWS = 256
+FEW_CHANGES = 0.01
 
 
 def approximate_neighbors(
@@ -36,6 +40,7 @@ def approximate_neighbors(
     *,
     n_lists: int | None = None,
     n_probes: int = 24,
+    rounds: int = 3,
     seed: int = 0,
     threads: int = 1,
 ) -> Neighbors:
@@ -51,6 +56,8 @@ def approximate_neighbors(
         Lists to cut the cells into; the square root of their number if None.
     n_probes
         Lists searched for each; more find more of the true neighbours and take longer.
+    rounds
+        Times, at most, that neighbours of neighbours are tried.
     seed
         Of the sample and the first centres.
     threads
@@ -78,7 +85,13 @@ def approximate_neighbors(
     plans = _plans(centres, lists, n_probes, n_neighbors + SPARE)
     found = joined(ordered_map(partial(_search, points, n_neighbors), plans, threads))
     order = np.argsort(np.concatenate([members for members in lists if len(members)]), kind="stable")
-    return Neighbors(found.indices[order], found.distances[order])
+    found = Neighbors(found.indices[order], found.distances[order])
+    for _ in range(rounds):
+        blocks = (np.arange(start, min(start + REFINED_ROWS, n)) for start in range(0, n, REFINED_ROWS))
+        before, found = found, joined(ordered_map(partial(_refined, points, found.indices), blocks, threads))
+        if (found.indices != before.indices).mean() < FEW_CHANGES:
+            break
+    return found
 
 
 def _centres(points: NDArray[np.float32], n_lists: int, seed: int) -> NDArray[np.float32]:
@@ -123,3 +136,26 @@ def _search(points: NDArray[np.float32], k: int, plan: tuple[Ints, Ints]) -> Nei
     members, among = plan
     found = nearest(Points(points[among]), np.searchsorted(among, members), k)
     return Neighbors(among[found.indices].astype(np.int32), found.distances)
+
+
+def _refined(points: NDArray[np.float32], indices: NDArray[np.int32], queries: Ints) -> Neighbors:
+    """Nearest of each query's neighbours and their neighbours."""
+    k, known = indices.shape[1], indices[queries]
+    candidates = np.sort(indices[known].reshape(len(queries), -1), axis=1)  # a cell is its own neighbour
+    squared = _squared(points, queries, candidates)
+    squared[candidates == queries[:, None]] = -1.0
+    squared[:, 1:][candidates[:, 1:] == candidates[:, :-1]] = np.inf
+    chosen = np.sort(np.argpartition(squared, k - 1, axis=1)[:, :k], axis=1)
+    best = np.take_along_axis(candidates, chosen, axis=1)
+    exact = _squared(points, queries, best, np.float64)
+    exact[best == queries[:, None]] = -1.0
+    order = np.argsort(exact, axis=1, kind="stable")
+    distances = np.sqrt(np.maximum(np.take_along_axis(exact, order, axis=1), 0.0))
+    return Neighbors(np.take_along_axis(best, order, axis=1), distances.astype(np.float32))
+
+
+def _squared(
+    points: NDArray[np.float32], queries: Ints, candidates: Ints, kind: type[np.floating[Any]] = np.float32
+) -> NDArray[np.floating[Any]]:
+    differences = points[candidates].astype(kind, copy=False) - points[queries][:, None, :]
+    return np.asarray(np.einsum("ijk,ijk->ij", differences, differences))
