@@ -22,6 +22,8 @@ __all__ = ["HELD_AFTER", "MTIME", "Blobs", "Stored"]
 HELD_AFTER = 3600.0
 MTIME = 946_684_800  # 2000-01-01: tools copy dates into what they write, and complain of indices older than their file
 
+_MOST_LAID = 100_000
+
 
 class Stored(NamedTuple):
     """Bytes that are in the store: name, length, length of all blocks (Tsize)."""
@@ -42,6 +44,7 @@ class Blobs(ABC):
 
     def __init__(self, store: OpenStore) -> None:
         self.store = store
+        self._laid: dict[tuple[int, ...], str] = {}
 
     @property
     @abstractmethod
@@ -100,9 +103,9 @@ class Blobs(ABC):
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{path} is no regular file; only files and directories can be stored")
-        stored = self._linked(path, found) or self._store(path, found, move, progress)
+        stored = self._linked(path, found) or self._given_back(found) or self._store(path, found, move, progress)
         if move and link and not os.path.lexists(path):
-            with suppress(FileExistsError):
+            with suppress(OSError):  # a file system without links does without
                 os.symlink(self.file(stored.cid), path)
         return stored
 
@@ -113,6 +116,22 @@ class Blobs(ABC):
         target = os.readlink(path)
         cid = os.path.basename(target)
         if target != self.file(cid):
+            return None
+        self.path(cid)
+        return Stored(cid, found.st_size, self._dag_size(found.st_size))
+
+    def note_laid(self, path: str, cid: str) -> None:
+        """Note a clone or a copy of a blob that was laid out as an input: given back, it need not be hashed."""
+        found = os.lstat(path)
+        if stat.S_ISREG(found.st_mode):
+            if len(self._laid) >= _MOST_LAID:
+                self._laid.clear()
+            self._laid[_signature(found)] = cid
+
+    def _given_back(self, found: os.stat_result) -> Stored | None:
+        """What a clone or copy stands for that has not changed since it was laid out."""
+        cid = self._laid.get(_signature(found))
+        if cid is None:
             return None
         self.path(cid)
         return Stored(cid, found.st_size, self._dag_size(found.st_size))
@@ -177,3 +196,8 @@ def movable(found: os.stat_result, path: str, directory: str) -> bool:
         return found.st_dev == os.stat(directory).st_dev
     except FileNotFoundError:
         return False
+
+
+def _signature(found: os.stat_result) -> tuple[int, ...]:
+    """What changes whenever a file changes, and tells it from all others."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

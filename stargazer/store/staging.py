@@ -96,6 +96,8 @@ class Staging(Trees):
             lay(source, path, copy, replacing)
         except OSError as error:
             raise as_store_full(error, path) from error
+        if not copy:
+            self.blobs.note_laid(path, cid)
 
     def check_staged(self, staged: Asset) -> None:
         """Make sure that a tool did not write to its inputs; a few stat calls a file.
