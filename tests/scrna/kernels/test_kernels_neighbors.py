@@ -137,11 +137,11 @@ def test_approximate_finds_most_and_gives_true_distances():
 
 
 def test_rounds_find_what_lists_miss():
-    x = np.random.default_rng(0).standard_normal((2_000, 8)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((2_000, 12)).astype(np.float32)
     exact = exact_neighbors(x, 15).indices
 
     def found(rounds):
-        near = approximate_neighbors(x, 15, n_probes=3, rounds=rounds).indices
+        near = approximate_neighbors(x, 15, n_probes=8, rounds=rounds).indices
         assert (near[:, 0] == np.arange(2_000)).all()
         assert all(len(set(row)) == 15 for row in near.tolist())
         return np.mean([len(np.intersect1d(a, b)) for a, b in zip(exact, near, strict=True)]) / 15
