@@ -101,7 +101,7 @@ class Attempt:
             except StargazerError as error:
                 error.add_note(f"noticed when task {task.name} ended; its result is not kept")
                 raise
-        return Outputs(task.name, self.store, work.path, inputs, copies=task.copy_inputs).save(made)
+        return Outputs(task.name, self.store, work, inputs, copies=task.copy_inputs).save(made)
 
     def _stage(self, value: Any, work: Workdir, place: str) -> Any:
         """Stage each asset in a directory of its own, or those of a list in one, where their files cannot meet."""

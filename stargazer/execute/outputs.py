@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from dataclasses import replace
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.store import Store
+    from stargazer.workdir import Workdir
 
 __all__ = ["Outputs"]
 
@@ -40,10 +42,13 @@ class Outputs:
         Whether the body may write to its inputs.
     """
 
-    def __init__(self, task: str, store: Store, work: Path, staged: Iterable[Asset], *, copies: bool) -> None:
-        self.task, self.store, self.copies = task, store, copies
-        self._work = f"{work}{os.sep}"
+    def __init__(self, task: str, store: Store, work: Workdir, staged: Iterable[Asset], *, copies: bool) -> None:
+        self.task, self.store, self.work, self.copies = task, store, work, copies
         self._staged = {str(member.path): member for asset in staged for member in members(asset)}
+
+    @functools.cached_property
+    def _work(self) -> str:
+        return f"{self.work.path}{os.sep}"
 
     def save(self, made: Any) -> Any:
         """Return `made` with every draft stored; nothing is stored where one of them is wrong.

@@ -33,8 +33,8 @@ class Records(OpenStore):
         """Keep an immutable record; its id is the SHA-256 of its bytes, in hexadecimal."""
         identifier = hashlib.sha256(data).hexdigest()
         _ = self.header
-        if self.backend.create(layout.record(identifier), data):
-            self._journal("records", identifier)
+        self.backend.replace(layout.record(identifier), data)
+        self._journal("records", identifier)
         return identifier
 
     def get_record(self, identifier: str) -> bytes | None:
