@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import enum
-import time
 from pathlib import Path
 
 import pytest
@@ -155,25 +153,6 @@ def test_elements_stand_for_their_call() -> None:
     assert states(sg.plan(first, {"more": [second]})) == {"two": ["run"]}
     first.compute()
     assert states(sg.plan(second)) == {"two": ["known"]}
-
-
-def test_planning_is_linear() -> None:
-    number, joined = scaled(2)
-
-    def seconds(calls: int) -> float:
-        root = joined([number(i=i) for i in range(calls)])
-        start = time.process_time()
-        assert len(sg.plan(root)) == calls + 1
-        return time.process_time() - start
-
-    seconds(10)
-    small, large = seconds(1000), seconds(8000)
-    assert large < 24 * small
-
-
-class Mode(enum.Enum):
-    FAST = 1
-    SLOW = 2
 
 
 def test_values_are_shown_as_they_are_written() -> None:
