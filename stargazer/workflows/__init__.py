@@ -1,15 +1,35 @@
-"""Workflows: plain functions that wire tasks and return calls."""
+"""Workflows: plain functions that wire tasks and return calls.
+
+Those of single cells need the extra ``scrna``, and are imported when one is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from stargazer.workflows.germline import call_cohort, germline_short_variant_discovery
 from stargazer.workflows.lanes import Lane
 from stargazer.workflows.preprocessing import align_sample, index_reference, prepare_reference, preprocess_sample
 
+if TYPE_CHECKING:
+    from stargazer.workflows.scrna import cluster_cells as cluster_cells
+    from stargazer.workflows.scrna import scrna_clustering_pipeline as scrna_clustering_pipeline
+
 __all__ = [
     "Lane",
     "align_sample",
     "call_cohort",
+    "cluster_cells",
     "germline_short_variant_discovery",
     "index_reference",
     "prepare_reference",
     "preprocess_sample",
+    "scrna_clustering_pipeline",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("stargazer.workflows.scrna"), name)

@@ -20,9 +20,17 @@ from stargazer.tasks.scrna import (
 from stargazer.workdir import Workdir
 
 
-def run(task: Task, directory: Path, adata: Any, *others: Any, cpus: int = 1, **parameters: Any) -> Any:
+def run(
+    task: Task,
+    directory: Path,
+    adata: Any,
+    *others: Any,
+    cpus: int = 1,
+    memory: int = 1 << 30,
+    **parameters: Any,
+) -> Any:
     """The draft that a task's body makes, in a new directory below `directory`."""
-    work = Workdir(tempfile.mkdtemp(dir=directory), cpus=cpus, memory=1 << 30)
+    work = Workdir(tempfile.mkdtemp(dir=directory), cpus=cpus, memory=memory)
     return task.body(work, adata, *others, **parameters)
 
 
@@ -30,17 +38,16 @@ def raw(path: Path, **facts: Any) -> AnnData:
     return AnnData(path=path, name="cells.zarr", stage="raw", **facts)
 
 
-def all_stages(
-    directory: Path, adata: AnnData, *, cpus: int = 1, resolution: float = 0.5, **qc: Any
-) -> dict[str, AnnData]:
-    """Drafts of all six stages."""
+def all_stages(directory: Path, adata: AnnData, *, resolution: float = 0.5, **options: Any) -> dict[str, AnnData]:
+    """Drafts of all six stages; options of the run (`cpus`, `memory`) are for all, others for `qc_filter`."""
+    shared = {name: options.pop(name) for name in ("cpus", "memory") if name in options}
     made = {"raw": adata}
-    made["qc_filter"] = run(qc_filter, directory, adata, cpus=cpus, **qc)
-    made["normalize"] = run(normalize, directory, made["qc_filter"], cpus=cpus)
-    made["select_features"] = run(select_features, directory, made["normalize"], cpus=cpus)
-    made["reduce_dimensions"] = run(reduce_dimensions, directory, made["select_features"], cpus=cpus)
-    made["cluster"] = run(cluster, directory, made["reduce_dimensions"], cpus=cpus, resolution=resolution)
-    made["find_markers"] = run(find_markers, directory, made["cluster"], cpus=cpus)
+    made["qc_filter"] = run(qc_filter, directory, adata, **shared, **options)
+    made["normalize"] = run(normalize, directory, made["qc_filter"], **shared)
+    made["select_features"] = run(select_features, directory, made["normalize"], **shared)
+    made["reduce_dimensions"] = run(reduce_dimensions, directory, made["select_features"], **shared)
+    made["cluster"] = run(cluster, directory, made["reduce_dimensions"], resolution=resolution, **shared)
+    made["find_markers"] = run(find_markers, directory, made["cluster"], **shared)
     return made
 
 

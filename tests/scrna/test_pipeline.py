@@ -226,3 +226,21 @@ def test_a_trace_leads_back_to_the_counts(store: Store, simulated: AnnData) -> N
     assert "qc_filter" in str(sg.trace(filtered))
     assert filtered.source_cid == cells.cid
     assert raw(filtered.fetch()).open().n_obs == filtered.n_obs
+
+
+def test_little_memory_makes_the_same_bytes(stages: dict[str, AnnData], simulated: AnnData, tmp_path: Path) -> None:
+    """With so little nothing is kept between passes, and marker tests take some genes at a time."""
+    others = all_stages(tmp_path, simulated, memory=1 << 21)
+    for name in ("qc_filter", "reduce_dimensions", "find_markers"):
+        assert cid_of_path(others[name].path, symlinks="follow") == cid_of_path(stages[name].path, symlinks="follow"), (
+            name
+        )
+
+
+def test_an_object_store_shares_stages_too(tmp_path: Path, simulated: AnnData) -> None:
+    with Store(f"memory://{tmp_path.name}") as store:
+        cells = sg.add(simulated.path, sg.AnnData(sample_id="s", organism="human"))
+        done = cluster_cells(cells, doublets=False, umap=False).compute()
+        assert store.resolve(f"{done.cid}/X") == store.resolve(f"{cells.cid}/X")
+        assert done.open().n_obs == done.n_obs
+        assert done.picture() == ""
