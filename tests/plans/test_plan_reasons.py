@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,11 @@ def test_elements_stand_for_their_call() -> None:
     assert states(sg.plan(first, {"more": [second]})) == {"two": ["run"]}
     first.compute()
     assert states(sg.plan(second)) == {"two": ["known"]}
+
+
+class Mode(enum.Enum):
+    FAST = 1
+    SLOW = 2
 
 
 def test_values_are_shown_as_they_are_written() -> None:
