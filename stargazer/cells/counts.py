@@ -50,7 +50,9 @@ def canonical_counts(blocks: Iterable[Any], describe: Callable[[int, int, Any], 
     for block in blocks:
         if block.nnz and not 0 <= block.indices.min() <= block.indices.max() < block.shape[1]:
             raise DataError(f"a count belongs to gene {block.indices.max()} of {block.shape[1]}: the file is damaged")
-        block.sum_duplicates()
+        if not block.has_canonical_format:
+            block.data = block.data.astype(np.float64 if block.data.dtype.kind == "f" else np.int64)
+            block.sum_duplicates()
         position = first_wrong(block.data)
         if position is not None:
             cell = int(np.searchsorted(block.indptr, position, side="right")) - 1

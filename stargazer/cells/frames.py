@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stargazer.cells.elements import Values
     from stargazer.cells.tree import TreeDraft
 
-__all__ = ["column_values", "unique_names", "write_frame", "write_table"]
+__all__ = ["code_type", "column_values", "unique_names", "write_frame", "write_table"]
 
 
 def unique_names(names: Values) -> tuple[Values, int]:
@@ -91,7 +91,7 @@ def column_values(series: Any) -> Any:
         return values
     names = np.array(sorted(distinct), dtype=object)
     number = {value: code for code, value in enumerate(names)}
-    codes = np.array([-1 if value is None else number[value] for value in values], _code_type(len(names)))
+    codes = np.array([-1 if value is None else number[value] for value in values], code_type(len(names)))
     return Categories(codes, names)
 
 
@@ -102,5 +102,6 @@ def _categories(array: Any) -> Categories:
     return Categories(np.asarray(array.codes), names, bool(array.ordered))
 
 
-def _code_type(count: int) -> Any:
+def code_type(count: int) -> Any:
+    """Type of the codes of so many categories, as pandas chooses it."""
     return np.int8 if count < 128 else np.int16 if count < 32768 else np.int32

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from stargazer.cells.layout import KEPT
 from stargazer.cells.tree import Tree, TreeDraft
 from stargazer.errors import DataError
 
@@ -16,10 +17,21 @@ if TYPE_CHECKING:
     from stargazer.assets import AnnData
     from stargazer.workdir import Workdir
 
-__all__ = ["MEMORY", "USES", "batch_codes", "draft_of", "embedding_kept", "expanded", "scattered", "size_factors_of"]
+__all__ = [
+    "MEMORY",
+    "USES",
+    "batch_codes",
+    "check_column",
+    "draft_of",
+    "embedding_kept",
+    "expanded",
+    "scattered",
+    "size_factors_of",
+]
 
 USES = ("numcodecs", "numpy", "scipy", "zarr")
 """Distributions that decide the bytes of every stage."""
+RESERVED = (KEPT, "_index", "size_factor", "total_counts")
 MEMORY = "2 GiB"
 """What a stage may use; an eighth of it may hold blocks between passes (`stargazer.cells.blocks.SHARE`)."""
 
@@ -83,6 +95,12 @@ def embedding_kept(tree: Tree, name: str) -> NDArray[np.float32]:
     if not tree.has(f"obsm/{name}"):
         raise DataError(f"these cells have no obsm[{name!r}]: run reduce_dimensions first")
     return np.asarray(tree.read(f"obsm/{name}"), np.float32)[tree.kept("obs")]
+
+
+def check_column(name: str) -> None:
+    """Refuse names that a new column of ``obs`` cannot have: empty, with a slash, of one that stages rely on."""
+    if not name or "/" in name or name in RESERVED:
+        raise DataError(f"{name!r} cannot be the name of a new column of obs: take another, without a slash")
 
 
 def batch_codes(tree: Tree, batch_key: str, kept: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[str]]:

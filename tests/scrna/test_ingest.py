@@ -256,3 +256,15 @@ def test_a_bare_asset_keeps_the_bytes_of_the_file(store: Store, tmp_path: Path, 
     converted, kept = sg.add(path, sg.AnnData()), sg.add(path)
     assert kept.cid == converted.source_cid
     assert kept.fetch().read_bytes() == path.read_bytes()
+
+
+def test_counts_that_stand_twice_add_up(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "a.h5ad"
+    anndata.AnnData(sparse.csr_matrix(np.eye(3, dtype=np.uint8))).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        del file["X/data"], file["X/indices"], file["X/indptr"]
+        file["X/data"] = np.array([200, 100, 0, 7], np.uint8)
+        file["X/indices"], file["X/indptr"] = np.array([2, 2, 1, 0], np.int32), np.array([0, 3, 4, 4], np.int32)
+    plain = anndata.read_zarr(sg.add(path, sg.AnnData()).fetch())
+    assert plain.X.toarray().tolist() == [[0, 0, 300], [7, 0, 0], [0, 0, 0]]
+    assert plain.X.nnz == 2

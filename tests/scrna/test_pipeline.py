@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scrna_stages import all_stages, raw, tree_of
+from scrna_stages import all_stages, raw, run, tree_of
 from sklearn.metrics import adjusted_rand_score
 
 import stargazer as sg
@@ -21,7 +21,7 @@ from stargazer.cid import cid_of_path
 from stargazer.errors import AssetError, DataError, NotFound
 from stargazer.simulate.cells import Population
 from stargazer.store import Store
-from stargazer.tasks.scrna import concat, find_markers, qc_filter, report
+from stargazer.tasks.scrna import cluster, concat, find_markers, qc_filter, report
 from stargazer.workflows.scrna import cluster_cells, scrna_clustering_pipeline
 
 STAGES = ["qc_filtered", "normalized", "featured", "reduced", "clustered", "annotated"]
@@ -130,7 +130,6 @@ def test_the_pipeline_names_what_is_missing(store: Store, simulated: AnnData) ->
     [("normalize", "reduce_dimensions"), ("select_features", "cluster"), ("qc_filter", "select_features")],
 )
 def test_a_stage_that_is_missing_is_named(stages: dict[str, AnnData], tmp_path: Path, task: str, needs: str) -> None:
-    from scrna_stages import run
 
     import stargazer.tasks.scrna as tasks
 
@@ -226,6 +225,12 @@ def test_a_trace_leads_back_to_the_counts(store: Store, simulated: AnnData) -> N
     assert "qc_filter" in str(sg.trace(filtered))
     assert filtered.source_cid == cells.cid
     assert raw(filtered.fetch()).open().n_obs == filtered.n_obs
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "kept", "size_factor"])
+def test_a_column_that_stages_rely_on_is_not_overwritten(stages: dict[str, AnnData], tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="cannot be the name of a new column"):
+        run(cluster, tmp_path, stages["reduce_dimensions"], key_added=name)
 
 
 def test_little_memory_makes_the_same_bytes(stages: dict[str, AnnData], simulated: AnnData, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 from stargazer.assets import AnnData
 from stargazer.calls import task
 from stargazer.cells.elements import Categories
+from stargazer.cells.frames import code_type
 from stargazer.errors import DataError
 from stargazer.tasks.scrna.kernels.cluster import leiden
-from stargazer.tasks.stages import MEMORY, USES, draft_of, scattered
+from stargazer.tasks.stages import MEMORY, USES, check_column, draft_of, scattered
 from stargazer.workdir import Workdir
 
 __all__ = ["cluster"]
@@ -56,8 +57,9 @@ def cluster(
     Raises
     ------
     DataError
-        There is no graph yet, or the resolution is negative.
+        There is no graph yet, the resolution is negative, or the name cannot be one of a new column.
     """
+    check_column(key_added)
     tree, draft = draft_of(work, adata)
     if not tree.has("obsp/connectivities"):
         raise DataError("these cells have no graph of neighbours: run reduce_dimensions first")
@@ -65,7 +67,7 @@ def cluster(
     found = leiden(tree.read("obsp/connectivities")[cells][:, cells], resolution, n_iterations=n_iterations, seed=seed)
     sizes = np.bincount(found)
     names = np.array([str(number) for number in range(len(sizes))], dtype=object)
-    draft.column("obs", key_added, Categories(scattered(cells, found.astype(np.int16), -1), names))
+    draft.column("obs", key_added, Categories(scattered(cells, found.astype(code_type(len(names))), -1), names))
     params = {"resolution": resolution, "random_state": seed, "n_iterations": n_iterations}
     draft.write(f"uns/{key_added}", {"params": params})
     draft.note("cluster", {**params, "key_added": key_added, "sizes": sizes.tolist()})

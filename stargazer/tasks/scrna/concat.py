@@ -11,14 +11,14 @@ from stargazer.assets import AnnData
 from stargazer.calls import task
 from stargazer.cells.blocks import Blocks
 from stargazer.cells.elements import Categories
-from stargazer.cells.frames import write_frame
+from stargazer.cells.frames import code_type, write_frame
 from stargazer.cells.layout import ROWS
 from stargazer.cells.matrix import MatrixWriter
 from stargazer.cells.tree import Tree, TreeDraft
 from stargazer.cells.view import table
 from stargazer.errors import DataError
 from stargazer.tasks.scrna.kernels.blocks import reblock
-from stargazer.tasks.stages import MEMORY, USES
+from stargazer.tasks.stages import MEMORY, USES, check_column
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def concat(
     Raises
     ------
     DataError
-        No samples, two organisms, or no gene in common.
+        No samples, two organisms, no gene in common, or the name cannot be one of a new column.
     """
+    check_column(batch_key)
     organisms = {sample.organism for sample in samples} - {""}
     if not samples or len(organisms) > 1:
         raise DataError(f"samples to join are of one organism; these are {len(samples)} of {sorted(organisms)}")
@@ -115,6 +116,6 @@ def _write_tables(draft: TreeDraft, trees: list[Tree], labels: list[str], genes:
             [f"{name}-{labels[code]}" for name, code in zip(obs.index, codes, strict=True)], dtype=object
         )
     notes = write_frame(draft, "obs", obs)
-    draft.column("obs", batch_key, Categories(codes.astype(np.int16), np.array(labels, dtype=object)))
+    draft.column("obs", batch_key, Categories(codes.astype(code_type(len(labels))), np.array(labels, dtype=object)))
     var = pd.concat([table(tree, "var", derived=False, every=True) for tree in trees], axis=0)
     return [*notes, *write_frame(draft, "var", var[~var.index.duplicated()].reindex(genes))]
