@@ -32,7 +32,8 @@ def _defaults() -> dict[str, Any]:
     import dask.config
     import yaml
 
-    loaded: dict[str, dict[str, Any]] = yaml.safe_load(DEFAULTS.read_text("utf-8"))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loaded: dict[str, dict[str, Any]] = yaml.load(DEFAULTS.read_text("utf-8"), loader)
     dask.config.update_defaults(loaded)
     return loaded["stargazer"]
 
@@ -58,7 +59,8 @@ def setting(key: str, kind: type) -> Any:
     if key not in defaults:
         raise ConfigError(f"there is no setting stargazer.{key}; see {DEFAULTS.name} for those there are")
     # `dask.config.set` that began before the defaults were loaded takes them away again when it ends.
-    value = dask.config.get(f"stargazer.{key}", default=defaults[key])
+    section = dask.config.config.get("stargazer", {})
+    value = section[key] if key in section else dask.config.get(f"stargazer.{key}", default=defaults[key])
     if value is not None and not isinstance(value, kind):
         raise ConfigError(f"stargazer.{key} is {value!r}, but must be of type {kind.__name__}")
     return value

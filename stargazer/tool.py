@@ -12,8 +12,8 @@ import re
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from stargazer.config import cache_dir, search_path
 from stargazer.errors import Cancelled, ToolMissing
@@ -34,11 +34,10 @@ PATIENCE = 20.0
 """Seconds that a tool has to tell its version."""
 
 _places: dict[tuple[str, str], tuple[str, float]] = {}
-VERSION = re.compile(r"\b[vV]?(\d+(?:\.\d+)+\S*)")
+VERSION = r"\b[vV]?(\d+(?:\.\d+)+\S*)"
 
 
-@dataclass(frozen=True)
-class ToolIdentity:
+class ToolIdentity(NamedTuple):
     """A tool as it goes into keys.
 
     Parameters
@@ -146,7 +145,7 @@ def _ask_version(path: str) -> str:
         work = Workdir(scratch, cancelled=lambda: time.monotonic() > deadline)
         for arguments in ("--version", ""):
             command = f'"$0" {arguments} 2>&1 < /dev/null | head -n 40; exit 0'
-            if found := VERSION.search(work.output(["sh", "-c", command, path])):
+            if found := re.search(VERSION, work.output(["sh", "-c", command, path])):
                 return found[1]
     return "unknown"
 
@@ -155,5 +154,5 @@ def _remember(known: Path, identity: ToolIdentity) -> None:
     temporary = known.with_name(f"{known.name}.{os.urandom(4).hex()}")
     with contextlib.suppress(OSError):  # the cache may be read-only
         known.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(asdict(identity)), "utf-8")
+        temporary.write_text(json.dumps(identity._asdict()), "utf-8")
         temporary.replace(known)

@@ -1,15 +1,25 @@
-"""Assets: files and directories by their CID, with typed facts and companions."""
+"""Assets: files and directories by their CID, with typed facts and companions.
 
-from stargazer.assets.alignment import Alignment, AlignmentIndex, BQSRReport, DuplicateMetrics
+The types are imported when they are first named, or when an asset of theirs is read.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from stargazer.assets.asset import Asset
 from stargazer.assets.encoding import canonical, parse_fact
 from stargazer.assets.place import placed
-from stargazer.assets.reads import R1, R2
-from stargazer.assets.reference import AlignerIndex, Contig, Reference, ReferenceIndex, SequenceDict
 from stargazer.assets.registry import asset_type, asset_types
-from stargazer.assets.scrna import AnnData
 from stargazer.assets.source import Source
-from stargazer.assets.variants import KnownSites, KnownSitesIndex, Variants, VariantsIndex, VQSRModel
+
+if TYPE_CHECKING:
+    from stargazer.assets.alignment import Alignment, AlignmentIndex, BQSRReport, DuplicateMetrics
+    from stargazer.assets.reads import R1, R2
+    from stargazer.assets.reference import AlignerIndex, Contig, Reference, ReferenceIndex, SequenceDict
+    from stargazer.assets.scrna import AnnData
+    from stargazer.assets.variants import KnownSites, KnownSitesIndex, Variants, VariantsIndex, VQSRModel
 
 __all__ = [
     "R1",
@@ -37,3 +47,23 @@ __all__ = [
     "parse_fact",
     "placed",
 ]
+
+_HOMES = {
+    "alignment": ("Alignment", "AlignmentIndex", "BQSRReport", "DuplicateMetrics"),
+    "reads": ("R1", "R2"),
+    "reference": ("AlignerIndex", "Contig", "Reference", "ReferenceIndex", "SequenceDict"),
+    "scrna": ("AnnData",),
+    "variants": ("KnownSites", "KnownSitesIndex", "VQSRModel", "Variants", "VariantsIndex"),
+}
+_HOME = {name: f"stargazer.assets.{module}" for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'stargazer.assets' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import weakref
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ["asset_type", "asset_types", "claim", "confirm"]
 
+_OWN = {
+    "alignment": ("alignment", "alignment_index", "bqsr_report", "duplicate_metrics"),
+    "reads": ("r1", "r2"),
+    "reference": ("aligner_index", "reference", "reference_index", "sequence_dict"),
+    "scrna": ("anndata",),
+    "variants": ("known_sites", "known_sites_index", "variants", "variants_index", "vqsr_model"),
+}
+"""Keys of Stargazer's own types, by the module that is imported when one is asked for."""
+
+_home = {key: f"{__package__}.{module}" for module, keys in _OWN.items() for key in keys}
 _types: dict[str, type[Asset]] = {}
 _empty: list[tuple[weakref.ref[type[Asset]], str, str]] = []
 """Classes that came without a body where another one stood, their keys, and how they were marked."""
@@ -29,6 +40,7 @@ def asset_type(key: str) -> type[Asset]:
     """
     if _empty:
         _take_filled()
+    _import_home(key)
     found = _types.get(key)
     if found is not None and found.asset_key == key:
         return found
@@ -41,6 +53,8 @@ def asset_type(key: str) -> type[Asset]:
 
 def asset_types() -> dict[str, type[Asset]]:
     """Every registered class by its asset key, the bare Asset under ``"asset"``."""
+    for key in _home:
+        _import_home(key)
     for cls in _descendants(_types["asset"]):
         asset_type(cls.asset_key)
     return {key: cls for key, cls in sorted(_types.items()) if cls.asset_key == key}
@@ -64,6 +78,8 @@ def claim(cls: type[Asset], key: str, *, empty: bool = False) -> None:
     AssetError
         Another class has the key.
     """
+    if cls.__module__ != _home.get(key):
+        _import_home(key)
     held = _types.get(key)
     if empty and held is not None and held.asset_key == key and _same_place(held, cls):
         # cloudpickle throws the new class away if it has made it before, and fills it otherwise.
@@ -82,6 +98,11 @@ def confirm(cls: type[Asset]) -> None:
     held = asset_type(cls.asset_key)
     if held is not cls and not _same_place(held, cls):
         claim(cls, cls.asset_key)
+
+
+def _import_home(key: str) -> None:
+    if key in _home and key not in _types:
+        importlib.import_module(_home[key])
 
 
 def _take_filled() -> None:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.sealed import opened
 from stargazer.errors import CodeChanged
-from stargazer.execute import Order, execute
+from stargazer.execute.execute import execute
 from stargazer.workdir import interruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from stargazer.execute import Order
 
 __all__ = ["named_inputs", "refuse", "run"]
 

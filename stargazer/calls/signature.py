@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Asset
 from stargazer.calls.checks import REQUIRED, Check, check_for, shown
@@ -20,8 +19,7 @@ __all__ = ["AssetParameter", "PlainParameter", "Returns", "Signature", "read_sig
 Shape = typing.Literal["one", "list", "dict"]
 
 
-@dataclass(frozen=True)
-class AssetParameter:
+class AssetParameter(NamedTuple):
     """A positional parameter: one asset, a list or a dict of them."""
 
     name: str
@@ -36,18 +34,16 @@ class AssetParameter:
         return f"{whole} | None" if self.optional else whole
 
 
-@dataclass(frozen=True)
-class PlainParameter:
+class PlainParameter(NamedTuple):
     """A keyword-only parameter: a plain value."""
 
     name: str
     annotation: str
-    check: Check = field(repr=False)
+    check: Check
     default: Any = REQUIRED
 
 
-@dataclass(frozen=True)
-class Returns:
+class Returns(NamedTuple):
     """What a task returns.
 
     Parameters
@@ -73,14 +69,13 @@ class Returns:
         return len(self.types) if self.shape == "tuple" else None
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """Parameters and result of a task, and the check of a plain result."""
 
     assets: tuple[AssetParameter, ...]
     plains: tuple[PlainParameter, ...]
     returns: Returns
-    check: Check = field(repr=False)
+    check: Check
 
 
 def check_form(body: Callable[..., Any]) -> None:

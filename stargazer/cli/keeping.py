@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,7 +32,7 @@ def fsck(store: STORE = None, json: JSON = False) -> None:
     with byte_progress(f"fsck {opened.url}", shown=show_progress()) as progress:
         checked = opened.fsck(progress=progress)
     if json:
-        print_json({"ok": checked.ok, **asdict(checked)})
+        print_json({"ok": checked.ok, **checked._asdict()})
     else:
         typer.echo("\n".join(_check_lines(checked)))
     if not checked.ok:
@@ -59,7 +58,7 @@ def gc(
     opened = open_store(store)
     with waiting(f"gc {opened.url}", shown=show_progress()):
         swept = opened.gc(grace=seconds, dry_run=dry_run)
-    print_json(asdict(swept)) if json else typer.echo(_sweep_line(swept))
+    print_json(swept._asdict()) if json else typer.echo(_sweep_line(swept))
 
 
 def pin(

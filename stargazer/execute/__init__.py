@@ -1,6 +1,5 @@
-"""On the worker: find → stage → body → save → append."""
+"""On the worker: find → stage → body → save → append. What runs is in `stargazer.execute.execute`."""
 
-from stargazer.execute.execute import execute
 from stargazer.execute.order import Order, Work
 
-__all__ = ["Order", "Work", "execute"]
+__all__ = ["Order", "Work"]

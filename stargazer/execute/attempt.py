@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import platform
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
@@ -52,7 +51,7 @@ class Attempt:
             "manifest": dict(order.manifest),
             "parameters": values,
             "inputs": {name: map_assets(value, lambda asset: asset.id) for name, value in inputs.items()},
-            "tools": [asdict(tool) for tool in order.tools],
+            "tools": [tool._asdict() for tool in order.tools],
             "libraries": dict(order.libraries),
             "producers": {asset.id: asset.source.record for asset in given if asset.source and asset.source.record},
             "input_cids": [asset.cid for asset in given if asset.cid],

@@ -44,7 +44,7 @@ class Work(Protocol):
         """Raise `CodeChanged` where its code has another digest here."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Order:
     """What all calls of one task in one store share, as it travels to workers.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +78,7 @@ class Ledger:
             return self.point(self._write(record), record.plan_key)
         kept = self.is_whole(first)
         if first.outputs != record.outputs:
-            record = dataclasses.replace(record, differs_from=first.id)
+            record = record._replace(differs_from=first.id)
             warnings.warn(_difference(record, first, kept), NotDeterministic, stacklevel=2)
         written = self._write(record)
         return self.point(first if kept else written, record.plan_key)
@@ -104,7 +103,7 @@ class Ledger:
         return self._where(input=cid)
 
     def _write(self, record: Record) -> Record:
-        return record.with_id(self.store.put_record(record.to_bytes()))
+        return record._replace(id=self.store.put_record(record.to_bytes()))
 
     def _where(self, **conditions: Any) -> list[Record]:
         found = (Record.from_bytes(data, identifier) for identifier, data in self.store.records_where(**conditions))

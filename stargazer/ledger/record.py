@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["FORMAT", "Record", "digest"]
 
@@ -20,8 +21,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(_encoder.encode(value).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """What one call did; immutable, named by the SHA-256 of its JSON.
 
     Parameters
@@ -72,10 +72,10 @@ class Record:
     inputs: dict[str, Any]
     tools: list[dict[str, str]]
     libraries: dict[str, str]
+    producers: dict[str, str]
+    input_cids: Sequence[str]
+    output_cids: Sequence[str] = ()
     outputs: Any = None
-    producers: dict[str, str] = field(default_factory=dict)
-    input_cids: list[str] = field(default_factory=list)
-    output_cids: list[str] = field(default_factory=list)
     started: str = ""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -86,11 +86,12 @@ class Record:
     error: str | None = None
     differs_from: str | None = None
     format: int = FORMAT
-    id: str = field(default="", compare=False)
+    id: str = ""
 
     def to_bytes(self) -> bytes:
         """Return the canonical JSON."""
-        members = {name: value for name, value in vars(self).items() if name != "id"}
+        members = self._asdict()
+        del members["id"]
         return _encoder.encode(members).encode()
 
     @classmethod
@@ -100,7 +101,7 @@ class Record:
             members = json.loads(data)
             if members["format"] > FORMAT:
                 return None
-            return cls(**{name: members[name] for name in _names() & members.keys()}, id=identifier)
+            return cls(**{name: members[name] for name in cls._fields[:-1] if name in members}, id=identifier)
         except (ValueError, TypeError, KeyError):
             return None
 
@@ -108,12 +109,6 @@ class Record:
         from stargazer.display import record_html
 
         return record_html(self)
-
-    def with_id(self, identifier: str) -> Record:
-        """The same record, knowing its id."""
-        same = object.__new__(Record)
-        same.__dict__.update(self.__dict__, id=identifier)
-        return same
 
     def parts(self) -> dict[str, str]:
         """Digests of the four parts of the identity: what "why does this run?" compares."""
@@ -123,8 +118,3 @@ class Record:
             "inputs": digest(self.inputs),
             "tools": digest([self.tools, self.libraries]),
         }
-
-
-@functools.cache
-def _names() -> frozenset[str]:
-    return frozenset(field.name for field in fields(Record)) - {"id"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.call import Call
@@ -219,7 +219,7 @@ class _Planner:
         if any(isinstance(value, Call) for value in call.parameters.values()):
             return None
         values = {name: plain(value) for name, value in call.parameters.items()}
-        tools = [[asdict(tool) for tool in call.order.tools], dict(call.order.libraries)]
+        tools = [[tool._asdict() for tool in call.order.tools], dict(call.order.libraries)]
         return call.order.code, digest(values), digest(tools)
 
     def _by_content(self, call: Call) -> Record | None:

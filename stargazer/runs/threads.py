@@ -11,12 +11,13 @@ from stargazer.calls.elements import element
 from stargazer.calls.node import named_inputs
 from stargazer.calls.sealed import opened
 from stargazer.errors import Cancelled, OutputError
-from stargazer.execute import Order, execute
+from stargazer.execute.execute import execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stargazer.calls import Call
+    from stargazer.execute import Order
     from stargazer.runs.watch import Watch
 
 __all__ = ["Threads"]

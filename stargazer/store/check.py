@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.store import index, layout
 from stargazer.store.handles import parse_asset
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Checked", "Checking"]
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """What a check of a store found.
 
     Parameters
@@ -41,13 +39,13 @@ class Checked:
         Places of files that no part of a store is called.
     """
 
-    files: int = 0
-    bytes: int = 0
-    corrupt: tuple[str, ...] = ()
-    torn: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-    missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    strays: tuple[str, ...] = ()
+    files: int
+    bytes: int
+    corrupt: tuple[str, ...]
+    torn: tuple[str, ...]
+    unknown: tuple[str, ...]
+    missing: dict[str, tuple[str, ...]]
+    strays: tuple[str, ...]
 
     @property
     def ok(self) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["StoreSource"]
 
 
-@dataclass(frozen=True, slots=True)
-class StoreSource:
+class StoreSource(NamedTuple):
     """A store, and the ledger record that a handle came from.
 
     Parameters

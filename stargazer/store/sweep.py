@@ -13,8 +13,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import StoreError
 from stargazer.store import index, layout
@@ -34,8 +33,7 @@ _JOURNAL_KEPT = 90 * DAY
 _AT_ONCE = 500
 
 
-@dataclass(frozen=True)
-class Swept:
+class Swept(NamedTuple):
     """What garbage collection removed, or would remove.
 
     Parameters

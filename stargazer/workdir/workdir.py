@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import Cancelled, ToolFailed
-from stargazer.workdir import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
+
+    from stargazer.workdir.process import Tool
 
     Argument: TypeAlias = str | Path | int | float
 
@@ -132,16 +132,18 @@ class Workdir:
 
         Fails if *any* stage fails, as a shell does under ``pipefail``. Parameters and errors as in `run`.
         """
+        from stargazer.workdir import process
+
         commands = [self._argv(stage) for stage in stages]
         if not all(commands) or not commands:
             raise ValueError("a command has at least a name")
         if self._cancelled():
-            raise Cancelled(f"cancelled before {shlex.join(commands[0])} was started")
+            raise Cancelled(f"cancelled before {_joined(commands[0])} was started")
         logs = [self._new_log(command) for command in commands]
         with contextlib.ExitStack() as files:
             source: Any = files.enter_context(open(self.path / stdin, "rb")) if stdin else subprocess.DEVNULL
             target = files.enter_context(open(self.path / stdout, "wb")) if stdout else None
-            running: list[process.Tool] = []
+            running: list[Tool] = []
             files.callback(self._end, running)
             for command, log in zip(commands, logs, strict=True):
                 error = files.enter_context(open(log, "ab"))
@@ -155,7 +157,7 @@ class Workdir:
                     files.callback(source.close)
             finished = process.wait(running, self._cancelled)
         if not finished:
-            raise Cancelled(f"cancelled while {shlex.join(commands[0])} was running")
+            raise Cancelled(f"cancelled while {_joined(commands[0])} was running")
         self._raise_failed(commands, running, logs)
 
     def output(self, argv: Sequence[Argument]) -> str:
@@ -172,7 +174,9 @@ class Workdir:
             return b""
         return b"".join(map(_excerpt, sorted((self.path / LOGS).glob("*"))))
 
-    def _end(self, running: Sequence[process.Tool]) -> None:
+    def _end(self, running: Sequence[Tool]) -> None:
+        from stargazer.workdir import process
+
         process.end(running)
         self.cpu_seconds += sum(tool.cpu_seconds for tool in running)
         self.peak_bytes = max([self.peak_bytes, *(tool.peak_bytes for tool in running)])
@@ -186,16 +190,22 @@ class Workdir:
         directory.mkdir(exist_ok=True)
         self._commands += 1
         log = directory / f"{self._commands:04d}"
-        log.write_text(f"$ {shlex.join(command)}\n", "utf-8", "surrogateescape")
+        log.write_text(f"$ {_joined(command)}\n", "utf-8", "surrogateescape")
         return log
 
     @staticmethod
-    def _raise_failed(commands: Sequence[Sequence[str]], ended: Sequence[process.Tool], logs: Sequence[Path]) -> None:
+    def _raise_failed(commands: Sequence[Sequence[str]], ended: Sequence[Tool], logs: Sequence[Path]) -> None:
         failed = [stage for stage, done in enumerate(ended) if done.code]
         # A stage whose reader died is a victim, not the cause; so are those that failed after it, or had to be ended.
         causes = [stage for stage in failed if (ended[stage].code or 0) != -signal.SIGPIPE] or failed
         for stage in sorted(causes, key=lambda stage: ended[stage].ended)[:1]:
-            raise ToolFailed(shlex.join(commands[stage]), (ended[stage].code or 0), _tail(logs[stage]))
+            raise ToolFailed(_joined(commands[stage]), (ended[stage].code or 0), _tail(logs[stage]))
+
+
+def _joined(command: Sequence[str]) -> str:
+    import shlex
+
+    return shlex.join(command)
 
 
 def _resolved(command: Sequence[str]) -> list[str]:

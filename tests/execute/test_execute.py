@@ -145,7 +145,7 @@ def test_of_two_results_the_first_is_kept(store: Store) -> None:
     other = store.add(Path(__file__))
     outputs = {"asset": other.to_dict()}
     with pytest.warns(NotDeterministic, match="The first result is kept"):
-        kept = ledger.append(replace(record, id="", outputs=outputs, output_cids=[str(other.cid)]))
+        kept = ledger.append(record._replace(id="", outputs=outputs, output_cids=[str(other.cid)]))
     assert kept == record
     assert dice().compute() == first
 

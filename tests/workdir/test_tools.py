@@ -42,11 +42,26 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def children() -> set[str]:
-    """Processes of this process, but for those that other libraries keep."""
+def all_children() -> set[str]:
     own = f"/proc/{os.getpid()}/task"
-    found = {pid for task in os.listdir(own) for pid in Path(own, task, "children").read_text().split()}
-    return {pid for pid in found if b"multiprocessing" not in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    return {pid for task in os.listdir(own) for pid in Path(own, task, "children").read_text().split()}
+
+
+def is_reaper(pid: str) -> bool:
+    return b"reaper.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+FOREIGN: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def _foreign() -> None:
+    """Note the processes that other tests' libraries keep, as joblib and multiprocessing do."""
+    FOREIGN.update(pid for pid in all_children() if not is_reaper(pid))
+
+
+def children() -> set[str]:
+    return all_children() - FOREIGN
 
 
 def test_bytes_pass_through_a_pipe_unchanged(work: Workdir) -> None:
@@ -171,7 +186,7 @@ def test_what_a_tool_used_is_measured(work: Workdir) -> None:
 
 
 def reapers() -> set[str]:
-    return {pid for pid in children() if b"reaper.py" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    return {pid for pid in children() if is_reaper(pid)}
 
 
 # Starts, in the background: a child, a child that ignores SIGTERM, and one with a session and a name of its own.

@@ -6,9 +6,10 @@ stands here because importing umap-learn and its compiling take some ten seconds
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
 from stargazer.errors import DataError
@@ -79,7 +80,7 @@ def umap(
     a, b = curve(min_dist, spread)
     intervals = _intervals(edges.data, rounds)
     rates = np.array([1.0, *(1.0 - n / float(rounds) for n in range(rounds - 1))])
-    _optimise(start, edges.row, edges.col, intervals, intervals / NEGATIVE_SAMPLES, states, a, b, rates)
+    _compiled()(start, edges.row, edges.col, intervals, intervals / NEGATIVE_SAMPLES, states, a, b, rates)
     return start
 
 
@@ -115,8 +116,26 @@ def curve(min_dist: float, spread: float) -> tuple[float, float]:
     return float(a), float(b)
 
 
-@numba.njit("i4(i8[:])", cache=True)
-def _random(state):  # type: ignore[no-untyped-def]
+@functools.cache
+def _compiled() -> Any:
+    """`_optimise` in machine code. What it calls is compiled beside it, so that only a run waits for numba."""
+    from numba import float32, njit
+
+    scope = dict(globals())
+    exact = {"total": float32, "gap": float32}
+    for function, signature, options in (
+        (_random, "i4(i8[:])", {}),
+        (_clipped, "f8(f8)", {}),
+        (_squared, "f4(f4[::1],f4[::1])", {"fastmath": True, "locals": exact}),
+        (_optimise, None, {"fastmath": True, "nogil": True}),
+    ):
+        plain = FunctionType(function.__code__, scope, function.__name__)
+        plain.__module__, plain.__qualname__ = __name__, function.__qualname__
+        scope[function.__name__] = njit(signature, cache=True, **options)(plain)
+    return scope["_optimise"]
+
+
+def _random(state: Any) -> Any:
     """Pseudo-random 32-bit integer (L'Ecuyer 1996, Mathematics of Computation 65:203)."""
     state[0] = (((state[0] & 4294967294) << 12) & 0xFFFFFFFF) ^ ((((state[0] << 13) & 0xFFFFFFFF) ^ state[0]) >> 19)
     state[1] = (((state[1] & 4294967288) << 4) & 0xFFFFFFFF) ^ ((((state[1] << 2) & 0xFFFFFFFF) ^ state[1]) >> 25)
@@ -124,13 +143,11 @@ def _random(state):  # type: ignore[no-untyped-def]
     return state[0] ^ state[1] ^ state[2]
 
 
-@numba.njit("f8(f8)", cache=True)
-def _clipped(step):  # type: ignore[no-untyped-def]
+def _clipped(step: Any) -> Any:
     return min(max(step, -LARGEST_STEP), LARGEST_STEP)
 
 
-@numba.njit("f4(f4[::1],f4[::1])", fastmath=True, cache=True, locals={"total": numba.float32, "gap": numba.float32})
-def _squared(x, y):  # type: ignore[no-untyped-def]
+def _squared(x: Any, y: Any) -> Any:
     total = 0.0
     for d in range(x.shape[0]):
         gap = x[d] - y[d]
@@ -138,8 +155,17 @@ def _squared(x, y):  # type: ignore[no-untyped-def]
     return total
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)
-def _optimise(points, heads, tails, intervals, pauses, states, a, b, rates):  # type: ignore[no-untyped-def]
+def _optimise(
+    points: Any,
+    heads: Any,
+    tails: Any,
+    intervals: Any,
+    pauses: Any,
+    states: Any,
+    a: float,
+    b: float,
+    rates: Any,
+) -> None:
     """Pull the ends of each edge together when it is its turn, and push random cells away."""
     next_pull, next_push = intervals.copy(), pauses.copy()
     for n, rate in enumerate(rates):
