@@ -121,7 +121,7 @@ def _compiled() -> Any:
     """`_optimise` in machine code. What it calls is compiled beside it, so that only a run waits for numba."""
     from numba import float32, njit
 
-    scope = dict(globals())
+    scope: dict[str, Any] = {"__name__": __name__, "LARGEST_STEP": LARGEST_STEP}
     exact = {"total": float32, "gap": float32}
     for function, signature, options in (
         (_random, "i4(i8[:])", {}),
