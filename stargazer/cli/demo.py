@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stargazer.cli.options import JSON, STORE, examples, open_store, print_json
+from stargazer.cli.scrna import scrna
 
 if TYPE_CHECKING:
     from stargazer.cli.cohorts import Reads
@@ -59,6 +60,12 @@ def germline(
     if sys.stderr.isatty():
         typer.echo(err=True)
     typer.echo(_as_text(outcome, reads))
+
+
+app.command(
+    epilog=examples("demo scrna", "demo scrna --data pbmc.h5ad --organism human --resolution 0.3 --out results/"),
+    context_settings={"token_normalize_func": lambda name: name.replace("_", "-")},
+)(scrna)
 
 
 def _as_json(outcome: Outcome, reads: Reads) -> dict[str, Any]:

@@ -145,7 +145,8 @@ class Staging(Trees):
         found = Asset(cid=asset, name=asset) if isinstance(asset, str) else asset
         directory = self.cache / "fetched" / (asset if isinstance(asset, str) else found.id)
         directory.mkdir(parents=True, exist_ok=True)
-        return self._stage(found, directory, False, {}, replacing=True).path
+        page = found.name.endswith((".html", ".htm"))  # browsers go by the name of what a link leads to
+        return self._stage(found, directory, page, {}, replacing=True).path
 
 
 def file_name(asset: Asset) -> str:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["dot_plot", "doublet_figure", "elbow_figure", "hvg_figure", "qc_figure", "umap_figure"]
 
-DPI = 110
+DPI = 150
+DOT = 110.0
+"""Area of the dot of a gene that all cells of a group express, in square points."""
 MOST_POINTS = 50_000
 _STYLE: dict[str, Any] = {
     "axes.spines.top": False,
@@ -92,6 +94,8 @@ def doublet_figure(tree: Tree) -> bytes:
         edges = np.linspace(0, max(float(scores[known].max(initial=0.0)), 1e-3), 60)
         for number, (mask, label) in enumerate(((known & ~called, "single cells"), (known & called, "doublets"))):
             axis.hist(scores[mask], edges, label=f"{label} {int(mask.sum()):,}", color=colour(number), alpha=0.8)
+        if called.any():
+            axis.axvline(scores[called].min(), color="black", lw=0.8, ls=":")
         axis.set(xlabel="doublet score", ylabel="cells", yscale="log")
         axis.legend(frameon=False)
         return _png(figure)
@@ -112,27 +116,35 @@ def hvg_figure(tree: Tree) -> bytes:
 
 def elbow_figure(tree: Tree) -> bytes:
     """Share of the variance that each principal component explains."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     ratio = np.asarray(tree.read("uns/pca")["variance_ratio"], float)
     with _styled():
         figure, (axis,) = _figure(4.5, 3)
         axis.plot(np.arange(1, len(ratio) + 1), 100 * ratio, "o-", ms=3, lw=1, color=colour(0))
         axis.set(xlabel="principal component", ylabel="variance explained (%)", yscale="log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(NullLocator())
         return _png(figure)
 
 
 def umap_figure(tree: Tree, groupby: str) -> bytes:
     """UMAP coordinates, coloured and labelled by a column of ``obs``."""
+    from matplotlib.patheffects import Normal, Stroke
+
     kept = np.flatnonzero(tree.kept("obs"))
     chosen = kept[:: max(-(-len(kept) // MOST_POINTS), 1)]
     points = np.asarray(tree.read("obsm/X_umap"), float)[chosen]
     labels = tree.labels("obs", groupby)
     codes = np.asarray(labels.codes)[chosen]
     with _styled():
-        figure, (axis,) = _figure(5.5, 5)
+        figure, (axis,) = _figure(4.5, 4.2)
         for code in np.unique(codes[codes >= 0]):
             here = points[codes == code]
             axis.scatter(*here.T, s=max(0.5, min(8.0, 20_000 / len(points))), c=colour(int(code)), lw=0)
-            axis.text(*np.median(here, axis=0), str(labels.names[code]), weight="bold", ha="center", va="center")
+            text = axis.text(*np.median(here, axis=0), str(labels.names[code]), weight="bold", ha="center", va="center")
+            text.set_path_effects([Stroke(linewidth=2.5, foreground="white"), Normal()])
         axis.set(xlabel="UMAP 1", ylabel="UMAP 2", xticks=[], yticks=[], title=groupby)
         return _png(figure)
 
@@ -153,14 +165,17 @@ def dot_plot(genes: list[str], groups: list[str], means: NDArray[Any], fractions
     scaled = (means - low) / np.where(span > 0, span, 1.0)
     x, y = np.meshgrid(np.arange(len(genes)), np.arange(len(groups)))
     with _styled():
-        figure, (axis,) = _figure(max(4.0, 1.8 + 0.22 * len(genes)), max(2.5, 1.6 + 0.25 * len(groups)))
+        figure, (axis,) = _figure(max(5.0, 2.4 + 0.22 * len(genes)), max(3.2, 1.8 + 0.25 * len(groups)))
         dots = axis.scatter(
-            x.ravel(), y.ravel(), s=110 * fractions.ravel(), c=scaled.ravel(), cmap="Reds", vmin=0, vmax=1
+            x.ravel(), y.ravel(), s=DOT * fractions.ravel(), c=scaled.ravel(), cmap="Reds", vmin=0, vmax=1
         )
         dots.set_edgecolor("#999999")
         dots.set_linewidth(0.3)
         axis.set_xticks(range(len(genes)), genes, rotation=90)
         axis.set_yticks(range(len(groups)), groups)
         axis.set(xlim=(-0.7, len(genes) - 0.3), ylim=(len(groups) - 0.3, -0.7))
-        figure.colorbar(dots, ax=axis, label="mean, scaled for each gene", shrink=0.8)
+        figure.colorbar(dots, ax=axis, label="scaled mean", aspect=12)
+        for percent in (25, 50, 100):
+            axis.scatter([], [], s=DOT * percent / 100, c="#bbbbbb", ec="#999999", lw=0.3, label=f"{percent} %")
+        axis.legend(title="cells", ncols=3, frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0))
         return _png(figure)

@@ -35,6 +35,8 @@ def cluster_cells(
     min_genes: int = 100,
     min_cells: int = 3,
     max_pct_mt: float = 20.0,
+    mads: float | None = None,
+    mads_mt: float | None = None,
     doublets: bool = True,
     n_top_genes: int = 2000,
     n_pcs: int = 50,
@@ -53,7 +55,7 @@ def cluster_cells(
     ----------
     cells
         Raw counts; several samples are joined, with their names in ``obs["sample"]``.
-    organism, symbols, min_genes, min_cells, max_pct_mt, doublets
+    organism, symbols, min_genes, min_cells, max_pct_mt, mads, mads_mt, doublets
         As for `qc_filter`.
     batch_key
         Column of ``obs``: doublets are sought and variable genes chosen in each batch; ``"sample"`` by default where
@@ -87,6 +89,8 @@ def cluster_cells(
         batch_key=batch,
         organism=organism,
         symbols=symbols,
+        mads=mads,
+        mads_mt=mads_mt,
         doublets=doublets,
         seed=seed,
     )
@@ -115,6 +119,8 @@ def scrna_clustering_pipeline(
     batch_key: str = "",
     min_genes: int = 100,
     min_cells: int = 3,
+    mads: float | None = None,
+    mads_mt: float | None = None,
     doublets: bool = True,
     n_pcs: int = 50,
     n_neighbors: int = 15,
@@ -131,9 +137,9 @@ def scrna_clustering_pipeline(
         The sample, several to be joined, or the cells themselves.
     organism
         The species; the asset's own, or human, if empty.
-    n_top_genes, resolution, max_pct_mt, symbols, batch_key, min_genes, min_cells, doublets, n_pcs, n_neighbors
+    n_top_genes, resolution, max_pct_mt, symbols, batch_key, min_genes, min_cells, mads, mads_mt, doublets
         As for `cluster_cells`.
-    harmony, approximate, umap, seed
+    n_pcs, n_neighbors, harmony, approximate, umap, seed
         As for `cluster_cells`.
 
     Returns
@@ -162,6 +168,8 @@ def scrna_clustering_pipeline(
         min_genes=min_genes,
         min_cells=min_cells,
         max_pct_mt=max_pct_mt,
+        mads=mads,
+        mads_mt=mads_mt,
         doublets=doublets,
         n_top_genes=n_top_genes,
         n_pcs=n_pcs,

@@ -117,8 +117,10 @@ def qc_filter(
     kept = ~np.any(list(dropped.values()), axis=0)
     _check_left(tree, kept, qc.genes, dropped)
     _write_metrics(draft, qc, sets, kept)
+    spikes = _spikes(qc, sets)
+    notes += _said_of_spikes(spikes)
     numbers = {f"n_cells_{name.replace(' ', '_')}": int(mask.sum()) for name, mask in dropped.items()}
-    numbers |= {"n_cells_kept": int(kept.sum()), "n_genes_kept": int(qc.genes.sum()), **_spikes(qc, sets)}
+    numbers |= {"n_cells_kept": int(kept.sum()), "n_genes_kept": int(qc.genes.sum()), **spikes}
     draft.note("qc_filter", {"organism": organism, "max_pct_mt": max_pct_mt, **numbers, "notes": notes})
     facts = {"n_obs": numbers["n_cells_kept"], "n_vars": numbers["n_genes_kept"], "organism": organism}
     return adata.derived(draft.path, "qc_filtered", **facts)
@@ -180,6 +182,13 @@ def _spikes(qc: QC, sets: GeneSets) -> dict[str, Any]:
     spikes, others = int(qc.set_counts["spike_in"].sum()), int(qc.total_counts.sum())
     percent = 100.0 * spikes / max(spikes + others, 1)
     return {"n_spike_ins": int(sets.spike_in.sum()), "pct_counts_spike_in": round(percent, 4)}
+
+
+def _said_of_spikes(spikes: dict[str, Any]) -> list[str]:
+    if not spikes["n_spike_ins"]:
+        return []
+    share = f"{spikes['pct_counts_spike_in']:.2g} % of all counts"
+    return [f"{spikes['n_spike_ins']} spike-ins (ERCC), {share}, are left out of everything"]
 
 
 def _write_metrics(draft: TreeDraft, qc: QC, sets: GeneSets, kept: Mask) -> None:

@@ -30,11 +30,12 @@ TOP_TABLE = 12
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:66em;margin:2em auto;padding:0 1em;color:#222}
 h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}img{max-width:100%}table{border-collapse:collapse;font-size:13px}
 th,td{text-align:left;vertical-align:top;padding:.15em 1em .15em 0;border-bottom:1px solid #ddd}
+.figures{display:flex;flex-wrap:wrap;gap:0 2em}.figures>section{max-width:100%}
 .note{background:#fff4d6;padding:.3em .7em;margin:.3em 0}code{font-size:12px;overflow-wrap:anywhere}"""
 CAPTIONS = {
     "qc": ("Quality control", "Genes, counts and mitochondrial percentage of all cells, and of those kept."),
-    "doublets": ("Doublets", "Scores of Scrublet: likelihood of a droplet to hold two cells."),
-    "hvg": ("Highly variable genes", "Dispersion of genes, normalised among genes of like mean."),
+    "doublets": ("Doublets", "Scrublet's scores of droplets."),
+    "hvg": ("Highly variable genes", "Dispersion among genes of like mean."),
     "elbow": ("Principal components", "Variance that each component explains."),
     "umap": ("Clusters", "UMAP coordinates; distances between clusters say little."),
     "markers": (
@@ -130,16 +131,21 @@ def _page(tree: Tree, adata: AnnData, drawn: dict[str, bytes]) -> str:
     kept = (int(tree.kept("obs").sum()), int(tree.kept("var").sum()))
     head = f"{kept[0]:,} of {tree.n_obs:,} cells and {kept[1]:,} of {tree.n_vars:,} genes are kept; stage {tree.stage}."
     parts = [f"<h1>{title}</h1><p>{head}</p>", *_notes(tree)]
-    for name, png in drawn.items():
-        heading, caption = CAPTIONS[name]
-        data = base64.b64encode(png).decode()
-        parts.append(f'<h2>{heading}</h2><p>{caption}</p><img alt="{heading}" src="data:image/png;base64,{data}">')
+    parts.append(f'<div class="figures">{"".join(_section(name, png) for name, png in drawn.items())}</div>')
     if tree.has(f"uns/{TABLES}"):
         parts.append(_marker_table(tree.read(f"uns/{TABLES}")))
     parts.append(_stage_table(tree))
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
+
+
+def _section(name: str, png: bytes) -> str:
+    heading, caption = CAPTIONS[name]
+    data = base64.b64encode(png).decode()
+    width = int.from_bytes(png[16:20]) * 2 // 3
+    image = f'<img alt="{heading}" width="{width}" src="data:image/png;base64,{data}">'
+    return f"<section><h2>{heading}</h2><p>{caption}</p>{image}</section>\n"
 
 
 def _notes(tree: Tree) -> Iterator[str]:
@@ -160,6 +166,6 @@ def _marker_table(tables: dict[str, Any]) -> str:
 def _stage_table(tree: Tree) -> str:
     rows = []
     for stage, members in tree.stages().items():
-        shown = ", ".join(f"{name} = {value}" for name, value in members.items() if name != "notes")
+        shown = ", ".join(f"{name} = {value}" for name, value in members.items() if name != "notes" and value != "")
         rows.append(f"<tr><th>{html.escape(stage)}</th><td><code>{html.escape(shown)}</code></td></tr>")
     return f"<h2>Stages</h2><table>{''.join(rows)}</table>"
