@@ -17,6 +17,7 @@ __all__ = [
     "cid_profile",
     "durable",
     "environment",
+    "gatk_jar",
     "required_tools",
     "scratch_dir",
     "setting",
@@ -86,6 +87,12 @@ def scratch_dir() -> Path | None:
     """Directory in which tasks work, or None for the store's own choice."""
     configured: str | None = setting("scratch", str)
     return Path(configured).expanduser() if configured else None
+
+
+def gatk_jar() -> Path | None:
+    """The jar that starts GATK, or None for the one on PATH or in the cache."""
+    configured: str | None = setting("gatk-jar", str)
+    return Path(configured).expanduser().absolute() if configured else None
 
 
 def cid_profile() -> str:

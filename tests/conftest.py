@@ -11,15 +11,25 @@ import dask.config
 import pytest
 
 from stargazer import config
+from stargazer.errors import ToolMissing
 from stargazer.store import Store
+from stargazer.tool.identity import locate_tool
+
+try:
+    GATK = locate_tool("gatk")
+    """The GATK of this machine, looked for before tests get a cache of their own."""
+except ToolMissing:
+    GATK = ""
 
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep the user's store and caches out of every test, and out of the processes that it starts."""
+    """Keep the user's store and caches out of every test, and out of the processes that it starts; GATK stays."""
     places = {"store": str(tmp_path / "default-store"), "cache": str(tmp_path / "cache")}
+    if GATK.endswith(".jar"):
+        places["gatk-jar"] = GATK
     for name, place in places.items():
-        monkeypatch.setenv(f"DASK_STARGAZER__{name.upper()}", place)
+        monkeypatch.setenv(f"DASK_STARGAZER__{name.upper().replace('-', '_')}", place)
     with dask.config.set({f"stargazer.{name}": place for name, place in places.items()}):
         yield
 
@@ -44,6 +54,16 @@ def tool() -> Callable[[str], str]:
         pytest.skip(f"{name} is not on PATH")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def gatk() -> Path:
+    """The real GATK; skips the test where it is absent, unless STARGAZER_REQUIRE_TOOLS names it."""
+    if GATK:
+        return Path(GATK)
+    if "gatk" in config.required_tools():
+        pytest.fail("GATK is not here, but STARGAZER_REQUIRE_TOOLS names it: stargazer tools install gatk")
+    pytest.skip("GATK is not here: stargazer tools install gatk")
 
 
 @pytest.fixture(scope="session")

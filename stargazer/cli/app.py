@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import demo, keeping, naming, running, storing, tracing
+from stargazer.cli import demo, keeping, naming, running, storing, tools, tracing
 from stargazer.cli.options import examples
 from stargazer.errors import StargazerError
 
@@ -107,4 +107,5 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
 }
 for _name, (_command, _examples) in _COMMANDS.items():
     app.command(_name, epilog=examples(*_examples))(_command)
+app.add_typer(tools.app, name="tools")
 app.add_typer(demo.app, name="demo")

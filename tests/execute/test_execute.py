@@ -228,7 +228,7 @@ def test_a_tool_that_never_answers_does_not_hang_the_call(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: Ran
 ) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr("stargazer.tool.PATIENCE", 0.5)
+    monkeypatch.setattr("stargazer.tool.identity.PATIENCE", 0.5)
     (tmp_path / "stubborn").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "stubborn").chmod(0o755)
 

@@ -15,25 +15,35 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from stargazer.config import cache_dir, search_path
+from stargazer.config import cache_dir, gatk_jar, search_path
 from stargazer.errors import Cancelled, ToolMissing
 from stargazer.workdir import Workdir
 
-__all__ = ["EMBEDDED_TOOLS", "ToolIdentity", "identify_tool", "library_version"]
+__all__ = ["EMBEDDED_TOOLS", "HOW_TO_GET", "ToolIdentity", "identify_tool", "library_version", "locate_tool"]
 
 EMBEDDED_TOOLS = {"pysam": "samtools, bcftools and htslib in a Python package", "pybwa": "bwa in a Python package"}
 """Tools that come as Python packages, run by ``python -m stargazer.embedded``."""
 
-HOW_TO_GET = (
-    "install it (for instance `apt-get install {0}` or `conda install -c bioconda {0}`), or choose another engine"
-)
+HOW_TO_GET = {
+    "bwa": "apt-get install bwa",
+    "bwa-mem2": "conda install -c bioconda bwa-mem2, or a release from github.com/bwa-mem2/bwa-mem2",
+    "samtools": "apt-get install samtools",
+    "bcftools": "apt-get install bcftools",
+    "fastp": "apt-get install fastp",
+    "gatk": "stargazer tools install gatk",
+}
+"""The shortest way to each tool."""
+
+USUAL_WAY = "apt-get install {0}, or conda install -c bioconda {0}"
 LOOKED_FOR_EVERY = 0.5
 """Seconds for which a tool is believed to be the first of its name on PATH, while it is there."""
 
 PATIENCE = 20.0
 """Seconds that a tool has to tell its version."""
 
-_places: dict[tuple[str, str], tuple[str, float]] = {}
+GATK = "gatk"
+
+_places: dict[tuple[str, str, str], tuple[str, float]] = {}
 VERSION = r"\b[vV]?(\d+(?:\.\d+)+\S*)"
 
 
@@ -66,22 +76,44 @@ def identify_tool(name: str) -> ToolIdentity:
     if name in EMBEDDED_TOOLS:
         return _identify_package(name)
     try:
-        stat = os.stat(path := _located(name))
+        stat = os.stat(path := locate_tool(name))
     except FileNotFoundError:
-        stat = os.stat(path := _located(name, again=True))
+        stat = os.stat(path := locate_tool(name, again=True))
     return _identify_binary(name, path, (stat.st_ino, stat.st_size, stat.st_ctime_ns))
 
 
-def _located(name: str, *, again: bool = False) -> str:
-    """Path of a tool; looked for on PATH now and then, for a thousand calls may ask at once."""
-    where = name, search_path()
+def locate_tool(name: str, *, again: bool = False) -> str:
+    """Path of a tool; looked for now and then, for a thousand calls may ask at once.
+
+    Parameters
+    ----------
+    name
+        Name of the command.
+    again
+        Look now.
+
+    Raises
+    ------
+    ToolMissing
+        It is not on PATH, and GATK not installed by `stargazer tools install` either.
+    """
+    where = name, search_path(), f"{gatk_jar()} {cache_dir()}" if name == GATK else ""
     path, looked = _places.get(where, ("", -math.inf))
     if again or time.monotonic() - looked > LOOKED_FOR_EVERY:
-        path = shutil.which(name, path=where[1]) or ""
+        path = _find(name, where[1])
         if not path:
-            raise ToolMissing(f"{name} is not on PATH; {HOW_TO_GET.format(name)}")
+            how = HOW_TO_GET.get(name, USUAL_WAY.format(name))
+            raise ToolMissing(f"{name} is not on PATH; install it ({how}), or choose another engine")
         _places[where] = path, time.monotonic()
     return path
+
+
+def _find(name: str, path: str) -> str:
+    if name != GATK:
+        return shutil.which(name, path=path) or ""
+    from stargazer.tool.gatk import find_gatk
+
+    return find_gatk(path)
 
 
 @functools.cache
@@ -117,7 +149,7 @@ def _shim() -> list[str]:
 
     from stargazer.code import canonical
 
-    files = sorted(Path(__file__).with_name("embedded").glob("*.py"))
+    files = sorted(Path(__file__).parent.with_name("embedded").glob("*.py"))
     return [canonical(ast.parse(file.read_text("utf-8"))) for file in files]
 
 
@@ -128,14 +160,19 @@ def _identify_binary(name: str, path: str, stat: tuple[int, int, int]) -> ToolId
     try:
         return ToolIdentity(**json.loads(known.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
-        identity = ToolIdentity(name, _ask_version(path), _digest(path))
+        identity = ToolIdentity(name, *_version_and_digest(name, path))
         _remember(known, identity)
         return identity
 
 
-def _digest(path: str) -> str:
+def _version_and_digest(name: str, path: str) -> tuple[str, str]:
+    if name == GATK:
+        from stargazer.tool.gatk import jar_digest, jar_version, program_jar
+
+        if jar := program_jar(Path(path)):
+            return jar_version(jar) or _ask_version(path), jar_digest(jar)
     with open(path, "rb") as binary:
-        return hashlib.file_digest(binary, "sha256").hexdigest()
+        return _ask_version(path), hashlib.file_digest(binary, "sha256").hexdigest()
 
 
 def _ask_version(path: str) -> str:
