@@ -15,7 +15,7 @@ from stargazer.cli.scrna import scrna
 if TYPE_CHECKING:
     from stargazer.cli.cohorts import Reads
     from stargazer.cli.germline import Outcome
-    from stargazer.simulate.compare import Accuracy
+    from stargazer.concordance import Accuracy
 
 __all__ = ["app"]
 

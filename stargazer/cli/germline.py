@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset, Reference
     from stargazer.cli.cohorts import Reads
-    from stargazer.simulate.compare import Comparison
+    from stargazer.concordance import Comparison
     from stargazer.store import Store
     from stargazer.workflows import Lane
 
@@ -121,12 +121,11 @@ def _compare(reads: Reads, vcf: Path) -> tuple[int, Comparison | None]:
     """Number of records in a VCF, and how well they agree with the truth."""
     import gzip
 
-    from stargazer.simulate.compare import compare, read_genotypes
+    from stargazer.concordance import compare
     from stargazer.simulate.genome import read_fasta
 
     with gzip.open(vcf, "rt") as lines:
         records = sum(not line.startswith("#") for line in lines)
     if reads.truth is None:
         return records, None
-    genome = read_fasta(reads.reference)
-    return records, compare(genome, read_genotypes(reads.truth, genome), read_genotypes(vcf, genome))
+    return records, compare(read_fasta(reads.reference), reads.truth, vcf)

@@ -1,4 +1,4 @@
-"""Simulated cohorts whose truth is known, and the comparison of calls to it."""
+"""Simulated cohorts whose truth is known."""
 
 from stargazer.simulate.cohort import Cohort, simulate_cohort
 
