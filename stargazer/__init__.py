@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stargazer.assets import Reference as Reference
     from stargazer.assets import ReferenceIndex as ReferenceIndex
     from stargazer.assets import SequenceDict as SequenceDict
+    from stargazer.assets import VariantComparison as VariantComparison
     from stargazer.assets import Variants as Variants
     from stargazer.assets import VariantsIndex as VariantsIndex
     from stargazer.assets import VQSRModel as VQSRModel
@@ -50,7 +51,7 @@ _HOMES = {
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
-        "Variants", "VariantsIndex", "VQSRModel",
+        "VariantComparison", "Variants", "VariantsIndex", "VQSRModel",
     ),
     "stargazer.client": ("connect",),
     "stargazer.ledger": ("Record",),

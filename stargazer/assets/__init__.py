@@ -16,6 +16,7 @@ from stargazer.assets.source import Source
 
 if TYPE_CHECKING:
     from stargazer.assets.alignment import Alignment, AlignmentIndex, BQSRReport, DuplicateMetrics
+    from stargazer.assets.qc import VariantComparison
     from stargazer.assets.reads import R1, R2
     from stargazer.assets.reference import AlignerIndex, Contig, Reference, ReferenceIndex, SequenceDict
     from stargazer.assets.scrna import AnnData
@@ -39,6 +40,7 @@ __all__ = [
     "SequenceDict",
     "Source",
     "VQSRModel",
+    "VariantComparison",
     "Variants",
     "VariantsIndex",
     "asset_type",
@@ -50,6 +52,7 @@ __all__ = [
 
 _HOMES = {
     "alignment": ("Alignment", "AlignmentIndex", "BQSRReport", "DuplicateMetrics"),
+    "qc": ("VariantComparison",),
     "reads": ("R1", "R2"),
     "reference": ("AlignerIndex", "Contig", "Reference", "ReferenceIndex", "SequenceDict"),
     "scrna": ("AnnData",),

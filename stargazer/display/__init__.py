@@ -5,7 +5,7 @@ Takes everything by its shape, and imports nothing of the engine: any object of 
 
 from __future__ import annotations
 
-from stargazer.display.assets import asset_html, asset_line, facts_text, store_html
+from stargazer.display.assets import asset_html, asset_line, facts_text, store_html, table_html
 from stargazer.display.calls import call_html, record_html
 from stargazer.display.lineages import lineage_html, lineage_text
 from stargazer.display.live import show_run
@@ -38,5 +38,6 @@ __all__ = [
     "status_line",
     "status_table",
     "store_html",
+    "table_html",
     "waiting",
 ]

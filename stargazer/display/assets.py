@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 from stargazer.display.markup import Markup, card, code, escape, facts_table, note, table, value
 from stargazer.display.measure import plural, short
 from stargazer.errors import StargazerError
 
-__all__ = ["asset_html", "asset_line", "facts_text", "store_html"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["asset_html", "asset_line", "facts_text", "store_html", "table_html"]
+
+NUMBER = re.compile(r"-?[\d,.]*%?")
 
 
 def asset_html(asset: Any) -> str:
@@ -59,6 +65,22 @@ def store_html(store: Any) -> str:
     durable = "every write is synced" if store.durable else ""
     rows = [("id", code(header.id)), ("CID profile", header.profile), ("format", header.format), ("durable", durable)]
     return card("Store", facts_table(rows), subtitle=store.url)
+
+
+def table_html(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of a table, by the names of their columns; columns of numbers are set flush right.
+
+    Parameters
+    ----------
+    rows
+        All with the same columns.
+    """
+    if not rows:
+        return ""
+    heads = list(rows[0])
+    numbers = [head for head in heads if all(NUMBER.fullmatch(row[head]) for row in rows)]
+    shown = [name.replace("_", " ") for name in heads]
+    return table(shown, [[row[head] for head in heads] for row in rows], [name.replace("_", " ") for name in numbers])
 
 
 def _said(asset: Any) -> list[tuple[str, Any]]:

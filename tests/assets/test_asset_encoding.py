@@ -99,7 +99,7 @@ TYPES = [
 
 
 def test_the_types_under_test_are_all_there() -> None:
-    assert len(TYPES) == 2 + 17
+    assert len(TYPES) >= 2 + 18
 
 
 @given(assets())

@@ -25,6 +25,9 @@ from stargazer.errors import AssetError, InvalidField, UnknownField
 FASTA = "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy"
 READS = "bafybeia3lsmhibzqk3uo5phryz4wurlj26pn74klczwbmnxq3pf5q3iyy4"
 
+SNV_SHARES = "snv_precision snv_recall snv_f1"
+INDEL_SHARES = SNV_SHARES.replace("snv", "indel")
+
 FIELDS = {
     "reference": ("Reference", "build"),
     "reference_index": ("ReferenceIndex", "build tool reference_cid"),
@@ -44,6 +47,10 @@ FIELDS = {
     "known_sites": ("KnownSites", "build resource_name known training truth prior vqsr_mode"),
     "known_sites_index": ("KnownSitesIndex", "known_sites_cid"),
     "vqsr_model": ("VQSRModel", "sample_id mode build variants_cid"),
+    "variant_comparison": (
+        "VariantComparison",
+        f"sample_id truth_cid calls_cid regions_cid {SNV_SHARES} {INDEL_SHARES} genotype_concordance",
+    ),
     "anndata": ("AnnData", "sample_id n_obs n_vars stage organism source_cid"),
 }
 

@@ -2,6 +2,7 @@
 
 from stargazer.tasks.general.bcftools import call_gvcf, joint_call
 from stargazer.tasks.general.bwa import bwa_index, bwa_mem
+from stargazer.tasks.general.concordance import compare_variants
 from stargazer.tasks.general.markdup import Marked, mark_duplicates
 from stargazer.tasks.general.reference import attach_indices
 from stargazer.tasks.general.samtools import create_sequence_dictionary, samtools_faidx, samtools_sort
@@ -12,6 +13,7 @@ __all__ = [
     "bwa_index",
     "bwa_mem",
     "call_gvcf",
+    "compare_variants",
     "create_sequence_dictionary",
     "joint_call",
     "mark_duplicates",

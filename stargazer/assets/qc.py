@@ -1,0 +1,54 @@
+"""Measures of quality: of called variants beside a truth."""
+
+from __future__ import annotations
+
+import csv
+
+from stargazer.assets.asset import Asset
+
+__all__ = ["VariantComparison"]
+
+
+class VariantComparison(Asset):
+    """How well called variants agree with a truth: a table (TSV) of counts and shares, by sample and type.
+
+    Parameters
+    ----------
+    sample_id
+        The sample or cohort whose calls they are.
+    truth_cid, calls_cid
+        The VCFs.
+    regions_cid
+        The BED file within which records count; empty if all do.
+    snv_precision, snv_recall, snv_f1
+        Of substitutions, of all samples together.
+    indel_precision, indel_recall, indel_f1
+        Of insertions and deletions.
+    genotype_concordance
+        Share of the records whose alleles both sides have that have one genotype.
+    """
+
+    sample_id: str = ""
+    truth_cid: str = ""
+    calls_cid: str = ""
+    regions_cid: str = ""
+    snv_precision: float = 0.0
+    snv_recall: float = 0.0
+    snv_f1: float = 0.0
+    indel_precision: float = 0.0
+    indel_recall: float = 0.0
+    indel_f1: float = 0.0
+    genotype_concordance: float = 0.0
+
+    def rows(self) -> list[dict[str, str]]:
+        """The table: a row for each sample (``"."`` for all of them) and type."""
+        with self.open("r") as table:
+            return list(csv.DictReader(table, delimiter="\t"))
+
+    def picture(self) -> str:
+        """The table as HTML; empty where the store is on another machine."""
+        if self.path is None and (self.source is None or not self.source.url.startswith("file:")):
+            return ""
+        from stargazer.display import table_html
+
+        return table_html(self.rows())
