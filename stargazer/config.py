@@ -17,10 +17,12 @@ __all__ = [
     "cid_profile",
     "durable",
     "environment",
+    "origin_of",
     "gatk_jar",
     "required_tools",
     "scratch_dir",
     "setting",
+    "settings",
     "store_url",
 ]
 
@@ -37,6 +39,18 @@ def _defaults() -> dict[str, Any]:
     loaded: dict[str, dict[str, Any]] = yaml.load(DEFAULTS.read_text("utf-8"), loader)
     dask.config.update_defaults(loaded)
     return loaded["stargazer"]
+
+
+def settings() -> dict[str, Any]:
+    """All settings below ``stargazer`` with their defaults."""
+    return dict(_defaults())
+
+
+def origin_of(key: str) -> str:
+    """Where the value of ``stargazer.<key>`` comes from: a file, a variable, the program or the defaults."""
+    from stargazer.origins import origin
+
+    return origin(f"stargazer.{key}", _defaults())
 
 
 def setting(key: str, kind: type) -> Any:
@@ -63,7 +77,7 @@ def setting(key: str, kind: type) -> Any:
     section = dask.config.config.get("stargazer", {})
     value = section[key] if key in section else dask.config.get(f"stargazer.{key}", default=defaults[key])
     if value is not None and not isinstance(value, kind):
-        raise ConfigError(f"stargazer.{key} is {value!r}, but must be of type {kind.__name__}")
+        raise ConfigError(f"stargazer.{key} is {value!r} ({origin_of(key)}), but must be of type {kind.__name__}")
     return value
 
 

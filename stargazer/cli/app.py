@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import demo, keeping, naming, running, storing, tools, tracing
+from stargazer.cli import demo, keeping, naming, running, settings, storing, tools, tracing
 from stargazer.cli.options import examples
 from stargazer.errors import StargazerError
 
@@ -104,6 +104,8 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "pin": (keeping.pin, [f"pin paper-2026 {CID}"]),
     "unpin": (keeping.unpin, ["unpin paper-2026"]),
     "pins": (keeping.pins, ["pins --json"]),
+    "config": (settings.config, ["config", "config profiles.slurm"]),
+    "connect": (settings.connect, ["connect slurm", "connect --check slurm --for pipeline.py"]),
 }
 for _name, (_command, _examples) in _COMMANDS.items():
     app.command(_name, epilog=examples(*_examples))(_command)

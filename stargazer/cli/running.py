@@ -31,9 +31,9 @@ def run(
     workflow: WORKFLOW,
     arguments: ARGUMENTS = None,
     on: Annotated[
-        str | None, typer.Option(metavar="WHERE", help="'local' for processes, or the address of a Dask scheduler.")
+        str | None, typer.Option(metavar="WHERE", help="A profile, as 'local' or 'slurm', or a scheduler's address.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes for --on local.")] = None,
+    workers: Annotated[str | None, typer.Option(help="How many workers for --on: 4, or 0-10.")] = None,
     out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Copy the results there.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     store: STORE = None,
@@ -91,7 +91,7 @@ def _wire(workflow: str, arguments: list[str], store: Store) -> Any:
     return found
 
 
-def _fly(calls: Any, on: str | None, workers: int | None) -> Run:
+def _fly(calls: Any, on: str | None, workers: str | None) -> Run:
     from stargazer.client import connect
     from stargazer.runs import run as start
 

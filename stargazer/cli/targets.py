@@ -13,7 +13,9 @@ import typer
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["find_workflow"]
+    from stargazer.calls import Task
+
+__all__ = ["find_tasks", "find_workflow"]
 
 LIBRARY = "stargazer.workflows"
 
@@ -38,6 +40,22 @@ def find_workflow(target: str) -> Any:
     if not hasattr(module, name):
         raise typer.BadParameter(f"{where} has no {name!r}; it has {', '.join(_names(module)) or 'nothing to run'}")
     return getattr(module, name)
+
+
+def find_tasks(where: str | None = None) -> list[Task]:
+    """Return the tasks of ``FILE.py`` or of a module; by default those for reads and variants that come along."""
+    from stargazer.calls import Task
+
+    if where is None:
+        import pkgutil
+
+        import stargazer.tasks.general as general
+
+        names = [f"{general.__name__}.{each.name}" for each in pkgutil.iter_modules(general.__path__)]
+        modules = list(map(importlib.import_module, names))
+    else:
+        modules = [_load(where.partition(":")[0])]
+    return [value for module in modules for value in vars(module).values() if isinstance(value, Task)]
 
 
 def _load(where: str) -> ModuleType:

@@ -11,7 +11,10 @@ import pytest
 
 import stargazer as sg
 
-COMMANDS = ["cid", "add", "ls", "get", "run", "plan", "trace", "fsck", "gc", "pin", "unpin", "pins", "demo germline"]
+COMMANDS = [
+    "cid", "add", "ls", "get", "run", "plan", "trace", "fsck", "gc", "pin", "unpin", "pins", "config", "connect",
+    "demo germline",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

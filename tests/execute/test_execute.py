@@ -264,7 +264,7 @@ if __name__ == "__main__":
     with sg.Store(sys.argv[1]):
         call = merged([lines(i=i)[0] for i in range(1, 6)], {str(i): lines(i=i)[1] for i in range(1, 6)})
         if workers:
-            with sg.connect("local", workers=workers, threads=threads):
+            with sg.connect("local", workers=workers, cpus=threads):
                 made = call.compute()
         else:
             made = sg.run(call, progress=False).result()

@@ -1,0 +1,155 @@
+"""Does a profile work? Its workers are asked."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer.calls.options import chosen_tools
+from stargazer.client.connecting import connect
+from stargazer.errors import StargazerError, ToolMissing
+from stargazer.tool import identify_tool, library_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from distributed import Client
+
+    from stargazer.calls import Task
+    from stargazer.profiles import Profile
+    from stargazer.store import Store
+
+__all__ = ["Finding", "check_profile"]
+
+PACKAGES = ("stargazer-dask", "dask", "distributed", "cloudpickle", "fsspec")
+
+
+class Finding(NamedTuple):
+    """One thing that was checked.
+
+    Parameters
+    ----------
+    what
+        Was checked.
+    ok
+        Whether it is as it should be.
+    told
+        What was found.
+    """
+
+    what: str
+    ok: bool
+    told: str
+
+
+def check_profile(profile: Profile, store: Store, tasks: Iterable[Task] = ()) -> list[Finding]:
+    """Connect, and ask the workers.
+
+    Parameters
+    ----------
+    profile
+        To try.
+    store
+        That the workers must reach.
+    tasks
+        Whose tools must be there.
+    """
+    tools, libraries = _wanted(tasks)
+    try:
+        with connect(profile.name) as client:
+            found = [came := _workers(client, profile)]
+            if came.ok:
+                found += [_store(client, store), _versions(client, libraries)]
+                found += [_tool(client, name) for name in tools]
+            return found
+    except (StargazerError, OSError) as error:
+        return [Finding("connection", False, str(error))]
+
+
+def _wanted(tasks: Iterable[Task]) -> tuple[list[str], list[str]]:
+    """Tools of the tasks, as their defaults choose them, and their libraries."""
+    each = list(tasks)
+    tools = {tool for task in each for tool in chosen_tools(task.tools, _defaults(task))}
+    return sorted(tools), sorted({name for task in each for name in task.uses})
+
+
+def _defaults(task: Task) -> dict[str, Any]:
+    return {parameter.name: parameter.default for parameter in task.signature.plains}
+
+
+def _workers(client: Client, profile: Profile) -> Finding:
+    from stargazer.profiles.offers import offer_of
+
+    if profile.is_queue and profile.workers and not profile.workers.minimum:
+        client.cluster.scale(1)  # type: ignore[union-attr]
+    try:
+        client.wait_for_workers(1, timeout=profile.patience)
+    except TimeoutError:
+        offer = offer_of(client)
+        trouble = offer.trouble() if offer else None
+        return Finding("workers", False, trouble or f"none came within {profile.patience:.0f} s")
+    hosts = sorted({address.rpartition(":")[0].partition("://")[2] for address in client.run(os.getpid)})
+    secure = "encrypted" if "tls" in str(client.scheduler.address) else "not encrypted"  # type: ignore[union-attr]
+    return Finding("workers", True, f"on {', '.join(hosts)}, connections {secure}")
+
+
+def _store(client: Client, store: Store) -> Finding:
+    """Each worker writes something small that this process must find, in the same store."""
+    store.put_bytes(b"stargazer\n")
+    for address, told in client.run(_write, store.url, on_error="return").items():
+        if isinstance(told, Exception):
+            return Finding("store", False, f"{address} cannot write to {store.url}: {told}")
+        store_id, cid = told
+        if store_id != store.id:
+            return Finding("store", False, f"{store.url} is another one on {address}; it must be shared")
+        if not store.has(cid):
+            return Finding("store", False, f"what {address} writes does not arrive in {store.url}")
+    return Finding("store", True, f"{store.url} is read and written from the workers")
+
+
+def _write(url: str) -> tuple[str, str]:
+    import uuid
+
+    from stargazer.store import Store
+
+    store = Store.open(url)
+    return store.id, store.put_bytes(f"written by a worker: {uuid.uuid4().hex}\n".encode())
+
+
+def _versions(client: Client, libraries: Iterable[str]) -> Finding:
+    names = [*PACKAGES, *libraries]
+    here = versions(names)
+    differing = set(_differences(here, client.run(versions, names)))
+    return Finding("versions", not differing, "; ".join(sorted(differing)) or "as here")
+
+
+def _differences(here: dict[str, str], there: dict[str, dict[str, str]]) -> Iterator[str]:
+    for versions_there in there.values():
+        for name, version in here.items():
+            if versions_there[name] != version:
+                yield f"{name} is {versions_there[name]} on the workers, {version} here"
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of Python and of some packages in this process."""
+    import platform
+
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = library_version(name)
+        except ToolMissing:
+            found[name] = "not installed"
+    return found
+
+
+def _tool(client: Client, name: str) -> Finding:
+    try:
+        here = identify_tool(name)
+    except ToolMissing as error:
+        return Finding(name, False, f"not here: {error}")
+    for address, told in client.run(identify_tool, name, on_error="return").items():
+        if told != here:
+            shown = told if isinstance(told, Exception) else f"{told.version} ({told.digest[:12]}…)"
+            return Finding(name, False, f"{here.version} ({here.digest[:12]}…) here, but on {address} {shown}")
+    return Finding(name, True, f"{here.version} on all workers")

@@ -1,0 +1,112 @@
+"""A Dask client from one word: the name of a profile, or a scheduler's address."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from stargazer.profiles import Profile, find_profile
+from stargazer.profiles.offers import Offer, offers, resources_of
+from stargazer.profiles.profile import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from distributed import Client
+
+__all__ = ["connect"]
+
+LOST_WORKERS = 10
+"""Times that a call may lose its worker. Machines are taken away; a call that ends each of ten is the cause itself."""
+
+
+def connect(profile: str | None = None, **changes: Any) -> Client:
+    """Return a Dask client on which calls run; it becomes the active one.
+
+    Parameters
+    ----------
+    profile
+        ``"threads"`` of this process, ``"local"`` for processes on this machine, ``"slurm"`` and other batch systems,
+        a profile of your own, or the address of a scheduler (``"tcp://…"``, ``"tls://…"``). By default the one that
+        the setting ``stargazer.profile`` names.
+    **changes
+        Options of the profile to replace: ``workers=4``, ``workers="0-10"``, ``cpus=2``, ``memory="8 GiB"``, …
+
+    Raises
+    ------
+    ConfigError
+        There is no such profile, an option is wrong, or the batch system refuses what it asks for.
+
+    Examples
+    --------
+    >>> with connect("local", workers=2) as client:  # doctest: +SKIP
+    ...     sg.run(answer)
+    """
+    found = find_profile(profile, **changes)
+    with _patient_scheduler():
+        if found.is_queue:
+            from stargazer.client.queues import queue_client
+
+            return queue_client(found)
+        if found.kind == "address":
+            return _at_address(found)
+        return _in_this_process(found) if found.kind == "threads" else _on_this_machine(found)
+
+
+@contextlib.contextmanager
+def _patient_scheduler() -> Iterator[None]:
+    import dask.config
+    import distributed  # noqa: F401 - its own defaults come first
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": LOST_WORKERS}):
+        yield
+
+
+def _at_address(profile: Profile) -> Client:
+    from distributed import Client
+
+    client = Client(profile.address, timeout=profile.patience)
+    offers(client, Offer(profile))
+    return client
+
+
+def _in_this_process(profile: Profile) -> Client:
+    from distributed import Client
+    from distributed.system import MEMORY_LIMIT
+
+    cpus = profile.cpus or cores()
+    each = resources_of(cpus, profile.memory or MEMORY_LIMIT, profile.gpus, profile.names)
+    client = Client(
+        processes=False, n_workers=1, threads_per_worker=cpus, memory_limit=0, resources=each, dashboard_address=":0"
+    )
+    offers(client, Offer(profile))
+    return client
+
+
+def _on_this_machine(profile: Profile) -> Client:
+    from distributed import Client
+    from distributed.system import MEMORY_LIMIT
+
+    cpus = profile.cpus or 1
+    workers = profile.workers.maximum if profile.workers else max(1, cores() // cpus)
+    each = resources_of(cpus, profile.memory or MEMORY_LIMIT // workers, profile.gpus, profile.names)
+    client = Client(
+        n_workers=workers,
+        threads_per_worker=cpus,
+        memory_limit=profile.memory or "auto",
+        resources=each,
+        dashboard_address=":0",
+    )
+    client.run(leave_telling_to_client)
+    offers(client, Offer(profile))
+    return client
+
+
+def leave_telling_to_client() -> None:
+    """Keep workers from writing into the terminal what the run tells: failed calls, and a Ctrl-C that reaches all."""
+    import logging
+    import signal
+
+    signal.signal(signal.SIGINT, lambda *_: None)
+    logging.getLogger("distributed.worker.memory").setLevel(logging.WARNING)
+    logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)

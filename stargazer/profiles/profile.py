@@ -1,0 +1,107 @@
+"""What a profile says."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+__all__ = ["HERE", "Profile", "Range", "cores"]
+
+HERE = ("threads", "local")
+"""Kinds whose workers run on this machine."""
+
+
+class Range(NamedTuple):
+    """Number of workers: as many as there is work for, between two limits.
+
+    Parameters
+    ----------
+    minimum, maximum
+        Equal where the number is fixed.
+    """
+
+    minimum: int
+    maximum: int
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is one number."""
+        return self.minimum == self.maximum
+
+    def __str__(self) -> str:
+        return str(self.maximum) if self.is_fixed else f"{self.minimum}-{self.maximum}"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where calls run.
+
+    Parameters
+    ----------
+    name
+        Under which it stands in the settings.
+    kind
+        ``"threads"``, ``"local"``, ``"address"``, or a batch system that dask-jobqueue knows: ``"slurm"``, ``"pbs"``, …
+    address
+        Of a scheduler that runs: ``tcp://…`` or ``tls://…``.
+    workers
+        How many; None for the kind's own choice.
+    cpus
+        Threads of each worker.
+    memory
+        Bytes of each worker.
+    gpus
+        Of each worker.
+    names
+        Tasks with ``worker="…"`` run on workers that have that name.
+    walltime
+        Seconds after which the batch system ends a worker.
+    queue, account, interface
+        As the batch system and dask-jobqueue take them.
+    tls
+        Whether connections are encrypted; None for: wherever they leave this machine.
+    shared
+        Directory that this machine and the workers see: keys of encryption, logs of workers.
+    directives, prologue
+        Further lines for the head of the batch script, and shell commands to run before the worker.
+    python
+        Interpreter of the workers.
+    options
+        Further arguments of dask-jobqueue's class, as they are.
+    patience
+        Seconds to wait for the first worker before it is told that none comes.
+    idle
+        Seconds after which a worker that has nothing to do is given back, where their number may change.
+    """
+
+    name: str
+    kind: str = "local"
+    address: str | None = None
+    workers: Range | None = None
+    cpus: int | None = None
+    memory: int | None = None
+    gpus: int = 0
+    names: tuple[str, ...] = ()
+    walltime: float | None = None
+    queue: str | None = None
+    account: str | None = None
+    interface: str | None = None
+    tls: bool | None = None
+    shared: str | None = None
+    directives: tuple[str, ...] = ()
+    prologue: tuple[str, ...] = ()
+    python: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    patience: float = 60.0
+    idle: float = 60.0
+
+    @property
+    def is_queue(self) -> bool:
+        """Whether workers are started by a batch system."""
+        return self.kind not in (*HERE, "address")
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

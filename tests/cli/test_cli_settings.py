@@ -1,0 +1,19 @@
+"""Settings and profiles on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import stargazer as sg
+
+
+def test_nobody_there_is_told_in_time(store: sg.Store, stargazer: Callable[..., Any]) -> None:
+    told = stargazer("connect", "--check", "slow", "--store", store.url, code=1)
+    assert "there is no profile 'slow'" in told.err
+
+
+def test_the_command_tells_what_was_found(stargazer: Callable[..., Any], store: sg.Store) -> None:
+    found = stargazer("connect", "--check", "threads", "--store", store.url, "--json").json
+    assert {each["what"] for each in found} >= {"workers", "store", "versions", "pysam"}
+    assert all(each["ok"] for each in found)
