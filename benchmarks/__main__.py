@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import rich
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from benchmarks.rounds import Ratio
 
+WIDTH = 170
+"""Of the table where nobody's terminal sets it."""
 NAMES = ("overhead", "scale", "cid", "germline")
 
 
@@ -29,17 +32,18 @@ def main(
     if unknown:
         raise typer.BadParameter(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     ratios: list[Ratio] = []
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     for name in names or NAMES:
         for measured in importlib.import_module(f"benchmarks.{name}").measure(
             **({} if name == "cid" else {"quick": quick})
         ):
             ratio = measured if isinstance(measured, Ratio) else _from_cid(measured)
             ratios.append(ratio)
-            rich.print(f"[dim]{ratio.benchmark}[/] {ratio.case}: {ratio.ratio:.2f} × {ratio.beside}")
+            console.print(f"[dim]{ratio.benchmark}[/] {ratio.case}: {ratio.ratio:.2f} × {ratio.beside}")
     out.mkdir(parents=True, exist_ok=True)
     (out / "benchmarks.json").write_text(json.dumps([ratio.to_dict() for ratio in ratios], indent=2) + "\n", "utf-8")
     draw(ratios, out / "benchmarks.png")
-    rich.print(table(ratios))
+    console.print(table(ratios))
 
 
 def _from_cid(measured: dict[str, Any]) -> Ratio:
