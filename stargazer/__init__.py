@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stargazer.api import add as add
     from stargazer.api import assemble as assemble
     from stargazer.api import fetch as fetch
+    from stargazer.api import push as push
     from stargazer.api import trace as trace
     from stargazer.assets import R1 as R1
     from stargazer.assets import R2 as R2
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from stargazer.workdir import Workdir as Workdir
 
 _HOMES = {
-    "stargazer.api": ("add", "assemble", "fetch", "trace"),
+    "stargazer.api": ("add", "assemble", "fetch", "push", "trace"),
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset
     from stargazer.ledger.trace import Direction, Lineage
 
-__all__ = ["add", "assemble", "fetch", "trace"]
+__all__ = ["add", "assemble", "fetch", "push", "trace"]
 
 
 def add(path: str | os.PathLike[str], asset: Asset | None = None, *, companions: Iterable[Asset] = ()) -> Asset:
@@ -41,8 +41,78 @@ def assemble(**filters: Any) -> list[Asset]:
 
 
 def fetch(asset: Asset | str) -> Path:
-    """Return a real path of an asset, its companions beside it, or of what a CID names."""
-    return asset.fetch() if not isinstance(asset, str) else active_store().fetch(asset)
+    """Return a real path of an asset, its companions beside it, or of what a CID names.
+
+    What the store lacks comes from the remotes of the settings, verified, and stays in the store.
+
+    Parameters
+    ----------
+    asset
+        A stored asset, or a CID, or ``<cid>/x/y`` for what lies in a directory.
+
+    Raises
+    ------
+    RemoteError
+        Neither the store nor a remote gives it; the message says why, remote by remote.
+    """
+    from stargazer.errors import BlobLost
+
+    store = active_store() if isinstance(asset, str) or asset.source is None else _home(asset)
+    found = asset
+    if isinstance(asset, str) and "/" in asset.strip("/"):
+        found = store.resolve(asset) if store.has(asset.strip("/").partition("/")[0]) else _from_remotes(store, asset)
+    try:
+        return store.fetch(found)
+    except BlobLost:
+        _from_remotes(store, found)
+        return store.fetch(found)
+
+
+def _home(asset: Asset) -> Store:
+    url = getattr(asset.source, "url", None)
+    return Store.open(url) if url else active_store()
+
+
+def _from_remotes(store: Store, wanted: Asset | str) -> str:
+    from stargazer.display import byte_progress
+    from stargazer.remotes import configured, fetch_asset, fetch_into
+
+    name = wanted if isinstance(wanted, str) else wanted.name or str(wanted.cid)
+    with byte_progress(f"fetch {name}") as progress:
+        if isinstance(wanted, str):
+            return fetch_into(store, wanted, configured(), progress)
+        return str(fetch_asset(store, wanted, configured(), progress).cid)
+
+
+def push(asset: Asset | str, *, to: str) -> None:
+    """Send an asset and its companions to a remote, under the CIDs that they have.
+
+    Parameters
+    ----------
+    asset
+        A stored asset, or a CID.
+    to
+        Name of a remote of the settings, or path or URL of another store.
+
+    Raises
+    ------
+    NotFound
+        The store does not have it.
+    RemoteError
+        The remote takes nothing, failed, or gave it another CID.
+
+    Examples
+    --------
+    >>> push(variants, to="lab")  # doctest: +SKIP
+    """
+    from stargazer.display import byte_progress
+    from stargazer.remotes import named
+    from stargazer.remotes import push as send
+
+    store = active_store() if isinstance(asset, str) else _home(asset)
+    found = store.get(asset) if isinstance(asset, str) else asset
+    with byte_progress(f"push {found.name or found.cid}") as progress:
+        send(store, found, named(to), progress)
 
 
 def trace(asset: Asset | str, *, direction: Direction = "up") -> Lineage:

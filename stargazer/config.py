@@ -17,17 +17,21 @@ __all__ = [
     "cid_profile",
     "durable",
     "environment",
-    "origin_of",
     "gatk_jar",
+    "origin_of",
+    "remotes",
     "required_tools",
     "scratch_dir",
+    "secret",
     "setting",
     "settings",
     "store_url",
 ]
 
 DEFAULTS = Path(__file__).with_name("stargazer.yaml")
-HIDDEN_FROM_TOOLS = ("PYTHONSTARTUP", "DISPLAY", "BCFTOOLS_PLUGINS", "REF_PATH", "REF_CACHE", "SAMTOOLS_CONFIG")
+HIDDEN_FROM_TOOLS = (
+    "PYTHONSTARTUP", "DISPLAY", "BCFTOOLS_PLUGINS", "REF_PATH", "REF_CACHE", "SAMTOOLS_CONFIG", "PINATA_JWT",
+)  # fmt: skip
 
 
 @functools.cache
@@ -117,6 +121,16 @@ def cid_profile() -> str:
 def durable() -> bool:
     """Whether every write is synced to disk before it counts."""
     return bool(setting("durable", bool))
+
+
+def remotes() -> list[Any]:
+    """Places to look for what is not in the store, as they are written in the settings, in order."""
+    return list(setting("remotes", list) or [])
+
+
+def secret(name: str) -> str | None:
+    """A token or password: from the environment variable of that name and from nowhere else."""
+    return os.environ.get(name, "").strip() or None
 
 
 def environment() -> dict[str, str]:

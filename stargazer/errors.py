@@ -21,6 +21,10 @@
     │   ├── CodeChanged                   code changed between wiring and running
     │   ├── WorkerMismatch                this worker has other code, tools or libraries
     │   └── StoresMixed                   one graph, two stores
+    ├── RemoteError                 a place outside the store failed; names it
+    │   ├── RemoteRefused           what it sent is not what was asked for, or breaks a limit
+    │   ├── RemoteCannot            it does not offer what was asked of it
+    │   └── RemoteLacks (LookupError)     it does not have it
     ├── DataError (ValueError)      input data is malformed: truncated FASTQ, other contigs, …
     ├── ToolError
     │   ├── ToolMissing             not installed here; says how to get it
@@ -37,33 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
-    "ArgumentError",
-    "AssetError",
-    "BlobLost",
-    "CIDError",
-    "CIDMismatch",
-    "Cancelled",
-    "CodeChanged",
-    "ConfigError",
-    "DataError",
-    "DefinitionError",
-    "InputChanged",
-    "InvalidField",
-    "NotFound",
-    "OutputError",
-    "RunError",
-    "RunFailed",
-    "StargazerError",
-    "StoreError",
-    "StoreFull",
-    "StoresMixed",
-    "TaskError",
-    "ToolError",
-    "ToolFailed",
-    "ToolMissing",
-    "UnknownField",
+    "ArgumentError", "AssetError", "BlobLost", "CIDError", "CIDMismatch", "Cancelled", "CodeChanged", "ConfigError",
+    "DataError", "DefinitionError", "InputChanged", "InvalidField", "NotFound", "OutputError", "RemoteCannot",
+    "RemoteError", "RemoteLacks", "RemoteRefused", "RunError", "RunFailed", "StargazerError", "StoreError",
+    "StoreFull", "StoresMixed", "TaskError", "ToolError", "ToolFailed", "ToolMissing", "UnknownField",
     "WorkerMismatch",
-]
+]  # fmt: skip
 
 
 class StargazerError(Exception):
@@ -170,6 +153,22 @@ class WorkerMismatch(TaskError):
 
 class StoresMixed(TaskError):
     """Calls of two stores meet in one graph."""
+
+
+class RemoteError(StargazerError):
+    """A place outside the store could not do what was asked of it; the message names it."""
+
+
+class RemoteRefused(RemoteError):
+    """What a remote sent was refused: other bytes, too many, too few or too slowly."""
+
+
+class RemoteCannot(RemoteError):
+    """A remote does not offer what was asked of it."""
+
+
+class RemoteLacks(RemoteError, LookupError):
+    """A remote, or each of several, does not have what was asked for."""
 
 
 class DataError(StargazerError, ValueError):

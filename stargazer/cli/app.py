@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import demo, keeping, naming, running, settings, storing, tools, tracing
+from stargazer.cli import demo, keeping, naming, running, settings, sharing, storing, tools, tracing
 from stargazer.cli.options import examples
 from stargazer.errors import StargazerError
 
@@ -90,6 +90,8 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     ),
     "ls": (storing.ls, ["ls asset=r1 sample_id=s1 sample_id=s2"]),
     "get": (storing.get, [f"get {CID} --out results/"]),
+    "push": (sharing.push, [f"push {CID} --to lab"]),
+    "remotes": (sharing.remotes, ["remotes --json"]),
     "run": (
         running.run,
         [

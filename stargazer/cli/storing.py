@@ -67,25 +67,58 @@ def ls(
 
 
 def get(
-    name: Annotated[str, typer.Argument(metavar="CID-OR-ID", help="CID, or id of an asset.")],
+    name: Annotated[str, typer.Argument(metavar="CID-OR-ID", help="CID, CID/path, or id of an asset.")],
     out: Annotated[str, typer.Option("--out", metavar="PATH", help="Directory, or path of the copy.")] = ".",
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
-    """Copy a file out of the store.
+    """Copy a file out of the store; what it lacks comes from the remotes of the settings.
 
     It gets its real name, and its companions lie beside it; directories come whole.
     """
     from stargazer.cli.copies import put_down
 
     opened = open_store(store)
-    (asset,) = stored(opened, [name])
+    asset = _found(opened, name)
     paths = put_down(opened, asset, out, force=force)
     if json:
         print_json({"cid": asset.cid, "path": str(paths[0]), "companions": [str(path) for path in paths[1:]]})
     else:
         typer.echo("\n".join(map(str, paths)))
+
+
+def _found(store: Store, name: str) -> Asset:
+    """An asset of the store, or of the remotes if it is not there and there are any."""
+    from stargazer.errors import BlobLost, NotFound
+    from stargazer.remotes import configured
+
+    asset = None
+    try:
+        asset = _in_directory(store, name, store.resolve(name)) if "/" in name else stored(store, [name])[0]
+        if store.exists(asset) or not configured():
+            return asset
+    except (NotFound, BlobLost):
+        if len(name) == 64 or not configured():
+            raise
+    return _from_remotes(store, name, asset)
+
+
+def _in_directory(store: Store, path: str, cid: str) -> Asset:
+    from stargazer.assets import Asset
+
+    return store.handle(Asset(cid=cid, name=path.rstrip("/").rpartition("/")[2]))
+
+
+def _from_remotes(store: Store, name: str, asset: Asset | None) -> Asset:
+    from stargazer.display import byte_progress
+    from stargazer.remotes import configured, fetch_asset, fetch_into
+
+    with byte_progress(f"fetch {name}", shown=show_progress()) as progress:
+        if asset is not None:
+            return fetch_asset(store, asset, configured(), progress)
+        cid = fetch_into(store, name, configured(), progress)
+    return _in_directory(store, name, cid) if "/" in name else store.get(cid)
 
 
 def _print_assets(assets: list[Asset], store: Store) -> None:

@@ -72,6 +72,10 @@ class Blobs(ABC):
         """Keep bytes in memory; their CID."""
 
     @abstractmethod
+    def adopt(self, path: str, stored: Stored) -> None:
+        """Take in a file of this host, in the store's scratch directory, of which the bytes were checked already."""
+
+    @abstractmethod
     def _store(self, path: str, found: os.stat_result, move: bool, progress: Progress | None) -> Stored:
         """Keep the bytes of a regular file, which is gone then if it could be moved."""
 

@@ -85,6 +85,14 @@ class LocalBlobs(Blobs):
         self._settle(temporary, Stored(cid, len(data), 0))
         return cid
 
+    def adopt(self, path: str, stored: Stored) -> None:
+        """Move a checked file into place."""
+        os.chmod(path, 0o444)
+        os.utime(path, (MTIME, MTIME))
+        if self.backend.durable:
+            sync_file(path)
+        self._settle(path, stored)
+
     def _store(self, path: str, found: os.stat_result, move: bool, progress: Progress | None) -> Stored:
         if move and movable(found, path, self.backend.root):
             return self._move_in(path, found)

@@ -134,6 +134,12 @@ class ObjectBlobs(Blobs):
         self.backend.replace(layout.blob(cid), data)
         return cid
 
+    def adopt(self, path: str, stored: Stored) -> None:
+        """Upload a checked file, and keep it in this host's cache."""
+        if not self._is_there(path, stored):
+            self.backend.upload(path, layout.blob(stored.cid))
+        self._keep(stored.cid, path)
+
     def take_many(self, paths: list[str], *, move: bool = False, progress: Progress | None = None) -> list[Stored]:
         """Keep the bytes of several files, uploaded side by side."""
         from concurrent.futures import ThreadPoolExecutor

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from stargazer.errors import CIDError
+from stargazer.errors import BlobLost, CIDError
 from stargazer.store import layout
 from stargazer.store.blobs import Stored
-from stargazer.store.reading import Reading
+from stargazer.store.reading import Reading, is_node
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stargazer.cid import Entry, Profile
     from stargazer.cid.files import Progress
 
@@ -61,6 +63,27 @@ class Trees(Reading):
     def put_bytes(self, data: bytes) -> str:
         """Keep a few bytes, such as a log; their CID."""
         return self.blobs.put_bytes(data)
+
+    def put_nodes(self, nodes: Mapping[str, bytes]) -> None:
+        """Keep the nodes of a directory of which all files are stored, its root last.
+
+        Parameters
+        ----------
+        nodes
+            By CID, each after those that it links to.
+
+        Raises
+        ------
+        BlobLost
+            One is not what its CID names.
+        """
+        _ = self.header
+        for cid, block in nodes.items():
+            if not is_node(block, cid):
+                raise BlobLost(cid, "corrupt before it was stored")
+        *below, root = nodes
+        self.backend.create_many({layout.tree(cid): nodes[cid] for cid in below})
+        self.backend.create_many({layout.tree(root): nodes[root]})
 
     def _put_tree(
         self, path: str, move: bool, follow: bool, above: tuple[tuple[int, int], ...], progress: Progress | None

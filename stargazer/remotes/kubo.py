@@ -1,0 +1,126 @@
+"""A Kubo node, through its RPC.
+
+Source: https://docs.ipfs.tech/reference/kubo/rpc/
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stargazer.errors import RemoteError, RemoteLacks
+from stargazer.remotes.car import car_header, car_section
+from stargazer.remotes.gateway import car_blocks
+from stargazer.remotes.limits import MOST_BLOCK, TIMEOUT
+from stargazer.remotes.outgoing import batches
+from stargazer.remotes.protocol import BlockRemote
+from stargazer.remotes.web import PASSING, Passing, Web, bearer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stargazer.remotes.outgoing import Batch
+    from stargazer.remotes.protocol import Progress
+    from stargazer.store import Store
+
+__all__ = ["Kubo"]
+
+_API = "/api/v0"
+_LACKING = ("not found", "could not find", "not pinned", "no providers")
+
+
+class Kubo(BlockRemote):
+    """A Kubo node that lets us in: it gives, takes, pins and unpins.
+
+    Parameters
+    ----------
+    name, url, timeout, token
+        As for `Gateway`; the URL is that of the RPC, such as ``http://127.0.0.1:5001``.
+    """
+
+    kind = "Kubo node"
+    offers = ("has", "fetch", "push", "pin", "unpin")
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        timeout: float = TIMEOUT,
+        token: str | None = None,
+    ) -> None:
+        super().__init__(name, url)
+        base = url.rstrip("/").removesuffix(_API)
+        self.web = Web(name, base, timeout, lambda: bearer(token), passing=PASSING - {500})
+
+    def has(self, cid: str) -> bool:
+        """Whether the node itself has the root block; it does not ask other nodes."""
+        try:
+            self._call("block/stat", arg=cid, offline="true")
+        except RemoteLacks:
+            return False
+        return True
+
+    def block(self, cid: str) -> bytes:
+        """A block, unchecked; the node may get it from other nodes."""
+        query = {"arg": cid, "timeout": f"{self.web.timeout:g}s"}
+        found: bytes = self._lacking(lambda: self.web.get(f"{_API}/block/get", MOST_BLOCK, method="POST", params=query))
+        return found
+
+    def blocks(self, cid: str) -> Iterator[tuple[str, bytes]]:
+        """Everything below a CID, as a CAR, unchecked."""
+        if not self.has(cid):
+            raise RemoteLacks(f"{self.name} does not have {cid} itself")
+        yield from car_blocks(self.web, "POST", f"{_API}/dag/export?arg={cid}&progress=false", {})
+
+    def push(self, cid: str, store: Store, progress: Progress | None = None, *, name: str = "") -> None:
+        """Send a file or directory block by block, then pin it; what the node has of it already is not sent again."""
+        if self.is_pinned(cid):
+            return
+        self._send(cid, store, self.has, progress)
+        try:
+            self.pin(cid)
+        except RemoteError:  # its garbage collection took some of what it had
+            self._send(cid, store, lambda _: False, None)
+            self.pin(cid)
+
+    def _send(self, cid: str, store: Store, has: Callable[[str], bool], progress: Progress | None) -> None:
+        for batch in batches(store, cid, has):
+            self._import(batch)
+            if progress:
+                progress(batch.size)
+
+    def pin(self, cid: str) -> None:
+        """Have the node keep everything below a CID; `RemoteLacks` if it lacks some of it."""
+        self._call("pin/add", arg=cid, recursive="true", timeout=f"{10 * self.web.timeout:g}s")
+
+    def unpin(self, cid: str) -> None:
+        """Let the node forget what a CID names, at its next garbage collection."""
+        self._call("pin/rm", arg=cid, recursive="true")
+
+    def is_pinned(self, cid: str) -> bool:
+        """Whether the node has everything below a CID, and keeps it."""
+        try:
+            self._call("pin/ls", arg=cid, type="recursive")
+        except RemoteLacks:
+            return False
+        return True
+
+    def _import(self, batch: Batch) -> None:
+        body = b"".join((car_header(batch.blocks[-1][0]), *(car_section(*block) for block in batch.blocks)))
+        files = {"file": ("blocks.car", body, "application/vnd.ipld.car")}
+        options: dict[str, Any] = {"method": "POST", "files": files, "params": {"pin-roots": "false"}}
+        self._lacking(lambda: self.web.get(f"{_API}/dag/import", 1 << 20, **options))
+
+    def _call(self, command: str, **query: str) -> Any:
+        return self._lacking(lambda: self.web.json("POST", f"{_API}/{command}", params=query))
+
+    def _lacking(self, request: Any) -> Any:
+        """Kubo answers 500 to everything that goes wrong; what it says tells the rest."""
+        try:
+            return request()
+        except (RemoteLacks, Passing):
+            raise
+        except RemoteError as error:
+            if any(word in str(error) for word in _LACKING):
+                raise RemoteLacks(str(error)) from None
+            raise

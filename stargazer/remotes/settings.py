@@ -1,0 +1,141 @@
+"""The remotes of the settings, as they are written there and as they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from stargazer import config
+from stargazer.errors import ConfigError
+from stargazer.remotes.limits import TIMEOUT
+
+if TYPE_CHECKING:
+    from stargazer.remotes.protocol import Remote
+
+__all__ = ["KINDS", "configured", "named", "read_remote"]
+
+KINDS = ("store", "gateway", "kubo", "pinata")
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "store": {"name": str, "trust": bool},
+    "gateway": {"name": str, "timeout": (int, float), "token": str},
+    "kubo": {"name": str, "timeout": (int, float), "token": str},
+    "pinata": {"name": str, "timeout": (int, float), "token": str, "gateway": str, "api": str, "uploads": str},
+}
+_read: dict[str, Remote] = {}
+
+
+def configured() -> list[Remote]:
+    """The remotes of ``stargazer.remotes``, in order.
+
+    Raises
+    ------
+    ConfigError
+        An entry is malformed, or two have one name; the message says which, and what is wrong.
+    """
+    entries = config.remotes()
+    remotes = [_cached(entry, f"stargazer.remotes[{place}]") for place, entry in enumerate(entries)]
+    names = [remote.name for remote in remotes]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"stargazer.remotes: two remotes are called {twice[0]!r}; give one of them another name")
+    return remotes
+
+
+def named(name: str) -> Remote:
+    """The remote of that name; or a store, by its path or URL.
+
+    Raises
+    ------
+    ConfigError
+        There is none; the message lists those there are.
+    """
+    remotes = {remote.name: remote for remote in configured()}
+    if name in remotes:
+        return remotes[name]
+    if "/" in name and urlsplit(name).scheme not in ("http", "https"):
+        return _cached({"store": name, "name": name}, name)
+    known = ", ".join(remotes) or "none is configured (see stargazer.remotes)"
+    raise ConfigError(f"there is no remote {name!r}; there are: {known}")
+
+
+def _cached(entry: Any, where: str) -> Remote:
+    """One object a remote, so that its connections are kept."""
+    key = repr(entry)
+    if key not in _read:
+        _read[key] = read_remote(entry, where)
+    return _read[key]
+
+
+def read_remote(entry: Any, where: str = "the remote") -> Remote:
+    """A remote as it is written in the settings.
+
+    Parameters
+    ----------
+    entry
+        ``{"store" | "gateway" | "kubo": URL}`` or ``{"pinata": "public" | "private"}``, and options.
+    where
+        How it is called in messages.
+
+    Raises
+    ------
+    ConfigError
+        It is malformed.
+    """
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f"{where} is {entry!r}, but must be a mapping such as {{gateway: 'https://ipfs.io'}}")
+    kinds = [kind for kind in KINDS if kind in entry]
+    if len(kinds) != 1:
+        raise ConfigError(
+            f"{where} must have one of {', '.join(KINDS)}, with a URL; it has {', '.join(entry) or 'none'}"
+        )
+    kind, url = kinds[0], entry[kinds[0]]
+    options = {key: value for key, value in entry.items() if key != kind}
+    _check_options(kind, options, where)
+    _check_url(kind, url, where)
+    return _make(kind, url, options)
+
+
+def _check_options(kind: str, options: Mapping[str, Any], where: str) -> None:
+    allowed = _OPTIONS[kind]
+    for key, value in options.items():
+        if key not in allowed:
+            raise ConfigError(f"{where}: a {kind} has no {key!r}; it may have {', '.join(allowed)}")
+        if not isinstance(value, allowed[key]) or (isinstance(value, bool) and allowed[key] is not bool):
+            raise ConfigError(f"{where}.{key} is of the wrong type ({type(value).__name__})")
+    if options.get("timeout", 1) <= 0:
+        raise ConfigError(f"{where}.timeout is {options['timeout']}, but must be seconds above 0")
+    token = options.get("token", "X")
+    if not token.replace("_", "").isalnum() or not token.isupper():
+        raise ConfigError(f"{where}.token must be the name of an environment variable that holds the token")
+
+
+def _check_url(kind: str, url: Any, where: str) -> None:
+    if not isinstance(url, str) or not url:
+        raise ConfigError(f"{where}.{kind} must be a URL")
+    if kind == "pinata":
+        if url not in ("public", "private"):
+            raise ConfigError(f"{where}.pinata is {url!r}, but must be 'public' or 'private'")
+        return
+    parts = urlsplit(url)
+    if parts.password or parts.username:
+        raise ConfigError(f"{where}.{kind} holds a user name or a password; secrets belong in the environment")
+    if kind != "store" and (parts.scheme not in ("http", "https") or not parts.netloc):
+        raise ConfigError(f"{where}.{kind} is {url!r}, but must be an http or https URL")
+
+
+def _make(kind: str, url: str, options: Mapping[str, Any]) -> Remote:
+    name = options.get("name") or (url if kind == "store" else urlsplit(url).netloc) or kind
+    if kind == "store":
+        from stargazer.remotes.stores import StoreRemote
+
+        return StoreRemote(name, url, trusted=options.get("trust", False))
+    timeout = float(options.get("timeout", TIMEOUT))
+    if kind == "gateway":
+        from stargazer.remotes.gateway import Gateway
+
+        return Gateway(name, url, timeout=timeout, token=options.get("token"))
+    if kind == "kubo":
+        from stargazer.remotes.kubo import Kubo
+
+        return Kubo(name, url, timeout=timeout, token=options.get("token"))
+    raise ConfigError("pinata is not offered yet")

@@ -1,0 +1,216 @@
+"""HTTP with patience and with bounds: retries where that may help, and an end to everything."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import tenacity
+
+from stargazer import config
+from stargazer.errors import ConfigError, RemoteError, RemoteLacks, RemoteRefused
+from stargazer.remotes.limits import ATTEMPTS, MOST_REDIRECTS, TIMEOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["PASSING", "Passing", "Web", "bearer"]
+
+_LACKING = {404, 410}
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONGEST_WAIT = 60.0
+_SLOWEST = 1 << 16
+_SAID = 200
+
+
+class Passing(RemoteError):
+    """A failure that may be gone at the next attempt."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class Web:
+    """Requests to one remote. Errors name the remote, never an address with its query: it may hold a signature.
+
+    Parameters
+    ----------
+    name
+        Of the remote, for messages.
+    base
+        URL before the paths of requests.
+    timeout
+        Seconds in which an answer, or each block of a long one, must come.
+    headers
+        Gives the headers that every request has, such as a token, when the first request is made.
+    attempts
+        How often a request is made that fails for reasons which pass.
+    passing
+        Statuses of answers that may be other ones at the next attempt.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base: str,
+        timeout: float = TIMEOUT,
+        headers: Callable[[], Mapping[str, str]] = dict,
+        attempts: int = ATTEMPTS,
+        passing: frozenset[int] = PASSING,
+    ) -> None:
+        self.name, self.base, self.timeout, self.attempts = name, base.rstrip("/"), timeout, attempts
+        self._headers, self._passing = headers, passing
+
+    @cached_property
+    def client(self) -> httpx.Client:
+        """Connections, opened when they are needed and kept."""
+        return httpx.Client(
+            headers={"Accept-Encoding": "identity", "User-Agent": "stargazer", **self._headers()},
+            timeout=httpx.Timeout(self.timeout),
+            follow_redirects=True,
+            max_redirects=MOST_REDIRECTS,
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
+            event_hooks={"request": [self._stay_honest]},
+        )
+
+    def _stay_honest(self, request: httpx.Request) -> None:
+        """Keep a redirect from leading to the files or the plain text of another scheme."""
+        if request.url.scheme != "https" and not self.base.startswith(f"{request.url.scheme}:"):
+            raise RemoteRefused(f"{self.name} redirects from https to {request.url.scheme}")
+
+    def get(self, path: str, most: int, **options: Any) -> bytes:
+        """The body of an answer of at most so many bytes.
+
+        Raises
+        ------
+        RemoteLacks
+            The remote says that there is none.
+        RemoteRefused
+            The body is longer, shorter than it was announced, or comes too slowly.
+        RemoteError
+            The remote cannot be reached, or says no.
+        """
+        return self.retried(lambda: self._get(path, most, options))
+
+    def _get(self, path: str, most: int, options: dict[str, Any]) -> bytes:
+        with self.opened(**{"method": "GET", "path": path, **options}) as answer:
+            if int(answer.headers.get("Content-Length", 0)) > most:
+                raise RemoteRefused(f"{self.name} announces {answer.headers['Content-Length']} bytes, not {most}")
+            body = bytearray()
+            for part in self.parts(answer, whole=True):
+                body += part
+                if len(body) > most:
+                    raise RemoteRefused(f"{self.name} sends more than the {most} bytes that this may have")
+            return bytes(body)
+
+    def json(self, method: str, path: str, **options: Any) -> Any:
+        """The JSON that a request is answered with; None for an empty answer."""
+        import json
+
+        body = self.retried(lambda: self._get(path, 64 << 20, {**options, "method": method}))
+        try:
+            return json.loads(body) if body.strip() else None
+        except ValueError as error:
+            raise RemoteError(f"{self.name} answered with something that is no JSON: {body[:_SAID]!r}") from error
+
+    @cached_property
+    def retried(self) -> tenacity.Retrying:
+        """Try, wait and try again while failures are such as pass; a wait that the remote asks for is honoured."""
+        growing = tenacity.wait_exponential(multiplier=0.1, max=8.0) + tenacity.wait_random(0, 0.1)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            failure = state.outcome.exception() if state.outcome else None
+            return max(growing(state), min(getattr(failure, "wait", 0.0), _LONGEST_WAIT))
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Passing),
+            stop=tenacity.stop_after_attempt(self.attempts),
+            wait=wait,
+            reraise=True,
+        )
+
+    @contextlib.contextmanager
+    def opened(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        """An answer of which the body is still to be read, once its status says that it is one."""
+        url = path if "://" in path else f"{self.base}{path}"
+        with self._named(), self.client.stream(method, url, **options) as answer:
+            if answer.status_code >= 400:
+                raise self._refusal(answer)
+            yield answer
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Failures of HTTP as errors that name the remote and hold no address."""
+        try:
+            yield
+        except httpx.TooManyRedirects:
+            raise RemoteRefused(f"{self.name} redirects in a loop (more than {MOST_REDIRECTS} times)") from None
+        except httpx.ReadTimeout:
+            raise RemoteRefused(f"{self.name} sent nothing for {self.timeout:g} s") from None
+        except httpx.RemoteProtocolError as error:
+            raise Passing(f"{self.name} ended its answer early ({_plain(error)})") from None
+        except httpx.TransportError as error:
+            raise Passing(f"{self.name} cannot be reached ({_plain(error)})") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise RemoteError(f"{self.name} failed ({type(error).__name__})") from None
+
+    def _refusal(self, answer: httpx.Response) -> RemoteError:
+        status = answer.status_code
+        said = self._said(answer)
+        message = f"{self.name} answered {status} {answer.reason_phrase}" + (f": {said}" if said else "")
+        if status in _LACKING:
+            return RemoteLacks(message)
+        if status in self._passing:
+            return Passing(message, _seconds(answer.headers.get("Retry-After", "")))
+        return RemoteError(message)
+
+    def _said(self, answer: httpx.Response) -> str:
+        body = b""
+        for part in self.parts(answer):
+            body += part
+            if len(body) > _SAID:
+                break
+        return " ".join(body.decode("utf-8", "replace")[:_SAID].split())
+
+    def parts(self, answer: httpx.Response, *, whole: bool = False) -> Iterator[bytes]:
+        """The pieces of a body, with an end to patience: what drips is refused, or what does not come whole in time."""
+        start, since = time.monotonic(), 0
+        for part in answer.iter_raw():
+            since += len(part)
+            yield part
+            now = time.monotonic()
+            if now - start > self.timeout:
+                if whole or since < _SLOWEST:
+                    raise RemoteRefused(f"{self.name} is too slow: {since} bytes in {now - start:.0f} s")
+                start, since = time.monotonic(), 0
+
+
+def bearer(token: str | None) -> dict[str, str]:
+    """The header with the token that an environment variable holds; none where no variable is named.
+
+    Raises
+    ------
+    ConfigError
+        The variable is not set.
+    """
+    if token is None:
+        return {}
+    value = config.secret(token)
+    if value is None:
+        raise ConfigError(f"the environment variable {token} is not set; it must hold the token of that remote")
+    return {"Authorization": f"Bearer {value}"}
+
+
+def _plain(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _seconds(text: str) -> float:
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return 0.0

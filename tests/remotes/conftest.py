@@ -1,0 +1,53 @@
+"""What tests of remotes share: a store that has things, gateways that serve them, settings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import dask.config
+import pytest
+from gateways import Gateway, serving
+
+from stargazer.store import Store
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Store:
+    """The store of somebody else."""
+    return Store(str(tmp_path / "origin"))
+
+
+@pytest.fixture
+def random_file(tmp_path: Path) -> Callable[[int], Path]:
+    """A file of so many bytes, of which no two chunks are equal."""
+
+    def make(size: int) -> Path:
+        path = tmp_path / f"random-{size}"
+        path.write_bytes(hashlib.shake_256(b"remotes").digest(size))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Gateway]]:
+    """Start gateways that end with the test."""
+    with ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(serving(*args, **options))
+
+
+@pytest.fixture
+def configure() -> Iterator[Callable[..., None]]:
+    """Set `stargazer.remotes` for the test."""
+    with ExitStack() as stack:
+
+        def set_remotes(*entries: dict[str, Any]) -> None:
+            stack.enter_context(dask.config.set({"stargazer.remotes": list(entries)}))
+
+        yield set_remotes
