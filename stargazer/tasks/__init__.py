@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.tasks.general import (
     Marked,
+    adopt_alignment,
     attach_indices,
     bwa_index,
     bwa_mem,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Marked",
+    "adopt_alignment",
     "attach_indices",
     "bwa_index",
     "bwa_mem",

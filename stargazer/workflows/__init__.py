@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from stargazer.workflows.germline import call_cohort, germline_short_variant_discovery
 from stargazer.workflows.lanes import Lane
 from stargazer.workflows.preprocessing import align_sample, index_reference, prepare_reference, preprocess_sample
+from stargazer.workflows.samples import call_sheet, sheet_lanes
+from stargazer.workflows.sheet import SampleSheet, read_sheet
 
 if TYPE_CHECKING:
     from stargazer.workflows.scrna import cluster_cells as cluster_cells
@@ -18,14 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Lane",
+    "SampleSheet",
     "align_sample",
     "call_cohort",
+    "call_sheet",
     "cluster_cells",
     "germline_short_variant_discovery",
     "index_reference",
     "prepare_reference",
     "preprocess_sample",
+    "read_sheet",
     "scrna_clustering_pipeline",
+    "sheet_lanes",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.assets import R1, R2
+from stargazer.assets import R1, R2, Alignment
 from stargazer.errors import DataError, NotFound
 from stargazer.store import active_store
 
@@ -36,13 +36,17 @@ class Lane(NamedTuple):
         The library that was sequenced; the sample if empty.
     platform_unit
         Flow cell and lane; sample and lane if empty.
+    aligned
+        In place of reads: a BAM or CRAM of them, aligned to the same reference, with read groups. Its order and
+        duplicates do not matter.
     """
 
-    r1: R1 | Call
+    r1: R1 | Call | None = None
     r2: R2 | Call | None = None
     name: str = ""
     library: str = ""
     platform_unit: str = ""
+    aligned: Alignment | Call | None = None
 
 
 def name_lanes(lanes: Sequence[Lane]) -> list[Lane]:
@@ -54,6 +58,8 @@ def name_lanes(lanes: Sequence[Lane]) -> list[Lane]:
         There is none, or two have the same name.
     """
     named = [lane._replace(name=lane.name or _name(lane, place)) for place, lane in enumerate(lanes, 1)]
+    if any((lane.r1 is None) == (lane.aligned is None) for lane in named):
+        raise DataError("a lane has either reads (r1, r2) or an alignment of them (aligned)")
     if not named or len({lane.name for lane in named}) < len(named):
         raise DataError(f"a sample wants lanes with different names, not {[lane.name for lane in named]}")
     return named

@@ -14,6 +14,7 @@ from stargazer.assets import Reference
 from stargazer.errors import AssetError, NotFound
 from stargazer.store import active_store
 from stargazer.tasks.general import (
+    adopt_alignment,
     attach_indices,
     bwa_index,
     bwa_mem,
@@ -73,19 +74,22 @@ def align_sample(reference: Reference | Call, lanes: Sequence[Lane], *, engine: 
     DataError
         No lanes, or two of one name.
     """
-    alignments = [
-        bwa_mem(
-            reference,
-            lane.r1,
-            lane.r2,
-            lane=lane.name,
-            library=lane.library,
-            platform_unit=lane.platform_unit,
-            engine=engine,
-        )
-        for lane in name_lanes(lanes)
-    ]
+    alignments = [_aligned(reference, lane, engine) for lane in name_lanes(lanes)]
     return mark_duplicates(alignments, engine=engine)
+
+
+def _aligned(reference: Reference | Call, lane: Lane, engine: Engine) -> Call:
+    if lane.aligned is not None:
+        return adopt_alignment(reference, lane.aligned, engine=engine)
+    return bwa_mem(
+        reference,
+        lane.r1,
+        lane.r2,
+        lane=lane.name,
+        library=lane.library,
+        platform_unit=lane.platform_unit,
+        engine=engine,
+    )
 
 
 def prepare_reference(build: str, *, engine: Engine = "embedded") -> Call:

@@ -5,10 +5,16 @@ from stargazer.tasks.general.bwa import bwa_index, bwa_mem
 from stargazer.tasks.general.concordance import compare_variants
 from stargazer.tasks.general.markdup import Marked, mark_duplicates
 from stargazer.tasks.general.reference import attach_indices
-from stargazer.tasks.general.samtools import create_sequence_dictionary, samtools_faidx, samtools_sort
+from stargazer.tasks.general.samtools import (
+    adopt_alignment,
+    create_sequence_dictionary,
+    samtools_faidx,
+    samtools_sort,
+)
 
 __all__ = [
     "Marked",
+    "adopt_alignment",
     "attach_indices",
     "bwa_index",
     "bwa_mem",
