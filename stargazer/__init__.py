@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset as Asset
     from stargazer.assets import BQSRReport as BQSRReport
     from stargazer.assets import DuplicateMetrics as DuplicateMetrics
+    from stargazer.assets import GenomicsDB as GenomicsDB
+    from stargazer.assets import Intervals as Intervals
     from stargazer.assets import KnownSites as KnownSites
     from stargazer.assets import KnownSitesIndex as KnownSitesIndex
     from stargazer.assets import Reference as Reference
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from stargazer.assets import Variants as Variants
     from stargazer.assets import VariantsIndex as VariantsIndex
     from stargazer.assets import VQSRModel as VQSRModel
+    from stargazer.assets import VQSRTranches as VQSRTranches
     from stargazer.calls import Call as Call
     from stargazer.calls import Task as Task
     from stargazer.calls.task import task as task
@@ -52,7 +55,8 @@ _HOMES = {
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
-        "VariantComparison", "Variants", "VariantsIndex", "VQSRModel",
+        "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "GenomicsDB",
+        "Intervals",
     ),
     "stargazer.client": ("connect",),
     "stargazer.ledger": ("Record",),

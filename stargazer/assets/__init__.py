@@ -18,9 +18,17 @@ if TYPE_CHECKING:
     from stargazer.assets.alignment import Alignment, AlignmentIndex, BQSRReport, DuplicateMetrics
     from stargazer.assets.qc import VariantComparison
     from stargazer.assets.reads import R1, R2
-    from stargazer.assets.reference import AlignerIndex, Contig, Reference, ReferenceIndex, SequenceDict
+    from stargazer.assets.reference import AlignerIndex, Contig, Intervals, Reference, ReferenceIndex, SequenceDict
     from stargazer.assets.scrna import AnnData
-    from stargazer.assets.variants import KnownSites, KnownSitesIndex, Variants, VariantsIndex, VQSRModel
+    from stargazer.assets.variants import (
+        GenomicsDB,
+        KnownSites,
+        KnownSitesIndex,
+        Variants,
+        VariantsIndex,
+        VQSRModel,
+        VQSRTranches,
+    )
 
 __all__ = [
     "R1",
@@ -33,6 +41,8 @@ __all__ = [
     "BQSRReport",
     "Contig",
     "DuplicateMetrics",
+    "GenomicsDB",
+    "Intervals",
     "KnownSites",
     "KnownSitesIndex",
     "Reference",
@@ -40,6 +50,7 @@ __all__ = [
     "SequenceDict",
     "Source",
     "VQSRModel",
+    "VQSRTranches",
     "VariantComparison",
     "Variants",
     "VariantsIndex",
@@ -54,9 +65,17 @@ _HOMES = {
     "alignment": ("Alignment", "AlignmentIndex", "BQSRReport", "DuplicateMetrics"),
     "qc": ("VariantComparison",),
     "reads": ("R1", "R2"),
-    "reference": ("AlignerIndex", "Contig", "Reference", "ReferenceIndex", "SequenceDict"),
+    "reference": ("AlignerIndex", "Contig", "Intervals", "Reference", "ReferenceIndex", "SequenceDict"),
     "scrna": ("AnnData",),
-    "variants": ("KnownSites", "KnownSitesIndex", "VQSRModel", "Variants", "VariantsIndex"),
+    "variants": (
+        "GenomicsDB",
+        "KnownSites",
+        "KnownSitesIndex",
+        "VQSRModel",
+        "VQSRTranches",
+        "Variants",
+        "VariantsIndex",
+    ),
 }
 _HOME = {name: f"stargazer.assets.{module}" for module, names in _HOMES.items() for name in names}
 

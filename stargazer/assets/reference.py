@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 from stargazer.assets.asset import Asset
 from stargazer.errors import AssetError, DataError
 
-__all__ = ["AlignerIndex", "Contig", "Reference", "ReferenceIndex", "SequenceDict"]
+__all__ = ["AlignerIndex", "Contig", "Intervals", "Reference", "ReferenceIndex", "SequenceDict"]
 
 
 class Contig(NamedTuple):
@@ -110,6 +110,21 @@ class AlignerIndex(Asset):
 
     build: str = ""
     aligner: str = ""
+    reference_cid: str = ""
+
+
+class Intervals(Asset):
+    """Regions of a reference, as a BED file.
+
+    Parameters
+    ----------
+    build
+        Name of the assembly.
+    reference_cid
+        The FASTA.
+    """
+
+    build: str = ""
     reference_cid: str = ""
 
 

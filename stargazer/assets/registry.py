@@ -19,9 +19,17 @@ _OWN = {
     "alignment": ("alignment", "alignment_index", "bqsr_report", "duplicate_metrics"),
     "qc": ("variant_comparison",),
     "reads": ("r1", "r2"),
-    "reference": ("aligner_index", "reference", "reference_index", "sequence_dict"),
+    "reference": ("aligner_index", "intervals", "reference", "reference_index", "sequence_dict"),
     "scrna": ("anndata",),
-    "variants": ("known_sites", "known_sites_index", "variants", "variants_index", "vqsr_model"),
+    "variants": (
+        "genomics_db",
+        "known_sites",
+        "known_sites_index",
+        "variants",
+        "variants_index",
+        "vqsr_model",
+        "vqsr_tranches",
+    ),
 }
 """Keys of Stargazer's own types, by the module that is imported when one is asked for."""
 

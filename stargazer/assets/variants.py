@@ -6,7 +6,15 @@ from typing import ClassVar
 
 from stargazer.assets.asset import Asset
 
-__all__ = ["KnownSites", "KnownSitesIndex", "VQSRModel", "Variants", "VariantsIndex"]
+__all__ = [
+    "GenomicsDB",
+    "KnownSites",
+    "KnownSitesIndex",
+    "VQSRModel",
+    "VQSRTranches",
+    "Variants",
+    "VariantsIndex",
+]
 
 
 class Variants(Asset):
@@ -119,3 +127,53 @@ class VQSRModel(Asset):
     mode: str = "SNP"
     build: str = ""
     variants_cid: str = ""
+
+
+class VQSRTranches(Asset):
+    """Tranches of a VQSR model: the score at which each share of the truth is kept.
+
+    Parameters
+    ----------
+    sample_id
+        The sample or cohort.
+    mode
+        The variants that it is for: ``"SNP"`` or ``"INDEL"``.
+    model_cid
+        The model.
+    annotations
+        What it is a model of.
+    left_out
+        Annotations that were asked for, but are the same for all variants.
+    """
+
+    companion_of: ClassVar[str] = "model_cid"
+
+    sample_id: str = ""
+    mode: str = "SNP"
+    model_cid: str = ""
+    annotations: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+class GenomicsDB(Asset):
+    """gVCFs of a cohort in a GenomicsDB workspace, a directory. Its files have other names each time it is made.
+
+    Parameters
+    ----------
+    sample_id
+        The cohort.
+    caller
+        What called the gVCFs.
+    build
+        Name of the assembly.
+    sample_count
+        Samples in it.
+    source_samples
+        Their names.
+    """
+
+    sample_id: str = ""
+    caller: str = ""
+    build: str = ""
+    sample_count: int = 0
+    source_samples: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """All tasks, by name: ``from stargazer.tasks import bwa_mem``.
 
-Those of single cells need the extra ``scrna``, and are imported when one is first asked for.
+Those of GATK and of single cells are imported when one is first asked for; the latter need the extra ``scrna``.
+`create_sequence_dictionary` and `mark_duplicates` are those of samtools here, and of GATK in `stargazer.tasks.gatk`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,23 @@ from stargazer.tasks.general import (
 )
 
 if TYPE_CHECKING:
+    from stargazer.tasks.gatk import apply_bqsr as apply_bqsr
+    from stargazer.tasks.gatk import apply_vqsr as apply_vqsr
+    from stargazer.tasks.gatk import attach_known_sites_index as attach_known_sites_index
+    from stargazer.tasks.gatk import base_recalibrator as base_recalibrator
+    from stargazer.tasks.gatk import combine_gvcfs as combine_gvcfs
+    from stargazer.tasks.gatk import gather_bqsr_reports as gather_bqsr_reports
+    from stargazer.tasks.gatk import gather_vcfs as gather_vcfs
+    from stargazer.tasks.gatk import genomics_db_import as genomics_db_import
+    from stargazer.tasks.gatk import genotype_gvcfs as genotype_gvcfs
+    from stargazer.tasks.gatk import haplotype_caller as haplotype_caller
+    from stargazer.tasks.gatk import index_feature_file as index_feature_file
+    from stargazer.tasks.gatk import joint_call_gvcfs as joint_call_gvcfs
+    from stargazer.tasks.gatk import merge_bam_alignment as merge_bam_alignment
+    from stargazer.tasks.gatk import select_variants as select_variants
+    from stargazer.tasks.gatk import sort_sam as sort_sam
+    from stargazer.tasks.gatk import variant_filtration as variant_filtration
+    from stargazer.tasks.gatk import variant_recalibrator as variant_recalibrator
     from stargazer.tasks.scrna import cluster as cluster
     from stargazer.tasks.scrna import concat as concat
     from stargazer.tasks.scrna import embed as embed
@@ -37,18 +55,31 @@ if TYPE_CHECKING:
 __all__ = [
     "Marked",
     "adopt_alignment",
+    "apply_bqsr",
+    "apply_vqsr",
     "attach_indices",
+    "attach_known_sites_index",
+    "base_recalibrator",
     "bwa_index",
     "bwa_mem",
     "call_gvcf",
     "cluster",
+    "combine_gvcfs",
     "compare_variants",
     "concat",
     "create_sequence_dictionary",
     "embed",
     "find_markers",
+    "gather_bqsr_reports",
+    "gather_vcfs",
+    "genomics_db_import",
+    "genotype_gvcfs",
+    "haplotype_caller",
+    "index_feature_file",
     "joint_call",
+    "joint_call_gvcfs",
     "mark_duplicates",
+    "merge_bam_alignment",
     "normalize",
     "qc_filter",
     "reduce_dimensions",
@@ -56,10 +87,36 @@ __all__ = [
     "samtools_faidx",
     "samtools_sort",
     "select_features",
+    "select_variants",
+    "sort_sam",
+    "variant_filtration",
+    "variant_recalibrator",
 ]
+
+_GATK = frozenset(
+    (
+        "apply_bqsr",
+        "apply_vqsr",
+        "attach_known_sites_index",
+        "base_recalibrator",
+        "combine_gvcfs",
+        "gather_bqsr_reports",
+        "gather_vcfs",
+        "genomics_db_import",
+        "genotype_gvcfs",
+        "haplotype_caller",
+        "index_feature_file",
+        "joint_call_gvcfs",
+        "merge_bam_alignment",
+        "select_variants",
+        "sort_sam",
+        "variant_filtration",
+        "variant_recalibrator",
+    )
+)
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("stargazer.tasks.scrna"), name)
+    return getattr(importlib.import_module(f"stargazer.tasks.{'gatk' if name in _GATK else 'scrna'}"), name)

@@ -17,7 +17,7 @@ from stargazer.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["check_contigs", "join_headers", "libraries", "sam_contigs", "sam_samples", "vcf_contigs"]
+__all__ = ["check_contigs", "join_headers", "libraries", "sam_contigs", "sam_md5s", "sam_samples", "vcf_contigs"]
 
 VCF_CONTIG = re.compile(r"##contig=<ID=(?P<name>[^,>]+)(?:,(?:[^>]*,)?length=(?P<length>\d+))?")
 
@@ -30,6 +30,11 @@ def _lines(header: str, kind: str) -> list[dict[str, str]]:
 def sam_contigs(header: str) -> dict[str, int]:
     """Lengths of the contigs in a SAM header."""
     return {line["SN"]: int(line["LN"]) for line in _lines(header, "SQ")}
+
+
+def sam_md5s(header: str) -> dict[str, str]:
+    """MD5s of the contigs in a SAM header, of those that have one."""
+    return {line["SN"]: line["M5"] for line in _lines(header, "SQ") if line.get("M5")}
 
 
 def sam_samples(header: str) -> set[str]:

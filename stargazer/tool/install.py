@@ -154,8 +154,8 @@ def _archive_classes(work: Workdir, jar: Path, archive: Path) -> None:
     """Call variants of a few reads, which loads most classes, and keep them as Java has them in memory."""
     reference, reads = write_sample(work)
     bam, made = work.file("sample.bam"), work.file("classes.jsa")
-    java = ["java", *JAVA_OPTIONS, *QUIET]
+    java = ("java", *JAVA_OPTIONS, *QUIET)
     work.run([*java, "-jar", jar, "SortSam", "-I", reads, "-O", bam, "-SO", "coordinate", "--CREATE_INDEX", "true"])
     caller = ["HaplotypeCaller", "-R", reference, "-I", bam, "-O", work.file("calls.g.vcf"), "-ERC", "GVCF"]
-    work.run([*java, f"-XX:ArchiveClassesAtExit={made.name}", "-jar", jar, *caller])
+    work.run([*java, f"-XX:ArchiveClassesAtExit={made.name}", "-jar", jar, *map(str, caller)])
     made.replace(archive)

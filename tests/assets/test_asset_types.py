@@ -47,6 +47,9 @@ FIELDS = {
     "known_sites": ("KnownSites", "build resource_name known training truth prior vqsr_mode"),
     "known_sites_index": ("KnownSitesIndex", "known_sites_cid"),
     "vqsr_model": ("VQSRModel", "sample_id mode build variants_cid"),
+    "vqsr_tranches": ("VQSRTranches", "sample_id mode model_cid annotations left_out"),
+    "genomics_db": ("GenomicsDB", "sample_id caller build sample_count source_samples"),
+    "intervals": ("Intervals", "build reference_cid"),
     "variant_comparison": (
         "VariantComparison",
         f"sample_id truth_cid calls_cid regions_cid {SNV_SHARES} {INDEL_SHARES} genotype_concordance",
@@ -74,6 +77,7 @@ def test_companions_say_which_link_they_lie_beside() -> None:
         "alignment_index": "alignment_cid",
         "variants_index": "variants_cid",
         "known_sites_index": "known_sites_cid",
+        "vqsr_tranches": "model_cid",
     }
 
 

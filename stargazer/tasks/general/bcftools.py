@@ -21,6 +21,7 @@ from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.bam import read_header
 from stargazer.tasks.engines import Engine, command, label, tools
+from stargazer.tasks.fits import check_gvcfs
 from stargazer.tasks.headers import check_contigs, sam_contigs, sam_samples, vcf_contigs
 from stargazer.workdir import Workdir
 
@@ -127,11 +128,9 @@ def joint_call(
     Raises
     ------
     DataError
-        No gVCF, one sample twice, or another reference.
+        No gVCF, one of another caller, one sample twice, or another reference.
     """
-    samples = [sample for gvcf in gvcfs for sample in gvcf.source_samples]
-    if not samples or len(set(samples)) < len(samples):
-        raise DataError(f"every sample of a cohort is wanted once, not {samples}")
+    samples = check_gvcfs(gvcfs, "bcftools")
     for gvcf in gvcfs:
         gvcf.companion(VariantsIndex)
         header = work.output([*command("bcftools", engine), "view", "--no-version", "-h", gvcf.path])

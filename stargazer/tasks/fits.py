@@ -1,0 +1,110 @@
+"""Whether inputs belong together: alignments and their reference, gVCFs of one caller.
+
+References
+----------
+SAM/BAM format specification, https://samtools.github.io/hts-specs/SAMv1.pdf (section 4.2, the BAM format)
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+from stargazer.assets import Alignment, Reference, SequenceDict, Variants
+from stargazer.errors import DataError
+from stargazer.tasks.headers import check_contigs, sam_contigs, sam_md5s
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["bam_header", "check_alignment", "check_gvcfs"]
+
+MAGIC = b"BAM\1"
+
+
+def bam_header(path: Path) -> str:
+    """The text of a BAM's header.
+
+    Raises
+    ------
+    DataError
+        It is no BAM, or cut short.
+    """
+    try:
+        with gzip.open(path) as file:
+            magic, length = struct.unpack("<4si", file.read(8))
+            text = file.read(length) if magic == MAGIC else b""
+    except (OSError, EOFError, struct.error, zlib.error) as error:
+        raise DataError(f"{path.name} is no BAM, or damaged: {error}") from None
+    if magic != MAGIC or len(text) < length:
+        raise DataError(f"{path.name} is no BAM, or cut short; convert_alignment makes BAM of SAM and CRAM")
+    return text.rstrip(b"\0").decode("utf-8", "replace")
+
+
+def check_alignment(alignment: Alignment, reference: Reference) -> None:
+    """Refuse an alignment to another reference: contigs, lengths and, where both tell them, MD5s must agree.
+
+    Parameters
+    ----------
+    alignment
+        BAM; of other formats nothing is checked here.
+    reference
+        FASTA with its index and dictionary.
+
+    Raises
+    ------
+    DataError
+        They do not fit, or the file is damaged.
+    AssetError
+        The reference lacks its index or its dictionary.
+    """
+    dictionary = reference.companion(SequenceDict)
+    if alignment.path.suffix != ".bam":
+        return
+    header = bam_header(alignment.path)
+    check_contigs(alignment.path.name, sam_contigs(header), reference)
+    with dictionary.open("r") as file:
+        known = sam_md5s(file.read())
+    wrong = [name for name, md5 in sam_md5s(header).items() if known.get(name, md5) != md5]
+    if wrong:
+        raise DataError(
+            f"{alignment.path.name} was aligned to another sequence than {reference.name}: the MD5 of {wrong[0]} is "
+            f"{sam_md5s(header)[wrong[0]]} in its header, {known[wrong[0]]} in the reference; align it to this one"
+        )
+
+
+def check_gvcfs(gvcfs: Sequence[Variants], caller: str) -> list[str]:
+    """Check that gVCFs can be called together.
+
+    Parameters
+    ----------
+    gvcfs
+        What is to be joined.
+    caller
+        The caller whose gVCFs are wanted, as facts name it; ``"bcftools (pysam)"`` is bcftools.
+
+    Returns
+    -------
+    list of str
+        Their samples, in order.
+
+    Raises
+    ------
+    DataError
+        There are none, one is no gVCF or of another caller, or a sample comes twice.
+    """
+    for gvcf in gvcfs:
+        if gvcf.variant_type != "gvcf":
+            raise DataError(f"a joint call takes gVCFs, but {gvcf!r} has variant_type {gvcf.variant_type!r}")
+        if gvcf.caller.partition(" ")[0] not in ("", caller):
+            raise DataError(
+                f"{gvcf.name or gvcf.path.name} was called by {gvcf.caller}, and is to be joined by {caller}: gVCFs of "
+                "different callers hold different likelihoods and are never mixed; call all samples with one engine"
+            )
+    samples = [sample for gvcf in gvcfs for sample in (gvcf.source_samples or (gvcf.sample_id,))]
+    if not samples or len(set(samples)) < len(samples):
+        raise DataError(f"every sample of a cohort is wanted once, with its gVCF, not {samples}")
+    return samples

@@ -1,0 +1,138 @@
+"""HaplotypeCaller: variants of one sample by local assembly of haplotypes.
+
+References
+----------
+Poplin R et al. Scaling accurate genetic variant discovery to tens of thousands of samples. bioRxiv 201178 (2018).
+https://gatk.broadinstitute.org/hc/en-us/articles/360037225632 (HaplotypeCaller)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stargazer.assets import Alignment, AlignmentIndex, Intervals, Reference, Variants
+from stargazer.calls import task
+from stargazer.errors import DataError
+from stargazer.tasks.fits import bam_header, check_alignment
+from stargazer.tasks.headers import sam_samples
+from stargazer.tasks.jvm import CALLER, run_gatk
+from stargazer.tasks.vcf import NO_COMMAND, draft_variants
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    Argument = str | int | Path
+
+__all__ = ["haplotype_caller"]
+
+
+def caller_command(
+    bam: Path,
+    fasta: Path,
+    gvcf: Path,
+    *,
+    threads: int = 1,
+    ploidy: int = 2,
+    intervals: Path | None = None,
+    ploidies: Path | None = None,
+    excluded: Path | None = None,
+) -> list[Argument]:
+    """``HaplotypeCaller`` that writes a gVCF.
+
+    Parameters
+    ----------
+    bam, fasta, gvcf
+        What is read and written.
+    threads
+        Threads of the pair HMM; results do not depend on them.
+    ploidy
+        Copies of each contig.
+    intervals, excluded
+        BED files of where to call, and where not to.
+    ploidies
+        BED file of regions with another ploidy, which is in the fourth column.
+    """
+    files: list[Argument] = ["-R", fasta, "-I", bam, "-O", gvcf, "--emit-ref-confidence", "GVCF", *NO_COMMAND]
+    given: dict[str, Path | None] = {"-L": intervals, "--ploidy-regions": ploidies, "-XL": excluded}
+    where = [word for option, path in given.items() if path for word in (option, path)]
+    return [
+        *("gatk", "HaplotypeCaller", *files, "--sample-ploidy", ploidy),
+        *("--native-pair-hmm-threads", threads, *where),
+    ]
+
+
+@task(cpus=1, tools=["gatk"], memory="4 GiB")
+def haplotype_caller(
+    work: Workdir,
+    alignment: Alignment,
+    reference: Reference,
+    intervals: Intervals | None = None,
+    haploid: Intervals | None = None,
+    absent: Intervals | None = None,
+    *,
+    ploidy: int = 2,
+) -> Variants:
+    """Call variants of one sample, as a gVCF for joint calling.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    alignment
+        BAM or CRAM of one sample, sorted by coordinate, with its index; duplicates marked.
+    reference
+        FASTA with its index and dictionary.
+    intervals
+        Where to call; everywhere by default.
+    haploid
+        Regions of which the sample has one copy: X and Y of males outside the pseudoautosomal regions.
+    absent
+        Regions that the sample does not have: Y of females. Nothing is called there.
+    ploidy
+        Copies of everything else.
+
+    Returns
+    -------
+    Variants
+        gVCF; its index ``.tbi`` is a companion.
+
+    Raises
+    ------
+    DataError
+        The alignment belongs to another reference or sample.
+    AssetError
+        An index is missing.
+    """
+    alignment.companion(AlignmentIndex)
+    check_alignment(alignment, reference)
+    sample = alignment.sample_id
+    if alignment.path.suffix == ".bam" and (found := sam_samples(bam_header(alignment.path))) != {sample}:
+        raise DataError(f"{alignment.path.name} has reads of {sorted(found)}, but is said to be of {sample!r}")
+    gvcf = work.file(f"{sample}.g.vcf.gz")
+    ploidies = _with_ploidy(work, haploid) if haploid else None
+    command = caller_command(
+        alignment.path,
+        reference.path,
+        gvcf,
+        threads=work.cpus,
+        ploidy=ploidy,
+        intervals=intervals.path if intervals else None,
+        ploidies=ploidies,
+        excluded=absent.path if absent else None,
+    )
+    run_gatk(work, command, alignment.path)
+    return draft_variants(gvcf, name=sample, samples=[sample], caller=CALLER, build=reference.build, kind="gvcf")
+
+
+def _with_ploidy(work: Workdir, haploid: Intervals) -> Path:
+    bed = work.file("haploid.bed")
+    bed.write_text("".join(ploidy_lines(haploid.path.read_text("utf-8").splitlines(), 1)), "utf-8")
+    return bed
+
+
+def ploidy_lines(lines: Sequence[str], ploidy: int) -> list[str]:
+    """Lines of a BED file with the ploidy in the fourth column."""
+    regions = [line.split("\t")[:3] for line in lines if line and not line.startswith(("#", "track", "browser"))]
+    return ["\t".join([*region, str(ploidy)]) + "\n" for region in regions]

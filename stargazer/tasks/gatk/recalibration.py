@@ -1,0 +1,169 @@
+"""Recalibration of base qualities (BQSR).
+
+References
+----------
+https://gatk.broadinstitute.org/hc/en-us/articles/360035890531 (Base Quality Score Recalibration)
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stargazer.assets import (
+    Alignment,
+    AlignmentIndex,
+    BQSRReport,
+    Intervals,
+    KnownSites,
+    KnownSitesIndex,
+    Reference,
+)
+from stargazer.calls import task
+from stargazer.errors import DataError
+from stargazer.tasks.fits import check_alignment
+from stargazer.tasks.jvm import CALLER, run_gatk
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    Argument = str | int | Path
+
+__all__ = ["apply_bqsr", "base_recalibrator", "gather_bqsr_reports"]
+
+
+def recalibrate_command(
+    bam: Path, fasta: Path, known_sites: Sequence[Path], table: Path, intervals: Path | None = None
+) -> list[Argument]:
+    """``BaseRecalibrator``."""
+    sites = [word for path in known_sites for word in ("--known-sites", path)]
+    where: list[Argument] = ["-L", intervals] if intervals else []
+    return ["gatk", "BaseRecalibrator", "-R", fasta, "-I", bam, "-O", table, *sites, *where]
+
+
+def gather_command(tables: Sequence[Path], table: Path) -> list[Argument]:
+    """``GatherBQSRReports``."""
+    return ["gatk", "GatherBQSRReports", *(word for each in tables for word in ("-I", each)), "-O", table]
+
+
+def apply_command(bam: Path, fasta: Path, table: Path, output: Path) -> list[Argument]:
+    """``ApplyBQSR``; without a @PG line, which would hold the command."""
+    files: list[Argument] = ["-R", fasta, "-I", bam, "--bqsr-recal-file", table, "-O", output]
+    return ["gatk", "ApplyBQSR", *files, "--add-output-sam-program-record", "false"]
+
+
+@task(tools=["gatk"], memory="3 GiB")
+def base_recalibrator(
+    work: Workdir,
+    alignment: Alignment,
+    reference: Reference,
+    known_sites: list[KnownSites],
+    intervals: Intervals | None = None,
+) -> BQSRReport:
+    """Learn how base qualities deviate from the errors that are seen outside known variants.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    alignment
+        BAM sorted by coordinate with its index, duplicates marked.
+    reference
+        FASTA with its index and dictionary.
+    known_sites
+        VCFs of known variants, each with its index: what differs there is no error.
+    intervals
+        Where to look; everywhere by default.
+
+    Returns
+    -------
+    BQSRReport
+        The table.
+
+    Raises
+    ------
+    DataError
+        There are no known sites, or the alignment belongs to another reference.
+    AssetError
+        An index is missing; `index_feature_file` makes those of VCFs.
+    """
+    if not known_sites:
+        raise DataError("BQSR needs known_sites, VCFs of known variants: without them each variant counts as an error")
+    check_alignment(alignment, reference)
+    for each in (alignment, *known_sites):
+        each.companion(AlignmentIndex if each is alignment else KnownSitesIndex)
+    table = work.file(f"{alignment.sample_id}.bqsr.table")
+    sites = [site.path for site in known_sites]
+    where = intervals.path if intervals else None
+    run_gatk(work, recalibrate_command(alignment.path, reference.path, sites, table, where), alignment.path)
+    return BQSRReport(path=table, sample_id=alignment.sample_id, tool=CALLER, alignment_cid=alignment.cid or "")
+
+
+@task(tools=["gatk"], memory="2 GiB")
+def gather_bqsr_reports(work: Workdir, reports: list[BQSRReport]) -> BQSRReport:
+    """Add up the tables of the parts of one alignment.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    reports
+        What `base_recalibrator` made of each part.
+
+    Returns
+    -------
+    BQSRReport
+        The table. Its EmpiricalQuality may differ by one from that of the whole, which is rounded less often.
+
+    Raises
+    ------
+    DataError
+        There are none, or they are of different samples or alignments.
+    """
+    origins = {(report.sample_id, report.alignment_cid) for report in reports}
+    if len(origins) != 1:
+        raise DataError(f"tables of one alignment are wanted, not of {len(origins)}: {sorted(origins)}")
+    table = work.file(f"{reports[0].sample_id}.bqsr.table")
+    run_gatk(work, gather_command([report.path for report in reports], table))
+    return replace(reports[0], path=table, cid=None, name=table.name, source=None)
+
+
+@task(tools=["gatk"], memory="3 GiB")
+def apply_bqsr(work: Workdir, alignment: Alignment, reference: Reference, bqsr_report: BQSRReport) -> Alignment:
+    """Replace base qualities by recalibrated ones.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    alignment
+        The BAM that the table was learned from.
+    reference
+        FASTA with its index and dictionary.
+    bqsr_report
+        The table.
+
+    Returns
+    -------
+    Alignment
+        BAM with the facts of the input; its index ``x.bai`` is a companion.
+
+    Raises
+    ------
+    DataError
+        The table is of another sample or alignment, or the alignment belongs to another reference.
+    """
+    if bqsr_report.sample_id not in ("", alignment.sample_id):
+        raise DataError(f"the table is of sample {bqsr_report.sample_id!r}, the reads of {alignment.sample_id!r}")
+    if alignment.cid and bqsr_report.alignment_cid not in ("", alignment.cid):
+        raise DataError(
+            f"the table was learned from another alignment ({bqsr_report.alignment_cid}) than {alignment!r}"
+        )
+    check_alignment(alignment, reference)
+    bam = work.file(f"{alignment.sample_id}.recalibrated.bam")
+    run_gatk(work, apply_command(alignment.path, reference.path, bqsr_report.path, bam), alignment.path)
+    index = AlignmentIndex(path=bam.with_suffix(".bai"), sample_id=alignment.sample_id)
+    made = replace(alignment, path=bam, cid=None, name=bam.name, companions=(index,), source=None, format="bam")
+    return replace(made, bqsr_applied=True, tool=CALLER, reference_cid=reference.cid or alignment.reference_cid)

@@ -1,0 +1,248 @@
+"""Recalibration of variant qualities (VQSR): a model of what true variants look like, and a filter by it.
+
+References
+----------
+https://gatk.broadinstitute.org/hc/en-us/articles/360035531612 (Variant Quality Score Recalibration);
+https://gatk.broadinstitute.org/hc/en-us/articles/360035890471 (hard filters, where a model cannot be trained)
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+from typing import TYPE_CHECKING
+
+from stargazer.assets import (
+    KnownSites,
+    KnownSitesIndex,
+    Reference,
+    Variants,
+    VariantsIndex,
+    VQSRModel,
+    VQSRTranches,
+)
+from stargazer.calls import task
+from stargazer.errors import DataError
+from stargazer.tasks.jvm import run_gatk
+from stargazer.tasks.vcf import NO_COMMAND, draft_variants, need_indices
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    Argument = str | int | float | Path
+
+__all__ = ["apply_vqsr", "variant_recalibrator"]
+
+MODES = ("SNP", "INDEL")
+ANNOTATIONS = {"SNP": ("QD", "MQ", "MQRankSum", "ReadPosRankSum", "FS", "SOR"), "INDEL": ("QD", "FS", "SOR")}
+LEVELS = {"SNP": 99.5, "INDEL": 99.0}
+"""Per cent of the truth that the filter keeps, unless told otherwise."""
+
+
+def train_command(
+    vcf: Path,
+    fasta: Path,
+    resources: Mapping[str, Path],
+    recal: Path,
+    tranches: Path,
+    *,
+    mode: str,
+    annotations: Sequence[str],
+    max_gaussians: int,
+) -> list[Argument]:
+    """``VariantRecalibrator``.
+
+    Parameters
+    ----------
+    vcf, fasta
+        What is read.
+    resources
+        Known sites by how they are used: ``hapmap,known=false,training=true,truth=true,prior=15.0``.
+    recal, tranches
+        What is written.
+    mode
+        ``"SNP"`` or ``"INDEL"``.
+    annotations
+        What the model is of.
+    max_gaussians
+        Its clusters, at most.
+    """
+    given = [word for use, path in resources.items() for word in (f"--resource:{use}", path)]
+    names = [word for annotation in annotations for word in ("-an", annotation)]
+    files: list[Argument] = ["-R", fasta, "-V", vcf, "-O", recal, "--tranches-file", tranches]
+    model: list[Argument] = ["-mode", mode, "--max-gaussians", max_gaussians]
+    return ["gatk", "VariantRecalibrator", *files, *given, *names, *model, *NO_COMMAND]
+
+
+def apply_command(
+    vcf: Path, fasta: Path, recal: Path, tranches: Path, output: Path, *, mode: str, level: float
+) -> list[Argument]:
+    """``ApplyVQSR``."""
+    files: list[Argument] = ["-R", fasta, "-V", vcf, "-O", output, "--recal-file", recal, "--tranches-file", tranches]
+    cut: list[Argument] = ["--truth-sensitivity-filter-level", level, "-mode", mode]
+    return ["gatk", "ApplyVQSR", *files, *cut, "--create-output-variant-index", "true", *NO_COMMAND]
+
+
+def resource_use(site: KnownSites) -> str:
+    """How a resource is used, as ``--resource`` has it."""
+    flags = {"known": site.known, "training": site.training, "truth": site.truth}
+    said = ",".join(f"{name}={str(value).lower()}" for name, value in flags.items())
+    return f"{site.resource_name or site.path.name.partition('.')[0]},{said},prior={site.prior}"
+
+
+def varying(lines: Iterable[str], annotations: Sequence[str]) -> list[str]:
+    """Those annotations that differ somewhere in the lines of a VCF; of the others no model can be made."""
+    seen: dict[str, set[str]] = {name: set() for name in annotations}
+    for line in lines:
+        if not line.startswith("#"):
+            for member in line.split("\t", 8)[7].split(";"):
+                name, _, value = member.partition("=")
+                if name in seen and len(seen[name]) < 2 and math.isfinite(float(value)):
+                    seen[name].add(value)
+    return [name for name in annotations if len(seen[name]) > 1]
+
+
+@task(tools=["gatk"], memory="4 GiB")
+def variant_recalibrator(
+    work: Workdir,
+    vcf: Variants,
+    reference: Reference,
+    resources: list[KnownSites],
+    *,
+    mode: str = "SNP",
+    annotations: list[str] | None = None,
+    max_gaussians: int | None = None,
+) -> VQSRModel:
+    """Learn what true variants look like.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    vcf
+        Genotyped VCF with its index.
+    reference
+        FASTA with its index and dictionary.
+    resources
+        Known variants, each with its index, and with what they are good for (`training`, `truth`, `prior`, …).
+    mode
+        ``"SNP"`` or ``"INDEL"``.
+    annotations
+        What the model is of: by default QD, MQ, MQRankSum, ReadPosRankSum, FS and SOR, of indels QD, FS and SOR. Those
+        that are the same everywhere are left out, and the tranches say so.
+    max_gaussians
+        Clusters of the model, at most; 6 by default, 4 for indels.
+
+    Returns
+    -------
+    VQSRModel
+        Scores of the variants; their index and the tranches (`VQSRTranches`) are companions.
+
+    Raises
+    ------
+    DataError
+        Another mode, no resources, none to train with or none of the truth, or no annotation that varies.
+    AssetError
+        An index is missing.
+    ToolFailed
+        There are too few variants to make a model of.
+    """
+    _check_mode(mode)
+    _check_resources(resources, mode)
+    need_indices(vcf)
+    wanted = list(annotations or ANNOTATIONS[mode])
+    with gzip.open(vcf.path, "rt") if vcf.path.suffix == ".gz" else vcf.path.open() as lines:
+        used = varying(lines, wanted)
+    if not used:
+        raise DataError(f"{vcf.name}: none of the annotations {', '.join(wanted)} varies; use hard filters")
+    name = f"{vcf.sample_id or 'cohort'}.{mode.lower()}"
+    recal, tranches = work.file(f"{name}.recal.vcf.gz"), work.file(f"{name}.tranches")
+    uses = {resource_use(site): site.path for site in resources}
+    gaussians = max_gaussians or {"SNP": 6, "INDEL": 4}[mode]
+    command = train_command(
+        vcf.path, reference.path, uses, recal, tranches, mode=mode, annotations=used, max_gaussians=gaussians
+    )
+    run_gatk(work, command, vcf.path)
+    return _model(vcf, reference, recal, tranches, mode, used, wanted)
+
+
+@task(tools=["gatk"], memory="3 GiB")
+def apply_vqsr(
+    work: Workdir,
+    vcf: Variants,
+    reference: Reference,
+    vqsr_model: VQSRModel,
+    *,
+    truth_sensitivity_filter_level: float | None = None,
+) -> Variants:
+    """Filter variants by a model; none is removed, FILTER says which tranche they are in.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    vcf
+        The VCF that the model was learned from, or the same with the other kind filtered already.
+    reference
+        FASTA with its index and dictionary.
+    vqsr_model
+        What `variant_recalibrator` made, with its tranches.
+    truth_sensitivity_filter_level
+        Per cent of the truth to keep: 99.5 for SNPs and 99.0 for indels by default.
+
+    Returns
+    -------
+    Variants
+        VCF; its index ``.tbi`` is a companion.
+
+    Raises
+    ------
+    DataError
+        The model has another mode.
+    AssetError
+        It comes without its tranches, or an index is missing.
+    """
+    mode = vqsr_model.mode
+    _check_mode(mode)
+    need_indices(vcf)
+    tranches, given = vqsr_model.companion(VQSRTranches).path, truth_sensitivity_filter_level
+    output = work.file(f"{vcf.sample_id or 'cohort'}.vqsr.{mode.lower()}.vcf.gz")
+    level = LEVELS[mode] if given is None else given
+    command = apply_command(vcf.path, reference.path, vqsr_model.path, tranches, output, mode=mode, level=level)
+    run_gatk(work, command, vcf.path)
+    return draft_variants(
+        output,
+        name=vcf.sample_id or "cohort",
+        samples=vcf.source_samples,
+        caller=vcf.caller,
+        build=reference.build or vcf.build,
+        mode="BOTH" if vcf.vqsr_mode not in ("", mode) else mode,
+    )
+
+
+def _model(
+    vcf: Variants, reference: Reference, recal: Path, tranches: Path, mode: str, used: list[str], wanted: list[str]
+) -> VQSRModel:
+    sample = vcf.sample_id
+    left_out = tuple(one for one in wanted if one not in used)
+    index = VariantsIndex(path=recal.with_name(f"{recal.name}.tbi"), sample_id=sample)
+    table = VQSRTranches(path=tranches, sample_id=sample, mode=mode, annotations=tuple(used), left_out=left_out)
+    cid, build = vcf.cid or "", reference.build
+    return VQSRModel(path=recal, companions=(index, table), sample_id=sample, mode=mode, build=build, variants_cid=cid)
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in MODES:
+        raise DataError(f"mode is {mode!r}, but must be SNP or INDEL")
+
+
+def _check_resources(resources: Sequence[KnownSites], mode: str) -> None:
+    if not resources:
+        raise DataError(f"VQSR of {mode}s needs resources, VCFs of known variants; use hard filters if there are none")
+    for use in ("training", "truth"):
+        if not any(getattr(site, use) for site in resources):
+            raise DataError(f"none of the resources has {use}=True, and VQSR needs sites for it")
+    for site in resources:
+        site.companion(KnownSitesIndex)

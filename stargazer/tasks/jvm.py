@@ -1,0 +1,54 @@
+"""How tasks run GATK."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stargazer.tool.gatk import gatk_command
+from stargazer.tool.identity import locate_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from stargazer.workdir import Workdir
+
+    Argument = str | int | float | Path
+
+__all__ = ["CALLER", "run_gatk"]
+
+CALLER = "gatk"
+"""How facts name what GATK made."""
+
+BRIEF = 64 << 20
+"""Bytes of input up to which a step takes seconds, and Java's first compiler is enough."""
+
+USUAL_MEMORY = 2 << 30
+HEAP = 0.75
+"""Share of a task's memory for Java's objects; Java itself and native code want the rest."""
+
+
+def run_gatk(work: Workdir, command: Sequence[Argument], *inputs: Path) -> None:
+    """Run a tool of GATK.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    command
+        ``"gatk"``, the name of the tool, and its arguments.
+    *inputs
+        The large files that it reads, whose size tells whether the step is a matter of seconds. How Java compiles and
+        how much memory it has changes no result.
+
+    Raises
+    ------
+    ToolFailed
+        It failed; its last words say why.
+    ToolMissing
+        There is no GATK or no Java.
+    """
+    heap = int((work.memory or USUAL_MEMORY) * HEAP)
+    brief = sum(path.stat().st_size for path in inputs if path.is_file()) < BRIEF
+    (work.path / "tmp").mkdir(exist_ok=True)
+    work.run([*gatk_command(locate_tool(CALLER), heap=heap, brief=brief), *command[1:]])
