@@ -14,6 +14,7 @@ from stargazer.cells.matrix import MatrixWriter
 from stargazer.cells.tree import TreeDraft
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Population", "simulate_cells"]
 
 _ROWS_AT_ONCE = 500
-_FEW = 12.0
-"""Expected counts up to which a draw walks up the distribution."""
 _MT = ("ND1", "ND2", "CO1", "CO2", "ATP8", "ATP6", "CO3", "ND3", "ND4L", "ND4", "ND5", "ND6", "CYB")
 
 
@@ -131,37 +130,35 @@ class Population:
         rng = np.random.default_rng([self.seed, 4, start])
         parts = []
         for first in range(0, len(cells.kind), _ROWS_AT_ONCE):
-            some = _Cells(*(member[first : first + _ROWS_AT_ONCE] for member in cells))
-            parts.append(sparse.csr_matrix(_poisson(rng, self._expected(some))))
+            parts.append(self._drawn(rng, _Cells(*(member[first : first + _ROWS_AT_ONCE] for member in cells))))
         return sparse.vstack(parts, format="csr")
 
-    def _expected(self, cells: _Cells) -> Array:
-        expected = self.profiles[cells.batch, cells.kind]
-        two = cells.partner >= 0
-        expected[two] += self.profiles[cells.batch[two], cells.partner[two]]
-        expected[cells.damaged, : len(_MT)] *= 12.0
-        return np.asarray(expected * cells.depth[:, None])
+    def _drawn(self, rng: np.random.Generator, cells: _Cells) -> Any:
+        """Poisson counts: those of a gene in all cells of a kind are drawn at once, then each goes to one of them."""
+        from scipy import sparse
 
+        places = []
+        for rows, shares in self._kinds(cells):
+            ends = np.cumsum(cells.depth[rows], dtype=np.float64)
+            genes = np.repeat(np.arange(self.n_genes), rng.poisson(shares * ends[-1]))
+            owners = np.searchsorted(ends[:-1], rng.random(len(genes)) * ends[-1], side="right")
+            places.append(rows[owners] * self.n_genes + genes)
+        n = len(cells.kind)
+        table = np.bincount(np.concatenate(places), minlength=n * self.n_genes)
+        found = np.flatnonzero(table)
+        ends = np.searchsorted(found, np.arange(n + 1) * self.n_genes)
+        return sparse.csr_matrix((table[found], found % self.n_genes, ends), shape=(n, self.n_genes))
 
-def _poisson(rng: np.random.Generator, expected: Array) -> Array:
-    """Poisson draws: the few large means by numpy, the many small ones by walking up the distribution."""
-    drawn = np.zeros(expected.shape, np.uint16)
-    large = expected > _FEW
-    drawn[large] = rng.poisson(expected[large])
-    uniform = rng.random(expected.shape, np.float32)
-    none = np.exp(-expected)
-    rows, columns = np.nonzero((uniform >= none) & ~large)
-    left, mean = uniform[rows, columns].astype(np.float64), expected[rows, columns].astype(np.float64)
-    term = none[rows, columns].astype(np.float64)
-    count = np.zeros(len(rows), np.uint16)
-    total, going = term.copy(), np.arange(len(rows))
-    while len(going):
-        count[going] += 1
-        term[going] *= mean[going] / count[going]
-        total[going] += term[going]
-        going = going[(left[going] >= total[going]) & (count[going] < 100)]
-    drawn[rows, columns] = count
-    return drawn
+    def _kinds(self, cells: _Cells) -> Iterator[tuple[Array, Array]]:
+        """Cells that express alike, and what; a doublet stands among those of either type."""
+        two = np.flatnonzero(cells.partner >= 0)
+        rows = np.concatenate([np.arange(len(cells.kind)), two])
+        labels = np.stack([cells.batch[rows], np.concatenate([cells.kind, cells.partner[two]]), cells.damaged[rows]])
+        kinds, number = np.unique(labels, axis=1, return_inverse=True)
+        for place, (batch, kind, damaged) in enumerate(kinds.T):
+            shares = self.profiles[batch, kind].astype(np.float64)
+            shares[: len(_MT)] *= 12.0 if damaged else 1.0
+            yield rows[number == place], shares
 
 
 def simulate_cells(path: Path, n_cells: int = 3_000, population: Population | None = None) -> Path:

@@ -1,0 +1,81 @@
+"""Memory and time against cells, up to a million: ``python -m benchmarks.scrna_scale [CELLS…]``.
+
+Two ways: raw counts to components and exact neighbours, 3,900 counts that are not zero in a cell; and raw counts to
+clusters, 50 batches of 1,450 such counts a cell, approximate neighbours, no UMAP. Memory stands beside what the counts
+alone take in memory (values and columns of 4 bytes). Aims: 100,000 cells to components in 1 GB, a million to clusters
+in 12 GB.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.rounds import PROGRAMS, Ended, Ratio, compare, process, temporary
+from stargazer.cells.matrix import Matrix
+from stargazer.simulate.cells import Population, simulate_cells
+
+__all__ = ["measure"]
+
+SIZES = 10_000, 30_000, 100_000, 1_000_000
+MOST_EXACT = 100_000
+WAYS = {
+    "components": (Population(), ["--to-components", "--no-doublets"]),
+    "clusters": (
+        Population(depth=2_000.0, n_batches=50),
+        ["--batches", "--no-doublets", "--approximate", "--no-umap", "--no-report"],
+    ),
+}
+AIMS = {("components", 100_000): 1.0, ("clusters", 1_000_000): 12.0}
+
+
+def measure(quick: bool = False, sizes: Sequence[int] = SIZES) -> Iterator[Ratio]:
+    """Yield each figure as it is known.
+
+    Parameters
+    ----------
+    quick
+        Few cells: for trying out, not for quoting.
+    sizes
+        Numbers of cells.
+    """
+    with temporary() as directory:
+        for way in WAYS:
+            least: tuple[int, float] | None = None
+            for n_cells in (1_000, 2_000) if quick else sizes:
+                if way == "components" and n_cells > MOST_EXACT:
+                    continue
+                ended, counts = _analysed(directory, way, n_cells)
+                case = f"{n_cells:,} cells to {way}"
+                peak = [ended.printed["peak"] / 1e9]
+                aim = AIMS.get((way, n_cells))
+                yield compare("scrna_scale", f"{case}: memory", "the counts", peak, [counts], "GB", aim=aim, of="ours")
+                each = 1e3 * ended.spent.wall / n_cells
+                least = least or (n_cells, each)
+                yield compare("scrna_scale", f"{case}: time a cell", f"{least[0]:,} cells", [each], [least[1]], "ms")
+
+
+def _analysed(directory: Path, way: str, n_cells: int) -> tuple[Ended, float]:
+    """Simulate and analyse cells, each in a process of its own; and GB of their counts."""
+    population, flags = WAYS[way]
+    cells, store = directory / "cells.zarr", directory / f"store-{way}-{n_cells}"
+    simulate_cells(cells, n_cells, population)
+    counts = Matrix(cells / "X").entries * 8 / 1e9
+    ended = process(PROGRAMS / "scrna_stargazer.py", cells, store, *flags)
+    shutil.rmtree(cells)
+    shutil.rmtree(store)
+    return ended, counts
+
+
+def main() -> None:
+    """Print the measurements as JSON."""
+    sizes = [int(size) for size in sys.argv[1:]] or SIZES
+    for ratio in measure(sizes=sizes):
+        print(json.dumps(ratio.to_dict()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
