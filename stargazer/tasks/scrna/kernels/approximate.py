@@ -2,9 +2,9 @@
 
 Jégou, Douze and Schmid 2011, IEEE Transactions on Pattern Analysis 33:117. K-means on a sample cuts the cells into
 lists; the neighbours of a list's cells are searched, exactly, in the lists around it. Then the neighbours of neighbours
-are tried, some times over (Dong, Moses and Li 2011, WWW '11:577). Some of the true neighbours are missed: about one in a
-hundred where cells are in clear groups, up to a third where they have no structure at all. None that is given is wrong in
-its distance.
+are tried, some times over (Dong, Moses and Li 2011, WWW '11:577). Some of the true neighbours are missed: about one in
+a hundred where cells are in clear groups, up to a third where they have no structure at all. None that is given is
+wrong in its distance.
 """
 
 from __future__ import annotations
