@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 from dataclasses import replace
@@ -12,6 +11,7 @@ import pytest
 from stargazer.assets import R1, R2, Alignment, AlignmentIndex
 from stargazer.errors import DataError
 from stargazer.simulate import simulate_cohort
+from stargazer.tasks.duplication import LibraryCounts, duplication_metrics, estimated_library_size, read_duplication
 from stargazer.tasks.general import bwa_mem, mark_duplicates, samtools_sort
 
 Mark = tuple[str, int, int]
@@ -86,10 +86,11 @@ def test_marked_alignment_is_sorted_indexed_and_says_so(alignment: Alignment, ne
         assert "PG" not in header
         duplicates = sum(one.is_duplicate for one in records)
         assert records.count("chr1", 5000, 6000) > 20
-    row = next(csv.DictReader(metrics.path.read_text().splitlines(), delimiter="\t"))
-    assert (row["LIBRARY"], int(row["DUPLICATE_TOTAL"])) == ("s", duplicates)
-    assert int(row["DUPLICATE_PAIR_OPTICAL"]) > 0
-    assert "samtools" not in metrics.path.read_text()
+    [row] = read_duplication(metrics.path.read_text())
+    marked_pairs, marked_reads = int(row["READ_PAIR_DUPLICATES"]), int(row["UNPAIRED_READ_DUPLICATES"])
+    assert (metrics.name, row["LIBRARY"], 2 * marked_pairs + marked_reads) == ("s.markdup.metrics.txt", "s", duplicates)
+    assert int(row["READ_PAIR_OPTICAL_DUPLICATES"]) > 0
+    assert "COMMAND" not in metrics.path.read_text()
 
 
 def test_order_of_the_input_changes_no_mark(alignment: Alignment, new_work) -> None:
@@ -133,3 +134,26 @@ def test_lanes_with_one_name_and_different_libraries_are_refused(sample, new_wor
     parts = [bwa_mem.body(new_work(), sample.reference, sample.r1, library=library) for library in "xy"]
     with pytest.raises(DataError, match="share an ID"):
         mark_duplicates.body(new_work(), parts)
+
+
+def test_metrics_are_those_of_picard(shared_data: Path, new_work) -> None:
+    folder = shared_data / "tp53"
+    [expected] = read_duplication((folder / "NA12829_TP53_markdup_metrics.txt").read_text())
+    merged = Alignment(path=folder / "NA12829_TP53_merged.bam", sample_id="NA12829", sorted="coordinate")
+    [row] = read_duplication(mark_duplicates.body(new_work(), [merged]).metrics.path.read_text())
+    assert list(row) == list(expected)
+    exact = [name for name in row if name not in ("READ_PAIR_OPTICAL_DUPLICATES", "ESTIMATED_LIBRARY_SIZE")]
+    assert [row[name] for name in exact] == [expected[name] for name in exact]
+    # samtools has another notion of which of several copies are optical: 92 here, where Picard has 93.
+    assert abs(int(row["READ_PAIR_OPTICAL_DUPLICATES"]) - int(expected["READ_PAIR_OPTICAL_DUPLICATES"])) <= 1
+    assert abs(int(row["ESTIMATED_LIBRARY_SIZE"]) / int(expected["ESTIMATED_LIBRARY_SIZE"]) - 1) < 0.005
+    counts = LibraryCounts(15, 7981, 33, 15, 3, 695, 93)
+    assert duplication_metrics({"NA12829": counts}).splitlines()[5].split("\t") == list(expected.values())
+
+
+def test_library_sizes_that_cannot_be_told() -> None:
+    assert estimated_library_size(100, 100) is None
+    assert estimated_library_size(0, 0) is None
+    text = duplication_metrics({"a": LibraryCounts(0, 0, 0, 0, 0, 0, 0), "b": LibraryCounts(1, 5, 0, 0, 0, 0, 0)})
+    assert [row["ESTIMATED_LIBRARY_SIZE"] for row in read_duplication(text)] == ["", ""]
+    assert [row["LIBRARY"] for row in read_duplication(text)] == ["a", "b"]

@@ -14,12 +14,13 @@ from stargazer.assets import Alignment, DuplicateMetrics
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.bam import read_header, sort_options, with_index
+from stargazer.tasks.duplication import LibraryCounts, duplication_metrics
 from stargazer.tasks.engines import Engine, command, label, tools
 from stargazer.tasks.headers import join_headers, libraries
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     Stage = list[str | int | Path]
@@ -74,22 +75,6 @@ def mark_commands(
     ]
 
 
-def duplicate_table(counts: Mapping[str, str]) -> str:
-    """Counts of duplicates by library, as tab-separated text.
-
-    Parameters
-    ----------
-    counts
-        By library, what ``samtools markdup -f`` wrote. Its line with the command is left out.
-    """
-    lines = {library: [line for line in text.splitlines() if ": " in line] for library, text in counts.items()}
-    rows = {library: dict(line.split(": ", 1) for line in found) for library, found in lines.items()}
-    columns = [name for name in next(iter(rows.values())) if name != "COMMAND"]
-    table = [["LIBRARY", *(name.replace(" ", "_") for name in columns)]]
-    table += [[library, *(row.get(name, "") for name in columns)] for library, row in rows.items()]
-    return "".join("\t".join(fields) + "\n" for fields in table)
-
-
 def _only_sample(lanes: Sequence[Alignment]) -> str:
     samples = {lane.sample_id for lane in lanes}
     if len(samples) != 1:
@@ -122,7 +107,7 @@ def mark_duplicates(
     Returns
     -------
     Marked
-        BAM sorted by coordinate with its index, and a table of counts by library.
+        BAM sorted by coordinate with its index, and counts by library in Picard's format.
 
     Raises
     ------
@@ -133,15 +118,16 @@ def mark_duplicates(
     header = work.file("header.sam")
     header.write_text(join_headers([read_header(work, lane, engine) for lane in lanes]), "utf-8")
     names = libraries(header.read_text("utf-8"))
-    counts: dict[str, str] = {}
+    counts: dict[str, LibraryCounts] = {}
     for number, name in enumerate(names):
         part, count, library = work.file(f"{number}.bam"), work.file(f"{number}.txt"), name if len(names) > 1 else ""
         marked = mark_commands(engine, library, part, count, sort=sort_options(work), distance=optical_distance)
         work.pipe(*join_commands(engine, header, lanes), *marked)
-        counts[name] = count.read_text("utf-8")
-    bam, table = work.file(f"{sample}.markdup.bam"), work.file(f"{sample}.duplicates.tsv")
+        flags = work.output([*command("samtools", engine), "flagstat", "-@", work.cpus - 1, "-O", "tsv", part])
+        counts[name] = LibraryCounts.of_samtools(count.read_text("utf-8"), flags)
+    bam, table = work.file(f"{sample}.markdup.bam"), work.file(f"{sample}.markdup.metrics.txt")
     _merge(work, [work.file(f"{number}.bam") for number in range(len(names))], bam, engine)
-    table.write_text(duplicate_table(counts), "utf-8")
+    table.write_text(duplication_metrics(counts), "utf-8")
     made = replace(lanes[0], path=bam, cid=None, name=bam.name, companions=(), sorted="coordinate")
     made = replace(made, duplicates_marked=True)
     metrics = DuplicateMetrics(path=table, sample_id=sample, tool=label("samtools", engine))
