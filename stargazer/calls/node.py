@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["named_inputs", "refuse", "run"]
 
+CLOSING = ("closing", "closed", "failed")
+
 
 def run(order: Order, plan_key: str, parameters: dict[str, Any], *inputs: Any) -> Any:
     """Execute one call; ends its tools when the call is released."""
@@ -44,6 +46,9 @@ def released() -> Callable[[], bool]:
         return interruption()
 
     def is_released() -> bool:
+        # A worker that lost its scheduler waits for half a minute for what it runs, unless that ends by itself.
+        if worker.status.name in CLOSING:
+            return True
         state = worker.state.tasks.get(key)
         return state is None or state.state in ("cancelled", "resumed", "released", "forgotten")
 

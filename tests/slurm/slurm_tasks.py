@@ -1,0 +1,23 @@
+"""Tasks that write down that they ran."""
+
+from __future__ import annotations
+
+import os
+
+import stargazer as sg
+
+
+@sg.task
+def part(work: sg.Workdir, *, i: int, log: str, script: str = "true") -> sg.Asset:
+    with open(log, "a") as file:
+        file.write(f"{i} {os.environ.get('SLURM_JOB_ID', '')}\n")
+    out = work.file(f"{i}.txt")
+    work.run(["sh", "-c", f"{script}; echo {i}"], stdout=out)
+    return sg.Asset(path=out)
+
+
+@sg.task
+def whole(work: sg.Workdir, parts: list[sg.Asset]) -> sg.Asset:
+    out = work.file("whole.txt")
+    work.pipe(["cat", *(part.path for part in parts)], ["sort", "-n"], stdout=out)
+    return sg.Asset(path=out)
