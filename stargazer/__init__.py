@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from stargazer.assets import AlignerIndex as AlignerIndex
     from stargazer.assets import Alignment as Alignment
     from stargazer.assets import AlignmentIndex as AlignmentIndex
+    from stargazer.assets import AlignmentStats as AlignmentStats
     from stargazer.assets import AnnData as AnnData
     from stargazer.assets import Asset as Asset
     from stargazer.assets import BQSRReport as BQSRReport
+    from stargazer.assets import Coverage as Coverage
     from stargazer.assets import DuplicateMetrics as DuplicateMetrics
     from stargazer.assets import GenomicsDB as GenomicsDB
     from stargazer.assets import Intervals as Intervals
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from stargazer.assets import Reference as Reference
     from stargazer.assets import ReferenceIndex as ReferenceIndex
     from stargazer.assets import SequenceDict as SequenceDict
+    from stargazer.assets import TrimmingReport as TrimmingReport
     from stargazer.assets import VariantComparison as VariantComparison
     from stargazer.assets import Variants as Variants
     from stargazer.assets import VariantsIndex as VariantsIndex
@@ -56,7 +59,7 @@ _HOMES = {
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
         "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "GenomicsDB",
-        "Intervals",
+        "Intervals", "AlignmentStats", "Coverage", "TrimmingReport",
     ),
     "stargazer.client": ("connect",),
     "stargazer.ledger": ("Record",),

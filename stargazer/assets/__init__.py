@@ -16,7 +16,7 @@ from stargazer.assets.source import Source
 
 if TYPE_CHECKING:
     from stargazer.assets.alignment import Alignment, AlignmentIndex, BQSRReport, DuplicateMetrics
-    from stargazer.assets.qc import VariantComparison
+    from stargazer.assets.qc import AlignmentStats, Coverage, TrimmingReport, VariantComparison
     from stargazer.assets.reads import R1, R2
     from stargazer.assets.reference import AlignerIndex, Contig, Intervals, Reference, ReferenceIndex, SequenceDict
     from stargazer.assets.scrna import AnnData
@@ -36,10 +36,12 @@ __all__ = [
     "AlignerIndex",
     "Alignment",
     "AlignmentIndex",
+    "AlignmentStats",
     "AnnData",
     "Asset",
     "BQSRReport",
     "Contig",
+    "Coverage",
     "DuplicateMetrics",
     "GenomicsDB",
     "Intervals",
@@ -49,6 +51,7 @@ __all__ = [
     "ReferenceIndex",
     "SequenceDict",
     "Source",
+    "TrimmingReport",
     "VQSRModel",
     "VQSRTranches",
     "VariantComparison",
@@ -63,7 +66,7 @@ __all__ = [
 
 _HOMES = {
     "alignment": ("Alignment", "AlignmentIndex", "BQSRReport", "DuplicateMetrics"),
-    "qc": ("VariantComparison",),
+    "qc": ("AlignmentStats", "Coverage", "TrimmingReport", "VariantComparison"),
     "reads": ("R1", "R2"),
     "reference": ("AlignerIndex", "Contig", "Intervals", "Reference", "ReferenceIndex", "SequenceDict"),
     "scrna": ("AnnData",),

@@ -1,4 +1,4 @@
-"""Measures of quality: of called variants beside a truth."""
+"""Measures of quality: of reads, of alignments, of called variants beside a truth."""
 
 from __future__ import annotations
 
@@ -6,7 +6,72 @@ import csv
 
 from stargazer.assets.asset import Asset
 
-__all__ = ["VariantComparison"]
+__all__ = ["AlignmentStats", "Coverage", "TrimmingReport", "VariantComparison"]
+
+
+class AlignmentStats(Asset):
+    """What ``samtools stats`` counts in an alignment.
+
+    Parameters
+    ----------
+    sample_id
+        The sample.
+    alignment_cid
+        The alignment.
+    reads
+        Reads, without secondary and supplementary alignments.
+    mapped, duplicates
+        Those that are mapped, those that are marked as duplicates.
+    insert_size
+        Mean distance in bases between the outer ends of mates.
+    """
+
+    sample_id: str = ""
+    alignment_cid: str = ""
+    reads: int = 0
+    mapped: int = 0
+    duplicates: int = 0
+    insert_size: float = 0.0
+
+
+class Coverage(Asset):
+    """Depth and breadth of coverage, a table (TSV) of contigs as ``samtools coverage`` writes it.
+
+    Parameters
+    ----------
+    sample_id
+        The sample.
+    alignment_cid
+        The alignment.
+    mean_depth
+        Reads over a base, on average over the reference.
+    breadth
+        Share of the reference that is covered.
+    """
+
+    sample_id: str = ""
+    alignment_cid: str = ""
+    mean_depth: float = 0.0
+    breadth: float = 0.0
+
+
+class TrimmingReport(Asset):
+    """What ``fastp`` did to the reads of one lane, as JSON.
+
+    Parameters
+    ----------
+    sample_id
+        The sample.
+    r1_cid
+        The forward reads.
+    reads, kept
+        Reads before and after, of both ends.
+    """
+
+    sample_id: str = ""
+    r1_cid: str = ""
+    reads: int = 0
+    kept: int = 0
 
 
 class VariantComparison(Asset):

@@ -17,7 +17,7 @@ __all__ = ["asset_type", "asset_types", "claim", "confirm"]
 
 _OWN = {
     "alignment": ("alignment", "alignment_index", "bqsr_report", "duplicate_metrics"),
-    "qc": ("variant_comparison",),
+    "qc": ("alignment_stats", "coverage", "trimming_report", "variant_comparison"),
     "reads": ("r1", "r2"),
     "reference": ("aligner_index", "intervals", "reference", "reference_index", "sequence_dict"),
     "scrna": ("anndata",),

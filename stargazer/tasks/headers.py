@@ -17,7 +17,16 @@ from stargazer.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["check_contigs", "join_headers", "libraries", "sam_contigs", "sam_md5s", "sam_samples", "vcf_contigs"]
+__all__ = [
+    "check_contigs",
+    "join_headers",
+    "libraries",
+    "sam_contigs",
+    "sam_md5s",
+    "sam_samples",
+    "vcf_contigs",
+    "with_md5s",
+]
 
 VCF_CONTIG = re.compile(r"##contig=<ID=(?P<name>[^,>]+)(?:,(?:[^>]*,)?length=(?P<length>\d+))?")
 
@@ -79,6 +88,17 @@ def join_headers(headers: Sequence[str]) -> str:
     if len(set(ids)) < len(ids):
         raise DataError(f"different read groups share an ID: {', '.join(unique)}; give each lane a name of its own")
     return "".join(f"{line}\n" for line in ("@HD\tVN:1.6\tSO:unsorted\tGO:query", *contigs[0], *unique))
+
+
+def with_md5s(header: str, dictionary: str) -> str:
+    """A SAM header whose contigs have the MD5s of a sequence dictionary, those that had none."""
+    known = sam_md5s(dictionary)
+    lines = []
+    for line in header.splitlines():
+        name = next((field[3:] for field in line.split("\t") if field.startswith("SN:")), "")
+        lacking = line.startswith("@SQ\t") and "\tM5:" not in line and name in known
+        lines.append(f"{line}\tM5:{known[name]}\n" if lacking else f"{line}\n")
+    return "".join(lines)
 
 
 def check_contigs(what: str, found: Mapping[str, int], reference: Reference) -> None:

@@ -49,6 +49,9 @@ FIELDS = {
     "vqsr_model": ("VQSRModel", "sample_id mode build variants_cid"),
     "vqsr_tranches": ("VQSRTranches", "sample_id mode model_cid annotations left_out"),
     "genomics_db": ("GenomicsDB", "sample_id caller build sample_count source_samples"),
+    "alignment_stats": ("AlignmentStats", "sample_id alignment_cid reads mapped duplicates insert_size"),
+    "coverage": ("Coverage", "sample_id alignment_cid mean_depth breadth"),
+    "trimming_report": ("TrimmingReport", "sample_id r1_cid reads kept"),
     "intervals": ("Intervals", "build reference_cid"),
     "variant_comparison": (
         "VariantComparison",

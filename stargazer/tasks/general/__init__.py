@@ -1,9 +1,11 @@
 """Tasks of tools that many workflows use: bwa, samtools, bcftools."""
 
 from stargazer.tasks.general.bcftools import call_gvcf, joint_call
-from stargazer.tasks.general.bwa import bwa_index, bwa_mem
+from stargazer.tasks.general.bwa import bwa_index, bwa_mem, bwa_mem2_index, bwa_mem2_mem
 from stargazer.tasks.general.concordance import compare_variants
+from stargazer.tasks.general.conversion import convert_alignment, join_lanes
 from stargazer.tasks.general.markdup import Marked, mark_duplicates
+from stargazer.tasks.general.quality import Trimmed, coverage, fastp, samtools_stats
 from stargazer.tasks.general.reference import attach_indices
 from stargazer.tasks.general.samtools import (
     adopt_alignment,
@@ -14,15 +16,23 @@ from stargazer.tasks.general.samtools import (
 
 __all__ = [
     "Marked",
+    "Trimmed",
     "adopt_alignment",
     "attach_indices",
     "bwa_index",
     "bwa_mem",
+    "bwa_mem2_index",
+    "bwa_mem2_mem",
     "call_gvcf",
     "compare_variants",
+    "convert_alignment",
+    "coverage",
     "create_sequence_dictionary",
+    "fastp",
+    "join_lanes",
     "joint_call",
     "mark_duplicates",
     "samtools_faidx",
     "samtools_sort",
+    "samtools_stats",
 ]

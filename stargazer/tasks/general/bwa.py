@@ -1,120 +1,22 @@
-"""BWA-MEM: short reads to alignments.
-
-References
-----------
-Li H. Aligning sequence reads, clone sequences and assembly contigs with BWA-MEM. arXiv:1303.3997 (2013).
-bwa(1), https://bio-bwa.sourceforge.net/bwa.shtml
-Regier AA et al. Functional equivalence of genome sequencing analysis pipelines enables harmonized variant calling
-across human genetics projects. Nat Commun 9, 4038 (2018): ``-K 100000000`` for results that do not depend on threads.
-"""
+"""bwa and bwa-mem2: short reads to alignments. What they share, and where it comes from, is in `aligners`."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from stargazer.assets import R1, R2, AlignerIndex, Alignment, Reference
 from stargazer.calls import task
-from stargazer.errors import AssetError, DataError
-from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.workdir import EMBEDDED, Workdir
+from stargazer.tasks.aligners import align, align_commands, index, index_prefix, read_group
+from stargazer.tasks.engines import Engine, tools
+from stargazer.workdir import Workdir
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["bwa_index", "bwa_mem"]
-
-BATCH = 100_000_000
-"""Bases that are aligned together; insert sizes are estimated from them. Results depend on it, so it is fixed."""
-
-PREFIX = "index"
-"""Name of the files of an index, before their suffixes."""
-
-FORBIDDEN = re.compile(r"[\s\\]")
-
-
-def read_group(sample: str, *, lane: str, library: str, platform: str, unit: str) -> str:
-    """The ``-R`` of bwa, a read group as the SAM specification has it.
-
-    Parameters
-    ----------
-    sample
-        SM.
-    lane
-        Together with the sample, ID.
-    library
-        LB; the sample where it is empty, never the lane: duplicates are marked within a library.
-    platform
-        PL; ``ILLUMINA`` where it is empty.
-    unit
-        PU, flow cell and lane; the ID where it is empty.
-
-    Raises
-    ------
-    DataError
-        There is no sample, or a name has blanks or backslashes.
-    """
-    name = f"{sample}.{lane}"
-    fields = {"ID": name, "SM": sample, "LB": library or sample, "PL": platform or "ILLUMINA", "PU": unit or name}
-    if not sample:
-        raise DataError("the reads have no sample_id, which names their read group; give it when they are added")
-    for tag, value in fields.items():
-        if FORBIDDEN.search(value):
-            raise DataError(f"{tag} of the read group is {value!r}; it may have no blanks and backslashes")
-    return "\\t".join(["@RG", *(f"{tag}:{value}" for tag, value in fields.items())])
-
-
-def align_commands(
-    engine: Engine, prefix: Path, reads: Sequence[Path], *, threads: int, group: str
-) -> list[list[str | int | Path]]:
-    """Stages of a pipe that aligns reads and writes SAM without @PG lines.
-
-    Parameters
-    ----------
-    engine
-        Where bwa comes from. Both read FASTQ strictly: bwa itself drops what follows a malformed record.
-    prefix
-        The index.
-    reads
-        FASTQ of one or both ends.
-    threads
-        Threads of bwa.
-    group
-        What `read_group` returns.
-    """
-    options: list[str | int | Path] = ["-t", threads, "-K", BATCH, "-R", group]
-    if engine == "embedded":
-        return [[*command("bwa", engine), "mem", *options, prefix, *reads]]
-    interleaved = ["-p"] if len(reads) == 2 else []
-    return [
-        [*EMBEDDED, "fastq", *reads],
-        [*command("bwa", engine), "mem", *interleaved, *options, prefix, "-"],
-        [*EMBEDDED, "sam"],
-    ]
-
-
-def index_prefix(reference: Reference) -> Path:
-    """Where bwa finds the index of a reference: in a companion directory, or in companion files beside the FASTA.
-
-    Raises
-    ------
-    AssetError
-        The reference has no index of bwa.
-    DataError
-        The index belongs to another reference.
-    """
-    found = [one for one in reference.companions if isinstance(one, AlignerIndex) and one.aligner == "bwa"]
-    for index in found:
-        if reference.cid and index.reference_cid not in ("", reference.cid):
-            raise DataError(f"{index!r} is the index of another reference than {reference!r}")
-        if index.path.is_dir():
-            return index.path / PREFIX
-    if found and Path(f"{reference.path}.bwt").exists():
-        return reference.path
-    raise AssetError(
-        f"{reference!r} has no index of bwa beside it; bwa_index makes one, prepare_reference all that is needed"
-    )
+__all__ = [
+    "align_commands",
+    "bwa_index",
+    "bwa_mem",
+    "bwa_mem2_index",
+    "bwa_mem2_mem",
+    "index_prefix",
+    "read_group",
+]
 
 
 @task(tools=tools("bwa"), memory="1 GiB")
@@ -135,9 +37,7 @@ def bwa_index(work: Workdir, reference: Reference, *, engine: Engine = "embedded
     AlignerIndex
         A directory with the five files ``index.amb``, ``.ann``, ``.bwt``, ``.pac`` and ``.sa``.
     """
-    directory = work.directory(f"{reference.name}.bwa")
-    work.run([*command("bwa", engine), "index", "-p", directory / PREFIX, reference.path])
-    return AlignerIndex(path=directory, build=reference.build, aligner="bwa", reference_cid=reference.cid or "")
+    return index(work, reference, "bwa", engine)
 
 
 @task(cpus=2, memory="2 GiB", tools=tools("bwa", "samtools"))
@@ -181,20 +81,84 @@ def bwa_mem(
     ToolFailed
         A FASTQ is cut short or malformed, mates differ, or a tool was killed.
     """
-    if r2 is not None and r2.sample_id not in ("", r1.sample_id):
-        raise DataError(f"R1 is of sample {r1.sample_id!r}, R2 of {r2.sample_id!r}: mates come from one sample")
-    group = read_group(r1.sample_id, lane=lane, library=library, platform=r1.sequencing_platform, unit=platform_unit)
-    bam = work.file(f"{r1.sample_id}.{lane}.bam")
-    reads = [r1.path, r2.path] if r2 is not None else [r1.path]
-    work.pipe(
-        *align_commands(engine, index_prefix(reference), reads, threads=work.cpus, group=group),
-        [*command("samtools", engine), "view", "--no-PG", "-b", "--output-fmt-option", "level=1", "-o", bam, "-"],
+    return align(
+        work,
+        reference,
+        r1,
+        r2,
+        aligner="bwa",
+        lane=lane,
+        library=library,
+        platform_unit=platform_unit,
+        engine=engine,
     )
-    return Alignment(
-        path=bam,
-        sample_id=r1.sample_id,
-        format="bam",
-        tool=label("bwa", engine),
-        reference_cid=reference.cid or "",
-        r1_cid=r1.cid or "",
+
+
+@task(tools=["bwa-mem2"], memory="2 GiB")
+def bwa_mem2_index(work: Workdir, reference: Reference) -> AlignerIndex:
+    """Index a reference for bwa-mem2.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    reference
+        FASTA, not compressed.
+
+    Returns
+    -------
+    AlignerIndex
+        A directory with the files ``index.0123``, ``.amb``, ``.ann``, ``.bwt.2bit.64`` and ``.pac``.
+    """
+    return index(work, reference, "bwa-mem2", "native")
+
+
+@task(cpus=2, memory="4 GiB", tools=["bwa-mem2", "samtools"])
+def bwa_mem2_mem(
+    work: Workdir,
+    reference: Reference,
+    r1: R1,
+    r2: R2 | None = None,
+    *,
+    lane: str = "1",
+    library: str = "",
+    platform_unit: str = "",
+) -> Alignment:
+    """Align the reads of one lane with bwa-mem2, which gives bwa's alignments in less time and more memory.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    reference
+        FASTA with the index of bwa-mem2 beside it.
+    r1, r2
+        Reads of both ends, in the same order; single-end without `r2`.
+    lane
+        Name of the lane, unique within the sample.
+    library
+        The library; the sample if empty.
+    platform_unit
+        Flow cell and lane; sample and lane if empty.
+
+    Returns
+    -------
+    Alignment
+        BAM, the alignments of a read together, in the order of the reads.
+
+    Raises
+    ------
+    ToolFailed
+        A FASTQ is cut short or malformed, mates differ, or a tool was killed.
+    """
+    return align(
+        work,
+        reference,
+        r1,
+        r2,
+        aligner="bwa-mem2",
+        lane=lane,
+        library=library,
+        platform_unit=platform_unit,
+        engine="native",
     )

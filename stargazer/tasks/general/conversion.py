@@ -1,0 +1,155 @@
+"""Alignments in other forms: CRAM from BAM and back, the lanes of a sample in one file.
+
+References
+----------
+samtools-view(1), https://www.htslib.org/doc/samtools-view.html;
+CRAM 3.0, https://samtools.github.io/hts-specs/CRAMv3.pdf
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from stargazer.assets import Alignment, AlignmentIndex, Reference, SequenceDict
+from stargazer.calls import task
+from stargazer.errors import DataError
+from stargazer.tasks.bam import read_header
+from stargazer.tasks.engines import Engine, command, tools
+from stargazer.tasks.headers import check_contigs, join_headers, sam_contigs, with_md5s
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    Argument = str | int | Path
+
+__all__ = ["convert_alignment", "join_lanes"]
+
+INDICES = {"bam": ".bai", "cram": ".crai"}
+
+
+def convert_command(
+    engine: Engine, alignment: Path, fasta: Path, output: Path, *, form: str, threads: int
+) -> list[Argument]:
+    """``samtools view`` that writes an alignment as BAM or CRAM.
+
+    Parameters
+    ----------
+    engine
+        Where samtools comes from.
+    alignment, fasta
+        What is read.
+    output
+        File to write.
+    form
+        ``"bam"`` or ``"cram"``.
+    threads
+        Threads of samtools.
+    """
+    write = "-b" if form == "bam" else "-C"
+    return [
+        *command("samtools", engine),
+        "view",
+        "--no-PG",
+        write,
+        "-T",
+        fasta,
+        "-@",
+        threads - 1,
+        "-o",
+        output,
+        alignment,
+    ]
+
+
+@task(cpus=2, memory="2 GiB", tools=tools("samtools"))
+def convert_alignment(
+    work: Workdir,
+    alignment: Alignment,
+    reference: Reference,
+    *,
+    to: Literal["bam", "cram"] = "cram",
+    engine: Engine = "embedded",
+) -> Alignment:
+    """Write an alignment as CRAM or BAM.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    alignment
+        SAM, BAM or CRAM with read groups.
+    reference
+        FASTA with its index and dictionary; CRAM holds only what differs from it, and can be read with it alone.
+    to
+        ``"cram"`` or ``"bam"``.
+    engine
+        Where samtools comes from.
+
+    Returns
+    -------
+    Alignment
+        The same reads with the same facts; sorted by coordinate, its index (``.crai``, ``.bai``) is a companion.
+
+    Raises
+    ------
+    DataError
+        It belongs to another reference, or has no read groups.
+    """
+    text = read_header(work, alignment, engine)
+    check_contigs(alignment.path.name, sam_contigs(text), reference)
+    with reference.companion(SequenceDict).open("r") as dictionary:
+        text = with_md5s(text, dictionary.read())
+    header, part = work.file("header.sam"), work.file(f"part.{to}")
+    header.write_text(text, "utf-8")
+    work.run(convert_command(engine, alignment.path, reference.path, part, form=to, threads=work.cpus))
+    output = work.file(f"{alignment.path.stem}.{to}")
+    # samtools writes into a CRAM where it found the FASTA.
+    work.run([*command("samtools", engine), "reheader", "--no-PG", header, part], stdout=output)
+    made = replace(alignment, path=output, cid=None, name=output.name, companions=(), source=None, format=to)
+    return _indexed(work, made, engine) if alignment.sorted == "coordinate" else made
+
+
+@task(memory="1 GiB", tools=tools("samtools"))
+def join_lanes(work: Workdir, lanes: list[Alignment], *, engine: Engine = "embedded") -> Alignment:
+    """Put the lanes of a sample into one file, one after the other.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    lanes
+        BAMs of one sample, aligned to one reference, with read groups.
+    engine
+        Where samtools comes from.
+
+    Returns
+    -------
+    Alignment
+        BAM in no order.
+
+    Raises
+    ------
+    DataError
+        The lanes are of several samples or references, or share the ID of a read group.
+    """
+    samples = sorted({lane.sample_id for lane in lanes})
+    if len(samples) != 1:
+        raise DataError(f"lanes of one sample are wanted, not of {len(samples)}: {', '.join(samples) or 'none'}")
+    header, bam = work.file("header.sam"), work.file(f"{samples[0]}.bam")
+    header.write_text(join_headers([read_header(work, lane, engine) for lane in lanes]), "utf-8")
+    work.run(join_command(engine, header, [lane.path for lane in lanes], bam))
+    return replace(lanes[0], path=bam, cid=None, name=bam.name, companions=(), source=None, sorted="")
+
+
+def join_command(engine: Engine, header: Path, lanes: Sequence[Path], bam: Path) -> list[Argument]:
+    """``samtools cat``: blocks are copied as they are."""
+    return [*command("samtools", engine), "cat", "--no-PG", "-h", header, "-o", bam, *lanes]
+
+
+def _indexed(work: Workdir, alignment: Alignment, engine: Engine) -> Alignment:
+    index = work.file(f"{alignment.path.name}{INDICES[alignment.format]}")
+    work.run([*command("samtools", engine), "index", alignment.path, index])
+    return replace(alignment, companions=(AlignmentIndex(path=index, sample_id=alignment.sample_id),))
