@@ -76,7 +76,8 @@ class AnnData(Asset, key="anndata"):
         **facts
             Facts that change.
         """
-        return replace(self, path=path, cid=None, source=None, stage=stage, source_cid=self.cid or "", **facts)
+        made: dict[str, Any] = {"path": path, "name": path.name, "stage": stage, "source_cid": self.cid or ""}
+        return replace(self, cid=None, source=None, **made, **facts)
 
     def open(self, *, lazy: bool = False) -> Any:  # type: ignore[override]
         """The cells as `anndata.AnnData`, as scanpy would have them at this stage.

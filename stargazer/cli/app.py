@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import demo, keeping, naming, running, settings, sharing, storing, tools, tracing
+from stargazer.cli import bundles, demo, keeping, naming, running, settings, sharing, storing, tools, tracing
 from stargazer.cli.options import examples
 from stargazer.errors import StargazerError
 
@@ -92,6 +92,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "get": (storing.get, [f"get {CID} --out results/"]),
     "push": (sharing.push, [f"push {CID} --to lab"]),
     "remotes": (sharing.remotes, ["remotes --json"]),
+    "bundles": (bundles.bundles, ["bundles --json"]),
     "run": (
         running.run,
         [
@@ -112,4 +113,5 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
 for _name, (_command, _examples) in _COMMANDS.items():
     app.command(_name, epilog=examples(*_examples))(_command)
 app.add_typer(tools.app, name="tools")
+app.add_typer(bundles.app, name="bundle")
 app.add_typer(demo.app, name="demo")

@@ -1,6 +1,7 @@
 """Places outside the store from which bytes may come and to which they may go; nothing of them is believed."""
 
 from stargazer.remotes.blocks import RemoteWarning
+from stargazer.remotes.bundles import Bundle, bundles, find_bundle, make_bundle, read_bundle
 from stargazer.remotes.fetching import fetch_into
 from stargazer.remotes.protocol import Remote
 from stargazer.remotes.reading import open_remote
@@ -8,13 +9,18 @@ from stargazer.remotes.settings import configured, named, read_remote
 from stargazer.remotes.sharing import fetch_asset, push
 
 __all__ = [
+    "Bundle",
     "Remote",
     "RemoteWarning",
+    "bundles",
     "configured",
     "fetch_asset",
     "fetch_into",
+    "find_bundle",
+    "make_bundle",
     "named",
     "open_remote",
     "push",
+    "read_bundle",
     "read_remote",
 ]

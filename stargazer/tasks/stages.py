@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from stargazer.cells.ingest import ingest
 from stargazer.cells.layout import KEPT
 from stargazer.cells.tree import Tree, TreeDraft
 from stargazer.errors import DataError
@@ -27,6 +28,7 @@ __all__ = [
     "expanded",
     "scattered",
     "size_factors_of",
+    "tree_of",
 ]
 
 USES = ("numcodecs", "numpy", "scipy", "zarr")
@@ -46,8 +48,25 @@ def draft_of(work: Workdir, adata: AnnData) -> tuple[Tree, TreeDraft]:
     adata
         With a path.
     """
-    tree = Tree(adata.path)
-    return tree, TreeDraft(work.directory("made") / (adata.name or "cells.zarr"), tree)
+    tree = tree_of(work, adata)
+    name = tree.path.name if tree.path != adata.path else adata.name
+    return tree, TreeDraft(work.directory("made") / (name or "cells.zarr"), tree)
+
+
+def tree_of(work: Workdir, adata: AnnData) -> Tree:
+    """The tree of an asset; a file of counts that is stored as it came, from a remote, is converted here.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    adata
+        With a path.
+    """
+    if adata.path.is_dir():
+        return Tree(adata.path)
+    number = len(list(work.path.glob("converted-*")))
+    return Tree(ingest(adata.path, work.directory(f"converted-{number}")).path)
 
 
 def scattered(kept: NDArray[np.bool_], values: Any, fill: Any) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from stargazer.cells.tree import Tree, TreeDraft
 from stargazer.cells.view import table
 from stargazer.errors import DataError
 from stargazer.tasks.scrna.kernels.blocks import reblock
-from stargazer.tasks.stages import MEMORY, USES, check_column
+from stargazer.tasks.stages import MEMORY, USES, check_column, tree_of
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def concat(
     organisms = {sample.organism for sample in samples} - {""}
     if not samples or len(organisms) > 1:
         raise DataError(f"samples to join are of one organism; these are {len(samples)} of {sorted(organisms)}")
-    trees = [Tree(sample.path) for sample in samples]
+    trees = [tree_of(work, sample) for sample in samples]
     labels = _labels(samples)
     genes = _joined_genes([tree.names("var") for tree in trees], join)
     if not len(genes):
