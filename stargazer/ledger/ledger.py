@@ -44,9 +44,7 @@ class Ledger:
 
     def _pointed(self, keys: Iterable[str]) -> dict[str, Record]:
         """Successful records behind keys, whether or not their results are still there."""
-        pointers = {key: data.decode("ascii", "replace") for key, data in self.store.get_keys(list(keys)).items()}
-        stored = self.store.get_records(dict.fromkeys(pointers.values()))
-        found = {key: (name, stored[name]) for key, name in pointers.items() if name in stored}
+        found = self.store.records_behind(keys)
         records = {key: Record.from_bytes(data, name) for key, (name, data) in found.items()}
         return {key: record for key, record in records.items() if record is not None and record.status == "ok"}
 
@@ -85,8 +83,7 @@ class Ledger:
 
     def point(self, record: Record, *plan_keys: str) -> Record:
         """Let further plan keys lead to a record: the same bytes were reached on another way."""
-        keys = {record.content_key, *plan_keys}
-        self.store.set_keys(dict.fromkeys(keys, record.id.encode()))
+        self.store.lead({record.content_key, *plan_keys}, record.id)
         return record
 
     def newest(self, task: str, limit: int = 20) -> list[Record]:

@@ -48,6 +48,9 @@ class Backend(Protocol):
     def replace_many(self, contents: Mapping[str, bytes]) -> None:
         """Write several files, each over the one that is there."""
 
+    def link_many(self, place: str, aliases: Iterable[str], otherwise: bytes) -> None:
+        """Make places further names of a file, over those that are there; where that cannot be, write `otherwise`."""
+
     def adopt(self, path: str, place: str) -> None:
         """Take a complete local file into place."""
 

@@ -78,7 +78,7 @@ class Checking(Sweeping):
             if progress:
                 progress(entry.size)
         corrupt += [name for entry, name in self._named("trees", strays) if self._torn_node(name)]
-        torn = [entry.place for kind, is_whole in _TESTS.items() for entry in self._torn(kind, is_whole, strays)]
+        torn = [entry.place for kind, is_whole in self._tests().items() for entry in self._torn(kind, is_whole, strays)]
         missing, unknown = self._missing()
         return Checked(files, size, tuple(corrupt), tuple(torn), tuple(unknown), missing, tuple(strays))
 
@@ -92,6 +92,9 @@ class Checking(Sweeping):
                     yield entry, name
             else:
                 strays.append(entry.place)
+
+    def _tests(self) -> dict[str, Callable[[str, bytes], bool]]:
+        return _TESTS | {"keys": lambda _, data: self._value(data) is not None}
 
     def _torn_node(self, cid: str) -> bool:
         if self.node(cid) is not None:
@@ -135,7 +138,6 @@ _MARKS = {"blobs": ("",), "trees": ("",), "assets": _RECORD_MARKS, "records": ("
 _TESTS: dict[str, Callable[[str, bytes], bool]] = {
     "assets": lambda name, data: index.asset_members(data, name) is not None,
     "records": lambda name, data: hashlib.sha256(data).hexdigest() == name,
-    "keys": lambda _, data: unseal(data) is not None,
     "pins": lambda _, data: unseal(data) is not None,
     "leases": lambda _, data: unseal(data) is not None,
 }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stargazer.errors import StoreFull
 
-__all__ = ["Entry", "as_store_full", "sync_directory", "sync_file", "sync_file_system", "unlink", "write_all"]
+__all__ = ["Entry", "as_store_full", "link", "sync_directory", "sync_file", "sync_file_system", "unlink", "write_all"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -51,6 +51,30 @@ def sync_directory(path: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def link(path: str, target: str, temporary: str) -> None:
+    """Give a file another name, in place of the file that has it now.
+
+    Parameters
+    ----------
+    path
+        The file.
+    target
+        Its other name; folders are made.
+    temporary
+        A name that nothing has, on the same file system.
+    """
+    try:
+        os.link(path, target)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.link(path, target)
+    except FileExistsError:
+        os.makedirs(os.path.dirname(temporary), exist_ok=True)
+        os.link(path, temporary)
+        os.rename(temporary, target)
+        unlink(temporary)  # a rename does nothing where both are names of one file already
 
 
 def unlink(path: str) -> bool:

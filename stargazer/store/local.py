@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from stargazer.store.files import Entry, as_store_full, sync_directory, sync_file_system, unlink, write_all
+from stargazer.store.files import Entry, as_store_full, link, sync_directory, sync_file_system, unlink, write_all
 from stargazer.store.layout import TMP
 
 if TYPE_CHECKING:
@@ -146,6 +146,16 @@ class LocalBackend:
         for place, data in contents.items():
             self.replace(place, data)
 
+    def link_many(self, place: str, aliases: Iterable[str], otherwise: bytes) -> None:
+        """Make places further names of a file, over those that are there; where that cannot be, write `otherwise`."""
+        for alias in aliases:
+            try:
+                link(self.path(place), self.path(alias), self.temporary())
+            except OSError:
+                self.replace(alias, otherwise)
+            else:
+                self._sync_folder(self.path(alias))
+
     def create_many(self, contents: Mapping[str, bytes]) -> None:
         """Write those of several files that are not there yet."""
         for place, data in contents.items():
@@ -162,8 +172,11 @@ class LocalBackend:
                 os.rename(path, target)
         except OSError as error:
             raise as_store_full(error, target) from error
+        self._sync_folder(target)
+
+    def _sync_folder(self, path: str) -> None:
         if self.durable:
-            sync_directory(os.path.dirname(target))
+            sync_directory(os.path.dirname(path))
 
     def remove(self, place: str) -> bool:
         """Remove a file; whether there was one."""

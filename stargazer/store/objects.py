@@ -142,6 +142,10 @@ class ObjectBackend:
         """Put several objects at once."""
         self.fs.pipe({self.path(place): data for place, data in contents.items()})
 
+    def link_many(self, place: str, aliases: Iterable[str], otherwise: bytes) -> None:
+        """Put `otherwise` at each place: an object has one name."""
+        self.replace_many(dict.fromkeys(aliases, otherwise))
+
     def adopt(self, path: str, place: str) -> None:
         """Upload a file, unless an object of that name is there."""
         self.upload(path, place)

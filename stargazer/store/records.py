@@ -1,4 +1,7 @@
-"""Ledger records and the keys that point to them. What they mean is the ledger's affair."""
+"""Ledger records and the keys that lead to them. What they mean is the ledger's affair.
+
+A key is a small sealed value. One that leads to a record may be a hard link to it instead: see ``docs/design/0011``.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = ["Records", "seal", "unseal"]
+
+RECORD = b"{"
+"""How a record begins, and no sealed value does."""
 
 
 def seal(data: bytes) -> bytes:
@@ -53,11 +59,37 @@ class Records(OpenStore):
         self.backend.replace_many({layout.key(key): seal(value) for key, value in values.items()})
 
     def get_keys(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Values of those keys that are there and whole, many at once."""
-        places = {layout.key(key): key for key in keys}
-        found = self.backend.read_many(places)
-        values = ((places[place], unseal(sealed)) for place, sealed in found.items())
+        """Values of those keys that are there and whole, many at once; of one that leads to a record, its id."""
+        values = ((key, self._value(data)) for key, data in self._read_keys(keys))
         return {key: value for key, value in values if value is not None}
+
+    def lead(self, keys: Iterable[str], identifier: str) -> None:
+        """Let keys lead to a record that is there, each atomically."""
+        places = [layout.key(key) for key in keys]
+        self.backend.link_many(layout.record(identifier), places, seal(identifier.encode()))
+
+    def records_behind(self, keys: Iterable[str]) -> dict[str, tuple[str, bytes]]:
+        """Ids and bytes of the records that keys lead to, if both are there and whole; many at once."""
+        found, pointers = {}, {}
+        for key, data in self._read_keys(keys):
+            value = self._value(data)
+            if value is not None and data.startswith(RECORD):
+                found[key] = value.decode(), data
+            elif value is not None:
+                pointers[key] = value.decode("ascii", "replace")
+        stored = self.get_records(dict.fromkeys(pointers.values()))
+        return found | {key: (name, stored[name]) for key, name in pointers.items() if name in stored}
+
+    def _read_keys(self, keys: Iterable[str]) -> list[tuple[str, bytes]]:
+        places = {layout.key(key): key for key in keys}
+        return [(places[place], data) for place, data in self.backend.read_many(places).items()]
+
+    def _value(self, data: bytes) -> bytes | None:
+        """What a key says, or None if it is torn. The record that it is a link to must be there under its own name."""
+        if not data.startswith(RECORD):
+            return unseal(data)
+        identifier = hashlib.sha256(data).hexdigest()
+        return identifier.encode() if self.backend.size(layout.record(identifier)) is not None else None
 
     def _journal(self, kind: str, *names: str) -> None:
         """Note a change by time where directories have no mtime that tells."""

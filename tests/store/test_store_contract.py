@@ -142,6 +142,33 @@ def test_records_and_keys_come_back_or_are_a_miss(store: Store) -> None:
     assert store.get_keys([]) == {}
 
 
+def test_keys_lead_to_records_that_are_there_and_whole(store: Store) -> None:
+    first, second = (store.put_record(data) for data in (b'{"n": 1}', b'{"n": 2}'))
+    store.lead(["key-a", "key-b"], first)
+    assert store.records_behind(["key-a", "key-b", "key-c"]) == {
+        "key-a": (first, b'{"n": 1}'),
+        "key-b": (first, b'{"n": 1}'),
+    }
+    store.lead(["key-b"], second)
+    store.lead(["key-b"], second)
+    assert store.records_behind(["key-a", "key-b"]) == {"key-a": (first, b'{"n": 1}'), "key-b": (second, b'{"n": 2}')}
+    assert store.get_keys(["key-a", "key-b"]) == {"key-a": first.encode(), "key-b": second.encode()}
+    store.set_keys({"key-a": second.encode(), "key-c": b"0" * 64})
+    assert store.records_behind(["key-a", "key-b", "key-c"]) == dict.fromkeys(["key-a", "key-b"], (second, b'{"n": 2}'))
+    store.backend.remove(layout.record(second))
+    assert store.records_behind(["key-a", "key-b"]) == {}
+    assert not [entry for entry in store.backend.entries("tmp") if b"{" in (store.backend.read(entry.place) or b"")]
+
+
+def test_a_key_that_is_a_copy_of_a_record_is_as_good_and_a_changed_one_is_torn(store: Store) -> None:
+    identifier = store.put_record(b'{"n": 1}')
+    store.backend.replace(layout.key("copied"), b'{"n": 1}')
+    store.backend.replace(layout.key("changed"), b'{"n": 3}')
+    assert store.records_behind(["copied", "changed"]) == {"copied": (identifier, b'{"n": 1}')}
+    assert store.fsck().torn == (layout.key("changed"),)
+    assert store.fsck().ok
+
+
 @pytest.mark.parametrize("torn", [b"", b"half", bytes(40)])
 def test_what_power_loss_tore_is_a_miss_and_can_be_written_again(store: Store, file: File, torn: bytes) -> None:
     stored, record = store.add(file("a", "content " * 5)), store.put_record(b"r" * 40)

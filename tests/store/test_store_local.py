@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
@@ -230,3 +231,24 @@ def test_bytes_named_by_another_profile_are_good_too(tmp_path: Path, file: File)
     store.backend.replace(layout.blob(cid), LARGE)
     assert store.read(cid) == LARGE
     assert store.fsck().ok
+
+
+def test_keys_are_links_and_pointers_where_there_are_no_links(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    identifier = local.put_record(b'{"n": 1}')
+    place = Path(local.backend.path(layout.record(identifier)))
+    local.lead(["linked"], identifier)
+    assert place.stat().st_nlink == 2
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr("os.link", refused)
+    local.lead(["pointed"], identifier)
+    assert place.stat().st_nlink == 2
+    assert local.records_behind(["linked", "pointed"]) == dict.fromkeys(
+        ["linked", "pointed"], (identifier, b'{"n": 1}')
+    )
+    place.chmod(0o644)
+    place.write_bytes(b'{"n": 7}')
+    assert local.records_behind(["linked", "pointed"]) == {}
+    assert sorted(local.fsck().torn) == sorted([layout.record(identifier), layout.key("linked")])
