@@ -62,7 +62,7 @@ def import_command(sample_map: Path, workspace: Path, intervals: Path, *, merge:
     """
     few = ["--merge-input-intervals", "true"] if merge else []
     files: list[Argument] = ["--genomicsdb-workspace-path", workspace, "--sample-name-map", sample_map, "-L", intervals]
-    return ["gatk", "GenomicsDBImport", *files, *few]
+    return ["gatk", "GenomicsDBImport", *files, *few, *NO_COMMAND]
 
 
 def genotype_command(

@@ -9,7 +9,6 @@ https://gatk.broadinstitute.org/hc/en-us/articles/360035890471 (hard filters, wh
 from __future__ import annotations
 
 import gzip
-import math
 from typing import TYPE_CHECKING
 
 from stargazer.assets import (
@@ -37,6 +36,7 @@ __all__ = ["apply_vqsr", "variant_recalibrator"]
 
 MODES = ("SNP", "INDEL")
 ANNOTATIONS = {"SNP": ("QD", "MQ", "MQRankSum", "ReadPosRankSum", "FS", "SOR"), "INDEL": ("QD", "FS", "SOR")}
+MISSING = ("", ".", "NaN", "Infinity", "-Infinity")
 LEVELS = {"SNP": 99.5, "INDEL": 99.0}
 """Per cent of the truth that the filter keeps, unless told otherwise."""
 
@@ -97,9 +97,9 @@ def varying(lines: Iterable[str], annotations: Sequence[str]) -> list[str]:
     seen: dict[str, set[str]] = {name: set() for name in annotations}
     for line in lines:
         if not line.startswith("#"):
-            for member in line.split("\t", 8)[7].split(";"):
+            for member in line.rstrip("\n").split("\t", 8)[7].split(";"):
                 name, _, value = member.partition("=")
-                if name in seen and len(seen[name]) < 2 and math.isfinite(float(value)):
+                if name in seen and value not in MISSING:
                     seen[name].add(value)
     return [name for name in annotations if len(seen[name]) > 1]
 
