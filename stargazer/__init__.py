@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from stargazer.assets import AnnData as AnnData
     from stargazer.assets import Asset as Asset
     from stargazer.assets import BQSRReport as BQSRReport
+    from stargazer.assets import ContigCounts as ContigCounts
     from stargazer.assets import Coverage as Coverage
     from stargazer.assets import DuplicateMetrics as DuplicateMetrics
+    from stargazer.assets import FlagCounts as FlagCounts
     from stargazer.assets import GenomicsDB as GenomicsDB
     from stargazer.assets import Intervals as Intervals
     from stargazer.assets import KnownSites as KnownSites
     from stargazer.assets import KnownSitesIndex as KnownSitesIndex
+    from stargazer.assets import QCReport as QCReport
     from stargazer.assets import Reference as Reference
     from stargazer.assets import ReferenceIndex as ReferenceIndex
     from stargazer.assets import SequenceDict as SequenceDict
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from stargazer.assets import VariantComparison as VariantComparison
     from stargazer.assets import Variants as Variants
     from stargazer.assets import VariantsIndex as VariantsIndex
+    from stargazer.assets import VariantStats as VariantStats
     from stargazer.assets import VQSRModel as VQSRModel
     from stargazer.assets import VQSRTranches as VQSRTranches
     from stargazer.calls import Call as Call
@@ -59,7 +63,8 @@ _HOMES = {
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
         "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "GenomicsDB",
-        "Intervals", "AlignmentStats", "Coverage", "TrimmingReport",
+        "Intervals", "AlignmentStats", "Coverage", "TrimmingReport", "ContigCounts", "FlagCounts",
+        "QCReport", "VariantStats",
     ),
     "stargazer.client": ("connect",),
     "stargazer.ledger": ("Record",),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stargazer.assets.reads import R1, R2
     from stargazer.assets.reference import AlignerIndex, Contig, Intervals, Reference, ReferenceIndex, SequenceDict
     from stargazer.assets.scrna import AnnData
+    from stargazer.assets.statistics import ContigCounts, FlagCounts, QCReport, VariantStats
     from stargazer.assets.variants import (
         GenomicsDB,
         KnownSites,
@@ -41,12 +42,15 @@ __all__ = [
     "Asset",
     "BQSRReport",
     "Contig",
+    "ContigCounts",
     "Coverage",
     "DuplicateMetrics",
+    "FlagCounts",
     "GenomicsDB",
     "Intervals",
     "KnownSites",
     "KnownSitesIndex",
+    "QCReport",
     "Reference",
     "ReferenceIndex",
     "SequenceDict",
@@ -55,6 +59,7 @@ __all__ = [
     "VQSRModel",
     "VQSRTranches",
     "VariantComparison",
+    "VariantStats",
     "Variants",
     "VariantsIndex",
     "asset_type",
@@ -70,6 +75,7 @@ _HOMES = {
     "reads": ("R1", "R2"),
     "reference": ("AlignerIndex", "Contig", "Intervals", "Reference", "ReferenceIndex", "SequenceDict"),
     "scrna": ("AnnData",),
+    "statistics": ("ContigCounts", "FlagCounts", "QCReport", "VariantStats"),
     "variants": (
         "GenomicsDB",
         "KnownSites",

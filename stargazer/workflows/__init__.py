@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer.workflows.germline import call_cohort, germline_short_variant_discovery
 from stargazer.workflows.lanes import Lane
 from stargazer.workflows.preprocessing import align_sample, index_reference, prepare_reference, preprocess_sample
+from stargazer.workflows.quality import measure_cohort, report_cohort, report_sheet
 from stargazer.workflows.samples import call_sheet, sheet_lanes
 from stargazer.workflows.sheet import SampleSheet, read_sheet
 
@@ -27,9 +28,12 @@ __all__ = [
     "cluster_cells",
     "germline_short_variant_discovery",
     "index_reference",
+    "measure_cohort",
     "prepare_reference",
     "preprocess_sample",
     "read_sheet",
+    "report_cohort",
+    "report_sheet",
     "scrna_clustering_pipeline",
     "sheet_lanes",
 ]

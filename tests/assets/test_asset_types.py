@@ -57,6 +57,10 @@ FIELDS = {
         "VariantComparison",
         f"sample_id truth_cid calls_cid regions_cid {SNV_SHARES} {INDEL_SHARES} genotype_concordance",
     ),
+    "flag_counts": ("FlagCounts", "sample_id alignment_cid"),
+    "contig_counts": ("ContigCounts", "sample_id alignment_cid"),
+    "variant_stats": ("VariantStats", "sample_id variants_cid snvs indels ts_tv"),
+    "qc_report": ("QCReport", "sample_id source_samples"),
     "anndata": ("AnnData", "sample_id n_obs n_vars stage organism source_cid"),
 }
 

@@ -5,6 +5,7 @@ from stargazer.tasks.general.bwa import bwa_index, bwa_mem, bwa_mem2_index, bwa_
 from stargazer.tasks.general.concordance import compare_variants
 from stargazer.tasks.general.conversion import convert_alignment, join_lanes
 from stargazer.tasks.general.markdup import Marked, mark_duplicates
+from stargazer.tasks.general.qc_report import qc_report
 from stargazer.tasks.general.quality import Trimmed, coverage, fastp, samtools_stats
 from stargazer.tasks.general.reference import attach_indices
 from stargazer.tasks.general.samtools import (
@@ -13,12 +14,14 @@ from stargazer.tasks.general.samtools import (
     samtools_faidx,
     samtools_sort,
 )
+from stargazer.tasks.general.statistics import bcftools_stats, samtools_flagstat, samtools_idxstats
 
 __all__ = [
     "Marked",
     "Trimmed",
     "adopt_alignment",
     "attach_indices",
+    "bcftools_stats",
     "bwa_index",
     "bwa_mem",
     "bwa_mem2_index",
@@ -32,7 +35,10 @@ __all__ = [
     "join_lanes",
     "joint_call",
     "mark_duplicates",
+    "qc_report",
     "samtools_faidx",
+    "samtools_flagstat",
+    "samtools_idxstats",
     "samtools_sort",
     "samtools_stats",
 ]

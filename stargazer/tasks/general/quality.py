@@ -135,7 +135,7 @@ def coverage(work: Workdir, alignment: Alignment, *, engine: Engine = "embedded"
     """
     if alignment.sorted not in ("", "coordinate"):
         raise DataError(f"{alignment!r} is sorted by {alignment.sorted}; coverage wants the order of coordinates")
-    table = work.file(f"{alignment.sample_id}.coverage.tsv")
+    table = work.file(f"{alignment.sample_id}.aligned.coverage.tsv")
     work.run(coverage_command(engine, alignment.path, table))
     rows = [line.split("\t") for line in table.read_text("utf-8").splitlines()[1:]]
     total = sum(int(row[2]) for row in rows) or 1

@@ -1,0 +1,236 @@
+"""Measures of quality of a cohort on one page, and the files that they come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.assets import (
+    AlignmentStats,
+    Asset,
+    Coverage,
+    DuplicateMetrics,
+    QCReport,
+    VariantComparison,
+    VariantStats,
+)
+from stargazer.calls import task
+from stargazer.tasks import charts
+from stargazer.tasks.duplication import read_duplication
+from stargazer.tasks.measures import AlignmentNumbers, VariantNumbers, read_alignment_stats, read_variant_stats
+from stargazer.tasks.pages import figures, heading, page_of, table
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    Points = Sequence[tuple[float, float]]
+
+__all__ = ["qc_report"]
+
+LIBRARY_COLUMNS = {
+    "sample": "sample",
+    "LIBRARY": "library",
+    "READ_PAIRS_EXAMINED": "pairs",
+    "READ_PAIR_DUPLICATES": "duplicate pairs",
+    "READ_PAIR_OPTICAL_DUPLICATES": "optical",
+    "UNPAIRED_READS_EXAMINED": "unpaired reads",
+    "UNPAIRED_READ_DUPLICATES": "duplicate unpaired",
+    "UNMAPPED_READS": "unmapped",
+    "PERCENT_DUPLICATION": "share of duplicates",
+    "ESTIMATED_LIBRARY_SIZE": "library size",
+}
+MOST_CONTIGS = 30
+"""Contigs with a column of their own, the longest ones."""
+
+
+class _Sample(NamedTuple):
+    """What is known of one sample."""
+
+    stats: AlignmentNumbers | None
+    coverage: list[dict[str, str]]
+    duplicates: list[dict[str, str]]
+
+
+@task(memory="1 GiB")
+def qc_report(
+    work: Workdir,
+    stats: list[AlignmentStats],
+    coverages: list[Coverage],
+    duplicates: list[DuplicateMetrics],
+    variants: list[VariantStats],
+    comparisons: list[VariantComparison],
+    others: list[Asset],
+    *,
+    title: str,
+) -> QCReport:
+    """Draw and tabulate what was measured; any of the lists may be empty.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    stats, coverages, duplicates
+        Of the alignment of each sample.
+    variants
+        Counts of called variants.
+    comparisons
+        Called variants beside a truth.
+    others
+        Files that shall lie beside the report as well.
+    title
+        Name of the sample or cohort.
+
+    Returns
+    -------
+    QCReport
+        ``TITLE.qc.html``; the files that it was made of are its companions, as MultiQC reads them.
+    """
+    files = (*stats, *coverages, *duplicates, *variants, *comparisons, *others)
+    measured: list[AlignmentStats | Coverage | DuplicateMetrics] = [*stats, *coverages, *duplicates]
+    names = list(dict.fromkeys(one.sample_id for one in measured))
+    samples = {name: _sample(name, stats, coverages, duplicates) for name in names}
+    counted = [(one.sample_id, read_variant_stats(one.path.read_text("utf-8"))) for one in variants]
+    parts = [*_alignments(samples), *_variants(counted), *_comparisons(comparisons)]
+    page = work.file(f"{title}.qc.html")
+    page.write_text(page_of(title, names, parts), "utf-8")
+    return QCReport(path=page, companions=files, sample_id=title, source_samples=tuple(names))
+
+
+def _sample(name: str, stats: Iterable[Asset], coverages: Iterable[Asset], duplicates: Iterable[Asset]) -> _Sample:
+    text = {
+        kind: next((one.path.read_text("utf-8") for one in found if getattr(one, "sample_id", "") == name), "")
+        for kind, found in (("stats", stats), ("coverage", coverages), ("duplicates", duplicates))
+    }
+    return _Sample(
+        read_alignment_stats(text["stats"]) if text["stats"] else None,
+        _rows(text["coverage"]),
+        read_duplication(text["duplicates"]),
+    )
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    heads, *rows = [line.split("\t") for line in text.splitlines()] or [[]]
+    return [dict(zip((head.lstrip("#") for head in heads), row, strict=False)) for row in rows]
+
+
+def _alignments(samples: Mapping[str, _Sample]) -> Iterator[str]:
+    if not samples:
+        return
+    yield heading("Alignments", "Reads without secondary and supplementary alignments; depth without duplicates.")
+    yield table([{"sample": name, **_measures(sample)} for name, sample in samples.items()])
+    yield figures(_drawn({name: sample.stats for name, sample in samples.items() if sample.stats is not None}))
+    yield from _contigs(samples)
+    libraries = [{"sample": name, **row} for name, sample in samples.items() for row in sample.duplicates]
+    if libraries:
+        yield heading("Duplicates", "By library, whose size is estimated from how many of its pairs are copies.")
+        yield table([{shown: row.get(name, "") for name, shown in LIBRARY_COLUMNS.items()} for row in libraries])
+
+
+def _drawn(stats: Mapping[str, AlignmentNumbers]) -> dict[str, str]:
+    inserts = {name: _binned(_without_tail(one.insert_sizes)) for name, one in stats.items()}
+    depths = {name: _without_tail(one.depths) for name, one in stats.items()}
+    qualities = {name: one.qualities for name, one in stats.items()}
+    gc = {name: _shares(one.gc) for name, one in stats.items()}
+    return {
+        "Insert sizes": charts.lines(inserts, "bases", "share of pairs (%)"),
+        "Depth": charts.lines(depths, "reads over a base", "share of bases (%)"),
+        "Base quality": charts.lines(qualities, "cycle", "mean Phred score"),
+        "GC content": charts.lines(gc, "GC (%)", "share of reads (%)"),
+    }
+
+
+def _measures(sample: _Sample) -> dict[str, str]:
+    shown: dict[str, str] = {}
+    if sample.stats is not None:
+        summary = sample.stats.summary
+        reads = summary.get("raw total sequences", 0.0)
+        shown["reads"] = f"{reads:,.0f}"
+        for name in ("mapped", "properly paired", "duplicated"):
+            shown[f"{name} (%)"] = _percent(summary.get(f"reads {name}", 0.0), reads)
+        shown["error rate (%)"] = f"{100 * summary.get('error rate', 0.0):.3f}"
+        shown["base quality"] = f"{summary.get('average quality', 0.0):.1f}"
+        deviation = summary.get("insert size standard deviation", 0.0)
+        shown["insert size"] = f"{summary.get('insert size average', 0.0):.0f} ± {deviation:.0f}"
+    if sample.coverage:
+        bases = sum(int(row["endpos"]) for row in sample.coverage) or 1
+        depth = sum(float(row["meandepth"]) * int(row["endpos"]) for row in sample.coverage) / bases
+        shown["depth"] = f"{depth:.1f}"
+        shown["covered (%)"] = _percent(sum(int(row["covbases"]) for row in sample.coverage), bases)
+    return shown
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.2f}" if whole else ""
+
+
+def _shares(points: Points) -> list[tuple[float, float]]:
+    total = sum(y for _, y in points) or 1
+    return [(x, 100 * y / total) for x, y in points]
+
+
+def _without_tail(points: Points, kept: float = 0.995) -> list[tuple[float, float]]:
+    """Shares, up to where nearly all have been seen."""
+    shares, seen = [], 0.0
+    for x, share in _shares(points):
+        seen += share
+        shares.append((x, share))
+        if seen >= 100 * kept:
+            break
+    return shares
+
+
+def _binned(points: Points, most: int = 80) -> list[tuple[float, float]]:
+    """Means over equally wide ranges, not many more than `most`."""
+    width = len(points) // most + 1
+    parts = [points[start : start + width] for start in range(0, len(points), width)]
+    return [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in parts]
+
+
+def _contigs(samples: Mapping[str, _Sample]) -> Iterator[str]:
+    rows = next((sample.coverage for sample in samples.values() if sample.coverage), [])
+    longest = sorted(rows, key=lambda row: -int(row["endpos"]))[:MOST_CONTIGS]
+    names = [row["rname"] for row in rows if row in longest]
+    if len(names) > 1:
+        yield heading("Depth by contig", f"Mean depth over the {len(names)} longest contigs of {len(rows)}.")
+        depths = {
+            sample: {row["rname"]: f"{float(row['meandepth']):.1f}" for row in known.coverage}
+            for sample, known in samples.items()
+        }
+        yield table([{"sample": one, **{name: found.get(name, "") for name in names}} for one, found in depths.items()])
+
+
+def _variants(counted: Iterable[tuple[str, VariantNumbers]]) -> Iterator[str]:
+    for name, numbers in counted:
+        totals = numbers.totals
+        shown = (("records", "records"), ("SNPs", "SNVs"), ("indels", "indels"), ("multiallelic sites", "multiallelic"))
+        counts = ", ".join(f"{totals.get(f'number of {key}', 0):,} {label}" for key, label in shown)
+        yield heading(f"Variants of {name}", f"{counts}; transitions to transversions (Ti/Tv) {numbers.ts_tv:.2f}.")
+        yield table([{"sample": sample, **_genotypes(row)} for sample, row in numbers.samples.items()])
+        lengths = {f"{length:+g}": count for length, count in numbers.indel_lengths if abs(length) <= 20}
+        yield figures(
+            {
+                "Substitutions": charts.bars(numbers.substitutions, "", "SNVs"),
+                "Lengths of indels": charts.bars(lengths, "bases inserted (+) or deleted (−)", "indels"),
+            }
+        )
+
+
+def _genotypes(row: Mapping[str, float]) -> dict[str, str]:
+    het, hom = row.get("nHets", 0.0), row.get("nNonRefHom", 0.0)
+    transversions = row.get("nTransversions", 0.0)
+    return {
+        "heterozygous SNVs": f"{het:,.0f}",
+        "homozygous SNVs": f"{hom:,.0f}",
+        "het/hom": f"{het / hom:.2f}" if hom else "",
+        "Ti/Tv": f"{row.get('nTransitions', 0.0) / transversions:.2f}" if transversions else "",
+        "indels": f"{row.get('nIndels', 0.0):,.0f}",
+        "singletons": f"{row.get('nSingletons', 0.0):,.0f}",
+        "missing": f"{row.get('nMissing', 0.0):,.0f}",
+        "mean depth": f"{row.get('average depth', 0.0):.1f}",
+    }
+
+
+def _comparisons(comparisons: Iterable[VariantComparison]) -> Iterator[str]:
+    for one in comparisons:
+        yield heading(f"Calls of {one.sample_id} beside the truth", "Records that spell the same haplotypes agree.")
+        yield table([{key.replace("_", " "): value for key, value in row.items()} for row in one.rows()])
