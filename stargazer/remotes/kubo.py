@@ -18,6 +18,7 @@ from stargazer.remotes.web import PASSING, Passing, Web, bearer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from stargazer.assets import Asset
     from stargazer.remotes.outgoing import Batch
     from stargazer.remotes.protocol import Progress
     from stargazer.store import Store
@@ -72,7 +73,7 @@ class Kubo(BlockRemote):
             raise RemoteLacks(f"{self.name} does not have {cid} itself")
         yield from car_blocks(self.web, "POST", f"{_API}/dag/export?arg={cid}&progress=false", {})
 
-    def push(self, cid: str, store: Store, progress: Progress | None = None, *, name: str = "") -> None:
+    def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
         """Send a file or directory block by block, then pin it; what the node has of it already is not sent again."""
         if self.is_pinned(cid):
             return

@@ -67,8 +67,8 @@ class Remote:
             file.seek(start)
             return file.read(-1 if end is None else max(0, end - start))
 
-    def push(self, cid: str, store: Store, progress: Progress | None = None, *, name: str = "") -> None:
-        """Send a file or directory of a store, under the CID that it has."""
+    def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
+        """Send a file or directory of a store, under the CID that it has; `asset` tells its name and facts."""
         raise self._cannot("be written to")
 
     def describe(self, asset: Asset) -> None:

@@ -82,12 +82,12 @@ def read_remote(entry: Any, where: str = "the remote") -> Remote:
         It is malformed.
     """
     if not isinstance(entry, Mapping):
-        raise ConfigError(f"{where} is {entry!r}, but must be a mapping such as {{gateway: 'https://ipfs.io'}}")
-    kinds = [kind for kind in KINDS if kind in entry]
+        kind = type(entry).__name__
+        raise ConfigError(f"{where} is of type {kind}, but must be a mapping such as {{gateway: 'https://ipfs.io'}}")
+    kinds = [kind for kind in KINDS if kind in entry and not (kind == "gateway" and "pinata" in entry)]
     if len(kinds) != 1:
-        raise ConfigError(
-            f"{where} must have one of {', '.join(KINDS)}, with a URL; it has {', '.join(entry) or 'none'}"
-        )
+        found = ", ".join(map(str, entry)) or "nothing"
+        raise ConfigError(f"{where} must have one of {', '.join(KINDS)}, with a URL; it has {found}")
     kind, url = kinds[0], entry[kinds[0]]
     options = {key: value for key, value in entry.items() if key != kind}
     _check_options(kind, options, where)
@@ -102,6 +102,8 @@ def _check_options(kind: str, options: Mapping[str, Any], where: str) -> None:
             raise ConfigError(f"{where}: a {kind} has no {key!r}; it may have {', '.join(allowed)}")
         if not isinstance(value, allowed[key]) or (isinstance(value, bool) and allowed[key] is not bool):
             raise ConfigError(f"{where}.{key} is of the wrong type ({type(value).__name__})")
+    for key in {"gateway", "api", "uploads"} & options.keys():
+        _check_address(options[key], f"{where}.{key}")
     if options.get("timeout", 1) <= 0:
         raise ConfigError(f"{where}.timeout is {options['timeout']}, but must be seconds above 0")
     token = options.get("token", "X")
@@ -116,11 +118,23 @@ def _check_url(kind: str, url: Any, where: str) -> None:
         if url not in ("public", "private"):
             raise ConfigError(f"{where}.pinata is {url!r}, but must be 'public' or 'private'")
         return
+    if kind == "store":
+        _check_no_secret(url, f"{where}.store")
+    else:
+        _check_address(url, f"{where}.{kind}")
+
+
+def _check_no_secret(url: str, where: str) -> None:
     parts = urlsplit(url)
     if parts.password or parts.username:
-        raise ConfigError(f"{where}.{kind} holds a user name or a password; secrets belong in the environment")
-    if kind != "store" and (parts.scheme not in ("http", "https") or not parts.netloc):
-        raise ConfigError(f"{where}.{kind} is {url!r}, but must be an http or https URL")
+        raise ConfigError(f"{where} holds a user name or a password; secrets belong in the environment")
+
+
+def _check_address(url: str, where: str) -> None:
+    _check_no_secret(url, where)
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ConfigError(f"{where} is {url!r}, but must be an http or https URL")
 
 
 def _make(kind: str, url: str, options: Mapping[str, Any]) -> Remote:
@@ -138,4 +152,7 @@ def _make(kind: str, url: str, options: Mapping[str, Any]) -> Remote:
         from stargazer.remotes.kubo import Kubo
 
         return Kubo(name, url, timeout=timeout, token=options.get("token"))
-    raise ConfigError("pinata is not offered yet")
+    from stargazer.remotes.pinata import Pinata
+
+    others = {key: options[key] for key in ("gateway", "api", "uploads", "token") if key in options}
+    return Pinata(options.get("name", "pinata"), url, timeout=timeout, **others)

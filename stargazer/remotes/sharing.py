@@ -73,5 +73,5 @@ def push(store: Store, asset: Asset, remote: Remote, progress: Progress | None =
     if absent := [member for member in members(asset) if member.cid is None or not store.has(member.cid)]:
         raise NotFound(f"{store.url} does not have {absent[0]!r}, which was to be sent to {remote.name}")
     for member in members(asset):
-        remote.push(str(member.cid), store, progress, name=member.name)
+        remote.push(str(member.cid), store, progress, asset=member)
     remote.describe(asset)

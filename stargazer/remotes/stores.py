@@ -65,7 +65,7 @@ class StoreRemote(FileRemote):
         except BlobLost as error:
             raise RemoteLacks(f"{self.name}: {error}") from None
 
-    def push(self, cid: str, store: Store, progress: Progress | None = None, *, name: str = "") -> None:
+    def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
         """Copy a file or directory there; what it has already is not copied."""
         from stargazer.remotes.fetching import fetch_into
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
+from collections import deque
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["PASSING", "Passing", "Web", "bearer"]
 
 _LACKING = {404, 410}
+_hidden: deque[str] = deque(maxlen=1000)
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 60.0
 _SLOWEST = 1 << 16
@@ -65,6 +68,12 @@ class Web:
         self.name, self.base, self.timeout, self.attempts = name, base.rstrip("/"), timeout, attempts
         self._headers, self._passing = headers, passing
 
+    def hide(self, url: str) -> str:
+        """Keep a signed URL out of the log in which httpx notes requests; the URL again."""
+        _hidden.append(url)
+        logging.getLogger("httpx").addFilter(_without_signature)
+        return url
+
     @cached_property
     def client(self) -> httpx.Client:
         """Connections, opened when they are needed and kept."""
@@ -98,14 +107,18 @@ class Web:
 
     def _get(self, path: str, most: int, options: dict[str, Any]) -> bytes:
         with self.opened(**{"method": "GET", "path": path, **options}) as answer:
-            if int(answer.headers.get("Content-Length", 0)) > most:
-                raise RemoteRefused(f"{self.name} announces {answer.headers['Content-Length']} bytes, not {most}")
-            body = bytearray()
-            for part in self.parts(answer, whole=True):
-                body += part
-                if len(body) > most:
-                    raise RemoteRefused(f"{self.name} sends more than the {most} bytes that this may have")
-            return bytes(body)
+            return self.read(answer, most)
+
+    def read(self, answer: httpx.Response, most: int) -> bytes:
+        """The body of an answer, of at most so many bytes, which must come in time."""
+        if int(answer.headers.get("Content-Length", 0)) > most:
+            raise RemoteRefused(f"{self.name} announces {answer.headers['Content-Length']} bytes, not {most}")
+        body = bytearray()
+        for part in self.parts(answer, whole=True):
+            body += part
+            if len(body) > most:
+                raise RemoteRefused(f"{self.name} sends more than the {most} bytes that this may have")
+        return bytes(body)
 
     def json(self, method: str, path: str, **options: Any) -> Any:
         """The JSON that a request is answered with; None for an empty answer."""
@@ -116,6 +129,15 @@ class Web:
             return json.loads(body) if body.strip() else None
         except ValueError as error:
             raise RemoteError(f"{self.name} answered with something that is no JSON: {body[:_SAID]!r}") from error
+
+    def headers(self, method: str, path: str, **options: Any) -> httpx.Headers:
+        """Headers of an answer, of which the body does not matter."""
+        return self.retried(lambda: self.headers_once(method, path, **options))
+
+    def headers_once(self, method: str, path: str, **options: Any) -> httpx.Headers:
+        """The same without another attempt."""
+        with self.opened(method, path, **options) as answer:
+            return answer.headers
 
     @cached_property
     def retried(self) -> tenacity.Retrying:
@@ -174,7 +196,10 @@ class Web:
             body += part
             if len(body) > _SAID:
                 break
-        return " ".join(body.decode("utf-8", "replace")[:_SAID].split())
+        text = " ".join(body.decode("utf-8", "replace")[:_SAID].split())
+        for secret in self._headers().values():
+            text = text.replace(secret, "…").replace(secret.removeprefix("Bearer "), "…")
+        return text
 
     def parts(self, answer: httpx.Response, *, whole: bool = False) -> Iterator[bytes]:
         """The pieces of a body, with an end to patience: what drips is refused, or what does not come whole in time."""
@@ -203,6 +228,14 @@ def bearer(token: str | None) -> dict[str, str]:
     if value is None:
         raise ConfigError(f"the environment variable {token} is not set; it must hold the token of that remote")
     return {"Authorization": f"Bearer {value}"}
+
+
+def _without_signature(record: logging.LogRecord) -> bool:
+    """Cut signatures off the URLs that httpx notes."""
+    if isinstance(record.args, tuple):
+        shown = [str(arg).partition("?")[0] if str(arg) in _hidden else arg for arg in record.args]
+        record.args = tuple(shown)
+    return True
 
 
 def _plain(error: Exception) -> str:

@@ -320,7 +320,7 @@ def test_settings_are_checked(configure: Callable[..., None]) -> None:
     from stargazer.remotes import configured, named
 
     for entry, complaint in (
-        ("ipfs.io", "must be a mapping"),
+        ("ipfs.io", "must be a mapping such as"),
         ({"gateway": "ipfs.io"}, "must be an http or https URL"),
         ({"gateway": "https://a", "kubo": "https://b"}, "must have one of store, gateway, kubo"),
         ({"url": "https://a"}, "must have one of"),
