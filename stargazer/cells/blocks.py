@@ -17,7 +17,7 @@ __all__ = ["ROWS_AT_ONCE", "SHARE", "Blocks", "cache_bytes"]
 
 ROWS_AT_ONCE = 1_000
 """Cells of a block: at 4,000 counts a cell its double-precision values take 32 MB."""
-SHARE = 0.125
+SHARE = 0.0625
 """Share of a task's memory that blocks may take which are kept for the next pass."""
 
 

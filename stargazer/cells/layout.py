@@ -42,21 +42,24 @@ ABOUT = (
 )
 
 _CHUNK_BYTES = 4 << 20
-_STEP, _SHORTEST, _LONGEST = 1 << 16, 1 << 20, 1 << 25
+_STEP, _SHORTEST, _LONGEST = 1 << 16, 1 << 20, 1 << 22
 _BLOCK_BYTES = 1 << 20
 
 
 def matrix_chunk(entries: int) -> int:
-    """Length of a chunk of a sparse matrix: about one row block.
+    """Length of a chunk of a sparse matrix: about one row block, or a whole fraction of it.
 
-    The first row block decides, so files that begin with the same cells share chunks.
+    The first row block decides, so files that begin with the same cells share chunks. Column indices of a chunk take
+    16 MiB at most: memory of that size is used again and again by the C library, larger pieces are fetched anew from
+    the system each time.
 
     Parameters
     ----------
     entries
         Stored values of the first row block.
     """
-    return min(max(-(-entries // _STEP) * _STEP, _SHORTEST), _LONGEST)
+    parts = -(-entries // _LONGEST) or 1
+    return min(max(-(-entries // (parts * _STEP)) * _STEP, _SHORTEST), _LONGEST)
 
 
 def array_chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

@@ -158,6 +158,7 @@ class _Chunked:
     def _part(self, number: int, start: int, stop: int) -> NDArray[Any]:
         first = number * self._length
         if number != self._number:
+            self._values = np.empty(0)  # the old chunk goes before the new one comes
             self._number, self._values = number, self._array[first : first + self._length]
         return self._values[max(start - first, 0) : stop - first]
 

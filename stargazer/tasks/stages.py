@@ -35,7 +35,7 @@ USES = ("numcodecs", "numpy", "scipy", "zarr")
 """Distributions that decide the bytes of every stage."""
 RESERVED = (KEPT, "_index", "size_factor", "total_counts")
 MEMORY = "2 GiB"
-"""What a stage may use; an eighth of it may hold blocks between passes (`stargazer.cells.blocks.SHARE`)."""
+"""What a stage may use; a sixteenth of it may hold blocks between passes (`stargazer.cells.blocks.SHARE`)."""
 
 
 def draft_of(work: Workdir, adata: AnnData) -> tuple[Tree, TreeDraft]:

@@ -36,7 +36,7 @@ __all__ = ["find_markers"]
 
 Method = Literal["wilcoxon", "t-test", "t-test_overestim_var"]
 Layer = Literal["log", "counts"]
-BYTES_AN_ENTRY = 16
+BYTES_AN_ENTRY = 8
 
 
 @task(cpus=2, memory="4 GiB", uses=USES)
@@ -111,7 +111,7 @@ def _groups(tree: Tree, groupby: str, cells: NDArray[np.bool_]) -> tuple[NDArray
 
 
 def _columns(work: Workdir, tree: Tree, cells: NDArray[np.bool_], layer: str) -> Iterator[Any]:
-    """Values of some genes at a time, all kept cells; as many genes as a quarter of the memory holds."""
+    """Values of some genes at a time, all kept cells; those of a pass take an eighth of the memory."""
     blocks = Blocks(tree, cells, keep=cache_bytes(work.memory))
     factors = size_factors_of(tree, cells) if layer == "log" else None
     entries = np.zeros(blocks.shape[1], np.int64)

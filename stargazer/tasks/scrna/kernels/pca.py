@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PCA", "Scaling", "components", "fit_pca", "project"]
 
-BLOCK_ROWS = 2048
+BLOCK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,18 @@ def fit_pca(
     pairs = with_factors(reblock(blocks, BLOCK_ROWS), factors)
     total, products = np.zeros(0), np.zeros((0, 0))
     for sums, gram in ordered_map(transform, pairs, threads):
-        total, products = (total + sums, products + gram) if len(total) else (sums, gram)
+        if not len(total):
+            total, products = sums, gram
+            continue
+        total += sums
+        products += gram
     n = len(factors)
     if n < 2 or len(total) < 2:
         raise DataError(f"principal components need two cells and two genes; there are {n} and {len(total)}")
     mean = total / n
-    covariance = (products - n * np.outer(mean, mean)) / (n - 1)
-    return components(covariance, mean, min(n_pcs, n - 1), scaling)
+    products -= np.outer(n * mean, mean)
+    products /= n - 1
+    return components(products, mean, min(n_pcs, n - 1), scaling)
 
 
 def _gram(pair: tuple[CSR, Floats], scaling: Scaling | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
