@@ -146,8 +146,8 @@ class Population:
         n = len(cells.kind)
         table = np.bincount(np.concatenate(places), minlength=n * self.n_genes)
         found = np.flatnonzero(table)
-        ends = np.searchsorted(found, np.arange(n + 1) * self.n_genes)
-        return sparse.csr_matrix((table[found], found % self.n_genes, ends), shape=(n, self.n_genes))
+        ends_of_cells = np.searchsorted(found, np.arange(n + 1) * self.n_genes)
+        return sparse.csr_matrix((table[found], found % self.n_genes, ends_of_cells), shape=(n, self.n_genes))
 
     def _kinds(self, cells: _Cells) -> Iterator[tuple[Array, Array]]:
         """Cells that express alike, and what; a doublet stands among those of either type."""
