@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.tasks.general import (
     Marked,
+    Ploidy,
     Trimmed,
     adopt_alignment,
     attach_indices,
@@ -27,13 +28,16 @@ from stargazer.tasks.general import (
     fastp,
     join_lanes,
     joint_call,
+    list_intervals,
     mark_duplicates,
+    ploidy_of_sex,
     qc_report,
     samtools_faidx,
     samtools_flagstat,
     samtools_idxstats,
     samtools_sort,
     samtools_stats,
+    scatter_intervals,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Marked",
+    "Ploidy",
     "Trimmed",
     "adopt_alignment",
     "apply_bqsr",
@@ -98,9 +103,11 @@ __all__ = [
     "join_lanes",
     "joint_call",
     "joint_call_gvcfs",
+    "list_intervals",
     "mark_duplicates",
     "merge_bam_alignment",
     "normalize",
+    "ploidy_of_sex",
     "qc_filter",
     "qc_report",
     "reduce_dimensions",
@@ -110,6 +117,7 @@ __all__ = [
     "samtools_idxstats",
     "samtools_sort",
     "samtools_stats",
+    "scatter_intervals",
     "select_features",
     "select_variants",
     "sort_sam",

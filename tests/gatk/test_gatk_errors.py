@@ -14,7 +14,7 @@ import stargazer as sg
 from stargazer.assets import Alignment, AlignmentIndex, KnownSites, Variants, VariantsIndex
 from stargazer.errors import AssetError, DataError, ToolFailed
 from stargazer.tasks import gatk as tasks
-from stargazer.tasks.gatk.haplotypes import caller_command, ploidy_lines
+from stargazer.tasks.gatk.haplotypes import caller_command
 from stargazer.tasks.general import joint_call
 
 
@@ -122,10 +122,9 @@ def test_arguments_of_the_caller() -> None:
     plain = "gatk HaplotypeCaller -R r.fa -I s.bam -O s.g.vcf.gz --emit-ref-confidence GVCF "
     plain += "--add-output-vcf-command-line false --sample-ploidy 2 --native-pair-hmm-threads "
     assert " ".join(map(str, caller_command(*paths))) == f"{plain}1"
-    given = {"intervals": Path("a.bed"), "ploidies": Path("b.bed"), "excluded": Path("c.bed")}
+    given = {"intervals": Path("a.bed"), "ploidies": Path("b.bed")}
     full = caller_command(*paths, threads=4, **given)
-    assert " ".join(map(str, full)) == f"{plain}4 -L a.bed --ploidy-regions b.bed -XL c.bed"
-    assert ploidy_lines(["# x", "chrX\t5\t9\tname\t0", "chrY\t1\t2"], 1) == ["chrX\t5\t9\t1\n", "chrY\t1\t2\t1\n"]
+    assert " ".join(map(str, full)) == f"{plain}4 -L a.bed --ploidy-regions b.bed"
 
 
 def test_haploid_and_absent_regions(tp53: Any, new_work: Any, region: Any, variant_lines: Any) -> None:

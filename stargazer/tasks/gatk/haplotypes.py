@@ -16,11 +16,11 @@ from stargazer.errors import DataError
 from stargazer.tasks.fits import bam_header, check_alignment
 from stargazer.tasks.headers import sam_samples
 from stargazer.tasks.jvm import CALLER, run_gatk
+from stargazer.tasks.scatter import Region, bed_lines, merge, parse_bed, subtract
 from stargazer.tasks.vcf import NO_COMMAND, draft_variants
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     Argument = str | int | Path
@@ -37,7 +37,6 @@ def caller_command(
     ploidy: int = 2,
     intervals: Path | None = None,
     ploidies: Path | None = None,
-    excluded: Path | None = None,
 ) -> list[Argument]:
     """``HaplotypeCaller`` that writes a gVCF.
 
@@ -49,13 +48,13 @@ def caller_command(
         Threads of the pair HMM; results do not depend on them.
     ploidy
         Copies of each contig.
-    intervals, excluded
-        BED files of where to call, and where not to.
+    intervals
+        BED file of where to call.
     ploidies
         BED file of regions with another ploidy, which is in the fourth column.
     """
     files: list[Argument] = ["-R", fasta, "-I", bam, "-O", gvcf, "--emit-ref-confidence", "GVCF", *NO_COMMAND]
-    given: dict[str, Path | None] = {"-L": intervals, "--ploidy-regions": ploidies, "-XL": excluded}
+    given = {"-L": intervals, "--ploidy-regions": ploidies}
     where = [word for option, path in given.items() if path for word in (option, path)]
     return [
         *("gatk", "HaplotypeCaller", *files, "--sample-ploidy", ploidy),
@@ -111,28 +110,40 @@ def haplotype_caller(
     if alignment.path.suffix == ".bam" and (found := sam_samples(bam_header(alignment.path))) != {sample}:
         raise DataError(f"{alignment.path.name} has reads of {sorted(found)}, but is said to be of {sample!r}")
     gvcf = work.file(f"{sample}.g.vcf.gz")
-    ploidies = _with_ploidy(work, haploid) if haploid else None
     command = caller_command(
         alignment.path,
         reference.path,
         gvcf,
         threads=work.cpus,
         ploidy=ploidy,
-        intervals=intervals.path if intervals else None,
-        ploidies=ploidies,
-        excluded=absent.path if absent else None,
+        intervals=_present(work, reference, intervals, absent),
+        ploidies=_haploid(work, haploid),
     )
     run_gatk(work, command, alignment.path)
     return draft_variants(gvcf, name=sample, samples=[sample], caller=CALLER, build=reference.build, kind="gvcf")
 
 
-def _with_ploidy(work: Workdir, haploid: Intervals) -> Path:
+def _regions(intervals: Intervals | None) -> list[Region]:
+    return parse_bed(intervals.path.read_text("utf-8").splitlines()) if intervals else []
+
+
+def _haploid(work: Workdir, haploid: Intervals | None) -> Path | None:
+    """A BED file of what is there once, the ploidy in its fourth column."""
+    regions = _regions(haploid)
     bed = work.file("haploid.bed")
-    bed.write_text("".join(ploidy_lines(haploid.path.read_text("utf-8").splitlines(), 1)), "utf-8")
+    bed.write_text("".join(f"{line}\t1\n" for line in bed_lines(regions).splitlines()), "utf-8")
+    return bed if regions else None
+
+
+def _present(work: Workdir, reference: Reference, intervals: Intervals | None, absent: Intervals | None) -> Path | None:
+    """A BED file of where to call; None for everywhere."""
+    missing = _regions(absent)
+    if not missing:
+        return intervals.path if intervals else None
+    lengths = dict(reference.contigs)
+    wanted = _regions(intervals) or [Region(name, 0, length) for name, length in lengths.items()]
+    # GATK wants to look somewhere: where nothing is left, at the first base, which gets a block without reads.
+    left = subtract(wanted, merge(missing, lengths)) or [wanted[0]._replace(end=wanted[0].start + 1)]
+    bed = work.file("present.bed")
+    bed.write_text(bed_lines(left), "utf-8")
     return bed
-
-
-def ploidy_lines(lines: Sequence[str], ploidy: int) -> list[str]:
-    """Lines of a BED file with the ploidy in the fourth column."""
-    regions = [line.split("\t")[:3] for line in lines if line and not line.startswith(("#", "track", "browser"))]
-    return ["\t".join([*region, str(ploidy)]) + "\n" for region in regions]

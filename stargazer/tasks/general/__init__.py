@@ -4,6 +4,7 @@ from stargazer.tasks.general.bcftools import call_gvcf, joint_call
 from stargazer.tasks.general.bwa import bwa_index, bwa_mem, bwa_mem2_index, bwa_mem2_mem
 from stargazer.tasks.general.concordance import compare_variants
 from stargazer.tasks.general.conversion import convert_alignment, join_lanes
+from stargazer.tasks.general.intervals import Ploidy, list_intervals, ploidy_of_sex, scatter_intervals
 from stargazer.tasks.general.markdup import Marked, mark_duplicates
 from stargazer.tasks.general.qc_report import qc_report
 from stargazer.tasks.general.quality import Trimmed, coverage, fastp, samtools_stats
@@ -18,6 +19,7 @@ from stargazer.tasks.general.statistics import bcftools_stats, samtools_flagstat
 
 __all__ = [
     "Marked",
+    "Ploidy",
     "Trimmed",
     "adopt_alignment",
     "attach_indices",
@@ -34,11 +36,14 @@ __all__ = [
     "fastp",
     "join_lanes",
     "joint_call",
+    "list_intervals",
     "mark_duplicates",
+    "ploidy_of_sex",
     "qc_report",
     "samtools_faidx",
     "samtools_flagstat",
     "samtools_idxstats",
     "samtools_sort",
     "samtools_stats",
+    "scatter_intervals",
 ]
