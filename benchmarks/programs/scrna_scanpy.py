@@ -34,7 +34,8 @@ def main() -> None:
         adata.write_h5ad(Path(folder, "done.h5ad"))
     printed = {"seconds": time.perf_counter() - start, "peak": peak()}
     printed["stored"] = sum(path.stat().st_size for path in Path(folder).iterdir())
-    clusters, types = adata.obs["leiden"].cat.codes.tolist(), adata.obs["cell_type"].cat.codes.tolist()
+    sound = adata[~(adata.obs["doublet"] | adata.obs["damaged"])].obs
+    clusters, types = sound["leiden"].cat.codes.tolist(), sound["cell_type"].cat.codes.tolist()
     print(json.dumps({**printed, "clusters": clusters, "types": types, "doublets": SCORES}))
 
 
