@@ -40,7 +40,7 @@ def assemble(**filters: Any) -> list[Asset]:
     return active_store().assemble(**filters)
 
 
-def fetch(asset: Asset | str) -> Path:
+def fetch(asset: Asset | str, *, lineage: bool = False) -> Path:
     """Return a real path of an asset, its companions beside it, or of what a CID names.
 
     What the store lacks comes from the remotes of the settings, verified, and stays in the store.
@@ -49,6 +49,9 @@ def fetch(asset: Asset | str) -> Path:
     ----------
     asset
         A stored asset, or a CID, or ``<cid>/x/y`` for what lies in a directory.
+    lineage
+        Take the records of all calls that led to it as well, from a store that the settings trust: `trace` works then,
+        and the same call is known.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def fetch(asset: Asset | str) -> Path:
     from stargazer.errors import BlobLost
 
     store = active_store() if isinstance(asset, str) or asset.source is None else _home(asset)
-    found = asset
+    found = _with_lineage(store, asset) if lineage else asset
     if isinstance(asset, str) and "/" in asset.strip("/"):
         found = store.resolve(asset) if store.has(asset.strip("/").partition("/")[0]) else _from_remotes(store, asset)
     try:
@@ -73,6 +76,14 @@ def _home(asset: Asset) -> Store:
     return Store.open(url) if url else active_store()
 
 
+def _with_lineage(store: Store, asset: Asset | str) -> Asset:
+    from stargazer.display import byte_progress
+    from stargazer.remotes import configured, fetch_lineage
+
+    with byte_progress("fetch lineage") as progress:
+        return fetch_lineage(store, asset, configured(), progress)
+
+
 def _from_remotes(store: Store, wanted: Asset | str) -> str:
     from stargazer.display import byte_progress
     from stargazer.remotes import configured, fetch_asset, fetch_into
@@ -84,7 +95,7 @@ def _from_remotes(store: Store, wanted: Asset | str) -> str:
         return str(fetch_asset(store, wanted, configured(), progress).cid)
 
 
-def push(asset: Asset | str, *, to: str) -> None:
+def push(asset: Asset | str, *, to: str, lineage: bool = False, inputs: bool = False) -> None:
     """Send an asset and its companions to a remote, under the CIDs that they have.
 
     Parameters
@@ -93,6 +104,10 @@ def push(asset: Asset | str, *, to: str) -> None:
         A stored asset, or a CID.
     to
         Name of a remote of the settings, or path or URL of another store.
+    lineage
+        Send the records of all calls that led to it as well: there `trace` works, and the same call is known.
+    inputs
+        Send the files as well that the first of these calls read.
 
     Raises
     ------
@@ -106,13 +121,16 @@ def push(asset: Asset | str, *, to: str) -> None:
     >>> push(variants, to="lab")  # doctest: +SKIP
     """
     from stargazer.display import byte_progress
-    from stargazer.remotes import named
+    from stargazer.remotes import named, push_lineage
     from stargazer.remotes import push as send
 
     store = active_store() if isinstance(asset, str) else _home(asset)
     found = store.get(asset) if isinstance(asset, str) else asset
     with byte_progress(f"push {found.name or found.cid}") as progress:
-        send(store, found, named(to), progress)
+        if lineage or inputs:
+            push_lineage(store, found, named(to), inputs=inputs, progress=progress)
+        else:
+            send(store, found, named(to), progress)
 
 
 def trace(asset: Asset | str, *, direction: Direction = "up") -> Lineage:

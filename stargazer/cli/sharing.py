@@ -14,19 +14,28 @@ __all__ = ["push", "remotes"]
 def push(
     names: Annotated[list[str], typer.Argument(metavar="CID-OR-ID…", help="CIDs, or ids of assets.")],
     to: Annotated[str, typer.Option("--to", metavar="REMOTE", help="Name of a remote, or path or URL of a store.")],
+    lineage: Annotated[
+        bool, typer.Option("--lineage", help="Send the records of all calls that led there, too; to stores only.")
+    ] = False,
+    inputs: Annotated[
+        bool, typer.Option("--inputs", help="With the files that the first of these calls read.")
+    ] = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
     """Send files and directories to a remote, with their companions, under the CIDs that they have."""
     from stargazer.display import byte_progress
-    from stargazer.remotes import named
+    from stargazer.remotes import named, push_lineage
     from stargazer.remotes import push as send
 
     opened, remote = open_store(store), named(to)
     assets = stored(opened, names)
     for asset in assets:
         with byte_progress(f"push {asset.name or asset.cid}", shown=show_progress()) as progress:
-            send(opened, asset, remote, progress)
+            if lineage or inputs:
+                push_lineage(opened, asset, remote, inputs=inputs, progress=progress)
+            else:
+                send(opened, asset, remote, progress)
         if not json:
             typer.echo(f"{asset.cid}  {asset.name}".rstrip())
     if json:

@@ -70,6 +70,9 @@ def get(
     name: Annotated[str, typer.Argument(metavar="CID-OR-ID", help="CID, CID/path, or id of an asset.")],
     out: Annotated[str, typer.Option("--out", metavar="PATH", help="Directory, or path of the copy.")] = ".",
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    lineage: Annotated[
+        bool, typer.Option("--lineage", help="Take the records of the calls that made it, too, from a trusted store.")
+    ] = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
@@ -80,7 +83,7 @@ def get(
     from stargazer.cli.copies import put_down
 
     opened = open_store(store)
-    asset = _found(opened, name)
+    asset = _with_lineage(opened, name) if lineage else _found(opened, name)
     paths = put_down(opened, asset, out, force=force)
     if json:
         print_json({"cid": asset.cid, "path": str(paths[0]), "companions": [str(path) for path in paths[1:]]})
@@ -102,6 +105,14 @@ def _found(store: Store, name: str) -> Asset:
         if len(name) == 64 or not configured():
             raise
     return _from_remotes(store, name, asset)
+
+
+def _with_lineage(store: Store, name: str) -> Asset:
+    from stargazer.display import byte_progress
+    from stargazer.remotes import configured, fetch_lineage
+
+    with byte_progress(f"fetch {name}", shown=show_progress()) as progress:
+        return fetch_lineage(store, name, configured(), progress)
 
 
 def _in_directory(store: Store, path: str, cid: str) -> Asset:

@@ -119,13 +119,14 @@ class Checking(Sweeping):
         there = {entry.place.rpartition("/")[2] for kind in ("blobs", "trees") for entry in self.backend.entries(kind)}
         missing: dict[str, list[str]] = {}
         unknown, lacking = [], {}
+        lent = index.marks((entry.place.rpartition("/")[2] for entry in self.backend.entries("assets")), ".elsewhere")
         for entry, identifier in self._named("assets", []):
             data = self.backend.read(entry.place)
             if data is None:
                 continue
             if parse_asset(data, identifier) is None:
                 unknown.append(identifier)
-            for cid in index.asset_cids(json.loads(data)):
+            for cid in index.asset_cids(json.loads(data)) if identifier not in lent else ():
                 if cid not in lacking:
                     lacking[cid] = sorted(self.closure([cid]) - there)
                 for gone in lacking[cid]:
@@ -133,7 +134,7 @@ class Checking(Sweeping):
         return {cid: tuple(ids) for cid, ids in missing.items()}, unknown
 
 
-_RECORD_MARKS = ("", "added", "superseded")
+_RECORD_MARKS = ("", "added", "superseded", "elsewhere")
 _MARKS = {"blobs": ("",), "trees": ("",), "assets": _RECORD_MARKS, "records": ("",), "keys": ("",)}
 _TESTS: dict[str, Callable[[str, bytes], bool]] = {
     "assets": lambda name, data: index.asset_members(data, name) is not None,

@@ -55,6 +55,15 @@ class Handles(Staging):
         self._journal("assets", *records)
         return self.handle(asset, record)
 
+    def put_elsewhere(self, assets: Iterable[Asset]) -> None:
+        """Keep the records of assets that belong to a lineage; bytes that are elsewhere are not missed here."""
+        _ = self.header
+        known = {each.id: each for asset in assets for each in members(asset)}
+        absent = [identifier for identifier, each in known.items() if not self.has(str(each.cid))]
+        self.backend.create_many({layout.elsewhere(identifier): b"" for identifier in absent})
+        self.backend.create_many({layout.asset(identifier): canonical(each) for identifier, each in known.items()})
+        self._journal("assets", *known)
+
     def read_assets(self, identifiers: Iterable[str]) -> dict[str, Asset]:
         """Those asset records that are there, whole and understood, by id."""
         places = {layout.asset(identifier): identifier for identifier in identifiers}

@@ -8,6 +8,7 @@
     assets/<xx>/<id>              asset records: immutable, canonical JSON, id = SHA-256 of it
     assets/<xx>/<id>.added        a person added this asset: garbage collection keeps its bytes
     assets/<xx>/<id>.superseded   a newer record describes these bytes
+    assets/<xx>/<id>.elsewhere    came as part of a lineage, without the bytes: they are not missed here
     records/<xx>/<id>             what a call did: immutable, id = SHA-256 of it
     keys/<xx>/<key>               small pointers to records, replaced atomically
     pins/<name>                   roots that garbage collection keeps
@@ -34,6 +35,7 @@ __all__ = [
     "asset",
     "blob",
     "check_name",
+    "elsewhere",
     "key",
     "lease",
     "pin",
@@ -82,6 +84,11 @@ def added(identifier: str) -> str:
 def superseded(identifier: str) -> str:
     """Place of the mark that a newer record took this one's place."""
     return asset(identifier) + ".superseded"
+
+
+def elsewhere(identifier: str) -> str:
+    """Place of the mark that the bytes of this one may be elsewhere."""
+    return asset(identifier) + ".elsewhere"
 
 
 def record(identifier: str) -> str:

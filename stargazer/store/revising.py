@@ -101,8 +101,8 @@ class Revising(Queries):
         self._journal("assets", *gone)
 
     def _remove_record(self, identifier: str) -> None:
-        for place in (layout.asset(identifier), layout.added(identifier), layout.superseded(identifier)):
-            self.backend.remove(place)
+        for place in (layout.asset, layout.added, layout.superseded, layout.elsewhere):
+            self.backend.remove(place(identifier))
 
     def _older(self, identifier: str) -> list[str]:
         return self.ask(lambda index: list(_superseded_by(index, identifier)), "assets")

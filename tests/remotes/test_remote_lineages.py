@@ -1,0 +1,160 @@
+"""A result with its history: known on a second machine, traced there; only trusted stores are believed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import dask.config
+import pytest
+from nodes import make, running
+
+import stargazer as sg
+from stargazer.errors import RemoteCannot, RemoteError
+from stargazer.remotes import find_bundle, make_bundle, read_remote
+from stargazer.store import Store
+from stargazer.workflows import germline_short_variant_discovery
+
+Configure = Callable[..., None]
+
+TASKS = '''
+import stargazer as sg
+
+@sg.task
+def upper(work: sg.Workdir, text: sg.Asset) -> tuple[sg.Asset, sg.Asset]:
+    """Upper case, and how many characters."""
+    out, count = work.file("upper.txt"), work.file("count.txt")
+    out.write_text(text.path.read_text().upper())
+    count.write_text(str(len(out.read_text())))
+    return sg.Asset(path=out), sg.Asset(path=count)
+
+@sg.task
+def twice(work: sg.Workdir, text: sg.Asset, *, sep: str = "") -> sg.Asset:
+    """Twice the text."""
+    out = work.file("twice.txt")
+    out.write_text(sep.join([text.path.read_text()] * 2))
+    return sg.Asset(path=out)
+'''
+
+
+@pytest.fixture
+def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    (tmp_path / "lineage_tasks.py").write_text(TASKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    import lineage_tasks  # type: ignore[import-not-found]
+
+    yield lineage_tasks
+    del sys.modules["lineage_tasks"]
+
+
+def wired(tasks: object, source: sg.Asset) -> sg.Call:
+    upper, _ = tasks.upper(source)  # type: ignore[attr-defined]
+    return tasks.twice(upper, sep="-")  # type: ignore[attr-defined,no-any-return]
+
+
+def made(tasks: object, store: Store, tmp_path: Path) -> tuple[sg.Asset, sg.Asset]:
+    (tmp_path / "text.txt").write_text("hello")
+    source = store.add(tmp_path / "text.txt")
+    return source, wired(tasks, source).compute()
+
+
+def test_on_a_second_machine_it_is_known_and_traced(tasks: object, store: Store, tmp_path: Path) -> None:
+    source, result = made(tasks, store, tmp_path)
+    sg.push(result, to=str(tmp_path / "second"), lineage=True)
+    with Store(tmp_path / "second") as second:
+        assert second.fsck().ok
+        assert not second.has(str(source.cid))
+        call = wired(tasks, second.get(source.id))
+        assert [planned for planned in sg.plan(call) if planned.state != "known"] == []
+        [known] = call.known() or ()
+        assert known.fetch().read_text() == "HELLO-HELLO"
+        lineage = sg.trace(known)
+        assert [record.task.rpartition(":")[2].rpartition(".")[2] for record in lineage.records] == ["twice", "upper"]
+        assert [asset.name for asset in lineage.sources] == ["text.txt"]
+        assert second.gc(grace=0).removed == ()
+    sg.push(result, to=str(tmp_path / "second"), inputs=True)
+    with Store(tmp_path / "second") as second:
+        assert second.read(str(source.cid)) == b"hello"
+        other, _ = tasks.upper(second.get(source.id))  # type: ignore[attr-defined]
+        assert other.compute().fetch().read_text() == "HELLO"
+        assert second.fsck().ok
+
+
+def test_records_are_taken_from_trusted_stores_only(
+    tasks: object, store: Store, tmp_path: Path, configure: Configure
+) -> None:
+    source, result = made(tasks, store, tmp_path)
+    cid = str(result.cid)
+    with Store(tmp_path / "mine") as mine:
+        configure({"store": store.url, "name": "lab"}, {"gateway": "https://gateway.example"})
+        with pytest.raises(RemoteError, match=r"(?s)lab: its records are not trusted.*gateway keeps no records"):
+            sg.fetch(cid, lineage=True)
+        assert sg.fetch(cid).read_text() == "HELLO-HELLO"
+        assert sg.trace(cid).records == []
+        configure({"store": store.url, "name": "lab", "trust": True})
+        assert sg.fetch(cid, lineage=True).read_text() == "HELLO-HELLO"
+        assert len(sg.trace(cid).records) == 2
+        assert wired(tasks, mine.get(source.id)).known() is not None
+        assert mine.fsck().ok
+
+
+def test_records_go_to_stores_only(tasks: object, store: Store, tmp_path: Path, configure: Configure) -> None:
+    _, result = made(tasks, store, tmp_path)
+    configure({"kubo": "http://127.0.0.1:5001", "name": "home"})
+    with pytest.raises(RemoteCannot, match="home is a Kubo node, which keeps no records"):
+        sg.push(result, to="home", lineage=True)
+
+
+def test_what_the_other_store_knows_stays(tasks: object, store: Store, tmp_path: Path) -> None:
+    _, result = made(tasks, store, tmp_path)
+    with Store(tmp_path / "second") as second:
+        again = wired(tasks, second.add(tmp_path / "text.txt"))
+        theirs = again.compute()
+        sg.push(result, to=second.url, lineage=True)
+        [known] = again.known() or ()
+        assert known == theirs
+        assert sg.trace(known).records[0].id == sg.trace(theirs).records[0].id
+        assert len(sg.trace(str(theirs.cid)).roots) == 2
+        assert second.fsck().ok
+
+
+PLAN = """
+import sys
+import stargazer as sg
+from stargazer.workflows import germline_short_variant_discovery
+with sg.Store(sys.argv[1]):
+    vcf = germline_short_variant_discovery("GRCh38_TP53", ["NA12829"])
+    print(sum(planned.state != "known" for planned in sg.plan(vcf)), vcf.known()[0].cid)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("held", ["store", "kubo"])
+def test_the_germline_demo_runs_from_a_bundle_and_is_a_hit_elsewhere(
+    held: str, shared_data: Path, tmp_path: Path, tool: Callable[[str], str]
+) -> None:
+    demo = find_bundle("variant_calling_demo")
+    lab = Store(tmp_path / "lab")
+    for asset in demo.assets:
+        assert lab.add(shared_data / "tp53" / asset.name).cid == asset.cid
+    with Store(tmp_path / "first") as first:
+        if held == "store":
+            demo.fetch(first, [read_remote({"store": lab.url})])
+        else:
+            with running(make(tool("ipfs"), tmp_path / "kubo")) as node:
+                remote = read_remote({"kubo": node.rpc})
+                for cid in demo.cids:
+                    remote.push(cid, lab)
+                demo.fetch(first, [remote])
+        vcf = germline_short_variant_discovery("GRCh38_TP53", ["NA12829"]).compute()
+        assert first.fsck().ok
+        sg.push(vcf, to=str(tmp_path / "second"), lineage=True)
+        written = make_bundle("result", [vcf], first).to_yaml()
+    assert str(vcf.cid) in written
+    command = [sys.executable, "-c", PLAN, str(tmp_path / "second")]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert told.stdout.split() == ["0", vcf.cid]
+    assert Store(tmp_path / "second").fsck().ok
+    assert dask.config.get("stargazer.remotes", []) in ([], None)
