@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stargazer.assets import ContigCounts as ContigCounts
     from stargazer.assets import Coverage as Coverage
     from stargazer.assets import DuplicateMetrics as DuplicateMetrics
+    from stargazer.assets import FilterChoice as FilterChoice
     from stargazer.assets import FlagCounts as FlagCounts
     from stargazer.assets import GenomicsDB as GenomicsDB
     from stargazer.assets import Intervals as Intervals
@@ -62,7 +63,7 @@ _HOMES = {
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
-        "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "GenomicsDB",
+        "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "FilterChoice", "GenomicsDB",
         "Intervals", "AlignmentStats", "Coverage", "TrimmingReport", "ContigCounts", "FlagCounts",
         "QCReport", "VariantStats",
     ),

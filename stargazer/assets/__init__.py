@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stargazer.assets.scrna import AnnData
     from stargazer.assets.statistics import ContigCounts, FlagCounts, QCReport, VariantStats
     from stargazer.assets.variants import (
+        FilterChoice,
         GenomicsDB,
         KnownSites,
         KnownSitesIndex,
@@ -45,6 +46,7 @@ __all__ = [
     "ContigCounts",
     "Coverage",
     "DuplicateMetrics",
+    "FilterChoice",
     "FlagCounts",
     "GenomicsDB",
     "Intervals",
@@ -77,6 +79,7 @@ _HOMES = {
     "scrna": ("AnnData",),
     "statistics": ("ContigCounts", "FlagCounts", "QCReport", "VariantStats"),
     "variants": (
+        "FilterChoice",
         "GenomicsDB",
         "KnownSites",
         "KnownSitesIndex",

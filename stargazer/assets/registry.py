@@ -23,6 +23,7 @@ _OWN = {
     "scrna": ("anndata",),
     "statistics": ("contig_counts", "flag_counts", "qc_report", "variant_stats"),
     "variants": (
+        "filter_choice",
         "genomics_db",
         "known_sites",
         "known_sites_index",

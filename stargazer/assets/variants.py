@@ -7,6 +7,7 @@ from typing import ClassVar
 from stargazer.assets.asset import Asset
 
 __all__ = [
+    "FilterChoice",
     "GenomicsDB",
     "KnownSites",
     "KnownSitesIndex",
@@ -177,3 +178,31 @@ class GenomicsDB(Asset):
     build: str = ""
     sample_count: int = 0
     source_samples: tuple[str, ...] = ()
+
+
+class FilterChoice(Asset):
+    """How a callset was filtered, and why: JSON.
+
+    Parameters
+    ----------
+    sample_id
+        The cohort.
+    method
+        ``"hard"``, ``"vqsr"`` or ``"none"``.
+    reason
+        What was counted, and what a model would want.
+    samples
+        Samples in the callset.
+    snv_sites, indel_sites
+        Training sites that are in the callset.
+    notes
+        What else is worth to know.
+    """
+
+    sample_id: str = ""
+    method: str = ""
+    reason: str = ""
+    samples: int = 0
+    snv_sites: int = 0
+    indel_sites: int = 0
+    notes: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ from stargazer.tasks.general import (
     joint_call,
     list_intervals,
     mark_duplicates,
+    normalize_variants,
     ploidy_of_sex,
     qc_report,
     samtools_faidx,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from stargazer.tasks.gatk import attach_known_sites_index as attach_known_sites_index
     from stargazer.tasks.gatk import base_recalibrator as base_recalibrator
     from stargazer.tasks.gatk import combine_gvcfs as combine_gvcfs
+    from stargazer.tasks.gatk import filter_variants as filter_variants
     from stargazer.tasks.gatk import gather_bqsr_reports as gather_bqsr_reports
     from stargazer.tasks.gatk import gather_vcfs as gather_vcfs
     from stargazer.tasks.gatk import genomics_db_import as genomics_db_import
@@ -93,6 +95,7 @@ __all__ = [
     "create_sequence_dictionary",
     "embed",
     "fastp",
+    "filter_variants",
     "find_markers",
     "gather_bqsr_reports",
     "gather_vcfs",
@@ -107,6 +110,7 @@ __all__ = [
     "mark_duplicates",
     "merge_bam_alignment",
     "normalize",
+    "normalize_variants",
     "ploidy_of_sex",
     "qc_filter",
     "qc_report",
@@ -132,6 +136,7 @@ _GATK = frozenset(
         "attach_known_sites_index",
         "base_recalibrator",
         "combine_gvcfs",
+        "filter_variants",
         "gather_bqsr_reports",
         "gather_vcfs",
         "genomics_db_import",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from stargazer.workflows.gatk import GatkOptions
 from stargazer.workflows.germline import call_cohort, germline_short_variant_discovery
 from stargazer.workflows.lanes import Lane
 from stargazer.workflows.preprocessing import align_sample, index_reference, prepare_reference, preprocess_sample
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from stargazer.workflows.scrna import scrna_clustering_pipeline as scrna_clustering_pipeline
 
 __all__ = [
+    "GatkOptions",
     "Lane",
     "SampleSheet",
     "align_sample",

@@ -1,11 +1,15 @@
-"""Germline short variants of a cohort: SNVs and indels."""
+"""Germline short variants of a cohort: SNVs and indels, with bcftools or with GATK."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from stargazer.assets import KnownSites
 from stargazer.errors import DataError
+from stargazer.store import active_store
 from stargazer.tasks.general import call_gvcf, joint_call
+from stargazer.workflows.gatk import GatkOptions, call_with_gatk
 from stargazer.workflows.lanes import Lane, find_lanes
 from stargazer.workflows.preprocessing import align_sample, prepare_reference
 
@@ -14,13 +18,20 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Reference
     from stargazer.calls import Call
-    from stargazer.tasks.engines import Engine
 
-__all__ = ["call_cohort", "germline_short_variant_discovery"]
+__all__ = ["GermlineEngine", "call_cohort", "germline_short_variant_discovery"]
+
+GermlineEngine: TypeAlias = Literal["embedded", "native", "gatk"]
+"""As `Engine`; ``"gatk"`` is GATK after the bwa on PATH."""
 
 
 def call_cohort(
-    reference: Reference | Call, samples: Mapping[str, Sequence[Lane]], cohort_id: str, *, engine: Engine = "embedded"
+    reference: Reference | Call,
+    samples: Mapping[str, Sequence[Lane]],
+    cohort_id: str,
+    *,
+    engine: GermlineEngine = "embedded",
+    options: GatkOptions | None = None,
 ) -> Call:
     """Call the genotypes of a cohort from raw reads.
 
@@ -33,7 +44,9 @@ def call_cohort(
     cohort_id
         Name of the cohort.
     engine
-        Where the tools come from.
+        Where the tools come from: ``"embedded"``, ``"native"``, or ``"gatk"``.
+    options
+        How GATK calls; of no other engine.
 
     Returns
     -------
@@ -43,10 +56,14 @@ def call_cohort(
     Raises
     ------
     DataError
-        No samples, or a sample without reads.
+        No samples, a sample without reads, or options of GATK for another engine.
     """
     if not samples:
         raise DataError("a cohort has at least one sample")
+    if engine == "gatk":
+        return call_with_gatk(reference, samples, cohort_id, options or GatkOptions())[0]
+    if options is not None:
+        raise DataError(f"these are options of GATK, and the engine is {engine!r}; choose engine='gatk'")
     gvcfs = [
         call_gvcf(reference, align_sample(reference, lanes, engine=engine)[0], engine=engine)
         for lanes in samples.values()
@@ -55,7 +72,12 @@ def call_cohort(
 
 
 def germline_short_variant_discovery(
-    build: str, sample_ids: Sequence[str], cohort_id: str = "cohort", *, engine: Engine = "embedded"
+    build: str,
+    sample_ids: Sequence[str],
+    cohort_id: str = "cohort",
+    *,
+    engine: GermlineEngine = "embedded",
+    options: GatkOptions | None = None,
 ) -> Call:
     """`call_cohort` of samples whose reads the active store holds.
 
@@ -68,7 +90,10 @@ def germline_short_variant_discovery(
     cohort_id
         Name of the cohort, and of the VCF.
     engine
-        Where the tools come from: ``"embedded"``, or ``"native"`` for bwa, samtools and bcftools on PATH.
+        Where the tools come from: ``"embedded"``; ``"native"`` for bwa, samtools and bcftools on PATH; ``"gatk"`` for
+        GATK, with bwa and bcftools on PATH.
+    options
+        How GATK calls; by default with all known sites of that build in the active store.
 
     Returns
     -------
@@ -90,4 +115,16 @@ def germline_short_variant_discovery(
     if isinstance(sample_ids, str) or len(set(sample_ids)) < len(sample_ids):
         raise DataError(f"sample_ids is a list that names each sample once, not {sample_ids!r}")
     samples = {sample: find_lanes(sample) for sample in sample_ids}
-    return call_cohort(prepare_reference(build, engine=engine), samples, cohort_id, engine=engine)
+    if engine != "gatk":
+        return call_cohort(prepare_reference(build, engine=engine), samples, cohort_id, engine=engine, options=options)
+    chosen = options or GatkOptions(known_sites=known_sites_of(build))
+    return call_cohort(prepare_reference(build, engine="native"), samples, cohort_id, engine=engine, options=chosen)
+
+
+def known_sites_of(build: str) -> list[KnownSites]:
+    """VCFs of known variants of an assembly that the active store holds.
+
+    Without their indices, which are made anew: one that was stored since must not change what is asked for.
+    """
+    found = [one for one in active_store().assemble(asset="known_sites", build=build) if isinstance(one, KnownSites)]
+    return list(dict.fromkeys(replace(one, companions=()) for one in found))

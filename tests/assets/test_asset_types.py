@@ -52,6 +52,7 @@ FIELDS = {
     "alignment_stats": ("AlignmentStats", "sample_id alignment_cid reads mapped duplicates insert_size"),
     "coverage": ("Coverage", "sample_id alignment_cid mean_depth breadth"),
     "trimming_report": ("TrimmingReport", "sample_id r1_cid reads kept"),
+    "filter_choice": ("FilterChoice", "sample_id method reason samples snv_sites indel_sites notes"),
     "intervals": ("Intervals", "build reference_cid"),
     "variant_comparison": (
         "VariantComparison",

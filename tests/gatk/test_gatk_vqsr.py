@@ -13,7 +13,7 @@ import pytest
 from stargazer.assets import KnownSites, Variants, VariantsIndex, VQSRTranches
 from stargazer.errors import AssetError, DataError
 from stargazer.tasks import gatk as tasks
-from stargazer.tasks.gatk.vqsr import apply_command, resource_use, train_command, varying
+from stargazer.tasks.vqsr import apply_command, resource_use, train_command, varying
 
 HEADER = """##fileformat=VCFv4.2
 ##FILTER=<ID=PASS,Description="All filters passed">

@@ -7,6 +7,7 @@ from stargazer.tasks.gatk.alignments import (
     merge_bam_alignment,
     sort_sam,
 )
+from stargazer.tasks.gatk.filters import Filtered, filter_variants
 from stargazer.tasks.gatk.haplotypes import haplotype_caller
 from stargazer.tasks.gatk.joint import combine_gvcfs, genomics_db_import, genotype_gvcfs, joint_call_gvcfs
 from stargazer.tasks.gatk.recalibration import apply_bqsr, base_recalibrator, gather_bqsr_reports
@@ -21,12 +22,14 @@ from stargazer.tasks.gatk.vqsr import apply_vqsr, variant_recalibrator
 
 __all__ = [
     "DuplicatesMarked",
+    "Filtered",
     "apply_bqsr",
     "apply_vqsr",
     "attach_known_sites_index",
     "base_recalibrator",
     "combine_gvcfs",
     "create_sequence_dictionary",
+    "filter_variants",
     "gather_bqsr_reports",
     "gather_vcfs",
     "genomics_db_import",

@@ -13,35 +13,18 @@ from typing import TYPE_CHECKING, Literal
 from stargazer.assets import Intervals, KnownSites, KnownSitesIndex, Reference, Variants
 from stargazer.calls import task
 from stargazer.errors import DataError
+from stargazer.tasks.hard_filters import HARD_FILTERS, filter_command
 from stargazer.tasks.jvm import run_gatk
 from stargazer.tasks.vcf import NO_COMMAND, draft_variants, need_indices, without_path
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     Argument = str | int | Path
 
 __all__ = ["gather_vcfs", "index_feature_file", "select_variants", "variant_filtration"]
-
-SNP_FILTERS = {
-    "QD2": "QD < 2.0",
-    "QUAL30": "QUAL < 30.0",
-    "SOR3": "SOR > 3.0",
-    "FS60": "FS > 60.0",
-    "MQ40": "MQ < 40.0",
-    "MQRankSum-12.5": "MQRankSum < -12.5",
-    "ReadPosRankSum-8": "ReadPosRankSum < -8.0",
-}
-INDEL_FILTERS = {
-    "QD2": "QD < 2.0",
-    "QUAL30": "QUAL < 30.0",
-    "FS200": "FS > 200.0",
-    "ReadPosRankSum-20": "ReadPosRankSum < -20.0",
-}
-HARD_FILTERS = {"SNP": SNP_FILTERS, "INDEL": INDEL_FILTERS}
-"""What GATK recommends where a model cannot be trained; a site fails by any of them."""
 
 
 def index_command(vcf: Path, index: Path) -> list[Argument]:
@@ -58,12 +41,6 @@ def select_command(
     names = [word for sample in samples for word in ("--sample-name", sample)]
     where: list[Argument] = ["-L", intervals] if intervals else []
     return ["gatk", "SelectVariants", "-R", fasta, "-V", vcf, "-O", output, *types, *names, *where, *NO_COMMAND]
-
-
-def filter_command(vcf: Path, fasta: Path, output: Path, filters: Mapping[str, str]) -> list[Argument]:
-    """``VariantFiltration``, each filter by its name."""
-    given = [word for name, test in filters.items() for word in ("--filter-expression", test, "--filter-name", name)]
-    return ["gatk", "VariantFiltration", "-R", fasta, "-V", vcf, "-O", output, *given, *NO_COMMAND]
 
 
 def gather_command(vcfs: Sequence[Path], output: Path) -> list[Argument]:

@@ -8,12 +8,10 @@ https://gatk.broadinstitute.org/hc/en-us/articles/360035890471 (hard filters, wh
 
 from __future__ import annotations
 
-import gzip
 from typing import TYPE_CHECKING
 
 from stargazer.assets import (
     KnownSites,
-    KnownSitesIndex,
     Reference,
     Variants,
     VariantsIndex,
@@ -23,85 +21,25 @@ from stargazer.assets import (
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.jvm import run_gatk
-from stargazer.tasks.vcf import NO_COMMAND, draft_variants, need_indices
+from stargazer.tasks.vcf import draft_variants, need_indices
+from stargazer.tasks.vqsr import (
+    ANNOTATIONS,
+    GAUSSIANS,
+    LEVELS,
+    apply_command,
+    check_mode,
+    check_resources,
+    read_lines,
+    resource_use,
+    train_command,
+    varying,
+)
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    Argument = str | int | float | Path
-
 __all__ = ["apply_vqsr", "variant_recalibrator"]
-
-MODES = ("SNP", "INDEL")
-ANNOTATIONS = {"SNP": ("QD", "MQ", "MQRankSum", "ReadPosRankSum", "FS", "SOR"), "INDEL": ("QD", "FS", "SOR")}
-MISSING = ("", ".", "NaN", "Infinity", "-Infinity")
-LEVELS = {"SNP": 99.5, "INDEL": 99.0}
-"""Per cent of the truth that the filter keeps, unless told otherwise."""
-
-
-def train_command(
-    vcf: Path,
-    fasta: Path,
-    resources: Mapping[str, Path],
-    recal: Path,
-    tranches: Path,
-    *,
-    mode: str,
-    annotations: Sequence[str],
-    max_gaussians: int,
-) -> list[Argument]:
-    """``VariantRecalibrator``.
-
-    Parameters
-    ----------
-    vcf, fasta
-        What is read.
-    resources
-        Known sites by how they are used: ``hapmap,known=false,training=true,truth=true,prior=15.0``.
-    recal, tranches
-        What is written.
-    mode
-        ``"SNP"`` or ``"INDEL"``.
-    annotations
-        What the model is of.
-    max_gaussians
-        Its clusters, at most.
-    """
-    given = [word for use, path in resources.items() for word in (f"--resource:{use}", path)]
-    names = [word for annotation in annotations for word in ("-an", annotation)]
-    files: list[Argument] = ["-R", fasta, "-V", vcf, "-O", recal, "--tranches-file", tranches]
-    model: list[Argument] = ["-mode", mode, "--max-gaussians", max_gaussians]
-    return ["gatk", "VariantRecalibrator", *files, *given, *names, *model, *NO_COMMAND]
-
-
-def apply_command(
-    vcf: Path, fasta: Path, recal: Path, tranches: Path, output: Path, *, mode: str, level: float
-) -> list[Argument]:
-    """``ApplyVQSR``."""
-    files: list[Argument] = ["-R", fasta, "-V", vcf, "-O", output, "--recal-file", recal, "--tranches-file", tranches]
-    cut: list[Argument] = ["--truth-sensitivity-filter-level", level, "-mode", mode]
-    return ["gatk", "ApplyVQSR", *files, *cut, "--create-output-variant-index", "true", *NO_COMMAND]
-
-
-def resource_use(site: KnownSites) -> str:
-    """How a resource is used, as ``--resource`` has it."""
-    flags = {"known": site.known, "training": site.training, "truth": site.truth}
-    said = ",".join(f"{name}={str(value).lower()}" for name, value in flags.items())
-    return f"{site.resource_name or site.path.name.partition('.')[0]},{said},prior={site.prior}"
-
-
-def varying(lines: Iterable[str], annotations: Sequence[str]) -> list[str]:
-    """Those annotations that differ somewhere in the lines of a VCF; of the others no model can be made."""
-    seen: dict[str, set[str]] = {name: set() for name in annotations}
-    for line in lines:
-        if not line.startswith("#"):
-            for member in line.rstrip("\n").split("\t", 8)[7].split(";"):
-                name, _, value = member.partition("=")
-                if name in seen and value not in MISSING:
-                    seen[name].add(value)
-    return [name for name in annotations if len(seen[name]) > 1]
 
 
 @task(tools=["gatk"], memory="4 GiB")
@@ -149,18 +87,17 @@ def variant_recalibrator(
     ToolFailed
         There are too few variants to make a model of.
     """
-    _check_mode(mode)
-    _check_resources(resources, mode)
+    check_mode(mode)
+    check_resources(resources, mode)
     need_indices(vcf)
     wanted = list(annotations or ANNOTATIONS[mode])
-    with gzip.open(vcf.path, "rt") if vcf.path.suffix == ".gz" else vcf.path.open() as lines:
-        used = varying(lines, wanted)
+    used = varying(read_lines(vcf.path), wanted)
     if not used:
         raise DataError(f"{vcf.name}: none of the annotations {', '.join(wanted)} varies; use hard filters")
     name = f"{vcf.sample_id or 'cohort'}.{mode.lower()}"
     recal, tranches = work.file(f"{name}.recal.vcf.gz"), work.file(f"{name}.tranches")
     uses = {resource_use(site): site.path for site in resources}
-    gaussians = max_gaussians or {"SNP": 6, "INDEL": 4}[mode]
+    gaussians = max_gaussians or GAUSSIANS[mode]
     command = train_command(
         vcf.path, reference.path, uses, recal, tranches, mode=mode, annotations=used, max_gaussians=gaussians
     )
@@ -205,7 +142,7 @@ def apply_vqsr(
         It comes without its tranches, or an index is missing.
     """
     mode = vqsr_model.mode
-    _check_mode(mode)
+    check_mode(mode)
     need_indices(vcf)
     tranches, given = vqsr_model.companion(VQSRTranches).path, truth_sensitivity_filter_level
     output = work.file(f"{vcf.sample_id or 'cohort'}.vqsr.{mode.lower()}.vcf.gz")
@@ -231,18 +168,3 @@ def _model(
     table = VQSRTranches(path=tranches, sample_id=sample, mode=mode, annotations=tuple(used), left_out=left_out)
     cid, build = vcf.cid or "", reference.build
     return VQSRModel(path=recal, companions=(index, table), sample_id=sample, mode=mode, build=build, variants_cid=cid)
-
-
-def _check_mode(mode: str) -> None:
-    if mode not in MODES:
-        raise DataError(f"mode is {mode!r}, but must be SNP or INDEL")
-
-
-def _check_resources(resources: Sequence[KnownSites], mode: str) -> None:
-    if not resources:
-        raise DataError(f"VQSR of {mode}s needs resources, VCFs of known variants; use hard filters if there are none")
-    for use in ("training", "truth"):
-        if not any(getattr(site, use) for site in resources):
-            raise DataError(f"none of the resources has {use}=True, and VQSR needs sites for it")
-    for site in resources:
-        site.companion(KnownSitesIndex)

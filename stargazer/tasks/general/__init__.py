@@ -1,6 +1,6 @@
 """Tasks of tools that many workflows use: bwa, samtools, bcftools."""
 
-from stargazer.tasks.general.bcftools import call_gvcf, joint_call
+from stargazer.tasks.general.bcftools import call_gvcf, joint_call, normalize_variants
 from stargazer.tasks.general.bwa import bwa_index, bwa_mem, bwa_mem2_index, bwa_mem2_mem
 from stargazer.tasks.general.concordance import compare_variants
 from stargazer.tasks.general.conversion import convert_alignment, join_lanes
@@ -38,6 +38,7 @@ __all__ = [
     "joint_call",
     "list_intervals",
     "mark_duplicates",
+    "normalize_variants",
     "ploidy_of_sex",
     "qc_report",
     "samtools_faidx",

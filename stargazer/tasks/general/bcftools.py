@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Argument = str | int | Path
 
-__all__ = ["call_gvcf", "joint_call"]
+__all__ = ["call_gvcf", "joint_call", "normalize_variants"]
 
 BLOCKS = "0,1,2,3,4,5,6,8,10,15,20,30"
 """Depths at which a block of reference bases ends: a block is as sure as its thinnest base."""
@@ -59,6 +59,15 @@ def joint_commands(engine: Engine, reference: Path, gvcfs: Sequence[Path], vcf: 
         [*bcftools, *merge, "--no-version", "-Ou", *gvcfs],
         [*bcftools, "call", "--no-version", "-m", "-v", "-a", "GQ", "-Ou", "-"],
         [*bcftools, "norm", "--no-version", "-f", reference, "-Oz", "-o", vcf, "-"],
+    ]
+
+
+def normalize_commands(engine: Engine, reference: Path, vcf: Path, output: Path, samples: Path) -> list[list[Argument]]:
+    """Stages of a pipe that left-aligns and trims alleles, and puts the samples in order."""
+    bcftools = [*command("bcftools", engine)]
+    return [
+        [*bcftools, "norm", "--no-version", "-f", reference, "-Ou", vcf],
+        [*bcftools, "view", "--no-version", "-S", samples, "-Oz", "-o", output, "-"],
     ]
 
 
@@ -139,6 +148,44 @@ def joint_call(
     work.pipe(*joint_commands(engine, _linked(work, reference), [gvcf.path for gvcf in gvcfs], vcf))
     draft = _indexed(work, vcf, engine, name=cohort_id, samples=samples)
     return replace(draft, variant_type="vcf", build=reference.build)
+
+
+@task(memory="1 GiB", tools=tools("bcftools"))
+def normalize_variants(
+    work: Workdir, reference: Reference, vcf: Variants, *, samples: list[str], engine: Engine = "embedded"
+) -> Variants:
+    """Left-align and trim the alleles of a VCF, and put its samples in order.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    reference
+        FASTA with its index.
+    vcf
+        VCF sorted by position.
+    samples
+        All its samples, in the order to be.
+    engine
+        Where bcftools comes from.
+
+    Returns
+    -------
+    Variants
+        VCF with the facts of the input; its index is a companion.
+
+    Raises
+    ------
+    DataError
+        The VCF has other samples.
+    """
+    if sorted(samples) != sorted(vcf.source_samples):
+        raise DataError(f"{vcf.name} has samples {', '.join(vcf.source_samples)}, not {', '.join(samples)}")
+    output, order = work.file(f"{vcf.sample_id}.vcf.gz"), work.file("samples.txt")
+    order.write_text("".join(f"{sample}\n" for sample in samples), "utf-8")
+    work.pipe(*normalize_commands(engine, _linked(work, reference), vcf.path, output, order))
+    draft = _indexed(work, output, engine, name=vcf.sample_id, samples=samples)
+    return replace(draft, caller=vcf.caller, variant_type=vcf.variant_type, build=vcf.build, vqsr_mode=vcf.vqsr_mode)
 
 
 def _linked(work: Workdir, reference: Reference) -> Path:

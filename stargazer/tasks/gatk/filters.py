@@ -1,0 +1,215 @@
+"""Filters of a whole callset: by fixed limits or by a model, as the callset allows.
+
+A model wants many variants. Trained on few it runs all the same and filters true ones away (of a small cohort it took
+the F1 of indels from 1.000 to 0.993), so it is used only above a bar.
+
+References
+----------
+https://gatk.broadinstitute.org/hc/en-us/articles/360035531612 (VQSR, and for which callsets it is);
+https://gatk.broadinstitute.org/hc/en-us/articles/360035890471 (hard filters)
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from stargazer.assets import FilterChoice, KnownSites, Reference, Variants
+from stargazer.calls import task
+from stargazer.errors import DataError
+from stargazer.tasks.hard_filters import filter_command, filters_of_both
+from stargazer.tasks.jvm import run_gatk
+from stargazer.tasks.vcf import draft_variants, need_indices
+from stargazer.tasks.vqsr import (
+    ANNOTATIONS,
+    GAUSSIANS,
+    LEVELS,
+    apply_command,
+    check_resources,
+    read_lines,
+    resource_use,
+    train_command,
+    varying,
+)
+from stargazer.workdir import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+__all__ = ["Filtered", "filter_variants"]
+
+SAMPLES, GENOME = 30, 1_000_000
+"""Samples, or SNVs of a whole genome, from which a model is worth training."""
+
+SITES = {"SNP": 10_000, "INDEL": 2_000}
+"""Training sites in the callset that a model wants."""
+
+
+class Filtered(NamedTuple):
+    """What `filter_variants` returns: the variants with FILTER set, and which way was chosen and why."""
+
+    variants: Variants
+    choice: FilterChoice
+
+
+class Counts(NamedTuple):
+    """What there is to train with: samples, variants, and training sites among them, by mode."""
+
+    samples: int
+    snvs: int
+    sites: dict[str, int]
+
+    @property
+    def enough(self) -> bool:
+        """Whether a model can be trusted."""
+        known = any(self.sites[mode] >= least for mode, least in SITES.items())
+        return known and (self.samples >= SAMPLES or self.snvs >= GENOME)
+
+
+def choose(method: str, counts: Counts) -> tuple[str, str]:
+    """The way to filter, and why.
+
+    Parameters
+    ----------
+    method
+        ``"auto"``, ``"hard"``, ``"vqsr"`` or ``"none"``.
+    counts
+        What there is to train with.
+
+    Returns
+    -------
+    tuple of str
+        ``"hard"``, ``"vqsr"`` or ``"none"``, and the reason; it begins with ``WARNING`` where a model is asked for that
+        cannot be trusted.
+    """
+    there = f"{counts.samples} samples, {counts.sites['SNP']} SNV and {counts.sites['INDEL']} indel training sites"
+    bar = f"a model wants {SAMPLES} samples or a whole genome, and {SITES['SNP']} SNV or {SITES['INDEL']} indel sites"
+    if method == "auto":
+        return ("vqsr" if counts.enough else "hard"), f"{there}; {bar}"
+    if method == "vqsr" and not counts.enough:
+        return method, f"WARNING: asked for, but with {there} the model cannot be trusted: {bar}"
+    return method, f"asked for; {there}"
+
+
+def count_sites(calls: Iterable[str], resources: Iterable[Iterable[str]], samples: int) -> Counts:
+    """Count variants, and those that the training resources have, in the lines of VCFs."""
+    found = {key for line in calls for key in _alleles(line)}
+    known = {key for lines in resources for line in lines for key in _alleles(line) if key in found}
+    snvs = sum(map(_is_snv, found))
+    known_snvs = sum(map(_is_snv, known))
+    return Counts(samples, snvs, {"SNP": known_snvs, "INDEL": len(known) - known_snvs})
+
+
+def _alleles(line: str) -> list[tuple[str, str, str, str]]:
+    if line.startswith("#"):
+        return []
+    contig, position, _, reference, alternates = line.split("\t", 5)[:5]
+    return [(contig, position, reference, one) for one in alternates.split(",") if one.isalpha()]
+
+
+def _is_snv(allele: tuple[str, str, str, str]) -> bool:
+    return len(allele[2]) == len(allele[3]) == 1
+
+
+@task(tools=["gatk"], memory="4 GiB")
+def filter_variants(
+    work: Workdir,
+    vcf: Variants,
+    reference: Reference,
+    resources: list[KnownSites],
+    *,
+    method: Literal["auto", "hard", "vqsr", "none"] = "auto",
+    max_gaussians: int | None = None,
+    annotations: dict[str, list[str]] | None = None,
+) -> Filtered:
+    """Filter a callset: no variant is removed, FILTER says what is wrong with it.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    vcf
+        Genotyped VCF of a cohort, with its index.
+    reference
+        FASTA with its index and dictionary.
+    resources
+        Known variants for VQSR, each with its index; there may be none.
+    method
+        ``"hard"``, ``"vqsr"``, ``"none"``, or ``"auto"``: hard filters, unless there is enough to train a model with.
+    max_gaussians
+        Clusters of the model, at most.
+    annotations
+        What the model is of, by mode (``"SNP"``, ``"INDEL"``).
+
+    Returns
+    -------
+    Filtered
+        VCF with its index, and the choice with its reason.
+
+    Raises
+    ------
+    DataError
+        VQSR is asked for, and the resources have no training or truth sites.
+    """
+    need_indices(vcf)
+    training = [read_lines(site.path) for site in resources if site.training]
+    counts = count_sites(read_lines(vcf.path), training, len(vcf.source_samples))
+    chosen, why = choose(method, counts)
+    notes: list[str] = []
+    made = vcf
+    if chosen == "hard":
+        output = work.file(f"{vcf.sample_id}.filtered.vcf.gz")
+        run_gatk(work, filter_command(vcf.path, reference.path, output, filters_of_both()), vcf.path)
+        made = _draft(vcf, output)
+    elif chosen == "vqsr":
+        for mode in ("INDEL", "SNP"):
+            used = [site for site in resources if site.vqsr_mode in ("", mode)]
+            wanted = (annotations or {}).get(mode, ANNOTATIONS[mode])
+            made = _recalibrated(work, made, reference, used, mode, wanted, max_gaussians or GAUSSIANS[mode], notes)
+    facts: dict[str, Any] = {
+        "method": chosen,
+        "reason": why,
+        "samples": counts.samples,
+        "notes": notes,
+        **_named(counts),
+    }
+    report = work.file(f"{vcf.sample_id}.filter.json")
+    report.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+    return Filtered(made, FilterChoice(path=report, sample_id=vcf.sample_id, **facts))
+
+
+def _named(counts: Counts) -> dict[str, int]:
+    return {"snv_sites": counts.sites["SNP"], "indel_sites": counts.sites["INDEL"]}
+
+
+def _recalibrated(
+    work: Workdir,
+    vcf: Variants,
+    reference: Reference,
+    resources: Sequence[KnownSites],
+    mode: str,
+    wanted: Sequence[str],
+    gaussians: int,
+    notes: list[str],
+) -> Variants:
+    check_resources(resources, mode)
+    used = varying(read_lines(vcf.path), wanted)
+    if not used:
+        raise DataError(f"{vcf.name}: none of the annotations {', '.join(wanted)} varies; use hard filters")
+    notes += [f"{mode}: {name} is the same everywhere and left out" for name in wanted if name not in used]
+    recal, tranches = work.file(f"{mode}.recal.vcf.gz"), work.file(f"{mode}.tranches")
+    uses = {resource_use(site): site.path for site in resources}
+    fasta = reference.path
+    train = train_command(vcf.path, fasta, uses, recal, tranches, mode=mode, annotations=used, max_gaussians=gaussians)
+    run_gatk(work, train, vcf.path)
+    output = work.file(f"{vcf.sample_id}.vqsr.{mode.lower()}.vcf.gz")
+    apply = apply_command(vcf.path, fasta, recal, tranches, output, mode=mode, level=LEVELS[mode])
+    run_gatk(work, apply, vcf.path)
+    return _draft(vcf, output, "BOTH" if vcf.vqsr_mode not in ("", mode) else mode)
+
+
+def _draft(vcf: Variants, output: Path, mode: str = "") -> Variants:
+    return draft_variants(
+        output, name=vcf.sample_id, samples=vcf.source_samples, caller=vcf.caller, build=vcf.build, mode=mode
+    )
