@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stargazer.cid import PROFILES, Hasher, check, parse, read_directory
-from stargazer.cid.dagpb import DIRECTORY, SHARD
-from stargazer.cid.text import text_of
-from stargazer.errors import CIDError, RemoteError, RemoteLacks, RemoteRefused
-from stargazer.remotes.blocks import Blocks, Complaints, check_block
-from stargazer.remotes.limits import MOST_NESTED
-from stargazer.remotes.partial import Partial, Shape
+from stargazer.cid import parse
+from stargazer.errors import RemoteError
+from stargazer.remotes.blocks import Blocks, Complaints
 from stargazer.remotes.protocol import BlockRemote, FileRemote
-from stargazer.remotes.walk import Part, is_raw, node_of, parts_of, resolve, size_of
+from stargazer.remotes.walk import resolve
+from stargazer.remotes.walking import FromBlocks, FromFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Self
 
-    from stargazer.cid.dagpb import Node
     from stargazer.remotes.protocol import Progress, Remote
+    from stargazer.remotes.walking import Fetching
     from stargazer.store import Store
 
 __all__ = ["fetch_into", "grouped"]
-
-_STREAMED = 4 << 20
 
 
 def fetch_into(store: Store, path: str, remotes: Sequence[Remote], progress: Progress | None = None) -> str:
@@ -88,186 +82,6 @@ def grouped(remotes: Sequence[Remote]) -> Iterator[list[Remote]]:
 def group_of(store: Store, group: list[Remote], complaints: Complaints, progress: Progress | None) -> Fetching:
     """How to fetch from remotes of one sort."""
     if isinstance(group[0], FileRemote):
-        return FromFiles(store, group[0], complaints, progress)
+        return FromFiles(store, group[0], progress)
     blocks = Blocks([remote for remote in group if isinstance(remote, BlockRemote)], complaints)
     return FromBlocks(store, blocks, progress)
-
-
-class Fetching:
-    """Directories are walked depth first; their nodes are stored when all that lies below them is."""
-
-    def __init__(self, store: Store, progress: Progress | None) -> None:
-        self.store, self._progress = store, progress
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def get(self, cid: str) -> bytes:
-        """A checked node."""
-        raise NotImplementedError
-
-    def expect(self, cids: list[str]) -> None:
-        """Say what will be wanted next."""
-
-    def have(self, cid: str, nested: int = 0) -> None:
-        """Have a file or directory in the store."""
-        if self.store.has(cid):
-            return
-        if is_raw(cid):
-            self._file(cid)
-            return
-        node = self._directory(cid)
-        if node is None:
-            self._file(cid)
-            return
-        if nested == MOST_NESTED:
-            raise CIDError(f"{cid} lies {nested} directories deep, which is the most")
-        nodes: dict[str, bytes] = {}
-        self._entries(cid, node, nodes, nested, 0)
-        read_directory(nodes[cid], nodes.__getitem__)  # refuses names that are none
-        self.store.put_nodes(nodes)
-
-    def _entries(self, cid: str, node: Node, nodes: dict[str, bytes], nested: int, depth: int) -> None:
-        """Have what a node of a directory links to, its shards too, then note the node."""
-        links = [(text_of(link), node.kind == SHARD and len(name) == 2) for link, name, _ in node.links]
-        self.expect([child for child, shard in links if shard or not self.store.has(child)])
-        for child, shard in links:
-            if not shard:
-                self.have(child, nested + 1)
-                continue
-            below = node_of(child, self.get(child))
-            if below.kind != SHARD or depth > 8:
-                raise CIDError(f"a shard of a directory leads to {child}, which is no shard or lies too deep")
-            self._entries(child, below, nodes, nested, depth + 1)
-        nodes[cid] = self.get(cid)
-
-    def _directory(self, cid: str) -> Node | None:
-        """The root of a directory; None for a file."""
-        node = node_of(cid, self.get(cid))
-        return node if node.kind in (DIRECTORY, SHARD) else None
-
-    def _file(self, cid: str) -> None:
-        raise NotImplementedError
-
-    def _came(self, size: int) -> None:
-        if self._progress and size:
-            self._progress(size)
-
-
-class FromBlocks(Fetching):
-    """Fetching block by block."""
-
-    def __init__(self, store: Store, blocks: Blocks, progress: Progress | None) -> None:
-        super().__init__(store, progress)
-        self._blocks, self._nodes = blocks, dict[str, bytes]()
-
-    def __exit__(self, *_: object) -> None:
-        self._blocks.__exit__(None, None, None)
-
-    def get(self, cid: str) -> bytes:
-        """A checked block; nodes are remembered."""
-        if cid in self._nodes:
-            return self._nodes[cid]
-        block = self._blocks.get(cid)
-        if not is_raw(cid):
-            self._nodes[cid] = block
-        return block
-
-    def expect(self, cids: list[str]) -> None:
-        """Have blocks asked for ahead."""
-        self._blocks.expect(cids)
-
-    def have(self, cid: str, nested: int = 0) -> None:
-        """Have a file or directory in the store, in one stream if that can be had."""
-        if nested == 0 and not is_raw(cid) and not self._blocks.streams:
-            self._blocks.begin(cid)
-        super().have(cid, nested)
-
-    def _file(self, cid: str) -> None:
-        block = self.get(cid)
-        if is_raw(cid) and len(block) <= self.store.profile.chunk:
-            self.store.put_bytes(block)
-            self._came(len(block))
-            return
-        with Partial(self.store, cid) as partial:
-            shape = Shape()
-            self._parts(Part(cid, 0, size_of(cid, block), 0), partial, shape)
-            if not (is_raw(cid) or shape.fits(cid)):
-                partial.drop()
-                raise CIDError(_odd(cid))
-            partial.keep(self.store, cid)
-
-    def _parts(self, root: Part, partial: Partial, shape: Shape) -> None:
-        """Write a file's leaves in order."""
-        waiting = [root]
-        while waiting:
-            part = waiting.pop()
-            raw = is_raw(part.cid)
-            if raw:
-                shape.add(part.cid, part.size)
-                if partial.holds(part.cid, part.start, part.size):
-                    continue
-            elif part.size >= _STREAMED and part.start >= partial.found and not self._blocks.streams and part.depth:
-                self._blocks.begin(part.cid)
-            leaf, below = parts_of(part, self.get(part.cid))
-            if leaf.data:
-                partial.write(leaf.start, leaf.data)
-                self._came(len(leaf.data))
-                if not raw:
-                    shape.spoil()
-            waiting += reversed(below)
-            self.expect([each.cid for each in below if each.start >= partial.found])
-
-
-class FromFiles(Fetching):
-    """Fetching whole files from a remote that knows no blocks."""
-
-    def __init__(self, store: Store, remote: FileRemote, complaints: Complaints, progress: Progress | None) -> None:
-        super().__init__(store, progress)
-        self._remote, self._complaints = remote, complaints
-
-    def get(self, cid: str) -> bytes:
-        """A checked node of a directory."""
-        block = self._remote.node(cid)
-        if block is None:
-            raise RemoteLacks(f"{self._remote.name} does not have the directory {cid}")
-        return check_block(cid, block, self._remote.name)
-
-    def _directory(self, cid: str) -> Node | None:
-        return super()._directory(cid) if self._remote.node(cid) is not None else None
-
-    def _file(self, cid: str) -> None:
-        with Partial(self.store, cid) as partial:
-            resumed = partial.found
-            if not self._whole(cid, partial) and not (resumed and self._again(cid, partial)):
-                partial.drop()
-                raise RemoteRefused(f"{self._remote.name} sent a file as {cid} that is not what this CID names")
-            partial.keep(self.store, cid)
-
-    def _again(self, cid: str, partial: Partial) -> bool:
-        """Whether it is good without what was found: another remote may have sent that."""
-        partial.restart()
-        return self._whole(cid, partial)
-
-    def _whole(self, cid: str, partial: Partial) -> bool:
-        hasher = Hasher(self.store.profile)
-        for start, size in partial.pieces():
-            hasher.update(partial.read(start, size))
-        partial.size = at = partial.found
-        for piece in self._remote.stream(cid, at):
-            hasher.update(piece)
-            partial.write(at, piece)
-            at += len(piece)
-            self._came(len(piece))
-        return hasher.finish().cid == cid or check(partial.path, cid).ok
-
-
-def _odd(cid: str) -> str:
-    known = ", ".join(profile.name for profile in PROFILES)
-    return (
-        f"{cid} is cut into blocks as no profile does that Stargazer knows ({known}), so a store could not check it "
-        "later: read it through cid://, or add a copy of it, which will have another CID"
-    )

@@ -14,7 +14,7 @@ from stargazer.remotes.reading import View, first_view
 from stargazer.remotes.settings import configured
 from stargazer.store.filesystem import CIDFileSystem as StoreFileSystem
 
-__all__ = ["CIDFileSystem"]
+__all__ = ["CIDFileSystem", "listed", "shown"]
 
 
 class CIDFileSystem(StoreFileSystem):
@@ -43,7 +43,7 @@ class CIDFileSystem(StoreFileSystem):
             return super().info(path, **options)
         except FileNotFoundError as missing:
             view, cid = self._elsewhere(path, missing)
-            return _info(self._strip_protocol(path), cid, view)
+            return shown(self._strip_protocol(path), cid, view)
 
     def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
         """What lies in a directory."""
@@ -51,14 +51,7 @@ class CIDFileSystem(StoreFileSystem):
             return super().ls(path, detail, **options)
         except FileNotFoundError as missing:
             view, cid = self._elsewhere(path, missing)
-            name: str = self._strip_protocol(path)
-            if not view.is_directory(cid):
-                found = [_info(name, cid, view)]
-            elif not detail:
-                return [f"{name}/{entry.name}" for entry in view.entries(cid)]
-            else:
-                found = [_info(f"{name}/{entry.name}", entry.cid, view) for entry in view.entries(cid)]
-            return found if detail else [each["name"] for each in found]
+            return listed(self._strip_protocol(path), view, cid, detail=detail)
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> BinaryIO:
         try:
@@ -70,7 +63,16 @@ class CIDFileSystem(StoreFileSystem):
             return view.open(cid)
 
 
-def _info(name: str, cid: str, view: View) -> dict[str, Any]:
+def shown(name: str, cid: str, view: View) -> dict[str, Any]:
+    """What fsspec shows of a file or directory."""
     if view.is_directory(cid):
         return {"name": name, "size": 0, "type": "directory", "cid": cid}
     return {"name": name, "size": view.size(cid), "type": "file", "cid": cid}
+
+
+def listed(name: str, view: View, cid: str, *, detail: bool) -> list[Any]:
+    """What lies in a directory, or a file itself."""
+    if not view.is_directory(cid):
+        return [shown(name, cid, view) if detail else name]
+    below = ((f"{name}/{entry.name}", entry.cid) for entry in view.entries(cid))
+    return [shown(path, child, view) if detail else path for path, child in below]

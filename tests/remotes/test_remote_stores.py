@@ -9,7 +9,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from gateways import blocks_of
+from gateways import Gateway, blocks_of
 from typer.testing import CliRunner
 
 import stargazer as sg
@@ -114,11 +114,11 @@ def test_a_copy_that_was_cut_off_goes_on(store: Store, origin: Store, random_fil
 
 
 def test_gateways_come_after_a_store_that_lacks_it(
-    store: Store, origin: Store, tmp_path: Path, random_file: Random, serve: Callable[..., object]
+    store: Store, origin: Store, tmp_path: Path, random_file: Random, serve: Callable[..., Gateway]
 ) -> None:
     cid = str(origin.add(random_file(300_000)).cid)
     gateway = serve(blocks_of(origin, cid))
-    remotes = [read_remote({"store": str(tmp_path / "empty")}), read_remote({"gateway": gateway.url})]  # type: ignore[attr-defined]
+    remotes = [read_remote({"store": str(tmp_path / "empty")}), read_remote({"gateway": gateway.url})]
     fetch_into(store, cid, remotes)
     assert store.has(cid)
 
@@ -132,6 +132,20 @@ def test_cid_urls_read_from_stores(lab: Store, store: Store, tmp_path: Path, con
     assert fs.cat_file(f"{cid}/b/c.bin", 256, 260) == bytes(range(4))
     assert sorted(fs.find(cid)) == [f"{cid}/.zattrs", f"{cid}/b/c.bin"]
     assert fs.size(f"{cid}/b/c.bin") == 256 * 3000
+
+
+def test_cid_urls_ask_every_remote(
+    lab: Store, store: Store, tmp_path: Path, configure: Configure, serve: Callable[..., Gateway]
+) -> None:
+    small = str(lab.add(__file__).cid)
+    large = str(lab.add(folder(tmp_path) / "b/c.bin").cid)
+    configure({"gateway": serve({}).url, "name": "empty"}, {"store": lab.url, "name": "lab"})
+    fs = fsspec.filesystem("cid")
+    assert fs.cat_file(small) == Path(__file__).read_bytes()
+    assert fs.size(large) == 256 * 3000
+    absent = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+    with pytest.raises(FileNotFoundError, match=r"(?s)empty: .*lab: "):
+        fs.info(absent)
 
 
 def test_facts_are_asked_of_stores(lab: Store, tmp_path: Path, random_file: Random) -> None:
