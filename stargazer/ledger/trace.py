@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stargazer.assets import Asset
 from stargazer.errors import NotFound
 from stargazer.ledger.ledger import Ledger
+from stargazer.ledger.lineage import Direction, Lineage, Node
 from stargazer.ledger.results import walk_assets
 
 if TYPE_CHECKING:
@@ -16,100 +17,7 @@ if TYPE_CHECKING:
     from stargazer.ledger.record import Record
     from stargazer.store import Store
 
-__all__ = ["Lineage", "Node", "trace"]
-
-Direction = Literal["up", "down"]
-
-
-@dataclass(frozen=True)
-class Node:
-    """One asset in a lineage.
-
-    Parameters
-    ----------
-    asset
-        The asset, as a handle.
-    record
-        What made it; None for a file that a person added.
-    parameter
-        As which input of the task next to it the asset was used.
-    next
-        Up: the inputs of `record`. Down: what was made of the asset.
-    repeated
-        Whether the same asset stands elsewhere in the tree with all that follows.
-    """
-
-    asset: Asset
-    record: Record | None = None
-    parameter: str = ""
-    next: tuple[Node, ...] = ()
-    repeated: bool = False
-
-    def walk(self) -> Iterator[Node]:
-        """Yield this node and all that follow."""
-        todo = [self]
-        while todo:
-            node = todo.pop()
-            yield node
-            todo += reversed(node.next)
-
-
-@dataclass(frozen=True, repr=False)
-class Lineage:
-    """The lineage of one asset: as objects, as text (``print``), as a Mermaid diagram.
-
-    Parameters
-    ----------
-    roots
-        One tree for each way in which the asset was made (up), or one tree of uses (down).
-    direction
-        ``"up"`` to what it was made of, ``"down"`` to what was made of it.
-    """
-
-    roots: tuple[Node, ...]
-    direction: Direction = "up"
-    store: Store | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def records(self) -> list[Record]:
-        """All records in the lineage, each once, nearest first."""
-        found = {node.record.id: node.record for node in self.walk() if node.record is not None}
-        return list(found.values())
-
-    @property
-    def assets(self) -> list[Asset]:
-        """All assets in the lineage, each once, nearest first."""
-        return list({node.asset.id: node.asset for node in self.walk()}.values())
-
-    @property
-    def sources(self) -> list[Asset]:
-        """The assets that nothing recorded made: files that were added."""
-        return [asset for asset in self.assets if all(n.record is None for n in self.walk() if n.asset.id == asset.id)]
-
-    def walk(self) -> Iterator[Node]:
-        """Yield all nodes of all trees."""
-        for root in self.roots:
-            yield from root.walk()
-
-    def __repr__(self) -> str:
-        from stargazer.display import lineage_text
-
-        return lineage_text(self)
-
-    def to_mermaid(self) -> str:
-        """Return a Mermaid flow chart: assets are boxes, calls are rounded."""
-        from stargazer.display import lineage_mermaid
-
-        return lineage_mermaid(self)
-
-    def _repr_html_(self) -> str:
-        from stargazer.display import lineage_html
-
-        return lineage_html(self)
-
-    def to_dict(self) -> list[dict[str, Any]]:
-        """Return the trees as JSON."""
-        return [_node_dict(root) for root in self.roots]
+__all__ = ["Direction", "Lineage", "Node", "trace"]
 
 
 def trace(store: Store, asset: Asset | str, direction: Direction = "up") -> Lineage:
@@ -225,17 +133,3 @@ def _output(ledger: Ledger, record: Record, wanted: Asset) -> Asset:
         if made.cid == wanted.cid:
             return made
     raise NotFound(f"record {record.id} no longer names {wanted.cid}")
-
-
-def _node_dict(node: Node) -> dict[str, Any]:
-    """JSON of one tree; iterative, for chains may be deeper than the interpreter's stack."""
-    made: dict[int, dict[str, Any]] = {}
-    for each in reversed(list(node.walk())):
-        made[id(each)] = {
-            "asset": each.asset.to_dict(),
-            "parameter": each.parameter,
-            "task": each.record.task if each.record else None,
-            "record": each.record.id if each.record else None,
-            "next": [made[id(following)] for following in each.next],
-        }
-    return made[id(node)]

@@ -228,6 +228,8 @@ def test_trace(stargazer: Run, flow: str) -> None:
     (tree,) = stargazer("trace", total, "--json").json
     assert (tree["task"], [each["task"] for each in tree["next"]]) == ("total", ["number", "number"])
     assert stargazer("trace", total, "--mermaid").out.startswith("flowchart TD\n")
+    crate = Path(stargazer("trace", total, "--rocrate", "crate").out.strip())
+    assert crate.name in {path.name for path in crate.parent.iterdir()} >= {"workflow.json", "result"}
     down = stargazer("trace", source, "--down").out
     assert "total.txt" in down
     stargazer("trace", total, "--mermaid", "--json", code=2)
