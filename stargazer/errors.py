@@ -28,9 +28,11 @@
     ├── DataError (ValueError)      input data is malformed: truncated FASTQ, other contigs, …
     ├── ToolError
     │   ├── ToolMissing             not installed here; says how to get it
-    │   └── ToolFailed              command, exit code or signal, last lines of stderr
+    │   ├── ToolFailed              command, exit code or signal, last lines of stderr
+    │   └── MemoryExceeded          its processes took more memory than the task declares
     └── RunError
         ├── RunFailed               some calls failed; `failures` has each
+        ├── NeedUnmet               no worker has, or may be started with, what a call needs
         └── Cancelled
 """
 
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArgumentError", "AssetError", "BlobLost", "CIDError", "CIDMismatch", "Cancelled", "CodeChanged", "ConfigError",
-    "DataError", "DefinitionError", "InputChanged", "InvalidField", "NotFound", "OutputError", "RemoteCannot",
+    "DataError", "DefinitionError", "InputChanged", "InvalidField", "MemoryExceeded", "NeedUnmet", "NotFound",
+    "OutputError", "RemoteCannot",
     "RemoteError", "RemoteLacks", "RemoteRefused", "RunError", "RunFailed", "StargazerError", "StoreError",
     "StoreFull", "StoresMixed", "TaskError", "ToolError", "ToolFailed", "ToolMissing", "UnknownField",
     "WorkerMismatch",
@@ -211,6 +214,26 @@ class ToolFailed(ToolError):
         return f"{self.command}\n{end}" + (f"; its last words:\n{self.tail.rstrip()}" if self.tail.strip() else "")
 
 
+class MemoryExceeded(ToolError):
+    """The processes of a call took more memory than its task declares; they were ended.
+
+    Parameters
+    ----------
+    command
+        The command line, as a shell would show it.
+    used, limit
+        Bytes.
+    """
+
+    def __init__(self, command: str, used: int, limit: int) -> None:
+        super().__init__(command, used, limit)
+        self.command, self.used, self.limit = command, used, limit
+
+    def __str__(self) -> str:
+        used, limit = (f"{size / (1 << 30):.2f} GiB" for size in (self.used, self.limit))
+        return f"{self.command}\ntook {used} of memory, but was to stay below {limit}; declare more: @sg.task(memory=…)"
+
+
 class RunError(StargazerError):
     """A run did not end well."""
 
@@ -232,6 +255,10 @@ class RunFailed(RunError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class NeedUnmet(RunError):
+    """No worker has what a call needs, nor may one be started that has it."""
 
 
 class Cancelled(RunError):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from stargazer.calls.task import Task
-    from stargazer.execute import Order
+    from stargazer.execute import Needs, Order
 
 __all__ = ["Carried"]
 
@@ -23,7 +23,7 @@ class Carried:
     ----------
     task
         The task here; None where only its bytes have arrived.
-    name, cpus, memory, copy_inputs
+    name, needs, copy_inputs
         As the task's own; known without unpickling it.
     packed
         Digest of the task's code and the pickled task.
@@ -33,23 +33,26 @@ class Carried:
         self,
         task: Task | None,
         name: str,
-        cpus: int,
-        memory: int | None,
+        needs: Needs,
         copy_inputs: bool,
         packed: tuple[str, bytes] | None = None,
     ) -> None:
-        self.name, self.cpus, self.memory, self.copy_inputs = name, cpus, memory, copy_inputs
+        self.name, self.needs, self.copy_inputs = name, needs, copy_inputs
         self._task, self._packed, self._here = task, packed, task is not None
 
     @classmethod
     def of(cls, task: Task) -> Carried:
         """Wrap a task of this process."""
-        return cls(task, task.name, task.cpus, task.memory, task.copy_inputs)
+        return cls(task, task.name, task.needs, task.copy_inputs)
 
     def __reduce__(self) -> Any:
         if self._task is not None and (self._packed is None or self._packed[0] != self._task.code.digest):
             self._packed = (self._task.code.digest, _pickled(self._task))
-        return Carried, (None, self.name, self.cpus, self.memory, self.copy_inputs, self._packed)
+        return Carried, (None, self.name, self.needs, self.copy_inputs, self._packed)
+
+    def with_needs(self, needs: Needs) -> Carried:
+        """Return the same task with other needs."""
+        return Carried(self._task, self.name, needs, self.copy_inputs, self._packed)
 
     @property
     def task(self) -> Task:

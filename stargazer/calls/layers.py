@@ -13,11 +13,15 @@ import threading
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from dask._task_spec import Task
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 
+from stargazer.calls.granted import granted_here
 from stargazer.calls.making import CALLS
+from stargazer.calls.node import refuse
 from stargazer.calls.wiring import flatten
+from stargazer.errors import NeedUnmet
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -79,7 +83,7 @@ class Wiring(Lazy):
         # Other layers' keys are among them, too.
         calls = [call for call in map(CALLS.get, keys) if call is not None]
         graph, missing = flatten(calls)
-        return Flat(graph, _annotations(missing)), {key: set() for key in graph}
+        return Flat(*_with_needs(graph, missing)), {key: set() for key in graph}
 
     def __getitem__(self, key: Key) -> Any:
         raise KeyError(key)
@@ -100,7 +104,7 @@ class Wiring(Lazy):
             nodes, missing = flatten([call for call in calls if call.order.store == store], lenient=True)
             graph.update(nodes)
             annotations.update(missing)
-        return Flat, (graph, _annotations(annotations))
+        return Flat, _with_needs(graph, annotations)
 
 
 class Anchor(Lazy):
@@ -154,15 +158,25 @@ def flat_delayed(call: Call) -> Delayed:
     return Delayed(call.key, HighLevelGraph.from_collections(call.key, graph))
 
 
-def delayed_of(graph: dict[str, Any], calls: dict[str, Call], keys: Iterable[str]) -> list[Delayed]:
-    """Return a plain `Delayed` for each of `keys` in a graph made by `flatten`."""
-    whole = HighLevelGraph({LAYER: Flat(graph, _annotations(calls))}, {LAYER: set()})
+def delayed_of(
+    graph: dict[str, Any], calls: dict[str, Call], keys: Iterable[str], resources: Mapping[str, dict[str, float]]
+) -> list[Delayed]:
+    """Return a plain `Delayed` for each of `keys` in a graph made by `flatten`, whose calls take `resources`."""
+    whole = HighLevelGraph({LAYER: Flat(graph, _annotations(calls, resources))}, {LAYER: set()})
     return [Delayed(key, whole, layer=LAYER) for key in keys]
 
 
-def _annotations(calls: dict[str, Call]) -> dict[str, dict[str, Any]]:
-    annotations: dict[str, dict[str, Any]] = {}
+def _with_needs(graph: dict[str, Any], calls: dict[str, Call]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The graph and its annotations; calls that would wait for ever on the active client's workers fail instead."""
+    resources, unmet = granted_here(calls)
+    refused = {key: Task(key, refuse, message, NeedUnmet) for key, message in unmet.items()}
+    return graph | refused, _annotations(calls, resources)
+
+
+def _annotations(calls: dict[str, Call], resources: Mapping[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
+    annotations: dict[str, dict[str, Any]] = {"resources": dict(resources)} if resources else {}
     for key, call in calls.items():
         for name, value in call.annotations.items():
-            annotations.setdefault(name, {})[key] = value
+            known = annotations.setdefault(name, {})
+            known[key] = {**known.get(key, {}), **value} if name == "resources" else value
     return annotations

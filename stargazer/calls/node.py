@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.sealed import opened
@@ -13,6 +14,7 @@ from stargazer.workdir import interruption
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stargazer.errors import StargazerError
     from stargazer.execute import Order
 
 __all__ = ["named_inputs", "refuse", "run"]
@@ -22,6 +24,8 @@ CLOSING = ("closing", "closed", "failed")
 
 def run(order: Order, plan_key: str, parameters: dict[str, Any], *inputs: Any) -> Any:
     """Execute one call; ends its tools when the call is released."""
+    if order.task.needs.walltime is not None:
+        _leave_to_others(order.task.needs.walltime)
     return execute(order, plan_key, named_inputs(order, inputs), opened(parameters), released())
 
 
@@ -30,18 +34,42 @@ def named_inputs(order: Order, inputs: tuple[Any, ...]) -> dict[str, Any]:
     return dict(zip(order.task.positional, map(opened, inputs), strict=True))
 
 
-def refuse(message: str) -> None:
-    """Stand in for a call whose code has changed since it was made."""
-    raise CodeChanged(message)
+def refuse(message: str, kind: type[StargazerError] = CodeChanged) -> None:
+    """Stand in for a call that cannot run: its code has changed since it was made, or no worker has what it needs."""
+    raise kind(message)
+
+
+def _leave_to_others(walltime: float) -> None:
+    """Give a call back that cannot end before its worker does; the worker finishes what it runs, and takes no more."""
+    worker, _ = _worker_and_key()
+    ends = getattr(worker, "stargazer_ends", None)
+    if ends is None or time.time() + walltime <= ends:
+        return
+    from distributed import Reschedule
+
+    worker.loop.add_callback(_leave, worker)
+    raise Reschedule(f"this worker ends in {ends - time.time():.0f} s")
+
+
+async def _leave(worker: Any) -> None:
+    """Take no more work, and give back what waits here: Dask would let it wait."""
+    await worker.scheduler.retire_workers(workers=[worker.address], close_workers=False, remove=False)
+    for task in [*worker.state.ready, *worker.state.constrained]:
+        worker.batched_send({"op": "reschedule", "key": task.key, "stimulus_id": f"stargazer-leave-{time.time()}"})
+
+
+def _worker_and_key() -> tuple[Any, Any]:
+    """The Dask worker that runs this thread, and the key of its task; None where there is none."""
+    if "distributed" not in sys.modules:
+        return None, None
+    from distributed.worker import thread_state  # type: ignore[attr-defined]
+
+    return getattr(thread_state, "execution_state", {}).get("worker"), getattr(thread_state, "key", None)
 
 
 def released() -> Callable[[], bool]:
     """Return a function that tells whether the present task is wanted no more: released by Dask, or interrupted."""
-    if "distributed" not in sys.modules:
-        return interruption()
-    from distributed.worker import thread_state  # type: ignore[attr-defined]
-
-    worker, key = getattr(thread_state, "execution_state", {}).get("worker"), getattr(thread_state, "key", None)
+    worker, key = _worker_and_key()
     if worker is None:
         return interruption()
 

@@ -2,34 +2,71 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from stargazer.errors import DefinitionError
+from stargazer.execute.needs import Needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["check_options", "chosen_tools", "memory_bytes"]
+__all__ = ["Options", "check_options", "chosen_tools", "read_needs"]
 
 
-def memory_bytes(task: str, memory: str | int | None) -> int | None:
-    """Return the size that a task declares in bytes."""
-    if memory is None:
+class Options(TypedDict, total=False):
+    """What `stargazer.calls.Task` takes beside the body."""
+
+    cpus: int
+    memory: str | int | Sequence[str | int] | None
+    gpus: int
+    walltime: str | float | None
+    worker: str | None
+    tools: Sequence[str] | Callable[..., Sequence[str]]
+    uses: Sequence[str]
+    version: str | None
+    stage: Literal["link", "copy"]
+
+
+def read_needs(task: str, cpus: Any, memory: Any, gpus: Any, walltime: Any, worker: Any) -> Needs:
+    """Return what a task declares to need, checked.
+
+    Raises
+    ------
+    DefinitionError
+        Some of it is no amount.
+    """
+    for option, value, least in (("cpus", cpus, 1), ("gpus", gpus, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise DefinitionError(f"task {task}: {option}={value!r} must be a whole number from {least}")
+    if worker is not None and not (isinstance(worker, str) and worker):
+        raise DefinitionError(f"task {task}: worker={worker!r} must be the name of workers")
+    sizes = [] if memory is None else memory if isinstance(memory, (list, tuple)) else [memory]
+    return Needs(cpus, tuple(_bytes(task, size) for size in sizes), gpus, _seconds(task, walltime), worker)
+
+
+def _bytes(task: str, memory: Any) -> int:
+    from stargazer.profiles.units import bytes_of
+
+    try:
+        return bytes_of(memory)
+    except ValueError:
+        raise DefinitionError(f"task {task}: memory={memory!r} is no size; write for instance '8 GiB'") from None
+
+
+def _seconds(task: str, walltime: Any) -> float | None:
+    if walltime is None:
         return None
-    from dask.utils import parse_bytes
+    from stargazer.profiles.units import seconds_of
 
-    with contextlib.suppress(ValueError):
-        if (size := int(parse_bytes(memory))) > 0 and not isinstance(memory, bool):
-            return size
-    raise DefinitionError(f"task {task}: memory={memory!r} is no size; write for instance '8 GiB'")
+    try:
+        return seconds_of(walltime)
+    except ValueError:
+        raise DefinitionError(f"task {task}: walltime={walltime!r} is no time; write for instance '2 h'") from None
 
 
-def check_options(task: str, cpus: Any, tools: Any, uses: Any, stage: Any) -> None:
+def check_options(task: str, tools: Any, uses: Any, stage: Any) -> None:
     """Refuse options that no task can have."""
-    if not isinstance(cpus, int) or isinstance(cpus, bool) or cpus < 1:
-        raise DefinitionError(f"task {task}: cpus={cpus!r} must be a whole number from 1")
     for option, value in (("tools", tools), ("uses", uses)):
         if isinstance(value, str):
             raise DefinitionError(f"task {task}: {option}={value!r} must be a list: {option}=[{value!r}]")

@@ -6,13 +6,13 @@ import functools
 import hashlib
 import sys
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from stargazer.calls.bind import bind
 from stargazer.calls.call import Call
 from stargazer.calls.carried import Carried
 from stargazer.calls.making import make_call
-from stargazer.calls.options import check_options, chosen_tools, memory_bytes
+from stargazer.calls.options import Options, check_options, chosen_tools, read_needs
 from stargazer.calls.result import checked_result
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.code import CodeIdentity, digest_of, identify
@@ -35,7 +35,7 @@ class Task:
 
     Identity, a part of every key: the name, the code of the body and of all of the user's code that it reaches (or
     `version`), `tools` and `uses`.
-    Options, in no key: `cpus`, `memory`, `stage`.
+    Options, in no key: `cpus`, `memory`, `gpus`, `walltime`, `worker`, `stage`.
 
     Parameters
     ----------
@@ -44,7 +44,14 @@ class Task:
     cpus
         Threads that it uses; the body reads them from ``work.cpus``.
     memory
-        What it needs, as ``"8 GiB"`` or in bytes; None where it is not worth declaring.
+        What it needs, as ``"8 GiB"`` or in bytes; None where it is not worth declaring. Of a list, each further one is
+        tried where the one before was not enough.
+    gpus
+        Number of them.
+    walltime
+        Longest time that it takes, as ``"2 h"`` or in seconds; None where nobody knows.
+    worker
+        Name that the worker must have, as profiles give them.
     tools
         Names of the commands (``"bwa"``) and embedded packages (``"pysam"``, ``"pybwa"``) that it runs, or a
         function that chooses them from the keyword parameters.
@@ -69,7 +76,10 @@ class Task:
         body: Callable[..., Any],
         *,
         cpus: int = 1,
-        memory: str | int | None = None,
+        memory: str | int | Sequence[str | int] | None = None,
+        gpus: int = 0,
+        walltime: str | float | None = None,
+        worker: str | None = None,
         tools: Tools = (),
         uses: Sequence[str] = (),
         version: str | None = None,
@@ -78,11 +88,11 @@ class Task:
         if not isinstance(body, FunctionType):
             raise DefinitionError(f"@sg.task decorates a function, not {type(body).__name__}")
         check_form(body)
-        check_options(body.__name__, cpus, tools, uses, stage)
+        check_options(body.__name__, tools, uses, stage)
         functools.update_wrapper(self, body)
         self.body: Callable[..., Any] = body
         self.name: str = body.__name__
-        self.cpus, self.memory = cpus, memory_bytes(body.__name__, memory)
+        self.needs = read_needs(body.__name__, cpus, memory, gpus, walltime, worker)
         self.tools, self.uses, self.version = tools, tuple(uses), version
         self.copy_inputs = stage == "copy"
         self._identity: CodeIdentity | None = None
@@ -109,14 +119,9 @@ class Task:
 
         if self._is_importable():
             return imported, (self.__module__, self.__qualname__)
-        options = {
-            "cpus": self.cpus,
-            "memory": self.memory,
-            "tools": self.tools,
-            "uses": self.uses,
-            "version": self.version,
-            "stage": "copy" if self.copy_inputs else "link",
-        }
+        stage = "copy" if self.copy_inputs else "link"
+        options = {"tools": self.tools, "uses": self.uses, "version": self.version, "stage": stage}
+        options |= self.needs._asdict() | {"memory": self.needs.memory or None}
         return rebuilt, (self.body, options, self.code.digest, self._imports())
 
     @functools.cached_property
@@ -223,15 +228,7 @@ class Task:
 @overload
 def task(body: Callable[..., Any], /) -> Task: ...
 @overload
-def task(
-    *,
-    cpus: int = 1,
-    memory: str | int | None = None,
-    tools: Tools = (),
-    uses: Sequence[str] = (),
-    version: str | None = None,
-    stage: Literal["link", "copy"] = "link",
-) -> Callable[[Callable[..., Any]], Task]: ...
+def task(**options: Unpack[Options]) -> Callable[[Callable[..., Any]], Task]: ...
 def task(body: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a task of a function: ``@sg.task`` or ``@sg.task(cpus=4, tools=["bwa"])``; see `Task` for the options.
 

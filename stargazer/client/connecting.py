@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from stargazer.execute.needs import most
 from stargazer.profiles import Profile, find_profile
 from stargazer.profiles.offers import Offer, offers, resources_of
 from stargazer.profiles.profile import cores
@@ -66,7 +67,8 @@ def _at_address(profile: Profile) -> Client:
     from distributed import Client
 
     client = Client(profile.address, timeout=profile.patience)
-    offers(client, Offer(profile))
+    each = most(worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
+    offers(client, Offer(profile, each))
     return client
 
 
@@ -79,7 +81,7 @@ def _in_this_process(profile: Profile) -> Client:
     client = Client(
         processes=False, n_workers=1, threads_per_worker=cpus, memory_limit=0, resources=each, dashboard_address=":0"
     )
-    offers(client, Offer(profile))
+    offers(client, Offer(profile, each))
     return client
 
 
@@ -98,7 +100,7 @@ def _on_this_machine(profile: Profile) -> Client:
         dashboard_address=":0",
     )
     client.run(leave_telling_to_client)
-    offers(client, Offer(profile))
+    offers(client, Offer(profile, each))
     return client
 
 

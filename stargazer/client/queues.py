@@ -34,6 +34,8 @@ def queue_client(profile: Profile) -> Client:
     ConfigError
         dask-jobqueue is missing or does not know the batch system, or that refuses what the profile asks for.
     """
+    from stargazer.client.ends import Ends
+
     asked = Asked(profile)
     cluster = _staffed(_cluster_class(profile.kind))(**asked.arguments())
     try:
@@ -41,6 +43,8 @@ def queue_client(profile: Profile) -> Client:
         cluster.staff.idle = profile.idle
         cluster.staff.hire(profile.workers or Range(0, 10))
         client: Client = _client_class()(cluster)
+        if asked.walltime:
+            client.register_plugin(Ends(asked.walltime))
     except BaseException:
         cluster.close()
         raise

@@ -67,8 +67,15 @@ class Staff:
         if here - self._came:
             self._came |= here
             self.trouble = None
+        await self._let_go()
         await self._replace(here)
         await self._fit()
+
+    async def _let_go(self) -> None:
+        """Give those back that take no more work, and have finished what they had."""
+        for state in list(self.cluster.scheduler.workers.values()):
+            if state.status.name == "closing_gracefully" and not state.processing:
+                await self._dismiss(str(state.name))
 
     async def _replace(self, here: set[str]) -> None:
         """Forget the workers that are gone, so that others are hired."""

@@ -72,7 +72,7 @@ class Attempt:
         self.order.check_here()
         task = self.order.task
         with Scratch(config.scratch_dir() or self.store.scratch) as scratch:
-            work = Workdir(scratch.path, cpus=task.cpus, memory=task.memory, cancelled=cancelled)
+            work = Workdir(scratch.path, cpus=task.needs.cpus, memory=task.needs.bytes, cancelled=cancelled)
             clock, cpu_clock = time.perf_counter(), time.thread_time()
             try:
                 outputs = self._outputs(work)

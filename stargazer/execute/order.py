@@ -11,6 +11,8 @@ from stargazer.tool import ToolIdentity, identify_tool, library_version
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from stargazer.execute.needs import Needs
+
 __all__ = ["Order", "Work"]
 
 
@@ -18,8 +20,7 @@ class Work(Protocol):
     """What `execute` must know of a task."""
 
     name: str
-    cpus: int
-    memory: int | None
+    needs: Needs
     copy_inputs: bool
 
     @property
@@ -39,6 +40,9 @@ class Work(Protocol):
 
     def checked(self, made: Any) -> Any:
         """Return what the body returned, if it is what it declares to return."""
+
+    def with_needs(self, needs: Needs) -> Work:
+        """Return the same task with other needs."""
 
     def check_code(self, order: Order) -> None:
         """Raise `CodeChanged` where its code has another digest here."""

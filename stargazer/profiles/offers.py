@@ -23,7 +23,7 @@ class Offer:
     profile
         Its profile.
     each
-        Resources of each worker that the profile may start, as Dask counts them; None where it starts none.
+        Resources of each worker that the profile starts, as Dask counts them; None where it starts none.
     trouble
         Says why no worker comes, if that is known.
     """

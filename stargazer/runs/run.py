@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from stargazer.calls.elements import element
 from stargazer.calls.wiring import flatten, needs
-from stargazer.errors import BlobLost, Cancelled, OutputError, RunFailed
+from stargazer.errors import Cancelled, OutputError, RunFailed
+from stargazer.runs.again import Again
 from stargazer.runs.holding import held
 from stargazer.runs.shape import calls_in, replaced
 from stargazer.runs.threads import Threads
@@ -155,15 +156,13 @@ class Run:
         return graph, missing
 
     def _work(self, graph: dict[str, Any], missing: dict[str, Call]) -> None:
-        lost: set[str] = set()
+        again = Again()
         try:
             while True:
                 with held(graph, missing):
                     self._collect(self._engine.execute(graph, missing, list(self._calls)))
-                new = {error.cid for error in self._watch.failures.values() if isinstance(error, BlobLost)} - lost
-                if not new or self._cancelled:
+                if self._cancelled or not again.is_worth_it(self._watch.failures, missing.values()):
                     break
-                lost |= new
                 graph, missing = self._plan()
             for url in {call.order.store for call in self._calls.values()}:
                 Store.open(url).sync()

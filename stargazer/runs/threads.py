@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.elements import element
+from stargazer.calls.granted import Capacity
 from stargazer.calls.node import named_inputs
 from stargazer.calls.sealed import opened
 from stargazer.errors import Cancelled, OutputError
 from stargazer.execute.execute import execute
+from stargazer.runs.slots import Slots, of_this_process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from stargazer.calls import Call
     from stargazer.execute import Order
     from stargazer.runs.watch import Watch
@@ -25,28 +23,6 @@ __all__ = ["Threads"]
 
 class Missing:
     """Stands for the result of a call that failed, in the inputs of those that need it."""
-
-
-class Slots:
-    """Processor cores, handed out: a task of four takes four, or all there are."""
-
-    def __init__(self, number: int) -> None:
-        self.number = self._free = number
-        self._changed = threading.Condition()
-
-    @contextlib.contextmanager
-    def take(self, wanted: int) -> Iterator[None]:
-        """Wait for `wanted` free cores, and hold them."""
-        taken = min(wanted, self.number)
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= taken)
-            self._free -= taken
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += taken
-                self._changed.notify_all()
 
 
 class Threads:
@@ -60,15 +36,16 @@ class Threads:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._slots = Slots(cores)
+        self._slots = Slots(of_this_process())
         self._stop = threading.Event()
 
     def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]:
         """Run the graph to its end; return the results of `keys`, without those that failed."""
         import dask.threaded
 
-        results = dask.threaded.get(graph, keys, num_workers=self._slots.number)
+        has = self._slots.has
+        Capacity(has, "threads of this process", clamp=True).check(calls.values())
+        results = dask.threaded.get(graph, keys, num_workers=int(has["cpus"]))
         return {key: value for key, value in zip(keys, results, strict=True) if not isinstance(value, Missing)}
 
     def cancel(self) -> None:
@@ -84,7 +61,7 @@ class Threads:
             self.watch.skipped(plan_key)
             return Missing()
         try:
-            with self._slots.take(order.task.cpus):
+            with self._slots.take(order.task.needs.fitted(self._slots.has, clamp=True)):
                 if self._stop.is_set():
                     raise Cancelled("cancelled before it started")
                 self.watch.started(plan_key)

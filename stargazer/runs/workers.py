@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.elements import element
+from stargazer.calls.granted import granted_on
 from stargazer.calls.layers import delayed_of
 from stargazer.calls.node import run as node
 from stargazer.calls.wiring import needs
@@ -56,7 +57,8 @@ class Workers:
         self._forget_old_failures(calls)
         wanted = list(dict.fromkeys([*keys, *calls]))
         self._calls = calls
-        self._futures = dict(zip(wanted, self.client.compute(delayed_of(graph, calls, wanted)), strict=True))
+        resources = granted_on(self.client, calls)
+        self._futures = dict(zip(wanted, self.client.compute(delayed_of(graph, calls, wanted, resources)), strict=True))
         asked = {*keys, *_wholes(graph, [key for key in keys if key not in calls])}
         results: dict[str, Any] = {}
         try:

@@ -118,8 +118,17 @@ def start(argv: Sequence[str], *, cwd: Path, stdin: Any, stdout: Any, stderr: An
     return tool
 
 
-def wait(tools: Sequence[Tool], cancelled: Callable[[], bool]) -> bool:
+def wait(tools: Sequence[Tool], cancelled: Callable[[], bool], watch: Callable[[], None] = lambda: None) -> bool:
     """Wait until all have ended well, one has failed, or the call is cancelled.
+
+    Parameters
+    ----------
+    tools
+        That were started.
+    cancelled
+        Asked now and then.
+    watch
+        Called now and then; what it raises ends the waiting.
 
     Returns
     -------
@@ -136,6 +145,8 @@ def wait(tools: Sequence[Tool], cancelled: Callable[[], bool]) -> bool:
             return True
         if pending and cancelled():
             return False
+        if pending:
+            watch()
     return True
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import Cancelled, ToolFailed
+from stargazer.errors import Cancelled, MemoryExceeded, ToolFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,6 +122,8 @@ class Workdir:
             It ended with another exit code than 0, or by a signal.
         ToolMissing
             There is no such program.
+        MemoryExceeded
+            It took much more memory than the task declares, or nearly all that the machine has.
         Cancelled
             The call was cancelled while the tool ran; its whole process group has been ended.
         """
@@ -155,7 +157,7 @@ class Workdir:
                 source = tool.process.stdout
                 if source is not None:
                     files.callback(source.close)
-            finished = process.wait(running, self._cancelled)
+            finished = process.wait(running, self._cancelled, lambda: self._check_memory(commands, running))
         if not finished:
             raise Cancelled(f"cancelled while {_joined(commands[0])} was running")
         self._raise_failed(commands, running, logs)
@@ -173,6 +175,15 @@ class Workdir:
         if not self._commands:
             return b""
         return b"".join(map(_excerpt, sorted((self.path / LOGS).glob("*"))))
+
+    def _check_memory(self, commands: Sequence[Sequence[str]], running: Sequence[Tool]) -> None:
+        """End a call that takes much more than its task declares, before the machine swaps."""
+        from stargazer.workdir.memory import limit_of, memory_of
+
+        limit = limit_of(self.memory)
+        used = memory_of((tool.process.pid for tool in running), limit)
+        if used > limit:
+            raise MemoryExceeded(" | ".join(map(_joined, commands)), used, limit)
 
     def _end(self, running: Sequence[Tool]) -> None:
         from stargazer.workdir import process

@@ -359,4 +359,4 @@ def test_attributes_of_a_body_do_not_replace_those_of_its_task() -> None:
     body.cpus = 99  # type: ignore[attr-defined]
     body.name = "x"  # type: ignore[attr-defined]
     task = sg.task(body)
-    assert (task.cpus, task.name, task.__doc__) == (1, "body", None)
+    assert (task.needs.cpus, task.name, task.__doc__) == (1, "body", None)

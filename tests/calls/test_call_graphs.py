@@ -247,7 +247,7 @@ def test_the_newest_definition_of_a_call_counts_and_its_annotations_stay(store: 
         first = sg.task(body)()
     again = sg.task(cpus=2)(body)()
     assert again is first
-    assert first.order.task.cpus == 2
+    assert first.order.task.needs.cpus == 2
     assert first.annotations == {"priority": 1}
 
 

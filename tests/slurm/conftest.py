@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from machine import PROGRAMS, slurm
+from slurm_queue import Queue, until
 
 from stargazer import config
 
@@ -28,23 +27,6 @@ def nodes() -> Iterator[dict[str, str]]:
         yield env
 
 
-class Queue:
-    """The batch system as a user sees it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.options = {"cpus": 1, "memory": "500 MB", "walltime": "10 min", "shared": str(folder), "interface": "lo"}
-
-    def running(self) -> list[str]:
-        """Numbers of what runs or waits."""
-        command = ["squeue", "--noheader", "--format=%i"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
-
-    def cancel(self, number: str) -> None:
-        """Take a worker away."""
-        subprocess.run(["scancel", number], timeout=60, check=True)
-
-
 @pytest.fixture
 def queue(nodes: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     """An empty queue, whose workers can import the tasks of these tests."""
@@ -55,11 +37,3 @@ def queue(nodes: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     made = Queue(tmp_path / "shared")
     yield made
     until(lambda: made.running() == [])
-
-
-def until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
-    """Wait for something."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.1)

@@ -21,3 +21,8 @@ def whole(work: sg.Workdir, parts: list[sg.Asset]) -> sg.Asset:
     out = work.file("whole.txt")
     work.pipe(["cat", *(part.path for part in parts)], ["sort", "-n"], stdout=out)
     return sg.Asset(path=out)
+
+
+@sg.task(walltime="1 h")
+def endless(work: sg.Workdir) -> sg.Asset:
+    raise NotImplementedError

@@ -10,12 +10,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import Queue, until
-from slurm_tasks import part, whole
+from slurm_queue import Queue, until
+from slurm_tasks import endless, part, whole
 
 import stargazer as sg
 from stargazer.client.checks import check_profile
-from stargazer.errors import ConfigError
+from stargazer.errors import ConfigError, NeedUnmet
 from stargazer.profiles import find_profile
 
 CLIENT = """
@@ -118,3 +118,11 @@ def test_work_longer_than_the_walltime(queue: Queue, store: sg.Store, tmp_path: 
     assert count <= len(lines(log)) <= count + killed
     assert max(Counter(i for i, _ in lines(log)).values()) <= 2
     assert store.fsck().ok
+
+
+def test_a_task_longer_than_the_walltime_is_refused(queue: Queue, store: sg.Store) -> None:
+    with (
+        sg.connect("slurm", workers="0-1", **queue.options),
+        pytest.raises(NeedUnmet, match="task endless takes up to"),
+    ):
+        sg.run(endless())

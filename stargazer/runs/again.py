@@ -1,0 +1,46 @@
+"""Failures that are worth another try: what was lost is made again, what lacked memory gets more."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from stargazer.errors import BlobLost, MemoryExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from stargazer.calls import Call
+
+__all__ = ["Again"]
+
+
+class Again:
+    """Remembers what was tried, so that each cause is tried once."""
+
+    def __init__(self) -> None:
+        self._lost: set[str] = set()
+
+    def is_worth_it(self, failures: Mapping[str, BaseException], calls: Iterable[Call]) -> bool:
+        """Whether some of these failures may end otherwise if the calls are planned again; gives them more memory.
+
+        Parameters
+        ----------
+        failures
+            Errors by plan key.
+        calls
+            That ran.
+        """
+        lost = {error.cid for error in failures.values() if isinstance(error, BlobLost)} - self._lost
+        self._lost |= lost
+        starved = [call for call in calls if isinstance(failures.get(call.plan_key), MemoryExceeded)]
+        given = list(map(_give_more, starved))
+        return bool(lost) or any(given)
+
+
+def _give_more(call: Call) -> bool:
+    needs = call.order.task.needs.after_more_memory()
+    if needs is not None:
+        order = dataclasses.replace(call.order, task=call.order.task.with_needs(needs))
+        object.__setattr__(call, "order", order)
+    return needs is not None

@@ -1,0 +1,69 @@
+"""What a machine has, handed out to calls."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from stargazer.profiles.offers import resources_of
+from stargazer.profiles.profile import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Slots", "machine_memory", "of_this_process"]
+
+
+class Slots:
+    """Processor cores, memory and the like: a call of four cores takes four; who came first is served first.
+
+    Parameters
+    ----------
+    has
+        Amount of each resource.
+    """
+
+    def __init__(self, has: Mapping[str, float]) -> None:
+        self.has = dict(has)
+        self._free = dict(has)
+        self._queue: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, wanted: Mapping[str, float]) -> Iterator[None]:
+        """Wait for so much of everything, and hold it."""
+        turn = object()
+        with self._changed:
+            self._queue.append(turn)
+            self._changed.wait_for(lambda: self._queue[0] is turn and self._fits(wanted))
+            self._queue.popleft()
+            self._add(wanted, -1)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._add(wanted, 1)
+
+    def _fits(self, wanted: Mapping[str, float]) -> bool:
+        return all(self._free.get(name, 0.0) >= amount for name, amount in wanted.items())
+
+    def _add(self, wanted: Mapping[str, float], sign: int) -> None:
+        for name, amount in wanted.items():
+            self._free[name] += sign * amount
+        self._changed.notify_all()
+
+
+def of_this_process() -> dict[str, float]:
+    """What this process may use: the machine, unless the profile ``threads`` says otherwise."""
+    from stargazer.profiles import find_profile
+
+    profile = find_profile("threads")
+    return resources_of(profile.cpus or cores(), profile.memory or machine_memory(), profile.gpus, profile.names)
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,77 @@
+"""How much memory tools take, with all that they started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["limit_of", "memory_of"]
+
+TOLERATED = 1.1
+"""Memory that a call may take, in parts of what its task declares."""
+
+OF_MACHINE = 0.95
+"""The same, in parts of the machine's, where its task declares none."""
+
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+def limit_of(declared: int | None) -> int:
+    """Return the bytes that a call may take whose task declares so much."""
+    if declared:
+        return int(declared * TOLERATED)
+    return int(PAGE * os.sysconf("SC_PHYS_PAGES") * OF_MACHINE) if hasattr(os, "sysconf") else sys.maxsize
+
+
+def memory_of(pids: Iterable[int], limit: int) -> int:
+    """Return the bytes that processes and their descendants hold in memory; 0 where that cannot be found out.
+
+    Parameters
+    ----------
+    pids
+        Numbers of processes.
+    limit
+        Where resident memory comes to more, pages that several processes share are counted once, which takes longer.
+    """
+    family = list(_family(pids))
+    used = sum(map(_resident, family))
+    return sum(map(_proportional, family)) if used > limit else used
+
+
+def _family(pids: Iterable[int]) -> Iterator[int]:
+    todo = list(pids)
+    while todo:
+        pid = todo.pop()
+        yield pid
+        todo += _children(pid)
+
+
+def _children(pid: int) -> Iterator[int]:
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return
+    for thread in threads:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as children:
+            yield from map(int, children.read().split())
+
+
+def _resident(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+def _proportional(pid: int) -> int:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
+        for line in rollup:
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) * 1024
+    return _resident(pid)

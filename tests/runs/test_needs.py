@@ -1,0 +1,239 @@
+"""What tasks need of the machines that run them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.config
+import pytest
+from distributed import Client, LocalCluster
+
+import stargazer as sg
+from stargazer.errors import DefinitionError, MemoryExceeded, NeedUnmet, RunFailed
+from stargazer.profiles import find_profile
+from stargazer.profiles.offers import Offer, offers
+from stargazer.runs.slots import Slots
+
+MIB = 1 << 20
+HUNGRY = "import sys, time; x = bytearray(int(sys.argv[1])); print(len(x)); time.sleep(float(sys.argv[2]))"
+
+
+def marked(work: sg.Workdir, log: str, what: str, seconds: float) -> sg.Asset:
+    """Write down when something began and ended, and on which worker."""
+    out = work.file(f"{what}.txt")
+    with open(log, "a") as file:
+        file.write(f"+ {what} {os.getpid()}\n")
+    time.sleep(seconds)
+    with open(log, "a") as file:
+        file.write(f"- {what} {os.getpid()}\n")
+    out.write_text(str(os.getpid()))
+    return sg.Asset(path=out)
+
+
+@sg.task
+def small(work: sg.Workdir, *, i: int, log: str, seconds: float = 0.1) -> sg.Asset:
+    return marked(work, log, f"small-{i}", seconds)
+
+
+@sg.task(cpus=4)
+def wide(work: sg.Workdir, *, i: int, log: str, seconds: float = 0.1) -> sg.Asset:
+    return marked(work, log, f"wide-{i}", seconds)
+
+
+@sg.task(memory="600 MiB")
+def heavy(work: sg.Workdir, *, i: int, log: str, seconds: float = 0.1) -> sg.Asset:
+    return marked(work, log, f"heavy-{i}", seconds)
+
+
+@sg.task(worker="fast")
+def placed(work: sg.Workdir, *, i: int) -> sg.Asset:
+    out = work.file("pid.txt")
+    out.write_text(str(os.getpid()))
+    return sg.Asset(path=out)
+
+
+@sg.task(gpus=1)
+def graphic(work: sg.Workdir) -> sg.Asset:
+    raise NotImplementedError
+
+
+@sg.task(memory="1 PiB")
+def immense(work: sg.Workdir) -> sg.Asset:
+    raise NotImplementedError
+
+
+@sg.task(walltime="2 h")
+def long(work: sg.Workdir, *, i: int) -> sg.Asset:
+    out = work.file("pid.txt")
+    out.write_text(str(os.getpid()))
+    return sg.Asset(path=out)
+
+
+@sg.task(memory="60 MiB")
+def starved(work: sg.Workdir, *, size: int) -> sg.Asset:
+    out = work.file("size.txt")
+    work.run(["sh", "-c", 'python3 -c "$0" "$1" 60', HUNGRY, size], stdout=out)
+    return sg.Asset(path=out)
+
+
+@sg.task(memory=["60 MiB", "1 GiB"])
+def growing(work: sg.Workdir, *, size: int) -> sg.Asset:
+    out = work.file("size.txt")
+    work.run(["python", "-c", HUNGRY, size, 1 if work.memory == 60 * MIB else 0], stdout=out)
+    return sg.Asset(path=out)
+
+
+def at_once(log: Path) -> Iterator[set[str]]:
+    """What ran beside each other, at each moment."""
+    running: set[str] = set()
+    for line in log.read_text().splitlines():
+        sign, what, _ = line.split()
+        running = running | {what} if sign == "+" else running - {what}
+        yield running
+
+
+def size_of(running: set[str]) -> int:
+    return sum(4 if what.startswith("wide") else 1 for what in running)
+
+
+@pytest.fixture(scope="module")
+def four() -> Iterator[Client]:
+    """Two workers of four processors and a gigabyte; one answers to a name."""
+    with sg.connect("local", workers=1, cpus=4, memory="1 GiB") as client:
+        yield client
+
+
+def test_slots_are_handed_out_in_turn() -> None:
+    slots, order = Slots({"cpus": 4.0}), []
+
+    def take(name: str, cpus: float) -> None:
+        with slots.take({"cpus": cpus}):
+            order.append(name)
+
+    with slots.take({"cpus": 1.0}):
+        threads = [threading.Thread(target=take, args=each) for each in (("wide", 4.0), ("small", 1.0))]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.2)
+        assert order == []  # the small one does not overtake
+    for thread in threads:
+        thread.join()
+    assert order == ["wide", "small"]
+
+
+def test_calls_share_the_machine_in_this_process(store: sg.Store, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    profile = {"stargazer.profiles.threads.cpus": 4, "stargazer.profiles.threads.memory": "1 GiB"}
+    calls = [make(i=i, log=str(log)) for i in range(3) for make in (small, wide, heavy)]
+    with dask.config.set(profile):
+        sg.run(calls)
+    moments = list(at_once(log))
+    assert max(map(size_of, moments)) <= 4
+    assert max(sum(what.startswith("heavy") for what in running) for running in moments) == 1
+
+
+@pytest.mark.parametrize("way", ["run", "compute", "dask.compute", "client.compute"])
+def test_calls_share_workers(four: Client, store: sg.Store, tmp_path: Path, way: str) -> None:
+    log = tmp_path / "log"
+    calls = [make(i=i, log=str(log)) for i in range(2) for make in (small, wide, heavy)]
+    if way == "run":
+        sg.run(calls)
+    elif way == "compute":
+        gathered(calls).compute()
+    elif way == "dask.compute":
+        dask.compute(*calls)
+    else:
+        four.gather(four.compute(calls))
+    moments = list(at_once(log))
+    assert len(moments) == 12
+    assert max(map(size_of, moments)) <= 4
+    assert max(sum(what.startswith("heavy") for what in running) for running in moments) == 1
+
+
+@sg.task
+def gathered(work: sg.Workdir, parts: list[sg.Asset]) -> int:
+    return len(parts)
+
+
+def test_a_local_machine_gives_what_it_has(store: sg.Store, tmp_path: Path) -> None:
+    """Four threads on a machine of fewer: slower, not refused."""
+    with dask.config.set({"stargazer.profiles.threads.cpus": 2}):
+        sg.run(wide(i=0, log=str(tmp_path / "log")))
+
+
+@pytest.mark.parametrize("task", [graphic, immense, placed])
+def test_what_nothing_can_meet_is_an_error_at_once(four: Client, store: sg.Store, task: Any) -> None:
+    call = task(i=1) if task is placed else task()
+    for client in (None, four):
+        with pytest.raises(NeedUnmet, match=task.name):
+            sg.run(call, client=client)
+    with pytest.raises(NeedUnmet, match=task.name):
+        call.compute()
+
+
+def test_named_workers(store: sg.Store) -> None:
+    with LocalCluster(n_workers=0, dashboard_address=":0") as cluster:
+        for number, name in enumerate(["slow", "fast"]):
+            spec = cluster.new_worker_spec()
+            ((_, made),) = spec.items()
+            made = made | {"options": made["options"] | {"resources": {f"worker:{name}": 1}, "nthreads": 1}}
+            cluster.worker_spec[number] = made
+        cluster.sync(cluster._correct_state)
+        with sg.connect(cluster.scheduler_address) as client:
+            client.wait_for_workers(2)
+            has = client.run_on_scheduler(
+                lambda dask_scheduler: {next(iter(w.resources)): w.address for w in dask_scheduler.workers.values()}
+            )
+            pid = client.run(os.getpid)[has["worker:fast"]]
+            results = sg.run([placed(i=i) for i in range(4)]).result()
+            assert {int(asset.fetch().read_text()) for asset in results} == {pid}
+
+
+def test_a_walltime_must_be_long_enough(store: sg.Store) -> None:
+    with Client(n_workers=1, threads_per_worker=1, dashboard_address=":0") as client:
+        offers(client, Offer(find_profile("slurm", walltime="1 h"), {"cpus": 1.0, "memory": 1e9}))
+        with pytest.raises(NeedUnmet, match="takes up to 02:00:00, but workers of slurm end after 01:00:00"):
+            sg.run(long(i=0))
+
+
+def test_a_worker_that_ends_soon_leaves_long_calls_to_others(store: sg.Store) -> None:
+    with Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
+        first, second = client.run(os.getpid).items()
+        client.run(ends_in, 600.0, workers=[first[0]])
+        results = sg.run([long(i=i) for i in range(3)]).result()
+        assert {int(asset.fetch().read_text()) for asset in results} == {second[1]}
+
+
+def ends_in(seconds: float, dask_worker: Any) -> None:
+    dask_worker.stargazer_ends = time.time() + seconds
+
+
+@pytest.mark.parametrize("engine", ["threads", "workers"])
+def test_a_call_that_takes_too_much_memory_is_ended(four: Client, store: sg.Store, engine: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(RunFailed, match=r"starved(.|\n)*of memory, but was to stay below 0.06 GiB") as failed:
+        sg.run(starved(size=300 * MIB), client=four if engine == "workers" else None)
+    assert isinstance(failed.value.__cause__, MemoryExceeded)
+    assert time.monotonic() - began < 55  # it would sleep for a minute
+
+
+def test_more_memory_is_tried_where_less_was_not_enough(four: Client, store: sg.Store) -> None:
+    for client in (None, four):
+        size = (200 if client else 210) * MIB
+        flight = sg.run(growing(size=size), client=client)
+        assert flight.result().fetch().read_text() == f"{size}\n"
+        assert flight.failures == {}
+
+
+@pytest.mark.parametrize(
+    "options", [{"gpus": -1}, {"walltime": "soon"}, {"worker": ""}, {"memory": ["1 GiB", "much"]}, {"cpus": 0}], ids=str
+)
+def test_needs_that_no_task_has(options: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match=next(iter(options))):
+        sg.task(**options)(lambda work: None)

@@ -1,0 +1,35 @@
+"""The batch system as a user sees it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["Queue", "until"]
+
+
+class Queue:
+    """What runs, and how to take it away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.options = {"cpus": 1, "memory": "500 MB", "walltime": "10 min", "shared": str(folder), "interface": "lo"}
+
+    def running(self) -> list[str]:
+        """Numbers of what runs or waits."""
+        command = ["squeue", "--noheader", "--format=%i"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+
+    def cancel(self, number: str) -> None:
+        """Take a worker away."""
+        subprocess.run(["scancel", number], timeout=60, check=True)
+
+
+def until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Wait for something."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.1)
