@@ -44,11 +44,22 @@ def bind(
     for name in given.keys() & kwargs.keys():
         raise ArgumentError(f"{task}: {name} is given twice, by position and by name")
     given |= kwargs
-    inputs = {p.name: _input(task, p, given.pop(p.name, p.default), call_type) for p in signature.assets}
-    parameters = {p.name: _parameter(task, p, given.pop(p.name, p.default), call_type) for p in signature.plains}
-    for name in given:
-        raise ArgumentError(f"{task} has no parameter {name!r}; it has {_names(signature)}")
+    try:
+        inputs = {p.name: _input(task, p, given.pop(p.name, p.default), call_type) for p in signature.assets}
+        parameters = {p.name: _parameter(task, p, given.pop(p.name, p.default), call_type) for p in signature.plains}
+    except ArgumentError:
+        # A misspelt name is better news than that what it was meant for is missing.
+        _refuse_unknown(task, signature, kwargs)
+        raise
+    if given:
+        _refuse_unknown(task, signature, given)
     return inputs, parameters
+
+
+def _refuse_unknown(task: str, signature: Signature, given: dict[str, Any]) -> None:
+    known = {asset.name for asset in signature.assets} | {plain.name for plain in signature.plains}
+    for name in sorted(given.keys() - known):
+        raise ArgumentError(f"{task} has no parameter {name!r}; it has {_names(signature)}")
 
 
 def _names(signature: Signature) -> str:

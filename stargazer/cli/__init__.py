@@ -13,5 +13,6 @@ def main() -> None:
 
     for stream in (sys.stdout, sys.stderr):
         # A terminal that lacks a character gets it escaped, rather than a traceback.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if stream is not None:
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app()

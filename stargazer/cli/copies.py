@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from stargazer.errors import StargazerError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from stargazer.assets import Asset
     from stargazer.store import Store
 
-__all__ = ["put_down"]
+__all__ = ["put_down", "put_down_all"]
 
 
 def put_down(store: Store, asset: Asset, out: str | Path, *, force: bool = False) -> list[Path]:
@@ -56,6 +56,54 @@ def put_down(store: Store, asset: Asset, out: str | Path, *, force: bool = False
         for made, to in moves:
             _replace(made, to)
     return [to for _, to in moves]
+
+
+def put_down_all(store: Store, assets: Iterable[Asset], out: str, *, force: bool = False) -> list[Path]:
+    """Copy results into a directory, each once; nothing is copied if two different files have one name.
+
+    Parameters
+    ----------
+    store
+        Where they are.
+    assets
+        What is wanted.
+    out
+        The directory, there or not.
+    force
+        Replace files that are there already.
+
+    Returns
+    -------
+    list of Path
+        The copies.
+
+    Raises
+    ------
+    StoreError
+        A file is there already, or two results have the same name.
+    """
+    wanted: list[Asset] = []
+    named: dict[str, Asset] = {}
+    for asset in assets:
+        files = list(_family(asset))
+        for each in files:
+            if (other := named.get(_name(each), each)).cid != each.cid:
+                what = f"two results are named {_name(each)}: {other.cid} and {each.cid}"
+                raise StoreError(f"{what}; both are in the store: stargazer get CID --out FILE puts one where you want")
+        if any(_name(each) not in named for each in files):
+            wanted.append(asset)
+        named |= {_name(each): each for each in files}
+    return [path for asset in wanted for path in put_down(store, asset, f"{out}/", force=force)]
+
+
+def _name(asset: Asset) -> str:
+    return asset.name or str(asset.cid)
+
+
+def _family(asset: Asset) -> Iterator[Asset]:
+    yield asset
+    for companion in asset.companions:
+        yield from _family(companion)
 
 
 def _paths(staged: Asset) -> Iterator[Path]:

@@ -30,7 +30,7 @@ def open_store(url: str | None) -> Store:
     """The store that was asked for, or the configured one."""
     from stargazer.store import Store, active_store
 
-    return Store.open(url) if url else active_store()
+    return active_store() if url is None else Store.open(url)
 
 
 def print_json(value: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import os
+import sys
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,10 +45,12 @@ def run(
 
     What the store knows is not run again. Without --on, tasks run on threads of this process.
     """
-    with open_store(store) as opened:
+    from stargazer.cli.copies import put_down_all
+
+    with open_store(store) as opened, _stdout_kept_clean():
         flight = _fly(_wire(workflow, arguments or [], opened), on, workers)
         result = flight.result()
-        copies = list(_copies(result, out, force, opened)) if out else []
+        copies = [str(path) for path in put_down_all(opened, _assets(result), out, force=force)] if out else []
     if json:
         print_json(_run_json(flight, result) | ({"paths": copies} if out else {}))
     else:
@@ -65,9 +69,23 @@ def plan(
     """
     from stargazer.plans import plan as make_plan
 
-    with open_store(store) as opened:
+    with open_store(store) as opened, _stdout_kept_clean():
         made = make_plan(_wire(workflow, arguments or [], opened))
-        print_json(made.to_dict()) if json else typer.echo(str(made))
+    print_json(made.to_dict()) if json else typer.echo(str(made))
+
+
+@contextmanager
+def _stdout_kept_clean() -> Iterator[None]:
+    """What workflows and tasks print goes to stderr, also from workers: stdout is for the answer."""
+    with ExitStack() as stack:
+        stack.enter_context(redirect_stdout(sys.stderr))
+        if sys.__stdout__ is not None and sys.__stderr__ is not None:
+            sys.__stdout__.flush()
+            kept = os.dup(1)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, 1)
+            os.dup2(2, 1)
+        yield
 
 
 def _wire(workflow: str, arguments: list[str], store: Store) -> Any:
@@ -104,13 +122,6 @@ def _assets(result: Any) -> Iterator[Asset]:
     from stargazer.ledger.results import walk_assets
 
     yield from walk_assets(result)
-
-
-def _copies(result: Any, out: str, force: bool, store: Store) -> Iterator[str]:
-    from stargazer.cli.copies import put_down
-
-    for asset in _assets(result):
-        yield from map(str, put_down(store, asset, f"{out}/", force=force))
 
 
 def _run_json(flight: Run, result: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.call import Call
 from stargazer.calls.elements import element
+from stargazer.calls.given import check_no_call_lost
 from stargazer.calls.wiring import needs
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.keys import call_key, input_keys, plain
@@ -138,9 +139,10 @@ def roots_of(value: Any) -> list[Call]:
     """Return the whole calls in `value`: an element stands for the call that it is part of."""
     if isinstance(value, Call):
         return [value.whole]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [call for item in value for call in roots_of(item)] if isinstance(value, (list, tuple)) else []
+    if isinstance(value, (dict, list, tuple)):
+        return [call for item in (value.values() if isinstance(value, dict) else value) for call in roots_of(item)]
+    check_no_call_lost(value)
+    return []
 
 
 def ordered(roots: Iterable[Call], stop: Any) -> list[Call]:

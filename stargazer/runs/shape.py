@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.call import Call
+from stargazer.calls.given import check_no_call_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ __all__ = ["calls_in", "replaced"]
 
 
 def calls_in(what: Any) -> Iterator[Call]:
-    """Yield every call in `what`."""
+    """Yield every call in `what`; refuse what was probably meant to be one."""
     if isinstance(what, Call):
         yield what
     elif isinstance(what, (list, tuple)):
@@ -22,6 +23,8 @@ def calls_in(what: Any) -> Iterator[Call]:
     elif isinstance(what, dict):
         for item in what.values():
             yield from calls_in(item)
+    else:
+        check_no_call_lost(what)
 
 
 def replaced(what: Any, result: Callable[[Call], Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from stargazer.errors import ArgumentError
 from stargazer.runs.run import Run
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: 
 
     Raises
     ------
+    ArgumentError
+        Something else than calls was passed, as a task that was not called.
     RunFailed
         Some calls failed; the others ran to their end first.
 
@@ -44,6 +47,8 @@ def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: 
     >>> stored = run(answer).result()  # doctest: +SKIP
     """
     what = calls[0] if len(calls) == 1 else calls
+    if client is not None and not hasattr(client, "run_on_scheduler"):
+        raise ArgumentError(f"client is {client!r}, not a Dask client; sg.connect makes one, also of an address")
     with _cancelled_by_ctrl_c() as flights:
         flights.append(flight := Run(what, client or _active_client()))
         if wait:

@@ -69,6 +69,8 @@ class OpenStore:
     """
 
     def __init__(self, url: str | Path, *, profile: str | None = None, durable: bool | None = None) -> None:
+        if not os.fspath(url):
+            raise StoreError("a store needs a path or a URL, and this is empty")
         self._asked = profile
         self.durable = config.durable() if durable is None else durable
         path = local_path(os.fspath(url))
@@ -97,7 +99,10 @@ class OpenStore:
         return store_html(self)
 
     def _read_header(self) -> Header | None:
-        data = self.backend.read(layout.HEADER)
+        try:
+            data = self.backend.read(layout.HEADER)
+        except NotADirectoryError as error:
+            raise StoreError(f"{self.url} is a file, or lies below one: a store is a directory") from error
         header = None if data is None else _parse(data, self.url)
         if header and self._asked and header.profile != self._asked:
             message = f"{self.url} was made with the CID profile {header.profile}, not {self._asked}"

@@ -82,7 +82,7 @@ def active_store() -> Store:
 def open_store(url: str | os.PathLike[str]) -> Store:
     """The store at a URL; one instance a process."""
     name = os.fspath(url)
-    if "://" not in name and not name.startswith("/"):
+    if name and "://" not in name and not name.startswith("/"):
         name = os.path.abspath(os.path.expanduser(name))
     try:
         return _opened[name]

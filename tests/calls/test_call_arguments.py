@@ -102,6 +102,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "nothing": (lambda r: use(), "use needs r1 (R1)"),
     "too many": (lambda r: use(r, None, None, None, 5), "takes 4 positional arguments (r1, r2, more, table, n, x"),
     "twice": (lambda r: use(r, r1=r), "r1 is given twice"),
+    "unknown, where another is missing": (lambda r: use(m=1), "use has no parameter 'm'; it has r1, r2, more"),
     "unknown": (lambda r: use(r, m=1), "use has no parameter 'm'; it has r1, r2, more"),
     "none": (lambda r: use(None), "r1 must be R1, not NoneType"),
     "path": (lambda r: use("r1.fq"), "not str; add a file first: sg.add(path, sg.R1(…))"),

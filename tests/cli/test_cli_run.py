@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -234,3 +235,41 @@ def test_trace(stargazer: Run, flow: str) -> None:
     assert "total.txt" in down
     stargazer("trace", total, "--mermaid", "--json", code=2)
     stargazer("trace", "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e", code=1)
+
+
+LOUD = """
+import stargazer as sg
+
+@sg.task
+def loud(work: sg.Workdir, *, i: int) -> sg.Asset:
+    print("from the task")
+    out = work.file("same.txt")
+    out.write_text(str(i))
+    return sg.Asset(path=out)
+
+def shout(number: int):
+    print("from the workflow")
+    return [loud(i=i) for i in range(number)]
+"""
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-c", "from stargazer.cli import main; main()", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("where", [[], ["--on", "local", "--workers", "1"]])
+def test_what_is_printed_is_no_part_of_the_answer(stargazer: Run, where: list[str]) -> None:
+    Path("loud_flow.py").write_text(LOUD)
+    told = command("run", "loud_flow.py:shout", "number=2", "--json", *where)
+    assert json.loads(told.stdout)["tasks_run"] == 2
+    assert "from the workflow" in told.stderr
+    assert "from the task" in told.stderr
+
+
+def test_results_of_one_name_do_not_replace_each_other(stargazer: Run) -> None:
+    Path("named_flow.py").write_text(LOUD)
+    said = stargazer("run", "named_flow.py:shout", "number=2", "--out", "results", "--force", code=1).err
+    assert "two results are named same.txt" in said
+    assert not Path("results").exists()
+    assert stargazer("run", "named_flow.py:shout", "number=1", "--out", "results").out.endswith("results/same.txt\n")

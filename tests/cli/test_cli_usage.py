@@ -65,3 +65,16 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("0.txt\n")
     assert done.stderr == ""
+
+
+def test_without_stdout(tmp_path: Path) -> None:
+    (tmp_path / "reads").write_text("x")
+    line = 'exec "$0" -c "from stargazer.cli import main; main()" cid reads >&-'
+    told = subprocess.run(["sh", "-c", line, sys.executable], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "Traceback" not in told.stderr
+
+
+def test_an_empty_store_is_none(stargazer: Callable[..., object], tmp_path: Path) -> None:
+    stargazer("ls", "--store", "", code=1)
+    (tmp_path / "file").write_text("x")
+    stargazer("ls", "--store", tmp_path / "file", code=1)

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import dask
 import pytest
 from small_tasks import number, shell, total
 
 import stargazer as sg
-from stargazer.errors import BlobLost, Cancelled, RunFailed, ToolFailed
+from stargazer.errors import ArgumentError, BlobLost, Cancelled, RunFailed, ToolFailed
 from stargazer.runs import State
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -141,3 +142,36 @@ def test_a_run_holds_what_it_relies_on(client: Any, store: sg.Store, tmp_path: A
     flag.touch()
     flight.wait()
     assert store.held() == set()
+
+
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (number, r"number is a task, not a call of it: write number\(…\)"),
+        (until, "until is a function: call it"),
+        ([number], "number is a task"),
+        ((number(i=i) for i in range(2)), "generator is no list of calls"),
+        ({number}, "set is no list of calls"),
+        (dask.delayed(str)(1), "dask.compute runs it"),
+    ],
+    ids=repr,
+)
+def test_what_would_be_passed_over_in_silence_is_refused(mistake: Any, told: str) -> None:
+    with pytest.raises(ArgumentError, match=told):
+        sg.run(mistake)
+    with pytest.raises(ArgumentError, match=told):
+        sg.plan(mistake)
+
+
+def test_results_are_as_good_as_calls() -> None:
+    stored = sg.run(number(i=1)).result()
+    assert sg.run(stored, None, [number(i=1), 3]).result() == (stored, None, [stored, 3])
+    assert not sg.plan(stored).calls
+
+
+def test_a_client_is_passed_by_name_and_is_one(client: Any) -> None:
+    if client is not None:
+        with pytest.raises(ArgumentError, match="client=…"):
+            sg.run(number(i=1), client)
+    with pytest.raises(ArgumentError, match=r"sg\.connect"):
+        sg.run(number(i=1), client="tcp://127.0.0.1:8786")  # type: ignore[arg-type]
