@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
+GermlineEngine = Literal["embedded", "native", "gatk"]
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -27,7 +29,7 @@ def demo() -> None:
     """Run a whole analysis, to see it work."""
 
 
-@app.command(epilog=examples("demo germline", "demo germline --data reads/ --out results/"))
+@app.command(epilog=examples("demo germline", "demo germline --engine gatk --data reads/ --out results/"))
 def germline(
     data: Annotated[
         str | None,
@@ -36,13 +38,20 @@ def germline(
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Copy the results there.")] = None,
     small: Annotated[bool, typer.Option("--small", help="Simulate a tenth of the genome, at half the depth.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; one a core by default.")] = None,
+    engine: Annotated[
+        GermlineEngine,
+        typer.Option(
+            help="'gatk' for GATK; 'native' for bwa, samtools and bcftools on PATH; else what the package has."
+        ),
+    ] = "embedded",
     store: STORE = None,
     json: JSON = False,
 ) -> None:
     """Call variants of a cohort, from raw reads to a VCF.
 
     Without --data, a genome, three samples and the truth about them are simulated, and the calls are compared with
-    it. All tools come with the package. Then the same is run again, to see how long an answer from the store takes.
+    it. All tools come with the package, unless another engine is chosen. Then the same is run again, to see how long
+    an answer from the store takes.
     """
     from stargazer.cli.cohorts import read_folder, simulate
     from stargazer.cli.germline import discover
@@ -53,7 +62,7 @@ def germline(
         raise typer.BadParameter(f"{out} is no folder", param_hint="--out")
     with ExitStack() as stack:
         reads = read_folder(data) if data is not None else stack.enter_context(simulate(small=small))
-        outcome = discover(reads, stack.enter_context(open_store(store)), workers, out)
+        outcome = discover(reads, stack.enter_context(open_store(store)), workers, out, engine)
     if json:
         print_json(_as_json(outcome, reads))
         return
@@ -79,6 +88,7 @@ def _as_json(outcome: Outcome, reads: Reads) -> dict[str, Any]:
             for name, kind in kinds.items()
         }
     return {
+        "engine": outcome.engine,
         "vcf": {"cid": outcome.vcf.cid, "path": str(outcome.paths[0])},
         "samples": list(reads.samples),
         **known,
@@ -97,6 +107,7 @@ def _as_text(outcome: Outcome, reads: Reads) -> str:
     rows = [
         ("data", reads.what),
         ("samples", ", ".join(reads.samples)),
+        ("engine", outcome.engine),
         ("variants", f"{outcome.records:,} records"),
         *_accuracy_rows(outcome),
         ("first run", first + known),

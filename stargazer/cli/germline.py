@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stargazer.concordance import Comparison
     from stargazer.store import Store
     from stargazer.workflows import Lane
+    from stargazer.workflows.germline import GermlineEngine
 
 __all__ = ["Outcome", "discover"]
 
@@ -40,6 +41,8 @@ class Outcome:
         Compared with the truth, where it is known.
     store
         URL of the store, where it is not the configured one.
+    engine
+        Where the tools came from.
     """
 
     vcf: Asset
@@ -51,9 +54,12 @@ class Outcome:
     tasks_run_second: int
     accuracy: Comparison | None
     store: str = ""
+    engine: str = "embedded"
 
 
-def discover(reads: Reads, store: Store, workers: int | None, out: str | None) -> Outcome:
+def discover(
+    reads: Reads, store: Store, workers: int | None, out: str | None, engine: GermlineEngine = "embedded"
+) -> Outcome:
     """Call the variants of a cohort on a local Dask client, then do all of it once more.
 
     Parameters
@@ -66,6 +72,8 @@ def discover(reads: Reads, store: Store, workers: int | None, out: str | None) -
         Worker processes; one a core by default.
     out
         Directory for copies of the results.
+    engine
+        Where the tools come from.
     """
     from stargazer import config
     from stargazer.client import connect
@@ -77,12 +85,12 @@ def discover(reads: Reads, store: Store, workers: int | None, out: str | None) -
     with waiting("start the workers"):
         client = connect("local", workers=workers)
     with client:
-        _, seconds, tasks_run = _run(reference, samples, client)
-        vcf, second_seconds, tasks_run_second = _run(reference, samples, client)
+        _, seconds, tasks_run = _run(reference, samples, client, engine)
+        vcf, second_seconds, tasks_run_second = _run(reference, samples, client, engine)
     paths = _paths(store, vcf, out)
     lines, accuracy = _compare(reads, paths[0])
     given = "" if store == Store.open(config.store_url()) else store.url
-    return Outcome(vcf, paths, lines, seconds, tasks_run, second_seconds, tasks_run_second, accuracy, given)
+    return Outcome(vcf, paths, lines, seconds, tasks_run, second_seconds, tasks_run_second, accuracy, given, engine)
 
 
 def _add(reads: Reads, store: Store) -> tuple[Reference, dict[str, list[Lane]]]:
@@ -98,13 +106,16 @@ def _add(reads: Reads, store: Store) -> tuple[Reference, dict[str, list[Lane]]]:
     return reference, samples
 
 
-def _run(reference: Reference, samples: dict[str, list[Lane]], client: Client) -> tuple[Any, float, int]:
+def _run(
+    reference: Reference, samples: dict[str, list[Lane]], client: Client, engine: GermlineEngine
+) -> tuple[Any, float, int]:
     """Wire the workflow and run it: result, seconds, number of tasks."""
     from stargazer.runs import run
     from stargazer.workflows import call_cohort, index_reference
 
     started = time.monotonic()
-    flight = run(call_cohort(index_reference(reference), samples, "cohort"), client=client)
+    indexed = index_reference(reference, engine="native" if engine == "gatk" else engine)
+    flight = run(call_cohort(indexed, samples, "cohort", engine=engine), client=client)
     return flight.result(), time.monotonic() - started, flight.tasks_run
 
 

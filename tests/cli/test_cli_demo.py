@@ -127,6 +127,18 @@ def test_full_cohort(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_gatk(tmp_path: Path, tool: Callable[[str], str], gatk: Path) -> None:
+    for name in ("bwa", "samtools", "bcftools", "java"):
+        tool(name)
+    answer = demo("--engine", "gatk", "--small", "--out", tmp_path / "out")
+    assert answer["engine"] == "gatk"
+    assert (answer["tasks_run"], answer["tasks_run_second"]) == (19, 0)
+    assert answer["precision"] > 0.98
+    assert answer["recall"] > 0.9
+    assert cid_of_path(tmp_path / "out" / "cohort.vcf.gz") == answer["vcf"]["cid"]
+
+
+@pytest.mark.slow
 def test_real_reads(shared_data: Path, tmp_path: Path) -> None:
     answer = demo("--data", shared_data / "tp53", "--out", tmp_path / "out")
     assert answer["samples"] == ["NA12829_TP53"]

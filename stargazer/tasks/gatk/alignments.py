@@ -133,7 +133,7 @@ def sort_sam(work: Workdir, alignment: Alignment, *, sort_order: str = "coordina
     return _made(alignment, bam, sorted=sort_order)
 
 
-@task(tools=["gatk"], memory="4 GiB")
+@task(tools=["gatk"], memory="3 GiB")
 def mark_duplicates(work: Workdir, alignment: Alignment, *, optical_distance: int = 100) -> DuplicatesMarked:
     """Mark duplicates with Picard's MarkDuplicates, within each library.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["combine_gvcfs", "genomics_db_import", "genotype_gvcfs", "joint_call_gvcfs"]
 
 
-@task(tools=["gatk"], memory="4 GiB")
+@task(tools=["gatk"], memory="3 GiB")
 def combine_gvcfs(
     work: Workdir,
     gvcfs: list[Variants],
@@ -68,7 +68,7 @@ def combine_gvcfs(
     return draft_variants(gvcf, name=cohort_id, samples=samples, caller=CALLER, build=reference.build, kind="gvcf")
 
 
-@task(tools=["gatk"], memory="4 GiB")
+@task(tools=["gatk"], memory="3 GiB")
 def genomics_db_import(
     work: Workdir, gvcfs: list[Variants], reference: Reference, intervals: Intervals, *, cohort_id: str = "cohort"
 ) -> GenomicsDB:
@@ -112,7 +112,7 @@ def genomics_db_import(
     )
 
 
-@task(tools=["gatk"], memory="4 GiB")
+@task(tools=["gatk"], memory="3 GiB")
 def genotype_gvcfs(
     work: Workdir,
     gvcfs: Asset,
@@ -163,7 +163,7 @@ def genotype_gvcfs(
     return genotype(work, source, reference, vcf, intervals, dbsnp, samples)
 
 
-@task(tools=["gatk"], memory="4 GiB")
+@task(tools=["gatk"], memory="3 GiB")
 def joint_call_gvcfs(
     work: Workdir,
     gvcfs: list[Variants],

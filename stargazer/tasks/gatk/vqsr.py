@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["apply_vqsr", "variant_recalibrator"]
 
 
-@task(tools=["gatk"], memory="4 GiB")
+@task(tools=["gatk"], memory="3 GiB")
 def variant_recalibrator(
     work: Workdir,
     vcf: Variants,

@@ -113,7 +113,7 @@ def bwa_mem2_index(work: Workdir, reference: Reference) -> AlignerIndex:
     return index(work, reference, "bwa-mem2", "native")
 
 
-@task(cpus=2, memory="4 GiB", tools=["bwa-mem2", "samtools"])
+@task(cpus=2, memory="3 GiB", tools=["bwa-mem2", "samtools"])
 def bwa_mem2_mem(
     work: Workdir,
     reference: Reference,
