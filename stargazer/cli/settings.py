@@ -53,7 +53,7 @@ def connect(
 
     Checked are the store, versions and tools as the workers see them, and what tasks need.
     """
-    from stargazer.profiles import find_profile
+    from stargazer.profiles.reading import find_profile
 
     found = find_profile(profile)
     if not check:

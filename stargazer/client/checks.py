@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from stargazer.calls import Task
-    from stargazer.profiles import Profile
+    from stargazer.profiles.profile import Profile
     from stargazer.store import Store
 
 __all__ = ["Finding", "check_profile"]

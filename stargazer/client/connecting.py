@@ -6,9 +6,9 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from stargazer.execute.needs import most
-from stargazer.profiles import Profile, find_profile
 from stargazer.profiles.offers import Offer, offers, resources_of
-from stargazer.profiles.profile import cores
+from stargazer.profiles.profile import Profile, cores
+from stargazer.profiles.reading import find_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

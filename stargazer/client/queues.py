@@ -19,7 +19,7 @@ from stargazer.profiles.units import bytes_of, clock_of, seconds_of
 if TYPE_CHECKING:
     from distributed import Client
 
-    from stargazer.profiles import Profile
+    from stargazer.profiles.profile import Profile
 
 __all__ = ["queue_client"]
 

@@ -58,7 +58,7 @@ class Slots:
 
 def of_this_process() -> dict[str, float]:
     """What this process may use: the machine, unless the profile ``threads`` says otherwise."""
-    from stargazer.profiles import find_profile
+    from stargazer.profiles.reading import find_profile
 
     profile = find_profile("threads")
     return resources_of(profile.cpus or cores(), profile.memory or machine_memory(), profile.gpus, profile.names)

@@ -11,7 +11,7 @@ from distributed import LocalCluster
 import stargazer as sg
 from stargazer.client.checks import check_profile
 from stargazer.errors import ConfigError
-from stargazer.profiles import find_profile
+from stargazer.profiles.reading import find_profile
 
 
 @sg.task

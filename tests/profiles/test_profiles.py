@@ -13,9 +13,8 @@ import dask.config
 import pytest
 
 from stargazer.errors import ConfigError
-from stargazer.profiles import find_profile
 from stargazer.profiles.profile import Range
-from stargazer.profiles.reading import check_settings
+from stargazer.profiles.reading import check_settings, find_profile
 from stargazer.profiles.units import clock_of, seconds_of
 
 GIB = 1 << 30

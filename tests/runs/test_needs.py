@@ -16,8 +16,8 @@ from distributed import Client, LocalCluster
 
 import stargazer as sg
 from stargazer.errors import DefinitionError, MemoryExceeded, NeedUnmet, RunFailed
-from stargazer.profiles import find_profile
 from stargazer.profiles.offers import Offer, offers
+from stargazer.profiles.reading import find_profile
 from stargazer.runs.slots import Slots
 
 MIB = 1 << 20
