@@ -58,12 +58,19 @@ def write_frame(draft: TreeDraft, name: str, frame: Any) -> list[str]:
     notes = [f"{changed} {kind} had the name of another; -1, -2, … was added"] if changed else []
     draft.frame(name, names)
     for column in frame.columns:
-        title = str(column)
-        if title == KEPT:
-            title = f"{KEPT}_before"
-            notes.append(f"column {KEPT!r} of {name} is now {title!r}")
+        title = _title(str(column))
+        if title != str(column):
+            notes.append(f"column {str(column)!r} of {name} is now {title!r}")
         draft.column(name, title, column_values(frame[column]))
     return notes
+
+
+def _title(name: str) -> str:
+    """Name of a column as a tree can have it: no path, no file of zarr's, not that of the mask."""
+    if name == KEPT:
+        return f"{KEPT}_before"
+    plain = name.replace("/", "_")
+    return f"column_{plain.strip('.')}" if plain in ("", ".", "..", "_index", "zarr.json") else plain
 
 
 def write_table(path: Path, frame: Any) -> None:

@@ -41,6 +41,8 @@ def read_group(group: Any, path: Path) -> Source:
     if not {"obs", "var"} <= set(group):
         raise DataError(f"{path} is no AnnData: it has no obs and var")
     obs, var = read_elem(group["obs"]), read_elem(group["var"])
+    if not all(hasattr(table, "columns") for table in (obs, var)):
+        raise DataError(f"{path} is no AnnData: obs and var are not tables")
     where = _counts_place(group, path)
     source = Source(obs, var, partial(_blocks, group[where]), where=where)
     if where != "X" and "X" in group:

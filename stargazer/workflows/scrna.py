@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stargazer.assets import AnnData
-from stargazer.errors import AssetError, NotFound
+from stargazer.errors import AssetError, DataError, NotFound
 from stargazer.store import active_store
 from stargazer.tasks.scrna import (
     cluster,
@@ -77,10 +77,17 @@ def cluster_cells(
     -------
     Call
         Of `AnnData`, stage ``"annotated"``.
+
+    Raises
+    ------
+    DataError
+        Harmony is asked for, and no batches are.
     """
     joined = not isinstance(cells, AnnData) and isinstance(cells, (list, tuple))
-    raw = concat(list(cells)) if joined else cells  # type: ignore[arg-type]
     batch = batch_key or ("sample" if joined else "")
+    if harmony and not batch:
+        raise DataError("Harmony takes out differences between batches: batch_key= says which column of obs has them")
+    raw = concat(list(cells)) if joined else cells  # type: ignore[arg-type]
     filtered = qc_filter(
         raw,
         min_genes=min_genes,

@@ -123,6 +123,8 @@ def test_the_pipeline_names_what_is_missing(store: Store, simulated: AnnData) ->
     sg.add(simulated.path, sg.AnnData(sample_id="x", organism="mouse"))
     with pytest.raises(AssetError, match="2 sets of raw cells are called 'x'"):
         scrna_clustering_pipeline("x")
+    with pytest.raises(DataError, match="batch_key"):
+        cluster_cells(simulated, harmony=True)
 
 
 @pytest.mark.parametrize(
