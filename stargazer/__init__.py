@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from stargazer.assets import VariantStats as VariantStats
     from stargazer.assets import VQSRModel as VQSRModel
     from stargazer.assets import VQSRTranches as VQSRTranches
+    from stargazer.assets import WgsMetrics as WgsMetrics
     from stargazer.calls import Call as Call
     from stargazer.calls import Task as Task
     from stargazer.calls.task import task as task
@@ -65,7 +66,7 @@ _HOMES = {
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
         "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "FilterChoice", "GenomicsDB",
         "Intervals", "AlignmentStats", "Coverage", "TrimmingReport", "ContigCounts", "FlagCounts",
-        "QCReport", "VariantStats",
+        "QCReport", "VariantStats", "WgsMetrics",
     ),
     "stargazer.client": ("connect",),
     "stargazer.ledger": ("Record",),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stargazer.assets.reads import R1, R2
     from stargazer.assets.reference import AlignerIndex, Contig, Intervals, Reference, ReferenceIndex, SequenceDict
     from stargazer.assets.scrna import AnnData
-    from stargazer.assets.statistics import ContigCounts, FlagCounts, QCReport, VariantStats
+    from stargazer.assets.statistics import ContigCounts, FlagCounts, QCReport, VariantStats, WgsMetrics
     from stargazer.assets.variants import (
         FilterChoice,
         GenomicsDB,
@@ -64,6 +64,7 @@ __all__ = [
     "VariantStats",
     "Variants",
     "VariantsIndex",
+    "WgsMetrics",
     "asset_type",
     "asset_types",
     "canonical",
@@ -77,7 +78,7 @@ _HOMES = {
     "reads": ("R1", "R2"),
     "reference": ("AlignerIndex", "Contig", "Intervals", "Reference", "ReferenceIndex", "SequenceDict"),
     "scrna": ("AnnData",),
-    "statistics": ("ContigCounts", "FlagCounts", "QCReport", "VariantStats"),
+    "statistics": ("ContigCounts", "FlagCounts", "QCReport", "VariantStats", "WgsMetrics"),
     "variants": (
         "FilterChoice",
         "GenomicsDB",

@@ -21,7 +21,7 @@ _OWN = {
     "reads": ("r1", "r2"),
     "reference": ("aligner_index", "intervals", "reference", "reference_index", "sequence_dict"),
     "scrna": ("anndata",),
-    "statistics": ("contig_counts", "flag_counts", "qc_report", "variant_stats"),
+    "statistics": ("contig_counts", "flag_counts", "qc_report", "variant_stats", "wgs_metrics"),
     "variants": (
         "filter_choice",
         "genomics_db",

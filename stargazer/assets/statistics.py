@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stargazer.assets.asset import Asset
 
-__all__ = ["ContigCounts", "FlagCounts", "QCReport", "VariantStats"]
+__all__ = ["ContigCounts", "FlagCounts", "QCReport", "VariantStats", "WgsMetrics"]
 
 
 class FlagCounts(Asset):
@@ -72,3 +72,25 @@ class QCReport(Asset):
 
     sample_id: str = ""
     source_samples: tuple[str, ...] = ()
+
+
+class WgsMetrics(Asset):
+    """Coverage of a genome by well-mapped bases, as Picard's CollectWgsMetrics writes it.
+
+    Parameters
+    ----------
+    sample_id
+        The sample.
+    alignment_cid
+        The alignment.
+    mean_coverage, median_coverage
+        Bases over a base of the reference.
+    breadth_20x
+        Share of the reference that has at least 20.
+    """
+
+    sample_id: str = ""
+    alignment_cid: str = ""
+    mean_coverage: float = 0.0
+    median_coverage: float = 0.0
+    breadth_20x: float = 0.0

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from stargazer.tasks.gatk import apply_vqsr as apply_vqsr
     from stargazer.tasks.gatk import attach_known_sites_index as attach_known_sites_index
     from stargazer.tasks.gatk import base_recalibrator as base_recalibrator
+    from stargazer.tasks.gatk import collect_wgs_metrics as collect_wgs_metrics
     from stargazer.tasks.gatk import combine_gvcfs as combine_gvcfs
     from stargazer.tasks.gatk import filter_variants as filter_variants
     from stargazer.tasks.gatk import gather_bqsr_reports as gather_bqsr_reports
@@ -87,6 +88,7 @@ __all__ = [
     "bwa_mem2_mem",
     "call_gvcf",
     "cluster",
+    "collect_wgs_metrics",
     "combine_gvcfs",
     "compare_variants",
     "concat",
@@ -135,6 +137,7 @@ _GATK = frozenset(
         "apply_vqsr",
         "attach_known_sites_index",
         "base_recalibrator",
+        "collect_wgs_metrics",
         "combine_gvcfs",
         "filter_variants",
         "gather_bqsr_reports",

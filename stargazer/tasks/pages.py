@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["figures", "heading", "page_of", "table"]
+__all__ = ["figures", "heading", "note", "page_of", "table"]
 
 STYLE = """:root{--ink:#222;--dim:#666;--line:#ddd;--paper:#fff;color-scheme:light dark}
 @media(prefers-color-scheme:dark){:root{--ink:#ddd;--dim:#999;--line:#444;--paper:#181818}}
@@ -16,6 +16,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:72em;margin:2em auto;padding:0
 background:var(--paper)}h1{font-size:1.5em;margin-bottom:0}h2{font-size:1.15em;margin:2em 0 .3em}p{margin:.2em 0 .6em;
 color:var(--dim)}.charts{margin-top:1.2em;display:grid;
 grid-template-columns:repeat(auto-fill,minmax(26em,1fr));gap:1em 2em}
+.note{border-left:3px solid #b07a12;padding-left:.7em;color:var(--ink)}
 figure{margin:0}figcaption{font-weight:600;font-size:13px}svg{width:100%;height:auto}
 svg text{font-size:11px;fill:var(--dim)}svg .grid{stroke:var(--line);stroke-width:1}
 .legend span{font-size:12px;margin-right:1em}.legend i{display:inline-block;width:.8em;height:.8em;margin-right:.35em;
@@ -27,6 +28,11 @@ th{font-weight:600}th:first-child,td:first-child{text-align:left}"""
 def heading(title: str, what: str) -> str:
     """A section's title, and what it is about."""
     return f"<h2>{html.escape(title)}</h2><p>{html.escape(what)}</p>"
+
+
+def note(text: str) -> str:
+    """A remark that must not be overlooked."""
+    return f'<p class="note">{html.escape(text)}</p>'
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:

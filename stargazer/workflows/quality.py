@@ -12,18 +12,20 @@ from stargazer.tasks.general import (
     samtools_idxstats,
     samtools_stats,
 )
-from stargazer.workflows.germline import call_cohort
-from stargazer.workflows.preprocessing import align_sample, prepare_reference
-from stargazer.workflows.samples import sheet_lanes
-from stargazer.workflows.sheet import read_sheet
+from stargazer.workflows.gatk import GatkOptions, call_with_gatk
+from stargazer.workflows.germline import GermlineEngine, call_cohort
+from stargazer.workflows.preprocessing import align_sample
+from stargazer.workflows.samples import sheet_cohort
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stargazer.assets import Alignment, DuplicateMetrics, Reference, VariantComparison, Variants
+    from stargazer.assets import Alignment, Asset, DuplicateMetrics, Reference, VariantComparison, Variants
     from stargazer.calls import Call
     from stargazer.tasks.engines import Engine
     from stargazer.workflows.lanes import Lane
+
+NOT_RECALIBRATED = "Base qualities were not recalibrated: no known sites were given."
 
 __all__ = ["measure_cohort", "report_cohort", "report_sheet"]
 
@@ -36,6 +38,8 @@ def measure_cohort(
     cohort_id: str,
     *,
     comparisons: Sequence[VariantComparison | Call] = (),
+    others: Sequence[Asset | Call] = (),
+    notes: Sequence[str] = (),
     engine: Engine = "embedded",
 ) -> Call:
     """Measure the alignments and the variants of a cohort, whatever made them, and report it all.
@@ -54,6 +58,10 @@ def measure_cohort(
         Title of the report.
     comparisons
         The variants beside a truth, as `compare_variants` gives it.
+    others
+        Files that shall lie beside the report, such as a `FilterChoice`.
+    notes
+        What the report says above all the rest.
     engine
         Where samtools and bcftools come from.
 
@@ -66,11 +74,17 @@ def measure_cohort(
     depths = [coverage(bam, engine=engine) for bam in alignments]
     counts = [task(bam, engine=engine) for bam in alignments for task in (samtools_flagstat, samtools_idxstats)]
     variant_counts = [bcftools_stats(variants, engine=engine)]
-    return qc_report(stats, depths, list(duplicates), variant_counts, list(comparisons), counts, title=cohort_id)
+    lists = stats, depths, list(duplicates), variant_counts, list(comparisons), [*counts, *others]
+    return qc_report(*lists, title=cohort_id, notes=tuple(notes))
 
 
 def report_cohort(
-    reference: Reference | Call, samples: Mapping[str, Sequence[Lane]], cohort_id: str, *, engine: Engine = "embedded"
+    reference: Reference | Call,
+    samples: Mapping[str, Sequence[Lane]],
+    cohort_id: str,
+    *,
+    engine: GermlineEngine = "embedded",
+    options: GatkOptions | None = None,
 ) -> Call:
     """`measure_cohort` of what `call_cohort` makes; parameters as there.
 
@@ -79,14 +93,34 @@ def report_cohort(
     Call
         Of `QCReport`. What `call_cohort` makes with the same arguments is not made again.
     """
+    if engine == "gatk":
+        return _report_gatk(reference, samples, cohort_id, options or GatkOptions())
     marked = [align_sample(reference, lanes, engine=engine) for lanes in samples.values()]
-    vcf = call_cohort(reference, samples, cohort_id, engine=engine)
+    vcf = call_cohort(reference, samples, cohort_id, engine=engine, options=options)
     alignments, duplicates = ([each[part] for each in marked] for part in (0, 1))
     return measure_cohort(reference, alignments, duplicates, vcf, cohort_id, engine=engine)
 
 
-def report_sheet(sheet: str, build: str, cohort_id: str = "cohort", *, engine: Engine = "embedded") -> Call:
+def _report_gatk(
+    reference: Reference | Call, samples: Mapping[str, Sequence[Lane]], cohort_id: str, options: GatkOptions
+) -> Call:
+    vcf, choice, aligned = call_with_gatk(reference, samples, cohort_id, options)
+    alignments, duplicates = ([each[part] for each in aligned.values()] for part in (0, 1))
+    names = ", ".join(site.resource_name or site.name for site in options.known_sites)
+    told = f"Base qualities were recalibrated, by {names}." if names else NOT_RECALIBRATED
+    return measure_cohort(
+        reference, alignments, duplicates, vcf, cohort_id, others=[choice], notes=[told], engine="native"
+    )
+
+
+def report_sheet(
+    sheet: str,
+    build: str,
+    cohort_id: str = "cohort",
+    *,
+    engine: GermlineEngine = "embedded",
+    options: GatkOptions | None = None,
+) -> Call:
     """`report_cohort` of the samples of a sheet; parameters and errors as of `call_sheet`."""
-    read = read_sheet(sheet)
-    reference = prepare_reference(build, engine=engine)
-    return report_cohort(reference, sheet_lanes(read), cohort_id, engine=engine)
+    reference, samples, chosen = sheet_cohort(sheet, build, engine, options)
+    return report_cohort(reference, samples, cohort_id, engine=engine, options=chosen)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import R1, R2, Alignment
 from stargazer.store import active_store
-from stargazer.workflows.germline import call_cohort
+from stargazer.workflows.gatk import GatkOptions
+from stargazer.workflows.germline import GermlineEngine, call_cohort, known_sites_of
 from stargazer.workflows.lanes import Lane
 from stargazer.workflows.preprocessing import prepare_reference
 from stargazer.workflows.sheet import SampleSheet, read_sheet
@@ -14,10 +16,9 @@ from stargazer.workflows.sheet_files import alignment_order
 
 if TYPE_CHECKING:
     from stargazer.calls import Call
-    from stargazer.tasks.engines import Engine
     from stargazer.workflows.sheet import SheetRow
 
-__all__ = ["call_sheet", "sheet_lanes"]
+__all__ = ["call_sheet", "sheet_cohort", "sheet_lanes"]
 
 
 def sheet_lanes(sheet: SampleSheet) -> dict[str, list[Lane]]:
@@ -44,7 +45,38 @@ def _lane(row: SheetRow) -> Lane:
     return Lane(add(row.files["fastq_1"], R1(mate_cid=r2.cid if r2 else "", **facts)), r2, **named)
 
 
-def call_sheet(sheet: str, build: str, cohort_id: str = "cohort", *, engine: Engine = "embedded") -> Call:
+def sheet_cohort(
+    sheet: str, build: str, engine: GermlineEngine, options: GatkOptions | None
+) -> tuple[Call, dict[str, list[Lane]], GatkOptions | None]:
+    """What a sheet says, checked, then stored: the reference, lanes by sample, and how GATK is to call them.
+
+    Parameters
+    ----------
+    sheet, build, engine, options
+        As of `call_sheet`.
+
+    Returns
+    -------
+    tuple
+        The first, second and last argument of `call_cohort`.
+    """
+    read = read_sheet(sheet)
+    reference = prepare_reference(build, engine="native" if engine == "gatk" else engine)
+    if engine == "gatk":
+        chosen = options or GatkOptions(known_sites=known_sites_of(build))
+        sexes = {name: sample.sex for name, sample in read.samples.items() if sample.sex}
+        options = replace(chosen, sexes={**sexes, **chosen.sexes})
+    return reference, sheet_lanes(read), options
+
+
+def call_sheet(
+    sheet: str,
+    build: str,
+    cohort_id: str = "cohort",
+    *,
+    engine: GermlineEngine = "embedded",
+    options: GatkOptions | None = None,
+) -> Call:
     """Call the variants of the samples of a sheet; the sheet is checked as a whole before anything else is done.
 
     Parameters
@@ -57,7 +89,10 @@ def call_sheet(sheet: str, build: str, cohort_id: str = "cohort", *, engine: Eng
     cohort_id
         Name of the cohort, and of the VCF.
     engine
-        Where the tools come from.
+        Where the tools come from: ``"embedded"``, ``"native"``, or ``"gatk"``.
+    options
+        How GATK calls; by default with all known sites of that build in the active store. The sexes of the sheet are
+        added to those that stand there.
 
     Returns
     -------
@@ -71,6 +106,5 @@ def call_sheet(sheet: str, build: str, cohort_id: str = "cohort", *, engine: Eng
     NotFound
         No such reference.
     """
-    read = read_sheet(sheet)
-    reference = prepare_reference(build, engine=engine)
-    return call_cohort(reference, sheet_lanes(read), cohort_id, engine=engine)
+    reference, samples, chosen = sheet_cohort(sheet, build, engine, options)
+    return call_cohort(reference, samples, cohort_id, engine=engine, options=chosen)

@@ -61,6 +61,7 @@ FIELDS = {
     "flag_counts": ("FlagCounts", "sample_id alignment_cid"),
     "contig_counts": ("ContigCounts", "sample_id alignment_cid"),
     "variant_stats": ("VariantStats", "sample_id variants_cid snvs indels ts_tv"),
+    "wgs_metrics": ("WgsMetrics", "sample_id alignment_cid mean_coverage median_coverage breadth_20x"),
     "qc_report": ("QCReport", "sample_id source_samples"),
     "anndata": ("AnnData", "sample_id n_obs n_vars stage organism source_cid"),
 }

@@ -7,6 +7,7 @@ from stargazer.tasks.gatk.alignments import (
     merge_bam_alignment,
     sort_sam,
 )
+from stargazer.tasks.gatk.coverage import collect_wgs_metrics
 from stargazer.tasks.gatk.filters import Filtered, filter_variants
 from stargazer.tasks.gatk.haplotypes import haplotype_caller
 from stargazer.tasks.gatk.joint import combine_gvcfs, genomics_db_import, genotype_gvcfs, joint_call_gvcfs
@@ -27,6 +28,7 @@ __all__ = [
     "apply_vqsr",
     "attach_known_sites_index",
     "base_recalibrator",
+    "collect_wgs_metrics",
     "combine_gvcfs",
     "create_sequence_dictionary",
     "filter_variants",

@@ -9,6 +9,7 @@ from stargazer.assets import (
     Asset,
     Coverage,
     DuplicateMetrics,
+    FilterChoice,
     QCReport,
     VariantComparison,
     VariantStats,
@@ -17,7 +18,7 @@ from stargazer.calls import task
 from stargazer.tasks import charts
 from stargazer.tasks.duplication import read_duplication
 from stargazer.tasks.measures import AlignmentNumbers, VariantNumbers, read_alignment_stats, read_variant_stats
-from stargazer.tasks.pages import figures, heading, page_of, table
+from stargazer.tasks.pages import figures, heading, note, page_of, table
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def qc_report(
     others: list[Asset],
     *,
     title: str,
+    notes: tuple[str, ...] = (),
 ) -> QCReport:
     """Draw and tabulate what was measured; any of the lists may be empty.
 
@@ -76,9 +78,11 @@ def qc_report(
     comparisons
         Called variants beside a truth.
     others
-        Files that shall lie beside the report as well.
+        Files that shall lie beside the report as well; how the variants were filtered is told.
     title
         Name of the sample or cohort.
+    notes
+        What else is to be said, above all the rest.
 
     Returns
     -------
@@ -90,10 +94,18 @@ def qc_report(
     names = list(dict.fromkeys(one.sample_id for one in measured))
     samples = {name: _sample(name, stats, coverages, duplicates) for name in names}
     counted = [(one.sample_id, read_variant_stats(one.path.read_text("utf-8"))) for one in variants]
-    parts = [*_alignments(samples), *_variants(counted), *_comparisons(comparisons)]
+    told = [note(each) for each in (*notes, *_filters(others))]
+    parts = [*told, *_alignments(samples), *_variants(counted), *_comparisons(comparisons)]
     page = work.file(f"{title}.qc.html")
     page.write_text(page_of(title, names, parts), "utf-8")
     return QCReport(path=page, companions=files, sample_id=title, source_samples=tuple(names))
+
+
+def _filters(others: Iterable[Asset]) -> Iterator[str]:
+    for one in others:
+        if isinstance(one, FilterChoice):
+            yield f"Variants of {one.sample_id} were filtered: {one.method}. {one.reason}"
+            yield from one.notes
 
 
 def _sample(name: str, stats: Iterable[Asset], coverages: Iterable[Asset], duplicates: Iterable[Asset]) -> _Sample:
