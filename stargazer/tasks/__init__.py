@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from stargazer.tasks.gatk import combine_gvcfs as combine_gvcfs
     from stargazer.tasks.gatk import filter_variants as filter_variants
     from stargazer.tasks.gatk import gather_bqsr_reports as gather_bqsr_reports
+    from stargazer.tasks.gatk import gather_gvcfs as gather_gvcfs
     from stargazer.tasks.gatk import gather_vcfs as gather_vcfs
     from stargazer.tasks.gatk import genomics_db_import as genomics_db_import
     from stargazer.tasks.gatk import genotype_gvcfs as genotype_gvcfs
@@ -100,6 +101,7 @@ __all__ = [
     "filter_variants",
     "find_markers",
     "gather_bqsr_reports",
+    "gather_gvcfs",
     "gather_vcfs",
     "genomics_db_import",
     "genotype_gvcfs",
@@ -141,6 +143,7 @@ _GATK = frozenset(
         "combine_gvcfs",
         "filter_variants",
         "gather_bqsr_reports",
+        "gather_gvcfs",
         "gather_vcfs",
         "genomics_db_import",
         "genotype_gvcfs",

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["NO_COMMAND", "draft_variants", "need_indices", "without_path"]
+    Argument = str | int | Path
+
+__all__ = ["NO_COMMAND", "draft_variants", "gather_command", "index_command", "need_indices", "without_path"]
 
 NO_COMMAND = ("--add-output-vcf-command-line", "false")
 """GATK's header line with the command and the date would change the file's name; the record of the call says it."""
@@ -85,3 +87,13 @@ def without_path(index: bytes) -> bytes:
         raise DataError("the index is no Tribble index; GATK's IndexFeatureFile makes one")
     path, _, rest = index[12:].partition(b"\0")
     return index[:12] + path.rpartition(b"/")[2] + b"\0" + rest[:8] + bytes(8) + rest[16:]
+
+
+def index_command(vcf: Path, index: Path) -> list[Argument]:
+    """``IndexFeatureFile``."""
+    return ["gatk", "IndexFeatureFile", "-I", vcf, "-O", index]
+
+
+def gather_command(vcfs: Sequence[Path], output: Path) -> list[Argument]:
+    """``GatherVcfs``; the index is made apart, for blocks are copied as they are."""
+    return ["gatk", "GatherVcfs", *(word for vcf in vcfs for word in ("-I", vcf)), "-O", output]

@@ -143,7 +143,7 @@ def call_with_gatk(
 def _gvcf(reference: Reference | Call, alignment: Call, sex: str, parts: Sequence[Call]) -> Call:
     copies = ploidies(reference, sex=sex) if sex else (None, None)
     made = [gatk.haplotype_caller(alignment, reference, part, copies[0], copies[1]) for part in parts or (None,)]
-    return made[0] if len(made) == 1 else gatk.gather_vcfs(made)
+    return made[0] if len(made) == 1 else gatk.gather_gvcfs(made, reference)
 
 
 def _parts(reference: Reference | Call, options: GatkOptions) -> list[Call]:

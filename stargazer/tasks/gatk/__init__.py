@@ -9,6 +9,7 @@ from stargazer.tasks.gatk.alignments import (
 )
 from stargazer.tasks.gatk.coverage import collect_wgs_metrics
 from stargazer.tasks.gatk.filters import Filtered, filter_variants
+from stargazer.tasks.gatk.gvcfs import gather_gvcfs
 from stargazer.tasks.gatk.haplotypes import haplotype_caller
 from stargazer.tasks.gatk.joint import combine_gvcfs, genomics_db_import, genotype_gvcfs, joint_call_gvcfs
 from stargazer.tasks.gatk.recalibration import apply_bqsr, base_recalibrator, gather_bqsr_reports
@@ -33,6 +34,7 @@ __all__ = [
     "create_sequence_dictionary",
     "filter_variants",
     "gather_bqsr_reports",
+    "gather_gvcfs",
     "gather_vcfs",
     "genomics_db_import",
     "genotype_gvcfs",

@@ -15,7 +15,7 @@ from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.hard_filters import HARD_FILTERS, filter_command
 from stargazer.tasks.jvm import run_gatk
-from stargazer.tasks.vcf import NO_COMMAND, draft_variants, need_indices, without_path
+from stargazer.tasks.vcf import NO_COMMAND, draft_variants, gather_command, index_command, need_indices, without_path
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["gather_vcfs", "index_feature_file", "select_variants", "variant_filtration"]
 
 
-def index_command(vcf: Path, index: Path) -> list[Argument]:
-    """``IndexFeatureFile``."""
-    return ["gatk", "IndexFeatureFile", "-I", vcf, "-O", index]
-
-
 def select_command(
     vcf: Path, fasta: Path, output: Path, *, kind: str, intervals: Path | None, samples: Sequence[str]
 ) -> list[Argument]:
@@ -41,11 +36,6 @@ def select_command(
     names = [word for sample in samples for word in ("--sample-name", sample)]
     where: list[Argument] = ["-L", intervals] if intervals else []
     return ["gatk", "SelectVariants", "-R", fasta, "-V", vcf, "-O", output, *types, *names, *where, *NO_COMMAND]
-
-
-def gather_command(vcfs: Sequence[Path], output: Path) -> list[Argument]:
-    """``GatherVcfs``; the index is made apart, for blocks are copied as they are."""
-    return ["gatk", "GatherVcfs", *(word for vcf in vcfs for word in ("-I", vcf)), "-O", output]
 
 
 @task(tools=["gatk"], memory="2 GiB")
