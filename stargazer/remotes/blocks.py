@@ -131,6 +131,7 @@ class Blocks:
     def begin(self, cid: str) -> None:
         """Ask for everything below a CID in one stream, where the first remote that has it offers that."""
         self._end_stream()
+        self._seen.update(self._recent)
         for remote in self.remotes:
             if self.complaints.skips(remote):
                 continue

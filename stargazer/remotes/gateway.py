@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.car import MalformedCAR, read_car
+from stargazer.remotes.downloads import download
 from stargazer.remotes.limits import MOST_BLOCK, TIMEOUT
 from stargazer.remotes.protocol import BlockRemote
-from stargazer.remotes.web import Web, bearer
+from stargazer.remotes.web import Passing, Web, bearer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,6 +66,15 @@ class Gateway(BlockRemote):
         """Everything below a CID, as a CAR, unchecked."""
         accepted = {"Accept": f"{_CAR}; version=1; order=dfs; dups=y"}
         yield from car_blocks(self.web, "GET", f"/ipfs/{cid}?format=car&dag-scope=all", accepted)
+
+    def body(self, cid: str, start: int = 0) -> Iterator[bytes]:
+        """Bytes of a file from `start` on, unchecked; many gateways give blocks only."""
+        try:
+            yield from download(self.web, lambda: f"/ipfs/{cid}", start)
+        except (RemoteLacks, RemoteRefused, Passing):
+            raise
+        except RemoteError as error:
+            raise RemoteCannot(str(error)) from None
 
 
 def car_blocks(web: Web, method: str, path: str, headers: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:

@@ -73,6 +73,13 @@ class Kubo(BlockRemote):
             raise RemoteLacks(f"{self.name} does not have {cid} itself")
         yield from car_blocks(self.web, "POST", f"{_API}/dag/export?arg={cid}&progress=false", {})
 
+    def body(self, cid: str, start: int = 0) -> Iterator[bytes]:
+        """Bytes of a file from `start` on, unchecked."""
+        if not self.has(cid):
+            raise RemoteLacks(f"{self.name} does not have {cid} itself")
+        with self.web.opened("POST", f"{_API}/cat", params={"arg": cid, "offset": str(start)}) as answer:
+            yield from self.web.parts(answer)
+
     def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
         """Send a file or directory block by block, then pin it; what the node has of it already is not sent again."""
         if self.is_pinned(cid):

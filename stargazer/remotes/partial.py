@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from stargazer.cid import PROFILES, parse
@@ -69,7 +70,7 @@ class Partial:
         self._fd = self._open()
         self.found = os.fstat(self._fd).st_size
         self.size = 0
-        self._done = False
+        self._done, self._lock = False, Lock()
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -118,7 +119,8 @@ class Partial:
                 view, start = view[written:], start + written
         except OSError as error:
             raise as_store_full(error, self.path) from error
-        self.size = max(self.size, start)
+        with self._lock:
+            self.size = max(self.size, start)
 
     def restart(self) -> None:
         """Drop what was found: it was no good."""

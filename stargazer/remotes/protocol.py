@@ -108,6 +108,16 @@ class BlockRemote(Remote):
         """
         raise self._cannot("send many blocks at once")
 
+    def body(self, cid: str, start: int = 0) -> Iterator[bytes]:
+        """Bytes of a file from `start` on, unchecked, where it can be asked for them as they are.
+
+        Raises
+        ------
+        RemoteCannot
+            It gives blocks only.
+        """
+        raise self._cannot("send files as they are")
+
 
 class FileRemote(Remote):
     """A remote that gives whole files by their CIDs, and knows directories in ways of its own."""

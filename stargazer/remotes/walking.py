@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stargazer.cid import PROFILES, Hasher, check, read_directory
-from stargazer.cid.dagpb import DIRECTORY, SHARD
+from stargazer.cid.dagpb import DIRECTORY, FILE, SHARD
 from stargazer.cid.text import text_of
 from stargazer.errors import CIDError, RemoteLacks, RemoteRefused
 from stargazer.remotes.blocks import check_block
+from stargazer.remotes.bodies import Bodies
+from stargazer.remotes.leaves import Leaves
 from stargazer.remotes.limits import MOST_NESTED
 from stargazer.remotes.partial import Partial, Shape
 from stargazer.remotes.walk import Part, is_raw, node_of, parts_of, size_of
@@ -115,9 +117,14 @@ class FromBlocks(Fetching):
 
     def have(self, cid: str, nested: int = 0) -> None:
         """Have a file or directory in the store, in one stream if that can be had."""
-        if nested == 0 and not is_raw(cid) and not self._blocks.streams:
+        if nested == 0 and not is_raw(cid) and not self._blocks.streams and not self._is_large_file(cid):
             self._blocks.begin(cid)
         super().have(cid, nested)
+
+    def _is_large_file(self, cid: str) -> bool:
+        """Whether it is a file that had better come as it is; its root is asked for by itself."""
+        node = node_of(cid, self.get(cid))
+        return node.kind == FILE and node.filesize >= _STREAMED
 
     def _file(self, cid: str) -> None:
         block = self.get(cid)
@@ -134,25 +141,33 @@ class FromBlocks(Fetching):
             partial.keep(self.store, cid)
 
     def _parts(self, root: Part, partial: Partial, shape: Shape) -> None:
-        """Write a file's leaves in order."""
-        waiting = [root]
-        while waiting:
-            part = waiting.pop()
-            raw = is_raw(part.cid)
-            if raw:
-                shape.add(part.cid, part.size)
-                if partial.holds(part.cid, part.start, part.size):
+        """Have a file's leaves written, in order."""
+        with Leaves(partial, self._blocks, self._body(root, partial), self._came) as leaves:
+            waiting = [root]
+            while waiting:
+                part = waiting.pop()
+                if is_raw(part.cid):
+                    shape.add(part.cid, part.size)
+                    leaves.have(part)
                     continue
-            elif part.size >= _STREAMED and part.start >= partial.found and not self._blocks.streams and part.depth:
-                self._blocks.begin(part.cid)
-            leaf, below = parts_of(part, self.get(part.cid))
-            if leaf.data:
-                partial.write(leaf.start, leaf.data)
-                self._came(len(leaf.data))
-                if not raw:
+                if part.depth and part.size >= _STREAMED and part.start >= partial.found and leaves.wants_stream:
+                    self._blocks.begin(part.cid)
+                leaf, below = parts_of(part, self.get(part.cid))
+                if leaf.data:
                     shape.spoil()
-            waiting += reversed(below)
-            self.expect([each.cid for each in below if each.start >= partial.found])
+                    leaves.write(leaf.start, leaf.data)
+                waiting += reversed(below)
+                self.expect([each.cid for each in below if leaves.wants_block(each)])
+
+    def _body(self, root: Part, partial: Partial) -> Bodies | None:
+        """The file as one stream, if it is large and can be had so; where it cannot, its blocks may come as one."""
+        if self._blocks.streams or root.size < _STREAMED:
+            return None
+        body = Bodies(root.cid, self._blocks.remotes, self._blocks.complaints)
+        if partial.found or body.ready():
+            return body
+        self._blocks.begin(root.cid)
+        return None
 
 
 class FromFiles(Fetching):

@@ -37,12 +37,13 @@ class Request(BaseHTTPRequestHandler):
         gateway: Gateway = self.server.gateway  # type: ignore[attr-defined]
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
         cid = path.rpartition("/")[2]
-        wanted = query.get("format", ["raw"])[0]
+        wanted = query.get("format", ["body"])[0]
         with gateway.lock:
             gateway.asked.append((wanted, cid))
-        if cid not in gateway.blocks or (wanted == "car" and not gateway.cars):
-            return self.answer(b"no", 404 if wanted == "raw" else 406)
-        body = gateway.car(cid) if wanted == "car" else gateway.blocks[cid]
+        offered = {"raw": True, "car": gateway.cars, "body": gateway.bodies}
+        if cid not in gateway.blocks or not offered[wanted]:
+            return self.answer(b"no", 406 if cid in gateway.blocks else 404)
+        body = {"car": gateway.car, "body": gateway.body, "raw": gateway.blocks.__getitem__}[wanted](cid)
         try:
             gateway.sends(self, body)
         except (BrokenPipeError, ConnectionResetError):
@@ -55,7 +56,12 @@ class Request(BaseHTTPRequestHandler):
         return "format=car" in self.path
 
     def answer(self, body: bytes, status: int = 200, announced: int | None = None) -> None:
+        start = int(self.headers.get("Range", "bytes=0-")[6:-1]) if status == 200 else 0
+        if start:
+            status, whole, body = 206, len(body), body[start:]
         self.send_response(status)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
         self.send_header("Content-Length", str(len(body) if announced is None else announced))
         self.send_header("Content-Type", f"application/vnd.ipld.{'car' if self.is_car else 'raw'}")
         self.end_headers()
@@ -85,21 +91,28 @@ class Server(ThreadingHTTPServer):
 class Gateway:
     """What a gateway has, what it was asked for, and how it answers."""
 
-    def __init__(self, blocks: dict[str, bytes], sends: Answer, cars: bool) -> None:
-        self.blocks, self.sends, self.cars = blocks, sends, cars
+    def __init__(self, blocks: dict[str, bytes], sends: Answer, cars: bool, bodies: bool) -> None:
+        self.blocks, self.sends, self.cars, self.bodies = blocks, sends, cars, bodies
         self.asked: list[tuple[str, str]] = []
         self.lock = threading.Lock()
         self.url = ""
 
-    def car(self, cid: str) -> bytes:
-        """A CAR of everything below a CID, depth first, blocks again where they come again."""
-        parts, waiting = [car_header(cid)], [cid]
+    def walk(self, cid: str) -> Iterator[str]:
+        """CIDs below one, depth first, again where they come again."""
+        waiting = [cid]
         while waiting:
             name = waiting.pop()
-            parts.append(car_section(name, self.blocks[name]))
+            yield name
             if binary(name)[:4] == DAG_PB_PREFIX:
                 waiting += [text_of(link) for link, _, _ in reversed(decode(self.blocks[name]).links)]
-        return b"".join(parts)
+
+    def car(self, cid: str) -> bytes:
+        """A CAR of everything below a CID."""
+        return b"".join([car_header(cid), *(car_section(name, self.blocks[name]) for name in self.walk(cid))])
+
+    def body(self, cid: str) -> bytes:
+        """A file as it is."""
+        return b"".join([self.blocks[name] for name in self.walk(cid) if binary(name)[:4] != DAG_PB_PREFIX])
 
     def raw(self) -> list[str]:
         """CIDs that were asked for one by one."""
@@ -107,9 +120,11 @@ class Gateway:
 
 
 @contextmanager
-def serving(blocks: dict[str, bytes], sends: Answer = Request.answer, *, cars: bool = True) -> Iterator[Gateway]:
+def serving(
+    blocks: dict[str, bytes], sends: Answer = Request.answer, *, cars: bool = True, bodies: bool = False
+) -> Iterator[Gateway]:
     """A gateway on a port of its own."""
-    gateway = Gateway(blocks, sends, cars)
+    gateway = Gateway(blocks, sends, cars, bodies)
     server = Server(("127.0.0.1", 0), Request)
     server.gateway = gateway  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

@@ -32,7 +32,7 @@ def leftovers(store: Store) -> list[str]:
 
 
 @pytest.mark.parametrize("cars", [True, False])
-@pytest.mark.parametrize("size", [0, 1, 262144, 262145, 3 * MIB + 7])
+@pytest.mark.parametrize("size", [0, 1, 262144, 262145, 3 * MIB + 7, 5 * MIB + 7])
 def test_a_file_comes_whole(
     size: int, cars: bool, store: Store, origin: Store, serve: Serve, random_file: Random
 ) -> None:
@@ -51,10 +51,10 @@ def test_a_file_comes_whole(
 
 
 def test_a_car_is_one_request(store: Store, origin: Store, serve: Serve, random_file: Random) -> None:
-    cid = str(origin.add(random_file(5 * MIB)).cid)
+    cid = str(origin.add(random_file(3 * MIB)).cid)
     gateway = serve(blocks_of(origin, cid))
     fetch_into(store, cid, [remote(gateway)])
-    assert gateway.asked == [("car", cid)]
+    assert [wanted for wanted, _ in gateway.asked] == ["raw", "car"]
 
 
 @pytest.mark.parametrize("cars", [True, False])
@@ -133,19 +133,20 @@ def test_paths_below_a_sharded_directory_cost_a_few_blocks(
 
 
 @pytest.mark.parametrize("evil", EVIL)
-@pytest.mark.parametrize("cars", [True, False])
+@pytest.mark.parametrize("way", ["raw", "cars", "bodies"])
 def test_evil_answers_are_refused_and_named_and_another_remote_serves(
-    evil: str, cars: bool, store: Store, origin: Store, serve: Serve, random_file: Random
+    evil: str, way: str, store: Store, origin: Store, serve: Serve, random_file: Random
 ) -> None:
-    path = random_file(MIB)
+    path = random_file(5 * MIB if way == "bodies" else MIB)
     cid = str(origin.add(path).cid)
     blocks = blocks_of(origin, cid)
-    bad = remote(serve(blocks, EVIL[evil], cars=cars), f"evil-{evil}", timeout=1 if evil == "dripping" else 60)
+    offers = {"cars": way != "raw", "bodies": way == "bodies"}
+    bad = remote(serve(blocks, EVIL[evil], **offers), f"evil-{evil}", timeout=1 if evil == "dripping" else 60)
     with pytest.raises(RemoteError, match=f"evil-{evil}: .*evil-{evil}"):
         fetch_into(store, cid, [bad])
     assert not store.has(cid)
     with pytest.warns(RemoteWarning, match=f"evil-{evil}"):
-        fetch_into(store, cid, [bad, remote(serve(blocks))])
+        fetch_into(store, cid, [bad, remote(serve(blocks, **offers))])
     assert store.read(cid) == path.read_bytes()
     assert store.fsck().ok
     assert not leftovers(store)
@@ -166,6 +167,39 @@ def test_a_gateway_that_turns_evil_halfway_is_left_where_it_turned(
         fetch_into(store, cid, [remote(serve(blocks, turns), "bad"), remote(good)])
     assert store.read(cid) == path.read_bytes()
     assert 0 < len(good.raw()) <= 9
+
+
+@pytest.mark.parametrize("offered", [["body", "raw"], ["body", "body"], ["car", "raw"], ["car", "car"]])
+def test_a_stream_that_turns_evil_halfway_is_left_where_it_turned(
+    offered: list[str], store: Store, origin: Store, serve: Serve, random_file: Random
+) -> None:
+    path = random_file(8 * MIB)
+    cid = str(origin.add(path).cid)
+    blocks = blocks_of(origin, cid)
+
+    def turns(request: Request, body: bytes) -> None:
+        flipped(request, body) if len(body) > MIB else request.answer(body)
+
+    bad, good = (
+        serve(blocks, sends, cars=offer == "car", bodies=offer == "body")
+        for offer, sends in zip(offered, (turns, Request.answer), strict=True)
+    )
+    with pytest.warns(RemoteWarning, match="bad was skipped: bad sent 262144 bytes as bafkrei"):
+        fetch_into(store, cid, [remote(bad, "bad"), remote(good)])
+    assert store.read(cid) == path.read_bytes()
+    assert store.fsck().ok
+    assert 0 < len(good.asked) <= 20
+
+
+def test_a_large_file_comes_as_it_is(store: Store, origin: Store, serve: Serve, random_file: Random) -> None:
+    path = random_file(50 * MIB)
+    cid = str(origin.add(path).cid)
+    gateway = serve(blocks_of(origin, cid), bodies=True)
+    came: list[int] = []
+    fetch_into(store, cid, [remote(gateway)], came.append)
+    assert store.read(cid) == path.read_bytes()
+    assert sum(came) == 50 * MIB
+    assert sorted(wanted for wanted, _ in gateway.asked) == ["body", "raw", "raw", "raw"]
 
 
 def test_each_block_may_come_from_another_gateway(
