@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import bundles, demo, keeping, naming, running, settings, sharing, storing, tools, tracing
+from stargazer.cli import bundles, demo, flights, keeping, naming, running, settings, sharing, storing, tools, tracing
 from stargazer.cli.options import examples
 from stargazer.errors import StargazerError
 
@@ -107,6 +107,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "pin": (keeping.pin, [f"pin paper-2026 {CID}"]),
     "unpin": (keeping.unpin, ["unpin paper-2026"]),
     "pins": (keeping.pins, ["pins --json"]),
+    "runs": (flights.runs, ["runs", "runs --limit 100 --json"]),
     "config": (settings.config, ["config", "config profiles.slurm"]),
     "connect": (settings.connect, ["connect slurm", "connect --check slurm --for pipeline.py"]),
 }

@@ -42,7 +42,7 @@ class Finding(NamedTuple):
     told: str
 
 
-def check_profile(profile: Profile, store: Store, tasks: Iterable[Task] = ()) -> list[Finding]:
+def check_profile(profile: Profile, store: Store, tasks: Iterable[Task] = (), *, strict: bool = True) -> list[Finding]:
     """Connect, and ask the workers.
 
     Parameters
@@ -53,8 +53,12 @@ def check_profile(profile: Profile, store: Store, tasks: Iterable[Task] = ()) ->
         That the workers must reach.
     tasks
         Whose tools must be there.
+    strict
+        Whether tools must be there that this process does not have itself.
     """
     tools, libraries = _wanted(tasks)
+    if not strict:
+        tools, libraries = list(filter(_is_here, tools)), []
     try:
         with connect(profile.name) as client:
             found = [came := _workers(client, profile)]
@@ -71,6 +75,13 @@ def _wanted(tasks: Iterable[Task]) -> tuple[list[str], list[str]]:
     each = list(tasks)
     tools = {tool for task in each for tool in chosen_tools(task.tools, _defaults(task))}
     return sorted(tools), sorted({name for task in each for name in task.uses})
+
+
+def _is_here(tool: str) -> bool:
+    try:
+        return bool(identify_tool(tool))
+    except ToolMissing:
+        return False
 
 
 def _defaults(task: Task) -> dict[str, Any]:

@@ -19,6 +19,7 @@ SELDOM = ("skipped", "cancelled")
 COLOURS = {"running": "blue", "done": "green", "failed": "red", "skipped": "yellow", "cancelled": "yellow"}
 BAR = 16
 SHOWN_FAILURES = 5
+ENOUGH_ENDED = 3
 
 
 def status_html(status: Any) -> str:
@@ -42,14 +43,18 @@ def run_html(run: Any) -> str:
     """
     status = run.status()
     failures = Markup("".join(f"<div>{state('failed', label)} {escape(why)}</div>" for label, why in _failures(run)))
-    return card("Run", _rows_html(status), failures, subtitle=_summary(status, run.known))
+    notes = Markup("".join(f"<div>{escape(note)}</div>" for note in _notes(run)))
+    return card("Run", _rows_html(status), failures, notes, subtitle=_summary(status, run.known))
 
 
 def status_line(run: Any) -> str:
     """A run in one line."""
     status = run.status()
     counts = [(name, _total(status, name)) for name in (*ALWAYS, *SELDOM)]
-    return f"{_summary(status, run.known)}: {', '.join(f'{number:,} {name}' for name, number in counts if number)}"
+    told = "".join(f"; {note}" for note in _notes(run))
+    return (
+        f"{_summary(status, run.known)}: {', '.join(f'{number:,} {name}' for name, number in counts if number)}{told}"
+    )
 
 
 def status_table(run: Any) -> RenderableType:
@@ -74,7 +79,8 @@ def status_table(run: Any) -> RenderableType:
     for task, counts in _by_name(status).items():
         rows.add_row(task, _bar(counts), *(_count(counts.get(name, 0), name) for name in names))
     failed = [Text(f"✗ {label}  {why}", style="red") for label, why in _failures(run)]
-    return Group(rows, *failed, Text(_summary(status, run.known), style="dim"))
+    notes = [Text(note, style="yellow") for note in _notes(run)]
+    return Group(rows, *failed, *notes, Text(_summary(status, run.known), style="dim"))
 
 
 def _by_name(status: Any) -> dict[str, dict[str, int]]:
@@ -92,7 +98,22 @@ def _columns(status: Any) -> list[str]:
 def _summary(status: Any, known: int) -> str:
     before = f", {known:,} known before" if known else ""
     calls = f"{status.ended:,} of {plural(status.count(), 'call')} ended" if status.count() else "nothing to run"
-    return f"{calls}{before}, {seconds_text(status.seconds)}"
+    return f"{calls}{before}, {seconds_text(status.seconds)}{_left(status)}"
+
+
+def _left(status: Any) -> str:
+    """How long it will take if it goes on like this; a guess, once some have ended."""
+    left = status.count() - status.ended
+    if not left or status.ended < ENOUGH_ENDED:
+        return ""
+    return f", about {seconds_text(status.seconds * left / status.ended)} left"
+
+
+def _notes(run: Any) -> list[str]:
+    """What somebody who watches should know beside the numbers."""
+    waits = getattr(run, "notice", None)
+    dashboard = getattr(run, "dashboard", None)
+    return [f"nothing runs: {waits}"] * bool(waits) + [f"Dask dashboard: {dashboard}"] * bool(dashboard)
 
 
 def _failures(run: Any) -> list[tuple[str, str]]:

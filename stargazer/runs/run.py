@@ -8,12 +8,14 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stargazer.calls.elements import element
-from stargazer.calls.wiring import flatten, needs
+from stargazer.calls.wiring import flatten
 from stargazer.errors import Cancelled, OutputError, RunFailed
 from stargazer.runs.again import Again
+from stargazer.runs.beside import Beside
 from stargazer.runs.holding import held
 from stargazer.runs.shape import calls_in, replaced
 from stargazer.runs.threads import Threads
+from stargazer.runs.told import failure_text, in_order
 from stargazer.runs.watch import State, Status, Watch
 from stargazer.runs.workers import Workers
 from stargazer.store import Store
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from stargazer.calls import Call
 
 __all__ = ["Run"]
-
-SHOWN_FAILURES = 5
 
 
 class Engine(Protocol):
@@ -46,6 +46,20 @@ class Engine(Protocol):
     def cancel(self) -> None: ...
 
     def running(self) -> set[str] | None: ...
+
+    def waits_for(self) -> str | None: ...
+
+    @property
+    def dashboard(self) -> str | None:
+        """Address of Dask's dashboard, if there is one."""
+
+    @property
+    def where(self) -> str:
+        """What it runs on, in a word."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for workers before it is told that none comes."""
 
 
 class Run:
@@ -75,6 +89,7 @@ class Run:
         self._results: dict[str, Any] = {}
         self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
+        self._beside: Beside | None = None
         self._cancelled = False
         self._ended = threading.Event()
         graph, missing = self._plan()
@@ -100,6 +115,24 @@ class Run:
         if running is not None:
             self._watch.now_running(running)
         return self._watch.status()
+
+    def counted(self) -> Status:
+        """As `status`, of what is known here; nobody is asked."""
+        return self._watch.status()
+
+    def waits_for(self) -> str | None:
+        """Why nothing runs though there is work; None where something does."""
+        return self._engine.waits_for()
+
+    @property
+    def notice(self) -> str | None:
+        """What somebody should know who watches: that work waits, and no worker comes."""
+        return self._beside.notice if self._beside else None
+
+    @property
+    def dashboard(self) -> str | None:
+        """Address of Dask's dashboard, where there is one."""
+        return self._engine.dashboard
 
     @property
     def ended(self) -> bool:
@@ -152,12 +185,13 @@ class Run:
 
     def _plan(self) -> tuple[dict[str, Any], dict[str, Call]]:
         graph, missing = flatten(self._calls.values(), self._engine.node, self._engine.take)
-        self._watch.expect(_in_order(missing))
+        self._watch.expect(in_order(missing))
         return graph, missing
 
     def _work(self, graph: dict[str, Any], missing: dict[str, Call]) -> None:
         again = Again()
         try:
+            self._beside = self._attended(missing)
             while True:
                 with held(graph, missing):
                     self._collect(self._engine.execute(graph, missing, list(self._calls)))
@@ -170,8 +204,21 @@ class Run:
             self._error = error
         finally:
             self._watch.stop()
+            if self._beside is not None:
+                self._beside.end(self._state())
             self._ended.set()
             self._arrived.put(None)
+
+    def _attended(self, missing: dict[str, Call]) -> Beside | None:
+        if not missing:
+            return None
+        store = next(iter(missing.values())).store
+        return Beside(self, store, self._engine.where, self._engine.patience)
+
+    def _state(self) -> str:
+        if self._error is not None or self._watch.failures:
+            return "failed"
+        return "cancelled" if self._cancelled else "done"
 
     def _on_done(self, plan_key: str, whole: Any) -> None:
         for call in self._places.get(plan_key, ()):
@@ -190,21 +237,4 @@ class Run:
             raise Cancelled(f"the run was cancelled; {self.status()}")
         if self._watch.failures:
             first = next(iter(self._watch.failures.values()))
-            raise RunFailed(_failure_text(self), self.failures) from first
-
-
-def _in_order(calls: dict[str, Call]) -> dict[str, Call]:
-    """The calls, each after those that it needs."""
-    from graphlib import TopologicalSorter
-
-    sorter = TopologicalSorter({key: {needed.whole.key for needed in needs(call.whole)} for key, call in calls.items()})
-    return {key: calls[key] for key in sorter.static_order() if key in calls}
-
-
-def _failure_text(flight: Run) -> str:
-    failures = list(flight.failures.items())
-    lines = [f"{len(failures)} of {flight.status().count()} calls failed; what the others made is kept"]
-    lines += [f"— {label}: {type(error).__name__}: {error}" for label, error in failures[:SHOWN_FAILURES]]
-    if len(failures) > SHOWN_FAILURES:
-        lines.append(f"… and {len(failures) - SHOWN_FAILURES} more in `.failures`")
-    return "\n".join(lines)
+            raise RunFailed(failure_text(self), self.failures) from first

@@ -52,6 +52,13 @@ class Threads:
         """Start nothing more, and end what runs."""
         self._stop.set()
 
+    dashboard = None
+    where = "threads"
+    patience = 0.0
+
+    def waits_for(self) -> None:
+        """Nothing: threads are always there."""
+
     def running(self) -> None:
         """Nothing: the watch is told when a call starts."""
 

@@ -11,6 +11,7 @@ from stargazer.calls.layers import delayed_of
 from stargazer.calls.node import run as node
 from stargazer.calls.wiring import needs
 from stargazer.errors import OutputError
+from stargazer.profiles.offers import offer_of
 from stargazer.runs.watch import State
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ __all__ = ["Workers"]
 
 RELEASED_WITHIN = 2.0
 """Seconds to wait for futures to go; a user's own futures of the same keys do not."""
+
+PATIENCE = 30.0
+"""Seconds to wait for workers of a client that was made without a profile."""
 
 PAUSE, LONGEST_PAUSE = 0.0005, 0.05
 """Seconds between looks at what has ended, by the number of calls still to come: results are fetched many at once."""
@@ -110,6 +114,37 @@ class Workers:
             return None
         return {self._calls[key].plan_key for key in keys if key in self._calls}
 
+    @property
+    def dashboard(self) -> str | None:
+        """Address of Dask's dashboard, which wants bokeh."""
+        import importlib.util
+
+        return str(self.client.dashboard_link) if importlib.util.find_spec("bokeh") else None
+
+    @property
+    def where(self) -> str:
+        """The profile, or the address of the scheduler."""
+        offer = offer_of(self.client)
+        return offer.profile.name if offer else str(getattr(self.client.scheduler, "address", ""))
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for workers before it is told that none comes."""
+        offer = offer_of(self.client)
+        return offer.profile.patience if offer else PATIENCE
+
+    def waits_for(self) -> str | None:
+        """Why nothing runs on any worker though there is work; None where something does, or nobody can be asked."""
+        try:
+            workers, busy = self.client.run_on_scheduler(_presence) if self._calls else (1, 1)
+        except (OSError, RuntimeError, TypeError, ValueError, ImportError):
+            return None
+        if busy:
+            return None
+        offer = offer_of(self.client)
+        trouble = offer.trouble() if offer else None
+        return trouble or ("no worker is there" if not workers else "no worker takes the calls that wait")
+
     def _forget_old_failures(self, calls: dict[str, Call]) -> None:
         """A failed key would answer with its old exception as long as a future of this client holds it."""
         held = [key for key, state in self.client.futures.items() if key in calls and state.status == "error"]
@@ -144,6 +179,11 @@ class Workers:
     def _is_spoilt(self, needed: Call) -> bool:
         key = needed.whole.plan_key
         return key in self.watch.failures or self.watch.state(key) is State.SKIPPED
+
+
+def _presence(dask_scheduler: Any) -> tuple[int, int]:
+    workers = dask_scheduler.workers.values()
+    return len(workers), sum(len(worker.processing) for worker in workers)
 
 
 def _wholes(graph: dict[str, Any], keys: list[str]) -> set[str]:

@@ -13,6 +13,7 @@
     keys/<xx>/<key>               small pointers to records, replaced atomically
     pins/<name>                   roots that garbage collection keeps
     leases/<name>                 the same, until they expire
+    runs/<id>                     notes on runs: when, where, how each went; may be deleted
     journal/<hour>/<event>        object stores only: what changed, by time
     quarantine/<name>.<time>      what was found corrupt, and when (ns)
     tmp/                          what is being written now; scratch directories of tasks
@@ -41,6 +42,7 @@ __all__ = [
     "pin",
     "quarantine",
     "record",
+    "run",
     "superseded",
     "tree",
 ]
@@ -122,6 +124,11 @@ def pin(name: str) -> str:
 def lease(name: str) -> str:
     """Place of a lease."""
     return f"leases/{check_name(name)}"
+
+
+def run(name: str) -> str:
+    """Place of the note of a run."""
+    return f"runs/{check_name(name)}"
 
 
 def quarantine(name: str) -> str:

@@ -17,3 +17,20 @@ def test_the_command_tells_what_was_found(stargazer: Callable[..., Any], store: 
     found = stargazer("connect", "--check", "threads", "--store", store.url, "--json").json
     assert {each["what"] for each in found} >= {"workers", "store", "versions", "pysam"}
     assert all(each["ok"] for each in found)
+
+
+def test_runs_are_listed(stargazer: Callable[..., Any], store: sg.Store) -> None:
+    assert stargazer("runs", "--store", store.url).out == ""
+    sg.run(hello())
+    (note,) = stargazer("runs", "--store", store.url, "--json").json
+    assert (note["state"], note["tasks"]) == ("done", {"hello": {"done": 1}})
+    assert "1 of 1 call" in stargazer("runs", "--store", store.url).out
+    assert "hello: 1 done" in stargazer("runs", note["id"], "--store", store.url).out
+    stargazer("runs", "no-such-run", "--store", store.url, code=2)
+
+
+@sg.task
+def hello(work: sg.Workdir) -> sg.Asset:
+    out = work.file("hello.txt")
+    out.write_text("hello")
+    return sg.Asset(path=out)

@@ -12,7 +12,7 @@ import pytest
 import stargazer as sg
 
 COMMANDS = [
-    "cid", "add", "ls", "get", "run", "plan", "trace", "fsck", "gc", "pin", "unpin", "pins", "config", "connect",
+    "cid", "add", "ls", "get", "run", "plan", "trace", "fsck", "gc", "pin", "unpin", "pins", "config", "connect", "runs",
     "demo germline",
 ]  # fmt: skip
 

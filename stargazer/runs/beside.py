@@ -1,0 +1,88 @@
+"""What is done beside a run: its note is kept up to date, and it is told when no worker comes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from stargazer.errors import StargazerError
+from stargazer.runs.notes import Note
+
+if TYPE_CHECKING:
+    from stargazer.store import Store
+
+__all__ = ["Beside"]
+
+EVERY = 2.0
+NOTED_EVERY = 20.0
+PATIENCE = 30.0
+"""Seconds without a worker after which it is told."""
+
+SHOWN_FAILURES = 20
+
+
+class Beside:
+    """A thread beside a run.
+
+    Parameters
+    ----------
+    run
+        The run.
+    store
+        Where it is noted.
+    where
+        What it runs on.
+    patience
+        Seconds to wait for workers before it is told that none comes.
+    """
+
+    def __init__(self, run: Any, store: Store, where: str, patience: float = PATIENCE) -> None:
+        self.run, self.store, self.patience = run, store, patience
+        self.notice: str | None = None
+        self._note = Note.new(where, run.known)
+        self._since: float | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="stargazer-beside", daemon=True)
+        self._write("running")
+        self._thread.start()
+
+    def end(self, state: str) -> None:
+        """The run has ended."""
+        self._ended.set()
+        self._thread.join()
+        self.notice = None
+        self._write(state)
+
+    def _work(self) -> None:
+        noted = time.monotonic()
+        while not self._ended.wait(EVERY):
+            self._look()
+            if time.monotonic() - noted > NOTED_EVERY:
+                noted = time.monotonic()
+                self._write("running")
+
+    def _look(self) -> None:
+        """Notice when work waits and no worker comes; say so once."""
+        missing = self.run.waits_for()
+        if missing is None:
+            self._since = self.notice = None
+            return
+        self._since = self._since or time.monotonic()
+        waited = time.monotonic() - self._since
+        if waited >= self.patience:
+            if self.notice is None:
+                logging.getLogger("stargazer").warning("nothing has run for %.0f s: %s", waited, missing)
+            self.notice = missing
+
+    def _write(self, state: str) -> None:
+        """Note how it stands; a store that takes no note is no reason to fail."""
+        status, failures = self.run.counted(), self.run.failures
+        told = {label: f"{type(error).__name__}: {error}" for label, error in list(failures.items())[:SHOWN_FAILURES]}
+        tasks = {name: {each.value: number for each, number in states.items()} for name, states in status.tasks.items()}
+        note = replace(self._note, state=state, tasks=tasks, seconds=round(status.seconds, 1), failures=told)
+        with contextlib.suppress(OSError, StargazerError):
+            note.write(self.store)
