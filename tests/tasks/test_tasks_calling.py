@@ -101,3 +101,29 @@ def test_missing_indices_are_named(sample, alignment, final, new_work) -> None:
         call_gvcf.body(new_work(), sample.reference, alignment)
     with pytest.raises(AssetError, match="ReferenceIndex"):
         call_gvcf.body(new_work(), replace(sample.reference, companions=()), final)
+
+
+def test_ambiguous_bases_of_a_reference_end_no_run(sample, final, new_work, engine) -> None:
+    fasta = new_work().file("reference.fa")
+    indels = [fields for fields in _called(sample.reference, final, new_work, engine) if len(fields[3]) > 4]
+    middles = {(fields[0], int(fields[1]) - 1 + len(fields[3]) // 2) for fields in indels}
+    fasta.write_text(_with_r(sample.reference.path.read_text(), middles))
+    found = _called(replace(sample.reference, path=fasta), final, new_work, engine)
+    assert len(found) > 30
+    assert all(set(fields[3]) <= set("ACGTN") for fields in found)
+
+
+def _called(reference, final, new_work, engine) -> list[list[str]]:
+    gvcf = call_gvcf.body(new_work(), reference, final, engine=engine)
+    return rows(joint_call.body(new_work(), reference, [gvcf], cohort_id="c", engine=engine))
+
+
+def _with_r(fasta: str, places: set[tuple[str, int]]) -> str:
+    """A FASTA with R at these places, counted from 0."""
+    written = []
+    for contig in fasta.split(">")[1:]:
+        name, *lines = contig.splitlines()
+        bases = enumerate("".join(lines))
+        changed = "".join("R" if (name.split()[0], at) in places else base for at, base in bases)
+        written += [f">{name}"] + [changed[at : at + 60] for at in range(0, len(changed), 60)]
+    return "\n".join(written) + "\n"

@@ -40,6 +40,8 @@ ANNOTATIONS = "FORMAT/AD,FORMAT/DP,FORMAT/SP"
 MOST_READS = 1000
 """Reads of a sample that are looked at over a base; the deepest of the rest would only cost time."""
 
+BASES = b"ACGTNacgtn\r\n"
+
 INDEL_READS = 1
 """Reads that make an indel worth a look. bcftools asks for 2, which one sample of a cohort at 4x seldom has."""
 
@@ -54,12 +56,19 @@ def gvcf_command(engine: Engine, reference: Path, bam: Path, gvcf: Path) -> list
 def joint_commands(engine: Engine, reference: Path, gvcfs: Sequence[Path], vcf: Path) -> list[list[Argument]]:
     """Stages of a pipe that joins gVCFs, calls genotypes and normalises alleles."""
     bcftools = [*command("bcftools", engine)]
+    mismatch = "s" if _has_ambiguous_bases(reference) else "e"
     merge = ["merge", "--gvcf", reference] if len(gvcfs) > 1 else ["view"]
     return [
         [*bcftools, *merge, "--no-version", "-Ou", *gvcfs],
         [*bcftools, "call", "--no-version", "-m", "-v", "-a", "GQ", "-Ou", "-"],
-        [*bcftools, "norm", "--no-version", "-f", reference, "-Oz", "-o", vcf, "-"],
+        [*bcftools, "norm", "--no-version", "-c", mismatch, "-f", reference, "-Oz", "-o", vcf, "-"],
     ]
+
+
+def _has_ambiguous_bases(reference: Path) -> bool:
+    """Whether there is an R, M, … as in GRCh38: bcftools gives up at one, unless it may write another letter."""
+    with reference.open("rb") as fasta:
+        return any(line.translate(None, BASES) for line in fasta if not line.startswith(b">"))
 
 
 def normalize_commands(engine: Engine, reference: Path, vcf: Path, output: Path, samples: Path) -> list[list[Argument]]:
