@@ -69,3 +69,5 @@ def test_multiqc_reads_what_gatk_measures(tp53, new_work, tmp_path: Path, tool: 
     read = json.loads((tmp_path / "out" / "multiqc_data" / "multiqc_data.json").read_text())["report_data_sources"]
     sections = {section for module in read.values() for section in module}
     assert {"DuplicationMetrics", "WgsMetrics", "base_recalibrator"} <= sections, read
+    samples = {sample for module in read.values() for found in module.values() for sample in found}
+    assert samples == {"NA12829"}

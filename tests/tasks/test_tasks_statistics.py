@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stargazer.assets import Asset, DuplicateMetrics, Variants
+from stargazer.assets import Asset, DuplicateMetrics, FilterChoice, VariantComparison, Variants
 from stargazer.errors import AssetError
 from stargazer.tasks.charts import bars, lines
 from stargazer.tasks.general import (
@@ -114,6 +114,15 @@ def test_a_report_shows_what_was_measured(final, sample, variants, alignment, ne
     for outside in ("http://", "https://", "src=", "href=", "<script", str(made.path.parent)):
         assert outside not in page.replace('xmlns="http://www.w3.org/2000/svg"', ""), outside
     assert qc_report.body(new_work(), *lists, title="c").path.read_bytes() == made.path.read_bytes()
+
+
+def test_a_report_shows_filters_notes_and_comparisons(new_work) -> None:
+    choice = FilterChoice(path=new_work().file("c.json"), sample_id="c", method="hard", reason="few <sites>")
+    lists = [], [], [], [], [VariantComparison(path=new_work().file("c.tsv"), sample_id="c")], [choice]
+    lists[4][0].path.write_text("sample\ttype\tgenotype_concordance\ns\tSNV\t0.987654\n")
+    page = qc_report.body(new_work(), *lists, title="c", notes=("Mind this.",)).path.read_text()
+    for shown in ("Mind this.", "hard. few &lt;sites&gt;", "0.987654", "genotype concordance"):
+        assert shown in page, shown
 
 
 def test_a_report_of_nothing_is_a_page(new_work) -> None:

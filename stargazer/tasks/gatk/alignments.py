@@ -38,6 +38,8 @@ NO_PROGRAM: tuple[Argument, ...] = ("--PROGRAM_RECORD_ID", "null", "--ADD_PG_TAG
 
 STARTED = re.compile(r"## htsjdk\.samtools\.metrics\.StringHeader\n# Started on: [^\n]*\n")
 DIRECTORIES = re.compile(r"(?<= )\S*/(?=\S)")
+INPUT = re.compile(r" --INPUT \S+")
+"""MultiQC would take it for the name of the sample."""
 
 
 class DuplicatesMarked(NamedTuple):
@@ -74,9 +76,9 @@ def merge_command(aligned: Path, unmapped: Path, fasta: Path, bam: Path) -> list
 
 
 def undated(metrics: str) -> str:
-    """Picard's metrics without the time at which it was started, and without the directories of files."""
+    """Picard's metrics without the time at which it was started, its input, and the directories of files."""
     return "".join(
-        DIRECTORIES.sub("", line) if line.startswith("# ") else line
+        DIRECTORIES.sub("", INPUT.sub("", line)) if line.startswith("# ") else line
         for line in STARTED.sub("", metrics).splitlines(keepends=True)
     )
 

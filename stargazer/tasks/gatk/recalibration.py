@@ -94,7 +94,7 @@ def base_recalibrator(
     check_alignment(alignment, reference)
     for each in (alignment, *known_sites):
         each.companion(AlignmentIndex if each is alignment else KnownSitesIndex)
-    table = work.file(f"{alignment.sample_id}.bqsr.table")
+    table = work.file(f"{alignment.sample_id}.aligned.bqsr.table")
     sites = [site.path for site in known_sites]
     where = intervals.path if intervals else None
     run_gatk(work, recalibrate_command(alignment.path, reference.path, sites, table, where), alignment.path)
@@ -125,7 +125,7 @@ def gather_bqsr_reports(work: Workdir, reports: list[BQSRReport]) -> BQSRReport:
     origins = {(report.sample_id, report.alignment_cid) for report in reports}
     if len(origins) != 1:
         raise DataError(f"tables of one alignment are wanted, not of {len(origins)}: {sorted(origins)}")
-    table = work.file(f"{reports[0].sample_id}.bqsr.table")
+    table = work.file(f"{reports[0].sample_id}.aligned.bqsr.table")
     run_gatk(work, gather_command([report.path for report in reports], table))
     return replace(reports[0], path=table, cid=None, name=table.name, source=None)
 
