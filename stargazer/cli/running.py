@@ -38,6 +38,7 @@ def run(
     workers: Annotated[str | None, typer.Option(help="How many workers for --on: 4, or 0-10.")] = None,
     out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Copy the results there.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    timeline: Annotated[str | None, typer.Option(metavar="FILE", help="Draw what ran when, as SVG.")] = None,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
@@ -50,6 +51,8 @@ def run(
     with open_store(store) as opened, _stdout_kept_clean():
         flight = _fly(_wire(workflow, arguments or [], opened), on, workers)
         result = flight.result()
+        if timeline:
+            flight.timeline().save(timeline)
         copies = [str(path) for path in put_down_all(opened, _assets(result), out, force=force)] if out else []
     if json:
         print_json(_run_json(flight, result) | ({"paths": copies} if out else {}))

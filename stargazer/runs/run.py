@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stargazer.calls.elements import element
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from stargazer.calls import Call
+    from stargazer.runs.timeline import Timeline
 
 __all__ = ["Run"]
 
@@ -90,6 +92,7 @@ class Run:
         self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._beside: Beside | None = None
+        self._began = time.time()
         self._cancelled = False
         self._ended = threading.Event()
         graph, missing = self._plan()
@@ -177,6 +180,13 @@ class Run:
             yield self._calls[key], self._results[key]
         self._arrived.put(None)
         self._raise()
+
+    def timeline(self) -> Timeline:
+        """What ran when, and where; notebooks show it as a picture, and `Timeline.save` writes it."""
+        from stargazer.runs.timeline import Timeline
+
+        store = next((call.store for call in self._calls.values()), None)
+        return Timeline(store, self._watch.done_keys(), self._began)
 
     def cancel(self) -> None:
         """End what runs and start nothing more; what has finished stays."""

@@ -127,6 +127,11 @@ class Watch:
         """State of one call; None if it did not have to run."""
         return self._states.get(key)
 
+    def done_keys(self) -> list[str]:
+        """Plan keys of the calls that ended well."""
+        with self._lock:
+            return [key for key, state in self._states.items() if state is State.DONE]
+
     def name(self, key: str) -> str:
         """Name of the task of a call."""
         return self._names.get(key, key)

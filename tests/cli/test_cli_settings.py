@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import stargazer as sg
@@ -34,3 +35,23 @@ def hello(work: sg.Workdir) -> sg.Asset:
     out = work.file("hello.txt")
     out.write_text("hello")
     return sg.Asset(path=out)
+
+
+WORKFLOW = """
+import stargazer as sg
+
+@sg.task
+def drawn(work: sg.Workdir, *, i: int) -> sg.Asset:
+    out = work.file("n.txt")
+    out.write_text(str(i))
+    return sg.Asset(path=out)
+
+def workflow() -> list[sg.Asset]:
+    return [drawn(i=i) for i in range(3)]
+"""
+
+
+def test_a_run_is_drawn(stargazer: Callable[..., Any], store: sg.Store) -> None:
+    Path("drawn_workflow.py").write_text(WORKFLOW)
+    stargazer("run", "drawn_workflow.py:workflow", "--timeline", "run.svg", "--store", store.url)
+    assert Path("run.svg").read_text().count("<title>drawn:") == 3

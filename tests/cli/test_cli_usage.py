@@ -12,8 +12,8 @@ import pytest
 import stargazer as sg
 
 COMMANDS = [
-    "cid", "add", "ls", "get", "run", "plan", "trace", "fsck", "gc", "pin", "unpin", "pins", "config", "connect", "runs",
-    "demo germline",
+    "cid", "add", "ls", "get", "run", "plan", "trace", "fsck", "gc", "pin", "unpin", "pins", "config", "connect",
+    "runs", "demo germline",
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import logging
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from distributed import Client, LocalCluster
@@ -86,3 +87,16 @@ def test_a_run_says_when_no_worker_comes(
         cluster.scale(1)
         assert flight.result().fetch().read_text() == "1"
         assert flight.notice is None
+
+
+def test_a_timeline_shows_what_ran(client: Any, store: sg.Store, tmp_path: Path) -> None:
+    """Two calls side by side, then one that needs both; what another run made is not shown."""
+    sg.run(shell(script="echo before"), client=client)
+    parts = [shell(script=f"sleep 1; echo {i}") for i in range(2)]
+    flight = sg.run([total(parts), shell(script="echo before")], client=client)
+    bars = sorted(flight.timeline().bars, key=lambda bar: bar.start)
+    assert [bar.task for bar in bars] == ["shell", "shell", "total"]
+    assert bars[2].start >= max(bar.start + bar.seconds for bar in bars[:2]) - 0.01
+    flight.timeline().save(tmp_path / "run.svg")
+    rectangles = ElementTree.parse(tmp_path / "run.svg").findall(".//{*}rect/{*}title")
+    assert len(rectangles) == 3
