@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["convert_alignment", "join_lanes"]
 
+CRAM = "version=3.0"
+"""GATK reads no newer one, which some samtools write unless told otherwise."""
+
 INDICES = {"bam": ".bai", "cram": ".crai"}
 
 
@@ -48,19 +51,10 @@ def convert_command(
     threads
         Threads of samtools.
     """
-    write = "-b" if form == "bam" else "-C"
+    write: list[Argument] = ["-b"] if form == "bam" else ["-C", "--output-fmt-option", CRAM]
     return [
-        *command("samtools", engine),
-        "view",
-        "--no-PG",
-        write,
-        "-T",
-        fasta,
-        "-@",
-        threads - 1,
-        "-o",
-        output,
-        alignment,
+        *(*command("samtools", engine), "view", "--no-PG", *write, "-T", fasta),
+        *("-@", threads - 1, "-o", output, alignment),
     ]
 
 
