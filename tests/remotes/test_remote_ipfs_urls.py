@@ -49,11 +49,11 @@ def test_files_and_ranges(origin: Store, serve: Callable[..., Gateway], random_f
 def test_sharded_directories(origin: Store, serve: Callable[..., Gateway], tmp_path: Path) -> None:
     root = tmp_path / "many"
     root.mkdir()
-    for number in range(4000):
+    for number in range(3300):
         (root / f"entry number {number} of many, which is a long name").write_text(str(number % 7))
     cid = str(origin.add(root).cid)
     fs = VerifiedIPFSFileSystem(gateway_addr=serve(blocks_of(origin, cid)).url)
-    assert len(fs.ls(cid, detail=False)) == 4000
+    assert len(fs.ls(cid, detail=False)) == 3300
     assert fs.cat(f"{cid}/entry number 1234 of many, which is a long name") == str(1234 % 7).encode()
     with pytest.raises(FileNotFoundError, match="no 'nothing'"):
         fs.info(f"{cid}/nothing")

@@ -1,0 +1,157 @@
+"""What does verifying cost? A file from a real Kubo on loopback into a file on disk, in turns with others who do it.
+
+Ours (hashed against the CID, into a store) beside a plain HTTP GET of the same gateway, beside hashlib's SHA-256 of the
+same bytes, beside ``ipfs get`` and beside ipfsspec. Aims: at least 0.8 of the slower of the first two, and twice the
+bytes a second of ipfsspec. Kubo must be on PATH as ``ipfs``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.rounds import Ratio, compare, in_turns, temporary
+from stargazer.errors import ToolMissing
+from stargazer.remotes import fetch_into, push, read_remote
+from stargazer.store import Store
+
+__all__ = ["measure"]
+
+AIM, AIM_IPFSSPEC = 0.8, 2.0
+MIB = 1 << 20
+PATIENCE = 60.0
+
+
+def measure(quick: bool = False) -> Iterator[Ratio]:
+    """Yield each ratio as it is known.
+
+    Parameters
+    ----------
+    quick
+        A small file and few rounds: for trying out, not for quoting.
+    """
+    with temporary() as directory, node(directory / "kubo") as addresses:
+        yield from Remotes(directory, (64 if quick else 1024) * MIB, 3 if quick else 7, *addresses).ratios()
+
+
+@contextmanager
+def node(repo: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """A Kubo without peers: URLs of its RPC and its gateway, and the environment for its commands."""
+    if shutil.which("ipfs") is None:
+        raise ToolMissing("ipfs is not on PATH: PATH=$PATH:$(.ci/kubo) builds it and puts it there")
+    environment = {**os.environ, "IPFS_PATH": str(repo)}
+    addresses = {"API": "/ip4/127.0.0.1/tcp/0", "Gateway": "/ip4/127.0.0.1/tcp/0", "Swarm": []}
+    for command in (["init", "--empty-repo", "-p", "test"], ["config", "Addresses", "--json", json.dumps(addresses)]):
+        subprocess.run(["ipfs", *command], env=environment, check=True, stdout=subprocess.DEVNULL)
+    daemon = subprocess.Popen(["ipfs", "daemon", "--offline"], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not ((repo / "api").exists() and (repo / "gateway").exists()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        port = (repo / "api").read_text().rpartition("/")[2].strip()
+        yield f"http://127.0.0.1:{port}", (repo / "gateway").read_text().strip(), environment
+    finally:
+        daemon.terminate()
+        daemon.wait()
+
+
+class Remotes:
+    """One file at a node, and the ways to have it."""
+
+    def __init__(
+        self, directory: Path, size: int, rounds: int, rpc: str, gateway: str, environment: dict[str, str]
+    ) -> None:
+        self.directory, self.size, self.rounds = directory, size, rounds
+        self.gateway, self.environment = gateway, environment
+        self.client = httpx.Client(timeout=PATIENCE)
+        self.remotes = {"gateway": read_remote({"gateway": gateway}), "rpc": read_remote({"kubo": rpc})}
+        self.path = directory / "bytes"
+        with self.path.open("wb") as file:
+            for _ in range(size // MIB):
+                file.write(os.urandom(MIB))
+        store = Store(directory / "origin")
+        self.cid = str(store.add(self.path).cid)
+        push(store, store.get(self.cid), self.remotes["rpc"])
+
+    def ratios(self) -> Iterator[Ratio]:
+        """All of them, in the same rounds."""
+        others: dict[str, Callable[[], None]] = {"GET": self.plain, "SHA-256": self.sha256, "ipfs get": self.ipfs_get}
+        if (whole := self.ipfsspec()) is not None:
+            others["ipfsspec"] = whole
+        ours = {name: lambda name=name: self.fetch(name) for name in self.remotes}
+        found = in_turns(
+            {name: lambda work=work: self.rate(work) for name, work in {**ours, **others}.items()}, self.rounds
+        )
+        slower = [min(pair) for pair in zip(found["GET"], found["SHA-256"], strict=True)]
+        for name in self.remotes:
+            case = f"{self.size // MIB} MiB from Kubo's {name}"
+            yield self.ratio(case, "the slower of GET and SHA-256", found[name], slower, aim=AIM)
+            yield self.ratio(case, "ipfs get", found[name], found["ipfs get"])
+            if "ipfsspec" in found:
+                yield self.ratio(case, "ipfsspec (nothing verified)", found[name], found["ipfsspec"], aim=AIM_IPFSSPEC)
+
+    def ratio(self, case: str, beside: str, ours: list[float], theirs: list[float], **options: Any) -> Ratio:
+        return compare("remotes", case, beside, ours, theirs, "MB/s", better="higher", **options)
+
+    def rate(self, work: Callable[[], None]) -> float:
+        """Megabytes a second."""
+        start = time.perf_counter()
+        work()
+        return self.size / 1e6 / (time.perf_counter() - start)
+
+    def fetch(self, name: str) -> None:
+        """Ours: verified, into an empty store."""
+        target = self.directory / "target"
+        fetch_into(Store(target), self.cid, [self.remotes[name]])
+        shutil.rmtree(target)
+
+    def plain(self) -> None:
+        """A GET of the file, to disk."""
+        with self.client.stream("GET", f"{self.gateway}/ipfs/{self.cid}") as answer, self.out() as out:
+            for piece in answer.iter_raw():
+                out.write(piece)
+
+    def sha256(self) -> None:
+        """hashlib over the same bytes."""
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            while piece := file.read(MIB):
+                digest.update(piece)
+
+    def ipfs_get(self) -> None:
+        """Kubo's own command, to disk."""
+        target = self.directory / "got"
+        command = ["ipfs", "get", self.cid, "-o", str(target), "--progress=false"]
+        subprocess.run(command, env=self.environment, check=True, capture_output=True)
+        target.unlink()
+
+    def ipfsspec(self) -> Callable[[], None] | None:
+        """ipfsspec, to disk; None where it is not installed."""
+        try:
+            from ipfsspec import AsyncIPFSFileSystem
+        except ImportError:
+            return None
+        files = AsyncIPFSFileSystem(gateway_addr=self.gateway)
+
+        def whole() -> None:
+            with self.out() as out:
+                out.write(files.cat_file(self.cid))
+
+        return whole
+
+    @contextmanager
+    def out(self) -> Iterator[Any]:
+        target = self.directory / "plain"
+        with target.open("wb") as file:
+            yield file
+        target.unlink()
