@@ -148,8 +148,14 @@ def trace(asset: Asset | str, *, direction: Direction = "up") -> Lineage:
     ------
     NotFound
         The store knows nothing of that CID.
+    ArgumentError
+        It is neither, as a call that was not computed.
     """
+    from stargazer.assets import Asset
+    from stargazer.errors import ArgumentError
     from stargazer.ledger.trace import trace as follow
 
+    if not isinstance(asset, (str, Asset)):
+        raise ArgumentError(f"trace takes a stored asset or a CID, not {asset!r}; compute a call, and trace its result")
     known = asset.source if not isinstance(asset, str) else None
     return follow(Store.open(known.url) if known is not None else active_store(), asset, direction)

@@ -119,7 +119,7 @@ class BlobLost(StoreError):
         self.cid, self.reason = cid, reason
 
     def __str__(self) -> str:
-        return f"{self.cid} is {self.reason} in the store; compute again to make it anew"
+        return f"{self.cid} is {self.reason} in the store; compute again what made it, or add the file again"
 
 
 class InputChanged(StoreError):

@@ -194,7 +194,10 @@ class Workdir:
 
     def _argv(self, argv: Sequence[Argument]) -> list[str]:
         root = f"{self.path}{os.sep}"
-        return ["." if str(arg) == str(self.path) else str(arg).replace(root, "") for arg in argv]
+        words = ["." if str(arg) == str(self.path) else str(arg).replace(root, "") for arg in argv]
+        # A file named -x is no option.
+        paths = (isinstance(arg, os.PathLike) and word.startswith("-") for arg, word in zip(argv, words, strict=True))
+        return [f"./{word}" if is_path else word for word, is_path in zip(words, paths, strict=True)]
 
     def _new_log(self, command: Sequence[str]) -> Path:
         directory = self.path / LOGS

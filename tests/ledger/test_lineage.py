@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import stargazer as sg
-from stargazer.errors import NotFound
+from stargazer.errors import ArgumentError, NotFound
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -102,3 +102,9 @@ def test_chains_deeper_than_the_stack(given: sg.Asset) -> None:
     assert lineage.sources == [given]
     assert str(lineage)
     assert lineage.to_dict()
+
+
+@pytest.mark.parametrize("wrong", [lambda: shouted(what="a"), 3, None], ids=["call", "number", "nothing"])
+def test_only_what_is_stored_has_a_lineage(wrong: object) -> None:
+    with pytest.raises(ArgumentError, match="stored asset or a CID"):
+        sg.trace(wrong() if callable(wrong) else wrong)  # type: ignore[arg-type]

@@ -363,3 +363,10 @@ def test_ctrl_c_ends_the_call_and_not_only_its_tool(tmp_path: Path) -> None:
     script.send_signal(signal.SIGINT)
     out, _ = script.communicate(timeout=30)
     assert out == "interrupted 1\n"
+
+
+def test_a_file_is_no_option_whatever_its_name(work: Workdir) -> None:
+    named = work.file("-n.txt")
+    named.write_text("text\n")
+    assert work.output(["cat", "-n", named]).split() == ["1", "text"]
+    assert work.output(["echo", "-n.txt", "-"]) == "-n.txt -\n"
