@@ -61,6 +61,7 @@ def fetch(asset: Asset | str, *, lineage: bool = False) -> Path:
     from stargazer.errors import BlobLost
 
     store = active_store() if isinstance(asset, str) or asset.source is None else _home(asset)
+    asset = _version_1(asset) if isinstance(asset, str) else asset
     found = _with_lineage(store, asset) if lineage else asset
     if isinstance(asset, str) and "/" in asset.strip("/"):
         found = store.resolve(asset) if store.has(asset.strip("/").partition("/")[0]) else _from_remotes(store, asset)
@@ -69,6 +70,14 @@ def fetch(asset: Asset | str, *, lineage: bool = False) -> Path:
     except BlobLost:
         _from_remotes(store, found)
         return store.fetch(found)
+
+
+def _version_1(path: str) -> str:
+    """A CID, or a path below one, as the store writes it."""
+    from stargazer.cid import parse
+
+    cid, slash, rest = path.strip("/").partition("/")
+    return parse(cid).text + slash + rest
 
 
 def _home(asset: Asset) -> Store:

@@ -16,6 +16,7 @@ from stargazer.remotes.downloads import download
 from stargazer.remotes.keyvalues import asset_of, keyvalues_of, question, suits
 from stargazer.remotes.limits import TIMEOUT
 from stargazer.remotes.protocol import FileRemote
+from stargazer.remotes.signatures import hide
 from stargazer.remotes.tus import PART, upload
 from stargazer.remotes.web import Web, bearer
 
@@ -95,7 +96,7 @@ class Pinata(FileRemote):
             "method": "GET",
         }
         answer = self.api.json("POST", f"{_FILES}/private/download_link", json=wanted)
-        return self.gateway.hide(str(_data(self.name, answer)))
+        return hide(str(_data(self.name, answer)))
 
     def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
         """Send a file with its facts; one that the account has already only learns the facts."""
@@ -210,7 +211,7 @@ class Pinata(FileRemote):
         body: dict[str, Any] = {"date": int(time.time()), "expires": expires, "filename": name, "network": self.network}
         body |= {"max_file_size": most} if most else {}
         body |= {"keyvalues": keyvalues_of(facts)} if facts else {}
-        return self.uploads.hide(str(_data(self.name, self.uploads.json("POST", f"{_FILES}/sign", json=body))))
+        return hide(str(_data(self.name, self.uploads.json("POST", f"{_FILES}/sign", json=body))))
 
 
 def _data(name: str, answer: Any) -> Any:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
-from collections import deque
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["PASSING", "Passing", "Web", "bearer"]
 
 _LACKING = {404, 410}
-_hidden: deque[str] = deque(maxlen=1000)
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 60.0
+_CONNECT = 10.0
 _SLOWEST = 1 << 16
 _SAID = 200
 
@@ -68,18 +66,12 @@ class Web:
         self.name, self.base, self.timeout, self.attempts = name, base.rstrip("/"), timeout, attempts
         self._headers, self._passing = headers, passing
 
-    def hide(self, url: str) -> str:
-        """Keep a signed URL out of the log in which httpx notes requests; the URL again."""
-        _hidden.append(url)
-        logging.getLogger("httpx").addFilter(_without_signature)
-        return url
-
     @cached_property
     def client(self) -> httpx.Client:
         """Connections, opened when they are needed and kept."""
         return httpx.Client(
             headers={"Accept-Encoding": "identity", "User-Agent": "stargazer", **self._headers()},
-            timeout=httpx.Timeout(self.timeout),
+            timeout=httpx.Timeout(self.timeout, connect=min(_CONNECT, self.timeout)),
             follow_redirects=True,
             max_redirects=MOST_REDIRECTS,
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
@@ -171,7 +163,9 @@ class Web:
             yield
         except httpx.TooManyRedirects:
             raise RemoteRefused(f"{self.name} redirects in a loop (more than {MOST_REDIRECTS} times)") from None
-        except httpx.ReadTimeout:
+        except httpx.ConnectTimeout:
+            raise RemoteRefused(f"{self.name} did not answer within {min(_CONNECT, self.timeout):g} s") from None
+        except httpx.TimeoutException:
             raise RemoteRefused(f"{self.name} sent nothing for {self.timeout:g} s") from None
         except httpx.RemoteProtocolError as error:
             raise Passing(f"{self.name} ended its answer early ({_plain(error)})") from None
@@ -228,14 +222,6 @@ def bearer(token: str | None) -> dict[str, str]:
     if value is None:
         raise ConfigError(f"the environment variable {token} is not set; it must hold the token of that remote")
     return {"Authorization": f"Bearer {value}"}
-
-
-def _without_signature(record: logging.LogRecord) -> bool:
-    """Cut signatures off the URLs that httpx notes."""
-    if isinstance(record.args, tuple):
-        shown = [str(arg).partition("?")[0] if str(arg) in _hidden else arg for arg in record.args]
-        record.args = tuple(shown)
-    return True
 
 
 def _plain(error: Exception) -> str:

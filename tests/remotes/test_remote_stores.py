@@ -134,6 +134,13 @@ def test_cid_urls_read_from_stores(lab: Store, store: Store, tmp_path: Path, con
     assert fs.size(f"{cid}/b/c.bin") == 256 * 3000
 
 
+def test_cids_of_version_0_are_read(store: Store, tmp_path: Path, configure: Configure) -> None:
+    lab = Store(tmp_path / "lab")
+    assert lab.add(folder(tmp_path) / "b/empty").cid == "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
+    configure({"store": lab.url})
+    assert sg.fetch("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn").is_dir()
+
+
 def test_cid_urls_ask_every_remote(
     lab: Store, store: Store, tmp_path: Path, configure: Configure, serve: Callable[..., Gateway]
 ) -> None:
