@@ -10,7 +10,7 @@ from scrna_stages import all_stages, raw
 from stargazer.assets import AnnData
 from stargazer.simulate.cells import Population, simulate_cells
 
-POPULATION = Population(n_genes=1_500, n_types=5, n_markers=25, depth=2_000, n_batches=2)
+POPULATION = Population(n_genes=1_200, n_types=5, n_markers=20, depth=2_000, n_batches=2)
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +20,8 @@ def population() -> Population:
 
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> AnnData:
-    """1,200 cells with 5 types, doublets, damaged cells and two batches."""
-    path = simulate_cells(tmp_path_factory.mktemp("simulated") / "cells.zarr", 1_200, POPULATION)
+    """900 cells with 5 types, doublets, damaged cells and two batches."""
+    path = simulate_cells(tmp_path_factory.mktemp("simulated") / "cells.zarr", 900, POPULATION)
     return raw(path, sample_id="simulated", organism="human")
 
 

@@ -38,14 +38,16 @@ def raw(path: Path, **facts: Any) -> AnnData:
     return AnnData(path=path, name="cells.zarr", stage="raw", **facts)
 
 
-def all_stages(directory: Path, adata: AnnData, *, resolution: float = 0.5, **options: Any) -> dict[str, AnnData]:
+def all_stages(
+    directory: Path, adata: AnnData, *, resolution: float = 0.5, umap: bool = True, **options: Any
+) -> dict[str, AnnData]:
     """Drafts of all six stages; options of the run (`cpus`, `memory`) are for all, others for `qc_filter`."""
     shared = {name: options.pop(name) for name in ("cpus", "memory") if name in options}
     made = {"raw": adata}
     made["qc_filter"] = run(qc_filter, directory, adata, **shared, **options)
     made["normalize"] = run(normalize, directory, made["qc_filter"], **shared)
     made["select_features"] = run(select_features, directory, made["normalize"], **shared)
-    made["reduce_dimensions"] = run(reduce_dimensions, directory, made["select_features"], **shared)
+    made["reduce_dimensions"] = run(reduce_dimensions, directory, made["select_features"], umap=umap, **shared)
     made["cluster"] = run(cluster, directory, made["reduce_dimensions"], resolution=resolution, **shared)
     made["find_markers"] = run(find_markers, directory, made["cluster"], **shared)
     return made

@@ -46,4 +46,4 @@ def test_the_truth_is_in_the_counts(simulated: AnnData, population: Population) 
     assert percent[sound].mean() < 8 < 25 < percent[tree.column("obs", "damaged")].mean()
     assert depth[tree.column("obs", "doublet")].mean() > 1.6 * depth[sound].mean()
     assert len(tree.column("obs", "batch").names) == 2
-    assert set(np.flatnonzero(np.diff(tree.column("obs", "batch").codes))) == {599}
+    assert set(np.flatnonzero(np.diff(tree.column("obs", "batch").codes))) == {449}

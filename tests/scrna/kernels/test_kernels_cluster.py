@@ -23,7 +23,9 @@ def neighbourhood(n=400, n_groups=3, spread=0.8, seed=0):
     groups = rng.integers(n_groups, size=n)
     x = rng.standard_normal((n_groups, 10))[groups] * spread + rng.standard_normal((n, 10))
     adata = anndata.AnnData(np.zeros((n, 1), np.float32), obsm={"X": x.astype(np.float32)})
-    sc.pp.neighbors(adata, n_neighbors=10, use_rep="X")
+    adata.obsp["connectivities"] = connectivities(exact_neighbors(adata.obsm["X"], 10))
+    keys = {"connectivities_key": "connectivities", "params": {"method": "umap", "use_rep": "X"}}
+    adata.uns["neighbors"] = keys
     return adata, groups
 
 
@@ -59,6 +61,7 @@ def test_leiden_refuses_what_has_no_communities():
         leiden(sparse.csr_matrix(np.eye(2)), -1.0)
 
 
+@pytest.mark.slow  # umap-learn takes long to compile
 @pytest.mark.filterwarnings("ignore:Graph is not fully connected")  # umap-learn's
 @pytest.mark.parametrize(("spread", "n_groups", "n_pieces"), [(0.5, 3, (1, 1)), (6, 3, (2, 4)), (6, 7, (5, 8))])
 def test_coordinates_are_scanpys(spread, n_groups, n_pieces):

@@ -50,6 +50,7 @@ def test_exact_whatever_the_ties(monkeypatch, coordinates, sample):
         np.testing.assert_array_equal(found.indices, indices)
 
 
+@pytest.mark.slow  # umap-learn takes long to compile
 @pytest.mark.parametrize("case", ["duplicates", "grid"])
 def test_weights_are_scanpys_for_its_choice_among_ties(case):
     x = np.repeat(points(40, 8), 10, axis=0) if case == "duplicates" else np.indices((20, 20)).reshape(2, -1).T
@@ -62,6 +63,7 @@ def test_weights_are_scanpys_for_its_choice_among_ties(case):
     assert abs(weights - adata.obsp["connectivities"]).max() < 2e-5
 
 
+@pytest.mark.slow
 def test_distances_and_weights_are_scanpys():
     x = points()
     adata = anndata.AnnData(np.zeros((900, 1), np.float32), obsm={"X": x})
