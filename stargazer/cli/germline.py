@@ -114,7 +114,7 @@ def _run(
     from stargazer.workflows import call_cohort, index_reference
 
     started = time.monotonic()
-    indexed = index_reference(reference, engine="native" if engine == "gatk" else engine)
+    indexed = index_reference(reference, engine=engine)
     flight = run(call_cohort(indexed, samples, "cohort", engine=engine), client=client)
     return flight.result(), time.monotonic() - started, flight.tasks_run
 

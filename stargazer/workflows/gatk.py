@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from stargazer.assets import Intervals, KnownSites, KnownSitesIndex, Reference
 from stargazer.errors import DataError
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stargazer.calls import Call
+    from stargazer.tasks.engines import Engine
 
-__all__ = ["GatkOptions", "align_with_gatk", "call_with_gatk", "shards_of"]
+__all__ = ["GatkOptions", "GermlineEngine", "align_with_gatk", "call_with_gatk", "other_tools", "shards_of"]
+
+GermlineEngine: TypeAlias = Literal["embedded", "native", "gatk"]
+"""As `Engine`; ``"gatk"`` is GATK after the bwa on PATH."""
 
 SHARD = 50_000_000
 """Bytes of FASTA for which one part is worth a start of GATK."""
@@ -53,6 +57,11 @@ class GatkOptions:
     sexes: Mapping[str, str] = field(default_factory=dict)
     filter: Literal["auto", "hard", "vqsr", "none"] = "auto"
     shards: int | None = None
+
+
+def other_tools(engine: GermlineEngine) -> Engine:
+    """Where bwa, samtools and bcftools come from; beside GATK from PATH."""
+    return "native" if engine == "gatk" else engine
 
 
 def shards_of(reference: Reference | Call) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from stargazer.assets import KnownSites
 from stargazer.errors import DataError
 from stargazer.store import active_store
 from stargazer.tasks.general import call_gvcf, joint_call
-from stargazer.workflows.gatk import GatkOptions, call_with_gatk
+from stargazer.workflows.gatk import GatkOptions, GermlineEngine, call_with_gatk
 from stargazer.workflows.lanes import Lane, find_lanes
 from stargazer.workflows.preprocessing import align_sample, prepare_reference
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from stargazer.calls import Call
 
 __all__ = ["GermlineEngine", "call_cohort", "germline_short_variant_discovery"]
-
-GermlineEngine: TypeAlias = Literal["embedded", "native", "gatk"]
-"""As `Engine`; ``"gatk"`` is GATK after the bwa on PATH."""
 
 
 def call_cohort(
@@ -118,7 +115,7 @@ def germline_short_variant_discovery(
     if engine != "gatk":
         return call_cohort(prepare_reference(build, engine=engine), samples, cohort_id, engine=engine, options=options)
     chosen = options or GatkOptions(known_sites=known_sites_of(build))
-    return call_cohort(prepare_reference(build, engine="native"), samples, cohort_id, engine=engine, options=chosen)
+    return call_cohort(prepare_reference(build, engine=engine), samples, cohort_id, engine=engine, options=chosen)
 
 
 def known_sites_of(build: str) -> list[KnownSites]:

@@ -22,6 +22,7 @@ from stargazer.tasks.general import (
     mark_duplicates,
     samtools_faidx,
 )
+from stargazer.workflows.gatk import other_tools
 from stargazer.workflows.lanes import Lane, find_lanes, name_lanes
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 
     from stargazer.calls import Call
     from stargazer.tasks.engines import Engine
+    from stargazer.workflows.gatk import GermlineEngine
 
 __all__ = ["align_sample", "index_reference", "prepare_reference", "preprocess_sample"]
 
 
-def index_reference(reference: Reference | Call, *, engine: Engine = "embedded") -> Call:
+def index_reference(reference: Reference | Call, *, engine: GermlineEngine = "embedded") -> Call:
     """Make all that aligners and callers want beside a reference.
 
     Parameters
@@ -41,14 +43,15 @@ def index_reference(reference: Reference | Call, *, engine: Engine = "embedded")
     reference
         FASTA.
     engine
-        Where bwa and samtools come from.
+        Where bwa and samtools come from; for ``"gatk"`` from PATH.
 
     Returns
     -------
     Call
         Of the `Reference` with a ReferenceIndex, a SequenceDict and bwa's AlignerIndex as companions.
     """
-    indices = [task(reference, engine=engine) for task in (samtools_faidx, create_sequence_dictionary, bwa_index)]
+    source = other_tools(engine)
+    indices = [task(reference, engine=source) for task in (samtools_faidx, create_sequence_dictionary, bwa_index)]
     return attach_indices(reference, indices)
 
 
@@ -92,7 +95,7 @@ def _aligned(reference: Reference | Call, lane: Lane, engine: Engine) -> Call:
     )
 
 
-def prepare_reference(build: str, *, engine: Engine = "embedded") -> Call:
+def prepare_reference(build: str, *, engine: GermlineEngine = "embedded") -> Call:
     """`index_reference` of the reference with that build in the active store.
 
     Raises

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import stargazer as sg
 from stargazer.simulate import simulate_cohort
 from stargazer.tasks import gatk as tasks
@@ -21,6 +23,7 @@ def test_a_cram_is_called_as_its_bam(tp53: Any, new_work: Any, region: Any, vari
     assert list(variant_lines(made[0].path)) == list(variant_lines(made[1].path))
 
 
+@pytest.mark.slow
 def test_nothing_is_called_outside_of_targets(
     tool: Any, gatk: Path, store: sg.Store, tmp_path: Path, variant_lines: Any
 ) -> None:
