@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["connect"]
 
+LOOKED_EVERY = 2.0
+"""Seconds between two looks at whether all workers of this machine are there."""
+
 LOST_WORKERS = 10
 """Times that a call may lose its worker. Machines are taken away; a call that ends each of ten is the cause itself."""
 
@@ -100,8 +103,25 @@ def _on_this_machine(profile: Profile) -> Client:
         dashboard_address=":0",
     )
     client.run(leave_telling_to_client)
+    _keep_number(client)
     offers(client, Offer(profile, each))
     return client
+
+
+def _keep_number(client: Client) -> None:
+    """Start workers anew that Dask has given up: one that takes long to come back, where machines are busy."""
+    from tornado.ioloop import PeriodicCallback
+
+    cluster: Any = client.cluster
+
+    async def look() -> None:
+        if cluster.status.name != "running":
+            looking.stop()
+        elif cluster.worker_spec.keys() - cluster.workers.keys():
+            await cluster._correct_state()
+
+    looking = PeriodicCallback(look, LOOKED_EVERY * 1000)
+    client.loop.add_callback(looking.start)
 
 
 def leave_telling_to_client() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import os
 import tempfile
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ class Asked:
         self.cpus = profile.cpus or self._configured(profile, "cpus", "cores", int)
         self.memory = profile.memory or self._configured(profile, "memory", "memory", bytes_of)
         limit = self._setting("walltime")
-        self.walltime = profile.walltime or (seconds_of(limit) if limit else None)
+        self.walltime = profile.walltime or (seconds_of(f"{limit}{self._seconds}") if limit else None)
         self.each = resources_of(self.cpus, self.memory, profile.gpus, profile.names)
         self.resolved = dataclasses.replace(profile, cpus=self.cpus, memory=self.memory, walltime=self.walltime)
 
@@ -73,9 +74,9 @@ class Asked:
             "cores": self.cpus,
             "memory": f"{self.memory} B",
             "processes": 1,
-            "walltime": clock_of(self.walltime) if self.walltime else None,
+            "walltime": clock_of(self.walltime).removesuffix(self._seconds) if self.walltime else None,
             "queue": profile.queue,
-            "account": profile.account,
+            self._account: profile.account,
             "interface": profile.interface,
             "python": profile.python,
             "job_extra_directives": [*(self._setting("job-extra-directives") or ()), *profile.directives],
@@ -86,7 +87,29 @@ class Asked:
             "security": _temporary_keys() if profile.tls is not False else None,
             "shared_temp_directory": str(shared),
         }
-        return {key: value for key, value in given.items() if value is not None} | profile.options
+        return self._accepted({key: value for key, value in given.items() if value is not None}) | profile.options
+
+    @property
+    def _seconds(self) -> str:
+        """LSF wants hours and minutes alone."""
+        return ":00" if self.system == "lsf" else ""
+
+    @property
+    def _account(self) -> str:
+        """Older batch systems call it a project."""
+        return "project" if self.system in ("lsf", "oar", "sge") else "account"
+
+    def _accepted(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments, if the batch system knows what the profile says."""
+        kind = self.resolved.kind
+        known = [name for each in _cluster_class(kind).job_cls.__mro__ for name in signature(each.__init__).parameters]
+        for argument in ("walltime", "queue", self._account):
+            if argument in given and argument not in known:
+                raise ConfigError(
+                    f"{kind} knows no {argument}, but the profile {self.resolved.name} has one: leave it out, or say "
+                    "it with `directives`"
+                )
+        return given
 
     def _resources(self) -> str:
         return ",".join(f"{name}={amount:.0f}" for name, amount in self.each.items())
@@ -132,7 +155,7 @@ def _cluster_class(kind: str) -> Any:
         import dask_jobqueue
     except ImportError:
         raise ConfigError(f"{kind} wants the package dask-jobqueue: pip install 'stargazer-dask[slurm]'") from None
-    classes = {name: each for name, each in vars(dask_jobqueue).items() if name.endswith("Cluster")}
+    classes = {name: each for name, each in vars(dask_jobqueue).items() if getattr(each, "job_cls", None)}
     for name, found in classes.items():
         if kind in (name, name.removesuffix("Cluster").lower()):
             return found

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import pytest
 from distributed import LocalCluster
 
 import stargazer as sg
 from stargazer.client.checks import check_profile
+from stargazer.client.queues import Asked, _cluster_class
 from stargazer.errors import ConfigError
 from stargazer.profiles.reading import find_profile
 
@@ -49,6 +54,48 @@ def test_an_address_is_checked_and_used(store: sg.Store) -> None:
 def test_a_store_that_workers_cannot_write_is_found(tmp_path: Path) -> None:
     with sg.Store("memory://only-here") as store:
         assert findings("local", store) == {"workers": True, "store": False, "versions": True}
+
+
+def test_a_local_worker_that_dask_gave_up_is_started_anew() -> None:
+    with sg.connect("local", workers=2) as client, dask.config.set({"distributed.deploy.lost-worker-timeout": "10 ms"}):
+        before = client.run(os.getpid)
+        os.kill(next(iter(before.values())), signal.SIGKILL)
+        deadline = time.monotonic() + 120
+        while len(now := client.run(os.getpid, on_error="ignore")) < 2 or now == before:
+            assert time.monotonic() < deadline, "it never came back"
+            time.sleep(0.1)
+        time.sleep(0.1)
+        assert client.submit(os.getpid).result() in now.values()
+
+
+@pytest.mark.parametrize(
+    ("system", "lines"),
+    [
+        ("pbs", ["#PBS -q long", "#PBS -A lab", "#PBS -l walltime=02:30:00"]),
+        ("lsf", ["#BSUB -q long", '#BSUB -P "lab"', "#BSUB -W 02:30"]),
+        ("sge", ["#$ -q long", "#$ -P lab", "#$ -l h_rt=02:30:00"]),
+        ("moab", ["#PBS -q long", "#PBS -A lab"]),
+    ],
+)
+def test_what_a_profile_says_reaches_every_batch_system(tmp_path: Path, system: str, lines: list[str]) -> None:
+    pytest.importorskip("dask_jobqueue")
+    options = {"queue": "long", "account": "lab", "walltime": "150 min"}
+    script = job_script(find_profile(system, cpus=2, memory="2 GiB", names=["fast"], shared=str(tmp_path), **options))
+    assert set(lines) <= set(script.splitlines())
+    assert "--resources cpus=2,memory=2147483648,worker:fast=2" in script
+    assert "--protocol tls://" in script
+
+
+def job_script(profile: Any) -> str:
+    """What would be submitted; the scheduler is started, workers are not."""
+    with _cluster_class(profile.kind)(**Asked(profile).arguments()) as cluster:
+        return str(cluster.job_script())
+
+
+def test_what_a_batch_system_does_not_know_is_an_error(tmp_path: Path) -> None:
+    pytest.importorskip("dask_jobqueue")
+    with pytest.raises(ConfigError, match="htcondor knows no queue"):
+        sg.connect("htcondor", cpus=1, memory="1 GiB", queue="long", shared=str(tmp_path))
 
 
 def test_a_batch_system_without_sizes_is_an_error() -> None:
