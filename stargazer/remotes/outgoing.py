@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "batches", "file_blocks"]
 
-_BATCH = 32 << 20
+_BATCH = 8 << 20
 _WHOLE = 1 << 20
 
 
