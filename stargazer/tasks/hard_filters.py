@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from stargazer.tasks.vcf import NO_COMMAND
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     Argument = str | int | Path
 
-__all__ = ["HARD_FILTERS", "filter_command", "filters_of_both"]
+__all__ = ["HARD_FILTERS", "filter_command", "filters_of"]
 
 SNP_FILTERS = {
     "QD2": "QD < 2.0",
@@ -44,11 +44,7 @@ def filter_command(vcf: Path, fasta: Path, output: Path, filters: Mapping[str, s
     return ["gatk", "VariantFiltration", "-R", fasta, "-V", vcf, "-O", output, *given, *NO_COMMAND]
 
 
-def filters_of_both() -> dict[str, str]:
-    """The filters of both kinds for one pass over a VCF: each looks at the kind of the variant first."""
+def filters_of(modes: Iterable[str]) -> dict[str, str]:
+    """The filters of these kinds for one pass over a VCF: each looks at the kind of the variant first."""
     kinds = {"SNP": "vc.isSNP()", "INDEL": "!vc.isSNP()"}
-    return {
-        f"{mode}_{name}": f"{kinds[mode]} && {test}"
-        for mode, tests in HARD_FILTERS.items()
-        for name, test in tests.items()
-    }
+    return {f"{mode}_{name}": f"{kinds[mode]} && {test}" for mode in modes for name, test in HARD_FILTERS[mode].items()}

@@ -116,3 +116,28 @@ def test_arguments() -> None:
     )
     lines = ["#x\n", "c\t1\t.\tA\tC\t9\t.\tQD=1;MQ=60;DB\n", "c\t2\t.\tA\tC\t9\t.\tQD=2;MQ=60\n"]
     assert varying(lines, ["QD", "MQ", "FS"]) == ["QD"]
+
+
+def test_a_model_for_snvs_and_limits_for_the_rest(tp53: Any, new_work: Any, sites: tuple[Variants, KnownSites]) -> None:
+    vcf, truth = sites
+    with pytest.warns(UserWarning, match="cannot be trusted"):
+        made, choice = tasks.filter_variants.body(
+            *(new_work(), replace(vcf, source_samples=("s",)), tp53.reference, [truth]),
+            method="vqsr",
+            max_gaussians=2,
+            annotations={"SNP": ["QD", "MQ", "FS", "SOR"]},
+        )
+    assert (choice.method, choice.samples, choice.indel_sites) == ("vqsr", 1, 0)
+    assert choice.snv_sites > 300
+    assert choice.notes == (
+        "SNP: MQ is the same everywhere and left out",
+        "INDEL: hard filters, for too few training sites",
+    )
+    assert made.vqsr_mode == "SNP"
+    with gzip.open(made.path, "rt") as lines:
+        filters = {line.split("\t")[6] for line in lines if not line.startswith("#")}
+    assert "PASS" in filters
+    assert any(one.startswith("VQSRTranche") for one in filters)
+    same, none = tasks.filter_variants.body(new_work(), vcf, tp53.reference, [], method="none")
+    assert same == vcf
+    assert (none.method, none.snv_sites) == ("none", 0)

@@ -12,12 +12,13 @@ https://gatk.broadinstitute.org/hc/en-us/articles/360035890471 (hard filters)
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from stargazer.assets import FilterChoice, KnownSites, Reference, Variants
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.hard_filters import filter_command, filters_of_both
+from stargazer.tasks.hard_filters import filter_command, filters_of
 from stargazer.tasks.jvm import run_gatk
 from stargazer.tasks.vcf import draft_variants, need_indices
 from stargazer.tasks.vqsr import (
@@ -42,6 +43,7 @@ __all__ = ["Filtered", "filter_variants"]
 SAMPLES, GENOME = 30, 1_000_000
 """Samples, or SNVs of a whole genome, from which a model is worth training."""
 
+WARNING = "WARNING"
 SITES = {"SNP": 10_000, "INDEL": 2_000}
 """Training sites in the callset that a model wants."""
 
@@ -88,7 +90,7 @@ def choose(method: str, counts: Counts) -> tuple[str, str]:
     if method == "auto":
         return ("vqsr" if counts.enough else "hard"), f"{there}; {bar}"
     if method == "vqsr" and not counts.enough:
-        return method, f"WARNING: asked for, but with {there} the model cannot be trusted: {bar}"
+        return method, f"{WARNING}: asked for, but with {there} the model cannot be trusted: {bar}"
     return method, f"asked for; {there}"
 
 
@@ -137,6 +139,7 @@ def filter_variants(
         Known variants for VQSR, each with its index; there may be none.
     method
         ``"hard"``, ``"vqsr"``, ``"none"``, or ``"auto"``: hard filters, unless there is enough to train a model with.
+        Kinds of variants (SNP, INDEL) that lack training sites get hard filters beside a model of the others.
     max_gaussians
         Clusters of the model, at most.
     annotations
@@ -158,15 +161,19 @@ def filter_variants(
     chosen, why = choose(method, counts)
     notes: list[str] = []
     made = vcf
-    if chosen == "hard":
-        output = work.file(f"{vcf.sample_id}.filtered.vcf.gz")
-        run_gatk(work, filter_command(vcf.path, reference.path, output, filters_of_both()), vcf.path)
-        made = _draft(vcf, output)
-    elif chosen == "vqsr":
-        for mode in ("INDEL", "SNP"):
+    if chosen == "vqsr":
+        least = SITES if method == "auto" else dict.fromkeys(SITES, 1)
+        modelled = [mode for mode in ("INDEL", "SNP") if counts.sites[mode] >= least[mode]]
+        for mode in modelled:
             used = [site for site in resources if site.vqsr_mode in ("", mode)]
             wanted = (annotations or {}).get(mode, ANNOTATIONS[mode])
             made = _recalibrated(work, made, reference, used, mode, wanted, max_gaussians or GAUSSIANS[mode], notes)
+        notes += [f"{mode}: hard filters, for too few training sites" for mode in SITES if mode not in modelled]
+        made = _limited(work, made, reference, [mode for mode in SITES if mode not in modelled])
+    elif chosen == "hard":
+        made = _limited(work, vcf, reference, list(SITES))
+    if why.startswith(WARNING):
+        warnings.warn(f"{vcf.name or vcf.path.name}: {why}", stacklevel=2)
     facts: dict[str, Any] = {
         "method": chosen,
         "reason": why,
@@ -181,6 +188,15 @@ def filter_variants(
 
 def _named(counts: Counts) -> dict[str, int]:
     return {"snv_sites": counts.sites["SNP"], "indel_sites": counts.sites["INDEL"]}
+
+
+def _limited(work: Workdir, vcf: Variants, reference: Reference, modes: Sequence[str]) -> Variants:
+    """Variants of these kinds filtered by fixed limits, the others as they are."""
+    if not modes:
+        return vcf
+    output = work.file(f"{vcf.sample_id}.filtered.vcf.gz")
+    run_gatk(work, filter_command(vcf.path, reference.path, output, filters_of(modes)), vcf.path)
+    return _draft(vcf, output, vcf.vqsr_mode)
 
 
 def _recalibrated(
