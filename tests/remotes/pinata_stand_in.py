@@ -33,6 +33,7 @@ class PinataStandIn:
         self.wrong_cid = ""
         self.page = 3
         self.breaks_after = 0
+        self.endless = False
         self.most_part = 0
         self.answers: list[float] = []
         self.lock = threading.Lock()
@@ -170,11 +171,20 @@ class Answering(BaseHTTPRequestHandler):
         data = self.service.bytes.get(path.rpartition("/")[2])
         if data is None:
             return self.answer(status=404)
+        if self.service.endless:
+            return self.give_for_ever()
         start = int(self.headers.get("Range", "bytes=0-")[6:-1])
         if start >= len(data) > 0 and "Range" in self.headers:
             return self.answer(status=416)
         ranged = {"Content_Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if "Range" in self.headers else {}
         return self.answer(data[start:], 206 if ranged else 200, **ranged)
+
+    def give_for_ever(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while True:
+            self.wfile.write(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
 
     def list(self, network: str, query: dict[str, str]) -> None:
         wanted = {key[9:-1]: value for key, value in query.items() if key.startswith("metadata[")}

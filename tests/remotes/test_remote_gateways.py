@@ -13,7 +13,7 @@ import pytest
 from gateways import EVIL, Gateway, Request, blocks_of, flipped
 
 import stargazer as sg
-from stargazer.errors import NotFound, RemoteCannot, RemoteError, RemoteLacks
+from stargazer.errors import NotFound, RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes import RemoteWarning, fetch_into, read_remote
 from stargazer.remotes.gateway import Gateway as GatewayRemote
 from stargazer.store import Store
@@ -379,6 +379,16 @@ def test_settings_are_checked(configure: Callable[..., None]) -> None:
     assert [(each.name, each.kind) for each in configured()] == [("x", "gateway"), ("memory://lab", "store")]
     with pytest.raises(ConfigError, match="no remote 'y'; there are: x, memory://lab"):
         named("y")
+
+
+def test_no_redirect_leads_from_https_to_plain_text() -> None:
+    import httpx
+
+    made = GatewayRemote("good", "https://gateway.example")
+    [check] = made.web.client.event_hooks["request"]
+    check(httpx.Request("GET", "https://other.example/ipfs/x"))
+    with pytest.raises(RemoteRefused, match="good redirects from https to http"):
+        check(httpx.Request("GET", "http://other.example/ipfs/x"))
 
 
 MEASURED = """

@@ -143,6 +143,16 @@ def test_a_harmed_file_is_refused(service: PinataStandIn, store: Store, origin: 
     assert not store.has(str(stored.cid))
 
 
+def test_an_endless_file_is_refused(service: PinataStandIn, store: Store, origin: Store, random_file: Random) -> None:
+    stored = origin.add(random_file(700_000))
+    remote = account(service)
+    push(origin, stored, remote)
+    service.endless = True
+    with pytest.raises(RemoteError, match="pinata does not say how long the file is"):
+        fetch_into(store, str(stored.cid), [remote])
+    assert not store.has(str(stored.cid))
+
+
 def test_browsers_may_upload_without_the_token(service: PinataStandIn) -> None:
     url = account(service).sign("x.fq.gz", most=MIB, facts=sg.R1(sample_id="s1"))
     assert "X-Signature" in url
