@@ -121,7 +121,7 @@ def _keep_number(client: Client) -> None:
             await cluster._correct_state()
 
     looking = PeriodicCallback(look, LOOKED_EVERY * 1000)
-    client.loop.add_callback(looking.start)
+    cluster.loop.add_callback(looking.start)
 
 
 def leave_telling_to_client() -> None:
