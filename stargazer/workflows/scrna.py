@@ -81,10 +81,12 @@ def cluster_cells(
     Raises
     ------
     DataError
-        Harmony is asked for, and no batches are.
+        Harmony is asked for, and no batches are; or the seed is negative.
     """
     joined = not isinstance(cells, AnnData) and isinstance(cells, (list, tuple))
     batch = batch_key or ("sample" if joined else "")
+    if seed < 0:
+        raise DataError(f"seed is {seed}: seeds are whole numbers from 0 up")
     if harmony and not batch:
         raise DataError("Harmony takes out differences between batches: batch_key= says which column of obs has them")
     raw = concat(list(cells)) if joined else cells  # type: ignore[arg-type]

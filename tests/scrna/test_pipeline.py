@@ -132,6 +132,8 @@ def test_the_pipeline_names_what_is_missing(store: Store, simulated: AnnData) ->
         scrna_clustering_pipeline("x")
     with pytest.raises(DataError, match="batch_key"):
         cluster_cells(simulated, harmony=True)
+    with pytest.raises(DataError, match="seed is -1"):
+        cluster_cells(simulated, seed=-1)
 
 
 @pytest.mark.parametrize(
