@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,11 @@ try:
     """The GATK of this machine, looked for before tests get a cache of their own."""
 except ToolMissing:
     GATK = ""
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C count in all processes of the tests: what a script starts in its background ignores it otherwise."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -190,12 +190,16 @@ def sleep(work: sg.Workdir, *, i: int) -> sg.Asset:
 def flow():
     return [sleep(i=i) for i in range(3)]
 """)
-    command = [sys.executable, "-c", "from stargazer.cli import main; main()", "run", "slow.py:flow", "--on", "local"]
-    process = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
-    until(lambda: len(list(Path().glob("started-*"))) == 2)
-    assert len(processes_below(tmp_path)) >= 5, "the client, two workers and two tools"
-    os.killpg(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    main = "from stargazer.cli import main; main()"
+    command = [sys.executable, "-c", main, "run", "slow.py:flow", "--on", "local", "--workers", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        until(lambda: len(list(Path().glob("started-*"))) == 2)
+        assert len(processes_below(tmp_path)) >= 5, "the client, two workers and two tools"
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "interrupted" in told
     assert "Traceback" not in told
