@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stargazer.cid import cid_of_path
 from stargazer.errors import StargazerError, StoreError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def put_down(store: Store, asset: Asset, out: str | Path, *, force: bool = False
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=".stargazer-", dir=directory))
         first, *others = _paths(store.stage(asset, scratch, copy=True))
         moves = [(first, directory / first.name if whole else target), *((one, directory / one.name) for one in others)]
-        _refuse_existing([to for _, to in moves], force)
+        _refuse_existing(moves, force)
         for made, to in moves:
             _replace(made, to)
     return [to for _, to in moves]
@@ -80,7 +81,7 @@ def put_down_all(store: Store, assets: Iterable[Asset], out: str, *, force: bool
     Raises
     ------
     StoreError
-        A file is there already, or two results have the same name.
+        Another file is there already, or two results have the same name.
     """
     wanted: list[Asset] = []
     named: dict[str, Asset] = {}
@@ -117,12 +118,17 @@ def _paths(staged: Asset) -> Iterator[Path]:
     yield from seen
 
 
-def _refuse_existing(paths: list[Path], force: bool) -> None:
-    there = [path for path in paths if os.path.lexists(path)]
-    if there and not force:
-        raise StoreError(f"{there[0]} is there already; --force replaces it")
+def _refuse_existing(moves: list[tuple[Path, Path]], force: bool) -> None:
+    paths = [path for _, path in moves]
+    there = [path for made, path in moves if not force and os.path.lexists(path) and not _are_alike(made, path)]
+    if there:
+        raise StoreError(f"{there[0]} is there already, with other content; --force replaces it")
     if len(set(paths)) < len(paths):
         raise StargazerError(f"two files would have the name {paths[0].name}; choose a directory with --out")
+
+
+def _are_alike(made: Path, path: Path) -> bool:
+    return not path.is_symlink() and made.is_dir() == path.is_dir() and cid_of_path(made) == cid_of_path(path)
 
 
 def _replace(made: Path, target: Path) -> None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, asset_json, open_store, print_json, show_progress, stored
+from stargazer.cli.options import (
+    JSON,
+    STORE,
+    asset_json,
+    open_made_store,
+    open_store,
+    print_json,
+    show_progress,
+    stored,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +37,7 @@ def fsck(store: STORE = None, json: JSON = False) -> None:
     """
     from stargazer.display import byte_progress
 
-    opened = open_store(store)
+    opened = open_made_store(store)
     with byte_progress(f"fsck {opened.url}", shown=show_progress()) as progress:
         checked = opened.fsck(progress=progress)
     if json:
@@ -55,7 +64,7 @@ def gc(
     from stargazer.display import waiting
 
     seconds = _seconds(grace)
-    opened = open_store(store)
+    opened = open_made_store(store)
     with waiting(f"gc {opened.url}", shown=show_progress()):
         swept = opened.gc(grace=seconds, dry_run=dry_run)
     print_json(swept._asdict()) if json else typer.echo(_sweep_line(swept))

@@ -33,6 +33,22 @@ def open_store(url: str | None) -> Store:
     return active_store() if url is None else Store.open(url)
 
 
+def open_made_store(url: str | None) -> Store:
+    """As `open_store`; one that was named must be there.
+
+    Raises
+    ------
+    NotFound
+        There is no store.
+    """
+    from stargazer.errors import NotFound
+
+    opened = open_store(url)
+    if url is not None and not opened.made:
+        raise NotFound(f"there is no store at {opened.url}")
+    return opened
+
+
 def print_json(value: Any) -> None:
     """One JSON value on stdout."""
     typer.echo(json.dumps(value, indent=2))

@@ -53,7 +53,7 @@ def read_file(path: Path) -> Iterator[Read]:
     Raises
     ------
     ValueError
-        It is cut short or is no FASTQ: names the file and the record, counted from 1.
+        It is empty, cut short or no FASTQ: names the file and the record, counted from 1.
     """
     count = 0
     try:
@@ -64,6 +64,8 @@ def read_file(path: Path) -> Iterator[Read]:
         raise ValueError(f"{path.name} is damaged after record {count}: {error}") from None
     except IndexError as error:
         raise ValueError(f"{path.name}, record {count}: {error}") from None
+    if not count:
+        raise ValueError(f"{path.name} has no reads")
 
 
 def _checked(record: tuple[str | None, ...]) -> Read:

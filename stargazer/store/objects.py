@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -71,6 +72,8 @@ class ObjectBackend:
             return cast("bytes", self.fs.cat_file(self.path(place)))
         except FileNotFoundError:
             return None
+        except _unreachable() as error:
+            raise StoreError(f"{self.url} cannot be reached: {error}") from error
 
     def read_many(self, places: Iterable[str]) -> dict[str, bytes]:
         """Contents of those small objects that exist, read at once."""
@@ -211,3 +214,9 @@ def _time(info: Mapping[str, Any]) -> float:
         if isinstance(value, (int, float)):
             return float(value)
     return time.time()
+
+
+def _unreachable() -> tuple[type[Exception], ...]:
+    """What S3's library raises without credentials or without an answer: no OSError."""
+    found = sys.modules.get("botocore.exceptions")
+    return (found.BotoCoreError,) if found else ()

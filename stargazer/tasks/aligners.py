@@ -151,14 +151,16 @@ def align(
     Raises
     ------
     DataError
-        The mates are of two samples, or a name breaks the read group.
+        The mates are of two samples, or one file; or a name breaks the read group.
     AssetError
         The reference has no index of that aligner.
     ToolFailed
-        A FASTQ is cut short or malformed, mates differ, or a tool was killed.
+        A FASTQ is empty, cut short or malformed, mates differ, or a tool was killed.
     """
     if r2 is not None and r2.sample_id not in ("", r1.sample_id):
         raise DataError(f"R1 is of sample {r1.sample_id!r}, R2 of {r2.sample_id!r}: mates come from one sample")
+    if r2 is not None and r1.cid and r1.cid == r2.cid:
+        raise DataError(f"R1 and R2 of {r1.sample_id!r} are one file ({r1.cid}): mates come from two")
     group = read_group(r1.sample_id, lane=lane, library=library, platform=r1.sequencing_platform, unit=platform_unit)
     bam = work.file(f"{r1.sample_id}.{lane}.bam")
     reads = [r1.path, r2.path] if r2 is not None else [r1.path]

@@ -89,6 +89,8 @@ def test_get_a_directory(stargazer: Run) -> None:
     name = stargazer("add", "tree").out.split()[0]
     stargazer("get", name, "--out", "copy")
     assert cid_of_path("copy") == name
+    assert stargazer("get", name).out == "tree\n", "it is there, and the same"
+    Path("tree/more").write_text("mine")
     assert "already" in stargazer("get", name, code=1).err
     stargazer("get", name, "--force")
     assert cid_of_path("tree") == name

@@ -74,6 +74,12 @@ def test_without_stdout(tmp_path: Path) -> None:
     assert "Traceback" not in told.stderr
 
 
+@pytest.mark.parametrize("command", ["fsck", "gc"])
+def test_a_store_that_is_not_there_is_not_well(stargazer: Callable[..., object], tmp_path: Path, command: str) -> None:
+    stargazer(command, "--store", tmp_path / "typo", code=1)
+    assert not (tmp_path / "typo").exists()
+
+
 def test_an_empty_store_is_none(stargazer: Callable[..., object], tmp_path: Path) -> None:
     stargazer("ls", "--store", "", code=1)
     (tmp_path / "file").write_text("x")

@@ -36,6 +36,8 @@ def test_reads_every_record(tmp_path: Path, content: str | bytes) -> None:
         (PACKED + b"rest", "damaged"),
         (PACKED[:60] + bytes(20) + PACKED[80:], "damaged|record"),
         ("@r\nACGT\xe9\n+\nIIIII\n".encode("latin-1"), "damaged"),
+        ("", "no reads"),
+        (gzip.compress(b""), "no reads"),
     ],
     ids=[
         "no-plus",
@@ -48,6 +50,8 @@ def test_reads_every_record(tmp_path: Path, content: str | bytes) -> None:
         "junk",
         "corrupt",
         "not-ascii",
+        "empty",
+        "packed nothing",
     ],
 )
 def test_damage_is_an_error_that_says_where(tmp_path: Path, content: str | bytes, message: str) -> None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from stargazer.assets import R1, R2
-from stargazer.errors import ToolFailed
+from stargazer.errors import DataError, ToolFailed
 from stargazer.store import Store
 from stargazer.tasks.general import bwa_mem
 from stargazer.workflows import Lane, align_sample, index_reference
@@ -52,6 +52,13 @@ def test_damaged_reads_fail_clearly(sample, new_work, tmp_path: Path, engine, ki
         bwa_mem.body(new_work(), sample.reference, sample.r1, r2, engine=engine)
     assert failed.value.code == 1
     assert "Traceback" not in str(failed.value)
+
+
+def test_mates_come_from_two_files(sample, new_work, store: Store) -> None:
+    r1 = store.add(sample.r1.path, R1(sample_id="s"))
+    twice = replace(sample.r2, path=sample.r1.path, cid=r1.cid, sample_id="s")
+    with pytest.raises(DataError, match="one file"):
+        bwa_mem.body(new_work(), sample.reference, replace(r1, path=sample.r1.path), twice)
 
 
 def test_a_failed_alignment_leaves_no_asset(sample, tmp_path: Path, store: Store) -> None:

@@ -80,7 +80,7 @@ def normalize_commands(engine: Engine, reference: Path, vcf: Path, output: Path,
     ]
 
 
-@task(memory="1 GiB", tools=tools("bcftools", "samtools"))
+@task(memory=["1 GiB", "4 GiB"], tools=tools("bcftools", "samtools"))
 def call_gvcf(work: Workdir, reference: Reference, alignment: Alignment, *, engine: Engine = "embedded") -> Variants:
     """Compute a sample's genotype likelihoods at every base.
 
@@ -119,7 +119,7 @@ def call_gvcf(work: Workdir, reference: Reference, alignment: Alignment, *, engi
     return replace(draft, variant_type="gvcf", build=reference.build)
 
 
-@task(memory="1 GiB", tools=tools("bcftools"))
+@task(memory=["1 GiB", "4 GiB", "16 GiB"], tools=tools("bcftools"))
 def joint_call(
     work: Workdir, reference: Reference, gvcfs: list[Variants], *, cohort_id: str, engine: Engine = "embedded"
 ) -> Variants:
@@ -159,7 +159,7 @@ def joint_call(
     return replace(draft, variant_type="vcf", build=reference.build)
 
 
-@task(memory="1 GiB", tools=tools("bcftools"))
+@task(memory=["1 GiB", "4 GiB", "16 GiB"], tools=tools("bcftools"))
 def normalize_variants(
     work: Workdir, reference: Reference, vcf: Variants, *, samples: list[str], engine: Engine = "embedded"
 ) -> Variants:

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-@task(tools=tools("bwa"), memory="1 GiB")
+@task(tools=tools("bwa"), memory=["1 GiB", "8 GiB"])
 def bwa_index(work: Workdir, reference: Reference, *, engine: Engine = "embedded") -> AlignerIndex:
     """Index a reference for bwa.
 
@@ -40,7 +40,7 @@ def bwa_index(work: Workdir, reference: Reference, *, engine: Engine = "embedded
     return index(work, reference, "bwa", engine)
 
 
-@task(cpus=2, memory="2 GiB", tools=tools("bwa", "samtools"))
+@task(cpus=2, memory=["2 GiB", "8 GiB", "16 GiB"], tools=tools("bwa", "samtools"))
 def bwa_mem(
     work: Workdir,
     reference: Reference,
@@ -94,7 +94,7 @@ def bwa_mem(
     )
 
 
-@task(tools=["bwa-mem2"], memory="2 GiB")
+@task(tools=["bwa-mem2"], memory=["2 GiB", "16 GiB", "96 GiB"])
 def bwa_mem2_index(work: Workdir, reference: Reference) -> AlignerIndex:
     """Index a reference for bwa-mem2.
 
@@ -113,7 +113,7 @@ def bwa_mem2_index(work: Workdir, reference: Reference) -> AlignerIndex:
     return index(work, reference, "bwa-mem2", "native")
 
 
-@task(cpus=2, memory="3 GiB", tools=["bwa-mem2", "samtools"])
+@task(cpus=2, memory=["3 GiB", "24 GiB", "48 GiB"], tools=["bwa-mem2", "samtools"])
 def bwa_mem2_mem(
     work: Workdir,
     reference: Reference,
