@@ -7,8 +7,7 @@
     ├── CIDError (ValueError)       not a CID that we read, or an entry that cannot be named
     │   └── CIDMismatch             bytes that are not what their CID says; `parts` tells where
     ├── AssetError                  a fact, a field or a companion of an asset is wrong
-    │   ├── UnknownField (TypeError)
-    │   └── InvalidField (TypeError)
+    │   └── UnknownField, InvalidField (TypeError)
     ├── StoreError
     │   ├── NotFound (LookupError)  no such CID, record, pin or asset in the store
     │   ├── BlobLost                bytes that were known are gone or corrupt
@@ -23,8 +22,7 @@
     │   └── StoresMixed                   one graph, two stores
     ├── RemoteError                 a place outside the store failed; names it
     │   ├── RemoteRefused           what it sent is not what was asked for, or breaks a limit
-    │   ├── RemoteCannot            it does not offer what was asked of it
-    │   └── RemoteLacks (LookupError)     it does not have it
+    │   └── RemoteCannot, RemoteLacks (LookupError)     it does not offer it, or have it
     ├── DataError (ValueError)      input data is malformed: truncated FASTQ, other contigs, …
     ├── ToolError
     │   ├── ToolMissing             not installed here; says how to get it
@@ -38,17 +36,12 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as `typing` has it, without the 7 ms of importing that
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 __all__ = [
     "ArgumentError", "AssetError", "BlobLost", "CIDError", "CIDMismatch", "Cancelled", "CodeChanged", "ConfigError",
     "DataError", "DefinitionError", "InputChanged", "InvalidField", "MemoryExceeded", "NeedUnmet", "NotFound",
-    "OutputError", "RemoteCannot",
-    "RemoteError", "RemoteLacks", "RemoteRefused", "RunError", "RunFailed", "StargazerError", "StoreError",
-    "StoreFull", "StoresMixed", "TaskError", "ToolError", "ToolFailed", "ToolMissing", "UnknownField",
-    "WorkerMismatch",
+    "OutputError", "RemoteCannot", "RemoteError", "RemoteLacks", "RemoteRefused", "RunError", "RunFailed",
+    "StargazerError", "StoreError", "StoreFull", "StoresMixed", "TaskError", "ToolError", "ToolFailed", "ToolMissing",
+    "UnknownField", "WorkerMismatch",
 ]  # fmt: skip
 
 
@@ -75,7 +68,7 @@ class CIDMismatch(CIDError):
         The differing parts: byte ranges of a file, names in a directory.
     """
 
-    def __init__(self, message: str, parts: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, parts: list[str] | tuple[str, ...] = ()) -> None:
         super().__init__(message, tuple(parts))
         self.parts = tuple(parts)
 
@@ -206,11 +199,12 @@ class ToolFailed(ToolError):
     def __str__(self) -> str:
         import signal
 
-        try:
-            name = signal.Signals(-self.code).name if self.code < 0 else ""
-        except ValueError:
-            name = str(-self.code)
-        end = f"was ended by signal {name}" if self.code < 0 else f"failed with exit code {self.code}"
+        names = {each.value: each.name for each in signal.Signals}
+        end = (
+            f"was ended by signal {names.get(-self.code, -self.code)}"
+            if self.code < 0
+            else f"failed with exit code {self.code}"
+        )
         return f"{self.command}\n{end}" + (f"; its last words:\n{self.tail.rstrip()}" if self.tail.strip() else "")
 
 

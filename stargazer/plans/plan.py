@@ -197,11 +197,10 @@ class _Planner:
         planned = (self.planned[needed.whole.key] for needed in needs(call))
         waiting = [each.call.name for each in planned if each.state != "known"]
         state = "maybe" if waiting and self._parts(call) in self._known_parts(call) else "run"
-        why = functools.partial(self._reasons, call, self._candidates(call), waiting)
-        self.planned[call.key] = Planned(call, state, None, why)
-
-    def _reasons(self, call: Call, candidates: list[Record], waiting: list[str]) -> list[Reason]:
-        return reasons_for(call, self._inputs(call), candidates, waiting)
+        past = self._candidates(call)
+        self.planned[call.key] = Planned(
+            call, state, None, lambda: reasons_for(call, self._inputs(call), past, waiting)
+        )
 
     def _candidates(self, call: Call) -> list[Record]:
         place = (call.order.store, call.name)

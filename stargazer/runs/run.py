@@ -220,15 +220,12 @@ class Run:
             self._arrived.put(None)
 
     def _attended(self, missing: dict[str, Call]) -> Beside | None:
-        if not missing:
-            return None
-        store = next(iter(missing.values())).store
-        return Beside(self, store, self._engine.where, self._engine.patience)
+        stores = [call.store for call in missing.values()]
+        return Beside(self, stores[0], self._engine.where, self._engine.patience) if stores else None
 
     def _state(self) -> str:
-        if self._error is not None or self._watch.failures:
-            return "failed"
-        return "cancelled" if self._cancelled else "done"
+        failed = self._error is not None or self._watch.failures
+        return "failed" if failed else "cancelled" if self._cancelled else "done"
 
     def _on_done(self, plan_key: str, whole: Any) -> None:
         for call in self._places.get(plan_key, ()):
@@ -248,3 +245,5 @@ class Run:
         if self._watch.failures:
             first = next(iter(self._watch.failures.values()))
             raise RunFailed(failure_text(self), self.failures) from first
+        if self._results.keys() < self._calls.keys():
+            raise Cancelled(f"others ended the run, or closed its client; run it again to go on; {self.status()}")

@@ -21,7 +21,7 @@ def text(asset: sg.Asset) -> str:
     return asset.fetch().read_text()
 
 
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it never came"
@@ -83,6 +83,17 @@ def test_cancel_ends_the_tool_and_all_that_it_started(client: Any, tmp_path: Any
         flight.result()
     until(lambda: not is_alive(int(flag.read_text())))
     assert sg.assemble(asset="asset") == []
+
+
+def test_a_client_that_is_closed_ends_the_run(tmp_path: Any) -> None:
+    from distributed import Client
+
+    flag = tmp_path / "started"
+    with Client(processes=False, n_workers=1, dashboard_address=":0", set_as_default=False) as client:
+        flight = sg.run(shell(script=f"touch {flag}; sleep 987.5"), client=client, wait=False)
+        until(flag.exists)
+    with pytest.raises(Cancelled, match="closed its client"):
+        flight.result()
 
 
 def is_alive(pid: int) -> bool:
