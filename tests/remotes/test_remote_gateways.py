@@ -245,7 +245,7 @@ def test_an_interrupted_fetch_goes_on_where_it_was(
     came: list[int] = []
     fetch_into(store, cid, [remote(good)], came.append)
     assert store.read(cid) == path.read_bytes()
-    assert sum(came) <= 4 * MIB - MIB
+    assert sum(came) < 4 * MIB, "what came before the end was fetched again"
     assert not leftovers(store)
 
 
