@@ -220,8 +220,8 @@ class Run:
             self._arrived.put(None)
 
     def _attended(self, missing: dict[str, Call]) -> Beside | None:
-        stores = [call.store for call in missing.values()]
-        return Beside(self, stores[0], self._engine.where, self._engine.patience) if stores else None
+        first = next(iter(missing.values()), None)
+        return None if first is None else Beside(self, first.store, self._engine.where, self._engine.patience)
 
     def _state(self) -> str:
         failed = self._error is not None or self._watch.failures
