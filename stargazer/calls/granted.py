@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stargazer.calls.call import Call
     from stargazer.execute import Needs
 
-__all__ = ["Capacity", "granted_here", "granted_on"]
+__all__ = ["Capacity", "amount_text", "capacity_of", "granted_here", "granted_on"]
 
 HERE = ("threads", "local")
 
@@ -41,17 +41,24 @@ class Capacity(NamedTuple):
     clamp: bool = False
     walltime: float | None = None
 
-    def unmet(self, name: str, needs: Needs) -> str | None:
-        """Say why no worker could ever run a task; None where one could."""
-        for resource, amount in needs.fitted(self.largest, clamp=self.clamp).items():
-            if amount > self.largest.get(resource, 0.0):
-                return _unmet(name, resource, amount, self.largest.get(resource, 0.0), self.where)
+    def lacking(self, name: str, needs: Needs) -> dict[str, str]:
+        """Say what no worker could ever give a task, by resource; empty where one could run it."""
+        wanted, largest = needs.fitted(self.largest, clamp=self.clamp), self.largest
+        short = {resource: amount for resource, amount in wanted.items() if amount > largest.get(resource, 0.0)}
+        found = {
+            resource: _unmet(name, resource, amount, largest.get(resource, 0.0), self.where)
+            for resource, amount in short.items()
+        }
         if self.walltime is not None and (needs.walltime or 0.0) > self.walltime:
-            return (
+            found["walltime"] = (
                 f"task {name} takes up to {_clock(needs.walltime or 0.0)}, but {self.where} end after "
                 f"{_clock(self.walltime)}: give the profile a longer walltime, or the task a shorter one"
             )
-        return None
+        return found
+
+    def unmet(self, name: str, needs: Needs) -> str | None:
+        """Say why no worker could ever run a task; None where one could."""
+        return next(iter(self.lacking(name, needs).values()), None)
 
     def check(self, calls: Iterable[Call]) -> None:
         """Refuse calls that no worker could ever run.
@@ -83,9 +90,14 @@ def granted_on(client: Client, calls: Mapping[str, Call]) -> dict[str, dict[str,
     """
     if _are_plain(calls):
         return {}
-    capacity = _capacity(client, *client.run_on_scheduler(_resources_of_workers))
+    capacity = capacity_of(client)
     capacity.check(calls.values())
     return capacity.granted(calls)
+
+
+def capacity_of(client: Client) -> Capacity:
+    """Return what the workers of a client have, and what its profile may still start."""
+    return _capacity(client, *client.run_on_scheduler(_resources_of_workers))
 
 
 def granted_here(calls: Mapping[str, Call]) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
@@ -144,14 +156,15 @@ def _unmet(task: str, resource: str, wanted: float, has: float, where: str) -> s
     kind, _, name = resource.partition(":")
     if kind == "worker":
         return f"task {task} wants a worker named {name!r}, but {where} have none: write it in `names` of the profile"
-    shown = [_amount(kind, amount) for amount in (wanted, has)]
+    shown = [amount_text(kind, amount) for amount in (wanted, has)]
     return (
         f"task {task} needs {shown[0]}, but {where} have {shown[1]} at most: "
         f"ask for more in the profile, as in sg.connect(…, {kind}={_written(kind, wanted)})"
     )
 
 
-def _amount(kind: str, amount: float) -> str:
+def amount_text(kind: str, amount: float) -> str:
+    """Return an amount of a resource as people write it: ``8 cpus``, ``16.00 GiB of memory``."""
     if kind != "memory":
         return f"{amount:.0f} {kind}"
     from dask.utils import format_bytes

@@ -6,11 +6,13 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from types import ModuleType
 
     from stargazer.calls import Task
@@ -43,7 +45,10 @@ def find_workflow(target: str) -> Any:
 
 
 def find_tasks(where: str | None = None) -> list[Task]:
-    """Return the tasks of ``FILE.py`` or of a module; by default those for reads and variants that come along."""
+    """Return the tasks of ``FILE.py`` or of a module, or those that ``FILE.py:NAME`` reaches.
+
+    By default those for reads and variants that come along.
+    """
     from stargazer.calls import Task
 
     if where is None:
@@ -52,10 +57,40 @@ def find_tasks(where: str | None = None) -> list[Task]:
         import stargazer.tasks.general as general
 
         names = [f"{general.__name__}.{each.name}" for each in pkgutil.iter_modules(general.__path__)]
-        modules = list(map(importlib.import_module, names))
-    else:
-        modules = [_load(where.partition(":")[0])]
-    return [value for module in modules for value in vars(module).values() if isinstance(value, Task)]
+        roots = [value for name in names for value in vars(importlib.import_module(name)).values()]
+        return [value for value in roots if isinstance(value, Task)]
+    place, colon, _ = where.rpartition(":")
+    found = find_workflow(where) if colon else None
+    roots = [found] if _is_function(found) else list(vars(_load(place or where)).values())
+    return list(_reached(roots))
+
+
+def _reached(roots: Iterable[Any]) -> Iterator[Task]:
+    """Tasks among some values, and those that functions among them name, in their own modules or in ours."""
+    from stargazer.calls import Task
+
+    todo, seen = list(roots), set()
+    while todo:
+        value = todo.pop(0)
+        if id(value) in seen or not isinstance(value, (Task, FunctionType)):
+            continue
+        seen.add(id(value))
+        if isinstance(value, Task):
+            yield value
+        elif _may_wire(value, roots):
+            todo += [value.__globals__[name] for name in _names_in(value.__code__) if name in value.__globals__]
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _names_in(each)
+
+
+def _may_wire(function: FunctionType, roots: Iterable[Any]) -> bool:
+    own = {str(getattr(root, "__module__", "")).partition(".")[0] for root in roots if isinstance(root, FunctionType)}
+    return function.__module__.startswith(LIBRARY) or function.__module__.partition(".")[0] in own - {"stargazer"}
 
 
 def _load(where: str) -> ModuleType:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.options import chosen_tools
 from stargazer.client.connecting import connect
+from stargazer.client.enough import enough
+from stargazer.client.finding import Finding
 from stargazer.errors import StargazerError, ToolMissing
 from stargazer.tool import identify_tool, library_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from distributed import Client
 
@@ -24,24 +26,6 @@ __all__ = ["Finding", "check_profile"]
 PACKAGES = ("stargazer-dask", "dask", "distributed", "cloudpickle", "fsspec")
 
 
-class Finding(NamedTuple):
-    """One thing that was checked.
-
-    Parameters
-    ----------
-    what
-        Was checked.
-    ok
-        Whether it is as it should be.
-    told
-        What was found.
-    """
-
-    what: str
-    ok: bool
-    told: str
-
-
 def check_profile(profile: Profile, store: Store, tasks: Iterable[Task] = (), *, strict: bool = True) -> list[Finding]:
     """Connect, and ask the workers.
 
@@ -52,16 +36,18 @@ def check_profile(profile: Profile, store: Store, tasks: Iterable[Task] = (), *,
     store
         That the workers must reach.
     tasks
-        Whose tools must be there.
+        Whose tools must be there, and what else they need.
     strict
-        Whether tools must be there that this process does not have itself.
+        Whether each task must be able to run: with tools that this process does not have itself, on workers that are
+        large enough and live long enough.
     """
+    tasks = list(tasks)
     tools, libraries = _wanted(tasks)
     if not strict:
         tools, libraries = list(filter(_is_here, tools)), []
     try:
         with connect(profile.name) as client:
-            found = [came := _workers(client, profile)]
+            found = [came := _workers(client, profile), *enough(client, tasks, strict=strict)]
             if came.ok:
                 found += [_store(client, store), _versions(client, libraries)]
                 found += [_tool(client, name) for name in tools]
@@ -70,11 +56,10 @@ def check_profile(profile: Profile, store: Store, tasks: Iterable[Task] = (), *,
         return [Finding("connection", False, str(error))]
 
 
-def _wanted(tasks: Iterable[Task]) -> tuple[list[str], list[str]]:
+def _wanted(tasks: Sequence[Task]) -> tuple[list[str], list[str]]:
     """Tools of the tasks, as their defaults choose them, and their libraries."""
-    each = list(tasks)
-    tools = {tool for task in each for tool in chosen_tools(task.tools, _defaults(task))}
-    return sorted(tools), sorted({name for task in each for name in task.uses})
+    tools = {tool for task in tasks for tool in chosen_tools(task.tools, _defaults(task))}
+    return sorted(tools), sorted({name for task in tasks for name in task.uses})
 
 
 def _is_here(tool: str) -> bool:

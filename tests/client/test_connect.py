@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from distributed import LocalCluster
 
 import stargazer as sg
+from stargazer.cli.targets import find_tasks
 from stargazer.client.checks import check_profile
 from stargazer.client.queues import Asked, _cluster_class
 from stargazer.errors import ConfigError
@@ -28,6 +30,21 @@ def letter(work: sg.Workdir, *, of: str) -> sg.Asset:
 
 @sg.task(tools=["no-such-tool"])
 def unlucky(work: sg.Workdir) -> sg.Asset:
+    raise NotImplementedError
+
+
+@sg.task(cpus=64, memory="1 PiB", gpus=2, worker="fast")
+def immense(work: sg.Workdir) -> sg.Asset:
+    raise NotImplementedError
+
+
+@sg.task(memory="2 PiB")
+def worse(work: sg.Workdir) -> sg.Asset:
+    raise NotImplementedError
+
+
+@sg.task(cpus=1, memory="1 MiB", walltime="2 h")
+def modest(work: sg.Workdir) -> sg.Asset:
     raise NotImplementedError
 
 
@@ -47,13 +64,52 @@ def test_an_address_is_checked_and_used(store: sg.Store) -> None:
         address = cluster.scheduler_address
         with sg.connect(address) as client:
             assert sg.run(letter(of="c"), client=client).tasks_run == 1
-        assert findings(address, store, letter) == {"workers": True, "store": True, "versions": True}
+        assert findings(address, store, letter) == dict.fromkeys(["workers", "resources", "store", "versions"], True)
         assert findings(address, store, unlucky)["no-such-tool"] is False
 
 
 def test_a_store_that_workers_cannot_write_is_found(tmp_path: Path) -> None:
     with sg.Store("memory://only-here") as store:
-        assert findings("local", store) == {"workers": True, "store": False, "versions": True}
+        found = findings("local", store)
+        assert [what for what, ok in found.items() if not ok] == ["store"]
+
+
+def test_a_check_tells_what_tasks_lack(store: sg.Store) -> None:
+    found = {each.what: each for each in check_profile(find_profile("local", workers=1), store, [modest])}
+    assert all(each.ok for each in found.values())
+    assert "modest wants the most, 1.00 MiB" in found["memory"].told
+    assert "modest takes up to 02:00:00" in found["walltime"].told
+    found = {each.what: each for each in check_profile(find_profile("local"), store, [modest, immense, worse])}
+    assert {what for what, each in found.items() if not each.ok} == {"memory", "gpus", "worker:fast"}
+    assert "task worse needs 2.00 PiB" in found["memory"].told
+    assert found["memory"].told.endswith("not enough for immense either")
+    assert found["cpus"].told.endswith("immense wants the most, 64, and takes all")
+    remarks = check_profile(find_profile("local"), store, [worse], strict=False)
+    assert all(each.ok for each in remarks)
+    assert any(each.told.endswith("not enough for worse") for each in remarks)
+
+
+def test_tasks_of_a_file_are_those_that_its_workflows_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "reaching.py").write_text(REACHING)
+    assert [task.name for task in find_tasks(f"{tmp_path}/reaching.py:analyse")] == ["mine"]
+    assert {"mine", "other", "bwa_mem"} <= {task.name for task in find_tasks(f"{tmp_path}/reaching.py")}
+    assert "bwa_mem" in {task.name for task in find_tasks(f"{tmp_path}/reaching.py:variants")}
+
+
+REACHING = """
+import stargazer as sg
+from stargazer.workflows import germline_short_variant_discovery
+
+@sg.task
+def mine(work: sg.Workdir) -> sg.Asset: ...
+@sg.task
+def other(work: sg.Workdir) -> sg.Asset: ...
+
+def wired(): return mine()
+def analyse(): return wired()
+def variants(**given): return germline_short_variant_discovery(**given)
+"""
 
 
 def test_a_local_worker_that_dask_gave_up_is_started_anew() -> None:

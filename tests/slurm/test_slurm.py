@@ -100,9 +100,11 @@ def test_a_check_asks_real_workers(queue: Queue, store: sg.Store) -> None:
 
     options = queue.options | {"kind": "slurm", "workers": "0-2"}
     with dask.config.set({"stargazer.profiles.lab": options}):
-        findings = check_profile(find_profile("lab"), store, [part])
-    assert [(each.what, each.ok) for each in findings] == [("workers", True), ("store", True), ("versions", True)]
-    assert "encrypted" in findings[0].told
+        findings = {each.what: each for each in check_profile(find_profile("lab"), store, [part, endless])}
+    assert {what for what, each in findings.items() if not each.ok} == {"walltime"}
+    assert "task endless takes up to 01:00:00, but workers of lab end after 00:10:00" in findings["walltime"].told
+    assert findings["cpus"].told == "a worker has 1; part wants the most, 1"
+    assert "encrypted" in findings["workers"].told
 
 
 @pytest.mark.slow
