@@ -103,7 +103,7 @@ def align_commands(
     ]
 
 
-def index_prefix(reference: Reference, aligner: Aligner = "bwa") -> Path:
+def index_prefix(ref: Reference, aligner: Aligner = "bwa") -> Path:
     """Where an aligner finds its index of a reference: in a companion directory, or in files beside the FASTA.
 
     Raises
@@ -113,30 +113,30 @@ def index_prefix(reference: Reference, aligner: Aligner = "bwa") -> Path:
     DataError
         The index belongs to another reference.
     """
-    found = [one for one in reference.companions if isinstance(one, AlignerIndex) and one.aligner == aligner]
+    found = [one for one in ref.companions if isinstance(one, AlignerIndex) and one.aligner == aligner]
     for index in found:
-        if reference.cid and index.reference_cid not in ("", reference.cid):
-            raise DataError(f"{index!r} is the index of another reference than {reference!r}")
+        if ref.cid and index.reference_cid not in ("", ref.cid):
+            raise DataError(f"{index!r} is the index of another reference than {ref!r}")
         if index.path.is_dir():
             return index.path / PREFIX
-    if found and Path(f"{reference.path}{LAST_FILE[aligner]}").exists():
-        return reference.path
+    if found and Path(f"{ref.path}{LAST_FILE[aligner]}").exists():
+        return ref.path
     makes = f"{aligner.replace('-', '_')}_index"
     raise AssetError(
-        f"{reference!r} has no index of {aligner} beside it; {makes} makes one, prepare_reference all that is needed"
+        f"{ref!r} has no index of {aligner} beside it; {makes} makes one, prepare_reference all that is needed"
     )
 
 
-def index(work: Workdir, reference: Reference, aligner: Aligner, engine: Engine) -> AlignerIndex:
+def index(work: Workdir, ref: Reference, aligner: Aligner, engine: Engine) -> AlignerIndex:
     """Index a reference: a directory with the aligner's files, all called ``index``."""
-    directory = work.directory(f"{reference.name}.{aligner}")
-    work.run([*command(aligner, engine), "index", "-p", directory / PREFIX, reference.path])
-    return AlignerIndex(path=directory, build=reference.build, aligner=aligner, reference_cid=reference.cid or "")
+    directory = work.directory(f"{ref.name}.{aligner}")
+    work.run([*command(aligner, engine), "index", "-p", directory / PREFIX, ref.path])
+    return AlignerIndex(path=directory, build=ref.build, aligner=aligner, reference_cid=ref.cid or "")
 
 
 def align(
     work: Workdir,
-    reference: Reference,
+    ref: Reference,
     r1: R1,
     r2: R2 | None,
     *,
@@ -164,7 +164,7 @@ def align(
     group = read_group(r1.sample_id, lane=lane, library=library, platform=r1.sequencing_platform, unit=platform_unit)
     bam = work.file(f"{r1.sample_id}.{lane}.bam")
     reads = [r1.path, r2.path] if r2 is not None else [r1.path]
-    prefix = index_prefix(reference, aligner)
+    prefix = index_prefix(ref, aligner)
     work.pipe(
         *align_commands(engine, prefix, reads, threads=work.cpus, group=group, aligner=aligner),
         [*command("samtools", engine), "view", "--no-PG", "-b", "--output-fmt-option", "level=1", "-o", bam, "-"],
@@ -174,6 +174,6 @@ def align(
         sample_id=r1.sample_id,
         format="bam",
         tool=label(aligner, engine),
-        reference_cid=reference.cid or "",
+        reference_cid=ref.cid or "",
         r1_cid=r1.cid or "",
     )

@@ -44,14 +44,14 @@ def bam_header(path: Path) -> str:
     return text.rstrip(b"\0").decode("utf-8", "replace")
 
 
-def check_alignment(alignment: Alignment, reference: Reference) -> None:
+def check_alignment(alignment: Alignment, ref: Reference) -> None:
     """Refuse an alignment to another reference: contigs, lengths and, where both tell them, MD5s must agree.
 
     Parameters
     ----------
     alignment
         BAM; of other formats nothing is checked here.
-    reference
+    ref
         FASTA with its index and dictionary.
 
     Raises
@@ -61,17 +61,17 @@ def check_alignment(alignment: Alignment, reference: Reference) -> None:
     AssetError
         The reference lacks its index or its dictionary.
     """
-    dictionary = reference.companion(SequenceDict)
+    dictionary = ref.companion(SequenceDict)
     if alignment.path.suffix != ".bam":
         return
     header = bam_header(alignment.path)
-    check_contigs(alignment.path.name, sam_contigs(header), reference)
+    check_contigs(alignment.path.name, sam_contigs(header), ref)
     with dictionary.open("r") as file:
         known = sam_md5s(file.read())
     wrong = [name for name, md5 in sam_md5s(header).items() if known.get(name, md5) != md5]
     if wrong:
         raise DataError(
-            f"{alignment.path.name} was aligned to another sequence than {reference.name}: the MD5 of {wrong[0]} is "
+            f"{alignment.path.name} was aligned to another sequence than {ref.name}: the MD5 of {wrong[0]} is "
             f"{sam_md5s(header)[wrong[0]]} in its header, {known[wrong[0]]} in the reference; align it to this one"
         )
 

@@ -101,7 +101,7 @@ def with_md5s(header: str, dictionary: str) -> str:
     return "".join(lines)
 
 
-def check_contigs(what: str, found: Mapping[str, int], reference: Reference) -> None:
+def check_contigs(what: str, found: Mapping[str, int], ref: Reference) -> None:
     """Refuse data that belongs to another reference.
 
     Parameters
@@ -110,7 +110,7 @@ def check_contigs(what: str, found: Mapping[str, int], reference: Reference) -> 
         Name of the data, for the message.
     found
         Its contigs and their lengths.
-    reference
+    ref
         The reference, with its ReferenceIndex beside it.
 
     Raises
@@ -120,12 +120,12 @@ def check_contigs(what: str, found: Mapping[str, int], reference: Reference) -> 
     AssetError
         The reference has no index.
     """
-    with reference.companion(ReferenceIndex).open("r") as index:
+    with ref.companion(ReferenceIndex).open("r") as index:
         known = {fields[0]: int(fields[1]) for fields in (line.split("\t") for line in index)}
     wrong = [f"{name} ({length} bases)" for name, length in found.items() if known.get(name) != length]
     if wrong or not found:
         raise DataError(
-            f"{what} does not belong to reference {reference.name}: {_some(wrong) or 'it has no contigs'}; "
+            f"{what} does not belong to reference {ref.name}: {_some(wrong) or 'it has no contigs'}; "
             f"the reference has {_some([f'{name} ({length} bases)' for name, length in known.items()])}"
         )
 

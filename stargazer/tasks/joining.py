@@ -89,7 +89,7 @@ def genotype_command(
 def genotype(
     work: Workdir,
     source: str | Path,
-    reference: Reference,
+    ref: Reference,
     vcf: Path,
     intervals: Intervals | None,
     dbsnp: KnownSites | None,
@@ -99,9 +99,9 @@ def genotype(
     known = dbsnp.path if dbsnp and dbsnp.companion(KnownSitesIndex) else None
     where = intervals.path if intervals else None
     inputs = [source] if not isinstance(source, str) else []
-    run_gatk(work, genotype_command(source, reference.path, vcf, intervals=where, dbsnp=known), *inputs)
+    run_gatk(work, genotype_command(source, ref.path, vcf, intervals=where, dbsnp=known), *inputs)
     name = vcf.name.removesuffix(".vcf.gz")
-    return draft_variants(vcf, name=name, samples=samples, caller=CALLER, build=reference.build)
+    return draft_variants(vcf, name=name, samples=samples, caller=CALLER, build=ref.build)
 
 
 def checked_samples(gvcfs: Sequence[Variants]) -> list[str]:
@@ -138,10 +138,10 @@ def workspace_address(work: Workdir, workspace: Path) -> str:
     return f"gendb://{workspace.relative_to(work.path) if workspace.is_relative_to(work.path) else workspace}"
 
 
-def everywhere(work: Workdir, reference: Reference) -> Path:
+def everywhere(work: Workdir, ref: Reference) -> Path:
     """BED file of a whole reference."""
     bed = work.file("everywhere.bed")
-    with reference.companion(ReferenceIndex).open("r") as index:
+    with ref.companion(ReferenceIndex).open("r") as index:
         fields = (line.split("\t") for line in index)
         bed.write_text("".join(f"{name}\t0\t{length}\n" for name, length, *_ in fields), "utf-8")
     return bed

@@ -68,7 +68,7 @@ def shards_of(reference: Reference | Call) -> int:
     """Parts that work on a reference is cut into, from the size of its FASTA alone."""
     found: Any = reference
     while not isinstance(found, Reference):
-        found = found.inputs.get("reference")  # the call that attaches indices to it, or the like
+        found = found.inputs.get("ref")  # the call that attaches indices to it, or the like
         if found is None:
             raise DataError(f"the size of the reference that {reference!r} makes is not known yet; say how many shards")
     size = found.path.stat().st_size if found.path else active_store().size(found.cid or "")

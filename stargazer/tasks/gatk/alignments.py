@@ -84,14 +84,14 @@ def undated(metrics: str) -> str:
 
 
 @task(tools=["gatk"], memory="1 GiB")
-def create_sequence_dictionary(work: Workdir, reference: Reference) -> SequenceDict:
+def create_sequence_dictionary(work: Workdir, ref: Reference) -> SequenceDict:
     """Write names, lengths and MD5s of a reference's sequences with Picard.
 
     Parameters
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA.
 
     Returns
@@ -99,10 +99,10 @@ def create_sequence_dictionary(work: Workdir, reference: Reference) -> SequenceD
     SequenceDict
         The ``.dict``, which belongs beside the FASTA.
     """
-    dictionary = work.file(reference.path.with_suffix(".dict").name)
-    run_gatk(work, dictionary_command(reference.path, dictionary), reference.path)
-    cid = reference.cid or ""
-    return SequenceDict(path=dictionary, build=reference.build, tool=CALLER, reference_cid=cid)
+    dictionary = work.file(ref.path.with_suffix(".dict").name)
+    run_gatk(work, dictionary_command(ref.path, dictionary), ref.path)
+    cid = ref.cid or ""
+    return SequenceDict(path=dictionary, build=ref.build, tool=CALLER, reference_cid=cid)
 
 
 @task(tools=["gatk"], memory="3 GiB")
@@ -164,9 +164,7 @@ def mark_duplicates(work: Workdir, alignment: Alignment, *, optical_distance: in
 
 
 @task(tools=["gatk"], memory="3 GiB")
-def merge_bam_alignment(
-    work: Workdir, aligned_bam: Alignment, unmapped_bam: Alignment, reference: Reference
-) -> Alignment:
+def merge_bam_alignment(work: Workdir, aligned_bam: Alignment, unmapped_bam: Alignment, ref: Reference) -> Alignment:
     """Give aligned reads back what the aligner dropped: tags, read groups, reads that it left out.
 
     Parameters
@@ -177,7 +175,7 @@ def merge_bam_alignment(
         What the aligner made.
     unmapped_bam
         The reads as they came, sorted by name.
-    reference
+    ref
         FASTA with its index and dictionary.
 
     Returns
@@ -190,14 +188,14 @@ def merge_bam_alignment(
     DataError
         The alignment belongs to another reference, or the two are of different samples.
     """
-    check_alignment(aligned_bam, reference)
+    check_alignment(aligned_bam, ref)
     samples = {aligned_bam.sample_id, unmapped_bam.sample_id} - {""}
     if len(samples) > 1:
         raise DataError(f"aligned and unmapped reads are of different samples: {', '.join(sorted(samples))}")
     bam = work.file(f"{aligned_bam.sample_id}.merged.bam")
-    command = merge_command(aligned_bam.path, unmapped_bam.path, reference.path, bam)
+    command = merge_command(aligned_bam.path, unmapped_bam.path, ref.path, bam)
     run_gatk(work, command, aligned_bam.path, unmapped_bam.path)
-    return _made(aligned_bam, bam, sorted="coordinate", reference_cid=reference.cid or aligned_bam.reference_cid)
+    return _made(aligned_bam, bam, sorted="coordinate", reference_cid=ref.cid or aligned_bam.reference_cid)
 
 
 def _made(alignment: Alignment, bam: Path, **facts: Any) -> Alignment:

@@ -32,9 +32,7 @@ def wgs_metrics_command(alignment: Path, fasta: Path, metrics: Path, *, length: 
 
 
 @task(tools=["gatk"], memory="3 GiB")
-def collect_wgs_metrics(
-    work: Workdir, alignment: Alignment, reference: Reference, *, read_length: int = 150
-) -> WgsMetrics:
+def collect_wgs_metrics(work: Workdir, alignment: Alignment, ref: Reference, *, read_length: int = 150) -> WgsMetrics:
     """Measure the coverage of a genome by bases and mates that count: well mapped, no duplicates, no overlaps.
 
     Parameters
@@ -43,7 +41,7 @@ def collect_wgs_metrics(
         The scratch directory.
     alignment
         BAM sorted by coordinate.
-    reference
+    ref
         FASTA with its index and dictionary.
     read_length
         Bases of a read, on average.
@@ -58,10 +56,10 @@ def collect_wgs_metrics(
     DataError
         The alignment belongs to another reference.
     """
-    check_alignment(alignment, reference)
+    check_alignment(alignment, ref)
     metrics = work.file(f"{alignment.sample_id}.aligned.wgs_metrics.txt")
-    command = wgs_metrics_command(alignment.path, reference.path, metrics, length=read_length)
-    run_gatk(work, command, alignment.path, reference.path)
+    command = wgs_metrics_command(alignment.path, ref.path, metrics, length=read_length)
+    run_gatk(work, command, alignment.path, ref.path)
     text = metrics.read_text("utf-8")
     lines = text[text.index(TABLE) :].splitlines()
     metrics.write_text("\n".join(["## htsjdk.samtools.metrics.StringHeader", *lines]) + "\n", "utf-8")

@@ -106,8 +106,8 @@ def count_sites(calls: Iterable[str], resources: Iterable[Iterable[str]], sample
 def _alleles(line: str) -> list[tuple[str, str, str, str]]:
     if line.startswith("#"):
         return []
-    contig, position, _, reference, alternates = line.split("\t", 5)[:5]
-    return [(contig, position, reference, one) for one in alternates.split(",") if one.isalpha()]
+    contig, position, _, ref, alternates = line.split("\t", 5)[:5]
+    return [(contig, position, ref, one) for one in alternates.split(",") if one.isalpha()]
 
 
 def _is_snv(allele: tuple[str, str, str, str]) -> bool:
@@ -118,7 +118,7 @@ def _is_snv(allele: tuple[str, str, str, str]) -> bool:
 def filter_variants(
     work: Workdir,
     vcf: Variants,
-    reference: Reference,
+    ref: Reference,
     resources: list[KnownSites],
     *,
     method: Literal["auto", "hard", "vqsr", "none"] = "auto",
@@ -133,7 +133,7 @@ def filter_variants(
         The scratch directory.
     vcf
         Genotyped VCF of a cohort, with its index.
-    reference
+    ref
         FASTA with its index and dictionary.
     resources
         Known variants for VQSR, each with its index; there may be none.
@@ -167,11 +167,11 @@ def filter_variants(
         for mode in modelled:
             used = [site for site in resources if site.vqsr_mode in ("", mode)]
             wanted = (annotations or {}).get(mode, ANNOTATIONS[mode])
-            made = _recalibrated(work, made, reference, used, mode, wanted, max_gaussians or GAUSSIANS[mode], notes)
+            made = _recalibrated(work, made, ref, used, mode, wanted, max_gaussians or GAUSSIANS[mode], notes)
         notes += [f"{mode}: hard filters, for too few training sites" for mode in SITES if mode not in modelled]
-        made = _limited(work, made, reference, [mode for mode in SITES if mode not in modelled])
+        made = _limited(work, made, ref, [mode for mode in SITES if mode not in modelled])
     elif chosen == "hard":
-        made = _limited(work, vcf, reference, list(SITES))
+        made = _limited(work, vcf, ref, list(SITES))
     if why.startswith(WARNING):
         warnings.warn(f"{vcf.name or vcf.path.name}: {why}", stacklevel=2)
     facts: dict[str, Any] = {
@@ -190,19 +190,19 @@ def _named(counts: Counts) -> dict[str, int]:
     return {"snv_sites": counts.sites["SNP"], "indel_sites": counts.sites["INDEL"]}
 
 
-def _limited(work: Workdir, vcf: Variants, reference: Reference, modes: Sequence[str]) -> Variants:
+def _limited(work: Workdir, vcf: Variants, ref: Reference, modes: Sequence[str]) -> Variants:
     """Variants of these kinds filtered by fixed limits, the others as they are."""
     if not modes:
         return vcf
     output = work.file(f"{vcf.sample_id}.filtered.vcf.gz")
-    run_gatk(work, filter_command(vcf.path, reference.path, output, filters_of(modes)), vcf.path)
+    run_gatk(work, filter_command(vcf.path, ref.path, output, filters_of(modes)), vcf.path)
     return _draft(vcf, output, vcf.vqsr_mode)
 
 
 def _recalibrated(
     work: Workdir,
     vcf: Variants,
-    reference: Reference,
+    ref: Reference,
     resources: Sequence[KnownSites],
     mode: str,
     wanted: Sequence[str],
@@ -216,7 +216,7 @@ def _recalibrated(
     notes += [f"{mode}: {name} is the same everywhere and left out" for name in wanted if name not in used]
     recal, tranches = work.file(f"{mode}.recal.vcf.gz"), work.file(f"{mode}.tranches")
     uses = {resource_use(site): site.path for site in resources}
-    fasta = reference.path
+    fasta = ref.path
     train = train_command(vcf.path, fasta, uses, recal, tranches, mode=mode, annotations=used, max_gaussians=gaussians)
     run_gatk(work, train, vcf.path)
     output = work.file(f"{vcf.sample_id}.vqsr.{mode.lower()}.vcf.gz")

@@ -28,7 +28,7 @@ BLOCK = "<NON_REF>"
 
 
 @task(tools=["bcftools", "gatk"], memory="2 GiB")
-def gather_gvcfs(work: Workdir, gvcfs: list[Variants], reference: Reference) -> Variants:
+def gather_gvcfs(work: Workdir, gvcfs: list[Variants], ref: Reference) -> Variants:
     """Put the gVCFs of consecutive intervals into one.
 
     Parameters
@@ -37,7 +37,7 @@ def gather_gvcfs(work: Workdir, gvcfs: list[Variants], reference: Reference) -> 
         The scratch directory.
     gvcfs
         Of one sample, in the order of the intervals, each with its index.
-    reference
+    ref
         FASTA with its index.
 
     Returns
@@ -60,7 +60,7 @@ def gather_gvcfs(work: Workdir, gvcfs: list[Variants], reference: Reference) -> 
         place = _first(gvcf.path)
         covered = max(_reach(work, before.path, place), covered if place[0] == contig else 0)
         contig = place[0]
-        parts.append(_trimmed(work, gvcf.path, number, covered, reference) if covered >= place[1] else gvcf.path)
+        parts.append(_trimmed(work, gvcf.path, number, covered, ref) if covered >= place[1] else gvcf.path)
     output = work.file(f"{gvcfs[0].sample_id}.g.vcf.gz")
     run_gatk(work, gather_command(parts, output), *parts)
     run_gatk(work, index_command(output, work.file(f"{output.name}.tbi")), output)
@@ -90,7 +90,7 @@ def _reach(work: Workdir, gvcf: Path, place: tuple[str, int]) -> int:
     return max((int(start) + len(bases) - 1 for start, bases in ends), default=0)
 
 
-def _trimmed(work: Workdir, gvcf: Path, number: int, covered: int, reference: Reference) -> Path:
+def _trimmed(work: Workdir, gvcf: Path, number: int, covered: int, ref: Reference) -> Path:
     """A part whose blocks begin behind a base."""
     path = work.file(f"{number:05d}.g.vcf")
     with gzip.open(gvcf, "rt") as lines, path.open("w") as out:
@@ -99,25 +99,25 @@ def _trimmed(work: Workdir, gvcf: Path, number: int, covered: int, reference: Re
             if not line.startswith("#") and int(fields[1]) > covered:
                 out.write(line)
                 break
-            out.write(line if line.startswith("#") else _behind(fields, covered, reference))
+            out.write(line if line.startswith("#") else _behind(fields, covered, ref))
         shutil.copyfileobj(lines, out)
     return path
 
 
-def _behind(fields: list[str], covered: int, reference: Reference) -> str:
+def _behind(fields: list[str], covered: int, ref: Reference) -> str:
     """What is left of a record; variants stay as they are."""
     if fields[4] != BLOCK:
         return "\t".join(fields)
     if int(fields[7].removeprefix("END=")) <= covered:
         return ""
-    return "\t".join([fields[0], str(covered + 1), fields[2], _base(reference, fields[0], covered), *fields[4:]])
+    return "\t".join([fields[0], str(covered + 1), fields[2], _base(ref, fields[0], covered), *fields[4:]])
 
 
-def _base(reference: Reference, contig: str, at: int) -> str:
+def _base(ref: Reference, contig: str, at: int) -> str:
     """One base of a reference, counted from 0."""
-    with reference.companion(ReferenceIndex).open("r") as index:
+    with ref.companion(ReferenceIndex).open("r") as index:
         fields = next(line.split("\t") for line in index if line.startswith(f"{contig}\t"))
     offset, bases, width = map(int, fields[2:5])
-    with reference.path.open("rb") as fasta:
+    with ref.path.open("rb") as fasta:
         fasta.seek(offset + at // bases * width + at % bases)
         return fasta.read(1).decode().upper()

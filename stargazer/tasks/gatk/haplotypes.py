@@ -66,7 +66,7 @@ def caller_command(
 def haplotype_caller(
     work: Workdir,
     alignment: Alignment,
-    reference: Reference,
+    ref: Reference,
     intervals: Intervals | None = None,
     haploid: Intervals | None = None,
     absent: Intervals | None = None,
@@ -81,7 +81,7 @@ def haplotype_caller(
         The scratch directory.
     alignment
         BAM or CRAM of one sample, sorted by coordinate, with its index; duplicates marked.
-    reference
+    ref
         FASTA with its index and dictionary.
     intervals
         Where to call; everywhere by default.
@@ -105,22 +105,22 @@ def haplotype_caller(
         An index is missing.
     """
     alignment.companion(AlignmentIndex)
-    check_alignment(alignment, reference)
+    check_alignment(alignment, ref)
     sample = alignment.sample_id
     if alignment.path.suffix == ".bam" and (found := sam_samples(bam_header(alignment.path))) != {sample}:
         raise DataError(f"{alignment.path.name} has reads of {sorted(found)}, but is said to be of {sample!r}")
     gvcf = work.file(f"{sample}.g.vcf.gz")
     command = caller_command(
         alignment.path,
-        reference.path,
+        ref.path,
         gvcf,
         threads=work.cpus,
         ploidy=ploidy,
-        intervals=_present(work, reference, intervals, absent),
+        intervals=_present(work, ref, intervals, absent),
         ploidies=_haploid(work, haploid),
     )
     run_gatk(work, command, alignment.path)
-    return draft_variants(gvcf, name=sample, samples=[sample], caller=CALLER, build=reference.build, kind="gvcf")
+    return draft_variants(gvcf, name=sample, samples=[sample], caller=CALLER, build=ref.build, kind="gvcf")
 
 
 def _regions(intervals: Intervals | None) -> list[Region]:
@@ -135,12 +135,12 @@ def _haploid(work: Workdir, haploid: Intervals | None) -> Path | None:
     return bed if regions else None
 
 
-def _present(work: Workdir, reference: Reference, intervals: Intervals | None, absent: Intervals | None) -> Path | None:
+def _present(work: Workdir, ref: Reference, intervals: Intervals | None, absent: Intervals | None) -> Path | None:
     """A BED file of where to call; None for everywhere."""
     missing = _regions(absent)
     if not missing:
         return intervals.path if intervals else None
-    lengths = dict(reference.contigs)
+    lengths = dict(ref.contigs)
     wanted = _regions(intervals) or [Region(name, 0, length) for name, length in lengths.items()]
     # GATK wants to look somewhere: where nothing is left, at the first base, which gets a block without reads.
     left = subtract(wanted, merge(missing, lengths)) or [wanted[0]._replace(end=wanted[0].start + 1)]

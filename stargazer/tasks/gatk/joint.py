@@ -29,7 +29,7 @@ __all__ = ["combine_gvcfs", "genomics_db_import", "genotype_gvcfs", "joint_call_
 def combine_gvcfs(
     work: Workdir,
     gvcfs: list[Variants],
-    reference: Reference,
+    ref: Reference,
     intervals: Intervals | None = None,
     *,
     cohort_id: str = "cohort",
@@ -42,7 +42,7 @@ def combine_gvcfs(
         The scratch directory.
     gvcfs
         What `haplotype_caller` made of each sample.
-    reference
+    ref
         FASTA with its index and dictionary.
     intervals
         Where to combine; everywhere by default.
@@ -64,13 +64,13 @@ def combine_gvcfs(
     samples = checked_samples(gvcfs)
     gvcf = work.file(f"{cohort_id}.g.vcf.gz")
     paths = [one.path for one in gvcfs]
-    run_gatk(work, combine_command(paths, reference.path, gvcf, intervals.path if intervals else None), *paths)
-    return draft_variants(gvcf, name=cohort_id, samples=samples, caller=CALLER, build=reference.build, kind="gvcf")
+    run_gatk(work, combine_command(paths, ref.path, gvcf, intervals.path if intervals else None), *paths)
+    return draft_variants(gvcf, name=cohort_id, samples=samples, caller=CALLER, build=ref.build, kind="gvcf")
 
 
 @task(tools=["gatk"], memory="3 GiB")
 def genomics_db_import(
-    work: Workdir, gvcfs: list[Variants], reference: Reference, intervals: Intervals, *, cohort_id: str = "cohort"
+    work: Workdir, gvcfs: list[Variants], ref: Reference, intervals: Intervals, *, cohort_id: str = "cohort"
 ) -> GenomicsDB:
     """Import the gVCFs of samples into a GenomicsDB workspace.
 
@@ -80,7 +80,7 @@ def genomics_db_import(
         The scratch directory.
     gvcfs
         What `haplotype_caller` made of each sample.
-    reference
+    ref
         FASTA with its index.
     intervals
         Where to import; `list_intervals` makes them of regions or of the whole reference.
@@ -106,7 +106,7 @@ def genomics_db_import(
         path=workspace,
         sample_id=cohort_id,
         caller=CALLER,
-        build=reference.build,
+        build=ref.build,
         sample_count=len(samples),
         source_samples=tuple(samples),
     )
@@ -116,7 +116,7 @@ def genomics_db_import(
 def genotype_gvcfs(
     work: Workdir,
     gvcfs: Asset,
-    reference: Reference,
+    ref: Reference,
     intervals: Intervals | None = None,
     dbsnp: KnownSites | None = None,
     *,
@@ -130,7 +130,7 @@ def genotype_gvcfs(
         The scratch directory.
     gvcfs
         gVCF of one or more samples, or a GenomicsDB workspace.
-    reference
+    ref
         FASTA with its index and dictionary.
     intervals
         Where to call: each variant where it starts. Everywhere by default.
@@ -160,14 +160,14 @@ def genotype_gvcfs(
         samples, source = checked_samples([gvcfs]), gvcfs.path
     else:
         raise DataError(f"genotypes are called from a gVCF or a GenomicsDB workspace, not from {gvcfs!r}")
-    return genotype(work, source, reference, vcf, intervals, dbsnp, samples)
+    return genotype(work, source, ref, vcf, intervals, dbsnp, samples)
 
 
 @task(tools=["gatk"], memory="3 GiB")
 def joint_call_gvcfs(
     work: Workdir,
     gvcfs: list[Variants],
-    reference: Reference,
+    ref: Reference,
     intervals: Intervals | None = None,
     dbsnp: KnownSites | None = None,
     *,
@@ -181,7 +181,7 @@ def joint_call_gvcfs(
         The scratch directory.
     gvcfs
         What `haplotype_caller` made of each sample; the VCF has the samples in the order of their names.
-    reference
+    ref
         FASTA with its index and dictionary.
     intervals
         Where to call: each variant where it starts. Everywhere by default.
@@ -203,7 +203,7 @@ def joint_call_gvcfs(
         An index is missing.
     """
     samples = sorted(checked_samples(gvcfs))
-    where = intervals or Intervals(path=everywhere(work, reference))
+    where = intervals or Intervals(path=everywhere(work, ref))
     workspace = import_gvcfs(work, gvcfs, where, cohort_id)
     vcf = work.file(f"{cohort_id}.vcf.gz")
-    return genotype(work, workspace_address(work, workspace), reference, vcf, where, dbsnp, samples)
+    return genotype(work, workspace_address(work, workspace), ref, vcf, where, dbsnp, samples)

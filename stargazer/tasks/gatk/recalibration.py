@@ -58,7 +58,7 @@ def apply_command(bam: Path, fasta: Path, table: Path, output: Path) -> list[Arg
 def base_recalibrator(
     work: Workdir,
     alignment: Alignment,
-    reference: Reference,
+    ref: Reference,
     known_sites: list[KnownSites],
     intervals: Intervals | None = None,
 ) -> BQSRReport:
@@ -70,7 +70,7 @@ def base_recalibrator(
         The scratch directory.
     alignment
         BAM sorted by coordinate with its index, duplicates marked.
-    reference
+    ref
         FASTA with its index and dictionary.
     known_sites
         VCFs of known variants, each with its index: what differs there is no error.
@@ -91,13 +91,13 @@ def base_recalibrator(
     """
     if not known_sites:
         raise DataError("BQSR needs known_sites, VCFs of known variants: without them each variant counts as an error")
-    check_alignment(alignment, reference)
+    check_alignment(alignment, ref)
     for each in (alignment, *known_sites):
         each.companion(AlignmentIndex if each is alignment else KnownSitesIndex)
     table = work.file(f"{alignment.sample_id}.aligned.bqsr.table")
     sites = [site.path for site in known_sites]
     where = intervals.path if intervals else None
-    run_gatk(work, recalibrate_command(alignment.path, reference.path, sites, table, where), alignment.path)
+    run_gatk(work, recalibrate_command(alignment.path, ref.path, sites, table, where), alignment.path)
     return BQSRReport(path=table, sample_id=alignment.sample_id, tool=CALLER, alignment_cid=alignment.cid or "")
 
 
@@ -131,7 +131,7 @@ def gather_bqsr_reports(work: Workdir, reports: list[BQSRReport]) -> BQSRReport:
 
 
 @task(tools=["gatk"], memory="3 GiB")
-def apply_bqsr(work: Workdir, alignment: Alignment, reference: Reference, bqsr_report: BQSRReport) -> Alignment:
+def apply_bqsr(work: Workdir, alignment: Alignment, ref: Reference, bqsr_report: BQSRReport) -> Alignment:
     """Replace base qualities by recalibrated ones.
 
     Parameters
@@ -140,7 +140,7 @@ def apply_bqsr(work: Workdir, alignment: Alignment, reference: Reference, bqsr_r
         The scratch directory.
     alignment
         The BAM that the table was learned from.
-    reference
+    ref
         FASTA with its index and dictionary.
     bqsr_report
         The table.
@@ -161,9 +161,9 @@ def apply_bqsr(work: Workdir, alignment: Alignment, reference: Reference, bqsr_r
         raise DataError(
             f"the table was learned from another alignment ({bqsr_report.alignment_cid}) than {alignment!r}"
         )
-    check_alignment(alignment, reference)
+    check_alignment(alignment, ref)
     bam = work.file(f"{alignment.sample_id}.recalibrated.bam")
-    run_gatk(work, apply_command(alignment.path, reference.path, bqsr_report.path, bam), alignment.path)
+    run_gatk(work, apply_command(alignment.path, ref.path, bqsr_report.path, bam), alignment.path)
     index = AlignmentIndex(path=bam.with_suffix(".bai"), sample_id=alignment.sample_id)
     made = replace(alignment, path=bam, cid=None, name=bam.name, companions=(index,), source=None, format="bam")
-    return replace(made, bqsr_applied=True, tool=CALLER, reference_cid=reference.cid or alignment.reference_cid)
+    return replace(made, bqsr_applied=True, tool=CALLER, reference_cid=ref.cid or alignment.reference_cid)

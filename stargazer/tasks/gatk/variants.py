@@ -87,7 +87,7 @@ def attach_known_sites_index(work: Workdir, known_sites: KnownSites, index: Know
 def select_variants(
     work: Workdir,
     vcf: Variants,
-    reference: Reference,
+    ref: Reference,
     intervals: Intervals | None = None,
     *,
     kind: Literal["", "SNP", "INDEL"] = "",
@@ -101,7 +101,7 @@ def select_variants(
         The scratch directory.
     vcf
         VCF with its index.
-    reference
+    ref
         FASTA with its index and dictionary.
     intervals
         Where to take variants from; everywhere by default.
@@ -127,7 +127,7 @@ def select_variants(
         raise DataError(f"{vcf.name} has no samples {', '.join(unknown)}; it has {', '.join(vcf.source_samples)}")
     output = work.file(f"{vcf.sample_id}{f'.{kind.lower()}' if kind else '.selected'}.vcf.gz")
     where = intervals.path if intervals else None
-    command = select_command(vcf.path, reference.path, output, kind=kind, intervals=where, samples=names)
+    command = select_command(vcf.path, ref.path, output, kind=kind, intervals=where, samples=names)
     run_gatk(work, command, vcf.path)
     return _made(vcf, output, names or vcf.source_samples)
 
@@ -136,7 +136,7 @@ def select_variants(
 def variant_filtration(
     work: Workdir,
     vcf: Variants,
-    reference: Reference,
+    ref: Reference,
     *,
     mode: Literal["SNP", "INDEL"],
     filters: dict[str, str] | None = None,
@@ -149,7 +149,7 @@ def variant_filtration(
         The scratch directory.
     vcf
         VCF of one kind of variants, as `select_variants` gives it, with its index.
-    reference
+    ref
         FASTA with its index and dictionary.
     mode
         The kind, which chooses the filters that GATK recommends.
@@ -163,7 +163,7 @@ def variant_filtration(
     """
     need_indices(vcf)
     output = work.file(f"{vcf.sample_id}.{mode.lower()}.filtered.vcf.gz")
-    run_gatk(work, filter_command(vcf.path, reference.path, output, filters or HARD_FILTERS[mode]), vcf.path)
+    run_gatk(work, filter_command(vcf.path, ref.path, output, filters or HARD_FILTERS[mode]), vcf.path)
     return _made(vcf, output, vcf.source_samples)
 
 

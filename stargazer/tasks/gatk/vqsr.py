@@ -46,7 +46,7 @@ __all__ = ["apply_vqsr", "variant_recalibrator"]
 def variant_recalibrator(
     work: Workdir,
     vcf: Variants,
-    reference: Reference,
+    ref: Reference,
     resources: list[KnownSites],
     *,
     mode: str = "SNP",
@@ -61,7 +61,7 @@ def variant_recalibrator(
         The scratch directory.
     vcf
         Genotyped VCF with its index.
-    reference
+    ref
         FASTA with its index and dictionary.
     resources
         Known variants, each with its index, and with what they are good for (`training`, `truth`, `prior`, …).
@@ -99,17 +99,17 @@ def variant_recalibrator(
     uses = {resource_use(site): site.path for site in resources}
     gaussians = max_gaussians or GAUSSIANS[mode]
     command = train_command(
-        vcf.path, reference.path, uses, recal, tranches, mode=mode, annotations=used, max_gaussians=gaussians
+        vcf.path, ref.path, uses, recal, tranches, mode=mode, annotations=used, max_gaussians=gaussians
     )
     run_gatk(work, command, vcf.path)
-    return _model(vcf, reference, recal, tranches, mode, used, wanted)
+    return _model(vcf, ref, recal, tranches, mode, used, wanted)
 
 
 @task(tools=["gatk"], memory="3 GiB")
 def apply_vqsr(
     work: Workdir,
     vcf: Variants,
-    reference: Reference,
+    ref: Reference,
     vqsr_model: VQSRModel,
     *,
     truth_sensitivity_filter_level: float | None = None,
@@ -122,7 +122,7 @@ def apply_vqsr(
         The scratch directory.
     vcf
         The VCF that the model was learned from, or the same with the other kind filtered already.
-    reference
+    ref
         FASTA with its index and dictionary.
     vqsr_model
         What `variant_recalibrator` made, with its tranches.
@@ -147,24 +147,24 @@ def apply_vqsr(
     tranches, given = vqsr_model.companion(VQSRTranches).path, truth_sensitivity_filter_level
     output = work.file(f"{vcf.sample_id or 'cohort'}.vqsr.{mode.lower()}.vcf.gz")
     level = LEVELS[mode] if given is None else given
-    command = apply_command(vcf.path, reference.path, vqsr_model.path, tranches, output, mode=mode, level=level)
+    command = apply_command(vcf.path, ref.path, vqsr_model.path, tranches, output, mode=mode, level=level)
     run_gatk(work, command, vcf.path)
     return draft_variants(
         output,
         name=vcf.sample_id or "cohort",
         samples=vcf.source_samples,
         caller=vcf.caller,
-        build=reference.build or vcf.build,
+        build=ref.build or vcf.build,
         mode="BOTH" if vcf.vqsr_mode not in ("", mode) else mode,
     )
 
 
 def _model(
-    vcf: Variants, reference: Reference, recal: Path, tranches: Path, mode: str, used: list[str], wanted: list[str]
+    vcf: Variants, ref: Reference, recal: Path, tranches: Path, mode: str, used: list[str], wanted: list[str]
 ) -> VQSRModel:
     sample = vcf.sample_id
     left_out = tuple(one for one in wanted if one not in used)
     index = VariantsIndex(path=recal.with_name(f"{recal.name}.tbi"), sample_id=sample)
     table = VQSRTranches(path=tranches, sample_id=sample, mode=mode, annotations=tuple(used), left_out=left_out)
-    cid, build = vcf.cid or "", reference.build
+    cid, build = vcf.cid or "", ref.build
     return VQSRModel(path=recal, companions=(index, table), sample_id=sample, mode=mode, build=build, variants_cid=cid)

@@ -46,49 +46,49 @@ INDEL_READS = 1
 """Reads that make an indel worth a look. bcftools asks for 2, which one sample of a cohort at 4x seldom has."""
 
 
-def gvcf_command(engine: Engine, reference: Path, bam: Path, gvcf: Path) -> list[Argument]:
+def gvcf_command(engine: Engine, fasta: Path, bam: Path, gvcf: Path) -> list[Argument]:
     """``bcftools mpileup`` that writes a sample's gVCF."""
     model: list[Argument] = ["--config", "illumina", "--min-ireads", INDEL_READS, "--max-depth", MOST_READS]
     output: list[Argument] = ["--gvcf", BLOCKS, "--annotate", ANNOTATIONS, "-Oz", "-o", gvcf]
-    return [*command("bcftools", engine), "mpileup", "--no-version", *model, *output, "-f", reference, bam]
+    return [*command("bcftools", engine), "mpileup", "--no-version", *model, *output, "-f", fasta, bam]
 
 
-def joint_commands(engine: Engine, reference: Path, gvcfs: Sequence[Path], vcf: Path) -> list[list[Argument]]:
+def joint_commands(engine: Engine, fasta: Path, gvcfs: Sequence[Path], vcf: Path) -> list[list[Argument]]:
     """Stages of a pipe that joins gVCFs, calls genotypes and normalises alleles."""
     bcftools = [*command("bcftools", engine)]
-    mismatch = "s" if _has_ambiguous_bases(reference) else "e"
-    merge = ["merge", "--gvcf", reference] if len(gvcfs) > 1 else ["view"]
+    mismatch = "s" if _has_ambiguous_bases(fasta) else "e"
+    merge = ["merge", "--gvcf", fasta] if len(gvcfs) > 1 else ["view"]
     return [
         [*bcftools, *merge, "--no-version", "-Ou", *gvcfs],
         [*bcftools, "call", "--no-version", "-m", "-v", "-a", "GQ", "-Ou", "-"],
-        [*bcftools, "norm", "--no-version", "-c", mismatch, "-f", reference, "-Oz", "-o", vcf, "-"],
+        [*bcftools, "norm", "--no-version", "-c", mismatch, "-f", fasta, "-Oz", "-o", vcf, "-"],
     ]
 
 
-def _has_ambiguous_bases(reference: Path) -> bool:
+def _has_ambiguous_bases(fasta: Path) -> bool:
     """Whether there is an R, M, … as in GRCh38: bcftools gives up at one, unless it may write another letter."""
-    with reference.open("rb") as fasta:
-        return any(line.translate(None, BASES) for line in fasta if not line.startswith(b">"))
+    with fasta.open("rb") as lines:
+        return any(line.translate(None, BASES) for line in lines if not line.startswith(b">"))
 
 
-def normalize_commands(engine: Engine, reference: Path, vcf: Path, output: Path, samples: Path) -> list[list[Argument]]:
+def normalize_commands(engine: Engine, fasta: Path, vcf: Path, output: Path, samples: Path) -> list[list[Argument]]:
     """Stages of a pipe that left-aligns and trims alleles, and puts the samples in order."""
     bcftools = [*command("bcftools", engine)]
     return [
-        [*bcftools, "norm", "--no-version", "-f", reference, "-Ou", vcf],
+        [*bcftools, "norm", "--no-version", "-f", fasta, "-Ou", vcf],
         [*bcftools, "view", "--no-version", "-S", samples, "-Oz", "-o", output, "-"],
     ]
 
 
 @task(memory=["1 GiB", "4 GiB"], tools=tools("bcftools", "samtools"))
-def call_gvcf(work: Workdir, reference: Reference, alignment: Alignment, *, engine: Engine = "embedded") -> Variants:
+def call_gvcf(work: Workdir, ref: Reference, alignment: Alignment, *, engine: Engine = "embedded") -> Variants:
     """Compute a sample's genotype likelihoods at every base.
 
     Parameters
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA with its index.
     alignment
         BAM of one sample, sorted by coordinate, with its index.
@@ -110,18 +110,18 @@ def call_gvcf(work: Workdir, reference: Reference, alignment: Alignment, *, engi
     sample = alignment.sample_id
     alignment.companion(AlignmentIndex)
     header = read_header(work, alignment, engine)
-    check_contigs(alignment.name, sam_contigs(header), reference)
+    check_contigs(alignment.name, sam_contigs(header), ref)
     if sam_samples(header) != {sample}:
         raise DataError(f"{alignment.name} has reads of {sorted(sam_samples(header))}, but is said to be of {sample!r}")
     gvcf = work.file(f"{sample}.g.vcf.gz")
-    work.run(gvcf_command(engine, _linked(work, reference), alignment.path, gvcf))
+    work.run(gvcf_command(engine, _linked(work, ref), alignment.path, gvcf))
     draft = _indexed(work, gvcf, engine, name=sample, samples=[sample])
-    return replace(draft, variant_type="gvcf", build=reference.build)
+    return replace(draft, variant_type="gvcf", build=ref.build)
 
 
 @task(memory=["1 GiB", "4 GiB", "16 GiB"], tools=tools("bcftools"))
 def joint_call(
-    work: Workdir, reference: Reference, gvcfs: list[Variants], *, cohort_id: str, engine: Engine = "embedded"
+    work: Workdir, ref: Reference, gvcfs: list[Variants], *, cohort_id: str, engine: Engine = "embedded"
 ) -> Variants:
     """Call the genotypes of a cohort from the likelihoods of its samples.
 
@@ -129,7 +129,7 @@ def joint_call(
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA with its index.
     gvcfs
         What `call_gvcf` made of each sample; the VCF has the samples in this order.
@@ -152,16 +152,16 @@ def joint_call(
     for gvcf in gvcfs:
         gvcf.companion(VariantsIndex)
         header = work.output([*command("bcftools", engine), "view", "--no-version", "-h", gvcf.path])
-        check_contigs(gvcf.name, vcf_contigs(header), reference)
+        check_contigs(gvcf.name, vcf_contigs(header), ref)
     vcf = work.file(f"{cohort_id}.vcf.gz")
-    work.pipe(*joint_commands(engine, _linked(work, reference), [gvcf.path for gvcf in gvcfs], vcf))
+    work.pipe(*joint_commands(engine, _linked(work, ref), [gvcf.path for gvcf in gvcfs], vcf))
     draft = _indexed(work, vcf, engine, name=cohort_id, samples=samples)
-    return replace(draft, variant_type="vcf", build=reference.build)
+    return replace(draft, variant_type="vcf", build=ref.build)
 
 
 @task(memory=["1 GiB", "4 GiB", "16 GiB"], tools=tools("bcftools"))
 def normalize_variants(
-    work: Workdir, reference: Reference, vcf: Variants, *, samples: list[str], engine: Engine = "embedded"
+    work: Workdir, ref: Reference, vcf: Variants, *, samples: list[str], engine: Engine = "embedded"
 ) -> Variants:
     """Left-align and trim the alleles of a VCF, and put its samples in order.
 
@@ -169,7 +169,7 @@ def normalize_variants(
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA with its index.
     vcf
         VCF sorted by position.
@@ -192,16 +192,16 @@ def normalize_variants(
         raise DataError(f"{vcf.name} has samples {', '.join(vcf.source_samples)}, not {', '.join(samples)}")
     output, order = work.file(f"{vcf.sample_id}.vcf.gz"), work.file("samples.txt")
     order.write_text("".join(f"{sample}\n" for sample in samples), "utf-8")
-    work.pipe(*normalize_commands(engine, _linked(work, reference), vcf.path, output, order))
+    work.pipe(*normalize_commands(engine, _linked(work, ref), vcf.path, output, order))
     draft = _indexed(work, output, engine, name=vcf.sample_id, samples=samples)
     return replace(draft, caller=vcf.caller, variant_type=vcf.variant_type, build=vcf.build, vqsr_mode=vcf.vqsr_mode)
 
 
-def _linked(work: Workdir, reference: Reference) -> Path:
+def _linked(work: Workdir, ref: Reference) -> Path:
     """The reference under its bare name: bcftools writes into the VCF where it found it."""
-    fasta, fai = work.file(reference.name), work.file(f"{reference.name}.fai")
-    fasta.symlink_to(reference.path)
-    fai.symlink_to(reference.companion(ReferenceIndex).path)
+    fasta, fai = work.file(ref.name), work.file(f"{ref.name}.fai")
+    fasta.symlink_to(ref.path)
+    fai.symlink_to(ref.companion(ReferenceIndex).path)
     return fasta
 
 

@@ -20,14 +20,14 @@ __all__ = [
 
 
 @task(tools=tools("bwa"), memory=["1 GiB", "8 GiB"])
-def bwa_index(work: Workdir, reference: Reference, *, engine: Engine = "embedded") -> AlignerIndex:
+def bwa_index(work: Workdir, ref: Reference, *, engine: Engine = "embedded") -> AlignerIndex:
     """Index a reference for bwa.
 
     Parameters
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA, not compressed.
     engine
         Where bwa comes from; both make the same bytes.
@@ -37,13 +37,13 @@ def bwa_index(work: Workdir, reference: Reference, *, engine: Engine = "embedded
     AlignerIndex
         A directory with the five files ``index.amb``, ``.ann``, ``.bwt``, ``.pac`` and ``.sa``.
     """
-    return index(work, reference, "bwa", engine)
+    return index(work, ref, "bwa", engine)
 
 
 @task(cpus=2, memory=["2 GiB", "8 GiB", "16 GiB"], tools=tools("bwa", "samtools"))
 def bwa_mem(
     work: Workdir,
-    reference: Reference,
+    ref: Reference,
     r1: R1,
     r2: R2 | None = None,
     *,
@@ -58,7 +58,7 @@ def bwa_mem(
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA with bwa's index beside it.
     r1, r2
         Reads of both ends, in the same order; single-end without `r2`.
@@ -83,7 +83,7 @@ def bwa_mem(
     """
     return align(
         work,
-        reference,
+        ref,
         r1,
         r2,
         aligner="bwa",
@@ -95,14 +95,14 @@ def bwa_mem(
 
 
 @task(tools=["bwa-mem2"], memory=["2 GiB", "16 GiB", "96 GiB"])
-def bwa_mem2_index(work: Workdir, reference: Reference) -> AlignerIndex:
+def bwa_mem2_index(work: Workdir, ref: Reference) -> AlignerIndex:
     """Index a reference for bwa-mem2.
 
     Parameters
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA, not compressed.
 
     Returns
@@ -110,13 +110,13 @@ def bwa_mem2_index(work: Workdir, reference: Reference) -> AlignerIndex:
     AlignerIndex
         A directory with the files ``index.0123``, ``.amb``, ``.ann``, ``.bwt.2bit.64`` and ``.pac``.
     """
-    return index(work, reference, "bwa-mem2", "native")
+    return index(work, ref, "bwa-mem2", "native")
 
 
 @task(cpus=2, memory=["3 GiB", "24 GiB", "48 GiB"], tools=["bwa-mem2", "samtools"])
 def bwa_mem2_mem(
     work: Workdir,
-    reference: Reference,
+    ref: Reference,
     r1: R1,
     r2: R2 | None = None,
     *,
@@ -130,7 +130,7 @@ def bwa_mem2_mem(
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA with the index of bwa-mem2 beside it.
     r1, r2
         Reads of both ends, in the same order; single-end without `r2`.
@@ -153,7 +153,7 @@ def bwa_mem2_mem(
     """
     return align(
         work,
-        reference,
+        ref,
         r1,
         r2,
         aligner="bwa-mem2",

@@ -33,7 +33,7 @@ DIGITS = 6
 @task(memory="2 GiB", tools=["pysam"])
 def compare_variants(
     work: Workdir,
-    reference: Reference,
+    ref: Reference,
     truth: Variants,
     calls: Variants,
     regions: Asset | None = None,
@@ -47,7 +47,7 @@ def compare_variants(
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA.
     truth, calls
         VCFs sorted by position; they need no index. Samples are compared by name, single samples whatever their names.
@@ -69,7 +69,7 @@ def compare_variants(
         A file is damaged, not sorted or of another reference, or a sample of the truth was not called.
     """
     confident = read_bed(regions.path) if regions is not None else None
-    contigs = Contigs(reference.path, _index(reference, work))
+    contigs = Contigs(ref.path, _index(ref, work))
     result = compare(contigs, truth.path, calls.path, regions=confident, genotypes=genotypes, filtered=filtered)
     name = calls.name.removesuffix(".gz").removesuffix(".vcf")
     table, differences = work.file(f"{name}.comparison.tsv"), work.file(f"{name}.differences.tsv")
@@ -88,12 +88,12 @@ def compare_variants(
     return replace(made, **facts)
 
 
-def _index(reference: Reference, work: Workdir) -> Path:
+def _index(ref: Reference, work: Workdir) -> Path:
     try:
-        return reference.companion(ReferenceIndex).path
+        return ref.companion(ReferenceIndex).path
     except AssetError:
-        fai = work.file(f"{reference.name}.fai")
-        work.run([*EMBEDDED, "samtools", "faidx", reference.path, "--fai-idx", fai])
+        fai = work.file(f"{ref.name}.fai")
+        work.run([*EMBEDDED, "samtools", "faidx", ref.path, "--fai-idx", fai])
         return fai
 
 

@@ -62,7 +62,7 @@ def convert_command(
 def convert_alignment(
     work: Workdir,
     alignment: Alignment,
-    reference: Reference,
+    ref: Reference,
     *,
     to: Literal["bam", "cram"] = "cram",
     engine: Engine = "embedded",
@@ -75,7 +75,7 @@ def convert_alignment(
         The scratch directory.
     alignment
         SAM, BAM or CRAM with read groups.
-    reference
+    ref
         FASTA with its index and dictionary; CRAM holds only what differs from it, and can be read with it alone.
     to
         ``"cram"`` or ``"bam"``.
@@ -93,12 +93,12 @@ def convert_alignment(
         It belongs to another reference, or has no read groups.
     """
     text = read_header(work, alignment, engine)
-    check_contigs(alignment.path.name, sam_contigs(text), reference)
-    with reference.companion(SequenceDict).open("r") as dictionary:
+    check_contigs(alignment.path.name, sam_contigs(text), ref)
+    with ref.companion(SequenceDict).open("r") as dictionary:
         text = with_md5s(text, dictionary.read())
     header, part = work.file("header.sam"), work.file(f"part.{to}")
     header.write_text(text, "utf-8")
-    work.run(convert_command(engine, alignment.path, reference.path, part, form=to, threads=work.cpus))
+    work.run(convert_command(engine, alignment.path, ref.path, part, form=to, threads=work.cpus))
     output = work.file(f"{alignment.path.stem}.{to}")
     # samtools writes into a CRAM where it found the FASTA.
     work.run([*command("samtools", engine), "reheader", "--no-PG", header, part], stdout=output)

@@ -37,7 +37,7 @@ class Ploidy(NamedTuple):
 
 @task(memory="1 GiB")
 def scatter_intervals(
-    work: Workdir, reference: Reference, target: Intervals | None = None, *, shards: int, padding: int = 0
+    work: Workdir, ref: Reference, target: Intervals | None = None, *, shards: int, padding: int = 0
 ) -> list[Intervals]:
     """Cut a reference into parts, in runs of N and between contigs where such places are near.
 
@@ -45,7 +45,7 @@ def scatter_intervals(
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA with its index.
     target
         BED file of exons or amplicons; the parts are of these alone.
@@ -64,8 +64,8 @@ def scatter_intervals(
     DataError
         There are not enough bases, or a target is not in the reference.
     """
-    lengths = dict(reference.contigs)
-    with reference.path.open("rb") as fasta:
+    lengths = dict(ref.contigs)
+    with ref.path.open("rb") as fasta:
         called = called_regions(runs_of_n(fasta))
     if target is not None:
         wanted = merge(parse_bed(target.path.read_text("utf-8").splitlines()), lengths, padding)
@@ -73,18 +73,18 @@ def scatter_intervals(
     parts = plan(lengths, called, shards)
     if target is not None:
         parts = [intersect(part, wanted) for part in parts]
-    return [_written(work, reference, f"{number:04d}", part) for number, part in enumerate(parts, 1)]
+    return [_written(work, ref, f"{number:04d}", part) for number, part in enumerate(parts, 1)]
 
 
 @task
-def list_intervals(work: Workdir, reference: Reference, *, regions: list[str] | None = None) -> Intervals:
+def list_intervals(work: Workdir, ref: Reference, *, regions: list[str] | None = None) -> Intervals:
     """Write regions as a BED file.
 
     Parameters
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA with its index.
     regions
         ``chr1``, or ``chr1:1001-2000`` (1-based, the last base included); the whole reference by default.
@@ -94,22 +94,22 @@ def list_intervals(work: Workdir, reference: Reference, *, regions: list[str] | 
     DataError
         One is not in the reference.
     """
-    lengths = dict(reference.contigs)
+    lengths = dict(ref.contigs)
     given = [parse_region(text, lengths) for text in (list(lengths) if regions is None else regions)]
     if not given:
         raise DataError("no regions were given; leave them out for the whole reference")
-    return _written(work, reference, "regions", merge(given, lengths))
+    return _written(work, ref, "regions", merge(given, lengths))
 
 
 @task
-def ploidy_of_sex(work: Workdir, reference: Reference, *, sex: Literal["XX", "XY"]) -> Ploidy:
+def ploidy_of_sex(work: Workdir, ref: Reference, *, sex: Literal["XX", "XY"]) -> Ploidy:
     """Where a person of this sex has one copy, and none: X and Y outside the pseudoautosomal regions.
 
     Parameters
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA with its index. X and Y are known by name and length: GRCh37, GRCh38, T2T-CHM13.
     sex
         ``"XX"`` or ``"XY"``.
@@ -119,11 +119,11 @@ def ploidy_of_sex(work: Workdir, reference: Reference, *, sex: Literal["XX", "XY
     Ploidy
         Regions of one copy, and of none.
     """
-    haploid, absent = sex_regions(dict(reference.contigs), sex)
-    return Ploidy(_written(work, reference, "haploid", haploid), _written(work, reference, "absent", absent))
+    haploid, absent = sex_regions(dict(ref.contigs), sex)
+    return Ploidy(_written(work, ref, "haploid", haploid), _written(work, ref, "absent", absent))
 
 
-def _written(work: Workdir, reference: Reference, name: str, regions: Iterable[Region]) -> Intervals:
+def _written(work: Workdir, ref: Reference, name: str, regions: Iterable[Region]) -> Intervals:
     bed = work.file(f"{name}.bed")
     bed.write_text(bed_lines(regions), "utf-8")
-    return Intervals(path=bed, build=reference.build, reference_cid=reference.cid or "")
+    return Intervals(path=bed, build=ref.build, reference_cid=ref.cid or "")

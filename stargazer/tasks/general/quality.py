@@ -74,7 +74,7 @@ def fastp_command(reads: list[Path], trimmed: list[Path], report: Path, *, quali
 
 @task(memory="1 GiB", tools=tools("samtools"))
 def samtools_stats(
-    work: Workdir, alignment: Alignment, reference: Reference | None = None, *, engine: Engine = "embedded"
+    work: Workdir, alignment: Alignment, ref: Reference | None = None, *, engine: Engine = "embedded"
 ) -> AlignmentStats:
     """Count reads, mapped reads, duplicates, errors and insert sizes.
 
@@ -84,7 +84,7 @@ def samtools_stats(
         The scratch directory.
     alignment
         SAM, BAM or CRAM.
-    reference
+    ref
         FASTA, for GC content and mismatches by cycle; CRAM wants it.
     engine
         Where samtools comes from.
@@ -95,7 +95,7 @@ def samtools_stats(
         What samtools stats writes, without directories of files.
     """
     stats = work.file(f"{alignment.sample_id}.stats.txt")
-    work.run(stats_command(engine, alignment.path, reference.path if reference else None), stdout=stats)
+    work.run(stats_command(engine, alignment.path, ref.path if ref else None), stdout=stats)
     text = COMMAND.sub(r"\1\2", stats.read_text("utf-8"))
     stats.write_text(text, "utf-8")
     counts = dict(line.split("\t")[1:3] for line in text.splitlines() if line.startswith("SN\t"))

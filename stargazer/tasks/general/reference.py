@@ -12,14 +12,14 @@ __all__ = ["attach_indices"]
 
 
 @task
-def attach_indices(work: Workdir, reference: Reference, indices: list[Asset]) -> Reference:
+def attach_indices(work: Workdir, ref: Reference, indices: list[Asset]) -> Reference:
     """Give a reference its indices as companions; no bytes are read or written.
 
     Parameters
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA.
     indices
         What belongs beside it.
@@ -29,4 +29,4 @@ def attach_indices(work: Workdir, reference: Reference, indices: list[Asset]) ->
     Reference
         The same file with these companions and those that it had.
     """
-    return replace(reference, companions=(*reference.companions, *indices))
+    return replace(ref, companions=(*ref.companions, *indices))

@@ -26,14 +26,14 @@ __all__ = ["adopt_alignment", "create_sequence_dictionary", "samtools_faidx", "s
 
 
 @task(tools=tools("samtools"))
-def samtools_faidx(work: Workdir, reference: Reference, *, engine: Engine = "embedded") -> ReferenceIndex:
+def samtools_faidx(work: Workdir, ref: Reference, *, engine: Engine = "embedded") -> ReferenceIndex:
     """Index a FASTA: where each sequence begins.
 
     Parameters
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA, not compressed.
     engine
         Where samtools comes from.
@@ -43,21 +43,21 @@ def samtools_faidx(work: Workdir, reference: Reference, *, engine: Engine = "emb
     ReferenceIndex
         The ``.fai``, which belongs beside the FASTA.
     """
-    fai = work.file(f"{reference.name}.fai")
-    work.run([*command("samtools", engine), "faidx", reference.path, "--fai-idx", fai])
-    cid = reference.cid or ""
-    return ReferenceIndex(path=fai, build=reference.build, tool=label("samtools", engine), reference_cid=cid)
+    fai = work.file(f"{ref.name}.fai")
+    work.run([*command("samtools", engine), "faidx", ref.path, "--fai-idx", fai])
+    cid = ref.cid or ""
+    return ReferenceIndex(path=fai, build=ref.build, tool=label("samtools", engine), reference_cid=cid)
 
 
 @task(tools=tools("samtools"))
-def create_sequence_dictionary(work: Workdir, reference: Reference, *, engine: Engine = "embedded") -> SequenceDict:
+def create_sequence_dictionary(work: Workdir, ref: Reference, *, engine: Engine = "embedded") -> SequenceDict:
     """Write names, lengths and MD5s of a reference's sequences.
 
     Parameters
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA.
     engine
         Where samtools comes from.
@@ -67,23 +67,21 @@ def create_sequence_dictionary(work: Workdir, reference: Reference, *, engine: E
     SequenceDict
         The ``.dict``, without the UR field, which would hold a path.
     """
-    dictionary = work.file(reference.path.with_suffix(".dict").name)
-    work.run([*command("samtools", engine), "dict", "-"], stdin=reference.path, stdout=dictionary)
-    cid = reference.cid or ""
-    return SequenceDict(path=dictionary, build=reference.build, tool=label("samtools", engine), reference_cid=cid)
+    dictionary = work.file(ref.path.with_suffix(".dict").name)
+    work.run([*command("samtools", engine), "dict", "-"], stdin=ref.path, stdout=dictionary)
+    cid = ref.cid or ""
+    return SequenceDict(path=dictionary, build=ref.build, tool=label("samtools", engine), reference_cid=cid)
 
 
 @task(cpus=2, memory="1 GiB", tools=tools("samtools"))
-def adopt_alignment(
-    work: Workdir, reference: Reference, alignment: Alignment, *, engine: Engine = "embedded"
-) -> Alignment:
+def adopt_alignment(work: Workdir, ref: Reference, alignment: Alignment, *, engine: Engine = "embedded") -> Alignment:
     """Take over reads that were aligned elsewhere: as BAM, in their order, without the marks of duplicates.
 
     Parameters
     ----------
     work
         The scratch directory.
-    reference
+    ref
         FASTA with its index: that which the reads were aligned to.
     alignment
         BAM or CRAM of one sample, with read groups.
@@ -101,7 +99,7 @@ def adopt_alignment(
         It belongs to another reference or sample, or has no read groups.
     """
     header = read_header(work, alignment, engine)
-    check_contigs(alignment.name, sam_contigs(header), reference)
+    check_contigs(alignment.name, sam_contigs(header), ref)
     if sam_samples(header) != {alignment.sample_id}:
         found = sorted(sam_samples(header))
         raise DataError(f"{alignment.name} has reads of {found}, but is said to be of {alignment.sample_id!r}")
@@ -114,11 +112,11 @@ def adopt_alignment(
         "--remove-flags",
         "DUP",
         "-T",
-        reference.path,
+        ref.path,
     ]
     work.run([*command("samtools", engine), "view", *options, "-o", bam, alignment.path])
     made = replace(alignment, path=bam, cid=None, name=bam.name, companions=(), format="bam", duplicates_marked=False)
-    return replace(made, reference_cid=reference.cid or "")
+    return replace(made, reference_cid=ref.cid or "")
 
 
 @task(cpus=2, memory="2 GiB", tools=tools("samtools"))
