@@ -37,15 +37,26 @@ class ToolFailed(ToolError):
 
         names = {each.value: each.name for each in signal.Signals}
         end = (
-            f"was ended by signal {names.get(-self.code, -self.code)}"
+            f"was ended by signal {names.get(-self.code, -self.code)}{self._guess}"
             if self.code < 0
             else f"failed with exit code {self.code}"
         )
         return f"{self.command}\n{end}" + (f"; its last words:\n{self.tail.rstrip()}" if self.tail.strip() else "")
 
+    @property
+    def killed(self) -> bool:
+        """Whether it was ended as the system ends processes where memory runs out."""
+        import signal
+
+        return self.code == -signal.SIGKILL
+
+    @property
+    def _guess(self) -> str:
+        return " (the system does that where memory runs out)" if self.killed else ""
+
 
 class MemoryExceeded(ToolError):
-    """The processes of a call took more memory than its task declares; they were ended.
+    """The processes of a call took more memory than its task declares and were ended, or had no more to take.
 
     Parameters
     ----------
@@ -53,12 +64,19 @@ class MemoryExceeded(ToolError):
         The command line, as a shell would show it.
     used, limit
         Bytes.
+    tail
+        The last lines of its stderr, where it said itself that memory was not enough.
     """
 
-    def __init__(self, command: str, used: int, limit: int) -> None:
-        super().__init__(command, used, limit)
-        self.command, self.used, self.limit = command, used, limit
+    def __init__(self, command: str, used: int, limit: int, tail: str = "") -> None:
+        super().__init__(command, used, limit, tail)
+        self.command, self.used, self.limit, self.tail = command, used, limit, tail
 
     def __str__(self) -> str:
         used, limit = (f"{size / (1 << 30):.2f} GiB" for size in (self.used, self.limit))
+        if self.tail:
+            return (
+                f"{self.command}\nran out of memory with {limit}; declare more: @sg.task(memory=…); its last words:\n"
+                f"{self.tail.rstrip()}"
+            )
         return f"{self.command}\ntook {used} of memory, but was to stay below {limit}; declare more: @sg.task(memory=…)"

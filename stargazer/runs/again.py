@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from stargazer.errors import BlobLost, MemoryExceeded
+from stargazer.errors import BlobLost, MemoryExceeded, ToolFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,9 +33,13 @@ class Again:
         """
         lost = {error.cid for error in failures.values() if isinstance(error, BlobLost)} - self._lost
         self._lost |= lost
-        starved = [call for call in calls if isinstance(failures.get(call.plan_key), MemoryExceeded)]
+        starved = [call for call in calls if _lacked_memory(failures.get(call.plan_key))]
         given = list(map(_give_more, starved))
         return bool(lost) or any(given)
+
+
+def _lacked_memory(failure: BaseException | None) -> bool:
+    return isinstance(failure, MemoryExceeded) or (isinstance(failure, ToolFailed) and failure.killed)
 
 
 def _give_more(call: Call) -> bool:

@@ -21,7 +21,7 @@ from stargazer.tasks.engines import Engine, command, label
 from stargazer.workdir import EMBEDDED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stargazer.workdir import Workdir
 
@@ -39,9 +39,12 @@ PREFIX = "index"
 """Name of the files of an index, before their suffixes."""
 
 FORBIDDEN = re.compile(r"[\s\\]")
+TAG = re.compile(r"[A-Za-z][A-Za-z0-9]")
 
 
-def read_group(sample: str, *, lane: str, library: str, platform: str, unit: str) -> str:
+def read_group(
+    sample: str, *, lane: str, library: str, platform: str, unit: str, fields: Mapping[str, str] | None = None
+) -> str:
     """The ``-R`` of bwa, a read group as the SAM specification has it.
 
     Parameters
@@ -56,20 +59,28 @@ def read_group(sample: str, *, lane: str, library: str, platform: str, unit: str
         PL; ``ILLUMINA`` where it is empty.
     unit
         PU, flow cell and lane; the ID where it is empty.
+    fields
+        Tags and their values, in place of those above and beside them.
 
     Raises
     ------
     DataError
-        There is no sample, or a name has blanks or backslashes.
+        There is no sample, SM is another one, there is no such tag, or a name is empty or has blanks or backslashes.
     """
-    name = f"{sample}.{lane}"
-    fields = {"ID": name, "SM": sample, "LB": library or sample, "PL": platform or "ILLUMINA", "PU": unit or name}
+    name, given = f"{sample}.{lane}", dict(fields or {})
+    group = {"ID": name, "SM": sample, "LB": library or sample, "PL": platform or "ILLUMINA", "PU": unit or name}
     if not sample:
         raise DataError("the reads have no sample_id, which names their read group; give it when they are added")
-    for tag, value in fields.items():
-        if FORBIDDEN.search(value):
-            raise DataError(f"{tag} of the read group is {value!r}; it may have no blanks and backslashes")
-    return "\\t".join(["@RG", *(f"{tag}:{value}" for tag, value in fields.items())])
+    if given.get("SM", sample) != sample:
+        raise DataError(f"SM of the read group is {given['SM']!r}, but the reads are of sample {sample!r}")
+    for tag, value in (group | given).items():
+        if not TAG.fullmatch(tag):
+            raise DataError(f"{tag!r} is no tag of a read group: ID, LB, PL, PU, …")
+        if not value or FORBIDDEN.search(value):
+            raise DataError(
+                f"{tag} of the read group is {value!r}; it may not be empty, nor have blanks or backslashes"
+            )
+    return "\\t".join(["@RG", *(f"{tag}:{value}" for tag, value in (group | given).items())])
 
 
 def align_commands(
@@ -144,6 +155,7 @@ def align(
     lane: str,
     library: str,
     platform_unit: str,
+    fields: Mapping[str, str] | None,
     engine: Engine,
 ) -> Alignment:
     """Align the reads of one lane; parameters as of the task `bwa_mem`.
@@ -161,7 +173,8 @@ def align(
         raise DataError(f"R1 is of sample {r1.sample_id!r}, R2 of {r2.sample_id!r}: mates come from one sample")
     if r2 is not None and r1.cid and r1.cid == r2.cid:
         raise DataError(f"R1 and R2 of {r1.sample_id!r} are one file ({r1.cid}): mates come from two")
-    group = read_group(r1.sample_id, lane=lane, library=library, platform=r1.sequencing_platform, unit=platform_unit)
+    named = {"lane": lane, "library": library, "platform": r1.sequencing_platform, "unit": platform_unit}
+    group = read_group(r1.sample_id, **named, fields=fields)
     bam = work.file(f"{r1.sample_id}.{lane}.bam")
     reads = [r1.path, r2.path] if r2 is not None else [r1.path]
     prefix = index_prefix(ref, aligner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stargazer.errors import MemoryExceeded, ToolFailed
 from stargazer.tool.gatk import gatk_command
 from stargazer.tool.identity import locate_tool
 
@@ -22,6 +23,9 @@ CALLER = "gatk"
 
 BRIEF = 64 << 20
 """Bytes of input up to which a step takes seconds, and Java's first compiler is enough."""
+
+STARVED = ("java.lang.OutOfMemoryError", "insufficient memory for the Java Runtime", "Too small maximum heap")
+"""What Java says when it has too little memory."""
 
 USUAL_MEMORY = 2 << 30
 HEAP = 0.75
@@ -45,10 +49,17 @@ def run_gatk(work: Workdir, command: Sequence[Argument], *inputs: Path) -> None:
     ------
     ToolFailed
         It failed; its last words say why.
+    MemoryExceeded
+        The memory of the task was not enough for Java.
     ToolMissing
         There is no GATK or no Java.
     """
     heap = int((work.memory or USUAL_MEMORY) * HEAP)
     brief = sum(path.stat().st_size for path in inputs if path.is_file()) < BRIEF
     (work.path / "tmp").mkdir(exist_ok=True)
-    work.run([*gatk_command(locate_tool(CALLER), heap=heap, brief=brief), *command[1:]])
+    try:
+        work.run([*gatk_command(locate_tool(CALLER), heap=heap, brief=brief), *command[1:]])
+    except ToolFailed as error:
+        if not any(words in error.tail for words in STARVED):
+            raise
+        raise MemoryExceeded(error.command, work.peak_bytes, work.memory or USUAL_MEMORY, error.tail) from error

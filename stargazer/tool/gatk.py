@@ -43,12 +43,13 @@ VERSION = "4.6.2.0"
 
 JAVA_OPTIONS = (
     "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",
     "-Dsamjdk.use_async_io_read_samtools=false",
     "-Dsamjdk.use_async_io_write_samtools=true",
     "-Dsamjdk.use_async_io_write_tribble=false",
     "-Dsamjdk.compression_level=2",
 )
-"""What GATK's own script gives Java, and the collector that one thread wants."""
+"""What GATK's own script gives Java, the collector that one thread wants, and an end where memory is too little."""
 
 QUIET = ("-Xlog:disable", "-Xlog:all=error:stderr")
 """A class archive that does not fit is left aside without a word on stdout."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from stargazer.assets import R1, R2
-from stargazer.errors import ToolError
-from stargazer.tasks import bwa_index, bwa_mem, bwa_mem2_index, bwa_mem2_mem
+from stargazer.errors import MemoryExceeded
+from stargazer.tasks import bwa_index, bwa_mem, bwa_mem2_index, bwa_mem2_mem, jvm
 from stargazer.tasks import gatk as tasks
+from stargazer.tool.gatk import gatk_command
 
 
 @pytest.fixture
@@ -72,5 +74,14 @@ def same_fields(line: str) -> list[str]:
 def test_too_little_memory_is_told(tp53, new_work) -> None:
     work = new_work()
     work.memory = 1 << 20
-    with pytest.raises(ToolError, match=r"(?i)HaplotypeCaller(.|\n)*( of memory|OutOfMemory|heap space)"):
+    with pytest.raises(MemoryExceeded, match=r"HaplotypeCaller(.|\n)*of memory, but was to stay below 0.00 GiB"):
         tasks.haplotype_caller.body(work, tp53.bam("recalibrated"), tp53.reference)
+
+
+def test_java_without_memory_says_so(tp53, new_work, monkeypatch) -> None:
+    def starved(path: str, **options: Any) -> list[str]:
+        return ["-Xmx20m" if word.startswith("-Xmx") else word for word in gatk_command(path, **options)]
+
+    monkeypatch.setattr(jvm, "gatk_command", starved)
+    with pytest.raises(MemoryExceeded, match=r"HaplotypeCaller(.|\n)*ran out of memory(.|\n)*OutOfMemoryError"):
+        tasks.haplotype_caller.body(new_work(), tp53.bam("recalibrated"), tp53.reference)

@@ -9,8 +9,8 @@ import pytest
 
 from stargazer.assets import AlignerIndex, Alignment
 from stargazer.errors import AssetError, DataError
+from stargazer.tasks.aligners import read_group
 from stargazer.tasks.general import bwa_mem
-from stargazer.tasks.general.bwa import read_group
 
 CID = "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy"
 
@@ -37,6 +37,16 @@ def test_library_is_the_sample_unless_given_and_never_the_lane(given: dict[str, 
 def test_names_that_break_the_header_are_refused(name: str) -> None:
     with pytest.raises(DataError):
         read_group(name, lane="1", library="", platform="", unit="")
+
+
+def test_any_field_of_a_read_group_may_be_given(sample, new_work, engine) -> None:
+    fields = {"ID": "run7", "LB": "lib2", "CN": "here"}
+    made = bwa_mem.body(new_work(), sample.reference, sample.r1, sample.r2, read_group=fields, engine=engine)
+    assert "@RG\tID:run7\tSM:s\tLB:lib2\tPL:ILLUMINA\tPU:s.1\tCN:here" in view(made, "-H")
+    assert all("RG:Z:run7" in line for line in view(made))
+    for wrong, told in (({"SM": "t"}, "are of sample 's'"), ({"library": "x"}, "no tag"), ({"LB": ""}, "empty")):
+        with pytest.raises(DataError, match=told):
+            read_group("s", lane="1", library="", platform="", unit="", fields=wrong)
 
 
 def test_alignment_says_what_it_is(sample, new_work, engine) -> None:

@@ -83,7 +83,7 @@ def undated(metrics: str) -> str:
     )
 
 
-@task(tools=["gatk"], memory="1 GiB")
+@task(tools=["gatk"], memory=["1 GiB", "4 GiB"])
 def create_sequence_dictionary(work: Workdir, ref: Reference) -> SequenceDict:
     """Write names, lengths and MD5s of a reference's sequences with Picard.
 
@@ -105,7 +105,7 @@ def create_sequence_dictionary(work: Workdir, ref: Reference) -> SequenceDict:
     return SequenceDict(path=dictionary, build=ref.build, tool=CALLER, reference_cid=cid)
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def sort_sam(work: Workdir, alignment: Alignment, *, sort_order: str = "coordinate") -> Alignment:
     """Sort an alignment with Picard's SortSam.
 
@@ -135,7 +135,7 @@ def sort_sam(work: Workdir, alignment: Alignment, *, sort_order: str = "coordina
     return _made(alignment, bam, sorted=sort_order)
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def mark_duplicates(work: Workdir, alignment: Alignment, *, optical_distance: int = 100) -> DuplicatesMarked:
     """Mark duplicates with Picard's MarkDuplicates, within each library.
 
@@ -163,7 +163,7 @@ def mark_duplicates(work: Workdir, alignment: Alignment, *, optical_distance: in
     return DuplicatesMarked(made, DuplicateMetrics(path=metrics, sample_id=alignment.sample_id, tool=CALLER))
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def merge_bam_alignment(work: Workdir, aligned_bam: Alignment, unmapped_bam: Alignment, ref: Reference) -> Alignment:
     """Give aligned reads back what the aligner dropped: tags, read groups, reads that it left out.
 

@@ -31,7 +31,7 @@ def wgs_metrics_command(alignment: Path, fasta: Path, metrics: Path, *, length: 
     return ["gatk", "CollectWgsMetrics", *files, "--READ_LENGTH", length]
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def collect_wgs_metrics(work: Workdir, alignment: Alignment, ref: Reference, *, read_length: int = 150) -> WgsMetrics:
     """Measure the coverage of a genome by bases and mates that count: well mapped, no duplicates, no overlaps.
 

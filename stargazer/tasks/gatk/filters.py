@@ -114,7 +114,7 @@ def _is_snv(allele: tuple[str, str, str, str]) -> bool:
     return len(allele[2]) == len(allele[3]) == 1
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def filter_variants(
     work: Workdir,
     vcf: Variants,

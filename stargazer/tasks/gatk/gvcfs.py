@@ -27,7 +27,7 @@ __all__ = ["gather_gvcfs"]
 BLOCK = "<NON_REF>"
 
 
-@task(tools=["bcftools", "gatk"], memory="2 GiB")
+@task(tools=["bcftools", "gatk"], memory=["2 GiB", "8 GiB"])
 def gather_gvcfs(work: Workdir, gvcfs: list[Variants], ref: Reference) -> Variants:
     """Put the gVCFs of consecutive intervals into one.
 

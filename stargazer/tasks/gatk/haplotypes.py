@@ -62,7 +62,7 @@ def caller_command(
     ]
 
 
-@task(cpus=1, tools=["gatk"], memory="3 GiB")
+@task(cpus=1, tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def haplotype_caller(
     work: Workdir,
     alignment: Alignment,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["combine_gvcfs", "genomics_db_import", "genotype_gvcfs", "joint_call_gvcfs"]
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def combine_gvcfs(
     work: Workdir,
     gvcfs: list[Variants],
@@ -68,9 +68,14 @@ def combine_gvcfs(
     return draft_variants(gvcf, name=cohort_id, samples=samples, caller=CALLER, build=ref.build, kind="gvcf")
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def genomics_db_import(
-    work: Workdir, gvcfs: list[Variants], ref: Reference, intervals: Intervals, *, cohort_id: str = "cohort"
+    work: Workdir,
+    gvcfs: list[Variants],
+    ref: Reference,
+    intervals: Intervals | None = None,
+    *,
+    cohort_id: str = "cohort",
 ) -> GenomicsDB:
     """Import the gVCFs of samples into a GenomicsDB workspace.
 
@@ -83,7 +88,7 @@ def genomics_db_import(
     ref
         FASTA with its index.
     intervals
-        Where to import; `list_intervals` makes them of regions or of the whole reference.
+        Where to import; everywhere by default. `list_intervals` makes them of regions.
     cohort_id
         Name of the cohort.
 
@@ -101,7 +106,8 @@ def genomics_db_import(
         An index is missing.
     """
     samples = checked_samples(gvcfs)
-    workspace = import_gvcfs(work, gvcfs, intervals, cohort_id)
+    where = intervals or Intervals(path=everywhere(work, ref))
+    workspace = import_gvcfs(work, gvcfs, where, cohort_id)
     return GenomicsDB(
         path=workspace,
         sample_id=cohort_id,
@@ -112,7 +118,7 @@ def genomics_db_import(
     )
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def genotype_gvcfs(
     work: Workdir,
     gvcfs: Asset,
@@ -163,7 +169,7 @@ def genotype_gvcfs(
     return genotype(work, source, ref, vcf, intervals, dbsnp, samples)
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def joint_call_gvcfs(
     work: Workdir,
     gvcfs: list[Variants],

@@ -54,7 +54,7 @@ def apply_command(bam: Path, fasta: Path, table: Path, output: Path) -> list[Arg
     return ["gatk", "ApplyBQSR", *files, "--add-output-sam-program-record", "false"]
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def base_recalibrator(
     work: Workdir,
     alignment: Alignment,
@@ -101,7 +101,7 @@ def base_recalibrator(
     return BQSRReport(path=table, sample_id=alignment.sample_id, tool=CALLER, alignment_cid=alignment.cid or "")
 
 
-@task(tools=["gatk"], memory="2 GiB")
+@task(tools=["gatk"], memory=["2 GiB", "8 GiB"])
 def gather_bqsr_reports(work: Workdir, reports: list[BQSRReport]) -> BQSRReport:
     """Add up the tables of the parts of one alignment.
 
@@ -130,7 +130,7 @@ def gather_bqsr_reports(work: Workdir, reports: list[BQSRReport]) -> BQSRReport:
     return replace(reports[0], path=table, cid=None, name=table.name, source=None)
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def apply_bqsr(work: Workdir, alignment: Alignment, ref: Reference, bqsr_report: BQSRReport) -> Alignment:
     """Replace base qualities by recalibrated ones.
 

@@ -38,7 +38,7 @@ def select_command(
     return ["gatk", "SelectVariants", "-R", fasta, "-V", vcf, "-O", output, *types, *names, *where, *NO_COMMAND]
 
 
-@task(tools=["gatk"], memory="2 GiB")
+@task(tools=["gatk"], memory=["2 GiB", "8 GiB"])
 def index_feature_file(work: Workdir, known_sites: KnownSites) -> KnownSitesIndex:
     """Index a VCF of known sites.
 
@@ -83,7 +83,7 @@ def attach_known_sites_index(work: Workdir, known_sites: KnownSites, index: Know
     return replace(known_sites, companions=(index,))
 
 
-@task(tools=["gatk"], memory="2 GiB")
+@task(tools=["gatk"], memory=["2 GiB", "8 GiB"])
 def select_variants(
     work: Workdir,
     vcf: Variants,
@@ -132,7 +132,7 @@ def select_variants(
     return _made(vcf, output, names or vcf.source_samples)
 
 
-@task(tools=["gatk"], memory="2 GiB")
+@task(tools=["gatk"], memory=["2 GiB", "8 GiB"])
 def variant_filtration(
     work: Workdir,
     vcf: Variants,
@@ -167,7 +167,7 @@ def variant_filtration(
     return _made(vcf, output, vcf.source_samples)
 
 
-@task(tools=["gatk"], memory="2 GiB")
+@task(tools=["gatk"], memory=["2 GiB", "8 GiB"])
 def gather_vcfs(work: Workdir, vcfs: list[Variants]) -> Variants:
     """Put the VCFs of consecutive intervals into one.
 

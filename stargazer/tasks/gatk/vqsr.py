@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["apply_vqsr", "variant_recalibrator"]
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def variant_recalibrator(
     work: Workdir,
     vcf: Variants,
@@ -105,7 +105,7 @@ def variant_recalibrator(
     return _model(vcf, ref, recal, tranches, mode, used, wanted)
 
 
-@task(tools=["gatk"], memory="3 GiB")
+@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
 def apply_vqsr(
     work: Workdir,
     vcf: Variants,

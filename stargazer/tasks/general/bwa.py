@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from stargazer.assets import R1, R2, AlignerIndex, Alignment, Reference
 from stargazer.calls import task
-from stargazer.tasks.aligners import align, align_commands, index, index_prefix, read_group
+from stargazer.tasks.aligners import align, index
 from stargazer.tasks.engines import Engine, tools
 from stargazer.workdir import Workdir
 
-__all__ = [
-    "align_commands",
-    "bwa_index",
-    "bwa_mem",
-    "bwa_mem2_index",
-    "bwa_mem2_mem",
-    "index_prefix",
-    "read_group",
-]
+__all__ = ["bwa_index", "bwa_mem", "bwa_mem2_index", "bwa_mem2_mem"]
 
 
 @task(tools=tools("bwa"), memory=["1 GiB", "8 GiB"])
@@ -50,6 +42,7 @@ def bwa_mem(
     lane: str = "1",
     library: str = "",
     platform_unit: str = "",
+    read_group: dict[str, str] | None = None,
     engine: Engine = "embedded",
 ) -> Alignment:
     """Align the reads of one lane.
@@ -68,6 +61,8 @@ def bwa_mem(
         The library; the sample if empty.
     platform_unit
         Flow cell and lane; sample and lane if empty.
+    read_group
+        Tags of the read group (ID, LB, PL, PU, …) in place of those that follow from the rest, and beside them.
     engine
         Where bwa and samtools come from.
 
@@ -78,6 +73,10 @@ def bwa_mem(
 
     Raises
     ------
+    DataError
+        The mates are of two samples, or one file; or a name breaks the read group.
+    AssetError
+        The reference has no index of that aligner.
     ToolFailed
         A FASTQ is cut short or malformed, mates differ, or a tool was killed.
     """
@@ -90,6 +89,7 @@ def bwa_mem(
         lane=lane,
         library=library,
         platform_unit=platform_unit,
+        fields=read_group,
         engine=engine,
     )
 
@@ -123,6 +123,7 @@ def bwa_mem2_mem(
     lane: str = "1",
     library: str = "",
     platform_unit: str = "",
+    read_group: dict[str, str] | None = None,
 ) -> Alignment:
     """Align the reads of one lane with bwa-mem2, which gives bwa's alignments in less time and more memory.
 
@@ -140,6 +141,8 @@ def bwa_mem2_mem(
         The library; the sample if empty.
     platform_unit
         Flow cell and lane; sample and lane if empty.
+    read_group
+        Tags of the read group (ID, LB, PL, PU, …) in place of those that follow from the rest, and beside them.
 
     Returns
     -------
@@ -148,6 +151,10 @@ def bwa_mem2_mem(
 
     Raises
     ------
+    DataError
+        The mates are of two samples, or one file; or a name breaks the read group.
+    AssetError
+        The reference has no index of that aligner.
     ToolFailed
         A FASTQ is cut short or malformed, mates differ, or a tool was killed.
     """
@@ -160,5 +167,6 @@ def bwa_mem2_mem(
         lane=lane,
         library=library,
         platform_unit=platform_unit,
+        fields=read_group,
         engine="native",
     )
