@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from stargazer.assets import Alignment, Reference, SequenceDict, Variants
 from stargazer.errors import DataError
-from stargazer.tasks.headers import check_contigs, sam_contigs, sam_md5s
+from stargazer.tasks.headers import check_contigs, sam_contigs, sam_md5s, sam_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["bam_header", "check_alignment", "check_gvcfs"]
+__all__ = ["bam_header", "check_alignment", "check_gvcfs", "check_header", "check_sample"]
 
 MAGIC = b"BAM\1"
 
@@ -61,19 +61,44 @@ def check_alignment(alignment: Alignment, ref: Reference) -> None:
     AssetError
         The reference lacks its index or its dictionary.
     """
-    dictionary = ref.companion(SequenceDict)
-    if alignment.path.suffix != ".bam":
-        return
-    header = bam_header(alignment.path)
-    check_contigs(alignment.path.name, sam_contigs(header), ref)
-    with dictionary.open("r") as file:
+    ref.companion(SequenceDict)
+    if alignment.path.suffix == ".bam":
+        check_header(alignment.path.name, bam_header(alignment.path), ref)
+
+
+def check_header(name: str, header: str, ref: Reference) -> None:
+    """Refuse the header of an alignment to another reference; errors as of `check_alignment`.
+
+    Parameters
+    ----------
+    name
+        Name of the alignment, for the message.
+    header
+        As SAM.
+    ref
+        FASTA with its index and dictionary.
+    """
+    check_contigs(name, sam_contigs(header), ref)
+    with ref.companion(SequenceDict).open("r") as file:
         known = sam_md5s(file.read())
-    wrong = [name for name, md5 in sam_md5s(header).items() if known.get(name, md5) != md5]
+    wrong = [contig for contig, md5 in sam_md5s(header).items() if known.get(contig, md5) != md5]
     if wrong:
         raise DataError(
-            f"{alignment.path.name} was aligned to another sequence than {ref.name}: the MD5 of {wrong[0]} is "
+            f"{name} was aligned to another sequence than {ref.name}: the MD5 of {wrong[0]} is "
             f"{sam_md5s(header)[wrong[0]]} in its header, {known[wrong[0]]} in the reference; align it to this one"
         )
+
+
+def check_sample(name: str, header: str, sample: str) -> None:
+    """Refuse the header of an alignment of another sample than its facts say.
+
+    Raises
+    ------
+    DataError
+        The read groups name another one, several, or none.
+    """
+    if sam_samples(header) != {sample}:
+        raise DataError(f"{name} has reads of {sorted(sam_samples(header))}, but is said to be of {sample!r}")
 
 
 def check_gvcfs(gvcfs: Sequence[Variants], caller: str) -> list[str]:

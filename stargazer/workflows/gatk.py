@@ -9,7 +9,7 @@ from stargazer.assets import Intervals, KnownSites, KnownSitesIndex, Reference
 from stargazer.errors import DataError
 from stargazer.store import active_store
 from stargazer.tasks import gatk
-from stargazer.tasks.general import adopt_alignment, bwa_mem, join_lanes, normalize_variants, scatter_intervals
+from stargazer.tasks.general import bwa_mem, convert_alignment, join_lanes, normalize_variants, scatter_intervals
 from stargazer.tasks.general import ploidy_of_sex as ploidies
 from stargazer.workflows.lanes import Lane, name_lanes
 
@@ -28,6 +28,7 @@ SHARD = 50_000_000
 """Bytes of FASTA for which one part is worth a start of GATK."""
 
 DBSNP = "dbsnp"
+NOT_RECALIBRATED = "Base qualities were not recalibrated: no known sites were given."
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def align_with_gatk(
 
 def _aligned(reference: Reference | Call, lane: Lane) -> Call:
     if lane.aligned is not None:
-        return adopt_alignment(reference, lane.aligned, engine="native")
+        return convert_alignment(lane.aligned, reference, to="bam", unmark=True, engine="native")
     named = {"lane": lane.name, "library": lane.library, "platform_unit": lane.platform_unit}
     return bwa_mem(reference, lane.r1, lane.r2, **named, engine="native")
 
@@ -144,9 +145,16 @@ def call_with_gatk(
     joint = [gatk.joint_call_gvcfs(gvcfs, reference, part, dbsnp, cohort_id=cohort_id) for part in whole or (None,)]
     gathered = joint[0] if len(joint) == 1 else gatk.gather_vcfs(joint)
     resources = [new for one, new in zip(options.known_sites, sites, strict=True) if one.training or one.truth]
-    filtered = gatk.filter_variants(gathered, reference, resources, method=options.filter)
+    told = [recalibration(options.known_sites)]
+    filtered = gatk.filter_variants(gathered, reference, resources, method=options.filter, notes=told)
     vcf = normalize_variants(reference, filtered.variants, samples=list(samples), engine="native")
     return vcf, filtered.choice, aligned
+
+
+def recalibration(known_sites: Sequence[KnownSites]) -> str:
+    """What records and reports say of base qualities."""
+    names = ", ".join(site.resource_name or site.name for site in known_sites)
+    return f"Base qualities were recalibrated, by {names}." if names else NOT_RECALIBRATED
 
 
 def _gvcf(reference: Reference | Call, alignment: Call, sex: str, parts: Sequence[Call]) -> Call:

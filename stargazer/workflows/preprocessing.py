@@ -14,10 +14,10 @@ from stargazer.assets import Reference
 from stargazer.errors import AssetError, NotFound
 from stargazer.store import active_store
 from stargazer.tasks.general import (
-    adopt_alignment,
     attach_indices,
     bwa_index,
     bwa_mem,
+    convert_alignment,
     create_sequence_dictionary,
     mark_duplicates,
     samtools_faidx,
@@ -83,7 +83,7 @@ def align_sample(reference: Reference | Call, lanes: Sequence[Lane], *, engine: 
 
 def _aligned(reference: Reference | Call, lane: Lane, engine: Engine) -> Call:
     if lane.aligned is not None:
-        return adopt_alignment(reference, lane.aligned, engine=engine)
+        return convert_alignment(lane.aligned, reference, to="bam", unmark=True, engine=engine)
     return bwa_mem(
         reference,
         lane.r1,

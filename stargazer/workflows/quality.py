@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from stargazer.tasks.engines import Engine
     from stargazer.workflows.lanes import Lane
 
-NOT_RECALIBRATED = "Base qualities were not recalibrated: no known sites were given."
-
 __all__ = ["measure_cohort", "report_cohort", "report_sheet"]
 
 
@@ -106,11 +104,7 @@ def _report_gatk(
 ) -> Call:
     vcf, choice, aligned = call_with_gatk(reference, samples, cohort_id, options)
     alignments, duplicates = ([each[part] for each in aligned.values()] for part in (0, 1))
-    names = ", ".join(site.resource_name or site.name for site in options.known_sites)
-    told = f"Base qualities were recalibrated, by {names}." if names else NOT_RECALIBRATED
-    return measure_cohort(
-        reference, alignments, duplicates, vcf, cohort_id, others=[choice], notes=[told], engine="native"
-    )
+    return measure_cohort(reference, alignments, duplicates, vcf, cohort_id, others=[choice], engine="native")
 
 
 def report_sheet(

@@ -80,6 +80,7 @@ def test_from_reads_to_a_cohort(tools: None, store: sg.Store, tmp_path: Path) ->
     assert {one[6] for one in records} >= {"PASS"}
     [choice] = store.assemble(asset="filter_choice")
     assert (choice.method, choice.samples) == ("hard", 2)
+    assert choice.notes == ("Base qualities were recalibrated, by dbsnp.",)
     assert len(store.assemble(asset="alignment", bqsr_applied=True)) == 2
 
     more = germline_short_variant_discovery("sim", ["s2", "s1", "s3"], "pair", engine="gatk")
@@ -99,6 +100,8 @@ def test_without_known_sites_qualities_stay(tools: None, store: sg.Store, tmp_pa
     plan = sg.plan(call_cohort(indexed, samples, "c", engine="gatk", options=options))
     names = [planned.call.name for planned in plan.to_run]
     assert "apply_bqsr" not in names
+    [told] = [planned.call for planned in plan.to_run if planned.call.name == "filter_variants"]
+    assert told.parameters["notes"] == ["Base qualities were not recalibrated: no known sites were given."]
     assert names.count("haplotype_caller") == names.count("joint_call_gvcfs") == 3
     assert names.count("gather_vcfs") == names.count("gather_gvcfs") == 1
     assert names.count("scatter_intervals") == names.count("ploidy_of_sex") == 1

@@ -124,6 +124,7 @@ def filter_variants(
     method: Literal["auto", "hard", "vqsr", "none"] = "auto",
     max_gaussians: int | None = None,
     annotations: dict[str, list[str]] | None = None,
+    notes: list[str] | None = None,
 ) -> Filtered:
     """Filter a callset: no variant is removed, FILTER says what is wrong with it.
 
@@ -144,6 +145,8 @@ def filter_variants(
         Clusters of the model, at most.
     annotations
         What the model is of, by mode (``"SNP"``, ``"INDEL"``).
+    notes
+        What else the choice shall say, such as how the alignments were made.
 
     Returns
     -------
@@ -159,7 +162,7 @@ def filter_variants(
     training = [read_lines(site.path) for site in resources if site.training]
     counts = count_sites(read_lines(vcf.path), training, len(vcf.source_samples))
     chosen, why = choose(method, counts)
-    notes: list[str] = []
+    told = list(notes or ())
     made = vcf
     if chosen == "vqsr":
         least = SITES if method == "auto" else dict.fromkeys(SITES, 1)
@@ -167,8 +170,8 @@ def filter_variants(
         for mode in modelled:
             used = [site for site in resources if site.vqsr_mode in ("", mode)]
             wanted = (annotations or {}).get(mode, ANNOTATIONS[mode])
-            made = _recalibrated(work, made, ref, used, mode, wanted, max_gaussians or GAUSSIANS[mode], notes)
-        notes += [f"{mode}: hard filters, for too few training sites" for mode in SITES if mode not in modelled]
+            made = _recalibrated(work, made, ref, used, mode, wanted, max_gaussians or GAUSSIANS[mode], told)
+        told += [f"{mode}: hard filters, for too few training sites" for mode in SITES if mode not in modelled]
         made = _limited(work, made, ref, [mode for mode in SITES if mode not in modelled])
     elif chosen == "hard":
         made = _limited(work, vcf, ref, list(SITES))
@@ -178,7 +181,7 @@ def filter_variants(
         "method": chosen,
         "reason": why,
         "samples": counts.samples,
-        "notes": notes,
+        "notes": told,
         **_named(counts),
     }
     report = work.file(f"{vcf.sample_id}.filter.json")

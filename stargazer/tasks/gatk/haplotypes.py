@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.assets import Alignment, AlignmentIndex, Intervals, Reference, Variants
 from stargazer.calls import task
-from stargazer.errors import DataError
-from stargazer.tasks.fits import bam_header, check_alignment
-from stargazer.tasks.headers import sam_samples
+from stargazer.tasks.fits import bam_header, check_alignment, check_sample
 from stargazer.tasks.jvm import CALLER, run_gatk
 from stargazer.tasks.scatter import Region, bed_lines, merge, parse_bed, subtract
 from stargazer.tasks.vcf import NO_COMMAND, draft_variants
@@ -107,8 +105,8 @@ def haplotype_caller(
     alignment.companion(AlignmentIndex)
     check_alignment(alignment, ref)
     sample = alignment.sample_id
-    if alignment.path.suffix == ".bam" and (found := sam_samples(bam_header(alignment.path))) != {sample}:
-        raise DataError(f"{alignment.path.name} has reads of {sorted(found)}, but is said to be of {sample!r}")
+    if alignment.path.suffix == ".bam":
+        check_sample(alignment.path.name, bam_header(alignment.path), sample)
     gvcf = work.file(f"{sample}.g.vcf.gz")
     command = caller_command(
         alignment.path,

@@ -10,7 +10,6 @@ from stargazer.tasks.general.qc_report import qc_report
 from stargazer.tasks.general.quality import Trimmed, coverage, fastp, samtools_stats
 from stargazer.tasks.general.reference import attach_indices
 from stargazer.tasks.general.samtools import (
-    adopt_alignment,
     create_sequence_dictionary,
     samtools_faidx,
     samtools_sort,
@@ -21,7 +20,6 @@ __all__ = [
     "Marked",
     "Ploidy",
     "Trimmed",
-    "adopt_alignment",
     "attach_indices",
     "bcftools_stats",
     "bwa_index",

@@ -21,8 +21,8 @@ from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.bam import read_header
 from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.tasks.fits import check_gvcfs
-from stargazer.tasks.headers import check_contigs, sam_contigs, sam_samples, vcf_contigs
+from stargazer.tasks.fits import check_gvcfs, check_sample
+from stargazer.tasks.headers import check_contigs, sam_contigs, vcf_contigs
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ def call_gvcf(work: Workdir, ref: Reference, alignment: Alignment, *, engine: En
     alignment.companion(AlignmentIndex)
     header = read_header(work, alignment, engine)
     check_contigs(alignment.name, sam_contigs(header), ref)
-    if sam_samples(header) != {sample}:
-        raise DataError(f"{alignment.name} has reads of {sorted(sam_samples(header))}, but is said to be of {sample!r}")
+    check_sample(alignment.name, header, sample)
     gvcf = work.file(f"{sample}.g.vcf.gz")
     work.run(gvcf_command(engine, _linked(work, ref), alignment.path, gvcf))
     draft = _indexed(work, gvcf, engine, name=sample, samples=[sample])

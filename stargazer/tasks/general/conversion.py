@@ -16,7 +16,8 @@ from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.bam import read_header
 from stargazer.tasks.engines import Engine, command, tools
-from stargazer.tasks.headers import check_contigs, join_headers, sam_contigs, with_md5s
+from stargazer.tasks.fits import check_header, check_sample
+from stargazer.tasks.headers import join_headers, with_md5s
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ INDICES = {"bam": ".bai", "cram": ".crai"}
 
 
 def convert_command(
-    engine: Engine, alignment: Path, fasta: Path, output: Path, *, form: str, threads: int
+    engine: Engine, alignment: Path, fasta: Path, output: Path, *, form: str, threads: int, unmark: bool = False
 ) -> list[Argument]:
     """``samtools view`` that writes an alignment as BAM or CRAM.
 
@@ -50,10 +51,13 @@ def convert_command(
         ``"bam"`` or ``"cram"``.
     threads
         Threads of samtools.
+    unmark
+        Whether to take away the marks of duplicates.
     """
+    flags = ["--remove-flags", "DUP"] if unmark else []
     write: list[Argument] = ["-b"] if form == "bam" else ["-C", "--output-fmt-option", CRAM]
     return [
-        *(*command("samtools", engine), "view", "--no-PG", *write, "-T", fasta),
+        *(*command("samtools", engine), "view", "--no-PG", *write, *flags, "-T", fasta),
         *("-@", threads - 1, "-o", output, alignment),
     ]
 
@@ -65,9 +69,10 @@ def convert_alignment(
     ref: Reference,
     *,
     to: Literal["bam", "cram"] = "cram",
+    unmark: bool = False,
     engine: Engine = "embedded",
 ) -> Alignment:
-    """Write an alignment as CRAM or BAM.
+    """Write an alignment as CRAM or BAM; so it is also taken over from elsewhere, for it must fit reference and sample.
 
     Parameters
     ----------
@@ -79,6 +84,8 @@ def convert_alignment(
         FASTA with its index and dictionary; CRAM holds only what differs from it, and can be read with it alone.
     to
         ``"cram"`` or ``"bam"``.
+    unmark
+        Whether to take away the marks of duplicates.
     engine
         Where samtools comes from.
 
@@ -90,19 +97,21 @@ def convert_alignment(
     Raises
     ------
     DataError
-        It belongs to another reference, or has no read groups.
+        It belongs to another reference or sample, or has no read groups.
     """
     text = read_header(work, alignment, engine)
-    check_contigs(alignment.path.name, sam_contigs(text), ref)
+    check_header(alignment.path.name, text, ref)
+    check_sample(alignment.path.name, text, alignment.sample_id)
     with ref.companion(SequenceDict).open("r") as dictionary:
         text = with_md5s(text, dictionary.read())
     header, part = work.file("header.sam"), work.file(f"part.{to}")
     header.write_text(text, "utf-8")
-    work.run(convert_command(engine, alignment.path, ref.path, part, form=to, threads=work.cpus))
+    work.run(convert_command(engine, alignment.path, ref.path, part, form=to, threads=work.cpus, unmark=unmark))
     output = work.file(f"{alignment.path.stem}.{to}")
     # samtools writes into a CRAM where it found the FASTA.
     work.run([*command("samtools", engine), "reheader", "--no-PG", header, part], stdout=output)
     made = replace(alignment, path=output, cid=None, name=output.name, companions=(), source=None, format=to)
+    made = replace(made, duplicates_marked=made.duplicates_marked and not unmark, reference_cid=ref.cid or "")
     return _indexed(work, made, engine) if alignment.sorted == "coordinate" else made
 
 

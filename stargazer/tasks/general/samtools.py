@@ -9,20 +9,15 @@ samtools(1), https://www.htslib.org/doc/samtools.html; samtools-markdup(1), samt
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from stargazer.assets import Alignment, Reference, ReferenceIndex, SequenceDict
 from stargazer.calls import task
-from stargazer.errors import DataError
-from stargazer.tasks.bam import read_header, sort_options, with_index
+from stargazer.tasks.bam import sort_options, with_index
 from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.tasks.headers import check_contigs, sam_contigs, sam_samples
 from stargazer.workdir import Workdir
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["adopt_alignment", "create_sequence_dictionary", "samtools_faidx", "samtools_sort"]
+__all__ = ["create_sequence_dictionary", "samtools_faidx", "samtools_sort"]
 
 
 @task(tools=tools("samtools"))
@@ -71,52 +66,6 @@ def create_sequence_dictionary(work: Workdir, ref: Reference, *, engine: Engine 
     work.run([*command("samtools", engine), "dict", "-"], stdin=ref.path, stdout=dictionary)
     cid = ref.cid or ""
     return SequenceDict(path=dictionary, build=ref.build, tool=label("samtools", engine), reference_cid=cid)
-
-
-@task(cpus=2, memory="1 GiB", tools=tools("samtools"))
-def adopt_alignment(work: Workdir, ref: Reference, alignment: Alignment, *, engine: Engine = "embedded") -> Alignment:
-    """Take over reads that were aligned elsewhere: as BAM, in their order, without the marks of duplicates.
-
-    Parameters
-    ----------
-    work
-        The scratch directory.
-    ref
-        FASTA with its index: that which the reads were aligned to.
-    alignment
-        BAM or CRAM of one sample, with read groups.
-    engine
-        Where samtools comes from.
-
-    Returns
-    -------
-    Alignment
-        BAM with the facts of the input.
-
-    Raises
-    ------
-    DataError
-        It belongs to another reference or sample, or has no read groups.
-    """
-    header = read_header(work, alignment, engine)
-    check_contigs(alignment.name, sam_contigs(header), ref)
-    if sam_samples(header) != {alignment.sample_id}:
-        found = sorted(sam_samples(header))
-        raise DataError(f"{alignment.name} has reads of {found}, but is said to be of {alignment.sample_id!r}")
-    bam = work.file(f"{alignment.path.stem}.adopted.bam")
-    options: list[str | int | Path] = [
-        "--no-PG",
-        "-b",
-        "-@",
-        work.cpus - 1,
-        "--remove-flags",
-        "DUP",
-        "-T",
-        ref.path,
-    ]
-    work.run([*command("samtools", engine), "view", *options, "-o", bam, alignment.path])
-    made = replace(alignment, path=bam, cid=None, name=bam.name, companions=(), format="bam", duplicates_marked=False)
-    return replace(made, reference_cid=ref.cid or "")
 
 
 @task(cpus=2, memory="2 GiB", tools=tools("samtools"))
