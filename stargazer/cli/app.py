@@ -108,6 +108,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "unpin": (keeping.unpin, ["unpin paper-2026"]),
     "pins": (keeping.pins, ["pins --json"]),
     "runs": (flights.runs, ["runs", "runs --limit 100 --json"]),
+    "log": (flights.log, ["log 3fa1c09be2d4", f"log {CID} --json"]),
     "config": (settings.config, ["config", "config profiles.slurm"]),
     "connect": (settings.connect, ["connect slurm", "connect --check slurm --for pipeline.py"]),
 }

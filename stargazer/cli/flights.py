@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, open_store, print_json
+from stargazer.cli.options import JSON, STORE, open_made_store, open_store, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stargazer.runs.notes import Note
 
-__all__ = ["runs"]
+__all__ = ["log", "runs"]
 
 
 def runs(
@@ -43,6 +43,28 @@ def runs(
         _print_one(found[0])
 
 
+def log(
+    name: Annotated[str, typer.Argument(metavar="CALL", help="First digits of its record, or the CID that it made.")],
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Show the log of a call.
+
+    It has the commands with what they wrote to stderr; of a call that failed also where in its code it did.
+    """
+    from stargazer.ledger import Ledger
+    from stargazer.ledger.logs import find_record, log_of
+
+    ledger = Ledger(open_made_store(store))
+    record = find_record(ledger, name)
+    text = log_of(ledger, record)
+    if json:
+        told = {name: getattr(record, name) for name in ("id", "task", "status", "started", "seconds", "host", "error")}
+        print_json(told | {"log": text})
+    else:
+        typer.echo(text or f"{record.task} ran no tool, and ended well", nl=not text)
+
+
 def _row(note: Note) -> tuple[str, ...]:
     from stargazer.display import plural, seconds_text
 
@@ -53,11 +75,15 @@ def _row(note: Note) -> tuple[str, ...]:
 
 
 def _print_one(note: Note) -> None:
+    from stargazer.ledger.logs import SHOWN_DIGITS
+
     _print([_row(note)])
     for task, states in note.tasks.items():
         typer.echo(f"  {task}: {', '.join(f'{number} {state}' for state, number in states.items())}")
     for label, why in note.failures.items():
         typer.echo(f"  ✗ {label}  {why}")
+        if record := note.records.get(label):
+            typer.echo(f"    the log: stargazer log {record[:SHOWN_DIGITS]}")
 
 
 def _print(rows: Iterable[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from stargazer.display.status import run_html, status_line, status_table
+from stargazer.display.status import failures_html, run_html, status_line, status_table
 from stargazer.display.surface import surface_kind
 
 if TYPE_CHECKING:
@@ -47,7 +47,10 @@ class _Flight:
         self.run = run
 
     def html(self) -> str:
-        return run_html(self.run)
+        return run_html(self.run, failures=False)
+
+    def below(self) -> str:
+        return failures_html(self.run)
 
     def renderable(self) -> RenderableType:
         return status_table(self.run)

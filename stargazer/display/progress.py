@@ -109,6 +109,9 @@ class _Amount:
         title, _, rest = self.line().partition(": ")
         return card(title, Markup(bar if self.share is not None else ""), subtitle=rest)
 
+    def below(self) -> str:
+        return ""
+
     def renderable(self) -> RenderableType:
         from rich.text import Text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stargazer.display.markup import Markup, card, escape, state, table
+from stargazer.display.markup import Markup, card, code, details, escape, note, state, table
 from stargazer.display.measure import plural, reason, seconds_text
 
 if TYPE_CHECKING:
@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-__all__ = ["run_html", "status_html", "status_line", "status_table"]
+__all__ = ["failures_html", "run_html", "status_html", "status_line", "status_table"]
 
 ALWAYS = ("waiting", "running", "done", "failed")
 SELDOM = ("skipped", "cancelled")
 COLOURS = {"running": "blue", "done": "green", "failed": "red", "skipped": "yellow", "cancelled": "yellow"}
 BAR = 16
 SHOWN_FAILURES = 5
+SHOWN_LINES = 30
+"""Last lines of a log that are shown with a failure."""
+
 ENOUGH_ENDED = 3
 
 
@@ -33,18 +36,32 @@ def status_html(status: Any) -> str:
     return card("Run", _rows_html(status), subtitle=_summary(status, 0))
 
 
-def run_html(run: Any) -> str:
+def run_html(run: Any, *, failures: bool = True) -> str:
     """A run: its calls by task and state, and what failed.
 
     Parameters
     ----------
     run
         A run, in flight or ended.
+    failures
+        Whether what failed is shown with it.
     """
     status = run.status()
-    failures = Markup("".join(f"<div>{state('failed', label)} {escape(why)}</div>" for label, why in _failures(run)))
+    failed = _failures_html(run) if failures else Markup("")
     notes = Markup("".join(f"<div>{escape(note)}</div>" for note in _notes(run)))
-    return card("Run", _rows_html(status), failures, notes, subtitle=_summary(status, run.known))
+    return card("Run", _rows_html(status), failed, notes, subtitle=_summary(status, run.known))
+
+
+def failures_html(run: Any) -> str:
+    """What failed in a run, by itself; empty where nothing has.
+
+    Parameters
+    ----------
+    run
+        A run, in flight or ended.
+    """
+    number = len(run.failures)
+    return card("Failed", _failures_html(run), subtitle=plural(number, "call")) if number else ""
 
 
 def status_line(run: Any) -> str:
@@ -78,7 +95,7 @@ def status_table(run: Any) -> RenderableType:
         rows.add_column(name, justify="right")
     for task, counts in _by_name(status).items():
         rows.add_row(task, _bar(counts), *(_count(counts.get(name, 0), name) for name in names))
-    failed = [Text(f"✗ {label}  {why}", style="red") for label, why in _failures(run)]
+    failed = [Text(f"✗ {label}  {why}{_where_log(run, label)}", style="red") for label, why in _failures(run)]
     notes = [Text(note, style="yellow") for note in _notes(run)]
     return Group(rows, *failed, *notes, Text(_summary(status, run.known), style="dim"))
 
@@ -121,6 +138,31 @@ def _failures(run: Any) -> list[tuple[str, str]]:
     shown = [(label, reason(error)) for label, error in failures[:SHOWN_FAILURES]]
     more = len(failures) - SHOWN_FAILURES
     return [*shown, (f"and {more:,} more", "")] if more > 0 else shown
+
+
+def _failures_html(run: Any) -> Markup:
+    return Markup("".join(_failure_html(run, label, why) for label, why in _failures(run)))
+
+
+def _failure_html(run: Any, label: str, why: str) -> Markup:
+    """A failure, which opens to show the end of its log."""
+    line = Markup(f"{state('failed', label)} {escape(why)}")
+    log, command = (run.log(label), run.log_command(label)) if label in run.failures else ("", "")
+    if not log:
+        return Markup(f"<div>{line}</div>")
+    whole = note(Markup(f"the whole log: {code(command)}")) if command else Markup("")
+    return details(line, Markup(f"<pre>{escape(_end(log))}</pre>{whole}"))
+
+
+def _end(log: str) -> str:
+    lines = log.splitlines()
+    left_out = len(lines) - SHOWN_LINES
+    return "\n".join([f"… {plural(left_out, 'line')} before"] * (left_out > 0) + lines[-SHOWN_LINES:])
+
+
+def _where_log(run: Any, label: str) -> str:
+    command = run.log_command(label) if label in run.failures else ""
+    return f"\n  the log: {command}" if command else ""
 
 
 def _rows_html(status: Any) -> Markup:

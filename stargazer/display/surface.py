@@ -24,6 +24,9 @@ class Shown(Protocol):
     def html(self) -> str:
         """For notebooks."""
 
+    def below(self) -> str:
+        """For notebooks, too: what changes seldom, and may have been opened by a click; empty where there is none."""
+
     def renderable(self) -> Any:
         """For terminals, by `rich`."""
 
@@ -85,11 +88,22 @@ class Jupyter(Surface):
     def __enter__(self) -> Self:
         display = importlib.import_module("IPython.display")
         self._html: Callable[[str], Any] = display.HTML
-        self._output = display.display(self._html(self.shown.html()), display_id=True)
+        self._display = display.display
+        self._output = self._display(self._html(self.shown.html()), display_id=True)
+        self._below: Any = None
+        self._told = ""
         return self
 
     def update(self) -> None:
         self._output.update(self._html(self.shown.html()))
+        told = self.shown.below()
+        if told == self._told:  # what is replaced would close again under the reader's eyes
+            return
+        self._told = told
+        if self._below is None:
+            self._below = self._display(self._html(told), display_id=True)
+        else:
+            self._below.update(self._html(told))
 
 
 class Marimo(Surface):
@@ -102,7 +116,7 @@ class Marimo(Surface):
 
     def update(self) -> None:
         marimo = sys.modules["marimo"]
-        marimo.output.replace(marimo.Html(self.shown.html()))
+        marimo.output.replace(marimo.Html(self.shown.html() + self.shown.below()))
 
 
 class Lines(Surface):

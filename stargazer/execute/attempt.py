@@ -14,6 +14,7 @@ from stargazer.errors import Cancelled, OutputError, StargazerError, StoreError
 from stargazer.execute.outputs import Outputs
 from stargazer.ledger import Record
 from stargazer.ledger.keys import call_key, input_keys, plain
+from stargazer.ledger.logs import origin_text, remember
 from stargazer.ledger.results import encode, map_assets, walk_assets
 from stargazer.workdir import INPUTS, Scratch, Workdir
 
@@ -116,10 +117,20 @@ class Attempt:
     def _append_failure(self, work: Workdir, clock: float, cpu_clock: float, error: Exception) -> None:
         """Tell what failed; where the store cannot take that either, the error itself is the one to be raised."""
         with contextlib.suppress(StoreError, OSError):
-            self._append(work, clock, cpu_clock, status="failed", error=f"{type(error).__name__}: {error}")
+            remember(
+                error,
+                self._append(
+                    work,
+                    clock,
+                    cpu_clock,
+                    status="failed",
+                    error=f"{type(error).__name__}: {error}",
+                    origin=origin_text(error, __file__),
+                ),
+            )
 
-    def _append(self, work: Workdir, clock: float, cpu_clock: float, **members: Any) -> Record:
-        log = work.log()
+    def _append(self, work: Workdir, clock: float, cpu_clock: float, origin: str = "", **members: Any) -> Record:
+        log = work.log() + origin.encode("utf-8", "replace")
         record = Record(
             **self.known,
             seconds=round(time.perf_counter() - clock, 6),

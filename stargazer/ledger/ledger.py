@@ -99,6 +99,10 @@ class Ledger:
         """Return all records that read a CID, newest first."""
         return self._where(input=cid)
 
+    def starting(self, digits: str) -> list[Record]:
+        """Return the records, of failures too, whose ids begin with these hexadecimal digits."""
+        return self._where(start=digits, limit=2)
+
     def _write(self, record: Record) -> Record:
         return record._replace(id=self.store.put_record(record.to_bytes()))
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import StargazerError
+from stargazer.ledger.logs import record_of
 from stargazer.runs.notes import Note
 
 if TYPE_CHECKING:
@@ -81,8 +82,11 @@ class Beside:
     def _write(self, state: str) -> None:
         """Note how it stands; a store that takes no note is no reason to fail."""
         status, failures = self.run.counted(), self.run.failures
-        told = {label: f"{type(error).__name__}: {error}" for label, error in list(failures.items())[:SHOWN_FAILURES]}
+        shown = dict(list(failures.items())[:SHOWN_FAILURES])
+        told = {label: f"{type(error).__name__}: {error}" for label, error in shown.items()}
+        records = {label: record for label, error in shown.items() if (record := record_of(error))}
         tasks = {name: {each.value: number for each, number in states.items()} for name, states in status.tasks.items()}
-        note = replace(self._note, state=state, tasks=tasks, seconds=round(status.seconds, 1), failures=told)
+        seconds = round(status.seconds, 1)
+        note = replace(self._note, state=state, tasks=tasks, seconds=seconds, failures=told, records=records)
         with contextlib.suppress(OSError, StargazerError):
             note.write(self.store)

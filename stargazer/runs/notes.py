@@ -48,6 +48,8 @@ class Note:
         That it took, or has taken so far.
     failures
         Errors by call, the first few.
+    records
+        Ids of the records of those failures, by call; `stargazer log` shows what they left.
     updated
         Seconds since the epoch, when this was written.
     """
@@ -63,6 +65,7 @@ class Note:
     known: int = 0
     seconds: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
+    records: dict[str, str] = field(default_factory=dict)
     updated: float = 0.0
 
     @classmethod

@@ -14,6 +14,7 @@ from stargazer.errors import Cancelled, OutputError, RunFailed
 from stargazer.runs.again import Again
 from stargazer.runs.beside import Beside
 from stargazer.runs.holding import held
+from stargazer.runs.logs import Logs
 from stargazer.runs.shape import calls_in, replaced
 from stargazer.runs.threads import Threads
 from stargazer.runs.told import failure_text, in_order
@@ -88,6 +89,7 @@ class Run:
             self._places.setdefault(call.plan_key, []).append(call)
         self._watch = Watch(self._on_done)
         self._engine: Engine = Workers(client, self._watch) if client is not None else Threads(self._watch)
+        self._logs = Logs(next((call.store for call in self._calls.values()), None))
         self._results: dict[str, Any] = {}
         self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
@@ -146,6 +148,17 @@ class Run:
     def failures(self) -> dict[str, BaseException]:
         """Errors of the calls that failed, by task name and the first digits of the plan key."""
         return {f"{self._watch.name(key)} {key[:8]}": error for key, error in self._watch.failures.copy().items()}
+
+    def log(self, label: str) -> str:
+        """Return the log of a call that failed, by its label in `failures`; empty where it left none.
+
+        It has the commands with what they wrote to stderr, and for errors of the body itself the traceback.
+        """
+        return self._logs.log(self.failures[label])
+
+    def log_command(self, label: str) -> str:
+        """What shows that log in a terminal, ``"stargazer log …"``; empty where there is none."""
+        return self._logs.command(self.failures[label])
 
     @property
     def tasks_run(self) -> int:

@@ -27,7 +27,9 @@ def failure_text(flight: Run) -> str:
     """Say which calls of a run failed, and why, in a few lines."""
     failures = list(flight.failures.items())
     lines = [f"{len(failures)} of {flight.status().count()} calls failed; what the others made is kept"]
-    lines += [f"— {label}: {type(error).__name__}: {error}" for label, error in failures[:SHOWN_FAILURES]]
+    for label, error in failures[:SHOWN_FAILURES]:
+        command = flight.log_command(label)
+        lines += [f"— {label}: {type(error).__name__}: {error}", *([f"  the log: {command}"] if command else [])]
     if len(failures) > SHOWN_FAILURES:
         lines.append(f"… and {len(failures) - SHOWN_FAILURES} more in `.failures`")
     return "\n".join(lines)

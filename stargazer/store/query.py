@@ -109,7 +109,13 @@ class Queries(Adding):
         return self.handle(Asset(cid=name))
 
     def records_where(
-        self, *, task: str | None = None, output: str | None = None, input: str | None = None, limit: int = 100
+        self,
+        *,
+        task: str | None = None,
+        output: str | None = None,
+        input: str | None = None,
+        start: str | None = None,
+        limit: int = 100,
     ) -> list[tuple[str, bytes]]:
         """Ids and bytes of ledger records, newest first.
 
@@ -121,11 +127,14 @@ class Queries(Adding):
             A CID that the call made, or a companion of what it made.
         input
             A CID that the call was given.
+        start
+            First digits of the id.
         limit
             How many at most.
         """
         conditions = {
             "r.task = ?": task,
+            "r.id GLOB ?": None if start is None else f"{start}*",
             **{_linked(role): cid for role, cid in (("output", output), ("input", input))},
         }
         given = {condition: value for condition, value in conditions.items() if value is not None}

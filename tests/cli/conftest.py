@@ -36,7 +36,7 @@ def stargazer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
         told = f"{result.stdout}\n{result.stderr}"
         assert isinstance(result.exception, SystemExit | None), told + repr(result.exception)
         assert result.exit_code == code, told
-        assert "Traceback" not in told
+        assert "Traceback" not in result.stderr
         assert bool(result.stderr) or code == 0, "a failure without a message"
         return Answer(result.exit_code, result.stdout, result.stderr)
 

@@ -169,6 +169,18 @@ def test_failures_are_told_and_what_was_made_is_kept(stargazer: Run, flow: str) 
     assert plan["known"] == 2
 
 
+@pytest.mark.parametrize("where", [[], ["--on", "local", "--workers", "1"]], ids=str)
+def test_the_log_of_what_failed(stargazer: Run, flow: str, where: list[str]) -> None:
+    told = stargazer("run", f"{flow}:add_up", "numbers=-7", *where, code=1).err
+    command = next(line for line in told.splitlines() if "the log: stargazer log " in line).split()[2:]
+    assert 'raise ValueError(f"{i} is negative")' in stargazer(*command[1:]).out
+    told = stargazer(*command[1:], "--json").json
+    assert (told["task"], told["status"], told["error"]) == ("number", "failed", "ValueError: -7 is negative")
+    (run,) = stargazer("runs", "--json").json
+    assert " ".join(command) in stargazer("runs", run["id"]).out
+    assert "no call is known" in stargazer("log", "0123456789ab", code=1).err
+
+
 def test_on_worker_processes(stargazer: Run, flow: str) -> None:
     command = [sys.executable, "-c", "from stargazer.cli import main; main()", "run", f"{flow}:add_up", "numbers=1,2"]
     done = subprocess.run([*command, "--on", "local", "--workers", "1"], capture_output=True, text=True, timeout=120)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import stargazer as sg
+from stargazer.display.status import failures_html, run_html, status_table
 from stargazer.store import Store
 
 EVIL = "<script>alert('&')</script>"
@@ -20,6 +23,12 @@ def piece(work: sg.Workdir, source: sg.Asset, *, number: int, label: str = "") -
     if number < 0:
         raise ValueError(f"<b>{number}</b> is negative")
     return sg.Asset(path=out)
+
+
+@sg.task
+def talking(work: sg.Workdir, *, lines: int) -> sg.Asset:
+    work.run(["sh", "-c", f"for n in $(seq 0 {lines - 1}); do echo said $n >&2; done; exit 3"])
+    raise AssertionError
 
 
 @sg.task
@@ -178,6 +187,29 @@ def test_run_tells_of_failures(source: sg.Asset) -> None:
     assert "skipped" in text
     assert "3 of 3 calls ended" in text
     assert "1" in shown(run.status()).text
+
+
+def test_the_log_of_a_failure_is_one_click_away(source: sg.Asset) -> None:
+    run = sg.run(talking(lines=50), piece(source, number=-1), wait=False)
+    run.wait()
+    page = shown(run)
+    assert page.tags.count("details") == page.tags.count("pre") == 2
+    assert "said 49" in page.text
+    assert "said 9 " not in page.text
+    assert "raise ValueError" in page.text
+    for label in run.failures:
+        assert run.log_command(label) in page.text
+        assert run.log_command(label) in str(status_text(run))
+    (label,) = (label for label in run.failures if label.startswith("talking"))
+    assert "said 0\n" in run.log(label)
+    assert "said 49" in Outline(failures_html(run)).text
+    assert "said 49" not in run_html(run, failures=False)
+
+
+def status_text(run: sg.Run) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(status_table(run))
+    return console.export_text()
 
 
 def test_mermaid_names_everything_once(source: sg.Asset) -> None:

@@ -45,16 +45,18 @@ def played(rounds: Rounds, count: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_faults_in_this_process(tmp_path: Path, short: bool) -> None:
     with ended_after(Flights(tmp_path)) as flights:
         played(Rounds(flights, faults_of(flights)), SHORT if short else 150)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_faults_of_local_workers(tmp_path: Path, short: bool) -> None:
     with ended_after(Flights(tmp_path, "local", workers=WORKERS, cpus=1)) as flights:
         faults = faults_of(flights) | {"worker": (killer(flights.processes.workers), 1)}
-        played(Rounds(flights, faults), SHORT if short else 200)
+        played(Rounds(flights, faults), SHORT if short else 120)
 
 
 class Elsewhere:
@@ -96,13 +98,14 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsew
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_faults_of_a_scheduler_elsewhere(elsewhere: Elsewhere, short: bool) -> None:
     flights = elsewhere.flights
     faults = faults_of(flights) | {
         "worker": (killer(flights.processes.workers), 1),
         "scheduler": (killer(elsewhere.schedulers), WORKERS),
     }
-    played(Rounds(flights, faults, again=elsewhere.again, leave=elsewhere.close), SHORT if short else 80)
+    played(Rounds(flights, faults, again=elsewhere.again, leave=elsewhere.close), SHORT if short else 60)
 
 
 @pytest.fixture
@@ -136,11 +139,12 @@ def cancelled(dice: random.Random) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_faults_on_slurm(tmp_path: Path, queue: dict[str, Any], short: bool) -> None:
     with ended_after(Flights(tmp_path, "slurm", workers=WORKERS, **queue)) as flights:
         faults = faults_of(flights) | {
             "worker": (killer(flights.processes.workers), 1),
             "scancel": (cancelled, 1),
         }
-        played(Rounds(flights, faults, seconds=3.0), SHORT if short else 80)
+        played(Rounds(flights, faults, seconds=3.0), SHORT if short else 60)
     assert jobs() == set()

@@ -16,6 +16,8 @@ from small_tasks import number, shell, total
 
 import stargazer as sg
 from stargazer.errors import RunFailed
+from stargazer.ledger import Ledger
+from stargazer.ledger.logs import find_record, log_of
 from stargazer.runs import State
 from stargazer.runs.notes import noted_runs
 
@@ -35,6 +37,9 @@ def test_runs_are_noted(client: Any, store: sg.Store) -> None:
     assert (done.state, done.calls, done.count("done"), done.failures) == ("done", 4, 4, {})
     assert (failed.state, failed.count("failed"), failed.count("done")) == ("failed", 1, 1)
     assert "exit code 3" in next(iter(failed.failures.values()))
+    ((label, record),) = failed.records.items()
+    assert list(failed.failures) == [label]
+    assert log_of(Ledger(store), find_record(Ledger(store), record[:12])) == "$ sh -c 'exit 3'\n"
     assert done.where == ("threads" if client is None else client.scheduler.address)
     sg.run(number(i=9), client=client)
     assert len(noted_runs(store)) == 2  # nothing ran
