@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
-    "Region", "bed_lines", "called_regions", "intersect", "merge", "parse_bed", "parse_region", "plan", "runs_of_n",
-    "sex_regions", "subtract",
+    "Region", "bed_lines", "called_regions", "intersect", "merge", "overlapping", "parse_bed", "parse_region", "plan",
+    "runs_of_n", "subtract",
 ]  # fmt: skip
 
 SHORTEST_RUN = 100
@@ -28,22 +28,6 @@ NEAR = 0.25
 """How far, in shares of an interval, a natural place to cut may be from where equal parts would end."""
 
 N_RUN = re.compile(rb"[Nn]{%d,}" % SHORTEST_RUN)
-X, Y = ("chrX", "X"), ("chrY", "Y")
-PSEUDOAUTOSOMAL = {
-    156_040_895: ((10_000, 2_781_479), (155_701_382, 156_030_895)),
-    155_270_560: ((60_000, 2_699_520), (154_931_043, 155_260_560)),
-    154_259_566: ((0, 2_394_410), (153_925_834, 154_259_566)),
-}
-"""Regions of X that males have twice, by the length of X: GRCh38, GRCh37, T2T-CHM13 (0-based, half-open).
-
-Source: Genome Reference Consortium, https://www.ncbi.nlm.nih.gov/grc/human; T2T-CHM13v2.0 analysis set.
-"""
-PSEUDOAUTOSOMAL_Y = {
-    57_227_415: ((10_000, 2_781_479), (56_887_902, 57_217_415)),
-    59_373_566: ((10_000, 2_649_520), (59_034_049, 59_363_566)),
-    62_460_029: ((0, 2_458_320), (62_122_809, 62_460_029)),
-}
-"""The same of Y."""
 
 
 class Region(NamedTuple):
@@ -130,6 +114,17 @@ def _between(lengths: Mapping[str, int], offsets: Mapping[str, int], start: int,
         for name, length in lengths.items()
     )
     return [part for part in parts if part.start < part.end]
+
+
+def overlapping(parts: Sequence[Sequence[Region]], overlap: int) -> list[list[Region]]:
+    """Parts that reach so far into their neighbours where they touch, at most to the middle of the region there."""
+    found = [list(part) for part in parts]
+    for number, (before, after) in enumerate(itertools.pairwise(parts)):
+        if before and after and before[-1].contig == after[0].contig and before[-1].end == after[0].start:
+            left, right = (min(overlap, (one.end - one.start) // 2) for one in (before[-1], after[0]))
+            found[number][-1] = found[number][-1]._replace(end=before[-1].end + right)
+            found[number + 1][0] = found[number + 1][0]._replace(start=after[0].start - left)
+    return found
 
 
 def merge(regions: Iterable[Region], lengths: Mapping[str, int], padding: int = 0) -> list[Region]:
@@ -221,24 +216,3 @@ def parse_region(text: str, lengths: Mapping[str, int]) -> Region:
     if name not in lengths or not start.isdecimal() or not end.isdecimal():
         raise DataError(f"{text!r} is no region of the reference: CONTIG, or CONTIG:FIRST-LAST")
     return Region(name, int(start) - 1, int(end))
-
-
-def sex_regions(lengths: Mapping[str, int], sex: str) -> tuple[list[Region], list[Region]]:
-    """Regions that a person of this sex has once, and not at all.
-
-    Parameters
-    ----------
-    lengths
-        Bases of each contig. X and Y are known by name and length: GRCh37, GRCh38, T2T-CHM13.
-    sex
-        ``"XX"`` or ``"XY"``; nothing is known of others.
-    """
-    x = [Region(name, 0, lengths[name]) for name in X if lengths.get(name) in PSEUDOAUTOSOMAL]
-    y = [Region(name, 0, lengths[name]) for name in Y if lengths.get(name) in PSEUDOAUTOSOMAL_Y]
-    if sex == "XX":
-        return [], y
-    if sex != "XY":
-        return [], []
-    twice = [Region(one.contig, *span) for one in x for span in PSEUDOAUTOSOMAL[one.end]]
-    twice += [Region(one.contig, *span) for one in y for span in PSEUDOAUTOSOMAL_Y[one.end]]
-    return subtract([*x, *y], twice), []

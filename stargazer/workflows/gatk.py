@@ -27,6 +27,9 @@ GermlineEngine: TypeAlias = Literal["embedded", "native", "gatk"]
 SHARD = 50_000_000
 """Bytes of FASTA for which one part is worth a start of GATK."""
 
+OVERLAP = 1_000
+"""Bases that the parts of a sample's variants have in common on each side of a cut: several active regions."""
+
 DBSNP = "dbsnp"
 NOT_RECALIBRATED = "Base qualities were not recalibrated: no known sites were given."
 
@@ -141,7 +144,8 @@ def call_with_gatk(
     parts = _parts(reference, options)
     whole = [] if options.target is None and len(parts) == 1 else parts
     aligned = {name: align_with_gatk(reference, lanes, sites, whole) for name, lanes in samples.items()}
-    gvcfs = [_gvcf(reference, aligned[name][0], options.sexes.get(name, ""), whole) for name in samples]
+    reaching = _parts(reference, options, OVERLAP) if len(parts) > 1 else whole
+    gvcfs = [_gvcf(reference, aligned[name][0], options.sexes.get(name, ""), reaching) for name in samples]
     joint = [gatk.joint_call_gvcfs(gvcfs, reference, part, dbsnp, cohort_id=cohort_id) for part in whole or (None,)]
     gathered = joint[0] if len(joint) == 1 else gatk.gather_vcfs(joint)
     resources = [new for one, new in zip(options.known_sites, sites, strict=True) if one.training or one.truth]
@@ -163,10 +167,10 @@ def _gvcf(reference: Reference | Call, alignment: Call, sex: str, parts: Sequenc
     return made[0] if len(made) == 1 else gatk.gather_gvcfs(made, reference)
 
 
-def _parts(reference: Reference | Call, options: GatkOptions) -> list[Call]:
+def _parts(reference: Reference | Call, options: GatkOptions, overlap: int = 0) -> list[Call]:
     shards = shards_of(reference) if options.shards is None else options.shards
     padding = options.padding if options.target is not None else 0
-    plan = scatter_intervals(reference, options.target, shards=shards, padding=padding)
+    plan = scatter_intervals(reference, options.target, shards=shards, padding=padding, overlap=overlap)
     return [plan[number] for number in range(shards)]
 
 

@@ -17,7 +17,8 @@ from stargazer.tasks.general import (
     samtools_faidx,
     scatter_intervals,
 )
-from stargazer.tasks.scatter import Region, called_regions, merge, parse_region, plan, runs_of_n, sex_regions, subtract
+from stargazer.tasks.scatter import Region, called_regions, merge, overlapping, parse_region, plan, runs_of_n, subtract
+from stargazer.tasks.sexes import sex_regions
 
 
 def bases(regions: list[Region]) -> list[tuple[str, int]]:
@@ -138,3 +139,13 @@ def test_what_is_left() -> None:
     assert subtract([Region("a", 0, 10), Region("b", 0, 5)], [Region("a", 2, 4), Region("a", 8, 20)]) == [
         Region("a", 0, 2), Region("a", 4, 8), Region("b", 0, 5),
     ]  # fmt: skip
+
+
+def test_parts_reach_into_each_other_where_they_touch() -> None:
+    parts = [[Region("a", 0, 100)], [Region("a", 100, 130), Region("b", 0, 50)], [Region("b", 60, 80)]]
+    assert overlapping(parts, 20) == [
+        [Region("a", 0, 115)],
+        [Region("a", 80, 130), Region("b", 0, 50)],
+        [Region("b", 60, 80)],
+    ]
+    assert overlapping(parts, 0) == parts

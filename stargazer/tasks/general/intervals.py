@@ -12,12 +12,13 @@ from stargazer.tasks.scatter import (
     called_regions,
     intersect,
     merge,
+    overlapping,
     parse_bed,
     parse_region,
     plan,
     runs_of_n,
-    sex_regions,
 )
+from stargazer.tasks.sexes import sex_regions
 from stargazer.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -37,7 +38,13 @@ class Ploidy(NamedTuple):
 
 @task(memory="1 GiB")
 def scatter_intervals(
-    work: Workdir, ref: Reference, target: Intervals | None = None, *, shards: int, padding: int = 0
+    work: Workdir,
+    ref: Reference,
+    target: Intervals | None = None,
+    *,
+    shards: int,
+    padding: int = 0,
+    overlap: int = 0,
 ) -> list[Intervals]:
     """Cut a reference into parts, in runs of N and between contigs where such places are near.
 
@@ -53,11 +60,14 @@ def scatter_intervals(
         How many parts. It must not depend on the machines at hand: the parts are inputs of what is scattered.
     padding
         Bases around each target that belong to it.
+    overlap
+        Bases that parts which touch have in common on each side of the cut, see `gather_gvcfs`.
 
     Returns
     -------
     list of Intervals
-        As many BED files as asked for, in the order of the reference. Without a target they hold every base once.
+        As many BED files as asked for, in the order of the reference. Without target and overlap they hold every base
+        once.
 
     Raises
     ------
@@ -73,7 +83,8 @@ def scatter_intervals(
     parts = plan(lengths, called, shards)
     if target is not None:
         parts = [intersect(part, wanted) for part in parts]
-    return [_written(work, ref, f"{number:04d}", part) for number, part in enumerate(parts, 1)]
+    reaching = overlapping(parts, overlap)
+    return [_written(work, ref, f"{number:04d}", part) for number, part in enumerate(reaching, 1)]
 
 
 @task

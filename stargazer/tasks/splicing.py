@@ -1,0 +1,117 @@
+"""Parts of a gVCF that overlap, put together as if it had been called at once.
+
+A caller that begins or ends within a block of reference bases tells of a part of the block, and at the border of a
+deletion of bases that it would have passed over. So parts reach into each other, and each goes on in the next where
+both tell the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = ["BLOCK", "GvcfLine", "spliced"]
+
+BLOCK = "<NON_REF>"
+END = "END="
+
+
+class GvcfLine(NamedTuple):
+    """A record of a gVCF: its contig, its first and last base (1-based), and the line itself."""
+
+    contig: str
+    start: int
+    end: int
+    text: str
+
+    @classmethod
+    def of(cls, text: str) -> GvcfLine:
+        """Read a line: a block tells its end, a variant has it from its reference allele."""
+        contig, position, _, reference, alleles, _, _, info, *_ = text.split("\t", 8)
+        start = int(position)
+        if alleles == BLOCK and END in info:
+            return cls(contig, start, int(info.partition(END)[2].partition(";")[0]), text)
+        return cls(contig, start, start + len(reference) - 1, text)
+
+    @property
+    def is_block(self) -> bool:
+        """Whether it tells of reference bases alone."""
+        return self.text.split("\t", 5)[4] == BLOCK
+
+
+def spliced(parts: Iterable[Iterable[str]], base: Callable[[str, int], str]) -> Iterator[str]:
+    """The lines of consecutive parts below their headers, as one gVCF in which every base is told of once.
+
+    Parameters
+    ----------
+    parts
+        Lines of each part below its header, in order; neighbours may overlap.
+    base
+        The base of the reference at a place (contig; 1-based).
+
+    Raises
+    ------
+    DataError
+        A part has no records.
+    """
+    left: Iterator[GvcfLine] = iter(())
+    for number, part in enumerate(parts, 1):
+        right: Iterator[GvcfLine] = map(GvcfLine.of, part)
+        first = next(right, None)
+        if first is None:
+            raise DataError(f"part {number} of the gVCF has no records; a gVCF tells of every base that was looked at")
+        tail: list[GvcfLine] = []
+        for line in left:
+            if tail or (line.contig == first.contig and line.end >= first.start):
+                tail.append(line)
+            else:
+                yield line.text
+        right = itertools.chain([first], right)
+        left = _joined(tail, right, base) if tail else right
+    yield from (line.text for line in left)
+
+
+def _joined(tail: Sequence[GvcfLine], right: Iterator[GvcfLine], base: Callable[[str, int], str]) -> Iterator[GvcfLine]:
+    """The end of one part and the next."""
+    last = max(line.end for line in tail)
+    head, rest = [], right
+    for line in right:
+        if line.contig != tail[0].contig or line.start > last:
+            rest = itertools.chain([line], right)
+            break
+        head.append(line)
+    middle = (head[0].start + last) // 2
+    places = {line: place for place, line in enumerate(head)}
+    common = [(abs(line.start - middle), place) for place, line in enumerate(tail) if line in places]
+    if common:
+        place = min(common)[1]
+        return itertools.chain(tail[:place], head[places[tail[place]] :], rest)
+    behind = [_behind(line, last, base) for line in head if line.end > last and line.is_block]
+    return _merged(itertools.chain(tail, behind, rest), len(tail))
+
+
+def _behind(line: GvcfLine, last: int, base: Callable[[str, int], str]) -> GvcfLine:
+    """What is left of a block behind a base."""
+    fields = line.text.split("\t")
+    text = "\t".join([fields[0], str(last + 1), fields[2], base(fields[0], last + 1), *fields[4:]])
+    return line._replace(start=last + 1, text=text)
+
+
+def _merged(lines: Iterator[GvcfLine], count: int) -> Iterator[GvcfLine]:
+    """The same lines; the last of so many and the next are one if they are blocks that tell the same."""
+    yield from itertools.islice(lines, count - 1)
+    one, other = next(lines), next(lines, None)
+    if other is not None and one.is_block and other.is_block and one.end + 1 == other.start:
+        fields, others = one.text.split("\t"), other.text.split("\t")
+        if fields[8:] == others[8:] and one.contig == other.contig:
+            fields[7] = others[7]
+            one, other = one._replace(end=other.end, text="\t".join(fields)), None
+    yield one
+    if other is not None:
+        yield other
+    yield from lines
