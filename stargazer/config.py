@@ -14,6 +14,7 @@ from stargazer.errors import ConfigError
 
 __all__ = [
     "cache_dir",
+    "cache_size",
     "cid_profile",
     "durable",
     "environment",
@@ -57,7 +58,7 @@ def origin_of(key: str) -> str:
     return origin(f"stargazer.{key}", _defaults())
 
 
-def setting(key: str, kind: type) -> Any:
+def setting(key: str, kind: type | tuple[type, ...]) -> Any:
     """Value of ``stargazer.<key>``, checked.
 
     Parameters
@@ -81,7 +82,8 @@ def setting(key: str, kind: type) -> Any:
     section = dask.config.config.get("stargazer", {})
     value = section[key] if key in section else dask.config.get(f"stargazer.{key}", default=defaults[key])
     if value is not None and not isinstance(value, kind):
-        raise ConfigError(f"stargazer.{key} is {value!r} ({origin_of(key)}), but must be of type {kind.__name__}")
+        wanted = " or ".join(each.__name__ for each in (kind if isinstance(kind, tuple) else (kind,)))
+        raise ConfigError(f"stargazer.{key} is {value!r} ({origin_of(key)}), but must be of type {wanted}")
     return value
 
 
@@ -99,6 +101,24 @@ def cache_dir() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("stargazer"))
+
+
+def cache_size() -> int | None:
+    """Bytes that this host keeps of each store that lies elsewhere; None for the cache's own choice."""
+    configured = setting("cache-size", (str, int))
+    if configured is None:
+        return None
+    from dask.utils import parse_bytes
+
+    try:
+        size = int(parse_bytes(configured))
+    except ValueError:
+        size = -1
+    if size < 0 or isinstance(configured, bool):
+        raise ConfigError(
+            f"stargazer.cache-size is {configured!r} ({origin_of('cache-size')}), but must be a size, as '64 GiB'"
+        )
+    return size
 
 
 def scratch_dir() -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from stargazer.execute.execute import execute
 from stargazer.workdir import interruption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from stargazer.errors import StargazerError
     from stargazer.execute import Order
@@ -26,7 +27,27 @@ def run(order: Order, plan_key: str, parameters: dict[str, Any], *inputs: Any) -
     """Execute one call; ends its tools when the call is released."""
     if order.task.needs.walltime is not None:
         _leave_to_others(order.task.needs.walltime)
-    return execute(order, plan_key, named_inputs(order, inputs), opened(parameters), released())
+    is_released = released()
+    with reached(order, is_released):
+        return execute(order, plan_key, named_inputs(order, inputs), opened(parameters), is_released)
+
+
+@contextlib.contextmanager
+def reached(order: Order, is_released: Callable[[], bool]) -> Iterator[None]:
+    """On a Dask worker, let the store be the one that the call was made with, whether it can be seen from there."""
+    worker, _ = _worker_and_key()
+    if worker is None:
+        yield
+        return
+    from stargazer.served.line import WANTED
+    from stargazer.served.reach import reach
+
+    token = WANTED.set(is_released)
+    try:
+        reach(worker, order.store, order.store_id)
+        yield
+    finally:
+        WANTED.reset(token)
 
 
 def named_inputs(order: Order, inputs: tuple[Any, ...]) -> dict[str, Any]:

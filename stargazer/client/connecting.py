@@ -48,13 +48,21 @@ def connect(profile: str | None = None, **changes: Any) -> Client:
     """
     found = find_profile(profile, **changes)
     with _patient_scheduler():
-        if found.is_queue:
-            from stargazer.client.queues import queue_client
+        client = _client(found)
+    from stargazer.served.serving import serve
 
-            return queue_client(found)
-        if found.kind == "address":
-            return _at_address(found)
-        return _in_this_process(found) if found.kind == "threads" else _on_this_machine(found)
+    serve(client)
+    return client
+
+
+def _client(profile: Profile) -> Client:
+    if profile.is_queue:
+        from stargazer.client.queues import queue_client
+
+        return queue_client(profile)
+    if profile.kind == "address":
+        return _at_address(profile)
+    return _in_this_process(profile) if profile.kind == "threads" else _on_this_machine(profile)
 
 
 @contextlib.contextmanager

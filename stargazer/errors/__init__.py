@@ -12,7 +12,8 @@
     │   ├── NotFound (LookupError)  no such CID, record, pin or asset in the store
     │   ├── BlobLost                bytes that were known are gone or corrupt
     │   ├── InputChanged            a tool wrote to its input
-    │   └── StoreFull (OSError)     no space left; nothing half-written is visible
+    │   ├── StoreFull (OSError)     no space left; nothing half-written is visible
+    │   └── StoreUnseen             a worker does not see the store, and nobody who does answers it
     ├── TaskError
     │   ├── DefinitionError (TypeError)   the task's signature or options are wrong
     │   ├── ArgumentError (TypeError)     a call's arguments do not fit the task
@@ -48,6 +49,7 @@ from stargazer.errors.stores import (
     NotFound,
     StoreError,
     StoreFull,
+    StoreUnseen,
     UnknownField,
 )
 from stargazer.errors.tasks import (
@@ -69,8 +71,8 @@ __all__ = [
     "ArgumentError", "AssetError", "BlobLost", "CIDError", "CIDMismatch", "Cancelled", "CodeChanged", "ConfigError",
     "DataError", "DefinitionError", "InputChanged", "InvalidField", "MemoryExceeded", "NeedUnmet", "NotFound",
     "OutputError", "RemoteCannot", "RemoteError", "RemoteLacks", "RemoteRefused", "RunError", "RunFailed",
-    "StargazerError", "StoreError", "StoreFull", "StoresMixed", "TaskError", "ToolError", "ToolFailed", "ToolMissing",
-    "UnknownField", "WorkerMismatch",
+    "StargazerError", "StoreError", "StoreFull", "StoreUnseen", "StoresMixed", "TaskError", "ToolError", "ToolFailed",
+    "ToolMissing", "UnknownField", "WorkerMismatch",
 ]  # fmt: skip
 
 for _name in __all__:

@@ -14,6 +14,7 @@ __all__ = [
     "NotFound",
     "StoreError",
     "StoreFull",
+    "StoreUnseen",
     "UnknownField",
 ]
 
@@ -86,3 +87,7 @@ class InputChanged(StoreError):
 
 class StoreFull(StoreError, OSError):
     """No space is left where the store writes."""
+
+
+class StoreUnseen(StoreError):
+    """A worker does not see the store, and nobody who does answers it."""

@@ -72,7 +72,7 @@ class Attempt:
         """Stage, run the body, save what it made and append the record; return the result that counts."""
         self.order.check_here()
         task = self.order.task
-        with Scratch(config.scratch_dir() or self.store.scratch) as scratch:
+        with self.store.in_use(), Scratch(config.scratch_dir() or self.store.scratch) as scratch:
             work = Workdir(scratch.path, cpus=task.needs.cpus, memory=task.needs.bytes, cancelled=cancelled)
             clock, cpu_clock = time.perf_counter(), time.thread_time()
             try:

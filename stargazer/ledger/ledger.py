@@ -55,7 +55,8 @@ class Ledger:
 
     def is_whole(self, record: Record) -> bool:
         """Whether everything that the record's call made is still in the store."""
-        return all(cid is not None and self.store.has(cid) for cid in cids_in(record.outputs))
+        cids = list(cids_in(record.outputs))
+        return None not in cids and self.store.has_all(cid for cid in cids if cid is not None)
 
     def results(self, record: Record, named: type | None = None) -> Any:
         """Return the result of a recorded call: handles that know their store and record."""

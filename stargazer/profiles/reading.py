@@ -70,7 +70,14 @@ def check_settings() -> None:
     """
     import dask.config
 
-    for read in (config.store_url, config.cache_dir, config.scratch_dir, config.cid_profile, config.durable):
+    for read in (
+        config.store_url,
+        config.cache_dir,
+        config.cache_size,
+        config.scratch_dir,
+        config.cid_profile,
+        config.durable,
+    ):
         read()
     for key in dask.config.get("stargazer", {}):
         if str(key).replace("_", "-") not in config.settings():

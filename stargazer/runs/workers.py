@@ -13,6 +13,7 @@ from stargazer.calls.wiring import needs
 from stargazer.errors import OutputError
 from stargazer.profiles.offers import offer_of
 from stargazer.runs.watch import State
+from stargazer.served.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +59,7 @@ class Workers:
         """Run the graph to its end; return the results of `keys`, without those that failed."""
         from distributed import as_completed
 
+        serve(self.client)
         self._forget_old_failures(calls)
         wanted = list(dict.fromkeys([*keys, *calls]))
         self._calls = calls

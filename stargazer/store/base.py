@@ -73,22 +73,23 @@ class OpenStore:
             raise StoreError("a store needs a path or a URL, and this is empty")
         self._asked = profile
         self.durable = config.durable() if durable is None else durable
-        path = local_path(os.fspath(url))
         self.threads = 1
         self.memo = Memo(lambda: self.cache / "verified")
-        self.backend: Backend
-        self.blobs: Blobs
-        if path is None:
-            from stargazer.store.objectblobs import ObjectBlobs
-            from stargazer.store.objects import ObjectBackend
-
-            self.backend = remote = ObjectBackend(str(url))
-            self.blobs = ObjectBlobs(self, remote)
-        else:
-            self.backend = local = LocalBackend(path, self.durable)
-            self.blobs = LocalBlobs(self, local)
+        self.backend, self.blobs = self._open_places(os.fspath(url))
         self.url = self.backend.url
         self._header = self._read_header()
+
+    def _open_places(self, url: str) -> tuple[Backend, Blobs]:
+        """How to reach the places below a URL, and the files among them."""
+        path = local_path(url)
+        if path is not None:
+            local = LocalBackend(path, self.durable)
+            return local, LocalBlobs(self, local)
+        from stargazer.store.objectblobs import ObjectBlobs
+        from stargazer.store.objects import ObjectBackend
+
+        remote = ObjectBackend(url)
+        return remote, ObjectBlobs(self, remote)
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"

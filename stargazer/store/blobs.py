@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +13,7 @@ from stargazer.errors import BlobLost, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from stargazer.cid.files import Progress
     from stargazer.store.base import OpenStore
@@ -80,8 +81,24 @@ class Blobs(ABC):
         """Keep the bytes of a regular file, which is gone then if it could be moved."""
 
     @abstractmethod
+    def stands(self, stored: Stored) -> bool:
+        """Whether the store has these bytes, and will keep them for the next hour."""
+
+    @abstractmethod
+    def temporary(self) -> str:
+        """A new path for bytes that `adopt` will take in."""
+
+    @abstractmethod
     def prefetch(self, cids: Iterable[str]) -> None:
         """Have many files ready on this host."""
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Keep whatever is used meanwhile where it is."""
+        return nullcontext()
+
+    def lend(self, cid: str) -> None:
+        """Keep a file that was given out for some days; where it lies in the store itself, it stays anyway."""
+        return
 
     def take(self, path: str, *, move: bool = False, link: bool = True, progress: Progress | None = None) -> Stored:
         """Keep a file's bytes.
@@ -104,14 +121,23 @@ class Blobs(ABC):
         StoreError
             It is no regular file, or changed while it was read.
         """
+        stored = self._known(path) or self._store(path, os.stat(path), move, progress)
+        if move and link:
+            self._leave_link(path, stored)
+        return stored
+
+    def _known(self, path: str) -> Stored | None:
+        """What a file stands for that need not be hashed."""
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{path} is no regular file; only files and directories can be stored")
-        stored = self._linked(path, found) or self._given_back(found) or self._store(path, found, move, progress)
-        if move and link and not os.path.lexists(path):
+        return self._linked(path, found) or self._given_back(found)
+
+    def _leave_link(self, path: str, stored: Stored) -> None:
+        """A link to the stored file where one was moved from."""
+        if not os.path.lexists(path):
             with suppress(OSError):  # a file system without links does without
                 os.symlink(self.file(stored.cid), path)
-        return stored
 
     def _linked(self, path: str, found: os.stat_result) -> Stored | None:
         """What a link to a blob of this store stands for: an input that was staged and given back."""

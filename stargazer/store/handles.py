@@ -73,7 +73,8 @@ class Handles(Staging):
 
     def exists(self, asset: Asset) -> bool:
         """Whether the bytes of an asset and of its companions are here, by looking at names and not at contents."""
-        return all(member.cid is not None and self.has(member.cid) for member in members(asset))
+        cids = [member.cid for member in members(asset)]
+        return None not in cids and self.has_all(cid for cid in cids if cid is not None)
 
     def has(self, cid: str) -> bool:
         """Whether the store has a file, or a directory and all that lies in it, by looking at names only.
@@ -87,6 +88,10 @@ class Handles(Staging):
         with suppress(StargazerError):
             return not self.backend.local or all(child is None or self.has(child) for _, child in self.walk(cid))
         return False
+
+    def has_all(self, cids: Iterable[str]) -> bool:
+        """Whether `has` is true of each."""
+        return all(map(self.has, cids))
 
     def missing(self, assets: Iterable[Asset]) -> list[Asset]:
         """Those of many assets of which bytes, or a companion's, are not here; object stores are asked at once."""

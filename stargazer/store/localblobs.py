@@ -55,6 +55,12 @@ class LocalBlobs(Blobs):
     def prefetch(self, cids: Iterable[str]) -> None:
         """Nothing: they are here."""
 
+    def temporary(self) -> str:
+        """A new path on the store's own file system."""
+        path = self.backend.temporary()
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
+
     def quarantine(self, cid: str) -> str:
         """Take a corrupt blob out of the way; the place where it went."""
         self.store.memo.forget(cid)
@@ -143,14 +149,14 @@ class LocalBlobs(Blobs):
 
     def _settle(self, path: str, stored: Stored) -> None:
         """Move hashed bytes into place, unless good ones are there."""
-        if self._is_there(stored):
+        if self.stands(stored):
             os.unlink(path)
         else:
             self.backend.adopt(path, layout.blob(stored.cid))
         if stored.size > _NOTED:
             self.store.memo.note(stored.cid, os.stat(self.file(stored.cid)))
 
-    def _is_there(self, stored: Stored) -> bool:
+    def stands(self, stored: Stored) -> bool:
         """Whether the store has these bytes. Big ones are believed by their size: they are checked before each use."""
         path = self.file(stored.cid)
         try:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargazer.errors import BlobLost, StoreError
 from stargazer.store import layout
-from stargazer.store.blobs import HELD_AFTER, MTIME, Blobs, movable
-from stargazer.store.cache import Cache
+from stargazer.store.blobs import HELD_AFTER, movable
+from stargazer.store.cached import CachedBlobs
 from stargazer.store.files import as_store_full
 from stargazer.store.memo import signature
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from stargazer.cid.files import Progress
     from stargazer.store.base import OpenStore
     from stargazer.store.blobs import Stored
@@ -26,61 +23,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectBlobs"]
 
-_AT_ONCE = 64
 _UPLOADS = 16
 _PUT_AGAIN = 1 << 26
 
 
-class ObjectBlobs(Blobs):
+class ObjectBlobs(CachedBlobs):
     """Blobs that are used from a cache on this host."""
 
     def __init__(self, store: OpenStore, backend: ObjectBackend) -> None:
         super().__init__(store)
         self.backend = backend
 
-    @property
-    def root(self) -> str:
-        """Directory of downloaded blobs."""
-        return str(self.store.cache / "blobs")
-
-    @cached_property
-    def cache(self) -> Cache:
-        """The files that this host has."""
-        return Cache(self.store.cache)
-
-    def path(self, cid: str) -> Path:
-        """Path of a checked download; `BlobLost` if the object is missing or corrupt."""
-        found = self._cached(cid)
-        if found is None:
-            self._download([cid])
-            found = self._cached(cid)
-        if found is None:
-            raise BlobLost(cid)
-        self.cache.use(cid)
-        return found
-
-    def _cached(self, cid: str) -> Path | None:
-        try:
-            return self.checked(cid)
-        except BlobLost:
-            return None
-
-    def quarantine(self, cid: str) -> str:
-        """Drop a cached file that was harmed here; the object is good, or is found out when it is downloaded."""
-        self.store.memo.forget(cid)
-        return self.cache.quarantine(cid)
-
-    def check_unharmed(self, cid: str) -> None:
-        """Raise `BlobLost` if the download was changed; it may have been dropped."""
-        self.checked(cid)
-
-    def prefetch(self, cids: Iterable[str]) -> None:
-        """Download many files at once."""
-        missing = [cid for cid in dict.fromkeys(cids) if not os.path.exists(self.file(cid))]
-        for start in range(0, len(missing), _AT_ONCE):
-            self._download(missing[start : start + _AT_ONCE])
-
-    def _download(self, cids: list[str]) -> None:
+    def _fetch(self, cids: list[str]) -> None:
         paths = {cid: self.cache.temporary() for cid in cids}
         try:
             self.backend.download({layout.blob(cid): path for cid, path in paths.items()})
@@ -103,12 +57,12 @@ class ObjectBlobs(Blobs):
             raise BlobLost(cid, f"corrupt (what was found is in {target})")
         self._keep(cid, path)
 
-    def _keep(self, cid: str, path: str) -> None:
-        os.chmod(path, 0o444)
-        os.utime(path, (MTIME, MTIME))
-        self.cache.adopt(path, cid)
-        with suppress(FileNotFoundError):
-            self.store.memo.note(cid, os.stat(self.file(cid)))
+    def stands(self, stored: Stored) -> bool:
+        """Whether the object is there, by its size, and was put not long ago or is too large to be put again."""
+        found = self.backend.stat(layout.blob(stored.cid))
+        if found is None or found.size != stored.size:
+            return False
+        return stored.size > _PUT_AGAIN or time.time() - found.changed <= HELD_AFTER
 
     def recheck(self, cid: str) -> bool:
         """Hash an object as it streams by; a bad one goes to quarantine."""
@@ -119,7 +73,7 @@ class ObjectBlobs(Blobs):
             with self.backend.open(place) as stream:
                 if cid_of_stream(stream, self.store.profile) == cid:
                     return True
-            self._download([cid])  # another profile's CID, perhaps: that takes a closer look
+            self._fetch([cid])  # another profile's CID, perhaps: that takes a closer look
         except BlobLost:
             return False
         except FileNotFoundError:

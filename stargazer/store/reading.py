@@ -12,6 +12,7 @@ from stargazer.store.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from stargazer.cid import Entry
 
@@ -28,6 +29,10 @@ class Reading(Records):
     def _nodes(self) -> dict[str, bytes]:
         """Directory nodes that were read; they never change."""
         return {}
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Keep what is read or staged meanwhile in this host's cache, where the store uses one."""
+        return self.blobs.in_use()
 
     def node(self, cid: str) -> bytes | None:
         """The dag-pb node of a directory or of a HAMT shard, or None if the store has none that is whole."""
@@ -124,7 +129,8 @@ class Reading(Records):
         """
         if mode not in ("r", "rb"):
             raise ValueError(f"mode {mode!r}: what is stored never changes; open it with 'rb'")
-        return open(self.blobs.path(self.resolve(cid)), "rb")
+        with self.in_use():
+            return open(self.blobs.path(self.resolve(cid)), "rb")
 
     def read(self, cid: str) -> bytes:
         """All bytes of a CID, or of ``<cid>/x/y``."""

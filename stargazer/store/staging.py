@@ -98,6 +98,8 @@ class Staging(Trees):
             raise as_store_full(error, path) from error
         if not copy:
             self.blobs.note_laid(path, cid)
+        if replacing:
+            self.blobs.lend(cid)
 
     def check_staged(self, staged: Asset) -> None:
         """Make sure that a tool did not write to its inputs; a few stat calls a file.
@@ -146,7 +148,8 @@ class Staging(Trees):
         directory = self.cache / "fetched" / (asset if isinstance(asset, str) else found.id)
         directory.mkdir(parents=True, exist_ok=True)
         page = found.name.endswith((".html", ".htm"))  # browsers go by the name of what a link leads to
-        return self._stage(found, directory, page, {}, replacing=True).path
+        with self.in_use():
+            return self._stage(found, directory, page, {}, replacing=True).path
 
 
 def file_name(asset: Asset) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Store", "active_store"]
+__all__ = ["Store", "active_store", "stand_in"]
 
 _active: ContextVar[tuple[Store, ...]] = ContextVar("stargazer_store", default=())
 _opened: dict[str, Store] = {}
@@ -77,6 +77,11 @@ def active_store() -> Store:
     """The store of the innermost ``with Store(…)``, or else the configured one."""
     stores = _active.get()
     return stores[-1] if stores else open_store(config.store_url())
+
+
+def stand_in(url: str, store: Store) -> None:
+    """Let a store be the one at a URL in this process, from which the one there cannot be seen."""
+    _opened[url] = _opened[store.url] = store
 
 
 def open_store(url: str | os.PathLike[str]) -> Store:

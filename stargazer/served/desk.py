@@ -1,0 +1,101 @@
+"""At the scheduler: where workers that do not see the store ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from distributed import SchedulerPlugin
+
+from stargazer.served.home import Home
+from stargazer.served.messages import HOME
+
+if TYPE_CHECKING:
+    from stargazer.served.messages import Comm
+
+__all__ = ["OFFER", "Desk"]
+
+OFFER = "stargazer-offer"
+"""Name of the handler by which clients offer to answer, where the scheduler sees no store."""
+
+
+class Desk(SchedulerPlugin):
+    """Answers workers where the scheduler's process sees their store, and passes the others on to clients that do.
+
+    Clients dial in, since a cluster cannot call a laptop: each leaves some connections here to wait.
+    """
+
+    name = "stargazer-desk"
+    idempotent = True
+
+    async def start(self, scheduler: Any) -> None:
+        """Take calls."""
+        self._home = Home()
+        self._waiting: dict[str, list[Comm]] = {}
+        scheduler.handlers[HOME] = self._called
+        scheduler.handlers[OFFER] = self._offered
+
+    async def close(self) -> None:
+        """The scheduler ends."""
+        self._home.close()
+        for comm in [comm for comms in self._waiting.values() for comm in comms]:
+            comm.abort()
+
+    async def _called(self, comm: Comm, url: str, identifier: str) -> Any:
+        """Serve a worker, or pass it on."""
+        from distributed.core import Status
+
+        with contextlib.suppress(OSError):
+            if await self._home.sees(url, identifier):
+                await self._home.serve(comm, url)
+            elif (other := await self._passed_on(url, identifier)) is not None:
+                await comm.write({"home": True})
+                await _join(comm, other)
+            else:
+                await comm.write({"home": False})
+        comm.abort()
+        return Status.dont_reply
+
+    async def _offered(self, comm: Comm, client: str) -> Any:
+        """Let a client's connection wait for a worker."""
+        from distributed.core import Status
+
+        self._waiting.setdefault(client, []).append(comm)
+        while not comm.closed():
+            await asyncio.sleep(_LOOKS)
+        return Status.dont_reply
+
+    async def _passed_on(self, url: str, identifier: str) -> Comm | None:
+        """A connection to a client that sees the store."""
+        for client in list(self._waiting):
+            while self._waiting.get(client):
+                comm = self._waiting[client].pop()
+                with contextlib.suppress(OSError):
+                    await comm.write({"url": url, "identifier": identifier})
+                    if (await comm.read()).get("home"):
+                        return comm
+                    comm.abort()
+                    break
+            if not self._waiting.get(client):
+                self._waiting.pop(client, None)
+        return None
+
+
+_LOOKS = 1.0
+
+
+async def _join(one: Comm, other: Comm) -> None:
+    """Pass messages on both ways, one at a time each, until an end hangs up."""
+    ways = [asyncio.create_task(_pump(one, other)), asyncio.create_task(_pump(other, one))]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        one.abort()
+        other.abort()
+        await asyncio.gather(*ways, return_exceptions=True)
+
+
+async def _pump(source: Comm, target: Comm) -> None:
+    while True:
+        await target.write(await source.read())

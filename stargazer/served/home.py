@@ -1,0 +1,156 @@
+"""The process that sees the store, and answers workers that do not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from stargazer.errors import StargazerError
+from stargazer.served.landing import Landing
+from stargazer.served.messages import CHUNK, MORE, WINDOW, parts_of
+from stargazer.served.requests import answer
+from stargazer.store import Store
+from stargazer.store.blobs import Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
+
+    from stargazer.served.messages import Comm
+
+    T = TypeVar("T")
+
+__all__ = ["Home", "sees"]
+
+THREADS = 4
+STREAMS = 8
+"""Large transfers at once; the others wait, and hold no memory while they do."""
+
+LINGER = 30.0
+"""Seconds in which a worker hears what went wrong, before its connection is closed."""
+
+
+class Home:
+    """Answers any number of workers, about any store that this process sees.
+
+    All methods run in one event loop; disks and hashes are left to threads.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, "stargazer-home")
+        self._streams = asyncio.Semaphore(STREAMS)
+
+    def close(self) -> None:
+        """End the threads, when they have done what they are at."""
+        self._threads.shutdown(wait=False)
+
+    async def sees(self, url: str, identifier: str) -> bool:
+        """Whether the store of that identity lies at a URL, seen from here."""
+        return await self._aside(sees, url, identifier)
+
+    async def serve(self, comm: Comm, url: str) -> None:
+        """Answer one worker until it hangs up."""
+        store = Store.open(url)
+        await comm.write({"home": True})
+        with contextlib.suppress(OSError):
+            while True:
+                asked = await comm.read()
+                try:
+                    await self._answer(comm, store, asked["do"], asked["with"])
+                except OSError as error:
+                    if not isinstance(error, StargazerError) and comm.closed():
+                        raise
+                    await _apologise(comm, error)
+                    return
+                except Exception as error:  # noqa: BLE001 - it is raised on the worker
+                    await _apologise(comm, error)
+                    return
+
+    async def _answer(self, comm: Comm, store: Store, do: str, values: Sequence[Any]) -> None:
+        if do == "get":
+            await self._send(comm, store, *values)
+        elif do == "put_files":
+            await self._receive(comm, store, *values)
+        else:
+            await comm.write({"gave": await self._aside(answer, store, do, values)})
+
+    async def _send(self, comm: Comm, store: Store, cids: Sequence[str]) -> None:
+        with store.in_use():
+            async with self._stream(sum(await self._aside(_sizes, store, cids))):
+                parts = parts_of(map(str, map(store.blobs.path, cids)))
+                while (part := await self._aside(next, parts, None)) is not None:
+                    await comm.read()
+                    await comm.write({"part": part})
+                await comm.write({"end": True})
+        while "end" not in await comm.read():
+            pass
+
+    async def _receive(self, comm: Comm, store: Store, files: Sequence[tuple[str, int]]) -> None:
+        async with self._stream(sum(size for _, size in files)):
+            wanted = await self._aside(_wanted, store, files)
+            await comm.write({"wanted": wanted})
+            if not wanted:
+                return
+            sizes = dict(files)
+            landing = Landing(store.blobs, store.profile, [files[index][0] for index in wanted], _keep(store, sizes))
+            try:
+                for _ in range(WINDOW):
+                    await comm.write(MORE)
+                while "end" not in (message := await comm.read()):
+                    await self._aside(landing.take, message["part"])
+                    del message
+                    await comm.write(MORE)
+                await self._aside(landing.finish)
+            finally:
+                landing.clear()
+        await comm.write({"gave": None})
+
+    def _stream(self, size: int) -> contextlib.AbstractAsyncContextManager[Any]:
+        """A place among the large transfers; small ones need none."""
+        return self._streams if size > CHUNK else contextlib.nullcontext()
+
+    async def _aside(self, work: Callable[..., T], *values: Any) -> T:
+        """Work in a thread, so that the event loop is free."""
+        import contextvars
+
+        inner = partial(contextvars.copy_context().run, work, *values)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, inner)
+
+
+def sees(url: str, identifier: str) -> bool:
+    """Whether the store of that identity lies at a URL, seen from this process."""
+    try:
+        store = Store.open(url)
+        return store.made and store.id == identifier
+    except (StargazerError, OSError):
+        return False
+
+
+async def _apologise(comm: Comm, error: Exception) -> None:
+    """Tell what went wrong, and read on until the worker has heard it: closing at once could lose the message."""
+    await comm.write({"error": pickle.dumps(error)})
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            while True:
+                await comm.read()
+
+
+def _sizes(store: Store, cids: Sequence[str]) -> list[int]:
+    return [store.size(cid) or 0 for cid in cids]
+
+
+def _wanted(store: Store, files: Sequence[tuple[str, int]]) -> list[int]:
+    """Which files the store does not have yet."""
+    _ = store.header
+    return [index for index, (cid, size) in enumerate(files) if not store.blobs.stands(Stored(cid, size, 0))]
+
+
+def _keep(store: Store, sizes: dict[str, int]) -> Callable[[str, str], None]:
+    def keep(cid: str, path: str) -> None:
+        store.blobs.adopt(path, Stored(cid, sizes[cid], 0))
+
+    return keep

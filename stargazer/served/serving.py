@@ -1,0 +1,89 @@
+"""At the client: the store is served to workers that do not see it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from stargazer.served.desk import OFFER, Desk
+from stargazer.served.home import Home
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from stargazer.served.messages import Comm
+
+__all__ = ["serve"]
+
+OFFERED = 2
+"""Connections that wait at a scheduler elsewhere; each that is taken is replaced."""
+
+AGAIN = 2.0
+"""Seconds after which a lost connection is made again."""
+
+_served: WeakSet[Any] = WeakSet()
+
+
+def serve(client: Client) -> None:
+    """Answer workers that do not see the store of their calls, as long as the client lives.
+
+    Where the scheduler runs in this process, or sees the store, it answers; else this process does, through it.
+
+    Parameters
+    ----------
+    client
+        A synchronous client. Told a second time, nothing happens.
+    """
+    if client in _served:
+        return
+    client.register_plugin(Desk())
+    _served.add(client)
+    if getattr(client.cluster, "scheduler", None) is None:
+        client.sync(_offer, client)
+
+
+async def _offer(client: Client) -> None:
+    home = Home()
+    for _ in range(OFFERED):
+        task = asyncio.create_task(_wait_for_workers(client, home))
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+
+
+_tasks: set[Any] = set()
+
+
+async def _wait_for_workers(client: Any, home: Home) -> None:
+    """Let a connection wait at the scheduler; when a worker takes it, let another wait in its place."""
+    while client.status in ("running", "connecting"):
+        with contextlib.suppress(OSError, TimeoutError):
+            await _wait_for_worker(client, home)
+            continue
+        await asyncio.sleep(AGAIN)
+
+
+async def _wait_for_worker(client: Any, home: Home) -> None:
+    from distributed.comm.core import connect
+
+    comm: Comm = await connect(client.scheduler.address, **client.connection_args)
+    try:
+        await comm.write({"op": OFFER, "client": client.id})
+        asked = await comm.read()
+        if not await home.sees(**asked):
+            await comm.write({"home": False})
+            return
+    except BaseException:
+        comm.abort()
+        raise
+    task = asyncio.create_task(_answer(comm, home, asked["url"]))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def _answer(comm: Comm, home: Home, url: str) -> None:
+    try:
+        await home.serve(comm, url)
+    finally:
+        comm.abort()
