@@ -77,7 +77,12 @@ def matrix_blocks(matrix: Any) -> Iterator[Any]:
 def array_blocks(array: Any) -> Iterator[Any]:
     """Row blocks of a dense array on disk."""
     for start in range(0, array.shape[0], ROWS):
-        yield sparse.csr_matrix(np.asarray(array[start : start + ROWS]))
+        yield sparse.csr_matrix(_known(np.asarray(array[start : start + ROWS])))
+
+
+def _known(values: Values) -> Values:
+    """SciPy's sparse matrices have no half precision, and want the machine's order of bytes."""
+    return values.astype(np.float32 if values.dtype == np.float16 else values.dtype.newbyteorder("="), copy=False)
 
 
 def group_blocks(group: Any, shape: tuple[int, int]) -> Iterator[Any]:
@@ -101,7 +106,7 @@ def group_blocks(group: Any, shape: tuple[int, int]) -> Iterator[Any]:
         raise DataError(f"the index pointers do not fit {shape[0]} cells and {entries} counts: the file is damaged")
     for start in range(0, shape[0], ROWS):
         ends = pointers[start : start + ROWS + 1]
-        data, indices = (np.asarray(group[name][ends[0] : ends[-1]]) for name in ("data", "indices"))
+        data, indices = (_known(np.asarray(group[name][ends[0] : ends[-1]])) for name in ("data", "indices"))
         block = sparse.csr_matrix((0, shape[1]), dtype=data.dtype)
         block.data, block.indices, block.indptr = data, indices.astype(np.int32), (ends - ends[0]).astype(np.int32)
         block._shape = (len(ends) - 1, shape[1])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stargazer.cells.elements import Values
     from stargazer.cells.tree import Tree
 
-__all__ = ["ORGANISMS", "GeneSets", "Organism", "find_gene_sets", "organism_of"]
+__all__ = ["ENSEMBL", "ORGANISMS", "SPIKE_IN", "GeneSets", "Organism", "find_gene_sets", "organism_of", "symbols_of"]
 
 SPIKE_IN = re.compile(r"ERCC[-_]\d{5}")
 ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}(\.\d+)?")
@@ -60,13 +60,14 @@ _MOUSE_MT = (
 )
 
 ORGANISMS = {
-    "human": Organism(r"MT-", r"RP[SL]", r"HB[^(P)]", _HUMAN_MT),
-    "mouse": Organism(r"mt-", r"Rp[sl]", r"Hb[^(p)]", _MOUSE_MT),
-    "rat": Organism(r"[Mm]t-", r"Rp[sl]", r"Hb[^(p)]"),
+    "human": Organism(r"MT[-.]", r"RP[SL]", r"HB[^(P)]", _HUMAN_MT),
+    "mouse": Organism(r"mt[-.]", r"Rp[sl]", r"Hb[^(p)]", _MOUSE_MT),
+    "rat": Organism(r"[Mm]t[-.]", r"Rp[sl]", r"Hb[^(p)]"),
     "zebrafish": Organism(r"mt-", r"rp[sl]", r"hb[^(p)]"),
     "fly": Organism(r"mt:", r"Rp[SL]", r"(?!)"),
 }
-"""Patterns of human and mouse as in scanpy's tutorials."""
+"""Patterns of human and mouse as in scanpy's tutorials; R writes a dot for the hyphen."""
+_UNKNOWN = Organism(r"(?!)", r"(?!)", r"(?!)")
 _ALIASES = {
     "homo sapiens": "human",
     "mus musculus": "mouse",
@@ -118,35 +119,46 @@ def find_gene_sets(tree: Tree, organism: str, symbols: str = "") -> GeneSets:
     tree
         The cells.
     organism
-        A key of `ORGANISMS`, or a Latin name.
+        A key of `ORGANISMS`, or a Latin name; empty if it is not known, and then there are spike-ins alone.
     symbols
-        Column of ``var`` with gene symbols. By default the names of the genes or, if these are Ensembl ids, a column
-        with a usual name.
+        As for `symbols_of`.
 
     Raises
     ------
     DataError
         No such organism or column.
     """
-    known = ORGANISMS[organism_of(organism)]
-    names = tree.names("var")
-    ids = np.array([_without_version(name) for name in names], dtype=object)
-    is_id = np.array([bool(ENSEMBL.fullmatch(name)) for name in names])
-    column = symbols or (_symbol_column(tree) if is_id.mean() > 0.5 else "")
-    labels = _texts(tree, column) if column else np.where(is_id, "", names)
-    mt = _matches(known.mt, labels) | np.isin(ids, known.mt_ids)
+    known = ORGANISMS[organism_of(organism)] if organism else _UNKNOWN
+    labels, notes = symbols_of(tree, symbols)
+    names = [str(name) for name in tree.names("var")]
+    ids = [_without_version(name) for name in names]
+    mt = _matches(known.mt, labels) | np.isin(np.array(ids, dtype=object), known.mt_ids)
     spikes = np.array([bool(SPIKE_IN.fullmatch(name)) for name in names])
-    notes = [f"gene symbols come from column {column!r} of var"] if column and not symbols else []
-    if not column and is_id.mean() > 0.5:
-        notes.append("genes have Ensembl ids and no symbols: ribosomal and haemoglobin genes cannot be told")
     return GeneSets(mt, _matches(known.ribo, labels), _matches(known.hb, labels), spikes, notes)
 
 
-def likely_organism(tree: Tree) -> str:
-    """The organism in which most mitochondrial genes would be found, for a hint; empty if there are none in any."""
-    counts = {name: int(find_gene_sets(tree, name).mt.sum()) for name in ORGANISMS}
-    best = max(counts, key=lambda name: counts[name])
-    return best if counts[best] else ""
+def symbols_of(tree: Tree, column: str = "") -> tuple[Values, list[str]]:
+    """Symbol of each gene, empty where there is none, and what is worth saying about it.
+
+    Parameters
+    ----------
+    tree
+        The cells.
+    column
+        Column of ``var`` with gene symbols. By default the names of the genes or, if these are Ensembl ids, a column
+        with a usual name.
+    """
+    names = tree.names("var")
+    is_id = np.array([bool(ENSEMBL.fullmatch(str(name))) for name in names])
+    if column:
+        return _texts(tree, column), []
+    if is_id.mean() <= 0.5:
+        return np.where(is_id, "", names), []
+    if found := _symbol_column(tree):
+        return _texts(tree, found), [f"gene symbols come from column {found!r} of var"]
+    return np.where(is_id, "", names), [
+        "genes have Ensembl ids and no symbols: ribosomal and haemoglobin genes cannot be told"
+    ]
 
 
 def _without_version(name: str) -> str:

@@ -36,11 +36,9 @@ def read_group(group: Any, path: Path) -> Source:
     DataError
         None of them holds counts, or the file is no AnnData.
     """
-    from anndata.io import read_elem
-
     if not {"obs", "var"} <= set(group):
         raise DataError(f"{path} is no AnnData: it has no obs and var")
-    obs, var = read_elem(group["obs"]), read_elem(group["var"])
+    obs, var = (_table(group, name) for name in ("obs", "var"))
     if not all(hasattr(table, "columns") for table in (obs, var)):
         raise DataError(f"{path} is no AnnData: obs and var are not tables")
     where = _counts_place(group, path)
@@ -48,7 +46,7 @@ def read_group(group: Any, path: Path) -> Source:
     if where != "X" and "X" in group:
         source.notes.append(f"X has no counts; they come from {where}, and X is left out")
     if where == "raw/X":
-        source.var = read_elem(group["raw/var"])
+        source.var = _table(group, "raw/var")
     elif "raw" in group:
         source.notes.append("raw was left out: X has counts")
     genes_kept = where != "raw/X" or source.var.index.equals(var.index)
@@ -58,8 +56,38 @@ def read_group(group: Any, path: Path) -> Source:
     return source
 
 
+def _table(group: Any, place: str) -> Any:
+    """A table of cells or genes; up to anndata 0.6 a record array whose categories stand in ``uns``."""
+    import pandas as pd
+    from anndata.io import read_elem
+
+    element = group[place]
+    if not getattr(getattr(element, "dtype", None), "names", None):
+        return read_elem(element)
+    first, *others = element.dtype.names
+    columns = {name: _texts(element[name]) for name in others}
+    for name in others:
+        if f"uns/{name}_categories" in group:
+            names = _texts(group[f"uns/{name}_categories"])
+            columns[name] = pd.Categorical.from_codes(np.asarray(columns[name]), names)
+    return pd.DataFrame(columns, index=pd.Index(_texts(element[first]), dtype=object))
+
+
+def _categories_of(source: Source, place: str) -> bool:
+    """Whether an element of ``uns`` has the categories of a column, which has them already."""
+    name = place.removeprefix("uns/").removesuffix("_categories")
+    return place == f"uns/{name}_categories" and any(name in table for table in (source.obs, source.var))
+
+
+def _texts(values: Any) -> Any:
+    array = np.asarray(values[...])
+    if array.dtype.kind not in "SO":
+        return array
+    return np.array([each.decode() if isinstance(each, bytes) else str(each) for each in array], dtype=object)
+
+
 def _carry(source: Source, group: Any, place: str, genes_kept: bool) -> None:
-    if place == source.where or place == "uns/stargazer":
+    if place in (source.where, "uns/stargazer") or _categories_of(source, place):
         return
     if not genes_kept and place.startswith(("layers/", "varm/", "varp/")):
         source.notes.append(f"{place} was left out: raw has other genes")
@@ -91,6 +119,7 @@ def _kind(element: Any) -> str:
 
 def _blocks(element: Any) -> Iterator[Any]:
     kind = _kind(element)
+    _check_chunks(element)
     if kind in ("csr_matrix", "csr"):
         return group_blocks(element, _shape(element))
     if kind in ("csc_matrix", "csc"):
@@ -98,6 +127,15 @@ def _blocks(element: Any) -> Iterator[Any]:
     if hasattr(element, "shape"):
         return array_blocks(element)
     raise DataError(f"{element.name} is a matrix of a kind that is not known here: {kind}")
+
+
+def _check_chunks(element: Any) -> None:
+    """Zarr takes a chunk that is not there for zeros, which values and columns of a sparse matrix never are."""
+    for name in ("data", "indices"):
+        array = element[name] if hasattr(element, "keys") and name in element else None
+        there, wanted = (getattr(array, f"nchunks{kind}", 0) for kind in ("_initialized", ""))
+        if there < wanted:
+            raise DataError(f"{element.name}/{name} has {there} of {wanted} chunks: the folder is not complete")
 
 
 def _shape(element: Any) -> tuple[int, int]:

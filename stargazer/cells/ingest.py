@@ -67,8 +67,9 @@ def ingest(path: Path, directory: Path) -> Ingested:
         n_obs, n_vars = (int(tree.kept(frame).sum()) for frame in ("obs", "var"))
         return Ingested(target, n_obs, n_vars, tree.stage, copied=True)
     if path.is_dir():
-        source = read_folder(path) if is_matrix_folder(path) else _open_zarr(path)
-        return write_tree(source, target, path.name)
+        if is_matrix_folder(path):
+            return write_tree(read_folder(path), target, path.name)
+        return _ingest_zarr(path, target)
     return _ingest_hdf5(path, target)
 
 
@@ -79,19 +80,26 @@ def stem(name: str) -> str:
     return name or "cells"
 
 
-def _open_zarr(path: Path) -> Source:
+def _ingest_zarr(path: Path, target: Path) -> Ingested:
     import zarr
 
     try:
         group = zarr.open_group(str(path), mode="r")
     except (FileNotFoundError, ValueError, KeyError) as error:
-        raise DataError(f"{path} is no zarr group ({error}): {ACCEPTED}") from error
-    return read_group(group, path)
+        inner = next((found.parent for found in sorted(path.glob("*/*matrix.mtx*"))), None)
+        hint = f"give {inner}" if inner else ACCEPTED
+        raise DataError(f"{path} is no zarr group ({error}): {hint}") from error
+    try:
+        return write_tree(read_group(group, path), target, path.name)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise DataError(f"{path} cannot be read ({error}): it is incomplete or damaged; get it again") from error
 
 
 def _ingest_hdf5(path: Path, target: Path) -> Ingested:
     import h5py
 
+    if path.name.endswith((".mtx", ".mtx.gz")):
+        raise DataError(f"{path} is a matrix without names: give the folder, with barcodes.tsv and features.tsv in it")
     if not h5py.is_hdf5(path):
         raise DataError(f"{path} is no HDF5 file, or its beginning is damaged: {ACCEPTED}")
     try:

@@ -100,6 +100,8 @@ def _source(
 
     var = pd.DataFrame(columns, index=pd.Index(names, dtype=object))
     notes = []
+    if "genome" in var and len(genomes := sorted(set(columns["genome"]) - {""})) > 1:
+        raise DataError(f"{path} has genes of {len(genomes)} genomes ({', '.join(genomes)}); split it, one file each")
     if "feature_types" in var and (other := var["feature_types"] != GENES).any():
         keep = np.flatnonzero(~other.to_numpy())
         if not len(keep):
@@ -119,7 +121,15 @@ def _texts(dataset: Any) -> list[str]:
 
 
 def _find(path: Path, name: str) -> Path | None:
-    return next((found for suffix in ("", ".gz") if (found := path / f"{name}{suffix}").is_file()), None)
+    """A file of that name, gzipped or not, or the only one whose name ends so (as archives like GEO have it)."""
+    exact = [path / f"{name}{end}" for end in ("", ".gz")]
+    ending = sorted(found for end in ("", ".gz") for found in path.glob(f"*[-_.]{name}{end}"))
+    found = [each for each in (*exact, *ending) if each.is_file()]
+    if found and found[0] in exact:
+        return found[0]
+    if len(found) > 1:
+        raise DataError(f"{path} has several {name} ({', '.join(each.name for each in found)}): one folder a sample")
+    return found[0] if found else None
 
 
 def _rows(path: Path | None) -> Iterator[list[str]]:

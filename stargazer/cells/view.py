@@ -137,7 +137,7 @@ def _unstructured(tree: Tree) -> dict[str, Any]:
     found = {name: _read(tree, f"uns/{name}") for name in _members(tree, "uns") if name not in (STATE, ours)}
     if "normalize" in stages:
         found["log1p"] = {"base": None}
-    if ours:
+    if ours and len(tree.read(f"uns/{TABLES}/groups")):
         found[TABLES] = scanpy_markers(tree)
     found[STATE] = {"stage": tree.stage, "stages": json.dumps(stages, ensure_ascii=False)}
     return found

@@ -32,7 +32,7 @@ def scrna(
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Put annotated.h5ad, markers.csv and report.html there.")
     ] = None,
-    organism: Annotated[str, typer.Option(help="human, mouse, rat, zebrafish or fly; human if not said.")] = "",
+    organism: Annotated[str, typer.Option(help="human, mouse, rat, zebrafish or fly; by gene names if not said.")] = "",
     symbols: Annotated[str, typer.Option(metavar="COLUMN", help="Column of var with gene symbols.")] = "",
     batch_key: Annotated[str, typer.Option(metavar="COLUMN", help="Column of obs with batches.")] = "",
     min_genes: Annotated[int, typer.Option(min=0, help="Genes that a cell needs.")] = 100,
@@ -41,6 +41,7 @@ def scrna(
     mads: Annotated[float | None, typer.Option(help="Deviations from which a cell is an outlier.")] = None,
     mads_mt: Annotated[float | None, typer.Option(help="The same of the mitochondrial percentage.")] = None,
     doublets: Annotated[bool, typer.Option(help="Seek doublets and drop them.")] = True,
+    expected_doublet_rate: Annotated[float, typer.Option(min=0.0, max=1.0, help="Fraction of doublets.")] = 0.05,
     n_top_genes: Annotated[int, typer.Option(min=1, help="Highly variable genes.")] = 2000,
     n_pcs: Annotated[int, typer.Option(min=1, help="Principal components.")] = 50,
     n_neighbors: Annotated[int, typer.Option(min=2, help="Neighbours of a cell, itself among them.")] = 15,

@@ -38,6 +38,7 @@ def cluster_cells(
     mads: float | None = None,
     mads_mt: float | None = None,
     doublets: bool = True,
+    expected_doublet_rate: float = 0.05,
     n_top_genes: int = 2000,
     n_pcs: int = 50,
     n_neighbors: int = 15,
@@ -55,7 +56,7 @@ def cluster_cells(
     ----------
     cells
         Raw counts; several samples are joined, with their names in ``obs["sample"]``.
-    organism, symbols, min_genes, min_cells, max_pct_mt, mads, mads_mt, doublets
+    organism, symbols, min_genes, min_cells, max_pct_mt, mads, mads_mt, doublets, expected_doublet_rate
         As for `qc_filter`.
     batch_key
         Column of ``obs``: doublets are sought and variable genes chosen in each batch; ``"sample"`` by default where
@@ -101,6 +102,7 @@ def cluster_cells(
         mads=mads,
         mads_mt=mads_mt,
         doublets=doublets,
+        expected_doublet_rate=expected_doublet_rate,
         seed=seed,
     )
     featured = select_features(normalize(filtered), n_top_genes=n_top_genes, batch_key=batch)
@@ -131,6 +133,7 @@ def scrna_clustering_pipeline(
     mads: float | None = None,
     mads_mt: float | None = None,
     doublets: bool = True,
+    expected_doublet_rate: float = 0.05,
     n_pcs: int = 50,
     n_neighbors: int = 15,
     harmony: bool = False,
@@ -145,10 +148,10 @@ def scrna_clustering_pipeline(
     sample_id
         The sample, several to be joined, or the cells themselves.
     organism
-        The species; the asset's own, or human, if empty.
+        The species; if empty the asset's own, or what the names of the genes tell.
     n_top_genes, resolution, max_pct_mt, symbols, batch_key, min_genes, min_cells, mads, mads_mt, doublets
         As for `cluster_cells`.
-    n_pcs, n_neighbors, harmony, approximate, umap, seed
+    expected_doublet_rate, n_pcs, n_neighbors, harmony, approximate, umap, seed
         As for `cluster_cells`.
 
     Returns
@@ -180,6 +183,7 @@ def scrna_clustering_pipeline(
         mads=mads,
         mads_mt=mads_mt,
         doublets=doublets,
+        expected_doublet_rate=expected_doublet_rate,
         n_top_genes=n_top_genes,
         n_pcs=n_pcs,
         n_neighbors=n_neighbors,

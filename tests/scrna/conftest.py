@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from scipy import sparse
 from scrna_stages import all_stages, raw
 
 from stargazer.assets import AnnData
@@ -35,3 +38,10 @@ def stages(simulated: AnnData, tmp_path_factory: pytest.TempPathFactory) -> dict
 def real_file(shared_data: Path) -> Path:
     """274 real cells of three lines (CEL-seq2)."""
     return shared_data / "scrna" / "sc_celseq2.h5ad"
+
+
+@pytest.fixture
+def counts() -> Any:
+    matrix = sparse.random(30, 20, 0.3, format="csr", rng=np.random.default_rng(0))
+    matrix.data = np.ceil(matrix.data * 400)
+    return matrix

@@ -16,10 +16,11 @@ from sklearn.metrics import adjusted_rand_score
 
 import stargazer as sg
 from stargazer.assets import AnnData
-from stargazer.cells.tree import Tree
+from stargazer.cells.elements import Categories
+from stargazer.cells.tree import Tree, TreeDraft
 from stargazer.cid import cid_of_path
 from stargazer.errors import AssetError, DataError, NotFound
-from stargazer.simulate.cells import Population
+from stargazer.simulate.cells import Population, simulate_cells
 from stargazer.store import Store
 from stargazer.tasks.scrna import cluster, concat, find_markers, qc_filter, report
 from stargazer.workflows.scrna import cluster_cells, scrna_clustering_pipeline
@@ -167,8 +168,6 @@ def test_samples_are_joined_and_harmonised(store: Store, stages: dict[str, AnnDa
 def test_genes_are_joined_by_name(store: Store, tmp_path: Path) -> None:
     from scipy import sparse
 
-    from stargazer.cells.tree import TreeDraft
-
     assets = []
     for number, genes in enumerate((["B", "A", "C"], ["D", "A", "B"])):
         draft = TreeDraft(tmp_path / f"{number}.zarr")
@@ -218,9 +217,38 @@ def test_markers_of_any_column_and_on_counts(store: Store, stages: dict[str, Ann
         find_markers(done, groupby="nope").compute()
 
 
-def test_few_cells_give_fewer_components_and_say_so(store: Store, tmp_path: Path) -> None:
-    from stargazer.simulate.cells import simulate_cells
+def test_one_cluster_has_no_markers_and_comes_out_all_the_same(store: Store, tmp_path: Path) -> None:
+    import anndata
 
+    path = simulate_cells(tmp_path / "one.zarr", 80, Population(n_genes=300, n_types=1, depth=600, damaged=0))
+    done = cluster_cells(sg.add(path, sg.AnnData(sample_id="one")), resolution=0.1).compute()
+    view = done.open()
+    assert view.obs["leiden"].nunique() == 1
+    assert "rank_genes_groups" not in view.uns
+    markers = done.markers()
+    assert len(markers) == 0
+    assert markers.dtypes["scores"] == np.float32
+    assert list(markers) == ["group", "gene", "scores", "logfoldchanges", "pvals", "pvals_adj", "pts", "pts_rest"]
+    assert "has one group of cells" in Tree(done.fetch()).stages()["find_markers"]["notes"][0]
+    plain = anndata.read_zarr(done.fetch())
+    assert plain.uns["rank_genes_groups"]["scores"].shape == (0, done.n_vars)
+    done.write_h5ad(tmp_path / "one.h5ad")
+    assert anndata.read_h5ad(tmp_path / "one.h5ad").n_obs == done.n_obs
+    page = report(done).compute().fetch().read_text("utf-8")
+    assert "has one group of cells" in page
+    assert page.count("data:image/png;base64,") == 5
+    with pytest.raises(DataError, match="no cell has a value"):
+        run(find_markers, tmp_path, raw(_without_groups(done, tmp_path)), groupby="none")
+
+
+def _without_groups(done: AnnData, directory: Path) -> Path:
+    tree = Tree(done.fetch())
+    draft = TreeDraft(directory / "none.zarr", tree)
+    draft.column("obs", "none", Categories(np.full(tree.n_obs, -1, np.int8), np.array(["a"], object)))
+    return draft.path
+
+
+def test_few_cells_give_fewer_components_and_say_so(store: Store, tmp_path: Path) -> None:
     few = simulate_cells(tmp_path / "few.zarr", 12, Population(n_genes=200, n_types=2, depth=300, damaged=0))
     cells = sg.add(few, sg.AnnData(organism="human"))
     done = cluster_cells(cells, min_genes=1, min_cells=1, resolution=2.0, n_neighbors=5, max_pct_mt=100).compute()

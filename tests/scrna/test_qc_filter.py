@@ -62,13 +62,75 @@ def test_the_organism_decides_what_is_mitochondrial(tmp_path: Path, organism: st
 
 
 def test_no_mitochondrial_gene_is_an_error_with_a_hint(tmp_path: Path) -> None:
-    cells = tree(tmp_path, dense(), names("mt-"))
-    with pytest.raises(DataError, match=r"no mitochondrial gene of human.*look like genes of mouse.*max_pct_mt=100"):
+    cells = tree(tmp_path, dense(), names("X-"))
+    with pytest.raises(DataError, match=r"no mitochondrial gene of human was found.*X-ND1.*max_pct_mt=100"):
         qc(tmp_path, cells)
     done = qc(tmp_path, cells, max_pct_mt=100)
-    assert "no mitochondrial gene" in notes(done)["notes"][0]
+    assert "no mitochondrial gene" in notes(done)["notes"][-1]
     with pytest.raises(DataError, match="'klingon' is not known; known are human, mouse"):
         qc(tmp_path, cells, organism="klingon")
+
+
+def ids(prefix: str, genes: int = 40) -> list[str]:
+    return [f"{prefix}{i:011d}" for i in range(genes)]
+
+
+def titled(genes: int = 40) -> list[str]:
+    return ["mt-Nd1", "mt-Co1", *(f"Gene{i}" for i in range(genes - 2))]
+
+
+@pytest.mark.parametrize(
+    ("genes", "organism", "reason"),
+    [
+        (names("MT-"), "human", "mitochondrial genes like MT-ND1"),
+        (titled(), "mouse", "mitochondrial genes like mt-Nd1"),
+        (["Mt-nd1", *titled()[2:]], "rat", "Mt-nd1"),
+        ([name.lower() for name in names("mt-")], "zebrafish", "mt-nd1"),
+        (["mt:ND1", *titled()[2:]], "fly", "mt:ND1"),
+        (["ENSG00000198888", *ids("ENSG")], "human", "ids ENSG…"),
+        (["ENSMUSG00000064341", *ids("ENSMUSG"), "ERCC-00002"], "mouse", "ids ENSMUSG…"),
+    ],
+)
+def test_genes_tell_the_organism(tmp_path: Path, genes: list[str], organism: str, reason: str) -> None:
+    done = qc(tmp_path, tree(tmp_path, dense(genes=len(genes)), genes), max_pct_mt=50)
+    assert done.organism == notes(done)["organism"] == organism
+    assert f"organism is {organism}, by the names of the genes" in notes(done)["notes"][0]
+    assert reason in notes(done)["notes"][0]
+    assert tree_of(done).column("var", "mt").sum() >= 1
+
+
+@pytest.mark.parametrize(
+    ("genes", "message"),
+    [
+        (names("mt-"), "mt-ND1 is named like a gene of mouse, but most symbols are in upper case"),
+        ([*names("MT-", 20), *titled(20)], "named like MT-ND1 of human and mt-Nd1 of mouse"),
+        ([*ids("ENSG", 25), *ids("ENSMUSG", 15)], "25 begin with ENSG and 15 begin with ENSMUSG"),
+        ([f"{genome}_{i}" for i in range(20) for genome in ("GRCh38", "mm10")], "genomes GRCh38, mm10"),
+        (ids("ENSSSCG"), "organism is not known: ids begin with ENSSSCG, and known are ENSG"),
+        ([f"{i}" for i in range(40)], "organism is not known: genes are named like 0, 1, 2"),
+    ],
+)
+def test_genes_that_tell_no_organism_or_two_are_an_error(tmp_path: Path, genes: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=f"{message}.*organism="):
+        qc(tmp_path, tree(tmp_path, dense(), genes))
+
+
+def test_an_organism_that_genes_contradict_is_an_error(tmp_path: Path) -> None:
+    mouse, human = tree(tmp_path, dense(), titled()), tree(tmp_path / "h", dense(), ids("ENSG"))
+    with pytest.raises(DataError, match=r"organism is human, but.*like those of mouse.*organism='mouse'"):
+        qc(tmp_path, mouse, organism="human", max_pct_mt=100)
+    with pytest.raises(DataError, match=r"organism is mouse, but.*like those of human \(ids ENSG…\)"):
+        qc(tmp_path, human, organism="mouse")
+    assert qc(tmp_path, mouse, organism="rat", max_pct_mt=50).organism == "rat"
+    mixed = qc(tmp_path, tree(tmp_path / "m", dense(), names("mt-")), organism="mouse", max_pct_mt=50)
+    assert "contradict each other" in notes(mixed)["notes"][0]
+
+
+def test_cells_of_an_unknown_organism_go_without_mitochondrial_genes(tmp_path: Path) -> None:
+    done = qc(tmp_path, tree(tmp_path, dense(), ids("ENSSSCG")), max_pct_mt=100)
+    assert done.organism == ""
+    assert not tree_of(done).column("var", "mt").any()
+    assert "organism is not known" in notes(done)["notes"][0]
 
 
 def test_the_organism_of_the_asset_is_used(tmp_path: Path) -> None:
@@ -84,7 +146,7 @@ def test_symbols_may_stand_in_a_column(tmp_path: Path) -> None:
     draft.column("var", "feature_name", np.array(names("MT-"), object))
     found = tree_of(qc(tmp_path, raw(draft.path), max_pct_mt=50))
     assert found.column("var", "mt").sum() == 3
-    assert "feature_name" in notes(raw(found.path))["notes"][0]
+    assert "feature_name" in notes(raw(found.path))["notes"][1]
     with pytest.raises(DataError, match="no column 'nope' in var"):
         qc(tmp_path, raw(draft.path), symbols="nope")
 
@@ -162,9 +224,9 @@ def test_an_all_zero_cell_goes(tmp_path: Path) -> None:
 
 def test_an_empty_result_says_what_was_dropped(tmp_path: Path) -> None:
     cells = tree(tmp_path, dense() + 1, names("MT-"))
-    with pytest.raises(DataError, match="no cell is left: of 60 cells were dropped 60 for few genes"):
+    with pytest.raises(DataError, match=r"of 60 cells were dropped 60 for few genes \(min_genes=1000; there are 40"):
         qc(tmp_path, cells, min_genes=1_000)
-    with pytest.raises(DataError, match="no gene is left"):
+    with pytest.raises(DataError, match="no gene is left: none has a count in min_cells=1000 of 60 cells"):
         qc(tmp_path, cells, min_cells=1_000)
     with pytest.raises(DataError, match="60 for much mt"):
         qc(tmp_path, cells, max_pct_mt=0.001)

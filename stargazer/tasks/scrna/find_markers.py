@@ -19,7 +19,7 @@ from stargazer.cells.blocks import Blocks, cache_bytes
 from stargazer.cells.markers import FRACTIONS, STATISTICS, TABLES
 from stargazer.errors import DataError
 from stargazer.tasks.scrna.kernels.columns import column_blocks
-from stargazer.tasks.scrna.kernels.markers import t_test
+from stargazer.tasks.scrna.kernels.markers import no_markers, t_test
 from stargazer.tasks.scrna.kernels.ranksum import rank_sum
 from stargazer.tasks.stages import USES, draft_of, size_factors_of
 from stargazer.workdir import Workdir
@@ -72,30 +72,45 @@ def find_markers(
     Returns
     -------
     AnnData
-        With ``uns["rank_genes_groups"]``; stage ``"annotated"``.
+        With ``uns["rank_genes_groups"]``; stage ``"annotated"``. Where all cells are of one group there is nothing to
+        compare: the table is empty, and a note says why.
 
     Raises
     ------
     DataError
-        There is no such column, or it has fewer than two groups.
+        There is no such column, or no cell has a group.
     """
     tree, draft = draft_of(work, adata)
     cells = tree.kept("obs")
     codes, groups = _groups(tree, groupby, cells)
-    columns = _columns(work, tree, cells, layer)
-    if method == "wilcoxon":
-        found = rank_sum(columns, codes, len(groups), tie_correct=tie_correct, threads=work.cpus)
+    if len(groups) == 1:
+        found, tested = no_markers(int(tree.kept("var").sum())), []
     else:
-        found = t_test(columns, codes, len(groups), overestimate_variance=method != "t-test")
+        columns = _columns(work, tree, cells, layer)
+        found, tested = _tested(columns, codes, len(groups), method, tie_correct, work.cpus), groups
     params = {"groupby": groupby, "reference": "rest", "method": method, "use_raw": False}
     params["corr_method"] = "benjamini-hochberg"
-    _write(draft, tree, found, groups, params | ({} if layer == "log" else {"layer": layer}))
+    _write(draft, tree, found, tested, params | ({} if layer == "log" else {"layer": layer}))
     if embedding is not None:
         _take_embedding(draft, tree, embedding)
-    small = [f"{name} ({n})" for name, n in zip(groups, found.n_cells, strict=True) if n <= 25]
-    notes = [f"groups of few cells, whose p-values are poor: {', '.join(small)}"] if small else []
+    notes = _notes(groupby, groups, found)
     draft.note("find_markers", {**params, "layer": layer, "tie_correct": tie_correct, "notes": notes})
     return adata.derived(draft.path, "annotated")
+
+
+def _tested(
+    columns: Iterator[Any], codes: NDArray[np.int64], n_groups: int, method: Method, tie_correct: bool, threads: int
+) -> Markers:
+    if method == "wilcoxon":
+        return rank_sum(columns, codes, n_groups, tie_correct=tie_correct, threads=threads)
+    return t_test(columns, codes, n_groups, overestimate_variance=method != "t-test")
+
+
+def _notes(groupby: str, groups: list[str], found: Markers) -> list[str]:
+    if len(groups) == 1:
+        return [f"obs[{groupby!r}] has one group of cells, and markers need two: there are none; raise resolution"]
+    small = [f"{name} ({n})" for name, n in zip(groups, found.n_cells, strict=True) if n <= 25]
+    return [f"groups of few cells, whose p-values are poor: {', '.join(small)}"] if small else []
 
 
 def _groups(tree: Tree, groupby: str, cells: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[str]]:
@@ -103,8 +118,8 @@ def _groups(tree: Tree, groupby: str, cells: NDArray[np.bool_]) -> tuple[NDArray
     labels = tree.labels("obs", groupby)
     codes = np.asarray(labels.codes, np.int64)[cells]
     used = np.unique(codes[codes >= 0])
-    if len(used) < 2:
-        raise DataError(f"obs[{groupby!r}] has {len(used)} group of cells, and markers need two; raise resolution")
+    if not len(used):
+        raise DataError(f"no cell has a value in obs[{groupby!r}]: there are no groups whose markers to find")
     number = np.full(len(labels.names) + 1, -1)
     number[used] = np.arange(len(used))
     return number[codes], [str(name) for name in labels.names[used]]

@@ -15,7 +15,8 @@ import numpy as np
 from stargazer.assets import AnnData
 from stargazer.calls import task
 from stargazer.cells.blocks import Blocks
-from stargazer.cells.genes import find_gene_sets, likely_organism, organism_of
+from stargazer.cells.genes import find_gene_sets
+from stargazer.cells.organism import decide_organism
 from stargazer.errors import DataError
 from stargazer.tasks.doublets import find_doublets
 from stargazer.tasks.scrna.kernels.qc import mad_limits, qc_metrics
@@ -71,7 +72,8 @@ def qc_filter(
     batch_key
         Column of ``obs``: doublets and outliers are sought in each batch by itself.
     organism
-        ``"human"``, ``"mouse"``, ``"rat"``, ``"zebrafish"`` or ``"fly"``; the asset's own, or human, if empty.
+        ``"human"``, ``"mouse"``, ``"rat"``, ``"zebrafish"`` or ``"fly"``. If empty the asset's own or, if that is
+        empty too, what the names of the genes tell; a note says by what.
     symbols
         Column of ``var`` with gene symbols, where genes are named by ids.
     mads
@@ -94,18 +96,20 @@ def qc_filter(
     Raises
     ------
     DataError
-        No mitochondrial gene is found though one is asked for, the organism is not known, there is no such column, or
-        no cell or gene is left.
+        No mitochondrial gene is found though one is asked for, the genes are of another organism or of two, there is
+        no such column, or no cell or gene is left.
     """
     tree, draft = draft_of(work, adata)
-    organism = organism_of(organism or adata.organism or "human")
+    organism, said = decide_organism(tree, organism or adata.organism, symbols)
     sets = find_gene_sets(tree, organism, symbols)
-    notes = [*sets.notes, *_check_mt(tree, sets, organism, max_pct_mt < 100 or mads_mt is not None)]
+    notes = [*said, *sets.notes, *_check_mt(tree, sets, organism, said, max_pct_mt < 100 or mads_mt is not None)]
     everything = Blocks(tree, np.ones(tree.n_obs, bool), np.ones(tree.n_vars, bool))
     masks = {name: getattr(sets, name) for name in ("mt", "ribo", "hb", "spike_in")}
     qc = qc_metrics(everything, tree.n_vars, masks, min_genes=min_genes, min_cells=min_cells, exclude=sets.spike_in)
     dropped = {"few genes": ~qc.cells}
-    _check_left(tree, qc.cells, qc.genes, dropped)
+    _check_left(tree, qc.cells, dropped, f" (min_genes={min_genes}; there are {tree.n_vars} genes)")
+    if not qc.genes.any():
+        raise DataError(f"no gene is left: none has a count in min_cells={min_cells} of {int(qc.cells.sum())} cells")
     if doublets:
         options: dict[str, Any] = {"batch_key": batch_key, "rate": expected_doublet_rate, "seed": seed}
         found = find_doublets(work, tree, qc.cells, qc.genes, **options)
@@ -115,7 +119,7 @@ def qc_filter(
     batches = scattered(qc.cells, batch_codes(tree, batch_key, qc.cells)[0], -1)
     dropped |= _outliers(qc, batches, max_pct_mt, mads, mads_mt)
     kept = ~np.any(list(dropped.values()), axis=0)
-    _check_left(tree, kept, qc.genes, dropped)
+    _check_left(tree, kept, dropped)
     _write_metrics(draft, qc, sets, kept)
     spikes = _spikes(qc, sets)
     notes += _said_of_spikes(spikes)
@@ -126,19 +130,16 @@ def qc_filter(
     return adata.derived(draft.path, "qc_filtered", **facts)
 
 
-def _check_mt(tree: Tree, sets: GeneSets, organism: str, needed: bool) -> list[str]:
+def _check_mt(tree: Tree, sets: GeneSets, organism: str, said: list[str], needed: bool) -> list[str]:
     """Without mitochondrial genes their filter would silently keep every cell: an error, unless it is switched off."""
     if sets.mt.any():
         return []
     if not needed:
         return ["no mitochondrial gene was found, and no filter asked for"]
-    likely = likely_organism(tree)
-    hint = (
-        f"these look like genes of {likely}" if likely else f"genes are named like {', '.join(tree.names('var')[:3])}"
-    )
+    what = f"no mitochondrial gene of {organism} was found" if organism else said[0]
     raise DataError(
-        f"no mitochondrial gene of {organism} was found; {hint}. Give organism=, or symbols= (a column of var with "
-        "gene symbols), or max_pct_mt=100 to do without that filter"
+        f"{what}; genes are named like {', '.join(tree.names('var')[:3])}. Give organism=, or symbols= (a column of "
+        "var with gene symbols), or max_pct_mt=100 to do without that filter"
     )
 
 
@@ -167,12 +168,11 @@ def _beyond(
     return beyond
 
 
-def _check_left(tree: Tree, cells: Mask, genes: Mask, dropped: dict[str, Mask]) -> None:
-    if cells.any() and genes.any():
+def _check_left(tree: Tree, cells: Mask, dropped: dict[str, Mask], limits: str = "") -> None:
+    if cells.any():
         return
-    what = "cell" if not cells.any() else "gene"
     reasons = ", ".join(f"{int(mask.sum())} for {name}" for name, mask in dropped.items())
-    raise DataError(f"no {what} is left: of {tree.n_obs} cells were dropped {reasons}; loosen the filters")
+    raise DataError(f"no cell is left: of {tree.n_obs} cells were dropped {reasons}{limits}; loosen the filters")
 
 
 def _spikes(qc: QC, sets: GeneSets) -> dict[str, Any]:

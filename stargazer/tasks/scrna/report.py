@@ -88,8 +88,12 @@ def _figures(tree: Tree, group: str) -> Iterator[tuple[str, bytes]]:
         yield "elbow", figures.elbow_figure(tree)
     if tree.has("obsm/X_umap") and group in obs:
         yield "umap", figures.umap_figure(tree, group)
-    if tree.has(f"uns/{TABLES}"):
+    if _has_markers(tree):
         yield "markers", _markers(tree)
+
+
+def _has_markers(tree: Tree) -> bool:
+    return tree.has(f"uns/{TABLES}") and len(tree.read(f"uns/{TABLES}/groups")) > 0
 
 
 def _markers(tree: Tree) -> bytes:
@@ -132,7 +136,7 @@ def _page(tree: Tree, adata: AnnData, drawn: dict[str, bytes]) -> str:
     head = f"{kept[0]:,} of {tree.n_obs:,} cells and {kept[1]:,} of {tree.n_vars:,} genes are kept; stage {tree.stage}."
     parts = [f"<h1>{title}</h1><p>{head}</p>", *_notes(tree)]
     parts.append(f'<div class="figures">{"".join(_section(name, png) for name, png in drawn.items())}</div>')
-    if tree.has(f"uns/{TABLES}"):
+    if _has_markers(tree):
         parts.append(_marker_table(tree.read(f"uns/{TABLES}")))
     parts.append(_stage_table(tree))
     body = "\n".join(parts)

@@ -96,13 +96,22 @@ def test_no_threshold_is_said_and_nothing_called():
     counts = sparse.csr_matrix(np.random.default_rng(0).poisson(1.0, (120, 300)))
     found = scrublet([counts], 300)
     assert found.threshold is None
-    assert "no threshold was set" in found.note
+    assert "no cell is called a doublet" in found.note
     assert not found.predicted.any()
     assert np.isfinite(found.scores).all()
     assert np.isnan(found.detectable_fraction)
     given = scrublet([counts], 300, threshold=float(np.median(found.scores)))
     assert given.threshold == np.median(found.scores)
     assert 0 < given.detected_rate < 1
+
+
+def test_far_more_calls_than_expected_are_not_believed(planted):
+    counts, truth = planted
+    found = scrublet([counts], 1500, expected_doublet_rate=0.005)
+    assert found.threshold is None
+    assert not found.predicted.any()
+    assert "more than 5 times the expected 0.5%" in found.note
+    assert roc_auc_score(truth, found.scores) > 0.95
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,9 @@ MIN_CELLS = 50
 MIN_GENES = 50
 FALLBACK_GENES = 2000
 SIMULATED_ROWS = 4096
-MOST_CALLED = 0.5
-NOT_CALLED = "no threshold was set and no cell called a doublet; look at the scores and give a threshold"
+MOST_TIMES = 5.0
+"""Times the expected rate above which calls are not believed: so many doublets are rarer than a false valley."""
+NOT_CALLED = "no cell is called a doublet"
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Doublets:
     simulated_scores
         The same of the simulated doublets.
     threshold
-        Score above which a cell is called a doublet; None if there is no valley between two modes, or if most cells
-        lie above it.
+        Score above which a cell is called a doublet; None if there is no valley between two modes, or if more than
+        five times as many cells lie above it as are expected.
     predicted
         Cells above the threshold; none without one.
     note
@@ -145,27 +146,34 @@ def scrublet(
     k = min(round(k * (1 + len(pairs) / n_cells)), len(points) - 1)
     fraction = simulated_neighbors(points, n_cells, k, threads=threads) / k
     scores = _likelihoods(fraction, k, expected_doublet_rate, len(pairs) / n_cells)
-    return _called(scores[:n_cells], scores[n_cells:], threshold, k, observed.shape[1])
+    found = _threshold(scores[:n_cells], scores[n_cells:], expected_doublet_rate) if threshold is None else threshold
+    return _called(scores[:n_cells], scores[n_cells:], found, k, observed.shape[1])
 
 
 def _unscored(n_cells: int, note: str) -> Doublets:
     return Doublets(np.full(n_cells, np.nan), np.zeros(0), None, np.zeros(n_cells, bool), note)
 
 
-def _called(
-    scores: NDArray[np.float64], simulated: NDArray[np.float64], threshold: float | None, k: int, n_genes: int
-) -> Doublets:
-    found = valley(simulated) if threshold is None else threshold
+def _threshold(scores: NDArray[np.float64], simulated: NDArray[np.float64], rate: float) -> float | str:
+    """The valley of the simulated scores, or why it is none."""
+    found = valley(simulated)
     if found is None:
-        note = f"scores of simulated doublets have no valley between two modes: {NOT_CALLED}"
-    elif threshold is None and (scores > found).mean() > MOST_CALLED:
-        note = (
-            f"a threshold of {found:.3g} would call {(scores > found).mean():.0%} of the cells doublets: {NOT_CALLED}"
-        )
-        found = None
-    else:
-        return Doublets(scores, simulated, found, scores > found, "", k, n_genes)
-    return Doublets(scores, simulated, None, np.zeros(len(scores), bool), note, k, n_genes)
+        return f"scores of simulated doublets have no valley between two modes: {NOT_CALLED}"
+    share = float((scores > found).mean())
+    if share <= MOST_TIMES * rate:
+        return found
+    return (
+        f"{share:.0%} of the cells score like doublets, more than {MOST_TIMES:g} times the expected {rate:.1%}: "
+        f"{NOT_CALLED}; give expected_doublet_rate, if there are so many"
+    )
+
+
+def _called(
+    scores: NDArray[np.float64], simulated: NDArray[np.float64], found: float | str, k: int, n_genes: int
+) -> Doublets:
+    if isinstance(found, str):
+        return Doublets(scores, simulated, None, np.zeros(len(scores), bool), found, k, n_genes)
+    return Doublets(scores, simulated, found, scores > found, "", k, n_genes)
 
 
 def _variable_genes(blocks: Iterable[CSR], n_genes: int) -> CSR:

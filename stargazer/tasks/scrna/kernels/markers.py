@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from stargazer.tasks.scrna.kernels.blocks import CSC, Ints
 
-__all__ = ["Markers", "Sums", "adjusted", "group_sizes", "markers", "t_test"]
+__all__ = ["Markers", "Sums", "adjusted", "group_sizes", "markers", "no_markers", "t_test"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,13 @@ class Markers:
     pct_rest: NDArray[np.float64]
     order: NDArray[np.intp]
     n_cells: Ints
+
+
+def no_markers(n_genes: int) -> Markers:
+    """Tests of no groups, for cells that are all of one."""
+    nothing = np.zeros((0, n_genes))
+    sizes = np.zeros(0, np.int64)
+    return Markers(nothing, nothing, nothing, nothing, nothing, nothing, nothing.astype(np.intp), sizes)
 
 
 @dataclass(frozen=True)
