@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.assets import Alignment, AlignmentIndex, DuplicateMetrics, Reference, SequenceDict
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.fits import check_alignment
+from stargazer.tasks.fits import check_alignment, check_blocks
 from stargazer.tasks.jvm import CALLER, run_gatk
 from stargazer.workdir import Workdir
 
@@ -127,9 +127,12 @@ def sort_sam(work: Workdir, alignment: Alignment, *, sort_order: str = "coordina
     ------
     DataError
         There is no such order.
+    ToolFailed
+        The file is damaged.
     """
     if sort_order not in ORDERS:
         raise DataError(f"sort_order is {sort_order!r}, but must be one of {', '.join(ORDERS)}")
+    check_blocks(work, alignment)
     bam = work.file(f"{alignment.sample_id or alignment.path.stem}.{sort_order}.bam")
     run_gatk(work, sort_command(alignment.path, bam, sort_order), alignment.path)
     return _made(alignment, bam, sorted=sort_order)
@@ -153,6 +156,7 @@ def mark_duplicates(work: Workdir, alignment: Alignment, *, optical_distance: in
     DuplicatesMarked
         BAM with its index ``x.bai``, and Picard's metrics without their date.
     """
+    check_blocks(work, alignment)
     bam, metrics = (
         work.file(f"{alignment.sample_id}.markdup.bam"),
         work.file(f"{alignment.sample_id}.markdup.metrics.txt"),
@@ -189,6 +193,7 @@ def merge_bam_alignment(work: Workdir, aligned_bam: Alignment, unmapped_bam: Ali
         The alignment belongs to another reference, or the two are of different samples.
     """
     check_alignment(aligned_bam, ref)
+    check_blocks(work, aligned_bam, unmapped_bam)
     samples = {aligned_bam.sample_id, unmapped_bam.sample_id} - {""}
     if len(samples) > 1:
         raise DataError(f"aligned and unmapped reads are of different samples: {', '.join(sorted(samples))}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.assets import Alignment, AlignmentIndex, Intervals, Reference, Variants
 from stargazer.calls import task
-from stargazer.tasks.fits import bam_header, check_alignment, check_sample
+from stargazer.tasks.fits import bam_header, check_alignment, check_blocks, check_sample
 from stargazer.tasks.jvm import CALLER, run_gatk
 from stargazer.tasks.scatter import Region, bed_lines, merge, parse_bed, subtract
 from stargazer.tasks.vcf import NO_COMMAND, draft_variants
@@ -104,6 +104,7 @@ def haplotype_caller(
     """
     alignment.companion(AlignmentIndex)
     check_alignment(alignment, ref)
+    check_blocks(work, alignment)
     sample = alignment.sample_id
     if alignment.path.suffix == ".bam":
         check_sample(alignment.path.name, bam_header(alignment.path), sample)

@@ -21,7 +21,7 @@ from stargazer.assets import (
 )
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.fits import check_alignment
+from stargazer.tasks.fits import check_alignment, check_blocks
 from stargazer.tasks.jvm import CALLER, run_gatk
 from stargazer.workdir import Workdir
 
@@ -92,6 +92,7 @@ def base_recalibrator(
     if not known_sites:
         raise DataError("BQSR needs known_sites, VCFs of known variants: without them each variant counts as an error")
     check_alignment(alignment, ref)
+    check_blocks(work, alignment)
     for each in (alignment, *known_sites):
         each.companion(AlignmentIndex if each is alignment else KnownSitesIndex)
     table = work.file(f"{alignment.sample_id}.aligned.bqsr.table")
@@ -115,7 +116,8 @@ def gather_bqsr_reports(work: Workdir, reports: list[BQSRReport]) -> BQSRReport:
     Returns
     -------
     BQSRReport
-        The table. Its EmpiricalQuality may differ by one from that of the whole, which is rounded less often.
+        The table. Its EmpiricalQuality may differ by one from that of the whole: reads across the border of two parts
+        are counted in both, and sums are rounded once more.
 
     Raises
     ------
@@ -162,6 +164,7 @@ def apply_bqsr(work: Workdir, alignment: Alignment, ref: Reference, bqsr_report:
             f"the table was learned from another alignment ({bqsr_report.alignment_cid}) than {alignment!r}"
         )
     check_alignment(alignment, ref)
+    check_blocks(work, alignment)
     bam = work.file(f"{alignment.sample_id}.recalibrated.bam")
     run_gatk(work, apply_command(alignment.path, ref.path, bqsr_report.path, bam), alignment.path)
     index = AlignmentIndex(path=bam.with_suffix(".bai"), sample_id=alignment.sample_id)
