@@ -19,6 +19,7 @@ __all__ = [
     "durable",
     "environment",
     "gatk_jar",
+    "key_file",
     "origin_of",
     "remotes",
     "required_tools",
@@ -27,6 +28,7 @@ __all__ = [
     "setting",
     "settings",
     "store_url",
+    "trust",
 ]
 
 DEFAULTS = Path(__file__).with_name("stargazer.yaml")
@@ -146,6 +148,21 @@ def durable() -> bool:
 def remotes() -> list[Any]:
     """Places to look for what is not in the store, as they are written in the settings, in order."""
     return list(setting("remotes", list) or [])
+
+
+def trust() -> dict[str, Any]:
+    """Public keys by the names of those whose signed records are believed, as they are written in the settings."""
+    return dict(setting("trust", dict) or {})
+
+
+def key_file() -> Path:
+    """File that holds the private key with which this user signs records."""
+    configured: str | None = setting("key", str)
+    if configured:
+        return Path(configured).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("stargazer")) / "key.pem"
 
 
 def secret(name: str) -> str | None:

@@ -11,6 +11,7 @@ from stargazer.calls.signature import Returns
 from stargazer.errors import BlobLost
 from stargazer.ledger import Ledger
 from stargazer.store import Store
+from stargazer.store.beyond import doubt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +121,7 @@ class Call(Delayed):
                 if error.cid in lost:
                     raise
                 lost.add(error.cid)
+                doubt(error)
             except KeyboardInterrupt:
                 _end_tools()
                 raise

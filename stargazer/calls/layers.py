@@ -82,7 +82,7 @@ class Wiring(Lazy):
     def cull(self, keys: set[Key], all_hlg_keys: Collection[Key]) -> tuple[Layer, Mapping[Key, set[Key]]]:
         # Other layers' keys are among them, too.
         calls = [call for call in map(CALLS.get, keys) if call is not None]
-        graph, missing = flatten(calls)
+        graph, missing = flatten(calls, whole=True)
         return Flat(*_with_needs(graph, missing)), {key: set() for key in graph}
 
     def __getitem__(self, key: Key) -> Any:

@@ -28,6 +28,7 @@ def flatten(
     take: Callable[..., Any] = element,
     *,
     lenient: bool = False,
+    whole: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Call]]:
     """Return the flat graph of what `roots` need, and the calls in it that must run.
 
@@ -41,6 +42,8 @@ def flatten(
         What takes an element of a result: ``take(whole, index)``.
     lenient
         Calls whose code has changed become nodes that raise the error if they are wanted.
+    whole
+        What remotes know of `roots` is taken with its bytes; of the calls below, these come when they are needed.
 
     Raises
     ------
@@ -57,7 +60,8 @@ def flatten(
     while level:
         wholes = {call.whole.key: call.whole for call in level.values()}
         fresh = {key: call for key, call in wholes.items() if key not in graph}
-        found = ledger.find_many(call.plan_key for call in fresh.values()) if ledger else {}
+        keys = [call.plan_key for call in fresh.values()]
+        found = ledger.find_or_take(keys, whole=whole and not graph) if ledger else {}
         following: dict[str, Call] = {}
         for key, call in fresh.items():
             record = found.get(call.plan_key)

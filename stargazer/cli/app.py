@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import bundles, demo, flights, keeping, naming, running, settings, sharing, storing, tools, tracing
+from stargazer.cli import (
+    bundles,
+    demo,
+    flights,
+    keeping,
+    keys,
+    naming,
+    running,
+    settings,
+    sharing,
+    storing,
+    tools,
+    tracing,
+)
 from stargazer.cli.options import examples
 from stargazer.errors import StargazerError
 
@@ -114,6 +127,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
 }
 for _name, (_command, _examples) in _COMMANDS.items():
     app.command(_name, epilog=examples(*_examples))(_command)
+app.add_typer(keys.app, name="keys")
 app.add_typer(tools.app, name="tools")
 app.add_typer(bundles.app, name="bundle")
 app.add_typer(demo.app, name="demo")

@@ -70,7 +70,7 @@ def _rows(plan: Any) -> list[_Row]:
     looked: dict[str, int] = {}
     for planned in plan:
         task = planned.call.name
-        why = ""
+        why = f"at {planned.where}" if planned.where else ""
         if planned.state != "known":
             looked[task] = looked.get(task, 0) + 1
             few = looked[task] <= LOOKED_AT

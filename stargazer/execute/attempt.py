@@ -16,6 +16,7 @@ from stargazer.ledger import Record
 from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.logs import origin_text, remember
 from stargazer.ledger.results import encode, map_assets, walk_assets
+from stargazer.store.beyond import bring_missing
 from stargazer.workdir import INPUTS, Scratch, Workdir
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Attempt:
 
     def result(self, cancelled: Callable[[], bool]) -> Any:
         """Early cut-off where the same bytes were reached on another way; else run."""
-        record = self.ledger.find(self.content_key) if self.content_key != self.plan_key else None
+        key = self.content_key
+        record = self.ledger.find_or_take([key], whole=True).get(key) if key != self.plan_key else None
         if record is None:
             return self.run(cancelled)
         return self.ledger.results(self.ledger.point(record, self.plan_key), self.order.task.result_type)
@@ -71,6 +73,7 @@ class Attempt:
     def run(self, cancelled: Callable[[], bool]) -> Any:
         """Stage, run the body, save what it made and append the record; return the result that counts."""
         self.order.check_here()
+        bring_missing(self.store, list(walk_assets(list(self.inputs.values()))))
         task = self.order.task
         with self.store.in_use(), Scratch(config.scratch_dir() or self.store.scratch) as scratch:
             work = Workdir(scratch.path, cpus=task.needs.cpus, memory=task.needs.bytes, cancelled=cancelled)

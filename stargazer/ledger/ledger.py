@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer.assets import Asset
 from stargazer.ledger.record import Record
 from stargazer.ledger.results import cids_in, decode
+from stargazer.store.beyond import Known, beyond
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,10 +40,40 @@ class Ledger:
 
     def find_many(self, keys: Iterable[str]) -> dict[str, Record]:
         """Return the records behind many keys; those without a usable one are left out."""
-        found = self._pointed(keys)
+        found = self.pointed(keys)
         return {key: record for key, record in found.items() if self.is_whole(record)}
 
-    def _pointed(self, keys: Iterable[str]) -> dict[str, Record]:
+    def find_anywhere(self, keys: Iterable[str]) -> dict[str, Known]:
+        """As `find_many`, and what trusted remotes know of the others; nothing is taken from them.
+
+        Returns
+        -------
+        dict
+            Records by key, each with the name of the remote that knows it; with ``""`` for those of this store.
+        """
+        wanted = list(keys)
+        found = {key: Known(record, "") for key, record in self.find_many(wanted).items()}
+        unknown = [key for key in wanted if key not in found]
+        others = beyond() if unknown else None
+        return found if others is None else {**found, **others.find(self.store, unknown)}
+
+    def find_or_take(self, keys: Iterable[str], *, whole: bool) -> dict[str, Record]:
+        """As `find_many`; the others are taken from trusted remotes that know them.
+
+        Parameters
+        ----------
+        keys
+            Plan or content keys.
+        whole
+            Take the bytes of their results as well; otherwise these come when somebody needs them.
+        """
+        wanted = list(keys)
+        found = self.find_many(wanted)
+        unknown = [key for key in wanted if key not in found]
+        others = beyond() if unknown else None
+        return found if others is None else {**found, **others.take(self.store, unknown, whole=whole)}
+
+    def pointed(self, keys: Iterable[str]) -> dict[str, Record]:
         """Successful records behind keys, whether or not their results are still there."""
         found = self.store.records_behind(keys)
         records = {key: Record.from_bytes(data, name) for key, (name, data) in found.items()}
@@ -72,7 +103,7 @@ class Ledger:
         """
         if record.status != "ok":
             return self._write(record)
-        first = self._pointed([record.content_key]).get(record.content_key)
+        first = self.pointed([record.content_key]).get(record.content_key)
         if first is None:
             return self.point(self._write(record), record.plan_key)
         kept = self.is_whole(first)

@@ -64,6 +64,7 @@ class Plan:
                     "task": planned.call.name,
                     "key": planned.call.plan_key,
                     "state": planned.state,
+                    "where": planned.where,
                     "reasons": [{"kind": reason.kind, "text": reason.text} for reason in planned.reasons],
                 }
                 for planned in self.calls

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dask.typing import Key
 
     from stargazer.execute import Order
+    from stargazer.store.beyond import Known
 
 __all__ = ["Planned", "Planner"]
 
@@ -40,11 +41,14 @@ class Planned:
         ``"known"``; ``"run"``; or ``"maybe"``: it runs unless the calls before it make the same bytes as last time.
     record
         What the ledger knows of it.
+    where
+        Name of the remote that knows it, if this store does not.
     """
 
     call: Call
     state: str
     record: Record | None = None
+    where: str = ""
     _why: Callable[[], list[Reason]] = field(default=list, repr=False, compare=False)
 
     @functools.cached_property
@@ -58,7 +62,7 @@ class Planner:
 
     def __init__(self) -> None:
         self.planned: dict[str, Planned] = {}
-        self._found: dict[Key, Record | None] = {}
+        self._found: dict[Key, Known | None] = {}
         self._checked: dict[int, Order] = {}
         self._newest: dict[tuple[str, str], list[Record]] = {}
         self._parts_of: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
@@ -71,8 +75,8 @@ class Planner:
             for call in level.values():
                 by_store.setdefault(call.order.store, []).append(call)
             for url, asked in by_store.items():
-                records = Ledger(Store.open(url)).find_many(call.plan_key for call in asked)
-                self._found |= {call.key: records.get(call.plan_key) for call in asked}
+                found = Ledger(Store.open(url)).find_anywhere(call.plan_key for call in asked)
+                self._found |= {call.key: found.get(call.plan_key) for call in asked}
             unknown = (call for call in level.values() if self._found[call.key] is None)
             following = {needed.whole.key: needed.whole for call in unknown for needed in needs(call)}
             level = {key: call for key, call in following.items() if key not in self._found}
@@ -86,16 +90,16 @@ class Planner:
         if id(call.order) not in self._checked:
             call.order.task.check_code(call.order)
             self._checked[id(call.order)] = call.order
-        record = self._found[call.key] or self._by_content(call)
+        record, where = self._found[call.key] or (self._by_content(call), "")
         if record is not None:
-            self.planned[call.key] = Planned(call, "known", record)
+            self.planned[call.key] = Planned(call, "known", record, where)
             return
         planned = (self.planned[needed.whole.key] for needed in needs(call))
         waiting = [each.call.name for each in planned if each.state != "known"]
         state = "maybe" if waiting and self._parts(call) in self._known_parts(call) else "run"
         past = self._candidates(call)
         self.planned[call.key] = Planned(
-            call, state, None, lambda: reasons_for(call, self._inputs(call), past, waiting)
+            call, state, None, "", lambda: reasons_for(call, self._inputs(call), past, waiting)
         )
 
     def _candidates(self, call: Call) -> list[Record]:

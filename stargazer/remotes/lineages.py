@@ -1,7 +1,7 @@
 """A result with its history, from one store to another: its identical run is a hit there, and `trace` works.
 
 Records say what was run, and nothing can check that afterwards. So they are taken from stores only that the settings
-trust. Bytes are checked in any case.
+trust, or if somebody signed them whom the settings trust. Bytes are checked in any case.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from stargazer.errors import NotFound, RemoteCannot, RemoteError, RemoteLacks
 from stargazer.ledger import Ledger, Record, walk_assets
 from stargazer.ledger.results import cids_in
+from stargazer.remotes.belief import believed, refusal
 from stargazer.remotes.fetching import fetch_into
+from stargazer.remotes.signing import copy_signatures, sign
 from stargazer.remotes.stores import StoreRemote
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stargazer.assets import Asset
     from stargazer.remotes.protocol import Progress, Remote
@@ -27,47 +29,34 @@ __all__ = ["History", "fetch_lineage", "push_lineage"]
 
 
 class History:
-    """Records that lead to an asset, and the assets in them.
+    """Records of a store that lead to some, and the assets in them.
 
     Parameters
     ----------
-    store
-        Where they are.
-    asset
-        A handle, whose own record is followed; or a CID, of which the newest producer is.
-
-    Raises
-    ------
-    NotFound
-        The store knows nothing of it.
+    remote
+        The store where they are; of what leads to the roots, what is believed of it.
+    roots
+        Records of the last calls.
     """
 
-    def __init__(self, store: Store, asset: Asset | str) -> None:
-        self.store, self.ledger = store, Ledger(store)
-        self.asset = store.get(asset) if isinstance(asset, str) else asset
+    def __init__(self, remote: StoreRemote, roots: Iterable[Record]) -> None:
+        self.store, self.ledger = remote.store, Ledger(remote.store)
+        self.roots = list({record.id: record for record in roots}.values())
         self.records: dict[str, Record] = {}
-        self.root = self._root()
-        waiting = [self.root] if self.root else []
-        while waiting:
-            record = waiting.pop()
-            self.records[record.id] = record
-            found = (self.ledger.get(name) for name in dict.fromkeys(record.producers.values()))
-            waiting += [each for each in found if each is not None and each.id not in self.records]
+        level = {record.id: record for record in self.roots}
+        while level:
+            self.records |= level
+            before = {name for record in level.values() for name in record.producers.values()}
+            level = believed(remote, before - self.records.keys())
 
-    def _root(self) -> Record | None:
-        own = getattr(self.asset.source, "record", None)
-        if own and (record := self.ledger.get(own)):
-            return record
-        return next(iter(self.ledger.producers(self.asset.cid or "")), None)
-
-    def outputs(self) -> list[Asset]:
-        """What the last call made: all of it, since a call is a hit only where all of it is there."""
-        return list(walk_assets(self.ledger.results(self.root))) if self.root else [self.asset]
+    def made_by(self, record: Record) -> list[Asset]:
+        """All that a call made: it is a hit only where all of it is there."""
+        return list(walk_assets(self.ledger.results(record)))
 
     def assets(self) -> list[Asset]:
         """Everything that the calls read and made."""
-        wanted = [name for record in self.records.values() for name in _inputs(record.inputs)]
-        made = [each for record in self.records.values() for each in walk_assets(self.ledger.results(record))]
+        wanted = dict.fromkeys(name for record in self.records.values() for name in _inputs(record.inputs))
+        made = [each for record in self.records.values() for each in self.made_by(record)]
         return [*self.store.read_assets(wanted).values(), *made]
 
     def sources(self) -> list[Asset]:
@@ -84,28 +73,20 @@ class History:
             found |= {key: self.records[name] for key, name in pointed.items() if name in self.records}
         return found
 
-    def send(self, target: Store, source: StoreRemote, *, inputs: bool, progress: Progress | None) -> Asset:
-        """Write all of it to another store: bytes first, keys last; a handle of that store."""
-        wanted = [*self.outputs(), *(self.sources() if inputs else [])]
-        for cid in dict.fromkeys(str(member.cid) for asset in wanted for member in members(asset)):
-            fetch_into(target, cid, [source], progress)
-        for record in self.records.values():
-            if record.log:
-                with suppress(RemoteError):  # logs are kept for reading only
-                    fetch_into(target, record.log, [source], progress)
+    def tell(self, target: Store, keys: Mapping[str, Record]) -> None:
+        """Write the records to another store, those of the assets in them, and keys that lead there, which go last."""
         target.put_elsewhere(self.assets())
-        for asset in wanted:
-            target.put(asset)
-        self._send_records(target)
-        return target.handle(self.asset, self.root.id if self.root else None)
-
-    def _send_records(self, target: Store) -> None:
+        for asset in (each for root in self.roots for each in self.made_by(root)):
+            if target.exists(asset):
+                target.put(asset)
         for name, data in self.store.get_records(self.records).items():
             if target.get_record(name) is None:
                 target.put_record(data)
-        keys = self.keys()
-        known = Ledger(target).find_many(keys)
-        for key, record in keys.items():
+        copy_signatures(self.store, target, list(self.records))
+        own = {key: each for each in self.records.values() for key in (each.content_key, each.plan_key)}
+        wanted = {**own, **keys}
+        known = Ledger(target).find_many(wanted)
+        for key, record in wanted.items():
             if key not in known:
                 target.lead([key], record.id)
 
@@ -120,10 +101,47 @@ def _inputs(inputs: dict[str, object]) -> Iterator[str]:
             yield str(value)
 
 
+def _roots(store: Store, asset: Asset) -> list[Record]:
+    """The record that a handle came from, or else all that made its bytes, newest first."""
+    own = getattr(asset.source, "record", None)
+    if own and (record := Ledger(store).get(own)):
+        return [record]
+    return Ledger(store).producers(asset.cid or "")
+
+
+def _believed_root(remote: StoreRemote, asset: Asset) -> Record | None:
+    """The first record that is believed; None of what no call made. `RemoteLacks` where there are others only."""
+    roots = _roots(remote.store, asset)
+    if remote.trusted:
+        return next(iter(roots), None)
+    reasons = [refusal(remote, root) for root in roots] or ["its records are not trusted, and no call made this"]
+    if all(reasons):
+        raise RemoteLacks(reasons[0])
+    return roots[reasons.index("")]
+
+
+def _send(
+    remote: StoreRemote, asset: Asset, root: Record | None, target: Store, *, inputs: bool, progress: Progress | None
+) -> History:
+    """Write an asset with its lineage to another store: bytes first, keys last."""
+    history = History(remote, [root] if root else [])
+    wanted = [*(history.made_by(root) if root else [asset]), *(history.sources() if inputs else [])]
+    for cid in dict.fromkeys(str(member.cid) for each in wanted for member in members(each)):
+        fetch_into(target, cid, [remote], progress)
+    for record in history.records.values():
+        if record.log:
+            with suppress(RemoteError):  # logs are kept for reading only
+                fetch_into(target, record.log, [remote], progress)
+    for each in wanted:
+        target.put(each)
+    history.tell(target, history.keys() if remote.trusted else {})
+    return history
+
+
 def push_lineage(
     store: Store, asset: Asset, remote: Remote, *, inputs: bool = False, progress: Progress | None = None
 ) -> None:
-    """Send an asset and the records of all calls that led to it.
+    """Send an asset and the records of all calls that led to it, signed if this user has a key.
 
     Parameters
     ----------
@@ -145,13 +163,16 @@ def push_lineage(
     """
     if not isinstance(remote, StoreRemote):
         raise RemoteCannot(f"{remote.name} is a {remote.kind}, which keeps no records: send lineages to a store")
-    History(store, asset).send(remote.store, StoreRemote(store.url, store.url), inputs=inputs, progress=progress)
+    here = StoreRemote(store.url, store.url, trusted=True)
+    root = _believed_root(here, asset)
+    history = _send(here, asset, root, remote.store, inputs=inputs, progress=progress)
+    sign(remote.store, list(history.records))
 
 
 def fetch_lineage(
     store: Store, asset: Asset | str, remotes: Sequence[Remote], progress: Progress | None = None
 ) -> Asset:
-    """Have an asset and the records of all calls that led to it, from the first store that is trusted and knows it.
+    """Have an asset and the records of all calls that led to it, from the first store that is believed and knows it.
 
     Parameters
     ----------
@@ -160,7 +181,7 @@ def fetch_lineage(
     asset
         A stored asset, or a CID.
     remotes
-        Where to look; only stores with ``trust: true`` are believed.
+        Where to look; stores with ``trust: true`` are believed, and records that a trusted signer signed.
     progress
         Called with the number of bytes that just came.
 
@@ -172,20 +193,20 @@ def fetch_lineage(
     Raises
     ------
     RemoteError
-        No trusted store knows it; the message says of each remote why.
+        No believed store knows it; the message says of each remote why.
     """
     reasons = []
     for remote in remotes:
         if not isinstance(remote, StoreRemote):
             reasons.append(f"{remote.name}: a {remote.kind} keeps no records")
-        elif not remote.trusted:
-            reasons.append(
-                f"{remote.name}: its records are not trusted (trust: true in stargazer.remotes says they are)"
-            )
-        else:
-            try:
-                return History(remote.store, asset).send(store, remote, inputs=False, progress=progress)
-            except (NotFound, RemoteLacks) as error:
-                reasons.append(f"{remote.name}: {error}")
+            continue
+        try:
+            found = remote.store.get(asset) if isinstance(asset, str) else asset
+            root = _believed_root(remote, found)
+            history = _send(remote, found, root, store, inputs=False, progress=progress)
+            made = [each for each in (history.made_by(root) if root else []) if each.cid == found.cid]
+            return store.handle(made[0] if made and isinstance(asset, str) else found, root.id if root else None)
+        except (NotFound, RemoteLacks) as error:
+            reasons.append(f"{remote.name}: {error}")
     wanted = asset if isinstance(asset, str) else asset.cid
     raise RemoteError(f"no trusted store gave the lineage of {wanted}:\n  " + "\n  ".join(reasons or ["none is named"]))

@@ -16,7 +16,7 @@ from stargazer.remotes.downloads import download
 from stargazer.remotes.keyvalues import asset_of, keyvalues_of, question, suits
 from stargazer.remotes.limits import TIMEOUT
 from stargazer.remotes.protocol import FileRemote
-from stargazer.remotes.signatures import hide
+from stargazer.remotes.signed_urls import hide
 from stargazer.remotes.tus import PART, upload
 from stargazer.remotes.web import Web, bearer
 

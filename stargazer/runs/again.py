@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from stargazer.errors import BlobLost, MemoryExceeded, ToolFailed
+from stargazer.store.beyond import doubt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,8 +32,11 @@ class Again:
         calls
             That ran.
         """
-        lost = {error.cid for error in failures.values() if isinstance(error, BlobLost)} - self._lost
+        errors = [error for error in failures.values() if isinstance(error, BlobLost)]
+        lost = {error.cid for error in errors} - self._lost
         self._lost |= lost
+        for error in errors:
+            doubt(error)
         starved = [call for call in calls if _lacked_memory(failures.get(call.plan_key))]
         given = list(map(_give_more, starved))
         return bool(lost) or any(given)

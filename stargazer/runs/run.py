@@ -207,7 +207,7 @@ class Run:
         self._engine.cancel()
 
     def _plan(self) -> tuple[dict[str, Any], dict[str, Call]]:
-        graph, missing = flatten(self._calls.values(), self._engine.node, self._engine.take)
+        graph, missing = flatten(self._calls.values(), self._engine.node, self._engine.take, whole=True)
         self._watch.expect(in_order(missing))
         return graph, missing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.store import index, layout
@@ -87,8 +88,9 @@ class Checking(Sweeping):
         for entry in self.backend.entries(kind):
             name = entry.place.rpartition("/")[2]
             record, _, mark = name.partition(".")
-            if entry.place.count("/") == 2 and entry.place.split("/")[1] == record[-3:-1] and mark in _MARKS[kind]:
-                if not mark:
+            known = mark in _MARKS[kind] if kind in _MARKS else _KEY.fullmatch(mark)
+            if entry.place.count("/") == 2 and entry.place.split("/")[1] == record[-3:-1] and known:
+                if not mark or kind not in _MARKS:
                     yield entry, name
             else:
                 strays.append(entry.place)
@@ -136,9 +138,11 @@ class Checking(Sweeping):
 
 _RECORD_MARKS = ("", "added", "superseded", "elsewhere")
 _MARKS = {"blobs": ("",), "trees": ("",), "assets": _RECORD_MARKS, "records": ("",), "keys": ("",)}
+_KEY = re.compile("[0-9a-f]{64}")
 _TESTS: dict[str, Callable[[str, bytes], bool]] = {
     "assets": lambda name, data: index.asset_members(data, name) is not None,
     "records": lambda name, data: hashlib.sha256(data).hexdigest() == name,
+    "signatures": lambda _, data: unseal(data) is not None,
     "pins": lambda _, data: unseal(data) is not None,
     "leases": lambda _, data: unseal(data) is not None,
 }

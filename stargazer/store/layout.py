@@ -10,6 +10,7 @@
     assets/<xx>/<id>.superseded   a newer record describes these bytes
     assets/<xx>/<id>.elsewhere    came as part of a lineage, without the bytes: they are not missed here
     records/<xx>/<id>             what a call did: immutable, id = SHA-256 of it
+    signatures/<xx>/<id>.<key>    Ed25519 signature of a ledger record, by the public key
     keys/<xx>/<key>               small pointers to records, replaced atomically
     pins/<name>                   roots that garbage collection keeps
     leases/<name>                 the same, until they expire
@@ -43,6 +44,7 @@ __all__ = [
     "quarantine",
     "record",
     "run",
+    "signature",
     "superseded",
     "tree",
 ]
@@ -96,6 +98,11 @@ def elsewhere(identifier: str) -> str:
 def record(identifier: str) -> str:
     """Place of a ledger record."""
     return _sharded("records", identifier)
+
+
+def signature(identifier: str, public: str) -> str:
+    """Place of the signature of a ledger record by the owner of a public key, in hexadecimal digits."""
+    return f"{_sharded('signatures', identifier)}.{public}"
 
 
 def key(name: str) -> str:

@@ -82,6 +82,8 @@ class ObjectBackend:
             return {place: data for place in paths.values() if (data := self.read(place)) is not None}
         found = self.fs.cat(list(paths), on_error="return")
         for answer in found.values():
+            if isinstance(answer, _unreachable()):
+                raise StoreError(f"{self.url} cannot be reached: {answer}") from answer
             if isinstance(answer, Exception) and not isinstance(answer, FileNotFoundError):
                 raise answer
         return {paths[path]: data for path, data in found.items() if isinstance(data, bytes)}

@@ -13,7 +13,7 @@ from stargazer.store import layout
 from stargazer.store.base import OpenStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 __all__ = ["Records", "seal", "unseal"]
 
@@ -52,6 +52,16 @@ class Records(OpenStore):
         places = {layout.record(identifier): identifier for identifier in identifiers}
         found = self.backend.read_many(places)
         return {places[p]: data for p, data in found.items() if hashlib.sha256(data).hexdigest() == places[p]}
+
+    def put_signatures(self, signatures: Mapping[tuple[str, str], bytes]) -> None:
+        """Keep signatures of records, by the record's id and the signer's public key."""
+        self.backend.replace_many({layout.signature(*place): seal(data) for place, data in signatures.items()})
+
+    def get_signatures(self, identifiers: Iterable[str], keys: Collection[str]) -> dict[tuple[str, str], bytes]:
+        """Signatures of records by some public keys, those that are there and whole, many at once; unchecked."""
+        places = {layout.signature(name, key): (name, key) for name in identifiers for key in keys}
+        found = ((places[place], unseal(data)) for place, data in self.backend.read_many(places).items())
+        return {place: data for place, data in found if data is not None}
 
     def set_keys(self, values: Mapping[str, bytes]) -> None:
         """Point keys at small values, each replaced atomically."""

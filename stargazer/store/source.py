@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.errors import BlobLost
+from stargazer.store.beyond import beyond
+
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO, Any
@@ -28,10 +31,18 @@ class StoreSource(NamedTuple):
     record: str | None = None
 
     def fetch(self, asset: Asset) -> Path:
-        """Path of the asset's file on this host, its companions beside it."""
+        """Path of the asset's file on this host, its companions beside it; what the store lacks, remotes bring."""
         from stargazer.store.store import Store
 
-        return Store.open(self.url).fetch(asset)
+        store = Store.open(self.url)
+        try:
+            return store.fetch(asset)
+        except BlobLost:
+            others = beyond()
+            if others is None:
+                raise
+            others.bring(store, [asset], shown=True)
+            return store.fetch(asset)
 
     def open(self, asset: Asset, mode: str = "rb") -> IO[Any]:
         """The asset's bytes (``"rb"``) or text (``"r"``), checked, as an open file."""

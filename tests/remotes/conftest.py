@@ -23,6 +23,13 @@ def origin(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "origin"))
 
 
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is remembered of remotes that failed in another test."""
+    monkeypatch.setattr("stargazer.remotes.elsewhere._failed", {})
+    monkeypatch.setattr("stargazer.remotes.elsewhere._doubted", set())
+
+
 @pytest.fixture
 def random_file(tmp_path: Path) -> Callable[[int], Path]:
     """A file of so many bytes, of which no two chunks are equal."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import dask.config
 import pytest
 from nodes import make, running
+from text_tasks import made, upper, wired
 
 import stargazer as sg
 from stargazer.errors import RemoteCannot, RemoteError
@@ -19,54 +20,14 @@ from stargazer.workflows import germline_short_variant_discovery
 
 Configure = Callable[..., None]
 
-TASKS = '''
-import stargazer as sg
 
-@sg.task
-def upper(work: sg.Workdir, text: sg.Asset) -> tuple[sg.Asset, sg.Asset]:
-    """Upper case, and how many characters."""
-    out, count = work.file("upper.txt"), work.file("count.txt")
-    out.write_text(text.path.read_text().upper())
-    count.write_text(str(len(out.read_text())))
-    return sg.Asset(path=out), sg.Asset(path=count)
-
-@sg.task
-def twice(work: sg.Workdir, text: sg.Asset, *, sep: str = "") -> sg.Asset:
-    """Twice the text."""
-    out = work.file("twice.txt")
-    out.write_text(sep.join([text.path.read_text()] * 2))
-    return sg.Asset(path=out)
-'''
-
-
-@pytest.fixture
-def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
-    (tmp_path / "lineage_tasks.py").write_text(TASKS)
-    monkeypatch.syspath_prepend(tmp_path)
-    import lineage_tasks  # type: ignore[import-not-found]
-
-    yield lineage_tasks
-    del sys.modules["lineage_tasks"]
-
-
-def wired(tasks: object, source: sg.Asset) -> sg.Call:
-    upper, _ = tasks.upper(source)  # type: ignore[attr-defined]
-    return tasks.twice(upper, sep="-")  # type: ignore[attr-defined,no-any-return]
-
-
-def made(tasks: object, store: Store, tmp_path: Path) -> tuple[sg.Asset, sg.Asset]:
-    (tmp_path / "text.txt").write_text("hello")
-    source = store.add(tmp_path / "text.txt")
-    return source, wired(tasks, source).compute()
-
-
-def test_on_a_second_machine_it_is_known_and_traced(tasks: object, store: Store, tmp_path: Path) -> None:
-    source, result = made(tasks, store, tmp_path)
+def test_on_a_second_machine_it_is_known_and_traced(store: Store, tmp_path: Path) -> None:
+    source, result = made(store, tmp_path)
     sg.push(result, to=str(tmp_path / "second"), lineage=True)
     with Store(tmp_path / "second") as second:
         assert second.fsck().ok
         assert not second.has(str(source.cid))
-        call = wired(tasks, second.get(source.id))
+        call = wired(second.get(source.id))
         assert [planned for planned in sg.plan(call) if planned.state != "known"] == []
         [known] = call.known() or ()
         assert known.fetch().read_text() == "HELLO-HELLO"
@@ -77,40 +38,38 @@ def test_on_a_second_machine_it_is_known_and_traced(tasks: object, store: Store,
     sg.push(result, to=str(tmp_path / "second"), inputs=True)
     with Store(tmp_path / "second") as second:
         assert second.read(str(source.cid)) == b"hello"
-        other, _ = tasks.upper(second.get(source.id))  # type: ignore[attr-defined]
+        other, _ = upper(second.get(source.id))
         assert other.compute().fetch().read_text() == "HELLO"
         assert second.fsck().ok
 
 
-def test_records_are_taken_from_trusted_stores_only(
-    tasks: object, store: Store, tmp_path: Path, configure: Configure
-) -> None:
-    source, result = made(tasks, store, tmp_path)
+def test_records_are_taken_from_trusted_stores_only(store: Store, tmp_path: Path, configure: Configure) -> None:
+    source, result = made(store, tmp_path)
     cid = str(result.cid)
     with Store(tmp_path / "mine") as mine:
         configure({"store": store.url, "name": "lab"}, {"gateway": "https://gateway.example"})
-        with pytest.raises(RemoteError, match=r"(?s)lab: its records are not trusted.*gateway keeps no records"):
+        with pytest.raises(RemoteError, match=r"(?s)lab: record \w+ is not trusted.*gateway keeps no records"):
             sg.fetch(cid, lineage=True)
         assert sg.fetch(cid).read_text() == "HELLO-HELLO"
         assert sg.trace(cid).records == []
         configure({"store": store.url, "name": "lab", "trust": True})
         assert sg.fetch(cid, lineage=True).read_text() == "HELLO-HELLO"
         assert len(sg.trace(cid).records) == 2
-        assert wired(tasks, mine.get(source.id)).known() is not None
+        assert wired(mine.get(source.id)).known() is not None
         assert mine.fsck().ok
 
 
-def test_records_go_to_stores_only(tasks: object, store: Store, tmp_path: Path, configure: Configure) -> None:
-    _, result = made(tasks, store, tmp_path)
+def test_records_go_to_stores_only(store: Store, tmp_path: Path, configure: Configure) -> None:
+    _, result = made(store, tmp_path)
     configure({"kubo": "http://127.0.0.1:5001", "name": "home"})
     with pytest.raises(RemoteCannot, match="home is a Kubo node, which keeps no records"):
         sg.push(result, to="home", lineage=True)
 
 
-def test_what_the_other_store_knows_stays(tasks: object, store: Store, tmp_path: Path) -> None:
-    _, result = made(tasks, store, tmp_path)
+def test_what_the_other_store_knows_stays(store: Store, tmp_path: Path) -> None:
+    _, result = made(store, tmp_path)
     with Store(tmp_path / "second") as second:
-        again = wired(tasks, second.add(tmp_path / "text.txt"))
+        again = wired(second.add(tmp_path / "text.txt"))
         theirs = again.compute()
         sg.push(result, to=second.url, lineage=True)
         [known] = again.known() or ()

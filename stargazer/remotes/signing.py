@@ -1,0 +1,184 @@
+"""Signatures of records: who sends results with their history vouches for them, if they have a key.
+
+Ed25519 (RFC 8032), through ``cryptography``. A signature lies beside its record, named by the public key, so ids stay
+what they are and many may sign one record.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer import config
+from stargazer.errors import ConfigError, NotFound, ToolMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
+
+    from stargazer.store import Store
+
+__all__ = ["Verdict", "copy_signatures", "judge", "make_key", "public_key", "sign", "trusted_keys"]
+
+PREFIX = "ed25519:"
+_BYTES = 32
+_STATEMENT = b"stargazer record "
+
+
+class Verdict(NamedTuple):
+    """Whether a record is believed for its signatures, by whom it was signed, and why not if it is not."""
+
+    believed: bool
+    signer: str = ""
+    reason: str = ""
+
+
+def make_key() -> str:
+    """Make this user's key, which nobody else may read; the public key, as the settings of others name it.
+
+    Raises
+    ------
+    ConfigError
+        There is one already.
+    """
+    path = config.key_file()
+    private = _ed25519().Ed25519PrivateKey.generate()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise ConfigError(f"{path} is there already; `stargazer keys show` tells the public key") from None
+    with open(fd, "wb") as file:
+        file.write(_pem(private))
+    return _shown(private.public_key())
+
+
+def public_key() -> str:
+    """Public key of this user.
+
+    Raises
+    ------
+    NotFound
+        There is no key.
+    """
+    private = _own()
+    if private is None:
+        raise NotFound(f"there is no key in {config.key_file()}: `stargazer keys make` makes one")
+    return _shown(private.public_key())
+
+
+def trusted_keys() -> dict[str, str]:
+    """Public keys in hexadecimal digits by the names of those whom ``stargazer.trust`` believes.
+
+    Raises
+    ------
+    ConfigError
+        One is no key.
+    """
+    return {name: _read_public(name, text) for name, text in config.trust().items()}
+
+
+def sign(store: Store, identifiers: Collection[str]) -> int:
+    """Sign records of a store with this user's key, if there is one; how many were signed."""
+    private = _own() if identifiers else None
+    if private is None:
+        return 0
+    name = private.public_key().public_bytes_raw().hex()
+    there = store.get_signatures(identifiers, [name])
+    missing = [identifier for identifier in identifiers if (identifier, name) not in there]
+    store.put_signatures({(each, name): private.sign(_statement(each)) for each in missing})
+    return len(missing)
+
+
+def copy_signatures(source: Store, target: Store, identifiers: Collection[str]) -> None:
+    """Let signatures of those who are trusted here go along with their records."""
+    found = source.get_signatures(identifiers, list(trusted_keys().values()))
+    target.put_signatures({place: data for place, data in found.items() if _fits(*place, data)})
+
+
+def judge(store: Store, identifiers: Iterable[str]) -> Mapping[str, Verdict]:
+    """Say of records of a store whether a trusted signer signed them."""
+    wanted = list(identifiers)
+    names = {key: name for name, key in trusted_keys().items()}
+    if not names:
+        reason = "is not trusted: the remote has no `trust: true`, and stargazer.trust names no signers"
+        return dict.fromkeys(wanted, Verdict(False, "", reason))
+    found = store.get_signatures(wanted, list(names)) if wanted else {}
+    verdicts = dict.fromkeys(wanted, Verdict(False, "", f"is signed by none of {', '.join(names.values())}"))
+    for (identifier, key), data in found.items():
+        if _fits(identifier, key, data):
+            verdicts[identifier] = Verdict(True, names[key])
+        elif not verdicts[identifier].believed:
+            verdicts[identifier] = Verdict(False, "", f"has a signature of {names[key]} that does not fit it")
+    return verdicts
+
+
+def _fits(identifier: str, key: str, signature: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        _ed25519().Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(signature, _statement(identifier))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _statement(identifier: str) -> bytes:
+    """What is signed: the id of a record is the SHA-256 of all that it says."""
+    return _STATEMENT + identifier.encode()
+
+
+def _own() -> Any:
+    """Private key of this user, or None if there is none."""
+    path = config.key_file()
+    try:
+        data = path.read_bytes()
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if mode & 0o077:
+        raise ConfigError(f"others may read {path}, which holds a private key: chmod 600 {path}")
+    return _from_pem(data, path)
+
+
+def _from_pem(data: bytes, path: Path) -> Any:
+    ed25519 = _ed25519()
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        private = load_pem_private_key(data, password=None)
+    except (ValueError, TypeError):
+        private = None
+    if not isinstance(private, ed25519.Ed25519PrivateKey):
+        raise ConfigError(f"{path} holds no Ed25519 key: move it away, then `stargazer keys make` makes one")
+    return private
+
+
+def _pem(private: Any) -> bytes:
+    from cryptography.hazmat.primitives import serialization as written
+
+    return bytes(private.private_bytes(written.Encoding.PEM, written.PrivateFormat.PKCS8, written.NoEncryption()))
+
+
+def _shown(public: Any) -> str:
+    return PREFIX + base64.b64encode(public.public_bytes_raw()).decode()
+
+
+def _read_public(name: str, text: Any) -> str:
+    try:
+        data = base64.b64decode(str(text).removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    if len(data) != _BYTES or not str(text).startswith(PREFIX):
+        raise ConfigError(f"stargazer.trust.{name} is {text!r}, but must be a key as `stargazer keys show` tells it")
+    return data.hex()
+
+
+def _ed25519() -> Any:
+    try:
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ImportError as error:
+        raise ToolMissing("signed records need cryptography: pip install 'stargazer-dask[signing]'") from error
+    return ed25519
