@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import inspect
 import json
@@ -35,7 +36,8 @@ def read_arguments(function: Callable[..., Any], pairs: Iterable[str], store: St
     function
         What is called.
     pairs
-        ``name=value``, as the user wrote them; a list is written with commas, or its name repeated.
+        ``name=value``, as the user wrote them; a list is written with commas, or its name repeated. Of a parameter that
+        is a dataclass each field is given by itself: ``options.filter=hard``.
     store
         In which assets are found that are given as CIDs or ids.
     """
@@ -49,7 +51,29 @@ def read_arguments(function: Callable[..., Any], pairs: Iterable[str], store: St
     lacking = [name for name, each in parameters.items() if each.default is MISSING and name not in given]
     if lacking:
         raise typer.BadParameter(f"{', '.join(lacking)} missing; {_usage(function, parameters)}")
-    return {name: _read(name, texts, parameters[name], store) for name, texts in given.items()}
+    return _nested({name: _read(name, texts, parameters[name], store) for name, texts in given.items()}, parameters)
+
+
+def _nested(values: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """Fields that were given by themselves as the dataclasses that they belong to."""
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        whole, _, field = name.partition(".")
+        if field:
+            nested.setdefault(whole, {})[field] = value
+        else:
+            nested[name] = value
+    kinds = {name: _dataclass(parameters[name].annotation) for name in nested if name not in values}
+    return nested | {name: kind(**nested[name]) for name, kind in kinds.items() if kind}
+
+
+def _dataclass(hint: Any) -> Any:
+    """The dataclass that a parameter takes, unless it is an asset; None if it takes none."""
+    from stargazer.assets import Asset
+
+    kinds = typing.get_args(hint) or (hint,)
+    found = (kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind))
+    return next((kind for kind in found if not issubclass(kind, Asset)), None)
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -61,15 +85,23 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     hints = _hints(body)
     named = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
     own = named[1:] if isinstance(function, Task) else named
-    return {each.name: each.replace(annotation=hints.get(each.name, MISSING)) for each in own}
+    found = {each.name: each.replace(annotation=hints.get(each.name, MISSING)) for each in own}
+    for name, each in list(found.items()):
+        if kind := _dataclass(each.annotation):
+            found |= {f"{name}.{field}": one.replace(default=None) for field, one in _parameters(kind).items()}
+    return found
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Annotations; names that are imported for type checkers only are looked up where they mostly come from."""
     import stargazer
     from stargazer.tasks.engines import Engine
+    from stargazer.workflows import GatkOptions
 
-    usual = {name: getattr(stargazer, name) for name in stargazer.__all__} | {"Engine": Engine}
+    usual = {name: getattr(stargazer, name) for name in stargazer.__all__} | {
+        "Engine": Engine,
+        "GatkOptions": GatkOptions,
+    }
     usual |= {"Sequence": Sequence, "Mapping": Mapping, "Any": Any}
     try:
         return typing.get_type_hints(function, localns=usual | vars(inspect.getmodule(function) or object()))

@@ -15,11 +15,15 @@ from stargazer.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Reads", "read_folder", "simulate"]
+    from stargazer.workflows.sheet import SampleSheet
+
+__all__ = ["Reads", "read_data", "simulate"]
 
 FASTA = re.compile(r"\.(fa|fasta|fna)(\.gz)?$")
 FASTQ = re.compile(r"(?P<sample>.+)_R(?P<mate>[12])\.(fastq|fq)\.gz$")
 READS = re.compile(r"\.(fastq|fq)(\.gz)?$")
+
+SHEETS = (".csv", ".tsv", ".txt")
 
 USUAL = (240_000, 30.0)
 """Bases of the simulated genome, and mean coverage."""
@@ -38,7 +42,7 @@ class Reads(NamedTuple):
     build
         What the reference is called.
     samples
-        R1 and R2 of each sample.
+        R1 and R2 of each sample; none where a sheet has them.
     what
         Where they come from, for people.
     truth
@@ -50,29 +54,47 @@ class Reads(NamedTuple):
     samples: dict[str, tuple[Path, Path]]
     what: str
     truth: Path | None = None
+    sheet: SampleSheet | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The samples."""
+        return list(self.samples if self.sheet is None else self.sheet.samples)
 
 
-def read_folder(folder: str) -> Reads:
-    """Find the FASTA and all pairs of FASTQ files in a folder.
+def read_data(data: str, reference: str | None = None) -> Reads:
+    """Find the FASTA and the reads of all samples.
 
     Parameters
     ----------
-    folder
-        Holds one FASTA, and ``SAMPLE_R1.fq.gz`` with ``SAMPLE_R2.fq.gz`` for each sample (``.fastq.gz`` too).
+    data
+        A folder with one FASTA, and ``SAMPLE_R1.fq.gz`` with ``SAMPLE_R2.fq.gz`` for each sample (``.fastq.gz`` too),
+        or a sample sheet, with one FASTA beside it.
+    reference
+        Another FASTA.
 
     Raises
     ------
     DataError
-        There is no FASTA, or several; no reads; or a mate is missing.
+        There is no FASTA, or several; no reads; a mate is missing; or the sheet has mistakes.
     """
-    directory = Path(folder)
-    if not directory.is_dir():
-        why = "no folder" if directory.exists() else "not there"
-        raise typer.BadParameter(f"{folder} is {why}", param_hint="--data")
+    place = Path(data)
+    if not place.exists():
+        raise typer.BadParameter(f"{data} is not there", param_hint="--data")
+    directory = place if place.is_dir() else place.parent
+    if place.is_file() and place.suffix.lower() not in SHEETS:
+        raise typer.BadParameter(f"{data} is no folder, and no sample sheet (.csv, .tsv)", param_hint="--data")
+    if reference is not None and not Path(reference).is_file():
+        raise typer.BadParameter(f"there is no file {reference}", param_hint="--reference")
     names = sorted(path.name for path in directory.iterdir() if path.is_file())
-    reference = _reference(directory, names)
+    fasta = _unpacked(Path(reference)) if reference is not None else _reference(directory, names)
+    build = FASTA.sub("", fasta.name)
+    if place.is_file():
+        from stargazer.workflows import read_sheet
+
+        return Reads(fasta, build, {}, str(place), sheet=read_sheet(place))
     samples = {sample: (directory / r1, directory / r2) for sample, (r1, r2) in _pairs(directory, names).items()}
-    return Reads(reference, FASTA.sub("", reference.name), samples, str(directory))
+    return Reads(fasta, build, samples, str(directory))
 
 
 def _reference(directory: Path, names: Iterable[str]) -> Path:
@@ -81,9 +103,13 @@ def _reference(directory: Path, names: Iterable[str]) -> Path:
         raise DataError(f"there is no FASTA in {directory}; put the reference there, as NAME.fa")
     if len(found) > 1:
         raise DataError(f"there are {len(found)} FASTA files in {directory} ({', '.join(found)}); leave one")
-    if found[0].endswith(".gz"):
-        raise DataError(f"{directory / found[0]} is compressed; unpack it first: gunzip -k {directory / found[0]}")
-    return directory / found[0]
+    return _unpacked(directory / found[0])
+
+
+def _unpacked(fasta: Path) -> Path:
+    if fasta.suffix == ".gz":
+        raise DataError(f"{fasta} is compressed; unpack it first: gunzip -k {fasta}")
+    return fasta
 
 
 def _pairs(directory: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -33,8 +33,13 @@ def demo() -> None:
 def germline(
     data: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="One FASTA, and SAMPLE_R1.fq.gz with SAMPLE_R2.fq.gz of each sample."),
+        typer.Option(
+            metavar="DIR|SHEET",
+            help="Folder with one FASTA, and SAMPLE_R1.fq.gz with SAMPLE_R2.fq.gz of each sample; or a sample sheet, "
+            "with the FASTA beside it.",
+        ),
     ] = None,
+    reference: Annotated[str | None, typer.Option(metavar="FASTA", help="The reference, if it lies elsewhere.")] = None,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Copy the results there.")] = None,
     small: Annotated[bool, typer.Option("--small", help="Simulate a tenth of the genome, at half the depth.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; one a core by default.")] = None,
@@ -53,15 +58,17 @@ def germline(
     it. All tools come with the package, unless another engine is chosen. Then the same is run again, to see how long
     an answer from the store takes.
     """
-    from stargazer.cli.cohorts import read_folder, simulate
+    from stargazer.cli.cohorts import read_data, simulate
     from stargazer.cli.germline import discover
 
     if data is not None and small:
         raise typer.BadParameter("--small is about the simulated genome; leave it out with --data")
+    if data is None and reference is not None:
+        raise typer.BadParameter("--reference goes with --data")
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise typer.BadParameter(f"{out} is no folder", param_hint="--out")
     with ExitStack() as stack:
-        reads = read_folder(data) if data is not None else stack.enter_context(simulate(small=small))
+        reads = read_data(data, reference) if data is not None else stack.enter_context(simulate(small=small))
         outcome = discover(reads, stack.enter_context(open_store(store)), workers, out, engine)
     if json:
         print_json(_as_json(outcome, reads))
@@ -90,7 +97,7 @@ def _as_json(outcome: Outcome, reads: Reads) -> dict[str, Any]:
     return {
         "engine": outcome.engine,
         "vcf": {"cid": outcome.vcf.cid, "path": str(outcome.paths[0])},
-        "samples": list(reads.samples),
+        "samples": reads.names,
         **known,
         "seconds": round(outcome.seconds, 3),
         "second_run_seconds": round(outcome.second_seconds, 6),
@@ -106,7 +113,7 @@ def _as_text(outcome: Outcome, reads: Reads) -> str:
     known = "; the store knew the rest" if outcome.tasks_run == 0 else ""
     rows = [
         ("data", reads.what),
-        ("samples", ", ".join(reads.samples)),
+        ("samples", ", ".join(reads.names)),
         ("engine", outcome.engine),
         ("variants", f"{outcome.records:,} records"),
         *_accuracy_rows(outcome),

@@ -19,7 +19,7 @@ __all__ = ["draft", "drafts_beside", "read_filters", "split_pair"]
 def split_pair(text: str, what: str = "a fact") -> tuple[str, str]:
     """``name=value`` as two strings."""
     name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
+    if not equals or not all(part.isidentifier() for part in name.split(".")):
         raise typer.BadParameter(f"{text!r}: {what} is written name=value")
     return name, value
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stargazer.cli.cohorts import Reads
     from stargazer.concordance import Comparison
     from stargazer.store import Store
-    from stargazer.workflows import Lane
+    from stargazer.workflows import GatkOptions, Lane
     from stargazer.workflows.germline import GermlineEngine
 
 __all__ = ["Outcome", "discover"]
@@ -85,8 +85,9 @@ def discover(
     with waiting("start the workers"):
         client = connect("local", workers=workers)
     with client:
-        _, seconds, tasks_run = _run(reference, samples, client, engine)
-        vcf, second_seconds, tasks_run_second = _run(reference, samples, client, engine)
+        wired = reference, samples, client, engine, _options(reads, engine)
+        _, seconds, tasks_run = _run(*wired)
+        vcf, second_seconds, tasks_run_second = _run(*wired)
     paths = _paths(store, vcf, out)
     lines, accuracy = _compare(reads, paths[0])
     given = "" if store == Store.open(config.store_url()) else store.url
@@ -95,10 +96,12 @@ def discover(
 
 def _add(reads: Reads, store: Store) -> tuple[Reference, dict[str, list[Lane]]]:
     from stargazer.assets import R1, R2, Reference
-    from stargazer.workflows import Lane
+    from stargazer.workflows import Lane, sheet_lanes
 
     add: Any = store.add
     reference = add(reads.reference, Reference(build=reads.build))
+    if reads.sheet is not None:
+        return reference, sheet_lanes(reads.sheet)
     samples = {
         sample: [Lane(add(r1, R1(sample_id=sample)), add(r2, R2(sample_id=sample)))]
         for sample, (r1, r2) in reads.samples.items()
@@ -106,8 +109,21 @@ def _add(reads: Reads, store: Store) -> tuple[Reference, dict[str, list[Lane]]]:
     return reference, samples
 
 
+def _options(reads: Reads, engine: GermlineEngine) -> GatkOptions | None:
+    """What a sheet says to GATK."""
+    from stargazer.workflows import GatkOptions
+
+    if engine != "gatk" or reads.sheet is None:
+        return None
+    return GatkOptions(sexes={name: sample.sex for name, sample in reads.sheet.samples.items() if sample.sex})
+
+
 def _run(
-    reference: Reference, samples: dict[str, list[Lane]], client: Client, engine: GermlineEngine
+    reference: Reference,
+    samples: dict[str, list[Lane]],
+    client: Client,
+    engine: GermlineEngine,
+    options: GatkOptions | None,
 ) -> tuple[Any, float, int]:
     """Wire the workflow and run it: result, seconds, number of tasks."""
     from stargazer.runs import run
@@ -115,7 +131,7 @@ def _run(
 
     started = time.monotonic()
     indexed = index_reference(reference, engine=engine)
-    flight = run(call_cohort(indexed, samples, "cohort", engine=engine), client=client)
+    flight = run(call_cohort(indexed, samples, "cohort", engine=engine, options=options), client=client)
     return flight.result(), time.monotonic() - started, flight.tasks_run
 
 

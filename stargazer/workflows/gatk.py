@@ -42,7 +42,8 @@ class GatkOptions:
     ----------
     known_sites
         VCFs of known variants. Base qualities are recalibrated by all of them; where there are none, they are not. One
-        with the `resource_name` ``"dbsnp"`` gives its ids, and those marked `training` and `truth` train VQSR.
+        with the `resource_name` ``"dbsnp"`` gives its ids, and those marked `training` and `truth` train VQSR. By
+        default all of that build in the active store, where the workflow finds its inputs by their facts, else none.
     target
         BED file of exons or amplicons: nothing is called elsewhere.
     padding
@@ -55,7 +56,7 @@ class GatkOptions:
         Parts that variants are called in; by default one for each 50 million bases of the reference.
     """
 
-    known_sites: Sequence[KnownSites] = ()
+    known_sites: Sequence[KnownSites] | None = None
     target: Intervals | None = None
     padding: int = 100
     sexes: Mapping[str, str] = field(default_factory=dict)
@@ -139,8 +140,9 @@ def call_with_gatk(
         Calls of `Variants`, of `FilterChoice`, and by sample of `Alignment` and `DuplicateMetrics`.
     """
     _check(samples, options)
-    sites = [indexed(one) for one in options.known_sites]
-    dbsnp = next((new for one, new in zip(options.known_sites, sites, strict=True) if one.resource_name == DBSNP), None)
+    known = list(options.known_sites or ())
+    sites = [indexed(one) for one in known]
+    dbsnp = next((new for one, new in zip(known, sites, strict=True) if one.resource_name == DBSNP), None)
     parts = _parts(reference, options)
     whole = [] if options.target is None and len(parts) == 1 else parts
     aligned = {name: align_with_gatk(reference, lanes, sites, whole) for name, lanes in samples.items()}
@@ -148,8 +150,8 @@ def call_with_gatk(
     gvcfs = [_gvcf(reference, aligned[name][0], options.sexes.get(name, ""), reaching) for name in samples]
     joint = [gatk.joint_call_gvcfs(gvcfs, reference, part, dbsnp, cohort_id=cohort_id) for part in whole or (None,)]
     gathered = joint[0] if len(joint) == 1 else gatk.gather_vcfs(joint)
-    resources = [new for one, new in zip(options.known_sites, sites, strict=True) if one.training or one.truth]
-    told = [recalibration(options.known_sites)]
+    resources = [new for one, new in zip(known, sites, strict=True) if one.training or one.truth]
+    told = [recalibration(known)]
     filtered = gatk.filter_variants(gathered, reference, resources, method=options.filter, notes=told)
     vcf = normalize_variants(reference, filtered.variants, samples=list(samples), engine="native")
     return vcf, filtered.choice, aligned

@@ -114,8 +114,14 @@ def germline_short_variant_discovery(
     samples = {sample: find_lanes(sample) for sample in sample_ids}
     if engine != "gatk":
         return call_cohort(prepare_reference(build, engine=engine), samples, cohort_id, engine=engine, options=options)
-    chosen = options or GatkOptions(known_sites=known_sites_of(build))
+    chosen = with_known_sites(options, build)
     return call_cohort(prepare_reference(build, engine=engine), samples, cohort_id, engine=engine, options=chosen)
+
+
+def with_known_sites(options: GatkOptions | None, build: str) -> GatkOptions:
+    """Options with the known sites of an assembly that the active store holds, unless they name others."""
+    chosen = options or GatkOptions()
+    return replace(chosen, known_sites=known_sites_of(build)) if chosen.known_sites is None else chosen
 
 
 def known_sites_of(build: str) -> list[KnownSites]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import R1, R2, Alignment
 from stargazer.store import active_store
-from stargazer.workflows.gatk import GatkOptions
-from stargazer.workflows.germline import GermlineEngine, call_cohort, known_sites_of
+from stargazer.workflows.germline import GermlineEngine, call_cohort, with_known_sites
 from stargazer.workflows.lanes import Lane
 from stargazer.workflows.preprocessing import prepare_reference
 from stargazer.workflows.sheet import SampleSheet, read_sheet
@@ -16,6 +15,7 @@ from stargazer.workflows.sheet_files import alignment_order
 
 if TYPE_CHECKING:
     from stargazer.calls import Call
+    from stargazer.workflows.gatk import GatkOptions
     from stargazer.workflows.sheet import SheetRow
 
 __all__ = ["call_sheet", "sheet_cohort", "sheet_lanes"]
@@ -63,7 +63,7 @@ def sheet_cohort(
     read = read_sheet(sheet)
     reference = prepare_reference(build, engine="native" if engine == "gatk" else engine)
     if engine == "gatk":
-        chosen = options or GatkOptions(known_sites=known_sites_of(build))
+        chosen = with_known_sites(options, build)
         sexes = {name: sample.sex for name, sample in read.samples.items() if sample.sex}
         options = replace(chosen, sexes={**sexes, **chosen.sexes})
     return reference, sheet_lanes(read), options

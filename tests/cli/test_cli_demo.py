@@ -102,6 +102,23 @@ def test_wrong_usage(stargazer: Run, tmp_path: Path) -> None:
     stargazer("demo", "germline", "--small", "--out", tmp_path / "file", code=2)
 
 
+def test_a_sample_sheet(folder: Path, stargazer: Run, tmp_path: Path) -> None:
+    place = tmp_path / "sheet"
+    place.mkdir()
+    rows = [f"{name},L1,{folder}/{name}_R1.fastq.gz,{folder}/{name}_R2.fastq.gz,XX" for name in ("bob", "alice")]
+    (place / "samples.csv").write_text("\n".join(["sample,lane,fastq_1,fastq_2,sex", *rows]) + "\n")
+    assert "no FASTA" in stargazer("demo", "germline", "--data", place / "samples.csv", code=1).err
+    given = "--data", place / "samples.csv", "--reference", folder / "reference.fa"
+    answer = demo(*given, "--out", tmp_path / "out")
+    assert answer["samples"] == samples_of(tmp_path / "out" / "cohort.vcf.gz") == ["bob", "alice"]
+    (place / "samples.csv").write_text("sample,fastq_1\nbob,nowhere.fastq.gz\n,nowhere.fastq.gz\n")
+    told = stargazer("demo", "germline", *given, code=1).err
+    assert "line 2: there is no file" in told
+    assert "line 3: there is no sample" in told
+    stargazer("demo", "germline", "--reference", folder / "reference.fa", code=2)
+    stargazer("demo", "germline", *given[:3], place / "nowhere.fa", code=2)
+
+
 def test_reads_that_are_damaged_fail_with_a_message(folder: Path, stargazer: Run, tmp_path: Path) -> None:
     place = tmp_path / "data"
     place.mkdir()

@@ -14,6 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
+
+from stargazer.assets import Intervals
+from stargazer.cli.arguments import read_arguments
+from stargazer.store import Store
+from stargazer.workflows import GatkOptions, call_sheet
 
 Run = Callable[..., "object"]
 
@@ -134,6 +140,21 @@ def test_wrong_usage(stargazer: Run, flow: str, target: str, arguments: list[str
     for command in ("plan", "run"):
         assert told in " ".join(stargazer(command, f"{flow}:{target}", *arguments, code=2).err.split())
     assert ran() == 0
+
+
+def test_options_are_given_field_by_field(store: Store) -> None:
+    bed = Path("panel.bed")
+    bed.write_text("chr1\t1\t9\n")
+    target = store.add(bed, Intervals(build="b"))
+    words = ["sheet=s.csv", "build=b", "engine=gatk", "options.filter=hard", f"options.target={target.cid}"]
+    words += ["options.shards=2", 'options.sexes={"s1": "XY"}']
+    found = read_arguments(call_sheet, words, store)
+    options = GatkOptions(filter="hard", target=target, shards=2, sexes={"s1": "XY"})
+    assert found == {"sheet": "s.csv", "build": "b", "engine": "gatk", "options": options}
+    with pytest.raises(typer.BadParameter, match=r"no parameter options.filters; .*\[options.filter\]"):
+        read_arguments(call_sheet, [*words, "options.filters=hard"], store)
+    with pytest.raises(typer.BadParameter, match="choose one of auto, hard"):
+        read_arguments(call_sheet, ["sheet=s", "build=b", "options.filter=soft"], store)
 
 
 @pytest.mark.parametrize("target", ["missing.py:flow", "no_such_module:flow", "no_such_workflow"])
