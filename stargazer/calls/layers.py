@@ -22,6 +22,7 @@ from stargazer.calls.making import CALLS
 from stargazer.calls.node import refuse
 from stargazer.calls.wiring import flatten
 from stargazer.errors import NeedUnmet
+from stargazer.ledger import walk_assets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -173,8 +174,15 @@ def _with_needs(graph: dict[str, Any], calls: dict[str, Call]) -> tuple[dict[str
     return graph | refused, _annotations(calls, resources)
 
 
+def _stored_inputs(call: Call) -> list[str]:
+    """CIDs of what is known of a call's inputs: where they lie, it should run."""
+    return [asset.cid for asset in walk_assets(list(call.inputs.values())) if asset.cid]
+
+
 def _annotations(calls: dict[str, Call], resources: Mapping[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
     annotations: dict[str, dict[str, Any]] = {"resources": dict(resources)} if resources else {}
+    if inputs := {key: cids for key, call in calls.items() if (cids := _stored_inputs(call))}:
+        annotations["stargazer_inputs"] = inputs
     for key, call in calls.items():
         for name, value in call.annotations.items():
             known = annotations.setdefault(name, {})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer.calls.sealed import opened
 from stargazer.errors import CodeChanged
 from stargazer.execute.execute import execute
+from stargazer.ledger import walk_assets
 from stargazer.workdir import interruption
 
 if TYPE_CHECKING:
@@ -28,17 +29,21 @@ def run(order: Order, plan_key: str, parameters: dict[str, Any], *inputs: Any) -
     if order.task.needs.walltime is not None:
         _leave_to_others(order.task.needs.walltime)
     is_released = released()
-    with reached(order, is_released):
-        return execute(order, plan_key, named_inputs(order, inputs), opened(parameters), is_released)
+    given = named_inputs(order, inputs)
+    worker, key = _worker_and_key()
+    if worker is None:
+        return execute(order, plan_key, given, opened(parameters), is_released)
+    with _reached(worker, order, is_released):
+        result = execute(order, plan_key, given, opened(parameters), is_released)
+        from stargazer.served.reach import note_files
+
+        note_files(worker, key, order.store, walk_assets([*given.values(), result]))
+        return result
 
 
 @contextlib.contextmanager
-def reached(order: Order, is_released: Callable[[], bool]) -> Iterator[None]:
-    """On a Dask worker, let the store be the one that the call was made with, whether it can be seen from there."""
-    worker, _ = _worker_and_key()
-    if worker is None:
-        yield
-        return
+def _reached(worker: Any, order: Order, is_released: Callable[[], bool]) -> Iterator[None]:
+    """Let the store be the one that the call was made with, whether or not it can be seen from this worker."""
     from stargazer.served.line import WANTED
     from stargazer.served.reach import reach
 

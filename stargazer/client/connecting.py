@@ -51,7 +51,7 @@ def connect(profile: str | None = None, **changes: Any) -> Client:
         client = _client(found)
     from stargazer.served.serving import serve
 
-    serve(client)
+    serve(client, found.store)
     return client
 
 

@@ -61,6 +61,8 @@ class Profile:
         As the batch system and dask-jobqueue take them.
     tls
         Whether connections are encrypted; None for: wherever they leave this machine.
+    store
+        ``"auto"``: the store is served to workers that do not see it; ``"served"``: to all; ``"shared"``: to none.
     shared
         Directory that this machine and the workers see: keys of encryption, logs of workers.
     directives, prologue
@@ -88,6 +90,7 @@ class Profile:
     account: str | None = None
     interface: str | None = None
     tls: bool | None = None
+    store: str = "auto"
     shared: str | None = None
     directives: tuple[str, ...] = ()
     prologue: tuple[str, ...] = ()

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["check_settings", "find_profile", "profile_names"]
 
-EVERYWHERE = ("kind", "patience")
+EVERYWHERE = ("kind", "patience", "store")
 OF_WORKERS = ("workers", "cpus", "memory", "gpus", "names")
 OF_QUEUES = (
     "walltime", "queue", "account", "interface", "tls", "shared", "directives", "prologue", "python", "options", "idle",
 )  # fmt: skip
+STORES = ("auto", "shared", "served")
 QUEUES = ("htcondor", "lsf", "moab", "oar", "pbs", "sge", "slurm")
 """Batch systems of dask-jobqueue; others by the name of their class."""
 
@@ -179,6 +180,12 @@ def _address(value: Any) -> str:
     return str(value)
 
 
+def _store(value: Any) -> str:
+    if value not in STORES:
+        raise ValueError("no such way")
+    return str(value)
+
+
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError("no mapping")
@@ -202,6 +209,7 @@ CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "interface": (_text, "text"),
     "shared": (_text, "a directory"),
     "python": (_text, "a path"),
+    "store": (_store, f"one of {', '.join(STORES)}"),
     "tls": (_truth, "true or false"),
     "options": (_mapping, "a mapping"),
 }

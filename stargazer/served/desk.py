@@ -31,14 +31,14 @@ class Desk(SchedulerPlugin):
 
     async def start(self, scheduler: Any) -> None:
         """Take calls."""
-        self._home = Home()
+        self.home = Home()
         self._waiting: dict[str, list[Comm]] = {}
         scheduler.handlers[HOME] = self._called
         scheduler.handlers[OFFER] = self._offered
 
     async def close(self) -> None:
         """The scheduler ends."""
-        self._home.close()
+        self.home.close()
         for comm in [comm for comms in self._waiting.values() for comm in comms]:
             comm.abort()
 
@@ -47,8 +47,8 @@ class Desk(SchedulerPlugin):
         from distributed.core import Status
 
         with contextlib.suppress(OSError):
-            if await self._home.sees(url, identifier):
-                await self._home.serve(comm, url)
+            if await self.home.sees(url, identifier):
+                await self.home.serve(comm, url)
             elif (other := await self._passed_on(url, identifier)) is not None:
                 await comm.write({"home": True})
                 await _join(comm, other)

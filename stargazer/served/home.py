@@ -38,11 +38,17 @@ class Home:
     """Answers any number of workers, about any store that this process sees.
 
     All methods run in one event loop; disks and hashes are left to threads.
+
+    Attributes
+    ----------
+    sent, received
+        Bytes of files that went over its lines, since it began.
     """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, "stargazer-home")
         self._streams = asyncio.Semaphore(STREAMS)
+        self.sent = self.received = 0
 
     def close(self) -> None:
         """End the threads, when they have done what they are at."""
@@ -84,7 +90,9 @@ class Home:
                 parts = parts_of(map(str, map(store.blobs.path, cids)))
                 while (part := await self._aside(next, parts, None)) is not None:
                     await comm.read()
+                    self.sent += sum(len(data) for _, data in part)
                     await comm.write({"part": part})
+                    del part
                 await comm.write({"end": True})
         while "end" not in await comm.read():
             pass
@@ -101,6 +109,7 @@ class Home:
                 for _ in range(WINDOW):
                     await comm.write(MORE)
                 while "end" not in (message := await comm.read()):
+                    self.received += sum(len(data) for _, data in message["part"])
                     await self._aside(landing.take, message["part"])
                     del message
                     await comm.write(MORE)

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import StoreUnseen
+from distributed import WorkerPlugin
+
+from stargazer.errors import StoreError, StoreUnseen
 from stargazer.served.home import sees
 from stargazer.served.line import Line
+from stargazer.served.places import FILES, WORTH
 from stargazer.served.store import ServedStore
+from stargazer.store import Store
+from stargazer.store.cached import CachedBlobs
+from stargazer.store.staging import members
 from stargazer.store.store import stand_in
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stargazer.assets import Asset
     from stargazer.served.messages import Comm
 
-__all__ = ["MODE", "reach"]
+__all__ = ["MODE", "Mode", "note_files", "reach", "written"]
 
 MODE = "stargazer_store"
 """Attribute of a Dask worker: ``"shared"``, ``"served"`` or ``"auto"``."""
+
+MOST_FILES = 1000
+"""Files of a directory that are looked at."""
 
 _reached: set[tuple[str, str]] = set()
 _reaching = threading.Lock()
@@ -44,6 +59,71 @@ def reach(worker: Any, url: str, identifier: str) -> None:
         if (url, identifier) not in _reached:
             _reach(worker, url, identifier)
             _reached.add((url, identifier))
+
+
+def written(worker: Any, url: str, identifier: str) -> tuple[bool, str]:
+    """Write something small into the store, as a task would: whether it is served, and the CID.
+
+    Parameters
+    ----------
+    worker, url, identifier
+        As for `reach`.
+    """
+    reach(worker, url, identifier)
+    store = Store.open(url)
+    cid = store.put_bytes(f"written by a worker: {uuid.uuid4().hex}\n".encode())
+    return isinstance(store, ServedStore), cid
+
+
+class Mode(WorkerPlugin):
+    """Tells workers whether they share the store, or are served whether they see it or not.
+
+    Parameters
+    ----------
+    mode
+        ``"shared"`` or ``"served"``.
+    """
+
+    name = "stargazer-store"
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+
+    def setup(self, worker: Any) -> None:
+        """Note it."""
+        setattr(worker, MODE, self.mode)
+
+
+def note_files(worker: Any, key: Any, url: str, assets: Iterable[Asset]) -> None:
+    """Let the scheduler know which files of a store lie on this worker now, if they had to be brought there.
+
+    Parameters
+    ----------
+    worker, key
+        The Dask worker, and the key of the task that it ran.
+    url
+        Of the store.
+    assets
+        Inputs and outputs of the task.
+    """
+    store = Store.open(url)
+    task = worker.state.tasks.get(key)
+    if task is None or not isinstance(store.blobs, CachedBlobs):
+        return
+    cids = {str(member.cid) for asset in assets for member in members(asset)}
+    sizes = {cid: _size(store, cid) for cid in cids}
+    task.metadata[FILES] = {cid: size for cid, size in sizes.items() if size >= WORTH}
+
+
+def _size(store: Store, cid: str) -> int:
+    """Bytes of a file or directory that lie on this host."""
+    try:
+        if cid not in store.load_nodes([cid]):
+            return os.stat(store.blobs.file(cid)).st_size
+        files = (child for _, child in store.walk(cid) if child is not None)
+        return sum(os.stat(store.blobs.file(child)).st_size for child in itertools.islice(files, MOST_FILES))
+    except (OSError, StoreError):
+        return 0
 
 
 def _reach(worker: Any, url: str, identifier: str) -> None:

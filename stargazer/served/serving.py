@@ -9,6 +9,8 @@ from weakref import WeakSet
 
 from stargazer.served.desk import OFFER, Desk
 from stargazer.served.home import Home
+from stargazer.served.places import Places
+from stargazer.served.reach import Mode
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,7 +28,7 @@ AGAIN = 2.0
 _served: WeakSet[Any] = WeakSet()
 
 
-def serve(client: Client) -> None:
+def serve(client: Client, mode: str = "auto") -> None:
     """Answer workers that do not see the store of their calls, as long as the client lives.
 
     Where the scheduler runs in this process, or sees the store, it answers; else this process does, through it.
@@ -35,10 +37,15 @@ def serve(client: Client) -> None:
     ----------
     client
         A synchronous client. Told a second time, nothing happens.
+    mode
+        ``"auto"``: those that do not see it. ``"served"``: all. ``"shared"``: none, which is an error there.
     """
     if client in _served:
         return
-    client.register_plugin(Desk())
+    for plugin in (Desk(), Places()):
+        client.register_plugin(plugin)
+    if mode != "auto":
+        client.register_plugin(Mode(mode))
     _served.add(client)
     if getattr(client.cluster, "scheduler", None) is None:
         client.sync(_offer, client)

@@ -43,6 +43,12 @@ def report(work: sg.Workdir, given: sg.Asset, folder: sg.Asset) -> sg.Asset:
 
 
 @sg.task
-def where(work: sg.Workdir, given: sg.Asset) -> str:
+def where(work: sg.Workdir, given: sg.Asset, *, turn: int) -> str:
     """Where the input lies."""
     return f"{os.getpid()} {os.path.realpath(given.path)}"
+
+
+@sg.task
+def both(work: sg.Workdir, one: sg.Asset, other: sg.Asset, *, turn: int) -> int:
+    """Bytes of two files."""
+    return one.path.stat().st_size + other.path.stat().st_size
