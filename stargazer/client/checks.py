@@ -102,7 +102,9 @@ def _store(client: Client, store: Store) -> Finding:
         served += is_served
     if not served:
         return Finding("store", True, f"{store.url} is read and written from the workers")
-    return Finding("store", True, f"{store.url} is served to {served} workers, through Dask's connections")
+    return Finding(
+        "store", True, f"{store.url} is served to {served} worker{'s' * (served > 1)}, over Dask's connections"
+    )
 
 
 async def _write(url: str, identifier: str, dask_worker: Any) -> tuple[bool, str]:

@@ -131,9 +131,7 @@ def _reach(worker: Any, url: str, identifier: str) -> None:
     if mode != "served" and sees(url, identifier):
         return
     if mode == "shared":
-        raise StoreUnseen(
-            f"this worker does not see {url}, which the profile says it shares; see `store` in its options"
-        )
+        raise StoreUnseen(f"this worker does not see {url}, though the profile says `store: shared`")
     line = Line(url, identifier, _dial(worker), worker.loop.asyncio_loop)
     if not line.is_answered():
         raise StoreUnseen(

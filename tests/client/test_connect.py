@@ -68,10 +68,25 @@ def test_an_address_is_checked_and_used(store: sg.Store) -> None:
         assert findings(address, store, unlucky)["no-such-tool"] is False
 
 
-def test_a_store_that_workers_cannot_write_is_found(tmp_path: Path) -> None:
-    with sg.Store("memory://only-here") as store:
-        found = findings("local", store)
-        assert [what for what, ok in found.items() if not ok] == ["store"]
+def test_a_store_that_workers_do_not_see_is_served_or_told() -> None:
+    profiles = {
+        "mine": {"kind": "local", "workers": 1},
+        "sharing": {"kind": "local", "workers": 1, "store": "shared"},
+    }
+    with sg.Store("memory://only-here") as store, dask.config.set({"stargazer.profiles": profiles}):
+        found = {each.what: each for each in check_profile(find_profile("mine"), store)}
+        assert found["store"] == ("store", True, "memory://only-here is served to 1 worker, over Dask's connections")
+        found = {each.what: each for each in check_profile(find_profile("sharing"), store)}
+        assert not found["store"].ok
+        assert "though the profile says `store: shared`" in found["store"].told
+
+
+def test_a_store_may_be_served_to_workers_that_see_it(store: sg.Store) -> None:
+    with sg.connect("local", workers=1, store="served") as client:
+        assert sg.run(letter(of="served"), client=client).tasks_run == 1
+        assert client.cluster.scheduler.plugins["stargazer-desk"].home.received > 0  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="one of auto, shared, served"):
+        find_profile("local", store="nowhere")
 
 
 def test_a_check_tells_what_tasks_lack(store: sg.Store) -> None:
