@@ -8,7 +8,7 @@ from dask.delayed import Delayed
 
 from stargazer.calls.elements import element, place
 from stargazer.calls.signature import Returns
-from stargazer.errors import BlobLost
+from stargazer.errors import BlobLost, ToolError
 from stargazer.ledger import Ledger
 from stargazer.store import Store
 from stargazer.store.beyond import doubt
@@ -122,9 +122,13 @@ class Call(Delayed):
                     raise
                 lost.add(error.cid)
                 doubt(error)
+            except ToolError as error:
+                if not _given_more(self, error):
+                    raise
             except KeyboardInterrupt:
                 _end_tools()
                 raise
+            _let_go(self)
         return result[0]
 
     def visualize(self, *args: Any, **kwargs: Any) -> Any:
@@ -203,6 +207,19 @@ class Call(Delayed):
         from stargazer.calls.packing import pack, unpack
 
         return unpack, (self.key, pack(self))
+
+
+def _given_more(call: Call, error: ToolError) -> bool:
+    from stargazer.calls.more import give_more_within
+
+    return give_more_within(call, error)
+
+
+def _let_go(root: Call) -> None:
+    from stargazer.calls.let_go import default_client, until_let_go
+    from stargazer.calls.more import walk
+
+    until_let_go(default_client(), [root.key, *(call.key for call in walk(root))])
 
 
 def _end_tools() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.calls.let_go import default_client
 from stargazer.errors import NeedUnmet
 from stargazer.execute.needs import most
 
@@ -124,17 +125,12 @@ def _are_plain(calls: Mapping[str, Call]) -> bool:
 
 
 def _profiled_client() -> Client | None:
-    if "distributed" not in sys.modules or "stargazer.profiles.offers" not in sys.modules:
+    if "stargazer.profiles.offers" not in sys.modules:
         return None
-    from distributed import default_client
-
     from stargazer.profiles.offers import offer_of
 
-    try:
-        client: Client = default_client()
-    except ValueError:
-        return None
-    return client if offer_of(client) else None
+    client = default_client()
+    return client if client is not None and offer_of(client) else None
 
 
 def _capacity(client: Client, *present: Mapping[str, float]) -> Capacity:

@@ -34,7 +34,7 @@ def run(order: Order, plan_key: str, parameters: dict[str, Any], *inputs: Any) -
     if worker is None:
         return execute(order, plan_key, given, opened(parameters), is_released)
     with _reached(worker, order, is_released):
-        result = execute(order, plan_key, given, opened(parameters), is_released)
+        result = execute(order, plan_key, given, opened(parameters), is_released, alone=_is_alone(worker))
         from stargazer.served.reach import note_files
 
         note_files(worker, key, order.store, walk_assets([*given.values(), result]))
@@ -53,6 +53,11 @@ def _reached(worker: Any, order: Order, is_released: Callable[[], bool]) -> Iter
         yield
     finally:
         WANTED.reset(token)
+
+
+def _is_alone(worker: Any) -> bool:
+    """Whether a worker's process runs one call at a time."""
+    return worker.state.nthreads == 1 and worker.nanny is not None
 
 
 def named_inputs(order: Order, inputs: tuple[Any, ...]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from stargazer.ledger.logs import origin_text, remember
 from stargazer.ledger.results import encode, map_assets, walk_assets
 from stargazer.store.beyond import bring_missing
 from stargazer.workdir import INPUTS, Scratch, Workdir
+from stargazer.workdir.growth import Growth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +39,11 @@ class Attempt:
         inputs: Mapping[str, Any],
         parameters: Mapping[str, Any],
         ledger: Ledger,
+        *,
+        alone: bool = False,
     ) -> None:
+        memory = order.task.needs.bytes
+        self.growth = Growth(order.task.name, memory) if alone and memory else None
         self.order, self.inputs, self.parameters = order, inputs, parameters
         self.ledger, self.store = ledger, ledger.store
         given = list(walk_assets(list(inputs.values())))
@@ -75,8 +80,9 @@ class Attempt:
         self.order.check_here()
         bring_missing(self.store, list(walk_assets(list(self.inputs.values()))))
         task = self.order.task
+        needs, own = task.needs, {"own_memory": self.growth.now} if self.growth else {}
         with self.store.in_use(), Scratch(config.scratch_dir() or self.store.scratch) as scratch:
-            work = Workdir(scratch.path, cpus=task.needs.cpus, memory=task.needs.bytes, cancelled=cancelled)
+            work = Workdir(scratch.path, cpus=needs.cpus, memory=needs.bytes, cancelled=cancelled, **own)
             clock, cpu_clock = time.perf_counter(), time.thread_time()
             try:
                 outputs = self._outputs(work)
@@ -95,7 +101,7 @@ class Attempt:
         staged = {name: self._stage(value, work, name) for name, value in self.inputs.items()}
         task, inputs = self.order.task, list(walk_assets(list(staged.values())))
         try:
-            made = task.checked(task.body(work, *(staged[name] for name in task.positional), **self.parameters))
+            made = task.checked(self._made(work, staged))
         except SystemExit as error:
             raise OutputError(f"{task.name} called sys.exit({error.code!r}) instead of returning its result") from error
         for asset in inputs:
@@ -105,6 +111,13 @@ class Attempt:
                 error.add_note(f"noticed when task {task.name} ended; its result is not kept")
                 raise
         return Outputs(task.name, self.store, work, inputs, copies=task.copy_inputs).save(made)
+
+    def _made(self, work: Workdir, staged: dict[str, Any]) -> Any:
+        def body() -> Any:
+            task = self.order.task
+            return task.body(work, *(staged[name] for name in task.positional), **self.parameters)
+
+        return self.growth.watched(body) if self.growth else body()
 
     def _stage(self, value: Any, work: Workdir, place: str) -> Any:
         """Stage each asset in a directory of its own, or those of a list in one, where their files cannot meet."""

@@ -22,6 +22,8 @@ def execute(
     inputs: Mapping[str, Any],
     parameters: Mapping[str, Any],
     cancelled: Callable[[], bool] = lambda: False,
+    *,
+    alone: bool = False,
 ) -> Any:
     """Return the result of a call, from the ledger or by running its body.
 
@@ -37,6 +39,8 @@ def execute(
         Plain values by name.
     cancelled
         Asked now and then while tools run.
+    alone
+        Whether no other call runs in this process, so that its memory is this call's.
 
     Raises
     ------
@@ -54,4 +58,4 @@ def execute(
     if record is not None:
         return ledger.results(record, order.task.result_type)
     inputs, parameters = order.task.bound(inputs, parameters)
-    return Attempt(order, plan_key, inputs, parameters, ledger).result(cancelled)
+    return Attempt(order, plan_key, inputs, parameters, ledger, alone=alone).result(cancelled)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-from stargazer.errors import BlobLost, MemoryExceeded, ToolFailed
+from stargazer.calls.more import give_more, lacked_memory
+from stargazer.errors import BlobLost
 from stargazer.store.beyond import doubt
 
 if TYPE_CHECKING:
@@ -37,18 +37,6 @@ class Again:
         self._lost |= lost
         for error in errors:
             doubt(error)
-        starved = [call for call in calls if _lacked_memory(failures.get(call.plan_key))]
-        given = list(map(_give_more, starved))
+        starved = [call for call in calls if lacked_memory(failures.get(call.plan_key))]
+        given = list(map(give_more, starved))
         return bool(lost) or any(given)
-
-
-def _lacked_memory(failure: BaseException | None) -> bool:
-    return isinstance(failure, MemoryExceeded) or (isinstance(failure, ToolFailed) and failure.killed)
-
-
-def _give_more(call: Call) -> bool:
-    needs = call.order.task.needs.after_more_memory()
-    if needs is not None:
-        order = dataclasses.replace(call.order, task=call.order.task.with_needs(needs))
-        object.__setattr__(call, "order", order)
-    return needs is not None

@@ -12,9 +12,9 @@ from stargazer.profiles.offers import resources_of
 from stargazer.profiles.profile import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Slots", "machine_memory", "of_this_process"]
+__all__ = ["Slots", "machine_memory", "of_this_process", "shared"]
 
 
 class Slots:
@@ -33,19 +33,25 @@ class Slots:
         self._changed = threading.Condition()
 
     @contextlib.contextmanager
-    def take(self, wanted: Mapping[str, float]) -> Iterator[None]:
-        """Wait for so much of everything, and hold it."""
+    def take(self, wanted: Mapping[str, float], given_up: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Wait for so much of everything, and hold it; go on with nothing where it was given up meanwhile."""
         turn = object()
         with self._changed:
             self._queue.append(turn)
-            self._changed.wait_for(lambda: self._queue[0] is turn and self._fits(wanted))
-            self._queue.popleft()
-            self._add(wanted, -1)
+            self._changed.wait_for(lambda: given_up() or (self._queue[0] is turn and self._fits(wanted)))
+            self._queue.remove(turn)
+            taken = {} if given_up() else wanted
+            self._add(taken, -1)
         try:
             yield
         finally:
             with self._changed:
-                self._add(wanted, 1)
+                self._add(taken, 1)
+
+    def look_again(self) -> None:
+        """Something was given up."""
+        with self._changed:
+            self._changed.notify_all()
 
     def _fits(self, wanted: Mapping[str, float]) -> bool:
         return all(self._free.get(name, 0.0) >= amount for name, amount in wanted.items())
@@ -54,6 +60,16 @@ class Slots:
         for name, amount in wanted.items():
             self._free[name] += sign * amount
         self._changed.notify_all()
+
+
+_shared: dict[tuple[object, ...], Slots] = {}
+
+
+def shared() -> Slots:
+    """What this process may use, handed out to all its runs together."""
+    has = of_this_process()
+    # A forked child has runs of its own; what its parent's hold is given back there.
+    return _shared.setdefault((os.getpid(), *sorted(has.items())), Slots(has))
 
 
 def of_this_process() -> dict[str, float]:

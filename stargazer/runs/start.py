@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from stargazer.calls.let_go import default_client
 from stargazer.errors import ArgumentError
 from stargazer.runs.run import Run
 
@@ -50,7 +51,7 @@ def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: 
     if client is not None and not hasattr(client, "run_on_scheduler"):
         raise ArgumentError(f"client is {client!r}, not a Dask client; sg.connect makes one, also of an address")
     with _cancelled_by_ctrl_c() as flights:
-        flights.append(flight := Run(what, client or _active_client()))
+        flights.append(flight := Run(what, client or default_client()))
         if wait:
             _show(flight, progress)
     if wait:
@@ -73,18 +74,3 @@ def _show(flight: Run, progress: bool | None) -> None:
     from stargazer.display import show_run
 
     show_run(flight, progress)
-
-
-def _active_client() -> Client | None:
-    """The client that the user made, if any; never makes one."""
-    import sys
-
-    if "distributed" not in sys.modules:
-        return None
-    from distributed import default_client
-
-    try:
-        client: Client = default_client()
-    except ValueError:
-        return None
-    return client

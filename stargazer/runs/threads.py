@@ -11,7 +11,7 @@ from stargazer.calls.node import named_inputs
 from stargazer.calls.sealed import opened
 from stargazer.errors import Cancelled, OutputError
 from stargazer.execute.execute import execute
-from stargazer.runs.slots import Slots, of_this_process
+from stargazer.runs.slots import Slots, of_this_process, shared
 
 if TYPE_CHECKING:
     from stargazer.calls import Call
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from stargazer.runs.watch import Watch
 
 __all__ = ["Threads"]
+
+
+_thread = threading.local()
 
 
 class Missing:
@@ -36,7 +39,8 @@ class Threads:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
-        self._slots = Slots(of_this_process())
+        # A body that runs calls itself holds slots already; waiting for more of the same might never end.
+        self._slots = Slots(of_this_process()) if getattr(_thread, "in_body", False) else shared()
         self._stop = threading.Event()
 
     def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]:
@@ -51,6 +55,7 @@ class Threads:
     def cancel(self) -> None:
         """Start nothing more, and end what runs."""
         self._stop.set()
+        self._slots.look_again()
 
     dashboard = None
     where = "threads"
@@ -68,12 +73,12 @@ class Threads:
             self.watch.skipped(plan_key)
             return Missing()
         try:
-            with self._slots.take(order.task.needs.fitted(self._slots.has, clamp=True)):
+            with self._slots.take(order.task.needs.fitted(self._slots.has, clamp=True), self._stop.is_set):
                 if self._stop.is_set():
                     raise Cancelled("cancelled before it started")
                 self.watch.started(plan_key)
                 named = named_inputs(order, inputs)
-                result = execute(order, plan_key, named, opened(parameters), self._stop.is_set)
+                result = self._executed(order, plan_key, named, opened(parameters))
         except Cancelled:
             self.watch.cancelled(plan_key)
             return Missing()
@@ -82,6 +87,13 @@ class Threads:
             return Missing()
         self.watch.done(plan_key, result)
         return result
+
+    def _executed(self, order: Order, plan_key: str, inputs: dict[str, Any], parameters: dict[str, Any]) -> Any:
+        _thread.in_body = True
+        try:
+            return execute(order, plan_key, inputs, parameters, self._stop.is_set)
+        finally:
+            _thread.in_body = False
 
     def take(self, whole: Any, index: Any) -> Any:
         """Take one element of a result; that it has none fails only what needs it."""

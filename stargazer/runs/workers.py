@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer.calls.elements import element
 from stargazer.calls.granted import granted_on
 from stargazer.calls.layers import delayed_of
+from stargazer.calls.let_go import until_let_go
 from stargazer.calls.node import run as node
 from stargazer.calls.wiring import needs
 from stargazer.errors import OutputError
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from stargazer.runs.watch import Watch
 
 __all__ = ["Workers"]
-
-RELEASED_WITHIN = 2.0
-"""Seconds to wait for futures to go; a user's own futures of the same keys do not."""
 
 PATIENCE = 30.0
 """Seconds to wait for workers of a client that was made without a profile."""
@@ -98,9 +96,7 @@ class Workers:
         for future in self._futures.values():
             future.release()
         self._futures.clear()
-        deadline = time.monotonic() + RELEASED_WITHIN
-        while keys & self.client.futures.keys() and time.monotonic() < deadline:
-            time.sleep(0.001)
+        until_let_go(self.client, keys)
 
     def running(self) -> set[str] | None:
         """Plan keys of the calls that workers execute, as the scheduler heard last; None if it cannot be asked."""

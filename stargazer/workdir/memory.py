@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["limit_of", "memory_of"]
+__all__ = ["limit_of", "memory_of", "resident"]
 
 TOLERATED = 1.1
 """Memory that a call may take, in parts of what its task declares."""
@@ -39,7 +39,7 @@ def memory_of(pids: Iterable[int], limit: int) -> int:
         Where resident memory comes to more, pages that several processes share are counted once, which takes longer.
     """
     family = list(_family(pids))
-    used = sum(map(_resident, family))
+    used = sum(map(resident, family))
     return sum(map(_proportional, family)) if used > limit else used
 
 
@@ -61,7 +61,8 @@ def _children(pid: int) -> Iterator[int]:
             yield from map(int, children.read().split())
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
+    """Return the bytes that one process holds in memory; 0 where that cannot be found out."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as statm:
             return int(statm.read().split()[1]) * PAGE
@@ -74,4 +75,4 @@ def _proportional(pid: int) -> int:
         for line in rollup:
             if line.startswith(b"Pss:"):
                 return int(line.split()[1]) * 1024
-    return _resident(pid)
+    return resident(pid)

@@ -45,6 +45,8 @@ class Workdir:
         Bytes that the task may use, or None where nothing is declared.
     cancelled
         Asked now and then while a tool runs; True ends the tool.
+    own_memory
+        Tells how many bytes the body itself takes, which count with those of its tools.
 
     Examples
     --------
@@ -62,8 +64,9 @@ class Workdir:
         cpus: int = 1,
         memory: int | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        own_memory: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._place = path
+        self._place, self._own_memory = path, own_memory
         self.cpus, self.memory = cpus, memory
         self._cancelled = cancelled
         self._commands = 0
@@ -181,7 +184,7 @@ class Workdir:
         from stargazer.workdir.memory import limit_of, memory_of
 
         limit = limit_of(self.memory)
-        used = memory_of((tool.process.pid for tool in running), limit)
+        used = memory_of((tool.process.pid for tool in running), limit) + self._own_memory()
         if used > limit:
             raise MemoryExceeded(" | ".join(map(_joined, commands)), used, limit)
 

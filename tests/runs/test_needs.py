@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -13,11 +14,13 @@ import dask
 import dask.config
 import pytest
 from distributed import Client, LocalCluster
+from small_tasks import shell
 
 import stargazer as sg
 from stargazer.errors import DefinitionError, MemoryExceeded, NeedUnmet, RunFailed
 from stargazer.profiles.offers import Offer, offers
 from stargazer.profiles.reading import find_profile
+from stargazer.runs import State
 from stargazer.runs.slots import Slots
 
 MIB = 1 << 20
@@ -87,6 +90,26 @@ def growing(work: sg.Workdir, *, size: int) -> sg.Asset:
     out = work.file("size.txt")
     work.run(["python", "-c", HUNGRY, size, 1 if work.memory == 60 * MIB else 0], stdout=out)
     return sg.Asset(path=out)
+
+
+@sg.task(memory=["60 MiB", "1 GiB"])
+def thinking(work: sg.Workdir, *, size: int) -> sg.Asset:
+    """Takes memory in this very process, and lets no exception stop it."""
+    held = bytearray(size)
+    deadline = time.monotonic() + (60 if work.memory == 60 * MIB else 0)
+    while time.monotonic() < deadline:
+        with contextlib.suppress(Exception):
+            time.sleep(0.01)
+    out = work.file("size.txt")
+    out.write_text(f"{len(held)}\n")
+    return sg.Asset(path=out)
+
+
+@sg.task(memory="60 MiB")
+def both(work: sg.Workdir) -> sg.Asset:
+    held, out = bytearray(45 * MIB), work.file("size.txt")
+    work.run(["python", "-c", HUNGRY, 45 * MIB, 60], stdout=out)
+    return sg.Asset(path=out, note=str(len(held)))
 
 
 def at_once(log: Path) -> Iterator[set[str]]:
@@ -229,6 +252,58 @@ def test_more_memory_is_tried_where_less_was_not_enough(four: Client, store: sg.
         flight = sg.run(growing(size=size), client=client)
         assert flight.result().fetch().read_text() == f"{size}\n"
         assert flight.failures == {}
+
+
+@pytest.mark.parametrize("task", [growing, thinking])
+def test_a_call_that_is_computed_gets_more_memory_too(store: sg.Store, task: Any) -> None:
+    with sg.connect("local", workers=1, cpus=1, memory="2 GiB") as client:
+        began = time.monotonic()
+        made = gathered([task(size=220 * MIB)])
+        assert made.compute() == 1
+        assert sg.run(task(size=221 * MIB), client=client).result().fetch().read_text() == f"{221 * MIB}\n"
+        assert time.monotonic() - began < 55
+    if task is growing:
+        assert gathered([task(size=222 * MIB)]).compute() == 1
+
+
+def test_a_body_and_its_tools_are_counted_together(store: sg.Store) -> None:
+    with sg.connect("local", workers=1, cpus=1), pytest.raises(MemoryExceeded, match=r"to stay below 0\.06 GiB"):
+        both().compute()
+
+
+def test_two_runs_of_one_process_share_the_machine(store: sg.Store, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with dask.config.set({"stargazer.profiles.threads.cpus": 4}):
+        flights = [
+            sg.run([make(i=i, log=str(log), seconds=0.3) for make in (small, wide)], wait=False) for i in range(3)
+        ]
+        for flight in flights:
+            flight.result()
+    assert max(map(size_of, at_once(log))) <= 4
+
+
+def test_a_run_that_waits_for_another_can_be_cancelled(store: sg.Store, tmp_path: Path) -> None:
+    log, go = tmp_path / "log", tmp_path / "go"
+    with dask.config.set({"stargazer.profiles.threads.cpus": 1}):
+        one = sg.run(shell(script=f"until test -e {go}; do sleep 0.05; done"), wait=False)
+        while one.status().count(State.RUNNING) == 0:
+            time.sleep(0.02)
+        two = sg.run(small(i=1, log=str(log)), wait=False)
+        two.cancel()
+        assert two.wait(30)
+    assert not log.exists()
+    go.touch()
+    one.result()
+
+
+def test_a_body_that_runs_calls_itself_does_not_wait_for_its_own_place(store: sg.Store) -> None:
+    with dask.config.set({"stargazer.profiles.threads.cpus": 1}):
+        assert sg.run(nested(depth=2), progress=False).result() == 2
+
+
+@sg.task(version="1")
+def nested(work: sg.Workdir, *, depth: int) -> int:
+    return 0 if depth == 0 else 1 + sg.run(nested(depth=depth - 1), progress=False).result()
 
 
 @pytest.mark.parametrize(
