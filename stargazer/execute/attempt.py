@@ -141,7 +141,7 @@ class Attempt:
                     cpu_clock,
                     status="failed",
                     error=f"{type(error).__name__}: {error}",
-                    origin=origin_text(error, __file__),
+                    origin=origin_text(error, self.order.task.body),
                 ),
             )
 

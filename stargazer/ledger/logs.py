@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotFound, ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stargazer.ledger.ledger import Ledger
     from stargazer.ledger.record import Record
 
@@ -31,22 +33,20 @@ def record_of(error: BaseException) -> str | None:
     return getattr(error, NOTED, None)
 
 
-def origin_text(error: BaseException, engine: str) -> str:
+def origin_text(error: BaseException, body: Callable[..., Any]) -> str:
     """Return the traceback of an error from the body on; nothing of a tool's, whose log tells more.
 
     Parameters
     ----------
     error
         As it was caught.
-    engine
-        File of the code that called the body.
+    body
+        Of the task; of an error that was raised elsewhere there is nothing to tell.
     """
-    if isinstance(error, ToolError):
-        return ""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None and place.tb_frame.f_code.co_filename == engine:
+    place, code = None if isinstance(error, ToolError) else error.__traceback__, getattr(body, "__code__", None)
+    while place is not None and place.tb_frame.f_code is not code:
         place = place.tb_next
-    return "".join(traceback.format_exception(type(error), error, place))
+    return "".join(traceback.format_exception(type(error), error, place)) if place is not None else ""
 
 
 def find_record(ledger: Ledger, name: str) -> Record:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Sweeping", "Swept"]
 
 DAY = 86400.0
-_JOURNAL_KEPT = 90 * DAY
+_HISTORY_KEPT = 90 * DAY
+"""Of object stores' journals, and of notes on runs."""
+
 _AT_ONCE = 500
 
 
@@ -45,7 +47,7 @@ class Swept(NamedTuple):
     bytes
         Bytes of these.
     leftovers
-        Places of what killed processes left, and of old quarantine and journal.
+        Places of what killed processes left, and of old quarantine, journal and notes on runs.
     kept
         Files and directory nodes that stay.
     kept_bytes
@@ -155,11 +157,11 @@ class Sweeping(Roots):
         return sorted(found)
 
     def _outdated(self, before: float) -> list[str]:
-        """Old quarantine and journal, and marks beside records that are gone."""
+        """Old quarantine, journal and notes on runs, and marks beside records that are gone."""
         old = [entry.place for entry in self.backend.entries("quarantine") if entry.changed < before]
-        if not self.backend.local:
-            kept_since = min(before, time.time() - _JOURNAL_KEPT)
-            old += [entry.place for entry in self.backend.entries(layout.JOURNAL) if entry.changed < kept_since]
+        kept_since = min(before, time.time() - _HISTORY_KEPT)
+        for folder in ["runs", *([] if self.backend.local else [layout.JOURNAL])]:
+            old += [entry.place for entry in self.backend.entries(folder) if entry.changed < kept_since]
         places = {entry.place: entry.changed for entry in self.backend.entries("assets")}
         marked = ((place, place.partition(".")[0]) for place in places if "." in place)
         return old + [place for place, record in marked if record not in places and places[place] < before]

@@ -18,7 +18,7 @@ from machines import machines
 from stargazer import config
 
 WORKERS = 2
-SHORT = 6
+SHORT = 4
 """Rounds of the short forms."""
 
 Fault = tuple[Callable[[random.Random], bool], int]
@@ -146,5 +146,5 @@ def test_faults_on_slurm(tmp_path: Path, queue: dict[str, Any], short: bool) -> 
             "worker": (killer(flights.processes.workers), 1),
             "scancel": (cancelled, 1),
         }
-        played(Rounds(flights, faults, seconds=3.0), SHORT if short else 60)
+        played(Rounds(flights, faults, seconds=3.0), SHORT // 2 if short else 60)
     assert jobs() == set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,44 +13,15 @@ import dask
 import dask.config
 import pytest
 from distributed import Client, LocalCluster
-from small_tasks import shell
+from marking_tasks import at_once, heavy, size_of, small, wide
 
 import stargazer as sg
 from stargazer.errors import DefinitionError, MemoryExceeded, NeedUnmet, RunFailed
 from stargazer.profiles.offers import Offer, offers
 from stargazer.profiles.reading import find_profile
-from stargazer.runs import State
-from stargazer.runs.slots import Slots
 
 MIB = 1 << 20
 HUNGRY = "import sys, time; x = bytearray(int(sys.argv[1])); print(len(x)); time.sleep(float(sys.argv[2]))"
-
-
-def marked(work: sg.Workdir, log: str, what: str, seconds: float) -> sg.Asset:
-    """Write down when something began and ended, and on which worker."""
-    out = work.file(f"{what}.txt")
-    with open(log, "a") as file:
-        file.write(f"+ {what} {os.getpid()}\n")
-    time.sleep(seconds)
-    with open(log, "a") as file:
-        file.write(f"- {what} {os.getpid()}\n")
-    out.write_text(str(os.getpid()))
-    return sg.Asset(path=out)
-
-
-@sg.task
-def small(work: sg.Workdir, *, i: int, log: str, seconds: float = 0.1) -> sg.Asset:
-    return marked(work, log, f"small-{i}", seconds)
-
-
-@sg.task(cpus=4)
-def wide(work: sg.Workdir, *, i: int, log: str, seconds: float = 0.1) -> sg.Asset:
-    return marked(work, log, f"wide-{i}", seconds)
-
-
-@sg.task(memory="600 MiB")
-def heavy(work: sg.Workdir, *, i: int, log: str, seconds: float = 0.1) -> sg.Asset:
-    return marked(work, log, f"heavy-{i}", seconds)
 
 
 @sg.task(worker="fast")
@@ -112,53 +82,11 @@ def both(work: sg.Workdir) -> sg.Asset:
     return sg.Asset(path=out, note=str(len(held)))
 
 
-def at_once(log: Path) -> Iterator[set[str]]:
-    """What ran beside each other, at each moment."""
-    running: set[str] = set()
-    for line in log.read_text().splitlines():
-        sign, what, _ = line.split()
-        running = running | {what} if sign == "+" else running - {what}
-        yield running
-
-
-def size_of(running: set[str]) -> int:
-    return sum(4 if what.startswith("wide") else 1 for what in running)
-
-
 @pytest.fixture(scope="module")
 def four() -> Iterator[Client]:
     """Two workers of four processors and a gigabyte; one answers to a name."""
     with sg.connect("local", workers=1, cpus=4, memory="1 GiB") as client:
         yield client
-
-
-def test_slots_are_handed_out_in_turn() -> None:
-    slots, order = Slots({"cpus": 4.0}), []
-
-    def take(name: str, cpus: float) -> None:
-        with slots.take({"cpus": cpus}):
-            order.append(name)
-
-    with slots.take({"cpus": 1.0}):
-        threads = [threading.Thread(target=take, args=each) for each in (("wide", 4.0), ("small", 1.0))]
-        for thread in threads:
-            thread.start()
-            time.sleep(0.2)
-        assert order == []  # the small one does not overtake
-    for thread in threads:
-        thread.join()
-    assert order == ["wide", "small"]
-
-
-def test_calls_share_the_machine_in_this_process(store: sg.Store, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    profile = {"stargazer.profiles.threads.cpus": 4, "stargazer.profiles.threads.memory": "1 GiB"}
-    calls = [make(i=i, log=str(log)) for i in range(3) for make in (small, wide, heavy)]
-    with dask.config.set(profile):
-        sg.run(calls)
-    moments = list(at_once(log))
-    assert max(map(size_of, moments)) <= 4
-    assert max(sum(what.startswith("heavy") for what in running) for running in moments) == 1
 
 
 @pytest.mark.parametrize("way", ["run", "compute", "dask.compute", "client.compute"])
@@ -182,12 +110,6 @@ def test_calls_share_workers(four: Client, store: sg.Store, tmp_path: Path, way:
 @sg.task
 def gathered(work: sg.Workdir, parts: list[sg.Asset]) -> int:
     return len(parts)
-
-
-def test_a_local_machine_gives_what_it_has(store: sg.Store, tmp_path: Path) -> None:
-    """Four threads on a machine of fewer: slower, not refused."""
-    with dask.config.set({"stargazer.profiles.threads.cpus": 2}):
-        sg.run(wide(i=0, log=str(tmp_path / "log")))
 
 
 @pytest.mark.parametrize("task", [graphic, immense, placed])
@@ -269,41 +191,6 @@ def test_a_call_that_is_computed_gets_more_memory_too(store: sg.Store, task: Any
 def test_a_body_and_its_tools_are_counted_together(store: sg.Store) -> None:
     with sg.connect("local", workers=1, cpus=1), pytest.raises(MemoryExceeded, match=r"to stay below 0\.06 GiB"):
         both().compute()
-
-
-def test_two_runs_of_one_process_share_the_machine(store: sg.Store, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with dask.config.set({"stargazer.profiles.threads.cpus": 4}):
-        flights = [
-            sg.run([make(i=i, log=str(log), seconds=0.3) for make in (small, wide)], wait=False) for i in range(3)
-        ]
-        for flight in flights:
-            flight.result()
-    assert max(map(size_of, at_once(log))) <= 4
-
-
-def test_a_run_that_waits_for_another_can_be_cancelled(store: sg.Store, tmp_path: Path) -> None:
-    log, go = tmp_path / "log", tmp_path / "go"
-    with dask.config.set({"stargazer.profiles.threads.cpus": 1}):
-        one = sg.run(shell(script=f"until test -e {go}; do sleep 0.05; done"), wait=False)
-        while one.status().count(State.RUNNING) == 0:
-            time.sleep(0.02)
-        two = sg.run(small(i=1, log=str(log)), wait=False)
-        two.cancel()
-        assert two.wait(30)
-    assert not log.exists()
-    go.touch()
-    one.result()
-
-
-def test_a_body_that_runs_calls_itself_does_not_wait_for_its_own_place(store: sg.Store) -> None:
-    with dask.config.set({"stargazer.profiles.threads.cpus": 1}):
-        assert sg.run(nested(depth=2), progress=False).result() == 2
-
-
-@sg.task(version="1")
-def nested(work: sg.Workdir, *, depth: int) -> int:
-    return 0 if depth == 0 else 1 + sg.run(nested(depth=depth - 1), progress=False).result()
 
 
 @pytest.mark.parametrize(
