@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.elements import element
 from stargazer.calls.wiring import flatten
@@ -23,46 +23,15 @@ from stargazer.runs.workers import Workers
 from stargazer.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from distributed import Client
 
     from stargazer.calls import Call
+    from stargazer.runs.engine import Engine
     from stargazer.runs.timeline import Timeline
 
 __all__ = ["Run"]
-
-
-class Engine(Protocol):
-    """What runs a graph: threads here, or the workers of a client."""
-
-    @property
-    def node(self) -> Callable[..., Any]:
-        """What a node of the graph runs."""
-
-    @property
-    def take(self) -> Callable[..., Any]:
-        """What takes an element of a result."""
-
-    def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]: ...
-
-    def cancel(self) -> None: ...
-
-    def running(self) -> set[str] | None: ...
-
-    def waits_for(self) -> str | None: ...
-
-    @property
-    def dashboard(self) -> str | None:
-        """Address of Dask's dashboard, if there is one."""
-
-    @property
-    def where(self) -> str:
-        """What it runs on, in a word."""
-
-    @property
-    def patience(self) -> float:
-        """Seconds to wait for workers before it is told that none comes."""
 
 
 class Run:
