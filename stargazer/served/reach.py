@@ -127,7 +127,7 @@ def _size(store: Store, cid: str) -> int:
 
 
 def _reach(worker: Any, url: str, identifier: str) -> None:
-    mode = getattr(worker, MODE, "auto")
+    mode = "auto" if worker.address.startswith("inproc:") else getattr(worker, MODE, "auto")
     if mode != "served" and sees(url, identifier):
         return
     if mode == "shared":
