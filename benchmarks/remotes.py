@@ -1,8 +1,9 @@
 """What does verifying cost? A file from a real Kubo on loopback into a file on disk, in turns with others who do it.
 
 Ours (hashed against the CID, into a store) beside a plain HTTP GET of the same gateway, beside hashlib's SHA-256 of the
-same bytes, beside ``ipfs get`` and beside ipfsspec. Aims: at least 0.8 of the slower of the first two, and twice the
-bytes a second of ipfsspec. Kubo must be on PATH as ``ipfs``.
+same bytes, beside ``ipfs get`` and beside ipfsspec: its GET, of which nothing is verified, and its reader of CARs.
+Aims: at least 0.8 of the slower of the first two, and twice the bytes a second of ipfsspec's CARs. Of a node
+we take what its gateway sends; its RPC alone stands beside a plain POST of the same. Kubo must be on PATH as ``ipfs``.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ def node(repo: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
         while not ((repo / "api").exists() and (repo / "gateway").exists()) and time.monotonic() < deadline:
             time.sleep(0.1)
         port = (repo / "api").read_text().rpartition("/")[2].strip()
-        yield f"http://127.0.0.1:{port}", (repo / "gateway").read_text().strip(), environment
+        gateway = (repo / "gateway").read_text().strip()
+        told = ["config", "Addresses.Gateway", f"/ip4/127.0.0.1/tcp/{gateway.rpartition(':')[2]}"]
+        subprocess.run(["ipfs", *told], env=environment, check=True, stdout=subprocess.DEVNULL)
+        yield f"http://127.0.0.1:{port}", gateway, environment
     finally:
         daemon.terminate()
         daemon.wait()
@@ -74,31 +78,38 @@ class Remotes:
         self.directory, self.size, self.rounds = directory, size, rounds
         self.gateway, self.environment = gateway, environment
         self.client = httpx.Client(timeout=PATIENCE)
-        self.remotes = {"gateway": read_remote({"gateway": gateway}), "rpc": read_remote({"kubo": rpc})}
+        self.rpc = rpc
+        self.remotes = {"gateway": read_remote({"gateway": gateway}), "node": read_remote({"kubo": rpc})}
+        self.remotes["RPC alone"] = alone = read_remote({"kubo": rpc})
+        alone.gateway = None
         self.path = directory / "bytes"
         with self.path.open("wb") as file:
             for _ in range(size // MIB):
                 file.write(os.urandom(MIB))
         store = Store(directory / "origin")
         self.cid = str(store.add(self.path).cid)
-        push(store, store.get(self.cid), self.remotes["rpc"])
+        push(store, store.get(self.cid), self.remotes["node"])
 
     def ratios(self) -> Iterator[Ratio]:
         """All of them, in the same rounds."""
         others: dict[str, Callable[[], None]] = {"GET": self.plain, "SHA-256": self.sha256, "ipfs get": self.ipfs_get}
-        if (whole := self.ipfsspec()) is not None:
-            others["ipfsspec"] = whole
+        others |= {"POST": self.plain_rpc, **self.ipfsspec()}
         ours = {name: lambda name=name: self.fetch(name) for name in self.remotes}
         found = in_turns(
             {name: lambda work=work: self.rate(work) for name, work in {**ours, **others}.items()}, self.rounds
         )
         slower = [min(pair) for pair in zip(found["GET"], found["SHA-256"], strict=True)]
         for name in self.remotes:
-            case = f"{self.size // MIB} MiB from Kubo's {name}"
-            yield self.ratio(case, "the slower of GET and SHA-256", found[name], slower, aim=AIM)
+            case = f"{self.size // MIB} MiB from a Kubo's {name}"
+            if name == "RPC alone":
+                slowest = [min(pair) for pair in zip(found["POST"], found["SHA-256"], strict=True)]
+                yield self.ratio(case, "the slower of POST and SHA-256", found[name], slowest, aim=AIM)
+            aim = None if name == "RPC alone" else AIM
+            yield self.ratio(case, "the slower of GET and SHA-256", found[name], slower, aim=aim)
             yield self.ratio(case, "ipfs get", found[name], found["ipfs get"])
             if "ipfsspec" in found:
-                yield self.ratio(case, "ipfsspec (nothing verified)", found[name], found["ipfsspec"], aim=AIM_IPFSSPEC)
+                yield self.ratio(case, "ipfsspec (nothing verified)", found[name], found["ipfsspec"])
+                yield self.ratio(case, "ipfsspec's CARs", found[name], found["ipfsspec's CARs"], aim=AIM_IPFSSPEC)
 
     def ratio(self, case: str, beside: str, ours: list[float], theirs: list[float], **options: Any) -> Ratio:
         return compare("remotes", case, beside, ours, theirs, "MB/s", better="higher", **options)
@@ -117,7 +128,14 @@ class Remotes:
 
     def plain(self) -> None:
         """A GET of the file, to disk."""
-        with self.client.stream("GET", f"{self.gateway}/ipfs/{self.cid}") as answer, self.out() as out:
+        self._plain("GET", f"{self.gateway}/ipfs/{self.cid}")
+
+    def plain_rpc(self) -> None:
+        """The same of the RPC."""
+        self._plain("POST", f"{self.rpc}/api/v0/cat?arg={self.cid}")
+
+    def _plain(self, method: str, url: str) -> None:
+        with self.client.stream(method, url) as answer, self.out() as out:
             for piece in answer.iter_raw():
                 out.write(piece)
 
@@ -135,19 +153,27 @@ class Remotes:
         subprocess.run(command, env=self.environment, check=True, capture_output=True)
         target.unlink()
 
-    def ipfsspec(self) -> Callable[[], None] | None:
-        """ipfsspec, to disk; None where it is not installed."""
+    def ipfsspec(self) -> dict[str, Callable[[], None]]:
+        """ipfsspec, to disk, and its reader of CARs; nothing where it is not installed."""
         try:
             from ipfsspec import AsyncIPFSFileSystem
+            from ipfsspec.car import read_car
         except ImportError:
-            return None
+            return {}
         files = AsyncIPFSFileSystem(gateway_addr=self.gateway)
 
         def whole() -> None:
             with self.out() as out:
                 out.write(files.cat_file(self.cid))
 
-        return whole
+        def cars() -> None:
+            answer = self.client.get(f"{self.gateway}/ipfs/{self.cid}?format=car&dag-scope=all")
+            _, blocks = read_car(answer.content)
+            with self.out() as out:
+                for _, data, _ in blocks:
+                    out.write(data)
+
+        return {"ipfsspec": whole, "ipfsspec's CARs": cars}
 
     @contextmanager
     def out(self) -> Iterator[Any]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Gateway", "car_blocks"]
 
 _RAW = "application/vnd.ipld.raw"
+_PATIENCE = 2.0
+_NOTHING = "bafkqaaa"
 _CAR = "application/vnd.ipld.car"
 
 
@@ -56,6 +58,13 @@ class Gateway(BlockRemote):
             with self.web.opened("HEAD", f"/ipfs/{cid}?format=raw", headers={"Accept": _RAW}):
                 return True
         except RemoteLacks:
+            return False
+
+    def answers(self) -> bool:
+        """Whether it is a gateway, and there: each gives the CID of no bytes, which names itself."""
+        try:
+            return Web(self.name, self.web.base, _PATIENCE, attempts=1).get(f"/ipfs/{_NOTHING}?format=raw", 0) == b""
+        except RemoteError:
             return False
 
     def block(self, cid: str) -> bytes:

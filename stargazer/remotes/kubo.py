@@ -5,11 +5,14 @@ Source: https://docs.ipfs.tech/reference/kubo/rpc/
 
 from __future__ import annotations
 
+import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from stargazer.errors import RemoteError, RemoteLacks
 from stargazer.remotes.car import car_header, car_section
-from stargazer.remotes.gateway import car_blocks
+from stargazer.remotes.gateway import Gateway, car_blocks
 from stargazer.remotes.limits import MOST_BLOCK, TIMEOUT
 from stargazer.remotes.outgoing import batches
 from stargazer.remotes.protocol import BlockRemote
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Kubo"]
 
 _API = "/api/v0"
+_HERE = ("127.0.0.1", "localhost", "::1")
 _LACKING = ("not found", "could not find", "not pinned", "no providers")
 
 
@@ -53,6 +57,21 @@ class Kubo(BlockRemote):
         base = url.rstrip("/").removesuffix(_API)
         self.web = Web(name, base, timeout, lambda: bearer(token), passing=PASSING - {500})
 
+    @cached_property
+    def gateway(self) -> Gateway | None:
+        """The node's own gateway, if it is on this host: it sends the same bytes at a third of the effort."""
+        parts = urlsplit(self.web.base)
+        if parts.scheme != "http" or parts.hostname not in _HERE:
+            return None
+        try:
+            told = self._call("config", arg="Addresses.Gateway")
+        except RemoteError:
+            return None
+        port = re.search(r"/tcp/([1-9]\d*)", str((told or {}).get("Value")))
+        host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
+        made = Gateway(self.name, f"http://{host}:{port[1]}", timeout=self.web.timeout) if port else None
+        return made if made and made.answers() else None
+
     def has(self, cid: str) -> bool:
         """Whether the node itself has the root block; it does not ask other nodes."""
         try:
@@ -71,12 +90,18 @@ class Kubo(BlockRemote):
         """Everything below a CID, as a CAR, unchecked."""
         if not self.has(cid):
             raise RemoteLacks(f"{self.name} does not have {cid} itself")
+        if self.gateway:
+            yield from self.gateway.blocks(cid)
+            return
         yield from car_blocks(self.web, "POST", f"{_API}/dag/export?arg={cid}&progress=false", {})
 
     def body(self, cid: str, start: int = 0) -> Iterator[bytes]:
         """Bytes of a file from `start` on, unchecked."""
         if not self.has(cid):
             raise RemoteLacks(f"{self.name} does not have {cid} itself")
+        if self.gateway:
+            yield from self.gateway.body(cid, start)
+            return
         with self.web.opened("POST", f"{_API}/cat", params={"arg": cid, "offset": str(start)}) as answer:
             yield from self.web.parts(answer)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateways import Gateway
 from nodes import Node, make, running
 
 import stargazer as sg
@@ -158,6 +159,26 @@ def test_what_was_cut_off_goes_on(store: Store, kubo: Kubo, tmp_path: Path, rand
     assert other.fsck().ok
     assert other.read(cid) == path.read_bytes()
     kubo.unpin(cid)
+
+
+def test_its_gateway_sends_what_is_large(
+    store: Store, node: Node, tmp_path: Path, random_file: Random, serve: Callable[..., Gateway]
+) -> None:
+    path = random_file(10 * MIB)
+    cid = str(store.add(path).cid)
+    somebody = serve({})
+    for port, used in ((node.gateway.rpartition(":")[2], True), (somebody.url.rpartition(":")[2], False)):
+        node.run("config", "Addresses.Gateway", f"/ip4/127.0.0.1/tcp/{port}")
+        remote = read_remote({"kubo": node.rpc, "name": "home", "timeout": 120})
+        assert isinstance(remote, Kubo)
+        push(store, store.get(cid), remote)
+        assert (remote.gateway is not None) == used
+        other = Store(tmp_path / port)
+        fetch_into(other, cid, [remote])
+        assert other.read(cid) == path.read_bytes()
+        remote.unpin(cid)
+    node.run("config", "Addresses.Gateway", "/ip4/127.0.0.1/tcp/0")
+    assert [wanted for wanted, _ in somebody.asked] == ["raw"]
 
 
 @pytest.fixture(scope="session")
