@@ -31,8 +31,8 @@ def wired(source: sg.Asset, sep: str = "-") -> sg.Call:
     return twice(upper_case, sep=sep)
 
 
-def made(store: Store, folder: Path) -> tuple[sg.Asset, sg.Asset]:
+def made(store: Store, folder: Path, text: str = "hello") -> tuple[sg.Asset, sg.Asset]:
     """A source, and what comes of it."""
-    (folder / "text.txt").write_text("hello")
+    (folder / "text.txt").write_text(text)
     source = store.add(folder / "text.txt")
     return source, wired(source).compute()
