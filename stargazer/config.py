@@ -171,8 +171,10 @@ def secret(name: str) -> str | None:
 
 
 def environment() -> dict[str, str]:
-    """Environment for command-line tools: the user's, with a fixed locale and time zone."""
-    env = {name: value for name, value in os.environ.items() if name not in HIDDEN_FROM_TOOLS}
+    """Environment for command-line tools: the user's without tokens, with a fixed locale and time zone."""
+    tokens = (entry.get("token") for entry in remotes() if isinstance(entry, dict))
+    hidden = {*HIDDEN_FROM_TOOLS, *(str(token) for token in tokens if token)}
+    env = {name: value for name, value in os.environ.items() if name not in hidden}
     return env | {"LC_ALL": "C", "TZ": "UTC", "PYTHONHASHSEED": "0"}
 
 
