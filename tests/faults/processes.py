@@ -52,6 +52,11 @@ class Marked:
         """Those with this in their command line, tools apart."""
         return {pid for pid in self.all() - self.tools() if part in _read(f"/proc/{pid}/cmdline")}
 
+    @staticmethod
+    def command(pid: int) -> bytes:
+        """Command line of a process."""
+        return _read(f"/proc/{pid}/cmdline")
+
     def workers(self) -> set[int]:
         """Worker processes of Dask."""
         return self.named(b"spawn_main")

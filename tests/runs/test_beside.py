@@ -76,6 +76,20 @@ def test_two_clients_run_a_call_once_and_one_may_leave(store: sg.Store, tmp_path
     assert log.read_text() == "ran\n"
 
 
+def test_two_schedulers_may_run_one_call_at_once(cluster: Any, store: sg.Store, tmp_path: Path) -> None:
+    """Neither waits for the other; the results are one."""
+    log, go = tmp_path / "log", tmp_path / "go"
+    call = shell(script=f"echo ran >> {log}; until test -e {go}; do sleep 0.05; done; echo done")
+    there = sg.run(call, client=cluster, wait=False)
+    until(log.exists)
+    here = sg.run(call, wait=False)
+    until(lambda: log.read_text() == "ran\n" * 2)
+    go.touch()
+    assert here.result() == there.result()
+    assert len(store.assemble(asset="asset")) == 1
+    assert (sg.run(call).tasks_run, store.fsck().ok) == (0, True)
+
+
 def test_a_run_says_when_no_worker_comes(
     store: sg.Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
