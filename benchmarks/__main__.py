@@ -1,6 +1,7 @@
 """Run the benchmarks: ``python -m benchmarks [NAME…] [--out DIR] [--quick]``.
 
-Writes ``benchmarks.json`` and ``benchmarks.png`` into DIR, and prints a table of ratios beside their aims.
+Writes ``benchmarks.json``, after each figure, and ``benchmarks.png`` into DIR, and prints a table of ratios beside
+their aims. A benchmark that fails does not keep the others from running; the command then ends with 1.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.rounds import Ratio
@@ -31,19 +34,36 @@ def main(
     unknown = set(names or ()) - set(NAMES)
     if unknown:
         raise typer.BadParameter(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    ratios: list[Ratio] = []
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    for name in names or NAMES:
-        for measured in importlib.import_module(f"benchmarks.{name}").measure(
-            **({} if name == "cid" else {"quick": quick})
-        ):
-            ratio = measured if isinstance(measured, Ratio) else _from_cid(measured)
-            ratios.append(ratio)
-            console.print(f"[dim]{ratio.benchmark}[/] {ratio.case}: {ratio.ratio:.2f} × {ratio.beside}")
     out.mkdir(parents=True, exist_ok=True)
-    (out / "benchmarks.json").write_text(json.dumps([ratio.to_dict() for ratio in ratios], indent=2) + "\n", "utf-8")
+    ratios: list[Ratio] = []
+    failed: list[str] = []
+    for name in names or NAMES:
+        try:
+            for ratio in _measured(name, quick):
+                ratios.append(ratio)
+                console.print(f"[dim]{ratio.benchmark}[/] {ratio.case}: {ratio.ratio:.2f} × {ratio.beside}")
+                _write(ratios, out)
+        except RuntimeError as error:
+            failed.append(name)
+            console.print(f"[red]{name} failed[/]: {escape(str(error))}")
     draw(ratios, out / "benchmarks.png")
     console.print(table(ratios))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _measured(name: str, quick: bool) -> Iterator[Ratio]:
+    options = {} if name == "cid" else {"quick": quick}
+    for measured in importlib.import_module(f"benchmarks.{name}").measure(**options):
+        yield measured if isinstance(measured, Ratio) else _from_cid(measured)
+
+
+def _write(ratios: list[Ratio], out: Path) -> None:
+    """Write what is known so far: a machine may go down in the middle of a night."""
+    made = out / "benchmarks.json.new"
+    made.write_text(json.dumps([ratio.to_dict() for ratio in ratios], indent=2) + "\n", "utf-8")
+    made.replace(out / "benchmarks.json")
 
 
 def _from_cid(measured: dict[str, Any]) -> Ratio:

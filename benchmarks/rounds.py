@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dask.config
+import psutil
+from distributed.system import MEMORY_LIMIT
 
-__all__ = ["PROGRAMS", "Ended", "Ratio", "Spent", "clock", "compare", "in_turns", "process", "temporary"]
+__all__ = ["PROGRAMS", "Bounds", "Ended", "Ratio", "Spent", "clock", "compare", "in_turns", "process", "temporary"]
 
 PROGRAMS = Path(__file__).with_name("programs")
+POLL = 0.2
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,40 @@ class Spent:
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that ended well: what it took, and the JSON that it printed last."""
+    """A process that ended well, or was stopped: what it took, and the JSON that it printed last.
+
+    Parameters
+    ----------
+    spent, printed
+        Of one that was stopped what it had taken until then, and its ``"peak"`` of memory alone.
+    stopped
+        Why it was stopped, in words; empty if it was not.
+    """
 
     spent: Spent
     printed: Any
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a process may take before it is stopped, so that a machine survives it.
+
+    Parameters
+    ----------
+    memory
+        Bytes of it and its children.
+    seconds
+        From its start.
+    """
+
+    memory: int
+    seconds: float = 3_600.0
+
+    @classmethod
+    def of_machine(cls, spare: int = 3 << 30) -> Bounds:
+        """All memory that is free now, but for some."""
+        return cls(max(min(psutil.virtual_memory().available, MEMORY_LIMIT) - spare, 1 << 30))
 
 
 @dataclass(frozen=True)
@@ -136,7 +169,7 @@ def clock(work: Callable[[], object]) -> Spent:
     return Spent(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def process(*argv: str | Path | int, env: Mapping[str, str] | None = None) -> Ended:
+def process(*argv: str | Path | int, env: Mapping[str, str] | None = None, bounds: Bounds | None = None) -> Ended:
     """Run Python in a process of its own and time all of it, from start to end.
 
     Parameters
@@ -145,6 +178,8 @@ def process(*argv: str | Path | int, env: Mapping[str, str] | None = None) -> En
         What follows ``python``.
     env
         Variables that it has beside this process's own.
+    bounds
+        Stop it when it takes more; nothing stops it if None.
 
     Raises
     ------
@@ -155,14 +190,35 @@ def process(*argv: str | Path | int, env: Mapping[str, str] | None = None) -> En
         command = [sys.executable, *map(str, argv)]
         start = time.perf_counter()
         child = subprocess.Popen(command, stdout=out, stderr=err, env={**os.environ, **(env or {})})
+        peak, stopped = _watched(child.pid, bounds) if bounds else (0, "")
         _, status, usage = os.wait4(child.pid, 0)
         spent = Spent(time.perf_counter() - start, usage.ru_utime + usage.ru_stime)
         child.returncode = os.waitstatus_to_exitcode(status)
+        if stopped:
+            return Ended(spent, {"peak": peak}, stopped)
         out.seek(0), err.seek(0)
         if child.returncode:
             raise RuntimeError(f"{command} ended with {child.returncode}:\n{err.read()}")
         lines = out.read().splitlines()
     return Ended(spent, json.loads(lines[-1]) if lines else None)
+
+
+def _watched(pid: int, bounds: Bounds) -> tuple[int, str]:
+    """Wait until a process ends by itself or goes out of bounds: most memory seen, and why it was stopped."""
+    peak, start = 0, time.monotonic()
+    with contextlib.suppress(psutil.NoSuchProcess, OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")  # should we be too slow, the kernel takes this one
+        watched = psutil.Process(pid)
+        while watched.status() != psutil.STATUS_ZOMBIE:
+            family = [watched, *watched.children(recursive=True)]
+            peak = max(peak, sum(each.memory_info().rss for each in family if each.is_running()))
+            seconds = time.monotonic() - start
+            if peak > bounds.memory or seconds > bounds.seconds:
+                for each in reversed(family):
+                    each.kill()
+                return peak, f"at {peak / 1e9:.1f} GB" if peak > bounds.memory else f"after {seconds / 60:.0f} minutes"
+            time.sleep(POLL)
+    return peak, ""
 
 
 @contextlib.contextmanager

@@ -36,7 +36,10 @@ __all__ = ["find_markers"]
 
 Method = Literal["wilcoxon", "t-test", "t-test_overestim_var"]
 Layer = Literal["log", "counts"]
-BYTES_AN_ENTRY = 8
+BYTES_AN_ENTRY = 6
+"""Of a count and its cell's number."""
+PASS_SHARES = 4
+"""How many times what a task may keep of blocks a pass takes: a quarter of its memory."""
 
 
 @task(cpus=2, memory="4 GiB", uses=USES)
@@ -126,14 +129,22 @@ def _groups(tree: Tree, groupby: str, cells: NDArray[np.bool_]) -> tuple[NDArray
 
 
 def _columns(work: Workdir, tree: Tree, cells: NDArray[np.bool_], layer: str) -> Iterator[Any]:
-    """Values of some genes at a time, all kept cells; those of a pass take an eighth of the memory."""
+    """Values of some genes at a time, all kept cells; those of a pass take a quarter of the memory."""
     blocks = Blocks(tree, cells, keep=cache_bytes(work.memory))
     factors = size_factors_of(tree, cells) if layer == "log" else None
+    most = PASS_SHARES * cache_bytes(work.memory) // BYTES_AN_ENTRY
+    for columns in column_blocks(lambda: blocks, _entries(tree, blocks), most):
+        yield columns if factors is None else _log(columns, factors)
+
+
+def _entries(tree: Tree, blocks: Blocks) -> NDArray[np.int64]:
+    """Counts of each gene, or somewhat more: the filter counted them in all cells that had enough genes."""
+    if "qc_filter" in tree.stages():
+        return np.asarray(tree.column("var", "n_cells_by_counts"), np.int64)[tree.kept("var")]
     entries = np.zeros(blocks.shape[1], np.int64)
     for block in blocks:
         entries += np.bincount(block.indices, minlength=len(entries))
-    for columns in column_blocks(lambda: blocks, entries, 2 * cache_bytes(work.memory) // BYTES_AN_ENTRY):
-        yield columns if factors is None else _log(columns, factors)
+    return entries
 
 
 def _log(columns: Any, factors: NDArray[np.float32]) -> Any:

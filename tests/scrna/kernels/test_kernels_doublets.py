@@ -14,7 +14,7 @@ from stargazer.errors import DataError
 from stargazer.tasks.scrna.kernels import doublets
 from stargazer.tasks.scrna.kernels.blocks import row_blocks
 from stargazer.tasks.scrna.kernels.doublets import scrublet
-from stargazer.tasks.scrna.kernels.valley import valley
+from stargazer.tasks.scrna.kernels.threshold import doublet_threshold
 
 
 @pytest.fixture(scope="module")
@@ -145,17 +145,26 @@ def test_what_is_no_count_or_no_rate_is_refused(planted):
             scrublet([planted[0]], 1500, **options)
 
 
-def test_valley_is_that_of_scikit_image():
-    filters = pytest.importorskip("skimage.filters")
+def test_a_threshold_leaves_cells_and_takes_doublets():
     rng = np.random.default_rng(0)
-    for gap in (2.0, 4.0, 8.0):
-        values = np.concatenate([rng.normal(0, 1, 3000), rng.normal(gap, 0.7, 500)])
-        assert valley(values) == pytest.approx(filters.threshold_minimum(values))
+    alike, unlike = rng.normal(0, 1, 1500), rng.normal(8, 2, 500)
+    cells = np.concatenate([rng.normal(0, 1, 950), rng.normal(8, 2, 50)])
+    found = doublet_threshold(cells, np.concatenate([alike, unlike]))
+    assert 2.0 < found < 5.0
+    assert found not in cells
 
 
-TRIANGLE = np.repeat(np.arange(256), np.minimum(np.arange(256), np.arange(256)[::-1]))
+def test_unlike_doublets_of_several_kinds_are_all_above_the_threshold():
+    """A threshold in the widest gap of the simulated scores would lie above all of them."""
+    rng = np.random.default_rng(0)
+    cells = np.concatenate([rng.normal(1, 0.2, 960), rng.normal(3, 0.2, 40)])
+    simulated = np.concatenate([rng.normal(1, 0.2, 700), rng.normal(3, 0.2, 700), np.full(600, 9.0)])
+    assert 1.5 < doublet_threshold(cells, simulated) < 2.6
 
 
-@pytest.mark.parametrize("values", [np.zeros(0), np.ones(10), np.repeat(np.arange(256), np.arange(256)), TRIANGLE])
-def test_no_valley(values):
-    assert valley(values) is None
+@pytest.mark.parametrize(
+    ("scores", "simulated"),
+    [([], [1.0]), ([1.0], []), ([1.0, 1.0], [1.0]), (range(100), range(100)), (range(50, 150), range(100))],
+)
+def test_no_threshold(scores, simulated):
+    assert doublet_threshold(np.array(scores, float), np.array(simulated, float)) is None

@@ -19,6 +19,6 @@ module           what it computes
 `embedding`      UMAP coordinates; `spectral` gives them their start
 `ranksum`        marker genes by the Wilcoxon rank-sum test, one group against the rest
 `markers`        what tests of marker genes give; t-tests
-`doublets`       Scrublet scores; `zscores` and `valley` are steps of theirs
+`doublets`       Scrublet scores; `zscores` is a step of theirs, `threshold` calls by them
 ===============  =====================================================================================
 """

@@ -22,7 +22,7 @@ from stargazer.tasks.scrna.kernels.moments import gene_moments
 from stargazer.tasks.scrna.kernels.neighbors import BLOCK_ENTRIES, Points, smallest
 from stargazer.tasks.scrna.kernels.qc import qc_metrics
 from stargazer.tasks.scrna.kernels.threads import one_blas_thread, ordered_map
-from stargazer.tasks.scrna.kernels.valley import valley
+from stargazer.tasks.scrna.kernels.threshold import doublet_threshold
 from stargazer.tasks.scrna.kernels.zscores import leading_components, mean_and_deviation, to_a_million
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ MIN_GENES = 50
 FALLBACK_GENES = 2000
 SIMULATED_ROWS = 4096
 MOST_TIMES = 5.0
-"""Times the expected rate above which calls are not believed: so many doublets are rarer than a false valley."""
+"""Times the expected rate above which calls are not believed: so many doublets are rarer than a false threshold."""
 NOT_CALLED = "no cell is called a doublet"
 
 
@@ -54,8 +54,8 @@ class Doublets:
     simulated_scores
         The same of the simulated doublets.
     threshold
-        Score above which a cell is called a doublet; None if there is no valley between two modes, or if more than
-        five times as many cells lie above it as are expected.
+        Score above which a cell is called a doublet; None if none tells simulated doublets from cells, or if more
+        than five times as many cells lie above it as are expected.
     predicted
         Cells above the threshold; none without one.
     note
@@ -155,10 +155,10 @@ def _unscored(n_cells: int, note: str) -> Doublets:
 
 
 def _threshold(scores: NDArray[np.float64], simulated: NDArray[np.float64], rate: float) -> float | str:
-    """The valley of the simulated scores, or why it is none."""
-    found = valley(simulated)
+    """The threshold, or why there is none."""
+    found = doublet_threshold(scores, simulated)
     if found is None:
-        return f"scores of simulated doublets have no valley between two modes: {NOT_CALLED}"
+        return f"simulated doublets score no higher than cells: {NOT_CALLED}"
     share = float((scores > found).mean())
     if share <= MOST_TIMES * rate:
         return found
