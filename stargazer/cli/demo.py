@@ -99,11 +99,26 @@ def _as_json(outcome: Outcome, reads: Reads) -> dict[str, Any]:
         "vcf": {"cid": outcome.vcf.cid, "path": str(outcome.paths[0])},
         "samples": reads.names,
         **known,
+        **_filter_json(outcome),
         "seconds": round(outcome.seconds, 3),
         "second_run_seconds": round(outcome.second_seconds, 6),
         "tasks_run": outcome.tasks_run,
         "tasks_run_second": outcome.tasks_run_second,
     }
+
+
+def _filter_json(outcome: Outcome) -> dict[str, Any]:
+    choice = outcome.choice
+    if choice is None:
+        return {}
+    return {"filter": {"method": choice.method, "reason": choice.reason, "notes": list(choice.notes)}}
+
+
+def _filter_rows(outcome: Outcome) -> list[tuple[str, str]]:
+    choice = outcome.choice
+    if choice is None:
+        return []
+    return [("filters", f"{choice.method} ({choice.reason})"), *(("", note) for note in choice.notes)]
 
 
 def _as_text(outcome: Outcome, reads: Reads) -> str:
@@ -116,6 +131,7 @@ def _as_text(outcome: Outcome, reads: Reads) -> str:
         ("samples", ", ".join(reads.names)),
         ("engine", outcome.engine),
         ("variants", f"{outcome.records:,} records"),
+        *_filter_rows(outcome),
         *_accuracy_rows(outcome),
         ("first run", first + known),
         ("second run", f"{plural(outcome.tasks_run_second, 'task')} run in {seconds_text(outcome.second_seconds)}"),

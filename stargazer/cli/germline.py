@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from stargazer.assets import Asset, Reference
+    from stargazer.assets import Asset, FilterChoice, Reference
     from stargazer.cli.cohorts import Reads
     from stargazer.concordance import Comparison
     from stargazer.store import Store
@@ -43,6 +43,8 @@ class Outcome:
         URL of the store, where it is not the configured one.
     engine
         Where the tools came from.
+    choice
+        How GATK's variants were filtered, and what else is worth to know.
     """
 
     vcf: Asset
@@ -55,6 +57,7 @@ class Outcome:
     accuracy: Comparison | None
     store: str = ""
     engine: str = "embedded"
+    choice: FilterChoice | None = None
 
 
 def discover(
@@ -87,11 +90,12 @@ def discover(
     with client:
         wired = reference, samples, client, engine, _options(reads, engine)
         _, seconds, tasks_run = _run(*wired)
-        vcf, second_seconds, tasks_run_second = _run(*wired)
+        (vcf, *told), second_seconds, tasks_run_second = _run(*wired)
     paths = _paths(store, vcf, out)
     lines, accuracy = _compare(reads, paths[0])
     given = "" if store == Store.open(config.store_url()) else store.url
-    return Outcome(vcf, paths, lines, seconds, tasks_run, second_seconds, tasks_run_second, accuracy, given, engine)
+    runs = seconds, tasks_run, second_seconds, tasks_run_second
+    return Outcome(vcf, paths, lines, *runs, accuracy, given, engine, next(iter(told), None))
 
 
 def _add(reads: Reads, store: Store) -> tuple[Reference, dict[str, list[Lane]]]:
@@ -125,13 +129,18 @@ def _run(
     engine: GermlineEngine,
     options: GatkOptions | None,
 ) -> tuple[Any, float, int]:
-    """Wire the workflow and run it: result, seconds, number of tasks."""
+    """Wire the workflow and run it: the VCF and how it was filtered, seconds, number of tasks."""
     from stargazer.runs import run
-    from stargazer.workflows import call_cohort, index_reference
+    from stargazer.workflows import GatkOptions, call_cohort, index_reference
+    from stargazer.workflows.gatk import call_with_gatk
 
     started = time.monotonic()
     indexed = index_reference(reference, engine=engine)
-    flight = run(call_cohort(indexed, samples, "cohort", engine=engine, options=options), client=client)
+    if engine == "gatk":
+        vcf, choice, _ = call_with_gatk(indexed, samples, "cohort", options or GatkOptions())
+        flight = run([vcf, choice], client=client)
+    else:
+        flight = run([call_cohort(indexed, samples, "cohort", engine=engine)], client=client)
     return flight.result(), time.monotonic() - started, flight.tasks_run
 
 

@@ -149,6 +149,8 @@ def test_gatk(tmp_path: Path, tool: Callable[[str], str], gatk: Path) -> None:
         tool(name)
     answer = demo("--engine", "gatk", "--small", "--out", tmp_path / "out")
     assert answer["engine"] == "gatk"
+    assert answer["filter"]["method"] == "hard"
+    assert answer["filter"]["notes"] == ["Base qualities were not recalibrated: no known sites were given."]
     assert (answer["tasks_run"], answer["tasks_run_second"]) == (19, 0)
     assert answer["precision"] > 0.98
     assert answer["recall"] > 0.9
