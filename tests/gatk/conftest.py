@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,8 +82,6 @@ def tp53(shared_data: Path, gatk: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def beside(known: KnownSites, name: str) -> KnownSites:
-    from dataclasses import replace
-
     from stargazer.assets import KnownSitesIndex
 
     return replace(known, companions=(KnownSitesIndex(path=known.path.with_name(name)),))
@@ -157,6 +157,48 @@ def _variant_lines() -> Callable[[Path], Iterator[str]]:
 @pytest.fixture(name="region", scope="session")
 def _region() -> Callable[..., Intervals]:
     return region
+
+
+SITES_HEADER = """##fileformat=VCFv4.2
+##FILTER=<ID=PASS,Description="All filters passed">
+##INFO=<ID=QD,Number=1,Type=Float,Description="d">
+##INFO=<ID=MQ,Number=1,Type=Float,Description="d">
+##INFO=<ID=FS,Number=1,Type=Float,Description="d">
+##INFO=<ID=SOR,Number=1,Type=Float,Description="d">
+##contig=<ID={contig},length=39070>
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO
+"""
+
+
+def write_sites(path: Path, fasta: Path, *, every: int) -> Path:
+    """SNVs of which one in six looks wrong; only every other true one where `every` is 2. MQ is always 60."""
+    contig, *sequence = fasta.read_text().split("\n")
+    bases = "".join(sequence).upper()
+    draw = random.Random(7)
+    lines = []
+    for number, at in enumerate(range(200, 39_000, 50)):
+        wrong = number % 6 == 5
+        values = draw.gauss(9, 2) if wrong else draw.gauss(22, 3), abs(draw.gauss(13 if wrong else 4, 2))
+        info = f"QD={values[0]:.2f};MQ=60.00;FS={values[1]:.2f};SOR={abs(draw.gauss(2.2 if wrong else 1, 0.3)):.2f}"
+        alt = "ACGT"["CGTA".index(bases[at])]
+        if every == 1 or (not wrong and number % every == 0):
+            lines.append(f"{contig[1:].split()[0]}\t{at + 1}\t.\t{bases[at]}\t{alt}\t500\t.\t{info}\n")
+    path.write_text(SITES_HEADER.format(contig=contig[1:].split()[0]) + "".join(lines))
+    return path
+
+
+@pytest.fixture(scope="session")
+def sites(tp53: TP53, tmp_path_factory: pytest.TempPathFactory) -> tuple[Variants, KnownSites]:
+    """Made-up calls, and the true half of them, to train a model with."""
+    work = factory(tmp_path_factory.mktemp("sites"))()
+    calls = write_sites(work.file("calls.vcf"), tp53.reference.path, every=1)
+    path = write_sites(work.file("truth.vcf"), tp53.reference.path, every=2)
+    truth = KnownSites(path=path, resource_name="truth", training=True, truth=True, prior=15)
+    index = tasks.index_feature_file.body(work, replace(truth, path=calls))
+    own = tasks.index_feature_file.body(work, truth)
+    beside = (VariantsIndex(path=index.path),)
+    vcf = Variants(path=calls, companions=beside, sample_id="c", variant_type="vcf", caller="gatk")
+    return vcf, replace(truth, companions=(own,))
 
 
 def with_index(gvcf: Path, sample: str, **facts: str) -> Variants:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stargazer.assets import Alignment, Asset, Variants
+from stargazer.assets import Alignment, Asset, KnownSites, Variants, VQSRModel, VQSRTranches
 from stargazer.tasks import gatk as tasks
 from stargazer.tasks.gatk.alignments import undated
 from stargazer.tool.gatk import gatk_command
@@ -30,6 +30,8 @@ class Data:
     vcf: Variants
     indels: Variants
     where: Any
+    sites: tuple[Variants, KnownSites]
+    model: VQSRModel
 
     @property
     def ref(self) -> Path:
@@ -39,7 +41,7 @@ class Data:
 
 @pytest.fixture(scope="module")
 def data(
-    tp53: Any, gvcfs: list[Variants], region: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+    tp53: Any, gvcfs: list[Variants], region: Callable[..., Any], sites: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Data:
     def new() -> Workdir:
         return Workdir(tmp_path_factory.mktemp("data"))
@@ -47,13 +49,16 @@ def data(
     where = region(new(), 5_000, 17_000)
     vcf = tasks.joint_call_gvcfs.body(new(), gvcfs, tp53.reference, where, cohort_id="trio")
     indels = tasks.select_variants.body(new(), vcf, tp53.reference, kind="INDEL")
-    return Data(tp53, gvcfs, vcf, indels, where)
+    model = tasks.variant_recalibrator.body(new(), sites[0], tp53.reference, [sites[1]], **MODEL)
+    return Data(tp53, gvcfs, vcf, indels, where, sites, model)
 
 
 def first(made: Any) -> Asset:
     found: Asset = made[0] if isinstance(made, tuple) else made
     return found
 
+
+MODEL: dict[str, Any] = {"annotations": ["QD", "FS", "SOR"], "max_gaussians": 2}
 
 BODIES: dict[str, Callable[[Workdir, Data], Any]] = {
     "create_sequence_dictionary": lambda w, d: tasks.create_sequence_dictionary.body(w, d.tp53.reference),
@@ -78,6 +83,13 @@ BODIES: dict[str, Callable[[Workdir, Data], Any]] = {
     ),
     "variant_filtration": lambda w, d: tasks.variant_filtration.body(w, d.indels, d.tp53.reference, mode="INDEL"),
     "gather_vcfs": lambda w, d: tasks.gather_vcfs.body(w, [d.vcf]),
+    "joint_call_gvcfs": lambda w, d: tasks.joint_call_gvcfs.body(
+        w, d.gvcfs[:2], d.tp53.reference, d.where, cohort_id="out"
+    ),
+    "variant_recalibrator": lambda w, d: tasks.variant_recalibrator.body(
+        w, d.sites[0], d.tp53.reference, [d.sites[1]], **MODEL
+    ),
+    "apply_vqsr": lambda w, d: tasks.apply_vqsr.body(w, d.sites[0], d.tp53.reference, d.model),
 }
 """How each task is called."""
 
@@ -108,8 +120,16 @@ HAND: dict[str, str] = {
     "--filter-name FS200 --filter-expression ReadPosRankSum@<@-20.0 --filter-name ReadPosRankSum-20 "
     "--add-output-vcf-command-line false",
     "gather_vcfs": "GatherVcfs -I {vcf} -O out.vcf.gz",
+    "joint_call_gvcfs": "GenomicsDBImport -V {gvcf0} -V {gvcf1} --genomicsdb-workspace-path db -L {where} "
+    "--add-output-vcf-command-line false ; GenotypeGVCFs -R {ref} -V gendb://db -O out.vcf.gz -L {where} "
+    "--only-output-calls-starting-in-intervals --add-output-vcf-command-line false",
+    "variant_recalibrator": "VariantRecalibrator -R {ref} -V {calls} -O out.recal.vcf.gz --tranches-file tranches "
+    "-mode SNP --resource:truth,known=false,training=true,truth=true,prior=15 {truth} -an QD -an FS -an SOR "
+    "--max-gaussians 2 --add-output-vcf-command-line false",
+    "apply_vqsr": "ApplyVQSR -R {ref} -V {calls} -O out.vcf.gz --recal-file {recal} --tranches-file {tranches} "
+    "-mode SNP --truth-sensitivity-filter-level 99.5 --add-output-vcf-command-line false",
 }
-"""The same by hand; ``@`` is a blank within an argument."""
+"""The same by hand, commands one after the other; ``@`` is a blank within an argument."""
 
 
 def by_hand(name: str, data: Data, gatk: Path, folder: Path) -> Path:
@@ -120,13 +140,18 @@ def by_hand(name: str, data: Data, gatk: Path, folder: Path) -> Path:
         "where": data.where.path,
         "vcf": data.vcf.path,
         "indels": data.indels.path,
+        "calls": data.sites[0].path,
+        "truth": data.sites[1].path,
+        "recal": data.model.path,
+        "tranches": data.model.companion(VQSRTranches).path,
         **{f"gvcf{number}": gvcf.path for number, gvcf in enumerate(data.gvcfs)},
     }
-    words = [word.format(**places).replace("@", " ") for word in HAND[name].split()]
     (folder / "tmp").mkdir(parents=True)
-    command = [*gatk_command(gatk, heap=1 << 30, brief=False), *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    for step in HAND[name].split(" ; "):
+        words = [word.format(**places).replace("@", " ") for word in step.split()]
+        command = [*gatk_command(gatk, heap=1 << 30, brief=False), *words]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
     return next(path for path in sorted(folder.glob("out*")) if path.suffix not in (".bai", ".tbi"))
 
 

@@ -3,62 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stargazer.assets import KnownSites, Variants, VariantsIndex, VQSRTranches
+from stargazer.assets import KnownSites, Variants, VQSRTranches
 from stargazer.errors import AssetError, DataError
 from stargazer.tasks import gatk as tasks
 from stargazer.tasks.vqsr import apply_command, resource_use, train_command, varying
-
-HEADER = """##fileformat=VCFv4.2
-##FILTER=<ID=PASS,Description="All filters passed">
-##INFO=<ID=QD,Number=1,Type=Float,Description="d">
-##INFO=<ID=MQ,Number=1,Type=Float,Description="d">
-##INFO=<ID=FS,Number=1,Type=Float,Description="d">
-##INFO=<ID=SOR,Number=1,Type=Float,Description="d">
-##contig=<ID={contig},length=39070>
-#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO
-"""
-
-
-def write_sites(path: Path, fasta: Path, *, every: int) -> Path:
-    """SNVs of which one in six looks wrong; only every other true one where `every` is 2. MQ is always 60."""
-    contig, *sequence = fasta.read_text().split("\n")
-    bases = "".join(sequence).upper()
-    draw = random.Random(7)
-    lines = []
-    for number, at in enumerate(range(200, 39_000, 50)):
-        wrong = number % 6 == 5
-        values = draw.gauss(9, 2) if wrong else draw.gauss(22, 3), abs(draw.gauss(13 if wrong else 4, 2))
-        info = f"QD={values[0]:.2f};MQ=60.00;FS={values[1]:.2f};SOR={abs(draw.gauss(2.2 if wrong else 1, 0.3)):.2f}"
-        alt = "ACGT"["CGTA".index(bases[at])]
-        if every == 1 or (not wrong and number % every == 0):
-            lines.append(f"{contig[1:].split()[0]}\t{at + 1}\t.\t{bases[at]}\t{alt}\t500\t.\t{info}\n")
-    path.write_text(HEADER.format(contig=contig[1:].split()[0]) + "".join(lines))
-    return path
-
-
-@pytest.fixture
-def sites(tp53: Any, new_work: Any) -> tuple[Variants, KnownSites]:
-    work = new_work()
-    calls = write_sites(work.file("calls.vcf"), tp53.reference.path, every=1)
-    truth = KnownSites(
-        path=write_sites(work.file("truth.vcf"), tp53.reference.path, every=2),
-        resource_name="truth",
-        training=True,
-        truth=True,
-        prior=15,
-    )
-    index = tasks.index_feature_file.body(work, replace(truth, path=calls))
-    beside = VariantsIndex(path=index.path)
-    own = tasks.index_feature_file.body(work, truth)
-    vcf = Variants(path=calls, companions=(beside,), sample_id="c", variant_type="vcf", caller="gatk")
-    return vcf, replace(truth, companions=(own,))
 
 
 def test_a_model_is_learned_and_applied(tp53: Any, new_work: Any, sites: tuple[Variants, KnownSites]) -> None:

@@ -232,7 +232,7 @@ def test_the_filter_is_chosen_by_what_there_is() -> None:
     assert choose("none", few)[0] == "none"
     method, why = choose("vqsr", few)
     assert (method, why.startswith("WARNING")) == ("vqsr", True)
-    assert "3000 SNV" in why
+    assert "5 samples, 3,000 SNV" in why
     assert not choose("vqsr", many)[1].startswith("WARNING")
     calls = ["#x\n", "a\t1\t.\tA\tC,*\t9\t.\tx\n", "a\t5\t.\tAT\tA\t9\t.\tx\n", "a\t7\t.\tG\tT\t9\t.\tx\n"]
     assert count_sites(calls, [["#y\n", "a\t1\t.\tA\tC\t9\t.\tx\n"], ["a\t5\t.\tAT\tA\t9\t.\tx\n"]], 2) == Counts(

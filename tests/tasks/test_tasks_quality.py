@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stargazer.assets import AlignerIndex
+from stargazer.assets import AlignerIndex, ReferenceIndex, SequenceDict
 from stargazer.errors import DataError
 from stargazer.tasks.general import (
     bwa_mem,
@@ -70,6 +70,24 @@ def test_cram_and_back_are_the_same_reads(final, sample, new_work, engine) -> No
     back = convert_alignment.body(new_work(), cram, sample.reference, to="bam", engine=engine)
     assert view(back.path) == view(final.path)
     assert cram.path.stat().st_size < final.path.stat().st_size
+
+
+def test_alignments_from_elsewhere_are_checked_and_unmarked(final, sample, new_work, engine, tmp_path) -> None:
+    made = convert_alignment.body(new_work(), final, sample.reference, to="bam", unmark=True, engine=engine)
+    flags = [[int(line[1]) for line in view(one.path)] for one in (made, final)]
+    assert [flag & ~1024 for flag in flags[1]] == flags[0] != flags[1]
+    assert (made.duplicates_marked, made.companions[0].path.name) == (False, f"{made.name}.bai")
+    with pytest.raises(DataError, match=r"has reads of \['s'\], but is said to be of 't'"):
+        convert_alignment.body(new_work(), replace(final, sample_id="t"), sample.reference, to="bam", engine=engine)
+    other = tmp_path / "other.dict"
+    known = sample.reference.companion(SequenceDict)
+    other.write_text(known.path.read_text().replace("M5:", "M5:0"))
+    changed = replace(
+        sample.reference, companions=(sample.reference.companion(ReferenceIndex), SequenceDict(path=other))
+    )
+    cram = convert_alignment.body(new_work(), final, sample.reference, engine=engine)
+    with pytest.raises(DataError, match="another sequence"):
+        convert_alignment.body(new_work(), cram, changed, to="bam", engine=engine)
 
 
 def test_lanes_in_one_file(sample, new_work, engine) -> None:

@@ -85,8 +85,11 @@ def choose(method: str, counts: Counts) -> tuple[str, str]:
         ``"hard"``, ``"vqsr"`` or ``"none"``, and the reason; it begins with ``WARNING`` where a model is asked for that
         cannot be trusted.
     """
-    there = f"{counts.samples} samples, {counts.sites['SNP']} SNV and {counts.sites['INDEL']} indel training sites"
-    bar = f"a model wants {SAMPLES} samples or a whole genome, and {SITES['SNP']} SNV or {SITES['INDEL']} indel sites"
+    samples = "1 sample" if counts.samples == 1 else f"{counts.samples:,} samples"
+    there = f"{samples}, {counts.sites['SNP']:,} SNV and {counts.sites['INDEL']:,} indel training sites"
+    bar = (
+        f"a model wants {SAMPLES} samples or a whole genome, and {SITES['SNP']:,} SNV or {SITES['INDEL']:,} indel sites"
+    )
     if method == "auto":
         return ("vqsr" if counts.enough else "hard"), f"{there}; {bar}"
     if method == "vqsr" and not counts.enough:
