@@ -22,7 +22,19 @@ from benchmarks.rounds import Ratio
 
 WIDTH = 170
 """Of the table where nobody's terminal sets it."""
-NAMES = ("overhead", "workers", "churn", "scale", "cid", "remotes", "germline", "germline_gatk", "scrna", "scrna_scale")
+NAMES = (
+    "overhead",
+    "workers",
+    "churn",
+    "blob_transfer",
+    "scale",
+    "cid",
+    "remotes",
+    "germline",
+    "germline_gatk",
+    "scrna",
+    "scrna_scale",
+)
 
 
 def main(

@@ -52,3 +52,14 @@ def where(work: sg.Workdir, given: sg.Asset, *, turn: int) -> str:
 def both(work: sg.Workdir, one: sg.Asset, other: sg.Asset, *, turn: int) -> int:
     """Bytes of two files."""
     return one.path.stat().st_size + other.path.stat().st_size
+
+
+@sg.task
+def turned(work: sg.Workdir, given: sg.Asset) -> sg.Asset:
+    """Every byte another one."""
+    out = work.file("turned.bin")
+    table = bytes(range(255, -1, -1))
+    with given.path.open("rb") as source, out.open("wb") as target:
+        while block := source.read(1 << 20):
+            target.write(block.translate(table))
+    return sg.Asset(path=out)
