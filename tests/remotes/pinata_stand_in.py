@@ -62,7 +62,7 @@ class Answering(BaseHTTPRequestHandler):
         return found
 
     def answer(self, body: Any = None, status: int = 200, **headers: str) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        data = body if isinstance(body, (bytes, memoryview)) else json.dumps(body).encode() if body is not None else b""
         self.send_response(status)
         for name, value in {"Content-Length": str(len(data)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
@@ -134,7 +134,7 @@ class Answering(BaseHTTPRequestHandler):
         pairs = (each.split(" ") for each in self.headers["Upload-Metadata"].split(","))
         about = {name: base64.b64decode(value).decode() for name, value in pairs}
         name = uuid.uuid4().hex
-        self.service.uploads[name] = {"about": about, "length": int(self.headers["Upload-Length"]), "data": b""}
+        self.service.uploads[name] = {"about": about, "length": int(self.headers["Upload-Length"]), "data": bytearray()}
         self.answer(status=201, Location=f"{self.service.url}/v3/files/tus/{name}")
 
     def tus(self, path: str, body: bytes) -> None:
@@ -177,7 +177,7 @@ class Answering(BaseHTTPRequestHandler):
         if start >= len(data) > 0 and "Range" in self.headers:
             return self.answer(status=416)
         ranged = {"Content_Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if "Range" in self.headers else {}
-        return self.answer(data[start:], 206 if ranged else 200, **ranged)
+        return self.answer(memoryview(data)[start:], 206 if ranged else 200, **ranged)
 
     def give_for_ever(self) -> None:
         self.send_response(200)
