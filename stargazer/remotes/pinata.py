@@ -22,6 +22,7 @@ from stargazer.remotes.web import Web, bearer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from stargazer.remotes.protocol import Progress
     from stargazer.store import Store
@@ -111,18 +112,22 @@ class Pinata(FileRemote):
                 raise RemoteRefused(
                     f"{self.name} gave {name} the CID {theirs}, and here it is {cid}: it is not the same"
                 )
-        elif not any((each.get("name"), each.get("keyvalues") or {}) == (name, facts) for each in known):
+        self._note(cid, store).unlink(missing_ok=True)  # of an upload that was killed when it was whole
+        if known and not any((each.get("name"), each.get("keyvalues") or {}) == (name, facts) for each in known):
             self.update(str(known[0]["id"]), name=name, keyvalues=facts)
+
+    def _note(self, cid: str, store: Store) -> Path:
+        """File of this host that remembers an upload in parts until it is done."""
+        return store.cache / "uploads" / f"{self.network}-{cid}"
 
     def _upload(self, cid: str, store: Store, name: str, facts: dict[str, str], progress: Progress | None) -> str:
         size = store.size(cid)
         if size is None:
             raise RemoteLacks(f"{store.url} does not have {cid}, which was to be sent to {self.name}")
         if size > self.large:
-            note = store.cache / "uploads" / f"{self.network}-{cid}"
             about = {"filename": name, "network": self.network, "keyvalues": json.dumps(facts)}
             with store.open_bytes(cid) as file:
-                headers = upload(self.uploads, _FILES, file, about, note, progress, self.part)
+                headers = upload(self.uploads, _FILES, file, about, self._note(cid, store), progress, self.part)
             return _cid(self.name, headers.get("upload-cid"))
         answer = self.uploads.retried(lambda: self._send(cid, store, name, facts))
         if progress:

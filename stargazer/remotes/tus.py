@@ -130,11 +130,9 @@ def _sent(web: Web, note: Path, place: str, at: int, size: int, data: bytes) -> 
 def _remember(note: Path, place: str) -> None:
     """Note where the upload goes on, for nobody else to read."""
     note.parent.mkdir(parents=True, exist_ok=True)
-    temporary = note.with_suffix(f".{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(fd, "w", encoding="utf-8") as file:
         file.write(place)
-    temporary.replace(note)
 
 
 def _number(web: Web, text: str) -> int:

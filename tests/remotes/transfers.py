@@ -60,6 +60,7 @@ def main() -> None:
         if not pid:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             code = 1
+            print("pid", os.getpid(), flush=True)
             try:
                 do(verb, **options)
                 code = 0
@@ -67,7 +68,6 @@ def main() -> None:
                 traceback.print_exc()
             sys.stdout.flush()
             os._exit(code)
-        print("pid", pid, flush=True)
         _, status = os.waitpid(pid, 0)
         print("ended", os.waitstatus_to_exitcode(status), flush=True)
 
