@@ -12,7 +12,7 @@ from stargazer.calls.wiring import needs
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.record import digest
-from stargazer.plans.reasons import Reason, has_calls, reasons_for
+from stargazer.plans.reasons import Reason, calls_of, reasons_for
 from stargazer.store import Store
 
 if TYPE_CHECKING:
@@ -95,12 +95,10 @@ class Planner:
             self.planned[call.key] = Planned(call, "known", record, where)
             return
         planned = (self.planned[needed.whole.key] for needed in needs(call))
-        waiting = [each.call.name for each in planned if each.state != "known"]
-        state = "maybe" if waiting and self._parts(call) in self._known_parts(call) else "run"
+        waits = any(each.state != "known" for each in planned)
+        state = "maybe" if waits and self._parts(call) in self._known_parts(call) else "run"
         past = self._candidates(call)
-        self.planned[call.key] = Planned(
-            call, state, None, "", lambda: reasons_for(call, self._inputs(call), past, waiting)
-        )
+        self.planned[call.key] = Planned(call, state, None, "", lambda: reasons_for(call, self._inputs(call), past))
 
     def _candidates(self, call: Call) -> list[Record]:
         place = (call.order.store, call.name)
@@ -128,7 +126,7 @@ class Planner:
         if next(needs(call), None) is None:
             return None
         inputs = self._inputs(call)
-        if any(isinstance(value, Call) for value in call.parameters.values()) or has_calls(inputs):
+        if any(isinstance(value, Call) for value in call.parameters.values()) or calls_of(inputs):
             return None
         values = {name: plain(value) for name, value in call.parameters.items()}
         keys = {name: input_keys(value) for name, value in inputs.items()}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stargazer.ledger import Record
     from stargazer.store import Store
 
-__all__ = ["Reason", "has_calls", "reasons_for"]
+__all__ = ["Reason", "calls_of", "reasons_for"]
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,19 @@ class Reason:
         return self.text
 
 
-def has_calls(value: Any) -> bool:
-    """Whether `value` is a call, or a list or dict that holds one."""
+def calls_of(value: Any) -> list[Call]:
+    """The call that `value` is, or those that a list or dict holds."""
+    if isinstance(value, Call):
+        return [value]
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return isinstance(value, Call) or any(has_calls(item) for item in items)
+    return [call for item in items for call in calls_of(item)]
 
 
-def reasons_for(call: Call, inputs: dict[str, Any], candidates: list[Record], waiting: list[str]) -> list[Reason]:
+def reasons_for(call: Call, inputs: dict[str, Any], candidates: list[Record]) -> list[Reason]:
     """Compare with the newest record of the task that agrees in most."""
     if not candidates:
         return [Reason("never ran", "never ran")]
-    compared = [_differences(call, inputs, record, waiting) for record in candidates]
+    compared = [_differences(call, inputs, record) for record in candidates]
     best = min(range(len(compared)), key=lambda place: _distance(compared[place]))
     return compared[best] or [_hidden_reason(call.store, candidates[best])]
 
@@ -65,12 +67,12 @@ def _distance(reasons: list[Reason]) -> tuple[int, int]:
     return len({reason.kind for reason in reasons}), len(reasons)
 
 
-def _differences(call: Call, inputs: dict[str, Any], record: Record, waiting: list[str]) -> list[Reason]:
+def _differences(call: Call, inputs: dict[str, Any], record: Record) -> list[Reason]:
     return [
         *_code_differences(call, record),
         *_parameter_differences(call, record),
         *_tool_differences(call, record),
-        *_input_differences(call.store, inputs, record, waiting),
+        *_input_differences(call.store, inputs, record),
     ]
 
 
@@ -101,10 +103,11 @@ def _tool_differences(call: Call, record: Record) -> Iterator[Reason]:
             yield Reason("tool", f"tool {name}: {_version(then.get(name))} → {_version(now.get(name), then.get(name))}")
 
 
-def _input_differences(store: Store, inputs: dict[str, Any], record: Record, waiting: list[str]) -> Iterator[Reason]:
+def _input_differences(store: Store, inputs: dict[str, Any], record: Record) -> Iterator[Reason]:
     for name, value in inputs.items():
-        if has_calls(value):
-            yield Reason("input", f"input {name} is made anew by {', '.join(dict.fromkeys(waiting))}")
+        if calls := calls_of(value):
+            makers = dict.fromkeys(maker.name for maker in calls)
+            yield Reason("input", f"input {name} is made anew by {', '.join(makers)}")
         elif map_assets(value, lambda asset: asset.id) != record.inputs.get(name):
             yield Reason("input", f"input {name}: {_files(store, record.inputs.get(name))} → {_names(value)}")
 

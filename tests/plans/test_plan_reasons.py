@@ -87,6 +87,19 @@ def test_changed_code_names_the_piece() -> None:
     assert (kind, text) == ("input", "input parts is made anew by number")
 
 
+def test_each_input_names_what_makes_it() -> None:
+    @sg.task
+    def both(work: sg.Workdir, one: sg.Asset, other: sg.Asset) -> sg.Asset:
+        return one
+
+    number, joined = scaled(2)
+    both(number(i=1), joined([number(i=2)])).compute()
+    number, joined = scaled(3)
+    told = reasons(sg.plan(both(number(i=1), joined([number(i=2)]))), "both")
+    texts = ["input one is made anew by number", "input other is made anew by joined"]
+    assert told == [("input", text) for text in texts]
+
+
 def test_a_changed_input_is_named(tmp_path: Path) -> None:
     _, joined = scaled(2)
     for name in ("old.txt", "new.txt"):
