@@ -42,6 +42,11 @@ class Desk(SchedulerPlugin):
         for comm in [comm for comms in self._waiting.values() for comm in comms]:
             comm.abort()
 
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        """Hang up on a client that is gone."""
+        for comm in self._waiting.pop(client, ()):
+            comm.abort()
+
     async def _called(self, comm: Comm, url: str, identifier: str) -> Any:
         """Serve a worker, or pass it on."""
         from distributed.core import Status

@@ -28,6 +28,9 @@ PAUSE = 0.2
 TRIES = 3
 """Times that harmed bytes are sent again."""
 
+IDLE = 2
+"""Connections that a process keeps for the next question: home has as many for each worker."""
+
 LOOKS = 0.25
 """Seconds between two looks at whether the call is still wanted."""
 
@@ -172,7 +175,10 @@ class Line:
             self._loop.call_soon_threadsafe(comm.abort)
             raise
         with self._lock:
-            self._idle.append(comm)
+            if len(self._idle) < IDLE:
+                self._idle.append(comm)
+                return
+        self._loop.call_soon_threadsafe(comm.abort)
 
     def _taken(self) -> Comm:
         with self._lock:

@@ -138,7 +138,9 @@ def _reach(worker: Any, url: str, identifier: str) -> None:
             f"this worker does not see {url}, and nobody serves it: connect with sg.connect, or use sg.run; the client "
             "must be there while calls run"
         )
-    stand_in(url, ServedStore(line))
+    store = ServedStore(line)
+    store.tidy()
+    stand_in(url, store)
 
 
 def _dial(worker: Any) -> Any:

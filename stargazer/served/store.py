@@ -48,6 +48,10 @@ class ServedStore(Store):
         """Directory of what this host was sent; may be deleted while no task runs."""
         return config.cache_dir() / "served" / self.id
 
+    def tidy(self) -> None:
+        """Remove what killed workers left on this host a week ago."""
+        self.blobs.cache.tidy()  # type: ignore[attr-defined]
+
     def load_nodes(self, cids: Iterable[str]) -> set[str]:
         """As `Store.load_nodes`; files that are here already need no question."""
         cached = self.blobs.cached  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from stargazer import config
+from stargazer.store.files import touched
 from stargazer.store.holds import Holds, locked
 from stargazer.store.local import LocalBackend
 
@@ -38,7 +39,7 @@ class Cache:
     most_bytes: ClassVar[int] = 64 << 30
     share_of_disk: ClassVar[float] = 0.25
     emptied_to: ClassVar[float] = 0.9
-    leftovers_after: ClassVar[float] = 48 * 3600.0
+    leftovers_after: ClassVar[float] = 7 * 86400.0
 
     def __init__(self, directory: Path) -> None:
         self.backend = LocalBackend(str(directory))
@@ -118,7 +119,7 @@ class Cache:
         """Bytes that are left after a sweep, under the lock."""
         if total <= self.bound():
             return total
-        self._remove_leftovers()
+        self.tidy()
         entries = {entry: self._used(entry) for entry in self.backend.entries("blobs")}
         total, goal, now = sum(entry.size for entry in entries), self.bound() * self.emptied_to, time.time()
         held = self._holds.all()
@@ -131,15 +132,15 @@ class Cache:
                     os.unlink(self._mark(cid))
         return total
 
-    def _remove_leftovers(self) -> None:
-        """What killed processes left, and what was found harmed, a while ago."""
+    def tidy(self) -> None:
+        """Remove what killed processes left a week ago, and what was found harmed then."""
         before = time.time() - self.leftovers_after
         for folder in ("tmp", "quarantine"):
             for name in self.backend.names(folder):
                 path = self.backend.path(f"{folder}/{name}")
                 with suppress(OSError):
-                    if os.stat(path).st_ctime < before and not os.path.isdir(path):
-                        os.unlink(path)
+                    if touched(path) < before:
+                        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
     def _mark(self, cid: str) -> str:
         return self.backend.path(f"used/{cid[-3:-1]}/{cid}")

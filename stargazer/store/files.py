@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 from stargazer.errors import StoreFull
 
-__all__ = ["Entry", "as_store_full", "link", "sync_directory", "sync_file", "sync_file_system", "unlink", "write_all"]
+__all__ = [
+    "Entry",
+    "as_store_full",
+    "link",
+    "sync_directory",
+    "sync_file",
+    "sync_file_system",
+    "touched",
+    "unlink",
+    "write_all",
+]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -97,3 +108,13 @@ def sync_file_system(path: str) -> None:
             os.sync()
     finally:
         os.close(fd)
+
+
+def touched(path: str) -> float:
+    """When anything in a file or directory last changed."""
+    times = [os.lstat(path).st_ctime]
+    for base, folders, names in os.walk(path):
+        for name in (*folders, *names):
+            with suppress(FileNotFoundError):
+                times.append(os.lstat(f"{base}/{name}").st_ctime)
+    return max(times)

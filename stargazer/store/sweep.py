@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import StoreError
 from stargazer.store import index, layout
+from stargazer.store.files import touched
 from stargazer.store.reading import RAW, is_node, links
 from stargazer.store.roots import Roots
 
@@ -153,7 +154,7 @@ class Sweeping(Roots):
         found: list[str] = []
         for directory in [self.scratch, *([] if self.backend.local else [self.cache / "quarantine"])]:
             with suppress(FileNotFoundError):
-                found += (entry.path for entry in os.scandir(directory) if _touched(entry.path) < before)
+                found += (entry.path for entry in os.scandir(directory) if touched(entry.path) < before)
         return sorted(found)
 
     def _outdated(self, before: float) -> list[str]:
@@ -196,13 +197,3 @@ def _recent(connection: sqlite3.Connection, since: float) -> set[str]:
 
 def _name(entry: Entry) -> str:
     return entry.place.rpartition("/")[2]
-
-
-def _touched(path: str) -> float:
-    """When anything in a file or directory last changed."""
-    times = [os.lstat(path).st_ctime]
-    for base, folders, names in os.walk(path):
-        for name in (*folders, *names):
-            with suppress(FileNotFoundError):
-                times.append(os.lstat(f"{base}/{name}").st_ctime)
-    return max(times)

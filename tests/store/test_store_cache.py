@@ -129,3 +129,17 @@ os.kill(os.getpid(), 9)
 def test_a_limit_that_is_no_size_is_told(remote: Store) -> None:
     with dask.config.set({"stargazer.cache-size": "a lot"}), pytest.raises(ConfigError, match="cache-size is 'a lot'"):
         Cache(remote.cache).bound()
+
+
+def test_what_killed_processes_left_goes_in_time(remote: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache(remote.cache)
+    Path(cache.temporary()).write_bytes(b"half a file")
+    work = remote.cache / "tmp" / "work-1"
+    work.mkdir()
+    (work / "out").write_bytes(b"of a killed task")
+    cache.tidy()
+    assert len(list((remote.cache / "tmp").iterdir())) == 2, "somebody may be writing"
+    monkeypatch.setattr(Cache, "leftovers_after", 0.0)
+    time.sleep(0.02)
+    cache.tidy()
+    assert list((remote.cache / "tmp").iterdir()) == []
