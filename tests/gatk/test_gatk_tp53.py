@@ -75,7 +75,7 @@ def test_too_little_memory_is_told(tp53, new_work) -> None:
     work = new_work()
     work.memory = 1 << 20
     with pytest.raises(MemoryExceeded, match=r"HaplotypeCaller(.|\n)*of memory, but was to stay below 0.00 GiB"):
-        tasks.haplotype_caller.body(work, tp53.bam("recalibrated"), tp53.reference)
+        tasks.haplotype_caller.body(work, tp53.bam("recalibrated", tool="gatk"), tp53.reference)
 
 
 def test_java_without_memory_says_so(tp53, new_work, monkeypatch) -> None:
