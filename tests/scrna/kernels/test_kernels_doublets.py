@@ -149,7 +149,7 @@ def test_a_threshold_leaves_cells_and_takes_doublets():
     rng = np.random.default_rng(0)
     alike, unlike = rng.normal(0, 1, 1500), rng.normal(8, 2, 500)
     cells = np.concatenate([rng.normal(0, 1, 950), rng.normal(8, 2, 50)])
-    found = doublet_threshold(cells, np.concatenate([alike, unlike]))
+    found = doublet_threshold(cells, np.concatenate([alike, unlike]), 0.05)
     assert 2.0 < found < 5.0
     assert found not in cells
 
@@ -159,7 +159,7 @@ def test_unlike_doublets_of_several_kinds_are_all_above_the_threshold():
     rng = np.random.default_rng(0)
     cells = np.concatenate([rng.normal(1, 0.2, 960), rng.normal(3, 0.2, 40)])
     simulated = np.concatenate([rng.normal(1, 0.2, 700), rng.normal(3, 0.2, 700), np.full(600, 9.0)])
-    assert 1.5 < doublet_threshold(cells, simulated) < 2.6
+    assert 1.5 < doublet_threshold(cells, simulated, 0.05) < 2.6
 
 
 @pytest.mark.parametrize(
@@ -167,4 +167,4 @@ def test_unlike_doublets_of_several_kinds_are_all_above_the_threshold():
     [([], [1.0]), ([1.0], []), ([1.0, 1.0], [1.0]), (range(100), range(100)), (range(50, 150), range(100))],
 )
 def test_no_threshold(scores, simulated):
-    assert doublet_threshold(np.array(scores, float), np.array(simulated, float)) is None
+    assert doublet_threshold(np.array(scores, float), np.array(simulated, float), 0.05) is None

@@ -156,7 +156,7 @@ def _unscored(n_cells: int, note: str) -> Doublets:
 
 def _threshold(scores: NDArray[np.float64], simulated: NDArray[np.float64], rate: float) -> float | str:
     """The threshold, or why there is none."""
-    found = doublet_threshold(scores, simulated)
+    found = doublet_threshold(scores, simulated, rate)
     if found is None:
         return f"simulated doublets score no higher than cells: {NOT_CALLED}"
     share = float((scores > found).mean())

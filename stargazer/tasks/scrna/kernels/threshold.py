@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 __all__ = ["OBSERVED_WEIGHT", "doublet_threshold"]
 
-OBSERVED_WEIGHT = 2.0
-"""What a cell that is called counts against a simulated doublet that is found."""
+OBSERVED_WEIGHT = 2.25
+"""What a cell that is called beyond those expected counts against a simulated doublet that is found."""
 LEAST = 0.1
 
 
-def doublet_threshold(scores: NDArray[np.float64], simulated: NDArray[np.float64]) -> float | None:
+def doublet_threshold(scores: NDArray[np.float64], simulated: NDArray[np.float64], rate: float) -> float | None:
     """The score above which there are most simulated doublets for the fewest cells.
 
-    It maximises the share of simulated doublets above it less twice the share of cells: Youden's index with a weight.
-    Doublets of two like cells score as cells do, and cancel out.
+    It maximises the share of simulated doublets above it, less 2.25 times the share of cells above it that are not
+    expected to be doublets: Youden's index with a weight. Doublets of two like cells score as cells do, and cancel out.
 
     Parameters
     ----------
@@ -28,6 +28,8 @@ def doublet_threshold(scores: NDArray[np.float64], simulated: NDArray[np.float64
         Of the cells.
     simulated
         Of the simulated doublets.
+    rate
+        Fraction of doublets expected among the cells.
 
     Returns
     -------
@@ -42,7 +44,8 @@ def doublet_threshold(scores: NDArray[np.float64], simulated: NDArray[np.float64
     if len(candidates) < 2 or not len(scores) or not len(simulated):
         return None
     middles = (candidates[1:] + candidates[:-1]) / 2
-    gain = _above(simulated, middles) - OBSERVED_WEIGHT * _above(scores, middles)
+    found = _above(simulated, middles)
+    gain = found - OBSERVED_WEIGHT * (_above(scores, middles) - rate * found)
     best = int(np.argmax(gain))
     return float(middles[best]) if gain[best] >= LEAST else None
 
