@@ -63,6 +63,16 @@ def test_a_worker_taken_away_is_replaced_and_its_call_runs_again(queue: Queue, s
     assert len({number for _, number in lines(log)}) == 3
 
 
+def test_workers_need_not_see_the_store(queue: Queue, tmp_path: Path) -> None:
+    log = tmp_path / "ran"
+    with sg.Store("memory://in-the-client-alone") as store, sg.connect("slurm", workers=2, **queue.options):
+        answer = whole([part(i=i, log=str(log), script="true") for i in range(4)])
+        result = sg.run(answer).result()
+        assert store.read(str(result.cid)) == b"0\n1\n2\n3\n"
+        assert store.fsck().ok
+    assert len(lines(log)) == 4
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
