@@ -15,7 +15,7 @@ from stargazer.assets import Alignment, AlignmentIndex, Reference, SequenceDict
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.bam import read_header
-from stargazer.tasks.engines import Engine, command, tools
+from stargazer.tasks.engines import Engine, command, label, tools
 from stargazer.tasks.fits import check_header, check_sample
 from stargazer.tasks.headers import join_headers, with_md5s
 from stargazer.workdir import Workdir
@@ -112,6 +112,7 @@ def convert_alignment(
     work.run([*command("samtools", engine), "reheader", "--no-PG", header, part], stdout=output)
     made = replace(alignment, path=output, cid=None, name=output.name, companions=(), source=None, format=to)
     made = replace(made, duplicates_marked=made.duplicates_marked and not unmark, reference_cid=ref.cid or "")
+    made = replace(made, tool=made.tool or label("samtools", engine))
     return _indexed(work, made, engine) if alignment.sorted == "coordinate" else made
 
 
