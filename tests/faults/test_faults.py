@@ -59,6 +59,15 @@ def test_faults_of_local_workers(tmp_path: Path, short: bool) -> None:
         played(Rounds(flights, faults), SHORT if short else 120)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_faults_of_workers_that_are_served(tmp_path: Path, short: bool) -> None:
+    """Files go over the connections between workers and the client, both of which are killed."""
+    with ended_after(Flights(tmp_path, "local", workers=WORKERS, cpus=1, store="served")) as flights:
+        faults = faults_of(flights) | {"worker": (killer(flights.processes.workers), 1)}
+        played(Rounds(flights, faults), SHORT if short else 60)
+
+
 class Elsewhere:
     """A scheduler and its workers, started anew when the scheduler was killed."""
 
