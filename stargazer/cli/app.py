@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,6 +37,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
+        shown, warnings.formatwarning = warnings.formatwarning, _warned
         try:
             return super().invoke(ctx)
         except StargazerError as error:
@@ -47,10 +49,18 @@ class Commands(TyperGroup):
             if error.errno == errno.EPIPE:
                 raise
             raise _failed(error) from error
+        finally:
+            warnings.formatwarning = shown
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order in which they are mostly needed."""
         return list(self.commands)
+
+
+def _warned(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> str:
+    """What is shown of a warning: nobody who types a command wants to know where in the code it was given."""
+    kind = "" if issubclass(category, UserWarning) else f"{category.__name__}: "
+    return f"stargazer: {kind}{message}\n"
 
 
 def _failed(error: Exception) -> typer.Exit:

@@ -48,7 +48,12 @@ def remotes(json: JSON = False) -> None:
 
     found = configured()
     if json:
-        print_json([{"name": r.name, "kind": r.kind, "url": r.url, "offers": list(r.offers)} for r in found])
+        print_json(
+            [
+                {"name": r.name, "kind": r.kind, "url": r.url, "offers": list(r.offers), "trust": r.trusted}
+                for r in found
+            ]
+        )
         return
     if not found:
         typer.echo("no remote is configured: see stargazer.remotes in the settings", err=True)

@@ -23,7 +23,8 @@
     │   └── StoresMixed                   one graph, two stores
     ├── RemoteError                 a place outside the store failed; names it
     │   ├── RemoteRefused           what it sent is not what was asked for, or breaks a limit
-    │   └── RemoteCannot, RemoteLacks (LookupError)     it does not offer it, or have it
+    │   ├── RemoteCannot, RemoteLacks (LookupError)     it does not offer it, or have it
+    │   └── TokenMissing (ConfigError)    the variable that holds its token is not set
     ├── DataError (ValueError)      input data is malformed: truncated FASTQ, other contigs, …
     ├── ToolError
     │   ├── ToolMissing             not installed here; says how to get it
@@ -38,7 +39,7 @@
 from __future__ import annotations
 
 from stargazer.errors.base import ConfigError, DataError, StargazerError
-from stargazer.errors.remotes import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
+from stargazer.errors.remotes import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused, TokenMissing
 from stargazer.errors.stores import (
     AssetError,
     BlobLost,
@@ -68,11 +69,40 @@ from stargazer.errors.tasks import (
 from stargazer.errors.tools import MemoryExceeded, ToolError, ToolFailed, ToolMissing
 
 __all__ = [
-    "ArgumentError", "AssetError", "BlobLost", "CIDError", "CIDMismatch", "Cancelled", "CodeChanged", "ConfigError",
-    "DataError", "DefinitionError", "InputChanged", "InvalidField", "MemoryExceeded", "NeedUnmet", "NotFound",
-    "OutputError", "RemoteCannot", "RemoteError", "RemoteLacks", "RemoteRefused", "RunError", "RunFailed",
-    "StargazerError", "StoreError", "StoreFull", "StoreUnseen", "StoresMixed", "TaskError", "ToolError", "ToolFailed",
-    "ToolMissing", "UnknownField", "WorkerMismatch",
+    "ArgumentError",
+    "AssetError",
+    "BlobLost",
+    "CIDError",
+    "CIDMismatch",
+    "Cancelled",
+    "CodeChanged",
+    "ConfigError",
+    "DataError",
+    "DefinitionError",
+    "InputChanged",
+    "InvalidField",
+    "MemoryExceeded",
+    "NeedUnmet",
+    "NotFound",
+    "OutputError",
+    "RemoteCannot",
+    "RemoteError",
+    "RemoteLacks",
+    "RemoteRefused",
+    "RunError",
+    "RunFailed",
+    "StargazerError",
+    "StoreError",
+    "StoreFull",
+    "StoreUnseen",
+    "StoresMixed",
+    "TaskError",
+    "TokenMissing",
+    "ToolError",
+    "ToolFailed",
+    "ToolMissing",
+    "UnknownField",
+    "WorkerMismatch",
 ]  # fmt: skip
 
 for _name in __all__:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from stargazer.errors.base import StargazerError
+from stargazer.errors.base import ConfigError, StargazerError
 
-__all__ = ["RemoteCannot", "RemoteError", "RemoteLacks", "RemoteRefused"]
+__all__ = ["RemoteCannot", "RemoteError", "RemoteLacks", "RemoteRefused", "TokenMissing"]
 
 
 class RemoteError(StargazerError):
@@ -21,3 +21,7 @@ class RemoteCannot(RemoteError):
 
 class RemoteLacks(RemoteError, LookupError):
     """A remote, or each of several, does not have what was asked for."""
+
+
+class TokenMissing(RemoteError, ConfigError):
+    """The environment variable that holds the token of a remote is not set."""

@@ -9,7 +9,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.errors import RemoteError, StoreError
+from stargazer.errors import RemoteError, StoreError, StoreFull
 from stargazer.ledger.results import cids_in
 from stargazer.remotes.belief import believed_behind
 from stargazer.remotes.blocks import RemoteWarning
@@ -58,6 +58,8 @@ def take(store: Store, keys: Collection[str], *, whole: bool) -> dict[str, Recor
                 _have(store, [asset for root in history.roots for asset in history.made_by(root)], remote)
             history.tell(store, records)
             taken |= records
+        except StoreFull:
+            raise
         except (RemoteError, StoreError, OSError) as error:
             _leave(remote, error)
     return taken

@@ -50,7 +50,7 @@ class Gateway(BlockRemote):
         token: str | None = None,
     ) -> None:
         super().__init__(name, url)
-        self.web = Web(name, url.rstrip("/").removesuffix("/ipfs"), timeout, lambda: bearer(token))
+        self.web = Web(name, url.rstrip("/").removesuffix("/ipfs"), timeout, lambda: bearer(token, name))
 
     def has(self, cid: str) -> bool:
         """Whether it gives the root block, or says that it would."""

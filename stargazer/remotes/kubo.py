@@ -55,7 +55,7 @@ class Kubo(BlockRemote):
     ) -> None:
         super().__init__(name, url)
         base = url.rstrip("/").removesuffix(_API)
-        self.web = Web(name, base, timeout, lambda: bearer(token), passing=PASSING - {500})
+        self.web = Web(name, base, timeout, lambda: bearer(token, name), passing=PASSING - {500})
 
     @cached_property
     def gateway(self) -> Gateway | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from stargazer.errors import NotFound, RemoteCannot, RemoteError, RemoteLacks
+from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, StoreError, StoreFull
 from stargazer.ledger import Ledger, Record, walk_assets
 from stargazer.ledger.results import cids_in
 from stargazer.remotes.belief import believed, refusal
@@ -206,7 +206,9 @@ def fetch_lineage(
             history = _send(remote, found, root, store, inputs=False, progress=progress)
             made = [each for each in (history.made_by(root) if root else []) if each.cid == found.cid]
             return store.handle(made[0] if made and isinstance(asset, str) else found, root.id if root else None)
-        except (NotFound, RemoteLacks) as error:
+        except StoreFull:
+            raise
+        except (RemoteError, StoreError, OSError) as error:
             reasons.append(f"{remote.name}: {error}")
     wanted = asset if isinstance(asset, str) else asset.cid
     raise RemoteError(f"no trusted store gave the lineage of {wanted}:\n  " + "\n  ".join(reasons or ["none is named"]))

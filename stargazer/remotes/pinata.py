@@ -73,7 +73,7 @@ class Pinata(FileRemote):
         super().__init__(name, f"{api} ({network})")
         self.network = network
         self._gateway = gateway or ("https://gateway.pinata.cloud" if network == "public" else "")
-        self.api, self.uploads = (Web(name, url, timeout, lambda: bearer(token)) for url in (api, uploads))
+        self.api, self.uploads = (Web(name, url, timeout, lambda: bearer(token, name)) for url in (api, uploads))
         self.gateway = Web(name, self._gateway, timeout)
         self.large, self.part = LARGE, PART
 

@@ -57,6 +57,8 @@ class StoreRemote(FileRemote):
             raise RemoteLacks(f"{self.name} does not have {cid}") from None
         except OSError as error:
             raise RemoteError(f"{self.name} failed ({type(error).__name__}: {error.strerror or error})") from None
+        except StoreError as error:
+            raise RemoteError(f"{self.name} failed: {error}") from error
 
     def open(self, cid: str) -> BinaryIO | None:
         """The checked file."""
@@ -64,6 +66,8 @@ class StoreRemote(FileRemote):
             return self.store.open_bytes(cid)
         except BlobLost as error:
             raise RemoteLacks(f"{self.name}: {error}") from None
+        except (StoreError, OSError) as error:
+            raise RemoteError(f"{self.name} failed: {error}") from error
 
     def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
         """Copy a file or directory there; what it has already is not copied."""

@@ -11,7 +11,7 @@ import httpx
 import tenacity
 
 from stargazer import config
-from stargazer.errors import ConfigError, RemoteError, RemoteLacks, RemoteRefused
+from stargazer.errors import RemoteError, RemoteLacks, RemoteRefused, TokenMissing
 from stargazer.remotes.limits import ATTEMPTS, MOST_REDIRECTS, TIMEOUT
 
 if TYPE_CHECKING:
@@ -208,19 +208,19 @@ class Web:
                 start, since = time.monotonic(), 0
 
 
-def bearer(token: str | None) -> dict[str, str]:
+def bearer(token: str | None, remote: str) -> dict[str, str]:
     """The header with the token that an environment variable holds; none where no variable is named.
 
     Raises
     ------
-    ConfigError
+    TokenMissing
         The variable is not set.
     """
     if token is None:
         return {}
     value = config.secret(token)
     if value is None:
-        raise ConfigError(f"the environment variable {token} is not set; it must hold the token of that remote")
+        raise TokenMissing(f"the environment variable {token} is not set; it must hold the token of {remote}")
     return {"Authorization": f"Bearer {value}"}
 
 

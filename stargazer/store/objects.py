@@ -6,6 +6,7 @@ offered (S3, Google Cloud Storage). Many small reads go at once.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -68,10 +69,16 @@ class ObjectBackend:
 
     def read(self, place: str) -> bytes | None:
         """Content of a small object, or None if there is none."""
+        with self._reached():
+            try:
+                return cast("bytes", self.fs.cat_file(self.path(place)))
+            except FileNotFoundError:
+                return None
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
         try:
-            return cast("bytes", self.fs.cat_file(self.path(place)))
-        except FileNotFoundError:
-            return None
+            yield
         except _unreachable() as error:
             raise StoreError(f"{self.url} cannot be reached: {error}") from error
 
@@ -90,7 +97,8 @@ class ObjectBackend:
 
     def open(self, place: str) -> BinaryIO:
         """The object itself, for reading."""
-        return cast("BinaryIO", self.fs.open(self.path(place), "rb"))
+        with self._reached():
+            return cast("BinaryIO", self.fs.open(self.path(place), "rb"))
 
     def size(self, place: str) -> int | None:
         """Bytes of an object, or None if there is none."""
@@ -99,10 +107,11 @@ class ObjectBackend:
 
     def stat(self, place: str) -> Entry | None:
         """Size and time of an object, or None if there is none."""
-        try:
-            found: dict[str, Any] = self.fs.info(self.path(place))
-        except FileNotFoundError:
-            return None
+        with self._reached():
+            try:
+                found: dict[str, Any] = self.fs.info(self.path(place))
+            except FileNotFoundError:
+                return None
         return Entry(place, int(found["size"]), _time(found))
 
     def create(self, place: str, data: bytes) -> bool:

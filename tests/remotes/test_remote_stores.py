@@ -155,6 +155,27 @@ def test_cid_urls_ask_every_remote(
         fs.info(absent)
 
 
+def test_a_remote_without_its_token_or_out_of_reach_is_named_and_the_next_one_serves(
+    lab: Store, store: Store, tmp_path: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cid = str(lab.add(folder(tmp_path) / "b/c.bin").cid)
+    monkeypatch.delenv("PINATA_JWT", raising=False)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn/store.json").write_text("{")
+    unusable = [
+        {"kubo": "http://127.0.0.1:9", "name": "closed", "token": "NO_SUCH_TOKEN"},
+        {"pinata": "private", "gateway": "http://127.0.0.1:9"},
+        {"store": str(tmp_path / "torn"), "name": "torn"},
+    ]
+    configure(*unusable)
+    missing = "(?s)closed: the environment variable NO_SUCH_TOKEN is not set.*pinata: .*PINATA_JWT.*torn: .*damaged"
+    with pytest.raises(RemoteError, match=missing):
+        sg.fetch(cid)
+    configure(*unusable, {"store": lab.url, "name": "lab"})
+    with pytest.warns(RemoteWarning, match="was skipped"):
+        assert sg.fetch(cid).stat().st_size == 256 * 3000
+
+
 def test_facts_are_asked_of_stores(lab: Store, tmp_path: Path, random_file: Random) -> None:
     lab.add(random_file(10), sg.R1(sample_id="s1"))
     remote = read_remote({"store": lab.url, "name": "lab"})
