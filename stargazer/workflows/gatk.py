@@ -188,3 +188,9 @@ def _check(samples: Mapping[str, Sequence[Lane]], options: GatkOptions) -> None:
     wrong = sorted({sex for sex in options.sexes.values() if sex not in ("", "XX", "XY")})
     if unknown or wrong:
         raise DataError(f"sexes are XX or XY, by sample of the cohort; not of {unknown or wrong}")
+    known = options.known_sites or ()
+    if options.filter == "vqsr" and not (any(one.training for one in known) and any(one.truth for one in known)):
+        raise DataError(
+            "filter='vqsr' wants known sites with training=True and with truth=True to make a model of; "
+            "add them, or choose filter='auto' or 'hard'"
+        )

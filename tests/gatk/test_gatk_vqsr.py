@@ -92,6 +92,8 @@ def test_a_model_for_snvs_and_limits_for_the_rest(tp53: Any, new_work: Any, site
         filters = {line.split("\t")[6] for line in lines if not line.startswith("#")}
     assert "PASS" in filters
     assert any(one.startswith("VQSRTranche") for one in filters)
+    with pytest.raises(DataError, match="nothing to train with"):
+        tasks.filter_variants.body(new_work(), vcf, tp53.reference, [], method="vqsr")
     same, none = tasks.filter_variants.body(new_work(), vcf, tp53.reference, [], method="none")
     assert same == vcf
     assert (none.method, none.snv_sites) == ("none", 0)

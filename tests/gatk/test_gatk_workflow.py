@@ -111,6 +111,8 @@ def test_without_known_sites_qualities_stay(tools: None, store: sg.Store, tmp_pa
         call_cohort(indexed, samples, "c", engine="gatk", options=GatkOptions(sexes={"s1": "male"}))
     with pytest.raises(DataError, match="XX or XY"):
         call_cohort(indexed, samples, "c", engine="gatk", options=GatkOptions(sexes={"s2": "XX"}))
+    with pytest.raises(DataError, match="training=True"):
+        call_cohort(indexed, samples, "c", engine="gatk", options=GatkOptions(filter="vqsr"))
     with pytest.raises(DataError, match="options of GATK"):
         call_cohort(indexed, samples, "c", options=GatkOptions())
 

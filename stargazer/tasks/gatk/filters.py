@@ -159,7 +159,7 @@ def filter_variants(
     Raises
     ------
     DataError
-        VQSR is asked for, and the resources have no training or truth sites.
+        VQSR is asked for, and the resources have no training or truth sites, or none that is in the callset.
     """
     need_indices(vcf)
     training = [read_lines(site.path) for site in resources if site.training]
@@ -170,6 +170,8 @@ def filter_variants(
     if chosen == "vqsr":
         least = SITES if method == "auto" else dict.fromkeys(SITES, 1)
         modelled = [mode for mode in ("INDEL", "SNP") if counts.sites[mode] >= least[mode]]
+        if not modelled:
+            raise DataError(f"{vcf.name}: VQSR has nothing to train with; {why}; use hard filters")
         for mode in modelled:
             used = [site for site in resources if site.vqsr_mode in ("", mode)]
             wanted = (annotations or {}).get(mode, ANNOTATIONS[mode])
