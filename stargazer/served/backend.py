@@ -57,7 +57,7 @@ class ServedBackend:
         return True
 
     def create_many(self, contents: Mapping[str, bytes]) -> None:
-        """Write those of several files that are not there yet; directory nodes and asset records alone."""
+        """Write those of several files that are not there yet: directory nodes and asset records."""
         entries = list(contents.items())
         for start in range(0, len(entries), AT_ONCE):
             self.line.ask("put", dict(entries[start : start + AT_ONCE]))

@@ -50,16 +50,17 @@ def _records_behind(store: Store, keys: Sequence[str]) -> dict[str, tuple[str, b
 
 
 def _put(store: Store, contents: Mapping[str, bytes]) -> None:
+    nodes: dict[str, bytes] = {}
+    assets: dict[str, bytes] = {}
     for place, data in contents.items():
         kind, _, name = _allowed(place, WRITABLE).split("/")
-        good = is_node(data, name) if kind == "trees" else hashlib.sha256(data).hexdigest() == name
-        if not good:
+        if not (is_node(data, name) if kind == "trees" else hashlib.sha256(data).hexdigest() == name):
             raise StoreError(f"what arrived as {place} is not what its name says: it was harmed on its way")
-    _ = store.header
-    store.backend.create_many(contents)
-    assets = [place.rpartition("/")[2] for place in contents if place.startswith("assets/")]
+        (nodes if kind == "trees" else assets)[name] = data
+    if nodes:
+        store.put_nodes(nodes)
     if assets:
-        store._journal("assets", *assets)
+        store.put_assets(assets)
 
 
 def _put_record(store: Store, identifier: str, data: bytes) -> None:

@@ -14,7 +14,7 @@ from stargazer.store.source import StoreSource
 from stargazer.store.staging import Staging, members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 _AT_ONCE = 16
@@ -49,11 +49,14 @@ class Handles(Staging):
         Asset
             A handle.
         """
+        self.put_assets({member.id: canonical(member) for member in members(asset)})
+        return self.handle(asset, record)
+
+    def put_assets(self, records: Mapping[str, bytes]) -> None:
+        """Keep asset records by their ids."""
         _ = self.header
-        records = {member.id: canonical(member) for member in members(asset)}
         self.backend.create_many({layout.asset(identifier): data for identifier, data in records.items()})
         self._journal("assets", *records)
-        return self.handle(asset, record)
 
     def put_elsewhere(self, assets: Iterable[Asset]) -> None:
         """Keep the records of assets that belong to a lineage; bytes that are elsewhere are not missed here."""
