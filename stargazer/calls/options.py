@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -9,9 +10,9 @@ from stargazer.errors import DefinitionError
 from stargazer.execute.needs import Needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Options", "check_options", "chosen_tools", "read_needs"]
+__all__ = ["Options", "check_names", "check_options", "chosen_tools", "read_needs"]
 
 
 class Options(TypedDict, total=False):
@@ -63,6 +64,22 @@ def _seconds(task: str, walltime: Any) -> float | None:
         return seconds_of(walltime)
     except ValueError:
         raise DefinitionError(f"task {task}: walltime={walltime!r} is no time; write for instance '2 h'") from None
+
+
+def check_names(options: Iterable[str]) -> None:
+    """Refuse options that there are not.
+
+    Raises
+    ------
+    DefinitionError
+        Names the one that was probably meant.
+    """
+    known = list(Options.__annotations__)
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f"did you mean {close[0]!r}? " if close else ""
+            raise DefinitionError(f"@sg.task has no option {name!r}; {meant}there are {', '.join(known)}")
 
 
 def check_options(task: str, tools: Any, uses: Any, stage: Any) -> None:

@@ -12,7 +12,7 @@ from stargazer.calls.bind import bind
 from stargazer.calls.call import Call
 from stargazer.calls.carried import Carried
 from stargazer.calls.making import make_call
-from stargazer.calls.options import Options, check_options, chosen_tools, read_needs
+from stargazer.calls.options import Options, check_names, check_options, chosen_tools, read_needs
 from stargazer.calls.result import checked_result
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.code import CodeIdentity, digest_of, identify
@@ -243,4 +243,5 @@ def task(body: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     >>> greeting
     <task greeting>
     """
+    check_names(options)
     return Task(body, **options) if body is not None else functools.partial(Task, **options)

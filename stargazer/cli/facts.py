@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -45,6 +46,8 @@ def drafts_beside(companions: Iterable[str]) -> list[Asset]:
     found = []
     for text in companions:
         kind, equals, path = text.partition("=")
+        if not os.path.exists(path if equals and kind.isidentifier() else text):
+            raise typer.BadParameter(f"{text!r}: a companion is a file, or TYPE=FILE, but there is no such file")
         found.append(draft(kind, [], path=path) if equals and kind.isidentifier() else draft("asset", [], path=text))
     return found
 

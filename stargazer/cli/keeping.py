@@ -77,6 +77,7 @@ def pin(
     json: JSON = False,
 ) -> None:
     """Keep files through every garbage collection."""
+    _check_name(name)
     opened = open_store(store)
     assets = stored(opened, cids)
     opened.pin(name, *assets)
@@ -92,6 +93,7 @@ def unpin(
     json: JSON = False,
 ) -> None:
     """Let go of a pin."""
+    _check_name(name)
     open_store(store).unpin(name)
     if json:
         print_json({"name": name})
@@ -106,6 +108,16 @@ def pins(store: STORE = None, json: JSON = False) -> None:
     for name, assets in pinned.items():
         for asset in assets:
             typer.echo(f"{name}\t{asset.cid}\t{asset.name}")
+
+
+def _check_name(name: str) -> None:
+    from stargazer.errors import StoreError
+    from stargazer.store.layout import check_name
+
+    try:
+        check_name(name)
+    except StoreError as error:
+        raise typer.BadParameter(str(error), param_hint="NAME") from None
 
 
 def _seconds(text: str) -> float:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stargazer.assets import Asset
+    from stargazer.profiles.profile import Profile
     from stargazer.store import Store
 
 __all__ = ["JSON", "STORE", "asset_json", "examples", "open_store", "print_json", "show_progress", "stored"]
@@ -47,6 +48,23 @@ def open_made_store(url: str | None) -> Store:
     if url is not None and not opened.made:
         raise NotFound(f"there is no store at {opened.url}")
     return opened
+
+
+def chosen_profile(name: str | None, **changes: Any) -> Profile:
+    """The profile that was asked for on the command line; what is wrong in the settings is no wrong usage."""
+    from stargazer.errors import ConfigError
+    from stargazer.profiles.reading import find_profile, profile_names
+
+    try:
+        found = find_profile(name)
+    except ConfigError as error:
+        if name is None or name in profile_names():
+            raise
+        raise typer.BadParameter(str(error)) from None
+    try:
+        return find_profile(name, **changes) if any(changes.values()) else found
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def print_json(value: Any) -> None:

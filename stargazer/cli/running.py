@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, asset_json, open_store, print_json
+from stargazer.cli.options import JSON, STORE, asset_json, chosen_profile, open_store, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,8 @@ def run(
     """
     from stargazer.cli.copies import put_down_all
 
+    if on:
+        chosen_profile(on, workers=workers)
     with open_store(store) as opened, _stdout_kept_clean():
         flight = _fly(_wire(workflow, arguments or [], opened), on, workers)
         result = flight.result()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, open_store, print_json
+from stargazer.cli.options import JSON, STORE, chosen_profile, open_store, print_json
 
 __all__ = ["config", "connect"]
 
@@ -53,9 +53,7 @@ def connect(
 
     Checked are the store, versions and tools as the workers see them, and what tasks need.
     """
-    from stargazer.profiles.reading import find_profile
-
-    found = find_profile(profile)
+    found = chosen_profile(profile)
     if not check:
         answers = _said(found)
         print_json(answers) if json else _print_table([(key, _text(value)) for key, value in answers.items()])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from stargazer.errors import DefinitionError, StargazerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -99,11 +102,42 @@ def _load(where: str) -> ModuleType:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        return importlib.import_module(where)
+        return _imported(where)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{where}.".startswith(f"{error.name}."):
             raise
         raise typer.BadParameter(f"there is no module {where!r} here; for a file write {where}.py:NAME") from None
+
+
+def _imported(name: str) -> ModuleType:
+    """Import a module; what is wrong inside it is told with its place.
+
+    Raises
+    ------
+    DefinitionError
+        It cannot be imported.
+    """
+    try:
+        return importlib.import_module(name)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise DefinitionError(f"{error.filename}, line {error.lineno}: {error.msg}: {line}") from error
+    except StargazerError:
+        raise
+    except ModuleNotFoundError as error:
+        if f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise DefinitionError(f"{_place(error)}{error}; install it where this runs") from error
+    except Exception as error:
+        raise DefinitionError(f"{_place(error)}{type(error).__name__}: {error}") from error
+
+
+def _place(error: Exception) -> str:
+    """Where the user's own code raised an error: the last line outside of libraries."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [each for each in frames if "importlib" not in each.filename and "site-packages" not in each.filename]
+    last = own[-1] if own else frames[-1]
+    return f"{last.filename}, line {last.lineno}: "
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -116,7 +150,7 @@ def _load_file(path: Path) -> ModuleType:
     taken = sys.modules.get(name)
     if taken is not None and getattr(taken, "__file__", None) != str(path):
         raise typer.BadParameter(f"{path.name} has the name of a module that is in use; rename the file")
-    module = importlib.import_module(name)
+    module = _imported(name)
     if module.__file__ != str(path):
         raise typer.BadParameter(f"{path.name} has the name of the module {module.__file__}; rename the file")
     return module

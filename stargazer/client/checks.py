@@ -9,7 +9,7 @@ from stargazer.calls.options import chosen_tools
 from stargazer.client.connecting import connect
 from stargazer.client.enough import enough
 from stargazer.client.finding import Finding
-from stargazer.errors import StargazerError, ToolMissing
+from stargazer.errors import StargazerError, StoreError, ToolMissing
 from stargazer.tool import identify_tool, library_version
 
 if TYPE_CHECKING:
@@ -91,7 +91,10 @@ def _workers(client: Client, profile: Profile) -> Finding:
 
 def _store(client: Client, store: Store) -> Finding:
     """Each worker writes something small that this process must find, in the same store."""
-    store.put_bytes(b"stargazer\n")
+    try:
+        store.put_bytes(b"stargazer\n")
+    except (StoreError, OSError) as error:
+        return Finding("store", False, str(error))
     served = 0
     for address, told in client.run(_write, store.url, store.id, on_error="return").items():
         if isinstance(told, Exception):

@@ -13,6 +13,7 @@
     │   ├── BlobLost                bytes that were known are gone or corrupt
     │   ├── InputChanged            a tool wrote to its input
     │   ├── StoreFull (OSError)     no space left; nothing half-written is visible
+    │   ├── StoreReadOnly (PermissionError)     nothing can be written there
     │   └── StoreUnseen             a worker does not see the store, and nobody who does answers it
     ├── TaskError
     │   ├── DefinitionError (TypeError)   the task's signature or options are wrong
@@ -50,6 +51,7 @@ from stargazer.errors.stores import (
     NotFound,
     StoreError,
     StoreFull,
+    StoreReadOnly,
     StoreUnseen,
     UnknownField,
 )
@@ -94,6 +96,7 @@ __all__ = [
     "StargazerError",
     "StoreError",
     "StoreFull",
+    "StoreReadOnly",
     "StoreUnseen",
     "StoresMixed",
     "TaskError",

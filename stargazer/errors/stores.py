@@ -14,6 +14,7 @@ __all__ = [
     "NotFound",
     "StoreError",
     "StoreFull",
+    "StoreReadOnly",
     "StoreUnseen",
     "UnknownField",
 ]
@@ -87,6 +88,16 @@ class InputChanged(StoreError):
 
 class StoreFull(StoreError, OSError):
     """No space is left where the store writes."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
+class StoreReadOnly(StoreError, PermissionError):
+    """Nothing can be written to the store from here."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
 
 
 class StoreUnseen(StoreError):

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.assets import Asset
-from stargazer.errors import Cancelled, OutputError, StargazerError, StoreError
+from stargazer.errors import Cancelled, OutputError, StargazerError, StoreError, StoreFull
 from stargazer.execute.outputs import Outputs
 from stargazer.ledger import Record
 from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.logs import origin_text, remember
 from stargazer.ledger.results import encode, map_assets, walk_assets
 from stargazer.store.beyond import bring_missing
+from stargazer.store.files import is_full
 from stargazer.workdir import INPUTS, Scratch, Workdir
 from stargazer.workdir.growth import Growth
 
@@ -117,7 +118,16 @@ class Attempt:
             task = self.order.task
             return task.body(work, *(staged[name] for name in task.positional), **self.parameters)
 
-        return self.growth.watched(body) if self.growth else body()
+        try:
+            return self.growth.watched(body) if self.growth else body()
+        except OSError as error:
+            if isinstance(error, StargazerError) or not is_full(error):
+                raise
+            place = (
+                f"{self.order.task.name} wrote to its scratch directory in {config.scratch_dir() or self.store.scratch}"
+            )
+            told = f"no space left while {place}; free some, or let the setting stargazer.scratch name a larger disk"
+            raise StoreFull(error.errno, told) from error
 
     def _stage(self, value: Any, work: Workdir, place: str) -> Any:
         """Stage each asset in a directory of its own, or those of a list in one, where their files cannot meet."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.cid import PROFILES, parse
 from stargazer.cid.layout import Layout
-from stargazer.store.files import as_store_full, unlink
+from stargazer.store.files import as_store_error, unlink
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -118,7 +118,7 @@ class Partial:
                 written = os.pwrite(self._fd, view, start)
                 view, start = view[written:], start + written
         except OSError as error:
-            raise as_store_full(error, self.path) from error
+            raise as_store_error(error, self.path) from error
         with self._lock:
             self.size = max(self.size, start)
 

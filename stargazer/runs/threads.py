@@ -45,11 +45,13 @@ class Threads:
 
     def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]:
         """Run the graph to its end; return the results of `keys`, without those that failed."""
-        import dask.threaded
+        from dask.threaded import ContextAwareThreadPoolExecutor, get
 
         has = self._slots.has
         Capacity(has, "threads of this process", clamp=True).check(calls.values())
-        results = dask.threaded.get(graph, keys, num_workers=int(has["cpus"]))
+        # Dask would keep a pool for each thread that ever ran a graph.
+        with ContextAwareThreadPoolExecutor(int(has["cpus"])) as pool:
+            results = get(graph, keys, pool=pool)
         return {key: value for key, value in zip(keys, results, strict=True) if not isinstance(value, Missing)}
 
     def cancel(self) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import CIDMismatch
-from stargazer.store.files import as_store_full
+from stargazer.store.files import as_store_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ class Landing:
             try:
                 self._file.write(data)
             except OSError as error:
-                raise as_store_full(error, self._path) from error
+                raise as_store_error(error, self._path) from error
             self._hasher.update(data)
 
     def finish(self) -> None:
@@ -84,7 +84,7 @@ class Landing:
         try:
             self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115 - parts come later
         except OSError as error:
-            raise as_store_full(error, self._path) from error
+            raise as_store_error(error, self._path) from error
 
     def _end(self) -> None:
         if self._file is None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.errors import StoreFull
+from stargazer.errors import StoreFull, StoreReadOnly
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "Entry",
-    "as_store_full",
+    "as_store_error",
+    "is_full",
     "link",
     "sync_directory",
     "sync_file",
@@ -22,6 +27,7 @@ __all__ = [
 ]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Entry(NamedTuple):
@@ -32,11 +38,20 @@ class Entry(NamedTuple):
     changed: float
 
 
-def as_store_full(error: OSError, where: str) -> OSError:
-    """`error`, or a `StoreFull` in its stead if it says that there is no space left."""
-    if error.errno not in _FULL:
-        return error
-    return StoreFull(error.errno, f"no space left while writing {where}: {error.strerror}; free some (stargazer gc)")
+def is_full(error: OSError) -> bool:
+    """Whether an error says that there is no space left."""
+    return error.errno in _FULL
+
+
+def as_store_error(error: OSError, where: str) -> OSError:
+    """`error`, or in its stead a `StoreFull` or `StoreReadOnly` if it says that nothing can be written there."""
+    if is_full(error):
+        told = f"no space left while writing {where}: {error.strerror}; free some (stargazer gc)"
+        return StoreFull(error.errno, told)
+    if error.errno in _CLOSED:
+        told = f"cannot write {where}: {error.strerror}; what the store has can be read, but new calls want one that"
+        return StoreReadOnly(error.errno, f"{told} can be written to (--store, or the setting stargazer.store)")
+    return error
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -99,11 +114,8 @@ def unlink(path: str) -> bool:
 
 def sync_file_system(path: str) -> None:
     """Wait until the file system of `path` is on disk; the others of a busy machine are not waited for."""
-    import ctypes
-
-    fd = os.open(path, os.O_RDONLY)
+    fd, syncfs = os.open(path, os.O_RDONLY), _syncfs()
     try:
-        syncfs = getattr(ctypes.CDLL(None), "syncfs", None)
         if syncfs is None or syncfs(fd):
             os.sync()
     finally:
@@ -118,3 +130,10 @@ def touched(path: str) -> float:
             with suppress(FileNotFoundError):
                 times.append(os.lstat(f"{base}/{name}").st_ctime)
     return max(times)
+
+
+@functools.cache
+def _syncfs() -> Callable[[int], int] | None:
+    import ctypes
+
+    return getattr(ctypes.CDLL(None), "syncfs", None)

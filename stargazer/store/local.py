@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from stargazer.store.files import Entry, as_store_full, link, sync_directory, sync_file_system, unlink, write_all
+from stargazer.store.files import Entry, as_store_error, link, sync_directory, sync_file_system, unlink, write_all
 from stargazer.store.layout import TMP
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class LocalBackend:
         except OSError as error:
             if path:
                 unlink(path)
-            raise as_store_full(error, self.path(place)) from error
+            raise as_store_error(error, self.path(place)) from error
         return path
 
     def replace_many(self, contents: Mapping[str, bytes]) -> None:
@@ -171,7 +171,7 @@ class LocalBackend:
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 os.rename(path, target)
         except OSError as error:
-            raise as_store_full(error, target) from error
+            raise as_store_error(error, target) from error
         self._sync_folder(target)
 
     def _sync_folder(self, path: str) -> None:

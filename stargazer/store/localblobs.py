@@ -11,7 +11,7 @@ from stargazer.errors import BlobLost, CIDError
 from stargazer.store import layout
 from stargazer.store.blobs import HELD_AFTER, MTIME, Blobs, Stored, movable
 from stargazer.store.clone import reflink
-from stargazer.store.files import as_store_full, sync_file, unlink, write_all
+from stargazer.store.files import as_store_error, sync_file, unlink, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,7 +128,7 @@ class LocalBlobs(Blobs):
         except OSError as error:
             if temporary:
                 unlink(temporary)
-            raise as_store_full(error, f"{path} to {self.store.url}") from error
+            raise as_store_error(error, f"{path} to {self.store.url}") from error
         return stored
 
     def _copy_hashing(self, path: str, fd: int, progress: Progress | None) -> Stored | None:

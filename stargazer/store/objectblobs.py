@@ -12,7 +12,7 @@ from stargazer.errors import BlobLost, StoreError
 from stargazer.store import layout
 from stargazer.store.blobs import HELD_AFTER, movable
 from stargazer.store.cached import CachedBlobs
-from stargazer.store.files import as_store_full
+from stargazer.store.files import as_store_error
 from stargazer.store.memo import signature
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ObjectBlobs(CachedBlobs):
         except FileNotFoundError as error:
             raise BlobLost(cids[0] if len(cids) == 1 else _named(error, cids)) from error
         except OSError as error:
-            raise as_store_full(error, self.root) from error
+            raise as_store_error(error, self.root) from error
         finally:
             for path in paths.values():
                 with suppress(FileNotFoundError):

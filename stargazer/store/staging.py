@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stargazer.assets import Asset, placed
 from stargazer.errors import AssetError, BlobLost, InputChanged, NotFound
 from stargazer.store.clone import lay_file
-from stargazer.store.files import as_store_full
+from stargazer.store.files import as_store_error
 from stargazer.store.trees import Trees
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Staging(Trees):
         try:
             lay(source, path, copy, replacing)
         except OSError as error:
-            raise as_store_full(error, path) from error
+            raise as_store_error(error, path) from error
         if not copy:
             self.blobs.note_laid(path, cid)
         if replacing:

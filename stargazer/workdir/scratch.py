@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from stargazer.store.files import as_store_error
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -45,7 +47,10 @@ class Scratch:
     def path(self) -> Path:
         """The directory, without symbolic links in its path."""
         if self._path is None:
-            self._path = _renamed(self._parent) or _new(self._parent)
+            try:
+                self._path = _renamed(self._parent) or _new(self._parent)
+            except OSError as error:
+                raise as_store_error(error, f"the scratch directory {self._parent}") from error
         return Path(self._path)
 
     def __enter__(self) -> Self:

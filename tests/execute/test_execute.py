@@ -16,7 +16,7 @@ import dask
 import pytest
 
 import stargazer as sg
-from stargazer.errors import BlobLost, CodeChanged, ToolMissing, WorkerMismatch
+from stargazer.errors import BlobLost, CodeChanged, StoreFull, ToolMissing, WorkerMismatch
 from stargazer.ledger import Ledger, NotDeterministic, Record
 from stargazer.store import Store
 
@@ -70,6 +70,18 @@ def pair(work: sg.Workdir, x: sg.Asset, *, noise: int = 0) -> tuple[sg.Asset, in
 def blob(store: Store, asset: sg.Asset) -> Path:
     cid = str(asset.cid)
     return Path(store.url.removeprefix("file://"), "blobs", cid[-3:-1], cid)
+
+
+@sg.task
+def overflowing(work: sg.Workdir) -> sg.Asset:
+    with open("/dev/full", "w") as full:  # what a full disk answers
+        full.write("x" * 100_000)
+    raise AssertionError
+
+
+def test_a_full_disk_in_a_body_is_told_as_such(store: sg.Store) -> None:
+    with pytest.raises(StoreFull, match="no space left while overflowing wrote to its scratch directory"):
+        overflowing().compute()
 
 
 def test_a_known_call_runs_no_more(store: Store, ran: Ran) -> None:

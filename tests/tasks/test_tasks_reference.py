@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stargazer.assets import AlignerIndex, Reference, ReferenceIndex, SequenceDict
+from stargazer.errors import DataError
 from stargazer.simulate.genome import read_fasta
 from stargazer.tasks.general import bwa_index, create_sequence_dictionary, samtools_faidx
 from stargazer.tasks.headers import sam_contigs
@@ -21,6 +22,12 @@ def test_index_names_the_contigs(sample, new_work, engine) -> None:
     reference = replace(sample.reference, companions=(index,))
     assert dict(reference.contigs) == {name: len(sequence) for name, sequence in genome.items()}
     assert ("pysam" in index.tool) == (engine == "embedded")
+
+
+def test_a_sequence_twice_is_told_at_once(tmp_path: Path, new_work, engine) -> None:
+    (tmp_path / "twice.fa").write_text(">c1\nACGT\n>c2\nAC\n>c1\nGG\n")
+    with pytest.raises(DataError, match=r"twice\.fa has more than one sequence named c1"):
+        samtools_faidx.body(new_work(), Reference(path=tmp_path / "twice.fa"), engine=engine)
 
 
 def test_dictionary_has_lengths_and_checksums_and_no_path(sample, new_work, engine) -> None:

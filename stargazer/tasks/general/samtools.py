@@ -8,16 +8,20 @@ samtools(1), https://www.htslib.org/doc/samtools.html; samtools-markdup(1), samt
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Literal
 
 from stargazer.assets import Alignment, Reference, ReferenceIndex, SequenceDict
 from stargazer.calls import task
+from stargazer.errors import DataError
 from stargazer.tasks.bam import sort_options, with_index
 from stargazer.tasks.engines import Engine, command, label, tools
 from stargazer.workdir import Workdir
 
 __all__ = ["create_sequence_dictionary", "samtools_faidx", "samtools_sort"]
+
+REPEATED = re.compile(r'duplicate sequence "([^"]*)"')
 
 
 @task(tools=tools("samtools"))
@@ -37,9 +41,16 @@ def samtools_faidx(work: Workdir, ref: Reference, *, engine: Engine = "embedded"
     -------
     ReferenceIndex
         The ``.fai``, which belongs beside the FASTA.
+
+    Raises
+    ------
+    DataError
+        Two sequences have one name: of the second samtools takes no notice, and other tools fail later.
     """
     fai = work.file(f"{ref.name}.fai")
     work.run([*command("samtools", engine), "faidx", ref.path, "--fai-idx", fai])
+    if repeated := REPEATED.findall(work.log().decode("utf-8", "replace")):
+        raise DataError(f"{ref.name} has more than one sequence named {', '.join(repeated[:3])}")
     cid = ref.cid or ""
     return ReferenceIndex(path=fai, build=ref.build, tool=label("samtools", engine), reference_cid=cid)
 
