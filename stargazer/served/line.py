@@ -7,6 +7,7 @@ import contextlib
 import pickle
 import threading
 import time
+from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -218,14 +219,14 @@ class Line:
             try:
                 return future.result(LOOKS)
             except TimeoutError as error:
-                if future.done():
+                if future.done() and future.exception() is error:
                     raise _Cut(str(error) or "no answer in time") from error
                 try:
                     _check_wanted()
                 except Cancelled:
                     future.cancel()
                     raise
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, CancelledError) as error:
                 raise _Cut(str(error) or type(error).__name__) from error
 
 
