@@ -56,10 +56,10 @@ class Cache:
         """Move a checked file in; if that is too much, others go."""
         place = f"blobs/{cid[-3:-1]}/{cid}"
         with locked(self._lock) as lock:
-            there = self.backend.size(place)
+            before, there = self._total(lock), self.backend.size(place) or 0
             size = os.stat(path).st_size
             self.backend.adopt(path, place)
-            total = _read(lock) + size - (there or 0)
+            total = before + size - there
             _write(lock, self._swept(total) if total > self.bound() else total)
 
     def hold(self, cids: Iterable[str]) -> None:
@@ -72,7 +72,7 @@ class Cache:
         with locked(self._lock, shared=True):
             self._holds.remove(cids)
         with locked(self._lock) as lock:
-            if (total := _read(lock)) > self.bound():
+            if (total := self._total(lock)) > self.bound():
                 _write(lock, self._swept(total))
 
     def use(self, cid: str, seconds: float = 0.0) -> None:
@@ -103,7 +103,7 @@ class Cache:
     def sweep(self) -> int:
         """Remove the longest unused files until the rest fits, but none that is held; bytes removed."""
         with locked(self._lock) as lock:
-            total = sum(entry.size for entry in self.backend.entries("blobs"))
+            total = self._counted()
             rest = self._swept(total)
             _write(lock, rest)
         return total - rest
@@ -132,6 +132,14 @@ class Cache:
                     os.unlink(self._mark(cid))
         return total
 
+    def _total(self, lock: int) -> int:
+        """Bytes of the whole cache: as the lock file says, or counted where it says nothing yet."""
+        data = os.pread(lock, 32, 0)
+        return int(data) if data.strip().isdigit() else self._counted()
+
+    def _counted(self) -> int:
+        return sum(entry.size for entry in self.backend.entries("blobs"))
+
     def tidy(self) -> None:
         """Remove what killed processes left a week ago, and what was found harmed then."""
         before = time.time() - self.leftovers_after
@@ -149,12 +157,6 @@ class Cache:
         with suppress(FileNotFoundError):
             return os.stat(self._mark(entry.place.rpartition("/")[2])).st_mtime
         return entry.changed
-
-
-def _read(lock: int) -> int:
-    """Bytes of the whole cache, as the lock file says."""
-    data = os.pread(lock, 32, 0)
-    return int(data) if data.strip().isdigit() else 0
 
 
 def _write(lock: int, total: int) -> None:

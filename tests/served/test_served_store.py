@@ -285,3 +285,28 @@ def test_a_store_travels_by_its_url(far: ServedStore, store: Store) -> None:
     assert (far.url, far.id) == (store.url, store.id)
     assert pickle.loads(pickle.dumps(far)) is Store.open(store.url)
     assert os.path.dirname(str(far.cache)) != os.path.dirname(str(store.cache))
+
+
+def test_the_cache_of_a_worker_keeps_its_limit(far: ServedStore, store: Store, file: File, tmp_path: Path) -> None:
+    """Ten files of 100 kB, of which 350 kB may stay; a task that takes five has them all while it runs."""
+    stored = [store.add(file(str(number), some(100_000, number))) for number in range(10)]
+    blobs = far.cache / "blobs"
+
+    def cached() -> int:
+        return sum(path.stat().st_size for path in blobs.rglob("*") if path.is_file())
+
+    with dask.config.set({"stargazer.cache-size": "350 kB"}):
+        for number, asset in enumerate(stored):
+            with far.in_use():
+                far.stage(asset, tmp_path / "one" / str(number))
+            assert 0 < cached() <= 350_000
+        with far.in_use():
+            staged = [far.stage(asset, tmp_path / "all") for asset in stored[:5]]
+            far.save(output(far, "made", some(100_000, 99)))
+            assert cached() == 600_000
+            assert [each.path.read_bytes() for each in staged] == [some(100_000, number) for number in range(5)]
+        assert 0 < cached() <= 350_000
+    (far.cache / "lock").unlink()
+    with dask.config.set({"stargazer.cache-size": "100 kB"}), far.in_use():
+        far.stage(stored[9], tmp_path / "last")
+    assert cached() <= 100_000, "what lay there before is counted"
