@@ -16,9 +16,9 @@ from pinata_stand_in import JWT, standing_in
 from stargazer.store import Store
 
 MIB = 1 << 20
-LARGE, SHORT = 5 * 1024 * MIB, 96 * MIB
-MOST_GROWN = 100
-"""MiB: a batch of 8 MiB on its way to Kubo, or a part of 48 MB to Pinata, some times over."""
+LARGE, SHORT = 5 * 1024 * MIB, 224 * MIB
+MOST_GROWN, MOST_SENT = 100, 200
+"""MiB: a part of 48 MB on its way to Pinata; batches of 8 MiB to Kubo leave holes: 160 MiB of 0.5 GB, and of 5 GB."""
 
 MEASURED = """
 import json, resource, sys
@@ -68,11 +68,11 @@ def node(tool: Callable[[str], str], tmp_path: Path) -> Iterator[Node]:
         yield started
 
 
-def check(told: tuple[int, int, int], size: int) -> None:
+def check(told: tuple[int, int, int], size: int, most: int = MOST_GROWN) -> None:
     came, times, grown = told
     assert came == size
     assert times > 1
-    assert grown < MOST_GROWN
+    assert grown < most
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_stores(origin: Store, large: tuple[str, str, int], tmp_path: Path) -> N
 @pytest.mark.timeout(3600)
 def test_kubo_and_its_gateway(origin: Store, large: tuple[str, str, int], tmp_path: Path, node: Node) -> None:
     cid, small, size = large
-    check(measured("push", origin, {"kubo": node.rpc, "timeout": 300}, cid, small), size)
+    check(measured("push", origin, {"kubo": node.rpc, "timeout": 300}, cid, small), size, MOST_SENT)
     origin.backend.remove(f"blobs/{cid[-3:-1]}/{cid}")
     for entry in ({"kubo": node.rpc, "timeout": 120}, {"gateway": node.gateway, "timeout": 120}):
         mine = Store(tmp_path / "mine")
