@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from stargazer.served.desk import OFFER, Desk
 from stargazer.served.home import Home
@@ -13,6 +13,8 @@ from stargazer.served.places import Places
 from stargazer.served.reach import Mode
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from distributed import Client
 
     from stargazer.served.messages import Comm
@@ -25,7 +27,7 @@ OFFERED = 2
 AGAIN = 2.0
 """Seconds after which a lost connection is made again."""
 
-_served: WeakSet[Any] = WeakSet()
+_served: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def serve(client: Client, mode: str = "auto") -> None:
@@ -53,13 +55,24 @@ def serve(client: Client, mode: str = "auto") -> None:
 
 async def _offer(client: Client) -> None:
     home = Home()
-    for _ in range(OFFERED):
-        task = asyncio.create_task(_wait_for_workers(client, home))
-        _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
+    weakref.finalize(client, home.close)
+    _begin(_offered(client, home))
 
 
-_tasks: set[Any] = set()
+async def _offered(client: Client, home: Home) -> None:
+    try:
+        await asyncio.gather(*(_wait_for_workers(client, home) for _ in range(OFFERED)))
+    finally:
+        home.close()
+
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def _begin(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.create_task(work)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
 
 
 async def _wait_for_workers(client: Any, home: Home) -> None:
@@ -84,9 +97,7 @@ async def _wait_for_worker(client: Any, home: Home) -> None:
     except BaseException:
         comm.abort()
         raise
-    task = asyncio.create_task(_answer(comm, home, asked["url"]))
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    _begin(_answer(comm, home, asked["url"]))
 
 
 async def _answer(comm: Comm, home: Home, url: str) -> None:
