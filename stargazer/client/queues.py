@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import signal
 import tempfile
 from inspect import signature
 from pathlib import Path
@@ -18,6 +19,8 @@ from stargazer.profiles.profile import Range
 from stargazer.profiles.units import bytes_of, clock_of, seconds_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from distributed import Client
 
     from stargazer.profiles.profile import Profile
@@ -150,9 +153,23 @@ def _temporary_keys() -> Any:
         ) from None
 
 
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep dask-jobqueue from what it does when imported: Ctrl-C would end the process without a word.
+
+    In a thread, as notebooks run cells, it could not be imported at all.
+    """
+    kept, signal.signal = signal.signal, lambda *_: None
+    try:
+        yield
+    finally:
+        signal.signal = kept
+
+
 def _cluster_class(kind: str) -> Any:
     try:
-        import dask_jobqueue
+        with _signals_kept():
+            import dask_jobqueue
     except ImportError:
         raise ConfigError(f"{kind} wants the package dask-jobqueue: pip install 'stargazer-dask[slurm]'") from None
     classes = {name: each for name, each in vars(dask_jobqueue).items() if getattr(each, "job_cls", None)}

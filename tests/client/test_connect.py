@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -161,6 +162,23 @@ def job_script(profile: Any) -> str:
     """What would be submitted; the scheduler is started, workers are not."""
     with _cluster_class(profile.kind)(**Asked(profile).arguments()) as cluster:
         return str(cluster.job_script())
+
+
+KEPT = """
+import signal, threading
+from stargazer.client.queues import _cluster_class
+thread = threading.Thread(target=lambda: print(_cluster_class("slurm").__name__))
+thread.start()
+thread.join()
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+
+
+def test_ctrl_c_stays_what_it_is(tmp_path: Path) -> None:
+    """dask-jobqueue would change it when it is imported, and cannot be imported in a thread for that."""
+    pytest.importorskip("dask_jobqueue")
+    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "SLURMCluster\n"), done.stderr
 
 
 def test_what_a_batch_system_does_not_know_is_an_error(tmp_path: Path) -> None:

@@ -100,6 +100,20 @@ def test_a_killed_client_leaves_no_worker_and_no_tool(queue: Queue, store: sg.St
     until(lambda: queue.running() == [])
 
 
+def test_ctrl_c_is_told_and_ends_everything(queue: Queue, tmp_path: Path) -> None:
+    log = tmp_path / "ran"
+    (tmp_path / "client.py").write_text(CLIENT)
+    command = [sys.executable, "client.py", str(log), str(queue.folder)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True)
+    until(lambda: len(lines(log)) == 2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert "KeyboardInterrupt" in err
+    until(lambda: not tools())
+    until(lambda: queue.running() == [])
+
+
 def tools() -> list[str]:
     found = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
     return [str(path) for path in found if path.exists() and b"sleep\x001234" in path.read_bytes()]
