@@ -60,7 +60,7 @@ def bring_missing(store: Store, assets: Collection[Asset]) -> None:
     BlobLost
         None gives some of it.
     """
-    others = beyond()
+    others = beyond() if assets else None
     if others is None:
         return
     for asset in store.missing(assets):

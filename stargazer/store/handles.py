@@ -62,7 +62,7 @@ class Handles(Staging):
         """Keep the records of assets that belong to a lineage; bytes that are elsewhere are not missed here."""
         _ = self.header
         known = {each.id: each for asset in assets for each in members(asset)}
-        absent = [identifier for identifier, each in known.items() if not self.has(str(each.cid))]
+        absent = [identifier for identifier, each in known.items() if not self.exists(each)]
         self.backend.create_many({layout.elsewhere(identifier): b"" for identifier in absent})
         self.backend.create_many({layout.asset(identifier): canonical(each) for identifier, each in known.items()})
         self._journal("assets", *known)

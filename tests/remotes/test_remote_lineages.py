@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import dask.config
 import pytest
 from nodes import make, running
 from text_tasks import made, upper, wired
@@ -79,6 +78,18 @@ def test_what_the_other_store_knows_stays(store: Store, tmp_path: Path) -> None:
         assert second.fsck().ok
 
 
+def test_a_file_that_is_here_without_a_companion_of_its_history_is_not_missed(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("hello")
+    (tmp_path / "text.idx").write_text("index")
+    source = store.add(tmp_path / "text.txt", companions=[tmp_path / "text.idx"])
+    result = upper(source)[0].compute()
+    other = Store(tmp_path / "other")
+    other.add(tmp_path / "text.txt")
+    sg.push(result, to=other.url, lineage=True)
+    assert other.has(str(source.cid))
+    assert other.fsck().ok
+
+
 PLAN = """
 import sys
 import stargazer as sg
@@ -92,7 +103,7 @@ with sg.Store(sys.argv[1]):
 @pytest.mark.slow
 @pytest.mark.parametrize("held", ["store", "kubo"])
 def test_the_germline_demo_runs_from_a_bundle_and_is_a_hit_elsewhere(
-    held: str, shared_data: Path, tmp_path: Path, tool: Callable[[str], str]
+    held: str, shared_data: Path, tmp_path: Path, tool: Callable[[str], str], configure: Configure
 ) -> None:
     demo = find_bundle("variant_calling_demo")
     lab = Store(tmp_path / "lab")
@@ -116,4 +127,10 @@ def test_the_germline_demo_runs_from_a_bundle_and_is_a_hit_elsewhere(
     told = subprocess.run(command, check=True, capture_output=True, text=True)
     assert told.stdout.split() == ["0", vcf.cid]
     assert Store(tmp_path / "second").fsck().ok
-    assert dask.config.get("stargazer.remotes", []) in ([], None)
+    configure({"store": str(tmp_path / "second"), "name": "second", "trust": True}, {"store": lab.url})
+    with Store(tmp_path / "third") as third:
+        demo.fetch(third, [read_remote({"store": lab.url})])
+        flight = sg.run(germline_short_variant_discovery("GRCh38_TP53", ["NA12829"]), progress=False)
+        assert (flight.tasks_run, flight.result().cid) == (0, vcf.cid)
+        assert third.has(str(vcf.cid))
+        assert third.fsck().ok
