@@ -9,9 +9,9 @@ from typing import Any
 import stargazer as sg
 
 
-def test_nobody_there_is_told_in_time(store: sg.Store, stargazer: Callable[..., Any]) -> None:
-    told = stargazer("connect", "--check", "slow", "--store", store.url, code=1)
-    assert "there is no profile 'slow'" in told.err
+def test_a_profile_that_is_not_there_is_wrong_usage(store: sg.Store, stargazer: Callable[..., Any]) -> None:
+    told = stargazer("connect", "--check", "slow", "--store", store.url, code=2)
+    assert "there is no profile 'slow'" in " ".join(told.err.split())
 
 
 def test_the_command_tells_what_was_found(stargazer: Callable[..., Any], store: sg.Store) -> None:
