@@ -18,6 +18,8 @@ __all__ = ["VCF", "Call", "ContigCalls"]
 BASES = frozenset("ACGT")
 DELETED = "*"
 PASSED = (".", "PASS")
+ERRORS = 1
+"""Of htslib's levels of verbosity the one at which it tells errors alone."""
 
 
 class Call(NamedTuple):
@@ -59,6 +61,17 @@ class ContigCalls(NamedTuple):
     symbolic: int
 
 
+def _opened(path: Path) -> Any:
+    """Open a VCF; htslib would warn on the terminal of every tag that its author declares unusually."""
+    import pysam
+
+    before = pysam.set_verbosity(ERRORS)
+    try:
+        return pysam.VariantFile(str(path))
+    finally:
+        pysam.set_verbosity(before)
+
+
 class VCF:
     """A VCF or BCF, compressed by bgzip or not, read once from start to end; no index is needed.
 
@@ -76,11 +89,9 @@ class VCF:
     """
 
     def __init__(self, path: Path, *, filtered: bool = False) -> None:
-        import pysam
-
         self.name, self._filtered = path.name, filtered
         try:
-            self._file: Any = pysam.VariantFile(str(path))
+            self._file = _opened(path)
         except NotImplementedError as error:
             raise DataError(f"{self.name} is compressed by gzip; unpack it, or compress it with bgzip") from error
         except (OSError, ValueError) as error:
