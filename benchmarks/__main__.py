@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.rounds import Ratio
+from stargazer.errors import StargazerError
 
 WIDTH = 170
 """Of the table where nobody's terminal sets it."""
@@ -56,7 +58,7 @@ def main(
                 ratios.append(ratio)
                 console.print(f"[dim]{ratio.benchmark}[/] {ratio.case}: {ratio.ratio:.2f} × {ratio.beside}")
                 _write(ratios, out)
-        except RuntimeError as error:
+        except (RuntimeError, OSError, ImportError, SubprocessError, StargazerError) as error:
             failed.append(name)
             console.print(f"[red]{name} failed[/]: {escape(str(error))}")
     draw(ratios, out / "benchmarks.png")

@@ -106,6 +106,8 @@ class _Runs:
         child = subprocess.Popen(command, env={**os.environ, **self._env(folder)}, **silent)  # type: ignore[call-overload]
         while child.poll() is None and len(list(folder.glob("store/records/*/*"))) < total // 2:
             time.sleep(0.05)
+        if child.poll() is not None:
+            raise RuntimeError("the run ended before it could be killed")
         child.send_signal(signal.SIGKILL)
         child.wait()
         return self.ours(folder)

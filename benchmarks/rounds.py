@@ -210,13 +210,14 @@ def _watched(pid: int, bounds: Bounds) -> tuple[int, str]:
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")  # should we be too slow, the kernel takes this one
         watched = psutil.Process(pid)
         while watched.status() != psutil.STATUS_ZOMBIE:
-            family = [watched, *watched.children(recursive=True)]
-            peak = max(peak, sum(each.memory_info().rss for each in family if each.is_running()))
-            seconds = time.monotonic() - start
-            if peak > bounds.memory or seconds > bounds.seconds:
-                for each in reversed(family):
-                    each.kill()
-                return peak, f"at {peak / 1e9:.1f} GB" if peak > bounds.memory else f"after {seconds / 60:.0f} minutes"
+            with contextlib.suppress(psutil.NoSuchProcess):  # of a child that ended meanwhile; the next look tells
+                family = [watched, *watched.children(recursive=True)]
+                peak = max(peak, sum(each.memory_info().rss for each in family if each.is_running()))
+                seconds, large = time.monotonic() - start, peak > bounds.memory
+                if large or seconds > bounds.seconds:
+                    for each in reversed(family):
+                        each.kill()
+                    return peak, f"at {peak / 1e9:.1f} GB" if large else f"after {seconds / 60:.0f} minutes"
             time.sleep(POLL)
     return peak, ""
 

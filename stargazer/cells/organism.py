@@ -103,6 +103,10 @@ def likely_organism(tree: Tree, symbols: str = "") -> Likely:
     genomes = {found[1] for name in names if (found := GENOME.match(name))}
     if len(genomes) > 1:
         return Likely("", f"names begin with those of genomes {', '.join(sorted(genomes))}", contradictory=True)
+    if len([name for name in names if GENOME.match(name)]) > len(names) / 2:
+        [genome] = genomes
+        organism = "human" if genome.startswith(("GRCh", "hg")) else "mouse"
+        return Likely(organism, f"names begin with that of genome {genome}", certain=True)
     if ids := _ids(tree):
         return _by_ids(ids)
     return _by_symbols([str(name) for name in symbols_of(tree, symbols)[0] if name])
@@ -134,7 +138,8 @@ def _by_symbols(names: list[str]) -> Likely:
     """Mitochondrial genes and letters agree, or only one of them tells; else they contradict each other."""
     symbols = [name for name in names if not ENSEMBL.fullmatch(name)]
     found = {key: [name for name in symbols if re.match(pattern, name)] for key, pattern in MT.items()}
-    mt = {key: genes for key, genes in found.items() if genes}
+    most = max(map(len, found.values()))
+    mt = {key: genes for key, genes in found.items() if len(genes) > SOME * most}
     written = _letters(symbols)
     if len(mt) > 1:
         shown = " and ".join(f"{genes[0]} of {key}" for key, genes in mt.items())

@@ -76,7 +76,7 @@ def _dataclass(hint: Any) -> Any:
     return next((kind for kind in found if not issubclass(kind, Asset)), None)
 
 
-def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def _parameters(function: Callable[..., Any], *, fields: bool = True) -> dict[str, inspect.Parameter]:
     """Parameters by name, with their annotations resolved; a task's work directory is not among them."""
     from stargazer.calls import Task
 
@@ -86,9 +86,10 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     named = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
     own = named[1:] if isinstance(function, Task) else named
     found = {each.name: each.replace(annotation=hints.get(each.name, MISSING)) for each in own}
-    for name, each in list(found.items()):
+    for name, each in list(found.items()) if fields else ():
         if kind := _dataclass(each.annotation):
-            found |= {f"{name}.{field}": one.replace(default=None) for field, one in _parameters(kind).items()}
+            inner = _parameters(kind, fields=False)
+            found |= {f"{name}.{field}": one.replace(default=None) for field, one in inner.items()}
     return found
 
 

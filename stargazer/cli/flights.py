@@ -62,7 +62,7 @@ def log(
         told = {name: getattr(record, name) for name in ("id", "task", "status", "started", "seconds", "host", "error")}
         print_json(told | {"log": text})
     else:
-        typer.echo(text or f"{record.task} ran no tool, and ended well", nl=not text)
+        typer.echo(text or f"{record.task} ran no tool: {record.error or 'it ended well'}", nl=not text)
 
 
 def _row(note: Note) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.errors import RemoteError, StoreError, StoreFull
+from stargazer.errors import RemoteError, StoreError, StoreFull, StoreReadOnly
 from stargazer.ledger.results import cids_in
 from stargazer.remotes.belief import believed_behind
 from stargazer.remotes.blocks import RemoteWarning
@@ -58,7 +58,7 @@ def take(store: Store, keys: Collection[str], *, whole: bool) -> dict[str, Recor
                 _have(store, [asset for root in history.roots for asset in history.made_by(root)], remote)
             history.tell(store, records)
             taken |= records
-        except StoreFull:
+        except (StoreFull, StoreReadOnly):
             raise
         except (RemoteError, StoreError, OSError) as error:
             _leave(remote, error)
@@ -93,7 +93,7 @@ def _asked(store: Store, keys: Collection[str]) -> Iterator[_Answer]:
         records = {key: record for key, record in found.items() if not _is_doubted(record)}
         if records:
             yield _Answer(remote, records)
-        for key in records:
+        for key in () if _rests(remote) else records:  # it may have failed since, and the next one is asked
             del unknown[key]
 
 
@@ -103,8 +103,12 @@ def _librarians() -> Iterator[StoreRemote]:
     for remote in configured():
         if not isinstance(remote, StoreRemote) or not (remote.trusted or signers):
             continue
-        if time.monotonic() - _failed.get(remote.url, -PEACE) >= PEACE:
+        if not _rests(remote):
             yield remote
+
+
+def _rests(remote: StoreRemote) -> bool:
+    return time.monotonic() - _failed.get(remote.url, -PEACE) < PEACE
 
 
 def _is_doubted(record: Record) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from stargazer.errors import RemoteError, RemoteLacks
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from stargazer.store import Store
 
 __all__ = ["Kubo"]
+
+T = TypeVar("T")
 
 _API = "/api/v0"
 _HERE = ("127.0.0.1", "localhost", "::1")
@@ -90,18 +92,18 @@ class Kubo(BlockRemote):
         """Everything below a CID, as a CAR, unchecked."""
         if not self.has(cid):
             raise RemoteLacks(f"{self.name} does not have {cid} itself")
-        if self.gateway:
-            yield from self.gateway.blocks(cid)
-            return
-        yield from car_blocks(self.web, "POST", f"{_API}/dag/export?arg={cid}&progress=false", {})
+        query = f"{_API}/dag/export?arg={cid}&progress=false"
+        ways = [self.gateway.blocks(cid)] if self.gateway else []
+        yield from _first_that_answers(*ways, car_blocks(self.web, "POST", query, {}))
 
     def body(self, cid: str, start: int = 0) -> Iterator[bytes]:
         """Bytes of a file from `start` on, unchecked."""
         if not self.has(cid):
             raise RemoteLacks(f"{self.name} does not have {cid} itself")
-        if self.gateway:
-            yield from self.gateway.body(cid, start)
-            return
+        ways = [self.gateway.body(cid, start)] if self.gateway else []
+        yield from _first_that_answers(*ways, self._cat(cid, start))
+
+    def _cat(self, cid: str, start: int) -> Iterator[bytes]:
         with self.web.opened("POST", f"{_API}/cat", params={"arg": cid, "offset": str(start)}) as answer:
             yield from self.web.parts(answer)
 
@@ -157,3 +159,16 @@ class Kubo(BlockRemote):
             if any(word in str(error) for word in _LACKING):
                 raise RemoteLacks(str(error)) from None
             raise
+
+
+def _first_that_answers(*ways: Iterator[T]) -> Iterator[T]:
+    """What comes on the first way on which anything comes; only the last may fail before that."""
+    for way in ways[:-1]:
+        try:
+            began = next(way)
+        except (RemoteError, StopIteration):
+            continue
+        yield began
+        yield from way
+        return
+    yield from ways[-1]

@@ -9,12 +9,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, StoreError, StoreFull
+from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, StoreError, StoreFull, StoreReadOnly
 from stargazer.ledger import Ledger, Record, walk_assets
 from stargazer.ledger.results import cids_in
 from stargazer.remotes.belief import believed, refusal
 from stargazer.remotes.fetching import fetch_into
-from stargazer.remotes.signing import copy_signatures, sign
+from stargazer.remotes.signing import check_key, copy_signatures, sign
 from stargazer.remotes.stores import StoreRemote
 from stargazer.store.staging import members
 
@@ -163,6 +163,7 @@ def push_lineage(
     """
     if not isinstance(remote, StoreRemote):
         raise RemoteCannot(f"{remote.name} is a {remote.kind}, which keeps no records: send lineages to a store")
+    check_key()
     here = StoreRemote(store.url, store.url, trusted=True)
     root = _believed_root(here, asset)
     history = _send(here, asset, root, remote.store, inputs=inputs, progress=progress)
@@ -206,7 +207,7 @@ def fetch_lineage(
             history = _send(remote, found, root, store, inputs=False, progress=progress)
             made = [each for each in (history.made_by(root) if root else []) if each.cid == found.cid]
             return store.handle(made[0] if made and isinstance(asset, str) else found, root.id if root else None)
-        except StoreFull:
+        except (StoreFull, StoreReadOnly):
             raise
         except (RemoteError, StoreError, OSError) as error:
             reasons.append(f"{remote.name}: {error}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stargazer.store import Store
 
-__all__ = ["Verdict", "copy_signatures", "judge", "make_key", "public_key", "sign", "trusted_keys"]
+__all__ = ["Verdict", "check_key", "copy_signatures", "judge", "make_key", "public_key", "sign", "trusted_keys"]
 
 PREFIX = "ed25519:"
 _BYTES = 32
@@ -80,6 +80,19 @@ def trusted_keys() -> dict[str, str]:
     return {name: _read_public(name, text) for name, text in config.trust().items()}
 
 
+def check_key() -> None:
+    """Find out whether this user's key can sign, if there is one.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, others may read it, or it is no key.
+    ToolMissing
+        ``cryptography`` is not installed.
+    """
+    _own()
+
+
 def sign(store: Store, identifiers: Collection[str]) -> int:
     """Sign records of a store with this user's key, if there is one; how many were signed."""
     private = _own() if identifiers else None
@@ -116,10 +129,11 @@ def judge(store: Store, identifiers: Iterable[str]) -> Mapping[str, Verdict]:
 
 
 def _fits(identifier: str, key: str, signature: bytes) -> bool:
+    ed25519 = _ed25519()
     from cryptography.exceptions import InvalidSignature
 
     try:
-        _ed25519().Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(signature, _statement(identifier))
+        ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(signature, _statement(identifier))
     except InvalidSignature:
         return False
     return True
@@ -138,6 +152,8 @@ def _own() -> Any:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        raise ConfigError(f"{path}, which holds the key that signs, cannot be read: {error.strerror}") from error
     if mode & 0o077:
         raise ConfigError(f"others may read {path}, which holds a private key: chmod 600 {path}")
     return _from_pem(data, path)

@@ -91,8 +91,18 @@ def _joined(tail: Sequence[GvcfLine], right: Iterator[GvcfLine], base: Callable[
     if common:
         place = min(common)[1]
         return itertools.chain(tail[:place], head[places[tail[place]] :], rest)
-    behind = [_behind(line, last, base) for line in head if line.end > last and line.is_block]
-    return _merged(itertools.chain(tail, behind, rest), len(tail))
+    return _merged(itertools.chain(tail, _untold(tail, head, base), rest), len(tail))
+
+
+def _untold(tail: Sequence[GvcfLine], head: Sequence[GvcfLine], base: Callable[[str, int], str]) -> Iterator[GvcfLine]:
+    """Variants where the part before has nothing but a deletion that reaches there, and blocks behind all of it."""
+    last = max(line.end for line in tail)
+    told = max(line.end if line.is_block else line.start for line in tail)
+    for line in head:
+        if not line.is_block and line.start > told:
+            yield line
+        elif line.is_block and line.end > last:
+            yield _behind(line, last, base)
 
 
 def _behind(line: GvcfLine, last: int, base: Callable[[str, int], str]) -> GvcfLine:

@@ -53,6 +53,15 @@ def test_no_base_behind_a_deletion_is_told_of_twice() -> None:
     assert together([deletion], [block(9, 12, 3), *right[1:]]) == [deletion, *right[1:]]
 
 
+def test_variants_within_a_deletion_that_reaches_over_the_cut_are_kept() -> None:
+    left = [block(1, 94, 3), variant(95, "A" * 16, "A")]
+    inside, reaching = variant(105, "A", "C"), variant(105, "A" * 20, "A")
+    cut = f"c\t111\t.\t{base('c', 111)}\t{BLOCK}\t.\t.\tEND=120\tGT:DP\t0/0:3\n"
+    assert together(left, [block(101, 104, 3), inside, block(106, 120, 3)]) == [*left, inside, cut]
+    right = [block(101, 104, 3), reaching, block(125, 140, 3)]
+    assert together(left, right) == [*left, *right[1:]]
+
+
 def test_a_part_without_records_is_refused() -> None:
     with pytest.raises(DataError, match="part 2"):
         together([block(1, 9, 1)], [])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.assets import Alignment, Reference, WgsMetrics
 from stargazer.calls import task
-from stargazer.tasks.fits import check_alignment
+from stargazer.tasks.fits import check_alignment, check_blocks
 from stargazer.tasks.jvm import run_gatk
 from stargazer.workdir import Workdir
 
@@ -57,6 +57,7 @@ def collect_wgs_metrics(work: Workdir, alignment: Alignment, ref: Reference, *, 
         The alignment belongs to another reference.
     """
     check_alignment(alignment, ref)
+    check_blocks(work, alignment)
     metrics = work.file(f"{alignment.sample_id}.aligned.wgs_metrics.txt")
     command = wgs_metrics_command(alignment.path, ref.path, metrics, length=read_length)
     run_gatk(work, command, alignment.path, ref.path)

@@ -50,7 +50,8 @@ def gather_gvcfs(work: Workdir, gvcfs: list[Variants], ref: Reference) -> Varian
     samples = {gvcf.source_samples for gvcf in gvcfs}
     if len(samples) != 1:
         raise DataError(f"parts of one gVCF have the same samples, not {sorted(samples) or 'none'}")
-    check_gvcfs(gvcfs[:1], CALLER)
+    for gvcf in gvcfs:
+        check_gvcfs([gvcf], CALLER)
     first = gvcfs[0]
     output = work.file(f"{first.sample_id}.g.vcf.gz")
     _write(output, [gvcf.path for gvcf in gvcfs], ref)

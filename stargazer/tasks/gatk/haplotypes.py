@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.assets import Alignment, AlignmentIndex, Intervals, Reference, Variants
 from stargazer.calls import task
+from stargazer.errors import DataError
 from stargazer.tasks.fits import bam_header, check_alignment, check_blocks, check_sample
 from stargazer.tasks.jvm import CALLER, run_gatk
 from stargazer.tasks.scatter import Region, bed_lines, merge, parse_bed, subtract
@@ -140,7 +141,10 @@ def _present(work: Workdir, ref: Reference, intervals: Intervals | None, absent:
     if not missing:
         return intervals.path if intervals else None
     lengths = dict(ref.contigs)
-    wanted = _regions(intervals) or [Region(name, 0, length) for name, length in lengths.items()]
+    whole = [Region(name, 0, length) for name, length in lengths.items()]
+    wanted = _regions(intervals) if intervals else whole
+    if not wanted:
+        raise DataError(f"{intervals.name if intervals else ref.name} has no regions: there is nowhere to call")
     # GATK wants to look somewhere: where nothing is left, at the first base, which gets a block without reads.
     left = subtract(wanted, merge(missing, lengths)) or [wanted[0]._replace(end=wanted[0].start + 1)]
     bed = work.file("present.bed")

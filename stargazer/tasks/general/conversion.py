@@ -145,7 +145,8 @@ def join_lanes(work: Workdir, lanes: list[Alignment], *, engine: Engine = "embed
     header, bam = work.file("header.sam"), work.file(f"{samples[0]}.bam")
     header.write_text(join_headers([read_header(work, lane, engine) for lane in lanes]), "utf-8")
     work.run(join_command(engine, header, [lane.path for lane in lanes], bam))
-    return replace(lanes[0], path=bam, cid=None, name=bam.name, companions=(), source=None, sorted="")
+    tool = lanes[0].tool if all(lane.tool for lane in lanes) else ""  # blocks are copied as they are, unchecked
+    return replace(lanes[0], path=bam, cid=None, name=bam.name, companions=(), source=None, sorted="", tool=tool)
 
 
 def join_command(engine: Engine, header: Path, lanes: Sequence[Path], bam: Path) -> list[Argument]:

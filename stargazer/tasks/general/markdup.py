@@ -129,7 +129,7 @@ def mark_duplicates(
     _merge(work, [work.file(f"{number}.bam") for number in range(len(names))], bam, engine)
     table.write_text(duplication_metrics(counts), "utf-8")
     made = replace(lanes[0], path=bam, cid=None, name=bam.name, companions=(), sorted="coordinate")
-    made = replace(made, duplicates_marked=True)
+    made = replace(made, duplicates_marked=True, tool=made.tool or label("samtools", engine))
     metrics = DuplicateMetrics(path=table, sample_id=sample, tool=label("samtools", engine))
     return Marked(with_index(work, made, engine), metrics)
 

@@ -110,4 +110,5 @@ def samtools_sort(
     samtools = command("samtools", engine)
     work.run([*samtools, "sort", *by_name, *sort_options(work), "-o", bam, alignment.path])
     made = replace(alignment, path=bam, cid=None, name=bam.name, companions=(), format="bam", sorted=order)
+    made = replace(made, tool=made.tool or label("samtools", engine))
     return made if by_name else with_index(work, made, engine)

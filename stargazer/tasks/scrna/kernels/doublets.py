@@ -40,6 +40,8 @@ FALLBACK_GENES = 2000
 SIMULATED_ROWS = 4096
 MOST_TIMES = 5.0
 """Times the expected rate above which calls are not believed: so many doublets are rarer than a false threshold."""
+MOST_SHARE = 0.5
+"""Share of the cells above which calls are not believed either, unless more are expected."""
 NOT_CALLED = "no cell is called a doublet"
 
 
@@ -160,10 +162,10 @@ def _threshold(scores: NDArray[np.float64], simulated: NDArray[np.float64], rate
     if found is None:
         return f"simulated doublets score no higher than cells: {NOT_CALLED}"
     share = float((scores > found).mean())
-    if share <= MOST_TIMES * rate:
+    if share <= min(MOST_TIMES * rate, max(MOST_SHARE, rate)):
         return found
     return (
-        f"{share:.0%} of the cells score like doublets, more than {MOST_TIMES:g} times the expected {rate:.1%}: "
+        f"{share:.0%} of the cells score like doublets, far more than the expected {rate:.1%}: "
         f"{NOT_CALLED}; give expected_doublet_rate, if there are so many"
     )
 
