@@ -20,6 +20,9 @@ __all__ = ["connect"]
 LOOKED_EVERY = 2.0
 """Seconds between two looks at whether all workers of this machine are there."""
 
+GIVEN_UP_AFTER = "600 s"
+"""Time in which a worker of this machine that died may come back; its nanny tells sooner that it cannot."""
+
 LOST_WORKERS = 10
 """Times that a call may lose its worker. Machines are taken away; a call that ends each of ten is the cause itself."""
 
@@ -117,17 +120,31 @@ def _on_this_machine(profile: Profile) -> Client:
 
 
 def _keep_number(client: Client) -> None:
-    """Start workers anew that Dask has given up: one that takes long to come back, where machines are busy."""
+    """Start workers anew that have ended for good, and wait for those that take long to come back.
+
+    Dask would end a worker that is not back after 15 s: in the moment in which it is, on a busy machine, and with the
+    call that it was just given.
+    """
+    import dask.config
     from tornado.ioloop import PeriodicCallback
 
     cluster: Any = client.cluster
+    note = cluster._update_worker_status
+
+    def note_patiently(change: str, told: Any) -> None:
+        with dask.config.set({"distributed.deploy.lost-worker-timeout": GIVEN_UP_AFTER}):
+            note(change, told)
 
     async def look() -> None:
         if cluster.status.name != "running":
             looking.stop()
-        elif cluster.worker_spec.keys() - cluster.workers.keys():
+            return
+        for name in [name for name, nanny in cluster.workers.items() if nanny.status.name in ("closed", "failed")]:
+            del cluster.workers[name]
+        if cluster.worker_spec.keys() - cluster.workers.keys():
             await cluster._correct_state()
 
+    cluster._update_worker_status = note_patiently
     looking = PeriodicCallback(look, LOOKED_EVERY * 1000)
     cluster.loop.add_callback(looking.start)
 

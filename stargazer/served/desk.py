@@ -19,6 +19,9 @@ __all__ = ["OFFER", "Desk"]
 OFFER = "stargazer-offer"
 """Name of the handler by which clients offer to answer, where the scheduler sees no store."""
 
+PATIENCE = 10.0
+"""Seconds in which a client answers, or has another connection to wait here."""
+
 
 class Desk(SchedulerPlugin):
     """Answers workers where the scheduler's process sees their store, and passes the others on to clients that do.
@@ -66,28 +69,44 @@ class Desk(SchedulerPlugin):
         """Let a client's connection wait for a worker."""
         from distributed.core import Status
 
+        await comm.write({"noted": True})
         self._waiting.setdefault(client, []).append(comm)
         while not comm.closed():
             await asyncio.sleep(_LOOKS)
         return Status.dont_reply
 
     async def _passed_on(self, url: str, identifier: str) -> Comm | None:
-        """A connection to a client that sees the store."""
-        for client in list(self._waiting):
-            while self._waiting.get(client):
-                comm = self._waiting[client].pop()
-                with contextlib.suppress(OSError):
-                    await comm.write({"url": url, "identifier": identifier})
-                    if (await comm.read()).get("home"):
-                        return comm
-                    comm.abort()
-                    break
-            if not self._waiting.get(client):
-                self._waiting.pop(client, None)
+        """A connection to a client that sees the store; one whose connections are all taken soon has others."""
+        refused: set[str] = set()
+        for _ in range(int(PATIENCE / _PAUSE)):
+            for client in self._waiting.keys() - refused:
+                while self._waiting.get(client):
+                    comm = self._waiting[client].pop()
+                    with contextlib.suppress(OSError):
+                        if await _agrees(comm, url, identifier):
+                            return comm
+                        refused.add(client)
+                        break
+            if self._waiting.keys() <= refused:
+                break
+            await asyncio.sleep(_PAUSE)
         return None
 
 
 _LOOKS = 1.0
+_PAUSE = 0.05
+
+
+async def _agrees(comm: Comm, url: str, identifier: str) -> bool:
+    """Whether the client at the other end sees a store; hangs up if it does not, or does not answer."""
+    agrees = False
+    try:
+        await comm.write({"url": url, "identifier": identifier})
+        agrees = bool((await asyncio.wait_for(comm.read(), PATIENCE)).get("home"))
+    finally:
+        if not agrees:
+            comm.abort()
+    return agrees
 
 
 async def _join(one: Comm, other: Comm) -> None:

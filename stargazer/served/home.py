@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,7 +14,7 @@ from stargazer.errors import StargazerError
 from stargazer.served.landing import Landing
 from stargazer.served.messages import CHUNK, MORE, WINDOW, parts_of
 from stargazer.served.requests import answer
-from stargazer.store import Store
+from stargazer.store import Store, layout
 from stargazer.store.blobs import Stored
 
 if TYPE_CHECKING:
@@ -103,8 +104,7 @@ class Home:
             await comm.write({"wanted": wanted})
             if not wanted:
                 return
-            sizes = dict(files)
-            landing = Landing(store.blobs, store.profile, [files[index][0] for index in wanted], _keep(store, sizes))
+            landing = Landing(store.blobs, store.profile, [files[index][0] for index in wanted], _keep(store))
             try:
                 for _ in range(WINDOW):
                     await comm.write(MORE)
@@ -135,7 +135,7 @@ def sees(url: str, identifier: str) -> bool:
     try:
         store = Store.open(url)
         return store.made and store.id == identifier
-    except (StargazerError, OSError):
+    except (StargazerError, OSError, ValueError, TypeError):  # the URL is another machine's, and may mean nothing here
         return False
 
 
@@ -154,12 +154,12 @@ def _sizes(store: Store, cids: Sequence[str]) -> list[int]:
 
 def _wanted(store: Store, files: Sequence[tuple[str, int]]) -> list[int]:
     """Which files the store does not have yet."""
-    _ = store.header
+    _ = store.header, [layout.blob(cid) for cid, _ in files]  # what is no name of a file is refused
     return [index for index, (cid, size) in enumerate(files) if not store.blobs.stands(Stored(cid, size, 0))]
 
 
-def _keep(store: Store, sizes: dict[str, int]) -> Callable[[str, str], None]:
+def _keep(store: Store) -> Callable[[str, str], None]:
     def keep(cid: str, path: str) -> None:
-        store.blobs.adopt(path, Stored(cid, sizes[cid], 0))
+        store.blobs.adopt(path, Stored(cid, os.stat(path).st_size, 0))
 
     return keep

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import CIDMismatch
-from stargazer.store.files import as_store_error
+from stargazer.store.files import as_store_error, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ class Landing:
                 self._end()
                 self._begin(index)
             try:
-                self._file.write(data)
+                write_all(self._file.fileno(), data)
             except OSError as error:
                 raise as_store_error(error, self._path) from error
             self._hasher.update(data)

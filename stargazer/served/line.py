@@ -141,7 +141,7 @@ class Line:
 
     def _patiently(self, work: Callable[[], Any]) -> Any:
         """Try again after broken connections for a while, and after harmed bytes a few times."""
-        deadline, pause, harmed = time.monotonic() + PATIENCE, PAUSE, 0
+        deadline, pause, harmed = None, PAUSE, 0
         while True:
             try:
                 return work()
@@ -150,6 +150,7 @@ class Line:
                 if harmed == TRIES:
                     raise
             except _Cut as error:
+                deadline = deadline or time.monotonic() + PATIENCE  # from here on, however long the files took
                 if time.monotonic() + pause > deadline:
                     raise self._unseen(error) from error
                 self._pause(pause)

@@ -2,12 +2,13 @@
 
 ::
 
-    worker  {"op": "stargazer-home", "url", "id"}      home  {"home": True}
-    worker  {"do": name, "with": arguments}            home  {"gave": value} or {"error": pickled}
-    worker  {"do": "get", "with": [cids]}              home  {"part": [[index, bytes], …]} for each {"more": True},
-                                                             then {"end": True}; worker {"end": True}
-    worker  {"do": "put", "with": [[[cid, size], …]]}  home  {"wanted": indices}, then {"more": True} for each
-    worker  {"part": [[index, bytes], …]}, {"end": True}     part that it can take; at last {"gave": None}
+    worker  {"op": "stargazer-home", "url", "identifier"}     home  {"home": True}
+    worker  {"do": name, "with": arguments}                   home  {"gave": value} or {"error": pickled}
+    worker  {"do": "get", "with": [cids]}                     home  {"part": [[index, bytes], …]} for each
+                                                                    {"more": True}, then {"end": True}
+    worker  {"end": True}
+    worker  {"do": "put_files", "with": [[[cid, size], …]]}   home  {"wanted": indices}, then {"more": True} for each
+    worker  {"part": [[index, bytes], …]}, {"end": True}            part that it can take; at last {"gave": None}
 
 So whoever sends never holds more than `WINDOW` parts that the other end has not written to its disk.
 """

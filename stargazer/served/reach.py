@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -117,9 +118,11 @@ def note_files(worker: Any, key: Any, url: str, assets: Iterable[Asset]) -> None
 
 def _size(store: Store, cid: str) -> int:
     """Bytes of a file or directory that lie on this host."""
+    with contextlib.suppress(OSError):
+        return os.stat(store.blobs.file(cid)).st_size
     try:
-        if cid not in store.load_nodes([cid]):
-            return os.stat(store.blobs.file(cid)).st_size
+        if not store.load_nodes([cid]):
+            return 0
         files = (child for _, child in store.walk(cid) if child is not None)
         return sum(os.stat(store.blobs.file(child)).st_size for child in itertools.islice(files, MOST_FILES))
     except (OSError, StoreError):

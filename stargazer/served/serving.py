@@ -27,6 +27,9 @@ OFFERED = 2
 AGAIN = 2.0
 """Seconds after which a lost connection is made again."""
 
+NOTED_WITHIN = 10.0
+"""Seconds in which a scheduler answers an offer."""
+
 _served: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -42,6 +45,8 @@ def serve(client: Client, mode: str = "auto") -> None:
     mode
         ``"auto"``: those that do not see it. ``"served"``: all. ``"shared"``: none, which is an error there.
     """
+    from distributed import Scheduler
+
     if client in _served:
         return
     for plugin in (Desk(), Places()):
@@ -49,19 +54,22 @@ def serve(client: Client, mode: str = "auto") -> None:
     if mode != "auto":
         client.register_plugin(Mode(mode))
     _served.add(client)
-    if getattr(client.cluster, "scheduler", None) is None:
+    if not isinstance(getattr(client.cluster, "scheduler", None), Scheduler):  # some clusters keep it on another host
         client.sync(_offer, client)
 
 
 async def _offer(client: Client) -> None:
-    home = Home()
+    """Begin to offer; no call is sent before the scheduler knows."""
+    home, noted = Home(), asyncio.Event()
     weakref.finalize(client, home.close)
-    _begin(_offered(client, home))
+    _begin(_offered(client, home, noted))
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(noted.wait(), NOTED_WITHIN)
 
 
-async def _offered(client: Client, home: Home) -> None:
+async def _offered(client: Client, home: Home, noted: asyncio.Event) -> None:
     try:
-        await asyncio.gather(*(_wait_for_workers(client, home) for _ in range(OFFERED)))
+        await asyncio.gather(*(_wait_for_workers(client, home, noted) for _ in range(OFFERED)))
     finally:
         home.close()
 
@@ -75,21 +83,23 @@ def _begin(work: Coroutine[Any, Any, None]) -> None:
     task.add_done_callback(_tasks.discard)
 
 
-async def _wait_for_workers(client: Any, home: Home) -> None:
+async def _wait_for_workers(client: Any, home: Home, noted: asyncio.Event) -> None:
     """Let a connection wait at the scheduler; when a worker takes it, let another wait in its place."""
     while client.status in ("running", "connecting"):
         with contextlib.suppress(OSError, TimeoutError):
-            await _wait_for_worker(client, home)
+            await _wait_for_worker(client, home, noted)
             continue
         await asyncio.sleep(AGAIN)
 
 
-async def _wait_for_worker(client: Any, home: Home) -> None:
+async def _wait_for_worker(client: Any, home: Home, noted: asyncio.Event) -> None:
     from distributed.comm.core import connect
 
     comm: Comm = await connect(client.scheduler.address, **client.connection_args)
     try:
         await comm.write({"op": OFFER, "client": client.id})
+        await comm.read()
+        noted.set()
         asked = await comm.read()
         if not await home.sees(**asked):
             await comm.write({"home": False})

@@ -128,7 +128,7 @@ def copy_file(source: str, path: str, mode: int) -> None:
     """Copy a file's bytes, by cloning where that can be had; on failure nothing is left."""
     target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode | 0o200)
     try:
-        with open(source, "rb", buffering=0) as original, open(target, "wb", buffering=0) as copy:
+        with open(source, "rb", buffering=0) as original, open(target, "wb") as copy:
             if not reflink(original.fileno(), copy.fileno()):
                 shutil.copyfileobj(original, copy, 1 << 20)
         os.chmod(path, mode)

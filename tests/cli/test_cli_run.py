@@ -142,8 +142,8 @@ def test_wrong_usage(stargazer: Run, flow: str, target: str, arguments: list[str
     assert ran() == 0
 
 
-def test_options_are_given_field_by_field(store: Store) -> None:
-    bed = Path("panel.bed")
+def test_options_are_given_field_by_field(store: Store, tmp_path: Path) -> None:
+    bed = tmp_path / "panel.bed"
     bed.write_text("chr1\t1\t9\n")
     target = store.add(bed, Intervals(build="b"))
     words = ["sheet=s.csv", "build=b", "engine=gatk", "options.filter=hard", f"options.target={target.cid}"]

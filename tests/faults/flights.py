@@ -203,7 +203,8 @@ class Rounds:
         self.flights.ask(number)
         time.sleep(dice.uniform(0.0, self.seconds))
         hit = kill(dice)
-        self.killed[fault] += hit
+        if hit:
+            self.killed[fault] += 1
         told = self.flights.told()
         if told != self.calm:
             assert hit, f"round {number}, {fault}: {told}"

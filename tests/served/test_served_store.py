@@ -199,10 +199,13 @@ def test_a_file_that_the_home_lost_is_lost(far: ServedStore, store: Store, file:
         far.stage(other, tmp_path / "inputs")
 
 
-def test_a_full_disk_of_the_worker_is_told(far: ServedStore, store: Store, file: File, tmp_path: Path) -> None:
+@pytest.mark.parametrize("room", [CHUNK, LARGE - 1], ids=["after a part", "within the last part"])
+def test_a_full_disk_of_the_worker_is_told(
+    far: ServedStore, store: Store, file: File, tmp_path: Path, room: int
+) -> None:
     stored = store.add(file("a", some(LARGE)))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (CHUNK, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
         with pytest.raises(StoreFull, match="no space left while writing"):
             far.stage(stored, tmp_path / "inputs")
