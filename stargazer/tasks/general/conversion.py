@@ -104,7 +104,7 @@ def convert_alignment(
     check_sample(alignment.path.name, text, alignment.sample_id)
     with ref.companion(SequenceDict).open("r") as dictionary:
         text = with_md5s(text, dictionary.read())
-    header, part = work.file("header.sam"), work.file(f"part.{to}")
+    header, part = work.file("header.sam"), work.file(f"{alignment.path.stem}.part.{to}")
     header.write_text(text, "utf-8")
     work.run(convert_command(engine, alignment.path, ref.path, part, form=to, threads=work.cpus, unmark=unmark))
     output = work.file(f"{alignment.path.stem}.{to}")
