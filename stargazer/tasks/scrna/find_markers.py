@@ -38,8 +38,8 @@ Method = Literal["wilcoxon", "t-test", "t-test_overestim_var"]
 Layer = Literal["log", "counts"]
 BYTES_AN_ENTRY = 6
 """Of a count and its cell's number."""
-PASS_SHARES = 4
-"""How many times what a task may keep of blocks a pass takes: a quarter of its memory."""
+PASS_SHARES = 2
+"""How many times what a task may keep of blocks a pass takes: an eighth of its memory."""
 
 
 @task(cpus=2, memory="4 GiB", uses=USES)
@@ -129,7 +129,7 @@ def _groups(tree: Tree, groupby: str, cells: NDArray[np.bool_]) -> tuple[NDArray
 
 
 def _columns(work: Workdir, tree: Tree, cells: NDArray[np.bool_], layer: str) -> Iterator[Any]:
-    """Values of some genes at a time, all kept cells; those of a pass take a quarter of the memory."""
+    """Values of some genes at a time, all kept cells; those of a pass take an eighth of the memory."""
     blocks = Blocks(tree, cells, keep=cache_bytes(work.memory))
     factors = size_factors_of(tree, cells) if layer == "log" else None
     most = PASS_SHARES * cache_bytes(work.memory) // BYTES_AN_ENTRY
