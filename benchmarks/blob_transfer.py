@@ -16,8 +16,8 @@ from distributed import Client, Nanny, Scheduler, SpecCluster, wait
 
 import stargazer as sg
 from benchmarks.rounds import Ratio, compare, in_turns, temporary
-from stargazer.served.reach import reach
-from stargazer.served.serving import serve
+from stargazer.relay.client import serve
+from stargazer.relay.worker import reach
 
 __all__ = ["measure"]
 

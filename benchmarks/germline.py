@@ -15,7 +15,7 @@ from pathlib import Path
 import pysam
 
 from benchmarks.rounds import PROGRAMS, Ended, Ratio, Spent, compare, in_turns, process, temporary
-from stargazer.simulate import simulate_cohort
+from stargazer.bio.simulate import simulate_cohort
 
 __all__ = ["measure"]
 

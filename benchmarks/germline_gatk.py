@@ -20,9 +20,9 @@ from pathlib import Path
 import dask.config
 
 from benchmarks.rounds import PROGRAMS, Ended, Ratio, Spent, compare, in_turns, process, temporary
+from stargazer.bio.simulate import simulate_cohort
 from stargazer.config import search_path
-from stargazer.simulate import simulate_cohort
-from stargazer.tool.gatk import find_gatk
+from stargazer.tools.install import find_gatk
 
 __all__ = ["measure"]
 

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.rounds import PROGRAMS, Bounds, Ended, Ratio, compare, in_turns, process, temporary
-from stargazer.simulate.agreement import adjusted_rand_index, agreement, area_under_curve
-from stargazer.simulate.cells import Population, simulate_cells
+from stargazer.bio.simulate.agreement import adjusted_rand_index, agreement, area_under_curve
+from stargazer.bio.simulate.cells import Population, simulate_cells
 
 __all__ = ["measure", "written"]
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.rounds import PROGRAMS, Bounds, Ended, Ratio, compare, process, temporary
-from stargazer.cells.matrix import Matrix
-from stargazer.simulate.cells import Population, simulate_cells
+from stargazer.bio.simulate.cells import Population, simulate_cells
+from stargazer.bio.singlecell.matrix import Matrix
 
 __all__ = ["measure"]
 

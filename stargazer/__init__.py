@@ -48,16 +48,16 @@ if TYPE_CHECKING:
     from stargazer.calls import Call as Call
     from stargazer.calls import Task as Task
     from stargazer.calls.task import task as task
-    from stargazer.client import connect as connect
+    from stargazer.client.connect import connect as connect
     from stargazer.ledger import Record as Record
-    from stargazer.ledger.trace import Lineage as Lineage
-    from stargazer.plans import Plan as Plan
-    from stargazer.plans.plan import plan as plan
+    from stargazer.ledger.lineage import Lineage as Lineage
     from stargazer.runs import Run as Run
-    from stargazer.runs.start import run as run
+    from stargazer.runs.planner import Plan as Plan
+    from stargazer.runs.planner import plan as plan
+    from stargazer.runs.run import run as run
     from stargazer.store import Store as Store
     from stargazer.store import active_store as active_store
-    from stargazer.workdir import Workdir as Workdir
+    from stargazer.tools import Workdir as Workdir
 
 _HOMES = {
     "stargazer.api": ("add", "assemble", "fetch", "push", "trace"),
@@ -70,12 +70,12 @@ _HOMES = {
     ),
     "stargazer.client": ("connect",),
     "stargazer.ledger": ("Record",),
-    "stargazer.ledger.trace": ("Lineage",),
-    "stargazer.plans": ("Plan", "plan"),
+    "stargazer.ledger.lineage": ("Lineage",),
+    "stargazer.runs.planner": ("Plan", "plan"),
     "stargazer.runs": ("Run", "run"),
     "stargazer.store": ("Store", "active_store"),
     "stargazer.calls": ("Call", "Task", "task"),
-    "stargazer.workdir": ("Workdir",),
+    "stargazer.tools": ("Workdir",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -14,7 +14,7 @@ import pytest
 from stargazer import config
 from stargazer.errors import ToolMissing
 from stargazer.store import Store
-from stargazer.tool.identity import locate_tool
+from stargazer.tools.identity import locate_tool
 
 try:
     GATK = locate_tool("gatk")

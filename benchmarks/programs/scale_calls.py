@@ -12,7 +12,7 @@ import time
 from dask.delayed import Delayed
 
 import stargazer as sg
-from stargazer.calls.wiring import flatten
+from stargazer.calls.graph import flatten
 
 
 @sg.task

@@ -8,19 +8,26 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from stargazer.assets.asset import Asset
+from stargazer.assets.asset import Asset, Source, placed
 from stargazer.assets.encoding import canonical, parse_fact
-from stargazer.assets.place import placed
 from stargazer.assets.registry import asset_type, asset_types
-from stargazer.assets.source import Source
 
 if TYPE_CHECKING:
     from stargazer.assets.alignment import Alignment, AlignmentIndex, BQSRReport, DuplicateMetrics
-    from stargazer.assets.qc import AlignmentStats, Coverage, TrimmingReport, VariantComparison
+    from stargazer.assets.qc import (
+        AlignmentStats,
+        ContigCounts,
+        Coverage,
+        FlagCounts,
+        QCReport,
+        TrimmingReport,
+        VariantComparison,
+        VariantStats,
+        WgsMetrics,
+    )
     from stargazer.assets.reads import R1, R2
     from stargazer.assets.reference import AlignerIndex, Contig, Intervals, Reference, ReferenceIndex, SequenceDict
     from stargazer.assets.scrna import AnnData
-    from stargazer.assets.statistics import ContigCounts, FlagCounts, QCReport, VariantStats, WgsMetrics
     from stargazer.assets.variants import (
         FilterChoice,
         GenomicsDB,

@@ -5,16 +5,57 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from stargazer.assets import encoding
-from stargazer.assets.declared import Declared
-from stargazer.assets.schema import schema_of
-from stargazer.assets.source import Source
-from stargazer.assets.values import NO_FACTS
+from stargazer.assets.fact_types import NO_FACTS
+from stargazer.assets.fields import Declared, schema_of
 from stargazer.errors import AssetError
 
-__all__ = ["Asset"]
+__all__ = ["Asset", "Source", "placed"]
+
+# The same asset in another place.
+
+
+def placed(asset: A, path: Path, source: Source | None, companions: tuple[Asset, ...]) -> A:
+    """The same asset in another place; its facts are checked already, and its id stays.
+
+    Parameters
+    ----------
+    asset
+        A stored asset.
+    path, source
+        Where it is now.
+    companions
+        The companions that it has, there too.
+    """
+    same = object.__new__(type(asset))
+    same.__dict__.update(asset.__dict__, path=path, source=source, companions=companions)
+    if path is not None and not asset.name:
+        return replace(same, name=path.name)
+    return same
+
+
+# Where the bytes of a stored asset are, as far as an asset knows.
+
+
+class Source(Protocol):
+    """What a store gives to the assets that it hands out. It must pickle."""
+
+    @property
+    def url(self) -> str:
+        """Address of the store."""
+
+    @property
+    def record(self) -> str | None:
+        """Id of the ledger record that the asset came from."""
+
+    def fetch(self, asset: Asset) -> Path:
+        """A local path of the asset under its real name, its companions beside it."""
+
+    def open(self, asset: Asset, mode: str = "rb") -> IO[Any]:
+        """The asset's bytes (``"rb"``) or text (``"r"``) as an open file."""
+
 
 A = TypeVar("A", bound="Asset")
 

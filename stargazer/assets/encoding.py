@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from stargazer.assets.fact_types import ANY, Mismatch, dumps, plain
+from stargazer.assets.fields import schema_of
 from stargazer.assets.registry import asset_type
-from stargazer.assets.scalars import ANY, dumps
-from stargazer.assets.schema import schema_of
-from stargazer.assets.values import Mismatch, plain
 from stargazer.errors import AssetError, InvalidField, UnknownField
 
 if TYPE_CHECKING:
-    from stargazer.assets.asset import Asset
-    from stargazer.assets.source import Source
+    from stargazer.assets.asset import Asset, Source
 
 __all__ = [
     "FORMAT",

@@ -129,9 +129,9 @@ class AnnData(Asset, key="anndata"):
 
 
 def _cells(module: str) -> Any:
-    """A module of `stargazer.cells`; what it needs is installed by an extra."""
+    """A module of `stargazer.bio.singlecell`; what it needs is installed by an extra."""
     try:
-        return importlib.import_module(f"stargazer.cells.{module}")
+        return importlib.import_module(f"stargazer.bio.singlecell.{module}")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("stargazer"):
             raise

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import WeakValueDictionary
 
+from dask.base import get_annotations
 from dask.delayed import Delayed
 
 from stargazer.calls.elements import element, place
 from stargazer.calls.signature import Returns
-from stargazer.errors import BlobLost, ToolError
+from stargazer.errors import ArgumentError, BlobLost, StoresMixed, ToolError
 from stargazer.ledger import Ledger
+from stargazer.ledger.keys import call_key, input_key, ordered, plain
 from stargazer.store import Store
-from stargazer.store.beyond import doubt
+from stargazer.store.fallback import mark_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dask.highlevelgraph import HighLevelGraph
+    from dask.typing import Key
 
-    from stargazer.execute import Order
+    from stargazer.execute import TaskSpec
 
-__all__ = ["Call"]
+__all__ = ["CALLS", "Call", "intern", "make_call", "make_element"]
 
 
 class Call(Delayed):
@@ -41,10 +47,10 @@ class Call(Delayed):
     """
 
     __slots__ = (
-        "annotations", "index", "inputs", "order", "parameters", "parent", "plan_key", "returns",
+        "annotations", "index", "inputs", "spec", "parameters", "parent", "plan_key", "returns",
     )  # fmt: skip
 
-    order: Order
+    spec: TaskSpec
     plan_key: str
     returns: Returns
     inputs: dict[str, Any]
@@ -59,7 +65,7 @@ class Call(Delayed):
     @property
     def name(self) -> str:
         """Name of the task."""
-        return self.order.task.name
+        return self.spec.name
 
     @property
     def whole(self) -> Call:
@@ -69,7 +75,7 @@ class Call(Delayed):
     @property
     def store(self) -> Store:
         """The store that was active when the call was made."""
-        return Store.open(self.order.store)
+        return Store.open(self.spec.store)
 
     @property
     def token(self) -> str:
@@ -80,12 +86,12 @@ class Call(Delayed):
     @property
     def dask(self) -> HighLevelGraph:
         """The graph, as Dask's schedulers want it; what the ledger knows is cut away when they ask for it."""
-        from stargazer.calls.layers import graph_of
+        from stargazer.calls.graph import graph_of
 
         return graph_of(self)
 
     def __dask_layers__(self) -> tuple[str, ...]:
-        from stargazer.calls.layers import LAYER
+        from stargazer.calls.graph import LAYER
 
         return (LAYER,)
 
@@ -121,7 +127,7 @@ class Call(Delayed):
                 if error.cid in lost:
                     raise
                 lost.add(error.cid)
-                doubt(error)
+                mark_unavailable(error)
             except ToolError as error:
                 if not _given_more(self, error):
                     raise
@@ -133,7 +139,7 @@ class Call(Delayed):
 
     def visualize(self, *args: Any, **kwargs: Any) -> Any:
         """Draw the part of the graph that would run, with graphviz; see `dask.visualize`."""
-        from stargazer.calls.layers import flat_delayed
+        from stargazer.calls.graph import flat_delayed
 
         return flat_delayed(self).visualize(*args, **kwargs)
 
@@ -149,7 +155,6 @@ class Call(Delayed):
             raise TypeError(f"{self.name}[…] takes a number or a name, not {index!r}")
         types = self.returns.types
         kind = types[index] if length is not None and isinstance(index, int) else types[0] if types else None
-        from stargazer.calls.making import make_element
 
         return make_element(self, index, Returns("one", (kind,)) if kind else Returns("unknown"))
 
@@ -216,13 +221,111 @@ def _given_more(call: Call, error: ToolError) -> bool:
 
 
 def _let_go(root: Call) -> None:
-    from stargazer.calls.let_go import default_client, until_let_go
     from stargazer.calls.more import walk
+    from stargazer.calls.resources import default_client, until_let_go
 
     until_let_go(default_client(), [root.key, *(call.key for call in walk(root))])
 
 
 def _end_tools() -> None:
-    from stargazer.workdir import end_all
+    from stargazer.tools import end_all
 
     end_all()
+
+
+# Calls are made here: keyed, and one object for equal ones.
+
+
+CALLS: WeakValueDictionary[Key, Call] = WeakValueDictionary()
+"""Every live call of this process by its Dask key: equal calls are one object."""
+
+_MAKING = threading.Lock()
+
+
+def make_call(spec: TaskSpec, returns: Returns, inputs: dict[str, Any], parameters: dict[str, Any]) -> Call:
+    """Return the call of a task with checked inputs and parameters."""
+    keys = {name: _input_keys(spec, value) for name, value in inputs.items()}
+    values = {
+        name: {"call": v.token} if isinstance(v, Call) else _plain(spec, name, v) for name, v in parameters.items()
+    }
+    plan_key = call_key(spec.key, values, keys)
+    return intern(spec, plan_key, returns, inputs, parameters, get_annotations(), None, None)
+
+
+def make_element(parent: Call, index: int | str, returns: Returns) -> Call:
+    """Return one element of a call's result, as a call."""
+    return intern(parent.spec, parent.plan_key, returns, {}, {}, parent.annotations, parent, index)
+
+
+def intern(
+    spec: TaskSpec,
+    plan_key: str,
+    returns: Returns,
+    inputs: dict[str, Any],
+    parameters: dict[str, Any],
+    annotations: dict[str, Any],
+    parent: Call | None,
+    index: int | str | None,
+) -> Call:
+    """Return the live call of this identity, or make it."""
+    place = "" if parent is None else f"#{index!r}"
+    key = f"{spec.name}-{hashlib.sha256(f'{plan_key}{place} {spec.store_id}'.encode()).hexdigest()}"
+    write = object.__setattr__
+    with _MAKING:
+        call = CALLS.get(key)
+        if call is None:
+            call = object.__new__(Call)
+            for name, value in (
+                ("_key", key),
+                ("_layer", key),
+                ("plan_key", plan_key),
+                ("inputs", inputs),
+                ("parameters", parameters),
+                ("parent", parent),
+                ("index", index),
+                ("annotations", annotations),
+            ):
+                write(call, name, value)
+            CALLS[key] = call
+        # What is in no key counts as the task is defined now, and as the call was last annotated.
+        write(call, "spec", spec)
+        write(call, "returns", returns)
+        write(call, "_length", returns.length)
+        if annotations:
+            write(call, "annotations", annotations)
+    return call
+
+
+def _input_keys(spec: TaskSpec, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_one_key(spec, item) for item in value]
+    if isinstance(value, dict):
+        return ordered({name: _one_key(spec, item) for name, item in value.items()})
+    return None if value is None else _one_key(spec, value)
+
+
+def _one_key(spec: TaskSpec, value: Any) -> str:
+    if isinstance(value, Call):
+        if value.spec.store != spec.store:
+            raise _mixed(spec, value.name, value.spec.store)
+        return value.token
+    if value.source is not None and value.source.url != spec.store:
+        raise _mixed(spec, repr(value), value.source.url)
+    return input_key(value)
+
+
+def _mixed(spec: TaskSpec, what: str, store: str) -> StoresMixed:
+    return StoresMixed(
+        f"{spec.name} is called in the store {spec.store}, but {what} belongs to {store}; "
+        "make both in one `with sg.Store(…):`, or add the file to this store"
+    )
+
+
+def _plain(spec: TaskSpec, name: str, value: Any) -> Any:
+    try:
+        return plain(value)
+    except TypeError as error:
+        raise ArgumentError(
+            f"{spec.name}: {name}={value!r} cannot be part of a key: {error}. Pass numbers, strings, booleans, "
+            "enums, None, dataclasses, lists and dicts of these; pass files as assets, by position"
+        ) from None

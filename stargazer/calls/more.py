@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from stargazer.calls.wiring import needs
+from stargazer.calls.graph import needs
 from stargazer.errors import MemoryExceeded, ToolFailed
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import record_of
@@ -25,10 +25,10 @@ def lacked_memory(failure: BaseException | None) -> bool:
 
 def give_more(call: Call) -> bool:
     """Let the next attempt of a call have more memory; False where its task names no more."""
-    more = call.order.task.needs.after_more_memory()
+    more = call.spec.needs.after_more_memory()
     if more is not None:
-        order = dataclasses.replace(call.order, task=call.order.task.with_needs(more))
-        object.__setattr__(call, "order", order)
+        spec = dataclasses.replace(call.spec, task=call.spec.task.with_needs(more))
+        object.__setattr__(call, "spec", spec)
     return more is not None
 
 

@@ -7,49 +7,48 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.sealed import opened
 from stargazer.errors import CodeChanged
 from stargazer.execute.execute import execute
 from stargazer.ledger import walk_assets
-from stargazer.workdir import interruption
+from stargazer.tools import interruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from stargazer.errors import StargazerError
-    from stargazer.execute import Order
+    from stargazer.execute import TaskSpec
 
-__all__ = ["named_inputs", "refuse", "run"]
+__all__ = ["Sealed", "named_inputs", "opened", "refuse", "run", "seal"]
 
 CLOSING = ("closing", "closed", "failed")
 
 
-def run(order: Order, plan_key: str, parameters: dict[str, Any], *inputs: Any) -> Any:
+def run(spec: TaskSpec, plan_key: str, parameters: dict[str, Any], *inputs: Any) -> Any:
     """Execute one call; ends its tools when the call is released."""
-    if order.task.needs.walltime is not None:
-        _leave_to_others(order.task.needs.walltime)
+    if spec.needs.walltime is not None:
+        _leave_to_others(spec.needs.walltime)
     is_released = released()
-    given = named_inputs(order, inputs)
+    given = named_inputs(spec, inputs)
     worker, key = _worker_and_key()
     if worker is None:
-        return execute(order, plan_key, given, opened(parameters), is_released)
-    with _reached(worker, order, is_released):
-        result = execute(order, plan_key, given, opened(parameters), is_released, alone=_is_alone(worker))
-        from stargazer.served.reach import note_files
+        return execute(spec, plan_key, given, opened(parameters), is_released)
+    with _reached(worker, spec, is_released):
+        result = execute(spec, plan_key, given, opened(parameters), is_released, alone=_is_alone(worker))
+        from stargazer.relay.worker import note_files
 
-        note_files(worker, key, order.store, walk_assets([*given.values(), result]))
+        note_files(worker, key, spec.store, walk_assets([*given.values(), result]))
         return result
 
 
 @contextlib.contextmanager
-def _reached(worker: Any, order: Order, is_released: Callable[[], bool]) -> Iterator[None]:
+def _reached(worker: Any, spec: TaskSpec, is_released: Callable[[], bool]) -> Iterator[None]:
     """Let the store be the one that the call was made with, whether or not it can be seen from this worker."""
-    from stargazer.served.line import WANTED
-    from stargazer.served.reach import reach
+    from stargazer.relay.connection import WANTED
+    from stargazer.relay.worker import reach
 
     token = WANTED.set(is_released)
     try:
-        reach(worker, order.store, order.store_id)
+        reach(worker, spec.store, spec.store_id)
         yield
     finally:
         WANTED.reset(token)
@@ -60,9 +59,9 @@ def _is_alone(worker: Any) -> bool:
     return worker.state.nthreads == 1 and worker.nanny is not None
 
 
-def named_inputs(order: Order, inputs: tuple[Any, ...]) -> dict[str, Any]:
+def named_inputs(spec: TaskSpec, inputs: tuple[Any, ...]) -> dict[str, Any]:
     """Return the inputs of a node by the names of the task's parameters."""
-    return dict(zip(order.task.positional, map(opened, inputs), strict=True))
+    return dict(zip(spec.task.positional, map(opened, inputs), strict=True))
 
 
 def refuse(message: str, kind: type[StargazerError] = CodeChanged) -> None:
@@ -112,3 +111,66 @@ def released() -> Callable[[], bool]:
         return state is None or state.state in ("cancelled", "resumed", "released", "forgotten")
 
     return is_released
+
+
+# Values of the user's own types on their way to a worker: schedulers need not have the modules of those types.
+
+
+OPEN = frozenset((str, int, float, bool, type(None)))
+
+
+class Sealed:
+    """A value that is unpickled only where it is used.
+
+    Parameters
+    ----------
+    value
+        The value here; None where only its bytes have arrived.
+    packed
+        The pickled value.
+    """
+
+    def __init__(self, value: Any, packed: bytes | None = None) -> None:
+        self.value, self.packed = value, packed
+
+    def __reduce__(self) -> Any:
+        if self.packed is None:
+            import cloudpickle
+
+            self.packed = cloudpickle.dumps(self.value)
+        return Sealed, (None, self.packed)
+
+    def open(self) -> Any:
+        """Return the value."""
+        if self.value is None and self.packed is not None:
+            import pickle
+
+            self.value = pickle.loads(self.packed)
+        return self.value
+
+
+def seal(value: Any) -> Any:
+    """Return `value` itself if every scheduler can read it, else sealed."""
+    return value if _is_open(value) else Sealed(value)
+
+
+def opened(value: Any) -> Any:
+    """Return what was sealed; in lists and dicts, too."""
+    if type(value) is Sealed:
+        return value.open()
+    if type(value) is list:
+        return [opened(item) for item in value]
+    if type(value) is dict:
+        return {name: opened(item) for name, item in value.items()}
+    return value
+
+
+def _is_open(value: Any) -> bool:
+    kind = type(value)
+    if kind in OPEN:
+        return True
+    if kind in (list, tuple):
+        return all(map(_is_open, value))
+    if kind is dict:
+        return all(map(_is_open, value.values()))
+    return kind.__module__.startswith("stargazer.") and all(map(_is_open, getattr(value, "companions", ())))

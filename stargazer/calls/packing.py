@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.call import Call
-from stargazer.calls.making import intern
-from stargazer.calls.wiring import needs
+from stargazer.calls.call import Call, intern
+from stargazer.calls.graph import needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,7 +24,7 @@ def pack(root: Call) -> list[tuple[Any, ...]]:
         parameters = {name: _packed(value) for name, value in call.parameters.items()}
         parent = None if call.parent is None else call.parent.key
         rows[call.key] = (
-            call.order,
+            call.spec,
             call.plan_key,
             call.returns,
             inputs,
@@ -44,7 +43,7 @@ def unpack(root: str, rows: list[tuple[Any, ...]]) -> Call:
     made: dict[str, Call] = {}
     while todo:
         key = todo[-1]
-        order, plan_key, returns, inputs, parameters, annotations, parent, index = packed[key]
+        spec, plan_key, returns, inputs, parameters, annotations, parent, index = packed[key]
         wanted = {
             *_keys_in(inputs.values()),
             *_keys_in(parameters.values()),
@@ -57,11 +56,11 @@ def unpack(root: str, rows: list[tuple[Any, ...]]) -> Call:
         inputs, parameters = (
             {name: _unpacked(value, made) for name, value in each.items()} for each in (inputs, parameters)
         )
-        made[key] = intern(order, plan_key, returns, inputs, parameters, annotations, made.get(parent), index)
+        made[key] = intern(spec, plan_key, returns, inputs, parameters, annotations, made.get(parent), index)
     return made[root]
 
 
-class Key(str):
+class CallKey(str):
     """Stands for a call in packed rows."""
 
     __slots__ = ()
@@ -69,14 +68,14 @@ class Key(str):
 
 def _packed(value: Any) -> Any:
     if isinstance(value, Call):
-        return Key(value.key)
+        return CallKey(value.key)
     if isinstance(value, list):
         return [_packed(item) for item in value]
     return {name: _packed(item) for name, item in value.items()} if type(value) is dict else value
 
 
 def _unpacked(value: Any, made: dict[str, Call]) -> Any:
-    if isinstance(value, Key):
+    if isinstance(value, CallKey):
         return made[value]
     if isinstance(value, list):
         return [_unpacked(item, made) for item in value]
@@ -86,4 +85,4 @@ def _unpacked(value: Any, made: dict[str, Call]) -> Any:
 def _keys_in(values: Iterable[Any]) -> Iterator[str]:
     for value in values:
         items = value if isinstance(value, list) else value.values() if type(value) is dict else (value,)
-        yield from (item for item in items if isinstance(item, Key))
+        yield from (item for item in items if isinstance(item, CallKey))

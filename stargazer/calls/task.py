@@ -8,26 +8,32 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from stargazer.calls.bind import bind
-from stargazer.calls.call import Call
-from stargazer.calls.carried import Carried
-from stargazer.calls.making import make_call
-from stargazer.calls.options import Options, check_names, check_options, chosen_tools, read_needs
-from stargazer.calls.result import checked_result
+from stargazer.calls.arguments import (
+    Options,
+    bind,
+    check_names,
+    check_options,
+    checked_result,
+    chosen_tools,
+    read_needs,
+)
+from stargazer.calls.call import Call, make_call
 from stargazer.calls.signature import Signature, check_form, read_signature
-from stargazer.code import CodeIdentity, digest_of, identify
-from stargazer.errors import CodeChanged, DefinitionError
-from stargazer.execute import Order
+from stargazer.errors import CodeChanged, DefinitionError, WorkerMismatch
+from stargazer.execute import TaskSpec
+from stargazer.fingerprint import CodeIdentity, digest_of, identify
 from stargazer.ledger.keys import task_key
 from stargazer.store import active_store
-from stargazer.tool import identify_tool, library_version
+from stargazer.tools import identify_tool, library_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from stargazer.execute import Needs
+
     Tools = Sequence[str] | Callable[..., Sequence[str]]
 
-__all__ = ["Task", "task"]
+__all__ = ["Carried", "Task", "imported", "rebuilt", "task"]
 
 
 class Task:
@@ -96,7 +102,7 @@ class Task:
         self.tools, self.uses, self.version = tools, tuple(uses), version
         self.copy_inputs = stage == "copy"
         self._identity: CodeIdentity | None = None
-        self._orders: dict[Any, Order] = {}
+        self._specs: dict[Any, TaskSpec] = {}
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
@@ -112,10 +118,9 @@ class Task:
             A tool that goes into the key is not installed.
         """
         inputs, parameters = bind(self.name, self.signature, Call, args, kwargs)
-        return make_call(self._order(parameters), self.signature.returns, inputs, parameters)
+        return make_call(self._spec(parameters), self.signature.returns, inputs, parameters)
 
     def __reduce__(self) -> Any:
-        from stargazer.calls.arrived import imported, rebuilt
 
         if self._is_importable():
             return imported, (self.__module__, self.__qualname__)
@@ -166,7 +171,7 @@ class Task:
             self._identity = self._versioned() or identify(self.body, self.name)  # type: ignore[arg-type]
         return self._identity
 
-    def check_code(self, order: Order) -> None:
+    def check_code(self, spec: TaskSpec) -> None:
         """Refuse to run under a key that was made with other code.
 
         Raises
@@ -175,9 +180,9 @@ class Task:
             The digests differ.
         """
         code = self.code
-        if code.digest != order.code:
-            names = {*code.manifest, *order.manifest}
-            changed = ", ".join(sorted(n for n in names if code.manifest.get(n) != order.manifest.get(n)))
+        if code.digest != spec.code:
+            names = {*code.manifest, *spec.manifest}
+            changed = ", ".join(sorted(n for n in names if code.manifest.get(n) != spec.manifest.get(n)))
             raise CodeChanged(
                 f"the code of task {self.name} is not what it was when the call was made: {changed} changed; "
                 "make the call anew (run its cell again), and give clients and workers the same version. What a "
@@ -202,19 +207,19 @@ class Task:
         digest = hashlib.sha256(f"stargazer/version/1\n{self.version}".encode()).hexdigest()
         return CodeIdentity(digest, {f"version {self.version}": digest})
 
-    def _order(self, parameters: dict[str, Any]) -> Order:
+    def _spec(self, parameters: dict[str, Any]) -> TaskSpec:
         """What all calls of the task in the active store share, made once."""
         store = active_store()
         tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
         code = self.code
-        known = self._orders.get((store.url, code.digest, tools))
+        known = self._specs.get((store.url, code.digest, tools))
         if known is not None:
             return known
         libraries = {name: library_version(name) for name in self.uses}
         key = task_key(self.name, code.digest, tools, libraries)
-        order = Order(Carried.of(self), key, code.digest, code.manifest, tools, libraries, store.url, store.id)
-        self._orders[store.url, code.digest, tools] = order
-        return order
+        spec = TaskSpec(Carried.of(self), key, code.digest, code.manifest, tools, libraries, store.url, store.id)
+        self._specs[store.url, code.digest, tools] = spec
+        return spec
 
     def _is_importable(self) -> bool:
         if self.__module__ == "__main__":
@@ -245,3 +250,158 @@ def task(body: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """
     check_names(options)
     return Task(body, **options) if body is not None else functools.partial(Task, **options)
+
+
+# A task on its way to a worker.
+
+
+class Carried:
+    """A task that is unpickled only where it runs: schedulers never import or rebuild the user's code.
+
+    Parameters
+    ----------
+    task
+        The task here; None where only its bytes have arrived.
+    name, needs, copy_inputs
+        As the task's own; known without unpickling it.
+    packed
+        Digest of the task's code and the pickled task.
+    """
+
+    def __init__(
+        self,
+        task: Task | None,
+        name: str,
+        needs: Needs,
+        copy_inputs: bool,
+        packed: tuple[str, bytes] | None = None,
+    ) -> None:
+        self.name, self.needs, self.copy_inputs = name, needs, copy_inputs
+        self._task, self._packed, self._here = task, packed, task is not None
+
+    @classmethod
+    def of(cls, task: Task) -> Carried:
+        """Wrap a task of this process."""
+        return cls(task, task.name, task.needs, task.copy_inputs)
+
+    def __reduce__(self) -> Any:
+        if self._task is not None and (self._packed is None or self._packed[0] != self._task.code.digest):
+            self._packed = (self._task.code.digest, _pickled(self._task))
+        return Carried, (None, self.name, self.needs, self.copy_inputs, self._packed)
+
+    def with_needs(self, needs: Needs) -> Carried:
+        """Return the same task with other needs."""
+        return Carried(self._task, self.name, needs, self.copy_inputs, self._packed)
+
+    @property
+    def task(self) -> Task:
+        """The task itself; unpickled at the first use.
+
+        Raises
+        ------
+        WorkerMismatch
+            Its module cannot be imported here.
+        """
+        if self._task is None:
+            assert self._packed is not None
+            self._task = _unpickled(self._packed[1])
+        return self._task
+
+    @property
+    def positional(self) -> tuple[str, ...]:
+        """Names of the task's asset parameters."""
+        return self.task.positional
+
+    @property
+    def result_type(self) -> type | None:
+        """The ``NamedTuple`` class that the task returns, if it does."""
+        return self.task.result_type
+
+    @property
+    def body(self) -> Callable[..., Any]:
+        """The task's body."""
+        return self.task.body
+
+    def bound(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As `stargazer.calls.task.Task.bound`."""
+        return self.task.bound(inputs, parameters)
+
+    def checked(self, made: Any) -> Any:
+        """As `stargazer.calls.task.Task.checked`."""
+        return self.task.checked(made)
+
+    def check_code(self, spec: TaskSpec) -> None:
+        """As `stargazer.calls.task.Task.check_code`; of a task that came from another process, `WorkerMismatch`."""
+        try:
+            self.task.check_code(spec)
+        except CodeChanged as error:
+            if self._packed is None or self._here:
+                raise
+            raise WorkerMismatch(f"this worker cannot run task {self.name}: {error}") from error
+
+
+def _pickled(task: Task) -> bytes:
+    import cloudpickle
+
+    try:
+        return bytes(cloudpickle.dumps(task))
+    except Exception as error:
+        error.add_note(f"task {task.name} cannot be sent to workers: its body uses something that cannot be pickled")
+        raise
+
+
+@functools.lru_cache(maxsize=256)
+def _unpickled(payload: bytes) -> Task:
+    import pickle
+
+    try:
+        task: Task = pickle.loads(payload)
+    except (ImportError, AttributeError) as error:
+        raise WorkerMismatch(
+            f"this worker cannot import a task: {error}; install its package on the workers, "
+            "or define it in the notebook"
+        ) from error
+    return task
+
+
+# Tasks that came from another process.
+
+
+class ArrivedTask(Task):
+    """A task that came by value: it has the identity that it was sent with, for there is no source here.
+
+    What it imports here did not come with it, and must be what it was where the task was sent from.
+    """
+
+    _sent_code: str
+    _imports_here: dict[str, tuple[tuple[str, ...], str | None]]
+
+    def check_code(self, spec: TaskSpec) -> None:
+        if self._sent_code != spec.code:
+            raise CodeChanged(f"task {self.name} came with other code than its call was made with")
+        for module in list(self._imports_here):
+            names, digest = self._imports_here[module]
+            if digest_of(module, names) not in (digest, None):
+                raise CodeChanged(
+                    f"{module} is another version here than where task {self.name} was sent from: give clients and "
+                    "workers the same files, and start the workers anew"
+                )
+            del self._imports_here[module]
+
+
+def imported(module: str, qualname: str) -> Task:
+    """Return the task that stands under a name in a module."""
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    assert isinstance(found, Task)
+    return found
+
+
+def rebuilt(body: Callable[..., Any], options: dict[str, Any], code: str, imports: dict[str, Any]) -> Task:
+    """Return a task that was sent by value."""
+    task = ArrivedTask(body, **options)
+    task._sent_code, task._imports_here = code, imports
+    return task

@@ -10,15 +10,23 @@ profile is what ``ipfs add --cid-version=1`` and Pinata use.
 
 from __future__ import annotations
 
-from stargazer.cid.compare import Check
+from stargazer.cid.cid import DAG_PB, RAW, Parsed, format_cid, parse
 from stargazer.cid.dagpb import file_links
-from stargazer.cid.directories import DirNode, Entry, directory_node, is_directory, read_directory
+from stargazer.cid.directory import DirNode, Entry, directory_node, is_directory, read_directory
 from stargazer.cid.files import cid_of_file, file_node
-from stargazer.cid.layout import FileNode, Hasher, cid_of_bytes, cid_of_stream
-from stargazer.cid.profiles import KUBO, PROFILES, UNIXFS_2025, Profile, profile
-from stargazer.cid.text import DAG_PB, RAW, Parsed, format_cid, parse
 from stargazer.cid.trees import Tree, cid_of_path, cid_of_tree
-from stargazer.cid.verify import check, verify
+from stargazer.cid.unixfs import (
+    KUBO,
+    PROFILES,
+    UNIXFS_2025,
+    CIDProfile,
+    FileNode,
+    Hasher,
+    cid_of_bytes,
+    cid_of_stream,
+    profile,
+)
+from stargazer.cid.verify import Check, check, verify
 
 __all__ = [
     "DAG_PB",
@@ -26,13 +34,13 @@ __all__ = [
     "PROFILES",
     "RAW",
     "UNIXFS_2025",
+    "CIDProfile",
     "Check",
     "DirNode",
     "Entry",
     "FileNode",
     "Hasher",
     "Parsed",
-    "Profile",
     "Tree",
     "check",
     "cid_of_bytes",

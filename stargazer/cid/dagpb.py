@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from stargazer.cid.text import DAG_PB_PREFIX, text_of
-from stargazer.cid.values import Value
+from stargazer.cid.cid import DAG_PB_PREFIX, Value, text_of
 from stargazer.errors import CIDError
 
 TYPE_CHECKING = False

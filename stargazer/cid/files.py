@@ -10,8 +10,7 @@ import os
 import stat
 from hashlib import sha256
 
-from stargazer.cid.layout import FileNode, Layout
-from stargazer.cid.profiles import KUBO
+from stargazer.cid.unixfs import KUBO, FileNode, Layout
 from stargazer.errors import CIDError
 
 TYPE_CHECKING = False
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from stargazer.cid.layout import Keep
-    from stargazer.cid.profiles import Profile
+    from stargazer.cid.unixfs import CIDProfile, Keep
 
     StrPath = str | os.PathLike[str]
     Progress = Callable[[int], object]
@@ -39,7 +37,7 @@ _SPECIAL = (
 )
 
 
-def cid_of_file(path: StrPath, profile: Profile = KUBO, threads: int = 1, progress: Progress | None = None) -> str:
+def cid_of_file(path: StrPath, profile: CIDProfile = KUBO, threads: int = 1, progress: Progress | None = None) -> str:
     """Name a file.
 
     Parameters
@@ -74,7 +72,7 @@ def cid_of_file(path: StrPath, profile: Profile = KUBO, threads: int = 1, progre
 
 def file_node(
     path: StrPath,
-    profile: Profile = KUBO,
+    profile: CIDProfile = KUBO,
     *,
     threads: int = 1,
     progress: Progress | None = None,

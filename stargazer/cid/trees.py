@@ -7,10 +7,10 @@ import os
 import stat
 from posixpath import join
 
-from stargazer.cid.directories import Entry, directory_node
+from stargazer.cid.cid import Value
+from stargazer.cid.directory import Entry, directory_node
 from stargazer.cid.files import file_node, refuse_special
-from stargazer.cid.profiles import KUBO
-from stargazer.cid.values import Value
+from stargazer.cid.unixfs import KUBO
 from stargazer.errors import CIDError
 
 TYPE_CHECKING = False
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from stargazer.cid.files import Progress, StrPath
-    from stargazer.cid.layout import FileNode
-    from stargazer.cid.profiles import Profile
+    from stargazer.cid.unixfs import CIDProfile, FileNode
 
     Symlinks = Literal["refuse", "follow"]
 
@@ -72,7 +71,7 @@ class _Directory:
 
 def cid_of_path(
     path: StrPath,
-    profile: Profile = KUBO,
+    profile: CIDProfile = KUBO,
     threads: int = 1,
     symlinks: Symlinks = "refuse",
     progress: Progress | None = None,
@@ -115,7 +114,7 @@ def is_tree(path: StrPath, symlinks: Symlinks = "refuse") -> bool:
 
 def cid_of_tree(
     path: StrPath,
-    profile: Profile = KUBO,
+    profile: CIDProfile = KUBO,
     threads: int = 1,
     symlinks: Symlinks = "refuse",
     progress: Progress | None = None,
@@ -219,7 +218,7 @@ def _chain(
 
 
 def _files(
-    scanned: list[_Directory], profile: Profile, threads: int, progress: Progress | None
+    scanned: list[_Directory], profile: CIDProfile, threads: int, progress: Progress | None
 ) -> Iterator[tuple[str, FileNode]]:
     found = [(join(d.below, name), os.path.join(d.path, name), size) for d in scanned for name, size in d.files.items()]
     apart = threads == 1
@@ -232,7 +231,7 @@ def _files(
 
 
 def _small_files(
-    small: list[tuple[str, str]], profile: Profile, threads: int, progress: Progress | None
+    small: list[tuple[str, str]], profile: CIDProfile, threads: int, progress: Progress | None
 ) -> Iterator[tuple[str, FileNode]]:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -9,20 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import (
-    bundles,
-    demo,
-    flights,
-    keeping,
-    keys,
-    naming,
-    running,
-    settings,
-    sharing,
-    storing,
-    tools,
-    tracing,
-)
+from stargazer.cli import cid, config, demo, keys, remotes, run, store, tools
 from stargazer.cli.options import examples
 from stargazer.errors import StargazerError
 
@@ -103,41 +90,41 @@ def stargazer(
 CID = "bafybeia3lsmhibzqk3uo5phryz4wurlj26pn74klczwbmnxq3pf5q3iyy4"
 
 _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
-    "cid": (naming.cid, ["cid reads_R1.fq.gz results/", f"cid --check {CID} reads_R1.fq.gz"]),
+    "cid": (cid.cid, ["cid reads_R1.fq.gz results/", f"cid --check {CID} reads_R1.fq.gz"]),
     "add": (
-        storing.add,
+        store.add,
         [
             "add s1_R1.fq.gz --as r1 --fact sample_id=s1",
             "add ref.fa --as reference --fact build=GRCh38 --companion reference_index=ref.fa.fai",
         ],
     ),
-    "ls": (storing.ls, ["ls asset=r1 sample_id=s1 sample_id=s2"]),
-    "get": (storing.get, [f"get {CID} --out results/"]),
-    "push": (sharing.push, [f"push {CID} --to lab"]),
-    "remotes": (sharing.remotes, ["remotes --json"]),
-    "bundles": (bundles.bundles, ["bundles --json"]),
+    "ls": (store.ls, ["ls asset=r1 sample_id=s1 sample_id=s2"]),
+    "get": (store.get, [f"get {CID} --out results/"]),
+    "push": (remotes.push, [f"push {CID} --to lab"]),
+    "remotes": (remotes.remotes, ["remotes --json"]),
+    "bundles": (remotes.bundles, ["bundles --json"]),
     "run": (
-        running.run,
+        run.run,
         [
             "run germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2 --out results/",
             f"run pipeline.py:analyse reads={CID}",
         ],
     ),
-    "plan": (running.plan, ["plan germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2"]),
-    "trace": (tracing.trace, [f"trace {CID}", f"trace {CID} --down --mermaid"]),
-    "fsck": (keeping.fsck, ["fsck --store /data/store"]),
-    "gc": (keeping.gc, ["gc --dry-run --grace 1d"]),
-    "pin": (keeping.pin, [f"pin paper-2026 {CID}"]),
-    "unpin": (keeping.unpin, ["unpin paper-2026"]),
-    "pins": (keeping.pins, ["pins --json"]),
-    "runs": (flights.runs, ["runs", "runs --limit 100 --json"]),
-    "log": (flights.log, ["log 3fa1c09be2d4", f"log {CID} --json"]),
-    "config": (settings.config, ["config", "config profiles.slurm"]),
-    "connect": (settings.connect, ["connect slurm", "connect --check slurm --for pipeline.py"]),
+    "plan": (run.plan, ["plan germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2"]),
+    "trace": (run.trace, [f"trace {CID}", f"trace {CID} --down --mermaid"]),
+    "fsck": (store.fsck, ["fsck --store /data/store"]),
+    "gc": (store.gc, ["gc --dry-run --grace 1d"]),
+    "pin": (store.pin, [f"pin paper-2026 {CID}"]),
+    "unpin": (store.unpin, ["unpin paper-2026"]),
+    "pins": (store.pins, ["pins --json"]),
+    "runs": (run.runs, ["runs", "runs --limit 100 --json"]),
+    "log": (run.log, ["log 3fa1c09be2d4", f"log {CID} --json"]),
+    "config": (config.config, ["config", "config profiles.slurm"]),
+    "connect": (config.connect, ["connect slurm", "connect --check slurm --for pipeline.py"]),
 }
 for _name, (_command, _examples) in _COMMANDS.items():
     app.command(_name, epilog=examples(*_examples))(_command)
 app.add_typer(keys.app, name="keys")
 app.add_typer(tools.app, name="tools")
-app.add_typer(bundles.app, name="bundle")
+app.add_typer(remotes.app, name="bundle")
 app.add_typer(demo.app, name="demo")

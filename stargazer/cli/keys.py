@@ -19,7 +19,7 @@ def make(json: JSON = False) -> None:
     public key that is printed.
     """
     from stargazer import config
-    from stargazer.remotes.signing import make_key
+    from stargazer.remotes.trust import make_key
 
     public = make_key()
     if json:
@@ -32,7 +32,7 @@ def make(json: JSON = False) -> None:
 @app.command(epilog=examples("keys show"))
 def show(json: JSON = False) -> None:
     """Print your public key, for others to name in stargazer.trust."""
-    from stargazer.remotes.signing import public_key
+    from stargazer.remotes.trust import public_key
 
     public = public_key()
     print_json({"public": public}) if json else typer.echo(public)

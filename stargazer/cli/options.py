@@ -53,7 +53,7 @@ def open_made_store(url: str | None) -> Store:
 def chosen_profile(name: str | None, **changes: Any) -> Profile:
     """The profile that was asked for on the command line; what is wrong in the settings is no wrong usage."""
     from stargazer.errors import ConfigError
-    from stargazer.profiles.reading import find_profile, profile_names
+    from stargazer.profiles.settings import find_profile, profile_names
 
     try:
         found = find_profile(name)

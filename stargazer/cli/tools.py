@@ -40,7 +40,7 @@ def install(
             f"{tool!r} is not one of {', '.join(INSTALLED)}; `stargazer tools` tells how to get it"
         )
     from stargazer.display import waiting
-    from stargazer.tool.install import install_gatk
+    from stargazer.tools.install import install_gatk
 
     with waiting("install GATK: about two minutes, 424 MB"):
         path = install_gatk()
@@ -49,7 +49,7 @@ def install(
 
 
 def _names() -> list[str]:
-    from stargazer.tool.identity import EMBEDDED_TOOLS, HOW_TO_GET
+    from stargazer.tools.identity import EMBEDDED_TOOLS, HOW_TO_GET
 
     return [*EMBEDDED_TOOLS, *HOW_TO_GET]
 
@@ -57,7 +57,7 @@ def _names() -> list[str]:
 def _look(name: str) -> dict[str, Any]:
     """What is known of one tool."""
     from stargazer.errors import StargazerError
-    from stargazer.tool.identity import EMBEDDED_TOOLS, HOW_TO_GET, identify_tool, locate_tool
+    from stargazer.tools.identity import EMBEDDED_TOOLS, HOW_TO_GET, identify_tool, locate_tool
 
     how = f"pip install {name}" if name in EMBEDDED_TOOLS else HOW_TO_GET[name]
     row = {"tool": name, "there": False, "version": "", "digest": "", "path": "", "how": how}

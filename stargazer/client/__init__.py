@@ -1,5 +1,5 @@
 """Dask clients by configuration alone."""
 
-from stargazer.client.connecting import connect
+from stargazer.client.connect import connect
 
 __all__ = ["connect"]

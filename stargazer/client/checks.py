@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.calls.options import chosen_tools
-from stargazer.client.connecting import connect
-from stargazer.client.enough import enough
-from stargazer.client.finding import Finding
+from stargazer.calls.arguments import chosen_tools
+from stargazer.calls.resources import amount_text, capacity_of
+from stargazer.client.connect import connect
 from stargazer.errors import StargazerError, StoreError, ToolMissing
-from stargazer.tool import identify_tool, library_version
+from stargazer.profiles.settings import clock_of
+from stargazer.tools import identify_tool, library_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from stargazer.calls import Task
+    from stargazer.calls.resources import Capacity
     from stargazer.profiles.profile import Profile
     from stargazer.store import Store
 
-__all__ = ["Finding", "check_profile"]
+__all__ = ["CheckResult", "check_needs", "check_profile"]
 
 PACKAGES = ("stargazer-dask", "dask", "distributed", "cloudpickle", "fsspec")
 
 
-def check_profile(profile: Profile, store: Store, tasks: Iterable[Task] = (), *, strict: bool = True) -> list[Finding]:
+def check_profile(
+    profile: Profile, store: Store, tasks: Iterable[Task] = (), *, strict: bool = True
+) -> list[CheckResult]:
     """Connect, and ask the workers.
 
     Parameters
@@ -47,13 +50,13 @@ def check_profile(profile: Profile, store: Store, tasks: Iterable[Task] = (), *,
         tools, libraries = list(filter(_is_here, tools)), []
     try:
         with connect(profile.name) as client:
-            found = [came := _workers(client, profile), *enough(client, tasks, strict=strict)]
+            found = [came := _workers(client, profile), *check_needs(client, tasks, strict=strict)]
             if came.ok:
                 found += [_store(client, store), _versions(client, libraries)]
                 found += [_tool(client, name) for name in tools]
             return found
     except (StargazerError, OSError) as error:
-        return [Finding("connection", False, str(error))]
+        return [CheckResult("connection", False, str(error))]
 
 
 def _wanted(tasks: Sequence[Task]) -> tuple[list[str], list[str]]:
@@ -73,8 +76,8 @@ def _defaults(task: Task) -> dict[str, Any]:
     return {parameter.name: parameter.default for parameter in task.signature.plains}
 
 
-def _workers(client: Client, profile: Profile) -> Finding:
-    from stargazer.profiles.offers import offer_of
+def _workers(client: Client, profile: Profile) -> CheckResult:
+    from stargazer.profiles.profile import offer_of
 
     if profile.is_queue and profile.workers and not profile.workers.minimum:
         client.cluster.scale(1)  # type: ignore[union-attr]
@@ -83,29 +86,29 @@ def _workers(client: Client, profile: Profile) -> Finding:
     except TimeoutError:
         offer = offer_of(client)
         trouble = offer.trouble() if offer else None
-        return Finding("workers", False, trouble or f"none came within {profile.patience:.0f} s")
+        return CheckResult("workers", False, trouble or f"none came within {profile.patience:.0f} s")
     hosts = sorted({address.rpartition(":")[0].partition("://")[2] for address in client.run(os.getpid)})
     secure = "encrypted" if "tls" in str(client.scheduler.address) else "not encrypted"  # type: ignore[union-attr]
-    return Finding("workers", True, f"on {', '.join(hosts)}, connections {secure}")
+    return CheckResult("workers", True, f"on {', '.join(hosts)}, connections {secure}")
 
 
-def _store(client: Client, store: Store) -> Finding:
+def _store(client: Client, store: Store) -> CheckResult:
     """Each worker writes something small that this process must find, in the same store."""
     try:
         store.put_bytes(b"stargazer\n")
     except (StoreError, OSError) as error:
-        return Finding("store", False, str(error))
+        return CheckResult("store", False, str(error))
     served = 0
     for address, told in client.run(_write, store.url, store.id, on_error="return").items():
         if isinstance(told, Exception):
-            return Finding("store", False, f"{address} cannot write to {store.url}: {told}")
+            return CheckResult("store", False, f"{address} cannot write to {store.url}: {told}")
         is_served, cid = told
         if not store.has(cid):
-            return Finding("store", False, f"what {address} writes does not arrive in {store.url}")
+            return CheckResult("store", False, f"what {address} writes does not arrive in {store.url}")
         served += is_served
     if not served:
-        return Finding("store", True, f"{store.url} is read and written from the workers")
-    return Finding(
+        return CheckResult("store", True, f"{store.url} is read and written from the workers")
+    return CheckResult(
         "store", True, f"{store.url} is served to {served} worker{'s' * (served > 1)}, over Dask's connections"
     )
 
@@ -113,16 +116,16 @@ def _store(client: Client, store: Store) -> Finding:
 async def _write(url: str, identifier: str, dask_worker: Any) -> tuple[bool, str]:
     import asyncio
 
-    from stargazer.served.reach import written
+    from stargazer.relay.worker import written
 
     return await asyncio.to_thread(written, dask_worker, url, identifier)
 
 
-def _versions(client: Client, libraries: Iterable[str]) -> Finding:
+def _versions(client: Client, libraries: Iterable[str]) -> CheckResult:
     names = [*PACKAGES, *libraries]
     here = versions(names)
     differing = set(_differences(here, client.run(versions, names)))
-    return Finding("versions", not differing, "; ".join(sorted(differing)) or "as here")
+    return CheckResult("versions", not differing, "; ".join(sorted(differing)) or "as here")
 
 
 def _differences(here: dict[str, str], there: dict[str, dict[str, str]]) -> Iterator[str]:
@@ -145,13 +148,117 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _tool(client: Client, name: str) -> Finding:
+def _tool(client: Client, name: str) -> CheckResult:
     try:
         here = identify_tool(name)
     except ToolMissing as error:
-        return Finding(name, False, f"not here: {error}")
+        return CheckResult(name, False, f"not here: {error}")
     for address, told in client.run(identify_tool, name, on_error="return").items():
         if told != here:
             shown = told if isinstance(told, Exception) else f"{told.version} ({told.digest[:12]}…)"
-            return Finding(name, False, f"{here.version} ({here.digest[:12]}…) here, but on {address} {shown}")
-    return Finding(name, True, f"{here.version} on all workers")
+            return CheckResult(name, False, f"{here.version} ({here.digest[:12]}…) here, but on {address} {shown}")
+    return CheckResult(name, True, f"{here.version} on all workers")
+
+
+# Whether the workers of a profile have what tasks declare to need, and live as long.
+
+
+NAMED = 3
+"""Tasks that are named of those that lack the same."""
+
+
+def check_needs(client: Client, tasks: Sequence[Task], *, strict: bool = True) -> Iterator[CheckResult]:
+    """Compare what the workers of a client have, or may be started with, with what tasks need.
+
+    Parameters
+    ----------
+    client
+        Of the profile; a worker need not be there yet, if the profile starts it.
+    tasks
+        That shall run there.
+    strict
+        Whether a task that cannot run there is a failure, or a remark.
+
+    Yields
+    ------
+    CheckResult
+        One a resource: what there is, and which task needs the most, or what is missing.
+    """
+    capacity = capacity_of(client)
+    lacking = [capacity.lacking(task.name, task.needs) for task in tasks]
+    kinds = dict.fromkeys([*sorted(capacity.largest), *(kind for each in lacking for kind in each)])
+    if capacity.walltime is not None or any(task.needs.walltime for task in tasks):
+        kinds["walltime"] = None
+    if not capacity.largest:
+        yield CheckResult("resources", True, "the workers count none: each of their threads takes one call at a time")
+    for kind in kinds:
+        short = [(task, why[kind]) for task, why in zip(tasks, lacking, strict=True) if kind in why]
+        if short and strict:
+            yield CheckResult(kind, False, _missing(kind, short))
+        else:
+            yield CheckResult(kind, True, _there(kind, capacity, tasks, [task for task, _ in short]))
+
+
+def _missing(kind: str, short: list[tuple[Task, str]]) -> str:
+    """What the task that needs the most lacks, and which others lack of the same."""
+    worst, why = max(short, key=lambda each: _need(kind, each[0]))
+    others = _names([task for task, _ in short if task is not worst])
+    return f"{why}; not enough for {others} either" if others else why
+
+
+def _there(kind: str, capacity: Capacity, tasks: Sequence[Task], short: Sequence[Task]) -> str:
+    has = _has(kind, capacity)
+    if short:
+        return f"{has}, not enough for {_names(short)}"
+    wanting = max(tasks, key=lambda task: _need(kind, task), default=None)
+    if wanting is None or not _need(kind, wanting):
+        return has
+    clamped = "" if _need(kind, wanting) <= capacity.largest.get(kind, _need(kind, wanting)) else ", and takes all"
+    return f"{has}; {wanting.name} {_uses(kind, _need(kind, wanting))}{clamped}"
+
+
+def _has(kind: str, capacity: Capacity) -> str:
+    if kind == "walltime":
+        return f"workers end after {clock_of(capacity.walltime)}" if capacity.walltime else "workers have no set end"
+    return "there are workers of that name" if ":" in kind else f"a worker has {_amount(kind, capacity.largest[kind])}"
+
+
+def _uses(kind: str, amount: float) -> str:
+    if kind == "walltime":
+        return f"takes up to {clock_of(amount)}"
+    return "wants it" if ":" in kind else f"wants the most, {_amount(kind, amount)}"
+
+
+def _need(kind: str, task: Task) -> float:
+    return task.needs.walltime or 0.0 if kind == "walltime" else task.needs.resources().get(kind, 0.0)
+
+
+def _amount(kind: str, amount: Any) -> str:
+    return amount_text(kind, amount).removesuffix(" of memory").removesuffix(f" {kind}")
+
+
+def _names(tasks: Sequence[Task]) -> str:
+    names = list(dict.fromkeys(task.name for task in tasks))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+# What a check of a profile finds.
+
+
+class CheckResult(NamedTuple):
+    """One thing that was checked.
+
+    Parameters
+    ----------
+    what
+        Was checked.
+    ok
+        Whether it is as it should be.
+    told
+        What was found.
+    """
+
+    what: str
+    ok: bool
+    told: str

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from stargazer.display.assets import asset_html, asset_line, facts_text, store_html, table_html
 from stargazer.display.calls import call_html, record_html
-from stargazer.display.lineages import lineage_html, lineage_text
-from stargazer.display.live import show_run
-from stargazer.display.measure import plural, seconds_text, short, size_text
-from stargazer.display.mermaid import lineage_mermaid
+from stargazer.display.html import plural, seconds_text, short, size_text
+from stargazer.display.lineage import lineage_html, lineage_mermaid, lineage_text
 from stargazer.display.plans import plan_html, plan_text
-from stargazer.display.progress import byte_progress, path_progress, waiting
+from stargazer.display.progress import byte_progress, path_progress, show_run, waiting
 from stargazer.display.status import run_html, status_html, status_line, status_table
 
 __all__ = [

@@ -6,8 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
 
-from stargazer.display.markup import Markup, card, code, escape, facts_table, note, table, value
-from stargazer.display.measure import plural, short
+from stargazer.display.html import Markup, card, code, escape, facts_table, note, plural, short, table, value
 from stargazer.errors import StargazerError
 
 if TYPE_CHECKING:

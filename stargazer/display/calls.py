@@ -5,8 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from stargazer.display.assets import asset_line
-from stargazer.display.markup import Markup, card, code, details, escape, facts_table, note, state, table, value
-from stargazer.display.measure import plural, seconds_text, short, size_text
+from stargazer.display.html import (
+    Markup,
+    card,
+    code,
+    details,
+    escape,
+    facts_table,
+    note,
+    plural,
+    seconds_text,
+    short,
+    size_text,
+    state,
+    table,
+    value,
+)
 from stargazer.errors import StargazerError
 
 __all__ = ["call_html", "record_html"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stargazer.display.markup import Markup, card, escape, note, state, table
-from stargazer.display.measure import plural
+from stargazer.display.html import Markup, card, escape, note, plural, state, table
 
 __all__ = ["plan_html", "plan_text"]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stargazer.display.markup import Markup, card, code, details, escape, note, state, table
-from stargazer.display.measure import plural, reason, seconds_text
+from stargazer.display.html import Markup, card, code, details, escape, note, plural, reason, seconds_text, state, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,6 +1,5 @@
 """On the worker: find → stage → body → save → append. What runs is in `stargazer.execute.execute`."""
 
-from stargazer.execute.needs import Needs
-from stargazer.execute.order import Order, Work
+from stargazer.execute.spec import Needs, TaskSpec, Work
 
-__all__ = ["Needs", "Order", "Work"]
+__all__ = ["Needs", "TaskSpec", "Work"]

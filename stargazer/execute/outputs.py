@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from stargazer.errors import InputChanged, OutputError
-from stargazer.ledger.results import check_plain, map_assets, walk_assets
+from stargazer.ledger.codec import check_plain, map_assets, walk_assets
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.store import Store
-    from stargazer.workdir import Workdir
+    from stargazer.tools import Workdir
 
 __all__ = ["Outputs"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stargazer.tool import ToolIdentity
+    from stargazer.tools import ToolIdentity
 
 __all__ = ["call_key", "input_key", "input_keys", "ordered", "plain", "python_value", "readable", "task_key"]
 

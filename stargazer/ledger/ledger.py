@@ -6,9 +6,9 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
+from stargazer.ledger.codec import cids_in, decode
 from stargazer.ledger.record import Record
-from stargazer.ledger.results import cids_in, decode
-from stargazer.store.beyond import Known, beyond
+from stargazer.store.fallback import Known, fallback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,8 +40,8 @@ class Ledger:
 
     def find_many(self, keys: Iterable[str]) -> dict[str, Record]:
         """Return the records behind many keys; those without a usable one are left out."""
-        found = self.pointed(keys)
-        return {key: record for key, record in found.items() if self.is_whole(record)}
+        found = self.lookup(keys)
+        return {key: record for key, record in found.items() if self.is_complete(record)}
 
     def find_anywhere(self, keys: Iterable[str]) -> dict[str, Known]:
         """As `find_many`, and what trusted remotes know of the others; nothing is taken from them.
@@ -54,26 +54,26 @@ class Ledger:
         wanted = list(keys)
         found = {key: Known(record, "") for key, record in self.find_many(wanted).items()}
         unknown = [key for key in wanted if key not in found]
-        others = beyond() if unknown else None
+        others = fallback() if unknown else None
         return found if others is None else {**found, **others.find(self.store, unknown)}
 
-    def find_or_take(self, keys: Iterable[str], *, whole: bool) -> dict[str, Record]:
+    def find_or_take(self, keys: Iterable[str], *, with_outputs: bool) -> dict[str, Record]:
         """As `find_many`; the others are taken from trusted remotes that know them.
 
         Parameters
         ----------
         keys
             Plan or content keys.
-        whole
+        with_outputs
             Take the bytes of their results as well; otherwise these come when somebody needs them.
         """
         wanted = list(keys)
         found = self.find_many(wanted)
         unknown = [key for key in wanted if key not in found]
-        others = beyond() if unknown else None
-        return found if others is None else {**found, **others.take(self.store, unknown, whole=whole)}
+        others = fallback() if unknown else None
+        return found if others is None else {**found, **others.take(self.store, unknown, with_outputs=with_outputs)}
 
-    def pointed(self, keys: Iterable[str]) -> dict[str, Record]:
+    def lookup(self, keys: Iterable[str]) -> dict[str, Record]:
         """Successful records behind keys, whether or not their results are still there."""
         found = self.store.records_behind(keys)
         records = {key: Record.from_bytes(data, name) for key, (name, data) in found.items()}
@@ -84,7 +84,7 @@ class Ledger:
         data = self.store.get_record(identifier)
         return None if data is None else Record.from_bytes(data, identifier)
 
-    def is_whole(self, record: Record) -> bool:
+    def is_complete(self, record: Record) -> bool:
         """Whether everything that the record's call made is still in the store."""
         cids = list(cids_in(record.outputs))
         return None not in cids and self.store.has_all(cid for cid in cids if cid is not None)
@@ -103,10 +103,10 @@ class Ledger:
         """
         if record.status != "ok":
             return self._write(record)
-        first = self.pointed([record.content_key]).get(record.content_key)
+        first = self.lookup([record.content_key]).get(record.content_key)
         if first is None:
             return self.point(self._write(record), record.plan_key)
-        kept = self.is_whole(first)
+        kept = self.is_complete(first)
         if first.outputs != record.outputs:
             record = record._replace(differs_from=first.id)
             warnings.warn(_difference(record, first, kept), NotDeterministic, stacklevel=2)
@@ -115,7 +115,7 @@ class Ledger:
 
     def point(self, record: Record, *plan_keys: str) -> Record:
         """Let further plan keys lead to a record: the same bytes were reached on another way."""
-        self.store.lead({record.content_key, *plan_keys}, record.id)
+        self.store.link_keys({record.content_key, *plan_keys}, record.id)
         return record
 
     def newest(self, task: str, limit: int = 20) -> list[Record]:

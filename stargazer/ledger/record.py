@@ -43,7 +43,7 @@ class Record(NamedTuple):
     tools, libraries
         Name, version and digest of each tool; version of each declared library.
     outputs
-        The result, as `stargazer.ledger.results.encode` writes it.
+        The result, as `stargazer.ledger.codec.encode` writes it.
     producers
         Id of the record that each input came from, by the input's asset id; none for files that were added.
     started

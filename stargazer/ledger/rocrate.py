@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from stargazer.errors import AssetError, StoreError, ToolMissing
+from stargazer.ledger.codec import walk_assets
 from stargazer.ledger.ledger import Ledger
-from stargazer.ledger.results import walk_assets
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
     from stargazer.assets import Asset
+    from stargazer.ledger.lineage import Lineage
     from stargazer.ledger.record import Record
-    from stargazer.ledger.trace import Lineage
     from stargazer.store import Store
 
 __all__ = ["Files", "write_crate"]

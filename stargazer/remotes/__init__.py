@@ -1,13 +1,13 @@
 """Places outside the store from which bytes may come and to which they may go; nothing of them is believed."""
 
+from stargazer.remotes.base import Remote
 from stargazer.remotes.blocks import RemoteWarning
 from stargazer.remotes.bundles import Bundle, bundles, find_bundle, make_bundle, read_bundle
-from stargazer.remotes.fetching import fetch_into
-from stargazer.remotes.lineages import fetch_lineage, push_lineage
-from stargazer.remotes.protocol import Remote
-from stargazer.remotes.reading import open_remote
+from stargazer.remotes.fetch import fetch_into
+from stargazer.remotes.lineage import fetch_lineage, push_lineage
+from stargazer.remotes.push import fetch_asset, push
+from stargazer.remotes.read import open_remote
 from stargazer.remotes.settings import configured, named, read_remote
-from stargazer.remotes.sharing import fetch_asset, push
 
 __all__ = [
     "Bundle",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.cid import parse
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
-from stargazer.remotes.limits import MOST_BLOCK, MOST_STRIKES
+from stargazer.remotes.base import MOST_BLOCK, MOST_STRIKES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from stargazer.remotes.protocol import BlockRemote, Remote
+    from stargazer.remotes.base import BlockRemote, Remote
 
 __all__ = ["Blocks", "Complaints", "RemoteWarning", "check_block"]
 

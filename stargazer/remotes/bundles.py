@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from stargazer.assets import Asset
 from stargazer.cid import parse
 from stargazer.errors import AssetError, CIDError, DataError, NotFound, RemoteError, RemoteLacks
-from stargazer.remotes.fetching import fetch_into
+from stargazer.remotes.fetch import fetch_into
 from stargazer.store.staging import file_name, members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from stargazer.remotes.protocol import Progress, Remote
+    from stargazer.remotes.base import Progress, Remote
     from stargazer.store import Store
 
 __all__ = ["Bundle", "bundles", "find_bundle", "make_bundle", "read_bundle"]

@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
-from stargazer.remotes.car import MalformedCAR, read_car
-from stargazer.remotes.downloads import download
-from stargazer.remotes.limits import MOST_BLOCK, TIMEOUT
-from stargazer.remotes.protocol import BlockRemote
-from stargazer.remotes.web import Passing, Web, bearer
+from stargazer.remotes.base import MOST_BLOCK, TIMEOUT, BlockRemote
+from stargazer.remotes.dag import MalformedCAR, read_car
+from stargazer.remotes.http import Passing, Web, bearer, download
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from stargazer.errors import RemoteError, RemoteLacks
-from stargazer.remotes.car import car_header, car_section
+from stargazer.remotes.base import MOST_BLOCK, TIMEOUT, BlockRemote
+from stargazer.remotes.dag import car_header, car_section
 from stargazer.remotes.gateway import Gateway, car_blocks
-from stargazer.remotes.limits import MOST_BLOCK, TIMEOUT
-from stargazer.remotes.outgoing import batches
-from stargazer.remotes.protocol import BlockRemote
-from stargazer.remotes.web import PASSING, Passing, Web, bearer
+from stargazer.remotes.http import PASSING, Passing, Web, bearer
+from stargazer.remotes.push import batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from stargazer.assets import Asset
-    from stargazer.remotes.outgoing import Batch
-    from stargazer.remotes.protocol import Progress
+    from stargazer.remotes.base import Progress
+    from stargazer.remotes.push import Batch
     from stargazer.store import Store
 
 __all__ = ["Kubo"]

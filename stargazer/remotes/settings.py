@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from stargazer import config
 from stargazer.errors import ConfigError
-from stargazer.remotes.limits import TIMEOUT
+from stargazer.remotes.base import TIMEOUT
 
 if TYPE_CHECKING:
-    from stargazer.remotes.protocol import Remote
+    from stargazer.remotes.base import Remote
 
 __all__ = ["KINDS", "configured", "named", "read_remote"]
 
@@ -140,7 +140,7 @@ def _check_address(url: str, where: str) -> None:
 def _make(kind: str, url: str, options: Mapping[str, Any]) -> Remote:
     name = options.get("name") or (url if kind == "store" else urlsplit(url).netloc) or kind
     if kind == "store":
-        from stargazer.remotes.stores import StoreRemote
+        from stargazer.remotes.store import StoreRemote
 
         return StoreRemote(name, url, trusted=options.get("trust", False))
     timeout = float(options.get("timeout", TIMEOUT))

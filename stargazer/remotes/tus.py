@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from stargazer.errors import RemoteError, RemoteRefused
-from stargazer.remotes.web import Passing
+from stargazer.remotes.http import Passing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from stargazer.remotes.protocol import Progress
-    from stargazer.remotes.web import Web
+    from stargazer.remotes.base import Progress
+    from stargazer.remotes.http import Web
 
 __all__ = ["PART", "upload"]
 

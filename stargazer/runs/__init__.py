@@ -1,7 +1,6 @@
 """Graphs in flight."""
 
-from stargazer.runs.run import Run
-from stargazer.runs.start import run
-from stargazer.runs.watch import State, Status
+from stargazer.runs.run import Run, run
+from stargazer.runs.state import State, Status
 
 __all__ = ["Run", "State", "Status", "run"]

@@ -8,30 +8,30 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from stargazer.calls import Call
+from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.elements import element
-from stargazer.calls.wiring import flatten
-from stargazer.errors import Cancelled, OutputError, RunFailed
-from stargazer.runs.again import Again
-from stargazer.runs.beside import Beside
-from stargazer.runs.holding import held
-from stargazer.runs.logs import Logs
-from stargazer.runs.shape import calls_in, replaced
+from stargazer.calls.graph import flatten, needs
+from stargazer.calls.more import give_more, lacked_memory
+from stargazer.calls.resources import default_client
+from stargazer.errors import ArgumentError, BlobLost, Cancelled, OutputError, RunFailed
+from stargazer.runs.history import Logs
+from stargazer.runs.monitor import Monitor, held
+from stargazer.runs.state import RunState, State, Status
 from stargazer.runs.threads import Threads
-from stargazer.runs.told import failure_text, in_order
-from stargazer.runs.watch import State, Status, Watch
 from stargazer.runs.workers import Workers
 from stargazer.store import Store
+from stargazer.store.fallback import mark_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from distributed import Client
 
-    from stargazer.calls import Call
     from stargazer.runs.engine import Engine
-    from stargazer.runs.timeline import Timeline
+    from stargazer.runs.history import Timeline
 
-__all__ = ["Run"]
+__all__ = ["Retry", "Run", "calls_in", "failure_text", "in_order", "replaced", "run"]
 
 
 class Run:
@@ -56,13 +56,13 @@ class Run:
         self._places: dict[str, list[Call]] = {}
         for call in self._calls.values():
             self._places.setdefault(call.plan_key, []).append(call)
-        self._watch = Watch(self._on_done)
+        self._watch = RunState(self._on_done)
         self._engine: Engine = Workers(client, self._watch) if client is not None else Threads(self._watch)
         self._logs = Logs(next((call.store for call in self._calls.values()), None))
         self._results: dict[str, Any] = {}
         self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
-        self._beside: Beside | None = None
+        self._beside: Monitor | None = None
         self._began = time.time()
         self._cancelled = False
         self._ended = threading.Event()
@@ -165,7 +165,7 @@ class Run:
 
     def timeline(self) -> Timeline:
         """What ran when, and where; notebooks show it as a picture, and `Timeline.save` writes it."""
-        from stargazer.runs.timeline import Timeline
+        from stargazer.runs.history import Timeline
 
         store = next((call.store for call in self._calls.values()), None)
         return Timeline(store, self._watch.done_keys(), self._began)
@@ -176,12 +176,12 @@ class Run:
         self._engine.cancel()
 
     def _plan(self) -> tuple[dict[str, Any], dict[str, Call]]:
-        graph, missing = flatten(self._calls.values(), self._engine.node, self._engine.take, whole=True)
+        graph, missing = flatten(self._calls.values(), self._engine.node, self._engine.take, with_outputs=True)
         self._watch.expect(in_order(missing))
         return graph, missing
 
     def _work(self, graph: dict[str, Any], missing: dict[str, Call]) -> None:
-        again = Again()
+        again = Retry()
         try:
             self._beside = self._attended(missing)
             while True:
@@ -190,7 +190,7 @@ class Run:
                 if self._cancelled or not again.is_worth_it(self._watch.failures, missing.values()):
                     break
                 graph, missing = self._plan()
-            for url in {call.order.store for call in self._calls.values()}:
+            for url in {call.spec.store for call in self._calls.values()}:
                 Store.open(url).sync()
         except BaseException as error:  # noqa: BLE001 - it is raised where the run is waited for
             self._error = error
@@ -201,9 +201,9 @@ class Run:
             self._ended.set()
             self._arrived.put(None)
 
-    def _attended(self, missing: dict[str, Call]) -> Beside | None:
+    def _attended(self, missing: dict[str, Call]) -> Monitor | None:
         first = next(iter(missing.values()), None)
-        return None if first is None else Beside(self, first.store, self._engine.where, self._engine.patience)
+        return None if first is None else Monitor(self, first.store, self._engine.where, self._engine.patience)
 
     def _state(self) -> str:
         failed = self._error is not None or self._watch.failures
@@ -229,3 +229,147 @@ class Run:
             raise RunFailed(failure_text(self), self.failures) from first
         if self._results.keys() < self._calls.keys():
             raise Cancelled(f"others ended the run, or closed its client; run it again to go on; {self.status()}")
+
+
+# Run calls, with progress.
+
+
+def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: bool | None = None) -> Run:
+    """Run calls, with progress; results are in the store the moment a task ends.
+
+    Parameters
+    ----------
+    *calls
+        Calls, or lists, tuples and dicts of them.
+    client
+        A Dask client (`stargazer.connect`); by default the active one, or threads of this process if there is none.
+    wait
+        Return only when all have ended. Otherwise return at once, and iterate over the run or ask its `Run.status`.
+    progress
+        Show a live table; by default in terminals and notebooks, where the run is waited for.
+
+    Returns
+    -------
+    Run
+        ``run(a).result()`` is the result of ``a``; ``run(a, b).result()`` a tuple of two.
+
+    Raises
+    ------
+    ArgumentError
+        Something else than calls was passed, as a task that was not called.
+    RunFailed
+        Some calls failed; the others ran to their end first.
+
+    Examples
+    --------
+    >>> stored = run(answer).result()  # doctest: +SKIP
+    """
+    what = calls[0] if len(calls) == 1 else calls
+    if client is not None and not hasattr(client, "run_on_scheduler"):
+        raise ArgumentError(f"client is {client!r}, not a Dask client; sg.connect makes one, also of an address")
+    with _cancelled_by_ctrl_c() as flights:
+        flights.append(flight := Run(what, client or default_client()))
+        if wait:
+            _show(flight, progress)
+    if wait:
+        flight.result()
+    return flight
+
+
+@contextlib.contextmanager
+def _cancelled_by_ctrl_c() -> Iterator[list[Run]]:
+    flights: list[Run] = []
+    try:
+        yield flights
+    except KeyboardInterrupt:
+        for flight in flights:
+            flight.cancel()
+        raise
+
+
+def _show(flight: Run, progress: bool | None) -> None:
+    from stargazer.display import show_run
+
+    show_run(flight, progress)
+
+
+# Calls in lists, tuples and dicts, and results in their places.
+
+
+def calls_in(what: Any) -> Iterator[Call]:
+    """Yield every call in `what`; refuse what was probably meant to be one."""
+    if isinstance(what, Call):
+        yield what
+    elif isinstance(what, (list, tuple)):
+        for item in what:
+            yield from calls_in(item)
+    elif isinstance(what, dict):
+        for item in what.values():
+            yield from calls_in(item)
+    else:
+        check_no_call_lost(what)
+
+
+def replaced(what: Any, result: Callable[[Call], Any]) -> Any:
+    """Return `what` with each call replaced by its result."""
+    if isinstance(what, Call):
+        return result(what)
+    if isinstance(what, (list, tuple)):
+        items = [replaced(item, result) for item in what]
+        return items if isinstance(what, list) else tuple(items)
+    return {key: replaced(item, result) for key, item in what.items()} if isinstance(what, dict) else what
+
+
+# What is told of the calls of a run: in which order they come, and why some failed.
+
+
+SHOWN_FAILURES = 5
+
+
+def in_order(calls: dict[str, Call]) -> dict[str, Call]:
+    """Return the calls, each after those that it needs."""
+    from graphlib import TopologicalSorter
+
+    sorter = TopologicalSorter({key: {needed.whole.key for needed in needs(call.whole)} for key, call in calls.items()})
+    return {key: calls[key] for key in sorter.static_order() if key in calls}
+
+
+def failure_text(flight: Run) -> str:
+    """Say which calls of a run failed, and why, in a few lines."""
+    failures = list(flight.failures.items())
+    lines = [f"{len(failures)} of {flight.status().count()} calls failed; what the others made is kept"]
+    for label, error in failures[:SHOWN_FAILURES]:
+        command = flight.log_command(label)
+        lines += [f"— {label}: {type(error).__name__}: {error}", *([f"  the log: {command}"] if command else [])]
+    if len(failures) > SHOWN_FAILURES:
+        lines.append(f"… and {len(failures) - SHOWN_FAILURES} more in `.failures`")
+    return "\n".join(lines)
+
+
+# Failures that are worth another try: what was lost is made again, what lacked memory gets more.
+
+
+class Retry:
+    """Remembers what was tried, so that each cause is tried once."""
+
+    def __init__(self) -> None:
+        self._lost: set[str] = set()
+
+    def is_worth_it(self, failures: Mapping[str, BaseException], calls: Iterable[Call]) -> bool:
+        """Whether some of these failures may end otherwise if the calls are planned again; gives them more memory.
+
+        Parameters
+        ----------
+        failures
+            Errors by plan key.
+        calls
+            That ran.
+        """
+        errors = [error for error in failures.values() if isinstance(error, BlobLost)]
+        lost = {error.cid for error in errors} - self._lost
+        self._lost |= lost
+        for error in errors:
+            mark_unavailable(error)
+        starved = [call for call in calls if lacked_memory(failures.get(call.plan_key))]
+        given = list(map(give_more, starved))
+        return bool(lost) or any(given)

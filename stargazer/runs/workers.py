@@ -6,15 +6,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.elements import element
-from stargazer.calls.granted import granted_on
-from stargazer.calls.layers import delayed_of
-from stargazer.calls.let_go import until_let_go
+from stargazer.calls.graph import delayed_of, needs
 from stargazer.calls.node import run as node
-from stargazer.calls.wiring import needs
+from stargazer.calls.resources import granted_on, until_let_go
 from stargazer.errors import OutputError
-from stargazer.profiles.offers import offer_of
-from stargazer.runs.watch import State
-from stargazer.served.serving import serve
+from stargazer.profiles.profile import offer_of
+from stargazer.relay.client import serve
+from stargazer.runs.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
     from stargazer.calls import Call
-    from stargazer.runs.watch import Watch
+    from stargazer.runs.state import RunState
 
 __all__ = ["Workers"]
 
@@ -47,7 +45,7 @@ class Workers:
     node = staticmethod(node)
     take = staticmethod(element)
 
-    def __init__(self, client: Client, watch: Watch) -> None:
+    def __init__(self, client: Client, watch: RunState) -> None:
         self.client, self.watch = client, watch
         self._futures: dict[str, Future[Any]] = {}
         self._calls: dict[str, Call] = {}

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from stargazer.assets import Asset
 from stargazer.errors import NotFound
 from stargazer.store import layout
-from stargazer.store.handles import NO_PATH, Handles
-from stargazer.store.links import link_field
+from stargazer.store.assets import NO_PATH, Handles, link_field
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer import config
 from stargazer.errors import StoreError
 from stargazer.store import layout
-from stargazer.store.local import LocalBackend
-from stargazer.store.localblobs import LocalBlobs
-from stargazer.store.memo import Memo
+from stargazer.store.backends.local import LocalBackend
+from stargazer.store.blobs.local import LocalBlobs
+from stargazer.store.blobs.verified import Memo
 
 if TYPE_CHECKING:
-    from stargazer.cid import Profile
-    from stargazer.store.backend import Backend
-    from stargazer.store.blobs import Blobs
+    from stargazer.cid import CIDProfile
+    from stargazer.store.backends.base import Backend
+    from stargazer.store.blobs.base import Blobs
 
 __all__ = ["Header", "OpenStore", "local_path"]
 
@@ -85,8 +85,8 @@ class OpenStore:
         if path is not None:
             local = LocalBackend(path, self.durable)
             return local, LocalBlobs(self, local)
-        from stargazer.store.objectblobs import ObjectBlobs
-        from stargazer.store.objects import ObjectBackend
+        from stargazer.store.backends.objects import ObjectBackend
+        from stargazer.store.blobs.objects import ObjectBlobs
 
         remote = ObjectBackend(url)
         return remote, ObjectBlobs(self, remote)
@@ -140,7 +140,7 @@ class OpenStore:
         return self.header.id
 
     @cached_property
-    def profile(self) -> Profile:
+    def profile(self) -> CIDProfile:
         """How files are cut into blocks, which decides their CIDs."""
         from stargazer import cid
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from stargazer.assets import parse_fact
 from stargazer.errors import NotFound
 from stargazer.store import layout
-from stargazer.store.follow import successor_of
-from stargazer.store.links import link_field
+from stargazer.store.assets import link_field
+from stargazer.store.index import successor_of
 from stargazer.store.query import Queries
 
 if TYPE_CHECKING:

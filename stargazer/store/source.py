@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import BlobLost
-from stargazer.store.beyond import beyond
+from stargazer.store.fallback import fallback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,10 +38,10 @@ class StoreSource(NamedTuple):
         try:
             return store.fetch(asset)
         except BlobLost:
-            others = beyond()
+            others = fallback()
             if others is None:
                 raise
-            others.bring(store, [asset], shown=True)
+            others.fetch_assets(store, [asset], shown=True)
             return store.fetch(asset)
 
     def open(self, asset: Asset, mode: str = "rb") -> IO[Any]:

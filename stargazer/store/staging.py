@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from stargazer.assets import Asset, placed
 from stargazer.errors import AssetError, BlobLost, InputChanged, NotFound
-from stargazer.store.clone import lay_file
-from stargazer.store.files import as_store_error
-from stargazer.store.trees import Trees
+from stargazer.store.backends.local import as_store_error
+from stargazer.store.blobs.local import lay_file
+from stargazer.store.directories import Trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, BinaryIO, overload
 
 from stargazer import config
-from stargazer.store.check import Checking
+from stargazer.store.fsck import Checking
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from stargazer.workdir import EMBEDDED
+from stargazer.tools import EMBEDDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.assets import Variants, VariantsIndex
 from stargazer.errors import AssetError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     Argument = str | int | Path
 
-__all__ = ["NO_COMMAND", "draft_variants", "gather_command", "index_command", "need_indices", "without_path"]
+__all__ = [
+    "BLOCK",
+    "NO_COMMAND",
+    "GvcfLine",
+    "draft_variants",
+    "gather_command",
+    "index_command",
+    "need_indices",
+    "spliced",
+    "without_path",
+]
 
 NO_COMMAND = ("--add-output-vcf-command-line", "false")
 """GATK's header line with the command and the date would change the file's name; the record of the call says it."""
@@ -97,3 +108,120 @@ def index_command(vcf: Path, index: Path) -> list[Argument]:
 def gather_command(vcfs: Sequence[Path], output: Path) -> list[Argument]:
     """``GatherVcfs``; the index is made apart, for blocks are copied as they are."""
     return ["gatk", "GatherVcfs", *(word for vcf in vcfs for word in ("-I", vcf)), "-O", output]
+
+
+# Parts of a gVCF that overlap, put together as if it had been called at once.
+#
+# A caller that begins or ends within a block of reference bases tells of a part of the block, and at the border of a
+# deletion of bases that it would have passed over. So parts reach into each other, and each goes on in the next where
+# both tell the same.
+
+
+BLOCK = "<NON_REF>"
+END = "END="
+
+
+class GvcfLine(NamedTuple):
+    """A record of a gVCF: its contig, its first and last base (1-based), and the line itself."""
+
+    contig: str
+    start: int
+    end: int
+    text: str
+
+    @classmethod
+    def of(cls, text: str) -> GvcfLine:
+        """Read a line: a block tells its end, a variant has it from its reference allele."""
+        contig, position, _, reference, alleles, _, _, info, *_ = text.split("\t", 8)
+        start = int(position)
+        if alleles == BLOCK and END in info:
+            return cls(contig, start, int(info.partition(END)[2].partition(";")[0]), text)
+        return cls(contig, start, start + len(reference) - 1, text)
+
+    @property
+    def is_block(self) -> bool:
+        """Whether it tells of reference bases alone."""
+        return self.text.split("\t", 5)[4] == BLOCK
+
+
+def spliced(parts: Iterable[Iterable[str]], base: Callable[[str, int], str]) -> Iterator[str]:
+    """The lines of consecutive parts below their headers, as one gVCF in which every base is told of once.
+
+    Parameters
+    ----------
+    parts
+        Lines of each part below its header, in order; neighbours may overlap.
+    base
+        The base of the reference at a place (contig; 1-based).
+
+    Raises
+    ------
+    DataError
+        A part has no records.
+    """
+    left: Iterator[GvcfLine] = iter(())
+    for number, part in enumerate(parts, 1):
+        right: Iterator[GvcfLine] = map(GvcfLine.of, part)
+        first = next(right, None)
+        if first is None:
+            raise DataError(f"part {number} of the gVCF has no records; a gVCF tells of every base that was looked at")
+        tail: list[GvcfLine] = []
+        for line in left:
+            if tail or (line.contig == first.contig and line.end >= first.start):
+                tail.append(line)
+            else:
+                yield line.text
+        right = itertools.chain([first], right)
+        left = _joined(tail, right, base) if tail else right
+    yield from (line.text for line in left)
+
+
+def _joined(tail: Sequence[GvcfLine], right: Iterator[GvcfLine], base: Callable[[str, int], str]) -> Iterator[GvcfLine]:
+    """The end of one part and the next."""
+    last = max(line.end for line in tail)
+    head, rest = [], right
+    for line in right:
+        if line.contig != tail[0].contig or line.start > last:
+            rest = itertools.chain([line], right)
+            break
+        head.append(line)
+    middle = (head[0].start + last) // 2
+    places = {line: place for place, line in enumerate(head)}
+    common = [(abs(line.start - middle), place) for place, line in enumerate(tail) if line in places]
+    if common:
+        place = min(common)[1]
+        return itertools.chain(tail[:place], head[places[tail[place]] :], rest)
+    return _merged(itertools.chain(tail, _untold(tail, head, base), rest), len(tail))
+
+
+def _untold(tail: Sequence[GvcfLine], head: Sequence[GvcfLine], base: Callable[[str, int], str]) -> Iterator[GvcfLine]:
+    """Variants where the part before has nothing but a deletion that reaches there, and blocks behind all of it."""
+    last = max(line.end for line in tail)
+    told = max(line.end if line.is_block else line.start for line in tail)
+    for line in head:
+        if not line.is_block and line.start > told:
+            yield line
+        elif line.is_block and line.end > last:
+            yield _behind(line, last, base)
+
+
+def _behind(line: GvcfLine, last: int, base: Callable[[str, int], str]) -> GvcfLine:
+    """What is left of a block behind a base."""
+    fields = line.text.split("\t")
+    text = "\t".join([fields[0], str(last + 1), fields[2], base(fields[0], last + 1), *fields[4:]])
+    return line._replace(start=last + 1, text=text)
+
+
+def _merged(lines: Iterator[GvcfLine], count: int) -> Iterator[GvcfLine]:
+    """The same lines; the last of so many and the next are one if they are blocks that tell the same."""
+    yield from itertools.islice(lines, count - 1)
+    one, other = next(lines), next(lines, None)
+    if other is not None and one.is_block and other.is_block and one.end + 1 == other.start:
+        fields, others = one.text.split("\t"), other.text.split("\t")
+        if fields[8:] == others[8:] and one.contig == other.contig:
+            fields[7] = others[7]
+            one, other = one._replace(end=other.end, text="\t".join(fields)), None
+    yield one
+    if other is not None:
+        yield other
+    yield from lines

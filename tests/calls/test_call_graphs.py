@@ -16,7 +16,7 @@ import pytest
 from dask.delayed import Delayed
 
 import stargazer as sg
-from stargazer.calls.making import CALLS
+from stargazer.calls.call import CALLS
 from stargazer.errors import CodeChanged, OutputError, StoresMixed
 from stargazer.store import Store
 
@@ -247,7 +247,7 @@ def test_the_newest_definition_of_a_call_counts_and_its_annotations_stay(store: 
         first = sg.task(body)()
     again = sg.task(cpus=2)(body)()
     assert again is first
-    assert first.order.task.needs.cpus == 2
+    assert first.spec.needs.cpus == 2
     assert first.annotations == {"priority": 1}
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from stargazer.cid import (
     KUBO,
     UNIXFS_2025,
+    CIDProfile,
     DirNode,
     Entry,
     Hasher,
-    Profile,
     cid_of_bytes,
     directory_node,
     file_links,
@@ -21,11 +21,11 @@ from stargazer.cid import (
     is_directory,
     read_directory,
 )
-from stargazer.cid.hamt import murmur3
+from stargazer.cid.directory import murmur3
 from stargazer.errors import CIDError, CIDMismatch
 
 # Shards every directory, so that a few names make several levels.
-SHARDED = Profile("sharded", 262144, 174, "links", 0)
+SHARDED = CIDProfile("sharded", 262144, 174, "links", 0)
 X = cid_of_bytes(b"x")
 
 names = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=8).filter(
@@ -49,7 +49,7 @@ def test_golden_cids() -> None:
 
 
 @pytest.mark.parametrize("profile", [KUBO, UNIXFS_2025], ids=["kubo", "unixfs-2025"])
-def test_20000_names_are_sharded_as_kubo_does_and_read_back(profile: Profile) -> None:
+def test_20000_names_are_sharded_as_kubo_does_and_read_back(profile: CIDProfile) -> None:
     listed = [Entry(f"c.{i}", cid_of_bytes(str(i % 7).encode()), 1) for i in range(20000)]
     node = directory_node(listed, profile)
     assert node.cid == "bafybeifd7ttwqqu5xy6mk767hgfps4r3ebullhaeqpi3666lqa2xaot7wi"
@@ -75,7 +75,7 @@ def test_murmur3(data: bytes, digest: str) -> None:
 @given(entries, st.randoms(), st.sampled_from([KUBO, SHARDED]))
 @example([Entry("é", X, 1), Entry("e", X, 2), Entry("z", X, 3), Entry("\U0001f9ec", X, 4)], random.Random(0), KUBO)
 def test_order_is_irrelevant_and_what_went_in_comes_out(
-    listed: list[Entry], rng: random.Random, profile: Profile
+    listed: list[Entry], rng: random.Random, profile: CIDProfile
 ) -> None:
     shuffled = listed.copy()
     rng.shuffle(shuffled)
@@ -186,7 +186,7 @@ def test_shards_that_kubo_would_not_make_are_refused() -> None:
 
 def test_a_file_is_no_directory() -> None:
     nodes: dict[str, bytes] = {}
-    hasher = Hasher(Profile("tiny", 8, 3, "links", 100), nodes.__setitem__)
+    hasher = Hasher(CIDProfile("tiny", 8, 3, "links", 100), nodes.__setitem__)
     hasher.update(b"123456789")
     root = nodes[hasher.finish().cid]
     assert not is_directory(root)

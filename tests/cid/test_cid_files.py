@@ -17,8 +17,8 @@ from stargazer.cid import (
     KUBO,
     PROFILES,
     UNIXFS_2025,
+    CIDProfile,
     Hasher,
-    Profile,
     cid_of_bytes,
     cid_of_file,
     cid_of_path,
@@ -30,7 +30,7 @@ from stargazer.cid import (
 from stargazer.errors import CIDError
 
 # Small enough that a few hundred bytes make a tree of several levels.
-TINY = Profile("tiny", 8, 3, "links", 100)
+TINY = CIDProfile("tiny", 8, 3, "links", 100)
 Shake = Callable[[int], bytes]
 
 # Length of the file: its CID with KUBO, with UNIXFS_2025.
@@ -67,11 +67,11 @@ def test_golden_cids_by_every_way(size: int, which: int, shake: Shake, tmp_path:
 
 @pytest.mark.parametrize("profile", PROFILES, ids=[profile.name for profile in PROFILES])
 def test_threads_do_not_change_the_cid_of_a_tree_of_three_levels(
-    profile: Profile, shake: Shake, tmp_path: Path
+    profile: CIDProfile, shake: Shake, tmp_path: Path
 ) -> None:
     path = tmp_path / "bytes"
     path.write_bytes(shake(1_000_001))
-    profile = Profile("fine", profile.chunk // 64, 8, "links", 100)
+    profile = CIDProfile("fine", profile.chunk // 64, 8, "links", 100)
     seen = [file_node(path, profile, threads=threads) for threads in (1, 2, 5)]
     assert len(set(seen)) == 1
     assert seen[0].cid == cid_of_bytes(shake(1_000_001), profile)

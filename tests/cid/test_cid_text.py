@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stargazer.cid
-import stargazer.cid.layout
+import stargazer.cid.unixfs
 from stargazer.cid import DAG_PB, RAW, UNIXFS_2025, Parsed, format_cid, parse, profile
 from stargazer.errors import CIDError
 
@@ -85,7 +85,7 @@ def test_values_compare_and_pickle_by_their_fields_and_stay_as_they_are() -> Non
         again.chunk = 1
 
 
-@pytest.mark.parametrize("module", [stargazer.cid, stargazer.cid.layout])
+@pytest.mark.parametrize("module", [stargazer.cid, stargazer.cid.unixfs])
 def test_the_examples_in_the_documentation_hold(module: ModuleType) -> None:
     failed, tried = doctest.testmod(module)
     assert tried

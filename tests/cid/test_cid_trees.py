@@ -10,8 +10,8 @@ import pytest
 from stargazer.cid import (
     KUBO,
     UNIXFS_2025,
+    CIDProfile,
     Entry,
-    Profile,
     cid_of_bytes,
     cid_of_path,
     cid_of_tree,
@@ -21,7 +21,7 @@ from stargazer.cid import (
 from stargazer.errors import CIDError
 
 MakeTree = Callable[[dict[str, bytes | None]], Path]
-NESTED: dict[Profile, str] = {
+NESTED: dict[CIDProfile, str] = {
     KUBO: "bafybeidl7ua3dcsrv5ftlefrbcrmwiczzrtrxh2s5ur7y53hqo5z4oxsl4",
     UNIXFS_2025: "bafybeigfjms3lyjgj2kaikj4zpig53m3c63hglbfk7ldouhaayszw6hm7q",
 }
@@ -30,7 +30,7 @@ NESTED: dict[Profile, str] = {
 @pytest.mark.parametrize("profile", NESTED, ids=[profile.name for profile in NESTED])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_nested_directory_has_kubos_cid(
-    threads: int, profile: Profile, make_tree: MakeTree, shake: Callable[[int], bytes]
+    threads: int, profile: CIDProfile, make_tree: MakeTree, shake: Callable[[int], bytes]
 ) -> None:
     root = make_tree({"a.txt": b"", "b/c.bin": shake(262145), "b/d/e.txt": b"hello world\n", "b/f": None})
     seen: list[int] = []

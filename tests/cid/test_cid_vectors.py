@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stargazer.cid import PROFILES, Profile, cid_of_bytes, cid_of_file, cid_of_path, profile
+from stargazer.cid import PROFILES, CIDProfile, cid_of_bytes, cid_of_file, cid_of_path, profile
 
 PINATA = {
     "GRCh38_TP53.fa": "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy",
@@ -46,7 +46,7 @@ def test_profiles_are_those_of_the_vectors(vectors: Any) -> None:
 
 
 @pytest.mark.parametrize("known", PROFILES, ids=[known.name for known in PROFILES])
-def test_files(known: Profile, vectors: Any, shake: Callable[[int], bytes], tmp_path: Path) -> None:
+def test_files(known: CIDProfile, vectors: Any, shake: Callable[[int], bytes], tmp_path: Path) -> None:
     shake(max(map(int, vectors["files"])))
     for size, cids in vectors["files"].items():
         data, path = shake(int(size)), tmp_path / size

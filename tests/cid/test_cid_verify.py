@@ -9,7 +9,7 @@ import pytest
 from stargazer.cid import (
     KUBO,
     UNIXFS_2025,
-    Profile,
+    CIDProfile,
     check,
     cid_of_bytes,
     cid_of_path,
@@ -33,7 +33,7 @@ def file(tmp_path: Path, shake: Callable[[int], bytes]) -> Path:
     return path
 
 
-def nodes_of(path: Path, profile: Profile = KUBO) -> tuple[str, dict[str, bytes]]:
+def nodes_of(path: Path, profile: CIDProfile = KUBO) -> tuple[str, dict[str, bytes]]:
     """The CID of a file or directory, and every dag-pb node below it."""
     nodes: dict[str, bytes] = {}
     if path.is_file():
@@ -52,7 +52,7 @@ def change(path: Path, at: int, new: bytes) -> None:
 
 
 @pytest.mark.parametrize("profile", [KUBO, UNIXFS_2025], ids=["kubo", "unixfs-2025"])
-def test_what_agrees_passes_whichever_profile_made_the_cid(profile: Profile, file: Path) -> None:
+def test_what_agrees_passes_whichever_profile_made_the_cid(profile: CIDProfile, file: Path) -> None:
     cid = cid_of_path(file, profile)
     for threads in (1, 2):
         verify(file, cid, threads=threads)
@@ -86,8 +86,8 @@ def test_a_cid_alone_says_that_the_whole_differs(file: Path) -> None:
     assert cid_of_path(file) in str(error.value)
 
 
-@pytest.mark.parametrize("profile", [KUBO, Profile("fine", CHUNK // 4, 3, "links", 1)], ids=["kubo", "fine"])
-def test_with_the_nodes_the_differing_bytes_are_named(profile: Profile, file: Path) -> None:
+@pytest.mark.parametrize("profile", [KUBO, CIDProfile("fine", CHUNK // 4, 3, "links", 1)], ids=["kubo", "fine"])
+def test_with_the_nodes_the_differing_bytes_are_named(profile: CIDProfile, file: Path) -> None:
     cid, nodes = nodes_of(file, profile)
     change(file, profile.chunk + 7, b"\0\0")
     change(file, profile.chunk * 3, b"\0\0")
@@ -117,14 +117,14 @@ def test_with_the_nodes_a_cut_and_a_longer_file_are_told_apart(file: Path) -> No
 
 
 def test_the_nodes_decide_for_chunks_of_any_size(file: Path) -> None:
-    cid, nodes = nodes_of(file, Profile("odd", 1000, 5, "links", 1))
+    cid, nodes = nodes_of(file, CIDProfile("odd", 1000, 5, "links", 1))
     with pytest.raises(CIDMismatch):
         verify(file, cid)
     verify(file, cid, load=nodes.__getitem__)
 
 
 def test_nodes_known_in_part_say_no_more_than_none(file: Path) -> None:
-    cid, nodes = nodes_of(file, Profile("odd", 1000, 5, "links", 1))
+    cid, nodes = nodes_of(file, CIDProfile("odd", 1000, 5, "links", 1))
     known = {cid: nodes[cid]}
     assert check(file, cid, load=known.__getitem__).parts == ("the whole file",)
 
@@ -228,7 +228,7 @@ def test_a_tree_of_another_profile_differs_only_where_its_bytes_do(pair: tuple[P
 
 
 def test_a_sharded_directory_is_compared_name_by_name(make_tree: MakeTree) -> None:
-    sharding = Profile("sharding", CHUNK, 174, "links", 100)
+    sharding = CIDProfile("sharding", CHUNK, 174, "links", 100)
     root = make_tree({f"c.{i}": b"x" for i in range(300)})
     tree = cid_of_tree(root, sharding)
     (root / "c.17").write_bytes(b"y")

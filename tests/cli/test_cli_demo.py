@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from stargazer.bio.simulate import simulate_cohort
 from stargazer.cid import cid_of_path
-from stargazer.simulate import simulate_cohort
 
 Run = Callable[..., "object"]
 

@@ -83,7 +83,7 @@ def test_real_cells(shared_data: Path, tmp_path: Path) -> None:
 
 
 def test_options_are_the_parameters_of_the_workflow() -> None:
-    from stargazer.cli.scrna import OUTSIDE, scrna
+    from stargazer.cli.demo import OUTSIDE, scrna
     from stargazer.workflows import cluster_cells
 
     options = {

@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from stargazer.assets import Intervals
-from stargazer.cli.arguments import read_arguments
+from stargazer.catalog.arguments import read_arguments
 from stargazer.store import Store
 from stargazer.workflows import GatkOptions, call_sheet
 

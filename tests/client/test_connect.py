@@ -15,11 +15,11 @@ import pytest
 from distributed import LocalCluster
 
 import stargazer as sg
-from stargazer.cli.targets import find_tasks
+from stargazer.catalog.targets import find_tasks
 from stargazer.client.checks import check_profile
-from stargazer.client.queues import Asked, _cluster_class
+from stargazer.client.jobqueue import Asked, _cluster_class
 from stargazer.errors import ConfigError
-from stargazer.profiles.reading import find_profile
+from stargazer.profiles.settings import find_profile
 
 
 @sg.task
@@ -166,7 +166,7 @@ def job_script(profile: Any) -> str:
 
 KEPT = """
 import signal, threading
-from stargazer.client.queues import _cluster_class
+from stargazer.client.jobqueue import _cluster_class
 thread = threading.Thread(target=lambda: print(_cluster_class("slurm").__name__))
 thread.start()
 thread.join()

@@ -147,7 +147,7 @@ def test_record_and_lineage(source: sg.Asset) -> None:
 
 
 def test_lineage_that_is_deeper_than_the_stack(source: sg.Asset, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stargazer.ledger.trace import Lineage, Node
+    from stargazer.ledger.lineage import Lineage, Node
 
     record = sg.trace(step(source).compute(scheduler="sync")).records[0]
     node = Node(source)

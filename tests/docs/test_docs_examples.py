@@ -13,7 +13,7 @@ import stargazer
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(stargazer.__path__, "stargazer.")
-    if not module.name.startswith(("stargazer.embedded", "stargazer.tasks.scrna", "stargazer.cells"))
+    if not module.name.startswith(("stargazer.embedded", "stargazer.tasks.scrna", "stargazer.bio.singlecell"))
     and not module.name.endswith(("__main__", ".reaper"))
 )
 

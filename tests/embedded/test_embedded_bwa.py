@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from stargazer.bio.simulate import simulate_cohort
+from stargazer.bio.simulate.draw import Draw
+from stargazer.bio.simulate.genome import read_fasta, reverse_complement
 from stargazer.embedded.fastq import read_file
 from stargazer.embedded.pairing import proper_windows
-from stargazer.simulate import simulate_cohort
-from stargazer.simulate.draw import Draw
-from stargazer.simulate.genome import read_fasta, reverse_complement
 
 EMBEDDED = [sys.executable, "-m", "stargazer.embedded", "bwa"]
 Record = list[str]

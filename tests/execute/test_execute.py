@@ -232,15 +232,15 @@ def test_tools_may_depend_on_parameters(store: Store, ran: Ran) -> None:
     def chosen(work: sg.Workdir, *, engine: str = "none", more: int = 0) -> int:
         return 1
 
-    assert [tool.name for tool in chosen(engine="sort").order.tools] == ["sort"]
-    assert chosen().order.tools == ()
+    assert [tool.name for tool in chosen(engine="sort").spec.tools] == ["sort"]
+    assert chosen().spec.tools == ()
 
 
 def test_a_tool_that_never_answers_does_not_hang_the_call(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: Ran
 ) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr("stargazer.tool.identity.PATIENCE", 0.5)
+    monkeypatch.setattr("stargazer.tools.identity.PATIENCE", 0.5)
     (tmp_path / "stubborn").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "stubborn").chmod(0o755)
 
@@ -248,7 +248,7 @@ def test_a_tool_that_never_answers_does_not_hang_the_call(
     def slow(work: sg.Workdir) -> int:
         return 1
 
-    assert slow().order.tools[0].version == "unknown"
+    assert slow().spec.tools[0].version == "unknown"
 
 
 PIPELINE = """

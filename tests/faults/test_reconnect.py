@@ -19,7 +19,7 @@ from reconnect_tasks import held_up
 
 import stargazer as sg
 from stargazer.runs import State
-from stargazer.runs.notes import noted_runs
+from stargazer.runs.history import noted_runs
 
 CLIENT = """
 import sys

@@ -26,7 +26,7 @@ from stargazer.assets import (
     VariantsIndex,
 )
 from stargazer.tasks import gatk as tasks
-from stargazer.workdir import Workdir
+from stargazer.tools import Workdir
 
 NewWork = Callable[..., Workdir]
 CONTIG = "chr17:7658421-7697490"

@@ -12,13 +12,13 @@ import pysam
 import pytest
 
 import stargazer as sg
-from stargazer.concordance import compare
-from stargazer.simulate import simulate_cohort
-from stargazer.simulate.genome import read_fasta
-from stargazer.tasks import bwa_mem, mark_duplicates, sexes
+from stargazer.bio.simulate import simulate_cohort
+from stargazer.bio.simulate.genome import read_fasta
+from stargazer.bio.variants import compare
+from stargazer.tasks import bwa_mem, mark_duplicates, regions
 from stargazer.tasks import gatk as tasks
-from stargazer.tasks.duplication import read_duplication
 from stargazer.tasks.general import bwa_index, create_sequence_dictionary, samtools_faidx
+from stargazer.tasks.metrics import read_duplication
 from stargazer.workflows import GatkOptions, Lane, call_cohort, index_reference
 
 
@@ -134,8 +134,8 @@ def test_x_and_y_have_as_many_copies_as_the_sex_says(
     text = cohort.reference.read_text().replace(">chr1", ">chrX").replace(">chr2", ">chrY")
     cohort.reference.write_text(text)
     lengths = {name: len(sequence) for name, sequence in read_fasta(cohort.reference).items()}
-    monkeypatch.setattr(sexes, "PSEUDOAUTOSOMAL", {lengths["chrX"]: ((0, PAR),)})
-    monkeypatch.setattr(sexes, "PSEUDOAUTOSOMAL_Y", {lengths["chrY"]: ((0, PAR),)})
+    monkeypatch.setattr(regions, "PSEUDOAUTOSOMAL", {lengths["chrX"]: ((0, PAR),)})
+    monkeypatch.setattr(regions, "PSEUDOAUTOSOMAL_Y", {lengths["chrY"]: ((0, PAR),)})
     reference = index_reference(store.add(cohort.reference, sg.Reference(build="xy")), engine="gatk")
     options = GatkOptions(sexes={"boy": "XY", "girl": "XX"}, filter="hard", shards=2)
     vcf = call_cohort(reference, lanes_of(store, cohort.reads), "pair", engine="gatk", options=options).compute()

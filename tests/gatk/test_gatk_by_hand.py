@@ -15,8 +15,8 @@ import pytest
 from stargazer.assets import Alignment, Asset, KnownSites, Variants, VQSRModel, VQSRTranches
 from stargazer.tasks import gatk as tasks
 from stargazer.tasks.gatk.alignments import undated
-from stargazer.tool.gatk import gatk_command
-from stargazer.workdir import Workdir
+from stargazer.tools import Workdir
+from stargazer.tools.install import gatk_command
 
 pytestmark = pytest.mark.slow  # each runs GATK twice
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import stargazer as sg
-from stargazer.simulate import simulate_cohort
+from stargazer.bio.simulate import simulate_cohort
 from stargazer.tasks import gatk as tasks
 from stargazer.tasks.general import convert_alignment
 from stargazer.workflows import GatkOptions, Lane, call_cohort, index_reference

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import stargazer as sg
-from stargazer.simulate import simulate_cohort
+from stargazer.bio.simulate import simulate_cohort
 from stargazer.tasks import gatk as tasks
 from stargazer.tasks.general import coverage
 from stargazer.workflows import GatkOptions, call_sheet, report_sheet

@@ -9,9 +9,10 @@ import pytest
 
 from stargazer.assets import R1, R2
 from stargazer.errors import MemoryExceeded
-from stargazer.tasks import bwa_index, bwa_mem, bwa_mem2_index, bwa_mem2_mem, jvm
+from stargazer.tasks import bwa_index, bwa_mem, bwa_mem2_index, bwa_mem2_mem
 from stargazer.tasks import gatk as tasks
-from stargazer.tool.gatk import gatk_command
+from stargazer.tasks.gatk import java
+from stargazer.tools.install import gatk_command
 
 
 @pytest.fixture
@@ -82,6 +83,6 @@ def test_java_without_memory_says_so(tp53, new_work, monkeypatch) -> None:
     def starved(path: str, **options: Any) -> list[str]:
         return ["-Xmx20m" if word.startswith("-Xmx") else word for word in gatk_command(path, **options)]
 
-    monkeypatch.setattr(jvm, "gatk_command", starved)
+    monkeypatch.setattr(java, "gatk_command", starved)
     with pytest.raises(MemoryExceeded, match=r"HaplotypeCaller(.|\n)*ran out of memory(.|\n)*OutOfMemoryError"):
         tasks.haplotype_caller.body(new_work(), tp53.bam("recalibrated"), tp53.reference)

@@ -12,7 +12,7 @@ import pytest
 from stargazer.assets import KnownSites, Variants, VQSRTranches
 from stargazer.errors import AssetError, DataError
 from stargazer.tasks import gatk as tasks
-from stargazer.tasks.vqsr import apply_command, resource_use, train_command, varying
+from stargazer.tasks.gatk.filtering import apply_command, resource_use, train_command, varying
 
 
 def test_a_model_is_learned_and_applied(tp53: Any, new_work: Any, sites: tuple[Variants, KnownSites]) -> None:

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 import stargazer as sg
-from stargazer.concordance import compare
+from stargazer.bio.simulate import Cohort, simulate_cohort
+from stargazer.bio.simulate.genome import read_fasta
+from stargazer.bio.variants import compare
 from stargazer.errors import DataError
-from stargazer.simulate import Cohort, simulate_cohort
-from stargazer.simulate.genome import read_fasta
 from stargazer.tasks import gatk as tasks
 from stargazer.tasks.gatk.filters import Counts, choose, count_sites
-from stargazer.tasks.scatter import Region, bed_lines, overlapping
+from stargazer.tasks.regions import Region, bed_lines, overlapping
 from stargazer.workflows import (
     GatkOptions,
     Lane,

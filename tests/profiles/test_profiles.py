@@ -14,8 +14,7 @@ import pytest
 
 from stargazer.errors import ConfigError
 from stargazer.profiles.profile import Range
-from stargazer.profiles.reading import check_settings, find_profile
-from stargazer.profiles.units import clock_of, seconds_of
+from stargazer.profiles.settings import check_settings, clock_of, find_profile, seconds_of
 
 GIB = 1 << 30
 

@@ -26,8 +26,8 @@ def origin(tmp_path: Path) -> Store:
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is remembered of remotes that failed in another test."""
-    monkeypatch.setattr("stargazer.remotes.elsewhere._failed", {})
-    monkeypatch.setattr("stargazer.remotes.elsewhere._doubted", set())
+    monkeypatch.setattr("stargazer.remotes.fallback._failed", {})
+    monkeypatch.setattr("stargazer.remotes.fallback._doubted", set())
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from stargazer.cid.cid import DAG_PB_PREFIX, binary, text_of
 from stargazer.cid.dagpb import decode
-from stargazer.cid.text import DAG_PB_PREFIX, binary, text_of
-from stargazer.remotes.car import car_header, car_section
-from stargazer.remotes.outgoing import batches
+from stargazer.remotes.dag import car_header, car_section
+from stargazer.remotes.push import batches
 from stargazer.store import Store
 
 Answer = Callable[["Request", bytes], None]

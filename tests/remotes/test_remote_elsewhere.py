@@ -13,7 +13,7 @@ from text_tasks import made, twice, upper, wired
 
 import stargazer as sg
 from stargazer.errors import BlobLost, RemoteError
-from stargazer.remotes import RemoteWarning, elsewhere
+from stargazer.remotes import RemoteWarning, fallback
 from stargazer.store import Store, layout
 
 Configure = Callable[..., None]
@@ -171,7 +171,7 @@ def test_what_a_trusted_store_has_corrupt_is_refused_and_runs_here(
         call = wired(source_in(mine, tmp_path))
         with pytest.warns(RemoteWarning, match="lab could not be asked for results"):
             assert call.compute().fetch().read_text() == "HELLO-HELLO"
-        elsewhere._failed.clear()
+        fallback._failed.clear()
         other = wired(source_in(mine, tmp_path), sep="+")
         mine.backend.remove(layout.blob(str(upper_case.cid)))
         assert sg.run(other, progress=False).result().fetch().read_text() == "HELLO+HELLO"
@@ -209,8 +209,8 @@ def test_one_question_for_many_calls(
 ) -> None:
     configure({"store": lab[0].url, "name": "lab", "trust": True})
     asked: list[int] = []
-    behind = elsewhere.believed_behind
-    monkeypatch.setattr(elsewhere, "believed_behind", lambda r, keys: asked.append(len(keys)) or behind(r, keys))
+    behind = fallback.believed_behind
+    monkeypatch.setattr(fallback, "believed_behind", lambda r, keys: asked.append(len(keys)) or behind(r, keys))
     with Store(tmp_path / "mine") as mine:
         source = source_in(mine, tmp_path)
         sg.plan([wired(source, sep=str(number)) for number in range(50)])

@@ -300,8 +300,8 @@ def test_a_file_that_no_profile_makes_can_be_read_and_is_not_stored(
     store: Store, serve: Serve, configure: Callable[..., None]
 ) -> None:
     from stargazer.cid import cid_of_bytes
+    from stargazer.cid.cid import binary, text_of
     from stargazer.cid.dagpb import encode, file_data, name_block
-    from stargazer.cid.text import binary, text_of
     from stargazer.errors import CIDError
 
     leaves = [b"a" * 10, b"b" * 20]
@@ -319,8 +319,8 @@ def test_a_file_that_no_profile_makes_can_be_read_and_is_not_stored(
 
 def test_nodes_that_lie_about_sizes_are_malformed(store: Store, serve: Serve) -> None:
     from stargazer.cid import cid_of_bytes
+    from stargazer.cid.cid import binary, text_of
     from stargazer.cid.dagpb import encode, file_data, name_block
-    from stargazer.cid.text import binary, text_of
     from stargazer.errors import CIDError
 
     leaf = cid_of_bytes(b"short")

@@ -10,7 +10,7 @@ import pytest
 from gateways import EVIL, Gateway, blocks_of
 
 from stargazer.errors import RemoteError
-from stargazer.remotes.ipfs import VerifiedIPFSFileSystem, verify_ipfs
+from stargazer.remotes.filesystem import VerifiedIPFSFileSystem, verify_ipfs
 from stargazer.store import Store
 
 pytest.importorskip("ipfsspec")

@@ -19,7 +19,7 @@ import stargazer as sg
 from stargazer.cli.app import app
 from stargazer.errors import StargazerError
 from stargazer.remotes import configured, fetch_into, read_remote
-from stargazer.remotes.signing import make_key
+from stargazer.remotes.trust import make_key
 from stargazer.store import Store, layout
 
 TOKEN = "t0ken-that-nobody-may-see"

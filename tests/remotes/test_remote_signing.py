@@ -18,7 +18,7 @@ from stargazer import config
 from stargazer.cli.app import app
 from stargazer.errors import ConfigError, NotFound, RemoteError
 from stargazer.remotes import RemoteWarning
-from stargazer.remotes.signing import make_key, public_key
+from stargazer.remotes.trust import make_key, public_key
 from stargazer.store import Store, layout
 from stargazer.store.records import seal
 
@@ -99,7 +99,7 @@ def test_a_signed_record_answers_for_its_own_keys_only(
     record = json.loads(next(iter(lab.get_records(e.place[-64:] for e in lab.backend.entries("records")).values())))
     for entry in list(lab.backend.entries("records")):
         if json.loads(lab.backend.read(entry.place) or b"")["task"].endswith("twice"):
-            lab.lead([other.plan_key], entry.place[-64:])
+            lab.link_keys([other.plan_key], entry.place[-64:])
     assert record["status"] == "ok"
     configure({"store": lab.url, "name": "lab"})
     with dask.config.set({"stargazer.trust": {"anna": anna}}), Store(tmp_path / "mine") as mine:
@@ -115,7 +115,7 @@ def test_harm_to_a_signed_record_makes_it_another_one(
         data = lab.backend.read(entry.place) or b""
         record = json.loads(data)
         harmed = lab.put_record(data.replace(b'"seconds":', b'"seconds":1', 1))
-        lab.lead([record["plan_key"], record["content_key"]], harmed)
+        lab.link_keys([record["plan_key"], record["content_key"]], harmed)
     with pytest.warns(RemoteWarning, match="is signed by none of anna"):
         assert tasks_run(lab, tmp_path, configure, anna=anna) == 2
 

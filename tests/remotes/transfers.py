@@ -19,7 +19,7 @@ import dask.threaded
 from text_tasks import wired
 
 import stargazer as sg
-from stargazer.remotes import elsewhere, fetch_into, find_bundle, push, push_lineage, read_remote
+from stargazer.remotes import fallback, fetch_into, find_bundle, push, push_lineage, read_remote
 from stargazer.store import Store
 
 PART = 1 << 20
@@ -53,7 +53,7 @@ def do(verb: str, store: str, entry: dict[str, Any], cid: str = "", name: str = 
 
 
 def main() -> None:
-    _ = sg.run, dask.threaded.get, elsewhere.take  # imported once, for all
+    _ = sg.run, dask.threaded.get, fallback.take  # imported once, for all
     for line in sys.stdin:
         verb, options = json.loads(line)
         pid = os.fork()

@@ -19,7 +19,7 @@ from stargazer.errors import RunFailed
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import find_record, log_of
 from stargazer.runs import State
-from stargazer.runs.notes import noted_runs
+from stargazer.runs.history import noted_runs
 
 
 def until(holds: Any, seconds: float = 60.0) -> None:

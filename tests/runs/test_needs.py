@@ -17,8 +17,8 @@ from marking_tasks import at_once, heavy, size_of, small, wide
 
 import stargazer as sg
 from stargazer.errors import DefinitionError, MemoryExceeded, NeedUnmet, RunFailed
-from stargazer.profiles.offers import Offer, offers
-from stargazer.profiles.reading import find_profile
+from stargazer.profiles.profile import Offer, offers
+from stargazer.profiles.settings import find_profile
 
 MIB = 1 << 20
 HUNGRY = "import sys, time; x = bytearray(int(sys.argv[1])); print(len(x)); time.sleep(float(sys.argv[2]))"

@@ -12,7 +12,7 @@ from small_tasks import shell
 
 import stargazer as sg
 from stargazer.runs import State
-from stargazer.runs.slots import Slots
+from stargazer.runs.threads import Slots
 
 
 @sg.task(version="1")
@@ -21,21 +21,21 @@ def nested(work: sg.Workdir, *, depth: int) -> int:
 
 
 def test_slots_are_handed_out_in_turn() -> None:
-    slots, order = Slots({"cpus": 4.0}), []
+    slots, spec = Slots({"cpus": 4.0}), []
 
     def take(name: str, cpus: float) -> None:
         with slots.take({"cpus": cpus}):
-            order.append(name)
+            spec.append(name)
 
     with slots.take({"cpus": 1.0}):
         threads = [threading.Thread(target=take, args=each) for each in (("wide", 4.0), ("small", 1.0))]
         for thread in threads:
             thread.start()
             time.sleep(0.2)
-        assert order == []  # the small one does not overtake
+        assert spec == []  # the small one does not overtake
     for thread in threads:
         thread.join()
-    assert order == ["wide", "small"]
+    assert spec == ["wide", "small"]
 
 
 def test_calls_share_the_machine_in_this_process(store: sg.Store, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scipy import sparse
 from scrna_stages import all_stages, raw
 
 from stargazer.assets import AnnData
-from stargazer.simulate.cells import Population, simulate_cells
+from stargazer.bio.simulate.cells import Population, simulate_cells
 
 POPULATION = Population(n_genes=1_200, n_types=5, n_markers=20, depth=2_000, n_batches=2)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from stargazer.assets import AnnData
+from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.calls import Task
-from stargazer.cells.tree import Tree
 from stargazer.tasks.scrna import (
     cluster,
     find_markers,
@@ -17,7 +17,7 @@ from stargazer.tasks.scrna import (
     reduce_dimensions,
     select_features,
 )
-from stargazer.workdir import Workdir
+from stargazer.tools import Workdir
 
 
 def run(
@@ -53,5 +53,5 @@ def all_stages(
     return made
 
 
-def tree_of(adata: AnnData) -> Tree:
-    return Tree(adata.path)
+def tree_of(adata: AnnData) -> AnnDataTree:
+    return AnnDataTree(adata.path)

@@ -14,7 +14,7 @@ from scipy import sparse
 from scrna_files import CELLS, GENES, h5ad, tenx_folder, tenx_h5
 
 import stargazer as sg
-from stargazer.cells.tree import Tree
+from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.cid import cid_of_path
 from stargazer.errors import DataError
 from stargazer.store import Store
@@ -91,7 +91,7 @@ def test_everything_else_of_a_file_comes_along(store: Store, tmp_path: Path, cou
     assert (view.obsp["near"] != sparse.eye(30)).nnz == 0
     assert view.uns["params"] == {"k": 5, "by": "type"}
     assert view.uns["colors"].tolist() == ["red", "blue"]
-    assert any("kept_before" in note for note in Tree(added.fetch()).stages()["ingest"]["notes"])
+    assert any("kept_before" in note for note in AnnDataTree(added.fetch()).stages()["ingest"]["notes"])
 
 
 def test_an_exported_file_comes_in_again(store: Store, tmp_path: Path, stages: dict[str, sg.AnnData]) -> None:
@@ -117,7 +117,7 @@ def test_features_that_are_no_genes_are_left_out(store: Store, tmp_path: Path, c
     added = sg.add(tenx_h5(tmp_path / "a.h5", counts, types), sg.AnnData())
     assert added.n_vars == 15
     assert (counts[:, :15] != anndata.read_zarr(added.fetch()).X).nnz == 0
-    assert "5 features" in Tree(added.fetch()).stages()["ingest"]["notes"][0]
+    assert "5 features" in AnnDataTree(added.fetch()).stages()["ingest"]["notes"][0]
 
 
 def test_names_that_occur_twice_are_made_different(store: Store, tmp_path: Path, counts: Any) -> None:
@@ -128,7 +128,7 @@ def test_names_that_occur_twice_are_made_different(store: Store, tmp_path: Path,
     names = added.open().var_names.tolist()
     assert len(set(names)) == 20
     assert {"A", "A-1"} < set(names)
-    assert "1 genes" in Tree(added.fetch()).stages()["ingest"]["notes"][0]
+    assert "1 genes" in AnnDataTree(added.fetch()).stages()["ingest"]["notes"][0]
 
 
 @pytest.mark.parametrize(("value", "shown"), [(-1.0, "-1.0"), (0.5, "0.5"), (np.nan, "nan"), (np.inf, "inf")])

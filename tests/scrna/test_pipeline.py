@@ -16,11 +16,11 @@ from sklearn.metrics import adjusted_rand_score
 
 import stargazer as sg
 from stargazer.assets import AnnData
-from stargazer.cells.elements import Categories
-from stargazer.cells.tree import Tree, TreeDraft
+from stargazer.bio.simulate.cells import Population, simulate_cells
+from stargazer.bio.singlecell.elements import Categories
+from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
 from stargazer.cid import cid_of_path
 from stargazer.errors import AssetError, DataError, NotFound
-from stargazer.simulate.cells import Population, simulate_cells
 from stargazer.store import Store
 from stargazer.tasks.scrna import cluster, concat, find_markers, qc_filter, report
 from stargazer.workflows.scrna import cluster_cells, scrna_clustering_pipeline
@@ -154,7 +154,7 @@ def test_samples_are_joined_and_harmonised(store: Store, stages: dict[str, AnnDa
     second = sg.add(stages["qc_filter"].path, sg.AnnData(sample_id="b", organism="human"))
     joined = concat([first, second]).compute()
     assert joined.n_obs == first.n_obs + second.n_obs
-    tree, parts = Tree(joined.fetch()), [Tree(each.fetch()) for each in (first, second)]
+    tree, parts = AnnDataTree(joined.fetch()), [AnnDataTree(each.fetch()) for each in (first, second)]
     kept = parts[1].kept("obs")
     assert (tree.counts.read()[: first.n_obs] != parts[0].counts.read()).nnz == 0
     assert (tree.counts.read()[first.n_obs :] != parts[1].counts.read()[kept]).nnz == 0
@@ -229,7 +229,7 @@ def test_one_cluster_has_no_markers_and_comes_out_all_the_same(store: Store, tmp
     assert len(markers) == 0
     assert markers.dtypes["scores"] == np.float32
     assert list(markers) == ["group", "gene", "scores", "logfoldchanges", "pvals", "pvals_adj", "pts", "pts_rest"]
-    assert "has one group of cells" in Tree(done.fetch()).stages()["find_markers"]["notes"][0]
+    assert "has one group of cells" in AnnDataTree(done.fetch()).stages()["find_markers"]["notes"][0]
     plain = anndata.read_zarr(done.fetch())
     assert plain.uns["rank_genes_groups"]["scores"].shape == (0, done.n_vars)
     done.write_h5ad(tmp_path / "one.h5ad")
@@ -242,7 +242,7 @@ def test_one_cluster_has_no_markers_and_comes_out_all_the_same(store: Store, tmp
 
 
 def _without_groups(done: AnnData, directory: Path) -> Path:
-    tree = Tree(done.fetch())
+    tree = AnnDataTree(done.fetch())
     draft = TreeDraft(directory / "none.zarr", tree)
     draft.column("obs", "none", Categories(np.full(tree.n_obs, -1, np.int8), np.array(["a"], object)))
     return draft.path
@@ -252,7 +252,7 @@ def test_few_cells_give_fewer_components_and_say_so(store: Store, tmp_path: Path
     few = simulate_cells(tmp_path / "few.zarr", 12, Population(n_genes=200, n_types=2, depth=300, damaged=0))
     cells = sg.add(few, sg.AnnData(organism="human"))
     done = cluster_cells(cells, min_genes=1, min_cells=1, resolution=2.0, n_neighbors=5, max_pct_mt=100).compute()
-    notes: dict[str, Any] = Tree(done.fetch()).stages()
+    notes: dict[str, Any] = AnnDataTree(done.fetch()).stages()
     assert done.open().obsm["X_pca"].shape == (12, 11)
     assert "11 components, not 50" in notes["reduce_dimensions"]["notes"][0]
     assert "too few to look for doublets" in notes["qc_filter"]["notes"][-1]

@@ -12,11 +12,11 @@ from scrna_stages import raw, run, tree_of
 from sklearn.metrics import roc_auc_score
 
 from stargazer.assets import AnnData
-from stargazer.cells.elements import Categories
-from stargazer.cells.ingest import ingest
-from stargazer.cells.tree import TreeDraft
+from stargazer.bio.simulate.cells import Population, simulate_cells
+from stargazer.bio.singlecell.elements import Categories
+from stargazer.bio.singlecell.ingest import ingest
+from stargazer.bio.singlecell.tree import TreeDraft
 from stargazer.errors import DataError
-from stargazer.simulate.cells import Population, simulate_cells
 from stargazer.tasks.scrna import normalize, qc_filter, select_features
 
 MT = ("ND1", "ND2", "CO1")

@@ -8,9 +8,9 @@ import numpy as np
 from scrna_stages import tree_of
 
 from stargazer.assets import AnnData
-from stargazer.cells.tree import Tree
+from stargazer.bio.simulate.cells import Population, simulate_cells
+from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.cid import cid_of_path
-from stargazer.simulate.cells import Population, simulate_cells
 
 SMALL = Population(n_genes=300, n_types=3, n_markers=10, depth=400)
 
@@ -25,8 +25,8 @@ def test_a_seed_makes_the_same_bytes_each_time(tmp_path: Path) -> None:
 
 
 def test_more_cells_begin_with_the_same_ones(tmp_path: Path) -> None:
-    few = Tree(simulate_cells(tmp_path / "few.zarr", 5_000, SMALL)).counts.read()
-    many = Tree(simulate_cells(tmp_path / "many.zarr", 5_300, SMALL)).counts.read()
+    few = AnnDataTree(simulate_cells(tmp_path / "few.zarr", 5_000, SMALL)).counts.read()
+    many = AnnDataTree(simulate_cells(tmp_path / "many.zarr", 5_300, SMALL)).counts.read()
     assert many.shape[0] == 5_300
     assert (many[:5_000] != few).nnz == 0
 

@@ -12,8 +12,8 @@ import scanpy as sc
 from scrna_stages import all_stages, raw
 
 from stargazer.assets import AnnData
-from stargazer.cells.ingest import ingest
-from stargazer.simulate.cells import Population, simulate_cells
+from stargazer.bio.simulate.cells import Population, simulate_cells
+from stargazer.bio.singlecell.ingest import ingest
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),

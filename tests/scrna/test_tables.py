@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import stargazer as sg
-from stargazer.cells.tree import Tree
+from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.store import Store
 
 
@@ -21,4 +21,4 @@ def test_columns_that_would_be_paths_get_other_names(store: Store, tmp_path: Pat
     assert list(view) == ["column_", "column_zarr.json", "kept_before"]
     assert view["column_"].tolist() == [1, 2]
     assert view["kept_before"].tolist() == [False, True]
-    assert len(Tree(added.fetch()).stages()["ingest"]["notes"]) == 3
+    assert len(AnnDataTree(added.fetch()).stages()["ingest"]["notes"]) == 3

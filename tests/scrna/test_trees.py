@@ -12,10 +12,10 @@ from scipy import sparse
 from scrna_stages import tree_of
 
 from stargazer.assets import AnnData
-from stargazer.cells.elements import Categories, read_element
-from stargazer.cells.layout import ROWS
-from stargazer.cells.matrix import Matrix, MatrixWriter, write_matrix
-from stargazer.cells.tree import Tree, TreeDraft
+from stargazer.bio.singlecell.elements import Categories, read_element
+from stargazer.bio.singlecell.layout import ROWS
+from stargazer.bio.singlecell.matrix import Matrix, MatrixWriter, write_matrix
+from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
 from stargazer.errors import DataError
 
 
@@ -26,13 +26,13 @@ def counts(rows: int, columns: int, largest: int = 9, seed: int = 0) -> sparse.c
     return matrix
 
 
-def small_tree(path: Path, matrix: sparse.csr_matrix) -> Tree:
+def small_tree(path: Path, matrix: sparse.csr_matrix) -> AnnDataTree:
     draft = TreeDraft(path)
     draft.matrix("X", matrix)
     draft.frame("obs", np.array([f"c{i}" for i in range(matrix.shape[0])], object))
     draft.frame("var", np.array([f"g{i}" for i in range(matrix.shape[1])], object))
     draft.note("ingest", {})
-    return Tree(path)
+    return AnnDataTree(path)
 
 
 @pytest.mark.parametrize(("largest", "kind"), [(255, np.uint8), (256, np.uint16), (70_000, np.uint32)])
@@ -83,7 +83,7 @@ def test_files_that_begin_with_the_same_cells_share_chunks(tmp_path: Path) -> No
 
 def test_elements_come_back_and_anndata_reads_them_too(tmp_path: Path) -> None:
     small_tree(tmp_path / "base.zarr", counts(6, 4))
-    draft = TreeDraft(tmp_path / "t.zarr", Tree(tmp_path / "base.zarr"))
+    draft = TreeDraft(tmp_path / "t.zarr", AnnDataTree(tmp_path / "base.zarr"))
     labels = Categories(np.array([0, 1, -1, 1, 0, 0], np.int8), np.array(["α", "b"], object))
     draft.column("obs", "type", labels)
     draft.column("obs", "name", np.array(list("uvwxyz"), object))
@@ -99,7 +99,7 @@ def test_elements_come_back_and_anndata_reads_them_too(tmp_path: Path) -> None:
     assert adata.obsm["X_pca"][5].tolist() == [10.0, 11.0]
     some = adata.uns["some"]
     assert (some["text"], some["number"], some["real"], bool(some["yes"])) == ("é", 3, 2.5, True)
-    tree = Tree(tmp_path / "t.zarr")
+    tree = AnnDataTree(tmp_path / "t.zarr")
     assert tree.columns("obs") == ["type", "name", "fine"]
     assert tree.column("obs", "type").codes.tolist() == [0, 1, -1, 1, 0, 0]
     assert read_element(tree.group["uns"], "some")["in"]["a"].tolist() == [1, 2]
@@ -122,14 +122,14 @@ def test_a_draft_shares_what_it_does_not_write(tmp_path: Path) -> None:
     assert not (draft.path / "obs").is_symlink()
     assert {path: path.read_bytes() for path in before} == before
     assert base.columns("obs") == []
-    assert list(Tree(draft.path).stages()) == ["ingest", "qc_filter"]
-    assert not Tree(draft.path).kept("obs").any()
+    assert list(AnnDataTree(draft.path).stages()) == ["ingest", "qc_filter"]
+    assert not AnnDataTree(draft.path).kept("obs").any()
 
 
 def test_a_folder_that_is_no_tree_is_refused(tmp_path: Path) -> None:
     zarr.open_group(str(tmp_path / "z.zarr"), mode="w")
     with pytest.raises(DataError, match="no tree of cells"):
-        Tree(tmp_path / "z.zarr")
+        AnnDataTree(tmp_path / "z.zarr")
 
 
 def test_a_tree_of_a_newer_format_is_refused(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_tree_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     draft = TreeDraft(tmp_path / "u.zarr", tree)
     draft.write("uns/stargazer/format", 99)
     with pytest.raises(DataError, match="format 99"):
-        Tree(tmp_path / "u.zarr")
+        AnnDataTree(tmp_path / "u.zarr")
 
 
 def test_an_empty_matrix_has_no_entries(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stargazer.simulate.agreement import adjusted_rand_index, area_under_curve
+from stargazer.bio.simulate.agreement import adjusted_rand_index, area_under_curve
 
 metrics = pytest.importorskip("sklearn.metrics")
 

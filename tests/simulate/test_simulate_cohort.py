@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from stargazer.simulate import simulate_cohort
-from stargazer.simulate.draw import Draw
-from stargazer.simulate.genome import genome_around, imitate, read_fasta, reverse_complement
-from stargazer.simulate.reads import ADAPTERS, Library, Pair, draw_pairs
-from stargazer.simulate.variants import TANDEM, apply, draw_sites, left_aligned
+from stargazer.bio.simulate import simulate_cohort
+from stargazer.bio.simulate.draw import Draw
+from stargazer.bio.simulate.genome import genome_around, imitate, read_fasta, reverse_complement
+from stargazer.bio.simulate.reads import ADAPTERS, Library, Pair, draw_pairs
+from stargazer.bio.simulate.variants import TANDEM, apply, draw_sites, left_aligned
 
 SMALL = {"samples": ("a", "b"), "depth": 4, "length": 24_000}
 

@@ -16,7 +16,7 @@ from slurm_tasks import endless, part, whole
 import stargazer as sg
 from stargazer.client.checks import check_profile
 from stargazer.errors import ConfigError, NeedUnmet
-from stargazer.profiles.reading import find_profile
+from stargazer.profiles.settings import find_profile
 
 CLIENT = """
 import sys

@@ -16,8 +16,9 @@ import pytest
 
 from stargazer.assets import Asset
 from stargazer.errors import BlobLost, ConfigError
-from stargazer.store import Store, cached, layout
-from stargazer.store.cache import Cache
+from stargazer.store import Store, layout
+from stargazer.store.blobs import cached
+from stargazer.store.blobs.cached import Cache
 
 File = Callable[..., Path]
 
@@ -93,7 +94,7 @@ def test_what_a_running_task_has_before_it_stays(remote: Store, file: File, tmp_
 ELSEWHERE = """
 import sys
 from pathlib import Path
-from stargazer.store.cache import Cache
+from stargazer.store.blobs.cached import Cache
 cache = Cache(Path(sys.argv[1]))
 for number in range(3):
     path = cache.temporary()
@@ -110,7 +111,7 @@ def test_what_a_killed_task_held_goes(remote: Store, file: File) -> None:
     held = """
 import os, sys
 from pathlib import Path
-from stargazer.store.cache import Cache
+from stargazer.store.blobs.cached import Cache
 Cache(Path(sys.argv[1])).hold([sys.argv[2]])
 os.kill(os.getpid(), 9)
 """

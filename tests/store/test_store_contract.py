@@ -144,13 +144,13 @@ def test_records_and_keys_come_back_or_are_a_miss(store: Store) -> None:
 
 def test_keys_lead_to_records_that_are_there_and_whole(store: Store) -> None:
     first, second = (store.put_record(data) for data in (b'{"n": 1}', b'{"n": 2}'))
-    store.lead(["key-a", "key-b"], first)
+    store.link_keys(["key-a", "key-b"], first)
     assert store.records_behind(["key-a", "key-b", "key-c"]) == {
         "key-a": (first, b'{"n": 1}'),
         "key-b": (first, b'{"n": 1}'),
     }
-    store.lead(["key-b"], second)
-    store.lead(["key-b"], second)
+    store.link_keys(["key-b"], second)
+    store.link_keys(["key-b"], second)
     assert store.records_behind(["key-a", "key-b"]) == {"key-a": (first, b'{"n": 1}'), "key-b": (second, b'{"n": 2}')}
     assert store.get_keys(["key-a", "key-b"]) == {"key-a": first.encode(), "key-b": second.encode()}
     store.set_keys({"key-a": second.encode(), "key-c": b"0" * 64})

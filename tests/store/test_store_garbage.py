@@ -12,7 +12,8 @@ import pytest
 
 from stargazer.assets import R1, Asset
 from stargazer.errors import NotFound, StoreError
-from stargazer.store import Store, layout, localblobs
+from stargazer.store import Store, layout
+from stargazer.store.blobs import local as localblobs
 
 File = Callable[..., Path]
 NOW = -60.0  # a grace that has run out for what was written this moment

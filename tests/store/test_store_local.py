@@ -16,7 +16,7 @@ from stargazer.assets import Asset
 from stargazer.cid import cid_of_bytes
 from stargazer.errors import BlobLost, StoreFull
 from stargazer.store import Store, layout
-from stargazer.store.trees import dag_size
+from stargazer.store.directories import dag_size
 
 File = Callable[..., Path]
 LARGE = b"0123456789abcdef" * 40_000
@@ -217,7 +217,7 @@ def test_every_write_is_synced_where_it_must_last(tmp_path: Path, file: File, mo
 
 @pytest.mark.parametrize("size", [0, 1, 262_144, 262_145, 262_144 * 174, 262_144 * 174 + 1, 262_144 * 400 + 5])
 def test_the_size_of_all_blocks_follows_from_the_length(local: Store, size: int) -> None:
-    from stargazer.cid.layout import Layout
+    from stargazer.cid.unixfs import Layout
 
     layout = Layout(local.profile)
     for start in range(0, size, 262_144):
@@ -236,14 +236,14 @@ def test_bytes_named_by_another_profile_are_good_too(tmp_path: Path, file: File)
 def test_keys_are_links_and_pointers_where_there_are_no_links(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     identifier = local.put_record(b'{"n": 1}')
     place = Path(local.backend.path(layout.record(identifier)))
-    local.lead(["linked"], identifier)
+    local.link_keys(["linked"], identifier)
     assert place.stat().st_nlink == 2
 
     def refused(*_: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr("os.link", refused)
-    local.lead(["pointed"], identifier)
+    local.link_keys(["pointed"], identifier)
     assert place.stat().st_nlink == 2
     assert local.records_behind(["linked", "pointed"]) == dict.fromkeys(
         ["linked", "pointed"], (identifier, b'{"n": 1}')

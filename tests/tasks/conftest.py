@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from stargazer.assets import R1, R2, Alignment, Reference
-from stargazer.simulate import simulate_cohort
+from stargazer.bio.simulate import simulate_cohort
 from stargazer.tasks.general import (
     bwa_index,
     bwa_mem,
@@ -19,7 +19,7 @@ from stargazer.tasks.general import (
     mark_duplicates,
     samtools_faidx,
 )
-from stargazer.workdir import Workdir
+from stargazer.tools import Workdir
 
 NewWork = Callable[..., Workdir]
 

@@ -9,8 +9,8 @@ import pytest
 
 from stargazer.assets import AlignerIndex, Alignment
 from stargazer.errors import AssetError, DataError
-from stargazer.tasks.aligners import read_group
 from stargazer.tasks.general import bwa_mem
+from stargazer.tasks.general.bwa import read_group
 
 CID = "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy"
 

@@ -8,8 +8,8 @@ import pysam
 import pytest
 
 from stargazer.assets import Variants, VariantsIndex
+from stargazer.bio.simulate import simulate_cohort
 from stargazer.errors import AssetError, DataError
-from stargazer.simulate import simulate_cohort
 from stargazer.tasks.general import call_gvcf, joint_call
 
 

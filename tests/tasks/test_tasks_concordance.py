@@ -7,8 +7,8 @@ import pysam
 import pytest
 
 import stargazer as sg
-from stargazer.simulate import Cohort, simulate_cohort
-from stargazer.simulate.genome import read_fasta
+from stargazer.bio.simulate import Cohort, simulate_cohort
+from stargazer.bio.simulate.genome import read_fasta
 from stargazer.tasks.general import compare_variants
 
 

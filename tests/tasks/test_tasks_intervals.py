@@ -17,8 +17,17 @@ from stargazer.tasks.general import (
     samtools_faidx,
     scatter_intervals,
 )
-from stargazer.tasks.scatter import Region, called_regions, merge, overlapping, parse_region, plan, runs_of_n, subtract
-from stargazer.tasks.sexes import sex_regions
+from stargazer.tasks.regions import (
+    Region,
+    called_regions,
+    merge,
+    overlapping,
+    parse_region,
+    plan,
+    runs_of_n,
+    sex_regions,
+    subtract,
+)
 
 
 def bases(regions: list[Region]) -> list[tuple[str, int]]:

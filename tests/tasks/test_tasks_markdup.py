@@ -9,10 +9,10 @@ import pysam
 import pytest
 
 from stargazer.assets import R1, R2, Alignment, AlignmentIndex
+from stargazer.bio.simulate import simulate_cohort
 from stargazer.errors import DataError
-from stargazer.simulate import simulate_cohort
-from stargazer.tasks.duplication import LibraryCounts, duplication_metrics, estimated_library_size, read_duplication
 from stargazer.tasks.general import bwa_mem, mark_duplicates, samtools_sort
+from stargazer.tasks.metrics import LibraryCounts, duplication_metrics, estimated_library_size, read_duplication
 
 Mark = tuple[str, int, int]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from stargazer.assets import AlignerIndex, Reference, ReferenceIndex, SequenceDict
+from stargazer.bio.simulate.genome import read_fasta
 from stargazer.errors import DataError
-from stargazer.simulate.genome import read_fasta
 from stargazer.tasks.general import bwa_index, create_sequence_dictionary, samtools_faidx
-from stargazer.tasks.headers import sam_contigs
+from stargazer.tasks.sam import sam_contigs
 
 
 def test_index_names_the_contigs(sample, new_work, engine) -> None:

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from stargazer.errors import DataError
-from stargazer.tasks.splicing import BLOCK, GvcfLine, spliced
+from stargazer.tasks.vcf import BLOCK, GvcfLine, spliced
 
 
 def block(start: int, end: int, depth: int, contig: str = "c") -> str:

@@ -9,7 +9,6 @@ import pytest
 
 from stargazer.assets import Asset, DuplicateMetrics, FilterChoice, VariantComparison, Variants
 from stargazer.errors import AssetError
-from stargazer.tasks.charts import bars, lines
 from stargazer.tasks.general import (
     bcftools_stats,
     call_gvcf,
@@ -20,8 +19,9 @@ from stargazer.tasks.general import (
     samtools_idxstats,
     samtools_stats,
 )
-from stargazer.tasks.measures import read_alignment_stats, read_variant_stats
-from stargazer.workdir import Workdir
+from stargazer.tasks.html import bars, lines
+from stargazer.tasks.metrics import read_alignment_stats, read_variant_stats
+from stargazer.tools import Workdir
 
 
 def printed(*arguments: str | Path) -> str:

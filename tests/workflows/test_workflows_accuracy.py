@@ -8,10 +8,10 @@ import pysam
 import pytest
 
 import stargazer as sg
-from stargazer.concordance import Comparison, compare
-from stargazer.simulate import Cohort, simulate_cohort
-from stargazer.simulate.genome import read_fasta
-from stargazer.workdir import EMBEDDED, Workdir
+from stargazer.bio.simulate import Cohort, simulate_cohort
+from stargazer.bio.simulate.genome import read_fasta
+from stargazer.bio.variants import Comparison, compare
+from stargazer.tools import EMBEDDED, Workdir
 from stargazer.workflows import Lane, call_cohort, index_reference
 
 TRIO = ("SIM1", "SIM2", "SIM3")

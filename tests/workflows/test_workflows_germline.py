@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import stargazer as sg
+from stargazer.bio.simulate import Cohort, simulate_cohort
 from stargazer.errors import AssetError, DataError, NotFound
-from stargazer.simulate import Cohort, simulate_cohort
 from stargazer.workflows import (
     Lane,
     align_sample,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import stargazer as sg
-from stargazer.simulate import simulate_cohort
+from stargazer.bio.simulate import simulate_cohort
 from stargazer.workflows import call_sheet, report_sheet
 
 SAMPLES = ("s1", "s2")

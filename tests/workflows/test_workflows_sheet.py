@@ -6,8 +6,8 @@ import pysam
 import pytest
 
 import stargazer as sg
+from stargazer.bio.simulate import Cohort, simulate_cohort
 from stargazer.errors import DataError, NotFound
-from stargazer.simulate import Cohort, simulate_cohort
 from stargazer.workflows import call_sheet, read_sheet, sheet_lanes
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.assets import Alignment, AlignmentIndex, DuplicateMetrics, Reference, SequenceDict
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.fits import check_alignment, check_blocks
-from stargazer.tasks.jvm import CALLER, run_gatk
-from stargazer.workdir import Workdir
+from stargazer.tasks.gatk.java import CALLER, run_gatk
+from stargazer.tasks.sam import check_alignment, check_blocks
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from stargazer.assets import Alignment, Reference, WgsMetrics
 from stargazer.calls import task
-from stargazer.tasks.fits import check_alignment, check_blocks
-from stargazer.tasks.jvm import run_gatk
-from stargazer.workdir import Workdir
+from stargazer.tasks.gatk.java import run_gatk
+from stargazer.tasks.sam import check_alignment, check_blocks
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,21 +18,22 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from stargazer.assets import FilterChoice, KnownSites, Reference, Variants
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.hard_filters import filter_command, filters_of
-from stargazer.tasks.jvm import run_gatk
-from stargazer.tasks.vcf import draft_variants, need_indices
-from stargazer.tasks.vqsr import (
+from stargazer.tasks.gatk.filtering import (
     ANNOTATIONS,
     GAUSSIANS,
     LEVELS,
     apply_command,
     check_resources,
+    filter_command,
+    filters_of,
     read_lines,
     resource_use,
     train_command,
     varying,
 )
-from stargazer.workdir import Workdir
+from stargazer.tasks.gatk.java import run_gatk
+from stargazer.tasks.vcf import draft_variants, need_indices
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

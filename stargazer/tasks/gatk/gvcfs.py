@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from stargazer.assets import Reference, ReferenceIndex, Variants
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.fits import check_gvcfs
-from stargazer.tasks.jvm import CALLER, run_gatk
-from stargazer.tasks.splicing import spliced
-from stargazer.tasks.vcf import draft_variants, index_command
-from stargazer.workdir import Workdir
+from stargazer.tasks.gatk.java import CALLER, run_gatk
+from stargazer.tasks.sam import check_gvcfs
+from stargazer.tasks.vcf import draft_variants, index_command, spliced
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from stargazer.assets import Alignment, AlignmentIndex, Intervals, Reference, Variants
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.fits import bam_header, check_alignment, check_blocks, check_sample
-from stargazer.tasks.jvm import CALLER, run_gatk
-from stargazer.tasks.scatter import Region, bed_lines, merge, parse_bed, subtract
+from stargazer.tasks.gatk.java import CALLER, run_gatk
+from stargazer.tasks.regions import Region, bed_lines, merge, parse_bed, subtract
+from stargazer.tasks.sam import bam_header, check_alignment, check_blocks, check_sample
 from stargazer.tasks.vcf import NO_COMMAND, draft_variants
-from stargazer.workdir import Workdir
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from pathlib import Path

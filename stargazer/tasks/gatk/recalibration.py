@@ -21,9 +21,9 @@ from stargazer.assets import (
 )
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.fits import check_alignment, check_blocks
-from stargazer.tasks.jvm import CALLER, run_gatk
-from stargazer.workdir import Workdir
+from stargazer.tasks.gatk.java import CALLER, run_gatk
+from stargazer.tasks.sam import check_alignment, check_blocks
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

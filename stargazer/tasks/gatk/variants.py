@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 from stargazer.assets import Intervals, KnownSites, KnownSitesIndex, Reference, Variants
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.hard_filters import HARD_FILTERS, filter_command
-from stargazer.tasks.jvm import run_gatk
+from stargazer.tasks.gatk.filtering import HARD_FILTERS, filter_command
+from stargazer.tasks.gatk.java import run_gatk
 from stargazer.tasks.vcf import NO_COMMAND, draft_variants, gather_command, index_command, need_indices, without_path
-from stargazer.workdir import Workdir
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,9 +20,7 @@ from stargazer.assets import (
 )
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.jvm import run_gatk
-from stargazer.tasks.vcf import draft_variants, need_indices
-from stargazer.tasks.vqsr import (
+from stargazer.tasks.gatk.filtering import (
     ANNOTATIONS,
     GAUSSIANS,
     LEVELS,
@@ -34,7 +32,9 @@ from stargazer.tasks.vqsr import (
     train_command,
     varying,
 )
-from stargazer.workdir import Workdir
+from stargazer.tasks.gatk.java import run_gatk
+from stargazer.tasks.vcf import draft_variants, need_indices
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from pathlib import Path

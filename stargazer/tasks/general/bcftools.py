@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING
 from stargazer.assets import Alignment, AlignmentIndex, Reference, ReferenceIndex, Variants, VariantsIndex
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.bam import read_header
 from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.tasks.fits import check_gvcfs, check_sample
-from stargazer.tasks.headers import check_contigs, sam_contigs, vcf_contigs
-from stargazer.workdir import Workdir
+from stargazer.tasks.sam import check_contigs, check_gvcfs, check_sample, read_header, sam_contigs, vcf_contigs
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

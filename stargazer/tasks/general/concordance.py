@@ -12,16 +12,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset, Reference, ReferenceIndex, VariantComparison, Variants
+from stargazer.bio.variants import Comparison, Contigs, compare, read_bed
 from stargazer.calls import task
-from stargazer.concordance import Comparison, Contigs, compare, read_bed
 from stargazer.errors import AssetError
-from stargazer.workdir import EMBEDDED, Workdir
+from stargazer.tools import EMBEDDED, Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from stargazer.concordance import Accuracy
+    from stargazer.bio.variants import Accuracy
 
 __all__ = ["compare_variants"]
 

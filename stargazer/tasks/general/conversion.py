@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Literal
 from stargazer.assets import Alignment, AlignmentIndex, Reference, SequenceDict
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.bam import read_header
 from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.tasks.fits import check_header, check_sample
-from stargazer.tasks.headers import join_headers, with_md5s
-from stargazer.workdir import Workdir
+from stargazer.tasks.sam import check_header, check_sample, join_headers, read_header, with_md5s
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

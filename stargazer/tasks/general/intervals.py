@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from stargazer.assets import Intervals, Reference
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.scatter import (
+from stargazer.tasks.regions import (
     bed_lines,
     called_regions,
     intersect,
@@ -17,14 +17,14 @@ from stargazer.tasks.scatter import (
     parse_region,
     plan,
     runs_of_n,
+    sex_regions,
 )
-from stargazer.tasks.sexes import sex_regions
-from stargazer.workdir import Workdir
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stargazer.tasks.scatter import Region
+    from stargazer.tasks.regions import Region
 
 __all__ = ["Ploidy", "list_intervals", "ploidy_of_sex", "scatter_intervals"]
 

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer.assets import Alignment, DuplicateMetrics
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.bam import read_header, sort_options, with_index
-from stargazer.tasks.duplication import LibraryCounts, duplication_metrics
 from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.tasks.headers import join_headers, libraries
-from stargazer.workdir import Workdir
+from stargazer.tasks.metrics import LibraryCounts, duplication_metrics
+from stargazer.tasks.sam import join_headers, libraries, read_header, sort_options, with_index
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,11 +15,16 @@ from stargazer.assets import (
     VariantStats,
 )
 from stargazer.calls import task
-from stargazer.tasks import charts
-from stargazer.tasks.duplication import read_duplication
-from stargazer.tasks.measures import AlignmentNumbers, VariantNumbers, read_alignment_stats, read_variant_stats
-from stargazer.tasks.pages import figures, heading, note, page_of, table
-from stargazer.workdir import Workdir
+from stargazer.tasks import html
+from stargazer.tasks.html import figures, heading, note, page_of, table
+from stargazer.tasks.metrics import (
+    AlignmentNumbers,
+    VariantNumbers,
+    read_alignment_stats,
+    read_duplication,
+    read_variant_stats,
+)
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -144,10 +149,10 @@ def _drawn(stats: Mapping[str, AlignmentNumbers]) -> dict[str, str]:
     qualities = {name: one.qualities for name, one in stats.items()}
     gc = {name: _shares(one.gc) for name, one in stats.items()}
     return {
-        "Insert sizes": charts.lines(inserts, "bases", "share of pairs (%)"),
-        "Depth": charts.lines(depths, "reads over a base", "share of bases (%)"),
-        "Base quality": charts.lines(qualities, "cycle", "mean Phred score"),
-        "GC content": charts.lines(gc, "GC (%)", "share of reads (%)"),
+        "Insert sizes": html.lines(inserts, "bases", "share of pairs (%)"),
+        "Depth": html.lines(depths, "reads over a base", "share of bases (%)"),
+        "Base quality": html.lines(qualities, "cycle", "mean Phred score"),
+        "GC content": html.lines(gc, "GC (%)", "share of reads (%)"),
     }
 
 
@@ -221,8 +226,8 @@ def _variants(counted: Iterable[tuple[str, VariantNumbers]]) -> Iterator[str]:
         lengths = {f"{length:+g}": count for length, count in numbers.indel_lengths if abs(length) <= 20}
         yield figures(
             {
-                "Substitutions": charts.bars(numbers.substitutions, "", "SNVs"),
-                "Lengths of indels": charts.bars(lengths, "bases inserted (+) or deleted (−)", "indels"),
+                "Substitutions": html.bars(numbers.substitutions, "", "SNVs"),
+                "Lengths of indels": html.bars(lengths, "bases inserted (+) or deleted (−)", "indels"),
             }
         )
 

@@ -17,7 +17,7 @@ from stargazer.assets import R1, R2, Alignment, AlignmentStats, Coverage, Refere
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command, tools
-from stargazer.workdir import Workdir
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from pathlib import Path

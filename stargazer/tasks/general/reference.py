@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from stargazer.assets import Asset, Reference
 from stargazer.calls import task
-from stargazer.workdir import Workdir
+from stargazer.tools import Workdir
 
 __all__ = ["attach_indices"]
 

@@ -15,9 +15,9 @@ from typing import Literal
 from stargazer.assets import Alignment, Reference, ReferenceIndex, SequenceDict
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.bam import sort_options, with_index
 from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.workdir import Workdir
+from stargazer.tasks.sam import sort_options, with_index
+from stargazer.tools import Workdir
 
 __all__ = ["create_sequence_dictionary", "samtools_faidx", "samtools_sort"]
 

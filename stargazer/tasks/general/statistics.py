@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from stargazer.assets import Alignment, AlignmentIndex, ContigCounts, FlagCounts, Variants, VariantStats
 from stargazer.calls import task
 from stargazer.tasks.engines import Engine, command, tools
-from stargazer.tasks.measures import read_variant_stats
-from stargazer.workdir import Workdir
+from stargazer.tasks.metrics import read_variant_stats
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from pathlib import Path

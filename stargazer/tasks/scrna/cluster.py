@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from stargazer.assets import AnnData
+from stargazer.bio.singlecell.elements import Categories
+from stargazer.bio.singlecell.kernels.cluster import leiden
+from stargazer.bio.singlecell.tree import code_type
 from stargazer.calls import task
-from stargazer.cells.elements import Categories
-from stargazer.cells.frames import code_type
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels.cluster import leiden
-from stargazer.tasks.stages import MEMORY, USES, check_column, draft_of, scattered
-from stargazer.workdir import Workdir
+from stargazer.tasks.scrna.stages import MEMORY, USES, check_column, draft_of, scattered
+from stargazer.tools import Workdir
 
 __all__ = ["cluster"]
 

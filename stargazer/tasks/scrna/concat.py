@@ -8,18 +8,16 @@ import numpy as np
 from scipy import sparse
 
 from stargazer.assets import AnnData
+from stargazer.bio.singlecell.elements import Categories
+from stargazer.bio.singlecell.kernels.blocks import reblock
+from stargazer.bio.singlecell.layout import ROWS
+from stargazer.bio.singlecell.matrix import MatrixWriter
+from stargazer.bio.singlecell.tree import AnnDataTree, Blocks, TreeDraft, code_type, write_frame
+from stargazer.bio.singlecell.view import table
 from stargazer.calls import task
-from stargazer.cells.blocks import Blocks
-from stargazer.cells.elements import Categories
-from stargazer.cells.frames import code_type, write_frame
-from stargazer.cells.layout import ROWS
-from stargazer.cells.matrix import MatrixWriter
-from stargazer.cells.tree import Tree, TreeDraft
-from stargazer.cells.view import table
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels.blocks import reblock
-from stargazer.tasks.stages import MEMORY, USES, check_column, tree_of
-from stargazer.workdir import Workdir
+from stargazer.tasks.scrna.stages import MEMORY, USES, check_column, tree_of
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,7 +85,7 @@ def _joined_genes(names: list[Any], join: str) -> Any:
     return np.array([name for name in names[0] if name in common], dtype=object)
 
 
-def _blocks(trees: list[Tree], genes: Any) -> Iterator[Any]:
+def _blocks(trees: list[AnnDataTree], genes: Any) -> Iterator[Any]:
     place = {name: number for number, name in enumerate(genes)}
     for tree in trees:
         column = np.array([place.get(name, -1) for name in tree.names("var")], np.int32)
@@ -105,7 +103,9 @@ def _moved(block: Any, column: Any, n_genes: int) -> Any:
     return moved
 
 
-def _write_tables(draft: TreeDraft, trees: list[Tree], labels: list[str], genes: Any, batch_key: str) -> list[str]:
+def _write_tables(
+    draft: TreeDraft, trees: list[AnnDataTree], labels: list[str], genes: Any, batch_key: str
+) -> list[str]:
     import pandas as pd
 
     tables = [table(tree, "obs", derived=False) for tree in trees]

@@ -10,9 +10,8 @@ from __future__ import annotations
 from stargazer.assets import AnnData
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.embeddings import write_umap
-from stargazer.tasks.stages import MEMORY, USES, draft_of, embedding_kept
-from stargazer.workdir import Workdir
+from stargazer.tasks.scrna.stages import MEMORY, USES, draft_of, embedding_kept, write_umap
+from stargazer.tools import Workdir
 
 __all__ = ["embed"]
 

@@ -14,23 +14,22 @@ import numpy as np
 from scipy import sparse
 
 from stargazer.assets import AnnData
+from stargazer.bio.singlecell.kernels.blocks import column_blocks
+from stargazer.bio.singlecell.kernels.markers import no_markers, rank_sum, t_test
+from stargazer.bio.singlecell.tree import Blocks, cache_bytes
+from stargazer.bio.singlecell.view import FRACTIONS, STATISTICS, TABLES
 from stargazer.calls import task
-from stargazer.cells.blocks import Blocks, cache_bytes
-from stargazer.cells.markers import FRACTIONS, STATISTICS, TABLES
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels.columns import column_blocks
-from stargazer.tasks.scrna.kernels.markers import no_markers, t_test
-from stargazer.tasks.scrna.kernels.ranksum import rank_sum
-from stargazer.tasks.stages import USES, draft_of, size_factors_of
-from stargazer.workdir import Workdir
+from stargazer.tasks.scrna.stages import USES, draft_of, size_factors_of
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from stargazer.cells.tree import Tree, TreeDraft
-    from stargazer.tasks.scrna.kernels.markers import Markers
+    from stargazer.bio.singlecell.kernels.markers import Markers
+    from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
 
 __all__ = ["find_markers"]
 
@@ -116,7 +115,7 @@ def _notes(groupby: str, groups: list[str], found: Markers) -> list[str]:
     return [f"groups of few cells, whose p-values are poor: {', '.join(small)}"] if small else []
 
 
-def _groups(tree: Tree, groupby: str, cells: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[str]]:
+def _groups(tree: AnnDataTree, groupby: str, cells: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[str]]:
     """Group of each kept cell, -1 for none, and the names of the groups that have cells."""
     labels = tree.labels("obs", groupby)
     codes = np.asarray(labels.codes, np.int64)[cells]
@@ -128,7 +127,7 @@ def _groups(tree: Tree, groupby: str, cells: NDArray[np.bool_]) -> tuple[NDArray
     return number[codes], [str(name) for name in labels.names[used]]
 
 
-def _columns(work: Workdir, tree: Tree, cells: NDArray[np.bool_], layer: str) -> Iterator[Any]:
+def _columns(work: Workdir, tree: AnnDataTree, cells: NDArray[np.bool_], layer: str) -> Iterator[Any]:
     """Values of some genes at a time, all kept cells; those of a pass take an eighth of the memory."""
     blocks = Blocks(tree, cells, keep=cache_bytes(work.memory))
     factors = size_factors_of(tree, cells) if layer == "log" else None
@@ -137,7 +136,7 @@ def _columns(work: Workdir, tree: Tree, cells: NDArray[np.bool_], layer: str) ->
         yield columns if factors is None else _log(columns, factors)
 
 
-def _entries(tree: Tree, blocks: Blocks) -> NDArray[np.int64]:
+def _entries(tree: AnnDataTree, blocks: Blocks) -> NDArray[np.int64]:
     """Counts of each gene, or somewhat more: the filter counted them in all cells that had enough genes."""
     if "qc_filter" in tree.stages():
         return np.asarray(tree.column("var", "n_cells_by_counts"), np.int64)[tree.kept("var")]
@@ -155,7 +154,7 @@ def _log(columns: Any, factors: NDArray[np.float32]) -> Any:
     return sparse.csc_matrix((values, columns.indices, columns.indptr), shape=columns.shape, copy=False)
 
 
-def _write(draft: TreeDraft, tree: Tree, found: Markers, groups: list[str], params: dict[str, Any]) -> None:
+def _write(draft: TreeDraft, tree: AnnDataTree, found: Markers, groups: list[str], params: dict[str, Any]) -> None:
     tables: dict[str, Any] = {name: getattr(found, name).astype(kind) for name, kind in STATISTICS.items()}
     for name, fractions in zip(FRACTIONS, (found.pct, found.pct_rest), strict=True):
         tables[name] = fractions.astype(np.float32)
@@ -164,7 +163,7 @@ def _write(draft: TreeDraft, tree: Tree, found: Markers, groups: list[str], para
     draft.write(f"uns/{TABLES}", {**tables, "params": params})
 
 
-def _take_embedding(draft: TreeDraft, tree: Tree, embedding: AnnData) -> None:
+def _take_embedding(draft: TreeDraft, tree: AnnDataTree, embedding: AnnData) -> None:
     other = type(tree)(embedding.path)
     if not np.array_equal(other.names("obs"), tree.names("obs")):
         raise DataError("the embedding is of other cells: give the one that embed made of the same input")

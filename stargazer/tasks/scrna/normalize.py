@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from stargazer.assets import AnnData
+from stargazer.bio.singlecell.kernels.blocks import size_factors
+from stargazer.bio.singlecell.tree import Blocks
 from stargazer.calls import task
-from stargazer.cells.blocks import Blocks
-from stargazer.tasks.scrna.kernels.blocks import size_factors
-from stargazer.tasks.stages import MEMORY, USES, draft_of, scattered
-from stargazer.workdir import Workdir
+from stargazer.tasks.scrna.stages import MEMORY, USES, draft_of, scattered
+from stargazer.tools import Workdir
 
 __all__ = ["normalize"]
 

@@ -8,31 +8,31 @@ e8746 (2019).
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stargazer.assets import AnnData
+from stargazer.bio.singlecell.genes import decide_organism, find_gene_sets
+from stargazer.bio.singlecell.kernels.qc import mad_limits, qc_metrics
+from stargazer.bio.singlecell.tree import Blocks, cache_bytes
 from stargazer.calls import task
-from stargazer.cells.blocks import Blocks
-from stargazer.cells.genes import find_gene_sets
-from stargazer.cells.organism import decide_organism
 from stargazer.errors import DataError
-from stargazer.tasks.doublets import find_doublets
-from stargazer.tasks.scrna.kernels.qc import mad_limits, qc_metrics
-from stargazer.tasks.stages import MEMORY, USES, batch_codes, draft_of, scattered
-from stargazer.workdir import Workdir
+from stargazer.tasks.scrna.stages import MEMORY, USES, batch_codes, draft_of, scattered
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stargazer.cells.genes import GeneSets
-    from stargazer.cells.tree import Tree, TreeDraft
-    from stargazer.tasks.scrna.kernels.qc import QC
+    from stargazer.bio.singlecell.genes import GeneSets
+    from stargazer.bio.singlecell.kernels.doublets import Doublets
+    from stargazer.bio.singlecell.kernels.qc import QC
+    from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
 
     Mask = NDArray[np.bool_]
 
-__all__ = ["qc_filter"]
+__all__ = ["FoundDoublets", "find_doublets", "qc_filter"]
 
 
 @task(cpus=2, memory=MEMORY, uses=USES)
@@ -130,7 +130,7 @@ def qc_filter(
     return adata.derived(draft.path, "qc_filtered", **facts)
 
 
-def _check_mt(tree: Tree, sets: GeneSets, organism: str, said: list[str], needed: bool) -> list[str]:
+def _check_mt(tree: AnnDataTree, sets: GeneSets, organism: str, said: list[str], needed: bool) -> list[str]:
     """Without mitochondrial genes their filter would silently keep every cell: an error, unless it is switched off."""
     if sets.mt.any():
         return []
@@ -168,7 +168,7 @@ def _beyond(
     return beyond
 
 
-def _check_left(tree: Tree, cells: Mask, dropped: dict[str, Mask], limits: str = "") -> None:
+def _check_left(tree: AnnDataTree, cells: Mask, dropped: dict[str, Mask], limits: str = "") -> None:
     if cells.any():
         return
     reasons = ", ".join(f"{int(mask.sum())} for {name}" for name, mask in dropped.items())
@@ -213,3 +213,87 @@ def _write_metrics(draft: TreeDraft, qc: QC, sets: GeneSets, kept: Mask) -> None
 
 def _counts(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(np.int32 if values.max(initial=0) < 1 << 31 else np.int64)
+
+
+# Doublets of a tree, batch by batch, written where scanpy puts them.
+
+
+@dataclass
+class FoundDoublets:
+    """Doublet scores of all batches.
+
+    Parameters
+    ----------
+    cells
+        Mask of the cells that were looked at.
+    batch_key
+        Column of ``obs`` with their batches, or empty.
+    rate
+        Fraction of doublets expected.
+    scores, predicted
+        Of these cells, in order; scores of batches that could not be scored are NaN.
+    batches
+        What was found in each batch, by its name.
+    """
+
+    cells: Mask
+    batch_key: str
+    rate: float
+    scores: NDArray[np.float64]
+    predicted: Mask
+    batches: dict[str, Doublets] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """Batches without scores or threshold, and why."""
+        named = ((f"batch {name}: " if name else "", batch.note) for name, batch in self.batches.items())
+        return [f"{prefix}{note}" for prefix, note in named if note]
+
+    def write(self, draft: TreeDraft) -> None:
+        """Write scores and calls (`scanpy.pp.scrublet`)."""
+        draft.column("obs", "doublet_score", scattered(self.cells, self.scores, np.nan))
+        draft.column("obs", "predicted_doublet", scattered(self.cells, self.predicted, False))
+        found = {name: self._of_batch(batch) for name, batch in self.batches.items() if len(batch.simulated_scores)}
+        if self.batch_key:
+            safe = {name.replace("/", "_"): batch for name, batch in found.items()}
+            draft.write("uns/scrublet", {"batched_by": self.batch_key, "batches": safe})
+        elif found:
+            draft.write("uns/scrublet", found[""])
+
+    def _of_batch(self, batch: Doublets) -> dict[str, Any]:
+        parameters = {"expected_doublet_rate": self.rate, "sim_doublet_ratio": 2.0, "n_neighbors": batch.n_neighbors}
+        members = {"doublet_scores_sim": batch.simulated_scores.astype(np.float32), "parameters": parameters}
+        return members if batch.threshold is None else members | {"threshold": batch.threshold}
+
+
+def find_doublets(
+    work: Workdir, tree: AnnDataTree, cells: Mask, genes: Mask, *, batch_key: str, rate: float, seed: int
+) -> FoundDoublets:
+    """Score cells as doublets, each batch by itself.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    tree
+        Raw counts.
+    cells, genes
+        Masks of what to look at.
+    batch_key
+        Column of ``obs`` with batches; empty if all cells are one.
+    rate
+        Fraction of doublets expected.
+    seed
+        Of the doublets that are simulated.
+    """
+    from stargazer.bio.singlecell.kernels.doublets import scrublet
+
+    codes, names = batch_codes(tree, batch_key, cells)
+    found = FoundDoublets(cells, batch_key, rate, np.full(len(codes), np.nan), np.zeros(len(codes), bool))
+    for number, name in enumerate(names):
+        here = codes == number
+        blocks = Blocks(tree, scattered(cells, here, False), genes, cache_bytes(work.memory))
+        batch = scrublet(blocks, blocks.shape[1], expected_doublet_rate=rate, seed=seed, threads=work.cpus)
+        found.scores[here], found.predicted[here] = batch.scores, batch.predicted
+        found.batches[name] = batch
+    return found

@@ -13,24 +13,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stargazer.assets import AnnData
+from stargazer.bio.singlecell.kernels.cluster import harmony
+from stargazer.bio.singlecell.kernels.neighbors import approximate_neighbors, connectivities, exact_neighbors
+from stargazer.bio.singlecell.kernels.pca import fit_pca, project
+from stargazer.bio.singlecell.tree import Blocks, cache_bytes
 from stargazer.calls import task
-from stargazer.cells.blocks import Blocks, cache_bytes
 from stargazer.errors import DataError
-from stargazer.tasks.embeddings import write_graph, write_umap
-from stargazer.tasks.scrna.kernels.approximate import approximate_neighbors
-from stargazer.tasks.scrna.kernels.cluster import harmony
-from stargazer.tasks.scrna.kernels.connectivities import connectivities
-from stargazer.tasks.scrna.kernels.neighbors import exact_neighbors
-from stargazer.tasks.scrna.kernels.pca import fit_pca, project
-from stargazer.tasks.stages import MEMORY, USES, batch_codes, draft_of, scattered, size_factors_of
-from stargazer.workdir import Workdir
+from stargazer.tasks.scrna.stages import (
+    MEMORY,
+    USES,
+    batch_codes,
+    draft_of,
+    scattered,
+    size_factors_of,
+    write_graph,
+    write_umap,
+)
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stargazer.cells.tree import Tree, TreeDraft
-    from stargazer.tasks.scrna.kernels.neighbors import Neighbors
-    from stargazer.tasks.scrna.kernels.pca import PCA
+    from stargazer.bio.singlecell.kernels.neighbors import Neighbors
+    from stargazer.bio.singlecell.kernels.pca import PCA
+    from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
 
 __all__ = ["reduce_dimensions"]
 
@@ -102,7 +108,7 @@ def reduce_dimensions(
 
 
 def _principal_components(
-    work: Workdir, tree: Tree, cells: NDArray[np.bool_], n_pcs: int
+    work: Workdir, tree: AnnDataTree, cells: NDArray[np.bool_], n_pcs: int
 ) -> tuple[PCA, NDArray[np.float32]]:
     if "highly_variable" not in tree.columns("var"):
         raise DataError("these cells have no highly variable genes: run select_features first")
@@ -112,7 +118,7 @@ def _principal_components(
     return pca, project(blocks, factors, pca, threads=work.cpus)
 
 
-def _write_pca(draft: TreeDraft, tree: Tree, pca: PCA) -> None:
+def _write_pca(draft: TreeDraft, tree: AnnDataTree, pca: PCA) -> None:
     chosen = np.asarray(tree.column("var", "highly_variable"), bool)
     draft.write("varm/PCs", scattered(chosen, pca.components.astype(np.float32), 0.0))
     params = {"zero_center": True, "use_highly_variable": True, "mask_var": "highly_variable"}

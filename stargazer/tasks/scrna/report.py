@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stargazer.assets import AnnData, Asset
+from stargazer.bio.singlecell.tree import AnnDataTree, Blocks
+from stargazer.bio.singlecell.view import TABLES, log_values
 from stargazer.calls import task
-from stargazer.cells.blocks import Blocks
-from stargazer.cells.markers import TABLES
-from stargazer.cells.tree import Tree
-from stargazer.cells.view import log_values
-from stargazer.tasks import figures
-from stargazer.tasks.stages import MEMORY, USES, size_factors_of
-from stargazer.workdir import Workdir
+from stargazer.tasks.scrna import figures
+from stargazer.tasks.scrna.stages import MEMORY, USES, size_factors_of
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +61,7 @@ def report(work: Workdir, adata: AnnData, *, groupby: str = "") -> Asset:
     Asset
         ``report.html``, self-contained; the figures (PNG) are its companions.
     """
-    tree = Tree(adata.path)
+    tree = AnnDataTree(adata.path)
     group = groupby or (str(tree.read(f"uns/{TABLES}")["params"]["groupby"]) if tree.has(f"uns/{TABLES}") else "leiden")
     drawn = dict(_figures(tree, group))
     companions = []
@@ -76,7 +74,7 @@ def report(work: Workdir, adata: AnnData, *, groupby: str = "") -> Asset:
     return Asset(path=page, companions=companions, report="scrna", sample_id=adata.sample_id)
 
 
-def _figures(tree: Tree, group: str) -> Iterator[tuple[str, bytes]]:
+def _figures(tree: AnnDataTree, group: str) -> Iterator[tuple[str, bytes]]:
     obs, var = tree.columns("obs"), tree.columns("var")
     if "pct_counts_mt" in obs:
         yield "qc", figures.qc_figure(tree)
@@ -92,11 +90,11 @@ def _figures(tree: Tree, group: str) -> Iterator[tuple[str, bytes]]:
         yield "markers", _markers(tree)
 
 
-def _has_markers(tree: Tree) -> bool:
+def _has_markers(tree: AnnDataTree) -> bool:
     return tree.has(f"uns/{TABLES}") and len(tree.read(f"uns/{TABLES}/groups")) > 0
 
 
-def _markers(tree: Tree) -> bytes:
+def _markers(tree: AnnDataTree) -> bytes:
     tables = tree.read(f"uns/{TABLES}")
     genes = _best(tables, TOP_DOTS)
     names = [str(name) for name in tables["genes"][genes]]
@@ -111,7 +109,7 @@ def _best(tables: dict[str, Any], top: int) -> NDArray[np.intp]:
     return np.array(list(dict.fromkeys(order.ravel().tolist())), np.intp)
 
 
-def _group_means(tree: Tree, groupby: str, groups: list[str], genes: NDArray[np.intp]) -> NDArray[np.float64]:
+def _group_means(tree: AnnDataTree, groupby: str, groups: list[str], genes: NDArray[np.intp]) -> NDArray[np.float64]:
     """Mean log-normalised values of some kept genes, groups × genes."""
     kept, chosen = np.flatnonzero(tree.kept("var")), np.zeros(tree.n_vars, bool)
     chosen[kept[genes]] = True
@@ -130,7 +128,7 @@ def _group_means(tree: Tree, groupby: str, groups: list[str], genes: NDArray[np.
     return np.asarray((sums / np.maximum(sizes, 1)[:, None])[:, place])
 
 
-def _page(tree: Tree, adata: AnnData, drawn: dict[str, bytes]) -> str:
+def _page(tree: AnnDataTree, adata: AnnData, drawn: dict[str, bytes]) -> str:
     title = html.escape(adata.sample_id or adata.name or "cells")
     kept = (int(tree.kept("obs").sum()), int(tree.kept("var").sum()))
     head = f"{kept[0]:,} of {tree.n_obs:,} cells and {kept[1]:,} of {tree.n_vars:,} genes are kept; stage {tree.stage}."
@@ -152,7 +150,7 @@ def _section(name: str, png: bytes) -> str:
     return f"<section><h2>{heading}</h2><p>{caption}</p>{image}</section>\n"
 
 
-def _notes(tree: Tree) -> Iterator[str]:
+def _notes(tree: AnnDataTree) -> Iterator[str]:
     for stage, members in tree.stages().items():
         for note in members.get("notes", []):
             yield f'<p class="note">{html.escape(stage)}: {html.escape(note)}</p>'
@@ -167,7 +165,7 @@ def _marker_table(tables: dict[str, Any]) -> str:
     return f"<table><tr><th>cluster</th><th>best genes</th></tr>{''.join(rows)}</table>"
 
 
-def _stage_table(tree: Tree) -> str:
+def _stage_table(tree: AnnDataTree) -> str:
     rows = []
     for stage, members in tree.stages().items():
         shown = ", ".join(f"{name} = {value}" for name, value in members.items() if name != "notes" and value != "")

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stargazer.assets import AnnData
+from stargazer.bio.singlecell.kernels.hvg import highly_variable
+from stargazer.bio.singlecell.kernels.moments import gene_moments
+from stargazer.bio.singlecell.tree import Blocks
 from stargazer.calls import task
-from stargazer.cells.blocks import Blocks
-from stargazer.tasks.scrna.kernels.hvg import highly_variable
-from stargazer.tasks.scrna.kernels.moments import gene_moments
-from stargazer.tasks.stages import MEMORY, USES, batch_codes, draft_of, scattered, size_factors_of
-from stargazer.workdir import Workdir
+from stargazer.tasks.scrna.stages import MEMORY, USES, batch_codes, draft_of, scattered, size_factors_of
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
-    from stargazer.cells.tree import TreeDraft
-    from stargazer.tasks.scrna.kernels.hvg import HighlyVariable
+    from stargazer.bio.singlecell.kernels.hvg import HighlyVariable
+    from stargazer.bio.singlecell.tree import TreeDraft
 
 __all__ = ["select_features"]
 

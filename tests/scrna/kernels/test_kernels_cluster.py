@@ -10,11 +10,10 @@ import pytest
 import scanpy as sc
 from scipy import sparse
 
+from stargazer.bio.singlecell.kernels.cluster import harmony, leiden
+from stargazer.bio.singlecell.kernels.embedding import curve, umap
+from stargazer.bio.singlecell.kernels.neighbors import connectivities, exact_neighbors
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels.cluster import harmony, leiden
-from stargazer.tasks.scrna.kernels.connectivities import connectivities
-from stargazer.tasks.scrna.kernels.embedding import curve, umap
-from stargazer.tasks.scrna.kernels.neighbors import exact_neighbors
 
 
 def neighbourhood(n=400, n_groups=3, spread=0.8, seed=0):

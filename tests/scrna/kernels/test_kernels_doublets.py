@@ -10,11 +10,10 @@ from kernel_cells import simulate
 from scipy import sparse
 from sklearn.metrics import roc_auc_score
 
+from stargazer.bio.singlecell.kernels import doublets
+from stargazer.bio.singlecell.kernels.blocks import row_blocks
+from stargazer.bio.singlecell.kernels.doublets import doublet_threshold, scrublet
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels import doublets
-from stargazer.tasks.scrna.kernels.blocks import row_blocks
-from stargazer.tasks.scrna.kernels.doublets import scrublet
-from stargazer.tasks.scrna.kernels.threshold import doublet_threshold
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ import pytest
 import scanpy as sc
 from scipy import sparse
 
-from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels.blocks import (
+from stargazer.bio.singlecell.kernels.blocks import (
     log_normalised,
     normalised,
     reblock,
@@ -17,8 +16,9 @@ from stargazer.tasks.scrna.kernels.blocks import (
     select,
     size_factors,
 )
-from stargazer.tasks.scrna.kernels.hvg import dispersions, highly_variable, in_bounds
-from stargazer.tasks.scrna.kernels.moments import gene_moments
+from stargazer.bio.singlecell.kernels.hvg import dispersions, highly_variable, in_bounds
+from stargazer.bio.singlecell.kernels.moments import gene_moments
+from stargazer.errors import DataError
 
 
 @pytest.fixture

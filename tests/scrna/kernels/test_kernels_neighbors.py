@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 import scanpy as sc
 
+from stargazer.bio.singlecell.kernels.neighbors import (
+    Neighbors,
+    Points,
+    approximate_neighbors,
+    connectivities,
+    distance_matrix,
+    exact_neighbors,
+    smallest,
+)
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels.approximate import approximate_neighbors
-from stargazer.tasks.scrna.kernels.connectivities import connectivities, distance_matrix
-from stargazer.tasks.scrna.kernels.neighbors import Neighbors, Points, exact_neighbors, smallest
 
 
 def points(n=900, dimensions=20, spread=3.0, seed=0):
@@ -43,7 +49,7 @@ def coordinates(request):
 
 @pytest.mark.parametrize("sample", [1 << 11, 32])
 def test_exact_whatever_the_ties(monkeypatch, coordinates, sample):
-    monkeypatch.setattr("stargazer.tasks.scrna.kernels.neighbors.SAMPLE", sample)
+    monkeypatch.setattr("stargazer.bio.singlecell.kernels.neighbors.SAMPLE", sample)
     found, (indices, distances) = exact_neighbors(coordinates, 12), by_definition(coordinates, 12)
     np.testing.assert_allclose(found.distances, distances, rtol=1e-6, atol=1e-12)
     if np.ptp(coordinates) < 500:  # else the distances of the definition are rounded too
@@ -92,7 +98,7 @@ def test_exact_beyond_the_size_where_scanpy_changes_its_method():
 def test_same_bits_for_any_blocks_and_threads(monkeypatch, entries, threads):
     x = points()
     one = exact_neighbors(x, 15)
-    monkeypatch.setattr("stargazer.tasks.scrna.kernels.neighbors.BLOCK_ENTRIES", entries)
+    monkeypatch.setattr("stargazer.bio.singlecell.kernels.neighbors.BLOCK_ENTRIES", entries)
     other = exact_neighbors(x, 15, threads=threads)
     assert one.indices.tobytes() == other.indices.tobytes()
     assert one.distances.tobytes() == other.distances.tobytes()
@@ -120,7 +126,7 @@ def test_what_has_no_neighbours_is_refused(coordinates, k, word):
 
 
 def test_the_smallest_of_each_row_even_where_the_sample_misleads(monkeypatch):
-    monkeypatch.setattr("stargazer.tasks.scrna.kernels.neighbors.SAMPLE", 16)
+    monkeypatch.setattr("stargazer.bio.singlecell.kernels.neighbors.SAMPLE", 16)
     rng = np.random.default_rng(0)
     values = rng.random((20, 640)).astype(np.float32)
     values[3, ::40] = -1.0  # the sampled columns alone are small

@@ -8,10 +8,10 @@ import pytest
 import scanpy as sc
 from scipy import sparse
 
+from stargazer.bio.singlecell.kernels.blocks import row_blocks, size_factors
+from stargazer.bio.singlecell.kernels.moments import gene_moments
+from stargazer.bio.singlecell.kernels.pca import Scaling, fit_pca, project
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels.blocks import row_blocks, size_factors
-from stargazer.tasks.scrna.kernels.moments import gene_moments
-from stargazer.tasks.scrna.kernels.pca import Scaling, fit_pca, project
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_scaled_components_are_scanpys(cells, max_value):
 
 @pytest.mark.parametrize(("rows", "threads"), [(1, 1), (97, 2), (5000, 3)])
 def test_same_bits_for_any_blocks_and_threads(monkeypatch, cells, rows, threads):
-    monkeypatch.setattr("stargazer.tasks.scrna.kernels.pca.BLOCK_ROWS", 128)
+    monkeypatch.setattr("stargazer.bio.singlecell.kernels.pca.BLOCK_ROWS", 128)
     chosen, factors = cells.counts[:, :300], factors_of(cells.counts)
     one = fit_pca([chosen], factors, 20)
     other = fit_pca(row_blocks(chosen, rows), factors, 20, threads=threads)

@@ -12,16 +12,16 @@ SCRIPT = """
 import hashlib, json, sys
 import numpy as np
 from kernel_cells import simulate
-from stargazer.tasks.scrna.kernels.blocks import row_blocks, size_factors
-from stargazer.tasks.scrna.kernels.cluster import leiden
-from stargazer.tasks.scrna.kernels.connectivities import connectivities
-from stargazer.tasks.scrna.kernels.doublets import scrublet
-from stargazer.tasks.scrna.kernels.embedding import umap
-from stargazer.tasks.scrna.kernels.hvg import highly_variable
-from stargazer.tasks.scrna.kernels.moments import gene_moments
-from stargazer.tasks.scrna.kernels.neighbors import exact_neighbors
-from stargazer.tasks.scrna.kernels.pca import fit_pca, project
-from stargazer.tasks.scrna.kernels.ranksum import rank_sum
+from stargazer.bio.singlecell.kernels.blocks import row_blocks, size_factors
+from stargazer.bio.singlecell.kernels.cluster import leiden
+from stargazer.bio.singlecell.kernels.neighbors import connectivities
+from stargazer.bio.singlecell.kernels.doublets import scrublet
+from stargazer.bio.singlecell.kernels.embedding import umap
+from stargazer.bio.singlecell.kernels.hvg import highly_variable
+from stargazer.bio.singlecell.kernels.moments import gene_moments
+from stargazer.bio.singlecell.kernels.neighbors import exact_neighbors
+from stargazer.bio.singlecell.kernels.pca import fit_pca, project
+from stargazer.bio.singlecell.kernels.markers import rank_sum
 
 threads, rows = int(sys.argv[1]), int(sys.argv[2])
 counts = simulate(n_cells=900, n_genes=1200).counts

@@ -8,10 +8,9 @@ import pytest
 import scanpy as sc
 from scipy import sparse
 
+from stargazer.bio.singlecell.kernels.blocks import check_counts, row_blocks, select
+from stargazer.bio.singlecell.kernels.qc import mad_limits, qc_metrics, top_fractions
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels.blocks import row_blocks, select
-from stargazer.tasks.scrna.kernels.checks import check_counts
-from stargazer.tasks.scrna.kernels.qc import mad_limits, qc_metrics, top_fractions
 
 
 def by_scanpy(counts, mt, min_genes, min_cells):

@@ -9,11 +9,9 @@ import pytest
 import scanpy as sc
 from scipy import sparse, stats
 
+from stargazer.bio.singlecell.kernels.blocks import column_blocks, log_blocks, row_blocks, size_factors
+from stargazer.bio.singlecell.kernels.markers import rank_sum, t_test
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.kernels.blocks import row_blocks, size_factors
-from stargazer.tasks.scrna.kernels.columns import column_blocks, log_blocks
-from stargazer.tasks.scrna.kernels.markers import t_test
-from stargazer.tasks.scrna.kernels.ranksum import rank_sum
 
 
 @pytest.fixture
@@ -82,7 +80,7 @@ def test_same_bits_for_any_blocks_and_threads(monkeypatch, cells, piece, entries
     counts, n = cells.counts[:300], np.full(900, 300)
     factors = size_factors(np.ravel(counts.sum(axis=1)))
     one = rank_sum(column_blocks(lambda: log_blocks([counts], factors), n), cells.groups[:300], 4)
-    monkeypatch.setattr("stargazer.tasks.scrna.kernels.ranksum.PIECE_ENTRIES", piece)
+    monkeypatch.setattr("stargazer.bio.singlecell.kernels.markers.PIECE_ENTRIES", piece)
     blocks = column_blocks(lambda: log_blocks(row_blocks(counts, 64), factors), n, entries)
     other = rank_sum(blocks, cells.groups[:300], 4, threads=threads)
     for name in ("scores", "pvals", "logfoldchanges", "pct", "order"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from stargazer.tasks.scrna.kernels.threads import one_blas_thread, ordered_map
+from stargazer.bio.singlecell.kernels.threads import one_blas_thread, ordered_map
 
 
 def blas_threads():

@@ -1,0 +1,1 @@
+"""The science itself: what shapes results and knows nothing of the engine."""

@@ -1,0 +1,360 @@
+"""Fit the arguments of a call to the signature of its task: now, not on a worker an hour later."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from stargazer.assets import Asset
+from stargazer.calls.signature import REQUIRED, Unfit
+from stargazer.errors import ArgumentError, DefinitionError, OutputError
+from stargazer.execute.spec import Needs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from stargazer.calls.signature import AssetParameter, PlainParameter, Signature
+
+__all__ = [
+    "Options",
+    "bind",
+    "check_names",
+    "check_no_call_lost",
+    "check_options",
+    "checked_result",
+    "chosen_tools",
+    "read_needs",
+]
+
+
+def bind(
+    task: str, signature: Signature, call_type: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return inputs and parameters by name, checked and complete with defaults.
+
+    Parameters
+    ----------
+    task
+        Its name, for messages.
+    signature
+        What it takes.
+    call_type
+        Type of calls, which stand for assets that are not made yet; ``()`` where all are made.
+    args, kwargs
+        As given by the user, without the work directory.
+
+    Raises
+    ------
+    ArgumentError
+        Says which parameter, what was given, and what is wanted.
+    """
+    if len(args) > len(signature.assets):
+        raise ArgumentError(
+            f"{task} takes {len(signature.assets)} positional arguments ({_names(signature)}), but {len(args)} were "
+            "given; plain values are passed by keyword"
+        )
+    given = dict(zip((parameter.name for parameter in signature.assets), args, strict=False))
+    for name in given.keys() & kwargs.keys():
+        raise ArgumentError(f"{task}: {name} is given twice, by position and by name")
+    given |= kwargs
+    try:
+        inputs = {p.name: _input(task, p, given.pop(p.name, p.default), call_type) for p in signature.assets}
+        parameters = {p.name: _parameter(task, p, given.pop(p.name, p.default), call_type) for p in signature.plains}
+    except ArgumentError:
+        # A misspelt name is better news than that what it was meant for is missing.
+        _refuse_unknown(task, signature, kwargs)
+        raise
+    if given:
+        _refuse_unknown(task, signature, given)
+    return inputs, parameters
+
+
+def _refuse_unknown(task: str, signature: Signature, given: dict[str, Any]) -> None:
+    known = {asset.name for asset in signature.assets} | {plain.name for plain in signature.plains}
+    for name in sorted(given.keys() - known):
+        raise ArgumentError(f"{task} has no parameter {name!r}; it has {_names(signature)}")
+
+
+def _names(signature: Signature) -> str:
+    names = [asset.name for asset in signature.assets] + [plain.name for plain in signature.plains]
+    return ", ".join(names) or "none"
+
+
+def _input(task: str, parameter: AssetParameter, value: Any, call_type: Any) -> Any:
+    if value is REQUIRED:
+        raise ArgumentError(f"{task} needs {parameter.name} ({parameter})")
+    if value is None and (parameter.optional or parameter.default is None):
+        return None
+    if parameter.shape == "one" or isinstance(value, call_type):
+        return _asset(task, parameter, parameter.name, value, call_type)
+    if parameter.shape == "list" and isinstance(value, (list, tuple)):
+        return [_asset(task, parameter, f"{parameter.name}[{i}]", item, call_type) for i, item in enumerate(value)]
+    if parameter.shape == "dict" and isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _asset(task, parameter, f"{parameter.name}[{key!r}]", v, call_type) for key, v in value.items()}
+    raise ArgumentError(f"{task}: {parameter.name} must be {parameter}, not {type(value).__name__}")
+
+
+def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_type: Any) -> Any:
+    if isinstance(value, call_type):
+        return _fitting_call(task, parameter, place, value)
+    if not isinstance(value, Asset):
+        wanted = parameter.type.__name__
+        raise ArgumentError(f"{task}: {place} must be {wanted}, not {type(value).__name__}{_hint(value, wanted)}")
+    if not isinstance(value, parameter.type):
+        raise ArgumentError(f"{task}: {place} must be {parameter.type.__name__}, but is {value!r}")
+    if value.cid is None:
+        raise ArgumentError(f"{task}: {place} is {value!r}, which is not in the store yet; sg.add it first")
+    return value
+
+
+def _fitting_call(task: str, parameter: AssetParameter, place: str, call: Any) -> Any:
+    returns = call.returns
+    whole = parameter.shape if place == parameter.name else "one"
+    wanted = str(parameter) if place == parameter.name else parameter.type.__name__
+    if returns.plain or returns.shape not in (whole, "unknown"):
+        raise ArgumentError(
+            f"{task}: {place} must be {wanted}, but {call.name} returns {_result(returns)}{_choice(returns, whole)}"
+        )
+    found = returns.types[0] if returns.types else None
+    if found is not None and not (issubclass(found, parameter.type) or issubclass(parameter.type, found)):
+        raise ArgumentError(
+            f"{task}: {place} must be {parameter.type.__name__}, but {call.name} makes {found.__name__}"
+        )
+    return call
+
+
+def _choice(returns: Any, wanted: str) -> str:
+    if returns.plain or returns.shape not in ("tuple", "list", "dict"):
+        return ""
+    if returns.shape == "tuple" and wanted == "list":
+        return "; pass its results, as in [*call]"
+    return "; choose one of its results, as in call[0]" if wanted == "one" else ""
+
+
+def _result(returns: Any) -> str:
+    return "a plain value" if returns.plain else "an asset" if returns.shape == "one" else f"a {returns.shape}"
+
+
+def _hint(value: Any, wanted: str) -> str:
+    if _is_path(value):
+        return f"; add a file first: sg.add(path, sg.{wanted}(…))"
+    if hasattr(type(value), "check_code"):
+        return "; call the task, and pass what that gives"
+    return "; compute it first, and pass what that gives" if hasattr(type(value), "__dask_graph__") else ""
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) or hasattr(type(value), "__fspath__")
+
+
+def _parameter(task: str, parameter: PlainParameter, value: Any, call_type: Any) -> Any:
+    name = parameter.name
+    if value is REQUIRED:
+        raise ArgumentError(f"{task} needs {name}=… ({parameter.annotation})")
+    if isinstance(value, call_type):
+        if not value.returns.plain and value.returns.shape != "unknown":
+            raise ArgumentError(f"{task}: {name} is a plain value, but {value!r} makes files; pass it by position")
+        return value
+    if isinstance(value, Asset):
+        raise ArgumentError(f"{task}: {name} is a plain value, but got {value!r}; assets are positional")
+    try:
+        return parameter.check(value)
+    except Unfit as error:
+        detail = "" if str(error) == parameter.annotation else f" ({error} expected)"
+    except TypeError as error:
+        detail = f": {error}" + ("; pass files as assets, by position" if _is_path(value) else "")
+    raise ArgumentError(f"{task}: {name} must be {parameter.annotation}, but is {value!r}{detail}")
+
+
+# Options of a task, checked when it is defined.
+
+
+class Options(TypedDict, total=False):
+    """What `stargazer.calls.Task` takes beside the body."""
+
+    cpus: int
+    memory: str | int | Sequence[str | int] | None
+    gpus: int
+    walltime: str | float | None
+    worker: str | None
+    tools: Sequence[str] | Callable[..., Sequence[str]]
+    uses: Sequence[str]
+    version: str | None
+    stage: Literal["link", "copy"]
+
+
+def read_needs(task: str, cpus: Any, memory: Any, gpus: Any, walltime: Any, worker: Any) -> Needs:
+    """Return what a task declares to need, checked.
+
+    Raises
+    ------
+    DefinitionError
+        Some of it is no amount.
+    """
+    for option, value, least in (("cpus", cpus, 1), ("gpus", gpus, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise DefinitionError(f"task {task}: {option}={value!r} must be a whole number from {least}")
+    if worker is not None and not (isinstance(worker, str) and worker):
+        raise DefinitionError(f"task {task}: worker={worker!r} must be the name of workers")
+    sizes = [] if memory is None else memory if isinstance(memory, (list, tuple)) else [memory]
+    return Needs(cpus, tuple(_bytes(task, size) for size in sizes), gpus, _seconds(task, walltime), worker)
+
+
+def _bytes(task: str, memory: Any) -> int:
+    from stargazer.profiles.settings import bytes_of
+
+    try:
+        return bytes_of(memory)
+    except ValueError:
+        raise DefinitionError(f"task {task}: memory={memory!r} is no size; write for instance '8 GiB'") from None
+
+
+def _seconds(task: str, walltime: Any) -> float | None:
+    if walltime is None:
+        return None
+    from stargazer.profiles.settings import seconds_of
+
+    try:
+        return seconds_of(walltime)
+    except ValueError:
+        raise DefinitionError(f"task {task}: walltime={walltime!r} is no time; write for instance '2 h'") from None
+
+
+def check_names(options: Iterable[str]) -> None:
+    """Refuse options that there are not.
+
+    Raises
+    ------
+    DefinitionError
+        Names the one that was probably meant.
+    """
+    known = list(Options.__annotations__)
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f"did you mean {close[0]!r}? " if close else ""
+            raise DefinitionError(f"@sg.task has no option {name!r}; {meant}there are {', '.join(known)}")
+
+
+def check_options(task: str, tools: Any, uses: Any, stage: Any) -> None:
+    """Refuse options that no task can have."""
+    for option, value in (("tools", tools), ("uses", uses)):
+        if isinstance(value, str):
+            raise DefinitionError(f"task {task}: {option}={value!r} must be a list: {option}=[{value!r}]")
+    if stage not in ("link", "copy"):
+        raise DefinitionError(f"task {task}: stage={stage!r} must be 'link' or 'copy'")
+
+
+def chosen_tools(tools: Sequence[str] | Callable[..., Sequence[str]], parameters: Mapping[str, Any]) -> Sequence[str]:
+    """Return the names of the tools that a call runs; a function chooses them from those parameters that it names."""
+    if not callable(tools):
+        return tools
+    wanted = inspect.signature(tools).parameters
+    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in wanted.values())
+    return tools(**{name: value for name, value in parameters.items() if anything or name in wanted})
+
+
+# Whether what a body returned is what its task declares.
+
+
+def checked_result(task: str, signature: Signature, made: Any) -> Any:
+    """Return the result of a body, of the declared shape and types.
+
+    Parameters
+    ----------
+    task
+        Its name, for messages.
+    signature
+        What it declares; without an annotation, anything passes.
+    made
+        What the body returned: a tuple becomes the declared ``NamedTuple``, a NumPy scalar a number.
+
+    Raises
+    ------
+    OutputError
+        It is something else.
+    """
+    returns = signature.returns
+    if returns.shape == "unknown":
+        return made
+    if returns.plain:
+        return _plain(task, signature, made)
+    if returns.shape == "one":
+        return _result_asset(task, "its result", returns.types[0], made)
+    if returns.shape == "dict":
+        _must_be(task, made, dict, "a dict")
+        return {name: _result_asset(task, f"[{name!r}]", returns.types[0], each) for name, each in made.items()}
+    _must_be(task, made, (list, tuple), f"a {returns.shape}")
+    if returns.length is not None and len(made) != returns.length:
+        raise OutputError(f"{task} is declared to return {returns.length} results, but returned {len(made)}")
+    types = returns.types if returns.length is not None else returns.types * len(made)
+    items = [
+        _result_asset(task, f"[{place}]", kind, each)
+        for place, (kind, each) in enumerate(zip(types, made, strict=True))
+    ]
+    if returns.named is not None:
+        return returns.named(*items)
+    return items if isinstance(made, list) and returns.shape == "list" else tuple(items)
+
+
+def _plain(task: str, signature: Signature, made: Any) -> Any:
+    returns = signature.returns
+    try:
+        checked = signature.check(made) if returns.named is None else made
+    except TypeError as error:
+        raise OutputError(f"{task} returned {made!r}, but is declared to return something else: {error}") from None
+    if returns.named is not None and not isinstance(made, returns.named):
+        _must_be(task, made, tuple, f"a {returns.named.__name__}")
+        return returns.named(*made)
+    return checked
+
+
+def _result_asset(task: str, place: str, kind: type[Asset] | None, made: Any) -> Any:
+    if kind is None or isinstance(made, kind) or (made is None and place != "its result"):
+        return made
+    hint = "; is a return missing?" if made is None else ""
+    raise OutputError(f"{task}: {place} is declared to be {kind.__name__}, but is {made!r}{hint}")
+
+
+def _must_be(task: str, made: Any, kind: Any, wanted: str) -> None:
+    if not isinstance(made, kind):
+        hint = "; is a return missing?" if made is None else ""
+        raise OutputError(f"{task} is declared to return {wanted}, but returned {type(made).__name__}{hint}")
+
+
+# What is given to be planned or run, and is no call.
+
+
+def check_no_call_lost(value: Any) -> None:
+    """Refuse what stands where a call should, and would be passed over in silence.
+
+    Parameters
+    ----------
+    value
+        Neither a call nor a list, tuple or dict. Stored assets and plain values are fine: they are results already.
+
+    Raises
+    ------
+    ArgumentError
+        A task that was not called, a function, a generator or set of calls, a collection of Dask's, a Dask client.
+    """
+    if why := _mistake(value):
+        raise ArgumentError(why)
+
+
+def _mistake(value: Any) -> str:
+    kind = type(value)
+    if hasattr(kind, "check_code"):
+        return f"{value.name} is a task, not a call of it: write {value.name}(…)"
+    if isinstance(value, (Iterator, AbstractSet)):
+        return f"{kind.__name__} is no list of calls: write a list, as in [task(x) for x in …]"
+    if hasattr(kind, "__dask_graph__"):
+        return f"{value!r} is not a call of a task; dask.compute runs it, with the calls that it needs"
+    if hasattr(value, "run_on_scheduler"):
+        return "a Dask client is passed by keyword: client=…"
+    if callable(value) and hasattr(value, "__name__"):
+        return f"{value.__name__} is a function: call it, and pass the calls that it returns"
+    return ""

@@ -1,0 +1,209 @@
+"""What calls need, beside what there is: told before anything is submitted, where it would wait for ever."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer.errors import NeedUnmet
+from stargazer.execute.spec import most
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from distributed import Client
+
+    from stargazer.calls.call import Call
+    from stargazer.execute import Needs
+
+__all__ = ["Capacity", "amount_text", "capacity_of", "default_client", "granted_here", "granted_on", "until_let_go"]
+
+HERE = ("threads", "local")
+
+
+class Capacity(NamedTuple):
+    """What the largest worker has, or may be started with.
+
+    Parameters
+    ----------
+    largest
+        Amount of each resource.
+    where
+        What the workers are, for messages.
+    clamp
+        Whether a call that wants more processors than there are takes all.
+    walltime
+        Seconds after which workers are ended.
+    """
+
+    largest: Mapping[str, float]
+    where: str
+    clamp: bool = False
+    walltime: float | None = None
+
+    def lacking(self, name: str, needs: Needs) -> dict[str, str]:
+        """Say what no worker could ever give a task, by resource; empty where one could run it."""
+        wanted, largest = needs.fitted(self.largest, clamp=self.clamp), self.largest
+        short = {resource: amount for resource, amount in wanted.items() if amount > largest.get(resource, 0.0)}
+        found = {
+            resource: _unmet(name, resource, amount, largest.get(resource, 0.0), self.where)
+            for resource, amount in short.items()
+        }
+        if self.walltime is not None and (needs.walltime or 0.0) > self.walltime:
+            found["walltime"] = (
+                f"task {name} takes up to {_clock(needs.walltime or 0.0)}, but {self.where} end after "
+                f"{_clock(self.walltime)}: give the profile a longer walltime, or the task a shorter one"
+            )
+        return found
+
+    def unmet(self, name: str, needs: Needs) -> str | None:
+        """Say why no worker could ever run a task; None where one could."""
+        return next(iter(self.lacking(name, needs).values()), None)
+
+    def check(self, calls: Iterable[Call]) -> None:
+        """Refuse calls that no worker could ever run.
+
+        Raises
+        ------
+        NeedUnmet
+            Names the task, the need, and what there is.
+        """
+        for name, needs in {(call.name, call.spec.needs): None for call in calls}:
+            if message := self.unmet(name, needs):
+                raise NeedUnmet(message)
+
+    def granted(self, calls: Mapping[str, Call]) -> dict[str, dict[str, float]]:
+        """Return the resources that calls take, by key."""
+        granted = {key: call.spec.needs.fitted(self.largest, clamp=self.clamp) for key, call in calls.items()}
+        return {key: resources for key, resources in granted.items() if resources}
+
+
+def granted_on(client: Client, calls: Mapping[str, Call]) -> dict[str, dict[str, float]]:
+    """Return the resources that calls take on the workers of a client, by key.
+
+    Empty where any worker will do, or where the workers count nothing: each of their threads is a place then.
+
+    Raises
+    ------
+    NeedUnmet
+        A call would wait for ever.
+    """
+    if _are_plain(calls):
+        return {}
+    capacity = capacity_of(client)
+    capacity.check(calls.values())
+    return capacity.granted(calls)
+
+
+def capacity_of(client: Client) -> Capacity:
+    """Return what the workers of a client have, and what its profile may still start."""
+    return _capacity(client, *client.run_on_scheduler(_resources_of_workers))
+
+
+def granted_here(calls: Mapping[str, Call]) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """As `granted_on`, for the client that is active, if it was connected to by a profile.
+
+    Returns
+    -------
+    tuple
+        Resources by key, and why some calls could never run, by key.
+    """
+    client = _profiled_client()
+    if client is None or _are_plain(calls):
+        return {}, {}
+    # The client is asked nothing here: Dask may hold its locks while it pickles a graph.
+    capacity = _capacity(client)
+    why = {key: capacity.unmet(call.name, call.spec.needs) for key, call in calls.items()}
+    unmet = {key: message for key, message in why.items() if message}
+    return capacity.granted({key: call for key, call in calls.items() if key not in unmet}), unmet
+
+
+def _are_plain(calls: Mapping[str, Call]) -> bool:
+    kinds = {call.spec.needs for call in calls.values()}
+    return all(needs.are_plain and not needs.walltime for needs in kinds)
+
+
+def _profiled_client() -> Client | None:
+    if "stargazer.profiles.profile" not in sys.modules:
+        return None
+    from stargazer.profiles.profile import offer_of
+
+    client = default_client()
+    return client if client is not None and offer_of(client) else None
+
+
+def _capacity(client: Client, *present: Mapping[str, float]) -> Capacity:
+    """What the profile of a client offers, and its present workers."""
+    from stargazer.profiles.profile import offer_of
+
+    offer = offer_of(client)
+    if offer is None:
+        return Capacity(most(present), "the workers of this client")
+    largest = most([*present, *([offer.each] if offer.each else [])])
+    return Capacity(largest, f"workers of {offer.profile.name}", offer.profile.kind in HERE, offer.profile.walltime)
+
+
+def _resources_of_workers(dask_scheduler: Any) -> list[dict[str, float]]:
+    return [dict(worker.resources) for worker in dask_scheduler.workers.values()]
+
+
+def _unmet(task: str, resource: str, wanted: float, has: float, where: str) -> str:
+    kind, _, name = resource.partition(":")
+    if kind == "worker":
+        return f"task {task} wants a worker named {name!r}, but {where} have none: write it in `names` of the profile"
+    shown = [amount_text(kind, amount) for amount in (wanted, has)]
+    return (
+        f"task {task} needs {shown[0]}, but {where} have {shown[1]} at most: "
+        f"ask for more in the profile, as in sg.connect(…, {kind}={_written(kind, wanted)})"
+    )
+
+
+def amount_text(kind: str, amount: float) -> str:
+    """Return an amount of a resource as people write it: ``8 cpus``, ``16.00 GiB of memory``."""
+    if kind != "memory":
+        return f"{amount:.0f} {kind}"
+    from dask.utils import format_bytes
+
+    return f"{format_bytes(int(amount))} of memory"
+
+
+def _written(kind: str, amount: float) -> str:
+    if kind != "memory":
+        return f"{amount:.0f}"
+    from dask.utils import format_bytes
+
+    return repr(format_bytes(int(amount)))
+
+
+def _clock(seconds: float) -> str:
+    from stargazer.profiles.settings import clock_of
+
+    return clock_of(seconds)
+
+
+# Keys that a Dask client holds keep their old inputs and failures: they must go before they can run anew.
+
+
+WITHIN = 2.0
+"""Seconds to wait for futures to go; a user's own futures of the same keys do not."""
+
+
+def until_let_go(client: Client | None, keys: Iterable[str]) -> None:
+    """Wait until a client has noticed that its futures were released."""
+    held, deadline = set(keys), time.monotonic() + WITHIN
+    while client is not None and held & client.futures.keys() and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def default_client() -> Client | None:
+    """Return the client that Dask computes with by default, if there is one; never makes one."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import default_client as find
+
+    try:
+        client: Client = find()
+    except ValueError:
+        return None
+    return client

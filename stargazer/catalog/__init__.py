@@ -1,0 +1,1 @@
+"""What can be called: tasks and workflows by name, and their arguments."""

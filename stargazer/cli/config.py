@@ -1,0 +1,89 @@
+"""``stargazer config`` and ``connect``: what is in force, and whether it works."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from stargazer.cli.options import JSON, STORE, chosen_profile, open_store, print_json
+
+__all__ = ["config", "connect"]
+
+
+def config(
+    prefix: Annotated[str, typer.Argument(metavar="[KEY]", help="Only this key, and those below it.")] = "",
+    json: JSON = False,
+) -> None:
+    """Show the settings in force, and where each comes from.
+
+    Fails if one of them is wrong.
+    """
+    from stargazer.config import in_force, settings
+    from stargazer.profiles.settings import check_settings
+
+    wanted = prefix.removeprefix("stargazer.")
+    found = [
+        each for each in in_force(settings()) if f"{each.key}.".startswith(f"stargazer.{wanted}".rstrip(".") + ".")
+    ]
+    if not found:
+        raise typer.BadParameter(f"there is no setting {prefix}")
+    if json:
+        print_json({each.key: {"value": each.value, "origin": each.origin} for each in found})
+    else:
+        _print_table([(each.key, _text(each.value), each.origin) for each in found])
+    check_settings()
+
+
+def connect(
+    profile: Annotated[
+        str | None, typer.Argument(metavar="[PROFILE]", help="A profile, or the address of a scheduler.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Start a worker there, and see whether calls can run.")
+    ] = False,
+    tasks: Annotated[
+        str | None, typer.Option("--for", metavar="WHAT", help="FILE.py or module whose tasks shall run there.")
+    ] = None,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Show what a profile says; with --check, try it.
+
+    Checked are the store, versions and tools as the workers see them, and what tasks need.
+    """
+    found = chosen_profile(profile)
+    if not check:
+        answers = _said(found)
+        print_json(answers) if json else _print_table([(key, _text(value)) for key, value in answers.items()])
+        return
+    from stargazer.catalog.targets import find_tasks
+    from stargazer.client.checks import check_profile
+
+    with open_store(store) as opened:
+        findings = check_profile(found, opened, find_tasks(tasks), strict=tasks is not None)
+    if json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        _print_table([("ok" if finding.ok else "FAILED", finding.what, finding.told) for finding in findings])
+    if failed := [finding.what for finding in findings if not finding.ok]:
+        typer.echo(f"stargazer: {found.name} does not work: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)
+
+
+def _said(profile: Any) -> dict[str, Any]:
+    import dataclasses
+
+    said = dataclasses.asdict(profile)
+    said["workers"] = str(profile.workers) if profile.workers else None
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in said.items() if value}
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,153 @@
+"""``stargazer push`` and ``remotes``: what is stored, to other places; and which those are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stargazer.cli.options import JSON, STORE, asset_json, examples, open_store, print_json, show_progress, stored
+
+if TYPE_CHECKING:
+    from stargazer.assets import Asset
+    from stargazer.store import Store
+
+__all__ = ["app", "bundles", "push", "remotes"]
+
+
+def push(
+    names: Annotated[list[str], typer.Argument(metavar="CID-OR-ID…", help="CIDs, or ids of assets.")],
+    to: Annotated[str, typer.Option("--to", metavar="REMOTE", help="Name of a remote, or path or URL of a store.")],
+    lineage: Annotated[
+        bool, typer.Option("--lineage", help="Send the records of all calls that led there, too; to stores only.")
+    ] = False,
+    inputs: Annotated[
+        bool, typer.Option("--inputs", help="With the files that the first of these calls read.")
+    ] = False,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Send files and directories to a remote, with their companions, under the CIDs that they have."""
+    from stargazer.display import byte_progress
+    from stargazer.remotes import named, push_lineage
+    from stargazer.remotes import push as send
+
+    opened, remote = open_store(store), named(to)
+    assets = stored(opened, names)
+    for asset in assets:
+        with byte_progress(f"push {asset.name or asset.cid}", shown=show_progress()) as progress:
+            if lineage or inputs:
+                push_lineage(opened, asset, remote, inputs=inputs, progress=progress)
+            else:
+                send(opened, asset, remote, progress)
+        if not json:
+            typer.echo(f"{asset.cid}  {asset.name}".rstrip())
+    if json:
+        print_json([{"cid": asset.cid, "to": remote.name} for asset in assets])
+
+
+def remotes(json: JSON = False) -> None:
+    """List the remotes of the settings, in the order in which they are asked, and what each offers."""
+    from stargazer.remotes import configured
+
+    found = configured()
+    if json:
+        print_json(
+            [
+                {"name": r.name, "kind": r.kind, "url": r.url, "offers": list(r.offers), "trust": r.trusted}
+                for r in found
+            ]
+        )
+        return
+    if not found:
+        typer.echo("no remote is configured: see stargazer.remotes in the settings", err=True)
+    for remote in found:
+        typer.echo("\t".join((remote.name, remote.kind, remote.url, ", ".join(remote.offers))))
+
+
+# ``stargazer bundles`` and ``bundle fetch · make``: files that belong together, by their CIDs.
+
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Fetch or make a bundle of files, by their CIDs.")
+
+
+def bundles(json: JSON = False) -> None:
+    """List the bundles that come with Stargazer."""
+    from stargazer.remotes import bundles as shipped
+
+    found = shipped()
+    if json:
+        print_json([{"name": b.name, "description": b.description, "size": b.size, "cids": b.cids} for b in found])
+        return
+    for each in found:
+        typer.echo("\t".join((each.name, f"{len(each.assets)} assets", each.description)))
+
+
+@app.command(
+    epilog=examples("bundle fetch variant_calling_demo", "bundle fetch shared/cohort.yaml --from https://ipfs.io")
+)
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a bundle, or path of its .yaml file.")],
+    gateways: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="URL", help="An IPFS gateway or a store to ask before those of the settings."),
+    ] = None,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Have all files of a bundle in the store, verified, with their facts.
+
+    Nothing is known to the store before all of it is there. What is there is not fetched again.
+    """
+    from stargazer.display import byte_progress
+    from stargazer.remotes import configured, find_bundle, read_remote
+
+    bundle = find_bundle(name)
+    kinds = [("gateway" if url.startswith(("http://", "https://")) else "store", url) for url in gateways or []]
+    remotes = [*(read_remote({kind: url}, "--from") for kind, url in kinds), *configured()]
+    with byte_progress(f"fetch {bundle.name}", bundle.size, shown=show_progress()) as progress:
+        assets = bundle.fetch(open_store(store), remotes, progress)
+    _print(assets, json)
+
+
+@app.command(
+    epilog=examples("bundle make cohort asset=variants cohort_id=family", "bundle make paper bafy… --out paper.yaml")
+)
+def make(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the bundle.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME=VALUE|CID…", help="Facts, as for ls; or CIDs and ids, such as a run's results."),
+    ],
+    out: Annotated[str | None, typer.Option("--out", metavar="FILE", help="Where to; NAME.yaml by default.")] = None,
+    description: Annotated[str, typer.Option("--description", metavar="TEXT", help="A sentence about it.")] = "",
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Write a bundle of what a query finds, or of files named by CID."""
+    from stargazer.remotes import make_bundle
+
+    opened = open_store(store)
+    chosen = _chosen(opened, what)
+    target = Path(out or f"{name}.yaml")
+    target.write_text(make_bundle(name, chosen, opened, description).to_yaml(), "utf-8")
+    if json:
+        _print(chosen, json)
+    else:
+        typer.echo(str(target))
+
+
+def _chosen(store: Store, what: list[str]) -> list[Asset]:
+    from stargazer.catalog.arguments import read_filters
+
+    filters = [each for each in what if "=" in each]
+    found = store.assemble(**read_filters(filters)) if filters else []
+    return [*found, *stored(store, [each for each in what if "=" not in each])]
+
+
+def _print(assets: list[Asset], json: bool) -> None:
+    if json:
+        print_json([asset_json(asset) for asset in assets])
+    else:
+        typer.echo("\n".join(f"{asset.cid}  {asset.name}" for asset in assets))

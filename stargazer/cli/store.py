@@ -1,0 +1,313 @@
+"""``stargazer add``, ``ls`` and ``get``: files into the store, what is there, and files out of it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stargazer.cli.options import (
+    JSON,
+    STORE,
+    asset_json,
+    open_made_store,
+    open_store,
+    print_json,
+    show_progress,
+    stored,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stargazer.assets import Asset
+    from stargazer.store import Store
+    from stargazer.store.fsck import Checked
+    from stargazer.store.gc import Swept
+
+__all__ = ["add", "fsck", "gc", "get", "ls", "pin", "pins", "unpin"]
+
+WIDE = 110
+"""Columns of a terminal in which whole CIDs fit."""
+
+CONTROLS = {code: repr(chr(code))[1:-1] for code in range(32)}
+
+
+def add(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="File or directory; it is copied.")],
+    kind: Annotated[
+        str, typer.Option("--as", metavar="TYPE", help="Asset type: reference, r1, r2, alignment, variants, …")
+    ] = "asset",
+    facts: Annotated[
+        list[str] | None, typer.Option("--fact", metavar="NAME=VALUE", help="A fact of the type; may be repeated.")
+    ] = None,
+    companions: Annotated[
+        list[str] | None,
+        typer.Option("--companion", metavar="[TYPE=]PATH", help="A file that must lie beside it, such as its index."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Real name, if it is not that of PATH.")] = None,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Put a file or directory into the store."""
+    from stargazer.catalog.arguments import draft, drafts_beside
+    from stargazer.display import path_progress
+
+    wanted, beside = draft(kind, facts or []), drafts_beside(companions or [])
+    with path_progress("add", path, shown=show_progress()) as progress:
+        asset = open_store(store).add(path, wanted, companions=beside, name=name, progress=progress)
+    print_json(asset_json(asset)) if json else typer.echo(f"{asset.cid}  {asset.name}")
+
+
+def ls(
+    filters: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]…", help="Facts, or asset=TYPE, name=…, cid=…; repeated: alternatives."),
+    ] = None,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """List assets by their facts."""
+    from stargazer.catalog.arguments import read_filters
+
+    opened = open_store(store)
+    wanted = read_filters(filters or [])
+    found = opened.assemble(**wanted) if opened.made else []
+    if json:
+        print_json([asset_json(asset) for asset in found])
+    else:
+        _print_assets(found, opened)
+
+
+def get(
+    name: Annotated[str, typer.Argument(metavar="CID-OR-ID", help="CID, CID/path, or id of an asset.")],
+    out: Annotated[str, typer.Option("--out", metavar="PATH", help="Directory, or path of the copy.")] = ".",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    lineage: Annotated[
+        bool, typer.Option("--lineage", help="Take the records of the calls that made it, too, from a trusted store.")
+    ] = False,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Copy a file out of the store; what it lacks comes from the remotes of the settings.
+
+    It gets its real name, and its companions lie beside it; directories come whole.
+    """
+    from stargazer.api import put_down
+
+    opened = open_store(store)
+    asset = _with_lineage(opened, name) if lineage else _found(opened, name)
+    paths = put_down(opened, asset, out, force=force)
+    if json:
+        print_json({"cid": asset.cid, "path": str(paths[0]), "companions": [str(path) for path in paths[1:]]})
+    else:
+        typer.echo("\n".join(map(str, paths)))
+
+
+def _found(store: Store, name: str) -> Asset:
+    """An asset of the store, or of the remotes if it is not there and there are any."""
+    from stargazer.errors import BlobLost, NotFound
+    from stargazer.remotes import configured
+
+    asset = None
+    try:
+        asset = _in_directory(store, name, store.resolve(name)) if "/" in name else stored(store, [name])[0]
+        if store.exists(asset) or not configured():
+            return asset
+    except (NotFound, BlobLost):
+        if len(name) == 64 or not configured():
+            raise
+    return _from_remotes(store, name, asset)
+
+
+def _with_lineage(store: Store, name: str) -> Asset:
+    from stargazer.display import byte_progress
+    from stargazer.remotes import configured, fetch_lineage
+
+    with byte_progress(f"fetch {name}", shown=show_progress()) as progress:
+        return fetch_lineage(store, name, configured(), progress)
+
+
+def _in_directory(store: Store, path: str, cid: str) -> Asset:
+    from stargazer.assets import Asset
+
+    return store.handle(Asset(cid=cid, name=path.rstrip("/").rpartition("/")[2]))
+
+
+def _from_remotes(store: Store, name: str, asset: Asset | None) -> Asset:
+    from stargazer.display import byte_progress
+    from stargazer.remotes import configured, fetch_asset, fetch_into
+
+    with byte_progress(f"fetch {name}", shown=show_progress()) as progress:
+        if asset is not None:
+            return fetch_asset(store, asset, configured(), progress)
+        cid = fetch_into(store, name, configured(), progress)
+    return _in_directory(store, name, cid) if "/" in name else store.get(cid)
+
+
+def _print_assets(assets: list[Asset], store: Store) -> None:
+    """A table for people; for pipes, tabs and nothing cut short."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        for asset in assets:
+            typer.echo("\t".join(_cells(asset)))
+        return
+    if not assets:
+        typer.echo(f"nothing in {store.url} fits", err=True)
+        return
+    console.print(_table(assets, whole=console.width >= WIDE))
+
+
+def _cells(asset: Asset) -> list[str]:
+    from stargazer.display import facts_text
+
+    return [cell.translate(CONTROLS) for cell in (str(asset.cid), asset.asset_key, asset.name, facts_text(asset))]
+
+
+def _table(assets: list[Asset], *, whole: bool) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    from stargazer.display import plural, short
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", caption_style="dim", caption_justify="left")
+    table.caption = plural(len(assets), "asset") + ("" if whole else "; CIDs in full: a wider terminal, or --json")
+    for head in ("cid", "type", "name", "facts"):
+        table.add_column(head, no_wrap=head != "facts", overflow="fold")
+    for asset in assets:
+        cid, *cells = _cells(asset)
+        table.add_row(Text(cid if whole else short(cid)), *map(Text, cells))
+    return table
+
+
+# ``stargazer fsck``, ``gc``, ``pin``, ``unpin`` and ``pins``: a store in good order.
+
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+SHOWN = 20
+
+
+def fsck(store: STORE = None, json: JSON = False) -> None:
+    """Check the store.
+
+    Every file is hashed and every record read; what is corrupt goes to quarantine, and the exit code is 1.
+    """
+    from stargazer.display import byte_progress
+
+    opened = open_made_store(store)
+    with byte_progress(f"fsck {opened.url}", shown=show_progress()) as progress:
+        checked = opened.fsck(progress=progress)
+    if json:
+        print_json({"ok": checked.ok, **checked._asdict()})
+    else:
+        typer.echo("\n".join(_check_lines(checked)))
+    if not checked.ok:
+        counts = {"corrupt": checked.corrupt, "torn": checked.torn, "missing": checked.missing}
+        found = ", ".join(f"{len(names):,} {word}" for word, names in counts.items() if names)
+        typer.echo(f"stargazer: {opened.url} is damaged: {found}", err=True)
+        raise typer.Exit(1)
+
+
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    grace: Annotated[str, typer.Option(metavar="TIME", help="What is younger stays: 30m, 12h, 7d.")] = "7d",
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Remove what nothing needs.
+
+    What was added or pinned stays, and what recent calls made or read.
+    """
+    from stargazer.display import waiting
+
+    seconds = _seconds(grace)
+    opened = open_made_store(store)
+    with waiting(f"gc {opened.url}", shown=show_progress()):
+        swept = opened.gc(grace=seconds, dry_run=dry_run)
+    print_json(swept._asdict()) if json else typer.echo(_sweep_line(swept))
+
+
+def pin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the pin; one that is there is replaced.")],
+    cids: Annotated[list[str], typer.Argument(metavar="CID…", help="CIDs or ids of what to keep.")],
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Keep files through every garbage collection."""
+    _check_name(name)
+    opened = open_store(store)
+    assets = stored(opened, cids)
+    opened.pin(name, *assets)
+    if json:
+        print_json({"name": name, "assets": [asset_json(asset) for asset in assets]})
+    else:
+        typer.echo(f"{name}: {', '.join(asset.name or str(asset.cid) for asset in assets)}")
+
+
+def unpin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the pin.")],
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Let go of a pin."""
+    _check_name(name)
+    open_store(store).unpin(name)
+    if json:
+        print_json({"name": name})
+
+
+def pins(store: STORE = None, json: JSON = False) -> None:
+    """List the pins."""
+    pinned = open_store(store).pins()
+    if json:
+        print_json({name: [asset_json(asset) for asset in assets] for name, assets in pinned.items()})
+        return
+    for name, assets in pinned.items():
+        for asset in assets:
+            typer.echo(f"{name}\t{asset.cid}\t{asset.name}")
+
+
+def _check_name(name: str) -> None:
+    from stargazer.errors import StoreError
+    from stargazer.store.layout import check_name
+
+    try:
+        check_name(name)
+    except StoreError as error:
+        raise typer.BadParameter(str(error), param_hint="NAME") from None
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no time; write for instance 30m, 12h or 7d", param_hint="--grace")
+    return float(found[1]) * UNITS[found[2] or "s"]
+
+
+def _check_lines(checked: Checked) -> Iterator[str]:
+    from stargazer.display import plural, size_text
+
+    bad = [("corrupt", checked.corrupt), ("torn", checked.torn), ("missing", tuple(checked.missing))]
+    bad += [("not readable by this version", checked.unknown), ("stray", checked.strays)]
+    yield f"{plural(checked.files, 'file')}, {size_text(checked.bytes)}: " + ("all good" if checked.ok else "damaged")
+    for word, names in bad:
+        if names:
+            yield f"{len(names):,} {word}:"
+            yield from (f"  {name}" for name in names[:SHOWN])
+            yield from [f"  and {len(names) - SHOWN:,} more"] if len(names) > SHOWN else []
+    if checked.corrupt:
+        yield "what is corrupt went to quarantine; run what made it, or add it again"
+
+
+def _sweep_line(swept: Swept) -> str:
+    from stargazer.display import plural, size_text
+
+    verb = "would remove" if swept.dry_run else "removed"
+    left = f" and {plural(len(swept.leftovers), 'leftover')}" if swept.leftovers else ""
+    return (
+        f"{verb} {plural(len(swept.removed), 'file')} ({size_text(swept.bytes)}){left}; "
+        f"{plural(swept.kept, 'file')} ({size_text(swept.kept_bytes)}) {'stay' if swept.kept != 1 else 'stays'}"
+    )

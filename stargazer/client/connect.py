@@ -1,0 +1,158 @@
+"""A Dask client from one word: the name of a profile, or a scheduler's address."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from stargazer.execute.spec import most
+from stargazer.profiles.profile import Offer, Profile, cores, offers, resources_of
+from stargazer.profiles.settings import find_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from distributed import Client
+
+__all__ = ["connect"]
+
+LOOKED_EVERY = 2.0
+"""Seconds between two looks at whether all workers of this machine are there."""
+
+GIVEN_UP_AFTER = "600 s"
+"""Time in which a worker of this machine that died may come back; its nanny tells sooner that it cannot."""
+
+LOST_WORKERS = 10
+"""Times that a call may lose its worker. Machines are taken away; a call that ends each of ten is the cause itself."""
+
+
+def connect(profile: str | None = None, **changes: Any) -> Client:
+    """Return a Dask client on which calls run; it becomes the active one.
+
+    Parameters
+    ----------
+    profile
+        ``"threads"`` of this process, ``"local"`` for processes on this machine, ``"slurm"`` and other batch systems,
+        a profile of your own, or the address of a scheduler (``"tcp://…"``, ``"tls://…"``). By default the one that
+        the setting ``stargazer.profile`` names.
+    **changes
+        Options of the profile to replace: ``workers=4``, ``workers="0-10"``, ``cpus=2``, ``memory="8 GiB"``, …
+
+    Raises
+    ------
+    ConfigError
+        There is no such profile, an option is wrong, or the batch system refuses what it asks for.
+
+    Examples
+    --------
+    >>> with connect("local", workers=2) as client:  # doctest: +SKIP
+    ...     sg.run(answer)
+    """
+    found = find_profile(profile, **changes)
+    with _patient_scheduler():
+        client = _client(found)
+    from stargazer.relay.client import serve
+
+    serve(client, found.store)
+    return client
+
+
+def _client(profile: Profile) -> Client:
+    if profile.is_queue:
+        from stargazer.client.jobqueue import queue_client
+
+        return queue_client(profile)
+    if profile.kind == "address":
+        return _at_address(profile)
+    return _in_this_process(profile) if profile.kind == "threads" else _on_this_machine(profile)
+
+
+@contextlib.contextmanager
+def _patient_scheduler() -> Iterator[None]:
+    import dask.config
+    import distributed  # noqa: F401 - its own defaults come first
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": LOST_WORKERS}):
+        yield
+
+
+def _at_address(profile: Profile) -> Client:
+    from distributed import Client
+
+    client = Client(profile.address, timeout=profile.patience)
+    each = most(worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
+    offers(client, Offer(profile, each))
+    return client
+
+
+def _in_this_process(profile: Profile) -> Client:
+    from distributed import Client
+    from distributed.system import MEMORY_LIMIT
+
+    cpus = profile.cpus or cores()
+    each = resources_of(cpus, profile.memory or MEMORY_LIMIT, profile.gpus, profile.names)
+    client = Client(
+        processes=False, n_workers=1, threads_per_worker=cpus, memory_limit=0, resources=each, dashboard_address=":0"
+    )
+    offers(client, Offer(profile, each))
+    return client
+
+
+def _on_this_machine(profile: Profile) -> Client:
+    from distributed import Client
+    from distributed.system import MEMORY_LIMIT
+
+    cpus = profile.cpus or 1
+    workers = profile.workers.maximum if profile.workers else max(1, cores() // cpus)
+    each = resources_of(cpus, profile.memory or MEMORY_LIMIT // workers, profile.gpus, profile.names)
+    client = Client(
+        n_workers=workers,
+        threads_per_worker=cpus,
+        memory_limit=profile.memory or "auto",
+        resources=each,
+        dashboard_address=":0",
+    )
+    client.run(leave_telling_to_client)
+    _keep_number(client)
+    offers(client, Offer(profile, each))
+    return client
+
+
+def _keep_number(client: Client) -> None:
+    """Start workers anew that have ended for good, and wait for those that take long to come back.
+
+    Dask would end a worker that is not back after 15 s: in the moment in which it is, on a busy machine, and with the
+    call that it was just given.
+    """
+    import dask.config
+    from tornado.ioloop import PeriodicCallback
+
+    cluster: Any = client.cluster
+    note = cluster._update_worker_status
+
+    def note_patiently(change: str, told: Any) -> None:
+        with dask.config.set({"distributed.deploy.lost-worker-timeout": GIVEN_UP_AFTER}):
+            note(change, told)
+
+    async def look() -> None:
+        if cluster.status.name != "running":
+            looking.stop()
+            return
+        for name in [name for name, nanny in cluster.workers.items() if nanny.status.name in ("closed", "failed")]:
+            del cluster.workers[name]
+        if cluster.worker_spec.keys() - cluster.workers.keys():
+            await cluster._correct_state()
+
+    cluster._update_worker_status = note_patiently
+    looking = PeriodicCallback(look, LOOKED_EVERY * 1000)
+    cluster.loop.add_callback(looking.start)
+
+
+def leave_telling_to_client() -> None:
+    """Keep workers from writing into the terminal what the run tells: failed calls, and a Ctrl-C that reaches all."""
+    import logging
+    import signal
+
+    signal.signal(signal.SIGINT, lambda *_: None)
+    logging.getLogger("distributed.worker.memory").setLevel(logging.WARNING)
+    logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)

@@ -1,0 +1,1 @@
+"""Whole analyses of simulated data with a known truth."""

@@ -1,0 +1,346 @@
+"""Every error that Stargazer raises on purpose.
+
+::
+
+    StargazerError
+    ├── ConfigError                 a setting is wrong: names the file and the key
+    ├── CIDError (ValueError)       not a CID that we read, or an entry that cannot be named
+    │   └── CIDMismatch             bytes that are not what their CID says; `parts` tells where
+    ├── AssetError                  a fact, a field or a companion of an asset is wrong
+    │   └── UnknownField, InvalidField (TypeError)
+    ├── StoreError
+    │   ├── NotFound (LookupError)  no such CID, record, pin or asset in the store
+    │   ├── BlobLost                bytes that were known are gone or corrupt
+    │   ├── InputChanged            a tool wrote to its input
+    │   ├── StoreFull (OSError)     no space left; nothing half-written is visible
+    │   ├── StoreReadOnly (PermissionError)     nothing can be written there
+    │   └── StoreUnseen             a worker does not see the store, and nobody who does answers it
+    ├── TaskError
+    │   ├── DefinitionError (TypeError)   the task's signature or options are wrong
+    │   ├── ArgumentError (TypeError)     a call's arguments do not fit the task
+    │   ├── OutputError                   a body returned something that is no result
+    │   ├── CodeChanged                   code changed between wiring and running
+    │   ├── WorkerMismatch                this worker has other code, tools or libraries
+    │   └── StoresMixed                   one graph, two stores
+    ├── RemoteError                 a place outside the store failed; names it
+    │   ├── RemoteRefused           what it sent is not what was asked for, or breaks a limit
+    │   ├── RemoteCannot, RemoteLacks (LookupError)     it does not offer it, or have it
+    │   └── TokenMissing (ConfigError)    the variable that holds its token is not set
+    ├── DataError (ValueError)      input data is malformed: truncated FASTQ, other contigs, …
+    ├── ToolError
+    │   ├── ToolMissing             not installed here; says how to get it
+    │   ├── ToolFailed              command, exit code or signal, last lines of stderr
+    │   └── MemoryExceeded          its processes took more memory than the task declares
+    └── RunError
+        ├── RunFailed               some calls failed; `failures` has each
+        ├── NeedUnmet               no worker has, or may be started with, what a call needs
+        └── Cancelled
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArgumentError",
+    "AssetError",
+    "BlobLost",
+    "CIDError",
+    "CIDMismatch",
+    "Cancelled",
+    "CodeChanged",
+    "ConfigError",
+    "DataError",
+    "DefinitionError",
+    "InputChanged",
+    "InvalidField",
+    "MemoryExceeded",
+    "NeedUnmet",
+    "NotFound",
+    "OutputError",
+    "RemoteCannot",
+    "RemoteError",
+    "RemoteLacks",
+    "RemoteRefused",
+    "RunError",
+    "RunFailed",
+    "StargazerError",
+    "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreUnseen",
+    "StoresMixed",
+    "TaskError",
+    "TokenMissing",
+    "ToolError",
+    "ToolFailed",
+    "ToolMissing",
+    "UnknownField",
+    "WorkerMismatch",
+]
+
+for _name in __all__:
+    globals()[_name].__module__ = __name__  # what tracebacks and pickles name is what users import
+
+
+# The root of the tree, settings and input data.
+
+
+class StargazerError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigError(StargazerError):
+    """A setting is missing or malformed."""
+
+
+class DataError(StargazerError, ValueError):
+    """Input data is malformed."""
+
+
+# Names of bytes, assets and the store.
+
+
+class CIDError(StargazerError, ValueError):
+    """A string is no CID that Stargazer reads, or a path cannot be named by one."""
+
+
+class CIDMismatch(CIDError):
+    """Bytes are not those that their CID names.
+
+    Parameters
+    ----------
+    message
+        What differs and what to do.
+    parts
+        The differing parts: byte ranges of a file, names in a directory.
+    """
+
+    def __init__(self, message: str, parts: list[str] | tuple[str, ...] = ()) -> None:
+        super().__init__(message, tuple(parts))
+        self.parts = tuple(parts)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class AssetError(StargazerError):
+    """An asset's facts, fields or companions are wrong."""
+
+
+class UnknownField(AssetError, TypeError):
+    """A field that the asset type does not declare."""
+
+
+class InvalidField(AssetError, TypeError):
+    """A field whose value has the wrong type."""
+
+
+class StoreError(StargazerError):
+    """The store cannot do what was asked."""
+
+
+class NotFound(StoreError, LookupError):
+    """Nothing in the store answers to that name."""
+
+
+class BlobLost(StoreError):
+    """Bytes that a record promises are gone or corrupt.
+
+    Parameters
+    ----------
+    cid
+        Name of the lost bytes.
+    reason
+        What was found in their place.
+    """
+
+    def __init__(self, cid: str, reason: str = "missing") -> None:
+        super().__init__(cid, reason)
+        self.cid, self.reason = cid, reason
+
+    def __str__(self) -> str:
+        return f"{self.cid} is {self.reason} in the store; compute again what made it, or add the file again"
+
+
+class InputChanged(StoreError):
+    """A tool wrote to one of its inputs."""
+
+
+class StoreFull(StoreError, OSError):
+    """No space is left where the store writes."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
+class StoreReadOnly(StoreError, PermissionError):
+    """Nothing can be written to the store from here."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
+class StoreUnseen(StoreError):
+    """A worker does not see the store, and nobody who does answers it."""
+
+
+# Places outside the store.
+
+
+class RemoteError(StargazerError):
+    """A place outside the store could not do what was asked of it; the message names it."""
+
+
+class RemoteRefused(RemoteError):
+    """What a remote sent was refused: other bytes, too many, too few or too slowly."""
+
+
+class RemoteCannot(RemoteError):
+    """A remote does not offer what was asked of it."""
+
+
+class RemoteLacks(RemoteError, LookupError):
+    """A remote, or each of several, does not have what was asked for."""
+
+
+class TokenMissing(RemoteError, ConfigError):
+    """The environment variable that holds the token of a remote is not set."""
+
+
+# Tasks, calls and runs.
+
+
+class TaskError(StargazerError):
+    """A task is wrongly defined or called."""
+
+
+class DefinitionError(TaskError, TypeError):
+    """A task's signature or options are wrong."""
+
+
+class ArgumentError(TaskError, TypeError):
+    """A call's arguments do not fit the task's signature."""
+
+
+class OutputError(TaskError):
+    """A body returned something that is not a result."""
+
+
+class CodeChanged(TaskError):
+    """A task's code changed between wiring and running."""
+
+
+class WorkerMismatch(TaskError):
+    """The worker has other code, tools or libraries than the call was keyed with."""
+
+
+class StoresMixed(TaskError):
+    """Calls of two stores meet in one graph."""
+
+
+class RunError(StargazerError):
+    """A run did not end well."""
+
+
+class RunFailed(RunError):
+    """Some calls of a run failed.
+
+    Parameters
+    ----------
+    message
+        Which calls, and why, in a few lines.
+    failures
+        The error of each failed call, by its label.
+    """
+
+    def __init__(self, message: str, failures: dict[str, BaseException] | None = None) -> None:
+        super().__init__(message, failures or {})
+        self.failures = failures or {}
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class NeedUnmet(RunError):
+    """No worker has what a call needs, nor may one be started that has it."""
+
+
+class Cancelled(RunError):
+    """The call was cancelled; its tools were ended."""
+
+
+# Command-line tools.
+
+
+class ToolError(StargazerError):
+    """A command-line tool is missing or failed."""
+
+
+class ToolMissing(ToolError):
+    """A tool is not installed here."""
+
+
+class ToolFailed(ToolError):
+    """A command ended badly.
+
+    Parameters
+    ----------
+    command
+        The command line, as a shell would show it.
+    code
+        Exit code; negative for the signal that ended it.
+    tail
+        The last lines of its stderr.
+    """
+
+    def __init__(self, command: str, code: int, tail: str = "") -> None:
+        super().__init__(command, code, tail)
+        self.command, self.code, self.tail = command, code, tail
+
+    def __str__(self) -> str:
+        import signal
+
+        names = {each.value: each.name for each in signal.Signals}
+        end = (
+            f"was ended by signal {names.get(-self.code, -self.code)}{self._guess}"
+            if self.code < 0
+            else f"failed with exit code {self.code}"
+        )
+        return f"{self.command}\n{end}" + (f"; its last words:\n{self.tail.rstrip()}" if self.tail.strip() else "")
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was ended as the system ends processes where memory runs out."""
+        import signal
+
+        return self.code == -signal.SIGKILL
+
+    @property
+    def _guess(self) -> str:
+        return " (the system does that where memory runs out)" if self.killed else ""
+
+
+class MemoryExceeded(ToolError):
+    """The processes of a call took more memory than its task declares and were ended, or had no more to take.
+
+    Parameters
+    ----------
+    command
+        The command line, as a shell would show it.
+    used, limit
+        Bytes.
+    tail
+        The last lines of its stderr, where it said itself that memory was not enough.
+    """
+
+    def __init__(self, command: str, used: int, limit: int, tail: str = "") -> None:
+        super().__init__(command, used, limit, tail)
+        self.command, self.used, self.limit, self.tail = command, used, limit, tail
+
+    def __str__(self) -> str:
+        used, limit = (f"{size / (1 << 30):.2f} GiB" for size in (self.used, self.limit))
+        if self.tail:
+            return (
+                f"{self.command}\nran out of memory with {limit}; declare more: @sg.task(memory=…); its last words:\n"
+                f"{self.tail.rstrip()}"
+            )
+        return f"{self.command}\ntook {used} of memory, but was to stay below {limit}; declare more: @sg.task(memory=…)"

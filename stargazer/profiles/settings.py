@@ -1,0 +1,286 @@
+"""Profiles from the settings, checked; what is wrong is told with its file and key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from stargazer import config
+from stargazer.errors import ConfigError
+from stargazer.profiles.profile import HERE, Profile, Range
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["bytes_of", "check_settings", "clock_of", "find_profile", "profile_names", "seconds_of"]
+
+# Amounts as people write them.
+
+
+CLOCK = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d{1,2}){0,2})")
+
+
+def bytes_of(value: object) -> int:
+    """Size in bytes of ``"8 GiB"``, or of a number of bytes.
+
+    Raises
+    ------
+    ValueError
+        It is no size.
+    """
+    from dask.utils import parse_bytes
+
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError("no size")
+    if (size := int(parse_bytes(value))) < 1:
+        raise ValueError("no size")
+    return size
+
+
+def seconds_of(value: object) -> float:
+    """Seconds of ``"02:30:00"``, ``"1-12:00:00"`` (a day and a half), ``"90 min"``, or of a number of seconds.
+
+    Raises
+    ------
+    ValueError
+        It is no time.
+    """
+    from dask.utils import parse_timedelta
+
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError("no time")
+    if isinstance(value, str) and (":" in value or "-" in value):
+        seconds = _clock_seconds(value)
+    else:
+        try:
+            minutes = re.sub(r"(?<=\d)\s*mins?$", "m", value.strip()) if isinstance(value, str) else value
+            seconds = float(parse_timedelta(minutes, default="s"))
+        except (KeyError, TypeError):
+            raise ValueError("no time") from None
+    if seconds <= 0:
+        raise ValueError("no time")
+    return seconds
+
+
+def _clock_seconds(text: str) -> float:
+    found = CLOCK.fullmatch(text.strip())
+    if not found:
+        raise ValueError("no time")
+    parts = [int(part) for part in found["clock"].split(":")]
+    if found["days"]:  # D-HH, D-HH:MM, D-HH:MM:SS
+        parts += [0] * (3 - len(parts))
+    hours, minutes, seconds = [0] * (3 - len(parts)) + parts
+    return float(int(found["days"] or 0) * 86400 + hours * 3600 + minutes * 60 + seconds)
+
+
+def clock_of(seconds: float) -> str:
+    """Seconds as batch systems write them: ``"26:30:00"``.
+
+    Parameters
+    ----------
+    seconds
+        Rounded up to whole ones.
+    """
+    whole = int(-(-seconds // 1))
+    return f"{whole // 3600:02d}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+
+
+EVERYWHERE = ("kind", "patience", "store")
+OF_WORKERS = ("workers", "cpus", "memory", "gpus", "names")
+OF_QUEUES = (
+    "walltime", "queue", "account", "interface", "tls", "shared", "directives", "prologue", "python", "options", "idle",
+)  # fmt: skip
+STORES = ("auto", "shared", "served")
+QUEUES = ("htcondor", "lsf", "moab", "oar", "pbs", "sge", "slurm")
+"""Batch systems of dask-jobqueue; others by the name of their class."""
+
+
+def profile_names() -> list[str]:
+    """Names of the profiles in the settings."""
+    return list(config.setting("profiles", dict) or {})
+
+
+def find_profile(name: str | None = None, **changes: Any) -> Profile:
+    """Return a profile from the settings.
+
+    Parameters
+    ----------
+    name
+        Of a profile, a batch system, or the address of a scheduler; None for the one that ``stargazer.profile`` names.
+    **changes
+        Fields to replace; None leaves them as they are.
+
+    Raises
+    ------
+    ConfigError
+        There is none, or something in it is wrong; the message names file and key.
+    """
+    name = str(name or config.setting("profile", str))
+    given = (config.setting("profiles", dict) or {}).get(name)
+    where = f"stargazer.profiles.{name}"
+    if given is None:
+        given = _unwritten(name)
+    if not isinstance(given, Mapping):
+        raise _wrong(where, given, "must be a mapping, as {kind: local}")
+    options = {str(key).replace("_", "-"): value for key, value in given.items()}
+    profile = _read(name, where, options)
+    return _read(name, "", options | _changes(changes)) if _changes(changes) else profile
+
+
+def _changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if value is not None}
+
+
+def check_settings() -> None:
+    """Check every setting.
+
+    Raises
+    ------
+    ConfigError
+        The first that is wrong, or that does not exist.
+    """
+    import dask.config
+
+    for read in (
+        config.store_url,
+        config.cache_dir,
+        config.cache_size,
+        config.scratch_dir,
+        config.cid_profile,
+        config.durable,
+    ):
+        read()
+    for key in dask.config.get("stargazer", {}):
+        if str(key).replace("_", "-") not in config.settings():
+            known = ", ".join(config.settings())
+            raise ConfigError(f"there is no setting stargazer.{key} ({config.origin_of(str(key))}); there are {known}")
+    for name in profile_names():
+        find_profile(name)
+
+
+def _unwritten(name: str) -> dict[str, Any]:
+    if "://" in name:
+        return {"kind": "address", "address": name}
+    if _is_queue(name):
+        return {"kind": name}
+    raise ConfigError(
+        f"there is no profile {name!r}; there are {', '.join(profile_names())}, the batch systems of dask-jobqueue "
+        f"({', '.join(QUEUES)}), and addresses as 'tcp://host:8786'. Profiles are written under stargazer.profiles"
+    )
+
+
+def _is_queue(kind: str) -> bool:
+    return kind.lower() in QUEUES or kind.endswith("Cluster")
+
+
+def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
+    kind = str(options.get("kind", name))
+    if kind not in (*HERE, "address") and not _is_queue(kind):
+        raise _wrong(f"{where}.kind", kind, f"must be one of threads, local, address, {', '.join(QUEUES)}")
+    allowed = _allowed(kind)
+    values: dict[str, Any] = {"name": name, "kind": kind}
+    for key, value in options.items():
+        if key not in allowed:
+            raise _wrong(f"{where}.{key}", value, f"is no option of kind {kind}; there are {', '.join(allowed)}")
+        if value is not None and key != "kind":
+            values[key] = _checked(f"{where}.{key}", key, value)
+    if kind == "address" and "address" not in values:
+        raise _wrong(f"{where}.address", None, "must be the address of a scheduler, as 'tcp://host:8786'")
+    return Profile(**values)
+
+
+def _allowed(kind: str) -> tuple[str, ...]:
+    if kind == "address":
+        return (*EVERYWHERE, "address")
+    return EVERYWHERE + OF_WORKERS + (OF_QUEUES if _is_queue(kind) else ())
+
+
+def _checked(where: str, key: str, value: Any) -> Any:
+    check, wanted = CHECKS[key]
+    try:
+        return check(value)
+    except (ValueError, TypeError):
+        raise _wrong(where, value, f"must be {wanted}") from None
+
+
+def _wrong(where: str, value: Any, problem: str) -> ConfigError:
+    if not where.startswith("stargazer."):
+        return ConfigError(f"{where.lstrip('.')}={value!r}, but {problem}")
+    source = config.origin_of(where.removeprefix("stargazer."))
+    return ConfigError(f"{where} is {'not set' if value is None else repr(value)} ({source}), but {problem}")
+
+
+def _range(value: Any) -> Range:
+    if isinstance(value, str) and "-" in value:
+        minimum, maximum = map(int, value.split("-"))
+    else:
+        minimum = maximum = _whole(value, 1)
+    if not 0 <= minimum <= maximum or not maximum:
+        raise ValueError("no range")
+    return Range(minimum, maximum)
+
+
+def _whole(value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or int(value) < least:
+        raise ValueError("too small")
+    return int(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+        raise ValueError("no list")
+    return tuple(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise ValueError("no text")
+    return str(value)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("no truth")
+    return value
+
+
+def _address(value: Any) -> str:
+    if "://" not in value:
+        raise ValueError("no address")
+    return str(value)
+
+
+def _store(value: Any) -> str:
+    if value not in STORES:
+        raise ValueError("no such way")
+    return str(value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError("no mapping")
+    return {str(key).replace("-", "_"): item for key, item in value.items()}
+
+
+CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "address": (_address, "the address of a scheduler, as 'tcp://host:8786'"),
+    "workers": (_range, "a number from 1, or a range as '0-10'"),
+    "cpus": (lambda value: _whole(value, 1), "a whole number from 1"),
+    "gpus": (lambda value: _whole(value, 0), "a whole number"),
+    "memory": (bytes_of, "a size, as '8 GiB'"),
+    "walltime": (seconds_of, "a time, as '08:00:00' or '90 min'"),
+    "patience": (seconds_of, "a time, as '60 s'"),
+    "idle": (seconds_of, "a time, as '60 s'"),
+    "names": (_texts, "a list of names"),
+    "directives": (_texts, "a list of texts"),
+    "prologue": (_texts, "a list of texts"),
+    "queue": (_text, "text"),
+    "account": (_text, "text"),
+    "interface": (_text, "text"),
+    "shared": (_text, "a directory"),
+    "python": (_text, "a path"),
+    "store": (_store, f"one of {', '.join(STORES)}"),
+    "tls": (_truth, "true or false"),
+    "options": (_mapping, "a mapping"),
+}

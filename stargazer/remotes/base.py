@@ -1,0 +1,167 @@
+"""What a remote is: a place outside the store from which bytes may come, and to which they may go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from stargazer.errors import RemoteCannot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, BinaryIO
+
+    from stargazer.assets import Asset
+    from stargazer.store import Store
+
+    Progress = Callable[[int], object]
+
+__all__ = [
+    "ATTEMPTS",
+    "MOST_BLOCK",
+    "MOST_DEPTH",
+    "MOST_LINKS",
+    "MOST_NESTED",
+    "MOST_REDIRECTS",
+    "MOST_STRIKES",
+    "TIMEOUT",
+    "BlockRemote",
+    "FileRemote",
+    "Remote",
+]
+
+
+class Remote:
+    """A place outside the store. Nothing that it says is believed: bytes are checked by whoever asked for them.
+
+    Parameters
+    ----------
+    name
+        What it is called in the settings, in messages and in ``sg.push(…, to=name)``.
+    url
+        Where it is; holds no secret.
+    trusted
+        Whether records of calls that come from it are used; bytes are checked in any case.
+    """
+
+    kind: ClassVar[str]
+    offers: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, name: str, url: str, *, trusted: bool = False) -> None:
+        self.name, self.url, self.trusted = name, url, trusted
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name}: {self.url}>"
+
+    def has(self, cid: str) -> bool:
+        """Whether it says that it has a file or directory."""
+        raise self._cannot("tell whether it has something")
+
+    def fetch(self, cid: str, start: int = 0, end: int | None = None) -> bytes:
+        """Verified bytes of a file, or of a range of it, as they are from this remote alone.
+
+        Parameters
+        ----------
+        cid
+            Of a file; ``<cid>/x/y`` for what lies in a directory.
+        start, end
+            The range, in bytes; to the end of the file by default.
+
+        Raises
+        ------
+        RemoteRefused
+            It sent something else.
+        RemoteLacks
+            It does not have it.
+        """
+        from stargazer.remotes.read import open_remote
+
+        with open_remote(cid, [self]) as file:
+            file.seek(start)
+            return file.read(-1 if end is None else max(0, end - start))
+
+    def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
+        """Send a file or directory of a store, under the CID that it has; `asset` tells its name and facts."""
+        raise self._cannot("be written to")
+
+    def describe(self, asset: Asset) -> None:
+        """Tell it what is known of bytes that it has, where it keeps such things."""
+
+    def query(self, **facts: Any) -> list[Asset]:
+        """Assets that it knows by their facts."""
+        raise self._cannot("be asked for facts")
+
+    def pin(self, cid: str) -> None:
+        """Have it keep something."""
+        raise self._cannot("pin")
+
+    def unpin(self, cid: str) -> None:
+        """Let it forget something."""
+        raise self._cannot("unpin")
+
+    def _cannot(self, what: str) -> RemoteCannot:
+        offers = ", ".join(self.offers) or "nothing"
+        return RemoteCannot(f"{self.name} is a {self.kind}, which cannot {what}; it offers: {offers}")
+
+
+class BlockRemote(Remote):
+    """A remote that gives blocks by their CIDs."""
+
+    def block(self, cid: str) -> bytes:
+        """A block, unchecked; `RemoteLacks` if there is none."""
+        raise NotImplementedError
+
+    def blocks(self, cid: str) -> Iterator[tuple[str, bytes]]:
+        """All blocks below a CID and it, depth first, unchecked, where it can be asked for them at once.
+
+        Raises
+        ------
+        RemoteCannot
+            It gives blocks one at a time only.
+        """
+        raise self._cannot("send many blocks at once")
+
+    def body(self, cid: str, start: int = 0) -> Iterator[bytes]:
+        """Bytes of a file from `start` on, unchecked, where it can be asked for them as they are.
+
+        Raises
+        ------
+        RemoteCannot
+            It gives blocks only.
+        """
+        raise self._cannot("send files as they are")
+
+
+class FileRemote(Remote):
+    """A remote that gives whole files by their CIDs, and knows directories in ways of its own."""
+
+    def node(self, cid: str) -> bytes | None:
+        """A node of a directory, unchecked, or None if there is none."""
+        return None
+
+    def stream(self, cid: str, start: int = 0) -> Iterator[bytes]:
+        """Bytes of a file from `start` on, unchecked; `RemoteLacks` if there is none."""
+        raise NotImplementedError
+
+    def open(self, cid: str) -> BinaryIO | None:
+        """The checked file with ranges, where it can be had so."""
+        return None
+
+
+# How much is believed of what comes from outside before it is known to be what was asked for.
+
+
+MOST_BLOCK = 2 << 20
+"""Bytes of one block: what IPFS nodes pass to each other at most."""
+MOST_LINKS = 1 << 15
+"""Links of one node; a block of 2 MiB could hold more, and no tool makes it."""
+MOST_DEPTH = 16
+"""Nodes above a leaf of one file: 2 links at each would be 16 GiB of least chunks, 174 are beyond any file."""
+MOST_NESTED = 256
+"""Directories in directories."""
+MOST_REDIRECTS = 5
+TIMEOUT = 30.0
+"""Seconds in which a block must come whole."""
+ATTEMPTS = 4
+"""How often something is tried that failed for reasons which pass."""
+MOST_STRIKES = 3
+"""Failures after which a remote is asked no more for what is being fetched."""

@@ -1,0 +1,214 @@
+"""A result with its history, from one store to another: its identical run is a hit there, and `trace` works.
+
+Records say what was run, and nothing can check that afterwards. So they are taken from stores only that the settings
+trust, or if somebody signed them whom the settings trust. Bytes are checked in any case.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, StoreError, StoreFull, StoreReadOnly
+from stargazer.ledger import Ledger, Record, walk_assets
+from stargazer.ledger.codec import cids_in
+from stargazer.remotes.fetch import fetch_into
+from stargazer.remotes.store import StoreRemote
+from stargazer.remotes.trust import check_key, copy_signatures, refusal, sign, trusted
+from stargazer.store.staging import members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from stargazer.assets import Asset
+    from stargazer.remotes.base import Progress, Remote
+    from stargazer.store import Store
+
+__all__ = ["History", "fetch_lineage", "push_lineage"]
+
+
+class History:
+    """Records of a store that lead to some, and the assets in them.
+
+    Parameters
+    ----------
+    remote
+        The store where they are; of what leads to the roots, what is trusted of it.
+    roots
+        Records of the last calls.
+    """
+
+    def __init__(self, remote: StoreRemote, roots: Iterable[Record]) -> None:
+        self.store, self.ledger = remote.store, Ledger(remote.store)
+        self.roots = list({record.id: record for record in roots}.values())
+        self.records: dict[str, Record] = {}
+        level = {record.id: record for record in self.roots}
+        while level:
+            self.records |= level
+            before = {name for record in level.values() for name in record.producers.values()}
+            level = trusted(remote, before - self.records.keys())
+
+    def made_by(self, record: Record) -> list[Asset]:
+        """All that a call made: it is a hit only where all of it is there."""
+        return list(walk_assets(self.ledger.results(record)))
+
+    def assets(self) -> list[Asset]:
+        """Everything that the calls read and made."""
+        wanted = dict.fromkeys(name for record in self.records.values() for name in _inputs(record.inputs))
+        made = [each for record in self.records.values() for each in self.made_by(record)]
+        return [*self.store.read_assets(wanted).values(), *made]
+
+    def sources(self) -> list[Asset]:
+        """What the calls read that none of them made."""
+        made = {cid for record in self.records.values() for cid in cids_in(record.outputs)}
+        return [asset for asset in self.assets() if asset.cid not in made]
+
+    def keys(self) -> dict[str, Record]:
+        """Keys that lead to the records; of a store on a local disk also those by which other wirings reached them."""
+        found = {key: each for each in self.records.values() for key in (each.content_key, each.plan_key)}
+        if self.store.backend.local:
+            names = [entry.place.rpartition("/")[2] for entry in self.store.backend.entries("keys")]
+            pointed = {key: value.decode("ascii", "replace") for key, value in self.store.get_keys(names).items()}
+            found |= {key: self.records[name] for key, name in pointed.items() if name in self.records}
+        return found
+
+    def tell(self, target: Store, keys: Mapping[str, Record]) -> None:
+        """Write the records to another store, those of the assets in them, and keys that lead there, which go last."""
+        target.put_elsewhere(self.assets())
+        for asset in (each for root in self.roots for each in self.made_by(root)):
+            if target.exists(asset):
+                target.put(asset)
+        for name, data in self.store.get_records(self.records).items():
+            if target.get_record(name) is None:
+                target.put_record(data)
+        copy_signatures(self.store, target, list(self.records))
+        own = {key: each for each in self.records.values() for key in (each.content_key, each.plan_key)}
+        wanted = {**own, **keys}
+        known = Ledger(target).find_many(wanted)
+        for key, record in wanted.items():
+            if key not in known:
+                target.link_keys([key], record.id)
+
+
+def _inputs(inputs: dict[str, object]) -> Iterator[str]:
+    for value in inputs.values():
+        if isinstance(value, dict):
+            yield from map(str, value.values())
+        elif isinstance(value, list):
+            yield from map(str, value)
+        elif value is not None:
+            yield str(value)
+
+
+def _roots(store: Store, asset: Asset) -> list[Record]:
+    """The record that a handle came from, or else all that made its bytes, newest first."""
+    own = getattr(asset.source, "record", None)
+    if own and (record := Ledger(store).get(own)):
+        return [record]
+    return Ledger(store).producers(asset.cid or "")
+
+
+def _believed_root(remote: StoreRemote, asset: Asset) -> Record | None:
+    """The first record that is trusted; None of what no call made. `RemoteLacks` where there are others only."""
+    roots = _roots(remote.store, asset)
+    if remote.trusted:
+        return next(iter(roots), None)
+    reasons = [refusal(remote, root) for root in roots] or ["its records are not trusted, and no call made this"]
+    if all(reasons):
+        raise RemoteLacks(reasons[0])
+    return roots[reasons.index("")]
+
+
+def _send(
+    remote: StoreRemote, asset: Asset, root: Record | None, target: Store, *, inputs: bool, progress: Progress | None
+) -> History:
+    """Write an asset with its lineage to another store: bytes first, keys last."""
+    history = History(remote, [root] if root else [])
+    wanted = [*(history.made_by(root) if root else [asset]), *(history.sources() if inputs else [])]
+    for cid in dict.fromkeys(str(member.cid) for each in wanted for member in members(each)):
+        fetch_into(target, cid, [remote], progress)
+    for record in history.records.values():
+        if record.log:
+            with suppress(RemoteError):  # logs are kept for reading only
+                fetch_into(target, record.log, [remote], progress)
+    for each in wanted:
+        target.put(each)
+    history.tell(target, history.keys() if remote.trusted else {})
+    return history
+
+
+def push_lineage(
+    store: Store, asset: Asset, remote: Remote, *, inputs: bool = False, progress: Progress | None = None
+) -> None:
+    """Send an asset and the records of all calls that led to it, signed if this user has a key.
+
+    Parameters
+    ----------
+    store
+        Where they are.
+    asset
+        A stored asset.
+    remote
+        A store.
+    inputs
+        Send the bytes of the files as well that the first calls read.
+    progress
+        Called with the number of bytes that were just sent.
+
+    Raises
+    ------
+    RemoteCannot
+        The remote keeps no records.
+    """
+    if not isinstance(remote, StoreRemote):
+        raise RemoteCannot(f"{remote.name} is a {remote.kind}, which keeps no records: send lineages to a store")
+    check_key()
+    here = StoreRemote(store.url, store.url, trusted=True)
+    root = _believed_root(here, asset)
+    history = _send(here, asset, root, remote.store, inputs=inputs, progress=progress)
+    sign(remote.store, list(history.records))
+
+
+def fetch_lineage(
+    store: Store, asset: Asset | str, remotes: Sequence[Remote], progress: Progress | None = None
+) -> Asset:
+    """Have an asset and the records of all calls that led to it, from the first store that is trusted and knows it.
+
+    Parameters
+    ----------
+    store
+        Where they shall be.
+    asset
+        A stored asset, or a CID.
+    remotes
+        Where to look; stores with ``trust: true`` are trusted, and records that a trusted signer signed.
+    progress
+        Called with the number of bytes that just came.
+
+    Returns
+    -------
+    Asset
+        A handle of `store`.
+
+    Raises
+    ------
+    RemoteError
+        No trusted store knows it; the message says of each remote why.
+    """
+    reasons = []
+    for remote in remotes:
+        if not isinstance(remote, StoreRemote):
+            reasons.append(f"{remote.name}: a {remote.kind} keeps no records")
+            continue
+        try:
+            found = remote.store.get(asset) if isinstance(asset, str) else asset
+            root = _believed_root(remote, found)
+            history = _send(remote, found, root, store, inputs=False, progress=progress)
+            made = [each for each in (history.made_by(root) if root else []) if each.cid == found.cid]
+            return store.handle(made[0] if made and isinstance(asset, str) else found, root.id if root else None)
+        except (StoreFull, StoreReadOnly):
+            raise
+        except (RemoteError, StoreError, OSError) as error:
+            reasons.append(f"{remote.name}: {error}")
+    wanted = asset if isinstance(asset, str) else asset.cid
+    raise RemoteError(f"no trusted store gave the lineage of {wanted}:\n  " + "\n  ".join(reasons or ["none is named"]))

@@ -1,0 +1,91 @@
+"""Another store, at any URL that fsspec knows, as a remote."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from stargazer.errors import BlobLost, RemoteError, RemoteLacks, StoreError
+from stargazer.remotes.base import FileRemote
+from stargazer.store import Store, layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from stargazer.assets import Asset
+    from stargazer.remotes.base import Progress
+
+__all__ = ["StoreRemote"]
+
+_PIECE = 1 << 20
+
+
+class StoreRemote(FileRemote):
+    """A store that somebody else fills, or that several people share.
+
+    Parameters
+    ----------
+    name, url, trusted
+        As for `Remote`; the URL is one that `Store` opens.
+    """
+
+    kind = "store"
+    offers = ("has", "fetch", "push", "query", "records")
+
+    @cached_property
+    def store(self) -> Store:
+        """The store itself; opened when it is asked for something."""
+        return Store.open(self.url)
+
+    def has(self, cid: str) -> bool:
+        """Whether it has a file, or a directory and what lies in it."""
+        return bool(self._asked(lambda: self.store.has(cid)))
+
+    def node(self, cid: str) -> bytes | None:
+        """A node of a directory, or None if it has none that is whole."""
+        found: bytes | None = self._asked(lambda: self.store.node(cid))
+        return found
+
+    def stream(self, cid: str, start: int = 0) -> Iterator[bytes]:
+        """Bytes of a file from `start` on, unchecked."""
+        try:
+            with self.store.backend.open(layout.blob(cid)) as file:
+                file.seek(start)
+                yield from iter(lambda: file.read(_PIECE), b"")
+        except FileNotFoundError:
+            raise RemoteLacks(f"{self.name} does not have {cid}") from None
+        except OSError as error:
+            raise RemoteError(f"{self.name} failed ({type(error).__name__}: {error.strerror or error})") from None
+        except StoreError as error:
+            raise RemoteError(f"{self.name} failed: {error}") from error
+
+    def open(self, cid: str) -> BinaryIO | None:
+        """The checked file."""
+        try:
+            return self.store.open_bytes(cid)
+        except BlobLost as error:
+            raise RemoteLacks(f"{self.name}: {error}") from None
+        except (StoreError, OSError) as error:
+            raise RemoteError(f"{self.name} failed: {error}") from error
+
+    def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
+        """Copy a file or directory there; what it has already is not copied."""
+        from stargazer.remotes.fetch import fetch_into
+
+        fetch_into(self.store, cid, [StoreRemote(store.url, store.url)], progress)
+
+    def describe(self, asset: Asset) -> None:
+        """Keep the record of an asset, companions too."""
+        self.store.put(asset)
+
+    def query(self, **facts: Any) -> list[Asset]:
+        """Assets of that store by their facts."""
+        found: list[Asset] = self._asked(lambda: self.store.assemble(**facts)) if self.store.made else []
+        return found
+
+    def _asked(self, question: Any) -> Any:
+        try:
+            return question()
+        except (StoreError, OSError) as error:
+            raise RemoteError(f"{self.name} failed: {error}") from error

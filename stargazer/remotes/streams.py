@@ -1,0 +1,321 @@
+"""Leaves of a file on their way to the disk: checked and written beside the network."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from stargazer.cid import PROFILES, parse
+from stargazer.cid.unixfs import Layout
+from stargazer.errors import RemoteError, RemoteRefused
+from stargazer.remotes.blocks import check_block
+from stargazer.remotes.dag import is_raw, parts_of
+from stargazer.store.backends.local import as_store_error, unlink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+    from types import TracebackType
+    from typing import Self
+
+    from stargazer.remotes.base import BlockRemote
+    from stargazer.remotes.blocks import Blocks, Complaints
+    from stargazer.remotes.dag import Part
+    from stargazer.store import Store
+
+__all__ = ["Bodies", "Leaves", "Partial", "Shape"]
+
+_WAITING = 16
+_WRITERS = 2
+
+
+class Leaves:
+    """Has the leaves of one file written, each from the file's stream if there is one, else as a block.
+
+    Parameters
+    ----------
+    partial
+        Where to.
+    blocks
+        Gives blocks.
+    body
+        Gives the file's bytes as they are, unchecked.
+    came
+        Called with the number of bytes that were written.
+    """
+
+    def __init__(self, partial: Partial, blocks: Blocks, body: Bodies | None, came: Callable[[int], None]) -> None:
+        self._partial, self._blocks, self._body, self._came = partial, blocks, body, came
+        self._pool = ThreadPoolExecutor(_WRITERS, "stargazer-leaves")
+        self._waiting: deque[tuple[Part, BlockRemote, Future[None]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._body:
+                self._body.close()
+            while self._waiting and error is None:
+                self._settle()
+        finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def wants_stream(self) -> bool:
+        """Whether blocks had better come in a stream of their own."""
+        return self._body is None and not self._blocks.streams
+
+    def wants_block(self, part: Part) -> bool:
+        """Whether a part will be asked for as a block."""
+        return part.start >= self._partial.found and not (self._body and is_raw(part.cid))
+
+    def have(self, part: Part) -> None:
+        """Have a raw leaf written, unless it is."""
+        if self._partial.holds(part.cid, part.start, part.size):
+            return
+        taken = self._body.take(part.start, part.size) if self._body else None
+        if taken is None:
+            self._body = None
+            self.write(part.start, self._block(part))
+            return
+        remote, data = taken
+        self._waiting.append((part, remote, self._pool.submit(self._check_and_write, part, remote, data)))
+        if len(self._waiting) > _WAITING:
+            self._settle()
+
+    def _block(self, part: Part) -> bytes:
+
+        leaf, _ = parts_of(part, self._blocks.get(part.cid))
+        return leaf.data
+
+    def _check_and_write(self, part: Part, remote: BlockRemote, data: bytes) -> None:
+        self._partial.write(part.start, check_block(part.cid, data, remote.name))
+
+    def _settle(self) -> None:
+        """Wait for the first leaf; one that was not what was asked for is asked for as a block."""
+        part, remote, written = self._waiting.popleft()
+        try:
+            written.result()
+        except RemoteRefused as error:
+            self._blocks.complaints.note(remote, error)
+            self.write(part.start, self._block(part))
+        else:
+            self._came(part.size)
+
+    def write(self, start: int, data: bytes) -> None:
+        """Write checked bytes."""
+        self._partial.write(start, data)
+        self._came(len(data))
+
+
+# The bytes of one file as one stream, which is the fastest way to have them; whoever takes them checks them.
+
+
+class Bodies:
+    """A file's bytes, unchecked, from the first of several remotes that gives them in one stream.
+
+    Parameters
+    ----------
+    cid
+        Of the file.
+    remotes
+        In the order in which they are asked; each is asked once.
+    complaints
+        Where failures are noted.
+    """
+
+    def __init__(self, cid: str, remotes: Sequence[BlockRemote], complaints: Complaints) -> None:
+        self.cid, self._waiting, self._complaints = cid, list(remotes), complaints
+        self._source: BlockRemote | None = None
+        self._stream: Iterator[bytes] | None = None
+        self._left = bytearray()
+        self._at = 0
+
+    def take(self, start: int, size: int) -> tuple[BlockRemote, bytes] | None:
+        """Bytes from a place on, and who sent them; None if nobody gives the file so."""
+        while True:
+            if self._source is not None and (self._at != start or self._complaints.skips(self._source)):
+                self.close()
+            if self._source is None and not self._open(start):
+                return None
+            try:
+                if self._source is not None and self._fill(size):
+                    data = bytes(memoryview(self._left)[:size])
+                    del self._left[:size]
+                    self._at += size
+                    return self._source, data
+            except RemoteError as error:
+                if self._source is not None:
+                    self._complaints.note(self._source, error)
+            self.close()
+
+    def ready(self) -> bool:
+        """Whether somebody begins to send the file."""
+        while self._source is not None or self._open(0):
+            try:
+                return self._fill(1)
+            except RemoteError as error:
+                if self._source is not None:
+                    self._complaints.note(self._source, error)
+            self.close()
+        return False
+
+    def _open(self, start: int) -> bool:
+        while self._waiting:
+            remote = self._waiting.pop(0)
+            if not self._complaints.skips(remote):
+                self._source, self._stream, self._at = remote, remote.body(self.cid, start), start
+                return True
+        return False
+
+    def _fill(self, size: int) -> bool:
+        while len(self._left) < size and self._stream is not None:
+            piece = next(self._stream, None)
+            if piece is None:
+                break
+            self._left += piece
+        if len(self._left) < size:
+            name = self._source.name if self._source else ""
+            raise RemoteRefused(f"{name} ended {self.cid} after {self._at + len(self._left)} bytes, which are too few")
+        return True
+
+    def close(self) -> None:
+        """End the stream."""
+        close = getattr(self._stream, "close", None)
+        self._source, self._stream, self._at = None, None, -1
+        self._left.clear()
+        if close:
+            close()
+
+
+# A file that is being fetched: it lies in the store's scratch directory until it is whole, so a fetch can go on.
+
+
+_PIECE = 1 << 20
+
+
+class Shape:
+    """How a file is cut into blocks, as its leaves go by: whether a profile that we know cuts it so."""
+
+    def __init__(self) -> None:
+        self._layouts = {profile: Layout(profile) for profile in PROFILES}
+        self._last: int | None = None
+
+    def add(self, cid: str, size: int) -> None:
+        """Note the next raw leaf."""
+        digest = parse(cid).digest
+        for profile in list(self._layouts):
+            if size > profile.chunk or self._last not in (None, profile.chunk):
+                del self._layouts[profile]
+            else:
+                self._layouts[profile].add(digest, size)
+        self._last = size
+
+    def spoil(self) -> None:
+        """Note a leaf that no profile makes."""
+        self._layouts.clear()
+
+    def fits(self, cid: str) -> bool:
+        """Whether a profile gives the file this CID."""
+        return any(layout.finish().cid == cid for layout in self._layouts.values())
+
+
+class Partial:
+    """The part of a file that was fetched so far.
+
+    A fetch that was killed leaves it; the next one takes it up. Of two at once, the second has a file of its own.
+
+    Parameters
+    ----------
+    store
+        Where the file will be kept.
+    cid
+        What it will be.
+    """
+
+    def __init__(self, store: Store, cid: str) -> None:
+        _ = store.header
+        store.scratch.mkdir(parents=True, exist_ok=True)
+        self.path = str(store.scratch / f"fetch-{cid}")
+        self._fd = self._open()
+        self.found = os.fstat(self._fd).st_size
+        self.size = 0
+        self._done, self._lock = False, Lock()
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        fd = os.open(self.path, flags, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(fd).st_ino == os.stat(self.path).st_ino:
+                return fd
+        except OSError:  # another fetch has it, or has just finished, or this file system knows no locks
+            pass
+        os.close(fd)
+        self.path = f"{self.path}-{os.getpid()}-{os.urandom(4).hex()}"
+        return os.open(self.path, flags | os.O_EXCL, 0o644)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._fd)
+        if not self._done and os.path.exists(self.path) and not os.path.getsize(self.path):
+            unlink(self.path)
+
+    def holds(self, cid: str, start: int, size: int) -> bool:
+        """Whether a leaf lies in its place already; if so, it counts as written."""
+        if start + size > self.found or hashlib.sha256(os.pread(self._fd, size, start)).digest() != parse(cid).digest:
+            return False
+        self.size = max(self.size, start + size)
+        return True
+
+    def pieces(self) -> list[tuple[int, int]]:
+        """Where the pieces of what was found lie, for those who hash them again."""
+        return [(at, min(_PIECE, self.found - at)) for at in range(0, self.found, _PIECE)]
+
+    def read(self, start: int, size: int) -> bytes:
+        """Bytes that were found or written."""
+        return os.pread(self._fd, size, start)
+
+    def write(self, start: int, data: bytes) -> None:
+        """Write bytes at their place."""
+        view = memoryview(data)
+        try:
+            while view:
+                written = os.pwrite(self._fd, view, start)
+                view, start = view[written:], start + written
+        except OSError as error:
+            raise as_store_error(error, self.path) from error
+        with self._lock:
+            self.size = max(self.size, start)
+
+    def restart(self) -> None:
+        """Drop what was found: it was no good."""
+        os.ftruncate(self._fd, 0)
+        self.found = self.size = 0
+
+    def drop(self) -> None:
+        """Remove the file."""
+        self._done = True
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    def keep(self, store: Store, cid: str) -> None:
+        """Take the whole, checked file into the store."""
+        from stargazer.store.blobs.base import Stored
+
+        os.ftruncate(self._fd, self.size)
+        store.blobs.adopt(self.path, Stored(cid, self.size, 0))
+        self._done = True

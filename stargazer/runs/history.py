@@ -1,0 +1,220 @@
+"""Notes on runs, in the store: which there were, which there are, and how each went."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import getpass
+import json
+import os
+import platform
+import time
+import uuid
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from stargazer.display.timeline import Bar, timeline_svg
+from stargazer.errors import StargazerError
+from stargazer.ledger import Ledger
+from stargazer.ledger.logs import SHOWN_DIGITS, log_of, record_of
+from stargazer.store import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stargazer.store import Store
+
+__all__ = ["LOST_AFTER", "Logs", "Note", "Timeline", "noted_runs"]
+
+LOST_AFTER = 120.0
+"""Seconds without a word after which a run is taken for dead."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is noted of a run.
+
+    Parameters
+    ----------
+    id
+        Of the run; newer ones sort behind older ones.
+    started
+        When, as ISO 8601 in UTC.
+    user, host, pid
+        Whose process it is, and where.
+    where
+        Threads of the process, or what the client was connected to.
+    state
+        ``"running"``, ``"done"``, ``"failed"``, ``"cancelled"``, or ``"lost"``: its process died.
+    tasks
+        Number of calls in each state, by task.
+    known
+        Number of calls that the ledger answered when it began.
+    seconds
+        That it took, or has taken so far.
+    failures
+        Errors by call, the first few.
+    records
+        Ids of the records of those failures, by call; `stargazer log` shows what they left.
+    updated
+        Seconds since the epoch, when this was written.
+    """
+
+    id: str
+    started: str
+    user: str
+    host: str
+    pid: int
+    where: str
+    state: str = "running"
+    tasks: dict[str, dict[str, int]] = field(default_factory=dict)
+    known: int = 0
+    seconds: float = 0.0
+    failures: dict[str, str] = field(default_factory=dict)
+    records: dict[str, str] = field(default_factory=dict)
+    updated: float = 0.0
+
+    @classmethod
+    def new(cls, where: str, known: int) -> Note:
+        """Begin the note of a run of this process."""
+        now = datetime.datetime.now(datetime.UTC)
+        name = f"{now:%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:8]}"
+        return cls(name, now.isoformat(timespec="seconds"), _user(), platform.node(), os.getpid(), where, known=known)
+
+    def write(self, store: Store) -> None:
+        """Put it into the store, over the one before."""
+        _ = store.header
+        data = json.dumps(asdict(replace(self, updated=time.time())))
+        store.backend.replace(layout.run(self.id), data.encode())
+
+    @property
+    def calls(self) -> int:
+        """Number of calls that had to run."""
+        return sum(number for states in self.tasks.values() for number in states.values())
+
+    def count(self, state: str) -> int:
+        """Number of calls in a state."""
+        return sum(states.get(state, 0) for states in self.tasks.values())
+
+
+def noted_runs(store: Store, limit: int = 20) -> list[Note]:
+    """Return the newest runs, the newest first; those that are silent for long are ``"lost"``.
+
+    Parameters
+    ----------
+    store
+        In which they ran.
+    limit
+        How many.
+    """
+    names = sorted(store.backend.names("runs"), reverse=True)[:limit]
+    found = store.backend.read_many(map(layout.run, names))
+    notes = []
+    for name in names:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            notes.append(_judged(Note(**json.loads(found[layout.run(name)]))))
+    return notes
+
+
+def _judged(note: Note) -> Note:
+    silent = time.time() - note.updated
+    return replace(note, state="lost") if note.state == "running" and silent > LOST_AFTER else note
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
+
+
+# Logs of calls that failed, read once.
+
+
+class Logs:
+    """Logs of calls that failed, by their errors.
+
+    Parameters
+    ----------
+    store
+        In which they ran; None where nothing ran.
+    """
+
+    def __init__(self, store: Store | None) -> None:
+        self.store = store
+        self._read: dict[str, str] = {}
+
+    def log(self, error: BaseException) -> str:
+        """Return the whole log; empty where the call left none, or it cannot be read."""
+        name = record_of(error)
+        if name is None or self.store is None:
+            return ""
+        if name not in self._read:
+            self._read[name] = self._log(Ledger(self.store), name)
+        return self._read[name]
+
+    @staticmethod
+    def _log(ledger: Ledger, name: str) -> str:
+        try:
+            record = ledger.get(name)
+            return log_of(ledger, record) if record is not None else ""
+        except (StargazerError, OSError):
+            return ""
+
+    def command(self, error: BaseException) -> str:
+        """Return the command that shows it; empty where there is none."""
+        name = record_of(error)
+        if name is None or self.store is None:
+            return ""
+        from stargazer.config import store_url
+        from stargazer.store import Store
+
+        elsewhere = "" if Store.open(store_url()).url == self.store.url else f" --store {self.store.url}"
+        return f"stargazer log {name[:SHOWN_DIGITS]}{elsewhere}"
+
+
+# When each call of a run ran, and where: from the ledger.
+
+
+CLOCKS_DIFFER = 5.0
+
+
+class Timeline:
+    """What ran when.
+
+    Parameters
+    ----------
+    store
+        In which it ran.
+    plan_keys
+        Of the calls that ran to their end.
+    began
+        When the run began, in seconds since the epoch; what ran before is another run's.
+    """
+
+    def __init__(self, store: Store | None, plan_keys: Iterable[str], began: float) -> None:
+        records = Ledger(store).find_many(plan_keys).values() if store is not None else []
+        each = {record.id: (_seconds(record.started), record) for record in records}
+        mine = [(start, record) for start, record in each.values() if start >= began - CLOCKS_DIFFER]
+        first = min((start for start, _ in mine), default=0.0)
+        self.bars = [Bar(record.host, record.task, start - first, record.seconds) for start, record in mine]
+
+    def __repr__(self) -> str:
+        return f"<timeline of {len(self.bars)} calls>"
+
+    def _repr_html_(self) -> str:
+        return self.svg
+
+    @property
+    def svg(self) -> str:
+        """The picture."""
+        return timeline_svg(self.bars)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the picture into an SVG file."""
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.svg)
+
+
+def _seconds(started: Any) -> float:
+    return datetime.datetime.fromisoformat(started).timestamp()

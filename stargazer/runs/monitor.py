@@ -1,0 +1,143 @@
+"""What is done beside a run: its note is kept up to date, and it is told when no worker comes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from stargazer.calls.graph import known_values
+from stargazer.errors import StargazerError
+from stargazer.ledger import walk_assets
+from stargazer.ledger.logs import record_of
+from stargazer.runs.history import Note
+from stargazer.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stargazer.calls import Call
+
+__all__ = ["Monitor", "held"]
+
+EVERY = 2.0
+NOTED_EVERY = 20.0
+PATIENCE = 30.0
+"""Seconds without a worker after which it is told."""
+
+SHOWN_FAILURES = 20
+
+
+class Monitor:
+    """A thread beside a run.
+
+    Parameters
+    ----------
+    run
+        The run.
+    store
+        Where it is noted.
+    where
+        What it runs on.
+    patience
+        Seconds to wait for workers before it is told that none comes.
+    """
+
+    def __init__(self, run: Any, store: Store, where: str, patience: float = PATIENCE) -> None:
+        self.run, self.store, self.patience = run, store, patience
+        self.notice: str | None = None
+        self._note = Note.new(where, run.known)
+        self._since: float | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="stargazer-beside", daemon=True)
+        self._write("running")
+        self._thread.start()
+
+    def end(self, state: str) -> None:
+        """The run has ended."""
+        self._ended.set()
+        self._thread.join()
+        self.notice = None
+        self._write(state)
+
+    def _work(self) -> None:
+        noted = time.monotonic()
+        while not self._ended.wait(EVERY):
+            self._look()
+            if time.monotonic() - noted > NOTED_EVERY:
+                noted = time.monotonic()
+                self._write("running")
+
+    def _look(self) -> None:
+        """Notice when work waits and no worker comes; say so once."""
+        missing = self.run.waits_for()
+        if missing is None:
+            self._since = self.notice = None
+            return
+        self._since = self._since or time.monotonic()
+        waited = time.monotonic() - self._since
+        if waited >= self.patience:
+            if self.notice is None:
+                logging.getLogger("stargazer").warning("nothing has run for %.0f s: %s", waited, missing)
+            self.notice = missing
+
+    def _write(self, state: str) -> None:
+        """Note how it stands; a store that takes no note is no reason to fail."""
+        status, failures = self.run.counted(), self.run.failures
+        shown = dict(list(failures.items())[:SHOWN_FAILURES])
+        told = {label: f"{type(error).__name__}: {error}" for label, error in shown.items()}
+        records = {label: record for label, error in shown.items() if (record := record_of(error))}
+        tasks = {name: {each.value: number for each, number in states.items()} for name, states in status.tasks.items()}
+        seconds = round(status.seconds, 1)
+        note = replace(self._note, state=state, tasks=tasks, seconds=seconds, failures=told, records=records)
+        with contextlib.suppress(OSError, StargazerError):
+            note.write(self.store)
+
+
+# What a run relies on stays, whatever garbage collection runs beside it.
+
+
+LEASE = 3600.0
+"""Seconds for which a lease holds if the run dies without a word."""
+
+RENEWED_EVERY = LEASE / 4
+
+
+@contextlib.contextmanager
+def held(graph: dict[str, Any], calls: dict[str, Call]) -> Iterator[None]:
+    """Hold a lease on the known results in a graph and the stored inputs of its calls, renewed as long as it runs."""
+    stores = {call.spec.store for call in calls.values()}
+    if not stores:
+        yield
+        return
+    with Store.open(stores.pop()).lease(f"run-{uuid.uuid4().hex}", _relied_on(graph, calls), seconds=LEASE) as lease:
+        ended = threading.Event()
+        thread = threading.Thread(target=_renew, args=(lease, ended), name="stargazer-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _relied_on(graph: dict[str, Any], calls: dict[str, Call]) -> set[str]:
+    known = [value for node in graph.values() for value in known_values(node)]
+    given = [value for call in calls.values() for value in call.inputs.values()]
+    return {cid for asset in walk_assets([*known, *given]) for cid in _cids(asset)}
+
+
+def _cids(asset: Any) -> Iterator[str]:
+    if asset.cid:
+        yield asset.cid
+    for companion in asset.companions:
+        yield from _cids(companion)
+
+
+def _renew(lease: Any, ended: threading.Event) -> None:
+    while not ended.wait(RENEWED_EVERY):
+        lease.renew()

@@ -1,0 +1,391 @@
+"""What would run, what is known, and why something is not."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stargazer.assets import Asset
+from stargazer.calls.arguments import check_no_call_lost
+from stargazer.calls.call import Call
+from stargazer.calls.elements import element
+from stargazer.calls.graph import needs
+from stargazer.ledger import Ledger, Record
+from stargazer.ledger.codec import map_assets
+from stargazer.ledger.keys import call_key, input_keys, plain, readable
+from stargazer.ledger.record import digest
+from stargazer.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from dask.typing import Key
+
+    from stargazer.execute import TaskSpec
+    from stargazer.store.fallback import Known
+
+__all__ = ["Plan", "Planned", "Planner", "Reason", "calls_of", "ordered", "plan", "reasons_for", "roots_of"]
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """What would run, and why; shown as a table by ``print`` and in notebooks.
+
+    Parameters
+    ----------
+    calls
+        In an order in which they could run. Below a known call, nothing is looked at.
+    """
+
+    calls: tuple[Planned, ...]
+
+    @property
+    def known(self) -> list[Planned]:
+        """Calls that the ledger answers."""
+        return [planned for planned in self.calls if planned.state == "known"]
+
+    @property
+    def to_run(self) -> list[Planned]:
+        """Calls that run, or may."""
+        return [planned for planned in self.calls if planned.state != "known"]
+
+    def __iter__(self) -> Iterator[Planned]:
+        return iter(self.calls)
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+    def __repr__(self) -> str:
+        from stargazer.display import plan_text
+
+        return plan_text(self)
+
+    def _repr_html_(self) -> str:
+        from stargazer.display import plan_html
+
+        return plan_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON."""
+        return {
+            "known": len(self.known),
+            "to_run": len(self.to_run),
+            "calls": [
+                {
+                    "task": planned.call.name,
+                    "key": planned.call.plan_key,
+                    "state": planned.state,
+                    "where": planned.where,
+                    "reasons": [{"kind": reason.kind, "text": reason.text} for reason in planned.reasons],
+                }
+                for planned in self.calls
+            ],
+        }
+
+
+def plan(*calls: Any) -> Plan:
+    """Say what computing `calls` would run, what is known, and why something is not; nothing runs.
+
+    Parameters
+    ----------
+    *calls
+        Calls, or lists, tuples and dicts of them.
+
+    Raises
+    ------
+    CodeChanged
+        A task's code is no longer what it was when the call was made.
+
+    Examples
+    --------
+    >>> print(plan(answer))  # doctest: +SKIP
+    1 of 4 calls would run, 3 are known
+      run    total    parameter scale: 1 → 2
+    """
+    planner, roots = Planner(), roots_of(calls)
+    planner.look_up(roots)
+    for call in ordered(roots, planner.is_known):
+        planner.add(call)
+    return Plan(tuple(planner.planned.values()))
+
+
+def roots_of(value: Any) -> list[Call]:
+    """Return the whole calls in `value`: an element stands for the call that it is part of."""
+    if isinstance(value, Call):
+        return [value.whole]
+    if isinstance(value, (dict, list, tuple)):
+        return [call for item in (value.values() if isinstance(value, dict) else value) for call in roots_of(item)]
+    check_no_call_lost(value)
+    return []
+
+
+def ordered(roots: Iterable[Call], stop: Any) -> list[Call]:
+    """Return all calls below `roots`, each after what it needs; nothing below a call for which `stop` holds."""
+    done: dict[str, Call] = {}
+    todo = [(call, False) for call in reversed(list(roots))]
+    while todo:
+        call, expanded = todo.pop()
+        if call.key in done:
+            continue
+        if expanded or stop(call):
+            done[call.key] = call
+            continue
+        todo.append((call, True))
+        todo += [(needed.whole, False) for needed in needs(call)]
+    return list(done.values())
+
+
+# Which calls the ledger knows, and which would run.
+
+
+CANDIDATES = 50
+"""Newest records of a task with which a call is compared."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One call in a plan.
+
+    Parameters
+    ----------
+    call
+        The call.
+    state
+        ``"known"``; ``"run"``; or ``"maybe"``: it runs unless the calls before it make the same bytes as last time.
+    record
+        What the ledger knows of it.
+    where
+        Name of the remote that knows it, if this store does not.
+    """
+
+    call: Call
+    state: str
+    record: Record | None = None
+    where: str = ""
+    _why: Callable[[], list[Reason]] = field(default=list, repr=False, compare=False)
+
+    @functools.cached_property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why it is not known; looked up when asked for."""
+        return tuple(self._why())
+
+
+class Planner:
+    """Looks calls up, level by level, and then says of each what would become of it."""
+
+    def __init__(self) -> None:
+        self.planned: dict[str, Planned] = {}
+        self._found: dict[Key, Known | None] = {}
+        self._checked: dict[int, TaskSpec] = {}
+        self._newest: dict[tuple[str, str], list[Record]] = {}
+        self._parts_of: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
+
+    def look_up(self, calls: Iterable[Call]) -> None:
+        """Ask the ledger for calls, then for what those need that it does not know: level by level, many at once."""
+        level = {call.key: call for call in calls}
+        while level:
+            by_store: dict[str, list[Call]] = {}
+            for call in level.values():
+                by_store.setdefault(call.spec.store, []).append(call)
+            for url, asked in by_store.items():
+                found = Ledger(Store.open(url)).find_anywhere(call.plan_key for call in asked)
+                self._found |= {call.key: found.get(call.plan_key) for call in asked}
+            unknown = (call for call in level.values() if self._found[call.key] is None)
+            following = {needed.whole.key: needed.whole for call in unknown for needed in needs(call)}
+            level = {key: call for key, call in following.items() if key not in self._found}
+
+    def is_known(self, call: Call) -> bool:
+        """Whether the ledger answers a call that was looked up."""
+        return self._found[call.key] is not None
+
+    def add(self, call: Call) -> None:
+        """Plan a call after those that it needs."""
+        if id(call.spec) not in self._checked:
+            call.spec.task.check_code(call.spec)
+            self._checked[id(call.spec)] = call.spec
+        record, where = self._found[call.key] or (self._by_content(call), "")
+        if record is not None:
+            self.planned[call.key] = Planned(call, "known", record, where)
+            return
+        planned = (self.planned[needed.whole.key] for needed in needs(call))
+        waits = any(each.state != "known" for each in planned)
+        state = "maybe" if waits and self._parts(call) in self._known_parts(call) else "run"
+        past = self._candidates(call)
+        self.planned[call.key] = Planned(call, state, None, "", lambda: reasons_for(call, self._inputs(call), past))
+
+    def _candidates(self, call: Call) -> list[Record]:
+        place = (call.spec.store, call.name)
+        if place not in self._newest:
+            self._newest[place] = Ledger(call.store).newest(call.name, CANDIDATES)
+        return self._newest[place]
+
+    def _known_parts(self, call: Call) -> set[tuple[str, str, str]]:
+        place = (call.spec.store, call.name)
+        if place not in self._parts_of:
+            parts = [record.parts() for record in self._candidates(call)]
+            self._parts_of[place] = {(each["code"], each["parameters"], each["tools"]) for each in parts}
+        return self._parts_of[place]
+
+    def _parts(self, call: Call) -> tuple[str, str, str] | None:
+        """Code, parameters and tools of a call, as digests in a record."""
+        if any(isinstance(value, Call) for value in call.parameters.values()):
+            return None
+        values = {name: plain(value) for name, value in call.parameters.items()}
+        tools = [[tool._asdict() for tool in call.spec.tools], dict(call.spec.libraries)]
+        return call.spec.code, digest(values), digest(tools)
+
+    def _by_content(self, call: Call) -> Record | None:
+        """Early cut-off can be told before the run where all inputs are known; without calls, both keys are one."""
+        if next(needs(call), None) is None:
+            return None
+        inputs = self._inputs(call)
+        if any(isinstance(value, Call) for value in call.parameters.values()) or calls_of(inputs):
+            return None
+        values = {name: plain(value) for name, value in call.parameters.items()}
+        keys = {name: input_keys(value) for name, value in inputs.items()}
+        return Ledger(call.store).find(call_key(call.spec.key, values, keys))
+
+    def _inputs(self, call: Call) -> dict[str, Any]:
+        """Inputs with known calls replaced by their results."""
+        return {name: self._resolved(value) for name, value in call.inputs.items()}
+
+    def _resolved(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._resolved(item) for item in value]
+        if isinstance(value, dict):
+            return {name: self._resolved(item) for name, item in value.items()}
+        if not isinstance(value, Call):
+            return value
+        planned = self.planned[value.whole.key]
+        if planned.record is None:
+            return value
+        whole = Ledger(value.store).results(planned.record)
+        return whole if value.parent is None else element(whole, value.index)
+
+
+# Why a call is not known: compared with what the ledger has of its task.
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a call is not known.
+
+    Parameters
+    ----------
+    kind
+        ``"never ran"``, ``"code"``, ``"parameter"``, ``"input"``, ``"tool"`` or ``"lost"``.
+    text
+        In words: what changed, from what to what.
+    """
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def calls_of(value: Any) -> list[Call]:
+    """The call that `value` is, or those that a list or dict holds."""
+    if isinstance(value, Call):
+        return [value]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [call for item in items for call in calls_of(item)]
+
+
+def reasons_for(call: Call, inputs: dict[str, Any], candidates: list[Record]) -> list[Reason]:
+    """Compare with the newest record of the task that agrees in most."""
+    if not candidates:
+        return [Reason("never ran", "never ran")]
+    compared = [_differences(call, inputs, record) for record in candidates]
+    best = min(range(len(compared)), key=lambda place: _distance(compared[place]))
+    return compared[best] or [_hidden_reason(call.store, candidates[best])]
+
+
+def _hidden_reason(store: Store, record: Record) -> Reason:
+    """Nothing differs that a record tells: its result is lost, or the same inputs stand in another order."""
+    if Ledger(store).is_complete(record):
+        return Reason("input", "inputs in another order")
+    return Reason("lost", f"its result is no longer in the store (record {record.id[:12]})")
+
+
+def _distance(reasons: list[Reason]) -> tuple[int, int]:
+    return len({reason.kind for reason in reasons}), len(reasons)
+
+
+def _differences(call: Call, inputs: dict[str, Any], record: Record) -> list[Reason]:
+    return [
+        *_code_differences(call, record),
+        *_parameter_differences(call, record),
+        *_tool_differences(call, record),
+        *_input_differences(call.store, inputs, record),
+    ]
+
+
+def _code_differences(call: Call, record: Record) -> Iterator[Reason]:
+    if call.spec.code != record.code:
+        then, now = record.manifest, call.spec.manifest
+        changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+        yield Reason("code", f"code changed: {', '.join(changed) or call.name}")
+
+
+def _parameter_differences(call: Call, record: Record) -> Iterator[Reason]:
+    for name, value in call.parameters.items():
+        if isinstance(value, Call):
+            yield Reason("input", f"parameter {name} comes from {value.name}, which runs first")
+        elif name not in record.parameters:
+            yield Reason("parameter", f"parameter {name} is new")
+        elif record.parameters[name] != plain(value):
+            yield Reason("parameter", f"parameter {name}: {_shown(record.parameters[name])} → {_shown(plain(value))}")
+
+
+def _tool_differences(call: Call, record: Record) -> Iterator[Reason]:
+    then = {tool["name"]: (tool["version"], tool["digest"]) for tool in record.tools}
+    now = {tool.name: (tool.version, tool.digest) for tool in call.spec.tools}
+    then |= {name: (version, "") for name, version in record.libraries.items()}
+    now |= {name: (version, "") for name, version in call.spec.libraries.items()}
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            yield Reason("tool", f"tool {name}: {_version(then.get(name))} → {_version(now.get(name), then.get(name))}")
+
+
+def _input_differences(store: Store, inputs: dict[str, Any], record: Record) -> Iterator[Reason]:
+    for name, value in inputs.items():
+        if calls := calls_of(value):
+            makers = dict.fromkeys(maker.name for maker in calls)
+            yield Reason("input", f"input {name} is made anew by {', '.join(makers)}")
+        elif map_assets(value, lambda asset: asset.id) != record.inputs.get(name):
+            yield Reason("input", f"input {name}: {_files(store, record.inputs.get(name))} → {_names(value)}")
+
+
+def _files(store: Store, identifiers: Any) -> str:
+    listed = (
+        identifiers
+        if isinstance(identifiers, list)
+        else list(identifiers.values())
+        if isinstance(identifiers, dict)
+        else [identifiers]
+    )
+    known = store.read_assets([identifier for identifier in listed if identifier])
+    return _names([known[identifier] for identifier in listed if identifier in known])
+
+
+def _names(value: Any) -> str:
+    if isinstance(value, Asset):
+        return f"{value.name} ({(value.cid or '')[-6:]})"
+    if isinstance(value, (list, dict)):
+        items = list(value.values()) if isinstance(value, dict) else value
+        return _names(items[0]) if len(items) == 1 else f"{len(items)} files"
+    return "none"
+
+
+def _version(now: tuple[str, str] | None, then: tuple[str, str] | None = None) -> str:
+    if now is None:
+        return "none"
+    return f"{now[0]} (another build)" if then is not None and then[0] == now[0] else now[0]
+
+
+def _shown(value: Any) -> str:
+    text = repr(readable(value))
+    return text if len(text) <= 40 else f"{text[:37]}…"

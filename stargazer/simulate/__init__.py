@@ -1,5 +1,0 @@
-"""Simulated cohorts whose truth is known."""
-
-from stargazer.simulate.cohort import Cohort, simulate_cohort
-
-__all__ = ["Cohort", "simulate_cohort"]

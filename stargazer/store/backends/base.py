@@ -1,0 +1,73 @@
+"""What a store needs of the place where it lies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from stargazer.store.backends.local import Entry
+
+__all__ = ["Backend"]
+
+
+class Backend(Protocol):
+    """Primitive operations on named places. A reader never sees half a file."""
+
+    url: str
+    local: bool
+
+    def path(self, place: str) -> str:
+        """Full name of a place."""
+
+    def read(self, place: str) -> bytes | None:
+        """Content of a small file, or None if there is none."""
+
+    def read_many(self, places: Iterable[str]) -> dict[str, bytes]:
+        """Contents of those small files that exist."""
+
+    def open(self, place: str) -> BinaryIO:
+        """The file itself, for reading."""
+
+    def size(self, place: str) -> int | None:
+        """Bytes of a file, or None if there is none."""
+
+    def create(self, place: str, data: bytes) -> bool:
+        """Write a file unless it is there with this content; whether it had to be written."""
+
+    def create_once(self, place: str, data: bytes) -> None:
+        """Write a file unless one is there, whatever its content: the first writer wins."""
+
+    def create_many(self, contents: Mapping[str, bytes]) -> None:
+        """Write those of several files that are not there yet."""
+
+    def replace(self, place: str, data: bytes) -> None:
+        """Write a file, over the one that is there."""
+
+    def replace_many(self, contents: Mapping[str, bytes]) -> None:
+        """Write several files, each over the one that is there."""
+
+    def link_many(self, place: str, aliases: Iterable[str], otherwise: bytes) -> None:
+        """Make places further names of a file, over those that are there; where that cannot be, write `otherwise`."""
+
+    def adopt(self, path: str, place: str) -> None:
+        """Take a complete local file into place."""
+
+    def remove(self, place: str) -> bool:
+        """Remove a file; whether there was one."""
+
+    def sweep(self, places: Iterable[str], before: float) -> set[str]:
+        """Remove files that nobody touched since a time, and tell which."""
+
+    def move(self, place: str, target: str) -> bool:
+        """Rename a file within the store; whether there was one."""
+
+    def names(self, folder: str) -> list[str]:
+        """Names that lie directly in a folder."""
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        """Every file below a folder, in order of name."""
+
+    def sync(self) -> None:
+        """Wait until all that was written is on disk."""

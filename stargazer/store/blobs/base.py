@@ -1,0 +1,233 @@
+"""Files by CID: what is the same on a local disk and in an object store."""
+
+from __future__ import annotations
+
+import os
+import stat
+from abc import ABC, abstractmethod
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.errors import BlobLost, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
+
+    from stargazer.cid.files import Progress
+    from stargazer.store.base import OpenStore
+
+__all__ = ["HELD_AFTER", "MTIME", "Blobs", "Stored"]
+
+HELD_AFTER = 3600.0
+MTIME = 946_684_800  # 2000-01-01: tools copy dates into what they write, and complain of indices older than their file
+
+_MOST_LAID = 100_000
+
+
+class Stored(NamedTuple):
+    """Bytes that are in the store: name, length, length of all blocks (Tsize)."""
+
+    cid: str
+    size: int
+    dag_size: int
+
+
+class Blobs(ABC):
+    """Takes files in, and gives out checked ones.
+
+    Parameters
+    ----------
+    store
+        Whose blobs.
+    """
+
+    def __init__(self, store: OpenStore) -> None:
+        self.store = store
+        self._laid: dict[tuple[int, ...], str] = {}
+
+    @property
+    @abstractmethod
+    def root(self) -> str:
+        """Local directory of the files that are given out, by the two characters before the last of their CIDs."""
+
+    @abstractmethod
+    def path(self, cid: str) -> Path:
+        """Path of the checked, read-only bytes on this host; `BlobLost` if they are missing or corrupt."""
+
+    @abstractmethod
+    def check_unharmed(self, cid: str) -> None:
+        """Raise `BlobLost` if what was given out was changed since, or is gone from the store."""
+
+    @abstractmethod
+    def quarantine(self, cid: str) -> str:
+        """Take corrupt bytes out of the way, so that they are never served; the place where they went."""
+
+    @abstractmethod
+    def recheck(self, cid: str) -> bool:
+        """Hash what is stored, whatever is known of it; whether it is good. If not, it goes to quarantine."""
+
+    @abstractmethod
+    def put_bytes(self, data: bytes) -> str:
+        """Keep bytes in memory; their CID."""
+
+    @abstractmethod
+    def adopt(self, path: str, stored: Stored) -> None:
+        """Take in a file of this host, in the store's scratch directory, of which the bytes were checked already."""
+
+    @abstractmethod
+    def _store(self, path: str, found: os.stat_result, move: bool, progress: Progress | None) -> Stored:
+        """Keep the bytes of a regular file, which is gone then if it could be moved."""
+
+    @abstractmethod
+    def stands(self, stored: Stored) -> bool:
+        """Whether the store has these bytes, and will keep them for the next hour."""
+
+    @abstractmethod
+    def temporary(self) -> str:
+        """A new path for bytes that `adopt` will take in."""
+
+    @abstractmethod
+    def prefetch(self, cids: Iterable[str]) -> None:
+        """Have many files ready on this host."""
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Keep whatever is used meanwhile where it is."""
+        return nullcontext()
+
+    def lend(self, cid: str) -> None:
+        """Keep a file that was given out for some days; where it lies in the store itself, it stays anyway."""
+        return
+
+    def take(self, path: str, *, move: bool = False, link: bool = True, progress: Progress | None = None) -> Stored:
+        """Keep a file's bytes.
+
+        Parameters
+        ----------
+        path
+            The file.
+        move
+            Take the file itself if a rename can do it; otherwise it is left as it is.
+        link
+            Leave a link in the place of a file that was moved.
+        progress
+            Called with the number of bytes just read.
+
+        Raises
+        ------
+        StoreFull
+            No space is left; nothing of it is visible.
+        StoreError
+            It is no regular file, or changed while it was read.
+        """
+        stored = self._known(path) or self._store(path, os.stat(path), move, progress)
+        if move and link:
+            self._leave_link(path, stored)
+        return stored
+
+    def _known(self, path: str) -> Stored | None:
+        """What a file stands for that need not be hashed."""
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreError(f"{path} is no regular file; only files and directories can be stored")
+        return self._linked(path, found) or self._given_back(found)
+
+    def _leave_link(self, path: str, stored: Stored) -> None:
+        """A link to the stored file where one was moved from."""
+        if not os.path.lexists(path):
+            with suppress(OSError):  # a file system without links does without
+                os.symlink(self.file(stored.cid), path)
+
+    def _linked(self, path: str, found: os.stat_result) -> Stored | None:
+        """What a link to a blob of this store stands for: an input that was staged and given back."""
+        if not os.path.islink(path):
+            return None
+        target = os.readlink(path)
+        cid = os.path.basename(target)
+        if target != self.file(cid):
+            return None
+        self.path(cid)
+        return Stored(cid, found.st_size, self._dag_size(found.st_size))
+
+    def note_laid(self, path: str, cid: str) -> None:
+        """Note a clone or a copy of a blob that was laid out as an input: given back, it need not be hashed."""
+        found = os.lstat(path)
+        if stat.S_ISREG(found.st_mode):
+            if len(self._laid) >= _MOST_LAID:
+                self._laid.clear()
+            self._laid[_signature(found)] = cid
+
+    def _given_back(self, found: os.stat_result) -> Stored | None:
+        """What a clone or copy stands for that has not changed since it was laid out."""
+        cid = self._laid.get(_signature(found))
+        if cid is None:
+            return None
+        self.path(cid)
+        return Stored(cid, found.st_size, self._dag_size(found.st_size))
+
+    def _dag_size(self, size: int) -> int:
+        from stargazer.store.directories import dag_size
+
+        return dag_size(size, self.store.profile)
+
+    def file(self, cid: str) -> str:
+        """Path at which a file's bytes are given out."""
+        return f"{self.root}/{cid[-3:-1]}/{cid}"
+
+    def hashed(self, path: str, progress: Progress | None = None) -> Stored:
+        """What a file's bytes would be stored as."""
+        from stargazer.cid import file_node
+
+        node = file_node(path, self.store.profile, threads=self.store.threads, progress=progress)
+        return Stored(node.cid, node.size, node.dag_size)
+
+    def is_good(self, cid: str, path: str) -> bool:
+        """Whether a file's bytes are those of a CID, whatever profile it was made with."""
+        from stargazer.cid import check, cid_of_file
+
+        return cid_of_file(path, self.store.profile, threads=self.store.threads) == cid or check(path, cid).ok
+
+    def _put_aside(self, cid: str) -> str:
+        try:
+            return f"what was found is in {self.quarantine(cid)}"
+        except OSError as error:
+            return f"and cannot be put aside: {error}"
+
+    def take_many(self, paths: list[str], *, move: bool = False, progress: Progress | None = None) -> list[Stored]:
+        """Keep the bytes of several files."""
+        return [self.take(path, move=move, progress=progress) for path in paths]
+
+    def checked(self, cid: str) -> Path | None:
+        """Path of the given-out file if it is there and good, None if it is not there.
+
+        Raises
+        ------
+        BlobLost
+            It is corrupt, and went to quarantine.
+        """
+        path = self.file(cid)
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return None
+        if not self.store.memo.knows(cid, found):
+            if not self.is_good(cid, path):
+                raise BlobLost(cid, f"corrupt ({self._put_aside(cid)})")
+            self.store.memo.note(cid, found)
+        return Path(path)
+
+
+def movable(found: os.stat_result, path: str, directory: str) -> bool:
+    """Whether a rename takes a file into a directory's file system, and nobody can write to it by another name."""
+    if os.path.islink(path) or found.st_nlink != 1:
+        return False
+    try:
+        return found.st_dev == os.stat(directory).st_dev
+    except FileNotFoundError:
+        return False
+
+
+def _signature(found: os.stat_result) -> tuple[int, ...]:
+    """What changes whenever a file changes, and tells it from all others."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -1,0 +1,302 @@
+"""Directories: their files become blobs, their nodes are kept as the blocks that IPFS would have."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, BinaryIO
+
+from stargazer.errors import BlobLost, CIDError, NotFound
+from stargazer.store import layout
+from stargazer.store.blobs.base import Stored
+from stargazer.store.records import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from stargazer.cid import CIDProfile, Entry
+    from stargazer.cid.files import Progress
+
+__all__ = ["RAW", "Reading", "Trees", "dag_size", "is_node", "links"]
+
+# Bytes of a CID, checked before anybody sees them.
+
+
+RAW = "bafkrei"
+_MOST_NODES = 10_000
+
+
+class Reading(Records):
+    """The part of a store that gives bytes back."""
+
+    @cached_property
+    def _nodes(self) -> dict[str, bytes]:
+        """Directory nodes that were read; they never change."""
+        return {}
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Keep what is read or staged meanwhile in this host's cache, where the store uses one."""
+        return self.blobs.in_use()
+
+    def node(self, cid: str) -> bytes | None:
+        """The dag-pb node of a directory or of a HAMT shard, or None if the store has none that is whole."""
+        block = self.backend.read(layout.tree(cid))
+        return block if block is not None and is_node(block, cid) else None
+
+    def is_directory(self, cid: str) -> bool:
+        """Whether a CID names a directory of this store."""
+        return not cid.startswith(RAW) and self.backend.size(layout.tree(cid)) is not None
+
+    def size(self, cid: str) -> int | None:
+        """Bytes of a file, or None if the store does not have it."""
+        return self.backend.size(layout.blob(cid))
+
+    def entries(self, cid: str) -> list[Entry]:
+        """What lies in a directory, in order of name.
+
+        Raises
+        ------
+        BlobLost
+            A node of it is missing or torn.
+        """
+        from stargazer.cid import read_directory
+
+        self.load_nodes([cid])
+        return sorted(read_directory(self._node(cid), self._node), key=lambda entry: entry.name)
+
+    def _node(self, cid: str) -> bytes:
+        block = self._nodes.get(cid) or self.node(cid)
+        if block is None:
+            raise BlobLost(cid, "missing or torn, as a directory,")
+        return block
+
+    def load_nodes(self, cids: Iterable[str]) -> set[str]:
+        """Read the nodes of directories, and all shards of these, many at once; those of the CIDs that have one.
+
+        Parameters
+        ----------
+        cids
+            Of directories and of files.
+        """
+        if len(self._nodes) > _MOST_NODES:
+            self._nodes.clear()
+        asked = [cid for cid in cids if not cid.startswith(RAW)]
+        wanted = [cid for cid in asked if cid not in self._nodes]
+        while wanted:
+            places = {layout.tree(cid): cid for cid in wanted}
+            blocks = {places[place]: block for place, block in self.backend.read_many(places).items()}
+            self._nodes.update((cid, block) for cid, block in blocks.items() if is_node(block, cid))
+            wanted = [
+                shard for cid in blocks if cid in self._nodes for shard in links(self._nodes[cid], shards_only=True)
+            ]
+        return {cid for cid in asked if cid in self._nodes}
+
+    def walk(self, cid: str) -> Iterator[tuple[str, str | None]]:
+        """Relative path and CID of everything below a directory, level by level; None for directories.
+
+        Raises
+        ------
+        BlobLost
+            A node is missing or torn.
+        """
+        level = {"": cid}
+        while level:
+            found = {f"{base}{entry.name}": entry.cid for base, each in level.items() for entry in self.entries(each)}
+            folders = self.load_nodes(found.values())
+            for path, child in found.items():
+                yield path, None if child in folders else child
+            level = {f"{path}/": child for path, child in found.items() if child in folders}
+
+    def resolve(self, path: str) -> str:
+        """CID of what lies at ``<cid>/x/y``.
+
+        Raises
+        ------
+        NotFound
+            There is no such entry.
+        """
+        cid, *names = path.strip("/").split("/")
+        for name in filter(None, names):
+            found = {entry.name: entry.cid for entry in self.entries(cid)} if self.load_nodes([cid]) else {}
+            if name not in found:
+                raise NotFound(f"{self.url} has no {name!r} in {cid}, on the way to {path}")
+            cid = found[name]
+        return cid
+
+    def open_bytes(self, cid: str, mode: str = "rb") -> BinaryIO:
+        """Open the bytes of a CID, or of ``<cid>/x/y``, for reading.
+
+        Raises
+        ------
+        BlobLost
+            They are missing or corrupt.
+        """
+        if mode not in ("r", "rb"):
+            raise ValueError(f"mode {mode!r}: what is stored never changes; open it with 'rb'")
+        with self.in_use():
+            return open(self.blobs.path(self.resolve(cid)), "rb")
+
+    def read(self, cid: str) -> bytes:
+        """All bytes of a CID, or of ``<cid>/x/y``."""
+        with self.open_bytes(cid) as file:
+            return file.read()
+
+
+def is_node(block: bytes, cid: str) -> bool:
+    """Whether a dag-pb block is the one that a CID names."""
+    from stargazer.cid import parse
+
+    return hashlib.sha256(block).digest() == parse(cid).digest
+
+
+def links(block: bytes, *, shards_only: bool = False) -> list[str]:
+    """CIDs that a directory node links to: what lies in it and its shards, or its shards alone."""
+    from stargazer.cid.cid import text_of
+    from stargazer.cid.dagpb import decode
+
+    node = decode(block)
+    sharded = node.kind == "hamt-shard"
+    return [text_of(cid) for cid, name, _ in node.links if not shards_only or (sharded and len(name) == 2)]
+
+
+Part = tuple[int, int]
+
+
+class Trees(Reading):
+    """The part of a store that takes directories in."""
+
+    def put_path(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        move: bool = False,
+        link: bool = True,
+        follow: bool = False,
+        progress: Progress | None = None,
+    ) -> Stored:
+        """Keep the bytes of a file, or of every file below a directory, hidden ones too.
+
+        Parameters
+        ----------
+        path
+            File or directory.
+        move
+            Take the files themselves, on the store's file system.
+        link
+            Leave a link in the place of a file that was moved. In directories they are always left: a link in the
+            directory may lead to another file of it.
+        follow
+            Store what symbolic links in a directory point to; otherwise they are refused.
+        progress
+            Called with the number of bytes just read.
+
+        Raises
+        ------
+        CIDError
+            A symbolic link that is not to be followed, or a name that is not UTF-8.
+        """
+        _ = self.header
+        name = os.fspath(path)
+        if os.path.isdir(name):
+            return self._put_tree(name, move, follow, (), progress)
+        return self.blobs.take(name, move=move, link=link, progress=progress)
+
+    def put_bytes(self, data: bytes) -> str:
+        """Keep a few bytes, such as a log; their CID."""
+        return self.blobs.put_bytes(data)
+
+    def put_nodes(self, nodes: Mapping[str, bytes]) -> None:
+        """Keep the nodes of a directory of which all files are stored, its root last.
+
+        Parameters
+        ----------
+        nodes
+            By CID, each after those that it links to.
+
+        Raises
+        ------
+        BlobLost
+            One is not what its CID names.
+        """
+        _ = self.header
+        for cid, block in nodes.items():
+            if not is_node(block, cid):
+                raise BlobLost(cid, "corrupt before it was stored")
+        *below, root = nodes
+        self.backend.create_many({layout.tree(cid): nodes[cid] for cid in below})
+        self.backend.create_many({layout.tree(root): nodes[root]})
+
+    def _put_tree(
+        self, path: str, move: bool, follow: bool, above: tuple[tuple[int, int], ...], progress: Progress | None
+    ) -> Stored:
+        from stargazer.cid import directory_node
+
+        here = _identity(path, above)
+        with os.scandir(path) as found:
+            children = sorted(found, key=lambda child: child.name)
+        for child in children:
+            self._check_link(child, follow)
+        folders = [child for child in children if child.is_dir()]
+        files = [child for child in children if not child.is_dir()]
+        stored = [self._put_tree(child.path, move, follow, (*above, here), progress) for child in folders]
+        stored += self.blobs.take_many([child.path for child in files], move=move, progress=progress)
+        entries = [_entry(child.name, each) for child, each in zip([*folders, *files], stored, strict=True)]
+        node = directory_node(entries, self.profile)
+        self.backend.create_many({layout.tree(cid): block for cid, block in node.blocks.items()})
+        return Stored(node.cid, sum(each.size for each in stored), node.tsize)
+
+    def _check_link(self, child: os.DirEntry[str], follow: bool) -> None:
+        if follow or not child.is_symlink():
+            return
+        if not os.readlink(child.path).startswith(f"{self.blobs.root}/"):
+            message = f"{child.path} is a symbolic link, which has no CID of its own"
+            raise CIDError(f"{message}: remove it, or put what it points to in its place")
+
+
+def _identity(path: str, above: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+    found = os.stat(path)
+    here = (found.st_dev, found.st_ino)
+    if here in above:
+        raise CIDError(f"{path} links to a directory that it lies in: it has no end; remove the link")
+    return here
+
+
+def _entry(name: str, stored: Stored) -> Entry:
+    from stargazer.cid import Entry
+
+    return Entry(name, stored.cid, stored.dag_size)
+
+
+def dag_size(size: int, profile: CIDProfile) -> int:
+    """Bytes of all blocks of a file (its Tsize), from its length alone.
+
+    Parameters
+    ----------
+    size
+        Length of the file, in bytes.
+    profile
+        How it is cut into blocks.
+
+    Notes
+    -----
+    Source: https://specs.ipfs.tech/unixfs/, balanced layout.
+    """
+    count, rest = divmod(size, profile.chunk)
+    full: Part = (profile.chunk, profile.chunk)
+    last = [(rest, rest)] if rest or not count else []
+    while count + len(last) > 1:
+        groups, left = divmod(count, profile.max_links)
+        tail = [full] * left + last
+        if groups:
+            full = _parent([full] * profile.max_links)
+        count, last = groups, [_parent(tail)] if tail else []
+    return (last or [full])[0][1]
+
+
+def _parent(parts: list[Part]) -> Part:
+    from stargazer.cid.dagpb import encode, file_data
+
+    block = encode([(bytes(36), b"", tsize) for _, tsize in parts], file_data([length for length, _ in parts]))
+    return sum(length for length, _ in parts), len(block) + sum(tsize for _, tsize in parts)

@@ -1,0 +1,152 @@
+"""Checking a store: everything in it says what it should be, so everything can be checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.store import index, layout
+from stargazer.store.assets import parse_asset
+from stargazer.store.gc import Sweeping
+from stargazer.store.records import unseal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stargazer.store.backends.local import Entry
+
+__all__ = ["Checked", "Checking"]
+
+
+class Checked(NamedTuple):
+    """What a check of a store found.
+
+    Parameters
+    ----------
+    files, bytes
+        How many files were hashed, and their bytes.
+    corrupt
+        CIDs of files and directory nodes that were not what their names say. They went to quarantine.
+    torn
+        Places of records, keys, pins and leases that cannot be read. They went to quarantine, but for pins and
+        leases, which only their owner can replace.
+    unknown
+        Asset records that this installation cannot read: a type changed, or a newer Stargazer wrote them.
+    missing
+        CIDs of which the bytes are gone, each with the ids of the assets that need them.
+    strays
+        Places of files that no part of a store is called.
+    """
+
+    files: int
+    bytes: int
+    corrupt: tuple[str, ...]
+    torn: tuple[str, ...]
+    unknown: tuple[str, ...]
+    missing: dict[str, tuple[str, ...]]
+    strays: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is corrupt, torn or missing."""
+        return not (self.corrupt or self.torn or self.missing)
+
+
+class Checking(Sweeping):
+    """The part of a store that checks it."""
+
+    def fsck(self, *, progress: Callable[[int], object] | None = None) -> Checked:
+        """Hash every file and read every record; what is corrupt goes to quarantine, so that it is made anew.
+
+        Parameters
+        ----------
+        progress
+            Called with the number of bytes just checked.
+
+        Returns
+        -------
+        Checked
+            What was found.
+        """
+        strays: list[str] = []
+        files, size, corrupt = 0, 0, []
+        for entry, name in self._named("blobs", strays):
+            files, size = files + 1, size + entry.size
+            if not self.blobs.recheck(name):
+                corrupt.append(name)
+            if progress:
+                progress(entry.size)
+        corrupt += [name for entry, name in self._named("trees", strays) if self._torn_node(name)]
+        torn = [
+            entry.place
+            for kind, is_complete in self._tests().items()
+            for entry in self._torn(kind, is_complete, strays)
+        ]
+        missing, unknown = self._missing()
+        return Checked(files, size, tuple(corrupt), tuple(torn), tuple(unknown), missing, tuple(strays))
+
+    def _named(self, kind: str, strays: list[str]) -> Iterator[tuple[Entry, str]]:
+        """Files of a kind with their names; those that lie where none belongs are noted."""
+        for entry in self.backend.entries(kind):
+            name = entry.place.rpartition("/")[2]
+            record, _, mark = name.partition(".")
+            known = mark in _MARKS[kind] if kind in _MARKS else _KEY.fullmatch(mark)
+            if entry.place.count("/") == 2 and entry.place.split("/")[1] == record[-3:-1] and known:
+                if not mark or kind not in _MARKS:
+                    yield entry, name
+            else:
+                strays.append(entry.place)
+
+    def _tests(self) -> dict[str, Callable[[str, bytes], bool]]:
+        return _TESTS | {"keys": lambda _, data: self._value(data) is not None}
+
+    def _torn_node(self, cid: str) -> bool:
+        if self.node(cid) is not None:
+            return False
+        self.backend.move(layout.tree(cid), layout.quarantine(cid))
+        return True
+
+    def _torn(self, kind: str, is_complete: Callable[[str, bytes], bool], strays: list[str]) -> Iterator[Entry]:
+        if kind in ("pins", "leases"):
+            entries = [(entry, entry.place.rpartition("/")[2]) for entry in self.backend.entries(kind)]
+        else:
+            entries = list(self._named(kind, strays))
+        for entry, name in entries:
+            data = self.backend.read(entry.place)
+            if data is not None and not is_complete(name, data):
+                if kind not in ("pins", "leases"):
+                    self.backend.move(entry.place, layout.quarantine(name))
+                yield entry
+
+    def _missing(self) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+        """CIDs that assets need and that are gone; ids of the records that cannot be understood here."""
+        there = {entry.place.rpartition("/")[2] for kind in ("blobs", "trees") for entry in self.backend.entries(kind)}
+        missing: dict[str, list[str]] = {}
+        unknown, lacking = [], {}
+        lent = index.marks((entry.place.rpartition("/")[2] for entry in self.backend.entries("assets")), ".elsewhere")
+        for entry, identifier in self._named("assets", []):
+            data = self.backend.read(entry.place)
+            if data is None:
+                continue
+            if parse_asset(data, identifier) is None:
+                unknown.append(identifier)
+            for cid in index.asset_cids(json.loads(data)) if identifier not in lent else ():
+                if cid not in lacking:
+                    lacking[cid] = sorted(self.closure([cid]) - there)
+                for gone in lacking[cid]:
+                    missing.setdefault(gone, []).append(identifier)
+        return {cid: tuple(ids) for cid, ids in missing.items()}, unknown
+
+
+_RECORD_MARKS = ("", "added", "superseded", "elsewhere")
+_MARKS = {"blobs": ("",), "trees": ("",), "assets": _RECORD_MARKS, "records": ("",), "keys": ("",)}
+_KEY = re.compile("[0-9a-f]{64}")
+_TESTS: dict[str, Callable[[str, bytes], bool]] = {
+    "assets": lambda name, data: index.asset_members(data, name) is not None,
+    "records": lambda name, data: hashlib.sha256(data).hexdigest() == name,
+    "signatures": lambda _, data: unseal(data) is not None,
+    "pins": lambda _, data: unseal(data) is not None,
+    "leases": lambda _, data: unseal(data) is not None,
+}

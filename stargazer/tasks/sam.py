@@ -1,0 +1,320 @@
+"""What several tasks do with BAM files."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import struct
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stargazer.assets import Alignment, AlignmentIndex, Reference, ReferenceIndex, SequenceDict, Variants
+from stargazer.errors import DataError
+from stargazer.tasks.engines import Engine, command
+from stargazer.tools import EMBEDDED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from stargazer.tools import Workdir
+
+__all__ = [
+    "bam_header",
+    "check_alignment",
+    "check_blocks",
+    "check_contigs",
+    "check_gvcfs",
+    "check_header",
+    "check_sample",
+    "join_headers",
+    "libraries",
+    "read_header",
+    "sam_contigs",
+    "sam_md5s",
+    "sam_samples",
+    "sort_options",
+    "vcf_contigs",
+    "with_index",
+    "with_md5s",
+]
+
+SORT_MEMORY = "512M"
+"""Memory of each thread of a sort; what does not fit goes to temporary files, the order is the same."""
+
+
+def sort_options(work: Workdir) -> list[str | int]:
+    """What every ``samtools sort`` is given."""
+    return ["--no-PG", "-@", work.cpus - 1, "-m", SORT_MEMORY]
+
+
+def with_index(work: Workdir, alignment: Alignment, engine: Engine) -> Alignment:
+    """A draft sorted by coordinate with its index as companion."""
+    bai = work.file(f"{alignment.path.name}.bai")
+    work.run([*command("samtools", engine), "index", "-b", alignment.path, bai])
+    return replace(alignment, companions=(AlignmentIndex(path=bai, sample_id=alignment.sample_id),))
+
+
+def read_header(work: Workdir, alignment: Alignment, engine: Engine) -> str:
+    """The header of an alignment.
+
+    Raises
+    ------
+    DataError
+        It has no read group.
+    """
+    header = work.output([*command("samtools", engine), "view", "--no-PG", "-H", alignment.path])
+    if "\n@RG\t" not in f"\n{header}":
+        raise DataError(
+            f"{alignment.path.name} has no read groups, so its sample and library are unknown; align it anew"
+        )
+    return header
+
+
+# What the headers of alignments and variants say, and whether it fits the reference.
+#
+# References
+# ----------
+# SAM/BAM format specification, https://samtools.github.io/hts-specs/SAMv1.pdf (section 1.3, the header);
+# VCF 4.2, https://samtools.github.io/hts-specs/VCFv4.2.pdf
+
+
+VCF_CONTIG = re.compile(r"##contig=<ID=(?P<name>[^,>]+)(?:,(?:[^>]*,)?length=(?P<length>\d+))?")
+
+
+def _lines(header: str, kind: str) -> list[dict[str, str]]:
+    lines = (line.split("\t") for line in header.splitlines())
+    return [dict(field.split(":", 1) for field in fields) for tag, *fields in lines if tag == f"@{kind}"]
+
+
+def sam_contigs(header: str) -> dict[str, int]:
+    """Lengths of the contigs in a SAM header."""
+    return {line["SN"]: int(line["LN"]) for line in _lines(header, "SQ")}
+
+
+def sam_md5s(header: str) -> dict[str, str]:
+    """MD5s of the contigs in a SAM header, of those that have one."""
+    return {line["SN"]: line["M5"] for line in _lines(header, "SQ") if line.get("M5")}
+
+
+def sam_samples(header: str) -> set[str]:
+    """Samples of the read groups in a SAM header."""
+    return {line["SM"] for line in _lines(header, "RG") if "SM" in line}
+
+
+def libraries(header: str) -> list[str]:
+    """Libraries of the read groups in a SAM header, sorted.
+
+    Raises
+    ------
+    DataError
+        A read group does not say which library it is of.
+    """
+    groups = _lines(header, "RG")
+    unknown = [group["ID"] for group in groups if not group.get("LB")]
+    if unknown:
+        raise DataError(f"read groups {', '.join(unknown)} name no library (LB), within which duplicates are marked")
+    return sorted({group["LB"] for group in groups})
+
+
+def vcf_contigs(header: str) -> dict[str, int]:
+    """Lengths of the contigs in a VCF header; those without a length are left out."""
+    return {line["name"]: int(line["length"]) for line in VCF_CONTIG.finditer(header) if line["length"]}
+
+
+def join_headers(headers: Sequence[str]) -> str:
+    """One SAM header for the alignments of several lanes: the contigs of the first, the read groups of all.
+
+    Raises
+    ------
+    DataError
+        The lanes were aligned to different references, or two different read groups have one ID.
+    """
+    contigs = [[line for line in header.splitlines() if line.startswith("@SQ")] for header in headers]
+    if any(lane != contigs[0] for lane in contigs):
+        raise DataError("the lanes were aligned to different references: their contigs differ; align them to the same")
+    groups = [line for header in headers for line in header.splitlines() if line.startswith("@RG")]
+    unique = list(dict.fromkeys(groups))
+    ids = [line["ID"] for line in _lines("\n".join(unique), "RG")]
+    if len(set(ids)) < len(ids):
+        raise DataError(f"different read groups share an ID: {', '.join(unique)}; give each lane a name of its own")
+    return "".join(f"{line}\n" for line in ("@HD\tVN:1.6\tSO:unsorted\tGO:query", *contigs[0], *unique))
+
+
+def with_md5s(header: str, dictionary: str) -> str:
+    """A SAM header whose contigs have the MD5s of a sequence dictionary, those that had none."""
+    known = sam_md5s(dictionary)
+    lines = []
+    for line in header.splitlines():
+        name = next((field[3:] for field in line.split("\t") if field.startswith("SN:")), "")
+        lacking = line.startswith("@SQ\t") and "\tM5:" not in line and name in known
+        lines.append(f"{line}\tM5:{known[name]}\n" if lacking else f"{line}\n")
+    return "".join(lines)
+
+
+def check_contigs(what: str, found: Mapping[str, int], ref: Reference) -> None:
+    """Refuse data that belongs to another reference.
+
+    Parameters
+    ----------
+    what
+        Name of the data, for the message.
+    found
+        Its contigs and their lengths.
+    ref
+        The reference, with its ReferenceIndex beside it.
+
+    Raises
+    ------
+    DataError
+        A contig is not in the reference, or has another length there.
+    AssetError
+        The reference has no index.
+    """
+    with ref.companion(ReferenceIndex).open("r") as index:
+        known = {fields[0]: int(fields[1]) for fields in (line.split("\t") for line in index)}
+    wrong = [f"{name} ({length} bases)" for name, length in found.items() if known.get(name) != length]
+    if wrong or not found:
+        raise DataError(
+            f"{what} does not belong to reference {ref.name}: {_some(wrong) or 'it has no contigs'}; "
+            f"the reference has {_some([f'{name} ({length} bases)' for name, length in known.items()])}"
+        )
+
+
+def _some(names: Iterable[str], most: int = 3) -> str:
+    shown = list(names)
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+
+
+# Whether inputs belong together: alignments and their reference, gVCFs of one caller.
+#
+# References
+# ----------
+# SAM/BAM format specification, https://samtools.github.io/hts-specs/SAMv1.pdf (section 4.2, the BAM format)
+
+
+MAGIC = b"BAM\1"
+
+
+def bam_header(path: Path) -> str:
+    """The text of a BAM's header.
+
+    Raises
+    ------
+    DataError
+        It is no BAM, or cut short.
+    """
+    try:
+        with gzip.open(path) as file:
+            magic, length = struct.unpack("<4si", file.read(8))
+            text = file.read(length) if magic == MAGIC else b""
+    except (OSError, EOFError, struct.error, zlib.error) as error:
+        raise DataError(f"{path.name} is no BAM, or damaged: {error}") from None
+    if magic != MAGIC or len(text) < length:
+        raise DataError(f"{path.name} is no BAM, or cut short; convert_alignment makes BAM of SAM and CRAM")
+    return text.rstrip(b"\0").decode("utf-8", "replace")
+
+
+def check_alignment(alignment: Alignment, ref: Reference) -> None:
+    """Refuse an alignment to another reference: contigs, lengths and, where both tell them, MD5s must agree.
+
+    Parameters
+    ----------
+    alignment
+        BAM; of other formats nothing is checked here.
+    ref
+        FASTA with its index and dictionary.
+
+    Raises
+    ------
+    DataError
+        They do not fit, or the file is damaged.
+    AssetError
+        The reference lacks its index or its dictionary.
+    """
+    ref.companion(SequenceDict)
+    if alignment.path.suffix == ".bam":
+        check_header(alignment.path.name, bam_header(alignment.path), ref)
+
+
+def check_blocks(work: Workdir, *alignments: Alignment) -> None:
+    """Read BAMs that no task made once through: GATK does not look at the checksums of their blocks.
+
+    Raises
+    ------
+    ToolFailed
+        One is damaged or cut short; samtools says where.
+    """
+    for alignment in alignments:
+        if alignment.path.suffix == ".bam" and not alignment.tool:
+            work.run([*EMBEDDED, "samtools", "view", "--no-PG", "-c", "-@", work.cpus - 1, alignment.path])
+
+
+def check_header(name: str, header: str, ref: Reference) -> None:
+    """Refuse the header of an alignment to another reference; errors as of `check_alignment`.
+
+    Parameters
+    ----------
+    name
+        Name of the alignment, for the message.
+    header
+        As SAM.
+    ref
+        FASTA with its index and dictionary.
+    """
+    check_contigs(name, sam_contigs(header), ref)
+    with ref.companion(SequenceDict).open("r") as file:
+        known = sam_md5s(file.read())
+    wrong = [contig for contig, md5 in sam_md5s(header).items() if known.get(contig, md5) != md5]
+    if wrong:
+        raise DataError(
+            f"{name} was aligned to another sequence than {ref.name}: the MD5 of {wrong[0]} is "
+            f"{sam_md5s(header)[wrong[0]]} in its header, {known[wrong[0]]} in the reference; align it to this one"
+        )
+
+
+def check_sample(name: str, header: str, sample: str) -> None:
+    """Refuse the header of an alignment of another sample than its facts say.
+
+    Raises
+    ------
+    DataError
+        The read groups name another one, several, or none.
+    """
+    if sam_samples(header) != {sample}:
+        raise DataError(f"{name} has reads of {sorted(sam_samples(header))}, but is said to be of {sample!r}")
+
+
+def check_gvcfs(gvcfs: Sequence[Variants], caller: str) -> list[str]:
+    """Check that gVCFs can be called together.
+
+    Parameters
+    ----------
+    gvcfs
+        What is to be joined.
+    caller
+        The caller whose gVCFs are wanted, as facts name it; ``"bcftools (pysam)"`` is bcftools.
+
+    Returns
+    -------
+    list of str
+        Their samples, in order.
+
+    Raises
+    ------
+    DataError
+        There are none, one is no gVCF or of another caller, or a sample comes twice.
+    """
+    for gvcf in gvcfs:
+        if gvcf.variant_type != "gvcf":
+            raise DataError(f"a joint call takes gVCFs, but {gvcf!r} has variant_type {gvcf.variant_type!r}")
+        if gvcf.caller.partition(" ")[0] not in ("", caller):
+            raise DataError(
+                f"{gvcf.name or gvcf.path.name} was called by {gvcf.caller}, and is to be joined by {caller}: gVCFs of "
+                "different callers hold different likelihoods and are never mixed; call all samples with one engine"
+            )
+    samples = [sample for gvcf in gvcfs for sample in (gvcf.source_samples or (gvcf.sample_id,))]
+    if not samples or len(set(samples)) < len(samples):
+        raise DataError(f"every sample of a cohort is wanted once, with its gVCF, not {samples}")
+    return samples

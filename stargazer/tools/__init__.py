@@ -1,0 +1,35 @@
+"""A task's scratch directory, and the only place that starts a subprocess."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from stargazer.tools.identity import EMBEDDED_TOOLS, ToolIdentity, identify_tool, library_version
+from stargazer.tools.workdir import EMBEDDED, Workdir
+
+if TYPE_CHECKING:
+    from stargazer.tools.process import end_all, interruption
+    from stargazer.tools.scratch import INPUTS, Scratch
+
+__all__ = [
+    "EMBEDDED",
+    "EMBEDDED_TOOLS",
+    "INPUTS",
+    "Scratch",
+    "ToolIdentity",
+    "Workdir",
+    "end_all",
+    "identify_tool",
+    "interruption",
+    "library_version",
+]
+
+_HOME = {"INPUTS": "scratch", "Scratch": "scratch", "end_all": "process", "interruption": "process"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'stargazer.tools' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"stargazer.tools.{_HOME[name]}"), name)
+    return value

@@ -1,0 +1,195 @@
+"""Which version of which tool: a part of every key."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from stargazer.config import cache_dir, gatk_jar, search_path
+from stargazer.errors import Cancelled, ToolMissing
+from stargazer.tools import Workdir
+
+__all__ = ["EMBEDDED_TOOLS", "HOW_TO_GET", "ToolIdentity", "identify_tool", "library_version", "locate_tool"]
+
+EMBEDDED_TOOLS = {"pysam": "samtools, bcftools and htslib in a Python package", "pybwa": "bwa in a Python package"}
+"""Tools that come as Python packages, run by ``python -m stargazer.embedded``."""
+
+HOW_TO_GET = {
+    "bwa": "apt-get install bwa",
+    "bwa-mem2": "conda install -c bioconda bwa-mem2, or a release from github.com/bwa-mem2/bwa-mem2",
+    "samtools": "apt-get install samtools",
+    "bcftools": "apt-get install bcftools",
+    "fastp": "apt-get install fastp",
+    "gatk": "stargazer tools install gatk",
+}
+"""The shortest way to each tool."""
+
+USUAL_WAY = "apt-get install {0}, or conda install -c bioconda {0}"
+LOOKED_FOR_EVERY = 0.5
+"""Seconds for which a tool is believed to be the first of its name on PATH, while it is there."""
+
+PATIENCE = 20.0
+"""Seconds that a tool has to tell its version."""
+
+GATK = "gatk"
+
+_places: dict[tuple[str, str, str], tuple[str, float]] = {}
+VERSION = r"\b[vV]?(\d+(?:\.\d+)+\S*)"
+
+
+class ToolIdentity(NamedTuple):
+    """A tool as it goes into keys.
+
+    Parameters
+    ----------
+    name
+        Name of the command or package.
+    version
+        What it says of itself.
+    digest
+        SHA-256 of the binary, or of the compiled modules of the package.
+    """
+
+    name: str
+    version: str
+    digest: str
+
+
+def identify_tool(name: str) -> ToolIdentity:
+    """Return version and digest of a tool; remembered while the file stays as it is.
+
+    Raises
+    ------
+    ToolMissing
+        It is not installed; the message says how to get it.
+    """
+    if name in EMBEDDED_TOOLS:
+        return _identify_package(name)
+    try:
+        stat = os.stat(path := locate_tool(name))
+    except FileNotFoundError:
+        stat = os.stat(path := locate_tool(name, again=True))
+    return _identify_binary(name, path, (stat.st_ino, stat.st_size, stat.st_ctime_ns))
+
+
+def locate_tool(name: str, *, again: bool = False) -> str:
+    """Path of a tool; looked for now and then, for a thousand calls may ask at once.
+
+    Parameters
+    ----------
+    name
+        Name of the command.
+    again
+        Look now.
+
+    Raises
+    ------
+    ToolMissing
+        It is not on PATH, and GATK not installed by `stargazer tools install` either.
+    """
+    where = name, search_path(), f"{gatk_jar()} {cache_dir()}" if name == GATK else ""
+    path, looked = _places.get(where, ("", -math.inf))
+    if again or time.monotonic() - looked > LOOKED_FOR_EVERY:
+        path = _find(name, where[1])
+        if not path:
+            how = HOW_TO_GET.get(name, USUAL_WAY.format(name))
+            raise ToolMissing(f"{name} is not on PATH; install it ({how}), or choose another engine")
+        _places[where] = path, time.monotonic()
+    return path
+
+
+def _find(name: str, path: str) -> str:
+    if name != GATK:
+        return shutil.which(name, path=path) or ""
+    from stargazer.tools.install import find_gatk
+
+    return find_gatk(path)
+
+
+@functools.cache
+def library_version(distribution: str) -> str:
+    """Return the version of an installed Python distribution.
+
+    Raises
+    ------
+    ToolMissing
+        It is not installed.
+    """
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        raise ToolMissing(f"the Python package {distribution} is not installed: pip install {distribution}") from None
+
+
+@functools.cache
+def _identify_package(name: str) -> ToolIdentity:
+    import importlib.metadata
+
+    version = library_version(name)
+    lines = (importlib.metadata.distribution(name).read_text("RECORD") or "").splitlines()
+    compiled = sorted(line for line in lines if ".so," in line or ".pyd," in line or ".dylib," in line)
+    return ToolIdentity(name, version, hashlib.sha256("\n".join([*compiled, *_shim()]).encode()).hexdigest())
+
+
+def _shim() -> list[str]:
+    """The code that makes command-line tools of the packages: it shapes what they write."""
+    import ast
+
+    from stargazer.fingerprint import canonical
+
+    files = sorted(Path(__file__).parent.with_name("embedded").glob("*.py"))
+    return [canonical(ast.parse(file.read_text("utf-8"))) for file in files]
+
+
+@functools.lru_cache(maxsize=256)
+def _identify_binary(name: str, path: str, stat: tuple[int, int, int]) -> ToolIdentity:
+    path = os.path.realpath(path)
+    known = cache_dir() / "tools" / hashlib.sha256(f"{name} {path} {stat}".encode()).hexdigest()
+    try:
+        return ToolIdentity(**json.loads(known.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        identity = ToolIdentity(name, *_version_and_digest(name, path))
+        _remember(known, identity)
+        return identity
+
+
+def _version_and_digest(name: str, path: str) -> tuple[str, str]:
+    if name == GATK:
+        from stargazer.tools.install import jar_digest, jar_version, program_jar
+
+        if jar := program_jar(Path(path)):
+            return jar_version(jar) or _ask_version(path), jar_digest(jar)
+    with open(path, "rb") as binary:
+        return _ask_version(path), hashlib.file_digest(binary, "sha256").hexdigest()
+
+
+def _ask_version(path: str) -> str:
+    """Ask with ``--version``, else read it from the usage text, as bwa wants it."""
+    deadline = time.monotonic() + PATIENCE
+    with tempfile.TemporaryDirectory(prefix="stargazer-") as scratch, contextlib.suppress(Cancelled):
+        work = Workdir(scratch, cancelled=lambda: time.monotonic() > deadline)
+        for arguments in ("--version", ""):
+            command = f'"$0" {arguments} 2>&1 < /dev/null | head -n 40; exit 0'
+            if found := re.search(VERSION, work.output(["sh", "-c", command, path])):
+                return found[1]
+    return "unknown"
+
+
+def _remember(known: Path, identity: ToolIdentity) -> None:
+    temporary = known.with_name(f"{known.name}.{os.urandom(4).hex()}")
+    with contextlib.suppress(OSError):  # the cache may be read-only
+        known.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(identity._asdict()), "utf-8")
+        temporary.replace(known)

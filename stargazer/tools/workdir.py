@@ -1,0 +1,247 @@
+"""The scratch directory that a task's body sees."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stargazer.errors import Cancelled, MemoryExceeded, ToolFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    from stargazer.tools.process import Tool
+
+    Argument: TypeAlias = str | Path | int | float
+
+__all__ = ["EMBEDDED", "Workdir"]
+
+EMBEDDED = ("python", "-m", "stargazer.embedded")
+"""Start of the argument list of a tool that lives in a Python package: ``[*EMBEDDED, "samtools", "sort", …]``."""
+
+LOGS = ".logs"
+TAIL_LINES, LONGEST_TAIL = 20, 1 << 16
+LONGEST_LOG = 1 << 24
+"""Bytes of the beginning and of the end of a command's stderr that are kept."""
+
+
+class Workdir:
+    r"""A task's scratch directory; tools run with it as their current directory.
+
+    Parameters
+    ----------
+    path
+        An existing directory, or what gives one when it is first asked for.
+    cpus
+        Threads that the tools may use. In no key: results must not depend on it.
+    memory
+        Bytes that the task may use, or None where nothing is declared.
+    cancelled
+        Asked now and then while a tool runs; True ends the tool.
+    own_memory
+        Tells how many bytes the body itself takes, which count with those of its tools.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> work = Workdir(tempfile.mkdtemp())
+    >>> work.run(["sh", "-c", "echo hello"], stdout=work.file("hello.txt"))
+    >>> work.file("hello.txt").read_text()
+    'hello\n'
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | Callable[[], Path],
+        *,
+        cpus: int = 1,
+        memory: int | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+        own_memory: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._place, self._own_memory = path, own_memory
+        self.cpus, self.memory = cpus, memory
+        self._cancelled = cancelled
+        self._commands = 0
+        self.cpu_seconds, self.peak_bytes = 0.0, 0
+
+    def __repr__(self) -> str:
+        return f"Workdir({str(self.path)!r}, cpus={self.cpus})"
+
+    @functools.cached_property
+    def path(self) -> Path:
+        """The directory itself."""
+        return self._place() if callable(self._place) else Path(self._place).resolve()
+
+    def file(self, name: str) -> Path:
+        """Path of a file to write; directories in `name` are made.
+
+        Raises
+        ------
+        ValueError
+            It would lie elsewhere.
+        """
+        path = self._place_of(name)
+        if os.sep in os.fspath(name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def directory(self, name: str) -> Path:
+        """A new directory below this one; errors as in `file`."""
+        path = self._place_of(name)
+        path.mkdir(parents=True)
+        return path
+
+    def _place_of(self, name: str) -> Path:
+        path = self.path / name
+        if (os.sep in os.fspath(name) or name in ("", ".", "..")) and not os.path.normpath(path).startswith(
+            f"{self.path}{os.sep}"
+        ):
+            raise ValueError(f"{name!r} is no place in the work directory {self.path}")
+        return path
+
+    def run(self, argv: Sequence[Argument], *, stdin: Path | None = None, stdout: Path | None = None) -> None:
+        """Run one command.
+
+        Parameters
+        ----------
+        argv
+            The command and its arguments. Paths below this directory are passed relative to it, and the
+            command ``python`` is the interpreter that runs this.
+        stdin, stdout
+            Files to read from and write to, here if they are relative. Without `stdout`, what the tool prints goes to
+            the log.
+
+        Raises
+        ------
+        ToolFailed
+            It ended with another exit code than 0, or by a signal.
+        ToolMissing
+            There is no such program.
+        MemoryExceeded
+            It took much more memory than the task declares, or nearly all that the machine has.
+        Cancelled
+            The call was cancelled while the tool ran; its whole process group has been ended.
+        """
+        self.pipe(argv, stdin=stdin, stdout=stdout)
+
+    def pipe(self, *stages: Sequence[Argument], stdin: Path | None = None, stdout: Path | None = None) -> None:
+        """Run commands side by side, each reading what the one before it writes.
+
+        Fails if *any* stage fails, as a shell does under ``pipefail``. Parameters and errors as in `run`.
+        """
+        from stargazer.tools import process
+
+        commands = [self._argv(stage) for stage in stages]
+        if not all(commands) or not commands:
+            raise ValueError("a command has at least a name")
+        if self._cancelled():
+            raise Cancelled(f"cancelled before {_joined(commands[0])} was started")
+        logs = [self._new_log(command) for command in commands]
+        with contextlib.ExitStack() as files:
+            source: Any = files.enter_context(open(self.path / stdin, "rb")) if stdin else subprocess.DEVNULL
+            target = files.enter_context(open(self.path / stdout, "wb")) if stdout else None
+            running: list[Tool] = []
+            files.callback(self._end, running)
+            for command, log in zip(commands, logs, strict=True):
+                error = files.enter_context(open(log, "ab"))
+                sink = (target or error) if len(running) == len(commands) - 1 else subprocess.PIPE
+                tool = process.start(_resolved(command), cwd=self.path, stdin=source, stdout=sink, stderr=error)
+                running.append(tool)
+                if running[:-1]:
+                    source.close()
+                source = tool.process.stdout
+                if source is not None:
+                    files.callback(source.close)
+            finished = process.wait(running, self._cancelled, lambda: self._check_memory(commands, running))
+        if not finished:
+            raise Cancelled(f"cancelled while {_joined(commands[0])} was running")
+        self._raise_failed(commands, running, logs)
+
+    def output(self, argv: Sequence[Argument]) -> str:
+        """Run a short command and return what it prints; errors as in `run`."""
+        printed = self.file(f"tmp/output-{self._commands}")
+        self.run(argv, stdout=printed)
+        text = printed.read_text("utf-8", "replace")
+        printed.unlink()
+        return text
+
+    def log(self) -> bytes:
+        """Every command so far, each with what it wrote to stderr; the middle of what is huge is left out."""
+        if not self._commands:
+            return b""
+        return b"".join(map(_excerpt, sorted((self.path / LOGS).glob("*"))))
+
+    def _check_memory(self, commands: Sequence[Sequence[str]], running: Sequence[Tool]) -> None:
+        """End a call that takes much more than its task declares, before the machine swaps."""
+        from stargazer.tools.memory import limit_of, memory_of
+
+        limit = limit_of(self.memory)
+        used = memory_of((tool.process.pid for tool in running), limit) + self._own_memory()
+        if used > limit:
+            raise MemoryExceeded(" | ".join(map(_joined, commands)), used, limit)
+
+    def _end(self, running: Sequence[Tool]) -> None:
+        from stargazer.tools import process
+
+        process.end(running)
+        self.cpu_seconds += sum(tool.cpu_seconds for tool in running)
+        self.peak_bytes = max([self.peak_bytes, *(tool.peak_bytes for tool in running)])
+
+    def _argv(self, argv: Sequence[Argument]) -> list[str]:
+        root = f"{self.path}{os.sep}"
+        words = ["." if str(arg) == str(self.path) else str(arg).replace(root, "") for arg in argv]
+        # A file named -x is no option.
+        paths = (isinstance(arg, os.PathLike) and word.startswith("-") for arg, word in zip(argv, words, strict=True))
+        return [f"./{word}" if is_path else word for word, is_path in zip(words, paths, strict=True)]
+
+    def _new_log(self, command: Sequence[str]) -> Path:
+        directory = self.path / LOGS
+        directory.mkdir(exist_ok=True)
+        self._commands += 1
+        log = directory / f"{self._commands:04d}"
+        log.write_text(f"$ {_joined(command)}\n", "utf-8", "surrogateescape")
+        return log
+
+    @staticmethod
+    def _raise_failed(commands: Sequence[Sequence[str]], ended: Sequence[Tool], logs: Sequence[Path]) -> None:
+        failed = [stage for stage, done in enumerate(ended) if done.code]
+        # A stage whose reader died is a victim, not the cause; so are those that failed after it, or had to be ended.
+        causes = [stage for stage in failed if (ended[stage].code or 0) != -signal.SIGPIPE] or failed
+        for stage in sorted(causes, key=lambda stage: ended[stage].ended)[:1]:
+            raise ToolFailed(_joined(commands[stage]), (ended[stage].code or 0), _tail(logs[stage]))
+
+
+def _joined(command: Sequence[str]) -> str:
+    import shlex
+
+    return shlex.join(command)
+
+
+def _resolved(command: Sequence[str]) -> list[str]:
+    return [sys.executable if command[0] == "python" else command[0], *command[1:]]
+
+
+def _tail(log: Path) -> str:
+    with open(log, "rb") as file:
+        command = len(file.readline())
+        file.seek(max(command, os.fstat(file.fileno()).st_size - LONGEST_TAIL))
+        lines = file.read().splitlines()
+    return b"\n".join(lines[-TAIL_LINES:]).decode("utf-8", "replace")
+
+
+def _excerpt(log: Path) -> bytes:
+    with open(log, "rb") as file:
+        left_out = os.fstat(file.fileno()).st_size - 2 * LONGEST_LOG
+        if left_out <= 0:
+            return file.read()
+        first = file.read(LONGEST_LOG)
+        file.seek(-LONGEST_LOG, os.SEEK_END)
+        return b"%b\n[... %d bytes left out ...]\n%b" % (first, left_out, file.read())
