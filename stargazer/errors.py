@@ -77,9 +77,6 @@ __all__ = [
     "WorkerMismatch",
 ]
 
-for _name in __all__:
-    globals()[_name].__module__ = __name__  # what tracebacks and pickles name is what users import
-
 
 # The root of the tree, settings and input data.
 

@@ -81,11 +81,20 @@ __all__ = [
 
 _HOMES = {
     "alignment": ("Alignment", "AlignmentIndex", "BQSRReport", "DuplicateMetrics"),
-    "qc": ("AlignmentStats", "Coverage", "TrimmingReport", "VariantComparison"),
+    "qc": (
+        "AlignmentStats",
+        "ContigCounts",
+        "Coverage",
+        "FlagCounts",
+        "QCReport",
+        "TrimmingReport",
+        "VariantComparison",
+        "VariantStats",
+        "WgsMetrics",
+    ),
     "reads": ("R1", "R2"),
     "reference": ("AlignerIndex", "Contig", "Intervals", "Reference", "ReferenceIndex", "SequenceDict"),
     "scrna": ("AnnData",),
-    "statistics": ("ContigCounts", "FlagCounts", "QCReport", "VariantStats", "WgsMetrics"),
     "variants": (
         "FilterChoice",
         "GenomicsDB",

@@ -17,11 +17,20 @@ __all__ = ["asset_type", "asset_types", "claim", "confirm"]
 
 _OWN = {
     "alignment": ("alignment", "alignment_index", "bqsr_report", "duplicate_metrics"),
-    "qc": ("alignment_stats", "coverage", "trimming_report", "variant_comparison"),
+    "qc": (
+        "alignment_stats",
+        "contig_counts",
+        "coverage",
+        "flag_counts",
+        "qc_report",
+        "trimming_report",
+        "variant_comparison",
+        "variant_stats",
+        "wgs_metrics",
+    ),
     "reads": ("r1", "r2"),
     "reference": ("aligner_index", "intervals", "reference", "reference_index", "sequence_dict"),
     "scrna": ("anndata",),
-    "statistics": ("contig_counts", "flag_counts", "qc_report", "variant_stats", "wgs_metrics"),
     "variants": (
         "filter_choice",
         "genomics_db",

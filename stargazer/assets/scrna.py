@@ -106,14 +106,14 @@ class AnnData(Asset, key="anndata"):
         top
             Genes of each group; all if None.
         """
-        return _cells("markers").marker_table(_cells("tree").Tree(self.fetch()), top)
+        return _cells("view").marker_table(_cells("tree").AnnDataTree(self.fetch()), top)
 
     def picture(self) -> str:
         """UMAP coordinates as a small SVG; empty where there are none, or the store is on another machine."""
         if self.path is None and (self.source is None or not self.source.url.startswith("file:")):
             return ""
         try:
-            return str(_cells("picture").umap_svg(_cells("tree").Tree(self.fetch())))
+            return str(_cells("picture").umap_svg(_cells("tree").AnnDataTree(self.fetch())))
         except (OSError, StargazerError):
             return ""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset
     from stargazer.store import Store
 
-__all__ = ["draft", "drafts_beside", "read_arguments", "read_filters", "split_pair"]
+__all__ = ["draft", "drafts_beside", "read_arguments", "read_filters", "split_pair", "stored"]
 
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 NONE = ("none", "null", "")
@@ -178,14 +178,36 @@ def _chosen(text: str, choices: Mapping[str, Any]) -> Any:
 
 
 def _asset(text: str, kind: type[Asset], store: Store) -> Asset:
-    from stargazer.cli.options import stored
-
     for asset in store.assemble(cid=text, asset=kind.asset_key) if len(text) != 64 else []:
         return asset
     (asset,) = stored(store, [text])
     if not isinstance(asset, kind):
         raise ValueError(f"{asset!r} is no {kind.__name__}")
     return asset
+
+
+def stored(store: Store, names: Iterable[str]) -> list[Asset]:
+    """Assets by CID or id, with the companions that belong beside them.
+
+    Raises
+    ------
+    NotFound
+        The store does not have one of them.
+    """
+    return [_named(store, name) for name in names]
+
+
+def _named(store: Store, name: str) -> Asset:
+    from stargazer.cid import parse
+    from stargazer.errors import CIDError
+
+    if len(name) == 64:
+        return store.get(name)
+    try:
+        cid = parse(name).text
+    except CIDError as error:
+        raise typer.BadParameter(f"{name!r} is neither a CID nor the id of an asset: {error}") from None
+    return next(iter(store.assemble(cid=cid)), None) or store.get(cid)
 
 
 # Facts, filters and companions as they are written on the command line.

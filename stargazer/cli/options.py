@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from stargazer.assets import Asset
     from stargazer.profiles.profile import Profile
     from stargazer.store import Store
 
-__all__ = ["JSON", "STORE", "asset_json", "examples", "open_store", "print_json", "show_progress", "stored"]
+__all__ = ["JSON", "STORE", "asset_json", "examples", "open_store", "print_json", "show_progress"]
 
 STORE = Annotated[str | None, typer.Option("--store", metavar="URL", help="Path or URL of the store.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -80,27 +78,3 @@ def show_progress() -> bool | None:
 def asset_json(asset: Asset) -> dict[str, Any]:
     """An asset as JSON, with its id."""
     return {"id": asset.id, **asset.to_dict()}
-
-
-def stored(store: Store, names: Iterable[str]) -> list[Asset]:
-    """Assets by CID or id, with the companions that belong beside them.
-
-    Raises
-    ------
-    NotFound
-        The store does not have one of them.
-    """
-    return [_one(store, name) for name in names]
-
-
-def _one(store: Store, name: str) -> Asset:
-    from stargazer.cid import parse
-    from stargazer.errors import CIDError
-
-    if len(name) == 64:
-        return store.get(name)
-    try:
-        cid = parse(name).text
-    except CIDError as error:
-        raise typer.BadParameter(f"{name!r} is neither a CID nor the id of an asset: {error}") from None
-    return next(iter(store.assemble(cid=cid)), None) or store.get(cid)

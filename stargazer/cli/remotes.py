@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, asset_json, examples, open_store, print_json, show_progress, stored
+from stargazer.catalog.arguments import stored
+from stargazer.cli.options import JSON, STORE, asset_json, examples, open_store, print_json, show_progress
 
 if TYPE_CHECKING:
     from stargazer.assets import Asset

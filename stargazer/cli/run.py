@@ -255,7 +255,7 @@ def trace(
 
     Or, with --down, what was made of it.
     """
-    from stargazer.cli.options import stored
+    from stargazer.catalog.arguments import stored
     from stargazer.ledger.lineage import trace as follow
 
     if mermaid + json + (rocrate is not None) > 1:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stargazer.catalog.arguments import stored
 from stargazer.cli.options import (
     JSON,
     STORE,
@@ -15,7 +16,6 @@ from stargazer.cli.options import (
     open_store,
     print_json,
     show_progress,
-    stored,
 )
 
 if TYPE_CHECKING:

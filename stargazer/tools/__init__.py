@@ -1,14 +1,14 @@
-"""A task's scratch directory, and the only place that starts a subprocess."""
+"""Command-line tools: which are here, in which version, and the only place that starts them."""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from stargazer.tools.identity import EMBEDDED_TOOLS, ToolIdentity, identify_tool, library_version
 from stargazer.tools.workdir import EMBEDDED, Workdir
 
 if TYPE_CHECKING:
+    from stargazer.tools.identity import EMBEDDED_TOOLS, ToolIdentity, identify_tool, library_version
     from stargazer.tools.process import end_all, interruption
     from stargazer.tools.scratch import INPUTS, Scratch
 
@@ -25,7 +25,12 @@ __all__ = [
     "library_version",
 ]
 
-_HOME = {"INPUTS": "scratch", "Scratch": "scratch", "end_all": "process", "interruption": "process"}
+_HOMES = {
+    "identity": ("EMBEDDED_TOOLS", "ToolIdentity", "identify_tool", "library_version"),
+    "process": ("end_all", "interruption"),
+    "scratch": ("INPUTS", "Scratch"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

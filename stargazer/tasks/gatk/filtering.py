@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Argument = str | int | float | Path
-    Argument = str | int | Path
 
 __all__ = [
     "ANNOTATIONS",
