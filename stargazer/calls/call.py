@@ -47,7 +47,14 @@ class Call(Delayed):
     """
 
     __slots__ = (
-        "annotations", "index", "inputs", "spec", "parameters", "parent", "plan_key", "returns",
+        "annotations",
+        "index",
+        "inputs",
+        "parameters",
+        "parent",
+        "plan_key",
+        "returns",
+        "spec",
     )  # fmt: skip
 
     spec: TaskSpec

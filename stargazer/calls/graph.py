@@ -271,7 +271,7 @@ def _code_error(call: Call, checked: dict[int, CodeChanged | None]) -> CodeChang
     place = id(call.spec)
     if place not in checked:
         try:
-            checked[place] = call.spec.task.check_code(call.spec)  # type: ignore[func-returns-value]
+            checked[place] = call.spec.check_code()  # type: ignore[func-returns-value]
         except CodeChanged as error:
             checked[place] = error
     return checked[place]

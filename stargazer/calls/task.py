@@ -19,7 +19,7 @@ from stargazer.calls.arguments import (
 )
 from stargazer.calls.call import Call, make_call
 from stargazer.calls.signature import Signature, check_form, read_signature
-from stargazer.errors import CodeChanged, DefinitionError, WorkerMismatch
+from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import TaskSpec
 from stargazer.fingerprint import CodeIdentity, digest_of, identify
 from stargazer.ledger.keys import task_key
@@ -29,11 +29,9 @@ from stargazer.tools import identify_tool, library_version
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from stargazer.execute import Needs
-
     Tools = Sequence[str] | Callable[..., Sequence[str]]
 
-__all__ = ["Carried", "Task", "imported", "rebuilt", "task"]
+__all__ = ["Task", "imported", "rebuilt", "task"]
 
 
 class Task:
@@ -102,6 +100,7 @@ class Task:
         self.tools, self.uses, self.version = tools, tuple(uses), version
         self.copy_inputs = stage == "copy"
         self._identity: CodeIdentity | None = None
+        self._sent: Sent | None = None
         self._specs: dict[Any, TaskSpec] = {}
 
     def __repr__(self) -> str:
@@ -179,6 +178,9 @@ class Task:
         CodeChanged
             The digests differ.
         """
+        if self._sent is not None:
+            self._sent.check(self.name, spec.code)
+            return
         code = self.code
         if code.digest != spec.code:
             names = {*code.manifest, *spec.manifest}
@@ -212,12 +214,13 @@ class Task:
         store = active_store()
         tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
         code = self.code
-        known = self._specs.get((store.url, code.digest, tools))
-        if known is not None:
-            return known
+        made = self._specs.get((store.url, code.digest, tools))
+        if made is not None:
+            return made
         libraries = {name: library_version(name) for name in self.uses}
         key = task_key(self.name, code.digest, tools, libraries)
-        spec = TaskSpec(Carried.of(self), key, code.digest, code.manifest, tools, libraries, store.url, store.id)
+        identity = (key, code.digest, code.manifest, tools, libraries, store.url, store.id)
+        spec = TaskSpec(self, self.name, self.needs, self.copy_inputs, *identity)
         self._specs[store.url, code.digest, tools] = spec
         return spec
 
@@ -252,141 +255,41 @@ def task(body: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     return Task(body, **options) if body is not None else functools.partial(Task, **options)
 
 
-# A task on its way to a worker.
-
-
-class Carried:
-    """A task that is unpickled only where it runs: schedulers never import or rebuild the user's code.
-
-    Parameters
-    ----------
-    task
-        The task here; None where only its bytes have arrived.
-    name, needs, copy_inputs
-        As the task's own; known without unpickling it.
-    packed
-        Digest of the task's code and the pickled task.
-    """
-
-    def __init__(
-        self,
-        task: Task | None,
-        name: str,
-        needs: Needs,
-        copy_inputs: bool,
-        packed: tuple[str, bytes] | None = None,
-    ) -> None:
-        self.name, self.needs, self.copy_inputs = name, needs, copy_inputs
-        self._task, self._packed, self._here = task, packed, task is not None
-
-    @classmethod
-    def of(cls, task: Task) -> Carried:
-        """Wrap a task of this process."""
-        return cls(task, task.name, task.needs, task.copy_inputs)
-
-    def __reduce__(self) -> Any:
-        if self._task is not None and (self._packed is None or self._packed[0] != self._task.code.digest):
-            self._packed = (self._task.code.digest, _pickled(self._task))
-        return Carried, (None, self.name, self.needs, self.copy_inputs, self._packed)
-
-    def with_needs(self, needs: Needs) -> Carried:
-        """Return the same task with other needs."""
-        return Carried(self._task, self.name, needs, self.copy_inputs, self._packed)
-
-    @property
-    def task(self) -> Task:
-        """The task itself; unpickled at the first use.
-
-        Raises
-        ------
-        WorkerMismatch
-            Its module cannot be imported here.
-        """
-        if self._task is None:
-            assert self._packed is not None
-            self._task = _unpickled(self._packed[1])
-        return self._task
-
-    @property
-    def positional(self) -> tuple[str, ...]:
-        """Names of the task's asset parameters."""
-        return self.task.positional
-
-    @property
-    def result_type(self) -> type | None:
-        """The ``NamedTuple`` class that the task returns, if it does."""
-        return self.task.result_type
-
-    @property
-    def body(self) -> Callable[..., Any]:
-        """The task's body."""
-        return self.task.body
-
-    def bound(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """As `stargazer.calls.task.Task.bound`."""
-        return self.task.bound(inputs, parameters)
-
-    def checked(self, made: Any) -> Any:
-        """As `stargazer.calls.task.Task.checked`."""
-        return self.task.checked(made)
-
-    def check_code(self, spec: TaskSpec) -> None:
-        """As `stargazer.calls.task.Task.check_code`; of a task that came from another process, `WorkerMismatch`."""
-        try:
-            self.task.check_code(spec)
-        except CodeChanged as error:
-            if self._packed is None or self._here:
-                raise
-            raise WorkerMismatch(f"this worker cannot run task {self.name}: {error}") from error
-
-
-def _pickled(task: Task) -> bytes:
-    import cloudpickle
-
-    try:
-        return bytes(cloudpickle.dumps(task))
-    except Exception as error:
-        error.add_note(f"task {task.name} cannot be sent to workers: its body uses something that cannot be pickled")
-        raise
-
-
-@functools.lru_cache(maxsize=256)
-def _unpickled(payload: bytes) -> Task:
-    import pickle
-
-    try:
-        task: Task = pickle.loads(payload)
-    except (ImportError, AttributeError) as error:
-        raise WorkerMismatch(
-            f"this worker cannot import a task: {error}; install its package on the workers, "
-            "or define it in the notebook"
-        ) from error
-    return task
-
-
 # Tasks that came from another process.
 
 
-class ArrivedTask(Task):
-    """A task that came by value: it has the identity that it was sent with, for there is no source here.
+class Sent:
+    """Hold the identity that a task was sent with by value: there is no source to derive it from here.
 
-    What it imports here did not come with it, and must be what it was where the task was sent from.
+    Parameters
+    ----------
+    code
+        Digest of its code, where it was sent from.
+    imports
+        What it imports here, which did not come with it: names by module, and their digest where it was sent from.
     """
 
-    _sent_code: str
-    _imports_here: dict[str, tuple[tuple[str, ...], str | None]]
+    def __init__(self, code: str, imports: dict[str, tuple[tuple[str, ...], str | None]]) -> None:
+        self._code, self._imports = code, imports
 
-    def check_code(self, spec: TaskSpec) -> None:
-        if self._sent_code != spec.code:
-            raise CodeChanged(f"task {self.name} came with other code than its call was made with")
-        for module in list(self._imports_here):
-            names, digest = self._imports_here[module]
+    def check(self, name: str, wanted: str) -> None:
+        """Refuse a call that was made with other code, or whose imports are other versions here.
+
+        Raises
+        ------
+        CodeChanged
+            Says what differs.
+        """
+        if self._code != wanted:
+            raise CodeChanged(f"task {name} came with other code than its call was made with")
+        for module in list(self._imports):
+            names, digest = self._imports[module]
             if digest_of(module, names) not in (digest, None):
                 raise CodeChanged(
-                    f"{module} is another version here than where task {self.name} was sent from: give clients and "
+                    f"{module} is another version here than where task {name} was sent from: give clients and "
                     "workers the same files, and start the workers anew"
                 )
-            del self._imports_here[module]
+            del self._imports[module]
 
 
 def imported(module: str, qualname: str) -> Task:
@@ -402,6 +305,6 @@ def imported(module: str, qualname: str) -> Task:
 
 def rebuilt(body: Callable[..., Any], options: dict[str, Any], code: str, imports: dict[str, Any]) -> Task:
     """Return a task that was sent by value."""
-    task = ArrivedTask(body, **options)
-    task._sent_code, task._imports_here = code, imports
+    task = Task(body, **options)
+    task._sent = Sent(code, imports)
     return task

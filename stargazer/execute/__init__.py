@@ -1,5 +1,5 @@
 """On the worker: find → stage → body → save → append. What runs is in `stargazer.execute.execute`."""
 
-from stargazer.execute.spec import Needs, TaskSpec, Work
+from stargazer.execute.spec import Needs, TaskSpec
 
-__all__ = ["Needs", "TaskSpec", "Work"]
+__all__ = ["Needs", "TaskSpec"]

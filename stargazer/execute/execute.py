@@ -128,8 +128,7 @@ class Attempt:
         """Stage, run the body, save what it made and append the record; return the result that counts."""
         self.spec.check_here()
         fetch_missing(self.store, list(walk_assets(list(self.inputs.values()))))
-        task = self.spec.task
-        needs, own = task.needs, {"own_memory": self.growth.now} if self.growth else {}
+        needs, own = self.spec.needs, {"own_memory": self.growth.now} if self.growth else {}
         with self.store.in_use(), Scratch(config.scratch_dir() or self.store.scratch) as scratch:
             work = Workdir(scratch.path, cpus=needs.cpus, memory=needs.bytes, cancelled=cancelled, **own)
             clock, cpu_clock = time.perf_counter(), time.thread_time()
@@ -144,22 +143,22 @@ class Attempt:
             record = self._append(work, clock, cpu_clock, status="ok", outputs=encoded, output_cids=cids)
         if record.outputs is encoded and isinstance(outputs, Asset):
             return self.store.handle(outputs, record.id)
-        return self.ledger.results(record, task.result_type)
+        return self.ledger.results(record, self.spec.task.result_type)
 
     def _outputs(self, work: Workdir) -> Any:
         staged = {name: self._stage(value, work, name) for name, value in self.inputs.items()}
-        task, inputs = self.spec.task, list(walk_assets(list(staged.values())))
+        spec, inputs = self.spec, list(walk_assets(list(staged.values())))
         try:
-            made = task.checked(self._made(work, staged))
+            made = spec.task.checked(self._made(work, staged))
         except SystemExit as error:
-            raise OutputError(f"{task.name} called sys.exit({error.code!r}) instead of returning its result") from error
+            raise OutputError(f"{spec.name} called sys.exit({error.code!r}) instead of returning its result") from error
         for asset in inputs:
             try:
                 self.store.check_staged(asset)
             except StargazerError as error:
-                error.add_note(f"noticed when task {task.name} ended; its result is not kept")
+                error.add_note(f"noticed when task {spec.name} ended; its result is not kept")
                 raise
-        return Outputs(task.name, self.store, work, inputs, copies=task.copy_inputs).save(made)
+        return Outputs(spec.name, self.store, work, inputs, copies=spec.copy_inputs).save(made)
 
     def _made(self, work: Workdir, staged: dict[str, Any]) -> Any:
         def body() -> Any:

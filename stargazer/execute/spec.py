@@ -1,25 +1,21 @@
-"""What all calls of one task share on their way to workers, and whether a worker may run them."""
+"""A task on its way to workers: what its calls need, and whether a worker may run them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from stargazer.errors import WorkerMismatch
+from stargazer.errors import CodeChanged, WorkerMismatch
 from stargazer.tools import ToolIdentity, identify_tool, library_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Needs", "TaskSpec", "Work", "most"]
+__all__ = ["LoadedTask", "Needs", "TaskSpec", "most"]
 
 
-class Work(Protocol):
-    """What `execute` must know of a task."""
-
-    name: str
-    needs: Needs
-    copy_inputs: bool
+class LoadedTask(Protocol):
+    """What `execute` calls of a task, once it is loaded."""
 
     @property
     def positional(self) -> tuple[str, ...]:
@@ -39,21 +35,21 @@ class Work(Protocol):
     def checked(self, made: Any) -> Any:
         """Return what the body returned, if it is what it declares to return."""
 
-    def with_needs(self, needs: Needs) -> Work:
-        """Return the same task with other needs."""
-
     def check_code(self, spec: TaskSpec) -> None:
         """Raise `CodeChanged` where its code has another digest here."""
 
 
-@dataclass(frozen=True, eq=False)
 class TaskSpec:
-    """What all calls of one task in one store share, as it travels to workers.
+    """Describe a task to those who run its calls, as plain data: schedulers never import or rebuild the user's code.
+
+    All calls of a task in one store share it. The task itself is loaded where a body runs, and nowhere else.
 
     Parameters
     ----------
     task
-        The task; it pickles by name or, from a notebook, by value.
+        The task here; None where only its bytes have arrived.
+    name, needs, copy_inputs
+        As the task's own.
     key
         `stargazer.ledger.keys.task_key` of it.
     code, manifest
@@ -62,16 +58,72 @@ class TaskSpec:
         What the worker must have, exactly.
     store, store_id
         URL and id of the store.
+    payload
+        The pickled task: by name or, from a notebook, by value.
     """
 
-    task: Work
-    key: str
-    code: str
-    manifest: Mapping[str, str]
-    tools: tuple[ToolIdentity, ...]
-    libraries: Mapping[str, str]
-    store: str
-    store_id: str
+    def __init__(
+        self,
+        task: LoadedTask | None,
+        name: str,
+        needs: Needs,
+        copy_inputs: bool,
+        key: str,
+        code: str,
+        manifest: Mapping[str, str],
+        tools: tuple[ToolIdentity, ...],
+        libraries: Mapping[str, str],
+        store: str,
+        store_id: str,
+        payload: bytes | None = None,
+    ) -> None:
+        self.name, self.needs, self.copy_inputs = name, needs, copy_inputs
+        self.key, self.code, self.manifest = key, code, manifest
+        self.tools, self.libraries, self.store, self.store_id = tools, libraries, store, store_id
+        self._task, self._payload, self._is_home = task, payload, task is not None
+
+    def __reduce__(self) -> Any:
+        if self._payload is None:
+            self._payload = _pickled(self.name, self._task)
+        members = (self.name, self.needs, self.copy_inputs, self.key, self.code, self.manifest)
+        return TaskSpec, (None, *members, self.tools, self.libraries, self.store, self.store_id, self._payload)
+
+    def with_needs(self, needs: Needs) -> TaskSpec:
+        """Return the same task with other needs."""
+        spec = object.__new__(TaskSpec)
+        spec.__dict__.update(self.__dict__, needs=needs)
+        return spec
+
+    @property
+    def task(self) -> LoadedTask:
+        """The task itself; unpickled at the first use.
+
+        Raises
+        ------
+        WorkerMismatch
+            Its module cannot be imported here.
+        """
+        if self._task is None:
+            assert self._payload is not None
+            self._task = _unpickled(self._payload)
+        return self._task
+
+    def check_code(self) -> None:
+        """Refuse a call whose task has other code here.
+
+        Raises
+        ------
+        CodeChanged
+            The code changed since the call was made, in this process.
+        WorkerMismatch
+            The task came from another process, and is another version here.
+        """
+        try:
+            self.task.check_code(self)
+        except CodeChanged as error:
+            if self._is_home:
+                raise
+            raise WorkerMismatch(f"this worker cannot run task {self.name}: {error}") from error
 
     def check_here(self) -> None:
         """Refuse to run where code, tools or libraries are others.
@@ -81,7 +133,7 @@ class TaskSpec:
         WorkerMismatch
             Names what differs, and both versions.
         """
-        self.task.check_code(self)
+        self.check_code()
         for wanted in self.tools:
             found = identify_tool(wanted.name)
             if found != wanted:
@@ -89,6 +141,30 @@ class TaskSpec:
         for name, version in self.libraries.items():
             if library_version(name) != version:
                 raise WorkerMismatch(_mismatch(name, version, library_version(name)))
+
+
+def _pickled(name: str, task: LoadedTask | None) -> bytes:
+    import cloudpickle
+
+    try:
+        return bytes(cloudpickle.dumps(task))
+    except Exception as error:
+        error.add_note(f"task {name} cannot be sent to workers: its body uses something that cannot be pickled")
+        raise
+
+
+@functools.lru_cache(maxsize=256)
+def _unpickled(payload: bytes) -> LoadedTask:
+    import pickle
+
+    try:
+        task: LoadedTask = pickle.loads(payload)
+    except (ImportError, AttributeError) as error:
+        raise WorkerMismatch(
+            f"this worker cannot import a task: {error}; install its package on the workers, "
+            "or define it in the notebook"
+        ) from error
+    return task
 
 
 def _shown(tool: ToolIdentity) -> str:

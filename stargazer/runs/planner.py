@@ -202,7 +202,7 @@ class Planner:
     def add(self, call: Call) -> None:
         """Plan a call after those that it needs."""
         if id(call.spec) not in self._checked:
-            call.spec.task.check_code(call.spec)
+            call.spec.check_code()
             self._checked[id(call.spec)] = call.spec
         record, where = self._found[call.key] or (self._by_content(call), "")
         if record is not None:
