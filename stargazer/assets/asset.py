@@ -112,6 +112,12 @@ class Asset(Declared):
     converts: ClassVar[bool] = False
     """Of a type that is stored in another form than its files come in: see `converted`."""
 
+    converted_by: ClassVar[tuple[str, ...]] = ()
+    """Of such a type: modules that do it. Their code counts, and that of what they import of their package."""
+
+    converted_with: ClassVar[tuple[str, ...]] = ()
+    """Of such a type: distributions whose version may shape what is written."""
+
     path: Path = cast("Path", None)
     cid: str | None = None
     name: str = ""
@@ -218,6 +224,8 @@ class Asset(Declared):
 
     def converted(self, directory: Path) -> Self:
         """The draft to store in place of this one when a person adds it; asked only of types that convert files.
+
+        It is not asked again for the same file and facts while its code, `converted_by` and `converted_with` stay.
 
         Parameters
         ----------

@@ -40,6 +40,8 @@ class AnnData(Asset, key="anndata"):
     """
 
     converts: ClassVar[bool] = True
+    converted_by: ClassVar[tuple[str, ...]] = ("stargazer.bio.singlecell.ingest",)
+    converted_with: ClassVar[tuple[str, ...]] = ("anndata", "h5py", "numcodecs", "numpy", "pandas", "scipy", "zarr")
 
     sample_id: str = ""
     n_obs: int = 0

@@ -12,12 +12,14 @@ from stargazer.assets import Asset
 from stargazer.errors import NotFound
 from stargazer.store import layout
 from stargazer.store.assets import NO_PATH, Handles, link_field
+from stargazer.store.backends.local import touched
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from stargazer.cid.files import Progress
+    from stargazer.store.addition import Addition
 
 __all__ = ["Adding"]
 
@@ -64,17 +66,54 @@ class Adding(Handles):
         template = asset or Asset()
         beside = (*template.companions, *(_draft(each) for each in companions))
         draft = replace(template, path=Path(path), cid=None, name=name or template.name, companions=beside)
-        with self._as_stored(draft) as ready:
-            stored = self.put(self._take(ready, move=ready is not draft, progress=progress))
+        if draft.converts and os.path.exists(draft.path):
+            return self._add_converted(draft, progress)
+        stored = self.put(self._take(draft, move=False, progress=progress))
         self._mark_added(stored)
         return stored
 
+    def _add_converted(self, draft: Asset, progress: Progress | None) -> Asset:
+        """Add a file in the form that its type is stored in; unless the same was done by the same code before."""
+        from stargazer.store.addition import Addition
+
+        place = os.path.realpath(draft.path)
+        before, addition = touched(place), Addition.of(draft)
+        key = addition.key(draft)
+        stored = self._added_before(key) if key else None
+        if stored is None:
+            with self._as_stored(draft) as ready:
+                stored = self.put(self._take(ready, move=True, progress=progress))
+            if key and touched(place) == before:
+                self.set_keys({key: stored.id.encode()})
+        self._mark_added(stored, addition.to_bytes())
+        return stored
+
+    def _added_before(self, key: str) -> Asset | None:
+        """What an addition gave, while its record and its bytes are here."""
+        identifier = self.get_keys([key]).get(key, b"").decode("ascii", "replace")
+        found = self.read_assets([identifier]).get(identifier) if identifier else None
+        return self.handle(found) if found is not None and self.exists(found) else None
+
+    def addition(self, asset: Asset) -> Addition | None:
+        """Say what an asset was converted from, and by which code and library versions, when it was added.
+
+        Parameters
+        ----------
+        asset
+            A stored asset.
+
+        Returns
+        -------
+        Addition or None
+            None of what a task made, what was stored as it came, or an older version added.
+        """
+        from stargazer.store.addition import Addition
+
+        return Addition.from_bytes(self.backend.read(layout.added(asset.id)) or b"")
+
     @contextmanager
     def _as_stored(self, draft: Asset) -> Iterator[Asset]:
-        """A draft in the form that its type is stored in; a converted one lies in a directory that goes afterwards."""
-        if not draft.converts or not os.path.exists(draft.path):
-            yield draft
-            return
+        """A draft in the form that its type is stored in, in a directory that goes afterwards."""
         import tempfile
 
         _ = self.header
@@ -115,8 +154,13 @@ class Adding(Handles):
         companions = tuple(self._take(_linked(each, cid), move, link, progress) for each in draft.companions)
         return replace(draft, path=NO_PATH, cid=cid, name=name, companions=companions, source=None)
 
-    def _mark_added(self, asset: Asset) -> None:
-        self.backend.create_many({layout.added(member.id): b"" for member in members(asset)})
+    def _mark_added(self, asset: Asset, addition: bytes = b"") -> None:
+        """Mark an asset and its companions as added; an addition that converted it is noted in the mark."""
+        places = {layout.added(member.id) for member in members(asset)}
+        absent = places.difference(self.backend.read_many(places))
+        self.backend.create_many(dict.fromkeys(absent, b""))
+        if addition:
+            self.backend.create(layout.added(asset.id), addition)
 
 
 def _draft(companion: Asset | str | os.PathLike[str]) -> Asset:

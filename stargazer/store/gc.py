@@ -333,9 +333,9 @@ class Sweeping(Roots):
                 self.backend.remove(place)
 
     def _forget(self, cids: set[str], dry_run: bool) -> list[str]:
-        """Remove the records of assets whose bytes were swept; their places."""
-        rows = self.ask(lambda asked: asked.execute("SELECT id, cid FROM assets").fetchall())
-        gone = [identifier for identifier, cid in rows if cid in cids]
+        """Remove the records of assets whose bytes, or those of a companion, were swept; their places."""
+        rows = self.ask(lambda asked: asked.execute("SELECT id, data FROM assets").fetchall()) if cids else []
+        gone = [identifier for identifier, data in rows if not cids.isdisjoint(index.asset_cids(json.loads(data)))]
         if gone and not dry_run:
             for identifier in gone:
                 self._remove_record(identifier)

@@ -6,7 +6,7 @@
     blobs/<xx>/<cid>              the file, named by its CID   (xx: the two characters before the last)
     trees/<xx>/<cid>              directory nodes (dag-pb), HAMT shards too
     assets/<xx>/<id>              asset records: immutable, canonical JSON, id = SHA-256 of it
-    assets/<xx>/<id>.added        a person added this asset: garbage collection keeps its bytes
+    assets/<xx>/<id>.added        a person added this asset: its bytes are kept; and what it was converted by
     assets/<xx>/<id>.superseded   a newer record describes these bytes
     assets/<xx>/<id>.elsewhere    came as part of a lineage, without the bytes: they are not missed here
     records/<xx>/<id>             what a call did: immutable, id = SHA-256 of it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -23,6 +24,7 @@ __all__ = ["Filters", "Queries", "matching"]
 T = TypeVar("T")
 
 _AT_ONCE = 500
+_ID = re.compile("[0-9a-f]{64}")
 
 
 class Queries(Adding):
@@ -96,7 +98,7 @@ class Queries(Adding):
         NotFound
             There is neither a record nor a file of that name.
         """
-        if len(name) == 64 and not name.startswith("baf"):
+        if _ID.fullmatch(name):  # by chance it begins as CIDs do: one in 4,096
             found = self.read_assets([name]).get(name)
             if found is None:
                 raise NotFound(f"{self.url} has no asset record {name}")

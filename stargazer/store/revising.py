@@ -60,7 +60,7 @@ class Revising(Queries):
         return stored
 
     def _supersede(self, older: str, newer: Asset) -> None:
-        self._mark_added(newer)
+        self._mark_added(newer, self.backend.read(layout.added(older)) or b"")
         self.backend.remove(layout.superseded(newer.id))
         mark = json.dumps({"by": newer.id, "time": time.time()}).encode()
         self.backend.replace(layout.superseded(older), mark)

@@ -6,11 +6,12 @@ import datetime
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from stargazer.assets import R1, Asset
+from stargazer.assets import R1, Asset, Reference
 from stargazer.errors import NotFound, StoreError
 from stargazer.store import Store, layout
 from stargazer.store.blobs import local as localblobs
@@ -19,7 +20,15 @@ File = Callable[..., Path]
 NOW = -60.0  # a grace that has run out for what was written this moment
 
 
-def made(store: Store, file: File, name: str, *, days_ago: float = 0.0, inputs: tuple[Asset, ...] = ()) -> Asset:
+def made(
+    store: Store,
+    file: File,
+    name: str,
+    *,
+    days_ago: float = 0.0,
+    inputs: tuple[Asset, ...] = (),
+    outputs: tuple[Asset, ...] = (),
+) -> Asset:
     """Store what a task made, with its ledger record."""
     path = file(f"work/{name}", f"made: {name}")
     stored = store.save(Asset(path=path))
@@ -28,8 +37,8 @@ def made(store: Store, file: File, name: str, *, days_ago: float = 0.0, inputs: 
         "task": name,
         "status": "ok",
         "started": started.isoformat(),
-        "outputs": {"asset": stored.to_dict()},
-        "output_cids": [stored.cid],
+        "outputs": {"list": [{"asset": each.to_dict()} for each in (stored, *outputs)]},
+        "output_cids": [stored.cid, *(each.cid for each in outputs)],
         "input_cids": [each.cid for each in inputs],
     }
     store.put_record(json.dumps(record).encode())
@@ -66,6 +75,18 @@ def test_only_what_nothing_needs_goes(store: Store, file: File) -> None:
     assert store.fsck().ok
     store.unpin("paper")
     assert set(store.gc(grace=NOW).removed) >= {layout.blob(str(pinned.cid)), layout.blob(str(leased.cid))}
+
+
+def test_a_record_goes_with_the_bytes_of_a_companion(store: Store, file: File) -> None:
+    added = store.add(file("ref.fa", ">a"), Reference(build="b"))
+    index = made(store, file, "ref.fai", days_ago=90)
+    joined = store.put(replace(added, companions=(index,), source=None))
+    made(store, file, "joins", days_ago=90, outputs=(joined,))
+    swept = store.gc(grace=NOW)
+    assert {layout.asset(joined.id), layout.blob(str(index.cid))} <= set(swept.removed)
+    assert store.find(asset=Reference) == [added]
+    assert store.exists(added)
+    assert store.fsck().ok
 
 
 def test_what_was_deleted_goes_with_the_next_collection(store: Store, file: File) -> None:

@@ -218,3 +218,12 @@ def test_one_of_many_records_is_found(local: Store) -> None:
     for number in (77, 1000):
         (found,) = local.assemble(asset="alignment", sorted="coordinate", sample_id=f"s{number}")
         assert found.name == f"{number}.bam"
+
+
+def test_an_id_that_begins_as_cids_do_is_an_id(store: Store, file: File) -> None:
+    drafts = (Asset(cid=store.put_bytes(b"x"), number=number) for number in range(100_000))
+    begun = next(draft for draft in drafts if draft.id.startswith("baf"))
+    assert store.put(begun).id == begun.id
+    assert store.get(begun.id) == begun
+    with pytest.raises(NotFound, match="no asset record baf"):
+        store.get("baf" + "0" * 61)
