@@ -190,7 +190,12 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SHOWN = 20
 
 
-def fsck(store: STORE = None, json: JSON = False) -> None:
+YES_AS_ROOT = Annotated[
+    bool, typer.Option("--yes-as-root", help="As root, clean up a store that belongs to somebody else.")
+]
+
+
+def fsck(yes_as_root: YES_AS_ROOT = False, store: STORE = None, json: JSON = False) -> None:
     """Check the store.
 
     Every file is hashed and every record read; what is corrupt goes to quarantine, and the exit code is 1.
@@ -199,7 +204,7 @@ def fsck(store: STORE = None, json: JSON = False) -> None:
 
     opened = open_made_store(store)
     with byte_progress(f"fsck {opened.url}", shown=show_progress()) as progress:
-        checked = opened.fsck(progress=progress)
+        checked = opened.fsck(progress=progress, yes_as_root=yes_as_root)
     if json:
         print_json({"ok": checked.ok, **checked._asdict()})
     else:
@@ -214,6 +219,7 @@ def fsck(store: STORE = None, json: JSON = False) -> None:
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
     grace: Annotated[str, typer.Option(metavar="TIME", help="What is younger stays: 30m, 12h, 7d.")] = "7d",
+    yes_as_root: YES_AS_ROOT = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
@@ -226,7 +232,7 @@ def gc(
     seconds = _seconds(grace)
     opened = open_made_store(store)
     with waiting(f"gc {opened.url}", shown=show_progress()):
-        swept = opened.gc(grace=seconds, dry_run=dry_run)
+        swept = opened.gc(grace=seconds, dry_run=dry_run, yes_as_root=yes_as_root)
     print_json(swept._asdict()) if json else typer.echo(_sweep_line(swept))
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from stargazer.execute.spec import TaskSpec
+    from stargazer.store.blobs.verified import Signature
 
 __all__ = ["Attempt", "execute"]
 
@@ -146,7 +147,8 @@ class Attempt:
         return self.ledger.results(record, self.spec.task.result_type)
 
     def _outputs(self, work: Workdir) -> Any:
-        staged = {name: self._stage(value, work, name) for name, value in self.inputs.items()}
+        seen: dict[str, Signature] = {}
+        staged = {name: self._stage(value, work, name, seen) for name, value in self.inputs.items()}
         spec, inputs = self.spec, list(walk_assets(list(staged.values())))
         try:
             made = spec.task.checked(self._made(work, staged))
@@ -154,7 +156,7 @@ class Attempt:
             raise OutputError(f"{spec.name} called sys.exit({error.code!r}) instead of returning its result") from error
         for asset in inputs:
             try:
-                self.store.check_staged(asset)
+                self.store.check_staged(asset, seen)
             except StargazerError as error:
                 error.add_note(f"noticed when task {spec.name} ended; its result is not kept")
                 raise
@@ -174,14 +176,15 @@ class Attempt:
             told = f"no space left while {place}; free some, or let the setting stargazer.scratch name a larger disk"
             raise StoreFull(error.errno, told) from error
 
-    def _stage(self, value: Any, work: Workdir, place: str) -> Any:
+    def _stage(self, value: Any, work: Workdir, place: str, seen: dict[str, Signature]) -> Any:
         """Stage each asset in a directory of its own, or those of a list in one, where their files cannot meet."""
         if isinstance(value, Asset):
-            return self.store.stage(value, work.path / INPUTS / place, copy=self.spec.copy_inputs)
+            folder = work.path / INPUTS / place
+            return self.store.stage(value, folder, copy=self.spec.copy_inputs, seen=seen)
         if isinstance(value, (list, dict)):
             assets = list(value.values()) if isinstance(value, dict) else value
             places = [place] * len(assets) if _unrelated(assets) else [f"{place}/{n}" for n in range(len(assets))]
-            staged = [self._stage(asset, work, where) for asset, where in zip(assets, places, strict=True)]
+            staged = [self._stage(asset, work, where, seen) for asset, where in zip(assets, places, strict=True)]
             return dict(zip(value, staged, strict=True)) if isinstance(value, dict) else staged
         return value
 

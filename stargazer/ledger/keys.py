@@ -108,17 +108,24 @@ def python_value(value: Any) -> Any:
     return value.item() if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () else value
 
 
+def _is_pairs(value: Any) -> bool:
+    """Whether a value is what `ordered` writes; what stands in a record may be anything."""
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in value
+    )
+
+
 def readable(value: Any) -> Any:
     """Return what `plain` was given, as far as it can be told: enums and dataclasses as text."""
     if isinstance(value, list):
         return [readable(item) for item in value]
     if not isinstance(value, dict):
         return value
-    if "dict" in value:
+    if _is_pairs(value.get("dict")):
         return {name: readable(item) for name, item in value["dict"]}
-    if "tuple" in value:
+    if isinstance(value.get("tuple"), list):
         return tuple(readable(item) for item in value["tuple"])
-    if "dataclass" in value:
+    if "dataclass" in value and isinstance(value.get("fields"), dict):
         members = ", ".join(f"{name}={readable(item)!r}" for name, item in value["fields"].items())
         return f"{value['dataclass']}({members})"
     return value.get("enum", value.get("float", value))

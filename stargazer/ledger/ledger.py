@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from stargazer.assets import Asset
 from stargazer.ledger.codec import cids_in, decode
@@ -76,8 +76,8 @@ class Ledger:
     def lookup(self, keys: Iterable[str]) -> dict[str, Record]:
         """Successful records behind keys, whether or not their results are still there."""
         found = self.store.records_behind(keys)
-        records = {key: Record.from_bytes(data, name) for key, (name, data) in found.items()}
-        return {key: record for key, record in records.items() if record is not None and record.status == "ok"}
+        records = ((key, Record.from_bytes(data, name)) for key, (name, data) in found.items())
+        return {key: record for key, record in records if _is_result(record)}
 
     def get(self, identifier: str) -> Record | None:
         """Return one record, or None where it is missing or torn."""
@@ -121,11 +121,11 @@ class Ledger:
     def newest(self, task: str, limit: int = 20) -> list[Record]:
         """Return the newest successful records of a task."""
         found = self._where(task=task, limit=limit)
-        return [record for record in found if record.status == "ok"]
+        return list(filter(_is_result, found))
 
     def producers(self, cid: str) -> list[Record]:
         """Return all records that made a CID, newest first."""
-        return [record for record in self._where(output=cid) if record.status == "ok"]
+        return list(filter(_is_result, self._where(output=cid)))
 
     def consumers(self, cid: str) -> list[Record]:
         """Return all records that read a CID, newest first."""
@@ -141,6 +141,11 @@ class Ledger:
     def _where(self, **conditions: Any) -> list[Record]:
         found = (Record.from_bytes(data, identifier) for identifier, data in self.store.records_where(**conditions))
         return [record for record in found if record is not None]
+
+
+def _is_result(record: Record | None) -> TypeGuard[Record]:
+    """Whether a record tells of a call that gave something."""
+    return record is not None and record.status == "ok" and record.outputs is not None
 
 
 def _difference(record: Record, first: Record, kept: bool) -> str:

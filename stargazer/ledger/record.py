@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.store.parsing import is_record, read_object
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -98,8 +100,8 @@ class Record(NamedTuple):
     def from_bytes(cls, data: bytes, identifier: str) -> Record | None:
         """Read a record; None where it is torn or of a newer format."""
         try:
-            members = json.loads(data)
-            if members["format"] > FORMAT:
+            members = read_object(data)
+            if not is_record(members) or members["format"] > FORMAT:
                 return None
             return cls(**{name: members[name] for name in cls._fields[:-1] if name in members}, id=identifier)
         except (ValueError, TypeError, KeyError):

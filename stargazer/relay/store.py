@@ -7,10 +7,10 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from stargazer import config
 from stargazer.errors import StoreError
 from stargazer.relay.protocol import Upload
 from stargazer.store import Store, layout
+from stargazer.store.base import private_cache
 from stargazer.store.blobs.base import Stored, movable
 from stargazer.store.blobs.cached import CachedBlobs
 
@@ -51,7 +51,7 @@ class RelayStore(Store):
     @cached_property
     def cache(self) -> Path:
         """Directory of what this host was sent; may be deleted while no task runs."""
-        return config.cache_dir() / "served" / self.id
+        return private_cache("served", self.id)
 
     def tidy(self) -> None:
         """Remove what killed workers left on this host a week ago."""

@@ -18,6 +18,7 @@ from stargazer.errors import StargazerError
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import SHOWN_DIGITS, log_of, record_of
 from stargazer.store import layout
+from stargazer.store.parsing import read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,13 +108,31 @@ def noted_runs(store: Store, limit: int = 20) -> list[Note]:
     limit
         How many.
     """
-    names = sorted(store.backend.names("runs"), reverse=True)[:limit]
+    names = sorted(filter(layout.is_plain, store.backend.names("runs")), reverse=True)[:limit]
     found = store.backend.read_many(map(layout.run, names))
     notes = []
     for name in names:
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            notes.append(_judged(Note(**json.loads(found[layout.run(name)]))))
+            notes.append(_judged(_read(found[layout.run(name)])))
     return notes
+
+
+def _read(data: bytes) -> Note:
+    """A note of which all members are of their types; `ValueError` or `TypeError` of any other."""
+    members = read_object(data)
+    if not all(isinstance(members[name], kinds) for name, kinds in _TYPES.items() if name in members):
+        raise ValueError("no note of a run")
+    if not all(isinstance(states, dict) for states in members.get("tasks", {}).values()):
+        raise ValueError("no note of a run")
+    return Note(**{name: members[name] for name in members.keys() & _TYPES.keys()})
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("id", "started", "user", "host", "where", "state"), str),
+    **dict.fromkeys(("tasks", "failures", "records"), dict),
+    **dict.fromkeys(("pid", "known"), int),
+    **dict.fromkeys(("seconds", "updated"), (int, float)),
+}
 
 
 def _judged(note: Note) -> Note:

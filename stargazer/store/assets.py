@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from stargazer.assets import Asset, canonical, placed
 from stargazer.errors import StargazerError
 from stargazer.store import layout
+from stargazer.store.index import asset_members
 from stargazer.store.source import StoreSource
 from stargazer.store.staging import Staging, members
 
@@ -109,10 +108,9 @@ class Handles(Staging):
 
 def parse_asset(data: bytes, identifier: str) -> Asset | None:
     """Read an asset record; None if it is torn or malformed."""
-    if hashlib.sha256(data).hexdigest() != identifier:
-        return None
+    members = asset_members(data, identifier)
     try:
-        return Asset.from_dict(json.loads(data))
+        return None if members is None else Asset.from_dict(members)
     except (ValueError, TypeError, KeyError, StargazerError):
         return None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,13 +16,15 @@ from stargazer.store import layout
 from stargazer.store.backends.local import LocalBackend
 from stargazer.store.blobs.local import LocalBlobs
 from stargazer.store.blobs.verified import Memo
+from stargazer.store.folders import private_folder
+from stargazer.store.parsing import read_object
 
 if TYPE_CHECKING:
     from stargazer.cid import CIDProfile
     from stargazer.store.backends.base import Backend
     from stargazer.store.blobs.base import Blobs
 
-__all__ = ["Header", "OpenStore", "local_path"]
+__all__ = ["Header", "OpenStore", "local_path", "private_cache"]
 
 
 class Header(NamedTuple):
@@ -38,11 +42,34 @@ def local_path(url: str) -> str | None:
     return None if "://" in url else os.path.abspath(os.path.expanduser(url))
 
 
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
+"""What `_make_header` writes. It names folders of caches, so nothing else is believed."""
+
+
+def private_cache(kind: str, identifier: str) -> Path:
+    """Directory of what this host keeps of a store, below this user's caches; only this user can read or change it.
+
+    Where nothing can be written it is not made: what wants to write there says so.
+
+    Raises
+    ------
+    StoreError
+        It belongs to somebody else.
+    """
+    above = config.cache_dir() / kind
+    with suppress(OSError):
+        private_folder(str(above))
+        private_folder(str(above / identifier))
+    return above / identifier
+
+
 def _parse(data: bytes, where: str) -> Header:
     try:
-        members = json.loads(data)
+        members = read_object(data)
         header = Header(int(members["format"]), str(members["profile"]), str(members["id"]))
-    except (ValueError, KeyError, TypeError) as error:
+        if header.format <= layout.FORMAT and not _IDENTITY.fullmatch(header.id):
+            raise ValueError(f"its id is {header.id[:80]!r}, and not 32 hexadecimal digits")
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise StoreError(f"{where}/{layout.HEADER} is damaged ({error}); restore it, the rest is intact") from error
     if header.format > layout.FORMAT:
         message = f"{where} has format {header.format}, made by a newer Stargazer; this one reads up to {layout.FORMAT}"
@@ -148,13 +175,16 @@ class OpenStore:
 
     @cached_property
     def cache(self) -> Path:
-        """Directory in which this host keeps what it knows about the store; may be deleted."""
-        return config.cache_dir() / "stores" / self.id
+        """Directory in which this host keeps what it knows about the store, this user's own; may be deleted."""
+        return private_cache("stores", self.id)
 
-    @cached_property
+    @property
     def scratch(self) -> Path:
         """Directory in which tasks may work, from which outputs are moved into the store for nothing."""
-        return Path(self.backend.path(layout.TMP)) if self.backend.local else self.cache / layout.TMP
+        if not isinstance(self.backend, LocalBackend):
+            return self.cache / layout.TMP
+        self.backend.check_tmp()
+        return Path(self.backend.path(layout.TMP))
 
     def sync(self) -> None:
         """Wait until all that was written is on disk, so that it lasts through a loss of power."""

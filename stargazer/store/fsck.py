@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from typing import TYPE_CHECKING, NamedTuple
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.errors import CIDError, StoreError
 from stargazer.store import index, layout
 from stargazer.store.assets import parse_asset
-from stargazer.store.gc import Sweeping
+from stargazer.store.backends.local import LocalBackend
+from stargazer.store.directories import links
+from stargazer.store.gc import LONGEST_LEASE, Sweeping, is_lease
+from stargazer.store.parsing import is_asset, read_json
 from stargazer.store.records import unseal
 
 if TYPE_CHECKING:
@@ -30,8 +34,8 @@ class Checked(NamedTuple):
     corrupt
         CIDs of files and directory nodes that were not what their names say. They went to quarantine.
     torn
-        Places of records, keys, pins and leases that cannot be read. They went to quarantine, but for pins and
-        leases, which only their owner can replace.
+        Places of records, keys, pins and leases that cannot be read, and of what is no regular file. They went to
+        quarantine, but for pins and the leases of a week, which only their owner can replace.
     unknown
         Asset records that this installation cannot read: a type changed, or a newer Stargazer wrote them.
     missing
@@ -57,19 +61,29 @@ class Checked(NamedTuple):
 class Checking(Sweeping):
     """The part of a store that checks it."""
 
-    def fsck(self, *, progress: Callable[[int], object] | None = None) -> Checked:
+    def fsck(self, *, progress: Callable[[int], object] | None = None, yes_as_root: bool = False) -> Checked:
         """Hash every file and read every record; what is corrupt goes to quarantine, so that it is made anew.
 
         Parameters
         ----------
         progress
             Called with the number of bytes just checked.
+        yes_as_root
+            Root may put aside what is in a store that belongs to somebody else.
 
         Returns
         -------
         Checked
             What was found.
+
+        Raises
+        ------
+        StoreError
+            A folder of the store is a link, or somebody else's.
         """
+        if self.made:
+            self._check_owners(yes_as_root=yes_as_root)
+        odd = self._odd()
         strays: list[str] = []
         files, size, corrupt = 0, 0, []
         for entry, name in self._named("blobs", strays):
@@ -79,7 +93,7 @@ class Checking(Sweeping):
             if progress:
                 progress(entry.size)
         corrupt += [name for entry, name in self._named("trees", strays) if self._torn_node(name)]
-        torn = [
+        torn = odd + [
             entry.place
             for kind, is_complete in self._tests().items()
             for entry in self._torn(kind, is_complete, strays)
@@ -99,25 +113,54 @@ class Checking(Sweeping):
             else:
                 strays.append(entry.place)
 
+    def _odd(self) -> list[str]:
+        """Put aside what is neither a regular file nor a folder of these: links, pipes, devices, folders too deep."""
+        if not isinstance(self.backend, LocalBackend):
+            return []
+        kinds = (*layout.SHARDED, "signatures", *layout.FLAT)
+        odd = [place for kind in kinds for place in self.backend.odd(kind, flat=kind in layout.FLAT)]
+        for place in odd:
+            self._put_aside(place)
+        return odd
+
+    def _put_aside(self, place: str) -> None:
+        """Move something to quarantine; where nothing can be written, or it is another user's, it is told of only."""
+        with suppress(OSError):
+            self.backend.move(place, layout.quarantine(place.rpartition("/")[2]))
+
     def _tests(self) -> dict[str, Callable[[str, bytes], bool]]:
         return _TESTS | {"keys": lambda _, data: self._value(data) is not None}
 
     def _torn_node(self, cid: str) -> bool:
-        if self.node(cid) is not None:
-            return False
-        self.backend.move(layout.tree(cid), layout.quarantine(cid))
+        block = self.node(cid)
+        with suppress(CIDError):
+            if block is not None:
+                links(block)
+                return False
+        self._put_aside(layout.tree(cid))
         return True
 
     def _torn(self, kind: str, is_complete: Callable[[str, bytes], bool], strays: list[str]) -> Iterator[Entry]:
         if kind in ("pins", "leases"):
-            entries = [(entry, entry.place.rpartition("/")[2]) for entry in self.backend.entries(kind)]
+            entries = [(entry, entry.place.rpartition("/")[2]) for entry in self._flat(kind, strays)]
         else:
             entries = list(self._named(kind, strays))
         for entry, name in entries:
             data = self.backend.read(entry.place)
             if data is not None and not is_complete(name, data):
-                if kind not in ("pins", "leases"):
-                    self.backend.move(entry.place, layout.quarantine(name))
+                lasts = kind == "pins" or (kind == "leases" and entry.changed + LONGEST_LEASE > time.time())
+                if not lasts:
+                    self._put_aside(entry.place)
+                yield entry
+
+    def _flat(self, kind: str, strays: list[str]) -> Iterator[Entry]:
+        """Files of pins or leases; those with names that none may have are noted."""
+        for entry in self.backend.entries(kind):
+            try:
+                layout.check_name(entry.place.removeprefix(f"{kind}/"))
+            except StoreError:
+                strays.append(entry.place)
+            else:
                 yield entry
 
     def _missing(self) -> tuple[dict[str, tuple[str, ...]], list[str]]:
@@ -130,9 +173,12 @@ class Checking(Sweeping):
             data = self.backend.read(entry.place)
             if data is None:
                 continue
+            members = index.asset_members(data, identifier)
+            if members is None:
+                continue  # torn, and told of already
             if parse_asset(data, identifier) is None:
                 unknown.append(identifier)
-            for cid in index.asset_cids(json.loads(data)) if identifier not in lent else ():
+            for cid in index.asset_cids(members) if identifier not in lent else ():
                 if cid not in lacking:
                     lacking[cid] = sorted(self.closure([cid]) - there)
                 for gone in lacking[cid]:
@@ -140,13 +186,22 @@ class Checking(Sweeping):
         return {cid: tuple(ids) for cid, ids in missing.items()}, unknown
 
 
+def _sealed(data: bytes, fits: Callable[[Any], bool]) -> bool:
+    """Whether what is sealed is whole and of the form that belongs there."""
+    content = unseal(data)
+    try:
+        return content is not None and fits(read_json(content))
+    except ValueError:
+        return False
+
+
 _RECORD_MARKS = ("", "added", "superseded", "elsewhere")
 _MARKS = {"blobs": ("",), "trees": ("",), "assets": _RECORD_MARKS, "records": ("",), "keys": ("",)}
 _KEY = re.compile("[0-9a-f]{64}")
 _TESTS: dict[str, Callable[[str, bytes], bool]] = {
     "assets": lambda name, data: index.asset_members(data, name) is not None,
-    "records": lambda name, data: hashlib.sha256(data).hexdigest() == name,
+    "records": lambda name, data: index.is_whole_record(data, name),
     "signatures": lambda _, data: unseal(data) is not None,
-    "pins": lambda _, data: unseal(data) is not None,
-    "leases": lambda _, data: unseal(data) is not None,
+    "pins": lambda _, data: _sealed(data, lambda pinned: isinstance(pinned, list) and all(map(is_asset, pinned))),
+    "leases": lambda _, data: _sealed(data, is_lease),
 }

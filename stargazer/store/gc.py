@@ -8,19 +8,22 @@ needed.
 from __future__ import annotations
 
 import datetime
+import getpass
 import json
 import os
-import shutil
+import platform
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Asset
-from stargazer.errors import NotFound, StargazerError, StoreError
+from stargazer.errors import CIDError, NotFound, StargazerError, StoreError
 from stargazer.store import index, layout
-from stargazer.store.backends.local import touched
+from stargazer.store.backends.local import LocalBackend
 from stargazer.store.directories import RAW, is_node, links
-from stargazer.store.records import seal, unseal
+from stargazer.store.folders import check_owners
+from stargazer.store.parsing import is_asset, is_names, is_text, read_json
+from stargazer.store.records import check_readable, seal, unseal
 from stargazer.store.revising import Revising
 from stargazer.store.staging import members
 
@@ -33,12 +36,36 @@ if TYPE_CHECKING:
     from stargazer.store.backends.base import Backend
     from stargazer.store.backends.local import Entry
 
-__all__ = ["Lease", "Roots", "Sweeping", "Swept"]
+__all__ = ["LONGEST_LEASE", "Lease", "Leased", "Roots", "Sweeping", "Swept", "is_lease"]
 
 # What garbage collection must keep, because somebody said so: pins, and the leases of runs.
 
 
 CLOCKS_DIFFER = 600.0
+
+LONGEST_LEASE = 7 * 86400.0
+"""Seconds after which a lease counts no more that nobody wrote again, whatever end it names."""
+
+
+class Leased(NamedTuple):
+    """A lease as others see it.
+
+    Parameters
+    ----------
+    name
+        Of the run.
+    roots
+        CIDs that it holds.
+    ends
+        When it counts no more unless it is renewed, in seconds since 1970.
+    owner
+        Who holds it, where: user, host and process, as the lease says.
+    """
+
+    name: str
+    roots: tuple[str, ...]
+    ends: float
+    owner: str
 
 
 class Lease:
@@ -64,8 +91,10 @@ class Lease:
     def renew(self, *roots: str) -> None:
         """Hold it for as long again, and for further CIDs."""
         self.roots = sorted({*self.roots, *roots})
-        content = {"roots": self.roots, "expires": time.time() + self.seconds}
-        self._backend.replace(self._place, seal(json.dumps(content).encode()))
+        content = {"roots": self.roots, "expires": time.time() + self.seconds, "owner": _owner()}
+        data = json.dumps(content).encode()
+        check_readable(data, "a lease")
+        self._backend.replace(self._place, seal(data))
 
     def release(self) -> None:
         """Let go."""
@@ -78,6 +107,23 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def is_lease(content: object) -> bool:
+    """Whether a value has the form of a lease: CIDs, and a number for its end."""
+    return (
+        isinstance(content, dict)
+        and is_names(content.get("roots"))
+        and isinstance(content.get("expires"), (int, float))
+        and not isinstance(content["expires"], bool)
+        and is_text(content.get("owner", ""))
+    )
+
+
+def _owner() -> str:
+    with suppress(OSError, KeyError):
+        return f"{getpass.getuser()} on {platform.node()}, process {os.getpid()}"
+    return f"{platform.node()}, process {os.getpid()}"
 
 
 class Roots(Revising):
@@ -103,7 +149,9 @@ class Roots(Revising):
         for asset in pinned:
             if not self.exists(asset):
                 raise NotFound(f"{self.url} does not have the bytes of {asset!r}: nothing to pin")
-        self.backend.replace(layout.pin(name), seal(json.dumps([asset.to_dict() for asset in pinned]).encode()))
+        data = json.dumps([asset.to_dict() for asset in pinned]).encode()
+        check_readable(data, "a pin")
+        self.backend.replace(layout.pin(name), seal(data))
 
     def unpin(self, name: str) -> None:
         """Let go of a pin.
@@ -127,12 +175,27 @@ class Roots(Revising):
         StoreError
             A pin is torn.
         """
-        return {name: [self.handle(asset) for asset in self._pin(name)] for name in self.backend.names("pins")}
+        return {name: [self.handle(asset) for asset in self._pin(name)] for name in self._regular("pins")}
+
+    def _regular(self, folder: str) -> dict[str, float]:
+        """Names of the regular files in a folder that may be called so, and when each last changed.
+
+        Nothing else was ever written there by a store; `fsck` tells of it.
+        """
+        found = {}
+        for entry in self.backend.entries(folder):
+            name = entry.place.removeprefix(f"{folder}/")
+            with suppress(StoreError):
+                found[layout.check_name(name)] = entry.changed
+        return found
 
     def _pin(self, name: str) -> list[Asset]:
         try:
-            return [Asset.from_dict(members) for members in self._sealed(layout.pin(name))]
-        except (StargazerError, TypeError, KeyError) as error:
+            pinned = self._sealed(layout.pin(name))
+            if pinned is not None and not (isinstance(pinned, list) and all(map(is_asset, pinned))):
+                raise StoreError("it is no list of assets")
+            return [Asset.from_dict(members) for members in pinned or ()]
+        except (StargazerError, ValueError, TypeError, KeyError) as error:
             raise StoreError(f"the pin {name!r} cannot be read ({error}): pin its assets again, or unpin it") from error
 
     def lease(self, name: str, roots: Iterable[Asset | str] = (), *, seconds: float = 3600.0) -> Lease:
@@ -145,14 +208,21 @@ class Roots(Revising):
         roots
             Assets or CIDs.
         seconds
-            How long the lease holds unless it is renewed.
+            How long the lease holds unless it is renewed; a week at most.
 
         Returns
         -------
         Lease
             With `renew` and `release`; as a context it is released at the end.
+
+        Raises
+        ------
+        StoreError
+            It would hold for more than a week without a word: pin what must stay.
         """
         _ = self.header
+        if not seconds <= LONGEST_LEASE:
+            raise StoreError(f"a lease of {seconds:,.0f} s is too long: renew it within a week, or pin what must stay")
         return Lease(self.backend, name, _cids(roots), seconds)
 
     def held(self) -> set[str]:
@@ -163,20 +233,47 @@ class Roots(Revising):
         StoreError
             A pin or a lease is torn, so what it holds is not known.
         """
-        pinned = [asset for name in self.backend.names("pins") for asset in self._pin(name)]
-        leases = [self._sealed(layout.lease(name)) for name in self.backend.names("leases")]
-        alive = [lease for lease in leases if lease and lease["expires"] + CLOCKS_DIFFER > time.time()]
-        return _cids(pinned) | {cid for lease in alive for cid in lease["roots"]}
+        pinned = [asset for name in self._regular("pins") for asset in self._pin(name)]
+        return _cids(pinned) | {cid for lease in self.leases() for cid in lease.roots}
+
+    def leases(self) -> list[Leased]:
+        """Leases that count, by name.
+
+        One counts until the end that it names, and a week after it was last written at most, by the clock of the disk:
+        nobody holds for ever what nobody uses.
+
+        Raises
+        ------
+        StoreError
+            One is torn, and not so old that it counts no more.
+        """
+        now, found = time.time(), []
+        for name, written in self._regular("leases").items():
+            if min(written, now) + LONGEST_LEASE > now and (lease := self._lease(name, written)):
+                found.append(lease)
+        return [lease for lease in found if lease.ends + CLOCKS_DIFFER > now]
+
+    def _lease(self, name: str, written: float) -> Leased | None:
+        content = self._sealed(layout.lease(name))
+        if content is None:
+            return None
+        if not is_lease(content):
+            raise StoreError(f"the lease {name!r} cannot be read: if nobody runs anything, remove leases/{name}")
+        ends = min(content["expires"], written + LONGEST_LEASE)
+        return Leased(name, tuple(content["roots"]), ends, content.get("owner", ""))
 
     def _sealed(self, place: str) -> Any:
-        """Content of a sealed place; empty if it has just gone."""
+        """Content of a sealed place; None if it has just gone."""
         data = self.backend.read(place)
         if data is None:
-            return []
+            return None
         content = unseal(data)
-        if content is None:
-            raise StoreError(f"{place} of {self.url} is torn, so what it holds is not known: remove it or make it anew")
-        return json.loads(content)
+        try:
+            if content is not None:
+                return read_json(content)
+        except ValueError:
+            pass
+        raise StoreError(f"{place} of {self.url} is torn, so what it holds is not known: remove it or make it anew")
 
 
 def _cids(roots: Iterable[Asset | str]) -> set[str]:
@@ -224,7 +321,14 @@ class Swept(NamedTuple):
 class Sweeping(Roots):
     """The part of a store that takes the garbage out."""
 
-    def gc(self, *, grace: float = 7 * DAY, recent: float = 30 * DAY, dry_run: bool = False) -> Swept:
+    def gc(
+        self,
+        *,
+        grace: float = 7 * DAY,
+        recent: float = 30 * DAY,
+        dry_run: bool = False,
+        yes_as_root: bool = False,
+    ) -> Swept:
         """Remove what nothing needs.
 
         Parameters
@@ -236,6 +340,8 @@ class Sweeping(Roots):
             Seconds for which what a call made or read stays.
         dry_run
             Only tell.
+        yes_as_root
+            Root may clean up a store that belongs to somebody else.
 
         Returns
         -------
@@ -245,10 +351,11 @@ class Sweeping(Roots):
         Raises
         ------
         StoreError
-            A pin or a lease is torn.
+            A pin or a lease is torn; or a folder of the store is a link, or somebody else's.
         """
         if not self.made:
             return Swept(dry_run, (), 0, (), 0, 0)
+        self._check_owners(yes_as_root=yes_as_root)
         before = time.time() - grace
         kept = self._marked(recent)
         entries = [entry for kind in ("blobs", "trees") for entry in self.backend.entries(kind)]
@@ -266,6 +373,11 @@ class Sweeping(Roots):
         places = tuple(sorted([*(entry.place for entry in swept), *records]))
         sizes = sum(entry.size for entry in swept), sum(entry.size for entry in stay)
         return Swept(dry_run, places, sizes[0], tuple(leftovers), len(stay), sizes[1])
+
+    def _check_owners(self, *, yes_as_root: bool) -> None:
+        """Nothing is removed, or put aside, in a store of which the folders are not its own."""
+        if isinstance(self.backend, LocalBackend):
+            check_owners(self.backend.root, layout.TOP, yes_as_root=yes_as_root)
 
     def _marked(self, recent: float) -> set[str]:
         """Every file and directory node that something needs."""
@@ -302,7 +414,7 @@ class Sweeping(Roots):
         places = {layout.tree(cid): cid for cid in cids}
         nodes = {places[place]: block for place, block in self.backend.read_many(places).items()}
         for cid, block in nodes.items():
-            if not is_node(block, cid):
+            if not is_node(block, cid) or not _has_links(block):
                 message = f"the directory {cid} of {self.url} is torn, so what it holds is not known"
                 raise StoreError(f"{message}: run fsck, then add it again")
         return nodes
@@ -310,14 +422,20 @@ class Sweeping(Roots):
     def _leftovers(self, before: float) -> list[str]:
         """Paths in this host's directories for what is unfinished or harmed which nobody has touched since a time."""
         found: list[str] = []
-        for directory in [self.scratch, *([] if self.backend.local else [self.cache / "quarantine"])]:
-            with suppress(FileNotFoundError):
-                found += (entry.path for entry in os.scandir(directory) if touched(entry.path) < before)
+        for backend, folder in self._own_folders():
+            found += (backend.path(place) for place, changed in backend.remains(folder) if changed < before)
         return sorted(found)
+
+    def _own_folders(self) -> list[tuple[LocalBackend, str]]:
+        """Folders on this host's disk of what is unfinished or harmed."""
+        if isinstance(self.backend, LocalBackend):
+            return [(self.backend, layout.TMP)]
+        cache = LocalBackend(str(self.cache))
+        return [(cache, layout.TMP), (cache, "quarantine")]
 
     def _outdated(self, before: float) -> list[str]:
         """Old quarantine, journal and notes on runs, and marks beside records that are gone."""
-        old = [entry.place for entry in self.backend.entries("quarantine") if entry.changed < before]
+        old = [place for place, changed in self._quarantined() if changed < before]
         kept_since = min(before, time.time() - _HISTORY_KEPT)
         for folder in ["runs", *([] if self.backend.local else [layout.JOURNAL])]:
             old += [entry.place for entry in self.backend.entries(folder) if entry.changed < kept_since]
@@ -325,10 +443,21 @@ class Sweeping(Roots):
         marked = ((place, place.partition(".")[0]) for place in places if "." in place)
         return old + [place for place, record in marked if record not in places and places[place] < before]
 
+    def _quarantined(self) -> Iterable[tuple[str, float]]:
+        """What was found corrupt, and when; on a disk it may be anything."""
+        if isinstance(self.backend, LocalBackend):
+            return self.backend.remains("quarantine")
+        return ((entry.place, entry.changed) for entry in self.backend.entries("quarantine"))
+
     def _remove_leftovers(self, leftovers: Iterable[str]) -> None:
         for place in leftovers:
             if place.startswith("/"):
-                shutil.rmtree(place, ignore_errors=True) if os.path.isdir(place) else os.unlink(place)
+                root, folder, name = place.rsplit("/", 2)
+                with suppress(OSError):  # what another user left is theirs to remove
+                    LocalBackend(root).discard(f"{folder}/{name}")
+            elif isinstance(self.backend, LocalBackend):
+                with suppress(OSError):
+                    self.backend.discard(place)
             else:
                 self.backend.remove(place)
 
@@ -341,6 +470,15 @@ class Sweeping(Roots):
                 self._remove_record(identifier)
             self._journal("assets", *gone)
         return [layout.asset(identifier) for identifier in gone]
+
+
+def _has_links(block: bytes) -> bool:
+    """Whether a node that is what its CID says can be read at all."""
+    try:
+        links(block)
+    except CIDError:
+        return False
+    return True
 
 
 _MADE = "SELECT l.cid FROM links l JOIN records r ON r.id = l.id WHERE l.role = 'output' AND r.status = 'ok'"

@@ -9,12 +9,15 @@ import errno
 import hashlib
 import json
 import os
+import re
+import stat
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stargazer.errors import StoreFull
 from stargazer.store import index, layout, records
+from stargazer.store.parsing import is_asset, is_name, is_record, read_object
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,6 +34,7 @@ __all__ = [
     "forget_assets",
     "insert_assets",
     "insert_records",
+    "is_whole_record",
     "marks",
     "value_text",
 ]
@@ -82,6 +86,8 @@ def ask(directory: Path | None, question: Callable[[sqlite3.Connection], T]) -> 
             return question(connection)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"index-{_VERSION}-{os.uname().nodename}.sqlite"
+    if not _is_own(path):
+        discard(path)
     try:
         return _ask(path, question)
     except sqlite3.DatabaseError as error:
@@ -91,6 +97,15 @@ def ask(directory: Path | None, question: Callable[[sqlite3.Connection], T]) -> 
             raise
         discard(path)
         return _ask(path, question)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether an index is a file that this user made, or is not there."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return True
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _ask(path: Path, question: Callable[[sqlite3.Connection], T]) -> T:
@@ -127,19 +142,24 @@ def value_text(value: Any) -> str:
 def asset_members(data: bytes, identifier: str) -> dict[str, Any] | None:
     """Members of an asset record; None if it is torn or malformed."""
     try:
-        members: dict[str, Any] = _parse(data, identifier)
-        whole = isinstance(members["facts"], dict) and all(
-            isinstance(members[k], str) for k in ("asset", "cid", "name")
-        )
-    except (ValueError, TypeError, KeyError):
+        members = _parse(data, identifier)
+    except ValueError:
         return None
-    return members if whole else None
+    return members if is_asset(members) else None
 
 
-def _parse(data: bytes, identifier: str) -> Any:
+def is_whole_record(data: bytes, identifier: str) -> bool:
+    """Whether a ledger record is what its id says, and all in it is of the type that belongs there."""
+    try:
+        return is_record(_parse(data, identifier))
+    except ValueError:
+        return not data.startswith(b"{") and hashlib.sha256(data).hexdigest() == identifier
+
+
+def _parse(data: bytes, identifier: str) -> dict[str, Any]:
     if hashlib.sha256(data).hexdigest() != identifier:
         raise ValueError(f"{identifier} is torn")
-    return json.loads(data)
+    return read_object(data)
 
 
 def marks(names: Iterable[str], suffix: str) -> set[str]:
@@ -188,9 +208,11 @@ def insert_records(connection: sqlite3.Connection, found: dict[str, bytes]) -> N
     for identifier, data in found.items():
         try:
             members = _parse(data, identifier)
-            row = (identifier, identifier[-3:-1], *(str(members[name]) for name in ("task", "status", "started")))
-            links = [(cid, role, identifier) for role, cid in _record_links(members)]
-        except (ValueError, TypeError, KeyError, AttributeError):
+            if not is_record(members):
+                continue
+            row = (identifier, identifier[-3:-1], *(members[name] for name in ("task", "status", "started")))
+            links = [(cid, role, identifier) for role, cid in _record_links(members) if is_name(cid)]
+        except (ValueError, KeyError):
             continue
         connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", row)
         connection.executemany("INSERT OR IGNORE INTO links VALUES (?, ?, ?)", links)
@@ -226,6 +248,7 @@ def _cids(value: Any) -> Iterator[str]:
 # Bringing the index up to date, cheaply: only folders whose mtime moved, or what the journal says, is read again.
 
 
+_SHARD = re.compile(r"[A-Za-z0-9_-]{2}")
 _COARSE_TICK, _FINE_TICK = 2_000_000_000, 50_000_000
 _ABSENT = -2
 _JOURNAL_KEPT = 60 * 86400.0
@@ -270,7 +293,7 @@ class _Transaction:
 
 def _changed_folders(connection: sqlite3.Connection, backend: Backend, kind: str) -> list[str]:
     known = dict(connection.execute("SELECT place, mtime FROM folders"))
-    places = [f"{kind}/{name}" for name in backend.names(kind)]
+    places = [f"{kind}/{name}" for name in backend.names(kind) if _SHARD.fullmatch(name)]
     gone = [place for place in known if place.startswith(f"{kind}/") and place not in set(places)]
     return gone + [place for place in places if known.get(place) != _mtime(backend.path(place))]
 
@@ -278,8 +301,8 @@ def _changed_folders(connection: sqlite3.Connection, backend: Backend, kind: str
 def _mtime(path: str) -> int:
     """When names in a directory last changed (ns). It is opened, since network file systems may have an old answer."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:  # it is gone, or is a link, no folder, or another user's own
         return _ABSENT
     try:
         return os.fstat(fd).st_mtime_ns
@@ -300,7 +323,7 @@ def _read_folders(connection: sqlite3.Connection, backend: Backend, kind: str, p
 
 
 def _read_folder(connection: sqlite3.Connection, backend: Backend, kind: str, shard: str, names: list[str]) -> None:
-    there = {name for name in names if "." not in name}
+    there = {name for name in names if is_name(name) and name[-3:-1] == shard}
     known = {row[0] for row in connection.execute(f"SELECT id FROM {kind} WHERE shard = ?", (shard,))}
     new, gone = there - known, known - there
     if kind == "records":
@@ -324,9 +347,10 @@ def _mark_superseded(connection: sqlite3.Connection, backend: Backend, shard: st
 def successor_of(data: bytes) -> str:
     """What a mark beside a record says is newer; empty if the mark is torn."""
     try:
-        return str(json.loads(data)["by"])
-    except (ValueError, TypeError, KeyError):
+        successor = read_object(data)["by"]
+    except (ValueError, KeyError):
         return ""
+    return str(successor) if is_name(successor) else ""
 
 
 def _read(backend: Backend, kind: str, names: Iterable[str]) -> dict[str, bytes]:
@@ -351,13 +375,13 @@ def _read_everything(connection: sqlite3.Connection, backend: Backend, kind: str
     for table in ("assets", "facts") if kind == "assets" else ("records", "links"):
         connection.execute(f"DELETE FROM {table}")
     names = [entry.place.rpartition("/")[2] for entry in backend.entries(kind)]
-    _take(connection, backend, kind, {name for name in names if "." not in name}, index.marks(names, _SUPERSEDED))
+    _take(connection, backend, kind, set(filter(is_name, names)), index.marks(names, _SUPERSEDED))
 
 
 def _read_events(connection: sqlite3.Connection, backend: Backend, kind: str, since: float) -> None:
     seen = {row[0] for row in connection.execute("SELECT event FROM events")}
     news = {event: name for event, of, name in records.events(backend, since) if of == kind and event not in seen}
-    names = set(news.values())
+    names = set(filter(is_name, news.values()))
     if kind == "assets":
         index.forget_assets(connection, names)
     _take(connection, backend, kind, names, names)

@@ -28,16 +28,20 @@ import time
 from stargazer.errors import StoreError
 
 __all__ = [
+    "FLAT",
     "FORMAT",
     "HEADER",
+    "HELD",
     "JOURNAL",
     "SHARDED",
     "TMP",
+    "TOP",
     "added",
     "asset",
     "blob",
     "check_name",
     "elsewhere",
+    "is_plain",
     "key",
     "lease",
     "pin",
@@ -52,8 +56,18 @@ __all__ = [
 FORMAT = 1
 HEADER = "store.json"
 TMP = "tmp"
+HELD = "held-"
+"""How the name of a mark in ``tmp`` begins that keeps a file from being swept."""
+
 JOURNAL = "journal"
 SHARDED = ("blobs", "trees", "assets", "records", "keys")
+FLAT = ("pins", "leases", "runs")
+TOP = (*SHARDED, "signatures", *FLAT, "quarantine", TMP, JOURNAL)
+"""Every folder that a store may have."""
+
+
+_LONGEST = 120
+"""Characters of a name that stay when it is put aside: with the time it must fit a file name, whatever they are."""
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]{0,199}")
@@ -123,6 +137,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_plain(name: str) -> bool:
+    """Whether `name` may name a pin, a lease or a run."""
+    return _NAME.fullmatch(name) is not None
+
+
 def pin(name: str) -> str:
     """Place of a pin."""
     return f"pins/{check_name(name)}"
@@ -140,4 +159,4 @@ def run(name: str) -> str:
 
 def quarantine(name: str) -> str:
     """A new place for something that was found corrupt."""
-    return f"quarantine/{name}.{time.time_ns()}"
+    return f"quarantine/{name[:_LONGEST]}.{time.time_ns()}"

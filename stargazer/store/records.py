@@ -10,8 +10,10 @@ import hashlib
 import time
 from typing import TYPE_CHECKING
 
+from stargazer.errors import StoreError
 from stargazer.store import layout
 from stargazer.store.base import OpenStore
+from stargazer.store.parsing import check_bounds, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -35,6 +37,20 @@ def unseal(sealed: bytes) -> bytes | None:
     return data if sealed[:9] == b"%08x " % binascii.crc32(data) else None
 
 
+def check_readable(data: bytes, what: str) -> None:
+    """Refuse to write what would be taken for torn when it is read.
+
+    Raises
+    ------
+    StoreError
+        It is too large, or nested too deep.
+    """
+    try:
+        check_bounds(data)
+    except ValueError as error:
+        raise StoreError(f"{what} cannot be kept: {error}; write large or deep values to a file") from error
+
+
 class Records(OpenStore):
     """The part of a store that the ledger writes."""
 
@@ -42,6 +58,7 @@ class Records(OpenStore):
         """Keep an immutable record; its id is the SHA-256 of its bytes, in hexadecimal."""
         identifier = hashlib.sha256(data).hexdigest()
         _ = self.header
+        check_readable(data, "the record of a call")
         self.backend.replace(layout.record(identifier), data)
         self._journal("records", identifier)
         return identifier
@@ -88,8 +105,8 @@ class Records(OpenStore):
             value = self._value(data)
             if value is not None and data.startswith(RECORD):
                 found[key] = value.decode(), data
-            elif value is not None:
-                pointers[key] = value.decode("ascii", "replace")
+            elif value is not None and is_name(name := value.decode("ascii", "replace")):
+                pointers[key] = name
         stored = self.get_records(dict.fromkeys(pointers.values()))
         return found | {key: (name, stored[name]) for key, name in pointers.items() if name in stored}
 

@@ -13,7 +13,9 @@ from stargazer.store.blobs.local import lay_file
 from stargazer.store.directories import Trees
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from stargazer.store.blobs.verified import Signature
 
 __all__ = ["Staging", "members"]
 
@@ -31,7 +33,14 @@ def members(asset: Asset) -> Iterator[Asset]:
 class Staging(Trees):
     """The part of a store that gives files their names back."""
 
-    def stage(self, asset: Asset, directory: str | os.PathLike[str], *, copy: bool = False) -> Asset:
+    def stage(
+        self,
+        asset: Asset,
+        directory: str | os.PathLike[str],
+        *,
+        copy: bool = False,
+        seen: dict[str, Signature] | None = None,
+    ) -> Asset:
         """Lay an asset and its companions out in a directory, checked.
 
         Parameters
@@ -42,6 +51,8 @@ class Staging(Trees):
             Where to; made if need be. Two assets whose files have one name need two directories.
         copy
             Make private copies that a tool may write to, even where links would do.
+        seen
+            Takes up, by path, the state in which each file was found, for `check_staged`.
 
         Returns
         -------
@@ -60,7 +71,19 @@ class Staging(Trees):
         folders = self.load_nodes(cids)
         self.blobs.prefetch(cid for cid in cids if cid not in folders)
         taken: dict[str, str] = {}
+        if seen is not None:
+            self._note_states(asset, Path(directory), folders, seen)
         return self._stage(asset, Path(directory), copy, taken, replacing=False)
+
+    def _note_states(self, asset: Asset, directory: Path, folders: set[str], seen: dict[str, Signature]) -> None:
+        """Note the states of files after they were checked and before they are laid out."""
+        for member in members(asset):
+            cid, path = self._cid(member), str(directory / file_name(member))
+            files = ((f"{path}/{name}", child) for name, child in self.walk(cid)) if cid in folders else [(path, cid)]
+            for where, child in files:
+                if child is not None:
+                    self.blobs.path(child)
+                    seen[where] = self.blobs.state(child)
 
     def _stage(self, asset: Asset, directory: Path, copy: bool, taken: dict[str, str], replacing: bool) -> Asset:
         cid, name = self._cid(asset), file_name(asset)
@@ -101,26 +124,33 @@ class Staging(Trees):
         if replacing:
             self.blobs.lend(cid)
 
-    def check_staged(self, staged: Asset) -> None:
-        """Make sure that a tool did not write to its inputs; a few stat calls a file.
+    def check_staged(self, staged: Asset, seen: Mapping[str, Signature] | None = None) -> None:
+        """Make sure that nobody wrote to the inputs of a call while it ran; a few stat calls a file.
+
+        Parameters
+        ----------
+        staged
+            As `stage` gave it.
+        seen
+            The states that `stage` found: what was written to meanwhile counts, though its bytes be right again.
 
         Raises
         ------
         InputChanged
-            It did. The harmed bytes went to quarantine.
+            Somebody did. Harmed bytes went to quarantine.
         BlobLost
             Bytes are gone that were there when they were staged.
         """
         for member in members(staged):
             cid, path = self._cid(member), str(member.path)
             if not self.load_nodes([cid]):
-                self._check(path, cid)
+                self._check(path, cid, seen)
                 continue
             for name, child in self.walk(cid):
                 if child is not None:
-                    self._check(f"{path}/{name}", child)
+                    self._check(f"{path}/{name}", child, seen)
 
-    def _check(self, path: str, cid: str) -> None:
+    def _check(self, path: str, cid: str, seen: Mapping[str, Signature] | None) -> None:
         try:
             self.blobs.check_unharmed(cid)
         except BlobLost as error:
@@ -130,6 +160,11 @@ class Staging(Trees):
             raise InputChanged(
                 f"{message} (stage='copy' gives a tool its own copy): {cid} is {error.reason}"
             ) from error
+        if seen and path in seen and self.blobs.state(cid) != seen[path]:
+            message = f"{path} was written to or replaced while the call read it, and has its old bytes again"
+            raise InputChanged(
+                f"{message}: nobody can tell what was read; run it again, and find out who writes to {cid}"
+            )
 
     def fetch(self, asset: Asset | str) -> Path:
         """Path of a stored file or directory on this host, under its name, companions beside it.

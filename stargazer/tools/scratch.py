@@ -12,12 +12,12 @@ import atexit
 import contextlib
 import itertools
 import os
-import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from stargazer.store.backends.local import as_store_error
+from stargazer.store.folders import opened, remove_tree
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -133,12 +133,7 @@ def _remove_idle() -> None:
 
 
 def _remove(path: str) -> None:
-    shutil.rmtree(path, onerror=_make_writable)
-
-
-def _make_writable(remove: Any, path: str, _: Any) -> None:
-    """Directories that a tool left read-only can be removed after all."""
-    with contextlib.suppress(OSError):
-        os.chmod(os.path.dirname(path), 0o700)
-        os.chmod(path, 0o700)
-        shutil.rmtree(path) if os.path.isdir(path) else remove(path)
+    """Remove a directory, read-only ones in it too; what a link in it leads to keeps its mode as well."""
+    parent, name = os.path.split(path)
+    with contextlib.suppress(OSError), opened(parent, "") as fd:
+        remove_tree(name, fd)

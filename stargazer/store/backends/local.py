@@ -6,16 +6,21 @@ so any number of processes on any number of machines may write.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import itertools
+import logging
 import os
-from contextlib import suppress
+import stat
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from stargazer.errors import StoreFull, StoreReadOnly
-from stargazer.store.layout import TMP
+from stargazer.errors import StoreError, StoreFull, StoreReadOnly
+from stargazer.store.folders import entries_in, last_change, odd_in, opened, remove_tree
+from stargazer.store.layout import HELD, TMP, quarantine
+from stargazer.store.parsing import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,19 +30,27 @@ __all__ = [
     "LocalBackend",
     "as_store_error",
     "is_full",
-    "link",
     "sync_directory",
     "sync_file",
     "sync_file_system",
-    "touched",
     "unlink",
     "write_all",
 ]
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_READ = os.O_RDONLY | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_UNREADABLE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPERM, errno.EISDIR}
+"""What opening a link, a socket, a device, another user's own file or a folder says."""
+
+_CLOSED = {errno.EACCES, errno.EPERM}
+_IN_THE_WAY = {errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST}
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _BLOCK = 1 << 16
+HELD_FOR = 86400.0
+"""Seconds for which another writer's mark is relied upon that cannot be renewed."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class LocalBackend:
@@ -63,12 +76,14 @@ class LocalBackend:
         return f"{self.root}/{place}"
 
     def read(self, place: str) -> bytes | None:
-        """Content of a small file, or None if there is none."""
+        """Content of a small file, or None if there is none; nothing (torn) of what is no regular file or too large."""
         try:
             return self._read(place)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
+            if error.errno in _UNREADABLE and (error.errno not in _CLOSED or "/" in place):
+                return b""
             if error.errno != errno.ESTALE:  # replaced on another NFS client while it was open here
                 raise
         return self._read(place)
@@ -76,6 +91,9 @@ class LocalBackend:
     def _read(self, place: str) -> bytes:
         fd = os.open(f"{self.root}/{place}", _READ)
         try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+                return b""
             data = os.read(fd, _BLOCK)
             if len(data) < _BLOCK:
                 return data
@@ -90,18 +108,36 @@ class LocalBackend:
 
     def open(self, place: str) -> BinaryIO:
         """The file itself, for reading."""
-        return open(self.path(place), "rb")
+        return open(self._open_regular(place), "rb")
+
+    def _open_regular(self, place: str) -> int:
+        fd = os.open(self.path(place), _READ)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise StoreError(f"{self.path(place)} is no regular file: fsck puts it aside")
+        return fd
 
     def size(self, place: str) -> int | None:
-        """Bytes of a file, or None if there is none."""
+        """Bytes of a regular file, or None if there is none."""
         try:
-            return os.stat(f"{self.root}/{place}").st_size
-        except FileNotFoundError:
+            found = os.lstat(f"{self.root}/{place}")
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def temporary(self) -> str:
         """A new path on the store's file system, for something that will be moved into place."""
+        self.check_tmp()
         return f"{self._prefix}-{os.getpid()}-{next(self._serial)}"
+
+    def check_tmp(self) -> None:
+        """Put aside what stands in the place of ``tmp`` and is no folder: writing must not lead out of the store."""
+        try:
+            mode = os.lstat(f"{self.root}/{TMP}").st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if not stat.S_ISDIR(mode):
+            _log.warning("%s/%s was a link, or no folder, and was put aside in %s", self.root, TMP, self.set_aside(TMP))
 
     def create_temporary(self) -> tuple[int, str]:
         """Open a new temporary file for writing, read-only once it is closed: descriptor and path."""
@@ -164,11 +200,23 @@ class LocalBackend:
         """Make places further names of a file, over those that are there; where that cannot be, write `otherwise`."""
         for alias in aliases:
             try:
-                link(self.path(place), self.path(alias), self.temporary())
-            except OSError:
+                self._link(place, alias)
+            except (OSError, StoreError):
                 self.replace(alias, otherwise)
             else:
                 self._sync_folder(self.path(alias))
+
+    def _link(self, place: str, alias: str) -> None:
+        source, temporary = self.path(place), self.temporary()
+        folder, _, name = alias.rpartition("/")
+        with opened(self.root, folder, make=True) as fd:
+            try:
+                os.link(source, self.path(alias))
+            except FileExistsError:
+                os.makedirs(os.path.dirname(temporary), exist_ok=True)
+                os.link(source, temporary)
+                os.rename(temporary, name, dst_dir_fd=fd)
+                unlink(temporary)  # a rename does nothing where both are names of one file already
 
     def create_many(self, contents: Mapping[str, bytes]) -> None:
         """Write those of several files that are not there yet."""
@@ -176,17 +224,38 @@ class LocalBackend:
             self.create(place, data)
 
     def adopt(self, path: str, place: str) -> None:
-        """Move a complete file of the same file system into place."""
-        target = f"{self.root}/{place}"
+        """Move a complete file of the same file system into place; what is no file there is put aside."""
         try:
             try:
-                os.rename(path, target)
-            except FileNotFoundError:
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                os.rename(path, target)
+                self._adopt(path, place)
+            except (StoreError, OSError) as error:
+                if not self._clear(place, error):
+                    raise
+                self._adopt(path, place)
         except OSError as error:
-            raise as_store_error(error, target) from error
-        self._sync_folder(target)
+            raise as_store_error(error, self.path(place)) from error
+        self._sync_folder(self.path(place))
+
+    def _adopt(self, path: str, place: str) -> None:
+        folder, _, name = place.rpartition("/")
+        with opened(self.root, folder, make=True) as fd:
+            os.rename(path, name, dst_dir_fd=fd)
+
+    def _clear(self, place: str, error: Exception) -> bool:
+        """Put aside what stands in the way of a place, a folder's name below the top or a file's; whether it was so."""
+        if isinstance(error, OSError) and error.errno not in _IN_THE_WAY:
+            return False
+        in_the_way = place if isinstance(error, OSError) else place.rpartition("/")[0]
+        if "/" not in in_the_way:
+            return False  # a top folder is nothing to be put aside in passing
+        self.set_aside(in_the_way)
+        return True
+
+    def set_aside(self, place: str) -> str:
+        """Take what is not what belongs there out of the way, whatever it is; the place where it went."""
+        target = quarantine(place.rpartition("/")[2])
+        self.move(place, target)
+        return target
 
     def _sync_folder(self, path: str) -> None:
         if self.durable:
@@ -194,65 +263,113 @@ class LocalBackend:
 
     def remove(self, place: str) -> bool:
         """Remove a file; whether there was one."""
-        return unlink(self.path(place))
+        folder, _, name = place.rpartition("/")
+        try:
+            with opened(self.root, folder) as fd:
+                os.unlink(name, dir_fd=fd)
+        except FileNotFoundError:
+            return False
+        except IsADirectoryError as error:
+            raise StoreError(f"{self.path(place)} is a folder, where a file belongs: fsck puts it aside") from error
+        except OSError as error:
+            raise as_store_error(error, self.path(place)) from error
+        return True
+
+    def discard(self, place: str) -> None:
+        """Remove a file, or a folder with all that is in it; links in it are removed, and lead nowhere."""
+        folder, _, name = place.rpartition("/")
+        with contextlib.suppress(FileNotFoundError), opened(self.root, folder) as fd:
+            remove_tree(name, fd)
+
+    def remains(self, folder: str) -> Iterator[tuple[str, float]]:
+        """Places that lie directly in a folder, folders too, and when anything in them last changed."""
+        with contextlib.suppress(FileNotFoundError), opened(self.root, folder) as fd:
+            for name in sorted(os.listdir(fd)):
+                yield f"{folder}/{name}", last_change(name, fd)
 
     def sweep(self, places: Iterable[str], before: float) -> set[str]:
         """Remove files that nobody touched since a time, and tell which.
 
-        Each is first taken away, then looked at: a writer that found it and holds it by a link gets it back, one that
+        Each is first taken away, then looked at: a writer that found it and holds it by a mark gets it back, one that
         comes later finds nothing and writes its own.
         """
-        return {place for place in places if self._sweep(place, before)}
+        by_folder: dict[str, list[str]] = {}
+        for place in places:
+            by_folder.setdefault(place.rpartition("/")[0], []).append(place)
+        swept: set[str] = set()
+        for folder, inside in by_folder.items():
+            with (
+                contextlib.suppress(FileNotFoundError, StoreError),  # one that became a link is left as it is
+                opened(self.root, folder) as fd,
+                opened(self.root, TMP, make=True) as tmp,
+            ):
+                swept |= {place for place in inside if self._sweep(place.rpartition("/")[2], fd, tmp, before)}
+        return swept
 
-    def _sweep(self, place: str, before: float) -> bool:
-        path, aside = self.path(place), self.temporary()
+    def _sweep(self, name: str, fd: int, tmp: int, before: float) -> bool:
+        aside = os.path.basename(self.temporary())
         try:
-            found = os.stat(path)
-            if found.st_ctime >= before or found.st_nlink > 1:
+            found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if found.st_ctime >= before or found.st_nlink > 1 or _is_held(name, tmp):
                 return False
-            os.makedirs(os.path.dirname(aside), exist_ok=True)
-            os.rename(path, aside)
+            os.rename(name, aside, src_dir_fd=fd, dst_dir_fd=tmp)
         except FileNotFoundError:
             return False
-        taken = os.stat(aside)
-        if taken.st_ino != found.st_ino or taken.st_nlink > 1:
-            os.rename(aside, path)
+        except OSError as error:
+            raise as_store_error(error, f"{self.root}: {name} cannot be removed") from error
+        taken = os.stat(aside, dir_fd=tmp, follow_symlinks=False)
+        if taken.st_ino != found.st_ino or taken.st_nlink > 1 or _is_held(name, tmp):
+            os.rename(aside, name, src_dir_fd=tmp, dst_dir_fd=fd)
             return False
-        os.unlink(aside)
+        os.unlink(aside, dir_fd=tmp)
         return True
 
     def hold(self, place: str) -> None:
-        """Keep a file from being swept for a while, by a second link in ``tmp`` that goes as garbage goes."""
-        aside = self.temporary()
-        os.makedirs(os.path.dirname(aside), exist_ok=True)
-        os.link(self.path(place), aside)
+        """Keep a file from being swept for a while, by a mark in ``tmp`` that goes as garbage goes.
+
+        A second link would do as well, but would change the file's ctime, by which calls that read it know that nobody
+        wrote to it.
+        """
+        name = place.rpartition("/")[2]
+        try:
+            self.adopt(self.write_temporary(b"", f"{TMP}/{HELD}{name}"), f"{TMP}/{HELD}{name}")
+        except PermissionError:
+            if time.time() - os.lstat(f"{self.root}/{TMP}/{HELD}{name}").st_ctime > HELD_FOR:
+                raise
 
     def move(self, place: str, target: str) -> bool:
-        """Rename a file within the store; whether there was one."""
+        """Rename something within the store, whatever it is; whether there was anything."""
+        source, _, name = place.rpartition("/")
+        folder, _, new = target.rpartition("/")
         try:
-            self.adopt(self.path(place), target)
+            with opened(self.root, source) as fd, opened(self.root, folder, make=True) as to:
+                os.rename(name, new, src_dir_fd=fd, dst_dir_fd=to)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise as_store_error(error, self.path(target)) from error
+        self._sync_folder(self.path(target))
         return True
 
     def names(self, folder: str) -> list[str]:
-        """Names that lie directly in a folder."""
+        """Names that lie directly in a folder; none of what is no folder below the top."""
         try:
-            return sorted(os.listdir(self.path(folder)))
-        except FileNotFoundError:
+            with opened(self.root, folder) as fd:
+                return sorted(os.listdir(fd))
+        except (FileNotFoundError, PermissionError):
+            return []
+        except StoreError:
+            if "/" not in folder:
+                raise
             return []
 
     def entries(self, folder: str) -> Iterator[Entry]:
-        """Every file below a folder, in order of name."""
-        for base, folders, names in os.walk(self.path(folder)):
-            folders.sort()
-            for name in sorted(names):
-                try:
-                    found = os.lstat(f"{base}/{name}")
-                except FileNotFoundError:
-                    continue
-                place = os.path.relpath(f"{base}/{name}", self.root)
-                yield Entry(place, found.st_size, max(found.st_mtime, found.st_ctime))
+        """Every regular file in a folder and the folders in it, in order of name."""
+        return entries_in(self.root, folder)
+
+    def odd(self, folder: str, *, flat: bool = False) -> list[str]:
+        """Places in a folder of what is neither a regular file nor a folder of these."""
+        return list(odd_in(self.root, folder, flat=flat))
 
     def sync(self) -> None:
         """Wait until all that was written is on disk."""
@@ -260,11 +377,20 @@ class LocalBackend:
             sync_file_system(self.root)
 
 
+def _is_held(name: str, tmp: int) -> bool:
+    """Whether a writer relies on a file that it found."""
+    try:
+        os.stat(f"{HELD}{name}", dir_fd=tmp, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 # Small operations on files, which the standard library leaves to be put together.
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_CLOSED_FILE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Entry(NamedTuple):
@@ -285,7 +411,7 @@ def as_store_error(error: OSError, where: str) -> OSError:
     if is_full(error):
         told = f"no space left while writing {where}: {error.strerror}; free some (stargazer gc)"
         return StoreFull(error.errno, told)
-    if error.errno in _CLOSED:
+    if error.errno in _CLOSED_FILE:
         told = f"cannot write {where}: {error.strerror}; what the store has can be read, but new calls want one that"
         return StoreReadOnly(error.errno, f"{told} can be written to (--store, or the setting stargazer.store)")
     return error
@@ -316,30 +442,6 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def link(path: str, target: str, temporary: str) -> None:
-    """Give a file another name, in place of the file that has it now.
-
-    Parameters
-    ----------
-    path
-        The file.
-    target
-        Its other name; folders are made.
-    temporary
-        A name that nothing has, on the same file system.
-    """
-    try:
-        os.link(path, target)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.link(path, target)
-    except FileExistsError:
-        os.makedirs(os.path.dirname(temporary), exist_ok=True)
-        os.link(path, temporary)
-        os.rename(temporary, target)
-        unlink(temporary)  # a rename does nothing where both are names of one file already
-
-
 def unlink(path: str) -> bool:
     """Remove a file; whether there was one."""
     try:
@@ -357,16 +459,6 @@ def sync_file_system(path: str) -> None:
             os.sync()
     finally:
         os.close(fd)
-
-
-def touched(path: str) -> float:
-    """When anything in a file or directory last changed."""
-    times = [os.lstat(path).st_ctime]
-    for base, folders, names in os.walk(path):
-        for name in (*folders, *names):
-            with suppress(FileNotFoundError):
-                times.append(os.lstat(f"{base}/{name}").st_ctime)
-    return max(times)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import BlobLost, StoreError
+from stargazer.store.blobs.verified import signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from stargazer.cid.files import Progress
     from stargazer.store.base import OpenStore
+    from stargazer.store.blobs.verified import Signature
 
 __all__ = ["HELD_AFTER", "MTIME", "Blobs", "Stored"]
 
@@ -175,6 +177,13 @@ class Blobs(ABC):
         """Path at which a file's bytes are given out."""
         return f"{self.root}/{cid[-3:-1]}/{cid}"
 
+    def state(self, cid: str) -> Signature:
+        """What changes whenever anybody writes to a given-out file, or puts another in its place."""
+        try:
+            return signature(os.lstat(self.file(cid)))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BlobLost(cid) from error
+
     def hashed(self, path: str, progress: Progress | None = None) -> Stored:
         """What a file's bytes would be stored as."""
         from stargazer.cid import file_node
@@ -208,11 +217,11 @@ class Blobs(ABC):
         """
         path = self.file(cid)
         try:
-            found = os.stat(path)
-        except FileNotFoundError:
+            found = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        if not self.store.memo.knows(cid, found):
-            if not self.is_good(cid, path):
+        if not self.store.memo.knows(cid, found) or not stat.S_ISREG(found.st_mode):
+            if not stat.S_ISREG(found.st_mode) or not self.is_good(cid, path):
                 raise BlobLost(cid, f"corrupt ({self._put_aside(cid)})")
             self.store.memo.note(cid, found)
         return Path(path)

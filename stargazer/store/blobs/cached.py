@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from stargazer import config
 from stargazer.errors import BlobLost
-from stargazer.store.backends.local import LocalBackend, touched, write_all
+from stargazer.store.backends.local import LocalBackend, write_all
 from stargazer.store.blobs.base import MTIME, Blobs
 
 if TYPE_CHECKING:
@@ -130,9 +130,12 @@ class CachedBlobs(Blobs):
             return None
 
     def _keep(self, cid: str, path: str) -> None:
+        self._claim([cid])
+        if self._cached(cid) is not None:  # a task may have it before it: another file must not take its place
+            os.unlink(path)
+            return
         os.chmod(path, 0o444)
         os.utime(path, (MTIME, MTIME))
-        self._claim([cid])
         self.cache.adopt(path, cid)
         with suppress(FileNotFoundError):
             self.store.memo.note(cid, os.stat(self.file(cid)))
@@ -261,11 +264,10 @@ class Cache:
         """Remove what killed processes left a week ago, and what was found harmed then."""
         before = time.time() - self.leftovers_after
         for folder in ("tmp", "quarantine"):
-            for name in self.backend.names(folder):
-                path = self.backend.path(f"{folder}/{name}")
-                with suppress(OSError):
-                    if touched(path) < before:
-                        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+            for place, changed in self.backend.remains(folder):
+                if changed < before:
+                    with suppress(OSError):
+                        self.backend.discard(place)
 
     def _mark(self, cid: str) -> str:
         return self.backend.path(f"used/{cid[-3:-1]}/{cid}")

@@ -73,8 +73,8 @@ class LocalBlobs(Blobs):
     def recheck(self, cid: str) -> bool:
         """Hash a blob, whatever is known of it; a bad one goes to quarantine."""
         try:
-            found = os.stat(self.file(cid))
-            good = self.is_good(cid, self.file(cid))
+            found = os.lstat(self.file(cid))
+            good = stat.S_ISREG(found.st_mode) and self.is_good(cid, self.file(cid))
         except (FileNotFoundError, CIDError):
             good = False
         if good:
@@ -162,14 +162,15 @@ class LocalBlobs(Blobs):
         """Whether the store has these bytes. Big ones are believed by their size: they are checked before each use."""
         path = self.file(stored.cid)
         try:
-            found = os.stat(path)
-            if found.st_size != stored.size:
+            found = os.lstat(path)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != stored.size:
                 return False
             known = found.st_size > _BELIEVED_BY_SIZE or self.store.memo.knows(stored.cid, found)
             if not known and not self.is_good(stored.cid, path):
                 return False
             if time.time() - found.st_ctime > HELD_AFTER:
                 self.backend.hold(layout.blob(stored.cid))
+                os.lstat(path)  # what was taken away before the mark was there is not held
         except OSError:
             return False  # it vanished, or is another user's: an equal file takes its place
         return True

@@ -7,6 +7,7 @@ ctime back. Files of more than one chunk are noted on the local disk too, in sma
 from __future__ import annotations
 
 import os
+import stat
 import time
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["Memo", "signature"]
+__all__ = ["Memo", "Signature", "signature"]
 
 KEPT_ON_DISK = 1 << 18
 _TICK = 0.05
@@ -78,16 +79,23 @@ class Memo:
 
     def _read(self, cid: str) -> Signature | None:
         try:
-            with open(self._log(cid), encoding="ascii", errors="replace") as log:
-                lines = [line for line in log if line.startswith(cid)]
+            lines = [line for line in self._own_log(cid) if line.startswith(cid)]
             inode, size, mtime, ctime = map(int, lines[-1].split()[1:])
-        except (FileNotFoundError, IndexError, ValueError):
+        except (OSError, IndexError, ValueError):
             return None
         return inode, size, mtime, ctime
 
+    def _own_log(self, cid: str) -> list[str]:
+        """Lines of a log that this user wrote; somebody else's notes are not believed."""
+        fd = os.open(self._log(cid), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, encoding="ascii", errors="replace") as log:
+            found = os.fstat(fd)
+            own = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+            return log.read(2 * _LONGEST_LOG).splitlines() if own else []
+
     def _append(self, cid: str, found: os.stat_result) -> None:
         line = f"{cid} {' '.join(map(str, signature(found)))}\n".encode()
-        path, flags = self._log(cid), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        path, flags = self._log(cid), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             fd = os.open(path, flags)
         except FileNotFoundError:

@@ -1,0 +1,268 @@
+"""JSON that anybody may have written: bounded in size and depth, and of the types that belong there.
+
+A store is shared. One file in it that nests a hundred thousand deep, or holds text that no file can hold, must not stop
+what reads all the others, so every record, pin, lease and mark goes through here.
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+import math
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+__all__ = [
+    "DEEPEST",
+    "LARGEST",
+    "check_bounds",
+    "is_asset",
+    "is_name",
+    "is_names",
+    "is_record",
+    "is_result",
+    "is_text",
+    "is_texts",
+    "read_json",
+    "read_object",
+]
+
+LARGEST = 64 << 20
+"""Bytes of a record, a pin, a lease, a key or a directory node."""
+
+DEEPEST = 100
+"""Lists and objects within one another."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}")
+_YEAR = re.compile(r"\d{4}")
+_TEXT = {str}
+_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_OPENING = b"[{"
+
+
+def read_json(data: bytes) -> Any:
+    """Read JSON.
+
+    Raises
+    ------
+    ValueError
+        It is none, or is too large or too deep.
+    """
+    check_bounds(data)
+    return json.loads(data.decode("utf-8"))
+
+
+def check_bounds(data: bytes) -> None:
+    """Refuse what is too large or too deep to be read.
+
+    Raises
+    ------
+    ValueError
+        It is.
+    """
+    if len(data) > LARGEST:
+        raise ValueError(f"{len(data):,} bytes are more than {LARGEST:,}")
+    _check_depth(data)
+
+
+def read_object(data: bytes) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    value = read_json(data)
+    if not isinstance(value, dict):
+        raise ValueError(f"{type(value).__name__} is no object")
+    return value
+
+
+def _check_depth(data: bytes) -> None:
+    """Refuse what nests too deep, before it is read: few brackets cannot, and those in texts do not count."""
+    if data.count(b"[") + data.count(b"{") <= DEEPEST:
+        return
+    outside = b"".join(data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    depth = 0
+    for bracket in outside.translate(None, delete=_BRACKETS):
+        depth += 1 if bracket in _OPENING else -1
+        if depth > DEEPEST:
+            raise ValueError(f"lists and objects are nested more than {DEEPEST} deep")
+
+
+def is_name(value: object) -> bool:
+    """Whether a value can be a CID or an id: it names a place in a store and nothing else."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def _are_names(values: Collection[Any]) -> bool:
+    """Whether all values can be; letters and digits alone, which is what is written, are told apart at once."""
+    if not values:
+        return True
+    if not _only_text(values):
+        return False
+    joined = "".join(values)
+    if joined.isascii() and joined.isalnum() and min(map(len, values)) > 2 and max(map(len, values)) <= 200:
+        return True
+    return all(map(_NAME.fullmatch, values))
+
+
+def is_names(value: object) -> bool:
+    """Whether a value is a list of such."""
+    return isinstance(value, list) and _are_names(value)
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is text that can be written, and not half a character."""
+    if not isinstance(value, str):
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_texts(value: object) -> bool:
+    """Whether a value is an object of which all members are text."""
+    return isinstance(value, dict) and _only_text(value.values())
+
+
+def _only_text(values: Iterable[object]) -> bool:
+    return set(map(type, values)) <= _TEXT
+
+
+def is_asset(members: object) -> bool:
+    """Whether a value has the form of an asset's record, its companions too."""
+    if not isinstance(members, dict) or not isinstance(members.get("facts"), dict):
+        return False
+    if not (is_text(members.get("asset")) and is_text(members.get("name")) and is_name(members.get("cid"))):
+        return False
+    companions = members.get("companions", [])
+    return isinstance(companions, list) and all(map(is_asset, companions))
+
+
+def is_result(encoded: object) -> bool:
+    """Whether a value has the form of a call's result: assets, tuples, lists and dicts of them, or a plain value."""
+    if not isinstance(encoded, dict):
+        return False
+    kinds = encoded.keys() - {"type", "fields"}
+    if len(kinds) != 1 or (kind := next(iter(kinds))) not in _RESULTS:
+        return False
+    if "fields" in encoded and not (kind == "tuple" and _is_named(encoded)):
+        return False
+    return _RESULTS[kind](encoded[kind])
+
+
+def _is_named(encoded: dict[str, Any]) -> bool:
+    """Whether a tuple's names are such that a class can be made of them."""
+    fields, items = encoded["fields"], encoded["tuple"]
+    if not isinstance(fields, list) or not isinstance(items, list) or len(fields) != len(items):
+        return False
+    names = [encoded.get("type"), *fields]
+    plain = (isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name) for name in names)
+    return all(plain) and len(set(fields)) == len(fields) and not any(name.startswith("_") for name in fields)
+
+
+def _are_results(items: object) -> bool:
+    return isinstance(items, list) and all(map(is_result, items))
+
+
+def _are_members(items: object) -> bool:
+    return isinstance(items, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) and is_result(pair[1]) for pair in items
+    )
+
+
+_RESULTS: dict[str, Callable[[Any], bool]] = {
+    "asset": is_asset,
+    "tuple": _are_results,
+    "list": _are_results,
+    "dict": _are_members,
+    "value": lambda value: value is None or isinstance(value, (bool, int, float, str)),
+    "float": lambda text: text in ("nan", "inf", "-inf"),
+}
+
+
+def is_record(members: dict[str, Any]) -> bool:
+    """Whether those members that a ledger's record has are of the types that belong there."""
+    for name, fits in _MEMBERS.items():
+        if name in members and not fits(members[name]):
+            return False
+    return members.get("status") != "ok" or "outputs" not in members or members["outputs"] is not None
+
+
+def _is_inputs(value: object) -> bool:
+    """Ids by parameter: one, a list, a dict, or None."""
+    return isinstance(value, dict) and all(map(_is_input, value.values()))
+
+
+def _is_input(value: object) -> bool:
+    if isinstance(value, dict):
+        return _are_names(value.values())
+    return value is None or is_names(value if isinstance(value, list) else [value])
+
+
+def _is_tools(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_tool, value))
+
+
+def _is_tool(value: object) -> bool:
+    return isinstance(value, dict) and _only_text((value.get("name"), value.get("version"), value.get("digest")))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def _is_moment(value: object) -> bool:
+    """Whether a value is a time in ISO 8601, perhaps of a year alone, or says nothing."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return not value or _YEAR.fullmatch(value) is not None or bool(datetime.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+def _or_none(fits: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _is_producers(value: object) -> bool:
+    return isinstance(value, dict) and _are_names(value) and _are_names(value.values())
+
+
+_MEMBERS: dict[str, Callable[[Any], bool]] = {
+    "task": is_text,
+    "status": is_text,
+    "plan_key": lambda value: _are_names([value]),
+    "content_key": lambda value: _are_names([value]),
+    "code": is_text,
+    "manifest": is_texts,
+    "parameters": lambda value: isinstance(value, dict),
+    "inputs": _is_inputs,
+    "tools": _is_tools,
+    "libraries": is_texts,
+    "producers": _is_producers,
+    "input_cids": is_names,
+    "output_cids": is_names,
+    "outputs": _or_none(is_result),
+    "started": _is_moment,
+    "seconds": _is_number,
+    "cpu_seconds": _is_number,
+    "peak_bytes": _is_number,
+    "host": is_text,
+    "python": is_text,
+    "log": _or_none(is_name),
+    "error": _or_none(lambda value: isinstance(value, str)),
+    "differs_from": _or_none(is_name),
+    "format": lambda value: isinstance(value, int) and not isinstance(value, bool),
+}
