@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Setting",
+    "batch_job",
     "cache_dir",
     "cache_size",
     "cid_profile",
@@ -173,6 +174,15 @@ def key_file() -> Path:
 def secret(name: str) -> str | None:
     """A token or password: from the environment variable of that name and from nowhere else."""
     return os.environ.get(name, "").strip() or None
+
+
+def batch_job() -> str | None:
+    """Number of the job of a batch system that this process belongs to; None where it is none."""
+    array, index = (os.environ.get(name) for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"))
+    if array and index:
+        return f"{array}_{index}"
+    names = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
+    return next((value for name in names if (value := os.environ.get(name))), None)
 
 
 def environment() -> dict[str, str]:

@@ -31,9 +31,11 @@
     │   ├── ToolMissing             not installed here; says how to get it
     │   ├── ToolFailed              command, exit code or signal, last lines of stderr
     │   └── MemoryExceeded          its processes took more memory than the task declares
+    │       └── WorkerOutOfMemory   the batch system ended its worker for that
     └── RunError
         ├── RunFailed               some calls failed; `failures` has each
         ├── NeedUnmet               no worker has, or may be started with, what a call needs
+        ├── WorkerLost              its workers ended while they ran it, again and again
         └── Cancelled
 """
 
@@ -74,7 +76,9 @@ __all__ = [
     "ToolFailed",
     "ToolMissing",
     "UnknownField",
+    "WorkerLost",
     "WorkerMismatch",
+    "WorkerOutOfMemory",
 ]
 
 
@@ -261,6 +265,10 @@ class NeedUnmet(RunError):
     """No worker has what a call needs, nor may one be started that has it."""
 
 
+class WorkerLost(RunError):
+    """A call's workers ended while they ran it, again and again; the message says how the last one did."""
+
+
 class Cancelled(RunError):
     """The call was cancelled; its tools were ended."""
 
@@ -341,3 +349,19 @@ class MemoryExceeded(ToolError):
                 f"{self.tail.rstrip()}"
             )
         return f"{self.command}\ntook {used} of memory, but was to stay below {limit}; declare more: @sg.task(memory=…)"
+
+
+class WorkerOutOfMemory(MemoryExceeded):
+    """The batch system ended a worker for its memory, and this call was what it ran.
+
+    Parameters
+    ----------
+    told
+        What the batch system said, with the number of the job and its log.
+    """
+
+    def __init__(self, told: str, used: int = 0, limit: int = 0, tail: str = "") -> None:
+        super().__init__(told, used, limit, tail)
+
+    def __str__(self) -> str:
+        return f"{self.command}; declare more: @sg.task(memory=…), or sizes to be tried: memory=['8 GiB', '16 GiB']"

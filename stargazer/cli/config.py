@@ -50,7 +50,7 @@ def connect(
 ) -> None:
     """Show what a profile says; with --check, try it.
 
-    Checked are the store, versions and tools as the workers see them, and what tasks need.
+    Shown is the batch script; checked are the store, versions and tools as workers see them, and what tasks need.
     """
     found = chosen_profile(profile)
     if not check:
@@ -65,10 +65,16 @@ def connect(
     if json:
         print_json([finding._asdict() for finding in findings])
     else:
-        _print_table([("ok" if finding.ok else "FAILED", finding.what, finding.told) for finding in findings])
-    if failed := [finding.what for finding in findings if not finding.ok]:
+        scripts = [finding.told for finding in findings if finding.what == "script"]
+        typer.echo("".join(f"{text.rstrip()}\n\n" for text in scripts), nl=False)
+        _print_table([(HOW[f.ok], f.what, f.told) for f in findings if f.what != "script"])
+    if failed := [finding.what for finding in findings if finding.ok is False]:
         typer.echo(f"stargazer: {found.name} does not work: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
+
+
+HOW = {True: "ok", False: "FAILED", None: "skipped"}
+"""What stands before a finding."""
 
 
 def _said(profile: Any) -> dict[str, Any]:

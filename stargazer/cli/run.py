@@ -229,6 +229,8 @@ def _print_one(note: Note) -> None:
         typer.echo(f"  ✗ {label}  {why}")
         if record := note.records.get(label):
             typer.echo(f"    the log: stargazer log {record[:SHOWN_DIGITS]}")
+    for how in note.lost:
+        typer.echo(f"  lost: {how}")
 
 
 def _print(rows: Iterable[Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.calls.arguments import chosen_tools
 from stargazer.calls.resources import amount_text, capacity_of
 from stargazer.client.connect import connect
-from stargazer.errors import StargazerError, StoreError, ToolMissing
+from stargazer.errors import ConfigError, StargazerError, StoreError, ToolMissing
 from stargazer.profiles.settings import clock_of
 from stargazer.tools import identify_tool, library_version
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stargazer.profiles.profile import Profile
     from stargazer.store import Store
 
-__all__ = ["CheckResult", "check_needs", "check_profile"]
+__all__ = ["NOT_SEEN", "CheckResult", "check_needs", "check_profile"]
 
 PACKAGES = ("stargazer-dask", "dask", "distributed", "cloudpickle", "fsspec")
 
@@ -48,15 +48,56 @@ def check_profile(
     tools, libraries = _wanted(tasks)
     if not strict:
         tools, libraries = list(filter(_is_here, tools)), []
+    found = [CheckResult("script", True, script)] if (script := _script(profile)) else []
     try:
         with connect(profile.name) as client:
-            found = [came := _workers(client, profile), *check_needs(client, tasks, strict=strict)]
-            if came.ok:
-                found += [_store(client, store), _versions(client, libraries)]
-                found += [_tool(client, name) for name in tools]
-            return found
+            if profile.is_queue:
+                found = [CheckResult("script", True, text) for text in _scripts(client)]
+            found.append(came := _workers(client, profile))
+            found += enough(capacity_of(client), tasks, strict=strict, seen=bool(came.ok))
+            if not came.ok:
+                return [*found, *_here_alone(store, tools, NOT_SEEN)]
+            found += [_store(client, store), _versions(client, libraries)]
+            return found + [_tool(client, name) for name in tools]
     except (StargazerError, OSError) as error:
-        return [CheckResult("connection", False, str(error))]
+        return [
+            *found,
+            CheckResult("connection", False, str(error)),
+            *_here_alone(store, tools, "there is no connection"),
+        ]
+
+
+def _script(profile: Profile) -> str | None:
+    """The batch script that would be sent; None where there is none, or where trying to connect will tell why."""
+    if not profile.is_queue:
+        return None
+    from stargazer.client.jobqueue import batch_script
+
+    try:
+        return batch_script(profile)
+    except (ConfigError, ValueError, TypeError, OSError):
+        return None
+
+
+def _scripts(client: Client) -> list[str]:
+    """The batch scripts that are sent, one a kind of workers."""
+    cluster: Any = client.cluster
+    return [cluster.script_of(each) for each in cluster.staff.asked.values()]
+
+
+def _here_alone(store: Store, tools: Iterable[str], why: str) -> Iterator[CheckResult]:
+    """What can be seen without workers: whether anything is missing here already."""
+    try:
+        store.put_bytes(b"stargazer\n")
+        yield CheckResult("store", None, f"{why}; here it can be written to")
+    except (StoreError, OSError) as error:
+        yield CheckResult("store", False, str(error))
+    yield CheckResult("versions", None, why)
+    for name in tools:
+        try:
+            yield CheckResult(name, None, f"{why}; here it is {identify_tool(name).version}")
+        except ToolMissing as error:
+            yield CheckResult(name, False, f"not here: {error}")
 
 
 def _wanted(tasks: Sequence[Task]) -> tuple[list[str], list[str]]:
@@ -163,28 +204,33 @@ def _tool(client: Client, name: str) -> CheckResult:
 # Whether the workers of a profile have what tasks declare to need, and live as long.
 
 
+NOT_SEEN = "no worker came"
+
 NAMED = 3
 """Tasks that are named of those that lack the same."""
 
 
-def check_needs(client: Client, tasks: Sequence[Task], *, strict: bool = True) -> Iterator[CheckResult]:
-    """Compare what the workers of a client have, or may be started with, with what tasks need.
+def enough(
+    capacity: Capacity, tasks: Sequence[Task], *, strict: bool = True, seen: bool = True
+) -> Iterator[CheckResult]:
+    """Compare what workers have, or may be started with, with what tasks need.
 
     Parameters
     ----------
-    client
-        Of the profile; a worker need not be there yet, if the profile starts it.
+    capacity
+        Of the workers; they need not be there yet, if a profile starts them.
     tasks
         That shall run there.
     strict
         Whether a task that cannot run there is a failure, or a remark.
+    seen
+        Whether a worker is there: what nobody has seen is not taken for granted.
 
     Yields
     ------
     CheckResult
         One a resource: what there is, and which task needs the most, or what is missing.
     """
-    capacity = capacity_of(client)
     lacking = [capacity.lacking(task.name, task.needs) for task in tasks]
     kinds = dict.fromkeys([*sorted(capacity.largest), *(kind for each in lacking for kind in each)])
     if capacity.walltime is not None or any(task.needs.walltime for task in tasks):
@@ -196,7 +242,12 @@ def check_needs(client: Client, tasks: Sequence[Task], *, strict: bool = True) -
         if short and strict:
             yield CheckResult(kind, False, _missing(kind, short))
         else:
-            yield CheckResult(kind, True, _there(kind, capacity, tasks, [task for task, _ in short]))
+            told = _there(kind, capacity, tasks, [task for task, _ in short])
+            yield (
+                CheckResult(kind, True, told)
+                if seen
+                else CheckResult(kind, None, f"{NOT_SEEN}; the profile says: {told}")
+            )
 
 
 def _missing(kind: str, short: list[tuple[Task, str]]) -> str:
@@ -254,11 +305,11 @@ class CheckResult(NamedTuple):
     what
         Was checked.
     ok
-        Whether it is as it should be.
+        Whether it is as it should be; None where that could not be seen.
     told
         What was found.
     """
 
     what: str
-    ok: bool
+    ok: bool | None
     told: str

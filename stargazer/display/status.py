@@ -17,6 +17,7 @@ ALWAYS = ("waiting", "running", "done", "failed")
 SELDOM = ("skipped", "cancelled")
 COLOURS = {"running": "blue", "done": "green", "failed": "red", "skipped": "yellow", "cancelled": "yellow"}
 BAR = 16
+SHOWN_LOST = 3
 SHOWN_FAILURES = 5
 SHOWN_LINES = 30
 """Last lines of a log that are shown with a failure."""
@@ -129,7 +130,12 @@ def _notes(run: Any) -> list[str]:
     """What somebody who watches should know beside the numbers."""
     waits = getattr(run, "notice", None)
     dashboard = getattr(run, "dashboard", None)
-    return [f"nothing runs: {waits}"] * bool(waits) + [f"Dask dashboard: {dashboard}"] * bool(dashboard)
+    lost = getattr(run, "lost_workers", [])[-SHOWN_LOST:]
+    return (
+        [f"nothing runs: {waits}"] * bool(waits)
+        + [f"lost: {how}" for how in lost]
+        + [f"Dask dashboard: {dashboard}"] * bool(dashboard)
+    )
 
 
 def _failures(run: Any) -> list[tuple[str, str]]:

@@ -79,6 +79,14 @@ class Profile:
         Seconds to wait for the first worker before it is told that none comes.
     idle
         Seconds after which a worker that has nothing to do is given back, where their number may change.
+    job_name
+        With which the names of jobs, workers and logs begin.
+    submit_rate
+        Submissions in any minute, at most.
+    queue_size
+        Jobs at once, those that run and those that wait; None for as many as ``workers`` allows.
+    pools
+        Profiles whose workers one client has side by side; of such a profile nothing else is read.
     """
 
     name: str
@@ -102,6 +110,10 @@ class Profile:
     options: dict[str, Any] = field(default_factory=dict)
     patience: float = 60.0
     idle: float = 60.0
+    job_name: str = "stargazer"
+    submit_rate: int = 20
+    queue_size: int | None = None
+    pools: tuple[str, ...] = ()
 
     @property
     def is_queue(self) -> bool:
@@ -129,11 +141,17 @@ class Offer:
         Resources of each worker that the profile starts, as Dask counts them; None where it starts none.
     trouble
         Says why no worker comes, if that is known.
+    ended
+        Says how workers ended that nobody gave back, in the order in which that was noticed.
+    named
+        Takes the id of a run and what it makes: workers that are hired from then on are named after it.
     """
 
     profile: Profile
     each: dict[str, float] | None = None
     trouble: Callable[[], str | None] = field(default=lambda: None)
+    ended: Callable[[], list[str]] = field(default=list)
+    named: Callable[[str, str], None] = field(default=lambda run, what: None)
 
 
 _offers: WeakKeyDictionary[Any, Offer] = WeakKeyDictionary()

@@ -90,6 +90,7 @@ EVERYWHERE = ("kind", "patience", "store")
 OF_WORKERS = ("workers", "cpus", "memory", "gpus", "names")
 OF_QUEUES = (
     "walltime", "queue", "account", "interface", "tls", "shared", "directives", "prologue", "python", "options", "idle",
+    "job-name", "submit-rate", "queue-size",
 )  # fmt: skip
 STORES = ("auto", "shared", "served")
 QUEUES = ("htcondor", "lsf", "moab", "oar", "pbs", "sge", "slurm")
@@ -124,6 +125,7 @@ def find_profile(name: str | None = None, **changes: Any) -> Profile:
     if not isinstance(given, Mapping):
         raise _wrong(where, given, "must be a mapping, as {kind: local}")
     options = {str(key).replace("_", "-"): value for key, value in given.items()}
+    changes = {key.replace("_", "-"): value for key, value in changes.items()}
     profile = _read(name, where, options)
     return _read(name, "", options | _changes(changes)) if _changes(changes) else profile
 
@@ -184,7 +186,7 @@ def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
         if key not in allowed:
             raise _wrong(f"{where}.{key}", value, f"is no option of kind {kind}; there are {', '.join(allowed)}")
         if value is not None and key != "kind":
-            values[key] = _checked(f"{where}.{key}", key, value)
+            values[key.replace("-", "_")] = _checked(f"{where}.{key}", key, value)
     if kind == "address" and "address" not in values:
         raise _wrong(f"{where}.address", None, "must be the address of a scheduler, as 'tcp://host:8786'")
     return Profile(**values)
@@ -263,6 +265,16 @@ def _mapping(value: Any) -> dict[str, Any]:
     return {str(key).replace("-", "_"): item for key, item in value.items()}
 
 
+def _job_name(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][\w.-]{0,63}", value):
+        raise ValueError("no name")
+    return value
+
+
+def _rate(value: Any) -> int:
+    return _whole(re.sub(r"\s*/\s*(min|minute)$", "", value) if isinstance(value, str) else value, 1)
+
+
 CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "address": (_address, "the address of a scheduler, as 'tcp://host:8786'"),
     "workers": (_range, "a number from 1, or a range as '0-10'"),
@@ -283,4 +295,7 @@ CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "store": (_store, f"one of {', '.join(STORES)}"),
     "tls": (_truth, "true or false"),
     "options": (_mapping, "a mapping"),
+    "job-name": (_job_name, "a name of letters, digits, '_', '.' and '-'"),
+    "submit-rate": (_rate, "submissions a minute, as 20 or '20/min'"),
+    "queue-size": (lambda value: _whole(value, 1), "a whole number from 1"),
 }

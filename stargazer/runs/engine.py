@@ -29,6 +29,12 @@ class Engine(Protocol):
     def cancel(self) -> None:
         """Start nothing more, and end what runs."""
 
+    def begin(self, run: str, what: str) -> None:
+        """A run begins: workers that are hired for it are named after it."""
+
+    def lost(self) -> list[str]:
+        """How workers ended since then that nobody gave back."""
+
     def running(self) -> set[str] | None:
         """Plan keys of the calls that run now; None where the watch is told anyway."""
 

@@ -57,6 +57,8 @@ class Note:
         Errors by call, the first few.
     records
         Ids of the records of those failures, by call; `stargazer log` shows what they left.
+    lost
+        How workers ended that nobody gave back, the last few: what the batch system said, and where their logs are.
     updated
         Seconds since the epoch, when this was written.
     """
@@ -73,6 +75,7 @@ class Note:
     seconds: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
     records: dict[str, str] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
     updated: float = 0.0
 
     @classmethod

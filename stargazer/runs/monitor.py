@@ -57,6 +57,11 @@ class Monitor:
         self._write("running")
         self._thread.start()
 
+    @property
+    def id(self) -> str:
+        """Of the run."""
+        return self._note.id
+
     def end(self, state: str) -> None:
         """The run has ended."""
         self._ended.set()
@@ -93,7 +98,8 @@ class Monitor:
         records = {label: record for label, error in shown.items() if (record := record_of(error))}
         tasks = {name: {each.value: number for each, number in states.items()} for name, states in status.tasks.items()}
         seconds = round(status.seconds, 1)
-        note = replace(self._note, state=state, tasks=tasks, seconds=seconds, failures=told, records=records)
+        lost = self.run.lost_workers[-SHOWN_FAILURES:]
+        note = replace(self._note, state=state, tasks=tasks, seconds=seconds, failures=told, records=records, lost=lost)
         with contextlib.suppress(OSError, StargazerError):
             note.write(self.store)
 

@@ -104,6 +104,11 @@ class Run:
         return self._beside.notice if self._beside else None
 
     @property
+    def lost_workers(self) -> list[str]:
+        """How workers ended that nobody gave back: what the batch system says, and where their logs are."""
+        return self._engine.lost()
+
+    @property
     def dashboard(self) -> str | None:
         """Address of Dask's dashboard, where there is one."""
         return self._engine.dashboard
@@ -138,7 +143,7 @@ class Run:
         """Wait for the end, at most `timeout` seconds; return whether it has come. Ctrl-C cancels the run."""
         try:
             return self._ended.wait(timeout)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             self.cancel()
             raise
 
@@ -184,6 +189,8 @@ class Run:
         again = Retry()
         try:
             self._beside = self._attended(missing)
+            if self._beside is not None:
+                self._engine.begin(self._beside.id, self._made())
             while True:
                 with held(graph, missing):
                     self._collect(self._engine.execute(graph, missing, list(self._calls)))
@@ -204,6 +211,11 @@ class Run:
     def _attended(self, missing: dict[str, Call]) -> Monitor | None:
         first = next(iter(missing.values()), None)
         return None if first is None else Monitor(self, first.store, self._engine.where, self._engine.patience)
+
+    def _made(self) -> str:
+        """What the run makes, in a few words."""
+        names = list(dict.fromkeys(call.name for call in self._calls.values()))
+        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
     def _state(self) -> str:
         failed = self._error is not None or self._watch.failures
@@ -281,7 +293,7 @@ def _cancelled_by_ctrl_c() -> Iterator[list[Run]]:
     flights: list[Run] = []
     try:
         yield flights
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C, and SIGTERM of a client with workers of a batch system
         for flight in flights:
             flight.cancel()
         raise

@@ -69,6 +69,13 @@ class Threads:
     def waits_for(self) -> None:
         """Nothing: threads are always there."""
 
+    def begin(self, run: str, what: str) -> None:
+        """Nothing: nobody is hired."""
+
+    def lost(self) -> list[str]:
+        """None."""
+        return []
+
     def running(self) -> None:
         """Nothing: the watch is told when a call starts."""
 

@@ -9,7 +9,7 @@ from stargazer.calls.elements import element
 from stargazer.calls.graph import delayed_of, needs
 from stargazer.calls.node import run as node
 from stargazer.calls.resources import granted_on, until_let_go
-from stargazer.errors import OutputError
+from stargazer.errors import OutputError, WorkerLost
 from stargazer.profiles.profile import offer_of
 from stargazer.relay.client import serve
 from stargazer.runs.state import State
@@ -50,6 +50,20 @@ class Workers:
         self._futures: dict[str, Future[Any]] = {}
         self._calls: dict[str, Call] = {}
         self._cancelled = False
+        self._lost_before = len(self._ended())
+
+    def begin(self, run: str, what: str) -> None:
+        """Let workers that are hired for a run have its name."""
+        if (offer := offer_of(self.client)) is not None:
+            offer.named(run, what)
+
+    def lost(self) -> list[str]:
+        """How workers ended, since this run began, that nobody gave back."""
+        return self._ended()[self._lost_before :]
+
+    def _ended(self) -> list[str]:
+        offer = offer_of(self.client)
+        return offer.ended() if offer else []
 
     def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]:
         """Run the graph to its end; return the results of `keys`, without those that failed."""
@@ -155,9 +169,19 @@ class Workers:
         elif future.status == "finished":
             self.watch.done(call.plan_key, result)
         elif future.status == "error":
-            self.watch.failed(call.plan_key, future.exception())
+            self.watch.failed(call.plan_key, self._explained(call, future.exception()))
         else:
             self.watch.cancelled(call.plan_key)
+
+    def _explained(self, call: Call, error: Any) -> Any:
+        """What Dask says of a call whose workers were lost, with what the batch system says of the last."""
+        from distributed.scheduler import KilledWorker
+
+        if not isinstance(error, KilledWorker):
+            return error
+        name = str(getattr(error.last_worker, "name", ""))
+        how = next((text for text in reversed(self._ended()) if text.startswith(f"{name} ")), f"the last was {name}")
+        return WorkerLost(f"task {call.name} lost its worker {error.allowed_failures + 1} times; {how}")
 
     def _note_element(self, future: Future[Any]) -> None:
         """That a result has no such element fails only what needs it; other errors are its whole call's."""

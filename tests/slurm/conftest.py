@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faults import Faults
 from machine import PROGRAMS, slurm
 from slurm_queue import Queue, until
 
@@ -37,3 +38,13 @@ def queue(nodes: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     made = Queue(tmp_path / "shared")
     yield made
     until(lambda: made.running() == [])
+
+
+@pytest.fixture
+def faults(queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Faults:
+    """The commands of the queue, to be disturbed; what would be waited for half a minute is waited for some seconds."""
+    made = Faults(tmp_path / "commands")
+    monkeypatch.setenv("PATH", str(made.folder), prepend=os.pathsep)
+    monkeypatch.setattr("stargazer.client.systems.SUBMITTED_WITHIN", 4.0)
+    monkeypatch.setattr("stargazer.client.systems.TOLD_WITHIN", 2.0)
+    return made

@@ -26,3 +26,21 @@ def whole(work: sg.Workdir, parts: list[sg.Asset]) -> sg.Asset:
 @sg.task(walltime="1 h")
 def endless(work: sg.Workdir) -> sg.Asset:
     raise NotImplementedError
+
+
+@sg.task(cpus=1, memory="900 MiB")
+def wide(work: sg.Workdir, *, i: int, log: str) -> sg.Asset:
+    return noted(work, i, log, "sleep 8")
+
+
+@sg.task(memory="500 MB")
+def large(work: sg.Workdir, *, log: str, used: int) -> sg.Asset:
+    return noted(work, 0, log, f"python3 -c 'x = bytearray({used}); import time; time.sleep(5)'")
+
+
+def noted(work: sg.Workdir, i: int, log: str, script: str) -> sg.Asset:
+    with open(log, "a") as file:
+        file.write(f"{i} {os.environ.get('SLURM_JOB_ID', '')}\n")
+    out = work.file(f"{i}.txt")
+    work.run(["sh", "-c", f"{script}; echo {i}"], stdout=out)
+    return sg.Asset(path=out)

@@ -1,0 +1,244 @@
+"""Commands of batch systems: what is asked, with a limit of time, and how the answers are read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shlex
+import signal
+from typing import TYPE_CHECKING, Any
+
+from stargazer.client.refusals import said
+from stargazer.client.staffing import ACTIVE, UNKNOWN, Told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["NoAnswer", "Refused", "System", "asked", "job_class", "read_job", "read_queue", "system_of"]
+
+SUBMITTED_WITHIN, TOLD_WITHIN = 60.0, 10.0
+"""Seconds that a batch system may take to take a job on, and to answer a question."""
+
+DOUBTED = 3
+"""Jobs that a listing leaves out, and that are asked after one by one, each time."""
+
+GONE = re.compile(
+    r"invalid job id|unknown job|job .*(not found|does not exist|is not found)|no such job|already (completed|finished)"
+    r"|has finished|couldn't find|no jobs? (found|matching)|already (ended|terminated)",
+    re.IGNORECASE,
+)
+"""As batch systems say that they have no such job."""
+
+
+class Refused(RuntimeError):
+    """A command of the batch system ended with an error; the message is what it said."""
+
+
+class NoAnswer(RuntimeError):
+    """A command of the batch system said nothing in time, or nothing that can be read."""
+
+
+async def asked(command: Sequence[str], limit: float, *, shell: bool = False) -> str:
+    """Run a command of a batch system beside the event loop; return what it wrote.
+
+    Raises
+    ------
+    Refused
+        It ended with an error.
+    NoAnswer
+        It did not end in time, was killed, or is not there; nobody knows what it did.
+    """
+    pipe, words = asyncio.subprocess.PIPE, ("/bin/sh", "-c", *command) if shell else command
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
+        )
+    except OSError as error:
+        raise Refused(f"{command[0]}: {error.strerror or error}") from error
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), limit)
+    except BaseException as error:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if isinstance(error, TimeoutError):
+            raise NoAnswer(f"{_program(command)} said nothing for {limit:.0f} s") from None
+        raise
+    text, trouble = out.decode(errors="replace"), err.decode(errors="replace")
+    if process.returncode is not None and process.returncode < 0:
+        raise NoAnswer(f"{_program(command)} was killed by signal {-process.returncode}")
+    if process.returncode:
+        raise Refused(said(trouble) if trouble.strip() else said(text))
+    return text
+
+
+def _program(command: Sequence[str]) -> str:
+    return command[0].split()[0]
+
+
+def job_class(base: Any) -> Any:
+    """dask-jobqueue's job of a batch system, whose commands have a limit of time."""
+
+    class Timed(base):  # type: ignore[misc]
+        """Submits as dask-jobqueue does."""
+
+        @staticmethod
+        async def _call(command: list[str], *, shell: bool = False, **_: Any) -> str:
+            return await asked(command, SUBMITTED_WITHIN, shell=shell)
+
+    Timed.__name__, Timed.__qualname__ = base.__name__, base.__qualname__
+    return Timed
+
+
+class System:
+    """A batch system that takes jobs and cancels them, and cannot be asked: the scheduler tells which workers came.
+
+    Parameters
+    ----------
+    job_cls
+        Of dask-jobqueue.
+    """
+
+    can_tell = False
+    array = 1
+
+    def __init__(self, job_cls: Any) -> None:
+        self.job_cls = job_cls
+        self.name = str(job_cls.config_name)
+
+    async def submit(self, job: Any, number: int = 1) -> list[str]:
+        """Submit a job; return its number, or those of an array.
+
+        Raises
+        ------
+        Refused, NoAnswer
+            It was not taken on, or nobody knows.
+        """
+        with job.job_file() as script:
+            out = await job._submit_job(script)
+        try:
+            return self.numbers(str(job._job_id_from_submit_output(out)), number)
+        except ValueError:
+            raise NoAnswer(f"{_program([job.submit_command])} gave no number: {said(out)}") from None
+
+    def numbers(self, job: str, number: int) -> list[str]:
+        """Numbers of the members of an array."""
+        return [job] if number == 1 else [f"{job}_{index}" for index in range(number)]
+
+    async def cancel(self, jobs: Iterable[str]) -> None:
+        """Cancel jobs.
+
+        Raises
+        ------
+        Refused, NoAnswer
+            Some may still be there.
+        """
+        command = shlex.split(self.job_cls.cancel_command)
+        for job in jobs:
+            try:
+                await asked([*command, job], TOLD_WITHIN)
+            except Refused as error:
+                if not GONE.search(str(error)):
+                    raise
+
+    async def tell(self, jobs: Mapping[str, str | None]) -> dict[str, Told]:
+        """Say how jobs stand, by name of the worker; nothing where the batch system cannot be asked."""
+        return {}
+
+    async def explain(self, job: str) -> Told | None:
+        """Say why a job ended; None where nobody knows."""
+        return None
+
+
+class Slurm(System):
+    """SLURM: takes arrays, and can be asked."""
+
+    can_tell = True
+    array = 100
+
+    async def cancel(self, jobs: Iterable[str]) -> None:
+        """Cancel all with one command; those that it does not have are gone."""
+        try:
+            await asked(["scancel", *jobs], TOLD_WITHIN)
+        except Refused as error:
+            if not all(GONE.search(part) for part in str(error).split(";")):
+                raise
+
+    async def tell(self, jobs: Mapping[str, str | None]) -> dict[str, Told]:
+        """Ask with one listing by number and one by name; then, one by one, after some that are in neither."""
+        found: dict[str, Told] = {}
+        numbers = {job: name for name, job in jobs.items() if job}
+        if numbers:
+            listed = await self._listed("--jobs=" + ",".join(numbers))
+            found = {numbers[each.job]: each for each in listed if each.job in numbers}
+        if nameless := {name for name, job in jobs.items() if not job}:
+            for each in await self._named():
+                for name in nameless & set(names_of(each.log, each.job or "")):
+                    found[name] = each._replace(log="")
+        for job in [job for job, name in numbers.items() if name not in found][:DOUBTED]:
+            if (told := await self.explain(job)) is not None:
+                found[numbers[job]] = told
+        return found
+
+    async def _listed(self, *which: str) -> list[Told]:
+        command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r|%j", *which]
+        try:
+            return list(read_queue(await asked(command, TOLD_WITHIN)))
+        except Refused as error:
+            if GONE.search(
+                str(error)
+            ):  # of a single number that it does not have; asked once more by the other command
+                return []
+            raise
+
+    async def _named(self) -> list[Told]:
+        return await self._listed("--me")
+
+    async def explain(self, job: str) -> Told | None:
+        """Ask after one job, also after its end: the controller, then the accounts where a site keeps them."""
+        try:
+            text = await asked(["scontrol", "--oneliner", "show", "job", job], TOLD_WITHIN)
+        except Refused as error:
+            return Told(UNKNOWN) if GONE.search(str(error)) else None
+        except NoAnswer:
+            return None
+        return read_job(text)
+
+
+def names_of(title: str, job: str) -> Iterable[str]:
+    """Names of the workers of a job, or of the member of an array: ``stargazer-1f-4-9`` has workers 4 to 9."""
+    index = job.partition("_")[2]
+    found = re.fullmatch(r"(?P<stem>.+)-(?P<first>\d+)" + (r"-\d+" if index else ""), title)
+    return [f"{found['stem']}-{int(found['first']) + int(index or 0)}"] if found else []
+
+
+def read_queue(text: str) -> Iterable[Told]:
+    """Read squeue's listing; lines that are none of it are left out."""
+    for line in text.splitlines():
+        parts = line.strip().split("|")
+        if len(parts) == 4 and re.fullmatch(r"\d+(_\d+)?", parts[0]) and parts[1].isupper():
+            yield Told(parts[1], parts[2], job=parts[0], log=parts[3])
+
+
+def read_job(text: str) -> Told | None:
+    """Read what ``scontrol show job`` says; None where it says nothing of a job."""
+    facts = dict(re.findall(r"(\w+)=(\S*)", text))
+    if "JobState" not in facts or "JobId" not in facts:
+        return None
+    state = facts["JobState"].split(",")[0]
+    exits = "" if state in ACTIVE else _exit(facts.get("ExitCode", ""))
+    log = facts.get("StdOut", "")
+    reason = facts.get("Reason", "")
+    return Told(state, "" if reason == "None" else reason, exits, "" if log == "/dev/null" else log)
+
+
+def _exit(code: str) -> str:
+    """``"1:0"`` is exit code 1, ``"0:9"`` a signal."""
+    number, _, sign = code.partition(":")
+    return f"{number} (signal {sign})" if sign not in ("", "0") else number
+
+
+def system_of(job_cls: Any) -> System:
+    """The batch system of one of dask-jobqueue's classes."""
+    return Slurm(job_cls) if job_cls.config_name == "slurm" else System(job_cls)
