@@ -35,6 +35,7 @@ __all__ = [
     "setting",
     "settings",
     "store_url",
+    "strict",
     "trust",
 ]
 
@@ -148,6 +149,11 @@ def cid_profile() -> str:
 def durable() -> bool:
     """Whether every write is synced to disk before it counts."""
     return bool(setting("durable", bool))
+
+
+def strict() -> bool:
+    """Whether what is only a warning otherwise is an error: results that may depend on something in no key."""
+    return bool(setting("strict", bool))
 
 
 def remotes() -> list[Any]:

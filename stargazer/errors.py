@@ -34,6 +34,8 @@
     └── RunError
         ├── RunFailed               some calls failed; `failures` has each
         ├── NeedUnmet               no worker has, or may be started with, what a call needs
+        ├── WalltimeExceeded        a body took longer than its task declares
+        ├── WorkerLost              a body ends the process that it runs in, whenever it is tried
         └── Cancelled
 """
 
@@ -74,6 +76,8 @@ __all__ = [
     "ToolFailed",
     "ToolMissing",
     "UnknownField",
+    "WalltimeExceeded",
+    "WorkerLost",
     "WorkerMismatch",
 ]
 
@@ -262,6 +266,29 @@ class RunFailed(RunError):
 
 class NeedUnmet(RunError):
     """No worker has what a call needs, nor may one be started that has it."""
+
+
+class WalltimeExceeded(RunError):
+    """A body took longer than its task declares, and was ended with its tools."""
+
+
+class WorkerLost(RunError):
+    """A body ended the process of its worker, each time that it was tried.
+
+    Parameters
+    ----------
+    message
+        Which, and what to do.
+    memory
+        Whether it probably lacked memory.
+    """
+
+    def __init__(self, message: str, memory: bool = False) -> None:
+        super().__init__(message, memory)
+        self.memory = memory
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Cancelled(RunError):

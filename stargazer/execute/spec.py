@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from stargazer.errors import WorkerMismatch
@@ -20,6 +20,10 @@ class Work(Protocol):
     name: str
     needs: Needs
     copy_inputs: bool
+
+    @property
+    def module(self) -> str:
+        """Name of the module that it was defined in."""
 
     @property
     def positional(self) -> tuple[str, ...]:
@@ -62,6 +66,9 @@ class TaskSpec:
         What the worker must have, exactly.
     store, store_id
         URL and id of the store.
+    kinds
+        What tells whether the methods of the user's own types of assets are still the same, by asset key; in the keys
+        of the calls that are given such assets.
     """
 
     task: Work
@@ -72,6 +79,7 @@ class TaskSpec:
     libraries: Mapping[str, str]
     store: str
     store_id: str
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def check_here(self) -> None:
         """Refuse to run where code, tools or libraries are others.
@@ -127,6 +135,8 @@ class Needs(NamedTuple):
         Seconds that it takes at most; None where nobody knows.
     worker
         Name that the worker must have.
+    retries
+        Times that it is tried again where a tool fails.
     """
 
     cpus: int = 1
@@ -134,6 +144,7 @@ class Needs(NamedTuple):
     gpus: int = 0
     walltime: float | None = None
     worker: str | None = None
+    retries: int = 0
 
     @property
     def bytes(self) -> int | None:
