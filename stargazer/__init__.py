@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from stargazer.runs.planner import Plan as Plan
     from stargazer.runs.planner import plan as plan
     from stargazer.runs.run import run as run
+    from stargazer.runs.run import run_async as run_async
     from stargazer.store import Store as Store
     from stargazer.store import active_store as active_store
     from stargazer.tools import Workdir as Workdir
@@ -72,7 +73,7 @@ _HOMES = {
     "stargazer.ledger": ("Record",),
     "stargazer.ledger.lineage": ("Lineage",),
     "stargazer.runs.planner": ("Plan", "plan"),
-    "stargazer.runs": ("Run", "run"),
+    "stargazer.runs": ("Run", "run", "run_async"),
     "stargazer.store": ("Store", "active_store"),
     "stargazer.calls": ("Call", "Task", "task"),
     "stargazer.tools": ("Workdir",),

@@ -36,6 +36,7 @@ __all__ = [
     "setting",
     "settings",
     "store_url",
+    "strict",
     "trust",
 ]
 
@@ -149,6 +150,11 @@ def cid_profile() -> str:
 def durable() -> bool:
     """Whether every write is synced to disk before it counts."""
     return bool(setting("durable", bool))
+
+
+def strict() -> bool:
+    """Whether what is only a warning otherwise is an error: results that may depend on something in no key."""
+    return bool(setting("strict", bool))
 
 
 def remotes() -> list[Any]:

@@ -35,7 +35,8 @@
     └── RunError
         ├── RunFailed               some calls failed; `failures` has each
         ├── NeedUnmet               no worker has, or may be started with, what a call needs
-        ├── WorkerLost              its workers ended while they ran it, again and again
+        ├── WalltimeExceeded        a body took longer than its task declares
+        ├── WorkerLost              a body ends the process that it runs in, whenever it is tried
         └── Cancelled
 """
 
@@ -76,6 +77,7 @@ __all__ = [
     "ToolFailed",
     "ToolMissing",
     "UnknownField",
+    "WalltimeExceeded",
     "WorkerLost",
     "WorkerMismatch",
     "WorkerOutOfMemory",
@@ -265,8 +267,27 @@ class NeedUnmet(RunError):
     """No worker has what a call needs, nor may one be started that has it."""
 
 
+class WalltimeExceeded(RunError):
+    """A body took longer than its task declares, and was ended with its tools."""
+
+
 class WorkerLost(RunError):
-    """A call's workers ended while they ran it, again and again; the message says how the last one did."""
+    """A call's workers ended while they ran it, again and again; the message says how the last one did.
+
+    Parameters
+    ----------
+    message
+        Which, and what to do.
+    memory
+        Whether it probably lacked memory.
+    """
+
+    def __init__(self, message: str, memory: bool = False) -> None:
+        super().__init__(message, memory)
+        self.memory = memory
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Cancelled(RunError):

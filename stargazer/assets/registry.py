@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets.asset import Asset
 
-__all__ = ["asset_type", "asset_types", "claim", "confirm"]
+__all__ = ["asset_type", "asset_types", "claim", "confirm", "defined_types"]
 
 _OWN = {
     "alignment": ("alignment", "alignment_index", "bqsr_report", "duplicate_metrics"),
@@ -78,6 +78,11 @@ def asset_types() -> dict[str, type[Asset]]:
     for cls in _descendants(_types["asset"]):
         asset_type(cls.asset_key)
     return {key: cls for key, cls in sorted(_types.items()) if cls.asset_key == key}
+
+
+def defined_types() -> list[type[Asset]]:
+    """Classes that exist in this process beside the bare Asset; nothing is imported."""
+    return list(_descendants(_types["asset"]))
 
 
 def claim(cls: type[Asset], key: str, *, empty: bool = False) -> None:

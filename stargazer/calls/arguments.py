@@ -12,6 +12,7 @@ from stargazer.assets import Asset
 from stargazer.calls.signature import REQUIRED, Unfit
 from stargazer.errors import ArgumentError, DefinitionError, OutputError
 from stargazer.execute.spec import Needs
+from stargazer.ledger.parameters import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +28,10 @@ __all__ = [
     "checked_result",
     "chosen_tools",
     "read_needs",
+    "shown_value",
 ]
+
+LONGEST_SHOWN = 500
 
 
 def bind(
@@ -160,13 +164,27 @@ def _parameter(task: str, parameter: PlainParameter, value: Any, call_type: Any)
         return value
     if isinstance(value, Asset):
         raise ArgumentError(f"{task}: {name} is a plain value, but got {value!r}; assets are positional")
+    if type(value) is Kept:
+        return value  # checked where the call was made
     try:
         return parameter.check(value)
     except Unfit as error:
         detail = "" if str(error) == parameter.annotation else f" ({error} expected)"
+        detail += "; pass files as assets, by position" if hasattr(type(value), "__fspath__") else ""
     except TypeError as error:
         detail = f": {error}" + ("; pass files as assets, by position" if _is_path(value) else "")
-    raise ArgumentError(f"{task}: {name} must be {parameter.annotation}, but is {value!r}{detail}")
+    except RecursionError:
+        detail = ": it holds itself, or is nested too deeply"
+    raise ArgumentError(f"{task}: {name} must be {parameter.annotation}, but is {shown_value(value)}{detail}")
+
+
+def shown_value(value: Any) -> str:
+    """Return a value as people write it, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # integers of thousands of digits
+        return f"{'an' if type(value) is int else 'a'} {type(value).__name__}"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
 
 
 # Options of a task, checked when it is defined.
@@ -180,13 +198,14 @@ class Options(TypedDict, total=False):
     gpus: int
     walltime: str | float | None
     worker: str | None
+    retries: int
     tools: Sequence[str] | Callable[..., Sequence[str]]
     uses: Sequence[str]
     version: str | None
     stage: Literal["link", "copy"]
 
 
-def read_needs(task: str, cpus: Any, memory: Any, gpus: Any, walltime: Any, worker: Any) -> Needs:
+def read_needs(task: str, cpus: Any, memory: Any, gpus: Any, walltime: Any, worker: Any, retries: Any = 0) -> Needs:
     """Return what a task declares to need, checked.
 
     Raises
@@ -194,13 +213,13 @@ def read_needs(task: str, cpus: Any, memory: Any, gpus: Any, walltime: Any, work
     DefinitionError
         Some of it is no amount.
     """
-    for option, value, least in (("cpus", cpus, 1), ("gpus", gpus, 0)):
+    for option, value, least in (("cpus", cpus, 1), ("gpus", gpus, 0), ("retries", retries, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise DefinitionError(f"task {task}: {option}={value!r} must be a whole number from {least}")
     if worker is not None and not (isinstance(worker, str) and worker):
         raise DefinitionError(f"task {task}: worker={worker!r} must be the name of workers")
     sizes = [] if memory is None else memory if isinstance(memory, (list, tuple)) else [memory]
-    return Needs(cpus, tuple(_bytes(task, size) for size in sizes), gpus, _seconds(task, walltime), worker)
+    return Needs(cpus, tuple(_bytes(task, size) for size in sizes), gpus, _seconds(task, walltime), worker, retries)
 
 
 def _bytes(task: str, memory: Any) -> int:

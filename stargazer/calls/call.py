@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
 from dask.base import get_annotations
 from dask.delayed import Delayed
 
+from stargazer import config
+from stargazer.calls.arguments import shown_value
 from stargazer.calls.elements import element, place
 from stargazer.calls.signature import Returns
 from stargazer.errors import ArgumentError, BlobLost, StoresMixed, ToolError
+from stargazer.fingerprint import UncertainIdentity, class_code
 from stargazer.ledger import Ledger
 from stargazer.ledger.keys import call_key, input_key, ordered, plain
+from stargazer.ledger.parameters import Kept, Naming, is_simple, own_copy, paths_in
 from stargazer.store import Store
 from stargazer.store.fallback import mark_unavailable
 
@@ -40,28 +46,24 @@ class Call(Delayed):
         The task's name.
     plan_key
         Identity of the call: 64 hexadecimal digits. Of an element, its whole call's.
-    inputs, parameters
-        What the task was called with, complete with defaults.
+    inputs
+        Assets and calls that the task was called with.
+    given
+        Its parameters, as they were when the call was made; those of the user's own types as
+        `stargazer.ledger.parameters.Kept`.
     parent, index
         Of an element: the whole call and the place in its result.
     """
 
     __slots__ = (
-        "annotations",
-        "index",
-        "inputs",
-        "parameters",
-        "parent",
-        "plan_key",
-        "returns",
-        "spec",
+        "annotations", "given", "index", "inputs", "parent", "plan_key", "returns", "spec",
     )  # fmt: skip
 
     spec: TaskSpec
     plan_key: str
     returns: Returns
     inputs: dict[str, Any]
-    parameters: dict[str, Any]
+    given: dict[str, Any]
     annotations: dict[str, Any]
     parent: Call | None
     index: int | str | None
@@ -78,6 +80,11 @@ class Call(Delayed):
     def whole(self) -> Call:
         """The call that this is an element of, or the call itself."""
         return self if self.parent is None else self.parent
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters that the task was called with, complete with defaults; copies of them."""
+        return {name: value if isinstance(value, Call) else own_copy(value) for name, value in self.given.items()}
 
     @property
     def store(self) -> Store:
@@ -128,6 +135,7 @@ class Call(Delayed):
         """
         lost: set[str] = set()
         while (result := self.known()) is None:
+            _refuse_asynchronous(kwargs)
             try:
                 return super().compute(**kwargs)  # type: ignore[no-untyped-call]
             except BlobLost as error:
@@ -221,6 +229,16 @@ class Call(Delayed):
         return unpack, (self.key, pack(self))
 
 
+def _refuse_asynchronous(kwargs: dict[str, Any]) -> None:
+    """An asynchronous client gives Dask a coroutine where it waits for results."""
+    from stargazer.calls.resources import default_client
+
+    if "scheduler" not in kwargs and (client := default_client()) is not None and client.asynchronous:
+        raise ArgumentError(
+            "this client is asynchronous: write `await client.compute(call)`, or `await sg.run_async(call)`"
+        )
+
+
 def _given_more(call: Call, error: ToolError) -> bool:
     from stargazer.calls.more import give_more_within
 
@@ -252,11 +270,10 @@ _MAKING = threading.Lock()
 def make_call(spec: TaskSpec, returns: Returns, inputs: dict[str, Any], parameters: dict[str, Any]) -> Call:
     """Return the call of a task with checked inputs and parameters."""
     keys = {name: _input_keys(spec, value) for name, value in inputs.items()}
-    values = {
-        name: {"call": v.token} if isinstance(v, Call) else _plain(spec, name, v) for name, v in parameters.items()
-    }
+    given = {name: _given(spec, name, value) for name, value in parameters.items()}
+    values = {name: {"call": v.token} if isinstance(v, Call) else plain(v) for name, v in given.items()}
     plan_key = call_key(spec.key, values, keys)
-    return intern(spec, plan_key, returns, inputs, parameters, get_annotations(), None, None)
+    return intern(spec, plan_key, returns, inputs, given, get_annotations(), None, None)
 
 
 def make_element(parent: Call, index: int | str, returns: Returns) -> Call:
@@ -269,7 +286,7 @@ def intern(
     plan_key: str,
     returns: Returns,
     inputs: dict[str, Any],
-    parameters: dict[str, Any],
+    given: dict[str, Any],
     annotations: dict[str, Any],
     parent: Call | None,
     index: int | str | None,
@@ -287,7 +304,7 @@ def intern(
                 ("_layer", key),
                 ("plan_key", plan_key),
                 ("inputs", inputs),
-                ("parameters", parameters),
+                ("given", given),
                 ("parent", parent),
                 ("index", index),
                 ("annotations", annotations),
@@ -318,7 +335,18 @@ def _one_key(spec: TaskSpec, value: Any) -> str:
         return value.token
     if value.source is not None and value.source.url != spec.store:
         raise _mixed(spec, repr(value), value.source.url)
-    return input_key(value)
+    if value.asset_key in spec.kinds:
+        _refuse_old_class(spec, value)
+    return input_key(value, spec.kinds)
+
+
+def _refuse_old_class(spec: TaskSpec, asset: Any) -> None:
+    """A body would run the methods of the class that an asset was made with, though there is a newer one."""
+    code = class_code(type(asset), spec.task.module)
+    if code != spec.kinds[asset.asset_key]:
+        raise ArgumentError(
+            f"{spec.name}: the class of {asset!r} was defined anew since; take the asset from the store again"
+        )
 
 
 def _mixed(spec: TaskSpec, what: str, store: str) -> StoresMixed:
@@ -328,11 +356,32 @@ def _mixed(spec: TaskSpec, what: str, store: str) -> StoresMixed:
     )
 
 
-def _plain(spec: TaskSpec, name: str, value: Any) -> Any:
+def _given(spec: TaskSpec, name: str, value: Any) -> Any:
+    """Return a parameter as it is now, whatever becomes of the object later."""
+    if isinstance(value, Call):
+        return value
     try:
-        return plain(value)
-    except TypeError as error:
+        if is_simple(value):
+            plain(value)
+            return copy.deepcopy(value)
+        naming = Naming(spec.task.module, Store.open(spec.store).profile)
+        _warn_of_paths(spec.name, name, value)
+        return Kept(copy.deepcopy(value), plain(value, naming), naming.owner)
+    except (TypeError, RecursionError, copy.Error) as error:
+        why = "it holds itself" if isinstance(error, RecursionError) else str(error)
         raise ArgumentError(
-            f"{spec.name}: {name}={value!r} cannot be part of a key: {error}. Pass numbers, strings, booleans, "
-            "enums, None, dataclasses, lists and dicts of these; pass files as assets, by position"
+            f"{spec.name}: {name}={shown_value(value)} cannot be part of a key: {why}. Pass numbers, strings, "
+            "booleans, enums, None, dataclasses, dates, paths, lists and dicts of these, or small arrays and data "
+            "frames; pass files as assets, by position"
         ) from None
+
+
+def _warn_of_paths(task: str, name: str, value: Any) -> None:
+    """A path counts by its text: what stands in the file may change unnoticed."""
+    for path in paths_in(value):
+        if path.exists():
+            remedy = f"pass it as an asset: sg.add({str(path)!r})"
+            told = f"{task}: {name} names {path}, whose content is in no key; {remedy}"
+            if config.strict():
+                raise ArgumentError(told)
+            warnings.warn(told, UncertainIdentity, stacklevel=6)

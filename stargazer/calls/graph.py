@@ -255,7 +255,7 @@ def flatten(
 
 def needs(call: Call) -> Iterator[Call]:
     """Yield the calls whose results a call takes."""
-    for value in (*call.inputs.values(), *call.parameters.values()):
+    for value in (*call.inputs.values(), *call.given.values()):
         items = value if isinstance(value, list) else value.values() if isinstance(value, dict) else (value,)
         yield from (item for item in items if isinstance(item, Call))
 
@@ -291,8 +291,8 @@ def known_values(node: Any) -> list[Any]:
 
 
 def _node(call: Call, function: Callable[..., Any]) -> Task:
-    parameters: Any = {name: _reference(value) for name, value in call.parameters.items()}
-    if any(isinstance(value, Call) for value in call.parameters.values()):
+    parameters: Any = {name: _reference(value) for name, value in call.given.items()}
+    if any(isinstance(value, Call) for value in call.given.values()):
         parameters = Dict(parameters)
     inputs = [_reference(value) for value in call.inputs.values()]
     return Task(call.key, function, call.spec, call.plan_key, parameters, *inputs)

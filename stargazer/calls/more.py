@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stargazer.calls.graph import needs
-from stargazer.errors import MemoryExceeded, ToolFailed
+from stargazer.errors import MemoryExceeded, ToolFailed, WorkerLost
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import record_of
 
@@ -19,6 +19,8 @@ __all__ = ["give_more", "give_more_within", "lacked_memory", "walk"]
 
 def lacked_memory(failure: BaseException | None) -> bool:
     """Whether a call failed for want of memory."""
+    if isinstance(failure, WorkerLost):
+        return failure.memory
     return isinstance(failure, MemoryExceeded) or (isinstance(failure, ToolFailed) and failure.killed)
 
 

@@ -7,8 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import CodeChanged
+from stargazer.calls.losses import marked
+from stargazer.calls.resources import Capacity
+from stargazer.errors import CodeChanged, NeedUnmet
 from stargazer.execute.execute import execute
+from stargazer.execute.slots import IN_BODY, shared
 from stargazer.ledger import walk_assets
 from stargazer.tools import interruption
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sealed", "named_inputs", "opened", "refuse", "run", "seal"]
 
+HERE = "threads of this process"
 CLOSING = ("closing", "closed", "failed")
 
 
@@ -31,13 +35,31 @@ def run(spec: TaskSpec, plan_key: str, parameters: dict[str, Any], *inputs: Any)
     given = named_inputs(spec, inputs)
     worker, key = _worker_and_key()
     if worker is None:
-        return execute(spec, plan_key, given, opened(parameters), is_released)
-    with _reached(worker, spec, is_released):
+        with _placed(spec, is_released):
+            return execute(spec, plan_key, given, opened(parameters), is_released)
+    with marked(worker, str(key), spec), _reached(worker, spec, is_released):
         result = execute(spec, plan_key, given, opened(parameters), is_released, alone=_is_alone(worker))
         from stargazer.relay.worker import note_files
 
         note_files(worker, key, spec.store, walk_assets([*given.values(), result]))
         return result
+
+
+@contextlib.contextmanager
+def _placed(spec: TaskSpec, given_up: Callable[[], bool]) -> Iterator[None]:
+    """Wait until this process has what the call needs: Dask's threads know of nothing but their number."""
+    if IN_BODY.get():
+        yield
+        return
+    slots, needs = shared(), spec.needs
+    if (message := Capacity(slots.has, HERE, clamp=True).unmet(spec.name, needs)) is not None:
+        raise NeedUnmet(message)
+    with slots.take(needs.fitted(slots.has, clamp=True), given_up):
+        token = IN_BODY.set(True)
+        try:
+            yield
+        finally:
+            IN_BODY.reset(token)
 
 
 @contextlib.contextmanager

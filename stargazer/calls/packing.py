@@ -21,7 +21,7 @@ def pack(root: Call) -> list[tuple[Any, ...]]:
         if call.key in rows:
             continue
         inputs = {name: _packed(value) for name, value in call.inputs.items()}
-        parameters = {name: _packed(value) for name, value in call.parameters.items()}
+        parameters = {name: _packed(value) for name, value in call.given.items()}
         parent = None if call.parent is None else call.parent.key
         rows[call.key] = (
             call.spec,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import builtins
+import copy
 import enum
+import functools
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from stargazer.assets import Asset
 from stargazer.errors import DefinitionError
-from stargazer.ledger.keys import plain, python_value
+from stargazer.ledger.keys import plain
+from stargazer.ledger.parameters import EXACT, Naming, is_memo, members_of, python_value
 
 __all__ = [
     "REQUIRED",
@@ -49,13 +55,18 @@ def check_for(annotation: Any) -> Check:
         return _any_of([check_for(argument) for argument in arguments], annotation)
     if origin is typing.Literal:
         return _one_of(arguments)
-    if origin in (list, tuple, Sequence):
+    if origin in ITEMS:
         return _items(origin, arguments, annotation)
     if origin in (dict, Mapping):
         return _values(check_for(arguments[1]), annotation)
+    if isinstance(origin, type) and (is_dataclass(origin) or _is_exact(origin)):
+        return _instance(origin)
     if annotation in (None, type(None)):
         return _exactly((type(None),), annotation)
     return _simple(annotation)
+
+
+ITEMS = (list, tuple, Sequence, set, frozenset)
 
 
 def shown(annotation: Any) -> str:
@@ -70,13 +81,19 @@ def shown(annotation: Any) -> str:
 
 
 def _simple(annotation: Any) -> Check:
-    if annotation is float:
-        return _float
-    if annotation in (int, str, bool):
+    if annotation is float or annotation is complex:
+        return NUMBERS[annotation]
+    if annotation in (int, str, bool, bytes):
         return _exactly((annotation,), annotation)
-    if isinstance(annotation, type) and (issubclass(annotation, enum.Enum) or is_dataclass(annotation)):
+    if isinstance(annotation, type) and (issubclass(annotation, (enum.Enum, PurePath)) or is_dataclass(annotation)):
         return _instance(annotation)
-    return _plain_of(annotation) if annotation in (list, tuple, dict) else _plain
+    if annotation in (list, tuple, dict, set, frozenset) or _is_exact(annotation):
+        return _plain_of(annotation)
+    return _plain
+
+
+def _is_exact(annotation: Any) -> bool:
+    return isinstance(annotation, type) and f"{annotation.__module__}.{annotation.__qualname__}" in EXACT
 
 
 def _plain_of(kind: type) -> Check:
@@ -88,10 +105,91 @@ def _plain_of(kind: type) -> Check:
     return check
 
 
+class _Unnamed(Naming):
+    """Asks whether a value can be part of a key, not which."""
+
+    def of_class(self, cls: type) -> dict[str, str]:
+        return {"class": cls.__qualname__}
+
+
+_UNNAMED = _Unnamed()
+
+
 def _plain(value: Any) -> Any:
-    value = python_value(value)
-    plain(value)
+    value = settled(value)
+    plain(value, _UNNAMED)
     return value
+
+
+def settled(value: Any) -> Any:
+    """Return a value with NumPy's scalars as Python's, and the fields of dataclasses checked against their types.
+
+    Parameters
+    ----------
+    value
+        Of any type.
+
+    Raises
+    ------
+    Unfit
+        A field of a dataclass has another type than it declares.
+    """
+    kind = type(value)
+    if kind in (list, tuple, set, frozenset):
+        return kind(map(settled, value))
+    if kind is dict:
+        return {key: settled(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return _settled_tuple(value)
+    if is_dataclass(value) and not isinstance(value, (type, enum.Enum)):
+        return _settled_dataclass(value)
+    return python_value(value)
+
+
+def _settled_tuple(value: Any) -> Any:
+    found = tuple.__new__(type(value), map(settled, tuple.__iter__(value)))
+    found.__dict__.update(value.__dict__) if hasattr(value, "__dict__") else None
+    return found
+
+
+def _settled_dataclass(value: Any) -> Any:
+    """A copy with its fields checked, and converted as parameters are; what it only remembers is forgotten."""
+    found = copy.copy(value)
+    cls: Any = type(value)
+    checks = _field_checks(cls)
+    for name, member in members_of(value).items():
+        object.__setattr__(found, name, _checked_field(cls, name, checks[name], member))
+    for name in [name for name in getattr(found, "__dict__", {}) if is_memo(cls, name)]:
+        del found.__dict__[name]
+    return found
+
+
+def _checked_field(cls: type, name: str, check: Check, value: Any) -> Any:
+    try:
+        return check(value)
+    except Unfit as error:
+        raise Unfit(f"{cls.__name__}.{name}: {error}") from None
+    except TypeError as error:
+        raise TypeError(f"{cls.__name__}.{name}: {error}") from None
+
+
+@functools.lru_cache(maxsize=512)
+def _field_checks(cls: Any) -> dict[str, Check]:
+    return {field.name: check_for(_hint(cls, field.name, field.type)) for field in fields(cls)}
+
+
+def _hint(cls: type, name: str, written: Any) -> Any:
+    """Type of a field; anything plain fits where its name cannot be resolved, as that of a class in a function."""
+    if not isinstance(written, str):
+        return written
+    for base in cls.__mro__:
+        if name in vars(base).get("__annotations__", {}):
+            scope = vars(sys.modules.get(base.__module__, builtins))
+            try:
+                return typing.get_type_hints(types.SimpleNamespace(__annotations__={name: written}), scope)[name]
+            except (NameError, AttributeError, SyntaxError, TypeError):
+                break
+    return REQUIRED
 
 
 def _float(value: Any) -> float:
@@ -99,6 +197,16 @@ def _float(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Unfit("float")
     return float(value)
+
+
+def _complex(value: Any) -> complex:
+    value = python_value(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float, complex)):
+        raise Unfit("complex")
+    return complex(value)
+
+
+NUMBERS: dict[Any, Check] = {float: _float, complex: _complex}
 
 
 def _exactly(kinds: tuple[type, ...], annotation: Any) -> Check:
@@ -117,7 +225,7 @@ def _instance(annotation: type) -> Check:
     def check(value: Any) -> Any:
         if not isinstance(value, annotation):
             raise Unfit(shown(annotation))
-        return value
+        return _plain(value)
 
     return check
 
@@ -146,13 +254,14 @@ def _any_of(checks: list[Check], annotation: Any) -> Check:
 def _items(origin: Any, arguments: tuple[Any, ...], annotation: Any) -> Check:
     fixed = origin is tuple and Ellipsis not in arguments
     checks = [check_for(argument) for argument in arguments if argument is not Ellipsis]
+    kinds = (origin,) if origin in (set, frozenset) else (list, tuple)
+    made = origin if origin in (tuple, set, frozenset) else list
 
     def check(value: Any) -> Any:
-        if not isinstance(value, (list, tuple)) or (fixed and len(value) != len(checks)):
+        if not isinstance(value, kinds) or (fixed and len(value) != len(checks)):
             raise Unfit(shown(annotation))
         each = checks if fixed else checks * len(value)
-        items = [one(item) for one, item in zip(each, value, strict=True)]
-        return tuple(items) if origin is tuple else items
+        return made(one(item) for one, item in zip(each, value, strict=True))
 
     return check
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
+from stargazer.assets import asset_type, defined_types
 from stargazer.calls.arguments import (
     Options,
     bind,
@@ -21,7 +21,7 @@ from stargazer.calls.call import Call, make_call
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import TaskSpec
-from stargazer.fingerprint import CodeIdentity, digest_of, identify
+from stargazer.fingerprint import CodeIdentity, class_code, digest_of, identify, identify_version
 from stargazer.ledger.keys import task_key
 from stargazer.store import active_store
 from stargazer.tools import identify_tool, library_version
@@ -33,13 +33,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Task", "imported", "rebuilt", "task"]
 
+ENGINE = "stargazer."
+
 
 class Task:
     """A function from assets to assets, with an identity.
 
     Identity, a part of every key: the name, the code of the body and of all of the user's code that it reaches (or
     `version`), `tools` and `uses`.
-    Options, in no key: `cpus`, `memory`, `gpus`, `walltime`, `worker`, `stage`.
+    Options, in no key: `cpus`, `memory`, `gpus`, `walltime`, `worker`, `retries`, `stage`.
 
     Parameters
     ----------
@@ -53,16 +55,20 @@ class Task:
     gpus
         Number of them.
     walltime
-        Longest time that it takes, as ``"2 h"`` or in seconds; None where nobody knows.
+        Longest time that it takes, as ``"2 h"`` or in seconds; it is ended with its tools after that. None where
+        nobody knows.
     worker
         Name that the worker must have, as profiles give them.
+    retries
+        Times that it is tried again where a tool fails: for tools that fail for reasons of the day, not of their input.
     tools
         Names of the commands (``"bwa"``) and embedded packages (``"pysam"``, ``"pybwa"``) that it runs, or a
         function that chooses them from the keyword parameters.
     uses
         Python distributions whose version matters to the result.
     version
-        Stands in place of the code's digest: same version, same identity, whatever the code.
+        Stands in place of the code: same version, same identity, whatever the code. Module and name of the body, its
+        defaults, and what its closure holds still count.
     stage
         ``"copy"`` gives tools that write to their inputs copies of them; ``"link"`` is cheaper.
 
@@ -84,6 +90,7 @@ class Task:
         gpus: int = 0,
         walltime: str | float | None = None,
         worker: str | None = None,
+        retries: int = 0,
         tools: Tools = (),
         uses: Sequence[str] = (),
         version: str | None = None,
@@ -96,7 +103,7 @@ class Task:
         functools.update_wrapper(self, body)
         self.body: Callable[..., Any] = body
         self.name: str = body.__name__
-        self.needs = read_needs(body.__name__, cpus, memory, gpus, walltime, worker)
+        self.needs = read_needs(body.__name__, cpus, memory, gpus, walltime, worker, retries)
         self.tools, self.uses, self.version = tools, tuple(uses), version
         self.copy_inputs = stage == "copy"
         self._identity: CodeIdentity | None = None
@@ -134,6 +141,11 @@ class Task:
         return read_signature(self.body)
 
     @property
+    def module(self) -> str:
+        """Name of the module that it was defined in."""
+        return self.__module__
+
+    @property
     def positional(self) -> tuple[str, ...]:
         """Names of its asset parameters."""
         return tuple(parameter.name for parameter in self.signature.assets)
@@ -166,8 +178,10 @@ class Task:
     @property
     def code(self) -> CodeIdentity:
         """Identity of its code, derived anew whenever something that it reaches has changed."""
+        if self.version is not None:
+            return self._versioned(self.version)
         if self._identity is None or not self._identity.is_current():
-            self._identity = self._versioned() or identify(self.body, self.name)  # type: ignore[arg-type]
+            self._identity = identify(self.body, self.name)  # type: ignore[arg-type]
         return self._identity
 
     def check_code(self, spec: TaskSpec) -> None:
@@ -203,26 +217,35 @@ class Task:
             if not any(module == each or module.startswith(f"{each}.") for each in sent)
         }
 
-    def _versioned(self) -> CodeIdentity | None:
-        if self.version is None:
-            return None
-        digest = hashlib.sha256(f"stargazer/version/1\n{self.version}".encode()).hexdigest()
-        return CodeIdentity(digest, {f"version {self.version}": digest})
+    def _versioned(self, version: str) -> CodeIdentity:
+        """Made anew each time where something may have changed: there is no code to be read."""
+        body: Any = self.body
+        if self._identity is None or body.__closure__ or body.__defaults__ or body.__kwdefaults__:
+            self._identity = identify_version(body, version)
+        return self._identity
 
     def _spec(self, parameters: dict[str, Any]) -> TaskSpec:
         """What all calls of the task in the active store share, made once."""
         store = active_store()
         tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
         code = self.code
-        made = self._specs.get((store.url, code.digest, tools))
+        kinds = self._kinds() if self.signature.assets else {}
+        place = (store.url, code.digest, tools, *kinds.items())
+        made = self._specs.get(place)
         if made is not None:
             return made
         libraries = {name: library_version(name) for name in self.uses}
         key = task_key(self.name, code.digest, tools, libraries)
-        identity = (key, code.digest, code.manifest, tools, libraries, store.url, store.id)
+        identity = (key, code.digest, code.manifest, tools, libraries, store.url, store.id, kinds)
         spec = TaskSpec(self, self.name, self.needs, self.copy_inputs, *identity)
-        self._specs[store.url, code.digest, tools] = spec
+        self._specs[place] = spec
         return spec
+
+    def _kinds(self) -> dict[str, str]:
+        """What tells the user's own types of assets as they are from what they were; the engine's count as it does."""
+        own = {cls.asset_key for cls in defined_types() if not cls.__module__.startswith(ENGINE)}
+        codes = {key: class_code(asset_type(key), self.__module__) for key in sorted(own)}
+        return {key: code for key, code in codes.items() if code}
 
     def _is_importable(self) -> bool:
         if self.__module__ == "__main__":

@@ -54,7 +54,7 @@ def check_profile(
             if profile.is_queue:
                 found = [CheckResult("script", True, text) for text in _scripts(client)]
             found.append(came := _workers(client, profile))
-            found += enough(capacity_of(client), tasks, strict=strict, seen=bool(came.ok))
+            found += check_needs(capacity_of(client), tasks, strict=strict, seen=bool(came.ok))
             if not came.ok:
                 return [*found, *_here_alone(store, tools, NOT_SEEN)]
             found += [_store(client, store), _versions(client, libraries)]
@@ -210,7 +210,7 @@ NAMED = 3
 """Tasks that are named of those that lack the same."""
 
 
-def enough(
+def check_needs(
     capacity: Capacity, tasks: Sequence[Task], *, strict: bool = True, seen: bool = True
 ) -> Iterator[CheckResult]:
     """Compare what workers have, or may be started with, with what tasks need.

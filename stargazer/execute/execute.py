@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
 import platform
 import time
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.assets import Asset
-from stargazer.errors import Cancelled, OutputError, StargazerError, StoreError, StoreFull
+from stargazer.errors import Cancelled, OutputError, StargazerError, StoreError, StoreFull, ToolFailed
 from stargazer.execute.outputs import Outputs
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import encode, map_assets, walk_assets
 from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.logs import origin_text, remember
+from stargazer.ledger.parameters import Kept, contents_of, own_copy
 from stargazer.store import Store
 from stargazer.store.backends.local import is_full
 from stargazer.store.fallback import fetch_missing
 from stargazer.tools import INPUTS, Scratch, Workdir
+from stargazer.tools.ending import Ending
 from stargazer.tools.memory import Growth
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from stargazer.store.blobs.verified import Signature
 
 __all__ = ["Attempt", "execute"]
+
+PAUSE, LONGEST_PAUSE, POLL = 1.0, 60.0, 0.2
+"""Seconds before a call is tried again, twice as long each time; and between two looks at whether it is cancelled."""
 
 
 def execute(
@@ -73,7 +79,33 @@ def execute(
     if record is not None:
         return ledger.results(record, spec.task.result_type)
     inputs, parameters = spec.task.bound(inputs, parameters)
-    return Attempt(spec, plan_key, inputs, parameters, ledger, alone=alone).result(cancelled)
+    return _tried(
+        lambda: Attempt(spec, plan_key, inputs, parameters, ledger, alone=alone).result(cancelled), spec, cancelled
+    )
+
+
+def _tried(attempt: Callable[[], Any], spec: TaskSpec, cancelled: Callable[[], bool]) -> Any:
+    """Try as often as the task says where a tool fails; each failure has a record of its own."""
+    retries = spec.needs.retries
+    for number in range(retries + 1):
+        try:
+            return attempt()
+        except ToolFailed as error:
+            if number == retries or error.killed:
+                if number:
+                    error.add_note(f"tried {number + 1} times")
+                raise
+            logging.getLogger("stargazer").warning("%s is tried again: %s", spec.name, error)
+        _pause(min(LONGEST_PAUSE, PAUSE * 2**number), spec.name, cancelled)
+    raise AssertionError("unreachable")
+
+
+def _pause(seconds: float, task: str, cancelled: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if cancelled():
+            raise Cancelled(f"cancelled before {task} was tried again")
+        time.sleep(min(left, POLL))
 
 
 # One run of a task's body.
@@ -98,7 +130,7 @@ class Attempt:
         self.ledger, self.store = ledger, ledger.store
         given = list(walk_assets(list(inputs.values())))
         values = {name: plain(value) for name, value in parameters.items()}
-        keys = {name: input_keys(value) for name, value in inputs.items()}
+        keys = {name: input_keys(value, spec.kinds) for name, value in inputs.items()}
         self.plan_key, self.content_key = plan_key, call_key(spec.key, values, keys)
         self.known: dict[str, Any] = {
             "task": spec.name,
@@ -111,11 +143,16 @@ class Attempt:
             "tools": [tool._asdict() for tool in spec.tools],
             "libraries": dict(spec.libraries),
             "producers": {asset.id: asset.source.record for asset in given if asset.source and asset.source.record},
-            "input_cids": [asset.cid for asset in given if asset.cid],
+            "input_cids": [*(asset.cid for asset in given if asset.cid), *self._kept_contents()],
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             "host": platform.node(),
             "python": platform.python_version(),
         }
+
+    def _kept_contents(self) -> list[str]:
+        """CIDs of the arrays and data frames among the parameters, which the store keeps: keys only name them."""
+        kept = (value.open() for value in self.parameters.values() if type(value) is Kept)
+        return [self.store.put_bytes(data) for value in kept for data in contents_of(value)]
 
     def result(self, cancelled: Callable[[], bool]) -> Any:
         """Early cut-off where the same bytes were reached on another way; else run."""
@@ -130,11 +167,12 @@ class Attempt:
         self.spec.check_here()
         fetch_missing(self.store, list(walk_assets(list(self.inputs.values()))))
         needs, own = self.spec.needs, {"own_memory": self.growth.now} if self.growth else {}
+        ending = self._ending(cancelled)
         with self.store.in_use(), Scratch(config.scratch_dir() or self.store.scratch) as scratch:
-            work = Workdir(scratch.path, cpus=needs.cpus, memory=needs.bytes, cancelled=cancelled, **own)
+            work = Workdir(scratch.path, cpus=needs.cpus, memory=needs.bytes, cancelled=ending.is_due, **own)
             clock, cpu_clock = time.perf_counter(), time.thread_time()
             try:
-                outputs = self._outputs(work)
+                outputs = self._outputs(work, ending)
                 encoded = encode(outputs)
             except Exception as error:
                 if not isinstance(error, Cancelled):
@@ -146,12 +184,16 @@ class Attempt:
             return self.store.handle(outputs, record.id)
         return self.ledger.results(record, self.spec.task.result_type)
 
-    def _outputs(self, work: Workdir) -> Any:
+    def _ending(self, cancelled: Callable[[], bool]) -> Ending:
+        more = {"excess": self.growth.excess} if self.growth else {}
+        return Ending(self.spec.name, cancelled, self.spec.needs.walltime, **more)
+
+    def _outputs(self, work: Workdir, ending: Ending) -> Any:
         seen: dict[str, Signature] = {}
         staged = {name: self._stage(value, work, name, seen) for name, value in self.inputs.items()}
         spec, inputs = self.spec, list(walk_assets(list(staged.values())))
         try:
-            made = spec.task.checked(self._made(work, staged))
+            made = spec.task.checked(self._made(work, staged, ending))
         except SystemExit as error:
             raise OutputError(f"{spec.name} called sys.exit({error.code!r}) instead of returning its result") from error
         for asset in inputs:
@@ -162,13 +204,19 @@ class Attempt:
                 raise
         return Outputs(spec.name, self.store, work, inputs, copies=spec.copy_inputs).save(made)
 
-    def _made(self, work: Workdir, staged: dict[str, Any]) -> Any:
+    def _made(self, work: Workdir, staged: dict[str, Any], ending: Ending) -> Any:
         def body() -> Any:
             task = self.spec.task
-            return task.body(work, *(staged[name] for name in task.positional), **self.parameters)
+            return task.body(
+                work,
+                *(staged[name] for name in task.positional),
+                **{name: own_copy(value) for name, value in self.parameters.items()},
+            )
 
         try:
-            return self.growth.watched(body) if self.growth else body()
+            if self.growth:
+                self.growth.begin()
+            return ending.run(body)
         except OSError as error:
             if isinstance(error, StargazerError) or not is_full(error):
                 raise

@@ -18,6 +18,10 @@ class LoadedTask(Protocol):
     """What `execute` calls of a task, once it is loaded."""
 
     @property
+    def module(self) -> str:
+        """Name of the module that it was defined in."""
+
+    @property
     def positional(self) -> tuple[str, ...]:
         """Names of its asset parameters."""
 
@@ -58,6 +62,9 @@ class TaskSpec:
         What the worker must have, exactly.
     store, store_id
         URL and id of the store.
+    kinds
+        What tells whether the methods of the user's own types of assets are still the same, by asset key; in the keys
+        of the calls that are given such assets.
     payload
         The pickled task: by name or, from a notebook, by value.
     """
@@ -75,18 +82,21 @@ class TaskSpec:
         libraries: Mapping[str, str],
         store: str,
         store_id: str,
+        kinds: Mapping[str, str],
         payload: bytes | None = None,
     ) -> None:
         self.name, self.needs, self.copy_inputs = name, needs, copy_inputs
         self.key, self.code, self.manifest = key, code, manifest
-        self.tools, self.libraries, self.store, self.store_id = tools, libraries, store, store_id
+        self.tools, self.libraries, self.kinds = tools, libraries, kinds
+        self.store, self.store_id = store, store_id
         self._task, self._payload, self._is_home = task, payload, task is not None
 
     def __reduce__(self) -> Any:
         if self._payload is None:
             self._payload = _pickled(self.name, self._task)
-        members = (self.name, self.needs, self.copy_inputs, self.key, self.code, self.manifest)
-        return TaskSpec, (None, *members, self.tools, self.libraries, self.store, self.store_id, self._payload)
+        task = (self.name, self.needs, self.copy_inputs, self.key, self.code, self.manifest)
+        place = (self.tools, self.libraries, self.store, self.store_id, self.kinds)
+        return TaskSpec, (None, *task, *place, self._payload)
 
     def with_needs(self, needs: Needs) -> TaskSpec:
         """Return the same task with other needs."""
@@ -203,6 +213,8 @@ class Needs(NamedTuple):
         Seconds that it takes at most; None where nobody knows.
     worker
         Name that the worker must have.
+    retries
+        Times that it is tried again where a tool fails.
     """
 
     cpus: int = 1
@@ -210,6 +222,7 @@ class Needs(NamedTuple):
     gpus: int = 0
     walltime: float | None = None
     worker: str | None = None
+    retries: int = 0
 
     @property
     def bytes(self) -> int | None:

@@ -15,7 +15,7 @@ from stargazer.fingerprint.reach import Reach
 if TYPE_CHECKING:
     from types import FunctionType
 
-__all__ = ["CodeIdentity", "UncertainIdentity", "digest_of", "identify"]
+__all__ = ["CodeIdentity", "UncertainIdentity", "digest_of", "identify", "identify_class"]
 
 FORMAT = "stargazer/code/1"
 
@@ -77,6 +77,27 @@ def identify(function: FunctionType, name: str) -> CodeIdentity:
     if reach.uncertain:
         listed = "; ".join(dict.fromkeys(reach.uncertain))
         warnings.warn(f"changes of these go unnoticed by task {name}: {listed}", UncertainIdentity, stacklevel=5)
+    manifest, whole = _digests(reach)
+    return CodeIdentity(whole, manifest, reach)
+
+
+def identify_class(cls: type) -> CodeIdentity:
+    """Digest the class of a value that a task is given, with all that its methods reach.
+
+    Warns
+    -----
+    UncertainIdentity
+        Something reached cannot be hashed.
+
+    Raises
+    ------
+    CodeChanged
+        A file was edited after it was imported.
+    """
+    reach = Reach({cls.__qualname__: cls}, cls.__module__)
+    if reach.uncertain:
+        listed = "; ".join(dict.fromkeys(reach.uncertain))
+        warnings.warn(f"changes of these go unnoticed by {cls.__qualname__}: {listed}", UncertainIdentity, stacklevel=5)
     manifest, whole = _digests(reach)
     return CodeIdentity(whole, manifest, reach)
 

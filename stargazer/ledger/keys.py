@@ -7,15 +7,14 @@ So calls that were, have one key and cost one look-up.
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import json
-import math
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from stargazer.ledger.parameters import ordered, plain, python_value
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from stargazer.tools import ToolIdentity
 
@@ -48,84 +47,94 @@ def call_key(task: str, parameters: Mapping[str, Any], inputs: Mapping[str, Any]
     return hashlib.sha256("\n".join((task, *texts)).encode()).hexdigest()
 
 
-def input_key(asset: Any) -> str:
-    """Key of a stored asset: its type, CID, facts, name and companions."""
-    return f"asset:{asset.id}"
+def input_key(asset: Any, kinds: Mapping[str, str]) -> str:
+    """Key of a stored asset: its type, CID, facts, name and companions.
 
-
-def input_keys(value: Any) -> Any:
-    """Keys of a stored asset, or of a list or dict of them."""
-    if isinstance(value, list):
-        return [input_key(asset) for asset in value]
-    if isinstance(value, dict):
-        return ordered({name: input_key(asset) for name, asset in value.items()})
-    return None if value is None else input_key(value)
-
-
-def ordered(members: Mapping[str, Any]) -> dict[str, list[list[Any]]]:
-    """Return a dict as JSON that keeps its order, which a body sees."""
-    return {"dict": [[name, member] for name, member in members.items()]}
-
-
-def plain(value: Any) -> Any:
-    """Return a parameter's value as JSON that tells equal from unequal.
-
-    Raises
-    ------
-    TypeError
-        The value is no number, string, boolean, enum, None, dataclass, list, tuple or dict of these.
+    Parameters
+    ----------
+    asset
+        Stored.
+    kinds
+        What tells whether the methods of the user's own types are still the same, by asset key.
     """
-    if value is None or (isinstance(value, (bool, str)) and not isinstance(value, enum.Enum)):
-        return value
-    if isinstance(value, enum.Enum):
-        return {"enum": f"{type(value).__qualname__}.{value.name}", "value": plain(value.value)}
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else {"float": repr(float(value))}
+    key = f"asset:{asset.id}"
+    return " ".join((key, *_codes(asset, kinds))) if kinds else key
+
+
+def _codes(asset: Any, kinds: Mapping[str, str]) -> Iterator[str]:
+    if code := kinds.get(asset.asset_key):
+        yield code
+    for companion in asset.companions:
+        yield from _codes(companion, kinds)
+
+
+def input_keys(value: Any, kinds: Mapping[str, str]) -> Any:
+    """Keys of a stored asset, or of a list or dict of them; see `input_key`."""
     if isinstance(value, list):
-        return [plain(item) for item in value]
-    if isinstance(value, tuple):
-        return {"tuple": [plain(item) for item in value]}
-    return _plain_mapping(value)
-
-
-def _plain_mapping(value: Any) -> Any:
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return ordered({key: plain(item) for key, item in value.items()})
-    if is_dataclass(value) and not isinstance(value, type):
-        members = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-        return {"dataclass": type(value).__qualname__, "fields": members}
-    raise TypeError(f"{type(value).__name__} is no plain value")
-
-
-def python_value(value: Any) -> Any:
-    """Return NumPy's scalars as Python's own, also in lists, tuples and dicts; anything else as it is."""
-    if type(value) in (list, tuple):
-        return type(value)(map(python_value, value))
-    if type(value) is dict:
-        return {key: python_value(item) for key, item in value.items()}
-    return value.item() if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () else value
+        return [input_key(asset, kinds) for asset in value]
+    if isinstance(value, dict):
+        return ordered({name: input_key(asset, kinds) for name, asset in value.items()})
+    return None if value is None else input_key(value, kinds)
 
 
 def _is_pairs(value: Any) -> bool:
-    """Whether a value is what `ordered` writes; what stands in a record may be anything."""
+    """Whether a value is what `ordered` writes."""
     return isinstance(value, list) and all(
         isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in value
     )
 
 
 def readable(value: Any) -> Any:
-    """Return what `plain` was given, as far as it can be told: enums and dataclasses as text."""
+    """Return what `plain` was given, as far as it can be told: values of classes as text."""
     if isinstance(value, list):
         return [readable(item) for item in value]
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not value:
         return value
-    if _is_pairs(value.get("dict")):
-        return {name: readable(item) for name, item in value["dict"]}
-    if isinstance(value.get("tuple"), list):
-        return tuple(readable(item) for item in value["tuple"])
-    if "dataclass" in value and isinstance(value.get("fields"), dict):
-        members = ", ".join(f"{name}={readable(item)!r}" for name, item in value["fields"].items())
-        return f"{value['dataclass']}({members})"
-    return value.get("enum", value.get("float", value))
+    kind = next((name for name in READ if name in value and _is_as_written(name, value)), None)
+    if kind is not None:
+        return READ[kind](value)
+    told = {name: item for name, item in value.items() if name not in DETAILS} or value
+    return value.get("value", next(iter(told.values())))
+
+
+def _is_as_written(kind: str, value: Any) -> bool:
+    """Whether a value of a record has the form that `plain` writes; what stands in a record may be anything."""
+    if kind == "dict":
+        return _is_pairs(value["dict"])
+    if kind in ("tuple", "set", "frozenset"):
+        return isinstance(value[kind], list)
+    if kind in ("array", "dataframe", "series"):
+        return isinstance(value.get("shape"), list)
+    if kind == "enum":
+        return isinstance(value["enum"], str)
+    named = value.get("dataclass") or value.get("class")
+    return isinstance(named, str) and all(isinstance(value.get(part, {}), dict) for part in ("fields", "attributes"))
+
+
+def _of_class(value: Any) -> Any:
+    members = {**value.get("fields", {}), **value.get("attributes", {})}
+    shown = ", ".join(f"{name}={readable(item)!r}" for name, item in members.items())
+    held = f"{readable(value['of'])!r}" if "of" in value else ""
+    return f"{_short(value.get('dataclass') or value['class'])}({', '.join(filter(None, (held, shown)))})"
+
+
+def _short(name: str) -> str:
+    """A qualified name without its module."""
+    return name.rpartition(".")[2] if "<locals>" not in name else name.rpartition(">.")[2]
+
+
+DETAILS = ("zone", "fold", "kind", "flags")
+
+READ: dict[str, Any] = {
+    "dict": lambda value: {name: readable(item) for name, item in value["dict"]},
+    "tuple": lambda value: tuple(readable(item) for item in value["tuple"]),
+    "set": lambda value: "{" + ", ".join(repr(readable(item)) for item in value["set"]) + "}",
+    "frozenset": lambda value: "{" + ", ".join(repr(readable(item)) for item in value["frozenset"]) + "}",
+    "dataclass": _of_class,
+    "of": _of_class,
+    "enum": lambda value: ".".join(value["enum"].rsplit(".", 2)[-2:]),
+    "array": lambda value: f"array of {value.get('dtype')} {tuple(value['shape'])} {value['array']}",
+    "dataframe": lambda value: f"data frame {tuple(value['shape'])} {value['dataframe']}",
+    "series": lambda value: f"series {tuple(value['shape'])} {value['series']}",
+}
+"""How to read what `plain` wrote of values that are more than one text."""

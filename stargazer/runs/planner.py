@@ -229,9 +229,9 @@ class Planner:
 
     def _parts(self, call: Call) -> tuple[str, str, str] | None:
         """Code, parameters and tools of a call, as digests in a record."""
-        if any(isinstance(value, Call) for value in call.parameters.values()):
+        if any(isinstance(value, Call) for value in call.given.values()):
             return None
-        values = {name: plain(value) for name, value in call.parameters.items()}
+        values = {name: plain(value) for name, value in call.given.items()}
         tools = [[tool._asdict() for tool in call.spec.tools], dict(call.spec.libraries)]
         return call.spec.code, digest(values), digest(tools)
 
@@ -240,10 +240,10 @@ class Planner:
         if next(needs(call), None) is None:
             return None
         inputs = self._inputs(call)
-        if any(isinstance(value, Call) for value in call.parameters.values()) or calls_of(inputs):
+        if any(isinstance(value, Call) for value in call.given.values()) or calls_of(inputs):
             return None
-        values = {name: plain(value) for name, value in call.parameters.items()}
-        keys = {name: input_keys(value) for name, value in inputs.items()}
+        values = {name: plain(value) for name, value in call.given.items()}
+        keys = {name: input_keys(value, call.spec.kinds) for name, value in inputs.items()}
         return Ledger(call.store).find(call_key(call.spec.key, values, keys))
 
     def _inputs(self, call: Call) -> dict[str, Any]:
@@ -331,13 +331,15 @@ def _code_differences(call: Call, record: Record) -> Iterator[Reason]:
 
 
 def _parameter_differences(call: Call, record: Record) -> Iterator[Reason]:
-    for name, value in call.parameters.items():
+    for name, value in call.given.items():
         if isinstance(value, Call):
             yield Reason("input", f"parameter {name} comes from {value.name}, which runs first")
         elif name not in record.parameters:
             yield Reason("parameter", f"parameter {name} is new")
         elif record.parameters[name] != plain(value):
-            yield Reason("parameter", f"parameter {name}: {_shown(record.parameters[name])} → {_shown(plain(value))}")
+            then, now = _shown(record.parameters[name]), _shown(plain(value))
+            told = f"{then} → {now}" if then != now else f"the code of {now} changed"
+            yield Reason("parameter", f"parameter {name}: {told}")
 
 
 def _tool_differences(call: Call, record: Record) -> Iterator[Reason]:

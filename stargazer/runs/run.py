@@ -24,14 +24,14 @@ from stargazer.store import Store
 from stargazer.store.fallback import mark_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
     from distributed import Client
 
     from stargazer.runs.engine import Engine
     from stargazer.runs.history import Timeline
 
-__all__ = ["Retry", "Run", "calls_in", "failure_text", "in_order", "replaced", "run"]
+__all__ = ["Retry", "Run", "calls_in", "failure_text", "in_order", "replaced", "run", "run_async"]
 
 
 class Run:
@@ -246,6 +246,13 @@ class Run:
 # Run calls, with progress.
 
 
+EVERY = 0.02
+"""Seconds between two looks of a coroutine at its run."""
+
+ENDS_WITHIN = 10.0
+"""Seconds that a cancelled run may take to end."""
+
+
 def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: bool | None = None) -> Run:
     """Run calls, with progress; results are in the store the moment a task ends.
 
@@ -277,15 +284,74 @@ def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: 
     >>> stored = run(answer).result()  # doctest: +SKIP
     """
     what = calls[0] if len(calls) == 1 else calls
-    if client is not None and not hasattr(client, "run_on_scheduler"):
-        raise ArgumentError(f"client is {client!r}, not a Dask client; sg.connect makes one, also of an address")
+    client = _checked(client)
+    if client is not None and client.asynchronous:
+        raise ArgumentError(
+            "this client is asynchronous: write `await sg.run_async(…)`, or `await client.compute(call)`; sg.run would "
+            "wait for the event loop that it holds up"
+        )
     with _cancelled_by_ctrl_c() as flights:
-        flights.append(flight := Run(what, client or default_client()))
+        flights.append(flight := Run(what, client))
         if wait:
             _show(flight, progress)
     if wait:
         flight.result()
     return flight
+
+
+async def run_async(*calls: Any, client: Client | None = None) -> Run:
+    """Run calls from a coroutine, and let its event loop go on meanwhile; parameters and errors as in `run`.
+
+    Parameters
+    ----------
+    *calls
+        Calls, or lists, tuples and dicts of them.
+    client
+        A Dask client, asynchronous or not; by default the active one, or threads of this process if there is none.
+
+    Examples
+    --------
+    >>> stored = (await run_async(answer)).result()  # doctest: +SKIP
+    """
+    import asyncio
+
+    what = calls[0] if len(calls) == 1 else calls
+    async with _synchronous(_checked(client)) as blocking:
+        flight = await asyncio.to_thread(Run, what, blocking)
+        try:
+            while not flight.ended:
+                await asyncio.sleep(EVERY)
+        except asyncio.CancelledError:
+            flight.cancel()
+            await asyncio.to_thread(flight.wait, ENDS_WITHIN)
+            raise
+    flight.result()
+    return flight
+
+
+def _checked(client: Any) -> Client | None:
+    if client is not None and not hasattr(client, "run_on_scheduler"):
+        raise ArgumentError(f"client is {client!r}, not a Dask client; sg.connect makes one, also of an address")
+    found: Client | None = client or default_client()
+    return found
+
+
+@contextlib.asynccontextmanager
+async def _synchronous(client: Client | None) -> AsyncIterator[Client | None]:
+    """A client that may block a thread, of the scheduler of an asynchronous one."""
+    if client is None or not client.asynchronous:
+        yield client
+        return
+    import asyncio
+
+    from distributed import Client
+
+    address, security = client.scheduler_info()["address"], client.security
+    made = await asyncio.to_thread(Client, address, security=security, set_as_default=False)
+    try:
+        yield made
+    finally:
+        await asyncio.to_thread(made.close)
 
 
 @contextlib.contextmanager

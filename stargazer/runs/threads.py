@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.elements import element
@@ -13,18 +10,14 @@ from stargazer.calls.node import named_inputs, opened
 from stargazer.calls.resources import Capacity
 from stargazer.errors import Cancelled, OutputError
 from stargazer.execute.execute import execute
-from stargazer.profiles.profile import cores, resources_of
+from stargazer.execute.slots import IN_BODY, Slots, machine_memory, of_this_process, shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from stargazer.calls import Call
     from stargazer.execute import TaskSpec
     from stargazer.runs.state import RunState
 
-__all__ = ["Slots", "Threads", "machine_memory", "of_this_process", "shared"]
-
-_thread = threading.local()
+__all__ = ["IN_BODY", "Slots", "Threads", "machine_memory", "of_this_process", "shared"]
 
 
 class Missing:
@@ -43,7 +36,7 @@ class Threads:
     def __init__(self, watch: RunState) -> None:
         self.watch = watch
         # A body that runs calls itself holds slots already; waiting for more of the same might never end.
-        self._slots = Slots(of_this_process()) if getattr(_thread, "in_body", False) else shared()
+        self._slots = Slots(of_this_process()) if IN_BODY.get() else shared()
         self._stop = threading.Event()
 
     def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]:
@@ -101,11 +94,11 @@ class Threads:
         return result
 
     def _executed(self, spec: TaskSpec, plan_key: str, inputs: dict[str, Any], parameters: dict[str, Any]) -> Any:
-        _thread.in_body = True
+        token = IN_BODY.set(True)
         try:
             return execute(spec, plan_key, inputs, parameters, self._stop.is_set)
         finally:
-            _thread.in_body = False
+            IN_BODY.reset(token)
 
     def take(self, whole: Any, index: Any) -> Any:
         """Take one element of a result; that it has none fails only what needs it."""
@@ -122,74 +115,3 @@ def _holds_missing(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_holds_missing, value.values()))
     return isinstance(value, Missing)
-
-
-# What a machine has, handed out to calls.
-
-
-class Slots:
-    """Processor cores, memory and the like: a call of four cores takes four; who came first is served first.
-
-    Parameters
-    ----------
-    has
-        Amount of each resource.
-    """
-
-    def __init__(self, has: Mapping[str, float]) -> None:
-        self.has = dict(has)
-        self._free = dict(has)
-        self._queue: deque[object] = deque()
-        self._changed = threading.Condition()
-
-    @contextlib.contextmanager
-    def take(self, wanted: Mapping[str, float], given_up: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Wait for so much of everything, and hold it; go on with nothing where it was given up meanwhile."""
-        turn = object()
-        with self._changed:
-            self._queue.append(turn)
-            self._changed.wait_for(lambda: given_up() or (self._queue[0] is turn and self._fits(wanted)))
-            self._queue.remove(turn)
-            taken = {} if given_up() else wanted
-            self._add(taken, -1)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._add(taken, 1)
-
-    def look_again(self) -> None:
-        """Something was given up."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def _fits(self, wanted: Mapping[str, float]) -> bool:
-        return all(self._free.get(name, 0.0) >= amount for name, amount in wanted.items())
-
-    def _add(self, wanted: Mapping[str, float], sign: int) -> None:
-        for name, amount in wanted.items():
-            self._free[name] += sign * amount
-        self._changed.notify_all()
-
-
-_shared: dict[tuple[object, ...], Slots] = {}
-
-
-def shared() -> Slots:
-    """What this process may use, handed out to all its runs together."""
-    has = of_this_process()
-    # A forked child has runs of its own; what its parent's hold is given back there.
-    return _shared.setdefault((os.getpid(), *sorted(has.items())), Slots(has))
-
-
-def of_this_process() -> dict[str, float]:
-    """What this process may use: the machine, unless the profile ``threads`` says otherwise."""
-    from stargazer.profiles.settings import find_profile
-
-    profile = find_profile("threads")
-    return resources_of(profile.cpus or cores(), profile.memory or machine_memory(), profile.gpus, profile.names)
-
-
-def machine_memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

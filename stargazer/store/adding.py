@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,6 @@ from stargazer.assets import Asset
 from stargazer.errors import NotFound
 from stargazer.store import layout
 from stargazer.store.assets import NO_PATH, Handles, link_field
-from stargazer.store.backends.local import touched
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ class Adding(Handles):
         from stargazer.store.addition import Addition
 
         place = os.path.realpath(draft.path)
-        before, addition = touched(place), Addition.of(draft)
+        before, addition = _last_change(place), Addition.of(draft)
         key = addition.key(draft)
         stored = self._added_before(key) if key else None
         if stored is None:
             with self._as_stored(draft) as ready:
                 stored = self.put(self._take(ready, move=True, progress=progress))
-            if key and touched(place) == before:
+            if key and _last_change(place) == before:
                 self.set_keys({key: stored.id.encode()})
         self._mark_added(stored, addition.to_bytes())
         return stored
@@ -173,3 +173,13 @@ def _linked(companion: Asset, cid: str) -> Asset:
     if field and not getattr(companion, field):
         return replace(companion, **{field: cid})  # type: ignore[arg-type]
     return companion
+
+
+def _last_change(path: str) -> float:
+    """When anything in a file or directory last changed, in seconds since 1970."""
+    times = [os.lstat(path).st_ctime]
+    for base, folders, names in os.walk(path):
+        for name in (*folders, *names):
+            with contextlib.suppress(FileNotFoundError):
+                times.append(os.lstat(f"{base}/{name}").st_ctime)
+    return max(times)

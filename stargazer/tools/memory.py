@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import sys
-import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from stargazer.errors import MemoryExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Growth", "limit_of", "memory_of", "resident"]
 
@@ -85,16 +83,6 @@ def _proportional(pid: int) -> int:
 # How much memory the body of a task takes in its own process, where no other shares that.
 
 
-T = TypeVar("T")
-
-EVERY = 0.1
-"""Seconds between two looks."""
-
-
-class _TooMuch(BaseException):
-    """Ends a body from another thread; no ``except Exception`` of it holds that up."""
-
-
 class Growth:
     """Growth of this process since a body began.
 
@@ -111,46 +99,17 @@ class Growth:
 
     def __init__(self, task: str, declared: int) -> None:
         self.task, self.limit = task, limit_of(declared)
-        self._before = self._seen = resident(os.getpid())
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
+        self._before = resident(os.getpid())
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self._before = resident(os.getpid())
 
     def now(self) -> int:
         """Bytes by which the process has grown."""
         return max(0, resident(os.getpid()) - self._before)
 
-    def watched(self, body: Callable[[], T]) -> T:
-        """Run a body, and end it where the process grows too much: at its next step in Python.
-
-        Raises
-        ------
-        MemoryExceeded
-            It did.
-        """
-        self._before = resident(os.getpid())
-        watching = threading.Thread(
-            target=self._watch, args=(threading.get_ident(),), name="stargazer-memory", daemon=True
-        )
-        try:
-            watching.start()
-            try:
-                return body()
-            finally:
-                self._stop()
-        except _TooMuch:
-            raise MemoryExceeded(f"the body of {self.task}", self._seen, self.limit) from None
-
-    def _watch(self, thread: int) -> None:
-        while not self._ended.wait(EVERY):
-            self._seen = self.now()
-            if self._seen > self.limit:
-                with self._lock:
-                    if not self._ended.is_set():
-                        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_TooMuch))
-                return
-
-    def _stop(self) -> None:
-        """From here on nothing is raised; what was raised just before arrives in here, at the call at the latest."""
-        with self._lock:
-            self._ended.set()
-        self.now()
+    def excess(self) -> MemoryExceeded | None:
+        """The error, where it has grown by more than the task may take."""
+        grown = self.now()
+        return MemoryExceeded(f"the body of {self.task}", grown, self.limit) if grown > self.limit else None

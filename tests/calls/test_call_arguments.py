@@ -148,11 +148,11 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "annotated": (lambda r: use(r, noted="1"), "noted must be int, but is '1'"),
     "no list": (lambda r: use(r, items=(1,)), "items must be list, but is (1,)"),
     "an object": (lambda r: use(r, anything=object()), "object is no plain value"),
-    "a set": (lambda r: use(r, anything={1}), "set is no plain value"),
-    "a path as a value": (lambda r: use(r, anything=Path("x")), "is no plain value; pass files as assets, by position"),
+    "a generator": (lambda r: use(r, anything=(x for x in "ab")), "generator is no plain value"),
+    "a path as text": (lambda r: use(r, text=Path("x")), "text must be str, but is PosixPath('x'); pass files"),
     "an asset as a value": (lambda r: use(r, anything=r), "assets are positional"),
     "a call of files as a value": (lambda r: use(r, n=reads()), "makes files; pass it by position"),
-    "an object in a dataclass": (lambda r: use(r, options=Options(depth=object())), "cannot be part of a key"),
+    "an object in a dataclass": (lambda r: use(r, options=Options(depth=object())), "(Options.depth: int expected)"),
 }
 
 

@@ -1,4 +1,4 @@
-"""SLURM's commands with faults: each call is written down, and may hang, be refused, come late, or say something else."""
+"""SLURM's commands with faults: each call is noted, and may hang, be refused, come late, or say something else."""
 
 from __future__ import annotations
 

@@ -1,0 +1,75 @@
+"""The identity of a class: where it stands, and what its methods do."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import sys
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from stargazer.fingerprint.identity import CodeIdentity, identify_class
+from stargazer.fingerprint.origin import ENGINE, is_own
+
+__all__ = ["class_code", "class_name", "module_name"]
+
+_KNOWN: WeakKeyDictionary[type, CodeIdentity] = WeakKeyDictionary()
+
+
+def module_name(module: str) -> str:
+    """Return the name under which a module is imported, also where it runs as a script or with ``python -m``."""
+    main = sys.modules.get("__main__")
+    if module != "__main__" or main is None:
+        return module
+    spec = getattr(main, "__spec__", None)
+    file = getattr(main, "__file__", None)
+    if spec is not None:
+        return str(spec.name).removesuffix(".__main__")
+    return _imported_as(Path(file)) if file else module
+
+
+def class_name(cls: type) -> str:
+    """Return module and qualified name of a class: two classes of one name in two modules are two."""
+    return f"{module_name(cls.__module__)}.{cls.__qualname__}"
+
+
+def class_code(cls: type, owner: str) -> str:
+    """Return what tells whether the methods of a class are still the same.
+
+    Parameters
+    ----------
+    cls
+        The class of a value.
+    owner
+        Module of the task that is given the value.
+
+    Returns
+    -------
+    str
+        Digest of its code, if it is the user's own; the version of its library; nothing for Python's own classes.
+    """
+    if is_own(cls.__module__, owner):
+        known = _KNOWN.get(cls)
+        if known is None or not known.is_current():
+            known = _KNOWN[cls] = identify_class(cls)
+        return known.digest
+    top = cls.__module__.partition(".")[0]
+    return "" if top == ENGINE or top in sys.stdlib_module_names else _version(top)
+
+
+def _imported_as(file: Path) -> str:
+    names = [file.stem]
+    folder = file.absolute().parent
+    while (folder / "__init__.py").exists():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(names)
+
+
+@functools.cache
+def _version(top: str) -> str:
+    try:
+        return importlib.metadata.version(top)
+    except importlib.metadata.PackageNotFoundError:
+        names = importlib.metadata.packages_distributions().get(top, ())
+        return " ".join(f"{name} {importlib.metadata.version(name)}" for name in sorted(set(names)))

@@ -1,0 +1,184 @@
+"""End the body of a task from outside: it was cancelled, is too large, or over its time.
+
+Tools end by signals, a body by an error. One thread of the process looks at all bodies that run; it raises the error in
+the thread of a body, at its next step in Python. A long step inside a library is not interrupted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from stargazer.errors import Cancelled, WalltimeExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Ending"]
+
+T = TypeVar("T")
+
+EVERY = 0.1
+"""Seconds between two looks."""
+
+AGAIN = 2.0
+"""Seconds after which a body that held the error up gets it once more."""
+
+
+class _Ended(BaseException):
+    """Ends a body from another thread; no ``except Exception`` of it holds that up."""
+
+
+class Ending:
+    """Reasons for which a body has to end.
+
+    Parameters
+    ----------
+    task
+        Name of the task, for messages.
+    cancelled
+        Whether the call is wanted no more.
+    walltime
+        Seconds that the body and its tools may take.
+    excess
+        The error where the body takes too much memory, else None.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        cancelled: Callable[[], bool],
+        walltime: float | None = None,
+        excess: Callable[[], Exception | None] = lambda: None,
+    ) -> None:
+        self.task, self.walltime = task, walltime
+        self._cancelled, self._excess = cancelled, excess
+        self._began = time.monotonic()
+        self._reason: Exception | None = None
+        self._thread, self._told = 0, 0.0
+        self._lock = threading.Lock()
+        self._runs = False
+
+    def is_due(self) -> bool:
+        """Whether its tools should end: it was cancelled, or its time is over."""
+        return self._reason is not None or self._is_late() or self._cancelled()
+
+    def run(self, body: Callable[[], T]) -> T:
+        """Run a body in this thread.
+
+        Raises
+        ------
+        Cancelled
+            It is wanted no more.
+        WalltimeExceeded
+            It took longer than its task declares.
+        MemoryExceeded
+            It took more memory than its task declares.
+        """
+        self._began, self._thread, self._runs = time.monotonic(), threading.get_ident(), True
+        try:
+            _WATCHERS.of_this_process().look_at(self)
+            try:
+                return body()
+            finally:
+                self._stop()
+        except _Ended:
+            raise (self._reason or Cancelled(f"{self.task} was cancelled")) from None
+        except Cancelled:
+            if self._is_late() and not self._cancelled():
+                raise self._late() from None
+            raise
+
+    def look(self) -> bool:
+        """End the body if there is a reason; return whether it still runs."""
+        self._reason = self._reason or self._found()
+        if self._reason is not None and time.monotonic() - self._told > AGAIN:
+            with self._lock:
+                if self._runs:
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(_Ended))
+            self._told = time.monotonic()
+        return self._runs
+
+    def _found(self) -> Exception | None:
+        if self._cancelled():
+            return Cancelled(f"cancelled while the body of {self.task} ran")
+        return self._late() if self._is_late() else self._excess()
+
+    def _is_late(self) -> bool:
+        return self.walltime is not None and time.monotonic() - self._began > self.walltime
+
+    def _late(self) -> WalltimeExceeded:
+        return WalltimeExceeded(
+            f"{self.task} took longer than the {self.walltime:g} s that it declares, and was ended; declare more: "
+            "@sg.task(walltime=…)"
+        )
+
+    def _stop(self) -> None:
+        """From here on nothing is raised; what was raised just before arrives in here, at the call at the latest."""
+        with self._lock:
+            self._runs = False
+        _arrived()
+
+
+def _arrived() -> None:
+    """Do nothing: errors from other threads are raised where a function begins."""
+
+
+class _Watcher:
+    """The thread that looks at bodies; it sleeps while none runs."""
+
+    def __init__(self) -> None:
+        self._bodies: set[Ending] = set()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._work, name="stargazer-bodies", daemon=True).start()
+
+    def look_at(self, body: Ending) -> None:
+        """Look at a body until it has ended."""
+        with self._changed:
+            self._bodies.add(body)
+            if len(self._bodies) == 1:
+                self._changed.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._bodies)
+                bodies = tuple(self._bodies)
+            ended = {body for body in bodies if not _looked(body)}
+            with self._changed:
+                self._bodies -= ended
+            time.sleep(EVERY)
+
+
+def _looked(body: Ending) -> bool:
+    try:
+        return body.look()
+    except Exception:
+        logging.getLogger("stargazer").exception(
+            "nobody looks any more at whether the body of %s should end", body.task
+        )
+        return False
+
+
+class _Watchers:
+    """The watcher of this process; a forked child has none of its parent's threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[int, _Watcher] = {}
+
+    def of_this_process(self) -> _Watcher:
+        watcher = self._found.get(os.getpid())
+        if watcher is None:
+            with self._lock:
+                if os.getpid() not in self._found:
+                    self._found[os.getpid()] = _Watcher()
+                watcher = self._found[os.getpid()]
+        return watcher
+
+
+_WATCHERS = _Watchers()
