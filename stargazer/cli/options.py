@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stargazer.visible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from stargazer.profiles.profile import Profile
     from stargazer.store import Store
 
-__all__ = ["JSON", "STORE", "asset_json", "examples", "open_store", "print_json", "show_progress", "stored"]
+__all__ = ["JSON", "STORE", "asset_json", "examples", "open_store", "print_json", "say", "show_progress", "stored"]
 
 STORE = Annotated[str | None, typer.Option("--store", metavar="URL", help="Path or URL of the store.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -69,7 +71,16 @@ def chosen_profile(name: str | None, **changes: Any) -> Profile:
 
 def print_json(value: Any) -> None:
     """One JSON value on stdout."""
-    typer.echo(json.dumps(value, indent=2))
+    say(json.dumps(value, indent=2))
+
+
+def say(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text, on stderr if need be; what a terminal would obey of it is shown. Bytes are for programs."""
+    if isinstance(text, bytes) and not sys.stdout.isatty():
+        typer.echo(text, err=err, nl=nl)
+        return
+    shown = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
+    typer.echo(visible(shown, lines=True), err=err, nl=nl)
 
 
 def show_progress() -> bool | None:

@@ -13,8 +13,9 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distributed import WorkerPlugin
+from distributed import Client, WorkerPlugin
 
+from stargazer.client.walls import HERE_ALONE, dashboard_address, session_keys
 from stargazer.errors import ConfigError
 from stargazer.profiles.profile import Offer, Range, offers, resources_of
 from stargazer.profiles.settings import bytes_of, clock_of, seconds_of
@@ -22,13 +23,13 @@ from stargazer.profiles.settings import bytes_of, clock_of, seconds_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from distributed import Client
-
     from stargazer.profiles.profile import Profile
 
-__all__ = ["Walltime", "WorkerPool", "queue_client"]
+__all__ = ["OwningClient", "Passes", "Walltime", "WorkerPool", "queue_client"]
 
 SHARED = "~/.stargazer/shared"
+PAGES_HERE = ("--dashboard-address", HERE_ALONE)
+"""Pages of a worker are for the machine that it runs on; what `jobqueue.yaml` says of them comes after, and counts."""
 
 
 def queue_client(profile: Profile) -> Client:
@@ -45,7 +46,7 @@ def queue_client(profile: Profile) -> Client:
         cluster.sync(_try_out, cluster)
         cluster.staff.idle = profile.idle
         cluster.staff.hire(profile.workers or Range(0, 10))
-        client: Client = _client_class()(cluster)
+        client: Client = OwningClient(cluster)  # type: ignore[no-untyped-call]
         if asked.walltime:
             client.register_plugin(Walltime(asked.walltime))
     except BaseException:
@@ -83,10 +84,10 @@ class Asked:
             "python": profile.python,
             "job_extra_directives": [*(self._setting("job-extra-directives") or ()), *profile.directives],
             "job_script_prologue": [*(self._setting("job-script-prologue") or ()), *profile.prologue],
-            "worker_extra_args": [*(self._setting("worker-extra-args") or ()), "--resources", self._resources()],
-            "scheduler_options": {"dashboard_address": ":0", **(self._setting("scheduler-options") or {})},
+            "worker_extra_args": [*PAGES_HERE, *(self._setting("worker-extra-args") or ()), *self._resources()],
+            "scheduler_options": {**dashboard_address(profile), **(self._setting("scheduler-options") or {})},
             "log_directory": self._setting("log-directory") or str(shared / "logs"),
-            "security": _temporary_keys() if profile.tls is not False else None,
+            "security": session_keys() if profile.tls is not False else None,
             "shared_temp_directory": str(shared),
         }
         return self._accepted({key: value for key, value in given.items() if value is not None}) | profile.options
@@ -113,8 +114,8 @@ class Asked:
                 )
         return given
 
-    def _resources(self) -> str:
-        return ",".join(f"{name}={amount:.0f}" for name, amount in self.each.items())
+    def _resources(self) -> tuple[str, str]:
+        return "--resources", ",".join(f"{name}={amount:.0f}" for name, amount in self.each.items())
 
     def _setting(self, key: str) -> Any:
         import dask.config
@@ -138,18 +139,6 @@ def _shared(profile: Profile) -> Path:
     with contextlib.suppress(PermissionError):
         shared.chmod(0o700)
     return shared
-
-
-def _temporary_keys() -> Any:
-    from distributed import Security
-
-    try:
-        return Security.temporary()
-    except ImportError:
-        raise ConfigError(
-            "connections to other machines are encrypted, which wants the package cryptography: pip install "
-            "'stargazer-dask[slurm]'; or set tls: false in the profile where the network is yours alone"
-        ) from None
 
 
 @contextlib.contextmanager
@@ -176,23 +165,6 @@ def _cluster_class(kind: str) -> Any:
         if kind in (name, name.removesuffix("Cluster").lower()):
             return found
     raise ConfigError(f"dask-jobqueue knows no {kind}; it has {', '.join(sorted(classes))}")
-
-
-@functools.cache
-def _client_class() -> Any:
-    from distributed import Client
-
-    class QueueClient(Client):
-        """Walltime its workers when it is closed."""
-
-        def close(self, *timeout: Any) -> Any:
-            """Close the client, and give its workers back."""
-            cluster, ended = self.cluster, super().close(*timeout)  # type: ignore[no-untyped-call]
-            if cluster is not None:
-                cluster.close()
-            return ended
-
-    return QueueClient
 
 
 @functools.cache
@@ -384,7 +356,20 @@ class WorkerPool:
         return self.cluster.workers.pop(name, None)
 
 
-# Workers that know when the batch system will end them.
+# What workers are told when they come, and clients that end them.
+#
+# A worker knows when the batch system will end it, and which variables of its environment tools get.
+
+
+class OwningClient(Client):
+    """Walltime its workers when it is closed."""
+
+    def close(self, *timeout: Any) -> Any:
+        """Close the client, and give its workers back."""
+        cluster, ended = self.cluster, super().close(*timeout)  # type: ignore[no-untyped-call]
+        if cluster is not None:
+            cluster.close()
+        return ended
 
 
 class Walltime(WorkerPlugin):
@@ -408,3 +393,30 @@ class Walltime(WorkerPlugin):
         process = psutil.Process()
         nanny = process.parent() if worker.nanny else None
         worker.stargazer_ends = (nanny or process).create_time() + self.walltime
+
+
+class Passes(WorkerPlugin):
+    """Passes environment variables to the tools that a worker starts, with the values that they have there.
+
+    Parameters
+    ----------
+    names
+        Of the variables.
+    """
+
+    name = "stargazer-passes"
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+
+    def setup(self, worker: Any) -> None:
+        """Add them to the worker's settings."""
+        import dask.config
+
+        from stargazer.config import passed_names
+
+        self._set = dask.config.set({"stargazer.env": sorted({*passed_names(), *self.names})})
+
+    def teardown(self, worker: Any) -> None:
+        """Leave the settings as they were: the worker may live in the process of its client."""
+        self._set.__exit__(None, None, None)

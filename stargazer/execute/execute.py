@@ -109,6 +109,7 @@ class Attempt:
             "inputs": {name: map_assets(value, lambda asset: asset.id) for name, value in inputs.items()},
             "tools": [tool._asdict() for tool in spec.tools],
             "libraries": dict(spec.libraries),
+            "env": dict(spec.env),
             "producers": {asset.id: asset.source.record for asset in given if asset.source and asset.source.record},
             "input_cids": [asset.cid for asset in given if asset.cid],
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
@@ -129,9 +130,10 @@ class Attempt:
         self.spec.check_here()
         fetch_missing(self.store, list(walk_assets(list(self.inputs.values()))))
         task = self.spec.task
-        needs, own = task.needs, {"own_memory": self.growth.now} if self.growth else {}
+        needs, own = task.needs, self.growth.now if self.growth else lambda: 0
         with self.store.in_use(), Scratch(config.scratch_dir() or self.store.scratch) as scratch:
-            work = Workdir(scratch.path, cpus=needs.cpus, memory=needs.bytes, cancelled=cancelled, **own)
+            passed: dict[str, Any] = {"env": self.spec.env, "secrets": self.spec.secrets, "own_memory": own}
+            work = Workdir(scratch.path, cpus=needs.cpus, memory=needs.bytes, cancelled=cancelled, **passed)
             clock, cpu_clock = time.perf_counter(), time.thread_time()
             try:
                 outputs = self._outputs(work)
@@ -196,7 +198,7 @@ class Attempt:
                     clock,
                     cpu_clock,
                     status="failed",
-                    error=f"{type(error).__name__}: {error}",
+                    error=work.masked(f"{type(error).__name__}: {error}"),
                     origin=origin_text(error, self.spec.task.body),
                 ),
             )
@@ -208,6 +210,7 @@ class Attempt:
             seconds=round(time.perf_counter() - clock, 6),
             cpu_seconds=round(time.thread_time() - cpu_clock + work.cpu_seconds, 6),
             peak_bytes=work.peak_bytes,
+            passed=work.passed(),
             log=self.store.put_bytes(log) if log else None,
             **members,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from stargazer.errors import WorkerMismatch
@@ -62,6 +62,10 @@ class TaskSpec:
         What the worker must have, exactly.
     store, store_id
         URL and id of the store.
+    env
+        Environment variables that the task names, as they were where the call was made; None for one that was not set.
+    secrets
+        Names of those that are secrets: tools get them from where they run.
     """
 
     task: Work
@@ -72,6 +76,8 @@ class TaskSpec:
     libraries: Mapping[str, str]
     store: str
     store_id: str
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
 
     def check_here(self) -> None:
         """Refuse to run where code, tools or libraries are others.
