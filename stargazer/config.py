@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,36 +15,68 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
+    "MASK",
     "Setting",
     "batch_job",
     "cache_dir",
     "cache_size",
     "cid_profile",
+    "cram_references",
     "durable",
     "environment",
     "gatk_jar",
     "in_force",
+    "is_secret",
     "key_file",
     "origin",
     "origin_of",
+    "passed_names",
     "remotes",
     "required_tools",
     "scratch_dir",
     "secret",
+    "secrets",
     "setting",
     "settings",
     "store_url",
     "strict",
+    "told_environment",
     "trust",
+    "variables",
 ]
 
 DEFAULTS = Path(__file__).with_name("stargazer.yaml")
-HIDDEN_FROM_TOOLS = (
-    "PYTHONSTARTUP", "DISPLAY", "BCFTOOLS_PLUGINS", "REF_PATH", "REF_CACHE", "SAMTOOLS_CONFIG", "PINATA_JWT",
+PASSED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG")
+PASSED_KINDS = ("OMP_", "OPENBLAS_", "MKL_", "NUMEXPR_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_", "SLURM_")
+"""Variables that tools get, and beginnings of such: where things are, and what the machine gives."""
+
+PLACES = (
+    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "JAVA_HOME", "CONDA_PREFIX", "PERL5LIB", "PYTHONPATH", "R_HOME", "R_LIBS",
+    "R_LIBS_SITE", "R_LIBS_USER",
 )  # fmt: skip
+"""Folders that loaded modules and conda environments need; records name them, for another may hold other code."""
+
+SEARCHED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PERL5LIB", "PYTHONPATH", "R_LIBS", "R_LIBS_SITE")
+"""Lists of folders. An empty or relative one would be the folder of the inputs, whose files are data."""
+
+FIXED = {
+    "LC_ALL": "C",
+    "TZ": "UTC",
+    "PYTHONHASHSEED": "0",
+    # Files in the current folder, and in the user's home, that R would run.
+    "R_PROFILE_USER": os.devnull,
+    "R_ENVIRON_USER": os.devnull,
+}
+"""What every tool gets, so that results depend on nobody's habits."""
+
+REFERENCES = ("REF_PATH", "REF_CACHE")
+NO_REFERENCES = "/nonexistent/%s"
+"""Where htslib looks for the reference of a CRAM that names it by MD5: nowhere, so neither in the network."""
+
+SECRET = re.compile(r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|JWT|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
 
 
 @functools.cache
@@ -153,7 +186,7 @@ def durable() -> bool:
 
 
 def strict() -> bool:
-    """Whether what is only a warning otherwise is an error: results that may depend on something in no key."""
+    """Whether what is only a warning otherwise is an error: what a result may depend on unnoticed, and open walls."""
     return bool(setting("strict", bool))
 
 
@@ -191,12 +224,75 @@ def batch_job() -> str | None:
     return next((value for name in names if (value := os.environ.get(name))), None)
 
 
-def environment() -> dict[str, str]:
-    """Environment for command-line tools: the user's without tokens, with a fixed locale and time zone."""
+def is_secret(name: str) -> bool:
+    """Whether a variable is named as one that nobody should read: it is in no key, and masked in logs."""
+    return SECRET.search(name) is not None or name in _tokens()
+
+
+def variables(names: Iterable[str]) -> dict[str, str | None]:
+    """Values of environment variables that a task names, secrets aside; None for one that is not set."""
+    return {name: os.environ.get(name) for name in sorted(set(names)) if not is_secret(name)}
+
+
+def secrets(names: Iterable[str]) -> dict[str, str]:
+    """Values of environment variables that nobody should read, those that are set here."""
+    return {name: os.environ[name] for name in sorted(set(names)) if name in os.environ}
+
+
+def environment(named: Mapping[str, str | None] | None = None, names: Iterable[str] = ()) -> dict[str, str]:
+    """Environment for command-line tools: an allow-list, with a fixed locale and time zone.
+
+    Parameters
+    ----------
+    named
+        Variables with the values that they had where the call was made; None takes one away.
+    names
+        Further ones, with the values that they have here; those of the setting ``stargazer.env`` come as well.
+    """
+    wanted = {*names, *passed_names()}
+    env = {name: value for name, value in os.environ.items() if name in wanted or _is_passed(name)}
+    env |= {name: _absolute(env[name]) for name in SEARCHED if name in env}
+    env |= FIXED | ({} if cram_references() else {"REF_PATH": NO_REFERENCES})
+    given = {**env, **(named or {})}
+    return {name: value for name, value in given.items() if value}
+
+
+def told_environment(names: Iterable[str] = ()) -> dict[str, str]:
+    """What records tell of that environment: folders of other programs, and what settings passed; secrets masked."""
+    asked = {*names, *passed_names()}
+    env = environment(names=asked)
+    return {name: MASK if is_secret(name) else env[name] for name in sorted({*PLACES, *asked}) if name in env}
+
+
+MASK = "***"
+
+
+def passed_names() -> tuple[str, ...]:
+    """Environment variables that every tool gets besides those that all get."""
+    found = setting("env", list) or []
+    if not all(isinstance(name, str) and name for name in found):
+        raise ConfigError(f"stargazer.env is {found!r} ({origin_of('env')}), but must be a list of names of variables")
+    return tuple(found)
+
+
+def cram_references() -> bool:
+    """Whether tools may fetch the reference of a CRAM from where its header, or the user's environment, says."""
+    return bool(setting("cram-references", bool))
+
+
+def _tokens() -> frozenset[str]:
     tokens = (entry.get("token") for entry in remotes() if isinstance(entry, dict))
-    hidden = {*HIDDEN_FROM_TOOLS, *(str(token) for token in tokens if token)}
-    env = {name: value for name, value in os.environ.items() if name not in hidden}
-    return env | {"LC_ALL": "C", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+    return frozenset(str(token) for token in tokens if token)
+
+
+def _is_passed(name: str) -> bool:
+    if name in REFERENCES:
+        return cram_references()
+    return name in PASSED or name in PLACES or (name.startswith(PASSED_KINDS) and not is_secret(name))
+
+
+def _absolute(folders: str) -> str:
+    return os.pathsep.join(folder for folder in folders.split(os.pathsep) if os.path.isabs(folder))
 
 
 def search_path() -> str:

@@ -42,6 +42,8 @@
 
 from __future__ import annotations
 
+from stargazer.visible import visible
+
 __all__ = [
     "ArgumentError",
     "AssetError",
@@ -88,7 +90,10 @@ __all__ = [
 
 
 class StargazerError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose; of what they quote from files and tools, terminals obey nothing."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__(), lines=True)
 
 
 class ConfigError(StargazerError):
@@ -331,7 +336,8 @@ class ToolFailed(ToolError):
             if self.code < 0
             else f"failed with exit code {self.code}"
         )
-        return f"{self.command}\n{end}" + (f"; its last words:\n{self.tail.rstrip()}" if self.tail.strip() else "")
+        tail = f"; its last words:\n{self.tail.rstrip()}" if self.tail.strip() else ""
+        return visible(f"{self.command}\n{end}{tail}", lines=True)
 
     @property
     def killed(self) -> bool:

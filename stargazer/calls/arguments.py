@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -190,6 +191,11 @@ def shown_value(value: Any) -> str:
 # Options of a task, checked when it is defined.
 
 
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NEVER = ("LC_ALL", "TZ", "PYTHONHASHSEED", "TMPDIR")
+"""Fixed for every tool, so that results do not depend on them."""
+
+
 class Options(TypedDict, total=False):
     """What `stargazer.calls.Task` takes beside the body."""
 
@@ -201,6 +207,7 @@ class Options(TypedDict, total=False):
     retries: int
     tools: Sequence[str] | Callable[..., Sequence[str]]
     uses: Sequence[str]
+    env: Sequence[str]
     version: str | None
     stage: Literal["link", "copy"]
 
@@ -258,11 +265,16 @@ def check_names(options: Iterable[str]) -> None:
             raise DefinitionError(f"@sg.task has no option {name!r}; {meant}there are {', '.join(known)}")
 
 
-def check_options(task: str, tools: Any, uses: Any, stage: Any) -> None:
+def check_options(task: str, tools: Any, uses: Any, stage: Any, env: Any = ()) -> None:
     """Refuse options that no task can have."""
-    for option, value in (("tools", tools), ("uses", uses)):
+    for option, value in (("tools", tools), ("uses", uses), ("env", env)):
         if isinstance(value, str):
             raise DefinitionError(f"task {task}: {option}={value!r} must be a list: {option}=[{value!r}]")
+    for name in env:
+        if not isinstance(name, str) or not VARIABLE.fullmatch(name):
+            raise DefinitionError(f"task {task}: env={list(env)!r} must be a list of names of environment variables")
+        if name in NEVER:
+            raise DefinitionError(f"task {task}: env={name!r} would be set for every tool alike; it cannot be passed")
     if stage not in ("link", "copy"):
         raise DefinitionError(f"task {task}: stage={stage!r} must be 'link' or 'copy'")
 

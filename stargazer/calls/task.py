@@ -19,6 +19,7 @@ from stargazer.calls.arguments import (
 )
 from stargazer.calls.call import Call, make_call
 from stargazer.calls.signature import Signature, check_form, read_signature
+from stargazer.config import variables
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import TaskSpec
 from stargazer.fingerprint import CodeIdentity, class_code, digest_of, identify, identify_version
@@ -40,7 +41,7 @@ class Task:
     """A function from assets to assets, with an identity.
 
     Identity, a part of every key: the name, the code of the body and of all of the user's code that it reaches (or
-    `version`), `tools` and `uses`.
+    `version`), `tools`, `uses` and `env`.
     Options, in no key: `cpus`, `memory`, `gpus`, `walltime`, `worker`, `retries`, `stage`.
 
     Parameters
@@ -66,6 +67,9 @@ class Task:
         function that chooses them from the keyword parameters.
     uses
         Python distributions whose version matters to the result.
+    env
+        Names of environment variables that its tools get. Their values count, as they are where the call is made; those
+        of secrets (``…TOKEN…``, ``…SECRET…``, ``…PASSWORD…``) do not, are taken where the tool runs and masked in logs.
     version
         Stands in place of the code: same version, same identity, whatever the code. Module and name of the body, its
         defaults, and what its closure holds still count.
@@ -93,18 +97,20 @@ class Task:
         retries: int = 0,
         tools: Tools = (),
         uses: Sequence[str] = (),
+        env: Sequence[str] = (),
         version: str | None = None,
         stage: Literal["link", "copy"] = "link",
     ) -> None:
         if not isinstance(body, FunctionType):
             raise DefinitionError(f"@sg.task decorates a function, not {type(body).__name__}")
         check_form(body)
-        check_options(body.__name__, tools, uses, stage)
+        check_options(body.__name__, tools, uses, stage, env)
         functools.update_wrapper(self, body)
         self.body: Callable[..., Any] = body
         self.name: str = body.__name__
         self.needs = read_needs(body.__name__, cpus, memory, gpus, walltime, worker, retries)
         self.tools, self.uses, self.version = tools, tuple(uses), version
+        self.env = tuple(env)
         self.copy_inputs = stage == "copy"
         self._identity: CodeIdentity | None = None
         self._sent: Sent | None = None
@@ -132,6 +138,7 @@ class Task:
             return imported, (self.__module__, self.__qualname__)
         stage = "copy" if self.copy_inputs else "link"
         options = {"tools": self.tools, "uses": self.uses, "version": self.version, "stage": stage}
+        options |= {"env": self.env}
         options |= self.needs._asdict() | {"memory": self.needs.memory or None}
         return rebuilt, (self.body, options, self.code.digest, self._imports())
 
@@ -229,15 +236,17 @@ class Task:
         store = active_store()
         tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
         code = self.code
+        env = variables(self.env)
         kinds = self._kinds() if self.signature.assets else {}
-        place = (store.url, code.digest, tools, *kinds.items())
+        place = (store.url, code.digest, tools, *kinds.items(), *env.items())
         made = self._specs.get(place)
         if made is not None:
             return made
         libraries = {name: library_version(name) for name in self.uses}
-        key = task_key(self.name, code.digest, tools, libraries)
+        key = task_key(self.name, code.digest, tools, libraries, env)
         identity = (key, code.digest, code.manifest, tools, libraries, store.url, store.id, kinds)
-        spec = TaskSpec(self, self.name, self.needs, self.copy_inputs, *identity)
+        secrets = tuple(name for name in self.env if name not in env)
+        spec = TaskSpec(self, self.name, self.needs, self.copy_inputs, *identity, env=env, secrets=secrets)
         self._specs[place] = spec
         return spec
 

@@ -99,14 +99,15 @@ def _may_wire(function: FunctionType, roots: Iterable[Any]) -> bool:
 def _load(where: str) -> ModuleType:
     if where.endswith(".py"):
         return _load_file(Path(where))
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    # The current folder holds data too, and what lies there is no code before it is named.
     try:
         return _imported(where)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{where}.".startswith(f"{error.name}."):
             raise
-        raise typer.BadParameter(f"there is no module {where!r} here; for a file write {where}.py:NAME") from None
+        raise typer.BadParameter(
+            f"no module {where!r} is installed; for a file write its name: {where}.py:NAME"
+        ) from None
 
 
 def _imported(name: str) -> ModuleType:

@@ -10,8 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from stargazer.cli import cid, config, demo, keys, remotes, run, store, tools
-from stargazer.cli.options import examples
+from stargazer.cli.options import examples, say
 from stargazer.errors import StargazerError
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ class Commands(TyperGroup):
         except StargazerError as error:
             raise _failed(error) from error
         except KeyboardInterrupt:
-            typer.echo("stargazer: interrupted; what was finished is kept", err=True)
+            say("stargazer: interrupted; what was finished is kept", err=True)
             raise typer.Exit(130) from None
         except OSError as error:
             if error.errno == errno.EPIPE:
@@ -47,12 +48,12 @@ class Commands(TyperGroup):
 def _warned(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> str:
     """What is shown of a warning: nobody who types a command wants to know where in the code it was given."""
     kind = "" if issubclass(category, UserWarning) else f"{category.__name__}: "
-    return f"stargazer: {kind}{message}\n"
+    return f"stargazer: {kind}{visible(message, lines=True)}\n"
 
 
 def _failed(error: Exception) -> typer.Exit:
     notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-    typer.echo(f"stargazer: {_message(error)}{notes}", err=True)
+    say(f"stargazer: {_message(error)}{notes}", err=True)
     return typer.Exit(1)
 
 
@@ -71,7 +72,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from stargazer import __version__
 
-        typer.echo(f"stargazer {__version__}")
+        say(f"stargazer {__version__}")
         raise typer.Exit
 
 

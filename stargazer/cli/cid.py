@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, print_json, show_progress
+from stargazer.cli.options import JSON, STORE, print_json, say, show_progress
 from stargazer.errors import StargazerError
 
 if TYPE_CHECKING:
@@ -97,10 +97,10 @@ def _print_cids(paths: list[str], how: _How, json: bool) -> None:
             named.append({"cid": how.name(path), "path": path})
         except (CIDError, OSError) as error:
             failed = True
-            typer.echo(f"stargazer: {path}: {getattr(error, 'strerror', None) or error}", err=True)
+            say(f"stargazer: {path}: {getattr(error, 'strerror', None) or error}", err=True)
         else:
             if not json:
-                typer.echo(_line(**named[-1]))
+                say(_line(**named[-1]))
     if json:
         print_json(named)
     if failed:
@@ -126,9 +126,9 @@ def _print_check(path: str, expected: str, how: _How, store: str | None, json: b
         parts = list(result.parts)
         print_json({"path": path, "ok": result.ok, "expected": result.expected, "found": result.found, "parts": parts})
     elif result.ok:
-        typer.echo(f"{path}: OK")
+        say(f"{path}: OK")
     if not result.ok:
-        typer.echo(f"stargazer: {_difference(path, result)}", err=True)
+        say(f"stargazer: {_difference(path, result)}", err=True)
         raise typer.Exit(1)
 
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, chosen_profile, open_store, print_json
+from stargazer.cli.options import JSON, STORE, chosen_profile, open_store, print_json, say
 
 __all__ = ["config", "connect"]
+
+OPEN = ("stargazer.", "fsspec.specs", "dask.", "distributed.")
+"""Groups of entry points that this package, or those below it, take code from."""
 
 
 def config(
     prefix: Annotated[str, typer.Argument(metavar="[KEY]", help="Only this key, and those below it.")] = "",
+    plugins: Annotated[
+        bool, typer.Option("--plugins", help="What other installed packages add, none of which is loaded by that.")
+    ] = False,
     json: JSON = False,
 ) -> None:
     """Show the settings in force, and where each comes from.
 
     Fails if one of them is wrong.
     """
+    if plugins:
+        found_plugins = _plugins()
+        print_json([each._asdict() for each in found_plugins]) if json else _print_plugins(found_plugins)
+        return
     from stargazer.config import in_force, settings
     from stargazer.profiles.settings import check_settings
 
@@ -33,6 +43,44 @@ def config(
     else:
         _print_table([(each.key, _text(each.value), each.origin) for each in found])
     check_settings()
+
+
+class Plugin(NamedTuple):
+    """Code of another package that runs when it is used: an entry point.
+
+    Parameters
+    ----------
+    group, name
+        Under which it is asked for.
+    place
+        Module and object.
+    package
+        Distribution that brings it, with its version.
+    """
+
+    group: str
+    name: str
+    place: str
+    package: str
+
+
+def _plugins() -> list[Plugin]:
+    from importlib.metadata import entry_points
+
+    found = entry_points()
+    groups = sorted(group for group in found.groups if group.startswith(OPEN))
+    return [
+        Plugin(group, each.name, each.value, f"{each.dist.name} {each.dist.version}" if each.dist else "")
+        for group in groups
+        for each in sorted(found.select(group=group), key=lambda each: (each.name, each.value))
+    ]
+
+
+def _print_plugins(found: list[Plugin]) -> None:
+    if found:
+        _print_table([tuple(each) for each in found])
+    else:
+        say("no installed package adds anything", err=True)
 
 
 def connect(
@@ -66,10 +114,10 @@ def connect(
         print_json([finding._asdict() for finding in findings])
     else:
         scripts = [finding.told for finding in findings if finding.what == "script"]
-        typer.echo("".join(f"{text.rstrip()}\n\n" for text in scripts), nl=False)
+        say("".join(f"{text.rstrip()}\n\n" for text in scripts), nl=False)
         _print_table([(HOW[f.ok], f.what, f.told) for f in findings if f.what != "script"])
     if failed := [finding.what for finding in findings if finding.ok is False]:
-        typer.echo(f"stargazer: {found.name} does not work: {', '.join(failed)}", err=True)
+        say(f"stargazer: {found.name} does not work: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
 
 
@@ -92,4 +140,4 @@ def _text(value: Any) -> str:
 def _print_table(rows: list[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

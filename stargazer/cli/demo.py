@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, examples, open_store, print_json
+from stargazer.cli.options import JSON, STORE, examples, open_store, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,8 +80,8 @@ def scrna(
         print_json(_cells_json(outcome, cells))
         return
     if sys.stderr.isatty():
-        typer.echo(err=True)
-    typer.echo(_cells_text(outcome, cells))
+        say(err=True)
+    say(_cells_text(outcome, cells))
 
 
 def _cells_json(outcome: CellsOutcome, cells: Cells) -> dict[str, Any]:
@@ -198,8 +198,8 @@ def germline(
         print_json(_as_json(outcome, reads))
         return
     if sys.stderr.isatty():
-        typer.echo(err=True)
-    typer.echo(_as_text(outcome, reads))
+        say(err=True)
+    say(_as_text(outcome, reads))
 
 
 app.command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stargazer.cli.options import JSON, examples, print_json
+from stargazer.cli.options import JSON, examples, print_json, say
 
 __all__ = ["app"]
 
@@ -25,8 +25,8 @@ def make(json: JSON = False) -> None:
     if json:
         print_json({"public": public, "file": str(config.key_file())})
         return
-    typer.echo(public)
-    typer.echo(f"the private key is in {config.key_file()}; others name the public one in stargazer.trust", err=True)
+    say(public)
+    say(f"the private key is in {config.key_file()}; others name the public one in stargazer.trust", err=True)
 
 
 @app.command(epilog=examples("keys show"))
@@ -35,4 +35,4 @@ def show(json: JSON = False) -> None:
     from stargazer.remotes.trust import public_key
 
     public = public_key()
-    print_json({"public": public}) if json else typer.echo(public)
+    print_json({"public": public}) if json else say(public)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stargazer.visible import visible
+
 if TYPE_CHECKING:
     from stargazer.assets import Asset
     from stargazer.profiles.profile import Profile
     from stargazer.store import Store
 
-__all__ = ["JSON", "STORE", "asset_json", "examples", "open_store", "print_json", "show_progress"]
+__all__ = ["JSON", "STORE", "asset_json", "examples", "open_store", "print_json", "say", "show_progress"]
 
 STORE = Annotated[str | None, typer.Option("--store", metavar="URL", help="Path or URL of the store.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -67,7 +69,16 @@ def chosen_profile(name: str | None, **changes: Any) -> Profile:
 
 def print_json(value: Any) -> None:
     """One JSON value on stdout."""
-    typer.echo(json.dumps(value, indent=2))
+    say(json.dumps(value, indent=2))
+
+
+def say(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text, on stderr if need be; what a terminal would obey of it is shown. Bytes are for programs."""
+    if isinstance(text, bytes) and not sys.stdout.isatty():
+        typer.echo(text, err=err, nl=nl)
+        return
+    shown = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
+    typer.echo(visible(shown, lines=True), err=err, nl=nl)
 
 
 def show_progress() -> bool | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stargazer.catalog.arguments import stored
-from stargazer.cli.options import JSON, STORE, asset_json, examples, open_store, print_json, show_progress
+from stargazer.cli.options import JSON, STORE, asset_json, examples, open_store, print_json, say, show_progress
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from stargazer.assets import Asset
@@ -43,7 +44,7 @@ def push(
             else:
                 send(opened, asset, remote, progress)
         if not json:
-            typer.echo(f"{asset.cid}  {asset.name}".rstrip())
+            say(f"{asset.cid}  {visible(asset.name)}".rstrip())
     if json:
         print_json([{"cid": asset.cid, "to": remote.name} for asset in assets])
 
@@ -62,9 +63,9 @@ def remotes(json: JSON = False) -> None:
         )
         return
     if not found:
-        typer.echo("no remote is configured: see stargazer.remotes in the settings", err=True)
+        say("no remote is configured: see stargazer.remotes in the settings", err=True)
     for remote in found:
-        typer.echo("\t".join((remote.name, remote.kind, remote.url, ", ".join(remote.offers))))
+        say("\t".join((remote.name, remote.kind, remote.url, ", ".join(remote.offers))))
 
 
 # ``stargazer bundles`` and ``bundle fetch · make``: files that belong together, by their CIDs.
@@ -82,7 +83,7 @@ def bundles(json: JSON = False) -> None:
         print_json([{"name": b.name, "description": b.description, "size": b.size, "cids": b.cids} for b in found])
         return
     for each in found:
-        typer.echo("\t".join((each.name, f"{len(each.assets)} assets", each.description)))
+        say("\t".join((each.name, f"{len(each.assets)} assets", each.description)))
 
 
 @app.command(
@@ -136,7 +137,7 @@ def make(
     if json:
         _print(chosen, json)
     else:
-        typer.echo(str(target))
+        say(str(target))
 
 
 def _chosen(store: Store, what: list[str]) -> list[Asset]:
@@ -151,4 +152,4 @@ def _print(assets: list[Asset], json: bool) -> None:
     if json:
         print_json([asset_json(asset) for asset in assets])
     else:
-        typer.echo("\n".join(f"{asset.cid}  {asset.name}" for asset in assets))
+        say("\n".join(f"{asset.cid}  {visible(asset.name)}" for asset in assets))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, asset_json, chosen_profile, open_made_store, open_store, print_json
+from stargazer.cli.options import JSON, STORE, asset_json, chosen_profile, open_made_store, open_store, print_json, say
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,7 +78,7 @@ def plan(
 
     with open_store(store) as opened, _stdout_kept_clean():
         made = make_plan(_wire(workflow, arguments or [], opened))
-    print_json(made.to_dict()) if json else typer.echo(str(made))
+    print_json(made.to_dict()) if json else say(str(made))
 
 
 @contextmanager
@@ -150,12 +151,12 @@ def _print_result(flight: Run, result: Any, copies: list[str]) -> None:
 
     assets = list(_assets(result))
     for asset in assets:
-        typer.echo(f"{asset.cid}  {asset.name}")
+        say(f"{asset.cid}  {visible(asset.name)}")
     if not assets:
-        typer.echo(result)
+        say(result)
     for path in copies:
-        typer.echo(path)
-    typer.echo(f"{plural(flight.tasks_run, 'task')} run, {seconds_text(flight.status().seconds)}", err=True)
+        say(path)
+    say(f"{plural(flight.tasks_run, 'task')} run, {seconds_text(flight.status().seconds)}", err=True)
 
 
 # ``stargazer runs``: which there were, which there are.
@@ -207,7 +208,7 @@ def log(
         told = {name: getattr(record, name) for name in ("id", "task", "status", "started", "seconds", "host", "error")}
         print_json(told | {"log": text})
     else:
-        typer.echo(text or f"{record.task} ran no tool: {record.error or 'it ended well'}", nl=not text)
+        say(text or f"{record.task} ran no tool: {record.error or 'it ended well'}", nl=not text)
 
 
 def _row(note: Note) -> tuple[str, ...]:
@@ -224,20 +225,20 @@ def _print_one(note: Note) -> None:
 
     _print([_row(note)])
     for task, states in note.tasks.items():
-        typer.echo(f"  {task}: {', '.join(f'{number} {state}' for state, number in states.items())}")
+        say(f"  {task}: {', '.join(f'{number} {state}' for state, number in states.items())}")
     for label, why in note.failures.items():
-        typer.echo(f"  ✗ {label}  {why}")
+        say(f"  ✗ {label}  {why}")
         if record := note.records.get(label):
-            typer.echo(f"    the log: stargazer log {record[:SHOWN_DIGITS]}")
+            say(f"    the log: stargazer log {record[:SHOWN_DIGITS]}")
     for how in note.lost:
-        typer.echo(f"  lost: {how}")
+        say(f"  lost: {how}")
 
 
 def _print(rows: Iterable[Any]) -> None:
     lines = list(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for row in lines:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(visible(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 # ``stargazer trace``: where something came from, and what was made of it.
@@ -267,8 +268,8 @@ def trace(
     named = asset if len(name) == 64 else str(asset.cid)
     lineage = follow(opened, named, "down" if down else "up")
     if rocrate is not None:
-        typer.echo(lineage.to_rocrate(rocrate) / "ro-crate-metadata.json")
+        say(lineage.to_rocrate(rocrate) / "ro-crate-metadata.json")
     elif json:
         print_json(lineage.to_dict())
     else:
-        typer.echo(lineage.to_mermaid() if mermaid else str(lineage))
+        say(lineage.to_mermaid() if mermaid else str(lineage))

@@ -15,8 +15,10 @@ from stargazer.cli.options import (
     open_made_store,
     open_store,
     print_json,
+    say,
     show_progress,
 )
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +32,6 @@ __all__ = ["add", "fsck", "gc", "get", "ls", "pin", "pins", "unpin"]
 
 WIDE = 110
 """Columns of a terminal in which whole CIDs fit."""
-
-CONTROLS = {code: repr(chr(code))[1:-1] for code in range(32)}
 
 
 def add(
@@ -57,7 +57,7 @@ def add(
     wanted, beside = draft(kind, facts or []), drafts_beside(companions or [])
     with path_progress("add", path, shown=show_progress()) as progress:
         asset = open_store(store).add(path, wanted, companions=beside, name=name, progress=progress)
-    print_json(asset_json(asset)) if json else typer.echo(f"{asset.cid}  {asset.name}")
+    print_json(asset_json(asset)) if json else say(f"{asset.cid}  {visible(asset.name)}")
 
 
 def ls(
@@ -102,7 +102,7 @@ def get(
     if json:
         print_json({"cid": asset.cid, "path": str(paths[0]), "companions": [str(path) for path in paths[1:]]})
     else:
-        typer.echo("\n".join(map(str, paths)))
+        say("\n".join(map(str, paths)))
 
 
 def _found(store: Store, name: str) -> Asset:
@@ -153,10 +153,10 @@ def _print_assets(assets: list[Asset], store: Store) -> None:
     console = Console()
     if not console.is_terminal:
         for asset in assets:
-            typer.echo("\t".join(_cells(asset)))
+            say("\t".join(_cells(asset)))
         return
     if not assets:
-        typer.echo(f"nothing in {store.url} fits", err=True)
+        say(f"nothing in {store.url} fits", err=True)
         return
     console.print(_table(assets, whole=console.width >= WIDE))
 
@@ -164,7 +164,7 @@ def _print_assets(assets: list[Asset], store: Store) -> None:
 def _cells(asset: Asset) -> list[str]:
     from stargazer.display import facts_text
 
-    return [cell.translate(CONTROLS) for cell in (str(asset.cid), asset.asset_key, asset.name, facts_text(asset))]
+    return [visible(cell) for cell in (str(asset.cid), asset.asset_key, asset.name, facts_text(asset))]
 
 
 def _table(assets: list[Asset], *, whole: bool) -> Any:
@@ -208,11 +208,11 @@ def fsck(yes_as_root: YES_AS_ROOT = False, store: STORE = None, json: JSON = Fal
     if json:
         print_json({"ok": checked.ok, **checked._asdict()})
     else:
-        typer.echo("\n".join(_check_lines(checked)))
+        say("\n".join(_check_lines(checked)))
     if not checked.ok:
         counts = {"corrupt": checked.corrupt, "torn": checked.torn, "missing": checked.missing}
         found = ", ".join(f"{len(names):,} {word}" for word, names in counts.items() if names)
-        typer.echo(f"stargazer: {opened.url} is damaged: {found}", err=True)
+        say(f"stargazer: {opened.url} is damaged: {found}", err=True)
         raise typer.Exit(1)
 
 
@@ -233,7 +233,7 @@ def gc(
     opened = open_made_store(store)
     with waiting(f"gc {opened.url}", shown=show_progress()):
         swept = opened.gc(grace=seconds, dry_run=dry_run, yes_as_root=yes_as_root)
-    print_json(swept._asdict()) if json else typer.echo(_sweep_line(swept))
+    print_json(swept._asdict()) if json else say(_sweep_line(swept))
 
 
 def pin(
@@ -250,7 +250,7 @@ def pin(
     if json:
         print_json({"name": name, "assets": [asset_json(asset) for asset in assets]})
     else:
-        typer.echo(f"{name}: {', '.join(asset.name or str(asset.cid) for asset in assets)}")
+        say(f"{name}: {', '.join(asset.name or str(asset.cid) for asset in assets)}")
 
 
 def unpin(
@@ -273,7 +273,7 @@ def pins(store: STORE = None, json: JSON = False) -> None:
         return
     for name, assets in pinned.items():
         for asset in assets:
-            typer.echo(f"{name}\t{asset.cid}\t{asset.name}")
+            say(f"{name}\t{asset.cid}\t{visible(asset.name)}")
 
 
 def _check_name(name: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stargazer.cli.options import JSON, examples, print_json
+from stargazer.cli.options import JSON, examples, print_json, say
 
 __all__ = ["app"]
 
@@ -22,7 +22,7 @@ def tools(context: typer.Context, json: JSON = False) -> None:
     """
     if context.invoked_subcommand is None:
         found = [_look(name) for name in _names()]
-        print_json(found) if json else typer.echo(_table(found))
+        print_json(found) if json else say(_table(found))
 
 
 @app.command(epilog=examples("tools install gatk"))
@@ -45,7 +45,7 @@ def install(
     with waiting("install GATK: about two minutes, 424 MB"):
         path = install_gatk()
     found = _look(tool)
-    print_json(found | {"jar": str(path)}) if json else typer.echo(f"{tool} {found['version']} is in {path}")
+    print_json(found | {"jar": str(path)}) if json else say(f"{tool} {found['version']} is in {path}")
 
 
 def _names() -> list[str]:

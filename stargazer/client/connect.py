@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from stargazer.client.walls import HERE_ALONE, check_encrypted, dashboard_address, session_keys
 from stargazer.execute.spec import most
 from stargazer.profiles.profile import Offer, Profile, cores, offers, resources_of
 from stargazer.profiles.settings import find_profile
@@ -51,6 +52,10 @@ def connect(profile: str | None = None, **changes: Any) -> Client:
     found = find_profile(profile, **changes)
     with _patient_scheduler():
         client = _client(found)
+    if found.env:
+        from stargazer.client.jobqueue import Passes
+
+        client.register_plugin(Passes(found.env))
     from stargazer.relay.client import serve
 
     serve(client, found.store)
@@ -79,6 +84,7 @@ def _patient_scheduler() -> Iterator[None]:
 def _at_address(profile: Profile) -> Client:
     from distributed import Client
 
+    check_encrypted(str(profile.address))
     client = Client(profile.address, timeout=profile.patience)
     each = most(worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
     offers(client, Offer(profile, each))
@@ -92,31 +98,52 @@ def _in_this_process(profile: Profile) -> Client:
     cpus = profile.cpus or cores()
     each = resources_of(cpus, profile.memory or MEMORY_LIMIT, profile.gpus, profile.names)
     client = Client(
-        processes=False, n_workers=1, threads_per_worker=cpus, memory_limit=0, resources=each, dashboard_address=":0"
+        processes=False,
+        protocol="inproc://",
+        n_workers=1,
+        threads_per_worker=cpus,
+        memory_limit=0,
+        resources=each,
+        worker_dashboard_address=HERE_ALONE,
+        **dashboard_address(profile),
     )
     offers(client, Offer(profile, each))
     return client
 
 
 def _on_this_machine(profile: Profile) -> Client:
-    from distributed import Client
     from distributed.system import MEMORY_LIMIT
 
     cpus = profile.cpus or 1
     workers = profile.workers.maximum if profile.workers else max(1, cores() // cpus)
     each = resources_of(cpus, profile.memory or MEMORY_LIMIT // workers, profile.gpus, profile.names)
-    client = Client(
+    client = _with_keys(
         n_workers=workers,
         threads_per_worker=cpus,
         memory_limit=profile.memory or "auto",
         resources=each,
-        dashboard_address=":0",
+        worker_dashboard_address=HERE_ALONE,
+        **dashboard_address(profile),
     )
     client.run(leave_telling_to_client)
     _keep_number(client)
     _close_at_once(client)
     offers(client, Offer(profile, each))
     return client
+
+
+def _with_keys(**options: Any) -> Client:
+    """Workers of this machine, and a client that ends them: other processes lack the keys to talk to either."""
+    from distributed import LocalCluster
+
+    from stargazer.client.jobqueue import OwningClient
+
+    cluster = LocalCluster(protocol="tls://", security=session_keys(), **options)
+    try:
+        return OwningClient(cluster)  # type: ignore[no-untyped-call]
+    except BaseException:
+        cluster.close()
+        raise
 
 
 def _keep_number(client: Client) -> None:

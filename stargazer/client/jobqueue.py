@@ -21,13 +21,14 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from distributed import SchedulerPlugin, WorkerPlugin
+from distributed import Client, SchedulerPlugin, WorkerPlugin
 
 from stargazer import config
 from stargazer.client.demand import Busy, Kind, Load, Work, demand, moves
 from stargazer.client.going import closed_by_signals
 from stargazer.client.staffing import Ask, Cancel, End, Limits, Pool, Present, Retire, Staffing, State, Submit, Told
 from stargazer.client.systems import NoAnswer, Refused, asked, job_class, system_of
+from stargazer.client.walls import HERE_ALONE, dashboard_address, session_keys
 from stargazer.errors import ConfigError, WorkerLost, WorkerOutOfMemory
 from stargazer.profiles.profile import Offer, Range, offers, resources_of
 from stargazer.profiles.settings import bytes_of, clock_of, seconds_of
@@ -35,15 +36,15 @@ from stargazer.profiles.settings import bytes_of, clock_of, seconds_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from distributed import Client
-
     from stargazer.client.staffing import Action
     from stargazer.client.systems import System
     from stargazer.profiles.profile import Profile
 
-__all__ = ["JOB", "Asked", "Walltime", "WorkerPool", "batch_script", "queue_client"]
+__all__ = ["JOB", "Asked", "OwningClient", "Passes", "Walltime", "WorkerPool", "batch_script", "queue_client"]
 
 SHARED = "~/.stargazer/shared"
+PAGES_HERE = ("--dashboard-address", HERE_ALONE)
+"""Pages of a worker are for the machine that it runs on; what `jobqueue.yaml` says of them comes after, and counts."""
 
 RESERVED = 200_000_000
 """Bytes of a job that its worker and nanny take themselves: calls may use what is beside them."""
@@ -74,7 +75,7 @@ def queue_client(*profiles: Profile) -> Client:
     try:
         for each in pools:
             cluster.sync(_try_out, cluster, each)
-        client: Client = _client_class()(cluster)
+        client: Client = OwningClient(cluster)  # type: ignore[no-untyped-call]
         client.register_plugin(Walltime({each.pool: each.walltime for each in pools}))
         cluster.staff.start()
     except BaseException:
@@ -152,7 +153,7 @@ class Asked:
             "job_name": profile.job_name,
             "job_extra_directives": self._directives(),
             "job_script_prologue": [*(self._setting("job-script-prologue") or ()), *profile.prologue],
-            "worker_extra_args": [*(self._setting("worker-extra-args") or ()), "--resources", self._resources()],
+            "worker_extra_args": [*PAGES_HERE, *(self._setting("worker-extra-args") or ()), *self._resources()],
             "log_directory": str(self.logs),
         }
         return self._accepted({key: value for key, value in given.items() if value is not None}) | profile.options
@@ -160,8 +161,8 @@ class Asked:
     def cluster_arguments(self) -> dict[str, Any]:
         """As `arguments`, with those of the scheduler."""
         return {
-            "scheduler_options": {"dashboard_address": ":0", **(self._setting("scheduler-options") or {})},
-            "security": _temporary_keys() if self.resolved.tls is not False else None,
+            "scheduler_options": {**dashboard_address(self.resolved), **(self._setting("scheduler-options") or {})},
+            "security": session_keys() if self.resolved.tls is not False else None,
             "shared_temp_directory": str(self.shared),
         } | self.arguments()
 
@@ -229,8 +230,8 @@ class Asked:
                 )
         return given
 
-    def _resources(self) -> str:
-        return ",".join(f"{name}={amount:.0f}" for name, amount in self.each.items())
+    def _resources(self) -> tuple[str, str]:
+        return "--resources", ",".join(f"{name}={amount:.0f}" for name, amount in self.each.items())
 
     def _setting(self, key: str) -> Any:
         import dask.config
@@ -281,18 +282,6 @@ def _plain(text: str) -> str:
     return "".join(letter if letter.isalnum() or letter in " .,:;_-+/()" else "_" for letter in text)[:200]
 
 
-def _temporary_keys() -> Any:
-    from distributed import Security
-
-    try:
-        return Security.temporary()
-    except ImportError:
-        raise ConfigError(
-            "connections to other machines are encrypted, which wants the package cryptography: pip install "
-            "'stargazer-dask[slurm]'; or set tls: false in the profile where the network is yours alone"
-        ) from None
-
-
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
     """Keep dask-jobqueue from what it does when imported: Ctrl-C would end the process without a word.
@@ -317,23 +306,6 @@ def _cluster_class(kind: str) -> Any:
         if kind in (name, name.removesuffix("Cluster").lower()):
             return found
     raise ConfigError(f"dask-jobqueue knows no {kind}; it has {', '.join(sorted(classes))}")
-
-
-@functools.cache
-def _client_class() -> Any:
-    from distributed import Client
-
-    class QueueClient(Client):
-        """Walltime its workers when it is closed."""
-
-        def close(self, *timeout: Any) -> Any:
-            """Close the client, and give its workers back."""
-            cluster, ended = self.cluster, super().close(*timeout)  # type: ignore[no-untyped-call]
-            if cluster is not None:
-                cluster.close()
-            return ended
-
-    return QueueClient
 
 
 @functools.cache
@@ -853,11 +825,23 @@ def _is_busy(ws: Any) -> bool:
     return ws is not None and bool(ws.processing)
 
 
-# Workers that know when the batch system will end them, and say which job is theirs.
+# Clients that end their workers, and what workers are told when they come: when the batch system will end them,
+# which variables of their environment tools get; and they say which job is theirs.
 
 
 JOB = "stargazer-job"
 """Under which a worker's metrics have the number of its job."""
+
+
+class OwningClient(Client):
+    """End its workers when it is closed."""
+
+    def close(self, *timeout: Any) -> Any:
+        """Close the client, and give its workers back."""
+        cluster, ended = self.cluster, super().close(*timeout)  # type: ignore[no-untyped-call]
+        if cluster is not None:
+            cluster.close()
+        return ended
 
 
 class Walltime(WorkerPlugin):
@@ -892,3 +876,30 @@ class Walltime(WorkerPlugin):
 
 def _job(worker: Any) -> str | None:
     return config.batch_job()
+
+
+class Passes(WorkerPlugin):
+    """Passes environment variables to the tools that a worker starts, with the values that they have there.
+
+    Parameters
+    ----------
+    names
+        Of the variables.
+    """
+
+    name = "stargazer-passes"
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+
+    def setup(self, worker: Any) -> None:
+        """Add them to the worker's settings."""
+        import dask.config
+
+        from stargazer.config import passed_names
+
+        self._set = dask.config.set({"stargazer.env": sorted({*passed_names(), *self.names})})
+
+    def teardown(self, worker: Any) -> None:
+        """Leave the settings as they were: the worker may live in the process of its client."""
+        self._set.__exit__(None, None, None)

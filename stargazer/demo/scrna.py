@@ -231,7 +231,9 @@ def _copies(store: Store, done: AnnData, page: Asset, out: Path) -> dict[str, Pa
     with waiting(f"write the results to {out}"), tempfile.TemporaryDirectory(prefix=".stargazer-", dir=out) as scratch:
         made = {name: Path(scratch, path.name) for name, path in paths.items()}
         done.write_h5ad(made["annotated"])
-        done.markers().to_csv(made["markers"], index=False)
+        from stargazer.display import cell
+
+        done.markers().map(cell).rename(columns=cell).to_csv(made["markers"], index=False)
         made["report"].write_bytes(store.fetch(page).read_bytes())
         for name, path in paths.items():
             made[name].replace(path)

@@ -12,12 +12,14 @@ from stargazer.display.lineage import lineage_html, lineage_mermaid, lineage_tex
 from stargazer.display.plans import plan_html, plan_text
 from stargazer.display.progress import byte_progress, path_progress, show_run, waiting
 from stargazer.display.status import run_html, status_html, status_line, status_table
+from stargazer.visible import cell, visible
 
 __all__ = [
     "asset_html",
     "asset_line",
     "byte_progress",
     "call_html",
+    "cell",
     "facts_text",
     "lineage_html",
     "lineage_mermaid",
@@ -37,5 +39,6 @@ __all__ = [
     "status_table",
     "store_html",
     "table_html",
+    "visible",
     "waiting",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.display.html import Markup, card, code, escape, facts_table, note, plural, short, table, value
 from stargazer.errors import StargazerError
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,12 +40,13 @@ def asset_html(asset: Any) -> str:
 
 def asset_line(asset: Any) -> str:
     """An asset in a few words: its name, or else its CID or path."""
-    return str(asset.name or (short(asset.cid) if asset.cid else "") or asset.path or "?")
+    return visible(asset.name or (short(asset.cid) if asset.cid else "") or asset.path or "?")
 
 
 def facts_text(asset: Any) -> str:
     """Facts that say something, in one line; CIDs are cut short."""
-    return " ".join(f"{name}={short(fact) if name.endswith('_cid') else value(fact)}" for name, fact in _said(asset))
+    said = " ".join(f"{name}={short(fact) if name.endswith('_cid') else value(fact)}" for name, fact in _said(asset))
+    return visible(said)
 
 
 def store_html(store: Any) -> str:

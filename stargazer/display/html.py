@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
+from stargazer.visible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -69,8 +71,8 @@ class Markup(str):
 
 
 def escape(text: Any) -> Markup:
-    """`text` as HTML, unless it is that already."""
-    return text if isinstance(text, Markup) else Markup(html.escape(str(text)))
+    """`text` as HTML of which nothing is obeyed, unless it is HTML already."""
+    return text if isinstance(text, Markup) else Markup(html.escape(visible(text, lines=True)))
 
 
 def card(title: Any, *parts: Markup, subtitle: Any = "") -> str:
@@ -167,4 +169,4 @@ def reason(error: BaseException) -> str:
     if len(lines) > 2:
         lines = [*lines[:2], lines[-1]]
     shown = " · ".join(line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…" for line in lines)
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+    return visible(f"{type(error).__name__}: {shown}" if shown else type(error).__name__)

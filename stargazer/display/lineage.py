@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.display.assets import asset_line, facts_text
 from stargazer.display.html import Markup, card, code, escape, note, plural, seconds_text, short
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def lineage_text(lineage: Any) -> str:
     for root in lineage.roots:
         for node, before, _ in _walk(root):
             told = _told(node, lineage.direction)
-            lines.append(f"{before}{_parameter(node)}{asset_line(node.asset)}  {told}".rstrip())
+            lines.append(before + visible(f"{_parameter(node)}{asset_line(node.asset)}  {told}".rstrip()))
     return "\n".join(lines) or "nothing"
 
 
@@ -188,4 +189,4 @@ class _Drawing:
 
 def _quoted(text: str) -> str:
     """Text within a Mermaid label: what has a meaning there, by its number."""
-    return "".join(each if each.isalnum() or each in " .-_/+:[]()=" else f"#{ord(each)};" for each in text)
+    return "".join(each if each.isalnum() or each in " .-_/+:[]()=" else f"#{ord(each)};" for each in visible(text))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from stargazer.display.html import Markup, card, seconds_text, size_text
 from stargazer.display.status import failures_html, run_html, status_line, status_table
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -265,7 +266,7 @@ class Lines(Surface):
 
     def _write(self) -> None:
         self._next, self._written = time.monotonic() + LINES_EVERY, True
-        print(f"stargazer: {self.shown.line()}", file=sys.stderr, flush=True)
+        print(f"stargazer: {visible(self.shown.line())}", file=sys.stderr, flush=True)
 
     def __exit__(self, *error: object) -> None:
         if self._written:

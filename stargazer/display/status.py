@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stargazer.display.html import Markup, card, code, details, escape, note, plural, reason, seconds_text, state, table
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,9 +95,12 @@ def status_table(run: Any) -> RenderableType:
     for name in names:
         rows.add_column(name, justify="right")
     for task, counts in _by_name(status).items():
-        rows.add_row(task, _bar(counts), *(_count(counts.get(name, 0), name) for name in names))
-    failed = [Text(f"✗ {label}  {why}{_where_log(run, label)}", style="red") for label, why in _failures(run)]
-    notes = [Text(note, style="yellow") for note in _notes(run)]
+        rows.add_row(Text(visible(task)), _bar(counts), *(_count(counts.get(name, 0), name) for name in names))
+    failed = [
+        Text(visible(f"✗ {label}  {why}{_where_log(run, label)}", lines=True), style="red")
+        for label, why in _failures(run)
+    ]
+    notes = [Text(visible(note), style="yellow") for note in _notes(run)]
     return Group(rows, *failed, *notes, Text(_summary(status, run.known), style="dim"))
 
 

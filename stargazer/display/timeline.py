@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.display.html import seconds_text
+from stargazer.display.html import escape, seconds_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

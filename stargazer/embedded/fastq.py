@@ -10,6 +10,7 @@ import gzip
 import itertools
 import sys
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Read", "main", "read_file", "read_pairs"]
 
 GZIP_MAGIC = b"\x1f\x8b"
+LONGEST = 1 << 26
+"""Characters of a line: a few kilobytes may be gzip for gigabytes; the longest read of a nanopore has four million."""
 
 
 class Read(NamedTuple):
@@ -57,7 +60,8 @@ def read_file(path: Path) -> Iterator[Read]:
     """
     count = 0
     try:
-        with _open(path) as lines:
+        with _open(path) as file:
+            lines = iter(partial(file.readline, LONGEST + 1), "")
             for count, record in enumerate(itertools.zip_longest(*[lines] * 4), 1):  # noqa: B007
                 yield _checked(record)
     except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
@@ -72,6 +76,8 @@ def _checked(record: tuple[str | None, ...]) -> Read:
     header, sequence, plus, quality = ((line or "").rstrip() for line in record)
     if record[3] is None or not quality:
         raise IndexError("the file ends in the middle of it (truncated FASTQ)")
+    if max(map(len, (header, sequence, quality))) > LONGEST - 2:
+        raise IndexError(f"a line of more than {LONGEST:,} characters: the file is damaged, or made to harm")
     if header[:1] != "@" or len(header) < 2 or plus[:1] != "+":
         raise IndexError(f"not FASTQ with four lines a record: starts with {header[:40]!r}")
     if len(sequence) != len(quality):

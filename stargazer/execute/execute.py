@@ -142,6 +142,7 @@ class Attempt:
             "inputs": {name: map_assets(value, lambda asset: asset.id) for name, value in inputs.items()},
             "tools": [tool._asdict() for tool in spec.tools],
             "libraries": dict(spec.libraries),
+            "env": dict(spec.env),
             "producers": {asset.id: asset.source.record for asset in given if asset.source and asset.source.record},
             "input_cids": [*(asset.cid for asset in given if asset.cid), *self._kept_contents()],
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
@@ -166,10 +167,11 @@ class Attempt:
         """Stage, run the body, save what it made and append the record; return the result that counts."""
         self.spec.check_here()
         fetch_missing(self.store, list(walk_assets(list(self.inputs.values()))))
-        needs, own = self.spec.needs, {"own_memory": self.growth.now} if self.growth else {}
+        needs, own = self.spec.needs, self.growth.now if self.growth else lambda: 0
         ending = self._ending(cancelled)
+        passed: dict[str, Any] = {"env": self.spec.env, "secrets": self.spec.secrets, "own_memory": own}
         with self.store.in_use(), Scratch(config.scratch_dir() or self.store.scratch) as scratch:
-            work = Workdir(scratch.path, cpus=needs.cpus, memory=needs.bytes, cancelled=ending.is_due, **own)
+            work = Workdir(scratch.path, cpus=needs.cpus, memory=needs.bytes, cancelled=ending.is_due, **passed)
             clock, cpu_clock = time.perf_counter(), time.thread_time()
             try:
                 outputs = self._outputs(work, ending)
@@ -246,7 +248,7 @@ class Attempt:
                     clock,
                     cpu_clock,
                     status="failed",
-                    error=f"{type(error).__name__}: {error}",
+                    error=work.masked(f"{type(error).__name__}: {error}"),
                     origin=origin_text(error, self.spec.task.body),
                 ),
             )
@@ -258,6 +260,7 @@ class Attempt:
             seconds=round(time.perf_counter() - clock, 6),
             cpu_seconds=round(time.thread_time() - cpu_clock + work.cpu_seconds, 6),
             peak_bytes=work.peak_bytes,
+            passed=work.passed(),
             log=self.store.put_bytes(log) if log else None,
             **members,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from stargazer.errors import CodeChanged, WorkerMismatch
@@ -43,6 +44,7 @@ class LoadedTask(Protocol):
         """Raise `CodeChanged` where its code has another digest here."""
 
 
+@dataclass(frozen=True, eq=False)
 class TaskSpec:
     """Describe a task to those who run its calls, as plain data: schedulers never import or rebuild the user's code.
 
@@ -50,7 +52,7 @@ class TaskSpec:
 
     Parameters
     ----------
-    task
+    local
         The task here; None where only its bytes have arrived.
     name, needs, copy_inputs
         As the task's own.
@@ -65,44 +67,38 @@ class TaskSpec:
     kinds
         What tells whether the methods of the user's own types of assets are still the same, by asset key; in the keys
         of the calls that are given such assets.
+    env
+        Environment variables that the task names, as they were where the call was made; None for one that was not set.
+    secrets
+        Names of those that are secrets: tools get them from where they run.
     payload
-        The pickled task: by name or, from a notebook, by value.
+        The pickled task: by name or, from a notebook, by value. Made when it is first sent.
+    arrived
+        Whether it came from another process.
     """
 
-    def __init__(
-        self,
-        task: LoadedTask | None,
-        name: str,
-        needs: Needs,
-        copy_inputs: bool,
-        key: str,
-        code: str,
-        manifest: Mapping[str, str],
-        tools: tuple[ToolIdentity, ...],
-        libraries: Mapping[str, str],
-        store: str,
-        store_id: str,
-        kinds: Mapping[str, str],
-        payload: bytes | None = None,
-    ) -> None:
-        self.name, self.needs, self.copy_inputs = name, needs, copy_inputs
-        self.key, self.code, self.manifest = key, code, manifest
-        self.tools, self.libraries, self.kinds = tools, libraries, kinds
-        self.store, self.store_id = store, store_id
-        self._task, self._payload, self._is_home = task, payload, task is not None
+    local: LoadedTask | None
+    name: str
+    needs: Needs
+    copy_inputs: bool
+    key: str
+    code: str
+    manifest: Mapping[str, str]
+    tools: tuple[ToolIdentity, ...]
+    libraries: Mapping[str, str]
+    store: str
+    store_id: str
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    payload: bytes | None = None
+    arrived: bool = False
 
     def __reduce__(self) -> Any:
-        if self._payload is None:
-            self._payload = _pickled(self.name, self._task)
-        task = (self.name, self.needs, self.copy_inputs, self.key, self.code, self.manifest)
-        place = (self.tools, self.libraries, self.store, self.store_id, self.kinds)
-        return TaskSpec, (None, *task, *place, self._payload)
-
-    def with_needs(self, needs: Needs) -> TaskSpec:
-        """Return the same task with other needs."""
-        spec = object.__new__(TaskSpec)
-        spec.__dict__.update(self.__dict__, needs=needs)
-        return spec
+        if self.payload is None:
+            object.__setattr__(self, "payload", _pickled(self.name, self.local))
+        sent = {"local": None, "arrived": True}
+        return TaskSpec, tuple(sent.get(each.name, getattr(self, each.name)) for each in fields(self))
 
     @property
     def task(self) -> LoadedTask:
@@ -113,10 +109,11 @@ class TaskSpec:
         WorkerMismatch
             Its module cannot be imported here.
         """
-        if self._task is None:
-            assert self._payload is not None
-            self._task = _unpickled(self._payload)
-        return self._task
+        if self.local is None:
+            assert self.payload is not None
+            object.__setattr__(self, "local", _unpickled(self.payload))
+        assert self.local is not None
+        return self.local
 
     def check_code(self) -> None:
         """Refuse a call whose task has other code here.
@@ -131,7 +128,7 @@ class TaskSpec:
         try:
             self.task.check_code(self)
         except CodeChanged as error:
-            if self._is_home:
+            if not self.arrived:
                 raise
             raise WorkerMismatch(f"this worker cannot run task {self.name}: {error}") from error
 

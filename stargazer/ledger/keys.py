@@ -25,9 +25,16 @@ FORMAT = "stargazer/call/1"
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
 
 
-def task_key(name: str, code: str, tools: Sequence[ToolIdentity], libraries: Mapping[str, str]) -> str:
-    """Digest of what all calls of one task share: its name, code, tools and libraries."""
+def task_key(
+    name: str,
+    code: str,
+    tools: Sequence[ToolIdentity],
+    libraries: Mapping[str, str],
+    env: Mapping[str, str | None] | None = None,
+) -> str:
+    """Digest of what all calls of one task share: its name, code, tools, libraries and environment variables."""
     shared = [FORMAT, name, code, [[tool.name, tool.version, tool.digest] for tool in tools], dict(libraries)]
+    shared += [dict(env)] if env else []
     return hashlib.sha256(_encode(shared).encode()).hexdigest()
 
 

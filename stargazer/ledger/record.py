@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.store.parsing import is_record, read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["FORMAT", "Record", "digest"]
+__all__ = ["FORMAT", "Record", "digest", "tools_digest"]
 
 FORMAT = 1
 
@@ -21,6 +21,11 @@ _encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 def digest(value: Any) -> str:
     """SHA-256 of the canonical JSON of `value`, in hexadecimal digits."""
     return hashlib.sha256(_encoder.encode(value).encode()).hexdigest()
+
+
+def tools_digest(tools: Any, libraries: Mapping[str, str], env: Mapping[str, str | None]) -> str:
+    """Digest of the part of a call's identity that is neither its code nor what it was given."""
+    return digest([tools, dict(libraries), *([dict(env)] if env else [])])
 
 
 class Record(NamedTuple):
@@ -46,6 +51,10 @@ class Record(NamedTuple):
         Name, version and digest of each tool; version of each declared library.
     outputs
         The result, as `stargazer.ledger.codec.encode` writes it.
+    env
+        Values of the environment variables that the task names; None for one that was not set.
+    passed
+        What else its tools were given that may hold other code: folders of modules and conda, variables of the profile.
     producers
         Id of the record that each input came from, by the input's asset id; none for files that were added.
     started
@@ -87,6 +96,8 @@ class Record(NamedTuple):
     log: str | None = None
     error: str | None = None
     differs_from: str | None = None
+    env: Mapping[str, str | None] = {}
+    passed: Mapping[str, str] = {}
     format: int = FORMAT
     id: str = ""
 
@@ -94,6 +105,9 @@ class Record(NamedTuple):
         """Return the canonical JSON."""
         members = self._asdict()
         del members["id"]
+        for name in ("env", "passed"):
+            if not members[name]:
+                del members[name]
         return _encoder.encode(members).encode()
 
     @classmethod
@@ -118,5 +132,5 @@ class Record(NamedTuple):
             "code": self.code,
             "parameters": digest(self.parameters),
             "inputs": digest(self.inputs),
-            "tools": digest([self.tools, self.libraries]),
+            "tools": tools_digest(self.tools, self.libraries, self.env),
         }

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from stargazer.errors import AssetError, StoreError, ToolMissing
 from stargazer.ledger.codec import walk_assets
 from stargazer.ledger.ledger import Ledger
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     import os
@@ -100,7 +101,7 @@ class _Crate:
         """Say what it is, under which licence, and of which day."""
         name = self._result.name or str(self._result.cid)
         self._crate.name = f"{name} and how it was made"
-        self._crate.description = f"{name} ({self._result.cid}), and every recorded call that led to it."
+        self._crate.description = f"{visible(name)} ({self._result.cid}), and every recorded call that led to it."
         self._crate.datePublished = _iso(published)
         self._crate.license = licence or NO_LICENSE
         for identifier in PROFILES:
@@ -139,7 +140,11 @@ class _Crate:
         output = self._file(result, "result" if self._files != "none" else "")
         self._slot("output", "#output", result.name or "result", output)
         times = {"startTime": _iso(min(map(_started, records))), "endTime": _iso(max(map(_ended, records)))}
-        told = {"name": f"Run that made {result.name}", "description": f"{len(records)} calls of tasks", **times}
+        told = {
+            "name": visible(f"Run that made {result.name}"),
+            "description": f"{len(records)} calls of tasks",
+            **times,
+        }
         self._action("#run", told, self._workflow, inputs, [output])
 
     def add_call(self, record: Record) -> None:
@@ -147,12 +152,12 @@ class _Crate:
         task = self._task(record)
         inputs = [self._file(asset) for asset in self._store.read_assets(_ids(record.inputs)).values()]
         inputs += [
-            self._context(f"#{record.id[:SHORT]}-{name}", "PropertyValue", name=name, value=_plain(value))
+            self._context(f"#{record.id[:SHORT]}-{name}", "PropertyValue", name=visible(name), value=_plain(value))
             for name, value in record.parameters.items()
         ]
         outputs = [self._file(asset) for asset in walk_assets(self._ledger.results(record))]
         times = {"startTime": _iso(_started(record)), "endTime": _iso(_ended(record))}
-        told = {"name": record.task, "description": f"Record {record.id}, Python {record.python}", **times}
+        told = {"name": visible(record.task), "description": f"Record {record.id}, Python {record.python}", **times}
         self._action(f"#record-{record.id}", told, task, inputs, outputs)
 
     def write(self, folder: Path) -> None:
@@ -205,7 +210,8 @@ class _Crate:
             kind = self._model.Dataset if self._store.is_directory(cid) else self._model.File
             name, facts = asset.name or cid, facts_text(asset)
             place = (self._store.fetch(asset), f"{folder}/{name}") if folder else (f"ipfs://{cid}", None)
-            properties = {"name": name, "identifier": cid, "description": f"{type(asset).__name__} {facts}".strip()}
+            described = visible(f"{type(asset).__name__} {facts}".strip())
+            properties = {"name": visible(name), "identifier": cid, "description": described}
             self._entities[cid] = self._crate.add(kind(self._crate, *place, properties=properties))
             for companion in asset.companions:
                 self._entities[cid].append_to("mentions", self._file(companion, folder))

@@ -64,7 +64,13 @@ class Profile:
     queue, account, interface
         As the batch system and dask-jobqueue take them.
     tls
-        Whether connections are encrypted; None for: wherever they leave this machine.
+        Whether connections to the workers of a batch system are encrypted; None for: they are. Those of this machine's
+        processes always are.
+    env
+        Environment variables that tools get on its workers, from where the workers run.
+    dashboard
+        Where Dask's dashboard listens, as ``":8787"`` (for everybody who reaches this machine); None for: on any port,
+        for this machine alone.
     store
         ``"auto"``: the store is served to workers that do not see it; ``"served"``: to all; ``"shared"``: to none.
     shared
@@ -101,7 +107,9 @@ class Profile:
     queue: str | None = None
     account: str | None = None
     interface: str | None = None
+    env: tuple[str, ...] = ()
     tls: bool | None = None
+    dashboard: str | None = None
     store: str = "auto"
     shared: str | None = None
     directives: tuple[str, ...] = ()

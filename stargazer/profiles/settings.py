@@ -87,7 +87,7 @@ def clock_of(seconds: float) -> str:
 
 
 EVERYWHERE = ("kind", "patience", "store")
-OF_WORKERS = ("workers", "cpus", "memory", "gpus", "names")
+OF_WORKERS = ("workers", "cpus", "memory", "gpus", "names", "dashboard", "env")
 OF_QUEUES = (
     "walltime", "queue", "account", "interface", "tls", "shared", "directives", "prologue", "python", "options", "idle",
     "job-name", "submit-rate", "queue-size",
@@ -151,6 +151,9 @@ def check_settings() -> None:
         config.scratch_dir,
         config.cid_profile,
         config.durable,
+        config.strict,
+        config.passed_names,
+        config.cram_references,
     ):
         read()
     for key in dask.config.get("stargazer", {}):
@@ -253,6 +256,16 @@ def _address(value: Any) -> str:
     return str(value)
 
 
+def _dashboard(value: Any) -> str | None:
+    """Any port, for everybody, where it is ``true``; what it is anyway where it is ``false``."""
+    if isinstance(value, bool):
+        return ":0" if value else None
+    host, colon, port = str(value).rpartition(":")
+    if not (colon and port.isdigit() and int(port) < 1 << 16) or "/" in host:
+        raise ValueError("no place to listen")
+    return str(value)
+
+
 def _store(value: Any) -> str:
     if value not in STORES:
         raise ValueError("no such way")
@@ -285,6 +298,7 @@ CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "patience": (seconds_of, "a time, as '60 s'"),
     "idle": (seconds_of, "a time, as '60 s'"),
     "names": (_texts, "a list of names"),
+    "env": (_texts, "a list of names of environment variables"),
     "directives": (_texts, "a list of texts"),
     "prologue": (_texts, "a list of texts"),
     "queue": (_text, "text"),
@@ -293,6 +307,7 @@ CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "shared": (_text, "a directory"),
     "python": (_text, "a path"),
     "store": (_store, f"one of {', '.join(STORES)}"),
+    "dashboard": (_dashboard, "where it listens, as ':8787' or '127.0.0.1:8787', or true or false"),
     "tls": (_truth, "true or false"),
     "options": (_mapping, "a mapping"),
     "job-name": (_job_name, "a name of letters, digits, '_', '.' and '-'"),

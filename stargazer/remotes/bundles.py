@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
+from stargazer.bounded import parse_yaml, read_text
 from stargazer.cid import parse
 from stargazer.errors import AssetError, CIDError, DataError, NotFound, RemoteError, RemoteLacks
 from stargazer.remotes.fetch import fetch_into
@@ -166,12 +167,7 @@ def read_bundle(path: Path) -> Bundle:
     OSError
         It cannot be read.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no bundle: {error}") from error
+    content = parse_yaml(read_text(path), f"the bundle {path}")
     if not isinstance(content, dict) or not isinstance(content.get("assets"), list):
         raise DataError(f"{path} is no bundle: it must have 'name' and a list of 'assets'")
     if unknown := content.keys() - _MEMBERS.keys():

@@ -121,7 +121,7 @@ class Web:
         body = self.retried(lambda: self._get(path, 64 << 20, {**options, "method": method}))
         try:
             return json.loads(body) if body.strip() else None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RemoteError(f"{self.name} answered with something that is no JSON: {body[:_SAID]!r}") from error
 
     def headers(self, method: str, path: str, **options: Any) -> httpx.Headers:

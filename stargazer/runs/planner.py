@@ -14,7 +14,7 @@ from stargazer.calls.graph import needs
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import call_key, input_keys, plain, readable
-from stargazer.ledger.record import digest
+from stargazer.ledger.record import digest, tools_digest
 from stargazer.store import Store
 
 if TYPE_CHECKING:
@@ -232,8 +232,9 @@ class Planner:
         if any(isinstance(value, Call) for value in call.given.values()):
             return None
         values = {name: plain(value) for name, value in call.given.items()}
-        tools = [[tool._asdict() for tool in call.spec.tools], dict(call.spec.libraries)]
-        return call.spec.code, digest(values), digest(tools)
+        spec = call.spec
+        tools = tools_digest([tool._asdict() for tool in spec.tools], spec.libraries, spec.env)
+        return spec.code, digest(values), tools
 
     def _by_content(self, call: Call) -> Record | None:
         """Early cut-off can be told before the run where all inputs are known; without calls, both keys are one."""
@@ -347,9 +348,15 @@ def _tool_differences(call: Call, record: Record) -> Iterator[Reason]:
     now = {tool.name: (tool.version, tool.digest) for tool in call.spec.tools}
     then |= {name: (version, "") for name, version in record.libraries.items()}
     now |= {name: (version, "") for name, version in call.spec.libraries.items()}
+    then |= {f"${name}": (_value(value), "") for name, value in record.env.items()}
+    now |= {f"${name}": (_value(value), "") for name, value in call.spec.env.items()}
     for name in sorted(then.keys() | now.keys()):
         if then.get(name) != now.get(name):
             yield Reason("tool", f"tool {name}: {_version(then.get(name))} → {_version(now.get(name), then.get(name))}")
+
+
+def _value(variable: str | None) -> str:
+    return "not set" if variable is None else repr(variable)
 
 
 def _input_differences(store: Store, inputs: dict[str, Any], record: Record) -> Iterator[Reason]:

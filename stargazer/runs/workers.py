@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from stargazer.calls.elements import element
 from stargazer.calls.graph import delayed_of, needs
@@ -126,10 +127,14 @@ class Workers:
 
     @property
     def dashboard(self) -> str | None:
-        """Address of Dask's dashboard, which wants bokeh."""
+        """Address of Dask's dashboard, which wants bokeh; where no profile opened it, it answers this machine alone."""
         import importlib.util
 
-        return str(self.client.dashboard_link) if importlib.util.find_spec("bokeh") else None
+        if not importlib.util.find_spec("bokeh"):
+            return None
+        link, offer = urlsplit(str(self.client.dashboard_link)), offer_of(self.client)
+        opened = offer is None or offer.profile.kind == "address" or offer.profile.dashboard
+        return link.geturl() if opened else link._replace(netloc=f"127.0.0.1:{link.port}").geturl()
 
     @property
     def where(self) -> str:

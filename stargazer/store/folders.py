@@ -10,20 +10,27 @@ import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import StoreError
-from stargazer.store.backends.local import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_owners", "entries_in", "last_change", "odd_in", "opened", "private_folder", "remove_tree"]
+__all__ = ["Entry", "check_owners", "entries_in", "last_change", "odd_in", "opened", "private_folder", "remove_tree"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_FOLDER = {errno.ELOOP, errno.ENOTDIR}
 _DEEPEST = 32
 """Folders below a leftover that are looked at for when it last changed."""
+
+
+class Entry(NamedTuple):
+    """One file of a store: where, how many bytes, when it last changed (seconds since 1970)."""
+
+    place: str
+    size: int
+    changed: float
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from stargazer.store.backends.base import Backend
-    from stargazer.store.backends.local import Entry
+    from stargazer.store.folders import Entry
 
 __all__ = ["LONGEST_LEASE", "Lease", "Leased", "Roots", "Sweeping", "Swept", "is_lease"]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import math
 from typing import TYPE_CHECKING
+
+from stargazer.display.html import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,13 +58,13 @@ class _Frame:
             where = f'x="{at:.1f}" y="{HEIGHT - BOTTOM + 16:g}" text-anchor="middle"'
             parts.append(f"<text {where}>{_number(value)}</text>")
         middle = (LEFT + WIDTH - RIGHT) / 2
-        parts.append(f'<text x="{middle:g}" y="{HEIGHT - 6:g}" text-anchor="middle">{html.escape(x_label)}</text>')
+        parts.append(f'<text x="{middle:g}" y="{HEIGHT - 6:g}" text-anchor="middle">{escape(x_label)}</text>')
         turned = f'transform="rotate(-90)" x="{-(HEIGHT - BOTTOM + TOP) / 2:g}" y="12" text-anchor="middle"'
-        return "".join([*parts, f"<text {turned}>{html.escape(y_label)}</text>"])
+        return "".join([*parts, f"<text {turned}>{escape(y_label)}</text>"])
 
 
 def _svg(label: str, *parts: str) -> str:
-    box = f'viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{html.escape(label)}"'
+    box = f'viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(label)}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{"".join(parts)}</svg>'
 
 
@@ -89,7 +90,7 @@ def lines(series: Mapping[str, Series], x_label: str, y_label: str, *, from_zero
         colour = COLOURS[number] if len(drawn) <= MOST_NAMED else COLOURS[0]
         thin = 1.6 if len(drawn) <= MOST_NAMED else 0.8
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (frame.place(*point) for point in points))
-        title = f"<title>{html.escape(name)}</title>"
+        title = f"<title>{escape(name)}</title>"
         line = f'fill="none" stroke="{colour}" stroke-width="{thin}"'
         parts.append(f'<polyline points="{path}" {line}>{title}</polyline>')
     return _svg(y_label, *parts) + _legend(list(drawn))
@@ -112,10 +113,10 @@ def bars(values: Mapping[str, float], x_label: str, y_label: str) -> str:
     for number, (name, value) in enumerate(values.items()):
         (left, top), (right, base) = frame.place(number + 0.12, value), frame.place(number + 0.88, 0)
         box = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{base - top:.1f}"'
-        title = f"<title>{html.escape(name)}: {_number(value)}</title>"
+        title = f"<title>{escape(name)}: {_number(value)}</title>"
         parts.append(f'<rect {box} fill="{COLOURS[0]}">{title}</rect>')
         middle = f'x="{(left + right) / 2:.1f}" y="{HEIGHT - BOTTOM + 16:g}" text-anchor="middle"'
-        parts.append(f"<text {middle}>{html.escape(name)}</text>" if len(values) <= 12 or number % 5 == 0 else "")
+        parts.append(f"<text {middle}>{escape(name)}</text>" if len(values) <= 12 or number % 5 == 0 else "")
     return _svg(y_label, *parts)
 
 
@@ -123,7 +124,7 @@ def _legend(names: Sequence[str]) -> str:
     if not 1 < len(names) <= MOST_NAMED:
         return ""
     keys = (
-        f'<span><i style="background:{colour}"></i>{html.escape(name)}</span>'
+        f'<span><i style="background:{colour}"></i>{escape(name)}</span>'
         for name, colour in zip(names, COLOURS, strict=False)
     )
     return f'<div class="legend">{"".join(keys)}</div>'
@@ -149,21 +150,19 @@ th{font-weight:600}th:first-child,td:first-child{text-align:left}"""
 
 def heading(title: str, what: str) -> str:
     """A section's title, and what it is about."""
-    return f"<h2>{html.escape(title)}</h2><p>{html.escape(what)}</p>"
+    return f"<h2>{escape(title)}</h2><p>{escape(what)}</p>"
 
 
 def note(text: str) -> str:
     """A remark that must not be overlooked."""
-    return f'<p class="note">{html.escape(text)}</p>'
+    return f'<p class="note">{escape(text)}</p>'
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
     """A row for each mapping; what one of them lacks is left empty."""
     heads = list(dict.fromkeys(key for row in rows for key in row))
-    head = "".join(f"<th>{html.escape(key)}</th>" for key in heads)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(row.get(key, ''))}</td>" for key in heads) + "</tr>" for row in rows
-    )
+    head = "".join(f"<th>{escape(key)}</th>" for key in heads)
+    body = "".join("<tr>" + "".join(f"<td>{escape(row.get(key, ''))}</td>" for key in heads) + "</tr>" for row in rows)
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
@@ -175,7 +174,7 @@ def figures(drawn: Mapping[str, str]) -> str:
 
 def page_of(title: str, samples: Sequence[str], parts: Iterable[str]) -> str:
     """The whole page."""
-    name = html.escape(title)
+    name = escape(title)
     count = f"{len(samples)} samples" if len(samples) != 1 else "one sample"
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}: quality</title>'
     body = "\n".join([f"<h1>{name}</h1><p>Quality of {count}.</p>", *parts])

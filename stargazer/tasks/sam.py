@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stargazer.assets import Alignment, AlignmentIndex, Reference, ReferenceIndex, SequenceDict, Variants
+from stargazer.config import cram_references
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command
 from stargazer.tools import EMBEDDED
@@ -27,12 +28,14 @@ __all__ = [
     "check_contigs",
     "check_gvcfs",
     "check_header",
+    "check_references",
     "check_sample",
     "join_headers",
     "libraries",
     "read_header",
     "sam_contigs",
     "sam_md5s",
+    "sam_references",
     "sam_samples",
     "sort_options",
     "vcf_contigs",
@@ -54,6 +57,33 @@ def with_index(work: Workdir, alignment: Alignment, engine: Engine) -> Alignment
     bai = work.file(f"{alignment.path.name}.bai")
     work.run([*command("samtools", engine), "index", "-b", alignment.path, bai])
     return replace(alignment, companions=(AlignmentIndex(path=bai, sample_id=alignment.sample_id),))
+
+
+CRAM = b"CRAM"
+REMOTE = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]*:", re.IGNORECASE)
+
+
+def check_references(work: Workdir, alignment: Alignment, engine: Engine) -> None:
+    """Refuse a CRAM whose header would make htslib read files or ask the network, where no reference is given.
+
+    What its header names (UR) is read where the reference is found in no other way: a file of whoever reads it, or
+    a page on the internet. A name under which there is nothing does no harm.
+
+    Raises
+    ------
+    DataError
+        It would; the setting ``stargazer.cram-references`` lets it.
+    """
+    with open(alignment.path, "rb") as file:
+        if file.read(4) != CRAM or cram_references():
+            return
+    header = work.output([*command("samtools", engine), "view", "--no-PG", "-H", alignment.path])
+    for place in dict.fromkeys(sam_references(header)):
+        if REMOTE.match(place) or (work.path / place.removeprefix("file:")).exists():
+            raise DataError(
+                f"{alignment.path.name} says that its reference is {place}, which would be read here: convert it with "
+                "convert_alignment, which takes the reference from you, or set stargazer.cram-references"
+            )
 
 
 def read_header(work: Workdir, alignment: Alignment, engine: Engine) -> str:
@@ -80,22 +110,34 @@ def read_header(work: Workdir, alignment: Alignment, engine: Engine) -> str:
 # VCF 4.2, https://samtools.github.io/hts-specs/VCFv4.2.pdf
 
 
-VCF_CONTIG = re.compile(r"##contig=<ID=(?P<name>[^,>]+)(?:,(?:[^>]*,)?length=(?P<length>\d+))?")
+VCF_CONTIG = re.compile(
+    r"^##contig=<ID=(?P<name>[^,>\n]++)(?:,(?:[^>\n]*,)?length=(?P<length>\d{1,18})(?!\d))?", re.MULTILINE
+)
+LENGTH = re.compile(r"\d{1,18}")
 
 
 def _lines(header: str, kind: str) -> list[dict[str, str]]:
     lines = (line.split("\t") for line in header.splitlines())
-    return [dict(field.split(":", 1) for field in fields) for tag, *fields in lines if tag == f"@{kind}"]
+    # What has no colon is no field: it says nothing that is asked for here.
+    return [dict(f.split(":", 1) for f in fields if ":" in f) for tag, *fields in lines if tag == f"@{kind}"]
 
 
 def sam_contigs(header: str) -> dict[str, int]:
-    """Lengths of the contigs in a SAM header."""
-    return {line["SN"]: int(line["LN"]) for line in _lines(header, "SQ")}
+    """Lengths of the contigs in a SAM header; `DataError` where one has no name or no length."""
+    lines = _lines(header, "SQ")
+    if wrong := [line for line in lines if not line.get("SN") or not LENGTH.fullmatch(line.get("LN", ""))]:
+        raise DataError(f"the header has a contig without name or length: {str(wrong[0])[:80]}")
+    return {line["SN"]: int(line["LN"]) for line in lines}
 
 
 def sam_md5s(header: str) -> dict[str, str]:
     """MD5s of the contigs in a SAM header, of those that have one."""
     return {line["SN"]: line["M5"] for line in _lines(header, "SQ") if line.get("M5")}
+
+
+def sam_references(header: str) -> list[str]:
+    """Where the contigs in a SAM header say that their sequences are, of those that do."""
+    return [line["UR"] for line in _lines(header, "SQ") if line.get("UR")]
 
 
 def sam_samples(header: str) -> set[str]:
@@ -112,7 +154,7 @@ def libraries(header: str) -> list[str]:
         A read group does not say which library it is of.
     """
     groups = _lines(header, "RG")
-    unknown = [group["ID"] for group in groups if not group.get("LB")]
+    unknown = [group.get("ID", "?") for group in groups if not group.get("LB")]
     if unknown:
         raise DataError(f"read groups {', '.join(unknown)} name no library (LB), within which duplicates are marked")
     return sorted({group["LB"] for group in groups})
@@ -136,7 +178,7 @@ def join_headers(headers: Sequence[str]) -> str:
         raise DataError("the lanes were aligned to different references: their contigs differ; align them to the same")
     groups = [line for header in headers for line in header.splitlines() if line.startswith("@RG")]
     unique = list(dict.fromkeys(groups))
-    ids = [line["ID"] for line in _lines("\n".join(unique), "RG")]
+    ids = [line.get("ID", "") for line in _lines("\n".join(unique), "RG")]
     if len(set(ids)) < len(ids):
         raise DataError(f"different read groups share an ID: {', '.join(unique)}; give each lane a name of its own")
     return "".join(f"{line}\n" for line in ("@HD\tVN:1.6\tSO:unsorted\tGO:query", *contigs[0], *unique))

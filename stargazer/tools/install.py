@@ -42,6 +42,12 @@ __all__ = [
 POM = Path(__file__).with_name("gatk-pom.xml")
 DIGESTS = Path(__file__).with_name("gatk.sha256")
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+WAYS_OUT = (
+    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "MAVEN_OPTS", "MAVEN_ARGS"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+"""Variables that Maven needs behind a firewall; a proxy's address may hold a password."""
+
 MAIN = "org.broadinstitute.hellbender.Main"
 MANIFEST_LINE = 70
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -70,6 +76,7 @@ def install_gatk() -> Path:
     jar = installed_jar()
     if not jar.is_file():
         _install(jar.parent)
+    _compare_installed(jar.parent)
     archive = class_archive(jar, java)
     if not archive.is_file():
         with _scratch(jar.parent, "archive") as work:
@@ -108,7 +115,7 @@ def _install(target: Path) -> None:
         pom = work.file("pom.xml")  # Maven takes paths from where its pom lies
         pom.write_bytes(POM.read_bytes())
         work.run(maven_command(work.path / "repository", made / "lib", pom))
-        _compare(digest_lines((made / "lib").glob("*.jar")), DIGESTS.read_text("utf-8").splitlines(keepends=True))
+        _compare(digest_lines((made / "lib").glob("*.jar")), _expected())
         write_pathing_jar(made / "gatk.jar", sorted(path.name for path in (made / "lib").iterdir()))
         work.run(["java", *JAVA_OPTIONS, "-jar", made / "gatk.jar", "--version"])
         with contextlib.suppress(OSError):  # another process was faster
@@ -122,7 +129,20 @@ def _scratch(parent: Path, name: str) -> Iterator[Workdir]:
 
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=parent) as scratch:
-        yield Workdir(scratch)
+        yield Workdir(scratch, secrets=WAYS_OUT)
+
+
+def _compare_installed(folder: Path) -> None:
+    """What was installed once is still what was tested: its folder lies where programs of the user may write."""
+    try:
+        _compare(digest_lines((folder / "lib").glob("*.jar")), _expected())
+    except ToolError as error:
+        error.add_note(f"it was installed before, in {folder}: remove that folder, and install it anew")
+        raise
+
+
+def _expected() -> list[str]:
+    return DIGESTS.read_text("utf-8").splitlines(keepends=True)
 
 
 def _compare(found: Sequence[str], expected: Sequence[str]) -> None:

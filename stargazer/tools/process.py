@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.config import environment
 from stargazer.errors import ToolMissing
 from stargazer.tools.reaper import GOODBYE, kill_bearers
 
@@ -94,8 +93,8 @@ class Tool:
                 os.killpg(self.process.pid, name)
 
 
-def start(argv: Sequence[str], *, cwd: Path, stdin: Any, stdout: Any, stderr: Any) -> Tool:
-    """Start one tool in a session of its own.
+def start(argv: Sequence[str], *, cwd: Path, env: dict[str, str], stdin: Any, stdout: Any, stderr: Any) -> Tool:
+    """Start one tool in a session of its own, with the environment that is given and no other.
 
     Raises
     ------
@@ -106,7 +105,7 @@ def start(argv: Sequence[str], *, cwd: Path, stdin: Any, stdout: Any, stderr: An
     token = keeper.new_token()
     temporary = cwd / "tmp"
     temporary.mkdir(exist_ok=True)
-    env = environment() | {OWNER: token, "TMPDIR": str(temporary)}
+    env = env | {OWNER: token, "TMPDIR": str(temporary)}
     try:
         process = subprocess.Popen(
             argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import Cancelled, MemoryExceeded, ToolFailed
+from stargazer import config
+from stargazer.errors import Cancelled, DataError, MemoryExceeded, ToolFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
     from stargazer.tools.process import Tool
@@ -26,7 +27,21 @@ __all__ = ["EMBEDDED", "Workdir"]
 EMBEDDED = ("python", "-m", "stargazer.embedded")
 """Start of the argument list of a tool that lives in a Python package: ``[*EMBEDDED, "samtools", "sort", …]``."""
 
+OBEYED = tuple("-@+~=")
+"""First characters of a word for which programs take it as something else than the name of a file."""
+
+SETTINGS = frozenset(
+    (
+        *(".Rprofile", ".Renviron", ".RData", ".curlrc", ".wgetrc", ".netrc", ".hotspotrc", ".hotspot_compiler"),
+        *(".bcftoolsrc", ".perltidyrc", "matplotlibrc", "multiqc_config.yaml", ".multiqc_config.yaml", "pyvenv.cfg"),
+        *("sitecustomize.py", "usercustomize.py", ".pdbrc", ".gdbinit", ".lesskey"),
+    )
+)
+"""Files that programs look for in the folder where they start: a data file of such a name must not get there."""
+
 LOGS = ".logs"
+LONGEST_OUTPUT = 256 << 20
+"""Bytes that `Workdir.output` reads at most: headers of files, which may claim any size."""
 TAIL_LINES, LONGEST_TAIL = 20, 1 << 16
 LONGEST_LOG = 1 << 24
 """Bytes of the beginning and of the end of a command's stderr that are kept."""
@@ -47,6 +62,10 @@ class Workdir:
         Asked now and then while a tool runs; True ends the tool.
     own_memory
         Tells how many bytes the body itself takes, which count with those of its tools.
+    env
+        Environment variables that tools get beside those that all get; None takes one away.
+    secrets
+        Names of further ones, whose values are taken from here and masked in logs and errors.
 
     Examples
     --------
@@ -65,7 +84,10 @@ class Workdir:
         memory: int | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         own_memory: Callable[[], int] = lambda: 0,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
+        self._env, self._secrets = env or {}, tuple(secrets)
         self._place, self._own_memory = path, own_memory
         self.cpus, self.memory = cpus, memory
         self._cancelled = cancelled
@@ -101,6 +123,8 @@ class Workdir:
 
     def _place_of(self, name: str) -> Path:
         path = self.path / name
+        if name in SETTINGS:
+            raise ValueError(f"{name!r} is a file whose text programs obey where they start; give it another name")
         if (os.sep in os.fspath(name) or name in ("", ".", "..")) and not os.path.normpath(path).startswith(
             f"{self.path}{os.sep}"
         ):
@@ -153,7 +177,8 @@ class Workdir:
             for command, log in zip(commands, logs, strict=True):
                 error = files.enter_context(open(log, "ab"))
                 sink = (target or error) if len(running) == len(commands) - 1 else subprocess.PIPE
-                tool = process.start(_resolved(command), cwd=self.path, stdin=source, stdout=sink, stderr=error)
+                streams = {"stdin": source, "stdout": sink, "stderr": error}
+                tool = process.start(_resolved(command), cwd=self.path, env=self._environment, **streams)
                 running.append(tool)
                 if running[:-1]:
                     source.close()
@@ -169,6 +194,8 @@ class Workdir:
         """Run a short command and return what it prints; errors as in `run`."""
         printed = self.file(f"tmp/output-{self._commands}")
         self.run(argv, stdout=printed)
+        if printed.stat().st_size > LONGEST_OUTPUT:
+            raise DataError(f"{self.masked(_joined(self._argv(argv)))} printed more than {LONGEST_OUTPUT >> 20} MiB")
         text = printed.read_text("utf-8", "replace")
         printed.unlink()
         return text
@@ -177,7 +204,25 @@ class Workdir:
         """Every command so far, each with what it wrote to stderr; the middle of what is huge is left out."""
         if not self._commands:
             return b""
-        return b"".join(map(_excerpt, sorted((self.path / LOGS).glob("*"))))
+        return self._masked(b"".join(map(_excerpt, sorted((self.path / LOGS).glob("*")))))
+
+    def passed(self) -> dict[str, str]:
+        """What the tools were given that may hold other code; nothing where none ran."""
+        return config.told_environment(self._secrets) if self._commands else {}
+
+    def masked(self, text: str) -> str:
+        """A text without the values of secrets."""
+        return self._masked(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+    def _masked(self, text: bytes) -> bytes:
+        names = (*self._secrets, *filter(config.is_secret, config.passed_names()))
+        for value in config.secrets(names).values():
+            text = text.replace(os.fsencode(value), config.MASK.encode()) if value else text
+        return text
+
+    @functools.cached_property
+    def _environment(self) -> dict[str, str]:
+        return config.environment(self._env, self._secrets)
 
     def _check_memory(self, commands: Sequence[Sequence[str]], running: Sequence[Tool]) -> None:
         """End a call that takes much more than its task declares, before the machine swaps."""
@@ -198,9 +243,8 @@ class Workdir:
     def _argv(self, argv: Sequence[Argument]) -> list[str]:
         root = f"{self.path}{os.sep}"
         words = ["." if str(arg) == str(self.path) else str(arg).replace(root, "") for arg in argv]
-        # A file named -x is no option.
-        paths = (isinstance(arg, os.PathLike) and word.startswith("-") for arg, word in zip(argv, words, strict=True))
-        return [f"./{word}" if is_path else word for word, is_path in zip(words, paths, strict=True)]
+        paths = (isinstance(arg, os.PathLike) or str(arg).startswith(root) for arg in argv)
+        return [f"./{word}" if path and word[:1] in OBEYED else word for word, path in zip(words, paths, strict=True)]
 
     def _new_log(self, command: Sequence[str]) -> Path:
         directory = self.path / LOGS
@@ -210,13 +254,13 @@ class Workdir:
         log.write_text(f"$ {_joined(command)}\n", "utf-8", "surrogateescape")
         return log
 
-    @staticmethod
-    def _raise_failed(commands: Sequence[Sequence[str]], ended: Sequence[Tool], logs: Sequence[Path]) -> None:
+    def _raise_failed(self, commands: Sequence[Sequence[str]], ended: Sequence[Tool], logs: Sequence[Path]) -> None:
         failed = [stage for stage, done in enumerate(ended) if done.code]
         # A stage whose reader died is a victim, not the cause; so are those that failed after it, or had to be ended.
         causes = [stage for stage in failed if (ended[stage].code or 0) != -signal.SIGPIPE] or failed
         for stage in sorted(causes, key=lambda stage: ended[stage].ended)[:1]:
-            raise ToolFailed(_joined(commands[stage]), (ended[stage].code or 0), _tail(logs[stage]))
+            command, tail = self.masked(_joined(commands[stage])), self.masked(_tail(logs[stage]))
+            raise ToolFailed(command, (ended[stage].code or 0), tail)
 
 
 def _joined(command: Sequence[str]) -> str:
@@ -226,7 +270,13 @@ def _joined(command: Sequence[str]) -> str:
 
 
 def _resolved(command: Sequence[str]) -> list[str]:
-    return [sys.executable if command[0] == "python" else command[0], *command[1:]]
+    """The command with the interpreter that runs this, and without the habit of running what lies where it starts."""
+    name, *arguments = command
+    if name == "python" and arguments[:1] in (["-m"], ["-c"]):
+        return [sys.executable, "-P", *arguments]
+    if name == "R":
+        return [name, "--no-restore", *arguments]
+    return [sys.executable if name == "python" else name, *arguments]
 
 
 def _tail(log: Path) -> str:

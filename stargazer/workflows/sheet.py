@@ -18,6 +18,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.bounded import read_text
 from stargazer.errors import DataError
 from stargazer.workflows.sheet_files import check_alignment, check_reads
 
@@ -30,6 +31,12 @@ FILES = ("fastq_1", "fastq_2", "bam", "cram")
 COLUMNS = ("sample", "lane", *FILES, "library", "platform", "sex", "patient", "status")
 BESIDE = ("bai", "crai")
 """Columns of indices: they are made anew."""
+
+LARGEST_SHEET = 16 << 20
+"""Bytes of a sheet: those of a hundred thousand lanes."""
+
+SHOWN = 200
+"""Mistakes that are told."""
 
 LATER = ("table", "vcf", "variantcaller")
 """Columns of sarek for runs that begin with later steps."""
@@ -98,7 +105,9 @@ class _Mistakes:
     def stop(self) -> None:
         """Raise what was found, if anything was."""
         if self._found:
-            lines = "".join(f"\n  line {line}: {what}" for line, what in sorted(self._found))
+            lines = "".join(f"\n  line {line}: {what}" for line, what in sorted(self._found)[:SHOWN])
+            more = len(self._found) - SHOWN
+            lines += f"\n  and {more:,} more" if more > 0 else ""
             count = f"{len(self._found)} mistakes" if len(self._found) > 1 else "a mistake"
             raise DataError(f"{self._sheet} has {count}:{lines}")
 
@@ -130,7 +139,10 @@ def read_sheet(path: str | Path) -> SampleSheet:
     if not lines:
         mistakes.add(header[0], "there are no samples below the names of the columns")
     _check_files(rows, mistakes)
-    samples = {row.sample: _sample([one for one in rows if one.sample == row.sample], mistakes) for row in rows}
+    by_name: dict[str, list[SheetRow]] = {}
+    for row in rows:
+        by_name.setdefault(row.sample, []).append(row)
+    samples = {name: _sample(of_one, mistakes) for name, of_one in by_name.items()}
     mistakes.stop()
     return SampleSheet(sheet, samples)
 
@@ -138,8 +150,8 @@ def read_sheet(path: str | Path) -> SampleSheet:
 def _lines(sheet: Path) -> list[tuple[int, list[str]]]:
     """Fields of every line that has any, with its number."""
     try:
-        text = sheet.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(sheet, LARGEST_SHEET)
+    except (OSError, DataError) as error:
         raise DataError(f"{sheet} cannot be read as a sample sheet: {error}") from error
     tabs = "," not in text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",", strict=True)

@@ -7,6 +7,8 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from stargazer.bounded import lines_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -80,7 +82,7 @@ def _first_name(path: Path) -> str:
     with open(path, "rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
     with gzip.open(path, "rt") if compressed else open(path) as file:
-        lines = [line.rstrip("\r\n") for line in islice(file, 4)]
+        lines = [line.rstrip("\r\n") for line in islice(lines_of(file, path.name), 4)]
     if not lines:
         raise ValueError("it is empty")
     if len(lines) < 4 or not lines[0].startswith("@") or not lines[2].startswith("+") or len(lines[1]) != len(lines[3]):

@@ -6,10 +6,19 @@ import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.bio.singlecell.elements import write_element
+from stargazer.bio.singlecell.foreign import check_folder, check_hdf5
 from stargazer.bio.singlecell.layout import STATE
 from stargazer.bio.singlecell.matrix import MatrixWriter, canonical_counts, write_matrix
 from stargazer.bio.singlecell.readers import is_matrix_folder, read_folder, read_group, read_h5
-from stargazer.bio.singlecell.tree import METADATA, AnnDataTree, TreeDraft, column_values, write_frame, write_table
+from stargazer.bio.singlecell.tree import (
+    METADATA,
+    AnnDataTree,
+    TreeDraft,
+    column_values,
+    is_draft,
+    write_frame,
+    write_table,
+)
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
@@ -58,6 +67,8 @@ def ingest(path: Path, directory: Path) -> Ingested:
         It is none of these, is damaged, or holds no counts.
     """
     target = directory / f"{stem(path.name)}.zarr"
+    if path.is_dir() and not is_draft(path):
+        check_folder(path)
     if is_tree(path):
         shutil.copytree(path, target)
         tree = AnnDataTree(target)
@@ -88,7 +99,7 @@ def _ingest_zarr(path: Path, target: Path) -> Ingested:
         raise DataError(f"{path} is no zarr group ({error}): {hint}") from error
     try:
         return write_tree(read_group(group, path), target, path.name)
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, MemoryError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}): it is incomplete or damaged; get it again") from error
 
 
@@ -101,9 +112,10 @@ def _ingest_hdf5(path: Path, target: Path) -> Ingested:
         raise DataError(f"{path} is no HDF5 file, or its beginning is damaged: {ACCEPTED}")
     try:
         with h5py.File(path, "r") as file:
+            check_hdf5(file, path)
             tenx = "matrix" in file or not {"obs", "var"} & set(file)
             return write_tree(read_h5(file, path) if tenx else read_group(file, path), target, path.name)
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, MemoryError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}): it is truncated or damaged; get it again") from error
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stargazer.bio.singlecell.matrix import array_blocks, first_wrong, group_blocks, matrix_blocks
+from stargazer.bounded import lines_of
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
@@ -157,6 +159,8 @@ def _read_csc(element: Any) -> Any:
 
 
 GENES = "Gene Expression"
+LONGEST_ROW = 1 << 20
+"""Characters of a line of names."""
 
 
 def read_h5(file: Any, path: Path) -> Source:
@@ -215,10 +219,11 @@ def read_folder(path: Path) -> Source:
         raise DataError(f"{path} has no {' and no '.join(missing)} (nor .gz); a 10x folder needs all three files")
     try:
         matrix = mmread(str(files["matrix.mtx"]))
-    except (ValueError, OSError, EOFError, OverflowError) as error:
+    except (ValueError, OSError, EOFError, OverflowError, MemoryError) as error:
         raise DataError(f"{files['matrix.mtx']} cannot be read ({error}); is it complete?") from error
-    barcodes = [fields[0] for fields in _rows(files["barcodes.tsv"])]
-    features = list(_rows(files["features.tsv"]))
+    # One row more than the matrix has tells as well that they do not fit.
+    barcodes = [fields[0] for fields in islice(_rows(files["barcodes.tsv"]), matrix.shape[1] + 1)]
+    features = list(islice(_rows(files["features.tsv"]), matrix.shape[0] + 1))
     if matrix.shape != (len(features), len(barcodes)):
         raise DataError(f"{path}: a matrix of {matrix.shape} does not fit {len(features)} genes, {len(barcodes)} cells")
     width = min(map(len, features), default=1)
@@ -271,7 +276,7 @@ def _rows(path: Path | None) -> Iterator[list[str]]:
     assert path is not None
     try:
         with gzip.open(path, "rt") if path.suffix == ".gz" else open(path, encoding="utf-8") as file:
-            for line in file:
+            for line in lines_of(file, path.name, LONGEST_ROW):
                 yield line.rstrip("\r\n").split("\t")
     except (EOFError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}); is it complete?") from error

@@ -26,6 +26,7 @@ from stargazer.bio.singlecell.elements import (
 )
 from stargazer.bio.singlecell.layout import ABOUT, FORMAT, KEPT, STATE
 from stargazer.bio.singlecell.matrix import Matrix, write_matrix
+from stargazer.bounded import parse_json
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ __all__ = [
     "cache_bytes",
     "code_type",
     "column_values",
+    "is_draft",
     "unique_names",
     "write_frame",
     "write_table",
@@ -163,9 +165,18 @@ class AnnDataTree:
 
     def stages(self) -> dict[str, dict[str, Any]]:
         """What each stage noted: parameters, numbers, notes; by task, in order."""
-        notes = read_element(self.group["uns"], STATE)
-        found = {name: json.loads(text) for name, text in notes.items() if name not in ("about", "format", "order")}
-        return {name: found[name] for name in json.loads(notes["order"])}
+        notes, what = read_element(self.group["uns"], STATE), f"what {self.path.name} notes of its stages"
+        texts = {name: text for name, text in notes.items() if name not in ("about", "format", "order")}
+        found = {name: parse_json(text, what) for name, text in texts.items()}
+        return {name: found[name] for name in parse_json(notes["order"], what)}
+
+
+_drafts: set[str] = set()
+
+
+def is_draft(path: Path) -> bool:
+    """Whether this process made a directory as the draft of a tree, whose links to others are its own."""
+    return os.path.realpath(path) in _drafts
 
 
 class TreeDraft:
@@ -189,6 +200,7 @@ class TreeDraft:
             write_element(path / "uns" / STATE, self._state)
         else:
             _link_members(base.path, path)
+            _drafts.add(os.path.realpath(path))
 
     def own(self, place: str) -> Path:
         """Make a group, and those above it, the draft's own: a directory whose members are still shared."""

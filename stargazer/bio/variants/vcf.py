@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.bio.variants.haplotypes import Edit, Spelled, reach, trimmed
+from stargazer.bounded import check_header
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def _opened(path: Path) -> Any:
     """Open a VCF; htslib would warn on the terminal of every tag that its author declares unusually."""
     import pysam
 
+    check_header(path, "#")
     before = pysam.set_verbosity(ERRORS)
     try:
         return pysam.VariantFile(str(path))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from stargazer.store.backends.local import Entry
+    from stargazer.store.folders import Entry
 
 __all__ = ["Backend"]
 

@@ -15,10 +15,10 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from stargazer.errors import StoreError, StoreFull, StoreReadOnly
-from stargazer.store.folders import entries_in, last_change, odd_in, opened, remove_tree
+from stargazer.store.folders import Entry, entries_in, last_change, odd_in, opened, remove_tree
 from stargazer.store.layout import HELD, TMP, quarantine
 from stargazer.store.parsing import LARGEST
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = [
-    "Entry",
     "LocalBackend",
     "as_store_error",
     "is_full",
@@ -391,14 +390,6 @@ def _is_held(name: str, tmp: int) -> bool:
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED_FILE = {errno.EACCES, errno.EPERM, errno.EROFS}
-
-
-class Entry(NamedTuple):
-    """One file of a store: where, how many bytes, when it last changed (seconds since 1970)."""
-
-    place: str
-    size: int
-    changed: float
 
 
 def is_full(error: OSError) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from stargazer.store.backends.local import Entry
+    from stargazer.store.folders import Entry
 
 __all__ = ["Cache", "CachedBlobs", "Holds", "locked"]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer.assets import Asset, Reference, ReferenceIndex, VariantComparison, Variants
 from stargazer.bio.variants import Comparison, Contigs, compare, read_bed
 from stargazer.calls import task
+from stargazer.display import cell
 from stargazer.errors import AssetError
 from stargazer.tools import EMBEDDED, Workdir
 
@@ -102,7 +103,7 @@ def _facts(kind: str, accuracy: Accuracy) -> dict[str, Any]:
 
 
 def _write(path: Path, rows: Iterable[Iterable[object]]) -> None:
-    path.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows), "utf-8")
+    path.write_text("".join("\t".join(str(cell(each)) for each in row) + "\n" for row in rows), "utf-8")
 
 
 def _rows(result: Comparison) -> Iterator[list[object]]:

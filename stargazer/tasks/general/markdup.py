@@ -15,7 +15,7 @@ from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command, label, tools
 from stargazer.tasks.metrics import LibraryCounts, duplication_metrics
-from stargazer.tasks.sam import join_headers, libraries, read_header, sort_options, with_index
+from stargazer.tasks.sam import check_references, join_headers, libraries, read_header, sort_options, with_index
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def mark_duplicates(
     """
     sample = _only_sample(lanes)
     header = work.file("header.sam")
+    for lane in lanes:
+        check_references(work, lane, engine)
     header.write_text(join_headers([read_header(work, lane, engine) for lane in lanes]), "utf-8")
     names = libraries(header.read_text("utf-8"))
     counts: dict[str, LibraryCounts] = {}

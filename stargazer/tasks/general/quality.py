@@ -17,6 +17,7 @@ from stargazer.assets import R1, R2, Alignment, AlignmentStats, Coverage, Refere
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command, tools
+from stargazer.tasks.sam import check_references
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def samtools_stats(
         What samtools stats writes, without directories of files.
     """
     stats = work.file(f"{alignment.sample_id}.stats.txt")
+    check_references(work, alignment, engine)
     work.run(stats_command(engine, alignment.path, ref.path if ref else None), stdout=stats)
     text = COMMAND.sub(r"\1\2", stats.read_text("utf-8"))
     stats.write_text(text, "utf-8")
@@ -136,6 +138,7 @@ def coverage(work: Workdir, alignment: Alignment, *, engine: Engine = "embedded"
     if alignment.sorted not in ("", "coordinate"):
         raise DataError(f"{alignment!r} is sorted by {alignment.sorted}; coverage wants the order of coordinates")
     table = work.file(f"{alignment.sample_id}.aligned.coverage.tsv")
+    check_references(work, alignment, engine)
     work.run(coverage_command(engine, alignment.path, table))
     rows = [line.split("\t") for line in table.read_text("utf-8").splitlines()[1:]]
     total = sum(int(row[2]) for row in rows) or 1

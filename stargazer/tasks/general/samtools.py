@@ -16,7 +16,7 @@ from stargazer.assets import Alignment, Reference, ReferenceIndex, SequenceDict
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.tasks.sam import sort_options, with_index
+from stargazer.tasks.sam import check_references, sort_options, with_index
 from stargazer.tools import Workdir
 
 __all__ = ["create_sequence_dictionary", "samtools_faidx", "samtools_sort"]
@@ -107,6 +107,7 @@ def samtools_sort(
     """
     bam = work.file(f"{alignment.path.stem}.sorted.bam")
     by_name = ["-n"] if order == "queryname" else []
+    check_references(work, alignment, engine)
     samtools = command("samtools", engine)
     work.run([*samtools, "sort", *by_name, *sort_options(work), "-o", bam, alignment.path])
     made = replace(alignment, path=bam, cid=None, name=bam.name, companions=(), format="bam", sorted=order)

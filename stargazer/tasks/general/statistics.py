@@ -14,6 +14,7 @@ from stargazer.assets import Alignment, AlignmentIndex, ContigCounts, FlagCounts
 from stargazer.calls import task
 from stargazer.tasks.engines import Engine, command, tools
 from stargazer.tasks.metrics import read_variant_stats
+from stargazer.tasks.sam import check_references
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def samtools_flagstat(work: Workdir, alignment: Alignment, *, engine: Engine = "
     FlagCounts
         What samtools flagstat writes.
     """
+    check_references(work, alignment, engine)
     counts = work.file(f"{alignment.sample_id}.flagstat.txt")
     work.run([*command("samtools", engine), "flagstat", alignment.path], stdout=counts)
     return FlagCounts(path=counts, sample_id=alignment.sample_id, alignment_cid=alignment.cid or "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from stargazer.assets import AnnData, Asset
 from stargazer.bio.singlecell.tree import AnnDataTree, Blocks
 from stargazer.bio.singlecell.view import TABLES, log_values
 from stargazer.calls import task
+from stargazer.display.html import escape
 from stargazer.tasks.scrna import figures
 from stargazer.tasks.scrna.stages import MEMORY, USES, size_factors_of
 from stargazer.tools import Workdir
@@ -129,7 +129,7 @@ def _group_means(tree: AnnDataTree, groupby: str, groups: list[str], genes: NDAr
 
 
 def _page(tree: AnnDataTree, adata: AnnData, drawn: dict[str, bytes]) -> str:
-    title = html.escape(adata.sample_id or adata.name or "cells")
+    title = escape(adata.sample_id or adata.name or "cells")
     kept = (int(tree.kept("obs").sum()), int(tree.kept("var").sum()))
     head = f"{kept[0]:,} of {tree.n_obs:,} cells and {kept[1]:,} of {tree.n_vars:,} genes are kept; stage {tree.stage}."
     parts = [f"<h1>{title}</h1><p>{head}</p>", *_notes(tree)]
@@ -153,15 +153,15 @@ def _section(name: str, png: bytes) -> str:
 def _notes(tree: AnnDataTree) -> Iterator[str]:
     for stage, members in tree.stages().items():
         for note in members.get("notes", []):
-            yield f'<p class="note">{html.escape(stage)}: {html.escape(note)}</p>'
+            yield f'<p class="note">{escape(stage)}: {escape(note)}</p>'
 
 
 def _marker_table(tables: dict[str, Any]) -> str:
     order = np.argsort(-tables["scores"], axis=1, kind="stable")[:, :TOP_TABLE]
     rows = []
     for group, genes in zip(tables["groups"], order, strict=True):
-        best = ", ".join(html.escape(str(name)) for name in tables["genes"][genes])
-        rows.append(f"<tr><th>{html.escape(str(group))}</th><td>{best}</td></tr>")
+        best = ", ".join(escape(str(name)) for name in tables["genes"][genes])
+        rows.append(f"<tr><th>{escape(str(group))}</th><td>{best}</td></tr>")
     return f"<table><tr><th>cluster</th><th>best genes</th></tr>{''.join(rows)}</table>"
 
 
@@ -169,5 +169,5 @@ def _stage_table(tree: AnnDataTree) -> str:
     rows = []
     for stage, members in tree.stages().items():
         shown = ", ".join(f"{name} = {value}" for name, value in members.items() if name != "notes" and value != "")
-        rows.append(f"<tr><th>{html.escape(stage)}</th><td><code>{html.escape(shown)}</code></td></tr>")
+        rows.append(f"<tr><th>{escape(stage)}</th><td><code>{escape(shown)}</code></td></tr>")
     return f"<h2>Stages</h2><table>{''.join(rows)}</table>"

@@ -1,0 +1,197 @@
+"""What others wrote, read within limits: text, JSON, YAML and the headers of files.
+
+A parser that is given 200,000 brackets ends the process, one that is given a billion aliases fills the memory, a named
+pipe never ends. So size, nesting and numbers are limited before anything is parsed, and what is beyond is one error
+that names the file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import stat
+import zlib
+from typing import IO, TYPE_CHECKING, Any
+
+from stargazer.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["DEEPEST", "LARGEST", "LONGEST_LINE", "check_header", "lines_of", "parse_json", "parse_yaml", "read_text"]
+
+LARGEST = 64 << 20
+"""Bytes of a text that is read whole: a thousand times what people write."""
+
+LONGEST_LINE = 64 << 20
+"""Characters of one line: the longest read of a nanopore has four million."""
+
+DEEPEST = 100
+"""Lists and mappings in each other."""
+
+LONGEST_NUMBER = 4000
+"""Digits. Python itself refuses a few more, for reading them takes the square of their number."""
+
+GZIP_MAGIC = b"\x1f\x8b"
+_OUTSIDE_TEXTS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|([\[{])|([\]}])|(\d++)', re.DOTALL)
+
+
+def read_text(path: Path, most: int = LARGEST) -> str:
+    """Return the text of a regular file.
+
+    Parameters
+    ----------
+    path
+        The file; a link to one is followed.
+    most
+        Bytes that it may have.
+
+    Raises
+    ------
+    DataError
+        It is no regular file, too large, or not UTF-8.
+    OSError
+        It cannot be read.
+    """
+    # Opening a named pipe would wait for whoever writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError(f"{path} is no regular file")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise DataError(f"{path} is larger than the {most >> 20} MiB that such a file may have")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no text in UTF-8: {error}") from error
+
+
+def parse_json(text: str | bytes, what: str) -> Any:
+    """Return the value of a JSON text.
+
+    Parameters
+    ----------
+    text
+        As it came.
+    what
+        Names it, for messages.
+
+    Raises
+    ------
+    DataError
+        It is no JSON, nested too deeply, too large, or has a number with too many digits.
+    """
+    try:
+        shown = text if isinstance(text, str) else text.decode("utf-8")
+        _check_nesting(shown, what)
+        return json.loads(shown)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{what} is no JSON: {error}") from error
+
+
+def _check_nesting(text: str, what: str) -> None:
+    if len(text) > LARGEST:
+        raise DataError(f"{what} is larger than the {LARGEST >> 20} MiB that such a text may have")
+    depth = 0
+    for found in _OUTSIDE_TEXTS.finditer(text):
+        depth += (found[1] is not None) - (found[2] is not None)
+        if depth > DEEPEST:
+            raise DataError(f"{what} has more than {DEEPEST} lists and mappings in each other")
+        if found[3] and len(found[3]) > LONGEST_NUMBER:
+            raise DataError(f"{what} has a number of more than {LONGEST_NUMBER:,} digits")
+
+
+def parse_yaml(text: str, what: str) -> Any:
+    """Return the value of a YAML text without aliases, which could stand for more than any memory holds.
+
+    Parameters
+    ----------
+    text
+        As it came.
+    what
+        Names it, for messages.
+
+    Raises
+    ------
+    DataError
+        It is no YAML, has aliases or tags of its own, is nested too deeply or too large.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    if len(text) > LARGEST:
+        raise DataError(f"{what} is larger than the {LARGEST >> 20} MiB that such a text may have")
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            _check_event(event, depth, what)
+        return yaml.load(text, Loader=loader)  # both loaders are safe ones
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{what} is no YAML that is read here: {error}") from error
+
+
+def _check_event(event: Any, depth: int, what: str) -> None:
+    import yaml
+
+    if depth > DEEPEST:
+        raise DataError(f"{what} has more than {DEEPEST} lists and mappings in each other")
+    if isinstance(event, yaml.AliasEvent):
+        raise DataError(f"{what} has an alias (*{event.anchor}): write out what it stands for")
+    if isinstance(event, yaml.ScalarEvent) and not event.style and len(event.value) > LONGEST_NUMBER:
+        raise DataError(f"{what} has a bare word of {len(event.value):,} characters; give long texts in quotes")
+
+
+def lines_of(file: IO[str], name: str, longest: int = LONGEST_LINE) -> Iterator[str]:
+    """Yield the lines of an open text, gzipped or not, of which none may fill the memory.
+
+    Raises
+    ------
+    DataError
+        One is too long: a few kilobytes may be gzip for many gigabytes.
+    """
+    for line in iter(lambda: file.readline(longest + 1), ""):
+        if len(line) > longest:
+            raise DataError(f"{name} has a line of more than {longest:,} characters: it is damaged, or made to harm")
+        yield line
+
+
+def check_header(path: Path, mark: str, most: int = LARGEST) -> None:
+    """Refuse a file whose header would fill the memory.
+
+    Parameters
+    ----------
+    path
+        Text, gzipped or not; of what else it is, nothing is said.
+    mark
+        With which each line of the header begins.
+    most
+        Characters that the header may have.
+
+    Raises
+    ------
+    DataError
+        It has more, or a line of it is too long.
+    """
+    with open(path, "rb") as raw:
+        compressed = raw.read(2) == GZIP_MAGIC
+    size = 0
+    try:
+        with (gzip.open if compressed else open)(path, "rt", encoding="latin-1") as file:
+            for line in lines_of(file, path.name, longest=most):
+                if not line.startswith(mark):
+                    return
+                size += len(line)
+                if size > most:
+                    raise DataError(f"{path.name} has a header of more than {most:,} characters")
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return  # whoever reads it next says what is wrong
