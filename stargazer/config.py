@@ -35,6 +35,7 @@ __all__ = [
     "setting",
     "settings",
     "store_url",
+    "strict",
     "trust",
 ]
 
@@ -98,6 +99,11 @@ def store_url() -> str:
     """URL or path of the store that is used when none is given."""
     url: str | None = setting("store", str)
     return url or str(Path.home() / ".stargazer" / "store")
+
+
+def strict() -> bool:
+    """Whether what shapes a result and is in no key is an error instead of a warning."""
+    return bool(setting("strict", bool))
 
 
 def cache_dir() -> Path:

@@ -181,7 +181,7 @@ class Options(TypedDict, total=False):
     walltime: str | float | None
     worker: str | None
     tools: Sequence[str] | Callable[..., Sequence[str]]
-    uses: Sequence[str]
+    uses: Sequence[str] | None
     version: str | None
     stage: Literal["link", "copy"]
 

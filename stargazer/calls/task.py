@@ -19,9 +19,10 @@ from stargazer.calls.arguments import (
 )
 from stargazer.calls.call import Call, make_call
 from stargazer.calls.signature import Signature, check_form, read_signature
+from stargazer.config import strict
 from stargazer.errors import CodeChanged, DefinitionError, WorkerMismatch
 from stargazer.execute import TaskSpec
-from stargazer.fingerprint import CodeIdentity, digest_of, identify
+from stargazer.fingerprint import CodeIdentity, digest_of, identify, note_modules
 from stargazer.ledger.keys import task_key
 from stargazer.store import active_store
 from stargazer.tools import identify_tool, library_version
@@ -62,7 +63,7 @@ class Task:
         Names of the commands (``"bwa"``) and embedded packages (``"pysam"``, ``"pybwa"``) that it runs, or a
         function that chooses them from the keyword parameters.
     uses
-        Python distributions whose version matters to the result.
+        Python distributions whose version matters to the result; by default those that the code names.
     version
         Stands in place of the code's digest: same version, same identity, whatever the code.
     stage
@@ -87,7 +88,7 @@ class Task:
         walltime: str | float | None = None,
         worker: str | None = None,
         tools: Tools = (),
-        uses: Sequence[str] = (),
+        uses: Sequence[str] | None = None,
         version: str | None = None,
         stage: Literal["link", "copy"] = "link",
     ) -> None:
@@ -96,10 +97,12 @@ class Task:
         check_form(body)
         check_options(body.__name__, tools, uses, stage)
         functools.update_wrapper(self, body)
+        note_modules()
         self.body: Callable[..., Any] = body
         self.name: str = body.__name__
         self.needs = read_needs(body.__name__, cpus, memory, gpus, walltime, worker)
-        self.tools, self.uses, self.version = tools, tuple(uses), version
+        self.tools, self.version = tools, version
+        self.uses = None if uses is None else tuple(uses)
         self.copy_inputs = stage == "copy"
         self._identity: CodeIdentity | None = None
         self._specs: dict[Any, TaskSpec] = {}
@@ -168,7 +171,7 @@ class Task:
     def code(self) -> CodeIdentity:
         """Identity of its code, derived anew whenever something that it reaches has changed."""
         if self._identity is None or not self._identity.is_current():
-            self._identity = self._versioned() or identify(self.body, self.name)  # type: ignore[arg-type]
+            self._identity = self._versioned() or identify(self.body, self.name, strict=strict())  # type: ignore[arg-type]
         return self._identity
 
     def check_code(self, spec: TaskSpec) -> None:
@@ -215,7 +218,8 @@ class Task:
         known = self._specs.get((store.url, code.digest, tools))
         if known is not None:
             return known
-        libraries = {name: library_version(name) for name in self.uses}
+        named = code.libraries if self.uses is None else self.uses
+        libraries = {name: library_version(name) for name in named}
         key = task_key(self.name, code.digest, tools, libraries)
         spec = TaskSpec(Carried.of(self), key, code.digest, code.manifest, tools, libraries, store.url, store.id)
         self._specs[store.url, code.digest, tools] = spec
