@@ -135,6 +135,11 @@ def store_url() -> str:
     return url or str(Path.home() / ".stargazer" / "store")
 
 
+def strict() -> bool:
+    """Whether what would only be warned of is refused: what a result may depend on unnoticed, open walls."""
+    return bool(setting("strict", bool))
+
+
 def cache_dir() -> Path:
     """Directory of this host's caches; all in it can be deleted at any time."""
     configured: str | None = setting("cache", str)
@@ -183,11 +188,6 @@ def cid_profile() -> str:
 def durable() -> bool:
     """Whether every write is synced to disk before it counts."""
     return bool(setting("durable", bool))
-
-
-def strict() -> bool:
-    """Whether what is only a warning otherwise is an error: what a result may depend on unnoticed, and open walls."""
-    return bool(setting("strict", bool))
 
 
 def remotes() -> list[Any]:

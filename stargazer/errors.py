@@ -20,6 +20,7 @@
     │   ├── ArgumentError (TypeError)     a call's arguments do not fit the task
     │   ├── OutputError                   a body returned something that is no result
     │   ├── CodeChanged                   code changed between wiring and running
+    │   ├── UncertainCode                 code depends on what is in no key (`stargazer.strict`)
     │   ├── WorkerMismatch                this worker has other code, tools or libraries
     │   └── StoresMixed                   one graph, two stores
     ├── RemoteError                 a place outside the store failed; names it
@@ -78,6 +79,7 @@ __all__ = [
     "ToolError",
     "ToolFailed",
     "ToolMissing",
+    "UncertainCode",
     "UnknownField",
     "WalltimeExceeded",
     "WorkerLost",
@@ -231,6 +233,10 @@ class ArgumentError(TaskError, TypeError):
 
 class OutputError(TaskError):
     """A body returned something that is not a result."""
+
+
+class UncertainCode(TaskError):
+    """What a task reaches came from outside when it was imported, or has no source, and `stargazer.strict` is set."""
 
 
 class CodeChanged(TaskError):

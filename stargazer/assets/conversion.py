@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.assets.asset import Asset
@@ -62,15 +61,9 @@ def _pieces(kind: type[Asset]) -> Iterator[tuple[str, str]]:
 
 def _reached(kind: type[Asset]) -> str:
     """Digest of the user's code that a type of theirs reaches."""
-    from stargazer.fingerprint import UncertainIdentity
-    from stargazer.fingerprint.reach import Reach
+    from stargazer.fingerprint import identify_class
 
-    reach = Reach({kind.__qualname__: kind}, kind.__module__)
-    if reach.uncertain:
-        listed = "; ".join(dict.fromkeys(reach.uncertain))
-        message = f"changes of these go unnoticed where a file becomes {kind.__name__}: {listed}"
-        warnings.warn(message, UncertainIdentity, stacklevel=2)
-    return hashlib.sha256(json.dumps(reach.pieces, sort_keys=True).encode()).hexdigest()
+    return identify_class(kind).digest
 
 
 def _version(distribution: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import weakref
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from stargazer.errors import AssetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from stargazer.assets.asset import Asset
 
@@ -46,6 +48,9 @@ _OWN = {
 
 _home = {key: f"{__package__}.{module}" for module, keys in _OWN.items() for key in keys}
 _types: dict[str, type[Asset]] = {}
+_files: weakref.WeakKeyDictionary[type[Asset], str] = weakref.WeakKeyDictionary()
+"""Files of the classes of ``__main__``."""
+
 _empty: list[tuple[weakref.ref[type[Asset]], str, str]] = []
 """Classes that came without a body where another one stood, their keys, and how they were marked."""
 
@@ -103,6 +108,7 @@ def claim(cls: type[Asset], key: str, *, empty: bool = False) -> None:
     AssetError
         Another class has the key.
     """
+    _note_file(cls)
     if cls.__module__ != _home.get(key):
         _import_home(key)
     held = _types.get(key)
@@ -147,7 +153,24 @@ def _gives_way(held: type[Asset], cls: type[Asset]) -> bool:
 
 
 def _same_place(one: type[Asset], other: type[Asset]) -> bool:
-    return (one.__module__, one.__name__) == (other.__module__, other.__name__)
+    """Whether two classes are one definition; a notebook that is imported and run defines its classes twice."""
+    if one.__name__ != other.__name__:
+        return False
+    return one.__module__ == other.__module__ or (_file(one) != "" and _file(one) == _file(other))
+
+
+def _file(cls: type[Asset]) -> str:
+    """File in which a class is defined, as far as that is known."""
+    return _files.get(cls) or str(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
+
+
+def _note_file(cls: type[Asset]) -> None:
+    """Note the file of a class that is being defined: marimo's cells run as ``__main__``, whatever runs them."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") != cls.__module__:
+        frame = frame.f_back
+    if frame is not None and cls.__module__ == "__main__":
+        _files[cls] = str(frame.f_globals.get("__file__") or "")
 
 
 def _descendants(cls: type[Asset]) -> Iterator[type[Asset]]:

@@ -206,7 +206,7 @@ class Options(TypedDict, total=False):
     worker: str | None
     retries: int
     tools: Sequence[str] | Callable[..., Sequence[str]]
-    uses: Sequence[str]
+    uses: Sequence[str] | None
     env: Sequence[str]
     version: str | None
     stage: Literal["link", "copy"]

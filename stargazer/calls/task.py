@@ -19,10 +19,10 @@ from stargazer.calls.arguments import (
 )
 from stargazer.calls.call import Call, make_call
 from stargazer.calls.signature import Signature, check_form, read_signature
-from stargazer.config import variables
+from stargazer.config import strict, variables
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import TaskSpec
-from stargazer.fingerprint import CodeIdentity, class_code, digest_of, identify, identify_version
+from stargazer.fingerprint import CodeIdentity, class_code, digest_of, identify, identify_version, note_modules
 from stargazer.ledger.keys import task_key
 from stargazer.store import active_store
 from stargazer.tools import identify_tool, library_version
@@ -66,7 +66,7 @@ class Task:
         Names of the commands (``"bwa"``) and embedded packages (``"pysam"``, ``"pybwa"``) that it runs, or a
         function that chooses them from the keyword parameters.
     uses
-        Python distributions whose version matters to the result.
+        Python distributions whose version matters to the result; by default those that the code names.
     env
         Names of environment variables that its tools get. Their values count, as they are where the call is made; those
         of secrets (``…TOKEN…``, ``…SECRET…``, ``…PASSWORD…``) do not, are taken where the tool runs and masked in logs.
@@ -96,7 +96,7 @@ class Task:
         worker: str | None = None,
         retries: int = 0,
         tools: Tools = (),
-        uses: Sequence[str] = (),
+        uses: Sequence[str] | None = None,
         env: Sequence[str] = (),
         version: str | None = None,
         stage: Literal["link", "copy"] = "link",
@@ -106,11 +106,12 @@ class Task:
         check_form(body)
         check_options(body.__name__, tools, uses, stage, env)
         functools.update_wrapper(self, body)
+        note_modules()
         self.body: Callable[..., Any] = body
         self.name: str = body.__name__
         self.needs = read_needs(body.__name__, cpus, memory, gpus, walltime, worker, retries)
-        self.tools, self.uses, self.version = tools, tuple(uses), version
-        self.env = tuple(env)
+        self.tools, self.version, self.env = tools, version, tuple(env)
+        self.uses = None if uses is None else tuple(uses)
         self.copy_inputs = stage == "copy"
         self._identity: CodeIdentity | None = None
         self._sent: Sent | None = None
@@ -188,7 +189,7 @@ class Task:
         if self.version is not None:
             return self._versioned(self.version)
         if self._identity is None or not self._identity.is_current():
-            self._identity = identify(self.body, self.name)  # type: ignore[arg-type]
+            self._identity = identify(self.body, self.name, strict=strict())  # type: ignore[arg-type]
         return self._identity
 
     def check_code(self, spec: TaskSpec) -> None:
@@ -242,7 +243,8 @@ class Task:
         made = self._specs.get(place)
         if made is not None:
             return made
-        libraries = {name: library_version(name) for name in self.uses}
+        named = code.libraries if self.uses is None else self.uses
+        libraries = {name: library_version(name) for name in named}
         key = task_key(self.name, code.digest, tools, libraries, env)
         identity = (key, code.digest, code.manifest, tools, libraries, store.url, store.id, kinds)
         secrets = tuple(name for name in self.env if name not in env)

@@ -103,7 +103,7 @@ def _here_alone(store: Store, tools: Iterable[str], why: str) -> Iterator[CheckR
 def _wanted(tasks: Sequence[Task]) -> tuple[list[str], list[str]]:
     """Tools of the tasks, as their defaults choose them, and their libraries."""
     tools = {tool for task in tasks for tool in chosen_tools(task.tools, _defaults(task))}
-    return sorted(tools), sorted({name for task in tasks for name in task.uses})
+    return sorted(tools), sorted({name for task in tasks for name in task.uses or ()})
 
 
 def _is_here(tool: str) -> bool:

@@ -116,7 +116,8 @@ def _measured(record: Any) -> list[tuple[str, Any]]:
     took = f"{seconds_text(record.seconds)} ({seconds_text(record.cpu_seconds)} of processor time{peak})"
     where = f"{record.host}, Python {record.python}"
     log = ("log", code(record.log) if record.log else "")
-    return [("started", record.started), ("took", took), ("on", where), ("code", code(short(record.code))), log]
+    wide = [("counts widely", reason) for reason in record.wide]
+    return [("started", record.started), ("took", took), ("on", where), ("code", code(short(record.code))), *wide, log]
 
 
 def _values(noun: str, values: dict[str, Any]) -> Markup:

@@ -35,7 +35,7 @@ def plan_text(plan: Any) -> str:
     shown = [(row.state, _task(row), row.why) for row in rows]
     widths = [max((len(each[place]) for each in shown), default=0) for place in range(2)]
     lines = [f"  {word:<{widths[0]}}  {task:<{widths[1]}}  {why}".rstrip() for word, task, why in shown]
-    return "\n".join([headline(plan), *lines, *(_remark(rows).splitlines())])
+    return "\n".join([headline(plan), *lines, *(_remark(plan, rows).splitlines())])
 
 
 def plan_html(plan: Any) -> str:
@@ -48,7 +48,7 @@ def plan_html(plan: Any) -> str:
     """
     rows = _rows(plan)
     body = table(("", "task", "why"), [(state(row.state), _task(row), _lines(row.why)) for row in rows])
-    remark = _remark(rows)
+    remark = _remark(plan, rows)
     return card("Plan", body if rows else Markup(""), note(remark) if remark else Markup(""), subtitle=headline(plan))
 
 
@@ -87,7 +87,9 @@ def _lines(why: str) -> Markup:
     return Markup("<br>".join(escape(each) for each in why.split("; ")))
 
 
-def _remark(rows: list[_Row]) -> str:
-    if not any(row.state == "maybe" for row in rows):
-        return ""
-    return "maybe: runs unless the calls before it make the same bytes as last time"
+def _remark(plan: Any, rows: list[_Row]) -> str:
+    maybe = any(row.state == "maybe" for row in rows)
+    lines = ["maybe: runs unless the calls before it make the same bytes as last time"] if maybe else []
+    for task, reasons in plan.wide.items():
+        lines.append(f"{task} runs again for more than its own code, because of {'; '.join(reasons)}")
+    return "\n".join(lines)

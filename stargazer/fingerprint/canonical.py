@@ -19,13 +19,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["canonical", "docstring_of", "encode", "is_constant"]
+__all__ = [
+    "Plain",
+    "Scalar",
+    "array_text",
+    "canonical",
+    "docstring_of",
+    "encode",
+    "exact_text",
+    "is_constant",
+    "scalar_text",
+]
 
 Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
 Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def canonical(node: ast.AST, *, decorators: Sequence[ast.expr] | None = None) -> str:
+def canonical(node: ast.AST, *, decorators: Sequence[ast.expr] | None = None, full: bool = False) -> str:
     r"""Return the meaning of `node` as text.
 
     Parameters
@@ -34,6 +44,8 @@ def canonical(node: ast.AST, *, decorators: Sequence[ast.expr] | None = None) ->
         Any syntax tree.
     decorators
         Those of `node` itself that count; all of them by default.
+    full
+        With docstrings and the annotations of functions, for code that reads them.
 
     Examples
     --------
@@ -43,9 +55,11 @@ def canonical(node: ast.AST, *, decorators: Sequence[ast.expr] | None = None) ->
     True
     """
     out: list[str] = []
+    without = frozenset[str]()
     if decorators is not None:
-        _write_field(list(decorators), out, False)
-    _write(node, out, in_function=False, without=frozenset() if decorators is None else frozenset({"decorator_list"}))
+        _write_field(list(decorators), out, False, full)
+        without = frozenset({"decorator_list"})
+    _write(node, out, in_function=False, without=without, full=full)
     return "".join(out)
 
 
@@ -58,43 +72,47 @@ def docstring_of(node: ast.AST) -> ast.stmt | None:
     return None
 
 
-def _write(node: ast.AST, out: list[str], *, in_function: bool, without: frozenset[str]) -> None:
-    if in_function and isinstance(node, ast.AnnAssign) and node.value is not None:
+def _write(node: ast.AST, out: list[str], *, in_function: bool, without: frozenset[str], full: bool) -> None:
+    if in_function and not full and isinstance(node, ast.AnnAssign) and node.value is not None:
         node = ast.Assign(targets=[node.target], value=node.value)
     inside = isinstance(node, Function) or (in_function and not isinstance(node, ast.ClassDef))
-    skipped = without | _ignored_fields(node, in_function)
+    skipped = without | (NO_MEANING if full else _ignored_fields(node, in_function))
     out.append(f"{type(node).__name__}(")
     for name, value in ast.iter_fields(node):
         literal = isinstance(node, ast.Constant) and name == "value"
         if name in skipped or (not literal and (value is None or value == [])):
             continue
+        if isinstance(node, ast.JoinedStr):
+            value = [each for each in value if not (isinstance(each, ast.Constant) and each.value == "")]
         out.append(f"{name}=")
-        _write_field(_without_docstring(node, name, value), out, inside)
+        _write_field(value if full else _without_docstring(node, name, value), out, inside, full)
     out.append(")")
 
 
+NO_MEANING = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
+
+
 def _ignored_fields(node: ast.AST, in_function: bool) -> frozenset[str]:
-    ignored = {"ctx", "type_comment", "type_ignores", "kind"}
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        ignored.add("returns")
+        return NO_MEANING | {"returns"}
     if isinstance(node, ast.arg) or (isinstance(node, ast.AnnAssign) and in_function):
-        ignored |= {"annotation", "simple"}
-    return frozenset(ignored)
+        return NO_MEANING | {"annotation", "simple"}
+    return NO_MEANING
 
 
 def _without_docstring(node: ast.AST, name: str, value: Any) -> Any:
     return value[1:] if name == "body" and docstring_of(node) is not None else value
 
 
-def _write_field(value: Any, out: list[str], in_function: bool) -> None:
+def _write_field(value: Any, out: list[str], in_function: bool, full: bool) -> None:
     if isinstance(value, list):
         out.append("[")
         for item in value:
-            if not (in_function and isinstance(item, ast.AnnAssign) and item.value is None):
-                _write_field(item, out, in_function)
+            if full or not (in_function and isinstance(item, ast.AnnAssign) and item.value is None):
+                _write_field(item, out, in_function, full)
         out.append("]")
     elif isinstance(value, ast.AST):
-        _write(value, out, in_function=in_function, without=frozenset())
+        _write(value, out, in_function=in_function, without=frozenset(), full=full)
     else:
         out.append(f"{type(value).__name__}:{_literal(value)},")
 
@@ -142,7 +160,7 @@ def encode(
     if isinstance(value, enum.Enum):
         return f"enum {kind(type(value))}.{value.name}={encode(value.value, other, kind)}"
     if type(value) in Scalar:
-        return f"{type(value).__name__} {ascii(value) if type(value) is not int else hex(value)}"
+        return scalar_text(value)
     encoded = _container(value, other, kind)
     if encoded is not None:
         return encoded
@@ -150,13 +168,24 @@ def encode(
         return f"path {value.as_posix()!a}"
     if isinstance(value, re.Pattern):
         return f"pattern {value.pattern!a} {value.flags}"
-    if f"{type(value).__module__}.{type(value).__qualname__}" in EXACT:
-        return f"exact {value!r}"
+    exact = exact_text(value)
+    if exact is not None:
+        return exact
     if _is_array(value):
-        return _array(value)
+        return array_text(value)
     if other is None:
         raise NotConstant(f"{type(value).__qualname__} has no canonical text")
     return other(value)
+
+
+def scalar_text(value: Any) -> str:
+    """Text of a value of one of the `Scalar` types."""
+    return f"{type(value).__name__} {ascii(value) if type(value) is not int else hex(value)}"
+
+
+def exact_text(value: Any) -> str | None:
+    """Text of a date, a decimal number or the like: what its ``repr`` says; None of anything else."""
+    return f"exact {value!r}" if f"{type(value).__module__}.{type(value).__qualname__}" in EXACT else None
 
 
 def _container(value: Any, other: Callable[[Any], str] | None, kind: Callable[[type], str]) -> str | None:
@@ -186,7 +215,8 @@ def _is_array(value: Any) -> bool:
     return numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)) and not value.dtype.hasobject
 
 
-def _array(value: Any) -> str:
+def array_text(value: Any) -> str:
+    """Type, shape and digest of an array of NumPy, or a scalar of it."""
     kind = value.dtype.descr if value.dtype.fields else value.dtype.str
     return f"array {kind} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
 
@@ -195,4 +225,4 @@ def is_constant(value: Any) -> bool:
     """Whether `value` can never change in place, so that its identity tells whether it is still the same."""
     if isinstance(value, (tuple, frozenset)):
         return all(map(is_constant, value))
-    return isinstance(value, (*Scalar, enum.Enum, PurePath, re.Pattern))
+    return type(value) in (*Scalar, re.Pattern) or (isinstance(value, PurePath) and not hasattr(value, "__dict__"))

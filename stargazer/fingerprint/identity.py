@@ -5,23 +5,34 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import os
 import sys
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from stargazer.errors import UncertainCode
 from stargazer.fingerprint.reach import Reach
+from stargazer.fingerprint.source import check_module
+from stargazer.fingerprint.wide import Modules, keep
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FunctionType
+
+    from stargazer.fingerprint.reach import Doubt
 
 __all__ = ["CodeIdentity", "UncertainIdentity", "digest_of", "identify", "identify_class"]
 
-FORMAT = "stargazer/code/1"
+FORMAT = "stargazer/code/2"
+
+
+WIDE = "wide: "
+"""How the label of a piece begins that says why a key is wide."""
 
 
 class UncertainIdentity(UserWarning):
-    """Something that a task reaches cannot be hashed: a change of it goes unnoticed."""
+    """Something that a task reaches is in no text: a change of it may go unnoticed."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +44,24 @@ class CodeIdentity:
     digest
         SHA-256 over all pieces, in hexadecimal digits.
     manifest
-        The digest of each piece: the function itself, the functions, classes and constants that it reaches.
+        The digest of each piece: the function itself, the functions, classes and constants that it reaches; and of
+        each module that counts as a whole, with the reason for it.
+    libraries
+        Installed distributions that the code names.
+    uncertain
+        What came from outside when a module was imported, or is in no text, in words.
     """
 
     digest: str
     manifest: dict[str, str]
+    libraries: tuple[str, ...] = ()
+    uncertain: tuple[str, ...] = field(default=(), compare=False)
     _reach: Reach | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def wide(self) -> tuple[str, ...]:
+        """What is not understood whole, and what to write in its place; empty for a sharp identity."""
+        return wide_of(self.manifest)
 
     def is_current(self) -> bool:
         """Whether nothing that was reached has been rebound or changed since. Cheap: no source is read."""
@@ -53,7 +76,12 @@ class CodeIdentity:
         return {module: tuple(names) for module, names in found.items()}
 
 
-def identify(function: FunctionType, name: str) -> CodeIdentity:
+def wide_of(manifest: Iterable[str]) -> tuple[str, ...]:
+    """Reasons for which a key is wide, and remedies, among the labels of a manifest."""
+    return tuple(label.removeprefix(WIDE) for label in manifest if label.startswith(WIDE))
+
+
+def identify(function: FunctionType, name: str, *, strict: bool = False) -> CodeIdentity:
     """Digest `function` and what it reaches.
 
     Parameters
@@ -62,23 +90,23 @@ def identify(function: FunctionType, name: str) -> CodeIdentity:
         The body of a task.
     name
         How warnings call it.
+    strict
+        Raise instead of warning.
 
     Warns
     -----
     UncertainIdentity
-        Something reached cannot be hashed.
+        Something reached is in no text: it came from outside, or has no source.
 
     Raises
     ------
     CodeChanged
         A file was edited after it was imported.
+    UncertainCode
+        What is a warning otherwise.
     """
-    reach = Reach(function, _owner(function))
-    if reach.uncertain:
-        listed = "; ".join(dict.fromkeys(reach.uncertain))
-        warnings.warn(f"changes of these go unnoticed by task {name}: {listed}", UncertainIdentity, stacklevel=5)
-    manifest, whole = _digests(reach)
-    return CodeIdentity(whole, manifest, reach)
+    owner = _owner(function)
+    return _identity(function, owner, {owner: _file_of(function)}, f"task {name}", strict=strict)
 
 
 def identify_class(cls: type) -> CodeIdentity:
@@ -87,19 +115,80 @@ def identify_class(cls: type) -> CodeIdentity:
     Warns
     -----
     UncertainIdentity
-        Something reached cannot be hashed.
+        Something reached is in no text.
 
     Raises
     ------
     CodeChanged
         A file was edited after it was imported.
     """
-    reach = Reach({cls.__qualname__: cls}, cls.__module__)
-    if reach.uncertain:
-        listed = "; ".join(dict.fromkeys(reach.uncertain))
-        warnings.warn(f"changes of these go unnoticed by {cls.__qualname__}: {listed}", UncertainIdentity, stacklevel=5)
+    return _identity({cls.__qualname__: cls}, cls.__module__, {}, cls.__qualname__, strict=False)
+
+
+def _identity(
+    values: FunctionType | dict[str, Any], owner: str, files: dict[str, str], name: str, *, strict: bool
+) -> CodeIdentity:
+    reach = Reach.of(values, owner)
+    outside = widen(reach, owner, files)
+    uncertain = tuple(dict.fromkeys([*reach.uncertain, *outside]))
+    if uncertain:
+        text = (
+            f"changes of these go unnoticed by {name}, or run it needlessly: {'; '.join(uncertain)}; pass it as a "
+            "parameter, or a file as an asset"
+        )
+        if strict:
+            raise UncertainCode(text)
+        warnings.warn(text, UncertainIdentity, stacklevel=6)
     manifest, whole = _digests(reach)
-    return CodeIdentity(whole, manifest, reach)
+    return CodeIdentity(whole, manifest, tuple(sorted(reach.libraries)), uncertain, reach)
+
+
+def widen(reach: Reach, owner: str, files: dict[str, str]) -> list[str]:
+    """Add the texts of the modules that doubtful things can reach; return what these take from outside at import."""
+    if not reach.doubts:
+        return []
+    modules = Modules(owner, {name: file for name, file in files.items() if file})
+    task = [owner, *{module for module, _ in reach.by_name}]
+    whole: dict[str, str] = {}
+    for doubt in reach.doubts:
+        start = owner if doubt.module == "__main__" else doubt.module
+        found = _reached(modules, doubt, start, task)
+        for module in found:
+            if module in sys.modules:
+                check_module(sys.modules[module])
+        texts = modules.text(found)
+        whole |= texts
+        if found:
+            remedy = f" ({doubt.remedy})" if doubt.remedy else ""
+            reach.pieces[f"{WIDE}{doubt.what}{remedy}"] = "\n".join(sorted(texts.values()))
+        elif doubt.reach != "state":
+            reach.uncertain.append(doubt.what)
+    for module, digest in whole.items():
+        reach.whole(_last(module, files), digest)
+    keep()
+    return modules.outside(whole)
+
+
+def _reached(modules: Modules, doubt: Doubt, start: str, task: list[str]) -> list[str]:
+    if doubt.reach == "all":
+        return modules.closure(task)
+    if doubt.reach == "names":
+        return modules.named(task)
+    if doubt.reach in ("value", "state"):
+        touching = modules.touching(start, doubt.name, task)
+        return [] if doubt.reach == "state" and len(touching) == 1 else modules.closure(touching)
+    return modules.closure([start])
+
+
+def _last(module: str, files: dict[str, str]) -> str:
+    """Name of a module that is the same where it runs as a script."""
+    file = files.get(module)
+    return os.path.basename(file).removesuffix(".py") if file else module.rpartition(".")[2]
+
+
+def _file_of(function: FunctionType) -> str:
+    file = function.__globals__.get("__file__")
+    return str(file) if file and os.path.isfile(str(file)) else ""
 
 
 def digest_of(module: str, names: tuple[str, ...]) -> str | None:
@@ -115,7 +204,9 @@ def digest_of(module: str, names: tuple[str, ...]) -> str | None:
     except ImportError:
         return None
     values = {name: functools.reduce(_attribute, name.split(".") if name else [], found) for name in names}
-    return _digests(Reach(values, module))[1]
+    reach = Reach.of(values, module)
+    widen(reach, module, {})
+    return _digests(reach)[1]
 
 
 def _attribute(value: object, name: str) -> object:

@@ -3,43 +3,138 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import importlib.util
+import json
 import os
 import sys
+import sysconfig
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import FunctionType
 
-__all__ = ["is_own", "label", "module_of", "public_label"]
+__all__ = ["distribution_of", "is_own", "is_standard", "label", "module_of", "public_label", "public_module"]
 
 ENGINE = "stargazer"
-TASKS_OF_THE_ENGINE = ("stargazer.tasks", "stargazer.workflows")
+SCIENCE = (
+    "stargazer.tasks",
+    "stargazer.workflows",
+    "stargazer.bio.singlecell",
+    "stargazer.bio.variants",
+    "stargazer.bio.simulate",
+    "stargazer.embedded",
+    "stargazer.tools.install",
+)
+"""Packages and modules of this project that shape results."""
+
+INSTALLED = ("site-packages", "dist-packages")
+STANDARD = tuple(
+    {f"{os.path.dirname(place)}{os.sep}" for place in (os.__file__, os.path.realpath(os.__file__))}
+    | {f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib")}
+)
 
 
 def is_own(module: str, owner: str) -> bool:
     """Whether code of `module` counts towards the identity of a task of module `owner`.
 
-    Own is what belongs to the task's top-level package, and whatever is not installed: scripts, notebooks, modules
-    beside them, checkouts. Of the engine only its tasks count, or each release would make every result stale.
+    Own is whatever is not installed (scripts, notebooks, modules beside them, checkouts), what is installed from a
+    folder or a repository, for it changes without a version, and what belongs to the task's own package. Of this
+    project what shapes results counts (`SCIENCE`), and never what stores, looks up or runs, or each release would make
+    every result stale.
     """
-    if module == ENGINE or module.startswith(ENGINE + "."):
-        return module.startswith(TASKS_OF_THE_ENGINE)
-    if module.partition(".")[0] == owner.partition(".")[0]:
-        return True
-    return not _is_installed(module)
-
-
-def _is_installed(module: str) -> bool:
     top = module.partition(".")[0]
-    if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+    if top == ENGINE:
+        return f"{module}.".startswith(tuple(f"{name}." for name in SCIENCE))
+    if top in ("__main__", owner.partition(".")[0]):
+        return not is_standard(module)
+    if top in sys.builtin_module_names:
+        return False
+    place = _place(module)
+    if is_standard(module):
+        return False
+    return not _is_library(place) or _is_from_source(place, top) or _is_of_the_same(top, owner.partition(".")[0])
+
+
+def is_standard(module: str) -> bool:
+    """Whether a module is of the standard library; own ones may have the name of one."""
+    top = module.partition(".")[0]
+    if top in sys.builtin_module_names:
         return True
-    return top != "__main__" and _is_library(_place(module))
+    if top not in sys.stdlib_module_names:
+        return False
+    place = _place(module)
+    return not os.path.isabs(place) or (place.startswith(STANDARD) and not _is_library(place))
 
 
-@functools.lru_cache(maxsize=1024)
+def distribution_of(module: str, owner: str) -> str | None:
+    """Name of the installed distribution that a module came with; None for own code and the standard library."""
+    top = module.partition(".")[0]
+    if top == ENGINE or is_standard(module) or is_own(module, owner):
+        return None
+    place = _place(module)
+    return _provider(_folder(place), top) if _is_library(place) else None
+
+
+@functools.lru_cache(maxsize=4096)
 def _is_library(place: str) -> bool:
-    return any(part in ("site-packages", "dist-packages") for part in place.split(os.sep))
+    return any(part in INSTALLED for part in place.split(os.sep))
+
+
+def _folder(place: str) -> str:
+    """The folder of installed packages that a file lies in."""
+    parts = place.split(os.sep)
+    last = max(index for index, part in enumerate(parts) if part in INSTALLED)
+    return os.sep.join(parts[: last + 1])
+
+
+def _is_from_source(place: str, top: str) -> bool:
+    return top in _from_source(_folder(place))
+
+
+@functools.cache
+def _from_source(folder: str) -> frozenset[str]:
+    """Packages that were installed from a folder or a repository (PEP 610), not from an archive."""
+    found: set[str] = set()
+    for file in Path(folder).glob("*.dist-info/direct_url.json"):
+        url = json.loads(file.read_text("utf-8"))
+        if "dir_info" in url or "vcs_info" in url:
+            found |= _tops(file.parent)
+    return frozenset(found)
+
+
+def _is_of_the_same(top: str, owner: str) -> bool:
+    """Whether two packages were installed together."""
+    place = _place(owner)
+    if not _is_library(place):
+        return False
+    provider = _provider(_folder(place), owner)
+    return provider is not None and provider == _provider(_folder(place), top)
+
+
+@functools.cache
+def _provider(folder: str, top: str) -> str | None:
+    """Name of the distribution that a package of a folder came with."""
+    alike = next(Path(folder).glob(f"{top}-*.dist-info"), None)
+    found = alike if alike and top in _tops(alike) else _providers(folder).get(top)
+    return str(importlib.metadata.PathDistribution(found).metadata["Name"]) if found else None
+
+
+@functools.cache
+def _providers(folder: str) -> dict[str, Path]:
+    return {top: place for place in Path(folder).glob("*.dist-info") for top in _tops(place)}
+
+
+def _tops(place: Path) -> set[str]:
+    """Names that a distribution put beside its metadata."""
+    listed = place / "top_level.txt"
+    if listed.is_file():
+        return set(listed.read_text("utf-8").split())
+    record = place / "RECORD"
+    lines = record.read_text("utf-8").splitlines() if record.is_file() else []
+    heads = {line.partition(",")[0].partition("/")[0] for line in lines}
+    return {head.partition(".")[0] for head in heads if not head.endswith((".dist-info", ".pth")) and head != ".."}
 
 
 def _place(module: str) -> str:
@@ -73,5 +168,10 @@ def label(value: Any) -> str:
 def public_label(value: Any) -> str:
     """Return `label` without private modules: where a library keeps a name differs from version to version."""
     module, _, name = label(value).partition(":")
+    return f"{public_module(module)}:{name}"
+
+
+def public_module(module: str) -> str:
+    """Return the name of a module without its private parts."""
     public = [part for part in module.split(".") if not part.startswith("_")]
-    return f"{'.'.join(public) or module.lstrip('_')}:{name}"
+    return ".".join(public) or module.lstrip("_")

@@ -4,42 +4,104 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
+import contextvars
 import enum
 import functools
 import importlib.util
+import inspect
 import logging
+import os
+import re
 import sys
 import threading
+import types
 import typing
-from types import BuiltinFunctionType, FunctionType, GenericAlias, MappingProxyType, MethodType, ModuleType, UnionType
-from typing import TYPE_CHECKING, Any
+import weakref
+from dataclasses import fields, is_dataclass
+from pathlib import PurePath
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GenericAlias,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    UnionType,
+    WrapperDescriptorType,
+)
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.fingerprint.canonical import canonical, encode
-from stargazer.fingerprint.origin import is_own, label, module_of, public_label
+from stargazer.fingerprint.canonical import Scalar, array_text, canonical, exact_text, scalar_text
+from stargazer.fingerprint.dynamic import FINDS_TEXT, IMPORTERS, READERS, constants_of, finds, may_find, uses_of
+from stargazer.fingerprint.objects import KNOWN, NotWhole, base_content, is_plain_numpy, slots_of, state_of
+from stargazer.fingerprint.origin import distribution_of, is_own, label, module_of, public_label, public_module
+from stargazer.fingerprint.outside import of_the_machine, outside_of
 from stargazer.fingerprint.source import (
     class_node,
     dotted,
+    enclosing_node,
     function_nodes,
     global_names,
+    is_ambiguous,
     methods,
-    module_tree,
+    module_statements,
     parameter_types,
     references,
 )
+from stargazer.fingerprint.state import may_write, mentions, remembered, written
 from stargazer.fingerprint.watch import MISSING, Watch, contents
+from stargazer.fingerprint.wide import BINARY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from stargazer.fingerprint.source import Chain, Import, References
 
-__all__ = ["Reach", "Things"]
+__all__ = ["Doubt", "Reach", "Settled", "Things"]
 
-# What a name leads to, as text: constants in full, the user's own code by the name of its piece.
+# What a name leads to, as text: values in full, the user's own code by the name of its piece.
+#
+# Followed is what is understood whole. Of anything else a doubt is noted: it makes the key wide
+# (`stargazer.fingerprint.wide`).
 
 
-INERT = (logging.Logger, type(threading.Lock()), type(threading.RLock()), threading.Event, threading.Condition)
-WRAPPED = ("__wrapped__", "py_func", "pyfunc", "func")
+INERT = (
+    logging.Logger, logging.RootLogger, logging.LoggerAdapter, type(threading.Lock()), type(threading.RLock()),
+    threading.Event, threading.Condition, threading.Semaphore, threading.BoundedSemaphore, threading.Barrier,
+)  # fmt: skip
+WRAPPED = ("__wrapped__", "py_func", "pyfunc", "func", "function", "body")
+IN_C = (
+    BuiltinFunctionType, WrapperDescriptorType, MethodDescriptorType, GetSetDescriptorType, MemberDescriptorType,
+    type("".__add__), types.ClassMethodDescriptorType,
+)  # fmt: skip
+Plain = (list, tuple, set, frozenset, dict)
+LIMIT = 10_000
+"""Objects inside one of a library's, beyond which it is not looked through."""
+
+
+class Doubt(NamedTuple):
+    """Something that is not understood whole.
+
+    Parameters
+    ----------
+    what, remedy
+        In words: what it is, and what to write in its place.
+    module, name
+        The module that it stands in, and the name there that holds it; no name if it is code.
+    reach
+        ``"value"``: what put it there; ``"code"``: what its module imports; ``"names"``: whatever can be found by a
+        name; ``"all"``: all that the task imports.
+    """
+
+    what: str
+    remedy: str
+    module: str
+    name: str = ""
+    reach: str = "code"
 
 
 class Things:
@@ -49,21 +111,36 @@ class Things:
     ----------
     pieces
         Canonical text of each piece, by a name for people.
+    doubts
+        What is not understood whole.
     uncertain
-        What cannot be hashed, in words.
+        What no text tells, in words.
     by_name
         Module and name of everything own that another process would import: it does not travel with the task.
+    libraries
+        Installed distributions that the code names.
+    reads_text
+        Whether code reads docstrings, annotations or code of functions: then these count.
     """
 
     def __init__(self, owner: str) -> None:
         self.pieces: dict[str, str] = {}
+        self.doubts: dict[Doubt, None] = {}
         self.uncertain: list[str] = []
         self.by_name: set[tuple[str, str]] = set()
+        self.libraries: set[str] = set()
+        self.reads_text = False
         self.watch = Watch()
         self._owner = owner
+        self._place = (owner, "")
         self._labels: dict[int, str] = {}
         self._kept: list[Any] = []
-        self._todo: list[Callable[[], None]] = []
+        self._todo: list[tuple[tuple[str, str], Callable[[], None]]] = []
+        self._own: dict[str, bool] = {}
+        self._at_import = False
+        self._only_at_import: set[int] = set()
+        self._inside_of: list[int] = []
+        self._within_foreign = 0
 
     def function_text(self, name: str, function: FunctionType) -> None:
         """Write the piece of a function."""
@@ -73,17 +150,30 @@ class Things:
         """Write the piece of a class."""
         raise NotImplementedError
 
-    def module_text(self, name: str, module: ModuleType) -> None:
-        """Write the piece of a module that is used as a whole."""
+    def lines_of_module(self, module: ModuleType) -> str:
+        """Text of an own module that has no file."""
         raise NotImplementedError
 
-    def is_own(self, module: str) -> bool:
+    def is_own(self, module: Any) -> bool:
         """Whether a module's code counts."""
-        return is_own(module, self._owner)
+        if module not in self._own:
+            self._own[module] = isinstance(module, str) and is_own(module, self._owner)
+        return self._own[module]
 
-    def piece(self, value: Any, name: str, write: Callable[[str, Any], None]) -> str:
+    def doubt(self, what: str, remedy: str, *, reach: str = "code", module: str = "", name: str = "") -> None:
+        """Note that something is not understood whole; inside a library's object, that ends its reading."""
+        if self._within_foreign:
+            raise NotWhole
+        here, at = self._place
+        self.doubts[Doubt(what, remedy, module or here, name or (at if reach == "value" else ""), reach)] = None
+
+    def piece(self, value: Any, name: str, write: Callable[[str, Any], None], place: tuple[str, str]) -> str:
         """Name of the piece of `value`; written later, for pieces may refer to each other in circles."""
+        if id(value) in self._only_at_import and not self._at_import:
+            self._only_at_import.remove(id(value))
+            self._todo.append((place, functools.partial(write, self._labels[id(value)], value)))
         if id(value) not in self._labels:
+            self._only_at_import.update([id(value)] if self._at_import else [])
             short = unique = name.rpartition("<locals>.")[2]
             number = 1
             while unique in self.pieces:
@@ -92,136 +182,488 @@ class Things:
             self.pieces[unique] = ""
             self._labels[id(value)] = unique
             self._kept.append(value)
-            self._todo.append(functools.partial(write, unique, value))
+            self._todo.append((place, functools.partial(write, unique, value)))
         return self._labels[id(value)]
 
     def write_all(self) -> None:
         """Write all pieces that were noted."""
         while self._todo:
-            self._todo.pop(0)()
+            self._place, write = self._todo.pop(0)
+            write()
+
+    @contextlib.contextmanager
+    def importing(self, running: bool = True) -> Iterator[None]:
+        """What is followed meanwhile runs when a module is imported, as decorators do, and not when a task does."""
+        before, self._at_import = self._at_import, running
+        try:
+            yield
+        finally:
+            self._at_import = before
+
+    @contextlib.contextmanager
+    def at(self, module: str, name: str) -> Iterator[None]:
+        """What is followed meanwhile stands under a name in a module."""
+        before, self._place = self._place, (module, name)
+        try:
+            yield
+        finally:
+            self._place = before
 
     def value(self, value: Any) -> str:
         """Text of whatever a name leads to."""
-        if not isinstance(value, (FunctionType, type, ModuleType)):
-            self.watch.constant(value)
+        kind = type(value)
+        if kind in Scalar:
+            return self._string(value) if kind is str else scalar_text(value)
+        if id(value) in self._inside_of:
+            return f"the same {len(self._inside_of) - self._inside_of.index(id(value))} levels up"
+        if len(self._inside_of) > 200:
+            self.doubt(f"a {kind.__qualname__} nested deeper than 200 levels", "flatten it", reach="value")
+            return "deep"
+        self._inside_of.append(id(value))
         try:
-            return encode(value, self._other, self._kind)
-        except RecursionError:
-            self.uncertain.append(f"a {type(value).__qualname__} that holds itself")
-            return f"endless {type(value).__qualname__}"
+            return self._container(value) if kind in Plain else self._thing(value)
+        finally:
+            self._inside_of.pop()
 
-    def _kind(self, kind: type) -> str:
-        return self._class(kind) if self.is_own(kind.__module__) else kind.__qualname__
+    def _string(self, value: str) -> str:
+        return f"str {value!a}" if not os.path.isabs(value) else f"str {self._here(value)!a}"
 
-    def _other(self, value: Any) -> str:
-        """Reference to anything that is not plain data."""
+    def _here(self, path: str) -> str:
+        """A path into the folder of the code, or one that leads up from it, as it is seen from there.
+
+        ``HERE = Path(__file__).parent`` is another path wherever the project lies, and means the same.
+        """
+        module = sys.modules.get(self._place[0])
+        file = getattr(module, "__file__", None)
+        if not file:
+            return path
+        for folder in (os.path.dirname(os.path.abspath(file)), os.path.dirname(os.path.realpath(file))):
+            if (
+                path == folder
+                or path.startswith(f"{folder}{os.sep}")
+                or folder.startswith(f"{path.rstrip(os.sep)}{os.sep}")
+            ):
+                return f"<here>/{os.path.relpath(path, folder)}"
+        return path
+
+    def _container(self, value: Any) -> str:
+        self.watch.constant(value)
+        name = type(value).__name__
+        if type(value) is dict:
+            return f"dict {{{', '.join(f'{self.value(key)}: {self.value(item)}' for key, item in value.items())}}}"
+        items = sorted(value, key=_order) if isinstance(value, (set, frozenset)) else value
+        return f"{name} [{', '.join(map(self.value, items))}]"
+
+    def _thing(self, value: Any) -> str:
+        """Text of anything but numbers, strings and plain containers of these."""
         if value is MISSING:
             return "undefined"
         if isinstance(value, ModuleType):
-            own = self.is_own(value.__name__) and getattr(value, "__file__", None)
-            name = f"module {value.__name__}"
-            return self.piece(value, name, self.module_text) if own else name
-        if isinstance(value, FunctionType) and self.is_own(module_of(value)):
-            return f"function {self.piece(value, value.__qualname__, self.function_text)}"
-        if isinstance(value, type) and self.is_own(value.__module__):
+            return self._module(value)
+        if isinstance(value, type):
             return self._class(value)
-        return self._bound(value) or self._foreign(value)
+        if isinstance(value, FunctionType):
+            return self._function(value)
+        return self._wrapper(value) or self._well_known(value) or self._object(value)
+
+    # Modules, classes, functions
+
+    def _module(self, module: ModuleType) -> str:
+        name = module.__name__
+        if not self.is_own(name):
+            self.library(name)
+            if finds(name, "") or name == "sys":
+                self.doubt(f"module {name} as a value", "name the function that is meant", reach="all")
+            return f"module {public_module(name)}"
+        if not getattr(module, "__file__", None):
+            return f"module {self.lines_of_module(module)}"
+        self.note(name, "")
+        self.doubt(
+            f"own module {name} as a value", f"name what is meant of it ({name}.function)", module=name, reach="code"
+        )
+        return f"module {name}"
 
     def _class(self, cls: type) -> str:
-        return f"class {self.piece(cls, cls.__qualname__, self.class_text)}"
+        if isinstance(cls, GenericAlias):
+            return self._type(cls)
+        if self.is_own(cls.__module__) or self._is_made_here(cls):
+            place = self._home(cls.__module__), cls.__qualname__
+            return f"class {self.piece(cls, cls.__qualname__, self.class_text, place)}"
+        self.library(cls.__module__)
+        self.check_finder(cls.__module__, cls.__name__)
+        return f"foreign {public_label(cls)}"
 
-    def _bound(self, value: Any) -> str | None:
-        if isinstance(value, MethodType):
-            return f"method {self._other(value.__func__)} of {self.value(value.__self__)}"
-        if isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, (ModuleType, type, type(None))):
-            return f"method {value.__name__} of {self.value(value.__self__)}"
-        if isinstance(value, functools.partial):
+    def _home(self, module: str) -> str:
+        """Module that something belongs to; classes that a library makes for others may not say whose they are."""
+        return module if self.is_own(module) else self._place[0]
+
+    def _is_made_here(self, cls: type) -> bool:
+        """Whether a class that claims to be a library's was made by code of one's own: ``make_dataclass``."""
+        return bool(cls.__flags__ & 512) and cls.__module__ == "types" and not hasattr(types, cls.__name__)
+
+    def _function(self, function: FunctionType) -> str:
+        module = module_of(function)
+        if self.is_own(module):
+            place = module, function.__qualname__
+            return f"function {self.piece(function, function.__qualname__, self.function_text, place)}"
+        self.library(module)
+        self.check_finder(module, function.__name__)
+        if is_found(function, module):
+            registry = getattr(function, "registry", None)
+            return f"foreign {public_module(module)}:{function.__qualname__}" + (
+                f" {self.value(dict(registry))}" if isinstance(registry, MappingProxyType) else ""
+            )
+        return self._closure(function, module)
+
+    def _closure(self, function: FunctionType, module: str) -> str:
+        """A function that a library made: its code is the library's, what it closes over counts."""
+        for cell in function.__closure__ or ():
+            self.watch.cell(cell)
+        registry = getattr(function, "registry", None)
+        if isinstance(registry, MappingProxyType):  # of functools.singledispatch, whose closure holds its caches, too
+            self.watch.constant(registry)
+            kinds = [f"{self._type(kind)}: {self.value(way)}" for kind, way in registry.items()]
+            return f"dispatch {', '.join(sorted(kinds))}"
+        held = [contents(cell) for cell in function.__closure__ or ()]
+        held += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        held += [value for name, value in vars(function).items() if name not in ("__wrapped__", "__signature__")]
+        texts = [self.value(each) for each in held if not self._is_machinery(each)]
+        wrapped = getattr(function, "__wrapped__", None)
+        texts += [self.value(wrapped)] if wrapped is not None else []
+        if not function.__closure__ and wrapped is None:
+            self.doubt(f"function {label(function)}, which its module does not have", "write it as a plain function")
+        return f"foreign {public_module(module)}:{function.__code__.co_qualname} of {', '.join(texts)}"
+
+    def _is_machinery(self, value: Any) -> bool:
+        """Whether a library's function closes over what is the library's own."""
+        if isinstance(value, FunctionType):
+            return not self.is_own(module_of(value)) and is_found(value, module_of(value))
+        return isinstance(value, ModuleType) and not self.is_own(value.__name__)
+
+    def library(self, module: str) -> None:
+        """Note that the code uses what an installed distribution has."""
+        top = str(module or "").partition(".")[0]
+        if top and top not in self._own:
+            found = distribution_of(top, self._owner)
+            self.libraries.update([found] if found else [])
+            self.is_own(top)
+
+    def check_finder(self, module: str, name: str) -> None:
+        """Doubt what a library's function or class finds."""
+        if name in FINDS_TEXT and not self.is_own(module):
+            self.reads_text = True
+        elif finds(module, name):
+            self.doubt(f"{module}.{name}, which finds code by name", "name the code itself", reach="all")
+
+    # What wraps other things
+
+    def _wrapper(self, value: Any) -> str | None:
+        kind = type(value)
+        if kind is MethodType:
+            return f"method {self.value(value.__func__)} of {self.value(value.__self__)}"
+        if isinstance(value, IN_C):
+            return self._in_c(value)
+        if kind is functools.partial:
             self.watch.constant(value.keywords)
-            return f"partial {self.value(value.func)} {self.value(value.args)} {self.value(value.keywords)}"
-        if isinstance(value, MappingProxyType):
+            rest = f" {self.value(vars(value))}" if vars(value) else ""
+            return f"partial {self.value(value.func)} {self.value(value.args)} {self.value(value.keywords)}{rest}"
+        if kind is functools._lru_cache_wrapper:
+            return f"cached {self.value(value.__wrapped__)}"
+        if kind is MappingProxyType:
             return f"mapping {self.value(dict(value))}"
-        if isinstance(value, (GenericAlias, UnionType)) or type(value).__module__ == "typing":
+        if kind is property:
+            return f"property {self.value((value.fget, value.fset, value.fdel))}"
+        if kind in (staticmethod, classmethod):
+            return f"{kind.__name__} {self.value(value.__func__)}"
+        if kind is functools.cached_property:
+            return f"cached property {self.value(value.func)}"
+        if kind is functools.singledispatchmethod:
+            return f"dispatch {self.value(value.dispatcher)}"
+        if isinstance(value, weakref.ref) and kind.__module__ in ("weakref", "_weakrefset"):
+            return f"reference to {self.value(value())}"
+        if isinstance(value, (GenericAlias, UnionType)) or kind.__module__ == "typing":
             return f"type {self._type(value)}"
         return None
 
+    def _in_c(self, value: Any) -> str:
+        holder = getattr(value, "__self__", None)
+        if holder is not None and not isinstance(holder, (ModuleType, type)):
+            return f"method {value.__name__} of {self.value(holder)}"
+        if isinstance(holder, type):
+            return f"method {value.__name__} of {self._class(holder)}"
+        cls = getattr(value, "__objclass__", None)
+        if cls is not None:
+            return f"method {value.__name__} of {self._class(cls)}"
+        module = str(getattr(value, "__module__", None) or getattr(holder, "__name__", "") or "builtins")
+        if self.is_own(module):
+            return self.binary(module, value.__name__)
+        self.library(module)
+        self.check_finder(module, value.__name__)
+        return f"foreign {public_module(module)}:{value.__name__}"
+
+    def binary(self, module: str, name: str) -> str:
+        """What an own module in C has under a name: its bytes count."""
+        self.note(module, "")
+        self.doubt(
+            f"{name} of module {module}, which is not in Python",
+            "nothing: its bytes count",
+            module=module,
+            reach="code",
+        )
+        return f"binary {module.rpartition('.')[2]}:{name}"
+
     def _type(self, value: Any) -> str:
         if isinstance(value, type) and not isinstance(value, GenericAlias) and type(value).__module__ != "typing":
-            return self._other(value)
+            return self._class(value)
+        if isinstance(value, typing.NewType):
+            return f"new type {value.__name__} of {self._type(value.__supertype__)}"
         origin, arguments = typing.get_origin(value), typing.get_args(value)
         if origin is None:
             return ascii(value)
         name = "Union" if origin in (typing.Union, UnionType) else getattr(origin, "__name__", None) or str(origin)
-        return f"{name}[{', '.join(map(self._type, arguments))}]"
+        return (
+            f"{name}[{', '.join(self._type(each) if not _is_value(each) else self.value(each) for each in arguments)}]"
+        )
+
+    # Objects
+
+    def _well_known(self, value: Any) -> str | None:
+        """Text of an object of a built-in type or of a library's that says all about itself."""
+        kind = type(value)
+        if isinstance(value, INERT) and not self.is_own(kind.__module__):
+            return f"a {kind.__qualname__}"
+        if isinstance(value, enum.Enum):
+            return f"enum {self._class(kind)}.{value.name}{self._value_of_foreign(value)}"
+        if isinstance(value, PurePath) and kind.__module__.partition(".")[0] == "pathlib":
+            return f"path {self._here(value.as_posix())!a}"
+        if isinstance(value, contextvars.ContextVar):
+            return f"context variable {value.name} {self.value(_current(value))}"
+        if kind is re.Pattern:
+            return f"pattern {value.pattern!a} {value.flags}"
+        if (text := exact_text(value)) is not None:
+            return text
+        if is_plain_numpy(value):
+            self.watch.constant(value)
+            return array_text(value)
+        return None
+
+    def _value_of_foreign(self, member: enum.Enum) -> str:
+        return (
+            ""
+            if self.is_own(type(member).__module__)
+            else f"={scalar_text(member.value)}"
+            if type(member.value) in Scalar
+            else ""
+        )
+
+    def _object(self, value: Any) -> str:
+        kind = type(value)
+        if kind is object:
+            return "a sentinel"
+        if self.is_own(kind.__module__) or self._is_made_here(kind):
+            return f"object {self.piece(value, f'{kind.__qualname__} object', self._object_text, self._place)}"
+        self.library(kind.__module__)
+        home = str(getattr(value, "__module__", None) or kind.__module__)
+        if callable(value) and not self.is_own(home) and is_found(value, home):
+            return f"foreign {public_label(value)}"
+        if kind.__module__.startswith("stargazer."):
+            return self._of_the_engine(value)
+        if not self._within_foreign:
+            return self._foreign(value)
+        self._within_foreign += 1
+        if self._within_foreign > LIMIT or kind.__module__.partition(".")[0] not in KNOWN:
+            raise NotWhole
+        return f"{public_label(kind)} with {self._held(value)}"
+
+    def _of_the_engine(self, value: Any) -> str:
+        """A task by its body, an asset by what it is."""
+        body = getattr(value, "body", None)
+        if isinstance(body, FunctionType):
+            return f"a {type(value).__qualname__} of {self.value(body)}"
+        return f"{public_label(type(value))} with {self._held(value)}"
 
     def _foreign(self, value: Any) -> str:
-        if isinstance(value, INERT):
-            return f"a {type(value).__qualname__}"
-        if self.is_own(type(value).__module__):
-            return f"object {self.piece(value, f'{type(value).__qualname__} object', self._object_text)}"
-        inside = ", ".join(map(self._other, self._inside(value, set())))
-        if inside and isinstance(value, FunctionType):
-            return f"foreign {module_of(value)}:{value.__code__.co_qualname} of {inside}"
-        if inside:
-            return f"foreign {public_label(type(value))} of {inside}"
-        if isinstance(value, type) or (callable(value) and hasattr(value, "__name__")):
-            return f"foreign {public_label(value)}"
-        self.uncertain.append(f"an object of {label(type(value))}")
-        return f"opaque {label(type(value))}"
+        """An object of a library: what it holds, if that is all understood; else a doubt, and own code in it."""
+        kind = type(value)
+        if kind.__module__.partition(".")[0] in KNOWN:
+            self._within_foreign = 1
+            try:
+                text = f"{public_label(kind)} with {self._held(value)}"
+                self.watch.constant(value)
+                return text
+            except NotWhole:
+                pass
+            finally:
+                self._within_foreign = 0
+        inside = ", ".join(map(self.value, self.inside(value, set())))
+        self.doubt(
+            f"an object of {label(kind)}",
+            "make it in the task, or hold what it is made of in plain values",
+            reach="value",
+        )
+        return f"opaque {public_label(kind)} of {inside}"
 
-    def _inside(self, value: Any, seen: set[int]) -> Iterator[FunctionType]:
-        """Own functions that a library's object wraps: decorators, caches, dispatchers, tasks."""
+    def _held(self, value: Any) -> str:
+        """Attributes and slots of an object, and what a base in C keeps."""
+        state = {name: each for name, each in state_of(value).items() if name not in self.ignored(value)}
+        texts = [f"{name}: {self.value(each)}" for name, each in state.items()]
+        content = base_content(value)
+        return f"({', '.join(texts)})" + (f" is {self.value(content)}" if content is not None else "")
+
+    def ignored(self, value: Any) -> set[str]:
+        """Attributes of an object that are computed once and kept."""
+        return {
+            name
+            for base in type(value).__mro__
+            for name, member in vars(base).items()
+            if isinstance(member, functools.cached_property)
+        }
+
+    def _object_text(self, name: str, value: Any) -> None:
+        """Write the piece of an object of an own class."""
+        cls = self._class(type(value))
+        self.watch.constant(value, self.ignored(value))
+        try:
+            self.pieces[name] = f"{cls} {self._held(value)}"
+        except NotWhole:
+            self.pieces[name] = cls
+            self.doubt(
+                f"an object of {label(type(value))}, whose content is kept in C", "hold plain values", reach="value"
+            )
+
+    def inside(self, value: Any, seen: set[int]) -> Iterator[FunctionType]:
+        """Own functions that a library's object wraps: decorators, caches, dispatchers."""
         if id(value) in seen or isinstance(value, (type, ModuleType)):
             return
         seen.add(id(value))
         for part in _parts(value):
-            if isinstance(part, (dict, list)):
-                self.watch.constant(part)
             for each in _spread(part):
                 if isinstance(each, FunctionType) and self.is_own(module_of(each)):
                     if id(each) not in seen:
                         seen.add(id(each))
                         yield each
                 elif callable(each):
-                    yield from self._inside(each, seen)
+                    yield from self.inside(each, seen)
 
-    def _object_text(self, name: str, value: Any) -> None:
-        slots = [slot for base in type(value).__mro__ for slot in _slots(base) if hasattr(value, slot)]
-        state = {**getattr(value, "__dict__", {}), **{slot: getattr(value, slot) for slot in slots}}
-        for attribute in slots:
-            self.watch.name(_Attributes(value), attribute, state[attribute])
-        self.watch.constant(getattr(value, "__dict__", None))
-        self.pieces[name] = f"{self._class(type(value))} {self.value(state)}"
+    def note(self, module: str, name: str) -> None:
+        """Another process would import this."""
+        if module != "__main__" and "<" not in name:
+            self.by_name.add((module, name))
 
 
-class _Attributes:
-    """The attributes of an object without ``__dict__``."""
+def is_found(value: Any, module: str) -> bool:
+    """Whether a module has this very object under its name."""
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if not isinstance(name, str):
+        return False
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = inspect.getattr_static(found, part, None) if isinstance(found, type) else getattr(found, part, None)
+    return found is value or getattr(found, "__func__", None) is value or getattr(found, "__wrapped__", None) is value
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
 
-    def get(self, name: str, default: Any, /) -> Any:
-        return getattr(self.value, name, default)
+def _current(variable: contextvars.ContextVar[Any]) -> Any:
+    try:
+        return variable.get()
+    except LookupError:
+        return MISSING
 
 
-def _slots(cls: type) -> tuple[str, ...]:
-    slots = vars(cls).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slot for slot in slots if not slot.startswith("__"))
+def _order(value: Any) -> tuple[str, str]:
+    """A stable order of the items of a set."""
+    return type(value).__qualname__, ascii(value) if type(value) in Scalar else label(value)
+
+
+def _is_value(argument: Any) -> bool:
+    return not isinstance(argument, (type, GenericAlias, UnionType)) and type(argument).__module__ != "typing"
 
 
 def _parts(value: Any) -> Iterator[Any]:
     if isinstance(value, FunctionType):
         yield from (contents(cell) for cell in value.__closure__ or ())
     for name in WRAPPED:
-        yield getattr(value, name, None)
+        yield inspect.getattr_static(value, name, None)
+    yield from getattr(value, "__dict__", {}).values()
 
 
-def _spread(part: Any) -> Iterator[Any]:
-    items = part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else (part,)
-    yield from items
+def _spread(part: Any) -> Iterable[Any]:
+    return part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else (part,)
 
 
-DYNAMIC = {name: getattr(builtins, name) for name in ("eval", "exec", "globals", "__import__")}
 MAKES_TASKS = "stargazer.calls"
+CELLS = ("function", "class_definition", "cell")
+"""Decorators of marimo's files (``@app.function``), which say where something belongs, not what it does."""
+
+PLAIN_DECORATORS = (
+    "functools",
+    "contextlib",
+    "abc",
+    "builtins",
+    "dataclasses",
+    "typing",
+    "numba",
+    "enum",
+    "_functools",
+)
+"""Modules whose decorators do not read the annotations of functions."""
+
+ACCESSORS = ("setter", "getter", "deleter")
+PLACES = ("__file__", "__spec__", "__path__", "__loader__")
+METACLASSES = (
+    "abc:ABCMeta",
+    "enum:EnumType",
+    "enum:EnumMeta",
+    "typing:_ProtocolMeta",
+    "typing:NamedTupleMeta",
+    "typing:_TypedDictMeta",
+    "builtins:type",
+)
+STANDARD = frozenset({
+    "__module__", "__qualname__", "__name__", "__doc__", "__dict__", "__weakref__", "__slots__", "__dataclass_fields__",
+    "__dataclass_params__", "__match_args__", "__annotations__", "__annotate__", "__annotate_func__",
+    "__annotations_cache__",
+    "__static_attributes__", "__firstlineno__", "__abstractmethods__", "_abc_impl", "__parameters__", "__orig_bases__",
+    "__type_params__", "_is_protocol", "__protocol_attrs__", "__non_callable_proto_members__", "_is_runtime_protocol",
+    "__conditional_annotations__", "__signature__", "__classdictcell__", "__replace__", "_field_defaults", "_fields",
+    "__pydantic_core_schema__", "__pydantic_validator__", "__pydantic_serializer__", "__class_vars__",
+    "__attrs_attrs__", "__attrs_own_setattr__", "_mark", "__required_keys__",
+    "__optional_keys__",
+    "__total__", "__mutable_keys__", "__readonly_keys__",
+    "__closed__", "__extra_items__", "__attrs_props__", "__attrs_base_of_slotted__",
+})  # fmt: skip
+"""Members that a class has from how it is written, which is followed, or from the Python that made it."""
+
+MADE = frozenset({
+    "__init__", "__repr__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__setattr__",
+    "__delattr__", "__getstate__", "__setstate__", "__new__", "__getnewargs__", "_make", "_replace", "_asdict",
+    "_source",    "__str__", "__format__", "__reduce_ex__",
+})  # fmt: skip
+"""Methods that dataclasses, named tuples, enums and attrs add."""
+
+TAKEN_AS_TEXT = "write what it is given as a constant, or name the code itself"
+
+
+class Settled:
+    """What a first walk finds out, and the walks after it go by.
+
+    Parameters
+    ----------
+    state
+        Variables, attributes and defaults that the code itself writes while it runs: by the namespace and a name.
+    remembered
+        Attributes that methods set where they are not set yet: by module, class and name.
+    full
+        Whether docstrings and annotations count, because code reads them.
+    """
+
+    def __init__(self) -> None:
+        self.state: set[tuple[int, str]] = set()
+        self.remembered: set[tuple[str, str, str]] = set()
+        self.full = False
+
+    def size(self) -> tuple[int, int, bool]:
+        """Grows as long as something new is found."""
+        return len(self.state), len(self.remembered), self.full
 
 
 class Reach(Things):
@@ -233,50 +675,86 @@ class Reach(Things):
         The body of a task; or several values, by name.
     owner
         Module of the task: code of its package is own.
+    settled
+        What an earlier walk found out; it is added to.
     """
 
-    def __init__(self, values: FunctionType | Mapping[str, Any], owner: str) -> None:
+    def __init__(self, values: FunctionType | Mapping[str, Any], owner: str, settled: Settled) -> None:
         super().__init__(owner)
+        self.settled = settled
+        self._known = frozenset(settled.state)
+        self._memos = frozenset(settled.remembered)
+        self._full = settled.full
         if isinstance(values, FunctionType):
             self._root(values)
         else:
             self.pieces[""] = "\n".join(f"{name} = {self.value(value)}" for name, value in values.items())
         self.write_all()
+        settled.full |= self.reads_text
+
+    @classmethod
+    def of(cls, values: FunctionType | Mapping[str, Any], owner: str) -> Reach:
+        """Walk until nothing is found out any more that the walk itself depends on."""
+        settled = Settled()
+        while True:
+            before = settled.size()
+            reach = cls(values, owner, settled)
+            if settled.size() == before:
+                return reach
 
     def _root(self, function: FunctionType) -> None:
-        if self.is_own(module_of(function)) or not any(self._inside(function, set())):
-            self.piece(function, function.__qualname__, self.function_text)
+        if self.is_own(module_of(function)) or not any(self.inside(function, set())):
+            place = module_of(function), function.__qualname__
+            self.piece(function, function.__qualname__, self.function_text, place)
         else:
-            self.pieces[function.__qualname__] = self._other(function)
+            self.pieces[function.__qualname__] = self.value(function)
         # What a body is given may be of the user's own classes, whose methods it calls without naming them.
         chains = {chain for node in function_nodes(function) for chain in parameter_types(node)}
         for chain in sorted(chains):
             value = self._looked_up(function, chain)
             if isinstance(value, type) and self.is_own(value.__module__):
                 self._binding(function.__globals__, *chain)
+            elif value is not MISSING and not isinstance(value, (type, ModuleType)):
+                self.value(value)  # an alias of several classes
+        self._returned(function)
+
+    def _returned(self, function: FunctionType) -> None:
+        """Note the type that a body declares to return: what it returns is converted to it."""
+        declared = (getattr(node, "returns", None) for node in function_nodes(function))
+        returned: list[ast.expr] = [each for each in declared if each is not None]
+        if returned:
+            chains = {c for c in references(returned).chains if c[0] in function.__globals__}
+            lines = [*map(canonical, returned), *self._lines(function.__globals__, chains)]
+            self.pieces[f"{function.__name__} returns"] = "\n".join(lines)
+
+    # Functions
 
     def function_text(self, name: str, function: FunctionType) -> None:
         """Write the code of a function, its defaults, and a line for each name that it reads from outside."""
-        self._note(module_of(function), function.__qualname__)
+        with self.importing(id(function) in self._only_at_import):
+            self._write_function(name, function)
+
+    def _write_function(self, name: str, function: FunctionType) -> None:
+        self.note(module_of(function), function.__qualname__)
         self.watch.function(function)
         nodes = function_nodes(function)
         lines = []
         for node in nodes:
             kept = self._decorators(function, node)
-            lines.append(canonical(node, decorators=kept))
-            chains = references(list(kept)).chains
-            lines += self._lines(function.__globals__, {c for c in chains if c[0] in function.__globals__})
-        defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
-        lines += [f"default {self.value(default)}" for default in defaults]
+            full = self._full or not all(self._leaves_annotations(function, each) for each in kept)
+            lines.append(_written_out(node, tuple(kept), full))
+            chains = references(kept).chains
+            with self.importing():
+                lines += self._lines(function.__globals__, {c for c in chains if c[0] in function.__globals__})
+        self._note_writes(function, nodes)
+        lines += [*self._defaults(function), *self._attributes_of(function)]
         if nodes:
-            lines += self._names(function, references(nodes, skip_decorators=True))
+            if not self._at_import:
+                self._walks(function, nodes)
+            lines += self._names(function, nodes)
         else:
-            lines += [self._bytecode(function), *self._globals(function)]
+            lines += self._without_source(function)
         self.pieces[name] = "\n".join(lines)
-
-    def _note(self, module: str, name: str) -> None:
-        if module != "__main__" and "<" not in name:
-            self.by_name.add((module, name))
 
     def _decorators(self, function: FunctionType, node: ast.AST) -> list[ast.expr]:
         """Decorators that change what a function does: not the one that makes a task of it, nor those above."""
@@ -287,8 +765,21 @@ class Reach(Things):
             made_by = made_by.func if isinstance(made_by, functools.partial) else made_by
             if str(getattr(made_by, "__module__", "")).startswith(MAKES_TASKS):
                 break
-            kept.insert(0, decorator)
+            if not _is_place(function.__globals__, decorator):
+                kept.insert(0, decorator)
         return kept
+
+    def _leaves_annotations(self, function: FunctionType, decorator: ast.expr) -> bool:
+        """Whether a decorator does not read the annotations of the function under it."""
+        chain = dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        if chain[-1:] and chain[-1] in ACCESSORS:
+            return True
+        made_by = self._looked_up(function, chain)
+        if made_by is MISSING and len(chain) == 1:
+            made_by = getattr(builtins, chain[0], MISSING)
+        module = str(getattr(made_by, "__module__", "") or "")
+        named = getattr(made_by, "__name__", "") != "singledispatch"
+        return (named and module.partition(".")[0] in PLAIN_DECORATORS) or (module != "" and self.is_own(module))
 
     def _looked_up(self, function: FunctionType, chain: Chain) -> Any:
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
@@ -298,59 +789,259 @@ class Reach(Things):
             value = getattr(value, attribute, MISSING) if isinstance(value, ModuleType) else MISSING
         return value
 
-    def _bytecode(self, function: FunctionType) -> str:
-        self.uncertain.append(
-            f"the source of {label(function)} cannot be read (its bytecode is used, which differs between Pythons)"
-        )
-        code = function.__code__
-        constants = [const for const in code.co_consts if not hasattr(const, "co_code")]
-        return f"bytecode {code.co_code.hex()} {self.value(constants)} {code.co_names}"
+    def _defaults(self, function: FunctionType) -> list[str]:
+        """Values of defaults; of those that the function itself changes, only what is written."""
+        code, positional = function.__code__, function.__defaults__ or ()
+        names = code.co_varnames[code.co_argcount - len(positional) : code.co_argcount]
+        defaults = {**dict(zip(names, positional, strict=True)), **(function.__kwdefaults__ or {})}
+        return [
+            f"default {self.value(value)}"
+            for name, value in defaults.items()
+            if (id(function), f"default {name}") not in self._known
+        ]
 
-    def _globals(self, function: FunctionType) -> list[str]:
-        return self._lines(function.__globals__, {(name,) for name in global_names(function.__code__)})
+    def _attributes_of(self, function: FunctionType) -> list[str]:
+        """Attributes that somebody set on a function."""
+        attributes = {
+            name: value
+            for name, value in vars(function).items()
+            if name not in ("__wrapped__", "__signature__") and (id(function), name) not in self._known
+        }
+        if not any((id(function), name) in self._known for name in vars(function)):
+            self.watch.constant(vars(function))
+        return [f"attribute {name} = {self.value(value)}" for name, value in attributes.items()]
+
+    def _note_writes(self, function: FunctionType, nodes: Iterable[ast.AST]) -> None:
+        """Find variables, attributes and defaults that a function writes: memos, counters, registries."""
+        if self._at_import or not may_write(function.__code__):
+            return
+        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        reachable = global_names(function.__code__)
+        space, found = function.__globals__, self.settled.state
+        for node in nodes:
+            for name, attribute in written(node):
+                value = contents(cells[name]) if name in cells else space.get(name, MISSING)
+                if name in cells:
+                    found.add((id(value), attribute) if attribute is not None else (id(cells[name]), name))
+                elif name in function.__code__.co_varnames:
+                    found.update({(id(function), f"default {name}")} if attribute is None else set())
+                elif name in reachable and attribute is None:
+                    found.add((id(space), name))
+                elif name in reachable and isinstance(value, ModuleType):
+                    found.update({(id(vars(value)), str(attribute))} if self.is_own(value.__name__) else set())
+                elif name in reachable and (isinstance(value, (FunctionType, type)) or hasattr(value, "__dict__")):
+                    found.add((id(value), str(attribute)))
+                elif name in reachable:
+                    found.add((id(space), name))
+            owner = function.__qualname__.rpartition(".")[0]
+            self.settled.remembered.update((function.__module__, owner, name) for name in remembered(node))
+
+    def _walks(self, function: FunctionType, nodes: Iterable[ast.AST]) -> None:
+        """Doubt what attributes lead to that go from one piece of code to any other."""
+        if not may_find(function.__code__):
+            return
+        uses = uses_of(nodes)
+        self.reads_text = self.reads_text or uses.documents
+        for attribute, chain in sorted(uses.walks):
+            holder = self._looked_up(function, chain) if chain else MISSING
+            if attribute == "__subclasses__" and isinstance(holder, type) and self.is_own(holder.__module__):
+                place = {"module": holder.__module__, "name": holder.__name__, "reach": "value"}
+            else:
+                place = {"module": module_of(function), "reach": "all"}
+            self.doubt(f"{function.__qualname__} reads {attribute}", "name the code itself", **place)
+
+    def _without_source(self, function: FunctionType) -> list[str]:
+        """Text of a function that was made of no file's text: by its module, if that has one, else by its bytecode."""
+        code = function.__code__
+        names = self._lines(function.__globals__, {(name,) for name in global_names(code)})
+        cells = [self.value(contents(cell)) for cell in function.__closure__ or ()]
+        what = f"the source of {label(function)}"
+        if getattr(sys.modules.get(module_of(function)), "__file__", None):
+            self.doubt(what, "write it as a plain function", reach="value")
+            return [*names, *cells]
+        self.uncertain.append(f"{what} cannot be read (its bytecode is used, which differs between Pythons)")
+        constants = [const for const in code.co_consts if not hasattr(const, "co_code")]
+        return [f"bytecode {code.co_code.hex()} {self.value(constants)} {code.co_names}", *names, *cells]
+
+    # Names
 
     def _lines(self, namespace: dict[str, Any], chains: Iterable[Chain]) -> list[str]:
         return [f"{'.'.join(chain)} = {self._binding(namespace, *chain)}" for chain in sorted(chains)]
 
-    def _names(self, function: FunctionType, found: References) -> list[str]:
+    def _names(self, function: FunctionType, nodes: list[ast.AST]) -> list[str]:
         """One line for each name that the function reads from outside."""
-        code = function.__code__
+        found = _read(tuple(nodes), self._full)
+        code, space = function.__code__, function.__globals__
         reachable = global_names(code)
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         lines = []
         for chain in sorted(found.chains):
-            if chain[0] in cells:
-                self.watch.cell(cells[chain[0]])
-                reference = self._follow(contents(cells[chain[0]]), chain[1:])
-            elif chain[0] in found.imports:
-                reference = self._imported(found.imports[chain[0]], chain[1:], function.__globals__)
-            elif chain[0] in reachable:
-                reference = self._binding(function.__globals__, *chain)
+            head, rest = chain[0], chain[1:]
+            meant = []
+            if head in cells:
+                meant.append(self._cell(function, head, cells[head], rest))
             else:
-                continue
-            lines.append(f"{'.'.join(chain)} = {reference}")
+                meant += [self._imported(each, rest, space, (nodes, chain)) for each in found.imports.get(head, ())]
+                if head in reachable and (not meant or head in space):
+                    meant.append(self._finder(space, chain, nodes) or self._binding(space, *chain))
+            if meant:
+                lines.append(f"{'.'.join(chain)} = {' or '.join(meant)}")
         return lines
+
+    def _cell(self, function: FunctionType, name: str, cell: Any, attributes: Chain) -> str:
+        """What a variable of a closure is bound to; of one that the function changes, the code that made it."""
+        if (id(cell), name) in self._known and not isinstance(contents(cell), (FunctionType, type, ModuleType)):
+            around = enclosing_node(function)
+            made = canonical(around) if around is not None else ""
+            return f"state {name} {made} {self._said(*self._place)}"
+        self.watch.cell(cell)
+        return self._follow(contents(cell), attributes)
+
+    def _finder(self, namespace: dict[str, Any], chain: Chain, nodes: list[ast.AST]) -> str | None:
+        """Text of a function that finds code, where it is told by constants what to find; None of all others."""
+        value = namespace.get(chain[0], getattr(builtins, chain[0], MISSING))
+        for attribute in chain[1:]:
+            value = getattr(value, attribute, MISSING) if isinstance(value, ModuleType) else MISSING
+        return self._told(value, (nodes, chain), namespace)
+
+    def _told(self, value: Any, occurs: tuple[list[ast.AST], Chain], namespace: dict[str, Any]) -> str | None:
+        name = f"{getattr(value, '__module__', '')}:{getattr(value, '__name__', '')}" if callable(value) else ""
+        if name not in IMPORTERS | READERS and value is not sys.modules:
+            return None
+        constants = constants_of(*occurs)
+        texts = [each for each in constants if each is not None]
+        if not texts or len(texts) < len(constants):
+            what = "sys.modules" if value is sys.modules else name.replace(":", ".").removeprefix("builtins.")
+            reach = "code" if name in READERS else "names"
+            self.doubt(f"{what} of a name that is made while it runs", TAKEN_AS_TEXT, reach=reach)
+            return f"finder {what}"
+        read = self._text_run if name in READERS else self._module_named
+        return f"finder {name} {[read(each, namespace) for each in texts]}"
+
+    def _text_run(self, text: str, namespace: dict[str, Any]) -> str:
+        """Follow the names in a text that is run as code."""
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:
+            return "no code"
+        found = references([tree], full=True)
+        lines = [self._imported(each, (), namespace) for many in found.imports.values() for each in many]
+        return f"{lines} {self._lines(namespace, {c for c in found.chains if c[0] in namespace})}"
+
+    def _module_named(self, text: str, namespace: dict[str, Any]) -> str:
+        """Follow a module that is imported by a constant."""
+        module, _, _ = text.partition(":")
+        if module.startswith("."):
+            level = len(module) - len(module.lstrip("."))
+            module = importlib.util.resolve_name(module, str(namespace.get("__package__") or "")) if level else module
+        if not self.is_own(module):
+            self.library(module)
+            return f"module {module}"
+        what = f"own module {module} as a value"
+        self.doubt(what, f"import it, and name what is meant of it ({module}.function)", module=module)
+        self.note(module, "")
+        return f"module {module}"
 
     def _binding(self, namespace: dict[str, Any], name: str, *attributes: str) -> str:
         value = namespace.get(name, MISSING)
+        module = str(namespace.get("__name__", self._place[0]))
+        if (id(namespace), name) in self._known and not isinstance(value, (FunctionType, type, ModuleType)):
+            return f"state {name} {self._said(module, name)}"
         self.watch.name(namespace, name, value)
         if value is MISSING and hasattr(builtins, name):
-            if name in DYNAMIC:
-                self.uncertain.append(f"what {name}() finds")
+            self.check_finder("builtins", name)
             return "builtin"
-        return self._follow(value, attributes, name)
+        if name in PLACES:
+            self.uncertain.append(f"files that stand beside the code, which {self._place[1]} finds by {name}")
+            return "place"
+        if name == "__name__":
+            return "name of the module"
+        with self.at(module if self.is_own(module) else self._place[0], name):
+            return self._follow(value, attributes, name)
 
     def _follow(self, value: Any, attributes: Iterable[str], name: str = "") -> str:
-        """Go through the user's own modules to what an attribute chain means; constants get a piece of their own."""
-        for attribute in attributes:
-            if not isinstance(value, ModuleType) or not self.is_own(value.__name__):
-                break
-            self._note(value.__name__, attribute)
-            self.watch.name(vars(value), attribute, vars(value).get(attribute, MISSING))
-            value, name = getattr(value, attribute, MISSING), attribute
-        text = self.value(value)
-        constant = name and value is not MISSING and not callable(value) and not isinstance(value, ModuleType)
-        return f"constant {self._constant(name, text)}" if constant else text
+        """Go through modules to what an attribute chain means; constants get a piece of their own."""
+        rest = tuple(attributes)
+        while rest and isinstance(value, ModuleType):
+            module, attribute, rest = value, rest[0], rest[1:]
+            if not self.is_own(module.__name__):
+                return self._of_library(module, (attribute, *rest))
+            if str(getattr(module, "__file__", "")).endswith(BINARY):
+                return self.binary(module.__name__, attribute)
+            if attribute == "__dict__":
+                return self.value(module)
+            if (id(vars(module)), attribute) in self._known and not callable(vars(module).get(attribute)):
+                return f"state {attribute} {self._said(module.__name__, attribute)}"
+            self.note(module.__name__, attribute)
+            value, name = self._attribute(module, attribute), attribute
+            with self.at(module.__name__, attribute):
+                if not (rest and isinstance(value, ModuleType)):
+                    return self._meant(value, name)
+        return self._meant(value, name)
+
+    def _attribute(self, module: ModuleType, attribute: str) -> Any:
+        """What an own module has under a name; one that is not there yet may come with a submodule."""
+        self.watch.name(vars(module), attribute, vars(module).get(attribute, MISSING))
+        if attribute in vars(module):
+            return vars(module)[attribute]
+        what = f"{module.__name__}.{attribute}, which is not there yet"
+        self.doubt(what, "import the module that it stands in", module=module.__name__, reach="names")
+        return MISSING
+
+    def _meant(self, value: Any, name: str) -> str:
+        """Text of what a name means; a constant is a piece, and where it comes from is looked at."""
+        if not name or value is MISSING or callable(value) or isinstance(value, ModuleType):
+            return self.value(value)
+        module, origin = self._origin(self._place[0], name)
+        statements = self._statements(module, origin)
+        if statements and of_the_machine(statements):
+            return f"of the machine {[canonical(each) for each in statements]}"
+        definitions = {n.name: n for n in module_statements(module) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+        if outside := outside_of(statements, definitions):
+            self.uncertain.append(f"{name} comes from outside when {module} is imported ({', '.join(sorted(outside))})")
+        with self.at(module, origin):
+            return f"constant {self._constant(name, self.value(value))}"
+
+    def _origin(self, module: str, name: str) -> tuple[str, str]:
+        """The own module, and the name there, that a name was imported from."""
+        for statement in self._statements(module, name):
+            if isinstance(statement, ast.ImportFrom):
+                package = str(getattr(sys.modules.get(module), "__package__", None) or "")
+                where = "." * statement.level + (statement.module or "")
+                whole = importlib.util.resolve_name(where, package) if statement.level else where
+                theirs = next((a.name for a in statement.names if (a.asname or a.name) == name), name)
+                if whole in sys.modules and self.is_own(whole) and (whole, theirs) != (module, name):
+                    return self._origin(whole, theirs)
+        return module, name
+
+    def _statements(self, module: str, name: str) -> list[ast.stmt]:
+        """Statements of a module that bind a name."""
+        return _bindings(module_statements(module)).get(name, [])
+
+    def _said(self, module: str, name: str) -> str:
+        """What a module's own statements say of a variable that is changed later, and what they lead to."""
+        module, name = self._origin(module, name)
+        tree = module_statements(module)
+        if not tree:
+            self.uncertain.append(f"the first value of {name}, which the code changes")
+            return ""
+        space = vars(sys.modules[module]) if module in sys.modules else {}
+        names = {name, *self._writers(tree, space, name)}
+        said = [statement for statement in tree if mentions(statement, names)]
+        self.doubt(f"{module}.{name}, which code changes", "", module=module, name=name, reach="state")
+        chains = {c for c in references(said, bodies=False).chains if c[0] in space and c[0] != name}
+        return f"{[canonical(each) for each in said]} {self._lines(space, chains)}"
+
+    def _writers(self, tree: Iterable[ast.stmt], space: dict[str, Any], name: str) -> set[str]:
+        """Functions of a module that change a variable of it."""
+        return {
+            each.name
+            for each in tree
+            if isinstance(each, ast.FunctionDef)
+            and isinstance(inspect.unwrap(space[each.name]) if callable(space.get(each.name)) else None, FunctionType)
+            and not hasattr(space[each.name], "body")
+            and any(target == name for target, _ in written(each))
+        }
 
     def _constant(self, name: str, text: str) -> str:
         """Name of the piece of a constant: other modules may have another one of that name."""
@@ -361,49 +1052,125 @@ class Reach(Things):
         self.pieces[unique] = text
         return unique
 
-    def _imported(self, what: Import, attributes: tuple[str, ...], scope: dict[str, Any]) -> str:
+    def _imported(
+        self, what: Import, attributes: Chain, scope: dict[str, Any], occurs: tuple[list[ast.AST], Chain] = ([], ())
+    ) -> str:
         """Follow an import that stands inside the function; foreign modules are not imported for it."""
         module = what.module
         if what.level:
             module = importlib.util.resolve_name("." * what.level + module, scope.get("__package__") or "")
         name = f"module {module} {what.name or ''}"
+        chain = (*((what.name,) if what.name else ()), *attributes)
         if not self.is_own(module):
+            self.library(module)
+            if module in sys.modules and chain:
+                value = functools.reduce(_of_module, chain, sys.modules[module])
+                return self._told(value, occurs, scope) or f"{name} {self._of_library(sys.modules[module], chain)}"
+            if finds(module, chain[0] if chain else ""):
+                self.doubt(f"{module} inside a function finds code by name", "name the code itself", reach="names")
             return name
         try:
             found = importlib.import_module(module)
             importlib.import_module(what.loaded or module)
-            if what.name and not hasattr(found, what.name):
+            if what.name and what.name != "*" and not hasattr(found, what.name):
                 importlib.import_module(f"{module}.{what.name}")
         except ImportError:
             return name
-        return self._follow(found, (*((what.name,) if what.name else ()), *attributes))
+        return self._follow(found, chain)
 
-    def module_text(self, name: str, module: ModuleType) -> None:
-        """Write a whole module: some name in it is chosen when the code runs."""
-        self._note(module.__name__, "")
-        tree = module_tree(module) or ast.Module(body=[], type_ignores=[])
-        chains = {chain for chain in references([tree], bodies=False).chains if chain[0] in vars(module)}
-        own = [thing for thing in vars(module).values() if getattr(thing, "__module__", None) == module.__name__]
-        things = [self.value(thing) for thing in own if callable(thing)]
-        self.pieces[name] = "\n".join([canonical(tree), *things, *self._lines(vars(module), chains)])
+    def _of_library(self, module: ModuleType, attributes: Chain) -> str:
+        """What stands in a library's module: its version counts, and own code that somebody put there."""
+        self.library(module.__name__)
+        value: Any = module
+        for place, attribute in enumerate(attributes):
+            if not isinstance(value, ModuleType):
+                break
+            self.check_finder(value.__name__, attribute)
+            if (value.__name__, attribute) == ("importlib", "resources"):
+                self.uncertain.append("files that stand beside the code (importlib.resources)")
+            space, value = vars(value), getattr(value, attribute, MISSING)
+            if value is not MISSING and self._is_put_there(value):
+                self.watch.name(space, attribute, value)
+                return self._follow(value, attributes[place + 1 :])
+            if isinstance(value, (FunctionType, type)):
+                self.watch.name(space, attribute, value)
+        return f"module {public_module(module.__name__)}:{'.'.join(attributes)}"
+
+    def _is_put_there(self, value: Any) -> bool:
+        """Whether something in a library's module is own code."""
+        if isinstance(value, ModuleType):
+            return self.is_own(value.__name__)
+        if isinstance(value, (FunctionType, type)):
+            where = module_of(value) if isinstance(value, FunctionType) else value.__module__
+            return self.is_own(where) or (isinstance(value, FunctionType) and any(self.inside(value, set())))
+        return False
+
+    def whole(self, module: str, digest: str) -> None:
+        """Note a module that counts as a whole, by the digest of its text."""
+        unique, number = f"module {module} (whole)", 1
+        while self.pieces.get(unique, digest) != digest:
+            number += 1
+            unique = f"module {module} (whole)#{number}"
+        self.pieces[unique] = digest
+
+    def lines_of_module(self, module: ModuleType) -> str:
+        """Text of an own module that has no file: all that is in it."""
+        names = sorted(name for name in vars(module) if not name.startswith("__"))
+        return f"{self._lines(vars(module), [(name,) for name in names])}"
+
+    # Classes
 
     def class_text(self, name: str, cls: type) -> None:
-        """Write the code of a class, its methods, and the values of its attributes."""
-        self._note(cls.__module__, cls.__qualname__)
+        """Write the code of a class, its bases, its methods, and the values of all its members."""
+        self.note(cls.__module__, cls.__qualname__)
+        self.watch.members(cls)
         node = class_node(cls)
+        lines = [f"base {self.value(base)}" for base in cls.__bases__ if base is not object]
+        lines += self._made_by(cls)
         if node is not None:
-            namespace = self._namespace(cls)
-            parts: list[ast.AST] = [*node.bases, *node.keywords, *node.decorator_list, *node.body]
-            chains = references(parts, bodies=False).chains
-            lines = [canonical(node), *self._lines(namespace, {c for c in chains if c[0] in namespace})]
-            lines += [f"method {self._other(method)}" for method in methods(cls)]
-            self.pieces[name] = "\n".join([*lines, *self._attributes(cls, node)])
-        elif issubclass(cls, tuple) and hasattr(cls, "_fields"):
-            self.pieces[name] = f"namedtuple {cls._fields} {self.value(getattr(cls, '_field_defaults', {}))}"
-        elif issubclass(cls, enum.Enum):
-            self.pieces[name] = f"enum {[(key, self.value(each.value)) for key, each in cls.__members__.items()]}"
+            lines += self._written(cls, node)
+            if is_ambiguous(cls, node):
+                self.doubt(f"which of several classes {label(cls)} is", "give them two names")
         else:
-            self.uncertain.append(f"the source of class {label(cls)}")
+            lines += self._made(cls)
+        self.pieces[name] = "\n".join([*lines, *self._members(cls)])
+
+    def _made_by(self, cls: type) -> list[str]:
+        """A metaclass of one's own counts; what a library's does is known of a few."""
+        maker = type(cls)
+        if self.is_own(maker.__module__):
+            return [f"made by {self.value(maker)}"]
+        if f"{maker.__module__}:{maker.__qualname__}" not in METACLASSES and not maker.__module__.startswith(MAKERS):
+            self.doubt(f"class {label(cls)}, which {label(maker)} makes", "make it without a metaclass")
+        self.library(maker.__module__)
+        return []
+
+    def _written(self, cls: type, node: ast.ClassDef) -> list[str]:
+        namespace = self._namespace(cls)
+        decorators = [each for each in node.decorator_list if not _is_place(namespace, each)]
+        parts: list[ast.AST] = [*node.bases, *node.keywords, *decorators, *node.body]
+        found = references(parts, bodies=False, full=self._full)
+        lines = [canonical(node, decorators=decorators, full=self._full)]
+        lines += self._lines(namespace, {chain for chain in found.chains if chain[0] in namespace})
+        lines += [self._imported(each, (), namespace) for many in found.imports.values() for each in many]
+        self.reads_text = self.reads_text or uses_of([node]).documents
+        return [*lines, *(f"method {self.value(method)}" for method in methods(cls))]
+
+    def _made(self, cls: type) -> list[str]:
+        """A class without source: by what made it, as far as that is known, or by its module."""
+        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+            return [f"namedtuple {cls._fields} {self.value(getattr(cls, '_field_defaults', {}))}"]
+        if issubclass(cls, enum.Enum):
+            return [f"enum {[(key, self.value(each.value)) for key, each in cls.__members__.items()]}"]
+        if is_dataclass(cls):
+            return [f"dataclass {[self._field(each) for each in fields(cls)]}"]
+        return ["made"]  # its members and bases are all that there is
+
+    def _field(self, field: Any) -> str:
+        options = field.init, field.repr, field.hash, field.compare, field.kw_only
+        kind = field.type if isinstance(field.type, str) else self._type(field.type)
+        default, factory = (self.value(each) for each in (field.default, field.default_factory))
+        return f"{field.name}: {kind} = {default} {factory} {options}"
 
     def _namespace(self, cls: type) -> dict[str, Any]:
         """The globals that a class was made in."""
@@ -411,15 +1178,114 @@ class Reach(Things):
         module = sys.modules.get(cls.__module__)
         return own[0].__globals__ if own else vars(module) if module else {}
 
-    def _attributes(self, cls: type, node: ast.ClassDef) -> list[str]:
-        """Lines for what a class holds beside its methods: code elsewhere may have changed it since."""
-        written = {target.id for target in ast.walk(node) if isinstance(target, ast.Name)}
+    def _members(self, cls: type) -> list[str]:
+        """A line for each member of a class that is not written in its body as a method."""
         known = {id(method) for method in methods(cls)}
-        lines = []
-        for name, value in vars(cls).items():
-            if name.startswith("__") or (name.startswith("_") and name not in written) or issubclass(cls, enum.Enum):
+        slots = set(slots_of(cls))
+        lines = [
+            f"{name} has {self.value(extra)}"
+            for name, member in (cls.__members__ if issubclass(cls, enum.Enum) else {}).items()
+            if (extra := _extra(member))
+        ]
+        lines += [
+            f"{name} is {self.value(member.value)}"
+            for name, member in (cls.__members__ if issubclass(cls, enum.Enum) else {}).items()
+        ]
+        for name, value in sorted(vars(cls).items()):
+            if name in STANDARD or name in slots or type(value).__qualname__ == "_tuplegetter":
+                continue
+            if issubclass(cls, enum.Enum) and (name in cls.__members__ or name.startswith("_")):
+                continue
+            if (id(cls), name) in self._known:
+                lines.append(f"state {name} {self._said(cls.__module__, cls.__qualname__.partition('.')[0])}")
                 continue
             self.watch.name(vars(cls), name, value)
-            if isinstance(value, FunctionType) or not hasattr(value, "__get__"):
-                lines += [] if id(value) in known else [f"{name} = {self.value(value)}"]
+            if not self._is_made(cls, name, value) and id(value) not in known:
+                lines += [f"{name} = {self.value(each)}" for each in _functions_of(value) if id(each) not in known]
         return lines
+
+    def _is_made(self, cls: type, name: str, value: Any) -> bool:
+        """Whether a member was added by what makes dataclasses, named tuples, enums and the like."""
+        if type(cls).__module__.startswith(MAKERS) and name.startswith(("__", "model_")):
+            return not isinstance(value, FunctionType) or not self.is_own(module_of(value))
+        function = getattr(value, "__func__", value)
+        if not isinstance(function, FunctionType):
+            return name in MADE and not callable(value)
+        file = inspect.unwrap(function).__code__.co_filename
+        return name in MADE and (file.startswith("<") or not self.is_own(module_of(function)))
+
+    def ignored(self, value: Any) -> set[str]:
+        """Attributes of an object that are computed once and kept, or that code changes."""
+        known = super().ignored(value)
+        state = {name for holder, name in self._known if holder == id(value)}
+        places = {(base.__module__, base.__qualname__) for base in type(value).__mro__}
+        kept = {name for module, cls, name in self._memos if (module, cls) in places}
+        held = state_of(value) if state or kept else {}
+        if (state | kept) & held.keys() or any(name in vars(type(value)) for name in state):
+            self.pieces[f"{type(value).__qualname__} (state)"] = self._said(*self._place)
+        return known | state | kept
+
+
+MAKERS = ("pydantic", "attr", "attrs", "msgspec")
+"""Libraries whose metaclasses make a class of what is written in its body."""
+
+
+def _is_place(namespace: Mapping[str, Any], decorator: ast.expr) -> bool:
+    """Whether a decorator is one of `CELLS`; in a notebook that runs there is no ``app``."""
+    chain = dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    if len(chain) != 2 or chain[1] not in CELLS:
+        return False
+    app = namespace.get(chain[0], MISSING)
+    return app is MISSING or type(app).__module__.startswith("marimo")
+
+
+def _extra(member: enum.Enum) -> dict[str, Any]:
+    """What somebody set on a member of an enum."""
+    return {name: value for name, value in vars(member).items() if not (name.startswith("_") or name == "name")}
+
+
+def _functions_of(value: Any) -> list[Any]:
+    """The functions of a property or the like, one by one; anything else as it is."""
+    if type(value) is property:
+        return [each for each in (value.fget, value.fset, value.fdel) if each is not None]
+    if type(value) in (staticmethod, classmethod):
+        return [value.__func__]
+    return [value.func] if type(value) is functools.cached_property else [value]
+
+
+@functools.lru_cache(maxsize=8192)
+def _written_out(node: ast.AST, decorators: tuple[ast.expr, ...], full: bool) -> str:
+    return canonical(node, decorators=decorators, full=full)
+
+
+@functools.lru_cache(maxsize=8192)
+def _read(nodes: tuple[ast.AST, ...], full: bool) -> References:
+    return references(nodes, skip_decorators=True, full=full)
+
+
+def _of_module(value: Any, attribute: str) -> Any:
+    return getattr(value, attribute, MISSING) if isinstance(value, ModuleType) else MISSING
+
+
+def _bindings(tree: tuple[ast.stmt, ...]) -> dict[str, list[ast.stmt]]:
+    return _bindings_of(tree)
+
+
+@functools.lru_cache(maxsize=256)
+def _bindings_of(tree: tuple[ast.stmt, ...]) -> dict[str, list[ast.stmt]]:
+    """Statements at the top of a module that bind each name."""
+    found: dict[str, list[ast.stmt]] = {}
+    for statement in tree:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.setdefault(statement.name, []).append(statement)
+            continue
+        for node in ast.walk(statement):
+            names = (
+                [(a.asname or a.name).partition(".")[0] for a in node.names]
+                if isinstance(node, (ast.Import, ast.ImportFrom))
+                else []
+            )
+            names += [node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else []
+            for name in names:
+                found.setdefault(name, []).append(node if isinstance(node, (ast.Import, ast.ImportFrom)) else statement)
+    return found

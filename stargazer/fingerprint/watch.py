@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import marshal
+import pickle
+import zlib
+from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stargazer.fingerprint.canonical import Plain, encode, is_constant
+from stargazer.fingerprint.canonical import Plain, Scalar, is_constant
+from stargazer.fingerprint.objects import NotWhole, base_content, is_plain_numpy, state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from types import FunctionType
 
 __all__ = ["MISSING", "Watch", "contents"]
@@ -23,13 +28,15 @@ class Namespace(Protocol):
 
 
 class Watch:
-    """Names, functions, closures and mutable constants, as they were when an identity was made."""
+    """Names, functions, closures, classes and mutable values, as they were when an identity was made."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[int, str], tuple[Namespace, str, Any]] = {}
         self._functions: list[tuple[FunctionType, Any, Any, Any]] = []
         self._cells: list[tuple[Any, Any]] = []
-        self._constants: dict[int, tuple[Any, Any]] = {}
+        self._classes: list[tuple[type, tuple[type, ...], int]] = []
+        self._empty: list[dict[str, Any]] = []
+        self._values: dict[int, tuple[Any, Callable[[Any], Any], Any]] = {}
 
     def name(self, namespace: Namespace, name: str, value: Any) -> None:
         """`name` leads to `value`, or to nothing (`MISSING`)."""
@@ -43,15 +50,39 @@ class Watch:
         """A variable of a closure."""
         self._cells.append((cell, contents(cell)))
 
-    def constant(self, value: Any) -> None:
-        """A value that may change in place."""
-        if not is_constant(value) and id(value) not in self._constants:
-            seen = _snapshot(value)
-            if seen != _same_object(value):
-                self._constants[id(value)] = (value, seen)
+    def members(self, cls: type) -> None:
+        """How many members a class has itself, which are watched by their names, and its bases."""
+        self._classes.append((cls, cls.__bases__, len(vars(cls))))
+
+    def constant(self, value: Any, ignored: Iterable[str] = ()) -> None:
+        """A value that may change in place; what it holds is watched on its own.
+
+        Parameters
+        ----------
+        value
+            Any value.
+        ignored
+            Attributes that may change: what was computed once and kept.
+        """
+        if is_constant(value) or id(value) in self._values:
+            return
+        if type(value) is dict and not value:
+            self._empty.append(value)
+        elif _is_plain(value, set()):
+            self._look(value, _pickled)
+        elif type(value) in Plain or isinstance(value, (deque, MappingProxyType)):
+            self._look(value, _items)
+        elif is_plain_numpy(value):
+            self._look(value, _checksum)
+        else:
+            without = frozenset(ignored)
+            self._look(value, lambda value: _held(value, without))
+
+    def _look(self, value: Any, look: Callable[[Any], Any]) -> None:
+        self._values[id(value)] = (value, look, look(value))
 
     def is_current(self) -> bool:
-        """Whether every name still leads to the same object, and every constant has the same value."""
+        """Whether every name still leads to the same object, and every value holds the same."""
         for namespace, name, value in self._names.values():
             if namespace.get(name, MISSING) is not value:
                 return False
@@ -62,7 +93,11 @@ class Watch:
                 return False
         if any(contents(cell) is not value for cell, value in self._cells):
             return False
-        return all(_snapshot(value) == seen for value, seen in self._constants.values())
+        if any(cls.__bases__ != bases or len(vars(cls)) != size for cls, bases, size in self._classes):
+            return False
+        if any(self._empty):
+            return False
+        return all(_same(look(value), seen) for value, look, seen in self._values.values())
 
 
 def contents(cell: Any) -> Any:
@@ -73,18 +108,54 @@ def contents(cell: Any) -> Any:
         return MISSING
 
 
-def _snapshot(value: Any) -> Any:
-    if type(value) in Plain:
-        try:
-            # Version 2 has no references: equal for equal values, whoever else holds them.
-            return hash(marshal.dumps(value, 2))
-        except ValueError:
-            pass
+def _same(now: Any, then: Any) -> bool:
+    """Equal texts or numbers, or the very same objects: equal ones may be of other types."""
+    if not isinstance(now, list):
+        return type(now) is type(then) and now == then
+    return (
+        isinstance(then, list) and len(now) == len(then) and all(_alike(a, b) for a, b in zip(now, then, strict=True))
+    )
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and type(one) in (int, str, bytes) and one == other)
+
+
+def _is_plain(value: Any, seen: set[int]) -> bool:
+    """Whether a value is nothing but built-in containers and scalars."""
+    if type(value) in Scalar:
+        return True
+    if type(value) not in Plain or id(value) in seen:
+        return False
+    seen.add(id(value))
+    parts = [*value.keys(), *value.values()] if type(value) is dict else value
+    plain = all(_is_plain(part, seen) for part in parts)
+    seen.discard(id(value))
+    return plain
+
+
+def _pickled(value: Any) -> Any:
     try:
-        return encode(value, _same_object, _same_object)
-    except RecursionError:
+        return hash(pickle.dumps(value, 5))
+    except (pickle.PicklingError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def _same_object(value: Any) -> str:
-    return f"object {id(value)}"
+def _items(value: Any) -> list[Any]:
+    return [*value.keys(), *value.values()] if isinstance(value, (dict, MappingProxyType)) else list(value)
+
+
+def _checksum(value: Any) -> tuple[Any, ...]:
+    whole = value if value.flags.c_contiguous else value.copy()
+    return zlib.crc32(whole.view("u1").data if whole.ndim and whole.size else whole.tobytes()), value.shape, value.dtype
+
+
+def _held(value: Any, without: frozenset[str]) -> list[Any]:
+    """The class of an object, its attributes, and what a base in C keeps."""
+    state = {name: each for name, each in state_of(value).items() if name not in without}
+    try:
+        content = base_content(value)
+    except NotWhole:
+        content = None
+    kept = _pickled(content) if content is not None else None
+    return [type(value), *state, *state.values(), *([kept] if kept is not None else [])]

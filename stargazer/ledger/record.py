@@ -121,6 +121,13 @@ class Record(NamedTuple):
         except (ValueError, TypeError, KeyError):
             return None
 
+    @property
+    def wide(self) -> tuple[str, ...]:
+        """What of the code was not understood whole, and what to write in its place; empty for a sharp key."""
+        from stargazer.fingerprint import wide_of
+
+        return wide_of(self.manifest)
+
     def _repr_html_(self) -> str:
         from stargazer.display import record_html
 

@@ -11,6 +11,7 @@ from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.call import Call
 from stargazer.calls.elements import element
 from stargazer.calls.graph import needs
+from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import call_key, input_keys, plain, readable
@@ -50,6 +51,12 @@ class Plan:
         """Calls that run, or may."""
         return [planned for planned in self.calls if planned.state != "known"]
 
+    @property
+    def wide(self) -> dict[str, tuple[str, ...]]:
+        """What is not understood whole of each task's code, and what to write in its place: such keys are wide."""
+        found = {planned.call.name: wide_of(planned.call.spec.manifest) for planned in self.calls}
+        return {name: reasons for name, reasons in found.items() if reasons}
+
     def __iter__(self) -> Iterator[Planned]:
         return iter(self.calls)
 
@@ -71,6 +78,7 @@ class Plan:
         return {
             "known": len(self.known),
             "to_run": len(self.to_run),
+            "wide": {name: list(reasons) for name, reasons in self.wide.items()},
             "calls": [
                 {
                     "task": planned.call.name,

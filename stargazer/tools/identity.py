@@ -118,7 +118,7 @@ def _find(name: str, path: str) -> str:
 
 @functools.cache
 def library_version(distribution: str) -> str:
-    """Return the version of an installed Python distribution.
+    """Return the version of an installed Python distribution, with the commit where it came from a repository.
 
     Raises
     ------
@@ -128,7 +128,10 @@ def library_version(distribution: str) -> str:
     import importlib.metadata
 
     try:
-        return importlib.metadata.version(distribution)
+        found = importlib.metadata.distribution(distribution)
+        origin = json.loads(found.read_text("direct_url.json") or "{}")
+        commit = origin.get("vcs_info", {}).get("commit_id", "")
+        return f"{found.version}@{commit}" if commit else found.version
     except importlib.metadata.PackageNotFoundError:
         raise ToolMissing(f"the Python package {distribution} is not installed: pip install {distribution}") from None
 

@@ -468,6 +468,15 @@ import typing
 L = typing.Literal['a', 'b']
 def body(work): return typing.get_args(L)
 
+== field that a dataclass does not compare == C(1, 2) => C(1, 3)
+from dataclasses import dataclass, field
+@dataclass
+class C:
+    x: int = 0
+    y: int = field(default=0, compare=False)
+c = C(1, 2)
+def body(work): return c.y
+
 == a name of the library's, taken over == def body => def sum(x): return 0\ndef body
 def body(work): return sum([1])
 """
@@ -547,15 +556,6 @@ body = other.body
 == where it is imported == def body => import json\ndef body
 import statistics
 def body(work): return statistics.mean([1])
-
-== fields that a dataclass does not compare == C(1, 2) => C(1, 3)
-from dataclasses import dataclass, field
-@dataclass
-class C:
-    x: int = 0
-    y: int = field(default=0, compare=False)
-c = C(1, 2)
-def body(work): return c.x
 """
 
 

@@ -13,30 +13,61 @@ from stargazer.fingerprint import UncertainIdentity, identify
 
 Loader = Callable[..., ModuleType]
 
-UNCERTAIN = {
-    "object of a library": ("import random\nR = random.Random(1)\ndef body(work): return R.random()", "random:Random"),
-    "object array": ("import numpy as np\nA = np.array([object()])\ndef body(work): return A", "numpy:ndarray"),
-    "generator": ("import numpy as np\nR = np.random.default_rng(1)\ndef body(work): return R", "Generator"),
-    "method of a generator": (
-        "import numpy as np\nd = np.random.default_rng(1).normal\ndef body(work): return d()",
-        "Generator",
+WIDE = {
+    "object of a library": (
+        "import asyncio\nE = asyncio.Event()\ndef body(work): return E.is_set()",
+        "asyncio.locks:Event",
     ),
+    "generator": ("G = (x for x in (1, 2))\ndef body(work): return list(G)", "builtins:generator"),
     "object in a dict": ("T = {'a': open(__file__)}\ndef body(work): return T['a'].read()", "TextIOWrapper"),
-    "eval": ("def body(work): return eval('x')", r"eval\(\)"),
-    "globals": ("def body(work): return globals()['x']", r"globals\(\)"),
+    "method of a file": ("read = open(__file__).read\ndef body(work): return read()", "TextIOWrapper"),
+    "eval": ("def body(work): return eval('x' + 'y')", "eval of a name that is made while it runs"),
+    "globals": ("def body(work): return globals()['x']", "builtins.globals"),
     "function without source": ("exec('def f(): return 1')\ndef body(work): return f()", "source of pipeline:f"),
-    "class without source": ("C = type('C', (), {})\ndef body(work): return C()", "source of class pipeline:C"),
-    "a list that holds itself": ("L = []\nL.append(L)\ndef body(work): return L", "list that holds itself"),
 }
 
 
-@pytest.mark.parametrize("what", UNCERTAIN)
-def test_what_cannot_be_hashed_is_named(load: Loader, what: str) -> None:
-    source, name = UNCERTAIN[what]
-    module = load(source)
-    with pytest.warns(UncertainIdentity, match=f"go unnoticed by task body: .*{name}"):
-        first = identify(module.body, "body")
+@pytest.mark.parametrize("what", WIDE)
+@pytest.mark.filterwarnings("ignore::stargazer.fingerprint.UncertainIdentity")
+def test_what_is_not_understood_whole_is_named_and_makes_the_key_wide(load: Loader, what: str) -> None:
+    source, name = WIDE[what]
+    first = identify(load(source).body, "body")
+    assert name in " ".join(first.wide)
     assert first.is_current()
+    assert identify(load(f"# a comment\n{source}").body, "body").digest == first.digest
+    assert identify(load(f"{source}\nUNRELATED = 1").body, "body").digest != first.digest
+
+
+NOWHERE = {
+    "function": ("exec('def f(): return 1', SPACE)\ndef body(work): return SPACE['f']()", "source of nowhere:f"),
+}
+
+
+@pytest.mark.parametrize("what", NOWHERE)
+def test_what_no_file_holds_is_a_warning(load: Loader, what: str) -> None:
+    source, name = NOWHERE[what]
+    module = load(f"SPACE = {{'__name__': 'nowhere'}}\n{source}")
+    with pytest.warns(UncertainIdentity, match=name):
+        identify(module.body, "body")
+
+
+OUTSIDE = {
+    "variable of the environment": "import os\nK = os.environ.get('HOME')\ndef body(work): return K",
+    "file": "K = open(__file__).read()\ndef body(work): return K",
+    "file, by a path": "from pathlib import Path\nK = Path(__file__).read_text()\ndef body(work): return K",
+    "random number": "import random\nK = random.random()\ndef body(work): return K",
+    "generator without a seed": "import random\nK = random.Random()\ndef body(work): return K.random()",
+    "time": "import time\nK = time.time()\ndef body(work): return K",
+    "in a function": "import os\ndef read(): return os.getenv('HOME')\nK = read()\ndef body(work): return K",
+    "in another module": "from settings import K\ndef body(work): return K",
+}
+
+
+@pytest.mark.parametrize("what", OUTSIDE)
+def test_a_value_that_came_from_outside_is_a_warning(load: Loader, what: str) -> None:
+    module = load(OUTSIDE[what], settings="import os\nK = os.environ.get('HOME')")
+    with pytest.warns(UncertainIdentity, match="K comes from outside when (pipeline|settings) is imported"):
+        identify(module.body, "body")
 
 
 CERTAIN = {
@@ -49,6 +80,12 @@ CERTAIN = {
     "asset": "import stargazer as sg\nA = sg.Asset(facts={'x': [1]})\ndef body(work): return A",
     "enum made by a call": "import enum\nE = enum.Enum('E', 'A B')\ndef body(work): return E.A",
     "default dict": "import collections\nD = collections.defaultdict(list)\ndef body(work): return D",
+    "a list that holds itself": "L = []\nL.append(L)\ndef body(work): return L",
+    "seeded generator": "import random\nR = random.Random(1)\ndef body(work): return R.random()",
+    "seeded generator of NumPy": "import numpy as np\nR = np.random.default_rng(1)\ndef body(work): return R.normal()",
+    "folder of the code": "from pathlib import Path\nHERE = Path(__file__).parent\ndef body(work): return HERE.name",
+    "size of the machine": "import os\nN = os.cpu_count()\ndef body(work): return N",
+    "text that is run": "x = 1\ndef body(work): return eval('x')",
     "types": "import typing\nT = typing.TypeVar('T')\nX = list[int] | None\ndef body(work): return typing.cast(X, T)",
 }
 
@@ -60,6 +97,7 @@ def test_what_can_be_hashed_warns_of_nothing(load: Loader, what: str) -> None:
         warnings.simplefilter("error")
         identity = identify(module.body, "body")
     assert identity.is_current()
+    assert identity.wide == ()
 
 
 def test_a_library_that_only_the_body_imports_is_not_imported_for_its_digest(load: Loader) -> None:

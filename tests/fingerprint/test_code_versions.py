@@ -7,21 +7,21 @@ import warnings
 import digests
 
 EXPECTED = {
-    "0 plain": "99b82cd459fbe8e8",
-    "1 strings": "b5aa4eed5932489f",
-    "2 control": "33dfbdd7e73fff72",
-    "3 matching": "be717b7806c1ecab",
-    "4 comprehensions": "94d6edaa372b10b0",
-    "5 libraries": "0200cc3e313f244b",
-    "6 imports_inside": "16b23df3c9f206f7",
-    "7 classes": "81a2719488b247a7",
-    "8 recursion": "00f3d0b9931e008f",
-    "9 generators": "e7987db8d5dc2694",
-    "10 asynchronous": "1530f0e7b076082a",
-    "11 defaults": "11a2f7ad7f516968",
-    "12 counter.<locals>.step": "6310b5e18f904af7",
-    "13 <lambda>": "05a3657cbdb51118",
-    "14 add": "1686128d169da3dd",
+    "0 plain": "cb2aa604acee7f2d",
+    "1 strings": "f6845d4d6d46fb4f",
+    "2 control": "1172f4b765390bb7",
+    "3 matching": "4afc9a12ec1ee40a",
+    "4 comprehensions": "55cd19f9b6c0abf2",
+    "5 libraries": "257288e26e9caf33",
+    "6 imports_inside": "3a12e43b6472ff7a",
+    "7 classes": "236ee0d4debb2dca",
+    "8 recursion": "6eda08e897515d7b",
+    "9 generators": "441b069cc65af8b5",
+    "10 asynchronous": "a1ebc4835b109896",
+    "11 defaults": "7d4f2d22e04062b2",
+    "12 counter.<locals>.step": "c9f63cd8f4981494",
+    "13 <lambda>": "638836cefcf8134a",
+    "14 add": "1938b5fce9d868c2",
 }
 """First digits of the digest of each body in `samples`. If these change, raise the number in `identity.FORMAT`."""
 

@@ -1,0 +1,147 @@
+"""Code that finds code while it runs: by a name that it is given, or by walking what lives in the process."""
+
+from __future__ import annotations
+
+import ast
+from types import CodeType
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.fingerprint.source import Chain, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["DOCUMENTS", "FINDS_TEXT", "IMPORTERS", "READERS", "Uses", "constants_of", "finds", "may_find", "uses_of"]
+
+DOCUMENTS = frozenset({
+    "__doc__", "__annotations__", "__code__", "__signature__", "__text_signature__", "__type_params__", "__annotate__",
+    "co_consts", "co_varnames", "co_names",
+})  # fmt: skip
+"""Attributes that are text of the code itself: where they are read, docstrings and annotations count."""
+
+FINDS_TEXT = frozenset({
+    "getdoc", "getsource", "getsourcelines", "getsourcefile", "signature", "getfullargspec", "get_type_hints",
+    "get_annotations", "getcomments",
+})  # fmt: skip
+"""Functions of libraries that read the same."""
+
+WALKS = frozenset({
+    "__subclasses__", "__globals__", "__builtins__", "__loader__", "__spec__", "__path__",
+    "f_globals", "f_back", "f_locals", "f_code", "tb_frame", "gi_frame", "cr_frame", "ag_frame",
+})  # fmt: skip
+"""Attributes that lead from one piece of code to all others."""
+
+IMPORTERS = frozenset({
+    "importlib:import_module", "importlib:__import__", "importlib:reload", "builtins:__import__", "runpy:run_module",
+    "pkgutil:resolve_name", "pydoc:locate",
+})  # fmt: skip
+"""Functions that import the module that their first argument names."""
+
+READERS = frozenset({"builtins:eval", "builtins:exec"})
+"""Functions that run the text that their first argument is."""
+
+ANYWHERE = frozenset({
+    "runpy:run_path", "sys:_getframe", "sys:_current_frames", "sys:setprofile", "sys:settrace", "sys:meta_path",
+    "sys:path_hooks", "sys:exc_info", "sys:last_traceback", "builtins:compile", "builtins:globals", "builtins:locals",
+    "types:FunctionType", "types:CodeType",
+})  # fmt: skip
+FINDERS = frozenset({
+    "importlib", "pkgutil", "gc", "pickle", "_pickle", "shelve", "marshal", "copyreg", "code", "codeop", "zipimport",
+    "zipapp", "ctypes", "_ctypes", "cffi", "dill", "cloudpickle", "joblib", "torch", "inspect", "traceback", "site",
+    "pydoc",
+})  # fmt: skip
+"""Modules of which every function may find code, but for these."""
+
+OF_CTYPES = frozenset({
+    "Structure", "Union", "Array", "sizeof", "byref", "addressof", "alignment", "memmove", "memset", "c_int",
+    "c_uint", "c_long", "c_ulong", "c_longlong", "c_ulonglong", "c_short", "c_ushort", "c_byte", "c_ubyte", "c_char",
+    "c_wchar", "c_bool", "c_float", "c_double", "c_longdouble", "c_size_t", "c_ssize_t", "c_int8", "c_int16",
+    "c_int32", "c_int64", "c_uint8", "c_uint16", "c_uint32", "c_uint64", "c_char_p", "c_void_p", "c_wchar_p",
+    "BigEndianStructure", "LittleEndianStructure", "create_string_buffer", "create_unicode_buffer",
+    "CFUNCTYPE", "PyCSimpleType", "PyCArrayType", "PyCStructType", "CField", "_SimpleCData", "CFunctionType",
+    "CFuncPtr",})  # fmt: skip
+
+HARMLESS = {
+    "sys": frozenset({"exc_info"}),
+    "importlib": frozenset({"resources", "metadata", "invalidate_caches", "abc"}),
+    "pickle": frozenset({"dumps", "dump", "HIGHEST_PROTOCOL", "PickleError", "PicklingError", "UnpicklingError"}),
+    "_pickle": frozenset({"dumps", "dump", "PickleError", "PicklingError", "UnpicklingError"}),
+    "joblib": frozenset({"Parallel", "delayed", "dump", "cpu_count", "hash", "Memory"}),
+    "cloudpickle": frozenset({"dumps", "dump"}),
+    "dill": frozenset({"dumps", "dump"}),
+    "marshal": frozenset({"dumps", "dump"}),
+    "gc": frozenset({"collect", "disable", "enable", "freeze", "isenabled"}),
+    "traceback": frozenset({"format_exc", "print_exc", "format_exception", "format_exception_only"}),
+    "inspect": frozenset({
+        "isfunction", "isclass", "ismethod", "isgenerator", "isgeneratorfunction", "iscoroutine", "iscoroutinefunction",
+        "isawaitable", "isabstract", "isbuiltin", "isroutine", "ismodule", "Parameter", "Signature", "cleandoc",
+        *FINDS_TEXT,
+    }),
+    "ctypes": OF_CTYPES,
+    "_ctypes": OF_CTYPES,
+    "torch": frozenset({"Tensor", "tensor", "zeros", "ones", "nn", "no_grad", "device", "float32", "float64", "save"}),
+}  # fmt: skip
+
+
+def finds(module: str, name: str) -> bool:
+    """Whether a function or variable of a library may find code that nobody named."""
+    if f"{module}:{name}" in ANYWHERE | IMPORTERS | READERS:
+        return True
+    if f"{module}:{name}" == "sys:modules":
+        return True
+    top = module.partition(".")[0]
+    return top in FINDERS and name.partition(".")[0] not in HARMLESS.get(top, ())
+
+
+class Uses(NamedTuple):
+    """How a piece of code finds other code.
+
+    Parameters
+    ----------
+    documents
+        Whether it reads docstrings, annotations or code of functions.
+    walks
+        Attributes that lead anywhere, and whose they are where that is a plain name.
+    """
+
+    documents: bool = False
+    walks: frozenset[tuple[str, Chain]] = frozenset()
+
+
+def uses_of(nodes: Iterable[ast.AST]) -> Uses:
+    """Look through code for attributes that lead to other code, also for those that are named in a text."""
+    documents, walks = False, set[tuple[str, Chain]]()
+    for node in (each for root in nodes for each in ast.walk(root)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            documents = documents or node.value in DOCUMENTS
+            walks |= {(node.value, ())} if node.value in WALKS else set()
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            documents = documents or node.attr in DOCUMENTS
+            walks |= {(node.attr, dotted(node.value))} if node.attr in WALKS else set()
+    return Uses(documents, frozenset(walks))
+
+
+def may_find(code: CodeType) -> bool:
+    """Whether `uses_of` is worth asking: whether any such name occurs in compiled code."""
+    texts = {const for const in code.co_consts if isinstance(const, str)}
+    if not (DOCUMENTS | WALKS).isdisjoint(texts.union(code.co_names)):
+        return True
+    return any(may_find(const) for const in code.co_consts if isinstance(const, CodeType))
+
+
+def constants_of(nodes: Iterable[ast.AST], chain: Chain) -> list[str | None]:
+    """What the first argument, or the subscript, of a dotted name is each time it occurs: None if it is no text."""
+    argued: dict[int, str | None] = {}
+    found = []
+    for node in (each for root in nodes for each in ast.walk(root)):
+        if isinstance(node, ast.Call) and node.args:
+            argued[id(node.func)] = _text(node.args[0])
+        elif isinstance(node, ast.Subscript):
+            argued[id(node.value)] = _text(node.slice)
+        if isinstance(node, (ast.Name, ast.Attribute)) and dotted(node) == chain:
+            found.append(argued.get(id(node)))
+    return found
+
+
+def _text(node: ast.expr) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None

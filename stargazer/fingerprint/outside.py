@@ -1,0 +1,80 @@
+"""What a module takes from outside while it is imported: no text can tell such a value."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from stargazer.fingerprint.source import dotted
+from stargazer.fingerprint.state import is_main_guard, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["of_the_machine", "outside_names", "outside_of"]
+
+READS = frozenset({
+    "environ", "environb", "getenv", "open", "read_text", "read_bytes", "input", "urlopen", "urlretrieve",
+    "now", "today", "utcnow", "time", "time_ns", "perf_counter", "monotonic", "uuid1", "uuid4", "urandom",
+    "token_hex", "token_bytes", "randint", "randrange", "getrandbits", "gethostname", "getpid", "getuser", "getlogin",
+    "argv", "check_output", "loadtxt", "genfromtxt", "read_csv", "read_json", "read_yaml", "read_excel", "read_parquet",
+    "read_table", "safe_load_all",
+})  # fmt: skip
+"""Names of functions and variables of libraries that bring values in."""
+
+SEEDED = frozenset({"Random", "default_rng", "RandomState", "SystemRandom", "Generator"})
+"""Called without a seed, they take one from outside."""
+
+MODULES = frozenset({"random", "secrets", "requests", "httpx", "socket"})
+"""Whose functions all do."""
+
+MACHINE = frozenset({"cpu_count", "process_cpu_count", "sched_getaffinity"})
+"""How large this machine is: no result may depend on it."""
+
+SAFE = frozenset({"seed", "Random"})
+AMBIGUOUS = {"time": "time", "now": "datetime", "today": "date", "open": "", "argv": "sys", "input": ""}
+
+
+def outside_names(tree: ast.Module) -> tuple[str, ...]:
+    """What the statements of a module read from outside as it is imported, also in functions of its own."""
+    definitions = {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    found: set[str] = set()
+    for statement in tree.body:
+        if not is_main_guard(statement) and not isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+            found.update(outside_of([statement], definitions))
+    return tuple(sorted(found))
+
+
+def outside_of(nodes: Iterable[ast.AST], definitions: dict[str, ast.FunctionDef | ast.ClassDef]) -> set[str]:
+    """What code reads from outside when it runs; calls of functions of its module are looked into."""
+    found: set[str] = set()
+    todo, seen = list(nodes), set()
+    while todo:
+        for node in running(todo.pop()):
+            found.update(_reads(node))
+            name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            if name in definitions and name not in seen:
+                seen.add(name)
+                todo += definitions[name].body
+    return found
+
+
+def of_the_machine(nodes: Iterable[ast.AST]) -> bool:
+    """Whether code asks how large the machine is."""
+    return any(dotted(node)[-1:] and dotted(node)[-1] in MACHINE for each in nodes for node in running(each))
+
+
+def _reads(node: ast.AST) -> Iterator[str]:
+    chain = dotted(node)
+    if isinstance(node, ast.Call):
+        called = dotted(node.func)
+        if called and called[-1] in SEEDED and not (node.args or node.keywords):
+            yield f"{'.'.join(called)}()"
+        if len(called) > 1 and called[0] in MODULES and called[-1] not in SAFE:
+            yield f"{'.'.join(called)}()"
+        if not called and isinstance(node.func, ast.Attribute) and node.func.attr in READS - AMBIGUOUS.keys():
+            yield f".{node.func.attr}()"  # of a value: Path(…).read_text()
+    if chain and chain[-1] in READS:
+        before = AMBIGUOUS.get(chain[-1])
+        if before is None or (chain[-2:-1] or ("",))[0] in (before, "datetime" if before == "date" else before):
+            yield ".".join(chain)

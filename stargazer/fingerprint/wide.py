@@ -1,0 +1,360 @@
+"""The text of whole modules: what a key holds of code that cannot be followed piece by piece.
+
+Digests of sources are kept by inode, size and times, in memory and in the cache of this host: five hundred modules
+cost no more than asking for their times.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import hashlib
+import importlib.machinery
+import marshal
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer.config import cache_dir
+from stargazer.fingerprint.canonical import canonical
+from stargazer.fingerprint.dynamic import DOCUMENTS, FINDS_TEXT
+from stargazer.fingerprint.origin import is_own
+from stargazer.fingerprint.outside import outside_names
+from stargazer.fingerprint.state import is_task, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+__all__ = ["Modules", "Source", "digest_of_file", "read"]
+
+FORMAT = "3"
+BINARY = (".so", ".pyd", ".dylib", ".dll")
+Stamp = tuple[int, int, int, int]
+
+
+class Source(NamedTuple):
+    """A module's file, as far as keys want it.
+
+    Parameters
+    ----------
+    plain, full
+        Digest of its canonical text, without and with docstrings and the annotations of functions; of a binary, of its
+        bytes.
+    imports
+        Module, level and names of each import, wherever it stands.
+    strings
+        Constants that may be names of modules.
+    names, runs
+        All identifiers in it, and those that occur in what runs as it is imported.
+    reads_text
+        Whether it reads docstrings, annotations or code of functions.
+    outside
+        What it takes from outside while it is imported.
+    """
+
+    plain: str
+    full: str
+    imports: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
+    strings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    reads_text: bool = False
+    outside: tuple[str, ...] = ()
+
+
+class Modules:
+    """The own modules that a task's module imports, directly or not.
+
+    Parameters
+    ----------
+    owner
+        Name of the task's module.
+    files
+        Files of modules that are not to be looked for: a script has one, but no name.
+    """
+
+    def __init__(self, owner: str, files: dict[str, str]) -> None:
+        self._owner = owner
+        self._files: dict[str, str | None] = dict(files)
+        self._imports: dict[str, tuple[str, ...]] = {}
+        self._from: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+
+    def closure(self, starts: Iterable[str]) -> list[str]:
+        """Own modules that `starts` and what they import consist of, in order of their names."""
+        seen: set[str] = set()
+        todo = list(starts)
+        while todo:
+            name = todo.pop()
+            if name not in seen and self.file(name):
+                seen.add(name)
+                todo += self._imported(name)
+        return sorted(seen)
+
+    def named(self, starts: Iterable[str]) -> list[str]:
+        """As `closure`, with every module that can be found by a name that is made while code runs.
+
+        These are those that are named in a string, and all in the packages of the others, or beside a script.
+        """
+        found: list[str] = []
+        todo = set(starts)
+        while todo - set(found):
+            found = self.closure({*found, *todo})
+            strings = {each for name in found for each in self.source(name).strings}
+            todo = {each for each in strings if self.file(each)} | {
+                each for name in found for each in self._beside(name)
+            }
+        return found
+
+    def touching(self, start: str, name: str, task: Iterable[str]) -> list[str]:
+        """Modules whose import may change what `name` of module `start` holds, with all that they import.
+
+        These are `start`, and those of the task's modules that name it as they are imported, or a function that does.
+        """
+        everywhere = self.closure(task)
+        naming: dict[str, set[str]] = {start: {name}}
+        size = 0
+        while size < (now := sum(map(len, naming.values()))):
+            size = now
+            for module in everywhere:
+                seen = self._seen_in(module, naming)
+                found = (
+                    seen
+                    if seen.isdisjoint(self.source(module).names)
+                    else self._definitions_naming(module, seen) | seen
+                )
+                if found:
+                    naming.setdefault(module, set()).update(found)  # others may import it from here
+        return [start, *(each for each in everywhere if each != start and self._touches(each, naming))]
+
+    def _touches(self, module: str, naming: dict[str, set[str]]) -> bool:
+        return not self._seen_in(module, naming).isdisjoint(self.source(module).runs)
+
+    def _seen_in(self, module: str, naming: dict[str, set[str]]) -> frozenset[str]:
+        """Those names that a module has, or can reach by what it imports."""
+        if module not in self._from:
+            package = module if self._is_package(module) else module.rpartition(".")[0]
+            self._from[module] = [(_absolute(*each[:2], package), each[2]) for each in self.source(module).imports]
+        seen = set(naming.get(module, ()))
+        for whole, names in self._from[module]:
+            there = naming.get(whole, set())
+            seen |= there if not names or "*" in names else there.intersection(names)
+            seen.update(*(naming.get(f"{whole}.{name}", ()) for name in names))
+        return frozenset(seen)
+
+    def text(self, names: Iterable[str]) -> dict[str, str]:
+        """Digest of each module; with docstrings and annotations if one of them reads these."""
+        sources = {name: self.source(name) for name in names}
+        full = any(source.reads_text for source in sources.values())
+        return {name: source.full if full else source.plain for name, source in sources.items()}
+
+    def outside(self, names: Iterable[str]) -> list[str]:
+        """What modules take from outside while they are imported."""
+        return sorted({f"{what} in {name}" for name in names for what in self.source(name).outside})
+
+    def source(self, name: str) -> Source:
+        """What is kept of a module that has a file."""
+        return read(self.file(name) or "")
+
+    def file(self, name: str) -> str | None:
+        """File of an own module; None if it is not own, or not to be found."""
+        if name not in self._files:
+            self._files[name] = _find(name) if name and is_own(name, self._owner) else None
+        return self._files[name]
+
+    def _imported(self, name: str) -> tuple[str, ...]:
+        if name not in self._imports:
+            self._imports[name] = tuple(self._imports_of(name))
+        return self._imports[name]
+
+    def _imports_of(self, name: str) -> Iterator[str]:
+        package = name if self._is_package(name) else name.rpartition(".")[0]
+        yield package  # parents run, too
+        yield package.rpartition(".")[0]
+        for module, level, names in self.source(name).imports:
+            whole = _absolute(module, level, package)
+            parts = whole.split(".")
+            yield from (".".join(parts[: count + 1]) for count in range(len(parts)))
+            yield from (f"{whole}.{each}" for each in names if each != "*")
+
+    def _is_package(self, name: str) -> bool:
+        return os.path.basename(self.file(name) or "").startswith("__init__.")
+
+    def _beside(self, name: str) -> Iterator[str]:
+        """Modules in the package of a module, and in those below it."""
+        file = self.file(name) or ""
+        package = name if self._is_package(name) else name.rpartition(".")[0]
+        for each in _listed(os.path.dirname(file)):
+            yield f"{package}.{each}" if package else each
+
+    def _definitions_naming(self, module: str, names: frozenset[str]) -> set[str]:
+        return {top for top, inside in _definitions(self.file(module) or "") if not names.isdisjoint(inside)}
+
+
+def _listed(folder: str) -> list[str]:
+    with os.scandir(folder) as entries:
+        files = [each.name for each in entries if each.name.endswith(".py") or _holds_package(each)]
+    return sorted(name.removesuffix(".py") for name in files if name != "__init__.py")
+
+
+def _holds_package(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir() and entry.name.isidentifier() and os.path.isfile(os.path.join(entry.path, "__init__.py"))
+
+
+def _absolute(module: str, level: int, package: str) -> str:
+    if not level:
+        return module
+    parts = package.split(".") if package else []
+    base = parts[: len(parts) - (level - 1)]
+    return ".".join([*base, *([module] if module else [])])
+
+
+def _find(name: str) -> str | None:
+    """File of a module; nothing is imported for it."""
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        file = getattr(loaded, "__file__", None)
+        return str(file) if file and os.path.isfile(file) else None
+    parent = name.rpartition(".")[0]
+    within = None
+    if parent:
+        file = _find(parent)
+        if not file or not os.path.basename(file).startswith("__init__."):
+            return None
+        within = [os.path.dirname(file)]
+    try:
+        spec = importlib.machinery.PathFinder.find_spec(name, within)
+    except (ImportError, ValueError):
+        return None
+    return spec.origin if spec and spec.origin and os.path.isfile(spec.origin) else None
+
+
+def read(path: str) -> Source:
+    """Read a module's file, unless that was done since it was last written."""
+    return _read(path, _stamp(path)) if path else Source("", "")
+
+
+def digest_of_file(path: str) -> str:
+    """SHA-256 of a file's bytes."""
+    return read(path).plain if path.endswith(BINARY) else _sha256(path)
+
+
+def _stamp(path: str) -> Stamp:
+    found = os.stat(path)
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@functools.lru_cache(maxsize=16384)
+def _read(path: str, stamp: Stamp) -> Source:
+    folder, name = os.path.split(path)
+    kept = _kept(folder)
+    known = kept.get(name)
+    if known is None or tuple(known[0]) != stamp:
+        known = kept[name] = (stamp, tuple(_parsed(path)))
+        _changed.add(folder)
+    return Source(*known[1])
+
+
+def _parsed(path: str) -> Source:
+    if path.endswith(BINARY):
+        digest = _sha256(path)
+        return Source(digest, digest)
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError):
+        digest = hashlib.sha256(data).hexdigest()
+        return Source(digest, digest)
+    plain, full = (hashlib.sha256(canonical(tree, full=full).encode()).hexdigest() for full in (False, True))
+    return Source(plain, full, *_summary(tree), outside_names(tree))
+
+
+Imports = tuple[tuple[str, int, tuple[str, ...]], ...]
+
+
+def _summary(tree: ast.Module) -> tuple[Imports, tuple[str, ...], tuple[str, ...], tuple[str, ...], bool]:
+    """Imports, strings that may name modules, identifiers, those that run, and whether texts of code are read."""
+    imports: list[tuple[str, int, tuple[str, ...]]] = []
+    strings: set[str] = set()
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports += [(alias.name, 0, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imports.append((node.module or "", node.level, tuple(alias.name for alias in node.names)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 100:
+            strings.add(node.value.partition(":")[0])
+        names |= _names(node)
+    used = (node for statement in tree.body for node in running(statement))
+    runs = {name for node in used if not _is_bound(node) for name in _names(node)}
+    dotted = sorted(each for each in strings if all(part.isidentifier() for part in each.split(".")))
+    reads = not (DOCUMENTS | FINDS_TEXT).isdisjoint(names | strings)
+    return tuple(imports), tuple(dotted), tuple(sorted(names)), tuple(sorted(runs)), reads
+
+
+def _is_bound(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+
+
+def _names(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Name):
+        return {node.id}
+    if isinstance(node, ast.Attribute):
+        return {node.attr}
+    if isinstance(node, ast.alias) and node.asname:
+        return {node.name.rpartition(".")[2], node.asname}
+    return set()
+
+
+def _definitions(path: str) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Functions and classes at the top of a file, with the identifiers in each."""
+    return _read_definitions(path, _stamp(path)) if path.endswith(".py") else ()
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_definitions(path: str, stamp: Stamp) -> tuple[tuple[str, frozenset[str]], ...]:
+    with open(path, "rb") as file:
+        tree = ast.parse(file.read())
+    tops = [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))]
+    named = [(node.name, node) for node in tops if not is_task(node)]
+    renamed = [(alias.asname, alias) for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))
+               for alias in node.names if alias.asname]  # fmt: skip
+    return tuple((name, frozenset().union(*map(_names, ast.walk(node)))) for name, node in [*named, *renamed])
+
+
+def _sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_changed: set[str] = set()
+
+
+@functools.lru_cache(maxsize=1024)
+def _kept(folder: str) -> dict[str, tuple[Stamp, tuple[Any, ...]]]:
+    """What is kept of the files of a folder, by their names."""
+    try:
+        kept: dict[str, tuple[Stamp, tuple[Any, ...]]] = marshal.loads(_place(folder).read_bytes())
+        return kept
+    except (OSError, ValueError, EOFError, TypeError):
+        return {}
+
+
+def keep() -> None:
+    """Write what was read anew into the cache of this host."""
+    while _changed:
+        folder = _changed.pop()
+        place = _place(folder)
+        temporary = place.with_name(f"{place.name}.{os.urandom(4).hex()}")
+        with contextlib.suppress(OSError):  # the cache may be read-only
+            place.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(marshal.dumps(_kept(folder)))
+            temporary.replace(place)
+
+
+def _place(folder: str) -> Path:
+    """Where that is kept. Texts of other Pythons differ where syntax does: their parsers decide what is an import."""
+    version = f"{FORMAT} {sys.version_info[:2]} {folder}"
+    return cache_dir() / "code" / hashlib.sha256(version.encode()).hexdigest()

@@ -1,0 +1,42 @@
+"""Everything that shapes results counts towards a built-in task, in whatever folder it stands; the engine does not."""
+
+from __future__ import annotations
+
+import pytest
+from builtin import builtin_tasks, reached, science_modules
+
+from stargazer.fingerprint.origin import SCIENCE, is_own
+
+TASKS = builtin_tasks()
+NO_TASK_USES = ("stargazer.workflows", "stargazer.bio.simulate", "stargazer.embedded")
+"""Workflows wire, the simulator makes data, and what runs as a program is part of the tool's identity."""
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_manifest_holds_all_that_the_sources_lead_to(name: str) -> None:
+    task = TASKS[name]
+    identity = task.code
+    pieces = {piece.partition("#")[0].rpartition(".")[2] for piece in identity.manifest}
+    missing = []
+    for module, top in reached(task.body.__module__, task.name):
+        named = {each.partition(".")[0] for each in identity.imports.get(module, ())}
+        if top not in named | pieces | {"_Limit"}:
+            missing.append(f"{module}:{top}")
+    assert missing == []
+
+
+def test_the_plain_reading_reaches_far() -> None:
+    modules = {module for name, task in TASKS.items() for module, _ in reached(task.body.__module__, task.name)}
+    others = {module for module in science_modules() if module not in modules and not module.startswith(NO_TASK_USES)}
+    packages = {module.rpartition(".")[0] for module in science_modules()}
+    assert others - packages == {"stargazer.bio.singlecell.view"}  # what users look at matrices with
+
+
+@pytest.mark.parametrize("module", ["store.blobs", "ledger.keys", "calls.task", "execute.attempt", "runs.run", "code"])
+def test_the_engine_never_counts(module: str) -> None:
+    assert not is_own(f"stargazer.{module}", "stargazer.tasks.general.bwa")
+
+
+def test_names_that_begin_alike_are_told_apart() -> None:
+    assert all(is_own(name, "anything") and is_own(f"{name}.inner", "anything") for name in SCIENCE)
+    assert not is_own("stargazer.cellsandmore", "stargazer.tasks.general.bwa")

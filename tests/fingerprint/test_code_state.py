@@ -1,0 +1,121 @@
+"""What code only remembers is no change of identity: it runs, has one digest everywhere, and is known again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from stargazer.fingerprint import identify
+
+Loader = Callable[..., ModuleType]
+
+REMEMBERS = {
+    "memo in a dict": "M = {}\ndef load(i):\n    if i not in M: M[i] = i\n    return M[i]",
+    "memo with setdefault": "M = {}\ndef load(i): return M.setdefault(i, [i])",
+    "memo that was filled before": "M = {}\ndef load(i):\n    M[i] = i\n    return M[i]\nload(7)",
+    "late singleton": "M = None\ndef load(i):\n    global M\n    if M is None: M = {'w': 3}\n    return M['w']",
+    "counter": "N = 0\ndef load(i):\n    global N\n    N += 1\n    return i",
+    "list of what was seen": "SEEN = []\ndef load(i):\n    SEEN.append(i)\n    return i",
+    "cache of a function": "import functools\n@functools.lru_cache\ndef load(i): return [i]",
+    "unbounded cache": "import functools\n@functools.cache\ndef load(i): return [i]",
+    "property that is kept": (
+        "import functools\nclass C:\n    @functools.cached_property\n    def w(self): return 3\n"
+        "c = C()\ndef load(i): return c.w"
+    ),
+    "attribute that is made late": (
+        "class C:\n    def __init__(self): self._w = None\n    def w(self):\n        if self._w is None: self._w = 3\n"
+        "        return self._w\nc = C()\ndef load(i): return c.w()"
+    ),
+    "memo of an object": (
+        "class C:\n    def __init__(self): self.known = {}\n    def get(self, i):\n        if i not in self.known:\n"
+        "            self.known[i] = i\n        return self.known[i]\nc = C()\ndef load(i): return c.get(i)"
+    ),
+    "default that remembers": "def load(i, memo={}):\n    memo[i] = i\n    return memo[i]",
+    "attribute of a function": "def load(i):\n    load.calls += 1\n    return i\nload.calls = 0",
+    "registry of a class": (
+        "class C:\n    made = []\n    def __init__(self, i): C.made.append(i)\ndef load(i): return C(i) is not None"
+    ),
+    "memo in a closure": (
+        "def make():\n    memo = {}\n    def load(i):\n        if i not in memo: memo[i] = i\n        return memo[i]\n"
+        "    return load\nload = make()"
+    ),
+    "memo of a decorator": (
+        "def remember(f):\n    memo = {}\n    def inner(i):\n        if i not in memo: memo[i] = f(i)\n"
+        "        return memo[i]\n"
+        "    return inner\n@remember\ndef load(i): return i"
+    ),
+    "patterns": (
+        "import re\nP = {}\ndef load(i):\n    if i not in P: P[i] = re.compile(str(i))\n"
+        "    return bool(P[i].match('1'))"
+    ),
+    "logger": "import logging\nlog = logging.getLogger(__name__)\ndef load(i):\n    log.debug(i)\n    return i",
+    "lock": "import threading\nlock = threading.Lock()\ndef load(i):\n    with lock: return i",
+    "folder of the code": "from pathlib import Path\nHERE = Path(__file__).parent\ndef load(i): return HERE.exists()",
+    "text of the folder of the code": "import os\nHERE = os.path.dirname(__file__)\ndef load(i): return bool(HERE)",
+    "processors": "import os\nN = os.cpu_count() or 1\ndef load(i): return min(N, 1)",
+    "memo in another module": "from memory import load",
+}
+MEMORY = "M = {}\ndef load(i):\n    if i not in M: M[i] = i\n    return M[i]\n"
+
+
+@pytest.mark.parametrize("what", REMEMBERS)
+def test_running_changes_no_identity(load: Loader, what: str) -> None:
+    source = f"{REMEMBERS[what]}\ndef body(work): return [load(i) for i in (1, 2, 1)]"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fresh = load(source, memory=MEMORY)
+        before = identify(fresh.body, "body")
+        fresh.body(None)
+        assert before.is_current()
+        used = load(source, memory=MEMORY)
+        used.body(None)
+        after = identify(used.body, "body")
+    assert before.digest == after.digest
+    assert before.wide == ()
+
+
+KNOWN = """
+import stargazer as sg
+{source}
+
+@sg.task
+def t(work: sg.Workdir, *, i: int) -> int:
+    with open({log!r}, "a") as log:
+        log.write("x")
+    return int(load(i) is not None)
+
+if __name__ == "__main__":
+    for _ in range(2):
+        for i in (1, 2):
+            t(i=i).compute(scheduler="threads")
+"""
+
+
+@pytest.mark.parametrize("what", ["memo in a dict", "late singleton", "attribute that is made late"])
+def test_what_remembers_is_known_in_another_process_and_another_place(tmp_path: Path, what: str) -> None:
+    log = tmp_path / "ran"
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        script = tmp_path / place / "pipeline.py"
+        script.write_text(KNOWN.format(source=REMEMBERS[what], log=str(log)))
+        env = os.environ | {"DASK_STARGAZER__STORE": str(tmp_path / "store")}
+        subprocess.run([sys.executable, script], cwd=tmp_path, env=env, check=True)
+        assert log.read_text() == "xx"
+
+
+def test_what_a_notebook_sets_is_no_memory(load: Loader) -> None:
+    source = (
+        "class C:\n    depth = 1\n    def set(self, depth): self.depth = depth\nc = C()\ndef body(work): return c.depth"
+    )
+    module = load(source)
+    before = identify(module.body, "body")
+    module.c.set(2)
+    assert not before.is_current()
+    assert identify(module.body, "body").digest != before.digest
