@@ -32,10 +32,13 @@ __all__ = [
     "required_tools",
     "scratch_dir",
     "secret",
+    "set_variable",
     "setting",
     "settings",
     "store_url",
+    "strict",
     "trust",
+    "variable",
 ]
 
 DEFAULTS = Path(__file__).with_name("stargazer.yaml")
@@ -150,6 +153,11 @@ def durable() -> bool:
     return bool(setting("durable", bool))
 
 
+def strict() -> bool:
+    """Whether what shapes a result and is no input of it is an error, instead of a warning."""
+    return bool(setting("strict", bool))
+
+
 def remotes() -> list[Any]:
     """Places to look for what is not in the store, as they are written in the settings, in order."""
     return list(setting("remotes", list) or [])
@@ -173,6 +181,19 @@ def key_file() -> Path:
 def secret(name: str) -> str | None:
     """A token or password: from the environment variable of that name and from nowhere else."""
     return os.environ.get(name, "").strip() or None
+
+
+def variable(name: str) -> str | None:
+    """Value of a variable of the environment that a body reads, or None where it is not set."""
+    return os.environ.get(name)
+
+
+def set_variable(name: str, value: str | None) -> None:
+    """Put a variable of the environment back to what it was before a body changed it."""
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 def environment() -> dict[str, str]:

@@ -20,6 +20,8 @@
     │   ├── ArgumentError (TypeError)     a call's arguments do not fit the task
     │   ├── OutputError                   a body returned something that is no result
     │   ├── CodeChanged                   code changed between wiring and running
+    │   ├── UndeclaredInput               with `strict`: a body read what is not among its inputs
+    │   ├── ProcessChanged                a body would change what its whole process shares
     │   ├── WorkerMismatch                this worker has other code, tools or libraries
     │   └── StoresMixed                   one graph, two stores
     ├── RemoteError                 a place outside the store failed; names it
@@ -56,6 +58,7 @@ __all__ = [
     "NeedUnmet",
     "NotFound",
     "OutputError",
+    "ProcessChanged",
     "RemoteCannot",
     "RemoteError",
     "RemoteLacks",
@@ -73,6 +76,7 @@ __all__ = [
     "ToolError",
     "ToolFailed",
     "ToolMissing",
+    "UndeclaredInput",
     "UnknownField",
     "WorkerMismatch",
 ]
@@ -227,6 +231,14 @@ class OutputError(TaskError):
 
 class CodeChanged(TaskError):
     """A task's code changed between wiring and running."""
+
+
+class UndeclaredInput(TaskError):
+    """With `stargazer.strict`: a body read what is not among its inputs, or ran what its task does not declare."""
+
+
+class ProcessChanged(TaskError):
+    """A body would change what everything in its process shares."""
 
 
 class WorkerMismatch(TaskError):

@@ -47,6 +47,8 @@ class Workdir:
         Asked now and then while a tool runs; True ends the tool.
     own_memory
         Tells how many bytes the body itself takes, which count with those of its tools.
+    noted
+        Told of every command before it is started.
 
     Examples
     --------
@@ -65,8 +67,9 @@ class Workdir:
         memory: int | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         own_memory: Callable[[], int] = lambda: 0,
+        noted: Callable[[Sequence[Argument]], None] = lambda argv: None,
     ) -> None:
-        self._place, self._own_memory = path, own_memory
+        self._place, self._own_memory, self._noted = path, own_memory, noted
         self.cpus, self.memory = cpus, memory
         self._cancelled = cancelled
         self._commands = 0
@@ -144,6 +147,8 @@ class Workdir:
             raise ValueError("a command has at least a name")
         if self._cancelled():
             raise Cancelled(f"cancelled before {_joined(commands[0])} was started")
+        for place, stage in enumerate(stages):
+            self._noted([*stage, stdin] if stdin and not place else stage)
         logs = [self._new_log(command) for command in commands]
         with contextlib.ExitStack() as files:
             source: Any = files.enter_context(open(self.path / stdin, "rb")) if stdin else subprocess.DEVNULL

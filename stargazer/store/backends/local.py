@@ -264,7 +264,7 @@ class LocalBackend:
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_CLOSED_FILE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Entry(NamedTuple):
@@ -285,7 +285,7 @@ def as_store_error(error: OSError, where: str) -> OSError:
     if is_full(error):
         told = f"no space left while writing {where}: {error.strerror}; free some (stargazer gc)"
         return StoreFull(error.errno, told)
-    if error.errno in _CLOSED:
+    if error.errno in _CLOSED_FILE:
         told = f"cannot write {where}: {error.strerror}; what the store has can be read, but new calls want one that"
         return StoreReadOnly(error.errno, f"{told} can be written to (--store, or the setting stargazer.store)")
     return error
