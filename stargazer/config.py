@@ -39,12 +39,14 @@ __all__ = [
     "scratch_dir",
     "secret",
     "secrets",
+    "set_variable",
     "setting",
     "settings",
     "store_url",
     "strict",
     "told_environment",
     "trust",
+    "variable",
     "variables",
 ]
 
@@ -222,6 +224,19 @@ def batch_job() -> str | None:
         return f"{array}_{index}"
     names = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
     return next((value for name in names if (value := os.environ.get(name))), None)
+
+
+def variable(name: str) -> str | None:
+    """Value of a variable of the environment that a body reads, or None where it is not set."""
+    return os.environ.get(name)
+
+
+def set_variable(name: str, value: str | None) -> None:
+    """Put a variable of the environment back to what it was before a body changed it."""
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 def is_secret(name: str) -> bool:

@@ -21,6 +21,8 @@
     │   ├── OutputError                   a body returned something that is no result
     │   ├── CodeChanged                   code changed between wiring and running
     │   ├── UncertainCode                 code depends on what is in no key (`stargazer.strict`)
+    │   ├── UndeclaredInput               with `strict`: a body read what is not among its inputs
+    │   ├── ProcessChanged                a body would change what its whole process shares
     │   ├── WorkerMismatch                this worker has other code, tools or libraries
     │   └── StoresMixed                   one graph, two stores
     ├── RemoteError                 a place outside the store failed; names it
@@ -62,6 +64,7 @@ __all__ = [
     "NeedUnmet",
     "NotFound",
     "OutputError",
+    "ProcessChanged",
     "RemoteCannot",
     "RemoteError",
     "RemoteLacks",
@@ -80,6 +83,7 @@ __all__ = [
     "ToolFailed",
     "ToolMissing",
     "UncertainCode",
+    "UndeclaredInput",
     "UnknownField",
     "WalltimeExceeded",
     "WorkerLost",
@@ -241,6 +245,14 @@ class UncertainCode(TaskError):
 
 class CodeChanged(TaskError):
     """A task's code changed between wiring and running."""
+
+
+class UndeclaredInput(TaskError):
+    """With `stargazer.strict`: a body read what is not among its inputs, or ran what its task does not declare."""
+
+
+class ProcessChanged(TaskError):
+    """A body would change what everything in its process shares."""
 
 
 class WorkerMismatch(TaskError):

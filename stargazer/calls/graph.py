@@ -17,6 +17,7 @@ from dask._task_spec import DataNode, Dict, List, Task, TaskRef
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 
+from stargazer import config
 from stargazer.calls.call import CALLS, Call
 from stargazer.calls.elements import element
 from stargazer.calls.node import opened, refuse, run, seal
@@ -209,7 +210,8 @@ def flatten(
     roots
         Calls of one store.
     function
-        What each node runs: ``function(spec, plan_key, parameters, *inputs)``.
+        What each node runs: ``function(spec, plan_key, parameters, *inputs, before=…)``, with the plan keys of the
+        calls whose results it takes, if there are any, and ``strict=True`` if hidden inputs are errors here.
     take
         What takes an element of a result: ``take(whole, index)``.
     lenient
@@ -229,6 +231,7 @@ def flatten(
     level = {call.key: call for call in roots}
     ledger = _one_ledger(level.values())
     changed: dict[int, CodeChanged | None] = {}
+    strict = config.strict()
     while level:
         wholes = {call.whole.key: call.whole for call in level.values()}
         fresh = {key: call for key, call in wholes.items() if key not in graph}
@@ -240,7 +243,7 @@ def flatten(
             if record is not None and ledger is not None:
                 graph[key] = _known(call, record, ledger)
             elif (error := _code_error(call, changed)) is None:
-                graph[key], missing[key] = _node(call, function), call
+                graph[key], missing[key] = _node(call, function, strict), call
                 following |= {needed.key: needed for needed in needs(call)}
             elif lenient:
                 graph[key] = Task(key, refuse, str(error))
@@ -290,12 +293,15 @@ def known_values(node: Any) -> list[Any]:
     return [opened(node.args[0])] if isinstance(node, Task) and node.func is opened else []
 
 
-def _node(call: Call, function: Callable[..., Any]) -> Task:
+def _node(call: Call, function: Callable[..., Any], strict: bool) -> Task:
     parameters: Any = {name: _reference(value) for name, value in call.given.items()}
     if any(isinstance(value, Call) for value in call.given.values()):
         parameters = Dict(parameters)
     inputs = [_reference(value) for value in call.inputs.values()]
-    return Task(call.key, function, call.spec, call.plan_key, parameters, *inputs)
+    before = tuple(dict.fromkeys(needed.plan_key for needed in needs(call)))
+    wired: dict[str, Any] = {"before": before} if before else {}
+    wired |= {"strict": True} if strict else {}
+    return Task(call.key, function, call.spec, call.plan_key, parameters, *inputs, **wired)
 
 
 def _reference(value: Any) -> Any:

@@ -27,7 +27,14 @@ HERE = "threads of this process"
 CLOSING = ("closing", "closed", "failed")
 
 
-def run(spec: TaskSpec, plan_key: str, parameters: dict[str, Any], *inputs: Any) -> Any:
+def run(
+    spec: TaskSpec,
+    plan_key: str,
+    parameters: dict[str, Any],
+    *inputs: Any,
+    before: tuple[str, ...] = (),
+    strict: bool = False,
+) -> Any:
     """Execute one call; ends its tools when the call is released."""
     if spec.needs.walltime is not None:
         _leave_to_others(spec.needs.walltime)
@@ -36,9 +43,12 @@ def run(spec: TaskSpec, plan_key: str, parameters: dict[str, Any], *inputs: Any)
     worker, key = _worker_and_key()
     if worker is None:
         with _placed(spec, is_released):
-            return execute(spec, plan_key, given, opened(parameters), is_released)
+            return execute(spec, plan_key, given, opened(parameters), is_released, before=before, strict=strict)
     with marked(worker, str(key), spec), _reached(worker, spec, is_released):
-        result = execute(spec, plan_key, given, opened(parameters), is_released, alone=_is_alone(worker))
+        result = execute(
+            spec, plan_key, given, opened(parameters), is_released,
+            alone=_is_alone(worker), before=before, strict=strict, warn=_warn_client,
+        )  # fmt: skip
         from stargazer.relay.worker import note_files
 
         note_files(worker, key, spec.store, walk_assets([*given.values(), result]))
@@ -74,6 +84,13 @@ def _reached(worker: Any, spec: TaskSpec, is_released: Callable[[], bool]) -> It
         yield
     finally:
         WANTED.reset(token)
+
+
+def _warn_client(message: str, category: type[Warning]) -> None:
+    """Warn where the client is: what a worker says goes into a log that nobody reads."""
+    from distributed.worker import warn
+
+    warn(message, category)
 
 
 def _is_alone(worker: Any) -> bool:

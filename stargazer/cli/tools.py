@@ -58,13 +58,16 @@ def _look(name: str) -> dict[str, Any]:
     """What is known of one tool."""
     from stargazer.errors import StargazerError
     from stargazer.tools.identity import EMBEDDED_TOOLS, HOW_TO_GET, identify_tool, locate_tool
+    from stargazer.tools.programs import is_script, sha256_of
 
     how = f"pip install {name}" if name in EMBEDDED_TOOLS else HOW_TO_GET[name]
     row = {"tool": name, "there": False, "version": "", "digest": "", "path": "", "how": how}
     try:
         identity = identify_tool(name)
         path = "" if name in EMBEDDED_TOOLS else locate_tool(name)
-        return row | {"there": True, "version": identity.version, "digest": identity.digest, "path": path}
+        # What sha256sum says of a script is what people compare; it counts with all that it leads to.
+        digest = sha256_of(path) if path and name != "gatk" and is_script(path) else identity.digest
+        return row | {"there": True, "version": identity.version, "digest": digest, "path": path}
     except StargazerError as error:
         return row | {"problem": str(error)}
 

@@ -53,7 +53,8 @@ def record_html(record: Any) -> str:
         From the ledger.
     """
     parts = [_end(record), facts_table(_measured(record)), _values("parameter", record.parameters)]
-    parts += [_values("input", record.inputs), _tools(record), _outputs(record)]
+    parts += [_values("input", record.inputs), _tools(record), _values("read", record.reads), _outputs(record)]
+    parts += [note(line) for line in record.noted]
     return card(record.task, *parts, subtitle=f"record {short(record.id)}")
 
 

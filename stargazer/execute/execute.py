@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import logging
+import os
 import platform
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.assets import Asset
 from stargazer.errors import Cancelled, OutputError, StargazerError, StoreError, StoreFull, ToolFailed
+from stargazer.execute.findings import Findings
 from stargazer.execute.outputs import Outputs
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import encode, map_assets, walk_assets
@@ -27,6 +31,7 @@ from stargazer.tools.memory import Growth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from stargazer.execute.spec import TaskSpec
     from stargazer.store.blobs.verified import Signature
@@ -45,6 +50,9 @@ def execute(
     cancelled: Callable[[], bool] = lambda: False,
     *,
     alone: bool = False,
+    before: Sequence[str] = (),
+    strict: bool = False,
+    warn: Callable[[str, type[Warning]], None] = warnings.warn,
 ) -> Any:
     """Return the result of a call, from the ledger or by running its body.
 
@@ -62,6 +70,12 @@ def execute(
         Asked now and then while tools run.
     alone
         Whether no other call runs in this process, so that its memory is this call's.
+    before
+        Plan keys of the calls whose results it takes: what their bodies read beside their inputs counts here, too.
+    strict
+        Whether hidden inputs are errors, whatever this process's own settings say.
+    warn
+        Called with a message and a category of warnings.
 
     Raises
     ------
@@ -79,8 +93,9 @@ def execute(
     if record is not None:
         return ledger.results(record, spec.task.result_type)
     inputs, parameters = spec.task.bound(inputs, parameters)
+    options: dict[str, Any] = {"alone": alone, "before": before, "strict": strict, "warn": warn}
     return _tried(
-        lambda: Attempt(spec, plan_key, inputs, parameters, ledger, alone=alone).result(cancelled), spec, cancelled
+        lambda: Attempt(spec, plan_key, inputs, parameters, ledger, **options).result(cancelled), spec, cancelled
     )
 
 
@@ -123,11 +138,18 @@ class Attempt:
         ledger: Ledger,
         *,
         alone: bool = False,
+        before: Sequence[str] = (),
+        strict: bool = False,
+        warn: Callable[[str, type[Warning]], None] = warnings.warn,
     ) -> None:
         memory = spec.needs.bytes
         self.growth = Growth(spec.name, memory) if alone and memory else None
         self.spec, self.inputs, self.parameters = spec, inputs, parameters
         self.ledger, self.store = ledger, ledger.store
+        self._before, self._warn = before, warn
+        places = _own_places(config.scratch_dir(), self.store.scratch, self.store.cache)
+        offline = self.store.backend.local and not config.remotes()
+        self._findings = Findings(spec, places, parameters, strict=strict or config.strict(), alone_online=offline)
         given = list(walk_assets(list(inputs.values())))
         values = {name: plain(value) for name, value in parameters.items()}
         keys = {name: input_keys(value, spec.kinds) for name, value in inputs.items()}
@@ -161,7 +183,8 @@ class Attempt:
         record = self.ledger.find_or_take([key], with_outputs=True).get(key) if key != self.plan_key else None
         if record is None:
             return self.run(cancelled)
-        return self.ledger.results(self.ledger.point(record, self.plan_key), self.spec.task.result_type)
+        pointed = self.ledger.point(record, self.plan_key, before=self.ledger.readers(self._before))
+        return self.ledger.results(pointed, self.spec.task.result_type)
 
     def run(self, cancelled: Callable[[], bool]) -> Any:
         """Stage, run the body, save what it made and append the record; return the result that counts."""
@@ -171,6 +194,7 @@ class Attempt:
         ending = self._ending(cancelled)
         passed: dict[str, Any] = {"env": self.spec.env, "secrets": self.spec.secrets, "own_memory": own}
         with self.store.in_use(), Scratch(config.scratch_dir() or self.store.scratch) as scratch:
+            passed["noted"] = self._findings.command
             work = Workdir(scratch.path, cpus=needs.cpus, memory=needs.bytes, cancelled=ending.is_due, **passed)
             clock, cpu_clock = time.perf_counter(), time.thread_time()
             try:
@@ -181,7 +205,8 @@ class Attempt:
                     self._append_failure(work, clock, cpu_clock, error)
                 raise
             cids = [asset.cid for asset in walk_assets(outputs) if asset.cid]
-            record = self._append(work, clock, cpu_clock, status="ok", outputs=encoded, output_cids=cids)
+            found: dict[str, Any] = {"reads": self._findings.reads, "noted": self._findings.noted}
+            record = self._append(work, clock, cpu_clock, status="ok", outputs=encoded, output_cids=cids, **found)
         if record.outputs is encoded and isinstance(outputs, Asset):
             return self.store.handle(outputs, record.id)
         return self.ledger.results(record, self.spec.task.result_type)
@@ -204,16 +229,19 @@ class Attempt:
             except StargazerError as error:
                 error.add_note(f"noticed when task {spec.name} ended; its result is not kept")
                 raise
-        return Outputs(spec.name, self.store, work, inputs, copies=spec.copy_inputs).save(made)
+        saved = Outputs(spec.name, self.store, work, inputs, copies=spec.copy_inputs).save(made)
+        self._findings.tell(self._warn)
+        return saved
 
     def _made(self, work: Workdir, staged: dict[str, Any], ending: Ending) -> Any:
         def body() -> Any:
             task = self.spec.task
-            return task.body(
-                work,
-                *(staged[name] for name in task.positional),
-                **{name: own_copy(value) for name, value in self.parameters.items()},
-            )
+            with self._findings.watched():
+                return task.body(
+                    work,
+                    *(staged[name] for name in task.positional),
+                    **{name: own_copy(value) for name, value in self.parameters.items()},
+                )
 
         try:
             if self.growth:
@@ -264,7 +292,14 @@ class Attempt:
             log=self.store.put_bytes(log) if log else None,
             **members,
         )
-        return self.ledger.append(record)
+        return self.ledger.append(record, self.ledger.readers(self._before) if record.status == "ok" else None)
+
+
+@functools.lru_cache(maxsize=64)
+def _own_places(configured: Path | None, scratch: Path, cache: Path) -> tuple[str, ...]:
+    """Where the engine has its files, as the paths are written and without symbolic links: no body reads data there."""
+    places = [str(configured or scratch), str(scratch.parent), str(cache.parent.parent)]
+    return tuple({*map(os.path.abspath, places), *map(os.path.realpath, places)})
 
 
 def _unrelated(assets: Sequence[Asset]) -> bool:

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from stargazer.assets import Asset
 from stargazer.ledger.codec import cids_in, decode
+from stargazer.ledger.reads import Present
 from stargazer.ledger.record import Record
 from stargazer.store.fallback import Known, fallback
+from stargazer.store.parsing import is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from stargazer.store import Store
 
-__all__ = ["Ledger", "NotDeterministic"]
+__all__ = ["Lead", "Ledger", "NotDeterministic"]
 
 
 class NotDeterministic(UserWarning):
     """A task gave two results for the same inputs, parameters, code and tools."""
+
+
+class Lead(NamedTuple):
+    """Where a key leads.
+
+    Parameters
+    ----------
+    record
+        A successful one.
+    readers
+        Ids of the records, of this call and of those before it, whose bodies read what no key tells.
+    """
+
+    record: Record
+    readers: tuple[str, ...] = ()
 
 
 class Ledger:
@@ -75,9 +92,36 @@ class Ledger:
 
     def lookup(self, keys: Iterable[str]) -> dict[str, Record]:
         """Successful records behind keys, whether or not their results are still there."""
-        found = self.store.records_behind(keys)
-        records = ((key, Record.from_bytes(data, name)) for key, (name, data) in found.items())
-        return {key: record for key, record in records if _is_result(record)}
+        return {key: lead.record for key, lead in self.leads(keys).items()}
+
+    def leads(self, keys: Iterable[str]) -> dict[str, Lead]:
+        """Where keys lead, as long as what the calls read beside their inputs is as it was."""
+        chosen: dict[str, Lead] = {}
+        choices: dict[str, list[list[str]]] = {}
+        for key, (name, data) in self.store.records_behind(keys).items():
+            if not name:
+                choices[key] = _choices(data)
+            elif _is_result(record := Record.from_bytes(data, name)):
+                chosen[key] = Lead(record)
+        # One that read something never stands alone under a key, unless somebody else wrote the key.
+        doubtful = {key: [[lead.record.id, lead.record.id]] for key, lead in chosen.items() if lead.record.reads}
+        choices |= doubtful
+        return (
+            {**{key: chosen[key] for key in chosen.keys() - doubtful}, **self._fitting(choices)} if choices else chosen
+        )
+
+    def _fitting(self, choices: Mapping[str, list[list[str]]]) -> dict[str, Lead]:
+        """Of the records under each key the newest that is an answer today."""
+        wanted = dict.fromkeys(name for lines in choices.values() for line in lines for name in line)
+        read = {name: Record.from_bytes(data, name) for name, data in self.store.get_records(wanted).items()}
+        known = {name: record for name, record in read.items() if _is_result(record)}
+        present = Present()
+        holding = {name for name, record in known.items() if present.holds(record.reads)}
+        fitting = {
+            key: [line for line in lines if line[0] in known and holding.issuperset(line[1:])]
+            for key, lines in choices.items()
+        }
+        return {key: Lead(known[lines[0][0]], tuple(lines[0][1:])) for key, lines in fitting.items() if lines}
 
     def get(self, identifier: str) -> Record | None:
         """Return one record, or None where it is missing or torn."""
@@ -93,8 +137,29 @@ class Ledger:
         """Return the result of a recorded call: handles that know their store and record."""
         return decode(record.outputs, lambda data: self.store.handle(Asset.from_dict(data), record.id), named)
 
-    def append(self, record: Record) -> Record:
+    def readers(self, keys: Iterable[str]) -> tuple[str, ...] | None:
+        """Ids of the records that calls rely on which read what no key tells, by the plan keys of these calls.
+
+        Returns
+        -------
+        tuple or None
+            None where it cannot be told of some call, for its plan key does not lead anywhere.
+        """
+        wanted = list(keys)
+        found = self.leads(wanted) if wanted else {}
+        if any(key not in found for key in wanted):
+            return None
+        return tuple(dict.fromkeys(name for key in wanted for name in found[key].readers))
+
+    def append(self, record: Record, before: tuple[str, ...] | None = ()) -> Record:
         """Write a record and point its keys at it; a failed one gets no keys.
+
+        Parameters
+        ----------
+        record
+            What a call did.
+        before
+            From `readers`, of the calls whose results it took; None where these are not known.
 
         Returns
         -------
@@ -105,17 +170,36 @@ class Ledger:
             return self._write(record)
         first = self.lookup([record.content_key]).get(record.content_key)
         if first is None:
-            return self.point(self._write(record), record.plan_key)
-        kept = self.is_complete(first)
+            return self.point(self._write(record), record.plan_key, before=before)
+        # One that is known to have read less is not the whole truth.
+        kept = self.is_complete(first) and first.reads.keys() >= record.reads.keys()
         if first.outputs != record.outputs:
             record = record._replace(differs_from=first.id)
             warnings.warn(_difference(record, first, kept), NotDeterministic, stacklevel=2)
         written = self._write(record)
-        return self.point(first if kept else written, record.plan_key)
+        return self.point(first if kept else written, record.plan_key, before=before)
 
-    def point(self, record: Record, *plan_keys: str) -> Record:
-        """Let further plan keys lead to a record: the same bytes were reached on another way."""
-        self.store.link_keys({record.content_key, *plan_keys}, record.id)
+    def point(self, record: Record, *plan_keys: str, before: tuple[str, ...] | None = ()) -> Record:
+        """Let further plan keys lead to a record: the same bytes were reached on another way.
+
+        Parameters
+        ----------
+        record
+            Of a success.
+        *plan_keys
+            Keys made where the call was wired.
+        before
+            From `readers`, of the calls before it in that wiring: a plan key stands for all of them. Where these are
+            not known, no plan key leads here: the call is looked up anew by its content.
+        """
+        own = (record.id,) if record.reads else ()
+        ways = own if before is None else tuple(dict.fromkeys([*own, *before]))
+        wired = {*plan_keys} if before is not None else set()
+        if ways == own:
+            self.store.link_keys({record.content_key, *wired}, record.id, own)
+        else:
+            self.store.link_keys([record.content_key], record.id, own)
+            self.store.link_keys(wired - {record.content_key}, record.id, ways)
         return record
 
     def newest(self, task: str, limit: int = 20) -> list[Record]:
@@ -141,6 +225,12 @@ class Ledger:
     def _where(self, **conditions: Any) -> list[Record]:
         found = (Record.from_bytes(data, identifier) for identifier, data in self.store.records_where(**conditions))
         return [record for record in found if record is not None]
+
+
+def _choices(data: bytes) -> list[list[str]]:
+    """Records that one key leads to, each with those of what was read; what is no name of a record is passed over."""
+    lines = (line.split(" ") for line in data.decode("ascii", "replace").split("\n"))
+    return [line for line in lines if all(map(is_name, line))]
 
 
 def _is_result(record: Record | None) -> TypeGuard[Record]:

@@ -71,6 +71,11 @@ class Record(NamedTuple):
         Type and message of the failure.
     differs_from
         Id of an earlier record with the same content key and other outputs: the task is not deterministic.
+    reads
+        What the body read beside its inputs, with what stood there, as `stargazer.ledger.reads` writes it: the record
+        is an answer only while all of that is as it was.
+    noted
+        What else a person should know of the run, as warnings said it.
     """
 
     task: str
@@ -98,6 +103,8 @@ class Record(NamedTuple):
     differs_from: str | None = None
     env: Mapping[str, str | None] = {}
     passed: Mapping[str, str] = {}
+    reads: dict[str, str] = {}  # noqa: RUF012 - never changed
+    noted: Sequence[str] = ()
     format: int = FORMAT
     id: str = ""
 

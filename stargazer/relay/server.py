@@ -225,10 +225,12 @@ def _put_bytes(store: Store, data: bytes) -> str:
     return store.put_bytes(data)
 
 
-def _lead(store: Store, keys: Sequence[str], identifier: str) -> None:
-    if store.get_record(identifier) is None:
-        raise StoreError(f"keys cannot lead to record {identifier}, which is not there")
-    store.link_keys(keys, identifier)
+def _lead(store: Store, keys: Sequence[str], identifier: str, readers: Sequence[str] = ()) -> None:
+    there = store.get_records([identifier, *readers])
+    for name in (identifier, *readers):
+        if name not in there:
+            raise StoreError(f"keys cannot lead to record {name}, which is not there")
+    store.link_keys(keys, identifier, readers)
 
 
 def _allowed(place: str, kinds: tuple[str, ...]) -> str:

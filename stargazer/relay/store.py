@@ -15,7 +15,7 @@ from stargazer.store.blobs.base import Stored, movable
 from stargazer.store.blobs.cached import CachedBlobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from stargazer.cid.files import Progress
@@ -74,7 +74,11 @@ class RelayStore(Store):
     def records_behind(self, keys: Iterable[str]) -> dict[str, tuple[str, bytes]]:
         """Ids and bytes of the records that keys lead to: one question."""
         found: dict[str, tuple[str, bytes]] = self._line.ask("records_behind", list(keys))
-        return {key: (name, data) for key, (name, data) in found.items() if hashlib.sha256(data).hexdigest() == name}
+        return {
+            key: (name, data)
+            for key, (name, data) in found.items()
+            if not name or hashlib.sha256(data).hexdigest() == name
+        }
 
     def put_record(self, data: bytes) -> str:
         """Keep an immutable record; its id is the SHA-256 of its bytes, in hexadecimal."""
@@ -82,9 +86,9 @@ class RelayStore(Store):
         self._line.ask("put_record", identifier, data)
         return identifier
 
-    def link_keys(self, keys: Iterable[str], identifier: str) -> None:
-        """Let keys lead to a record that is there."""
-        self._line.ask("lead", list(keys), identifier)
+    def link_keys(self, keys: Iterable[str], identifier: str, readers: Collection[str] = ()) -> None:
+        """Let keys lead to a record that is there, as `Records.lead`."""
+        self._line.ask("lead", list(keys), identifier, list(readers))
 
     def _journal(self, kind: str, *names: str) -> None:
         """Nothing: the home notes what it wrote."""

@@ -68,7 +68,8 @@ class History:
         found = {key: each for each in self.records.values() for key in (each.content_key, each.plan_key)}
         if self.store.backend.local:
             names = [entry.place.rpartition("/")[2] for entry in self.store.backend.entries("keys")]
-            pointed = {key: value.decode("ascii", "replace") for key, value in self.store.get_keys(names).items()}
+            values = self.store.get_keys(names)
+            pointed = {key: value.decode("ascii", "replace").split(" ")[0] for key, value in values.items()}
             found |= {key: self.records[name] for key, name in pointed.items() if name in self.records}
         return found
 
@@ -85,9 +86,25 @@ class History:
         own = {key: each for each in self.records.values() for key in (each.content_key, each.plan_key)}
         wanted = {**own, **keys}
         known = Ledger(target).find_many(wanted)
-        for key, record in wanted.items():
-            if key not in known:
-                target.link_keys([key], record.id)
+        unknown = {key: record for key, record in wanted.items() if key not in known}
+        for key, readers in self._readers(unknown).items():
+            self._copy(target, [name for name in readers if name not in self.records])
+            target.link_keys([key], unknown[key].id, readers)
+
+    def _readers(self, wanted: Mapping[str, Record]) -> dict[str, list[str]]:
+        """The records that each key relies on for what no key tells; not of plan keys that do not lead there here."""
+        own = {key: [each.id] if each.reads else [] for key, each in wanted.items() if key == each.content_key}
+        found = self.store.records_behind([key for key in wanted if key not in own])
+        for key, (name, data) in found.items():
+            lines = [[name]] if name else [line.split(" ") for line in data.decode("ascii", "replace").split("\n")]
+            for line in lines:
+                if line[0] == wanted[key].id:
+                    own.setdefault(key, line[1:])
+        return own
+
+    def _copy(self, target: Store, names: Sequence[str]) -> None:
+        for data in self.store.get_records(names).values():
+            target.put_record(data)
 
 
 def _inputs(inputs: dict[str, object]) -> Iterator[str]:

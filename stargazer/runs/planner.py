@@ -15,6 +15,7 @@ from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import call_key, input_keys, plain, readable
+from stargazer.ledger.reads import Present
 from stargazer.ledger.record import digest, tools_digest
 from stargazer.store import Store
 
@@ -283,7 +284,7 @@ class Reason:
     Parameters
     ----------
     kind
-        ``"never ran"``, ``"code"``, ``"parameter"``, ``"input"``, ``"tool"`` or ``"lost"``.
+        ``"never ran"``, ``"code"``, ``"parameter"``, ``"input"``, ``"tool"``, ``"read"`` or ``"lost"``.
     text
         In words: what changed, from what to what.
     """
@@ -313,10 +314,17 @@ def reasons_for(call: Call, inputs: dict[str, Any], candidates: list[Record]) ->
 
 
 def _hidden_reason(store: Store, record: Record) -> Reason:
-    """Nothing differs that a record tells: its result is lost, or the same inputs stand in another order."""
+    """Nothing differs that a key tells: what it read, its result is lost, or the same inputs stand in another order."""
+    if changed := Present().differences(record.reads):
+        return Reason("read", f"{', '.join(map(_read_name, changed))} changed since it was read")
     if Ledger(store).is_complete(record):
         return Reason("input", "inputs in another order")
     return Reason("lost", f"its result is no longer in the store (record {record.id[:12]})")
+
+
+def _read_name(name: str) -> str:
+    kinds = {"$": "variable ", "!": "program "}
+    return f"{kinds[name[0]]}{name[1:]}" if name[0] in kinds else name
 
 
 def _distance(reasons: list[Reason]) -> tuple[int, int]:

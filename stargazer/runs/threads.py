@@ -72,7 +72,7 @@ class Threads:
     def running(self) -> None:
         """Nothing: the watch is told when a call starts."""
 
-    def node(self, spec: TaskSpec, plan_key: str, parameters: dict[str, Any], *inputs: Any) -> Any:
+    def node(self, spec: TaskSpec, plan_key: str, parameters: dict[str, Any], *inputs: Any, **wired: Any) -> Any:
         """Run one call; a failure becomes a `Missing`, so that its siblings go on."""
         if _holds_missing([*inputs, *parameters.values()]):
             self.watch.skipped(plan_key)
@@ -83,7 +83,7 @@ class Threads:
                     raise Cancelled("cancelled before it started")
                 self.watch.started(plan_key)
                 named = named_inputs(spec, inputs)
-                result = self._executed(spec, plan_key, named, opened(parameters))
+                result = self._executed(spec, plan_key, named, opened(parameters), wired)
         except Cancelled:
             self.watch.cancelled(plan_key)
             return Missing()
@@ -93,10 +93,17 @@ class Threads:
         self.watch.done(plan_key, result)
         return result
 
-    def _executed(self, spec: TaskSpec, plan_key: str, inputs: dict[str, Any], parameters: dict[str, Any]) -> Any:
+    def _executed(
+        self,
+        spec: TaskSpec,
+        plan_key: str,
+        inputs: dict[str, Any],
+        parameters: dict[str, Any],
+        wired: dict[str, Any],
+    ) -> Any:
         token = IN_BODY.set(True)
         try:
-            return execute(spec, plan_key, inputs, parameters, self._stop.is_set)
+            return execute(spec, plan_key, inputs, parameters, self._stop.is_set, **wired)
         finally:
             IN_BODY.reset(token)
 

@@ -25,6 +25,9 @@ __all__ = ["OVERLAP", "Records", "events", "seal", "unseal", "write"]
 RECORD = b"{"
 """How a record begins, and no sealed value does."""
 
+MOST_LEADS = 8
+"""Records under one key that rely on more than the key tells, as ccache keeps them."""
+
 
 def seal(data: bytes) -> bytes:
     """`data` behind a checksum, so that a torn file is noticed."""
@@ -93,17 +96,42 @@ class Records(OpenStore):
         values = ((key, self._value(data)) for key, data in self._read_keys(keys))
         return {key: value for key, value in values if value is not None}
 
-    def link_keys(self, keys: Iterable[str], identifier: str) -> None:
-        """Let keys lead to a record that is there, each atomically."""
+    def link_keys(self, keys: Iterable[str], identifier: str, readers: Collection[str] = ()) -> None:
+        """Let keys lead to a record that is there, each atomically.
+
+        Parameters
+        ----------
+        keys
+            Plan or content keys.
+        identifier
+            Id of the record.
+        readers
+            Ids of records whose calls read what no key tells: the keys lead here only while that is as it was. Up to
+            eight records stand under a key then, the newest first, and who looks up must choose.
+        """
         places = [layout.key(key) for key in keys]
-        self.backend.link_many(layout.record(identifier), places, seal(identifier.encode()))
+        if readers:
+            self.backend.replace_many(self._with_lead(places, " ".join([identifier, *readers])))
+        else:
+            self.backend.link_many(layout.record(identifier), places, seal(identifier.encode()))
+
+    def _with_lead(self, places: Iterable[str], line: str) -> dict[str, bytes]:
+        """Contents of keys with one lead more before those that stand there; of two writers one may be lost."""
+        there = self.backend.read_many(list(places))
+        return {place: seal("\n".join([line, *_other_leads(there.get(place), line)]).encode()) for place in places}
 
     def records_behind(self, keys: Iterable[str]) -> dict[str, tuple[str, bytes]]:
-        """Ids and bytes of the records that keys lead to, if both are there and whole; many at once."""
+        """Ids and bytes of the records that keys lead to, if both are there and whole; many at once.
+
+        Of a key that leads somewhere only while something is as it was, the id is empty, and the bytes are a line for
+        each record: its id, and the ids of the records of what was read.
+        """
         found, pointers = {}, {}
         for key, data in self._read_keys(keys):
             value = self._value(data)
-            if value is not None and data.startswith(RECORD):
+            if value is not None and b" " in value:
+                found[key] = "", value
+            elif value is not None and data.startswith(RECORD):
                 found[key] = value.decode(), data
             elif value is not None and is_name(name := value.decode("ascii", "replace")):
                 pointers[key] = name
@@ -125,6 +153,12 @@ class Records(OpenStore):
         """Note a change by time where directories have no mtime that tells."""
         if not self.backend.local:
             write(self.backend, [f"{kind}.{name}" for name in names])
+
+
+def _other_leads(data: bytes | None, line: str) -> list[str]:
+    value = unseal(data) if data is not None and not data.startswith(RECORD) else None
+    lines = value.decode("ascii", "replace").split("\n") if value and b" " in value else []
+    return [other for other in lines if other != line][: MOST_LEADS - 1]
 
 
 # What changed in an object store, by time: listing everything to find one new record would take minutes.

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from stargazer.config import cache_dir, gatk_jar, search_path
 from stargazer.errors import Cancelled, ToolMissing
 from stargazer.tools import Workdir
+from stargazer.tools.programs import Program, is_script, look_into
 
 __all__ = ["EMBEDDED_TOOLS", "HOW_TO_GET", "ToolIdentity", "identify_tool", "library_version", "locate_tool"]
 
@@ -68,6 +69,9 @@ class ToolIdentity(NamedTuple):
 def identify_tool(name: str) -> ToolIdentity:
     """Return version and digest of a tool; remembered while the file stays as it is.
 
+    A script says nothing by its file: what it starts may change. So it counts with what it leads to, and each process
+    asks it once.
+
     Raises
     ------
     ToolMissing
@@ -79,6 +83,8 @@ def identify_tool(name: str) -> ToolIdentity:
         stat = os.stat(path := locate_tool(name))
     except FileNotFoundError:
         stat = os.stat(path := locate_tool(name, again=True))
+    if name != GATK and is_script(path):
+        return _identify_script(name, path, look_into(path))
     return _identify_binary(name, path, (stat.st_ino, stat.st_size, stat.st_ctime_ns))
 
 
@@ -154,6 +160,12 @@ def _shim() -> list[str]:
 
     files = sorted(Path(__file__).parent.with_name("embedded").glob("*.py"))
     return [canonical(ast.parse(file.read_text("utf-8"))) for file in files]
+
+
+@functools.lru_cache(maxsize=256)
+def _identify_script(name: str, path: str, program: Program) -> ToolIdentity:
+    """Identity of a script, asked anew where one of the files that it leads to has changed."""
+    return ToolIdentity(name, _ask_version(path), program.digest)
 
 
 @functools.lru_cache(maxsize=256)

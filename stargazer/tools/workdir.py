@@ -66,6 +66,8 @@ class Workdir:
         Environment variables that tools get beside those that all get; None takes one away.
     secrets
         Names of further ones, whose values are taken from here and masked in logs and errors.
+    noted
+        Told of every command before it is started.
 
     Examples
     --------
@@ -86,9 +88,10 @@ class Workdir:
         own_memory: Callable[[], int] = lambda: 0,
         env: Mapping[str, str | None] | None = None,
         secrets: Sequence[str] = (),
+        noted: Callable[[Sequence[Argument]], None] = lambda argv: None,
     ) -> None:
         self._env, self._secrets = env or {}, tuple(secrets)
-        self._place, self._own_memory = path, own_memory
+        self._place, self._own_memory, self._noted = path, own_memory, noted
         self.cpus, self.memory = cpus, memory
         self._cancelled = cancelled
         self._commands = 0
@@ -168,6 +171,8 @@ class Workdir:
             raise ValueError("a command has at least a name")
         if self._cancelled():
             raise Cancelled(f"cancelled before {_joined(commands[0])} was started")
+        for place, stage in enumerate(stages):
+            self._noted([*stage, stdin] if stdin and not place else stage)
         logs = [self._new_log(command) for command in commands]
         with contextlib.ExitStack() as files:
             source: Any = files.enter_context(open(self.path / stdin, "rb")) if stdin else subprocess.DEVNULL

@@ -160,6 +160,24 @@ def test_keys_lead_to_records_that_are_there_and_whole(store: Store) -> None:
     assert not [entry for entry in store.backend.entries("tmp") if b"{" in (store.backend.read(entry.place) or b"")]
 
 
+def test_keys_lead_to_several_records_where_something_else_decides(store: Store) -> None:
+    first, second, reader = (store.put_record(data) for data in (b'{"n": 1}', b'{"n": 2}', b'{"n": 3}'))
+    store.link_keys(["key-a"], first, [first])
+    store.link_keys(["key-a"], second, [second, reader])
+    store.link_keys(["key-a", "key-b"], first, [first])
+    lines = [f"{first} {first}", f"{second} {second} {reader}"]
+    assert store.records_behind(["key-a"]) == {"key-a": ("", "\n".join(lines).encode())}
+    assert store.records_behind(["key-b"]) == {"key-b": ("", lines[0].encode())}
+    for number in range(10):
+        store.link_keys(["key-b"], first, [f"{number:064x}"])
+    assert store.records_behind(["key-b"])["key-b"][1].count(b"\n") == 7
+    assert store.fsck().ok
+    store.link_keys(["key-a"], second)
+    assert store.records_behind(["key-a"]) == {"key-a": (second, b'{"n": 2}')}
+    store.link_keys(["key-a"], first, [first])
+    assert store.records_behind(["key-a"]) == {"key-a": ("", lines[0].encode())}
+
+
 def test_a_key_that_is_a_copy_of_a_record_is_as_good_and_a_changed_one_is_torn(store: Store) -> None:
     identifier = store.put_record(b'{"n": 1}')
     store.backend.replace(layout.key("copied"), b'{"n": 1}')

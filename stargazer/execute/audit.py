@@ -1,0 +1,459 @@
+"""What a body does beside its arguments, as Python's audit events tell it: files, the network, its process.
+
+One hook sees all of a process. It finds the body by the thread that an event comes from: bodies run beside each other,
+and the engine and the user have threads of their own. Threads that a body starts are its own, too. What happens in
+libraries written in C, and in processes that a body starts, sends no events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import stat
+import sys
+import sysconfig
+import tempfile
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from stargazer import config
+from stargazer.errors import ProcessChanged
+from stargazer.ledger.reads import MISSING, TREE, folder_value, tree_value
+from stargazer.tools.programs import is_regular, paths_in, signature_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from stargazer.tools.programs import Signature
+
+__all__ = ["Observed", "is_installed", "observed", "running"]
+
+IMPORTERS = (
+    "importlib",
+    "_frozen_importlib",
+    "pkgutil",
+    "pkg_resources",
+    "zipimport",
+    "linecache",
+    "tokenize",
+    "inspect",
+)
+"""Modules that look for code: what they open is no data."""
+
+LOADING = ("_load_unlocked", "exec_module", "_exec", "_find_and_load_unlocked")
+INSTALLED = "installed"
+ENGINE = "stargazer."
+READS_FOR_BODIES = tuple(f"stargazer.{name}" for name in ("bio", "cells", "cid", "concordance", "tasks"))
+"""Parts of this package that open what a body gives them; the others look after their own files."""
+
+SHARED_LOOPS = ("fsspecIO", "zarr", "asyncio_")
+"""Threads that libraries start once a process, and that work for whoever asks."""
+
+OF_THE_SYSTEM = (
+    "/proc/", "/sys/", "/run/systemd/", "/run/nscd/", "/run/resolvconf/",
+    "/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/usr/libexec/",
+    "/usr/local/lib/",
+    "/usr/share/zoneinfo/", "/usr/share/locale", "/usr/share/i18n/", "/usr/share/fonts/", "/usr/share/fontconfig/",
+    "/etc/ssl/", "/etc/pki/", "/etc/fonts/", "/etc/localtime", "/etc/timezone", "/etc/hosts", "/etc/resolv.conf",
+    "/etc/nsswitch.conf", "/etc/mime.types", "/etc/passwd", "/etc/group", "/etc/ld.so", "/etc/os-release",
+    "/etc/alternatives/",
+)  # fmt: skip
+CODE = ("/__pycache__/", "/site-packages/", "/dist-packages/")
+TELLS_OF_THREADS = (3, 13)
+"""The first Python that surely sends an event when a thread is started."""
+
+SOURCES = (".py", ".pyc", ".pth", ".zip", ".egg", "METADATA", "RECORD", "entry_points.txt", "top_level.txt")
+NO_DATA = {"/", "/tmp", "/var/tmp", "/home", "/usr"}
+"""Folders that are given to programs for what they write, or as a beginning of paths."""
+
+COMPILED = (".so", ".pyc", ".dylib", ".pyd")
+WRITES = frozenset("wax+")
+
+
+class Observed:
+    """What one body did while it ran.
+
+    Parameters
+    ----------
+    task
+        Name of the task, for messages.
+    own
+        Paths below which everything is the body's, or the engine's: scratch, store, caches.
+    names
+        Names in its code.
+    alone_online
+        Whether nothing else of this process, as a store in the cloud, asks the network by threads that all share.
+    """
+
+    def __init__(
+        self, task: str, own: Iterable[str], names: frozenset[str] = frozenset(), *, alone_online: bool = True
+    ) -> None:
+        self.task, self.names, self.alone_online = task, names, alone_online
+        self.places = tuple(f"{path.rstrip(os.sep)}{os.sep}" for path in own)
+        self.own = (*self.places, *_libraries())
+        self.imported: dict[str, str] = {}
+        self.commands: list[list[str]] = []
+        self.given: dict[str, Signature | None] = {}
+        self.in_texts: set[str] = set()
+        self.trees: dict[str, str] = {}
+        self.states: dict[Any, Any] = {}
+        self.files: dict[str, Signature | None] = {}
+        self.folders: dict[str, str] = {}
+        self.written: set[str] = set()
+        self.addresses: dict[str, None] = {}
+        self.variables: dict[str, str | None] = {}
+        self.beside: set[tuple[str, frozenset[str]]] = set()
+
+    def opened(self, path: Any, mode: Any, flags: Any) -> None:
+        """A file is opened: what is there already is read, unless it is only written to."""
+        place = self._place(path)
+        if place is None or (isinstance(flags, int) and flags & getattr(os, "O_DIRECTORY", 0)):
+            return
+        if _writes(mode, flags):
+            self.written.add(place)
+        if not _reads(mode, flags) or place in self.written or place in self.files or place.endswith(COMPILED):
+            return
+        why, seen = _import_here(code=place.endswith(SOURCES)), _signature(place)
+        if why != INSTALLED and (seen is None or stat.S_ISREG(seen[0])):
+            self.files[place] = seen and seen[1:]
+            if why:
+                self.imported[place] = why
+
+    def listed(self, path: Any) -> None:
+        """A folder is listed."""
+        place = self._place("." if path is None else path)
+        folder = "" if place is None else place.rstrip(os.sep) + os.sep
+        if folder and folder not in self.folders and _import_here() != INSTALLED:
+            self.folders[folder] = MISSING  # listing it sends an event, too
+            self.folders[folder] = folder_value(folder)
+
+    def made(self, path: Any) -> None:
+        """A folder is made: what lies below it is the body's own."""
+        place = self._place(path)
+        if place is not None and not os.path.isdir(place):
+            self.own = (f"{place}{os.sep}", *self.own)
+
+    def linked(self, source: Any, target: Any) -> None:
+        """A file or folder gets another name, by which a program may read it."""
+        place = self._place(source)
+        if place is not None and os.path.isdir(place):
+            self._tree(place)
+        elif place is not None:
+            self.opened(place, "r", None)
+
+    def _tree(self, place: str) -> None:
+        """A whole folder is given to a program."""
+        if place not in {*NO_DATA, tempfile.gettempdir(), os.path.expanduser("~")}:
+            self.trees.setdefault(f"{place}{TREE}", tree_value(place))
+
+    def moved(self, source: Any, target: Any) -> None:
+        """What the body wrote has another name."""
+        if (place := self._place(target)) is not None and self._place(source) in {None, *self.written}:
+            self.written.add(place)
+
+    def connected(self, address: Any) -> None:
+        """The network is asked."""
+        if isinstance(address, tuple) and len(address) > 1:
+            self.addresses[f"{address[0]}:{address[1]}"] = None
+
+    def sets(self, name: Any) -> None:
+        """A variable of the environment gets a value, or loses it; modules that are imported set theirs once."""
+        if not _import_here():
+            name = os.fsdecode(name)
+            self.variables.setdefault(name, config.variable(name))
+
+    def started(self, program: Any, argv: Any) -> None:
+        """A process is started by the body itself, past `work.run`."""
+        if is_installed(_caller(("subprocess", "os", "asyncio"))):
+            return
+        words = [argv] if isinstance(argv, (str, bytes, os.PathLike)) else list(argv or [program])
+        self.command([word if isinstance(word, (str, os.PathLike)) else os.fsdecode(word) for word in words], here=True)
+
+    def _place(self, path: Any) -> str | None:
+        """Absolute path, where it lies outside of what is the body's own."""
+        if isinstance(path, str) and path.startswith(self.own) and "/../" not in path:
+            return None
+        try:
+            place = os.path.abspath(os.fsdecode(path))
+        except (TypeError, ValueError, OSError):
+            return None  # an open file, or no path at all
+        if f"{place}{os.sep}".startswith(self.own) or any(part in place for part in CODE):
+            return None
+        return place
+
+    def command(self, argv: Sequence[Any], *, here: bool = False) -> None:
+        """A program is started: its words may name files and folders that lie elsewhere.
+
+        Parameters
+        ----------
+        argv
+            The command and its arguments.
+        here
+            Whether it runs in this process's directory, where `work.run` starts it in the work directory.
+        """
+        words = [os.fsdecode(word) if isinstance(word, os.PathLike) else str(word) for word in argv]
+        self.commands.append(words)
+        for word in words[1:]:
+            for path in [*_paths_in(word), *([word] if here and is_regular(word) else [])]:
+                self._give(path, in_text=path not in (word, word.partition("=")[2]))
+
+    def _give(self, path: str, *, in_text: bool) -> None:
+        place = self._place(path)
+        if place is None or place in self.given:
+            return
+        if is_regular(place):
+            self.given[place] = signature_of(place)
+            if in_text:
+                self.in_texts.add(place)
+        elif not in_text and os.path.isdir(place):
+            self._tree(place)
+
+
+def _paths_in(word: str) -> list[str]:
+    """Absolute paths in a word of a command: the word itself, what follows ``=``, or in a text for an interpreter."""
+    if any(sign in word for sign in " \n\"'"):
+        return paths_in(word)
+    return [part for part in (word, word.partition("=")[2]) if part.startswith(os.sep)]
+
+
+def _signature(place: str) -> tuple[int, int, int, int, int] | None:
+    try:
+        found = os.stat(place)
+    except (OSError, ValueError):
+        return None
+    return found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _writes(mode: Any, flags: Any) -> bool:
+    if isinstance(mode, str):
+        return not WRITES.isdisjoint(mode)
+    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
+
+
+def _reads(mode: Any, flags: Any) -> bool:
+    """Whether what was there before is read, or may be."""
+    if isinstance(mode, str):
+        return "r" in mode or WRITES.isdisjoint(mode)
+    return not isinstance(flags, int) or not flags & (os.O_WRONLY | os.O_TRUNC | os.O_EXCL)
+
+
+def _import_here(*, code: bool = True) -> str:
+    """What imports: `INSTALLED` for Python's own looking for code and for libraries, else the name of an own module."""
+    frame: Any = _outside()
+    name = str(frame.f_globals.get("__name__", ""))
+    if (code and name.startswith(IMPORTERS)) or (name.startswith(ENGINE) and not name.startswith(READS_FOR_BODIES)):
+        return INSTALLED
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib") and frame.f_code.co_name in LOADING:
+            spec = frame.f_locals.get("spec") or getattr(frame.f_locals.get("module"), "__spec__", None)
+            if spec is not None:
+                return INSTALLED if is_installed(str(spec.origin or "")) else str(spec.name)
+        frame = frame.f_back
+    return ""
+
+
+def _outside() -> Any:
+    """The innermost frame that is none of this hook."""
+    frame: Any = sys._getframe(1)
+    while frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return frame
+
+
+def _caller(passed: tuple[str, ...]) -> str:
+    """File of the code that leads here, beyond the modules of Python's own that it went through."""
+    frame: Any = _outside()
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in passed:
+        frame = frame.f_back
+    return "" if frame is None else str(frame.f_code.co_filename)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_installed(path: str) -> bool:
+    """Whether a file of code is Python's own, an installed library's or the engine's; a cell of a notebook is not."""
+    return path.startswith(("<frozen", *_libraries())) or "site-packages" in path or "dist-packages" in path
+
+
+@functools.cache
+def _libraries() -> tuple[str, ...]:
+    engine = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    paths = {*sysconfig.get_paths().values(), engine, *_prefixes()}
+    real = {os.path.realpath(path) for path in paths}
+    return (*OF_THE_SYSTEM, *(f"{path}{os.sep}" for path in sorted(paths | real) if path != os.sep))
+
+
+def _prefixes() -> set[str]:
+    """Folders of whole environments; never ones that hold other things as well."""
+    shared = {"/usr", "/usr/local", os.path.expanduser("~")}
+    return {path for path in (sys.prefix, sys.base_prefix) if path not in shared}
+
+
+_bodies: dict[int, Observed] = {}
+"""What runs on each thread."""
+
+_active: list[Observed] = []
+_children: weakref.WeakKeyDictionary[threading.Thread, Observed] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def running() -> list[Observed]:
+    """Bodies that run in this process now."""
+    with _lock:
+        return list(_active)
+
+
+def _body_here() -> Observed | None:
+    """The body that this thread works for; None where there is none, or nobody can say which."""
+    found = _bodies.get(threading.get_ident())
+    if found is not None or not _active:
+        return found
+    thread = getattr(threading, "_active", {}).get(threading.get_ident())
+    owner = _children.get(thread) if thread is not None else None
+    if owner in _active:
+        return owner
+    shared = owner is not None or str(getattr(thread, "name", "")).startswith(SHARED_LOOPS)
+    return _active[0] if shared and len(_active) == 1 else None
+
+
+def _open(path: Any, mode: Any, flags: Any) -> None:
+    if (body := _body_here()) is not None:
+        body.opened(path, mode, flags)
+
+
+def _list(path: Any = ".", *_: Any) -> None:
+    if (body := _body_here()) is not None:
+        body.listed(path)
+
+
+def _make(path: Any, *_: Any) -> None:
+    if (body := _body_here()) is not None:
+        body.made(path)
+
+
+def _move(source: Any, target: Any, *_: Any) -> None:
+    if (body := _body_here()) is not None:
+        body.moved(source, target)
+
+
+def _link(source: Any, target: Any, *_: Any) -> None:
+    if (body := _body_here()) is not None:
+        body.linked(source, target)
+
+
+def _connect(_: Any, address: Any) -> None:
+    body = _body_here()
+    if body is not None and (body.alone_online or threading.get_ident() in _bodies):
+        body.connected(address)
+
+
+def _set(name: Any, *_: Any) -> None:
+    if (body := _body_here()) is not None:
+        body.sets(name)
+
+
+def _start(program: Any, argv: Any = None, *_: Any) -> None:
+    if (body := _body_here()) is not None:
+        body.started(program, argv)
+
+
+def _start_shell(command: Any) -> None:
+    if (body := _body_here()) is not None:
+        body.started("sh", ["sh", "-c", command])
+
+
+def _start_thread(function: Any, *_: Any) -> None:
+    thread = getattr(function, "__self__", None)
+    if isinstance(thread, threading.Thread) and (body := _body_here()) is not None:
+        _children[thread] = body
+
+
+def _change_directory(path: Any) -> None:
+    body = _body_here()
+    if body is not None:
+        raise ProcessChanged(
+            f"the body of task {body.task} called os.chdir({path!r}), which would move all calls of this process: "
+            "write to work.file(…), read from the paths of its inputs, and run programs with work.run, which start in "
+            "the work directory"
+        )
+
+
+_HANDLERS: dict[str, Callable[..., None]] = {
+    "open": _open,
+    "sqlite3.connect": lambda path: _open(path, "r", None),
+    "os.listdir": _list,
+    "os.scandir": _list,
+    "os.mkdir": _make,
+    "os.rename": _move,
+    "os.link": _link,
+    "os.symlink": _link,
+    "os.chdir": _change_directory,
+    "os.putenv": _set,
+    "os.unsetenv": _set,
+    "socket.connect": _connect,
+    "socket.sendto": _connect,
+    "subprocess.Popen": _start,
+    "os.posix_spawn": _start,
+    "os.system": _start_shell,
+    "_thread.start_new_thread": _start_thread,
+    "_thread.start_joinable_thread": _start_thread,
+}
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if _active and (handler := _HANDLERS.get(event)) is not None:
+        handler(*arguments)
+
+
+@functools.cache
+def _install() -> None:
+    """Hooks cannot be taken away again: one a process, from the first body on."""
+    sys.addaudithook(_hook)
+    os.register_at_fork(after_in_child=_forget)
+    if sys.version_info < TELLS_OF_THREADS:
+        threading.Thread.start = _telling(threading.Thread.start)  # type: ignore[method-assign, assignment]
+
+
+def _forget() -> None:
+    """A forked child is a process of its own: what it does to itself harms nobody."""
+    global _lock
+    _lock = threading.Lock()
+    _bodies.clear()
+    _active.clear()
+
+
+def _telling(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    """`Thread.start` that tells who starts it, for Pythons that send no event then."""
+
+    @functools.wraps(start)
+    def telling(self: threading.Thread) -> None:
+        if _active and (body := _body_here()) is not None:
+            _children[self] = body
+        start(self)
+
+    return telling
+
+
+@contextlib.contextmanager
+def observed(body: Observed) -> Iterator[None]:
+    """Observe a body while it runs on this thread."""
+    thread = threading.get_ident()
+    outer = _bodies.get(thread)
+    with _lock:
+        _install()
+        for other in _active:
+            if other is not outer:
+                other.beside.add((body.task, body.names))
+                body.beside.add((other.task, other.names))
+        _active.append(body)
+    _bodies[thread] = body
+    try:
+        yield
+    finally:
+        if outer is None:
+            del _bodies[thread]
+        else:
+            _bodies[thread] = outer
+        with _lock:
+            _active.remove(body)

@@ -1,0 +1,270 @@
+"""What follows from what was seen of a body: reads that later look-ups ask for, notes, warnings or errors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from stargazer import config
+from stargazer.errors import UndeclaredInput
+from stargazer.execute.audit import Observed, is_installed, observed, running
+from stargazer.execute.named import Named, named_by
+from stargazer.execute.state import Change, compared
+from stargazer.ledger.reads import CHANGED, MISSING, TREE, file_value, tree_value, variable_value
+from stargazer.tools.identity import EMBEDDED_TOOLS, locate_tool
+from stargazer.tools.programs import (
+    commands_in,
+    named_files,
+    own_modules,
+    program_digest,
+    script_of,
+    signature_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from stargazer.execute.spec import TaskSpec
+
+__all__ = ["Findings", "HiddenInput", "ProcessWarning"]
+
+SYSTEM_FOLDERS = ("/bin/", "/usr/bin/")
+SYSTEM_PROGRAMS = {
+    "sh", "bash", "dash", "env", "cat", "cp", "mv", "ln", "ls", "mkdir", "rm", "rmdir", "touch", "chmod",
+    "echo", "printf", "true", "false", "test", "sleep", "yes", "seq", "head", "tail", "cut", "paste", "join",
+    "tr", "sort", "uniq", "comm", "wc", "tee", "split", "nl", "tac", "rev", "fold", "expand", "unexpand",
+    "basename", "dirname", "readlink", "realpath", "pwd", "date", "id", "uname", "dd", "od", "cmp", "diff",
+    "find", "xargs", "grep", "egrep", "fgrep", "sed", "awk", "mawk", "gawk", "expr", "md5sum", "sha1sum",
+    "sha256sum", "sha512sum", "cksum", "sum", "kill", "nice", "nohup", "timeout", "stat", "du", "df", "mktemp",
+    "tsort", "shuf", "csplit", "fmt", "pr", "numfmt", "base64", "base32", "printenv", "setsid", "stdbuf", "time",
+}  # fmt: skip
+"""What every system has, and what is seldom another program elsewhere: told in the log, and declared by nobody."""
+
+SHOWN = 5
+PASS_FILE = "add it (sg.add) and pass it as an asset, or a program's script as one"
+
+
+class HiddenInput(UserWarning):
+    """A body read what is not among its inputs, or ran a program that its task does not declare."""
+
+
+class ProcessWarning(UserWarning):
+    """A body changed what all of its process shares."""
+
+
+class Findings:
+    """What one body read, ran and changed beside its arguments.
+
+    Parameters
+    ----------
+    spec
+        The task, with what its calls share.
+    own
+        Paths below which everything is the body's, or the engine's.
+    parameters
+        Plain values that it was given.
+    strict
+        Whether hidden inputs are errors.
+    alone_online
+        As for `Observed`.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        own: Iterable[str],
+        parameters: Mapping[str, Any],
+        *,
+        strict: bool = False,
+        alone_online: bool = True,
+    ) -> None:
+        self.spec, self.strict = spec, strict
+        self.named: Named = named_by(spec.task.body, spec.code)
+        self.body = Observed(spec.name, own, self.named.names, alone_online=alone_online)
+        self._constants = self.named.unseen(parameters.values())
+        self._before = {path: signature_of(path) for path in self._constants}
+        self.reads: dict[str, str] = {}
+        self._hidden: dict[str, str] = {}
+        self._changes: list[Change] = []
+        self._left: list[str] = []
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Run the body in here."""
+        self.body.states = {holder.key: holder.state() for holder in self.named.holders}
+        variables = {f"${name}": variable_value(name) for name in self.named.variables}
+        with compared(self.body) as changes, observed(self.body):
+            yield
+        self._changes = changes
+        self.reads |= variables
+        self._collect()
+        now = {holder.key: holder.state() for holder in self.named.holders}
+        changed = [holder for holder in self.named.holders if now[holder.key] != self.body.states[holder.key]]
+        self._left = sorted({holder.label for holder in changed})
+        if now or _remembered or self.body.imported:
+            self._take_over(now)
+            self._remember([holder.key for holder in changed])
+
+    def command(self, argv: Sequence[Any]) -> None:
+        """`work.run` starts a program."""
+        self.body.command(argv)
+
+    @property
+    def noted(self) -> list[str]:
+        """What a person should know, for the record."""
+        lines = [text for text, _ in self._told()]
+        if written := sorted(self.body.written):
+            lines.append(f"wrote {_listed(written)} outside of its work directory, which is not part of its result")
+        drew = [change.what for change in self._changes if not change.put_back]
+        if drew:
+            lines.append(f"drew from {_listed(drew)}, which it shares with all of its process: no run can be repeated")
+        if self._left:
+            lines.append(f"left something for later calls in {_listed(self._left)}")
+        return lines
+
+    def tell(self, warn: Any) -> None:
+        """Warn of what shapes the result unseen.
+
+        Raises
+        ------
+        UndeclaredInput
+            With `stargazer.strict`, in place of the warning.
+        """
+        for text, remedy in self._told():
+            message = f"task {self.body.task} {text}: {remedy}"
+            kind = ProcessWarning if text.startswith("changed ") else HiddenInput
+            if kind is HiddenInput and self.strict:
+                raise UndeclaredInput(f"{message} (stargazer.strict is on)")
+            warn(message, kind)
+
+    def _told(self) -> Iterator[tuple[str, str]]:
+        """What is said, each with its remedy."""
+        found = (self._hidden, self.named.variables, self.named.asks_by_name, self.body.addresses, self._changes)
+        if not any(found):
+            return
+        # What the text of a shell's -c names may as well be written or only looked for: it counts, and is no reproach.
+        quiet = () if self.strict else self.body.in_texts
+        files = [name for name in self._hidden if name.startswith("/") and name not in quiet]
+        if files:
+            yield f"read {_listed(files)} beside its inputs", f"{PASS_FILE}; until then it runs again when that changes"
+        if variables := [name for name in self.named.variables if not self._says_where_to_write(name)]:
+            yield f"reads the environment ({_listed(variables)})", "pass it as a parameter"
+        if self.named.asks_by_name:
+            yield "reads variables of the environment by names that it works out", "pass their values as parameters"
+        programs = [name[1:] for name in self._hidden if name.startswith("!")]
+        if programs:
+            yield f"ran {_listed(programs)} without declaring it", "name it in @sg.task(tools=[…])"
+        if self.body.addresses:
+            what = f"asked the network ({_listed(list(self.body.addresses))})"
+            yield what, "fetch what it needs beforehand, and pass it as an asset: what is there may change unnoticed"
+        for change in self._changes:
+            if change.put_back:
+                yield f"changed {change.what} of its whole process", f"it was put back; {change.remedy}"
+
+    def _says_where_to_write(self, variable: str) -> bool:
+        return os.path.abspath(config.variable(variable) or os.sep) in self.body.written
+
+    def _collect(self) -> None:
+        """What stands behind all that was read, unless it changed meanwhile."""
+        named = {path: seen for path, seen in self._before.items() if path not in self.body.written}
+        files = {**named, **self.body.files}
+        for path, seen in files.items():
+            self._found(path, MISSING if seen is None else _value(path, seen))
+        for path, seen in self.body.given.items():
+            if seen == signature_of(path):  # else it is what the program made
+                self._found(path, file_value(path))
+        for folder, value in self.body.folders.items():
+            self._found(folder, value)
+        for name, value in self.body.trees.items():
+            if tree_value(name.removesuffix(TREE)) == value:  # else it is where the program writes
+                self._found(name, value)
+        for words in self.body.commands:
+            self._command(words)
+
+    def _found(self, name: str, value: str) -> None:
+        self.reads[name] = self._hidden[name] = value
+
+    def _command(self, words: list[str]) -> None:
+        for name in commands_in(words):
+            self._program(name)
+        script = script_of(words)
+        path = os.path.abspath(script) if script and os.path.isabs(script) else None
+        if path and path in self.body.given and path in self.reads:
+            for each in _beside(path, words[0]):
+                if not each.startswith(self.body.own):
+                    self._found(each, file_value(each))
+
+    def _program(self, name: str) -> None:
+        path = _program_path(name)
+        if path is None or os.path.abspath(path).startswith(self.body.places) or self._is_declared(name, path):
+            return
+        if os.path.basename(name) in SYSTEM_PROGRAMS and path.startswith(SYSTEM_FOLDERS):
+            return
+        self._found(f"!{name}", program_digest(name))
+
+    def _is_declared(self, name: str, path: str) -> bool:
+        declared = {tool.name for tool in self.spec.tools}
+        if name == "python" or name in declared or (name == "java" and "gatk" in declared):
+            return True
+        real = os.path.realpath(path)
+        places = [sys.executable, *map(locate_tool, declared - EMBEDDED_TOOLS.keys())]
+        return real in map(os.path.realpath, places)
+
+    def _take_over(self, now: Mapping[Any, Any]) -> None:
+        """What bodies have read that still run, where they share a cache that got more since they began."""
+        for other in running():
+            if any(key in other.states and other.states[key] != state for key, state in now.items()):
+                for path, seen in list(other.files.items()):
+                    self.reads.setdefault(path, MISSING if seen is None else _value(path, seen))
+
+    def _remember(self, changed: list[tuple[Any, ...]]) -> None:
+        """What a cache holds was read once: who takes it from there later has read it, too."""
+        with _lock:
+            changed += [("module", module) for module in set(self.body.imported.values())]
+            own = {name: value for name, value in self.reads.items() if not name.startswith("$")}
+            for key in changed if own else ():
+                _remembered.setdefault(key, {}).update(own)
+            keys = [holder.key for holder in self.named.holders]
+            modules = [key for key in _remembered if key[0] == "module"]
+            keys += [key for key in modules if not self.named.names.isdisjoint(key[1].split("."))]
+            for key in keys:
+                for name, value in _remembered.get(key, {}).items():
+                    self.reads.setdefault(name, value)
+
+
+_lock = threading.Lock()
+_remembered: dict[tuple[Any, ...], dict[str, str]] = {}
+"""What was read into each cache of this process, as it was then."""
+
+
+def _program_path(name: str) -> str | None:
+    """Where a program lies; None of those in the work directory, which are inputs or made there."""
+    if os.sep in name:
+        return name if os.path.isabs(name) else None
+    return shutil.which(name, path=config.search_path())
+
+
+def _value(path: str, seen: Any) -> str:
+    return file_value(path) if signature_of(path) == seen else CHANGED
+
+
+def _beside(script: str, interpreter: str) -> list[str]:
+    """Files of the user's own that a script leads to."""
+    try:
+        with open(script, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError:
+        return []
+    name = os.path.basename(interpreter)
+    if name.startswith("python"):
+        return [path for path in own_modules(script, text) if not is_installed(path)]
+    return list(named_files(text, os.path.dirname(script), shell=name.endswith("sh")))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,290 @@
+"""What a body's code names: variables of the environment, what keeps values from call to call, files as constants.
+
+Read from compiled code, for workers have no source of what came from a notebook. Only the user's own code is walked:
+what libraries do is theirs.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import itertools
+import os
+import re
+import sys
+import types
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer.execute.audit import is_installed
+from stargazer.tools.programs import is_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Named", "named_by"]
+
+LONGEST_PATH = 4096
+LOOKED_AT = 32
+MOST = 2000
+"""Functions that are walked at most."""
+
+GETTERS = {"environ", "environb", "getenv"}
+VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{2,}")
+"""How variables of the environment are written, where the code looks one up by a name that it was given."""
+
+OF_THE_MACHINE = re.compile(
+    r"HOME|USER|LOGNAME|TMPDIR|TMP|TEMP|PWD|HOSTNAME|PATH|(SLURM|PBS|LSB|SGE|OAR|MOAB|DASK|OMP|MKL)_.*"
+)
+"""Variables that tell where a call runs, by whose spec and on how many threads: as in keys, these count nowhere."""
+
+SILENT_READERS = {
+    "AlignmentFile", "FastaFile", "ParquetFile", "VariantFile", "anndata", "cyvcf2", "duckdb", "h5py", "memory_map",
+    "netCDF4", "open_dataset", "polars", "pq", "pyarrow", "pysam", "rasterio", "read_feather", "read_h5ad", "read_hdf",
+    "read_orc", "read_parquet", "read_table", "scan_parquet", "tables", "xarray",
+}  # fmt: skip
+"""Names of what opens files in C, which no audit event tells."""
+
+
+class Named(NamedTuple):
+    """What a body's code names.
+
+    Parameters
+    ----------
+    variables
+        Of the environment.
+    asks_by_name
+        Whether names of variables are worked out, so that `variables` may lack some.
+    names
+        All names that the code reads, to tell which of several bodies may have done a thing.
+    files
+        Constants that name a file, where the code also names a library that opens files unseen.
+    holders
+        What may keep a value from call to call: caches, containers, globals that functions set.
+    """
+
+    variables: tuple[str, ...]
+    asks_by_name: bool
+    names: frozenset[str]
+    files: tuple[str, ...]
+    holders: tuple[Holder, ...]
+
+    def unseen(self, values: Iterable[Any]) -> tuple[str, ...]:
+        """Files that the constants or some values name, and that may be opened unseen."""
+        given = _paths(values) if not SILENT_READERS.isdisjoint(self.names) else ()
+        return tuple(dict.fromkeys([*self.files, *given]))
+
+
+class Holder(NamedTuple):
+    """Something that may keep a value from call to call.
+
+    Parameters
+    ----------
+    key
+        Identity in this process.
+    state
+        Tells its state, cheaply; another one after a call means that the call left something.
+    label
+        Its name.
+    """
+
+    key: tuple[Any, ...]
+    state: Callable[[], Any]
+    label: str
+
+
+_known: dict[tuple[int, str], tuple[Any, Named]] = {}
+
+
+def named_by(body: Callable[..., Any], digest: str) -> Named:
+    """Return what a body's code names, worked out once.
+
+    Parameters
+    ----------
+    body
+        The function.
+    digest
+        Of all code that it reaches.
+    """
+    place = id(body), digest
+    if place not in _known:
+        if len(_known) >= MOST:
+            _known.clear()
+        _known[place] = body, _Walk(body).named()
+    return _known[place][1]
+
+
+class _Walk:
+    """A walk over all of the user's own functions that a body may call."""
+
+    def __init__(self, body: Callable[..., Any]) -> None:
+        self.names: set[str] = set()
+        self.variables: dict[str, None] = {}
+        self.texts: list[Any] = []
+        self.holders: dict[tuple[Any, ...], Holder] = {}
+        self._asks_by_name = False
+        self._seen: set[int] = set()
+        self._todo: list[Any] = [body]
+        while self._todo and len(self._seen) < MOST:
+            self._visit(self._todo.pop())
+
+    def named(self) -> Named:
+        """What was found."""
+        words = [text for text in self.texts if isinstance(text, str) and VARIABLE.fullmatch(text)]
+        found = [*self.variables, *(words if self._asks_by_name else ())]
+        variables = sorted({name for name in found if not OF_THE_MACHINE.fullmatch(name)})
+        silent = not SILENT_READERS.isdisjoint(self.names)
+        files = tuple(dict.fromkeys(_paths(self.texts))) if silent else ()
+        return Named(
+            tuple(variables),
+            self._asks_by_name and not words,
+            frozenset(self.names),
+            files,
+            tuple(self.holders.values()),
+        )
+
+    def _visit(self, value: Any) -> None:
+        if id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        if isinstance(value, types.FunctionType):
+            self._function(value)
+        elif isinstance(value, type):
+            if _is_own(value.__module__):
+                self._hold((id(value),), lambda: _members(vars(value)), value.__qualname__)
+                self._values(vars(value))
+        elif isinstance(value, (staticmethod, classmethod, types.MethodType)):
+            self._todo.append(value.__func__)
+        elif isinstance(value, property):
+            self._todo += [value.fget, value.fset]
+        elif isinstance(value, functools.partial):
+            self._todo += [value.func, *value.args, *value.keywords.values()]
+        elif hasattr(value, "cache_info") and hasattr(value, "__wrapped__"):
+            self._hold((id(value),), lambda: value.cache_info().misses, getattr(value, "__qualname__", "a cache"))
+            self._todo.append(value.__wrapped__)
+        elif callable(getattr(value, "__wrapped__", None)):
+            self._todo.append(value.__wrapped__)
+        elif _is_own(type(value).__module__) and hasattr(value, "__dict__"):
+            self._hold((id(value),), lambda: _members(vars(value)), type(value).__qualname__)
+            self._todo.append(type(value))
+            self._values(vars(value))
+
+    def _hold(self, key: tuple[Any, ...], state: Callable[[], Any], label: str) -> None:
+        self.holders.setdefault(key, Holder(key, state, label))
+
+    def _function(self, function: types.FunctionType) -> None:
+        if is_installed(function.__code__.co_filename) and not _is_own(function.__module__ or ""):
+            return
+        namespace = function.__globals__
+        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *_cells(function)):
+            self._value(value, f"a default or variable of {function.__qualname__}")
+        self._todo.append(getattr(function, "__wrapped__", None))
+        if vars(function):
+            self._hold((id(function), "attributes"), lambda: repr(vars(function)), function.__qualname__)
+        for code in _codes(function.__code__):
+            self.names.update(code.co_names)
+            self.names.update(name.partition(".")[0] for name in code.co_names if "." in name)
+            self.texts += [const for const in code.co_consts if isinstance(const, str)]
+            self._environment(code, namespace)
+            for name in _set_globals(code):
+                self._hold((id(namespace), name), functools.partial(_identity, namespace, name), name)
+        for name in {name for code in _codes(function.__code__) for name in code.co_names}:
+            self._name(namespace, name)
+
+    def _name(self, namespace: dict[str, Any], name: str) -> None:
+        value = namespace.get(name, sys.modules.get(name))
+        if isinstance(value, types.ModuleType):
+            if _is_own(value.__name__):
+                for each in self.names & vars(value).keys():
+                    self._value(vars(value)[each], each)
+        elif name in namespace:
+            self._value(value, name)
+
+    def _value(self, value: Any, label: str) -> None:
+        if isinstance(value, (dict, list, set)):
+            self._hold((id(value),), lambda: _members(value), label)
+            self._values(value)
+        elif isinstance(value, (str, PurePath)):
+            self.texts.append(value)
+        else:
+            self._todo.append(value)
+
+    def _values(self, container: Any) -> None:
+        """What stands in a container, one level deep: functions in a registry, paths in a table."""
+        for value in itertools.islice(list(container.values() if hasattr(container, "values") else container), MOST):
+            if isinstance(value, (str, PurePath)):
+                self.texts.append(value)
+            elif not isinstance(value, (dict, list, set)):
+                self._todo.append(value)
+
+    def _environment(self, code: types.CodeType, namespace: dict[str, Any]) -> None:
+        if GETTERS.isdisjoint(code.co_names):
+            return
+        steps = [
+            step
+            for step in dis.get_instructions(code)
+            if step.opname not in ("CACHE", "PRECALL", "PUSH_NULL", "RESUME")
+        ]
+        for place, step in enumerate(steps):
+            if step.argval in GETTERS and step.opname.startswith(("LOAD_", "IMPORT_FROM")):
+                self._asked(steps, place, namespace)
+
+    def _asked(self, steps: list[dis.Instruction], place: int, namespace: dict[str, Any]) -> None:
+        """The name that stands after ``os.environ`` and its like, or before it and ``in``."""
+        after = steps[place + 1 : place + 4]
+        if after and after[0].opname == "CONTAINS_OP":
+            after = steps[max(0, place - 3) : place][::-1]
+        for step in after:
+            value = step.argval if step.opname == "LOAD_CONST" else None
+            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                value = namespace.get(str(step.argval).split(" ")[-1])
+            if isinstance(value, (str, bytes)):
+                self.variables[os.fsdecode(value)] = None
+                return
+            if step.opname.startswith("STORE"):
+                break
+        self._asks_by_name = True
+
+
+def _members(container: Any) -> tuple[int, ...]:
+    """How many members there are, and which the first are: a cache gets more, or other ones."""
+    values = list(container.values()) if hasattr(container, "values") else list(container)
+    return len(values), *map(id, values[:LOOKED_AT])
+
+
+def _identity(namespace: dict[str, Any], name: str) -> tuple[int, Any]:
+    value = namespace.get(name)
+    return id(value), value if isinstance(value, (int, str, float)) else None
+
+
+def _set_globals(code: types.CodeType) -> set[str]:
+    return {str(step.argval) for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL"}
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            yield from _codes(const)
+
+
+def _cells(function: types.FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            continue
+
+
+def _is_own(module: str) -> bool:
+    found = sys.modules.get(module)
+    if module in sys.builtin_module_names or found is None:
+        return False
+    return not is_installed(str(getattr(found, "__file__", None) or ""))
+
+
+def _paths(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        text = str(value) if isinstance(value, (str, PurePath)) else ""
+        if text.startswith(os.sep) and len(text) < LONGEST_PATH and is_regular(text):
+            yield os.path.abspath(text)

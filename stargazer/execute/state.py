@@ -1,0 +1,207 @@
+"""What all of a process shares, before and after a body: what the body changed is said, and put back.
+
+Bodies run beside each other, and beside the user's own program. What an event tells is certain (`os.chdir`, variables
+of the environment). The rest is looked at where a body's code names what changes it, and is its doing if no other that
+ran at the same time names it, too. It is put back when the last of them ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import locale
+import os
+import random
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer import config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stargazer.execute.audit import Observed
+
+__all__ = ["Change", "compared"]
+
+
+class Aspect(NamedTuple):
+    """One thing that a process has once.
+
+    Parameters
+    ----------
+    name
+        How people call it.
+    names
+        In the code of a body that changes it by itself.
+    read
+        Tells how it is; None where that cannot be told.
+    write
+        Puts it back.
+    remedy
+        What to do instead.
+    harmless
+        Names of what changes it as it is meant to be: who draws a number does not decide on those of others. That is
+        noted, and stays.
+    """
+
+    name: str
+    names: frozenset[str]
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+    remedy: str
+    harmless: frozenset[str] = frozenset()
+
+
+def _umask() -> int | None:
+    """The mask without setting it, which other threads would feel."""
+    try:
+        with open("/proc/self/status", "rb") as status:
+            found = status.read(512).partition(b"Umask:")[2].split(None, 1)
+        return int(found[0], 8)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _handlers() -> dict[int, Any] | None:
+    """Handlers of signals; only the main thread can set them."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+
+
+def _set_handlers(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+
+
+def _numpy() -> Any:
+    return getattr(sys.modules.get("numpy.random"), "mtrand", None)
+
+
+def _numpy_state() -> Any:
+    module = _numpy()
+    if module is None:
+        return None
+    kind, keys, *rest = module._rand.get_state()
+    return kind, bytes(keys.data), *rest
+
+
+def _set_numpy_state(state: Any) -> None:
+    import numpy
+
+    kind, keys, *rest = state
+    _numpy()._rand.set_state((kind, numpy.frombuffer(keys, "uint32"), *rest))
+
+
+SEEDS = frozenset({"seed", "setstate", "set_state", "seed_everything"})
+DRAWS = frozenset(
+    {"random", "shuffle", "choice", "choices", "sample", "randint", "rand", "randn", "normal", "permutation"}
+)
+SEED = "draw from a generator of the body's own: {}"
+ASPECTS = (
+    Aspect("the umask", frozenset({"umask"}), _umask, os.umask, "set the mode of a file with its path.chmod(…)"),
+    Aspect(
+        "the locale", frozenset({"setlocale"}), lambda: locale.setlocale(locale.LC_ALL),
+        lambda name: locale.setlocale(locale.LC_ALL, name), "format numbers and dates without locale.setlocale",
+    ),
+    Aspect(
+        "signal handlers", frozenset({"signal", "sigaction"}), _handlers, _set_handlers,
+        "leave signals to the program: the engine ends tools and bodies itself",
+    ),
+    Aspect(
+        "the state of the module random", SEEDS, random.getstate, random.setstate,
+        SEED.format("random.Random(seed)"), DRAWS,
+    ),
+    Aspect(
+        "the random state of NumPy", SEEDS, _numpy_state, _set_numpy_state,
+        SEED.format("numpy.random.default_rng(seed)"), DRAWS,
+    ),
+)  # fmt: skip
+
+
+class Change(NamedTuple):
+    """Something that a body changed, what to do instead, and whether it was put back."""
+
+    what: str
+    remedy: str
+    put_back: bool = True
+
+
+class Window:
+    """The time from the first body that may change an aspect to the last one that runs beside it."""
+
+    def __init__(self, aspect: Aspect) -> None:
+        self.aspect = aspect
+        self._lock = threading.Lock()
+        self._running, self._before = 0, None
+
+    def begin(self) -> None:
+        """Note how it is."""
+        with self._lock:
+            if not self._running:
+                self._before = self.aspect.read()
+            self._running += 1
+
+    def end(self, put_back: bool) -> bool:
+        """Whether it is not as it was; put back, where that is wanted and no other body runs that may change it."""
+        with self._lock:
+            self._running -= 1
+            changed = _differs(self._before, self.aspect.read())
+            if changed and put_back and not self._running:
+                with contextlib.suppress(OSError, ValueError, locale.Error):
+                    self.aspect.write(self._before)
+            return changed
+
+
+def _differs(before: Any, after: Any) -> bool:
+    return before is not None and after is not None and bool(before != after)
+
+
+WINDOWS = tuple(map(Window, ASPECTS))
+
+
+@contextlib.contextmanager
+def compared(body: Observed) -> Iterator[list[Change]]:
+    """Run a body in here; gives the list of what it changed, complete at the end."""
+    changes: list[Change] = []
+    windows = _windows(body.names)
+    for window in windows:
+        window.begin()
+    try:
+        yield changes
+    finally:
+        for window in windows:
+            aspect = window.aspect
+            harmful = not aspect.names.isdisjoint(body.names)
+            if window.end(put_back=harmful) and _is_certain(body, aspect):
+                changes.append(Change(aspect.name, aspect.remedy, harmful))
+        changes += _environment(body)
+
+
+@functools.lru_cache(maxsize=1024)
+def _windows(names: frozenset[str]) -> tuple[Window, ...]:
+    return tuple(window for window in WINDOWS if _may_change(names, window.aspect))
+
+
+def _may_change(names: frozenset[str], aspect: Aspect) -> bool:
+    return not (aspect.names | aspect.harmless).isdisjoint(names)
+
+
+def _is_certain(body: Observed, aspect: Aspect) -> bool:
+    """Whether it was this body's task, and none that ran beside it."""
+    ran = {(body.task, body.names), *body.beside}
+    return {task for task, names in ran if _may_change(names, aspect)} == {body.task}
+
+
+def _environment(body: Observed) -> list[Change]:
+    changed = [name for name, before in body.variables.items() if config.variable(name) != before]
+    for name in changed:
+        config.set_variable(name, body.variables[name])
+    if not changed:
+        return []
+    listed = f"the environment ({', '.join(sorted(changed))})"
+    return [Change(listed, "pass values as parameters, or to one tool: work.run(['env', 'NAME=value', …])")]

@@ -1,0 +1,134 @@
+"""What a body read beside its inputs: found out while it ran, and asked for at every later look-up.
+
+A record holds names and what stood behind them: files by their path with their CID, folders (the path ends in ``/``)
+with a digest of the names in them, folders that a program was given whole (``//``), variables of the environment
+(``$NAME``) with a digest of their value, programs that no task declared (``!name``) with a digest of what runs under
+that name. The record is an answer only while all of that is as it was.
+
+References
+----------
+https://ccache.dev/manual/latest.html#_the_direct_mode
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from stargazer import config
+from stargazer.cid import cid_of_file
+from stargazer.errors import CIDError
+from stargazer.store.blobs.verified import Memo
+from stargazer.tools.programs import program_digest, signature_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "CHANGED",
+    "MISSING",
+    "TREE",
+    "UNSET",
+    "Present",
+    "file_value",
+    "folder_value",
+    "tree_value",
+    "variable_value",
+]
+
+MISSING = "missing"
+"""Stands for a file or folder that a body looked for, and that was not there."""
+
+CHANGED = "changed while it was read"
+"""Stands for what nobody can tell any more; nothing equals it, so its record is never an answer."""
+
+TREE = "//"
+"""How the name of a folder ends that was read with all that lies in it."""
+
+UNSET = "unset"
+"""Stands for a variable that was not set."""
+
+_MEMO = Memo(lambda: config.cache_dir() / "reads")
+
+
+class Present:
+    """What stands behind names now; each is looked at once, for the records of one look-up name many alike."""
+
+    def __init__(self) -> None:
+        self._holds: dict[tuple[str, str], bool] = {}
+
+    def holds(self, reads: Mapping[str, str]) -> bool:
+        """Whether everything that was read is as it was."""
+        return all(self._is(name, value) for name, value in reads.items())
+
+    def differences(self, reads: Mapping[str, str]) -> list[str]:
+        """Names of what is not as it was."""
+        return [name for name, value in reads.items() if not self._is(name, value)]
+
+    def _is(self, name: str, value: str) -> bool:
+        known = self._holds.get((name, value))
+        if known is None:
+            known = self._holds[name, value] = value != CHANGED and present_value(name, value) == value
+        return known
+
+
+def present_value(name: str, expected: str = "") -> str:
+    """Return what stands behind a name now.
+
+    Parameters
+    ----------
+    name
+        As in a record: a path, a folder, ``$NAME`` or ``!name``.
+    expected
+        A CID: a file that is known to have it is not read again.
+    """
+    if name.startswith("$"):
+        return variable_value(name[1:])
+    if name.startswith("!"):
+        return program_digest(name[1:])
+    if name.endswith(TREE):
+        return tree_value(name.removesuffix(TREE))
+    return folder_value(name) if name.endswith("/") else file_value(name, expected)
+
+
+def file_value(path: str, expected: str = "") -> str:
+    """CID of a file; `MISSING` where there is none that can be read."""
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            return f"no file, but of mode {stat.S_IFMT(found.st_mode):o}"
+        if expected and _MEMO.knows(expected, found):
+            return expected
+        cid = cid_of_file(path)
+    except (OSError, CIDError):
+        return MISSING
+    _MEMO.note(cid, found)
+    return cid
+
+
+def folder_value(path: str) -> str:
+    """Digest of the names in a folder; `MISSING` where it cannot be listed."""
+    try:
+        names = sorted(os.listdir(path))
+    except OSError:
+        return MISSING
+    return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def tree_value(path: str) -> str:
+    """Digest of all files in a folder, by what changes whenever they change: they may be too many to be read."""
+    found = hashlib.sha256()
+    for base, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            place = os.path.join(base, name)
+            found.update(f"{place}\0{signature_of(place)}\0".encode("utf-8", "surrogateescape"))
+    return found.hexdigest() if os.path.isdir(path) else MISSING
+
+
+def variable_value(name: str) -> str:
+    """Digest of a variable of the environment, which may be a secret; `UNSET` where there is none."""
+    value = config.variable(name)
+    return UNSET if value is None else hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()

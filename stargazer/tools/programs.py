@@ -1,0 +1,485 @@
+"""What runs under the name of a program: the file itself, and what a script leads to.
+
+A wrapper stays as it is while what it starts changes. So a script counts with the programs and files that its text
+names, and the start script of a Python package with the distribution that it belongs to. The ``#!`` line does not
+count: it tells where an interpreter lies, and each environment has its own.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import glob
+import hashlib
+import itertools
+import json
+import os
+import re
+import shlex
+import shutil
+import stat
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.config import cache_dir, search_path, variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+__all__ = [
+    "ABSENT",
+    "Program",
+    "commands_in",
+    "is_regular",
+    "is_script",
+    "look_into",
+    "named_files",
+    "own_modules",
+    "paths_in",
+    "program_digest",
+    "script_of",
+    "sha256_of",
+    "signature_of",
+]
+
+ABSENT = "not found"
+"""Stands for a program that is not there."""
+
+Signature = tuple[int, int, int, int]
+
+LARGEST_SCRIPT = 1 << 20
+KEPT_ON_DISK = 1 << 20
+"""Bytes from which on the digest of a file is kept on the local disk, too."""
+
+LONGEST_TEXT = 1 << 16
+"""Characters of a text for a shell that are looked at."""
+
+MOST_FILES = 500
+"""Files that a script may lead to; what comes after them is not looked at."""
+
+LONG_START = re.compile(rb"\A'''exec' [^\n]*\n' '''\n")
+"""How pip and conda write a ``#!`` line that is too long for the system."""
+
+PATH = re.compile(r"(?<![\w$}.])/[\w@%+=:,.~/-]*[\w@%+=~/-]")
+WRITTEN_TO = re.compile(r"""\d*&?>>?\|?\s*["']?[\w@%+=:,.~/$\{\}-]+""")
+HERE = re.compile(
+    r"""\$\(cd "?\$\(dirname [^)]*\)"? *(?:&&|;) *pwd[^)]*\)|\$\(dirname [^)]*\)|\$\{(?:0|BASH_SOURCE[^}%]*)%/\*\}"""
+)
+"""How a shell script says where it lies."""
+
+MAPPED = re.compile(r"""['"](/[^'"\n]+)['"]""")
+"""Folders of packages in what setuptools writes for a checkout."""
+
+MODULE = re.compile(r"\bpython[\d.]*[\"']?\s+(?:-[A-Za-z]+\s+)*?-m\s+([\w.]+)")
+PYTHONPATH = re.compile(r"""\bPYTHONPATH=["']?([^"'\s;]+)""")
+ASSIGNED = re.compile(r"""^\s*(?:export\s+|readonly\s+)?(\w+)=(["']?)([^"'\s;]*)\2\s*;?\s*$""", re.MULTILINE)
+SYSTEM = (
+    "/proc/", "/sys/", "/etc/", "/bin/", "/sbin/", "/lib/", "/lib64/",
+    "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/usr/libexec/",
+)  # fmt: skip
+"""Folders of the system's own programs."""
+
+PACKAGES = ("site-packages", "dist-packages")
+SHELLS = {"sh", "bash", "dash", "ksh", "zsh"}
+TEXT_FOLLOWS = {"python": ("-c", "-m"), "perl": ("-e", "-E"), "Rscript": ("-e",), "ruby": ("-e",), "node": ("-e", "-p")}
+TEXT_FOLLOWS |= dict.fromkeys(SHELLS, ("-c",)) | {"julia": ("-e", "-E"), "lua": ("-e",)}
+VALUE_FOLLOWS = {"python": ("-W", "-X"), "bash": ("-o", "-O"), "julia": ("-L",), "node": ("-r", "--require")}
+NOT_COMMANDS = {
+    "if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac", "in", "function",
+    "select", "cd", "set", "export", "unset", "read", "local", "eval", "trap", "exit", "return", "shift",
+    "wait", "ulimit", "umask", "[", "[[", "{", "}", "!", ":", "alias", "type", "hash", "pushd", "popd",
+    "declare", "let", "getopts", "break", "continue", "coproc",
+}  # fmt: skip
+GOES_ON = {
+    "if", "then", "else", "elif", "do", "while", "until", "{", "!", "time", "exec", "command", "source", ".", "env",
+    "nice", "nohup",
+}  # fmt: skip
+"""Words of a shell after which a command follows."""
+
+CONTINUED = re.compile(r"\\\n")
+
+
+class Program(NamedTuple):
+    """What a program is.
+
+    Parameters
+    ----------
+    digest
+        SHA-256 of the file, or of all that a script leads to.
+    files
+        The files that were looked at, each as it was: the digest holds while they stay so.
+    is_script
+        Whether it is text that an interpreter reads.
+    """
+
+    digest: str
+    files: tuple[tuple[str, Signature | None], ...]
+    is_script: bool
+
+    def is_current(self) -> bool:
+        """Whether all files are as they were."""
+        return all(signature_of(path) == seen for path, seen in self.files)
+
+
+def signature_of(path: str) -> Signature | None:
+    """What changes whenever a file changes; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+_known: dict[str, Program] = {}
+
+
+def program_digest(name: str) -> str:
+    """Digest of the program that a command name or path stands for now; `ABSENT` where there is none."""
+    path = shutil.which(name, path=search_path())
+    return look_into(path).digest if path else ABSENT
+
+
+def look_into(path: str) -> Program:
+    """Return what a program is; looked at anew only where one of its files has changed."""
+    known = _known.get(path)
+    if known is None or not known.is_current():
+        known = _known[path] = _Look().program(path)
+    return known
+
+
+class _Look:
+    """One look at a program and at all that it leads to."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, str] = {}
+        self._files: dict[str, Signature | None] = {}
+
+    def program(self, path: str) -> Program:
+        text = _script(os.path.realpath(path))
+        if text is None:
+            real = os.path.realpath(path)
+            return Program(sha256_of(real), tuple({each: signature_of(each) for each in (path, real)}.items()), False)
+        self._files[path] = signature_of(path)
+        self._script(os.path.realpath(path), os.path.basename(path))
+        lines = "\n".join(dict.fromkeys(self._lines.values()))
+        return Program(hashlib.sha256(lines.encode()).hexdigest(), tuple(self._files.items()), True)
+
+    def _add(self, path: str) -> None:
+        """A file that a script names: a script of its own, or bytes."""
+        real = os.path.realpath(path)
+        if real in self._files or len(self._files) >= MOST_FILES:
+            return
+        if _script(real) is not None or real.endswith(".py"):
+            self._script(real, os.path.basename(path))
+        else:
+            self._files[real] = signature_of(real)
+            self._lines[real] = f"file {sha256_of(real)}"
+
+    def _script(self, real: str, name: str) -> None:
+        text = _read(real)
+        self._files[real] = signature_of(real)
+        start, body = (
+            _without_start(text) if text.startswith(b"#!") else ("python" if real.endswith(".py") else "", text)
+        )
+        self._lines[real] = f"script {hashlib.sha256(body).hexdigest()}"
+        decoded = body.decode("utf-8", "replace")
+        if any(_interpreter(word) == "python" for word in start.split()):
+            self._python(real, name, start, decoded)
+        else:
+            shell = any(_interpreter(word) in SHELLS for word in start.split())
+            for path in named_files(decoded, os.path.dirname(real), shell=shell):
+                self._add(path)
+            for module in MODULE.findall(decoded):
+                self._module(real, module, decoded)
+
+    def _python(self, real: str, name: str, start: str, text: str) -> None:
+        places = _site_packages(start)
+        found = _distribution(name, places) if os.path.basename(os.path.dirname(real)) in ("bin", "Scripts") else None
+        if found is not None:
+            record, line = found
+            self._files[record] = signature_of(record)
+            self._lines[record] = line
+        self._modules(own_modules(real, text, _editable(places)))
+
+    def _module(self, real: str, module: str, text: str) -> None:
+        """A module that a shell script starts with ``python -m``."""
+        paths = [each for word in PYTHONPATH.findall(text) for each in word.split(os.pathsep)]
+        paths += (variable("PYTHONPATH") or "").split(os.pathsep)
+        places = [*filter(os.path.isdir, paths), *_editable(_site_packages("python"))]
+        self._modules(own_modules(real, f"import {module}, {module}.__main__", places))
+
+    def _modules(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self._files[path] = signature_of(path)
+            self._lines[path] = f"module {sha256_of(path)}"
+
+
+def named_files(text: str, beside: str, *, shell: bool) -> Iterator[str]:
+    """Yield the programs and files that a script of a shell or the like names: absolute paths, and what it starts.
+
+    Parameters
+    ----------
+    text
+        Of the script.
+    beside
+        Folder of the script.
+    shell
+        Whether a shell reads it.
+    """
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    code = _substituted(HERE.sub(lambda _: beside, code))
+    for path in dict.fromkeys(paths_in(code)):
+        if is_regular(path) and not _is_of_the_system(path):
+            yield path
+    for name in _first_words(code) if shell else ():
+        found = os.path.join(beside, name) if "/" in name else shutil.which(name, path=search_path())
+        if found and is_regular(found) and not _is_of_the_system(found):
+            yield found
+
+
+def paths_in(text: str) -> list[str]:
+    """Absolute paths in a text, without those that a shell writes to."""
+    return PATH.findall(WRITTEN_TO.sub(" ", text[:LONGEST_TEXT]))
+
+
+def _substituted(code: str) -> str:
+    """The text with the variables in place that it sets to plain words."""
+    for name, _, value in ASSIGNED.findall(code):
+        code = re.sub(rf"\$(?:{name}\b|\{{{name}\}})", lambda _, value=value: value, code)  # type: ignore[misc]
+    return code
+
+
+def own_modules(script: str, text: str, places: Iterable[str] = ()) -> list[str]:
+    """Files of the modules that a Python script imports from its own folder, or from folders that it names.
+
+    Parameters
+    ----------
+    script
+        Its path.
+    text
+        Its source.
+    places
+        Further folders in which modules of the user's own lie.
+    """
+    folders = [os.path.dirname(script), *places]
+    found: dict[str, None] = {}
+    todo = [text]
+    while todo and len(found) < MOST_FILES:
+        tree = _parsed(todo.pop())
+        folders += [each for each in _added_folders(tree) if each not in folders]
+        for module in _imported(tree):
+            for path in _module_files(module, folders):
+                if path not in found:
+                    found[path] = None
+                    todo.append(_read(path).decode("utf-8", "replace"))
+    return sorted(found)
+
+
+def _parsed(text: str) -> ast.AST:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+
+
+def _added_folders(tree: ast.AST) -> Iterator[str]:
+    """Folders that a script puts on ``sys.path`` by name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("sys.path."):
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and os.path.isdir(part.value):
+                    yield part.value
+
+
+def _module_files(module: str, folders: Iterable[str]) -> Iterator[str]:
+    parts = module.split(".")
+    for folder in folders:
+        for length in range(1, len(parts) + 1):
+            stem = os.path.join(folder, *parts[:length])
+            yield from (path for path in (f"{stem}.py", f"{stem}/__init__.py") if os.path.isfile(path))
+
+
+def _site_packages(start: str) -> list[str]:
+    """Folders in which the interpreter of a ``#!`` line finds packages."""
+    words = [word for word in start.split() if _interpreter(word) == "python"]
+    interpreter = shutil.which(words[-1], path=search_path()) if words else None
+    prefix = os.path.dirname(os.path.dirname(os.path.abspath(interpreter or sys.executable)))
+    return sorted(itertools.chain(*(glob.glob(f"{prefix}/lib/python3*/{name}") for name in PACKAGES)))
+
+
+def _editable(places: Iterable[str]) -> list[str]:
+    """Folders that ``.pth`` files add: checkouts, whose files change without a new version."""
+    found = [path for place in places for end in ("*.pth", "__editable__*.py") for path in glob.glob(f"{place}/{end}")]
+    texts = [_read(path).decode("utf-8", "replace") for path in found]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    lines += [os.path.dirname(path) for text in texts for path in MAPPED.findall(text)]
+    return [line for line in dict.fromkeys(lines) if os.path.isdir(line) and "site-packages" not in line]
+
+
+def _distribution(script: str, places: Sequence[str]) -> tuple[str, str] | None:
+    """The list of files of the distribution that made a start script, and a line that tells of it."""
+    import importlib.metadata
+
+    for found in importlib.metadata.distributions(path=list(places)):
+        if any(entry.name == script for entry in found.entry_points if entry.group == "console_scripts"):
+            record = str(
+                found.locate_file(f"{found.metadata['Name'].replace('-', '_')}-{found.version}.dist-info/RECORD")
+            )
+            text = found.read_text("RECORD") or ""
+            # The start script itself is listed there with the digest of its own first line.
+            lines = sorted(line for line in text.splitlines() if "/bin/" not in line and ".pyc" not in line)
+            return record, f"distribution {found.version} {hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
+    return None
+
+
+def _script(path: str) -> bytes | None:
+    """Text of a file that an interpreter reads; None of others."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(2)
+            return head + file.read(LARGEST_SCRIPT) if head == b"#!" else None
+    except OSError:
+        return None
+
+
+def is_script(path: str) -> bool:
+    """Whether a program is text that an interpreter reads; known while the file stays as it is."""
+    seen = signature_of(path)
+    return seen is not None and _is_script(path, seen)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_script(path: str, seen: Signature) -> bool:
+    return _script(path) is not None
+
+
+def _without_start(text: bytes) -> tuple[str, bytes]:
+    """The interpreter that a ``#!`` line names, and the text below."""
+    first, _, rest = text.partition(b"\n")
+    start = first[2:].decode("utf-8", "replace").strip()
+    if found := LONG_START.match(rest):
+        return found[0].decode("utf-8", "replace").split('"')[1] if b'"' in found[0] else start, rest[found.end() :]
+    return start, rest
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(LARGEST_SCRIPT)
+    except OSError:
+        return b""
+
+
+def _is_of_the_system(path: str) -> bool:
+    return path.startswith(SYSTEM)
+
+
+def sha256_of(path: str) -> str:
+    """Digest of a file's bytes, known while it stays as it is; `ABSENT` where it cannot be read."""
+    seen = signature_of(path)
+    return ABSENT if seen is None else _sha256(path, seen)
+
+
+@functools.lru_cache(maxsize=4096)
+def _sha256(path: str, seen: Signature) -> str:
+    if seen[1] < KEPT_ON_DISK:
+        return _hashed(path)
+    known = cache_dir() / "digests" / hashlib.sha256(json.dumps([path, seen]).encode()).hexdigest()
+    try:
+        return known.read_text("ascii")
+    except OSError:
+        digest = _hashed(path)
+        _keep(known, digest)
+        return digest
+
+
+def _keep(known: Path, text: str) -> None:
+    temporary = known.with_name(f"{known.name}.{os.urandom(4).hex()}")
+    with contextlib.suppress(OSError):  # the cache may be read-only
+        known.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, "ascii")
+        temporary.replace(known)
+
+
+def _hashed(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ABSENT
+
+
+def script_of(argv: Sequence[str]) -> str | None:
+    """Path of the script that a command gives to an interpreter, as it stands there; None where there is none."""
+    name = _interpreter(argv[0])
+    if name not in TEXT_FOLLOWS:
+        return None
+    words = iter(argv[1:])
+    for word in words:
+        if word in TEXT_FOLLOWS[name] or (name in SHELLS and re.fullmatch(r"-[a-z]*c[a-z]*", word)):
+            return None
+        if word in VALUE_FOLLOWS.get(name, ()):
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return None
+
+
+def _interpreter(command: str) -> str:
+    name = os.path.basename(command)
+    return "python" if re.fullmatch(r"python[\d.]*", name) else name
+
+
+def commands_in(argv: Sequence[str]) -> list[str]:
+    """Names of the programs that a command runs: its first word, and those in the text of a shell's ``-c``."""
+    if os.path.basename(argv[0]) in SHELLS:
+        places = [place for place, word in enumerate(argv) if re.fullmatch(r"-[a-z]*c[a-z]*", word)]
+        text = argv[places[0] + 1] if places and places[0] + 1 < len(argv) else ""
+        return [argv[0], *_first_words(text)]
+    if os.path.basename(argv[0]) in ("env", "nice", "time", "timeout", "stdbuf", "xargs"):
+        rest = itertools.dropwhile(lambda word: word.startswith("-") or "=" in word or word[:1].isdigit(), argv[1:])
+        return [argv[0], *commands_in(following)] if (following := list(rest)) else [argv[0]]
+    return [argv[0]]
+
+
+def _first_words(text: str) -> list[str]:
+    """First words of the commands in a text for a shell; none where it cannot be read."""
+    words = shlex.shlex(
+        CONTINUED.sub(" ", text[:LONGEST_TEXT]).replace("\n", " ; "), posix=True, punctuation_chars=True
+    )
+    words.commenters = ""
+    found, begins = [], True
+    try:
+        for word in words:
+            if set(word) <= set("();|&") or word in GOES_ON:
+                begins = True
+            elif set(word) <= set("<>&"):
+                begins = False
+            elif begins and not re.match(r"\w+\+?=|-", word):
+                begins = False
+                if word not in NOT_COMMANDS and re.fullmatch(r"[\w@%+.~/-]+", word):
+                    found.append(word)
+    except ValueError:
+        return []
+    return list(dict.fromkeys(found))
+
+
+def is_regular(path: str) -> bool:
+    """Whether a path leads to a regular file."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
