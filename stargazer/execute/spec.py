@@ -62,6 +62,19 @@ class TaskSpec:
         What the worker must have, exactly.
     store, store_id
         URL and id of the store.
+    home
+        Module and qualified name of the task, ``"package.module:name"``: where the call can be made again from.
+    wired
+        The code that wired the call; known where that happened.
+    commit, dirty, diff
+        Of which commit that code is; whether it was changed since; CID of the changes.
+    temp
+        Whether what the call makes goes before other results do.
+    renewal
+        Of calls that run although the ledger knows them, and of those that need them: marks the request, so that no
+        result of an earlier one is taken. In no key of the ledger.
+    again
+        Whether the body runs even where nothing before it changed.
     """
 
     task: Work
@@ -72,6 +85,14 @@ class TaskSpec:
     libraries: Mapping[str, str]
     store: str
     store_id: str
+    home: str = ""
+    wired: Any = None
+    commit: str = ""
+    dirty: bool = False
+    diff: str | None = None
+    temp: bool = False
+    renewal: str = ""
+    again: bool = False
 
     def check_here(self) -> None:
         """Refuse to run where code, tools or libraries are others.

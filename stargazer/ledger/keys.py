@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     from stargazer.tools import ToolIdentity
 
-__all__ = ["call_key", "input_key", "input_keys", "ordered", "plain", "python_value", "readable", "task_key"]
+__all__ = [
+    "call_key",
+    "classes_in",
+    "input_key",
+    "input_keys",
+    "ordered",
+    "plain",
+    "python_value",
+    "readable",
+    "task_key",
+]
 
 FORMAT = "stargazer/call/1"
 
@@ -97,6 +107,19 @@ def _plain_mapping(value: Any) -> Any:
         members = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
         return {"dataclass": type(value).__qualname__, "fields": members}
     raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+def classes_in(value: Any) -> dict[str, str]:
+    """Return the module of each class of a dataclass or enum in a parameter's value, by its qualified name."""
+    if isinstance(value, (list, tuple, dict)):
+        items = value.values() if isinstance(value, dict) else value
+        return {name: module for item in items for name, module in classes_in(item).items()}
+    if isinstance(value, enum.Enum):
+        return {type(value).__qualname__: type(value).__module__}
+    if not is_dataclass(value) or isinstance(value, type):
+        return {}
+    inner = [getattr(value, field.name) for field in fields(value)]
+    return {type(value).__qualname__: type(value).__module__, **classes_in(inner)}
 
 
 def python_value(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer import config
 from stargazer.errors import StoreError
 from stargazer.store import layout
-from stargazer.store.backends.local import LocalBackend
+from stargazer.store.backends.local import LocalBackend, is_on_network
 from stargazer.store.blobs.local import LocalBlobs
 from stargazer.store.blobs.verified import Memo
 
@@ -32,10 +32,10 @@ class Header(NamedTuple):
 
 
 def local_path(url: str) -> str | None:
-    """Absolute path of a store on a local file system, or None if `url` is elsewhere."""
+    """Path of a store on a local file system, the same by whatever links it is reached; None if `url` is elsewhere."""
     for scheme in ("file://", "local://"):
         url = url.removeprefix(scheme)
-    return None if "://" in url else os.path.abspath(os.path.expanduser(url))
+    return None if "://" in url else os.path.realpath(os.path.expanduser(url))
 
 
 def _parse(data: bytes, where: str) -> Header:
@@ -148,13 +148,22 @@ class OpenStore:
 
     @cached_property
     def cache(self) -> Path:
-        """Directory in which this host keeps what it knows about the store; may be deleted."""
-        return config.cache_dir() / "stores" / self.id
+        """Directory in which this host keeps what it knows about the store; may be deleted.
+
+        On a disk of the network, as a home is that many machines share, each machine has its own.
+        """
+        directory = config.cache_dir() / "stores"
+        return directory / os.uname().nodename / self.id if is_on_network(directory) else directory / self.id
 
     @cached_property
     def scratch(self) -> Path:
         """Directory in which tasks may work, from which outputs are moved into the store for nothing."""
-        return Path(self.backend.path(layout.TMP)) if self.backend.local else self.cache / layout.TMP
+        if not isinstance(self.backend, LocalBackend):
+            return self.cache / layout.TMP
+        place = self.backend.path(layout.TMP)
+        if self.made:
+            self.backend.make_folder(place)
+        return Path(place)
 
     def sync(self) -> None:
         """Wait until all that was written is on disk, so that it lasts through a loss of power."""

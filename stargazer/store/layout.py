@@ -15,6 +15,8 @@
     pins/<name>                   roots that garbage collection keeps
     leases/<name>                 the same, until they expire
     runs/<id>                     notes on runs: when, where, how each went; may be deleted
+    logs/<id>                     what happened in each, call by call; the same
+    uses/<day>/<event>            object stores only: which records were of use that day
     journal/<hour>/<event>        object stores only: what changed, by time
     quarantine/<name>.<time>      what was found corrupt, and when (ns)
     tmp/                          what is being written now; scratch directories of tasks
@@ -33,6 +35,7 @@ __all__ = [
     "JOURNAL",
     "SHARDED",
     "TMP",
+    "USES",
     "added",
     "asset",
     "blob",
@@ -44,6 +47,7 @@ __all__ = [
     "quarantine",
     "record",
     "run",
+    "run_log",
     "signature",
     "superseded",
     "tree",
@@ -53,6 +57,7 @@ FORMAT = 1
 HEADER = "store.json"
 TMP = "tmp"
 JOURNAL = "journal"
+USES = "uses"
 SHARDED = ("blobs", "trees", "assets", "records", "keys")
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}")
@@ -136,6 +141,11 @@ def lease(name: str) -> str:
 def run(name: str) -> str:
     """Place of the note of a run."""
     return f"runs/{check_name(name)}"
+
+
+def run_log(name: str) -> str:
+    """Place of the log of a run."""
+    return f"logs/{check_name(name)}"
 
 
 def quarantine(name: str) -> str:

@@ -10,7 +10,9 @@ import errno
 import functools
 import itertools
 import os
+import stat
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -25,6 +27,7 @@ __all__ = [
     "LocalBackend",
     "as_store_error",
     "is_full",
+    "is_on_network",
     "link",
     "sync_directory",
     "sync_file",
@@ -38,6 +41,22 @@ _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _BLOCK = 1 << 16
+
+
+class Modes(NamedTuple):
+    """Permissions of what lies in a store.
+
+    Parameters
+    ----------
+    folder, file
+        Of each.
+    group
+        The group that shares it; None where nobody does.
+    """
+
+    folder: int
+    file: int
+    group: int | None
 
 
 class LocalBackend:
@@ -107,10 +126,39 @@ class LocalBackend:
         """Open a new temporary file for writing, read-only once it is closed: descriptor and path."""
         path = self.temporary()
         try:
-            return os.open(path, _NEW, 0o444), path
+            fd = os.open(path, _NEW, 0o400)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            return os.open(path, _NEW, 0o444), path
+            self.make_folder(os.path.dirname(path))
+            fd = os.open(path, _NEW, 0o400)
+        os.fchmod(fd, self.modes.file)
+        return fd, path
+
+    @cached_property
+    def modes(self) -> Modes:
+        """Who may do what in the store: as its root says, whatever the umask of whoever writes."""
+        found = os.stat(self.root)
+        shared = bool(found.st_mode & stat.S_IWGRP)
+        folder = found.st_mode & 0o2777 | (stat.S_ISGID if shared else 0)
+        return Modes(folder, found.st_mode & 0o444, found.st_gid if shared else None)
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder of the store, and those that it lies in."""
+        os.makedirs(self.root, exist_ok=True)
+        missing = []
+        while not os.path.isdir(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for folder in reversed(missing):
+            with suppress(FileExistsError):
+                os.mkdir(folder)
+                self.give_group(folder, os.stat(folder).st_gid)
+                os.chmod(folder, self.modes.folder)
+
+    def give_group(self, path: str, group: int) -> None:
+        """Give a file or folder, which has a group, to that of the store, where several users share it."""
+        if self.modes.group not in (None, group):
+            with suppress(PermissionError):  # who is not in the group may write by other rights
+                os.chown(path, -1, self.modes.group)
 
     def create(self, place: str, data: bytes) -> bool:
         """Write a file unless it is there with this content; whether it had to be written."""
@@ -122,6 +170,7 @@ class LocalBackend:
     def create_once(self, place: str, data: bytes) -> None:
         """Write a file unless one is there, whatever its content: the first writer wins."""
         temporary = self.write_temporary(data, place)
+        self.make_folder(os.path.dirname(self.path(place)))
         try:
             os.link(temporary, self.path(place))
         except FileExistsError:
@@ -134,9 +183,35 @@ class LocalBackend:
         finally:
             unlink(temporary)
 
-    def replace(self, place: str, data: bytes) -> None:
-        """Write a file, over the one that is there."""
-        self.adopt(self.write_temporary(data, place), place)
+    def replace(self, place: str, data: bytes, *, used: float | None = None) -> None:
+        """Write a file, over the one that is there; its mtime tells when it was of use."""
+        path = self.write_temporary(data, place)
+        if used is not None:
+            os.utime(path, (used, used))
+        self.adopt(path, place)
+
+    def last_use(self, place: str) -> float | None:
+        """When a file was last noted to be of use, or None if there is none."""
+        try:
+            return os.stat(f"{self.root}/{place}").st_mtime
+        except FileNotFoundError:
+            return None
+
+    def note_use(self, places: Iterable[str]) -> None:
+        """Note that files are of use now; another user's, whose times may not be set, is replaced by an equal one."""
+        for place in places:
+            try:
+                os.utime(self.path(place))
+            except PermissionError:
+                data = self.read(place)
+                if data is not None:
+                    self.replace(place, data)
+            except FileNotFoundError:
+                continue
+
+    def used_since(self, places: Iterable[str], since: float) -> set[str]:
+        """Those of many files that were noted to be of use since a time."""
+        return {place for place in places if (self.last_use(place) or 0.0) >= since}
 
     def write_temporary(self, data: bytes, place: str) -> str:
         """Write a temporary file that will be moved to a place; its path."""
@@ -164,7 +239,7 @@ class LocalBackend:
         """Make places further names of a file, over those that are there; where that cannot be, write `otherwise`."""
         for alias in aliases:
             try:
-                link(self.path(place), self.path(alias), self.temporary())
+                link(self.path(place), self.path(alias), self.temporary(), self.make_folder)
             except OSError:
                 self.replace(alias, otherwise)
             else:
@@ -182,7 +257,7 @@ class LocalBackend:
             try:
                 os.rename(path, target)
             except FileNotFoundError:
-                os.makedirs(os.path.dirname(target), exist_ok=True)
+                self.make_folder(os.path.dirname(target))
                 os.rename(path, target)
         except OSError as error:
             raise as_store_error(error, target) from error
@@ -210,7 +285,7 @@ class LocalBackend:
             found = os.stat(path)
             if found.st_ctime >= before or found.st_nlink > 1:
                 return False
-            os.makedirs(os.path.dirname(aside), exist_ok=True)
+            self.make_folder(os.path.dirname(aside))
             os.rename(path, aside)
         except FileNotFoundError:
             return False
@@ -224,7 +299,7 @@ class LocalBackend:
     def hold(self, place: str) -> None:
         """Keep a file from being swept for a while, by a second link in ``tmp`` that goes as garbage goes."""
         aside = self.temporary()
-        os.makedirs(os.path.dirname(aside), exist_ok=True)
+        self.make_folder(os.path.dirname(aside))
         os.link(self.path(place), aside)
 
     def move(self, place: str, target: str) -> bool:
@@ -264,7 +339,7 @@ class LocalBackend:
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_CLOSED_FILE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Entry(NamedTuple):
@@ -285,7 +360,7 @@ def as_store_error(error: OSError, where: str) -> OSError:
     if is_full(error):
         told = f"no space left while writing {where}: {error.strerror}; free some (stargazer gc)"
         return StoreFull(error.errno, told)
-    if error.errno in _CLOSED:
+    if error.errno in _CLOSED_FILE:
         told = f"cannot write {where}: {error.strerror}; what the store has can be read, but new calls want one that"
         return StoreReadOnly(error.errno, f"{told} can be written to (--store, or the setting stargazer.store)")
     return error
@@ -316,7 +391,7 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def link(path: str, target: str, temporary: str) -> None:
+def link(path: str, target: str, temporary: str, make_folder: Callable[[str], None]) -> None:
     """Give a file another name, in place of the file that has it now.
 
     Parameters
@@ -327,14 +402,16 @@ def link(path: str, target: str, temporary: str) -> None:
         Its other name; folders are made.
     temporary
         A name that nothing has, on the same file system.
+    make_folder
+        Makes a folder that is not there.
     """
     try:
         os.link(path, target)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
+        make_folder(os.path.dirname(target))
         os.link(path, target)
     except FileExistsError:
-        os.makedirs(os.path.dirname(temporary), exist_ok=True)
+        make_folder(os.path.dirname(temporary))
         os.link(path, temporary)
         os.rename(temporary, target)
         unlink(temporary)  # a rename does nothing where both are names of one file already
@@ -357,6 +434,45 @@ def sync_file_system(path: str) -> None:
             os.sync()
     finally:
         os.close(fd)
+
+
+def is_on_network(path: str | os.PathLike[str]) -> bool:
+    """Whether a path lies, or would lie, on a file system that other machines share."""
+    place = os.path.realpath(path)
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    return _kind_of(place).partition(".")[0] in NETWORK or _kind_of(place) in NETWORK
+
+
+@functools.cache
+def _kind_of(place: str) -> str:
+    """Kind of the file system that a directory lies on; empty where the system does not say."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+            found = dict(_mounts(mounts))
+    except OSError:
+        return ""
+    while place not in found and place != "/":
+        place = os.path.dirname(place)
+    return found.get(place, "")
+
+
+def _mounts(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield where each file system is mounted, and its kind; of several in one place the last is the one to be seen."""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        place = before.split(" ")[4]
+        for code in ("040", "011", "012", "134"):
+            place = place.replace(f"\\{code}", chr(int(code, 8)))
+        yield place, after.split(" ")[0]
+
+
+NETWORK = frozenset({
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "glusterfs", "9p", "ncpfs",
+    "panfs", "pvfs2", "orangefs", "ocfs2", "gfs2", "virtiofs", "weka", "wekafs", "fuse.sshfs", "fuse.glusterfs",
+    "fuse.ceph",
+})  # fmt: skip
+"""Kinds of file systems that several machines have mounted, as Linux calls them."""
 
 
 def touched(path: str) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import stat
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -60,7 +59,7 @@ class LocalBlobs(Blobs):
     def temporary(self) -> str:
         """A new path on the store's own file system."""
         path = self.backend.temporary()
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self.backend.make_folder(os.path.dirname(path))
         return path
 
     def quarantine(self, cid: str) -> str:
@@ -95,7 +94,7 @@ class LocalBlobs(Blobs):
 
     def adopt(self, path: str, stored: Stored) -> None:
         """Move a checked file into place."""
-        os.chmod(path, 0o444)
+        self._open_to_all(path, os.stat(path).st_gid)
         os.utime(path, (MTIME, MTIME))
         if self.backend.durable:
             sync_file(path)
@@ -108,12 +107,17 @@ class LocalBlobs(Blobs):
 
     def _move_in(self, path: str, found: os.stat_result) -> Stored:
         stored = self.hashed(path)
-        os.chmod(path, stat.S_IMODE(found.st_mode) & 0o444)
+        self._open_to_all(path, found.st_gid)
         os.utime(path, (MTIME, MTIME))
         if self.backend.durable:
             sync_file(path)
         self._settle(path, stored)
         return stored
+
+    def _open_to_all(self, path: str, group: int) -> None:
+        """Let everybody read a file who may read in the store, whatever the umask of the task that wrote it."""
+        self.backend.give_group(path, group)
+        os.chmod(path, self.backend.modes.file)
 
     def _copy_in(self, path: str, progress: Progress | None) -> Stored:
         temporary = None
