@@ -203,6 +203,7 @@ class Options(TypedDict, total=False):
     uses: Sequence[str]
     version: str | None
     stage: Literal["link", "copy"]
+    temp: bool
 
 
 def read_needs(task: str, cpus: Any, memory: Any, gpus: Any, walltime: Any, worker: Any, retries: Any = 0) -> Needs:
@@ -258,13 +259,15 @@ def check_names(options: Iterable[str]) -> None:
             raise DefinitionError(f"@sg.task has no option {name!r}; {meant}there are {', '.join(known)}")
 
 
-def check_options(task: str, tools: Any, uses: Any, stage: Any) -> None:
+def check_options(task: str, tools: Any, uses: Any, stage: Any, temp: Any) -> None:
     """Refuse options that no task can have."""
     for option, value in (("tools", tools), ("uses", uses)):
         if isinstance(value, str):
             raise DefinitionError(f"task {task}: {option}={value!r} must be a list: {option}=[{value!r}]")
     if stage not in ("link", "copy"):
         raise DefinitionError(f"task {task}: stage={stage!r} must be 'link' or 'copy'")
+    if not isinstance(temp, bool):
+        raise DefinitionError(f"task {task}: temp={temp!r} must be True or False")
 
 
 def chosen_tools(tools: Sequence[str] | Callable[..., Sequence[str]], parameters: Mapping[str, Any]) -> Sequence[str]:

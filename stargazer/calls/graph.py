@@ -21,6 +21,7 @@ from stargazer.calls.call import CALLS, Call
 from stargazer.calls.elements import element
 from stargazer.calls.node import opened, refuse, run, seal
 from stargazer.calls.resources import granted_here
+from stargazer.calls.wired import stamped
 from stargazer.errors import CodeChanged, NeedUnmet, StoresMixed
 from stargazer.ledger import Ledger, walk_assets
 from stargazer.store import Store
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from dask.typing import Key
 
+    from stargazer.execute import TaskSpec
     from stargazer.ledger import Record
 
 __all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "needs"]
@@ -201,6 +203,8 @@ def flatten(
     *,
     lenient: bool = False,
     with_outputs: bool = False,
+    done: Collection[str] = (),
+    keep_diff: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Call]]:
     """Return the flat graph of what `roots` need, and the calls in it that must run.
 
@@ -216,6 +220,10 @@ def flatten(
         Calls whose code has changed become nodes that raise the error if they are wanted.
     with_outputs
         What remotes know of `roots` is taken with its bytes; of the calls below, these come when they are needed.
+    done
+        Plan keys of the calls that were asked for again, and have run since.
+    keep_diff
+        Where the code that wired the calls differs from its commit, the store keeps the difference.
 
     Raises
     ------
@@ -229,10 +237,11 @@ def flatten(
     level = {call.key: call for call in roots}
     ledger = _one_ledger(level.values())
     changed: dict[int, CodeChanged | None] = {}
+    orders: dict[int, TaskSpec] = {}
     while level:
         wholes = {call.whole.key: call.whole for call in level.values()}
         fresh = {key: call for key, call in wholes.items() if key not in graph}
-        keys = [call.plan_key for call in fresh.values()]
+        keys = [call.plan_key for call in fresh.values() if not call.spec.renewal or call.plan_key in done]
         found = ledger.find_or_take(keys, with_outputs=with_outputs and not graph) if ledger else {}
         following: dict[str, Call] = {}
         for key, call in fresh.items():
@@ -240,7 +249,9 @@ def flatten(
             if record is not None and ledger is not None:
                 graph[key] = _known(call, record, ledger)
             elif (error := _code_error(call, changed)) is None:
-                graph[key], missing[key] = _node(call, function), call
+                if id(call.spec) not in orders:
+                    orders[id(call.spec)] = stamped(call.spec, keep=keep_diff)
+                graph[key], missing[key] = _node(call, orders[id(call.spec)], function), call
                 following |= {needed.key: needed for needed in needs(call)}
             elif lenient:
                 graph[key] = Task(key, refuse, str(error))
@@ -290,12 +301,12 @@ def known_values(node: Any) -> list[Any]:
     return [opened(node.args[0])] if isinstance(node, Task) and node.func is opened else []
 
 
-def _node(call: Call, function: Callable[..., Any]) -> Task:
+def _node(call: Call, spec: TaskSpec, function: Callable[..., Any]) -> Task:
     parameters: Any = {name: _reference(value) for name, value in call.given.items()}
     if any(isinstance(value, Call) for value in call.given.values()):
         parameters = Dict(parameters)
     inputs = [_reference(value) for value in call.inputs.values()]
-    return Task(call.key, function, call.spec, call.plan_key, parameters, *inputs)
+    return Task(call.key, function, spec, call.plan_key, parameters, *inputs)
 
 
 def _reference(value: Any) -> Any:

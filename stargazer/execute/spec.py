@@ -67,6 +67,19 @@ class TaskSpec:
         of the calls that are given such assets.
     payload
         The pickled task: by name or, from a notebook, by value.
+    home
+        Module and qualified name of the task, ``"package.module:name"``: where the call can be made again from.
+    wired
+        The code that wired the call; known where that happened.
+    commit, dirty, diff
+        Of which commit that code is; whether it was changed since; CID of the changes.
+    temp
+        Whether what the call makes goes before other results do.
+    renewal
+        Of calls that run although the ledger knows them, and of those that need them: marks the request, so that no
+        result of an earlier one is taken. In no key of the ledger.
+    again
+        Whether the body runs even where nothing before it changed.
     """
 
     def __init__(
@@ -84,11 +97,23 @@ class TaskSpec:
         store_id: str,
         kinds: Mapping[str, str],
         payload: bytes | None = None,
+        *,
+        home: str = "",
+        wired: Any = None,
+        commit: str = "",
+        dirty: bool = False,
+        diff: str | None = None,
+        temp: bool = False,
+        renewal: str = "",
+        again: bool = False,
     ) -> None:
         self.name, self.needs, self.copy_inputs = name, needs, copy_inputs
         self.key, self.code, self.manifest = key, code, manifest
         self.tools, self.libraries, self.kinds = tools, libraries, kinds
         self.store, self.store_id = store, store_id
+        self.home, self.wired = home, wired
+        self.commit, self.dirty, self.diff = commit, dirty, diff
+        self.temp, self.renewal, self.again = temp, renewal, again
         self._task, self._payload, self._is_home = task, payload, task is not None
 
     def __reduce__(self) -> Any:
@@ -96,12 +121,13 @@ class TaskSpec:
             self._payload = _pickled(self.name, self._task)
         task = (self.name, self.needs, self.copy_inputs, self.key, self.code, self.manifest)
         place = (self.tools, self.libraries, self.store, self.store_id, self.kinds)
-        return TaskSpec, (None, *task, *place, self._payload)
+        noted = {name: value for name in NOTED if (value := getattr(self, name))}
+        return _arrived, ((None, *task, *place, self._payload), noted)
 
-    def with_needs(self, needs: Needs) -> TaskSpec:
-        """Return the same task with other needs."""
+    def with_changes(self, **members: Any) -> TaskSpec:
+        """Return the same task with other needs, or with other notes of how it is called."""
         spec = object.__new__(TaskSpec)
-        spec.__dict__.update(self.__dict__, needs=needs)
+        spec.__dict__.update(self.__dict__, **members)
         return spec
 
     @property
@@ -151,6 +177,14 @@ class TaskSpec:
         for name, version in self.libraries.items():
             if library_version(name) != version:
                 raise WorkerMismatch(_mismatch(name, version, library_version(name)))
+
+
+NOTED = ("home", "wired", "commit", "dirty", "diff", "temp", "renewal", "again")
+"""Members that most specs do not have, of which those travel that one has."""
+
+
+def _arrived(members: tuple[Any, ...], noted: dict[str, Any]) -> TaskSpec:
+    return TaskSpec(*members, **noted)
 
 
 def _pickled(name: str, task: LoadedTask | None) -> bytes:

@@ -62,6 +62,14 @@ class Record(NamedTuple):
         Type and message of the failure.
     differs_from
         Id of an earlier record with the same content key and other outputs: the task is not deterministic.
+    home
+        Module and qualified name of the task, ``"package.module:name"``.
+    temp
+        Whether what it made is of use to the next step only.
+    scratch
+        Of a call that failed: where on `host` its scratch directory stays, for a day or until it ends well.
+    commit, dirty, diff
+        Of which commit the code that wired the call was; whether it had been changed since; CID of the changes.
     """
 
     task: str
@@ -87,6 +95,12 @@ class Record(NamedTuple):
     log: str | None = None
     error: str | None = None
     differs_from: str | None = None
+    home: str = ""
+    temp: bool = False
+    scratch: str | None = None
+    commit: str = ""
+    dirty: bool = False
+    diff: str | None = None
     format: int = FORMAT
     id: str = ""
 

@@ -19,7 +19,7 @@ from stargazer.store.records import unseal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stargazer.store.backends.local import Entry
+    from stargazer.store.folders import Entry
 
 __all__ = ["Checked", "Checking"]
 
