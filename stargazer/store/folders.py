@@ -111,10 +111,10 @@ def _open_or_make(root: str, folder: str) -> int:
     above, _, name = folder.rpartition("/")
     with opened(root, above, make=bool(above)) as fd:
         made = _make(name, fd)
-    opened_fd = _open(root, folder)
     if made:
-        _open_to_all(opened_fd, modes_of(root))
-    return opened_fd
+        with opened(root, folder) as fd:
+            _open_to_all(fd, modes_of(root))
+    return _open(root, folder)
 
 
 def _make(name: str, above: int) -> bool:

@@ -202,3 +202,24 @@ def test_a_torn_line_of_a_log_is_left_out(store: sg.Store) -> None:
     store.backend.replace(place, data[:-20])
     assert len(read_events(store, name)) == 3
     assert store.fsck().ok
+
+
+@pytest.mark.parametrize(
+    "line", [b"[" * 100_000, b"[]", b'{"what": "made"}', b'{"at": 1, "what": "made", "task": "t", "key": "k/../../x"}']
+)
+def test_what_else_stands_in_a_log_is_left_out(store: sg.Store, line: bytes) -> None:
+    name = sg.run([number(i=1), number(i=2)]).id
+    place = f"logs/{name}"
+    data = store.backend.read(place)
+    store.backend.replace(place, line + b"\n" + data)
+    assert len(read_events(store, name)) == 4
+
+
+@pytest.mark.parametrize("members", [{"commit": 3}, {"dirty": "yes"}, {"lost": {}}, {"workflow": None}])
+def test_a_note_whose_members_are_of_other_types_is_none(store: sg.Store, members: dict[str, object]) -> None:
+    note = Note.new("threads", 0, "mine").claimed(store)
+    written = json.loads(store.backend.read(f"runs/{note.id}"))
+    store.backend.replace(f"runs/{note.id}", json.dumps(written | members).encode())
+    assert noted_runs(store) == []
+    with pytest.raises(NotFound, match="is torn"):
+        find_run(store, "mine")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import enum
+import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,8 @@ from small_tasks import number, shell, total
 import stargazer as sg
 from stargazer.errors import ArgumentError, NotFound
 from stargazer.ledger import Ledger
+from stargazer.ledger.parameters import Naming, plain
+from stargazer.ledger.rebuilt import value_of
 
 
 class Mode(enum.Enum):
@@ -157,3 +162,41 @@ def test_a_sample_is_a_part(store: sg.Store, sample: Any) -> None:
 def test_what_nothing_made_cannot_be_verified(store: sg.Store) -> None:
     with pytest.raises(NotFound, match="no call made 'nothing'"):
         sg.verify("nothing")
+
+
+class Names(list[str]):
+    pass
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Options(3, Mode.EXACT), Names(["a", "b"]), re.compile("a+", re.IGNORECASE), Path("/a/b"), b"\x00", 1 + 2j,
+        {"b": (1, {2}), "a": [None, True]}, datetime.datetime(2026, 3, 29, 2, 30, fold=1, tzinfo=datetime.UTC),
+    ],
+)  # fmt: skip
+def test_a_value_is_made_again_of_what_a_record_says(value: object) -> None:
+    naming = Naming(__name__)
+    made = value_of(json.loads(json.dumps(plain(value, naming))))
+    assert type(made) is type(value)
+    assert made == value
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"of": "touch called", "class": "os.system"},
+        {"of": ["touch", "called"], "class": "subprocess.Popen"},
+        {"dataclass": "subprocess.Popen", "fields": {}},
+        {"enum": "os.environ.PATH"},
+        {"path": "x", "kind": "os.system"},
+        {"tuple": 3}, {"dict": [1]}, {"decimal": []}, {"range": ["a"]}, {"zone": 5}, {"date": "x"}, {"future": 1},
+    ],
+)  # fmt: skip
+def test_what_a_record_names_is_not_called_unless_it_is_a_class_of_values(
+    written: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LookupError):
+        value_of(written)
+    assert list(tmp_path.iterdir()) == []
