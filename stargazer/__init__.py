@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stargazer.api import add as add
     from stargazer.api import assemble as assemble
     from stargazer.api import fetch as fetch
+    from stargazer.api import forget as forget
     from stargazer.api import push as push
     from stargazer.api import trace as trace
     from stargazer.assets import R1 as R1
@@ -56,12 +57,14 @@ if TYPE_CHECKING:
     from stargazer.runs.planner import plan as plan
     from stargazer.runs.run import run as run
     from stargazer.runs.run import run_async as run_async
+    from stargazer.runs.verify import Verification as Verification
+    from stargazer.runs.verify import verify as verify
     from stargazer.store import Store as Store
     from stargazer.store import active_store as active_store
     from stargazer.tools import Workdir as Workdir
 
 _HOMES = {
-    "stargazer.api": ("add", "assemble", "fetch", "push", "trace"),
+    "stargazer.api": ("add", "assemble", "fetch", "forget", "push", "trace"),
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
@@ -74,6 +77,7 @@ _HOMES = {
     "stargazer.ledger.lineage": ("Lineage",),
     "stargazer.runs.planner": ("Plan", "plan"),
     "stargazer.runs": ("Run", "run", "run_async"),
+    "stargazer.runs.verify": ("Verification", "verify"),
     "stargazer.store": ("Store", "active_store"),
     "stargazer.calls": ("Call", "Task", "task"),
     "stargazer.tools": ("Workdir",),

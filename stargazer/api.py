@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from stargazer.assets import Asset
+    from stargazer.ledger import Record
     from stargazer.ledger.lineage import Direction, Lineage
 
-__all__ = ["add", "assemble", "fetch", "push", "put_down", "put_down_all", "trace"]
+__all__ = ["add", "assemble", "fetch", "forget", "push", "put_down", "put_down_all", "trace"]
 
 
 def add(path: str | os.PathLike[str], asset: Asset | None = None, *, companions: Iterable[Asset] = ()) -> Asset:
@@ -173,6 +174,38 @@ def trace(asset: Asset | str, *, direction: Direction = "up") -> Lineage:
         raise ArgumentError(f"trace takes a stored asset or a CID, not {asset!r}; compute a call, and trace its result")
     known = asset.source if not isinstance(asset, str) else None
     return follow(Store.open(known.url) if known is not None else active_store(), asset, direction)
+
+
+def forget(what: Asset | str, *, down: bool = False) -> list[Record]:
+    """Let calls run once more, whatever is known of them; their records stay, and later results are compared with them.
+
+    Parameters
+    ----------
+    what
+        A stored asset: the call that made it. A CID: all calls that made it. First digits of a record; or the name of a
+        task: all its calls.
+    down
+        Forget as well what was made of their results.
+
+    Returns
+    -------
+    list of Record
+        The calls.
+
+    Raises
+    ------
+    NotFound
+        Nothing recorded goes by that name.
+    """
+    from stargazer.ledger import Ledger
+    from stargazer.ledger.chosen import below, chosen
+
+    store = active_store() if isinstance(what, str) or what.source is None else _home(what)
+    ledger = Ledger(store)
+    found = chosen(ledger, what)
+    records = below(ledger, found) if down else found
+    ledger.forget(records)
+    return records
 
 
 # Copies of assets in a user's directory.

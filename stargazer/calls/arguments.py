@@ -210,6 +210,7 @@ class Options(TypedDict, total=False):
     env: Sequence[str]
     version: str | None
     stage: Literal["link", "copy"]
+    temp: bool
 
 
 def read_needs(task: str, cpus: Any, memory: Any, gpus: Any, walltime: Any, worker: Any, retries: Any = 0) -> Needs:
@@ -265,7 +266,7 @@ def check_names(options: Iterable[str]) -> None:
             raise DefinitionError(f"@sg.task has no option {name!r}; {meant}there are {', '.join(known)}")
 
 
-def check_options(task: str, tools: Any, uses: Any, stage: Any, env: Any = ()) -> None:
+def check_options(task: str, tools: Any, uses: Any, stage: Any, env: Any = (), temp: Any = False) -> None:
     """Refuse options that no task can have."""
     for option, value in (("tools", tools), ("uses", uses), ("env", env)):
         if isinstance(value, str):
@@ -277,6 +278,8 @@ def check_options(task: str, tools: Any, uses: Any, stage: Any, env: Any = ()) -
             raise DefinitionError(f"task {task}: env={name!r} would be set for every tool alike; it cannot be passed")
     if stage not in ("link", "copy"):
         raise DefinitionError(f"task {task}: stage={stage!r} must be 'link' or 'copy'")
+    if not isinstance(temp, bool):
+        raise DefinitionError(f"task {task}: temp={temp!r} must be True or False")
 
 
 def chosen_tools(tools: Sequence[str] | Callable[..., Sequence[str]], parameters: Mapping[str, Any]) -> Sequence[str]:

@@ -110,7 +110,9 @@ class Call(Delayed):
         return (LAYER,)
 
     def known(self) -> tuple[Any] | None:
-        """The result in a tuple, if the ledger has it; one look-up, nothing runs."""
+        """The result in a tuple, if the ledger has it; one look-up, nothing runs. None where it is to run again."""
+        if self.spec.renewal:
+            return None
         ledger = Ledger(self.store)
         record = ledger.find(self.plan_key)
         if record is None:
@@ -118,11 +120,13 @@ class Call(Delayed):
         whole = ledger.results(record, self.whole.returns.named)
         return (whole if self.parent is None else element(whole, self.index),)
 
-    def compute(self, **kwargs: Any) -> Any:
+    def compute(self, *, again: Any = None, **kwargs: Any) -> Any:
         """Return the result: from the ledger, or by running what is missing.
 
         Parameters
         ----------
+        again
+            What runs once more, whatever is known: True for all that it needs, tasks, calls, or names of tasks.
         **kwargs
             For `dask.compute`, as ``scheduler="threads"``.
 
@@ -133,6 +137,10 @@ class Call(Delayed):
         Exception
             Whatever a task raises.
         """
+        if again is not None:
+            from stargazer.calls.renewed import renewed
+
+            return renewed([self], again)[self.key].compute(**kwargs)
         lost: set[str] = set()
         while (result := self.known()) is None:
             _refuse_asynchronous(kwargs)
@@ -293,7 +301,7 @@ def intern(
 ) -> Call:
     """Return the live call of this identity, or make it."""
     place = "" if parent is None else f"#{index!r}"
-    key = f"{spec.name}-{hashlib.sha256(f'{plan_key}{place} {spec.store_id}'.encode()).hexdigest()}"
+    key = f"{spec.name}-{hashlib.sha256(f'{plan_key}{place} {spec.store_id}{spec.renewal}'.encode()).hexdigest()}"
     write = object.__setattr__
     with _MAKING:
         call = CALLS.get(key)

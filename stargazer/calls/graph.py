@@ -22,6 +22,7 @@ from stargazer.calls.call import CALLS, Call
 from stargazer.calls.elements import element
 from stargazer.calls.node import opened, refuse, run, seal
 from stargazer.calls.resources import granted_here
+from stargazer.calls.wired import stamped
 from stargazer.errors import CodeChanged, NeedUnmet, StoresMixed
 from stargazer.ledger import Ledger, walk_assets
 from stargazer.store import Store
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from dask.typing import Key
 
+    from stargazer.execute import TaskSpec
     from stargazer.ledger import Record
 
 __all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "needs"]
@@ -202,6 +204,8 @@ def flatten(
     *,
     lenient: bool = False,
     with_outputs: bool = False,
+    done: Collection[str] = (),
+    keep_diff: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Call]]:
     """Return the flat graph of what `roots` need, and the calls in it that must run.
 
@@ -218,6 +222,10 @@ def flatten(
         Calls whose code has changed become nodes that raise the error if they are wanted.
     with_outputs
         What remotes know of `roots` is taken with its bytes; of the calls below, these come when they are needed.
+    done
+        Plan keys of the calls that were asked for again, and have run since.
+    keep_diff
+        Where the code that wired the calls differs from its commit, the store keeps the difference.
 
     Raises
     ------
@@ -232,10 +240,11 @@ def flatten(
     ledger = _one_ledger(level.values())
     changed: dict[int, CodeChanged | None] = {}
     strict = config.strict()
+    specs: dict[int, TaskSpec] = {}
     while level:
         wholes = {call.whole.key: call.whole for call in level.values()}
         fresh = {key: call for key, call in wholes.items() if key not in graph}
-        keys = [call.plan_key for call in fresh.values()]
+        keys = [call.plan_key for call in fresh.values() if not call.spec.renewal or call.plan_key in done]
         found = ledger.find_or_take(keys, with_outputs=with_outputs and not graph) if ledger else {}
         following: dict[str, Call] = {}
         for key, call in fresh.items():
@@ -243,7 +252,9 @@ def flatten(
             if record is not None and ledger is not None:
                 graph[key] = _known(call, record, ledger)
             elif (error := _code_error(call, changed)) is None:
-                graph[key], missing[key] = _node(call, function, strict), call
+                if id(call.spec) not in specs:
+                    specs[id(call.spec)] = stamped(call.spec, keep=keep_diff)
+                graph[key], missing[key] = _node(call, specs[id(call.spec)], function, strict), call
                 following |= {needed.key: needed for needed in needs(call)}
             elif lenient:
                 graph[key] = Task(key, refuse, str(error))
@@ -293,7 +304,7 @@ def known_values(node: Any) -> list[Any]:
     return [opened(node.args[0])] if isinstance(node, Task) and node.func is opened else []
 
 
-def _node(call: Call, function: Callable[..., Any], strict: bool) -> Task:
+def _node(call: Call, spec: TaskSpec, function: Callable[..., Any], strict: bool) -> Task:
     parameters: Any = {name: _reference(value) for name, value in call.given.items()}
     if any(isinstance(value, Call) for value in call.given.values()):
         parameters = Dict(parameters)
@@ -301,7 +312,7 @@ def _node(call: Call, function: Callable[..., Any], strict: bool) -> Task:
     before = tuple(dict.fromkeys(needed.plan_key for needed in needs(call)))
     wired: dict[str, Any] = {"before": before} if before else {}
     wired |= {"strict": True} if strict else {}
-    return Task(call.key, function, call.spec, call.plan_key, parameters, *inputs, **wired)
+    return Task(call.key, function, spec, call.plan_key, parameters, *inputs, **wired)
 
 
 def _reference(value: Any) -> Any:

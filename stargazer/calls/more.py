@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from stargazer.calls.graph import needs
@@ -29,7 +28,7 @@ def give_more(call: Call) -> bool:
     """Let the next attempt of a call have more memory; False where its task names no more."""
     more = call.spec.needs.after_more_memory()
     if more is not None:
-        object.__setattr__(call, "spec", dataclasses.replace(call.spec, needs=more))
+        object.__setattr__(call, "spec", call.spec.with_changes(needs=more))
     return more is not None
 
 

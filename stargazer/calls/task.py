@@ -19,6 +19,7 @@ from stargazer.calls.arguments import (
 )
 from stargazer.calls.call import Call, make_call
 from stargazer.calls.signature import Signature, check_form, read_signature
+from stargazer.calls.wired import Wired, wired_by
 from stargazer.config import strict, variables
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import TaskSpec
@@ -42,7 +43,7 @@ class Task:
 
     Identity, a part of every key: the name, the code of the body and of all of the user's code that it reaches (or
     `version`), `tools`, `uses` and `env`.
-    Options, in no key: `cpus`, `memory`, `gpus`, `walltime`, `worker`, `retries`, `stage`.
+    Options, in no key: `cpus`, `memory`, `gpus`, `walltime`, `worker`, `retries`, `stage`, `temp`.
 
     Parameters
     ----------
@@ -75,6 +76,8 @@ class Task:
         defaults, and what its closure holds still count.
     stage
         ``"copy"`` gives tools that write to their inputs copies of them; ``"link"`` is cheaper.
+    temp
+        What it makes is of use to the next step only: it is the first that garbage collection takes.
 
     Raises
     ------
@@ -100,11 +103,12 @@ class Task:
         env: Sequence[str] = (),
         version: str | None = None,
         stage: Literal["link", "copy"] = "link",
+        temp: bool = False,
     ) -> None:
         if not isinstance(body, FunctionType):
             raise DefinitionError(f"@sg.task decorates a function, not {type(body).__name__}")
         check_form(body)
-        check_options(body.__name__, tools, uses, stage, env)
+        check_options(body.__name__, tools, uses, stage, env, temp)
         functools.update_wrapper(self, body)
         note_modules()
         self.body: Callable[..., Any] = body
@@ -112,7 +116,7 @@ class Task:
         self.needs = read_needs(body.__name__, cpus, memory, gpus, walltime, worker, retries)
         self.tools, self.version, self.env = tools, version, tuple(env)
         self.uses = None if uses is None else tuple(uses)
-        self.copy_inputs = stage == "copy"
+        self.copy_inputs, self.temp = stage == "copy", temp
         self._identity: CodeIdentity | None = None
         self._sent: Sent | None = None
         self._specs: dict[Any, TaskSpec] = {}
@@ -131,15 +135,15 @@ class Task:
             A tool that goes into the key is not installed.
         """
         inputs, parameters = bind(self.name, self.signature, Call, args, kwargs)
-        return make_call(self._spec(parameters), self.signature.returns, inputs, parameters)
+        return make_call(self._spec(parameters, wired_by(sys._getframe(1))), self.signature.returns, inputs, parameters)
 
     def __reduce__(self) -> Any:
 
         if self._is_importable():
             return imported, (self.__module__, self.__qualname__)
         stage = "copy" if self.copy_inputs else "link"
-        options = {"tools": self.tools, "uses": self.uses, "version": self.version, "stage": stage}
-        options |= {"env": self.env}
+        options: dict[str, Any] = {"tools": self.tools, "uses": self.uses, "version": self.version}
+        options |= {"stage": stage, "temp": self.temp, "env": self.env}
         options |= self.needs._asdict() | {"memory": self.needs.memory or None}
         return rebuilt, (self.body, options, self.code.digest, self._imports())
 
@@ -232,14 +236,14 @@ class Task:
             self._identity = identify_version(body, version)
         return self._identity
 
-    def _spec(self, parameters: dict[str, Any]) -> TaskSpec:
-        """What all calls of the task in the active store share, made once."""
+    def _spec(self, parameters: dict[str, Any], wired: Wired) -> TaskSpec:
+        """What all calls of the task that one function wires in the active store share, made once."""
         store = active_store()
         tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
         code = self.code
         env = variables(self.env)
         kinds = self._kinds() if self.signature.assets else {}
-        place = (store.url, code.digest, tools, *kinds.items(), *env.items())
+        place = (store.url, code.digest, tools, wired, *kinds.items(), *env.items())
         made = self._specs.get(place)
         if made is not None:
             return made
@@ -247,8 +251,9 @@ class Task:
         libraries = {name: library_version(name) for name in named}
         key = task_key(self.name, code.digest, tools, libraries, env)
         identity = (key, code.digest, code.manifest, tools, libraries, store.url, store.id, kinds)
-        secrets = tuple(name for name in self.env if name not in env)
-        spec = TaskSpec(self, self.name, self.needs, self.copy_inputs, *identity, env=env, secrets=secrets)
+        notes: dict[str, Any] = {"home": f"{self.__module__}:{self.__qualname__}", "wired": wired, "temp": self.temp}
+        notes |= {"env": env, "secrets": tuple(name for name in self.env if name not in env)}
+        spec = TaskSpec(self, self.name, self.needs, self.copy_inputs, *identity, **notes)
         self._specs[place] = spec
         return spec
 

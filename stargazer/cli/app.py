@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import cid, config, demo, keys, remotes, run, store, tools
+from stargazer.cli import cid, config, demo, forgetting, keys, remotes, run, store, tools
 from stargazer.cli.options import examples, say
+from stargazer.cli.run import WithAgain
 from stargazer.errors import StargazerError
 from stargazer.visible import visible
 
@@ -109,22 +110,25 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
         [
             "run germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2 --out results/",
             f"run pipeline.py:analyse reads={CID}",
+            f"run pipeline.py:analyse reads={CID} --again align sort",
         ],
     ),
     "plan": (run.plan, ["plan germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2"]),
     "trace": (run.trace, [f"trace {CID}", f"trace {CID} --down --mermaid"]),
+    "forget": (forgetting.forget, [f"forget {CID} --down", "forget align --dry-run"]),
+    "verify": (forgetting.verify, [f"verify {CID}", "verify --sample 1% --json"]),
     "fsck": (store.fsck, ["fsck --store /data/store"]),
-    "gc": (store.gc, ["gc --dry-run --grace 1d"]),
+    "gc": (store.gc, ["gc --dry-run --grace 1d", "gc --budget 500GB"]),
     "pin": (store.pin, [f"pin paper-2026 {CID}"]),
     "unpin": (store.unpin, ["unpin paper-2026"]),
     "pins": (store.pins, ["pins --json"]),
     "runs": (run.runs, ["runs", "runs --limit 100 --json"]),
-    "log": (run.log, ["log 3fa1c09be2d4", f"log {CID} --json"]),
+    "log": (run.log, ["log germline-3f2a1c9-20261129T101500Z", "log 3fa1c09be2d4", f"log {CID} --json"]),
     "config": (config.config, ["config", "config profiles.slurm"]),
     "connect": (config.connect, ["connect slurm", "connect --check slurm --for pipeline.py"]),
 }
 for _name, (_command, _examples) in _COMMANDS.items():
-    app.command(_name, epilog=examples(*_examples))(_command)
+    app.command(_name, cls=WithAgain if _name in ("run", "plan") else None, epilog=examples(*_examples))(_command)
 app.add_typer(keys.app, name="keys")
 app.add_typer(tools.app, name="tools")
 app.add_typer(remotes.app, name="bundle")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from stargazer.cli.options import JSON, STORE, asset_json, chosen_profile, open_made_store, open_store, print_json, say
 from stargazer.visible import visible
@@ -16,11 +18,50 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from stargazer.assets import Asset
+    from stargazer.ledger import Ledger, Record
     from stargazer.runs import Run
     from stargazer.runs.history import Note
+    from stargazer.runs.runlog import Event
     from stargazer.store import Store
 
-__all__ = ["log", "plan", "run", "runs", "trace"]
+__all__ = ["WithAgain", "log", "plan", "run", "runs", "trace"]
+
+ALL = "*"
+"""Stands for everything, where no task is named."""
+
+
+class WithAgain(TyperCommand):
+    """A command whose ``--again`` takes the names of tasks that follow it, or none: then everything runs again.
+
+    After the workflow, all that is not ``NAME=VALUE`` and no option is the name of a task.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write each name behind an ``--again`` of its own."""
+        valued = {
+            name
+            for parameter in self.get_params(ctx)
+            if parameter.param_type_name == "option" and not getattr(parameter, "is_flag", False)
+            for name in parameter.opts
+        }
+        return super().parse_args(ctx, list(_again_apart(args, valued)))
+
+
+def _again_apart(args: list[str], valued: set[str]) -> Iterator[str]:
+    places, wired = list(args), False
+    while places:
+        word = places.pop(0)
+        if word == "--again":
+            names = []
+            while wired and places and not places[0].startswith("-") and "=" not in places[0]:
+                names.append(places.pop(0))
+            yield from (f"--again={name}" for name in names or [ALL])
+            continue
+        yield word
+        if word in valued and places:
+            yield places.pop(0)
+        wired = wired or not word.startswith("-")
+
 
 WORKFLOW = Annotated[
     str, typer.Argument(metavar="WORKFLOW", help="FILE.py:NAME, module:NAME, or a name from stargazer.workflows.")
@@ -28,6 +69,11 @@ WORKFLOW = Annotated[
 ARGUMENTS = Annotated[
     list[str] | None,
     typer.Argument(metavar="[NAME=VALUE]…", help="Its arguments; lists with commas, assets by CID or id."),
+]
+
+AGAIN = Annotated[
+    list[str] | None,
+    typer.Option("--again", metavar="[TASK…]", help="Run these tasks once more, or all, whatever is known."),
 ]
 
 
@@ -40,6 +86,7 @@ def run(
     workers: Annotated[str | None, typer.Option(help="How many workers for --on: 4, or 0-10.")] = None,
     out: Annotated[str | None, typer.Option("--out", metavar="DIR", help="Copy the results there.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    again: AGAIN = None,
     timeline: Annotated[str | None, typer.Option(metavar="FILE", help="Draw what ran when, as SVG.")] = None,
     store: STORE = None,
     json: JSON = False,
@@ -53,7 +100,8 @@ def run(
     if on:
         chosen_profile(on, workers=workers)
     with open_store(store) as opened, _stdout_kept_clean():
-        flight = _fly(_wire(workflow, arguments or [], opened), on, workers)
+        calls = _wire(workflow, arguments or [], opened)
+        flight = _fly(calls, on, workers, _again(again), workflow.rpartition(":")[2])
         result = flight.result()
         if timeline:
             flight.timeline().save(timeline)
@@ -67,6 +115,7 @@ def run(
 def plan(
     workflow: WORKFLOW,
     arguments: ARGUMENTS = None,
+    again: AGAIN = None,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
@@ -77,7 +126,7 @@ def plan(
     from stargazer.runs.planner import plan as make_plan
 
     with open_store(store) as opened, _stdout_kept_clean():
-        made = make_plan(_wire(workflow, arguments or [], opened))
+        made = make_plan(_wire(workflow, arguments or [], opened), again=_again(again))
     print_json(made.to_dict()) if json else say(str(made))
 
 
@@ -116,13 +165,20 @@ def _wire(workflow: str, arguments: list[str], store: Store) -> Any:
     return found
 
 
-def _fly(calls: Any, on: str | None, workers: str | None) -> Run:
+def _again(names: list[str] | None) -> Any:
+    """What is to run once more: all, or what was named, with commas too."""
+    if not names:
+        return None
+    return True if ALL in names else [name for text in names for name in text.split(",") if name]
+
+
+def _fly(calls: Any, on: str | None, workers: str | None, again: Any, name: str) -> Run:
     from stargazer.client import connect
     from stargazer.runs import run as start
 
     with ExitStack() as stack:
         client = stack.enter_context(connect(on, workers=workers)) if on else None
-        return start(calls, client=client)
+        return start(calls, client=client, again=again, name=name)
 
 
 def _assets(result: Any) -> Iterator[Asset]:
@@ -133,7 +189,8 @@ def _assets(result: Any) -> Iterator[Asset]:
 
 def _run_json(flight: Run, result: Any) -> dict[str, Any]:
     status = flight.status()
-    return {"result": _plain(result), "tasks_run": flight.tasks_run, "seconds": round(status.seconds, 3)}
+    told = {"result": _plain(result), "tasks_run": flight.tasks_run, "seconds": round(status.seconds, 3)}
+    return told | {"run": flight.id or None}
 
 
 def _plain(result: Any) -> Any:
@@ -156,7 +213,8 @@ def _print_result(flight: Run, result: Any, copies: list[str]) -> None:
         say(result)
     for path in copies:
         say(path)
-    say(f"{plural(flight.tasks_run, 'task')} run, {seconds_text(flight.status().seconds)}", err=True)
+    named = f", {flight.id}" if flight.id else ""
+    say(f"{plural(flight.tasks_run, 'task')} run, {seconds_text(flight.status().seconds)}{named}", err=True)
 
 
 # ``stargazer runs``: which there were, which there are.
@@ -174,13 +232,14 @@ def runs(
 
     A run whose process died without a word is 'lost' after two minutes; what it had finished is kept.
     """
-    from stargazer.runs.history import noted_runs
+    from stargazer.errors import NotFound
+    from stargazer.runs.history import find_run, noted_runs
 
-    found = noted_runs(open_store(store), limit if run is None else 10_000)
-    if run is not None:
-        found = [note for note in found if note.id == run]
-        if not found:
-            raise typer.BadParameter(f"there is no run {run}")
+    opened = open_store(store)
+    try:
+        found = noted_runs(opened, limit) if run is None else [find_run(opened, run)]
+    except NotFound as error:
+        raise typer.BadParameter(str(error)) from None
     if json:
         print_json([vars(note) for note in found])
     elif run is None:
@@ -190,25 +249,105 @@ def runs(
 
 
 def log(
-    name: Annotated[str, typer.Argument(metavar="CALL", help="First digits of its record, or the CID that it made.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN-OR-CALL",
+            help="Id of a run; or of a call, first digits of its record, or the CID that it made.",
+        ),
+    ],
     store: STORE = None,
     json: JSON = False,
 ) -> None:
-    """Show the log of a call.
+    """Show the log of a run, or of a call.
 
-    It has the commands with what they wrote to stderr; of a call that failed also where in its code it did.
+    That of a run has what was known, started, made, and what failed. That of a call has the commands with what they
+    wrote to stderr; of one that failed also where in its code it did, and where its scratch directory is.
     """
+    from stargazer.errors import NotFound
     from stargazer.ledger import Ledger
-    from stargazer.ledger.logs import find_record, log_of
+    from stargazer.ledger.logs import find_record
 
     ledger = Ledger(open_made_store(store))
-    record = find_record(ledger, name)
+    try:
+        record = find_record(ledger, name) if _may_be_call(name) else None
+    except NotFound:
+        if not ledger.store.backend.names("runs") or name.startswith("baf"):
+            raise
+        record = None
+    _run_log(ledger.store, name, json=json) if record is None else _call_log(ledger, record, json=json)
+
+
+def _may_be_call(name: str) -> bool:
+    """Whether a name may be a CID or the digits of a record; ids of runs hold dashes."""
+    return "-" not in name
+
+
+def _call_log(ledger: Ledger, record: Record, *, json: bool) -> None:
+    from stargazer.ledger.logs import log_of
+
     text = log_of(ledger, record)
     if json:
-        told = {name: getattr(record, name) for name in ("id", "task", "status", "started", "seconds", "host", "error")}
-        print_json(told | {"log": text})
-    else:
-        say(text or f"{record.task} ran no tool: {record.error or 'it ended well'}", nl=not text)
+        names = ("id", "task", "status", "started", "seconds", "host", "error", "scratch", "commit", "dirty", "diff")
+        print_json({name: getattr(record, name) for name in names} | {"log": text})
+        return
+    say(text or f"{record.task} ran no tool: {record.error or 'it ended well'}", nl=not text)
+    if place := _scratch_text(record.scratch, record.host):
+        say(place, err=True)
+
+
+def _scratch_text(scratch: str | None, host: str) -> str:
+    """Where the scratch directory of a call that failed is; empty where it has none, or it is gone from here."""
+    import os
+    import platform
+
+    if scratch is None or (host == platform.node() and not os.path.isdir(scratch)):
+        return ""
+    return f"its scratch directory: {scratch}" + ("" if host == platform.node() else f" on {host}")
+
+
+def _run_log(store: Store, name: str, *, json: bool) -> None:
+    from stargazer.runs.history import find_run
+    from stargazer.runs.runlog import read_events
+
+    note = find_run(store, name)
+    events = read_events(store, note.id)
+    if json:
+        print_json({**vars(note), "events": [event._asdict() for event in events]})
+        return
+    code = f"commit {note.commit}{', changed since' if note.dirty else ''}" if note.commit else "code outside of git"
+    say(f"{note.id}: {note.state}, began {note.started}, {note.user}@{note.host}, {code}")
+    if note.diff:
+        say(f"the changes: stargazer get {note.diff}")
+    if events:
+        _print(_event_row(event) for event in events)
+    for event in events:
+        for told in filter(None, (event.error and f"✗ {event.task} {event.key[:8]}  {event.error}", _place(event))):
+            say(told)
+
+
+def _place(event: Event) -> str:
+    place = _scratch_text(event.scratch, event.host)
+    return (
+        f"  the log: stargazer log {event.record[:12]}" + (f"\n  {place}" if place else "")
+        if event.error and event.record
+        else ""
+    )
+
+
+def _event_row(event: Event) -> tuple[str, ...]:
+    from stargazer.display import seconds_text
+
+    seconds = "" if event.seconds is None else seconds_text(event.seconds)
+    return (
+        event.at[11:19],
+        event.what,
+        event.task,
+        (event.record or event.key)[:12],
+        seconds,
+        event.host,
+        *event.outputs[:1],
+    )
 
 
 def _row(note: Note) -> tuple[str, ...]:
@@ -236,9 +375,9 @@ def _print_one(note: Note) -> None:
 
 def _print(rows: Iterable[Any]) -> None:
     lines = list(rows)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(len, column)) for column in itertools.zip_longest(*lines, fillvalue="")]
     for row in lines:
-        say("  ".join(visible(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(visible(cell).ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip())
 
 
 # ``stargazer trace``: where something came from, and what was made of it.

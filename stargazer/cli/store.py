@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stargazer.assets import Asset
+    from stargazer.ledger import Record
     from stargazer.store import Store
     from stargazer.store.fsck import Checked
     from stargazer.store.gc import Swept
@@ -219,21 +220,73 @@ def fsck(yes_as_root: YES_AS_ROOT = False, store: STORE = None, json: JSON = Fal
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
     grace: Annotated[str, typer.Option(metavar="TIME", help="What is younger stays: 30m, 12h, 7d.")] = "7d",
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Results go until files take no more than that: cheap and unused ones first."
+        ),
+    ] = None,
     yes_as_root: YES_AS_ROOT = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
     """Remove what nothing needs.
 
-    What was added or pinned stays, and what recent calls made or read.
+    What was added or pinned stays, and what recent calls made or read, or was of use recently. Results that the code
+    which is here could not make again are named before they go.
     """
     from stargazer.display import waiting
 
-    seconds = _seconds(grace)
+    seconds, size = _seconds(grace), _size(budget)
     opened = open_made_store(store)
+    lost: list[Record] = []
     with waiting(f"gc {opened.url}", shown=show_progress()):
-        swept = opened.gc(grace=seconds, dry_run=dry_run, yes_as_root=yes_as_root)
-    print_json(swept._asdict()) if json else say(_sweep_line(swept))
+        swept = opened.gc(
+            grace=seconds,
+            budget=size,
+            dry_run=dry_run,
+            told=lambda plan: lost.extend(_named(opened, plan)),
+            yes_as_root=yes_as_root,
+        )
+    if json:
+        print_json(swept._asdict() | {"not_makeable": [record.id for record in lost]})
+    else:
+        say(_sweep_line(swept))
+    if size is not None and swept.kept_bytes > size:
+        say(f"stargazer: {_beyond(swept.kept_bytes - size)}", err=True)
+
+
+def _beyond(excess: int) -> str:
+    from stargazer.display import size_text
+
+    return f"{size_text(excess)} above the budget: the rest was added or pinned, is in use, or is younger than --grace"
+
+
+def _named(store: Store, plan: Swept) -> list[Record]:
+    """Name the results that are about to go for good; modules are looked for in the current directory, too."""
+    import sys
+
+    from stargazer.runs.makeable import not_makeable
+
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    lost = not_makeable(store, plan.results)
+    if lost:
+        say(f"stargazer: no code that is here makes {len(lost):,} of these results again:", err=True)
+        for record in lost[:SHOWN]:
+            made = " ".join(record.output_cids[:1])
+            say(f"  {record.task}  {record.id[:12]}  {record.started[:10]}  {made}".rstrip(), err=True)
+        say(f"  and {len(lost) - SHOWN:,} more" if len(lost) > SHOWN else "", err=True, nl=len(lost) > SHOWN)
+    return lost
+
+
+def _size(text: str | None) -> int | None:
+    from stargazer.profiles.settings import bytes_of
+
+    try:
+        return None if text is None else bytes_of(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no size; write for instance 500GB", param_hint="--budget") from None
 
 
 def pin(

@@ -16,7 +16,7 @@ from stargazer import config
 from stargazer.assets import Asset
 from stargazer.errors import Cancelled, OutputError, StargazerError, StoreError, StoreFull, ToolFailed
 from stargazer.execute.findings import Findings
-from stargazer.execute.outputs import Outputs
+from stargazer.execute.outputs import Aside, Outputs
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import encode, map_assets, walk_assets
 from stargazer.ledger.keys import call_key, input_keys, plain
@@ -30,7 +30,7 @@ from stargazer.tools.ending import Ending
 from stargazer.tools.memory import Growth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from stargazer.execute.spec import TaskSpec
@@ -89,7 +89,7 @@ def execute(
         Whatever the body raises.
     """
     ledger = Ledger(Store.open(spec.store))
-    record = ledger.find(plan_key)
+    record = None if spec.renewal else ledger.find(plan_key)
     if record is not None:
         return ledger.results(record, spec.task.result_type)
     inputs, parameters = spec.task.bound(inputs, parameters)
@@ -170,6 +170,11 @@ class Attempt:
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             "host": platform.node(),
             "python": platform.python_version(),
+            "home": spec.home,
+            "temp": spec.temp,
+            "commit": spec.commit,
+            "dirty": spec.dirty,
+            "diff": spec.diff,
         }
 
     def _kept_contents(self) -> list[str]:
@@ -180,22 +185,33 @@ class Attempt:
     def result(self, cancelled: Callable[[], bool]) -> Any:
         """Early cut-off where the same bytes were reached on another way; else run."""
         key = self.content_key
-        record = self.ledger.find_or_take([key], with_outputs=True).get(key) if key != self.plan_key else None
+        asked = (key != self.plan_key or self.spec.renewal) and not self.spec.again
+        record = self.ledger.find_or_take([key], with_outputs=True).get(key) if asked else None
         if record is None:
             return self.run(cancelled)
         pointed = self.ledger.point(record, self.plan_key, before=self.ledger.readers(self._before))
         return self.ledger.results(pointed, self.spec.task.result_type)
 
-    def run(self, cancelled: Callable[[], bool]) -> Any:
-        """Stage, run the body, save what it made and append the record; return the result that counts."""
+    def tried(self, cancelled: Callable[[], bool]) -> Any:
+        """Stage and run the body; return what it made, as a record would say it. Nothing is recorded."""
+        with self._at_work(cancelled, "") as (work, ending):
+            return encode(self._outputs(work, ending, Aside(self.store)))
+
+    @contextlib.contextmanager
+    def _at_work(self, cancelled: Callable[[], bool], key: str) -> Iterator[tuple[Workdir, Ending]]:
+        """A work directory for the body, once all that it needs is here; under a key it stays if the body fails."""
         self.spec.check_here()
         fetch_missing(self.store, list(walk_assets(list(self.inputs.values()))))
         needs, own = self.spec.needs, self.growth.now if self.growth else lambda: 0
         ending = self._ending(cancelled)
         passed: dict[str, Any] = {"env": self.spec.env, "secrets": self.spec.secrets, "own_memory": own}
-        with self.store.in_use(), Scratch(config.scratch_dir() or self.store.scratch) as scratch:
-            passed["noted"] = self._findings.command
-            work = Workdir(scratch.path, cpus=needs.cpus, memory=needs.bytes, cancelled=ending.is_due, **passed)
+        passed |= {"noted": self._findings.command, "cancelled": ending.is_due}
+        with self.store.in_use(), Scratch(config.scratch_dir() or self.store.scratch, key) as self.scratch:
+            yield Workdir(self.scratch.path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
+
+    def run(self, cancelled: Callable[[], bool]) -> Any:
+        """Stage, run the body, save what it made and append the record; return the result that counts."""
+        with self._at_work(cancelled, self.content_key) as (work, ending):
             clock, cpu_clock = time.perf_counter(), time.thread_time()
             try:
                 outputs = self._outputs(work, ending)
@@ -215,7 +231,7 @@ class Attempt:
         more = {"excess": self.growth.excess} if self.growth else {}
         return Ending(self.spec.name, cancelled, self.spec.needs.walltime, **more)
 
-    def _outputs(self, work: Workdir, ending: Ending) -> Any:
+    def _outputs(self, work: Workdir, ending: Ending, target: Any = None) -> Any:
         seen: dict[str, Signature] = {}
         staged = {name: self._stage(value, work, name, seen) for name, value in self.inputs.items()}
         spec, inputs = self.spec, list(walk_assets(list(staged.values())))
@@ -229,7 +245,7 @@ class Attempt:
             except StargazerError as error:
                 error.add_note(f"noticed when task {spec.name} ended; its result is not kept")
                 raise
-        saved = Outputs(spec.name, self.store, work, inputs, copies=spec.copy_inputs).save(made)
+        saved = Outputs(spec.name, target or self.store, work, inputs, copies=spec.copy_inputs).save(made)
         self._findings.tell(self._warn)
         return saved
 
@@ -276,6 +292,7 @@ class Attempt:
                     clock,
                     cpu_clock,
                     status="failed",
+                    scratch=self.scratch.kept_for(error),
                     error=work.masked(f"{type(error).__name__}: {error}"),
                     origin=origin_text(error, self.spec.task.body),
                 ),
@@ -292,7 +309,8 @@ class Attempt:
             log=self.store.put_bytes(log) if log else None,
             **members,
         )
-        return self.ledger.append(record, self.ledger.readers(self._before) if record.status == "ok" else None)
+        before = self.ledger.readers(self._before) if record.status == "ok" else None
+        return self.ledger.append(record, before, newest=self.spec.again)
 
 
 @functools.lru_cache(maxsize=64)

@@ -20,9 +20,33 @@ if TYPE_CHECKING:
     from stargazer.store import Store
     from stargazer.tools import Workdir
 
-__all__ = ["Outputs"]
+__all__ = ["Aside", "Outputs"]
 
 NO_PATH = cast("Path", None)
+
+
+class Aside:
+    """A store that takes the bytes of a result, and notes nothing of it: what differs can be looked at until `gc`.
+
+    Parameters
+    ----------
+    store
+        The store itself.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def save(self, draft: Asset, *, link: bool = True) -> Asset:
+        """Take the bytes of what a task made."""
+        return self._store.take(draft, link=link)
+
+    def put(self, asset: Asset) -> Asset:
+        """An input that was passed on, perhaps with other facts: its bytes are there."""
+        return self._store.handle(asset)
 
 
 class Outputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from stargazer.errors import CodeChanged, WorkerMismatch
@@ -75,6 +75,19 @@ class TaskSpec:
         The pickled task: by name or, from a notebook, by value. Made when it is first sent.
     arrived
         Whether it came from another process.
+    home
+        Module and qualified name of the task, ``"package.module:name"``: where the call can be made again from.
+    wired
+        The code that wired the call; known where that happened.
+    commit, dirty, diff
+        Of which commit that code is; whether it was changed since; CID of the changes.
+    temp
+        Whether what the call makes goes before other results do.
+    renewal
+        Of calls that run although the ledger knows them, and of those that need them: marks the request, so that no
+        result of an earlier one is taken. In no key of the ledger.
+    again
+        Whether the body runs even where nothing before it changed.
     """
 
     local: LoadedTask | None
@@ -93,12 +106,26 @@ class TaskSpec:
     secrets: tuple[str, ...] = ()
     payload: bytes | None = None
     arrived: bool = False
+    home: str = ""
+    wired: Any = None
+    commit: str = ""
+    dirty: bool = False
+    diff: str | None = None
+    temp: bool = False
+    renewal: str = ""
+    again: bool = False
 
     def __reduce__(self) -> Any:
         if self.payload is None:
             object.__setattr__(self, "payload", _pickled(self.name, self.local))
-        sent = {"local": None, "arrived": True}
-        return TaskSpec, tuple(sent.get(each.name, getattr(self, each.name)) for each in fields(self))
+        # What most specs do not have travels only where one has it.
+        members = {each.name: getattr(self, each.name) for each in fields(self)} | {"local": None, "arrived": True}
+        first = [members.pop(name) for name in ALWAYS_SENT]
+        return _arrived, (*first, {name: value for name, value in members.items() if value})
+
+    def with_changes(self, **members: Any) -> TaskSpec:
+        """Return the same task with other needs, or with other notes of how it is called."""
+        return replace(self, **members)
 
     @property
     def task(self) -> LoadedTask:
@@ -148,6 +175,27 @@ class TaskSpec:
         for name, version in self.libraries.items():
             if library_version(name) != version:
                 raise WorkerMismatch(_mismatch(name, version, library_version(name)))
+
+
+ALWAYS_SENT = (
+    "local",
+    "name",
+    "needs",
+    "copy_inputs",
+    "key",
+    "code",
+    "manifest",
+    "tools",
+    "libraries",
+    "store",
+    "store_id",
+)
+"""Members that every spec has, by place."""
+
+
+def _arrived(*members: Any) -> TaskSpec:
+    *first, others = members
+    return TaskSpec(*first, **others)
 
 
 def _pickled(name: str, task: LoadedTask | None) -> bytes:

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from stargazer.tools import ToolIdentity
 
-__all__ = ["call_key", "input_key", "input_keys", "ordered", "plain", "python_value", "readable", "task_key"]
+__all__ = [
+    "call_key",
+    "input_key",
+    "input_keys",
+    "ordered",
+    "plain",
+    "python_value",
+    "readable",
+    "task_key",
+]
 
 FORMAT = "stargazer/call/1"
 

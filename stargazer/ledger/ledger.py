@@ -13,11 +13,17 @@ from stargazer.store.fallback import Known, fallback
 from stargazer.store.parsing import is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from stargazer.store import Store
 
 __all__ = ["Lead", "Ledger", "NotDeterministic"]
+
+ALL = -1
+"""No limit, as SQLite takes it."""
+
+FORGOTTEN = "forgotten-"
+"""How the value of a key begins that led to a record; no record's id begins like it."""
 
 
 class NotDeterministic(UserWarning):
@@ -72,7 +78,7 @@ class Ledger:
         found = {key: Known(record, "") for key, record in self.find_many(wanted).items()}
         unknown = [key for key in wanted if key not in found]
         others = fallback() if unknown else None
-        return found if others is None else {**found, **others.find(self.store, unknown)}
+        return found if others is None else {**found, **others.find(self.store, self._not_forgotten(unknown))}
 
     def find_or_take(self, keys: Iterable[str], *, with_outputs: bool) -> dict[str, Record]:
         """As `find_many`; the others are taken from trusted remotes that know them.
@@ -88,7 +94,9 @@ class Ledger:
         found = self.find_many(wanted)
         unknown = [key for key in wanted if key not in found]
         others = fallback() if unknown else None
-        return found if others is None else {**found, **others.take(self.store, unknown, with_outputs=with_outputs)}
+        if others is None:
+            return found
+        return {**found, **others.take(self.store, self._not_forgotten(unknown), with_outputs=with_outputs)}
 
     def lookup(self, keys: Iterable[str]) -> dict[str, Record]:
         """Successful records behind keys, whether or not their results are still there."""
@@ -151,15 +159,17 @@ class Ledger:
             return None
         return tuple(dict.fromkeys(name for key in wanted for name in found[key].readers))
 
-    def append(self, record: Record, before: tuple[str, ...] | None = ()) -> Record:
+    def append(self, record: Record, before: tuple[str, ...] | None = (), *, newest: bool = False) -> Record:
         """Write a record and point its keys at it; a failed one gets no keys.
 
         Parameters
         ----------
         record
-            What a call did.
+            Of a call that has just ended.
         before
             From `readers`, of the calls whose results it took; None where these are not known.
+        newest
+            It was asked for again: where its result differs from the earlier one, it is the one that counts.
 
         Returns
         -------
@@ -169,15 +179,49 @@ class Ledger:
         if record.status != "ok":
             return self._write(record)
         first = self.lookup([record.content_key]).get(record.content_key)
-        if first is None:
+        forgotten = None if first is not None else self.forgotten(record.content_key)
+        earlier = first or forgotten
+        if earlier is None:
             return self.point(self._write(record), record.plan_key, before=before)
-        # One that is known to have read less is not the whole truth.
-        kept = self.is_complete(first) and first.reads.keys() >= record.reads.keys()
-        if first.outputs != record.outputs:
-            record = record._replace(differs_from=first.id)
-            warnings.warn(_difference(record, first, kept), NotDeterministic, stacklevel=2)
+        differs = earlier.outputs != record.outputs
+        kept = first is not None and self._is_whole_truth(first, record) and not (newest and differs)
+        if differs:
+            record = record._replace(differs_from=earlier.id)
+            fate = "is kept" if kept else "no longer counts" if newest or forgotten else "was lost"
+            warnings.warn(_difference(record, earlier, fate), NotDeterministic, stacklevel=2)
         written = self._write(record)
-        return self.point(first if kept else written, record.plan_key, before=before)
+        return self.point(first if kept and first is not None else written, record.plan_key, before=before)
+
+    def _is_whole_truth(self, first: Record, record: Record) -> bool:
+        """Whether an earlier record is as good as a new one: its results are there, and it tells all that was read."""
+        return self.is_complete(first) and first.reads.keys() >= record.reads.keys()
+
+    def forget(self, records: Iterable[Record]) -> int:
+        """Let no key lead to some records any more, so that their calls run once more; the records stay.
+
+        Returns
+        -------
+        int
+            Number of keys that led to them.
+        """
+        unwanted = {record.id for record in records}
+        found = 0
+        for keys in self.store.key_names():
+            values = {key: value.decode("ascii", "replace") for key, value in self.store.get_keys(keys).items()}
+            dead = {key: left for key, value in values.items() if (left := _without(value, unwanted)) is not None}
+            self.store.set_keys(dead)
+            found += len(dead)
+        return found
+
+    def forgotten(self, key: str) -> Record | None:
+        """Return the record that a key led to before it was forgotten; None where it was not."""
+        value = self.store.get_keys([key]).get(key, b"").decode("ascii", "replace")
+        return self.get(value.removeprefix(FORGOTTEN)) if value.startswith(FORGOTTEN) else None
+
+    def _not_forgotten(self, keys: list[str]) -> list[str]:
+        """Keys that others may be asked about: what was forgotten here is not believed of others either."""
+        values = self.store.get_keys(keys)
+        return [key for key in keys if not values.get(key, b"").startswith(FORGOTTEN.encode())]
 
     def point(self, record: Record, *plan_keys: str, before: tuple[str, ...] | None = ()) -> Record:
         """Let further plan keys lead to a record: the same bytes were reached on another way.
@@ -209,11 +253,19 @@ class Ledger:
 
     def producers(self, cid: str) -> list[Record]:
         """Return all records that made a CID, newest first."""
-        return list(filter(_is_result, self._where(output=cid)))
+        return list(filter(_is_result, self._where(output=cid, limit=ALL)))
 
     def consumers(self, cid: str) -> list[Record]:
         """Return all records that read a CID, newest first."""
-        return self._where(input=cid)
+        return self._where(input=cid, limit=ALL)
+
+    def of_task(self, task: str) -> list[Record]:
+        """Return all successful records of a task, newest first."""
+        return self.newest(task, ALL)
+
+    def everything(self) -> list[Record]:
+        """Return all successful records, newest first."""
+        return list(filter(_is_result, self._where(limit=ALL)))
 
     def starting(self, digits: str) -> list[Record]:
         """Return the records, of failures too, whose ids begin with these hexadecimal digits."""
@@ -233,17 +285,31 @@ def _choices(data: bytes) -> list[list[str]]:
     return [line for line in lines if all(map(is_name, line))]
 
 
+def _without(value: str, unwanted: Collection[str]) -> bytes | None:
+    """Value of a key that leads to some records no more; None where it led to none of them."""
+    lines = value.split("\n")
+    left = [line for line in lines if line.partition(" ")[0] not in unwanted]
+    if len(left) == len(lines):
+        return None
+    return ("\n".join(left) or f"{FORGOTTEN}{lines[0].partition(' ')[0]}").encode()
+
+
 def _is_result(record: Record | None) -> TypeGuard[Record]:
     """Whether a record tells of a call that gave something."""
     return record is not None and record.status == "ok" and record.outputs is not None
 
 
-def _difference(record: Record, first: Record, kept: bool) -> str:
+def _difference(record: Record, first: Record, fate: str) -> str:
     return (
         f"{record.task} is not deterministic: the same inputs, parameters, code and tools gave {_outputs(record)} "
         f"where they gave {_outputs(first)} before (record {first.id[:12]}). "
-        f"The first result {'is kept' if kept else 'was lost'}; "
-        "look for dates, paths, threads or random seeds in what it writes"
+        f"The first result {fate}; look for dates, paths, threads or random seeds in what it writes, and for files, "
+        "variables and networks that it reads beside its inputs"
+        + (
+            ""
+            if fate != "no longer counts"
+            else f". What was made of it is known still: stargazer forget {first.id[:12]} --down"
+        )
     )
 
 

@@ -76,6 +76,14 @@ class Record(NamedTuple):
         is an answer only while all of that is as it was.
     noted
         What else a person should know of the run, as warnings said it.
+    home
+        Module and qualified name of the task, ``"package.module:name"``.
+    temp
+        Whether what it made is of use to the next step only.
+    scratch
+        Of a call that failed: where on `host` its scratch directory stays, for a day or until it ends well.
+    commit, dirty, diff
+        Of which commit the code that wired the call was; whether it had been changed since; CID of the changes.
     """
 
     task: str
@@ -105,6 +113,12 @@ class Record(NamedTuple):
     passed: Mapping[str, str] = {}
     reads: dict[str, str] = {}  # noqa: RUF012 - never changed
     noted: Sequence[str] = ()
+    home: str = ""
+    temp: bool = False
+    scratch: str | None = None
+    commit: str = ""
+    dirty: bool = False
+    diff: str | None = None
     format: int = FORMAT
     id: str = ""
 

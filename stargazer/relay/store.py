@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -135,6 +136,10 @@ class RelayBackend:
         sizes: tuple[int | None, ...] = self.line.ask("sizes", [place])
         return sizes[0]
 
+    def last_use(self, place: str) -> float | None:
+        """Now, so that it is not noted from here: the store is asked where it is, too. None if there is none."""
+        return None if self.size(place) is None else math.inf
+
     def create(self, place: str, data: bytes) -> bool:
         """Write a file unless it is there with this content; whether it had to be written is not known."""
         self.create_many({place: data})
@@ -156,7 +161,7 @@ class RelayBackend:
         )
 
     open = create_once = replace = replace_many = link_many = adopt = _refuse
-    remove = sweep = move = names = entries = _refuse
+    remove = sweep = move = names = entries = note_use = used_since = _refuse
 
 
 # Files by CID on a worker that does not see the store: fetched from the home, sent to it, kept in a bounded cache.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import datetime
 import getpass
+import itertools
 import json
 import os
 import platform
+import re
 import time
-import uuid
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stargazer.display.timeline import Bar, timeline_svg
-from stargazer.errors import StargazerError
+from stargazer.errors import NotFound, StargazerError
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import SHOWN_DIGITS, log_of, record_of
 from stargazer.store import layout
@@ -23,9 +24,13 @@ from stargazer.store.parsing import read_object
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stargazer.execute import TaskSpec
     from stargazer.store import Store
 
-__all__ = ["LOST_AFTER", "Logs", "Note", "Timeline", "noted_runs"]
+__all__ = ["LOST_AFTER", "Logs", "Note", "Timeline", "find_run", "noted_runs"]
+
+SHOWN_COMMIT = 7
+LONGEST_NAME = 60
 
 LOST_AFTER = 120.0
 """Seconds without a word after which a run is taken for dead."""
@@ -38,7 +43,7 @@ class Note:
     Parameters
     ----------
     id
-        Of the run; newer ones sort behind older ones.
+        Of the run; ``germline-3f2a1c9-dirty-20261129T101500Z``: workflow, commit, time.
     started
         When, as ISO 8601 in UTC.
     user, host, pid
@@ -61,6 +66,10 @@ class Note:
         How workers ended that nobody gave back, the last few: what the batch system said, and where their logs are.
     updated
         Seconds since the epoch, when this was written.
+    workflow
+        Name of the function that wired the calls, or of its script.
+    commit, dirty, diff
+        Of which commit that code was, if it was under control of git; whether it had been changed; CID of the changes.
     """
 
     id: str
@@ -77,13 +86,44 @@ class Note:
     records: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     updated: float = 0.0
+    workflow: str = ""
+    commit: str = ""
+    dirty: bool = False
+    diff: str | None = None
 
     @classmethod
-    def new(cls, where: str, known: int) -> Note:
-        """Begin the note of a run of this process."""
+    def new(cls, where: str, known: int, workflow: str = "", spec: TaskSpec | None = None) -> Note:
+        """Begin the note of a run of this process; `spec` is that of one of its calls, stamped with a commit."""
         now = datetime.datetime.now(datetime.UTC)
-        name = f"{now:%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:8]}"
-        return cls(name, now.isoformat(timespec="seconds"), _user(), platform.node(), os.getpid(), where, known=known)
+        commit, dirty, diff = (spec.commit, spec.dirty, spec.diff) if spec else ("", False, None)
+        named = re.sub(r"[^A-Za-z0-9_.]+", "_", workflow).strip("._")[:LONGEST_NAME] or "run"
+        version = (commit[:SHOWN_COMMIT] or "unknown") + ("-dirty" if dirty else "")
+        return cls(
+            f"{named}-{version}-{now:%Y%m%dT%H%M%SZ}",
+            now.isoformat(timespec="seconds"),
+            _user(),
+            platform.node(),
+            os.getpid(),
+            where,
+            known=known,
+            workflow=workflow,
+            commit=commit,
+            dirty=dirty,
+            diff=diff,
+        )
+
+    def claimed(self, store: Store) -> Note:
+        """Put it into the store under an id that no other run has: a second run of one second gets ``-2``."""
+        _ = store.header
+        for number in itertools.count(1):
+            note = replace(self, id=self.id if number == 1 else f"{self.id}-{number}")
+            data = json.dumps(asdict(replace(note, updated=time.time()))).encode()
+            place = layout.run(note.id)
+            if store.backend.size(place) is None:
+                store.backend.create_once(place, data)
+                if store.backend.read(place) == data:
+                    return note
+        raise AssertionError
 
     def write(self, store: Store) -> None:
         """Put it into the store, over the one before."""
@@ -111,13 +151,17 @@ def noted_runs(store: Store, limit: int = 20) -> list[Note]:
     limit
         How many.
     """
-    names = sorted(filter(layout.is_plain, store.backend.names("runs")), reverse=True)[:limit]
+    names = sorted(_ids(store), key=_moment, reverse=True)[:limit]
     found = store.backend.read_many(map(layout.run, names))
     notes = []
     for name in names:
         with contextlib.suppress(ValueError, TypeError, KeyError):
             notes.append(_judged(_read(found[layout.run(name)])))
     return notes
+
+
+def _ids(store: Store) -> Iterable[str]:
+    return filter(layout.is_plain, store.backend.names("runs"))
 
 
 def _read(data: bytes) -> Note:
@@ -131,11 +175,40 @@ def _read(data: bytes) -> Note:
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("id", "started", "user", "host", "where", "state"), str),
+    **dict.fromkeys(("id", "started", "user", "host", "where", "state", "workflow", "commit"), str),
     **dict.fromkeys(("tasks", "failures", "records"), dict),
     **dict.fromkeys(("pid", "known"), int),
     **dict.fromkeys(("seconds", "updated"), (int, float)),
+    "lost": list,
+    "dirty": bool,
+    "diff": (str, type(None)),
 }
+
+
+def find_run(store: Store, name: str) -> Note:
+    """Return the run with an id, or the one whose id begins like it.
+
+    Raises
+    ------
+    NotFound
+        There is none, or more than one.
+    """
+    names = [each for each in _ids(store) if each.startswith(name)] if name else []
+    found = [name] if name in names else sorted(names, key=_moment, reverse=True)
+    if len(found) != 1:
+        told = f"several runs begin with {name!r}, the newest is {found[0]}" if found else f"there is no run {name!r}"
+        raise NotFound(f"{told} in {store.url}; stargazer runs lists them")
+    data = store.backend.read(layout.run(found[0]))
+    try:
+        return _judged(_read(data or b""))
+    except (ValueError, TypeError) as error:
+        raise NotFound(f"the note of run {found[0]} in {store.url} is torn: {error}") from error
+
+
+def _moment(name: str) -> tuple[str, int, str]:
+    """When a run began, by its id: in the order of time, whatever it is called."""
+    found = re.search(r"(\d{8}T\d{6})(?:Z(?:-(\d+))?$|\.(\d+))", name)
+    return (found[1], int(found[2] or found[3] or 0), name) if found else ("", 0, name)
 
 
 def _judged(note: Note) -> Note:

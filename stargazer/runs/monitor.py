@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stargazer.calls import Call
+    from stargazer.runs.runlog import RunLog
 
 __all__ = ["Monitor", "held"]
 
@@ -45,12 +46,22 @@ class Monitor:
         What it runs on.
     patience
         Seconds to wait for workers before it is told that none comes.
+    log
+        What happens in the run, call by call.
+
+    Attributes
+    ----------
+    id
+        Of the run.
     """
 
-    def __init__(self, run: Any, store: Store, where: str, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, run: Any, store: Store, where: str, patience: float = PATIENCE, log: RunLog | None = None
+    ) -> None:
         self.run, self.store, self.patience = run, store, patience
         self.notice: str | None = None
-        self._note = Note.new(where, run.known)
+        self._log = log
+        self._note = self._claimed(where)
         self._since: float | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="stargazer-beside", daemon=True)
@@ -59,8 +70,21 @@ class Monitor:
 
     @property
     def id(self) -> str:
-        """Of the run."""
+        """Name of the run."""
         return self._note.id
+
+    def _claimed(self, where: str) -> Note:
+        """A note under an id of its own; one that cannot be written is kept here."""
+        wired, spec = self.run.wired
+        note = Note.new(where, self.run.known, wired, spec)
+        if note.dirty:
+            logging.getLogger("stargazer").warning(
+                "the code that wired %s differs from commit %s; the difference is %s",
+                *(note.workflow, note.commit[:12], "kept with the run" if note.diff else "too large to be kept"),
+            )
+        with contextlib.suppress(OSError, StargazerError):
+            return note.claimed(self.store)
+        return note
 
     def end(self, state: str) -> None:
         """The run has ended."""
@@ -102,6 +126,8 @@ class Monitor:
         note = replace(self._note, state=state, tasks=tasks, seconds=seconds, failures=told, records=records, lost=lost)
         with contextlib.suppress(OSError, StargazerError):
             note.write(self.store)
+            if self._log is not None:
+                self._log.write(self.store, self.id)
 
 
 # What a run relies on stays, whatever garbage collection runs beside it.

@@ -11,6 +11,7 @@ from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.call import Call
 from stargazer.calls.elements import element
 from stargazer.calls.graph import needs
+from stargazer.calls.renewed import renewed
 from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import map_assets
@@ -93,13 +94,15 @@ class Plan:
         }
 
 
-def plan(*calls: Any) -> Plan:
+def plan(*calls: Any, again: Any = None) -> Plan:
     """Say what computing `calls` would run, what is known, and why something is not; nothing runs.
 
     Parameters
     ----------
     *calls
         Calls, or lists, tuples and dicts of them.
+    again
+        What would be asked to run once more, as for `stargazer.run`.
 
     Raises
     ------
@@ -113,6 +116,8 @@ def plan(*calls: Any) -> Plan:
       run    total    parameter scale: 1 → 2
     """
     planner, roots = Planner(), roots_of(calls)
+    if again is not None:
+        roots = list(renewed(roots, again).values())
     planner.look_up(roots)
     for call in ordered(roots, planner.is_known):
         planner.add(call)
@@ -198,8 +203,10 @@ class Planner:
             for call in level.values():
                 by_store.setdefault(call.spec.store, []).append(call)
             for url, asked in by_store.items():
-                found = Ledger(Store.open(url)).find_anywhere(call.plan_key for call in asked)
-                self._found |= {call.key: found.get(call.plan_key) for call in asked}
+                known = [call for call in asked if not call.spec.renewal]
+                found = Ledger(Store.open(url)).find_anywhere(call.plan_key for call in known)
+                self._found |= {call.key: None for call in asked}
+                self._found |= {call.key: found.get(call.plan_key) for call in known}
             unknown = (call for call in level.values() if self._found[call.key] is None)
             following = {needed.whole.key: needed.whole for call in unknown for needed in needs(call)}
             level = {key: call for key, call in following.items() if key not in self._found}
@@ -220,6 +227,9 @@ class Planner:
         planned = (self.planned[needed.whole.key] for needed in needs(call))
         waits = any(each.state != "known" for each in planned)
         state = "maybe" if waits and self._parts(call) in self._known_parts(call) else "run"
+        if call.spec.again:
+            self.planned[call.key] = Planned(call, "run", _why=lambda: [Reason("again", "asked for again")])
+            return
         past = self._candidates(call)
         self.planned[call.key] = Planned(call, state, None, "", lambda: reasons_for(call, self._inputs(call), past))
 
@@ -247,7 +257,7 @@ class Planner:
 
     def _by_content(self, call: Call) -> Record | None:
         """Early cut-off can be told before the run where all inputs are known; without calls, both keys are one."""
-        if next(needs(call), None) is None:
+        if call.spec.again or next(needs(call), None) is None:
             return None
         inputs = self._inputs(call)
         if any(isinstance(value, Call) for value in call.given.values()) or calls_of(inputs):
@@ -284,7 +294,8 @@ class Reason:
     Parameters
     ----------
     kind
-        ``"never ran"``, ``"code"``, ``"parameter"``, ``"input"``, ``"tool"``, ``"read"`` or ``"lost"``.
+        ``"never ran"``, ``"code"``, ``"parameter"``, ``"input"``, ``"tool"``, ``"read"``, ``"lost"``,
+        ``"forgotten"`` or ``"again"``.
     text
         In words: what changed, from what to what.
     """
@@ -317,6 +328,8 @@ def _hidden_reason(store: Store, record: Record) -> Reason:
     """Nothing differs that a key tells: what it read, its result is lost, or the same inputs stand in another order."""
     if changed := Present().differences(record.reads):
         return Reason("read", f"{', '.join(map(_read_name, changed))} changed since it was read")
+    if Ledger(store).forgotten(record.content_key) is not None:
+        return Reason("forgotten", f"it was forgotten (record {record.id[:12]})")
     if Ledger(store).is_complete(record):
         return Reason("input", "inputs in another order")
     return Reason("lost", f"its result is no longer in the store (record {record.id[:12]})")

@@ -13,13 +13,15 @@ from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten, needs
 from stargazer.calls.more import give_more, lacked_memory
+from stargazer.calls.renewed import renewed
 from stargazer.calls.resources import default_client
+from stargazer.calls.wired import stamped
 from stargazer.errors import ArgumentError, BlobLost, Cancelled, OutputError, RunFailed
 from stargazer.runs.history import Logs
 from stargazer.runs.monitor import Monitor, held
+from stargazer.runs.runlog import RunLog, known_calls
 from stargazer.runs.state import RunState, State, Status
 from stargazer.runs.threads import Threads
-from stargazer.runs.workers import Workers
 from stargazer.store import Store
 from stargazer.store.fallback import mark_unavailable
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
+    from stargazer.execute import TaskSpec
     from stargazer.runs.engine import Engine
     from stargazer.runs.history import Timeline
 
@@ -43,6 +46,10 @@ class Run:
         A call, or lists, tuples and dicts of calls.
     client
         A Dask client; None for threads of this process.
+    again
+        What runs once more, whatever is known.
+    workflow
+        Name of the workflow; by default of the function that wired the calls.
 
     Attributes
     ----------
@@ -50,14 +57,18 @@ class Run:
         Number of calls that the ledger answered when the run began.
     """
 
-    def __init__(self, what: Any, client: Client | None = None) -> None:
-        self._what = what
-        self._calls = {call.key: call for call in calls_in(what)}
+    def __init__(self, what: Any, client: Client | None = None, again: Any = None, workflow: str = "") -> None:
+        self._workflow = workflow
+        asked = list(calls_in(what))
+        fresh = renewed(asked, again) if again is not None else {call.key: call for call in asked}
+        self._what = replaced(what, lambda call: fresh[call.key])
+        self._asked = {fresh[call.key].key: call for call in asked}
+        self._calls = {call.key: call for call in fresh.values()}
         self._places: dict[str, list[Call]] = {}
         for call in self._calls.values():
             self._places.setdefault(call.plan_key, []).append(call)
         self._watch = RunState(self._on_done)
-        self._engine: Engine = Workers(client, self._watch) if client is not None else Threads(self._watch)
+        self._engine = _engine(client, self._watch)
         self._logs = Logs(next((call.store for call in self._calls.values()), None))
         self._results: dict[str, Any] = {}
         self._arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -68,6 +79,7 @@ class Run:
         self._ended = threading.Event()
         graph, missing = self._plan()
         self.known = len([call for call in self._calls.values() if call.whole.key not in missing])
+        self._beside = self._attended(missing)
         self._thread = threading.Thread(target=self._work, args=(graph, missing), name="stargazer-run", daemon=True)
         try:
             self._thread.start()
@@ -164,7 +176,7 @@ class Run:
     def __iter__(self) -> Iterator[tuple[Call, Any]]:
         """Yield each call that was passed with its result, as they finish; raise at the end if some failed."""
         while (key := self._arrived.get()) is not None:
-            yield self._calls[key], self._results[key]
+            yield self._asked[key], self._results[key]
         self._arrived.put(None)
         self._raise()
 
@@ -181,14 +193,16 @@ class Run:
         self._engine.cancel()
 
     def _plan(self) -> tuple[dict[str, Any], dict[str, Call]]:
-        graph, missing = flatten(self._calls.values(), self._engine.node, self._engine.take, with_outputs=True)
+        done = self._watch.done_keys()
+        graph, missing = flatten(
+            self._calls.values(), self._engine.node, self._engine.take, with_outputs=True, done=done, keep_diff=True
+        )
         self._watch.expect(in_order(missing))
         return graph, missing
 
     def _work(self, graph: dict[str, Any], missing: dict[str, Call]) -> None:
         again = Retry()
         try:
-            self._beside = self._attended(missing)
             if self._beside is not None:
                 self._engine.begin(self._beside.id, self._made())
             while True:
@@ -210,7 +224,21 @@ class Run:
 
     def _attended(self, missing: dict[str, Call]) -> Monitor | None:
         first = next(iter(missing.values()), None)
-        return None if first is None else Monitor(self, first.store, self._engine.where, self._engine.patience)
+        if first is None:
+            return None
+        log = RunLog(self._watch, known_calls(self._calls.values(), missing))
+        return Monitor(self, first.store, self._engine.where, self._engine.patience, log)
+
+    @property
+    def wired(self) -> tuple[str, TaskSpec]:
+        """Name of the workflow, and what its calls share, with the commit of the code that wired it."""
+        spec = next(iter(self._calls.values())).spec
+        return self._workflow or (spec.wired.workflow if spec.wired else spec.name), stamped(spec, keep=True)
+
+    @property
+    def id(self) -> str:
+        """Name under which `stargazer runs` and `stargazer log` know it; empty where nothing had to run."""
+        return self._beside.id if self._beside else ""
 
     def _made(self) -> str:
         """What the run makes, in a few words."""
@@ -243,6 +271,14 @@ class Run:
             raise Cancelled(f"others ended the run, or closed its client; run it again to go on; {self.status()}")
 
 
+def _engine(client: Client | None, watch: RunState) -> Engine:
+    if client is None:
+        return Threads(watch)
+    from stargazer.runs.workers import Workers  # imports distributed, which threads of this process do without
+
+    return Workers(client, watch)
+
+
 # Run calls, with progress.
 
 
@@ -253,7 +289,14 @@ ENDS_WITHIN = 10.0
 """Seconds that a cancelled run may take to end."""
 
 
-def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: bool | None = None) -> Run:
+def run(
+    *calls: Any,
+    client: Client | None = None,
+    wait: bool = True,
+    progress: bool | None = None,
+    again: Any = None,
+    name: str = "",
+) -> Run:
     """Run calls, with progress; results are in the store the moment a task ends.
 
     Parameters
@@ -266,6 +309,11 @@ def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: 
         Return only when all have ended. Otherwise return at once, and iterate over the run or ask its `Run.status`.
     progress
         Show a live table; by default in terminals and notebooks, where the run is waited for.
+    again
+        What runs once more, whatever is known: True for all that the calls need; tasks, calls, or names of tasks.
+        What needs these runs as well where their results differ now.
+    name
+        Of the run; by default that of the function that wired the calls.
 
     Returns
     -------
@@ -291,7 +339,7 @@ def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: 
             "wait for the event loop that it holds up"
         )
     with _cancelled_by_ctrl_c() as flights:
-        flights.append(flight := Run(what, client))
+        flights.append(flight := Run(what, client, again, name))
         if wait:
             _show(flight, progress)
     if wait:
@@ -299,7 +347,7 @@ def run(*calls: Any, client: Client | None = None, wait: bool = True, progress: 
     return flight
 
 
-async def run_async(*calls: Any, client: Client | None = None) -> Run:
+async def run_async(*calls: Any, client: Client | None = None, again: Any = None, name: str = "") -> Run:
     """Run calls from a coroutine, and let its event loop go on meanwhile; parameters and errors as in `run`.
 
     Parameters
@@ -308,6 +356,8 @@ async def run_async(*calls: Any, client: Client | None = None) -> Run:
         Calls, or lists, tuples and dicts of them.
     client
         A Dask client, asynchronous or not; by default the active one, or threads of this process if there is none.
+    again, name
+        As in `run`.
 
     Examples
     --------
@@ -317,7 +367,7 @@ async def run_async(*calls: Any, client: Client | None = None) -> Run:
 
     what = calls[0] if len(calls) == 1 else calls
     async with _synchronous(_checked(client)) as blocking:
-        flight = await asyncio.to_thread(Run, what, blocking)
+        flight = await asyncio.to_thread(Run, what, blocking, again, name)
         try:
             while not flight.ended:
                 await asyncio.sleep(EVERY)

@@ -81,6 +81,8 @@ class RunState:
         self._names: dict[str, str] = {}
         self._states: dict[str, State] = {}
         self.failures: dict[str, BaseException] = {}
+        self.events: list[tuple[float, str, str]] = []
+        """What happened: when, the new state of a call, its plan key."""
 
     def expect(self, calls: dict[str, Call]) -> None:
         """Begin, or begin again, with these calls waiting."""
@@ -100,6 +102,8 @@ class RunState:
             for key, state in self._states.items():
                 if state in (State.WAITING, State.RUNNING):
                     self._states[key] = State.RUNNING if key in keys else State.WAITING
+                if state is State.WAITING and key in keys:
+                    self.events.append((time.time(), State.RUNNING.value, key))
 
     def done(self, key: str, result: Any) -> None:
         """The call ended well."""
@@ -148,3 +152,4 @@ class RunState:
     def _set(self, key: str, state: State) -> None:
         with self._lock:
             self._states[key] = state
+            self.events.append((time.time(), state.value, key))

@@ -140,6 +140,10 @@ class Adding(Handles):
         """
         return self.put(self._take(draft, move=True, link=link), record=record)
 
+    def take(self, draft: Asset, *, link: bool = True) -> Asset:
+        """As `save`, without a record of the asset: nothing leads to its bytes, and `gc` takes them."""
+        return self._take(draft, move=True, link=link)
+
     def _take(self, draft: Asset, move: bool, link: bool = True, progress: Progress | None = None) -> Asset:
         """Store the bytes of a draft and its companions; companions learn the CID of the file they lie beside."""
         if draft.path is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer import config
 from stargazer.errors import StoreError
 from stargazer.store import layout
-from stargazer.store.backends.local import LocalBackend
+from stargazer.store.backends.local import LocalBackend, is_on_network
 from stargazer.store.blobs.local import LocalBlobs
 from stargazer.store.blobs.verified import Memo
 from stargazer.store.folders import private_folder
@@ -36,10 +37,10 @@ class Header(NamedTuple):
 
 
 def local_path(url: str) -> str | None:
-    """Absolute path of a store on a local file system, or None if `url` is elsewhere."""
+    """Path of a store on a local file system, the same by whatever links it is reached; None if `url` is elsewhere."""
     for scheme in ("file://", "local://"):
         url = url.removeprefix(scheme)
-    return None if "://" in url else os.path.abspath(os.path.expanduser(url))
+    return None if "://" in url else os.path.realpath(os.path.expanduser(url))
 
 
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
@@ -49,7 +50,8 @@ _IDENTITY = re.compile(r"[0-9a-f]{32}")
 def private_cache(kind: str, identifier: str) -> Path:
     """Directory of what this host keeps of a store, below this user's caches; only this user can read or change it.
 
-    Where nothing can be written it is not made: what wants to write there says so.
+    On a disk of the network, as a home is that many machines share, each machine has its own. Where nothing can be
+    written it is not made: what wants to write there says so.
 
     Raises
     ------
@@ -57,10 +59,12 @@ def private_cache(kind: str, identifier: str) -> Path:
         It belongs to somebody else.
     """
     above = config.cache_dir() / kind
+    parts = (os.uname().nodename, identifier) if is_on_network(above) else (identifier,)
+    folders = list(itertools.accumulate(parts, Path.joinpath, initial=above))
     with suppress(OSError):
-        private_folder(str(above))
-        private_folder(str(above / identifier))
-    return above / identifier
+        for folder in folders:
+            private_folder(str(folder))
+    return folders[-1]
 
 
 def _parse(data: bytes, where: str) -> Header:
@@ -184,6 +188,8 @@ class OpenStore:
         if not isinstance(self.backend, LocalBackend):
             return self.cache / layout.TMP
         self.backend.check_tmp()
+        if self.made:
+            self.backend.make_folder(layout.TMP)
         return Path(self.backend.path(layout.TMP))
 
     def sync(self) -> None:

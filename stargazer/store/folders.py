@@ -17,7 +17,18 @@ from stargazer.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Entry", "check_owners", "entries_in", "last_change", "odd_in", "opened", "private_folder", "remove_tree"]
+__all__ = [
+    "Entry",
+    "Modes",
+    "check_owners",
+    "entries_in",
+    "last_change",
+    "modes_of",
+    "odd_in",
+    "opened",
+    "private_folder",
+    "remove_tree",
+]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_FOLDER = {errno.ELOOP, errno.ENOTDIR}
@@ -33,6 +44,36 @@ class Entry(NamedTuple):
     changed: float
 
 
+class Modes(NamedTuple):
+    """Permissions of what lies in a store.
+
+    Parameters
+    ----------
+    folder, file
+        Of each.
+    group
+        The group that shares it; None where nobody does.
+    """
+
+    folder: int
+    file: int
+    group: int | None
+
+    def give_group(self, fd: int) -> None:
+        """Give an opened file or folder to the group that shares the store."""
+        if self.group not in (None, os.fstat(fd).st_gid):
+            with contextlib.suppress(PermissionError):  # who is not in the group may write by other rights
+                os.fchown(fd, -1, self.group)
+
+
+def modes_of(root: str) -> Modes:
+    """Return who may do what in a store: as its root says, whatever the umask of whoever writes."""
+    found = os.stat(root)
+    shared = bool(found.st_mode & stat.S_IWGRP)
+    folder = found.st_mode & 0o2777 | (stat.S_ISGID if shared else 0)
+    return Modes(folder, found.st_mode & 0o444, found.st_gid if shared else None)
+
+
 @contextlib.contextmanager
 def opened(root: str, folder: str, *, make: bool = False) -> Iterator[int]:
     """Open a folder below a root; no part of the way may be a link.
@@ -44,7 +85,7 @@ def opened(root: str, folder: str, *, make: bool = False) -> Iterator[int]:
     folder
         Relative to it: ``records/aa``; empty for the root itself.
     make
-        Make what is not there.
+        Make what is not there, with the permissions of the root.
 
     Raises
     ------
@@ -65,10 +106,30 @@ def _open_or_make(root: str, folder: str) -> int:
         return _open(root, folder)
     except FileNotFoundError:
         os.makedirs(root, exist_ok=True)
+    if not folder:
+        return _open(root, folder)
     above, _, name = folder.rpartition("/")
-    with opened(root, above, make=bool(above)) as fd, contextlib.suppress(FileExistsError):
-        os.mkdir(name, dir_fd=fd)
+    with opened(root, above, make=bool(above)) as fd:
+        made = _make(name, fd)
+    if made:
+        with opened(root, folder) as fd:
+            _open_to_all(fd, modes_of(root))
     return _open(root, folder)
+
+
+def _make(name: str, above: int) -> bool:
+    """Make a folder in an opened one; whether it was not there."""
+    try:
+        os.mkdir(name, dir_fd=above)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _open_to_all(fd: int, modes: Modes) -> None:
+    """Let everybody use a folder just made who may use the store."""
+    modes.give_group(fd)
+    os.fchmod(fd, modes.folder)
 
 
 def _open(root: str, folder: str) -> int:

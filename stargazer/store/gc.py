@@ -1,8 +1,8 @@
 """Garbage collection: what nothing leads to, and nobody touched for a while, goes.
 
 Never swept are pins, what leases name, assets that a person added and did not delete, assets that no ledger record
-can make again, and what recent calls made or read. An old result of a task goes; the call runs again when it is
-needed.
+can make again, and what recent calls made or read, or results that were of use recently. An old result of a task goes;
+the call runs again when it is needed. A scratch directory goes when its task lives no more, however long it was quiet.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,16 +21,17 @@ from stargazer.assets import Asset
 from stargazer.errors import CIDError, NotFound, StargazerError, StoreError
 from stargazer.store import index, layout
 from stargazer.store.backends.local import LocalBackend
+from stargazer.store.blobs.cached import FAILED, is_in_use
 from stargazer.store.directories import RAW, is_node, links
 from stargazer.store.folders import check_owners
-from stargazer.store.parsing import is_asset, is_names, is_text, read_json
+from stargazer.store.parsing import is_asset, is_names, is_text, moment, read_json
 from stargazer.store.records import check_readable, seal, unseal
 from stargazer.store.revising import Revising
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -289,6 +291,7 @@ _HISTORY_KEPT = 90 * DAY
 """Of object stores' journals, and of notes on runs."""
 
 _AT_ONCE = 500
+_HOUR = 3600.0
 
 
 class Swept(NamedTuple):
@@ -308,6 +311,8 @@ class Swept(NamedTuple):
         Files and directory nodes that stay.
     kept_bytes
         Bytes of these.
+    results
+        Ids of the ledger records whose results go, in whole or in part.
     """
 
     dry_run: bool
@@ -316,6 +321,28 @@ class Swept(NamedTuple):
     leftovers: tuple[str, ...]
     kept: int
     kept_bytes: int
+    results: tuple[str, ...] = ()
+
+
+class _Result(NamedTuple):
+    """The result of a recorded call, as what it costs to make it again is weighed against what it takes.
+
+    Parameters
+    ----------
+    names
+        Its files and directory nodes.
+    seconds
+        That the call took.
+    temp
+        Whether only the next step was to use it.
+    used
+        When it was made, or of use last; seconds since 1970.
+    """
+
+    names: frozenset[str]
+    seconds: float
+    temp: bool
+    used: float
 
 
 class Sweeping(Roots):
@@ -326,7 +353,9 @@ class Sweeping(Roots):
         *,
         grace: float = 7 * DAY,
         recent: float = 30 * DAY,
+        budget: int | None = None,
         dry_run: bool = False,
+        told: Callable[[Swept], None] = lambda _: None,
         yes_as_root: bool = False,
     ) -> Swept:
         """Remove what nothing needs.
@@ -337,9 +366,16 @@ class Sweeping(Roots):
             Seconds for which everything stays that was written or relied on. Below an hour it is safe only while
             nobody writes.
         recent
-            Seconds for which what a call made or read stays.
+            Seconds for which what a call made or read stays, since it ran or was of use last. Results of tasks that
+            are declared to be ``temp`` do not wait for that.
+        budget
+            Bytes that files and directories may take. Where they take more, results of calls go that are cheap to make
+            for what they take, and those that were of no use for longest; ``temp`` ones first. What is added, pinned,
+            in use or within `grace` stays all the same.
         dry_run
             Only tell.
+        told
+            Called with what will be removed, before it is.
         yes_as_root
             Root may clean up a store that belongs to somebody else.
 
@@ -356,40 +392,112 @@ class Sweeping(Roots):
         if not self.made:
             return Swept(dry_run, (), 0, (), 0, 0)
         self._check_owners(yes_as_root=yes_as_root)
-        before = time.time() - grace
-        kept = self._marked(recent)
+        before, since = time.time() - grace, time.time() - recent
         entries = [entry for kind in ("blobs", "trees") for entry in self.backend.entries(kind)]
-        old = [entry for entry in entries if _name(entry) not in kept and entry.changed < before]
-        kept |= self.closure(self.held()) if old else set()
-        swept = [entry for entry in old if _name(entry) not in kept]
+        firm, needed = self._marked(since)
+        old = [entry for entry in entries if _name(entry) not in needed and entry.changed < before]
+        if budget is not None:
+            old += self._over(budget, entries, old, firm, before)
+        held = self.closure(self.held()) if old else set()
+        swept = [entry for entry in old if _name(entry) not in held]
         leftovers = [*self._leftovers(before), *self._outdated(before)]
+        results = self._results_of({_name(entry) for entry in swept})
+        told(_swept(True, swept, entries, [], leftovers, results))
         if not dry_run:
             removed = self.backend.sweep([entry.place for entry in swept], before)
             swept = [entry for entry in swept if entry.place in removed]
             self._remove_leftovers(leftovers)
         records = self._forget({_name(entry) for entry in swept}, dry_run)
-        gone = set(swept)
-        stay = [entry for entry in entries if entry not in gone]
-        places = tuple(sorted([*(entry.place for entry in swept), *records]))
-        sizes = sum(entry.size for entry in swept), sum(entry.size for entry in stay)
-        return Swept(dry_run, places, sizes[0], tuple(leftovers), len(stay), sizes[1])
+        return _swept(dry_run, swept, entries, records, leftovers, results)
 
     def _check_owners(self, *, yes_as_root: bool) -> None:
         """Nothing is removed, or put aside, in a store of which the folders are not its own."""
         if isinstance(self.backend, LocalBackend):
             check_owners(self.backend.root, layout.TOP, yes_as_root=yes_as_root)
 
-    def _marked(self, recent: float) -> set[str]:
-        """Every file and directory node that something needs."""
+    def _marked(self, since: float) -> tuple[set[str], set[str]]:
+        """Every file and directory node that is needed whatever it takes, and every one that something needs."""
         added = index.marks((_name(entry) for entry in self.backend.entries("assets")), ".added")
-        recently = self.held() | self.ask(lambda asked: _recent(asked, time.time() - recent), "assets", "records")
+        recently, temp, diffs = self.ask(lambda asked: self._recently(asked, since), "assets", "records")
+        recently -= temp
         made = set(self.ask(lambda asked: [row[0] for row in asked.execute(_MADE)]))
-        roots = set(recently)
+        firm = self.held() | diffs
+        roots = firm | recently
         for identifier, data in self.ask(lambda asked: asked.execute("SELECT id, data FROM assets").fetchall()):
             cid, *beside = index.asset_cids(json.loads(data))
-            if identifier in added or cid in recently or not made.issuperset((cid, *beside)):
+            if identifier in added or not made.issuperset((cid, *beside)):
+                firm.update((cid, *beside))
+            elif cid in recently:
                 roots.update((cid, *beside))
-        return self.closure(roots)
+        marked = self.closure(firm)
+        return marked, marked | self.closure(roots - marked)
+
+    def _recently(self, connection: sqlite3.Connection, since: float) -> tuple[set[str], set[str], set[str]]:
+        """CIDs that calls of late made or read; those of temporary results; those of changes to the code of calls.
+
+        Of late are calls that ran since a time, and those whose results were of use since. Changes of code are kept as
+        long as the records that name them.
+        """
+        found = {row[0] for row in connection.execute(f"{_LINKED} WHERE r.started >= ?", (_iso(since),))}
+        older = [row[0] for row in connection.execute("SELECT id FROM records WHERE started < ?", (_iso(since),))]
+        used = self.backend.used_since([layout.record(name) for name in older], since)
+        for place in used:
+            found |= {row[0] for row in connection.execute("SELECT cid FROM links WHERE id = ?", (_base(place),))}
+        temp, lasting = (
+            {row[0] for row in connection.execute(f"{_LINKED} WHERE l.role = 'output' AND r.temp = ?", (each,))}
+            for each in (1, 0)
+        )
+        diffs = {row[0] for row in connection.execute("SELECT cid FROM links WHERE role = 'diff'")}
+        return found, temp - lasting, diffs
+
+    def _over(self, budget: int, entries: list[Entry], old: list[Entry], firm: set[str], before: float) -> list[Entry]:
+        """What goes beyond that which nothing needs, so that the rest takes no more than a budget."""
+        going = {_name(entry) for entry in old}
+        there = {_name(entry): entry for entry in entries if _name(entry) not in going}
+        excess = sum(entry.size for entry in there.values()) - budget
+        if excess <= 0:
+            return []
+        firm = firm | self.closure(self.held())
+        results = [each for each in self._results() if not each.names.isdisjoint(there)]
+        needed = Counter(name for each in results for name in each.names)
+        chosen: list[Entry] = []
+        for result in sorted(results, key=lambda each: self._worth(each, there)):
+            if excess <= 0:
+                break
+            needed.subtract(result.names)
+            free = [name for name in sorted(result.names) if not needed[name] and name in there and name not in firm]
+            gone = [there[name] for name in free if there[name].changed < before]
+            chosen += gone
+            excess -= sum(entry.size for entry in gone)
+        return chosen
+
+    @staticmethod
+    def _worth(result: _Result, there: Mapping[str, Entry]) -> tuple[bool, float]:
+        """What a result is worth: the seconds that it costs to make a byte of it, the less the longer it was unused."""
+        size = sum(there[name].size for name in result.names if name in there)
+        unused = max(time.time() - result.used, _HOUR)
+        return not result.temp, result.seconds / max(size, 1) / unused
+
+    def _results(self) -> list[_Result]:
+        """The results of all recorded calls."""
+        rows = self.ask(lambda asked: asked.execute(_OUTPUTS).fetchall(), "records")
+        cids: dict[str, set[str]] = {}
+        for identifier, cid, *_ in rows:
+            cids.setdefault(identifier, set()).add(cid)
+        told = {row[0]: row[2:] for row in rows}
+        return [
+            _Result(frozenset(self.closure(cids[name])), seconds, bool(temp), self._last_use(name, started))
+            for name, (seconds, temp, started) in told.items()
+        ]
+
+    def _last_use(self, record: str, started: str) -> float:
+        began = moment(started) or 0.0
+        return max(began, self.backend.last_use(layout.record(record)) or 0.0) if self.backend.local else began
+
+    def _results_of(self, cids: set[str]) -> tuple[str, ...]:
+        """Ids of the records of calls that made some of these."""
+        rows = self.ask(lambda asked: asked.execute(_OUTPUTS).fetchall(), "records") if cids else []
+        return tuple(sorted({row[0] for row in rows if row[1] in cids}))
 
     def closure(self, roots: Iterable[str]) -> set[str]:
         """CIDs of files and directory nodes that lie below some, these too.
@@ -423,7 +531,9 @@ class Sweeping(Roots):
         """Paths in this host's directories for what is unfinished or harmed which nobody has touched since a time."""
         found: list[str] = []
         for backend, folder in self._own_folders():
-            found += (backend.path(place) for place, changed in backend.remains(folder) if changed < before)
+            found += (
+                backend.path(place) for place, last in backend.remains(folder) if _is_left(_base(place), last, before)
+            )
         return sorted(found)
 
     def _own_folders(self) -> list[tuple[LocalBackend, str]]:
@@ -437,7 +547,7 @@ class Sweeping(Roots):
         """Old quarantine, journal and notes on runs, and marks beside records that are gone."""
         old = [place for place, changed in self._quarantined() if changed < before]
         kept_since = min(before, time.time() - _HISTORY_KEPT)
-        for folder in ["runs", *([] if self.backend.local else [layout.JOURNAL])]:
+        for folder in ["runs", "logs", layout.USES, *([] if self.backend.local else [layout.JOURNAL])]:
             old += [entry.place for entry in self.backend.entries(folder) if entry.changed < kept_since]
         places = {entry.place: entry.changed for entry in self.backend.entries("assets")}
         marked = ((place, place.partition(".")[0]) for place in places if "." in place)
@@ -482,13 +592,41 @@ def _has_links(block: bytes) -> bool:
 
 
 _MADE = "SELECT l.cid FROM links l JOIN records r ON r.id = l.id WHERE l.role = 'output' AND r.status = 'ok'"
+_LINKED = "SELECT l.cid FROM links l JOIN records r ON r.id = l.id"
+_OUTPUTS = (
+    "SELECT r.id, l.cid, r.seconds, r.temp, r.started FROM links l JOIN records r ON r.id = l.id "
+    "WHERE l.role = 'output' AND r.status = 'ok'"
+)
 
 
-def _recent(connection: sqlite3.Connection, since: float) -> set[str]:
-    """What calls made or read that started since a time."""
-    start = datetime.datetime.fromtimestamp(since, datetime.UTC).isoformat()
-    query = "SELECT l.cid FROM links l JOIN records r ON r.id = l.id WHERE r.started >= ?"
-    return {row[0] for row in connection.execute(query, (start,))}
+def _is_left(name: str, last: float, before: float) -> bool:
+    """Whether nobody works any more in what changed last at a time, and it is old enough to go."""
+    if name.startswith(FAILED):
+        return last < time.time() - DAY
+    return last < before and not is_in_use(name, last)
+
+
+def _swept(
+    dry_run: bool,
+    swept: list[Entry],
+    entries: list[Entry],
+    records: list[str],
+    leftovers: list[str],
+    results: tuple[str, ...],
+) -> Swept:
+    gone = set(swept)
+    stay = [entry for entry in entries if entry not in gone]
+    places = tuple(sorted([*(entry.place for entry in swept), *records]))
+    sizes = sum(entry.size for entry in swept), sum(entry.size for entry in stay)
+    return Swept(dry_run, places, sizes[0], tuple(leftovers), len(stay), sizes[1], results)
+
+
+def _iso(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
+
+
+def _base(place: str) -> str:
+    return place.rpartition("/")[2]
 
 
 def _name(entry: Entry) -> str:

@@ -15,8 +15,9 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stargazer.errors import StoreFull
+from stargazer.errors import StoreFull, StoreReadOnly
 from stargazer.store import index, layout, records
+from stargazer.store.backends.local import is_on_network
 from stargazer.store.parsing import is_asset, is_name, is_record, read_object
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS folders (place TEXT PRIMARY KEY, mtime INTEGER) WITHOUT ROWID;
@@ -55,7 +56,8 @@ _SCHEMA = """
     CREATE INDEX IF NOT EXISTS assets_by_successor ON assets (successor) WHERE successor IS NOT NULL;
     CREATE TABLE IF NOT EXISTS facts (
         key TEXT, name TEXT, value TEXT, n INTEGER, PRIMARY KEY (key, name, value, n)) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS records (id TEXT PRIMARY KEY, shard TEXT, task TEXT, status TEXT, started TEXT);
+    CREATE TABLE IF NOT EXISTS records (
+        id TEXT PRIMARY KEY, shard TEXT, task TEXT, status TEXT, started TEXT, seconds REAL, temp INTEGER);
     CREATE INDEX IF NOT EXISTS records_by_shard ON records (shard);
     CREATE INDEX IF NOT EXISTS records_by_task ON records (task, started);
     CREATE INDEX IF NOT EXISTS records_by_start ON records (started);
@@ -84,19 +86,50 @@ def ask(directory: Path | None, question: Callable[[sqlite3.Connection], T]) -> 
     if directory is None:
         with closing(_open(":memory:")) as connection:
             return question(connection)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"index-{_VERSION}-{os.uname().nodename}.sqlite"
-    if not _is_own(path):
-        discard(path)
+    name = f"index-{_VERSION}-{os.uname().nodename}.sqlite"
+    path = directory / name
     try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not _is_own(path):
+            discard(path)
         return _ask(path, question)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        code = error.sqlite_errorcode
+        if code == sqlite3.SQLITE_FULL:
             raise StoreFull(errno.ENOSPC, f"no space left for the index {path}; free some") from error
-        if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        if code == sqlite3.SQLITE_BUSY:
             raise
-        discard(path)
-        return _ask(path, question)
+        if code not in _CLOSED and code & 0xFF not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL):
+            discard(path)
+            return _ask(path, question)
+    except PermissionError:
+        pass
+    # A home that cannot be written to, or a network's disk without locks: the index is a cache, and can be elsewhere.
+    return _ask(_elsewhere(directory) / name, question)
+
+
+_CLOSED = (8, 14)
+"""SQLITE_READONLY and SQLITE_CANTOPEN."""
+
+
+def _elsewhere(directory: Path) -> Path:
+    """A directory of this user on a disk of this machine, for the index of a store.
+
+    Raises
+    ------
+    StoreReadOnly
+        Another user has it.
+    """
+    import tempfile
+    from pathlib import Path
+
+    place = Path(tempfile.gettempdir(), f"stargazer-{os.getuid()}", directory.name)
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    if place.parent.is_symlink() or place.parent.stat().st_uid != os.getuid():
+        told = f"no index can be written in {directory}, and {place.parent} is another user's; set stargazer.cache"
+        raise StoreReadOnly(errno.EACCES, told)
+    place.mkdir(mode=0o700, exist_ok=True)
+    return place
 
 
 def _is_own(path: Path) -> bool:
@@ -126,7 +159,9 @@ def _open(path: Path | str) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
         if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-            connection.execute("PRAGMA journal_mode = WAL")
+            # The memory that WAL shares between processes cannot be shared by machines.
+            network = path != ":memory:" and is_on_network(os.path.dirname(path))
+            connection.execute(f"PRAGMA journal_mode = {'TRUNCATE' if network else 'WAL'}")
             connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}; PRAGMA user_version = {_VERSION}; COMMIT")
     except BaseException:
         connection.close()
@@ -210,11 +245,14 @@ def insert_records(connection: sqlite3.Connection, found: dict[str, bytes]) -> N
             members = _parse(data, identifier)
             if not is_record(members):
                 continue
-            row = (identifier, identifier[-3:-1], *(members[name] for name in ("task", "status", "started")))
+            row = (
+                *(identifier, identifier[-3:-1], *(members[name] for name in ("task", "status", "started"))),
+                *(float(members.get("seconds", 0.0)), bool(members.get("temp", False))),
+            )
             links = [(cid, role, identifier) for role, cid in _record_links(members) if is_name(cid)]
         except (ValueError, KeyError):
             continue
-        connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", row)
+        connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         connection.executemany("INSERT OR IGNORE INTO links VALUES (?, ?, ?)", links)
 
 
@@ -223,8 +261,7 @@ def _record_links(members: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from (("output", cid) for cid in members.get("output_cids", ()))
     yield from (("output", cid) for cid in _cids(members.get("outputs")))
     yield from (("input", cid) for cid in members.get("input_cids", ()))
-    if isinstance(members.get("log"), str):
-        yield "log", members["log"]
+    yield from ((role, members[role]) for role in ("log", "diff") if isinstance(members.get(role), str))
 
 
 def asset_cids(members: dict[str, Any]) -> Iterator[str]:

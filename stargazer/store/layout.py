@@ -15,6 +15,8 @@
     pins/<name>                   roots that garbage collection keeps
     leases/<name>                 the same, until they expire
     runs/<id>                     notes on runs: when, where, how each went; may be deleted
+    logs/<id>                     what happened in each, call by call; the same
+    uses/<day>/<event>            object stores only: which records were of use that day
     journal/<hour>/<event>        object stores only: what changed, by time
     quarantine/<name>.<time>      what was found corrupt, and when (ns)
     tmp/                          what is being written now; scratch directories of tasks
@@ -36,6 +38,7 @@ __all__ = [
     "SHARDED",
     "TMP",
     "TOP",
+    "USES",
     "added",
     "asset",
     "blob",
@@ -48,6 +51,7 @@ __all__ = [
     "quarantine",
     "record",
     "run",
+    "run_log",
     "signature",
     "superseded",
     "tree",
@@ -60,9 +64,10 @@ HELD = "held-"
 """How the name of a mark in ``tmp`` begins that keeps a file from being swept."""
 
 JOURNAL = "journal"
+USES = "uses"
 SHARDED = ("blobs", "trees", "assets", "records", "keys")
-FLAT = ("pins", "leases", "runs")
-TOP = (*SHARDED, "signatures", *FLAT, "quarantine", TMP, JOURNAL)
+FLAT = ("pins", "leases", "runs", "logs")
+TOP = (*SHARDED, "signatures", *FLAT, "quarantine", TMP, JOURNAL, USES)
 """Every folder that a store may have."""
 
 
@@ -155,6 +160,11 @@ def lease(name: str) -> str:
 def run(name: str) -> str:
     """Place of the note of a run."""
     return f"runs/{check_name(name)}"
+
+
+def run_log(name: str) -> str:
+    """Place of the log of a run."""
+    return f"logs/{check_name(name)}"
 
 
 def quarantine(name: str) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import keyword
-import math
 import re
+import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "is_result",
     "is_text",
     "is_texts",
+    "moment",
     "read_json",
     "read_object",
 ]
@@ -219,7 +220,7 @@ def _is_tool(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_moment(value: object) -> bool:
@@ -230,6 +231,14 @@ def _is_moment(value: object) -> bool:
         return not value or _YEAR.fullmatch(value) is not None or bool(datetime.fromisoformat(value))
     except ValueError:
         return False
+
+
+def moment(text: str) -> float | None:
+    """Seconds since 1970 of a time in ISO 8601, perhaps of a year alone; None where it says nothing."""
+    try:
+        return datetime.fromisoformat(f"{text}-01-01" if _YEAR.fullmatch(text) else text).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _or_none(fits: Callable[[object], bool]) -> Callable[[object], bool]:
@@ -264,5 +273,11 @@ _MEMBERS: dict[str, Callable[[Any], bool]] = {
     "log": _or_none(is_name),
     "error": _or_none(lambda value: isinstance(value, str)),
     "differs_from": _or_none(is_name),
+    "home": is_text,
+    "temp": lambda value: isinstance(value, bool),
+    "scratch": _or_none(is_text),
+    "commit": is_text,
+    "dirty": lambda value: isinstance(value, bool),
+    "diff": _or_none(is_name),
     "format": lambda value: isinstance(value, int) and not isinstance(value, bool),
 }

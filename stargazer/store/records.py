@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import itertools
+import re
 import time
+from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stargazer.errors import StoreError
 from stargazer.store import layout
 from stargazer.store.base import OpenStore
-from stargazer.store.parsing import check_bounds, is_name
+from stargazer.store.parsing import check_bounds, is_name, moment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
     from stargazer.store.backends.base import Backend
 
 __all__ = ["OVERLAP", "Records", "events", "seal", "unseal", "write"]
+
+_AT_ONCE = 500
+DAY = 86400.0
 
 RECORD = b"{"
 """How a record begins, and no sealed value does."""
@@ -32,6 +39,12 @@ MOST_LEADS = 8
 def seal(data: bytes) -> bytes:
     """`data` behind a checksum, so that a torn file is noticed."""
     return b"%08x " % binascii.crc32(data) + data
+
+
+def _started(data: bytes) -> float | None:
+    """When the call of a record began; the last member of that name is the record's own."""
+    found = re.match(rb'"started": ?"([0-9T:.+-]+)"', data[data.rfind(b'"started":') :])
+    return moment(found[1].decode()) if found else None
 
 
 def unseal(sealed: bytes) -> bytes | None:
@@ -62,7 +75,7 @@ class Records(OpenStore):
         identifier = hashlib.sha256(data).hexdigest()
         _ = self.header
         check_readable(data, "the record of a call")
-        self.backend.replace(layout.record(identifier), data)
+        self.backend.replace(layout.record(identifier), data, used=_started(data))
         self._journal("records", identifier)
         return identifier
 
@@ -96,6 +109,12 @@ class Records(OpenStore):
         values = ((key, self._value(data)) for key, data in self._read_keys(keys))
         return {key: value for key, value in values if value is not None}
 
+    def key_names(self) -> Iterator[list[str]]:
+        """Yield the names of all keys, many at a time."""
+        names = (entry.place.rpartition("/")[2] for entry in self.backend.entries("keys"))
+        while batch := list(itertools.islice(names, _AT_ONCE)):
+            yield batch
+
     def link_keys(self, keys: Iterable[str], identifier: str, readers: Collection[str] = ()) -> None:
         """Let keys lead to a record that is there, each atomically.
 
@@ -126,9 +145,9 @@ class Records(OpenStore):
         Of a key that leads somewhere only while something is as it was, the id is empty, and the bytes are a line for
         each record: its id, and the ids of the records of what was read.
         """
-        found, pointers = {}, {}
+        found, pointers, uses = {}, {}, dict[str, float]()
         for key, data in self._read_keys(keys):
-            value = self._value(data)
+            value = self._value(data, uses)
             if value is not None and b" " in value:
                 found[key] = "", value
             elif value is not None and data.startswith(RECORD):
@@ -136,18 +155,52 @@ class Records(OpenStore):
             elif value is not None and is_name(name := value.decode("ascii", "replace")):
                 pointers[key] = name
         stored = self.get_records(dict.fromkeys(pointers.values()))
+        local = self.backend.local
+        uses |= {name: (self.backend.last_use(layout.record(name)) or 0.0) if local else 0.0 for name in stored}
+        self._refresh(uses)
         return found | {key: (name, stored[name]) for key, name in pointers.items() if name in stored}
 
     def _read_keys(self, keys: Iterable[str]) -> list[tuple[str, bytes]]:
         places = {layout.key(key): key for key in keys}
         return [(places[place], data) for place, data in self.backend.read_many(places).items()]
 
-    def _value(self, data: bytes) -> bytes | None:
+    def _refresh(self, uses: Mapping[str, float]) -> None:
+        """Note that records were of use now, where the last note is older than a day; `gc` goes by these notes."""
+        now = time.time()
+        stale = [name for name, last in uses.items() if max(last, self._uses.get(name, 0.0)) < now - DAY]
+        if stale:
+            self._uses.update(dict.fromkeys(stale, now))
+            with suppress(OSError, StoreError):  # what can only be read is kept by those who may write
+                if self.backend.local:
+                    self.backend.note_use(map(layout.record, stale))
+                else:
+                    self._note_afar(stale)
+
+    def _note_afar(self, names: list[str]) -> None:
+        """Note uses in an object store: those that this host has not noted today, all in one object."""
+        noted = self.cache / layout.USES / time.strftime("%Y%m%d", time.gmtime())
+        known = set(noted.read_text("ascii").split()) if noted.exists() else set[str]()
+        fresh = [name for name in names if name not in known]
+        if fresh:
+            self.backend.note_use(map(layout.record, fresh))
+            noted.parent.mkdir(parents=True, exist_ok=True)
+            with noted.open("a", encoding="ascii") as file:
+                file.write("".join(f"{name}\n" for name in fresh))
+
+    @cached_property
+    def _uses(self) -> dict[str, float]:
+        """When this process noted a use of records, by their ids."""
+        return {}
+
+    def _value(self, data: bytes, uses: dict[str, float] | None = None) -> bytes | None:
         """What a key says, or None if it is torn. The record that it is a link to must be there under its own name."""
         if not data.startswith(RECORD):
             return unseal(data)
         identifier = hashlib.sha256(data).hexdigest()
-        return identifier.encode() if self.backend.size(layout.record(identifier)) is not None else None
+        used = self.backend.last_use(layout.record(identifier))
+        if uses is not None and used is not None:
+            uses[identifier] = used
+        return None if used is None else identifier.encode()
 
     def _journal(self, kind: str, *names: str) -> None:
         """Note a change by time where directories have no mtime that tells."""

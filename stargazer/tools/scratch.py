@@ -12,11 +12,16 @@ import atexit
 import contextlib
 import itertools
 import os
+import shutil
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from stargazer.store.backends.local import as_store_error
+from stargazer.errors import Cancelled
+from stargazer.store.backends.local import as_store_error, is_full
+from stargazer.store.blobs.cached import BEAT, FAILED, scratch_name
 from stargazer.store.folders import opened, remove_tree
 
 if TYPE_CHECKING:
@@ -27,8 +32,16 @@ __all__ = ["INPUTS", "Scratch"]
 INPUTS = "inputs"
 """Where inputs are staged, below a scratch directory."""
 
+DAY = 86400.0
+ROOM = 0.1
+"""Part of a disk that must be free for what a failed call wrote to be kept."""
+
+KEY_DIGITS = 32
+
 _idle: dict[str, list[str]] = {}
-_serial = itertools.count()
+_live: set[str] = set()
+_beating = 0
+_tidied: set[str] = set()
 
 
 class Scratch:
@@ -38,10 +51,13 @@ class Scratch:
     ----------
     parent
         Directory in which to make it; made if need be. None for the system's temporary directory.
+    call
+        Key of the call. Where it fails, the directory stays under a name made of that for a day, or until it ends well.
     """
 
-    def __init__(self, parent: Path | None) -> None:
+    def __init__(self, parent: Path | None, call: str = "") -> None:
         self._parent = str(parent or tempfile.gettempdir())
+        self._failed = os.path.join(self._parent, f"{FAILED}{call[:KEY_DIGITS]}") if call else ""
         self._path: str | None = None
 
     def path(self) -> Path:
@@ -51,7 +67,18 @@ class Scratch:
                 self._path = _renamed(self._parent) or _new(self._parent)
             except OSError as error:
                 raise as_store_error(error, f"the scratch directory {self._parent}") from error
+            _live.add(self._path)
+            _keep_alive()
+            _tidy(self._parent)
         return Path(self._path)
+
+    def kept_for(self, error: BaseException | None) -> str | None:
+        """Where the directory stays if the call ends with an error; None where it does not stay."""
+        if self._path is None or not self._failed or not isinstance(error, Exception):
+            return None
+        if isinstance(error, Cancelled) or (isinstance(error, OSError) and is_full(error)):
+            return None
+        return os.path.realpath(self._failed) if _has_room(self._parent) else None
 
     def __enter__(self) -> Self:
         return self
@@ -59,20 +86,68 @@ class Scratch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None and self._failed and os.path.lexists(self._failed):
+            _remove(self._failed)
         if self._path is None:
             return
+        _live.discard(self._path)
         if kind is None and _emptied(self._path):
             _keep(self._parent, self._path)
-        else:
+        elif not self._stays(error):
             _remove(self._path)
 
+    def _stays(self, error: BaseException | None) -> bool:
+        """Whether the directory of a call that failed could be kept, in the place of one that it left before."""
+        place = self.kept_for(error)
+        if place is None or self._path is None:
+            return False
+        try:
+            if os.path.lexists(place):
+                _remove(place)
+            os.rename(self._path, place)
+            os.utime(place)
+        except OSError:
+            return False
+        return True
 
-def _name() -> str:
-    return f"work-{os.getpid()}-{next(_serial)}-{os.urandom(4).hex()}"
+
+def _has_room(parent: str) -> bool:
+    try:
+        disk = shutil.disk_usage(parent)
+    except OSError:
+        return False
+    return disk.free >= ROOM * disk.total
+
+
+def _tidy(parent: str) -> None:
+    """Remove what calls left that failed more than a day ago; looked for once a process."""
+    if parent in _tidied:
+        return
+    _tidied.add(parent)
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for entry in list(entries):
+            if entry.name.startswith(FAILED) and entry.stat(follow_symlinks=False).st_mtime < time.time() - DAY:
+                _remove(entry.path)
+
+
+def _keep_alive() -> None:
+    """Give signs of life in the directories that are in use, for other machines that take out the garbage."""
+    global _beating
+    if _beating != os.getpid():
+        _beating = os.getpid()
+        threading.Thread(target=_beat, name="stargazer-scratch", daemon=True).start()
+
+
+def _beat() -> None:
+    while True:
+        time.sleep(BEAT)
+        for path in [*_live.copy(), *itertools.chain.from_iterable(list(_idle.values()))]:
+            with contextlib.suppress(OSError):
+                os.utime(path)
 
 
 def _new(parent: str) -> str:
-    path = os.path.join(os.path.realpath(parent), _name())
+    path = os.path.join(os.path.realpath(parent), scratch_name())
     try:
         os.mkdir(path, 0o700)
     except FileNotFoundError:
@@ -86,7 +161,7 @@ def _renamed(parent: str) -> str | None:
     idle = _idle.get(parent, [])
     while idle:
         old = idle.pop()
-        new = os.path.join(os.path.dirname(old), _name())
+        new = os.path.join(os.path.dirname(old), scratch_name())
         with contextlib.suppress(OSError):
             os.rename(old, new)
             return new

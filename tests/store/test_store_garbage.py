@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,8 +14,9 @@ import pytest
 
 from stargazer.assets import R1, Asset, Reference
 from stargazer.errors import NotFound, StoreError
-from stargazer.store import Store, layout
+from stargazer.store import Store, gc, layout
 from stargazer.store.blobs import local as localblobs
+from stargazer.store.blobs.cached import is_in_use, scratch_name
 
 File = Callable[..., Path]
 NOW = -60.0  # a grace that has run out for what was written this moment
@@ -23,15 +25,32 @@ NOW = -60.0  # a grace that has run out for what was written this moment
 def made(
     store: Store,
     file: File,
-    name: str,
+    content: str,
     *,
+    name: str = "",
     days_ago: float = 0.0,
     inputs: tuple[Asset, ...] = (),
     outputs: tuple[Asset, ...] = (),
+    **members: object,
 ) -> Asset:
     """Store what a task made, with its ledger record."""
-    path = file(f"work/{name}", f"made: {name}")
-    stored = store.save(Asset(path=path))
+    path = file(f"work/{content}", f"made: {content}")
+    return recorded(store, store.save(Asset(path=path)), name or content, days_ago, inputs, outputs, **members)
+
+
+def made_folder(store: Store, path: Path, name: str) -> Asset:
+    return recorded(store, store.save(Asset(path=path)), name, 0.0, ())
+
+
+def recorded(
+    store: Store,
+    stored: Asset,
+    name: str,
+    days_ago: float,
+    inputs: tuple[Asset, ...],
+    outputs: tuple[Asset, ...] = (),
+    **members: object,
+) -> Asset:
     started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days_ago)
     record = {
         "task": name,
@@ -40,6 +59,7 @@ def made(
         "outputs": {"list": [{"asset": each.to_dict()} for each in (stored, *outputs)]},
         "output_cids": [stored.cid, *(each.cid for each in outputs)],
         "input_cids": [each.cid for each in inputs],
+        **members,
     }
     store.put_record(json.dumps(record).encode())
     return stored
@@ -186,3 +206,136 @@ def test_a_check_finds_what_is_corrupt_missing_or_torn(store: Store, file: File)
         store.add(file(name, content))
     store.add(file("d/x/y", "y").parent.parent)
     assert store.fsck().ok
+
+
+def used(store: Store, asset: Asset, *, days_ago: float) -> None:
+    """Let the record that made an asset be of use at a time, as a hit notes it."""
+    ((identifier, _),) = store.records_where(output=asset.cid)
+    if store.backend.local:
+        then = time.time() - days_ago * 86400
+        os.utime(store.backend.path(layout.record(identifier)), (then, then))
+    elif days_ago == 0:
+        store.backend.note_use([layout.record(identifier)])
+
+
+def test_what_is_of_use_stays_however_old_it_is(store: Store, file: File) -> None:
+    daily, unused = made(store, file, "daily", days_ago=90), made(store, file, "unused", days_ago=90)
+    used(store, daily, days_ago=0)
+    store.gc(grace=NOW)
+    assert store.exists(daily)
+    assert not store.exists(unused)
+    if store.backend.local:
+        used(store, daily, days_ago=31)
+        store.gc(grace=NOW)
+        assert not store.exists(daily)
+
+
+def test_a_hit_is_noted_once_a_day(store: Store, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = made(store, file, "daily", days_ago=3)
+    ((identifier, _),) = store.records_where(output=result.cid)
+    store.link_keys(["a" * 64], identifier)
+    noted: list[list[str]] = []
+    note = store.backend.note_use
+    monkeypatch.setattr(store.backend, "note_use", lambda places: (noted.append(list(places)), note(noted[-1])))
+    for _ in range(3):
+        assert store.records_behind(["a" * 64])["a" * 64][0] == identifier
+    assert noted == [[layout.record(identifier)]]
+    fresh = Store(store.url)
+    assert fresh.records_behind(["a" * 64])
+    assert len(noted) == 1  # another process: it is noted already
+    assert store.backend.used_since([layout.record(identifier)], time.time() - 60)
+    store.gc(grace=NOW, recent=86400)
+    assert store.exists(result)
+
+
+def test_what_was_made_of_late_is_not_noted(local: Store, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((identifier, _),) = local.records_where(output=made(local, file, "new").cid)
+    local.link_keys(["a" * 64], identifier)
+    monkeypatch.setattr(local.backend, "note_use", lambda places: pytest.fail("one write a hit"))
+    assert local.records_behind(["a" * 64])
+
+
+def test_temporary_results_do_not_wait(store: Store, file: File) -> None:
+    kept, temp = made(store, file, "kept"), made(store, file, "temp", temp=True)
+    both = made(store, file, "both", temp=True)
+    made(store, file, "both", name="lasting")
+    made(store, file, "reader", inputs=(temp,))
+    store.gc()
+    assert store.exists(temp)  # the grace period counts for it
+    store.gc(grace=NOW)
+    assert not store.exists(temp)
+    assert store.exists(kept)
+    assert store.exists(both)
+
+
+def test_a_budget_takes_what_is_cheap_and_long_unused_first(store: Store, file: File) -> None:
+    added = store.add(file("added", "x" * 1000))
+    results = {
+        "dear": made(store, file, "dear", seconds=1000.0),
+        "cheap": made(store, file, "cheap", seconds=1e-6),
+        "older": made(store, file, "older", seconds=0.1, days_ago=20),
+        "newer": made(store, file, "newer", seconds=0.1, days_ago=10),
+        "pinned": made(store, file, "pinned", seconds=0.0),
+    }
+    store.pin("p", results["pinned"])
+    sizes = {name: store.size(str(asset.cid)) or 0 for name, asset in results.items()}
+    total = 1000 + sum(sizes.values())
+    order = ["cheap", "older", "newer", "dear"]
+    assert store.gc(grace=NOW, budget=total).removed == ()
+    for number, name in enumerate(order):
+        planned = store.gc(grace=NOW, budget=total - 1, dry_run=True)
+        swept = store.gc(grace=NOW, budget=total - 1)
+        assert planned.removed == swept.removed
+        assert [each for each in order if not store.exists(results[each])] == order[: number + 1], name
+        total -= sizes[name]
+        assert swept.kept_bytes == total
+    rest = store.gc(grace=NOW, budget=0)
+    assert rest.kept_bytes == 1000 + sizes["pinned"]
+    assert store.exists(added)
+    assert store.fsck().ok
+
+
+def test_a_budget_keeps_what_two_results_share_and_what_is_young(store: Store, file: File) -> None:
+    for name in ("one", "two"):
+        file(f"{name}/same", "s" * 500)
+        file(f"{name}/own", name * 100)
+    one, two = (made_folder(store, file(f"{name}/same", "s" * 500).parent, name) for name in ("one", "two"))
+    assert store.gc(budget=0).removed == ()
+    size = store.gc(dry_run=True).kept_bytes
+    swept = store.gc(grace=NOW, budget=size - 1)
+    left = [each for each in (one, two) if store.exists(each)]
+    assert len(left) == 1
+    assert swept.kept_bytes > 500
+    assert len(swept.results) == 1
+    assert {path.name for path in store.fetch(left[0]).iterdir()} == {"same", "own"}
+
+
+def test_what_goes_is_told_before_it_does(store: Store, file: File) -> None:
+    old = made(store, file, "old", days_ago=90)
+    told: list[tuple[int, bool]] = []
+    swept = store.gc(grace=NOW, told=lambda plan: told.append((len(plan.results), store.exists(old))))
+    assert told == [(1, True)]
+    assert len(swept.results) == 1
+    assert not store.exists(old)
+
+
+def test_scratch_directories_of_living_tasks_stay_however_quiet_they_are(local: Store) -> None:
+    _ = local.header
+    mine, dead = local.scratch / scratch_name(), local.scratch / scratch_name().replace(f"-{os.getpid()}-", "-4194305-")
+    elsewhere = [local.scratch / f"work-{'0' * 8}-{pid}-0-{'a' * 8}" for pid in (1, 2)]
+    for place in (mine, dead, *elsewhere):
+        (place / "inputs").mkdir(parents=True)
+    assert local.gc(grace=NOW).leftovers == (str(dead),)
+    assert all(place.exists() for place in (mine, *elsewhere))  # those of another machine gave a sign of life of late
+    assert is_in_use(elsewhere[0].name, time.time() - 1700)
+    assert not is_in_use(elsewhere[0].name, time.time() - 1900)
+    assert is_in_use(mine.name, 0.0)
+
+
+def test_what_a_failed_call_left_stays_for_a_day(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    _ = local.header
+    failed = local.scratch / "failed-0123"
+    failed.mkdir()
+    assert local.gc(grace=NOW).leftovers == ()
+    monkeypatch.setattr(gc, "DAY", 0.0)
+    assert local.gc(grace=NOW).leftovers == (str(failed),)

@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, file: File) -> 
         fits = store.add(file("c", bytes(200_000)))
         while True:
             try:
-                store.put_record(os.urandom(3000))
+                store.put_record(b"x" + os.urandom(3000))  # begins like no JSON
             except StoreFull:
                 break
         checked = store.fsck()

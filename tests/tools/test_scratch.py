@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from stargazer.errors import Cancelled, StoreFull
 from stargazer.tools import INPUTS, Scratch, Workdir
+from stargazer.tools import scratch as scratch_module
 
 
 def test_a_body_that_writes_nothing_costs_no_directory(tmp_path: Path) -> None:
@@ -71,3 +74,74 @@ if child:
 """
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True, env=os.environ)
     assert list(tmp_path.iterdir()) == []
+
+
+def kept(parent: Path) -> list[Path]:
+    return sorted(parent.glob("failed-*"))
+
+
+def fail(scratch: Scratch, error: BaseException, text: str = "half") -> None:
+    with scratch:
+        (scratch.path() / "half").write_text(text)
+        (scratch.path() / "locked").mkdir(0o500)
+        raise error
+
+
+def test_what_a_failed_call_wrote_stays_until_it_ends_well(tmp_path: Path) -> None:
+    key = "0123456789abcdef" * 4
+    for text in ("first", "second"):
+        scratch = Scratch(tmp_path, key)
+        with pytest.raises(ValueError, match="broken"):
+            fail(scratch, ValueError("broken"), text)
+        assert kept(tmp_path) == [Path(str(scratch.kept_for(ValueError("broken"))))]
+        assert (kept(tmp_path)[0] / "half").read_text() == text
+    with Scratch(tmp_path, "f" * 64) as scratch:
+        (scratch.path() / "out").write_text("another call")
+    assert len(kept(tmp_path)) == 1
+    with Scratch(tmp_path, key):
+        pass  # a body that writes nothing ends well, too
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [Cancelled("by hand"), StoreFull(28, "no space left"), KeyboardInterrupt()])
+def test_what_was_cancelled_or_filled_the_disk_goes(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        fail(Scratch(tmp_path, "a" * 64), error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_nearly_full_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch_module, "ROOM", 1.1)
+    scratch = Scratch(tmp_path, "a" * 64)
+    with pytest.raises(ValueError, match="broken"):
+        fail(scratch, ValueError("broken"))
+    assert scratch.kept_for(ValueError("broken")) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_failed_more_than_a_day_ago_goes_with_the_next_process(tmp_path: Path) -> None:
+    for name, age in (("failed-old", 90_000), ("failed-new", 80_000)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    with Scratch(tmp_path) as scratch:
+        scratch.path()
+    assert [path.name for path in kept(tmp_path)] == ["failed-new"]
+
+
+def test_a_directory_in_use_gives_signs_of_life(tmp_path: Path) -> None:
+    code = """
+import os, sys, time
+from pathlib import Path
+from stargazer.store.blobs import cached
+from stargazer.tools import scratch as module
+module.BEAT = 0.05
+with module.Scratch(Path(sys.argv[1])) as scratch:
+    path = scratch.path()
+    os.utime(path, (0, 0))
+    deadline = time.time() + 20
+    while os.stat(path).st_mtime == 0:
+        assert time.time() < deadline, "no sign"
+        time.sleep(0.01)
+    assert cached.is_in_use(path.name, 0.0)
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True)

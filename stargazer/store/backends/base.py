@@ -42,8 +42,17 @@ class Backend(Protocol):
     def create_many(self, contents: Mapping[str, bytes]) -> None:
         """Write those of several files that are not there yet."""
 
-    def replace(self, place: str, data: bytes) -> None:
-        """Write a file, over the one that is there."""
+    def replace(self, place: str, data: bytes, *, used: float | None = None) -> None:
+        """Write a file, over the one that is there; `used` is when it was of use, if that is not now."""
+
+    def last_use(self, place: str) -> float | None:
+        """When a file was last noted to be of use, as far as that is known here; None if there is none."""
+
+    def note_use(self, places: Iterable[str]) -> None:
+        """Note that files are of use now."""
+
+    def used_since(self, places: Iterable[str], since: float) -> set[str]:
+        """Those of many files that were noted to be of use since a time."""
 
     def replace_many(self, contents: Mapping[str, bytes]) -> None:
         """Write several files, each over the one that is there."""

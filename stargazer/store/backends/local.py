@@ -14,21 +14,25 @@ import logging
 import os
 import stat
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from stargazer.errors import StoreError, StoreFull, StoreReadOnly
-from stargazer.store.folders import Entry, entries_in, last_change, odd_in, opened, remove_tree
+from stargazer.store.folders import Entry, Modes, entries_in, last_change, modes_of, odd_in, opened, remove_tree
 from stargazer.store.layout import HELD, TMP, quarantine
 from stargazer.store.parsing import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from stargazer.store.folders import Entry
+
 __all__ = [
     "LocalBackend",
     "as_store_error",
     "is_full",
+    "is_on_network",
     "sync_directory",
     "sync_file",
     "sync_file_system",
@@ -118,11 +122,15 @@ class LocalBackend:
 
     def size(self, place: str) -> int | None:
         """Bytes of a regular file, or None if there is none."""
+        found = self._regular(place)
+        return None if found is None else found.st_size
+
+    def _regular(self, place: str) -> os.stat_result | None:
         try:
             found = os.lstat(f"{self.root}/{place}")
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return found if stat.S_ISREG(found.st_mode) else None
 
     def temporary(self) -> str:
         """A new path on the store's file system, for something that will be moved into place."""
@@ -142,10 +150,22 @@ class LocalBackend:
         """Open a new temporary file for writing, read-only once it is closed: descriptor and path."""
         path = self.temporary()
         try:
-            return os.open(path, _NEW, 0o444), path
+            fd = os.open(path, _NEW, 0o400)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            return os.open(path, _NEW, 0o444), path
+            self.make_folder(TMP)
+            fd = os.open(path, _NEW, 0o400)
+        os.fchmod(fd, self.modes.file)
+        return fd, path
+
+    @cached_property
+    def modes(self) -> Modes:
+        """Who may do what in the store: as its root says, whatever the umask of whoever writes."""
+        return modes_of(self.root)
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder of the store, and those that it lies in."""
+        with opened(self.root, folder, make=True):
+            pass
 
     def create(self, place: str, data: bytes) -> bool:
         """Write a file unless it is there with this content; whether it had to be written."""
@@ -157,6 +177,7 @@ class LocalBackend:
     def create_once(self, place: str, data: bytes) -> None:
         """Write a file unless one is there, whatever its content: the first writer wins."""
         temporary = self.write_temporary(data, place)
+        self.make_folder(place.rpartition("/")[0])
         try:
             os.link(temporary, self.path(place))
         except FileExistsError:
@@ -169,9 +190,32 @@ class LocalBackend:
         finally:
             unlink(temporary)
 
-    def replace(self, place: str, data: bytes) -> None:
-        """Write a file, over the one that is there."""
-        self.adopt(self.write_temporary(data, place), place)
+    def replace(self, place: str, data: bytes, *, used: float | None = None) -> None:
+        """Write a file, over the one that is there; its mtime tells when it was of use."""
+        path = self.write_temporary(data, place)
+        if used is not None:
+            os.utime(path, (used, used))
+        self.adopt(path, place)
+
+    def last_use(self, place: str) -> float | None:
+        """When a file was last noted to be of use, or None if there is none."""
+        found = self._regular(place)
+        return None if found is None else found.st_mtime
+
+    def note_use(self, places: Iterable[str]) -> None:
+        """Note that files are of use now; another user's, whose times may not be set, is replaced by an equal one."""
+        for place in places:
+            try:
+                os.utime(self.path(place), follow_symlinks=False)
+            except PermissionError:
+                if data := self.read(place):
+                    self.replace(place, data)
+            except FileNotFoundError:
+                continue
+
+    def used_since(self, places: Iterable[str], since: float) -> set[str]:
+        """Those of many files that were noted to be of use since a time."""
+        return {place for place in places if (self.last_use(place) or 0.0) >= since}
 
     def write_temporary(self, data: bytes, place: str) -> str:
         """Write a temporary file that will be moved to a place; its path."""
@@ -212,7 +256,7 @@ class LocalBackend:
             try:
                 os.link(source, self.path(alias))
             except FileExistsError:
-                os.makedirs(os.path.dirname(temporary), exist_ok=True)
+                self.make_folder(TMP)
                 os.link(source, temporary)
                 os.rename(temporary, name, dst_dir_fd=fd)
                 unlink(temporary)  # a rename does nothing where both are names of one file already
@@ -450,6 +494,45 @@ def sync_file_system(path: str) -> None:
             os.sync()
     finally:
         os.close(fd)
+
+
+def is_on_network(path: str | os.PathLike[str]) -> bool:
+    """Whether a path lies, or would lie, on a file system that other machines share."""
+    place = os.path.realpath(path)
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    return _kind_of(place).partition(".")[0] in NETWORK or _kind_of(place) in NETWORK
+
+
+@functools.cache
+def _kind_of(place: str) -> str:
+    """Kind of the file system that a directory lies on; empty where the system does not say."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+            found = dict(_mounts(mounts))
+    except OSError:
+        return ""
+    while place not in found and place != "/":
+        place = os.path.dirname(place)
+    return found.get(place, "")
+
+
+def _mounts(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield where each file system is mounted, and its kind; of several in one place the last is the one to be seen."""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        place = before.split(" ")[4]
+        for code in ("040", "011", "012", "134"):
+            place = place.replace(f"\\{code}", chr(int(code, 8)))
+        yield place, after.split(" ")[0]
+
+
+NETWORK = frozenset({
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "glusterfs", "9p", "ncpfs",
+    "panfs", "pvfs2", "orangefs", "ocfs2", "gfs2", "virtiofs", "weka", "wekafs", "fuse.sshfs", "fuse.glusterfs",
+    "fuse.ceph",
+})  # fmt: skip
+"""Kinds of file systems that several machines have mounted, as Linux calls them."""
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from stargazer.errors import StoreError
+from stargazer.store import layout
 from stargazer.store.folders import Entry
 
 if TYPE_CHECKING:
@@ -148,9 +149,25 @@ class ObjectBackend:
         """Put objects whose names say what is in them."""
         self.replace_many(contents)
 
-    def replace(self, place: str, data: bytes) -> None:
-        """Put an object, over the one that is there."""
+    def replace(self, place: str, data: bytes, *, used: float | None = None) -> None:
+        """Put an object, over the one that is there; uses are noted elsewhere."""
         self.fs.pipe_file(self.path(place), data)
+
+    def last_use(self, place: str) -> float | None:
+        """Not known of objects, whose times nobody can set; None if there is none."""
+        return None if self.size(place) is None else 0.0
+
+    def note_use(self, places: Iterable[str]) -> None:
+        """Note that objects are of use today, all in one object."""
+        event = f"{layout.USES}/{_day(time.time())}/{time.time_ns()}-{os.urandom(4).hex()}"
+        self.replace(event, "\n".join(places).encode())
+
+    def used_since(self, places: Iterable[str], since: float) -> set[str]:
+        """Those of many objects that were noted to be of use since a time."""
+        days = [day for day in self.names(layout.USES) if day >= _day(since)]
+        notes = [f"{layout.USES}/{day}/{name}" for day in days for name in self.names(f"{layout.USES}/{day}")]
+        used = {place for data in self.read_many(notes).values() for place in data.decode("ascii", "replace").split()}
+        return used.intersection(places)
 
     def replace_many(self, contents: Mapping[str, bytes]) -> None:
         """Put several objects at once."""
@@ -214,6 +231,10 @@ class ObjectBackend:
 
     def sync(self) -> None:
         """Nothing: what an object store has taken, it keeps."""
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y%m%d", time.gmtime(seconds))
 
 
 def _time(info: Mapping[str, Any]) -> float:

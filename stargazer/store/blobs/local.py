@@ -59,9 +59,8 @@ class LocalBlobs(Blobs):
 
     def temporary(self) -> str:
         """A new path on the store's own file system."""
-        path = self.backend.temporary()
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return path
+        self.backend.make_folder(layout.TMP)
+        return self.backend.temporary()
 
     def quarantine(self, cid: str) -> str:
         """Take a corrupt blob out of the way; the place where it went."""
@@ -95,7 +94,7 @@ class LocalBlobs(Blobs):
 
     def adopt(self, path: str, stored: Stored) -> None:
         """Move a checked file into place."""
-        os.chmod(path, 0o444)
+        self._open_to_all(path)
         os.utime(path, (MTIME, MTIME))
         if self.backend.durable:
             sync_file(path)
@@ -108,12 +107,21 @@ class LocalBlobs(Blobs):
 
     def _move_in(self, path: str, found: os.stat_result) -> Stored:
         stored = self.hashed(path)
-        os.chmod(path, stat.S_IMODE(found.st_mode) & 0o444)
+        self._open_to_all(path)
         os.utime(path, (MTIME, MTIME))
         if self.backend.durable:
             sync_file(path)
         self._settle(path, stored)
         return stored
+
+    def _open_to_all(self, path: str) -> None:
+        """Let everybody read a file who may read in the store, whatever the umask of the task that wrote it."""
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self.backend.modes.give_group(fd)
+            os.fchmod(fd, self.backend.modes.file)
+        finally:
+            os.close(fd)
 
     def _copy_in(self, path: str, progress: Progress | None) -> Stored:
         temporary = None

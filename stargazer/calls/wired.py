@@ -1,0 +1,75 @@
+"""Which code wired a call: its function names runs, and its commit stands in their records."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.errors import StoreError
+from stargazer.store import Store
+from stargazer.tools.git import revision_of
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from stargazer.execute import TaskSpec
+
+__all__ = ["Wired", "stamped", "wired_by"]
+
+PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
+
+
+class Wired(NamedTuple):
+    """The code that called a task.
+
+    Parameters
+    ----------
+    name
+        Qualified name of its function; ``<module>`` of a script or a cell.
+    path
+        File of the user's code: of a workflow that comes along, of what called it.
+    """
+
+    name: str = ""
+    path: str = ""
+
+    @property
+    def workflow(self) -> str:
+        """What a run of it is called."""
+        name = self.name.partition(".")[0]
+        return Path(self.path).stem if name.startswith("<") else name
+
+
+def wired_by(frame: FrameType | None) -> Wired:
+    """Return the code that a frame belongs to."""
+    if frame is None:
+        return Wired()
+    code = frame.f_code
+    name, path = code.co_qualname, code.co_filename
+    while path.startswith(PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+        path = frame.f_code.co_filename
+        name = frame.f_code.co_qualname if name.startswith("<") else name
+    return Wired(name, path)
+
+
+def stamped(spec: TaskSpec, *, keep: bool = False) -> TaskSpec:
+    """Return an order with the commit of the code that wired it; asked only of calls that run.
+
+    Parameters
+    ----------
+    spec
+        Of a call of this process, or of one that came here.
+    keep
+        Keep the difference to that commit in the store, and name it.
+    """
+    if spec.wired is None:
+        return spec
+    revision = revision_of(spec.wired.path)
+    diff = None
+    if revision.diff and keep:
+        with suppress(StoreError, OSError):  # a store that cannot be written to runs nothing either, and says so
+            diff = Store.open(spec.store).put_bytes(revision.diff)
+    return spec.with_changes(commit=revision.commit, dirty=revision.dirty, diff=diff, wired=None)

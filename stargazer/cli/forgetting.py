@@ -1,0 +1,112 @@
+"""``stargazer forget`` and ``verify``: recorded calls run once more, for good or only to compare."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stargazer.cli.options import JSON, STORE, open_made_store, print_json
+
+if TYPE_CHECKING:
+    from stargazer.calls import Task
+    from stargazer.ledger import Record
+    from stargazer.runs.verify import Verified
+
+__all__ = ["forget", "verify"]
+
+WHAT = "CID, id of an asset, first digits of a record, or the name of a task."
+
+
+def forget(
+    what: Annotated[str, typer.Argument(metavar="RESULT|TASK", help=WHAT)],
+    down: Annotated[bool, typer.Option("--down", help="What was made of it as well.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell which calls.")] = False,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Let calls run once more, whatever is known of them.
+
+    Their records and files stay; a later result that differs is told.
+    """
+    from stargazer.ledger import Ledger
+    from stargazer.ledger.chosen import below, chosen
+
+    ledger = Ledger(open_made_store(store))
+    found = chosen(ledger, what)
+    records = below(ledger, found) if down else found
+    if not dry_run:
+        ledger.forget(records)
+    if json:
+        print_json({"dry_run": dry_run, "forgotten": [_record_json(record) for record in records]})
+        return
+    for record in records:
+        typer.echo(
+            f"{record.id[:12]}  {record.task}  {record.started[:19]}  {' '.join(record.output_cids[:1])}".rstrip()
+        )
+    typer.echo(f"{len(records)} {'would be ' if dry_run else ''}forgotten", err=True)
+
+
+def verify(
+    result: Annotated[
+        str | None, typer.Argument(metavar="[RESULT]", help=f"{WHAT} Without it, all that the store has.")
+    ] = None,
+    down: Annotated[bool, typer.Option("--down", help="What was made of it, not what it was made of.")] = False,
+    sample: Annotated[str, typer.Option(metavar="PART", help="Check a part, chosen at random: 5%, or 0.05.")] = "100%",
+    seed: Annotated[int | None, typer.Option(help="Of the choice; another each time without it.")] = None,
+    code: Annotated[
+        list[str] | None,
+        typer.Option("--code", metavar="FILE.py|MODULE", help="Where tasks are that cannot be imported from here."),
+    ] = None,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Run recorded calls once more, and compare the results.
+
+    Nothing is recorded. A call that the code or the tools which are here cannot make is told, and passed over. The exit
+    code is 1 where a result differs, or a call fails that did not then.
+    """
+    from stargazer.cli.run import _stdout_kept_clean
+    from stargazer.runs.verify import verify as check
+
+    part = _part(sample)
+    opened = open_made_store(store)
+    with _stdout_kept_clean():
+        report = check(result, down=down, sample=part, seed=seed, store=opened, tasks=_tasks(code or []), told=_told)
+    print_json(report.to_dict()) if json else typer.echo(str(report))
+    if not report.ok:
+        raise typer.Exit(1)
+    if report.calls and not report.checked:
+        typer.echo("stargazer: nothing could be checked with the code and tools that are here", err=True)
+
+
+def _told(call: Verified) -> None:
+    import sys
+
+    if sys.stderr.isatty():
+        typer.echo(f"{call.outcome}: {call.record.task} {call.record.id[:12]}", err=True)
+
+
+def _part(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text)
+    part = float(found[1]) / (100 if found[2] else 1) if found else 0.0
+    if not 0 < part <= 1:
+        raise typer.BadParameter(f"{text!r} is no part of a whole; write 5% or 0.05", param_hint="--sample")
+    return part
+
+
+def _tasks(places: list[str]) -> list[Task]:
+    """Tasks of files and modules; the current directory is where modules are looked for, too."""
+    import sys
+
+    from stargazer.catalog.targets import find_tasks
+
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    return [task for place in places for task in find_tasks(place)]
+
+
+def _record_json(record: Record) -> dict[str, Any]:
+    names = ("id", "task", "started", "parameters")
+    return {name: getattr(record, name) for name in names} | {"outputs": list(record.output_cids)}

@@ -1,0 +1,364 @@
+"""Recorded calls run once more, aside, and their results compared: whatever the rules of identity miss, this finds."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer.calls import Call
+from stargazer.calls.task import Task
+from stargazer.errors import ArgumentError, StargazerError
+from stargazer.execute.execute import Attempt
+from stargazer.ledger import Ledger
+from stargazer.ledger.chosen import above, below, chosen
+from stargazer.ledger.rebuilt import find_named, value_of
+from stargazer.store import Store, active_store
+from stargazer.tools import interruption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from stargazer.assets import Asset
+    from stargazer.ledger import Record
+
+__all__ = ["Verification", "Verified", "verify"]
+
+SAME, DIFFERENT, FAILED = "same", "different", "failed"
+OTHER_CODE, OTHER_TOOLS, LOST, UNKNOWN = "other code", "other tools", "inputs lost", "cannot be made again"
+WRONG = (DIFFERENT, FAILED)
+
+
+class Verified(NamedTuple):
+    """What became of one recorded call.
+
+    Parameters
+    ----------
+    record
+        The call.
+    outcome
+        ``"same"``, ``"different"`` or ``"failed"``; of a call that could not run here: ``"other code"``,
+        ``"other tools"``, ``"inputs lost"`` or ``"cannot be made again"``.
+    why
+        In words, where it is not the same.
+    differences
+        Place in the result, what the record says, and what was made now.
+    seconds
+        That it took.
+    """
+
+    record: Record
+    outcome: str
+    why: str = ""
+    differences: tuple[tuple[str, str, str], ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, repr=False)
+class Verification:
+    """Recorded calls that were run once more, and how their results compare; ``print`` shows a table.
+
+    Parameters
+    ----------
+    calls
+        What became of each.
+    among
+        Number of calls of which these are a sample.
+    """
+
+    calls: tuple[Verified, ...]
+    among: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether no call gave another result, or failed."""
+        return not any(call.outcome in WRONG for call in self.calls)
+
+    @property
+    def checked(self) -> int:
+        """Number of calls that could run here."""
+        return sum(call.outcome in (SAME, *WRONG) for call in self.calls)
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        counts = Counter(call.outcome for call in self.calls)
+        told = ", ".join(f"{number:,} {outcome}" for outcome, number in counts.most_common()) or "nothing to check"
+        sample = f", a sample of {self.among:,}" if len(self.calls) < self.among else ""
+        yield f"{len(self.calls):,} recorded calls{sample}: {told}"
+        width = max((len(call.record.task) for call in self.calls), default=0)
+        for call in self.calls:
+            if call.outcome != SAME:
+                yield f"  {call.outcome:<20}  {call.record.task:<{width}}  {call.record.id[:12]}  {call.why}"
+                yield from (f"    {place}: {then} → {now}" for place, then, now in call.differences)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON."""
+        return {
+            "ok": self.ok,
+            "checked": self.checked,
+            "among": self.among,
+            "calls": [
+                {
+                    "record": call.record.id,
+                    "task": call.record.task,
+                    "outcome": call.outcome,
+                    "why": call.why,
+                    "differences": [
+                        {"place": place, "recorded": then, "now": now} for place, then, now in call.differences
+                    ],
+                    "seconds": round(call.seconds, 3),
+                }
+                for call in self.calls
+            ],
+        }
+
+
+def verify(
+    result: Asset | str | None = None,
+    *,
+    down: bool = False,
+    sample: float = 1.0,
+    seed: int | None = None,
+    store: Store | None = None,
+    tasks: Iterable[Task] = (),
+    told: Callable[[Verified], None] = lambda _: None,
+) -> Verification:
+    """Run recorded calls once more, aside, and compare what they make with what the records say.
+
+    The ledger stays as it is. A call runs only with the code, tools and libraries of its record; where this process has
+    others, the report says so. Each runs on the recorded inputs, so that a difference is told where it arises.
+
+    Parameters
+    ----------
+    result
+        A stored asset, a CID, first digits of a record, or the name of a task: that call, and all that led to it. None
+        for all calls that the store has.
+    down
+        That call, and all that was made of its result, instead.
+    sample
+        The part of these calls that is checked, chosen at random: ``0.01`` for one percent, but at least one.
+    seed
+        Of the choice; another each time if there is none.
+    store
+        Where the calls are recorded; by default that of the result, else the active one.
+    tasks
+        Tasks to look among before their modules are imported, as those of a script.
+    told
+        Called with what became of each call.
+
+    Raises
+    ------
+    NotFound
+        Nothing recorded goes by that name.
+
+    Examples
+    --------
+    >>> report = verify(stored)  # doctest: +SKIP
+    >>> assert report.ok, report  # doctest: +SKIP
+    """
+    if not (isinstance(sample, (int, float)) and 0 < sample <= 1):
+        raise ArgumentError(f"sample={sample!r} must be a part of the whole: more than 0, at most 1")
+    ledger = Ledger(store or _home(result))
+    found = _records(ledger, result, down=down)
+    wanted = _sampled(found, sample, seed)
+    finder = _Finder(ledger, tasks)
+    calls = []
+    for record in wanted:
+        calls.append(finder.verified(record))
+        told(calls[-1])
+    return Verification(tuple(calls), len(found))
+
+
+def _home(result: Asset | str | None) -> Store:
+    source = getattr(result, "source", None)
+    return Store.open(source.url) if source is not None else active_store()
+
+
+def _records(ledger: Ledger, result: Asset | str | None, *, down: bool) -> list[Record]:
+    """The newest record of each call."""
+    found = ledger.everything() if result is None else (below if down else above)(ledger, chosen(ledger, result))
+    newest: dict[str, Record] = {}
+    for record in sorted(found, key=lambda each: each.started, reverse=True):
+        newest.setdefault(record.content_key, record)
+    return list(newest.values())
+
+
+def _sampled(records: list[Record], part: float, seed: int | None) -> list[Record]:
+    if part == 1 or not records:
+        return records
+    number = max(1, round(len(records) * part))
+    return random.Random(seed).sample(sorted(records, key=lambda record: record.id), number)
+
+
+class _Finder:
+    """Makes calls of records, and runs them."""
+
+    def __init__(self, ledger: Ledger, tasks: Iterable[Task]) -> None:
+        self._ledger, self._store = ledger, ledger.store
+        self._tasks: dict[str, list[Task]] = {}
+        for task in tasks:
+            self._tasks.setdefault(task.name, []).append(task)
+        self._found: dict[tuple[str, str], list[Task]] = {}
+
+    def verified(self, record: Record) -> Verified:
+        """Run a recorded call once more."""
+        try:
+            call = self._call(record)
+        except _Unfit as error:
+            return Verified(record, error.outcome, str(error))
+        clock = time.perf_counter()
+        try:
+            made = Attempt(call.spec, call.plan_key, call.inputs, call.given, self._ledger).tried(interruption())
+        except Exception as error:  # noqa: BLE001 - whatever a body raises; it is reported
+            why = f"it fails now: {type(error).__name__}: {error}".splitlines()[0]
+            return Verified(record, FAILED, why, seconds=time.perf_counter() - clock)
+        seconds, differences = time.perf_counter() - clock, tuple(_differences(record.outputs, made))
+        if not differences:
+            return Verified(record, SAME, seconds=seconds)
+        why = f"{record.task} is not deterministic, or reads something that is not part of its key"
+        return Verified(record, DIFFERENT, why, differences, seconds)
+
+    def _call(self, record: Record) -> Call:
+        """The call that a record tells of, with all that is in its key."""
+        try:
+            inputs, parameters = self._inputs(record), self._parameters(record)
+            candidates = self._candidates(record)
+        except LookupError as error:
+            raise _Unfit(UNKNOWN, str(error).strip("'\"")) from error
+        made = [self._made(task, inputs, parameters) for task in candidates]
+        same = [call for call in made if isinstance(call, Call) and call.plan_key == record.content_key]
+        if same:
+            self._check_inputs(same[0])
+            return same[0]
+        raise _why_not(record, made)
+
+    def _made(
+        self, task: Task, inputs: dict[str, Any], parameters: dict[str, Any]
+    ) -> Call | tuple[Task, StargazerError]:
+        """A call of a task; of one that takes no such arguments, its error in a tuple."""
+        try:
+            with self._store:
+                return task(**inputs, **parameters)
+        except StargazerError as error:
+            return (task, error)
+
+    def _inputs(self, record: Record) -> dict[str, Any]:
+        names = [name for value in record.inputs.values() for name in _ids(value)]
+        known = self._store.read_assets(names)
+        absent = [name for name in names if name not in known]
+        if absent:
+            raise _Unfit(LOST, f"{len(absent)} of {len(names)} inputs are no longer known")
+        handles = {name: self._store.handle(asset, record.producers.get(name)) for name, asset in known.items()}
+        return {name: _replaced(value, handles) for name, value in record.inputs.items()}
+
+    @staticmethod
+    def _parameters(record: Record) -> dict[str, Any]:
+        return {name: value_of(value) for name, value in record.parameters.items()}
+
+    def _check_inputs(self, call: Call) -> None:
+        from stargazer.ledger import walk_assets
+        from stargazer.store.fallback import fetch_missing
+
+        wanted = list(walk_assets(list(call.inputs.values())))
+        try:
+            fetch_missing(self._store, wanted)
+        except StargazerError as error:
+            raise _Unfit(LOST, str(error)) from error
+        gone = [asset for asset in wanted if not self._store.exists(asset)]
+        if gone:
+            raise _Unfit(LOST, f"the bytes of {gone[0].name or gone[0].cid} are gone")
+
+    def _candidates(self, record: Record) -> list[Task]:
+        """Tasks that may be the one of a record: those that were given, then that of its module."""
+        place = (record.task, record.home)
+        if place not in self._found:
+            given = self._tasks.get(record.task, [])
+            self._found[place] = [*given, *self._imported(record, needed=not given)]
+        return self._found[place]
+
+    @staticmethod
+    def _imported(record: Record, *, needed: bool) -> list[Task]:
+        module, _, name = record.home.partition(":")
+        try:
+            if not module:
+                raise LookupError(f"the record does not say where the task {record.task} is; it is an older one")
+            found = find_named(module, name)
+        except LookupError:
+            if needed:
+                raise
+            return []
+        return [found] if isinstance(found, Task) else []
+
+
+class _Unfit(Exception):
+    """A call cannot run here as it ran then."""
+
+    def __init__(self, outcome: str, why: str) -> None:
+        super().__init__(why)
+        self.outcome = outcome
+
+
+def _why_not(record: Record, made: list[Call | tuple[Task, StargazerError]]) -> _Unfit:
+    """Why none of the tasks that are here makes the call of a record."""
+    if not made:
+        return _Unfit(OTHER_CODE, f"{record.home} is no task here")
+    call = made[0]
+    if isinstance(call, tuple):
+        return _Unfit(OTHER_CODE, f"{call[0].name} cannot be called like that here: {call[1]}")
+    spec = call.spec
+    if spec.code != record.code:
+        names = {*spec.manifest, *record.manifest}
+        changed = sorted(name for name in names if spec.manifest.get(name) != record.manifest.get(name))
+        return _Unfit(OTHER_CODE, f"changed since: {', '.join(changed) or record.task}")
+    tools = [tool._asdict() for tool in spec.tools]
+    if tools != record.tools or dict(spec.libraries) != record.libraries:
+        then = ", ".join(f"{tool['name']} {tool['version']}" for tool in record.tools)
+        then += "".join(f", {name} {version}" for name, version in record.libraries.items())
+        return _Unfit(OTHER_TOOLS, f"it ran with {then.lstrip(', ') or 'none'}")
+    return _Unfit(UNKNOWN, "its parameters or inputs cannot be made again exactly")
+
+
+def _ids(value: Any) -> list[str]:
+    each = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    return [name for name in each if name is not None]
+
+
+def _replaced(value: Any, handles: dict[str, Asset]) -> Any:
+    if isinstance(value, dict):
+        return {name: _replaced(item, handles) for name, item in value.items()}
+    return [_replaced(item, handles) for item in value] if isinstance(value, list) else handles.get(value)
+
+
+def _differences(then: Any, now: Any, place: str = "result") -> Iterator[tuple[str, str, str]]:
+    """Where two encoded results differ: an asset as a whole, told by its CID or by what else of it differs."""
+    if then == now:
+        return
+    if isinstance(then, dict) and isinstance(now, dict) and "asset" in then and "asset" in now:
+        yield place, *_asset_texts(then["asset"], now["asset"])
+    elif isinstance(then, dict) and isinstance(now, dict) and then.keys() == now.keys():
+        for name in then:
+            yield from _differences(then[name], now[name], place if name in _WRAPPERS else f"{place}.{name}")
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        for number, (one, other) in enumerate(zip(then, now, strict=True)):
+            yield from _differences(one, other, f"{place}[{number}]")
+    else:
+        yield place, _short(then), _short(now)
+
+
+_WRAPPERS = ("tuple", "list", "dict", "value")
+
+
+def _asset_texts(then: dict[str, Any], now: dict[str, Any]) -> tuple[str, str]:
+    if then.get("cid") != now.get("cid"):
+        return str(then.get("cid")), str(now.get("cid"))
+    changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    return tuple(_short({name: each.get(name) for name in changed}) for each in (then, now))  # type: ignore[return-value]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}…"
