@@ -272,7 +272,7 @@ def log(
     try:
         record = find_record(ledger, name) if _may_be_call(name) else None
     except NotFound:
-        if not ledger.store.backend.names("runs") or name.startswith("baf"):
+        if not _may_be_run(name, ledger.store.backend.names("runs")):
             raise
         record = None
     _run_log(ledger.store, name, json=json) if record is None else _call_log(ledger, record, json=json)
@@ -281,6 +281,12 @@ def log(
 def _may_be_call(name: str) -> bool:
     """Whether a name may be a CID or the digits of a record; ids of runs hold dashes."""
     return "-" not in name
+
+
+def _may_be_run(name: str, runs: list[str]) -> bool:
+    """Whether somebody who wrote this may have meant a run, where no call is known by it."""
+    digits = name.startswith("baf") or set(name) <= set("0123456789abcdef")
+    return any(each.startswith(name) for each in runs) if digits else bool(runs)
 
 
 def _call_log(ledger: Ledger, record: Record, *, json: bool) -> None:
