@@ -85,6 +85,8 @@ def execute(
     record = ledger.find(plan_key)
     if record is not None:
         return ledger.results(record, spec.task.result_type)
+    # Only where a body runs: what is known must not pay for all that watches bodies.
+
     inputs, parameters = spec.task.bound(inputs, parameters)
     attempt = Attempt(spec, plan_key, inputs, parameters, ledger, alone=alone, before=before, strict=strict, warn=warn)
     return attempt.result(cancelled)
