@@ -52,6 +52,8 @@ SHARED_LOOPS = ("fsspecIO", "zarr", "asyncio_")
 """Threads that libraries start once a process, and that work for whoever asks."""
 
 OF_THE_SYSTEM = (
+    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/std", "/dev/fd/",
+    "/dev/pts/",
     "/proc/", "/sys/", "/run/systemd/", "/run/nscd/", "/run/resolvconf/",
     "/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/usr/libexec/",
     "/usr/local/lib/",

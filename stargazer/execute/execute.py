@@ -92,6 +92,8 @@ def execute(
     record = None if spec.renewal else ledger.find(plan_key)
     if record is not None:
         return ledger.results(record, spec.task.result_type)
+    # Only where a body runs: what is known must not pay for all that watches bodies.
+
     inputs, parameters = spec.task.bound(inputs, parameters)
     options: dict[str, Any] = {"alone": alone, "before": before, "strict": strict, "warn": warn}
     return _tried(

@@ -96,6 +96,7 @@ class Findings:
     def watched(self) -> Iterator[None]:
         """Run the body in here."""
         self.body.states = {holder.key: holder.state() for holder in self.named.holders}
+        _forget_emptied(self.body.states)
         variables = {f"${name}": variable_value(name) for name in self.named.variables}
         with compared(self.body) as changes, observed(self.body):
             yield
@@ -237,8 +238,20 @@ class Findings:
 
 
 _lock = threading.Lock()
+EMPTY = (0, (0,))
+"""States of caches and containers that hold nothing."""
+
 _remembered: dict[tuple[Any, ...], dict[str, str]] = {}
 """What was read into each cache of this process, as it was then."""
+
+
+def _forget_emptied(states: Mapping[Any, Any]) -> None:
+    """A cache that was emptied holds nothing of what was once read into it."""
+    if _remembered:
+        with _lock:
+            for key, state in states.items():
+                if state in EMPTY:
+                    _remembered.pop(key, None)
 
 
 def _program_path(name: str) -> str | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from stargazer.assets import Asset
 from stargazer.ledger.codec import cids_in, decode
-from stargazer.ledger.reads import Present
 from stargazer.ledger.record import Record
 from stargazer.store.fallback import Known, fallback
 from stargazer.store.parsing import is_name
@@ -120,6 +119,8 @@ class Ledger:
 
     def _fitting(self, choices: Mapping[str, list[list[str]]]) -> dict[str, Lead]:
         """Of the records under each key the newest that is an answer today."""
+        from stargazer.ledger.reads import Present
+
         wanted = dict.fromkeys(name for lines in choices.values() for line in lines for name in line)
         read = {name: Record.from_bytes(data, name) for name, data in self.store.get_records(wanted).items()}
         known = {name: record for name, record in read.items() if _is_result(record)}

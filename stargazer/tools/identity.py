@@ -13,12 +13,14 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.config import cache_dir, gatk_jar, search_path
 from stargazer.errors import Cancelled, ToolMissing
 from stargazer.tools import Workdir
-from stargazer.tools.programs import Program, is_script, look_into
+
+if TYPE_CHECKING:
+    from stargazer.tools.programs import Program
 
 __all__ = ["EMBEDDED_TOOLS", "HOW_TO_GET", "ToolIdentity", "identify_tool", "library_version", "locate_tool"]
 
@@ -83,6 +85,8 @@ def identify_tool(name: str) -> ToolIdentity:
         stat = os.stat(path := locate_tool(name))
     except FileNotFoundError:
         stat = os.stat(path := locate_tool(name, again=True))
+    from stargazer.tools.programs import is_script, look_into
+
     if name != GATK and is_script(path):
         return _identify_script(name, path, look_into(path))
     return _identify_binary(name, path, (stat.st_ino, stat.st_size, stat.st_ctime_ns))
