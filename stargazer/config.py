@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "ACCEPT",
     "Setting",
+    "accept",
     "cache_dir",
     "cache_size",
     "cid_profile",
@@ -30,14 +32,17 @@ __all__ = [
     "origin_of",
     "remotes",
     "required_tools",
+    "revoked",
     "scratch_dir",
     "secret",
     "setting",
     "settings",
     "store_url",
     "trust",
+    "user_name",
 ]
 
+ACCEPT = ("anyone", "signed", "own")
 DEFAULTS = Path(__file__).with_name("stargazer.yaml")
 HIDDEN_FROM_TOOLS = (
     "PYTHONSTARTUP", "DISPLAY", "BCFTOOLS_PLUGINS", "REF_PATH", "REF_CACHE", "SAMTOOLS_CONFIG", "PINATA_JWT",
@@ -158,6 +163,34 @@ def remotes() -> list[Any]:
 def trust() -> dict[str, Any]:
     """Public keys by the names of those whose signed records are believed, as they are written in the settings."""
     return dict(setting("trust", dict) or {})
+
+
+def revoked() -> dict[str, Any]:
+    """Times from which on what keys signed counts as unsigned, by the keys, as they are written in the settings."""
+    return dict(setting("revoked", dict) or {})
+
+
+def accept() -> str:
+    """Whose results may be hits in one's own store: ``"anyone"``, ``"signed"`` or ``"own"``."""
+    chosen: str = setting("accept", str) or ACCEPT[0]
+    if chosen not in ACCEPT:
+        raise ConfigError(f"stargazer.accept is {chosen!r} ({origin_of('accept')}), but must be {' or '.join(ACCEPT)}")
+    return chosen
+
+
+def user_name() -> str:
+    """Name of the user whose process this is, as the machine knows it and not as the environment says."""
+    return _name_of(os.geteuid())
+
+
+@functools.cache
+def _name_of(user: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
 
 
 def key_file() -> Path:

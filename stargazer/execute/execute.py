@@ -115,6 +115,7 @@ class Attempt:
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             "host": platform.node(),
             "python": platform.python_version(),
+            "user": config.user_name(),
         }
 
     def result(self, cancelled: Callable[[], bool]) -> Any:
@@ -123,7 +124,8 @@ class Attempt:
         record = self.ledger.find_or_take([key], with_outputs=True).get(key) if key != self.plan_key else None
         if record is None:
             return self.run(cancelled)
-        return self.ledger.results(self.ledger.point(record, self.plan_key), self.spec.task.result_type)
+        record = self.ledger.point(record, self.plan_key, self.known["producers"])
+        return self.ledger.results(record, self.spec.task.result_type)
 
     def run(self, cancelled: Callable[[], bool]) -> Any:
         """Stage, run the body, save what it made and append the record; return the result that counts."""

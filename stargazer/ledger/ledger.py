@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from stargazer import config
 from stargazer.assets import Asset
 from stargazer.ledger.codec import cids_in, decode
 from stargazer.ledger.record import Record
+from stargazer.ledger.signatures import accepted, sign_made
 from stargazer.store.fallback import Known, fallback
 
 if TYPE_CHECKING:
@@ -29,10 +31,17 @@ class Ledger:
     ----------
     store
         Holds records, keys and the bytes of the results.
+    accept
+        Whose records may be hits: ``"anyone"``, ``"signed"`` or ``"own"``; ``stargazer.accept`` by default.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, accept: str | None = None) -> None:
+        self.store, self._accept = store, accept
+
+    @property
+    def accept(self) -> str:
+        """Whose records may be hits."""
+        return self._accept or config.accept()
 
     def find(self, key: str) -> Record | None:
         """Return the successful record behind a plan or content key, if all it made still exists."""
@@ -74,10 +83,22 @@ class Ledger:
         return found if others is None else {**found, **others.take(self.store, unknown, with_outputs=with_outputs)}
 
     def lookup(self, keys: Iterable[str]) -> dict[str, Record]:
-        """Successful records behind keys, whether or not their results are still there."""
-        found = self.store.records_behind(keys)
-        records = ((key, Record.from_bytes(data, name)) for key, (name, data) in found.items())
-        return {key: record for key, record in records if _is_result(record)}
+        """Successful records behind keys, whether or not their results are still there.
+
+        A key must stand in the record that it leads to: whoever may write keys could else let one call's lead to the
+        result of another. And the record must be of somebody whose results are accepted.
+        """
+        behind = self.store.records_behind(keys)
+        records = ((key, Record.from_bytes(data, name)) for key, (name, data) in behind.items())
+        found = {
+            key: record
+            for key, record in records
+            if _is_result(record) and key in (record.plan_key, record.content_key)
+        }
+        if (accept := self.accept) == "anyone":
+            return found
+        good = accepted(self.store, list({record.id: record for record in found.values()}.values()), accept)
+        return {key: record for key, record in found.items() if record.id in good}
 
     def get(self, identifier: str) -> Record | None:
         """Return one record, or None where it is missing or torn."""
@@ -102,30 +123,56 @@ class Ledger:
             The record that counts: an earlier one of the same content key if its outputs still exist.
         """
         if record.status != "ok":
-            return self._write(record)
+            return self._sign(record)
         first = self.lookup([record.content_key]).get(record.content_key)
         if first is None:
-            return self.point(self._write(record), record.plan_key)
+            return self.point(self._sign(record), record.plan_key)
         kept = self.is_complete(first)
         if first.outputs != record.outputs:
             record = record._replace(differs_from=first.id)
             warnings.warn(_difference(record, first, kept), NotDeterministic, stacklevel=2)
-        written = self._write(record)
-        return self.point(first if kept else written, record.plan_key)
+        written = self._sign(record)
+        return self.point(first if kept else written, record.plan_key, record.producers)
 
-    def point(self, record: Record, *plan_keys: str) -> Record:
-        """Let further plan keys lead to a record: the same bytes were reached on another way."""
-        self.store.link_keys({record.content_key, *plan_keys}, record.id)
-        return record
+    def point(self, record: Record, plan_key: str, producers: dict[str, str] | None = None) -> Record:
+        """Let a further plan key lead to what a record tells: the same bytes were reached on another way.
+
+        Parameters
+        ----------
+        record
+            Of the run.
+        plan_key
+            The key.
+        producers
+            Ids of the records that the inputs came from on that way, by the inputs' asset ids; the run's by default.
+
+        Returns
+        -------
+        Record
+            The same record; under another plan key than its own, one that repeats it.
+        """
+        if plan_key in (record.plan_key, record.content_key):
+            self.store.link_keys({record.content_key, plan_key}, record.id)
+            return record
+        told = record.producers if producers is None else producers
+        repeated = self._sign(record._replace(plan_key=plan_key, producers=told, same_as=record.same_as or record.id))
+        self.store.link_keys([plan_key], repeated.id)
+        return repeated
+
+    def repeats(self, record: Record) -> list[Record]:
+        """Records that repeat one under other plan keys."""
+        cid = next(iter(record.output_cids), None)
+        found = self._where(output=cid) if cid else []
+        return [each for each in found if each.same_as in (record.id, record.same_as) and each.id != record.id]
 
     def newest(self, task: str, limit: int = 20) -> list[Record]:
         """Return the newest successful records of a task."""
         found = self._where(task=task, limit=limit)
-        return list(filter(_is_result, found))
+        return _once(filter(_is_result, found))
 
     def producers(self, cid: str) -> list[Record]:
         """Return all records that made a CID, newest first."""
-        return list(filter(_is_result, self._where(output=cid)))
+        return _once(filter(_is_result, self._where(output=cid)))
 
     def consumers(self, cid: str) -> list[Record]:
         """Return all records that read a CID, newest first."""
@@ -135,12 +182,25 @@ class Ledger:
         """Return the records, of failures too, whose ids begin with these hexadecimal digits."""
         return self._where(start=digits, limit=2)
 
+    def _sign(self, record: Record) -> Record:
+        """Write what was done here, and vouch for it."""
+        written = self._write(record)
+        sign_made(self.store, written.id)
+        return written
+
     def _write(self, record: Record) -> Record:
         return record._replace(id=self.store.put_record(record.to_bytes()))
 
     def _where(self, **conditions: Any) -> list[Record]:
         found = (Record.from_bytes(data, identifier) for identifier, data in self.store.records_where(**conditions))
         return [record for record in found if record is not None]
+
+
+def _once(records: Iterable[Record]) -> list[Record]:
+    """Records of runs, without those that repeat another of them."""
+    listed = list(records)
+    there = {record.id for record in listed}
+    return [record for record in listed if record.same_as not in there]
 
 
 def _is_result(record: Record | None) -> TypeGuard[Record]:

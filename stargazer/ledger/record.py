@@ -62,6 +62,11 @@ class Record(NamedTuple):
         Type and message of the failure.
     differs_from
         Id of an earlier record with the same content key and other outputs: the task is not deterministic.
+    user
+        Who ran it, as that person's machine says; a signature proves it.
+    same_as
+        Id of the record of the run itself, where this one repeats it under another plan key: the same bytes were
+        reached on another way.
     """
 
     task: str
@@ -87,13 +92,18 @@ class Record(NamedTuple):
     log: str | None = None
     error: str | None = None
     differs_from: str | None = None
+    user: str = ""
+    same_as: str | None = None
     format: int = FORMAT
     id: str = ""
 
     def to_bytes(self) -> bytes:
-        """Return the canonical JSON."""
+        """Return the canonical JSON; what records of older versions do not have is left out where it says nothing."""
         members = self._asdict()
         del members["id"]
+        for name in ("user", "same_as"):
+            if not members[name]:
+                del members[name]
         return _encoder.encode(members).encode()
 
     @classmethod

@@ -17,11 +17,12 @@ from stargazer.display.timeline import Bar, timeline_svg
 from stargazer.errors import StargazerError
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import SHOWN_DIGITS, log_of, record_of
+from stargazer.ledger.signatures import sign_text, whose_text
 from stargazer.store import layout
 from stargazer.store.parsing import read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from stargazer.store import Store
 
@@ -59,6 +60,8 @@ class Note:
         Ids of the records of those failures, by call; `stargazer log` shows what they left.
     updated
         Seconds since the epoch, when this was written.
+    whose
+        ``yours``, ``signed by NAME``, ``unsigned`` or ``not as signed``; found out when it is read.
     """
 
     id: str
@@ -74,6 +77,7 @@ class Note:
     failures: dict[str, str] = field(default_factory=dict)
     records: dict[str, str] = field(default_factory=dict)
     updated: float = 0.0
+    whose: str = ""
 
     @classmethod
     def new(cls, where: str, known: int) -> Note:
@@ -85,8 +89,10 @@ class Note:
     def write(self, store: Store) -> None:
         """Put it into the store, over the one before."""
         _ = store.header
-        data = json.dumps(asdict(replace(self, updated=time.time())))
-        store.backend.replace(layout.run(self.id), data.encode())
+        members = asdict(replace(self, updated=time.time()))
+        del members["whose"]
+        members["signature"] = sign_text(_signed_text(members))
+        store.backend.replace(layout.run(self.id), json.dumps(members).encode())
 
     @property
     def calls(self) -> int:
@@ -124,7 +130,15 @@ def _read(data: bytes) -> Note:
         raise ValueError("no note of a run")
     if not all(isinstance(states, dict) for states in members.get("tasks", {}).values()):
         raise ValueError("no note of a run")
-    return Note(**{name: members[name] for name in members.keys() & _TYPES.keys()})
+    signature = members.pop("signature", "")
+    whose = whose_text(_signed_text(members), signature if isinstance(signature, str) else "?")
+    return Note(**{name: members[name] for name in members.keys() & _TYPES.keys()}, whose=whose)
+
+
+def _signed_text(members: Mapping[str, Any]) -> bytes:
+    """What is signed of a note: all but the signature."""
+    told = {name: value for name, value in members.items() if name != "signature"}
+    return b"stargazer run " + json.dumps(told, sort_keys=True).encode()
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

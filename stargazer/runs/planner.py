@@ -15,6 +15,7 @@ from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import call_key, input_keys, plain, readable
 from stargazer.ledger.record import digest
+from stargazer.ledger.signatures import whose
 from stargazer.store import Store
 
 if TYPE_CHECKING:
@@ -50,6 +51,21 @@ class Plan:
         """Calls that run, or may."""
         return [planned for planned in self.calls if planned.state != "known"]
 
+    @functools.cached_property
+    def whose(self) -> dict[str, str]:
+        """Whose the records of the calls are that this store knows, by id; looked up when it is asked for.
+
+        ``yours``, ``signed by NAME``, ``unsigned`` or ``not as signed``.
+        """
+        found: dict[str, str] = {}
+        by_store: dict[str, list[Record]] = {}
+        for planned in self.calls:
+            if planned.record is not None and not planned.where:
+                by_store.setdefault(planned.call.spec.store, []).append(planned.record)
+        for url, records in by_store.items():
+            found |= whose(Store.open(url), records)
+        return found
+
     def __iter__(self) -> Iterator[Planned]:
         return iter(self.calls)
 
@@ -77,6 +93,7 @@ class Plan:
                     "key": planned.call.plan_key,
                     "state": planned.state,
                     "where": planned.where,
+                    "whose": self.whose.get(planned.record.id, "") if planned.record else "",
                     "reasons": [{"kind": reason.kind, "text": reason.text} for reason in planned.reasons],
                 }
                 for planned in self.calls

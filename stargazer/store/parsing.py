@@ -264,5 +264,7 @@ _MEMBERS: dict[str, Callable[[Any], bool]] = {
     "log": _or_none(is_name),
     "error": _or_none(lambda value: isinstance(value, str)),
     "differs_from": _or_none(is_name),
+    "user": is_text,
+    "same_as": _or_none(is_name),
     "format": lambda value: isinstance(value, int) and not isinstance(value, bool),
 }
