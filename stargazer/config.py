@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = [
+    "ACCEPT",
     "MASK",
     "Setting",
+    "accept",
     "batch_job",
     "cache_dir",
     "cache_size",
@@ -36,6 +38,7 @@ __all__ = [
     "passed_names",
     "remotes",
     "required_tools",
+    "revoked",
     "scratch_dir",
     "secret",
     "secrets",
@@ -46,10 +49,12 @@ __all__ = [
     "strict",
     "told_environment",
     "trust",
+    "user_name",
     "variable",
     "variables",
 ]
 
+ACCEPT = ("anyone", "signed", "own")
 DEFAULTS = Path(__file__).with_name("stargazer.yaml")
 PASSED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG")
 PASSED_KINDS = ("OMP_", "OPENBLAS_", "MKL_", "NUMEXPR_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_", "SLURM_")
@@ -200,6 +205,34 @@ def remotes() -> list[Any]:
 def trust() -> dict[str, Any]:
     """Public keys by the names of those whose signed records are believed, as they are written in the settings."""
     return dict(setting("trust", dict) or {})
+
+
+def revoked() -> dict[str, Any]:
+    """Times from which on what keys signed counts as unsigned, by the keys, as they are written in the settings."""
+    return dict(setting("revoked", dict) or {})
+
+
+def accept() -> str:
+    """Whose results may be hits in one's own store: ``"anyone"``, ``"signed"`` or ``"own"``."""
+    chosen: str = setting("accept", str) or ACCEPT[0]
+    if chosen not in ACCEPT:
+        raise ConfigError(f"stargazer.accept is {chosen!r} ({origin_of('accept')}), but must be {' or '.join(ACCEPT)}")
+    return chosen
+
+
+def user_name() -> str:
+    """Name of the user whose process this is, as the machine knows it and not as the environment says."""
+    return _name_of(os.geteuid())
+
+
+@functools.cache
+def _name_of(user: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
 
 
 def key_file() -> Path:

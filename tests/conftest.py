@@ -32,6 +32,7 @@ def pytest_configure() -> None:
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep the user's store and caches out of every test, and out of the processes that it starts; GATK stays."""
     places = {"store": str(tmp_path / "default-store"), "cache": str(tmp_path / "cache")}
+    places["key"] = str(tmp_path / "key.pem")
     if GATK.endswith(".jar"):
         places["gatk-jar"] = GATK
     for name, place in places.items():

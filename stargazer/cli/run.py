@@ -362,7 +362,8 @@ def _row(note: Note) -> tuple[str, ...]:
     failed = f", {note.count('failed')} failed" if note.count("failed") else ""
     known = f", {note.known} known" if note.known else ""
     ran = f"{note.count('done')} of {plural(note.calls, 'call')}{failed}{known}"
-    return note.id, note.state, seconds_text(note.seconds), ran, note.where, f"{note.user}@{note.host}"
+    told = note.id, note.state, seconds_text(note.seconds), ran, note.where
+    return *told, f"{note.user}@{note.host}", note.whose
 
 
 def _print_one(note: Note) -> None:

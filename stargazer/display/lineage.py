@@ -35,7 +35,7 @@ def lineage_text(lineage: Any) -> str:
     lines = []
     for root in lineage.roots:
         for node, before, _ in _walk(root):
-            told = _told(node, lineage.direction)
+            told = _told(node, lineage)
             lines.append(before + visible(f"{_parameter(node)}{asset_line(node.asset)}  {told}".rstrip()))
     return "\n".join(lines) or "nothing"
 
@@ -49,7 +49,7 @@ def lineage_html(lineage: Any) -> str:
         A lineage, up or down.
     """
     total = sum(1 for _ in lineage.walk())
-    trees = Markup("".join(_tree(root, lineage.direction) for root in lineage.roots))
+    trees = Markup("".join(_tree(root, lineage) for root in lineage.roots))
     cut = f"the first {MOST:,} of {total:,} are shown; lineage.to_dict() has them all" if total > MOST else ""
     title = asset_line(lineage.roots[0].asset) if lineage.roots else "nothing"
     what = "what it came from" if lineage.direction == "up" else "what was made of it"
@@ -73,15 +73,19 @@ def _parameter(node: Any) -> str:
     return f"{node.parameter}: " if node.parameter else ""
 
 
-def _told(node: Any, direction: str) -> str:
+def _told(node: Any, lineage: Any) -> str:
     """Which call made the asset; or that a person added it."""
     cid = short(node.asset.cid or "")
     if node.repeated:
         return f"{cid}  (see above)"
     if node.record is None:
-        return f"{cid}  {facts_text(node.asset) or node.asset.asset_key}" + ("  (added)" if direction == "up" else "")
+        return f"{cid}  {facts_text(node.asset) or node.asset.asset_key}" + (
+            "  (added)" if lineage.direction == "up" else ""
+        )
     record = node.record
-    return f"{cid}  ← {record.task}({_parameters(record)})  {seconds_text(record.seconds)}"
+    whose = lineage.whose.get(record.id, "")
+    told = f"{cid}  ← {record.task}({_parameters(record)})  {seconds_text(record.seconds)}"
+    return f"{told}  {whose}" if whose else told
 
 
 def _parameters(record: Any) -> str:
@@ -89,7 +93,7 @@ def _parameters(record: Any) -> str:
     return ", ".join(text if len(text) <= 40 else f"{text[:39]}…" for text in texts)
 
 
-def _tree(root: Any, direction: str) -> Markup:
+def _tree(root: Any, lineage: Any) -> Markup:
     """Nested lists; written out in one walk, for the tree may be deep."""
     pieces: list[str] = []
     opened: list[int] = []
@@ -98,7 +102,7 @@ def _tree(root: Any, direction: str) -> Markup:
             continue
         while opened and opened[-1] >= depth:
             pieces.append(_closed(opened))
-        line = _line(node, direction)
+        line = _line(node, lineage)
         if node.next and depth < DEEPEST:
             opened.append(depth)
             pieces.append(f"<li><details{' open' if depth < OPEN_TO else ''}><summary>{line}</summary><ul>")
@@ -114,13 +118,13 @@ def _closed(opened: list[int]) -> str:
     return "</ul></details></li>"
 
 
-def _line(node: Any, direction: str) -> Markup:
+def _line(node: Any, lineage: Any) -> Markup:
     dim = f'<span class="sg-dim">{escape(_parameter(node))}</span>'
-    return Markup(f"{dim}{escape(asset_line(node.asset))} {_told_html(node, direction)}")
+    return Markup(f"{dim}{escape(asset_line(node.asset))} {_told_html(node, lineage)}")
 
 
-def _told_html(node: Any, direction: str) -> Markup:
-    cid, _, rest = _told(node, direction).partition("  ")
+def _told_html(node: Any, lineage: Any) -> Markup:
+    cid, _, rest = _told(node, lineage).partition("  ")
     return Markup(f'{code(cid)} <span class="sg-dim">{escape(rest)}</span>')
 
 

@@ -69,7 +69,7 @@ def _rows(plan: Any) -> list[_Row]:
     looked: dict[str, int] = {}
     for planned in plan:
         task = planned.call.name
-        why = f"at {planned.where}" if planned.where else ""
+        why = _whose(plan, planned)
         if planned.state != "known":
             looked[task] = looked.get(task, 0) + 1
             few = looked[task] <= LOOKED_AT
@@ -77,6 +77,13 @@ def _rows(plan: Any) -> list[_Row]:
         row = rows.setdefault((task, planned.state, why), _Row(planned.state, task, why))
         row.number += 1
     return list(rows.values())
+
+
+def _whose(plan: Any, planned: Any) -> str:
+    """Where a call is known, or of whom."""
+    if planned.where or planned.record is None:
+        return f"at {planned.where}" if planned.where else ""
+    return str(plan.whose.get(planned.record.id, ""))
 
 
 def _task(row: _Row) -> str:

@@ -177,6 +177,7 @@ class Attempt:
             "commit": spec.commit,
             "dirty": spec.dirty,
             "diff": spec.diff,
+            "user": config.user_name(),
         }
 
     def _kept_contents(self) -> list[str]:
@@ -191,7 +192,9 @@ class Attempt:
         record = self.ledger.find_or_take([key], with_outputs=True).get(key) if asked else None
         if record is None:
             return self.run(cancelled)
-        pointed = self.ledger.point(record, self.plan_key, before=self.ledger.readers(self._before))
+        pointed = self.ledger.point(
+            record, self.plan_key, self.known["producers"], before=self.ledger.readers(self._before)
+        )
         return self.ledger.results(pointed, self.spec.task.result_type)
 
     def tried(self, cancelled: Callable[[], bool]) -> Any:

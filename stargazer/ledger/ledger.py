@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
+from stargazer import config
 from stargazer.assets import Asset
 from stargazer.ledger.codec import cids_in, decode
 from stargazer.ledger.record import Record
+from stargazer.ledger.signatures import accepted, sign_made
 from stargazer.store.fallback import Known, fallback
 from stargazer.store.parsing import is_name
 
@@ -51,10 +53,17 @@ class Ledger:
     ----------
     store
         Holds records, keys and the bytes of the results.
+    accept
+        Whose records may be hits: ``"anyone"``, ``"signed"`` or ``"own"``; ``stargazer.accept`` by default.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, accept: str | None = None) -> None:
+        self.store, self._accept = store, accept
+
+    @property
+    def accept(self) -> str:
+        """Whose records may be hits."""
+        return self._accept or config.accept()
 
     def find(self, key: str) -> Record | None:
         """Return the successful record behind a plan or content key, if all it made still exists."""
@@ -98,7 +107,11 @@ class Ledger:
         return {**found, **others.take(self.store, self._not_forgotten(unknown), with_outputs=with_outputs)}
 
     def lookup(self, keys: Iterable[str]) -> dict[str, Record]:
-        """Successful records behind keys, whether or not their results are still there."""
+        """Successful records behind keys, whether or not their results are still there.
+
+        A key must stand in the record that it leads to: whoever may write keys could else let one call's lead to the
+        result of another. And the record must be of somebody whose results are accepted.
+        """
         return {key: lead.record for key, lead in self.leads(keys).items()}
 
     def leads(self, keys: Iterable[str]) -> dict[str, Lead]:
@@ -108,14 +121,21 @@ class Ledger:
         for key, (name, data) in self.store.records_behind(keys).items():
             if not name:
                 choices[key] = _choices(data)
-            elif _is_result(record := Record.from_bytes(data, name)):
+            elif _is_result(record := Record.from_bytes(data, name)) and _names(record, key):
                 chosen[key] = Lead(record)
         # One that read something never stands alone under a key, unless somebody else wrote the key.
         doubtful = {key: [[lead.record.id, lead.record.id]] for key, lead in chosen.items() if lead.record.reads}
         choices |= doubtful
-        return (
-            {**{key: chosen[key] for key in chosen.keys() - doubtful}, **self._fitting(choices)} if choices else chosen
-        )
+        if choices:
+            chosen = {**{key: chosen[key] for key in chosen.keys() - doubtful}, **self._fitting(choices)}
+        return self._accepted(chosen)
+
+    def _accepted(self, chosen: dict[str, Lead]) -> dict[str, Lead]:
+        """Those of somebody whose results are accepted."""
+        if (accept := self.accept) == "anyone":
+            return chosen
+        good = accepted(self.store, list({lead.record.id: lead.record for lead in chosen.values()}.values()), accept)
+        return {key: lead for key, lead in chosen.items() if lead.record.id in good}
 
     def _fitting(self, choices: Mapping[str, list[list[str]]]) -> dict[str, Lead]:
         """Of the records under each key the newest that is an answer today."""
@@ -127,7 +147,11 @@ class Ledger:
         present = Present()
         holding = {name for name, record in known.items() if present.holds(record.reads)}
         fitting = {
-            key: [line for line in lines if line[0] in known and holding.issuperset(line[1:])]
+            key: [
+                line
+                for line in lines
+                if line[0] in known and _names(known[line[0]], key) and holding.issuperset(line[1:])
+            ]
             for key, lines in choices.items()
         }
         return {key: Lead(known[lines[0][0]], tuple(lines[0][1:])) for key, lines in fitting.items() if lines}
@@ -178,20 +202,22 @@ class Ledger:
             The record that counts: an earlier one of the same content key if its outputs still exist.
         """
         if record.status != "ok":
-            return self._write(record)
+            return self._sign(record)
         first = self.lookup([record.content_key]).get(record.content_key)
         forgotten = None if first is not None else self.forgotten(record.content_key)
         earlier = first or forgotten
         if earlier is None:
-            return self.point(self._write(record), record.plan_key, before=before)
+            return self.point(self._sign(record), record.plan_key, before=before)
         differs = earlier.outputs != record.outputs
         kept = first is not None and self._is_whole_truth(first, record) and not (newest and differs)
         if differs:
             record = record._replace(differs_from=earlier.id)
             fate = "is kept" if kept else "no longer counts" if newest or forgotten else "was lost"
             warnings.warn(_difference(record, earlier, fate), NotDeterministic, stacklevel=2)
-        written = self._write(record)
-        return self.point(first if kept and first is not None else written, record.plan_key, before=before)
+        written = self._sign(record)
+        return self.point(
+            first if kept and first is not None else written, record.plan_key, record.producers, before=before
+        )
 
     def _is_whole_truth(self, first: Record, record: Record) -> bool:
         """Whether an earlier record is as good as a new one: its results are there, and it tells all that was read."""
@@ -205,7 +231,7 @@ class Ledger:
         int
             Number of keys that led to them.
         """
-        unwanted = {record.id for record in records}
+        unwanted = {each.id for record in records for each in (record, *self.repeats(record))}
         found = 0
         for keys in self.store.key_names():
             values = {key: value.decode("ascii", "replace") for key, value in self.store.get_keys(keys).items()}
@@ -224,37 +250,63 @@ class Ledger:
         values = self.store.get_keys(keys)
         return [key for key in keys if not values.get(key, b"").startswith(FORGOTTEN.encode())]
 
-    def point(self, record: Record, *plan_keys: str, before: tuple[str, ...] | None = ()) -> Record:
-        """Let further plan keys lead to a record: the same bytes were reached on another way.
+    def point(
+        self,
+        record: Record,
+        plan_key: str,
+        producers: dict[str, str] | None = None,
+        *,
+        before: tuple[str, ...] | None = (),
+    ) -> Record:
+        """Let a further plan key lead to what a record tells: the same bytes were reached on another way.
 
         Parameters
         ----------
         record
-            Of a success.
-        *plan_keys
-            Keys made where the call was wired.
+            Of the run.
+        plan_key
+            The key.
+        producers
+            Ids of the records that the inputs came from on that way, by the inputs' asset ids; the run's by default.
         before
             From `readers`, of the calls before it in that wiring: a plan key stands for all of them. Where these are
-            not known, no plan key leads here: the call is looked up anew by its content.
+            not known, the plan key does not lead here: the call is looked up anew by its content.
+
+        Returns
+        -------
+        Record
+            The same record; under another plan key than its own, one that repeats it.
         """
         own = (record.id,) if record.reads else ()
         ways = own if before is None else tuple(dict.fromkeys([*own, *before]))
-        wired = {*plan_keys} if before is not None else set()
-        if ways == own:
-            self.store.link_keys({record.content_key, *wired}, record.id, own)
-        else:
+        is_own = plan_key in (record.plan_key, record.content_key)
+        if is_own and (before is None or ways == own):
+            keys = {record.content_key} if before is None else {record.content_key, plan_key}
+            self.store.link_keys(keys, record.id, own)
+            return record
+        if is_own:
             self.store.link_keys([record.content_key], record.id, own)
-            self.store.link_keys(wired - {record.content_key}, record.id, ways)
+        elif before is not None:
+            told = record.producers if producers is None else producers
+            record = self._sign(record._replace(plan_key=plan_key, producers=told, same_as=record.same_as or record.id))
+        if before is not None and plan_key != record.content_key:
+            self.store.link_keys([plan_key], record.id, ways)
         return record
+
+    def repeats(self, record: Record) -> list[Record]:
+        """Records that repeat one under other plan keys."""
+        cid = next(iter(record.output_cids), None)
+        found = self._where(output=cid) if cid else []
+        return [each for each in found if each.same_as in (record.id, record.same_as) and each.id != record.id]
 
     def newest(self, task: str, limit: int = 20) -> list[Record]:
         """Return the newest successful records of a task."""
         found = self._where(task=task, limit=limit)
-        return list(filter(_is_result, found))
+        return _once(filter(_is_result, found))
 
     def producers(self, cid: str) -> list[Record]:
         """Return all records that made a CID, newest first."""
-        return list(filter(_is_result, self._where(output=cid, limit=ALL)))
+        return _once(filter(_is_result, self._where(output=cid, limit=ALL)))
 
     def consumers(self, cid: str) -> list[Record]:
         """Return all records that read a CID, newest first."""
@@ -271,6 +323,12 @@ class Ledger:
     def starting(self, digits: str) -> list[Record]:
         """Return the records, of failures too, whose ids begin with these hexadecimal digits."""
         return self._where(start=digits, limit=2)
+
+    def _sign(self, record: Record) -> Record:
+        """Write what was done here, and vouch for it."""
+        written = self._write(record)
+        sign_made(self.store, written.id)
+        return written
 
     def _write(self, record: Record) -> Record:
         return record._replace(id=self.store.put_record(record.to_bytes()))
@@ -293,6 +351,18 @@ def _without(value: str, unwanted: Collection[str]) -> bytes | None:
     if len(left) == len(lines):
         return None
     return ("\n".join(left) or f"{FORGOTTEN}{lines[0].partition(' ')[0]}").encode()
+
+
+def _names(record: Record | None, key: str) -> bool:
+    """Whether a key stands in the record that it leads to."""
+    return record is not None and key in (record.plan_key, record.content_key)
+
+
+def _once(records: Iterable[Record]) -> list[Record]:
+    """Records of runs, without those that repeat another of them."""
+    listed = list(records)
+    there = {record.id for record in listed}
+    return [record for record in listed if record.same_as not in there]
 
 
 def _is_result(record: Record | None) -> TypeGuard[Record]:

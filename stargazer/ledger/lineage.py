@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,10 +10,11 @@ from stargazer.assets import Asset
 from stargazer.errors import NotFound
 from stargazer.ledger.codec import walk_assets
 from stargazer.ledger.ledger import Ledger
+from stargazer.ledger.signatures import whose
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from stargazer.ledger.record import Record
@@ -89,6 +91,11 @@ class Lineage:
         """The assets that nothing recorded made: files that were added."""
         return [asset for asset in self.assets if all(n.record is None for n in self.walk() if n.asset.id == asset.id)]
 
+    @functools.cached_property
+    def whose(self) -> dict[str, str]:
+        """Whose each record is, by id: ``yours``, ``signed by NAME``, ``unsigned`` or ``not as signed``."""
+        return {} if self.store is None else whose(self.store, self.records)
+
     def walk(self) -> Iterator[Node]:
         """Yield all nodes of all trees."""
         for root in self.roots:
@@ -112,7 +119,7 @@ class Lineage:
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Return the trees as JSON."""
-        return [_node_dict(root) for root in self.roots]
+        return [_node_dict(root, self.whose) for root in self.roots]
 
     def to_rocrate(self, path: str | os.PathLike[str], *, files: Files = "result", license: str = "") -> Path:
         """Write a folder for other programs: a Workflow Run RO-Crate of all calls that led to the asset.
@@ -148,7 +155,7 @@ class Lineage:
         return write_crate(self, path, files=files, licence=license)
 
 
-def _node_dict(node: Node) -> dict[str, Any]:
+def _node_dict(node: Node, whose: Mapping[str, str]) -> dict[str, Any]:
     """JSON of one tree; iterative, for chains may be deeper than the interpreter's stack."""
     made: dict[int, dict[str, Any]] = {}
     for each in reversed(list(node.walk())):
@@ -157,6 +164,8 @@ def _node_dict(node: Node) -> dict[str, Any]:
             "parameter": each.parameter,
             "task": each.record.task if each.record else None,
             "record": each.record.id if each.record else None,
+            "user": each.record.user if each.record else None,
+            "whose": whose.get(each.record.id, "") if each.record else None,
             "next": [made[id(following)] for following in each.next],
         }
     return made[id(node)]

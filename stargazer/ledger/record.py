@@ -84,6 +84,11 @@ class Record(NamedTuple):
         Of a call that failed: where on `host` its scratch directory stays, for a day or until it ends well.
     commit, dirty, diff
         Of which commit the code that wired the call was; whether it had been changed since; CID of the changes.
+    user
+        Who ran it, as that person's machine says; a signature proves it.
+    same_as
+        Id of the record of the run itself, where this one repeats it under another plan key: the same bytes were
+        reached on another way.
     """
 
     task: str
@@ -119,14 +124,16 @@ class Record(NamedTuple):
     commit: str = ""
     dirty: bool = False
     diff: str | None = None
+    user: str = ""
+    same_as: str | None = None
     format: int = FORMAT
     id: str = ""
 
     def to_bytes(self) -> bytes:
-        """Return the canonical JSON."""
+        """Return the canonical JSON; what records of older versions do not have is left out where it says nothing."""
         members = self._asdict()
         del members["id"]
-        for name in ("env", "passed"):
+        for name in ("env", "passed", "user", "same_as"):
             if not members[name]:
                 del members[name]
         return _encoder.encode(members).encode()

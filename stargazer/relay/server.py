@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import StargazerError, StoreError
+from stargazer.ledger.signatures import sign_made
 from stargazer.relay.protocol import CHUNK, MORE, WINDOW, Upload, parts_of
 from stargazer.store import Store, layout
 from stargazer.store.blobs.base import Stored
@@ -168,7 +169,7 @@ def _keep(store: Store) -> Callable[[str, str], None]:
 # What a worker may ask the home to look up or to write: only what its name proves to be right is written.
 
 
-READABLE = ("trees", "assets", "records", "keys")
+READABLE = ("trees", "assets", "records", "keys", "signatures")
 WRITABLE = ("trees", "assets")
 
 
@@ -221,6 +222,12 @@ def _put_record(store: Store, identifier: str, data: bytes) -> None:
     store.put_record(data)
 
 
+def _sign(store: Store, identifier: str) -> None:
+    if store.get_record(identifier) is None:
+        raise StoreError(f"record {identifier} is not there, so it cannot be signed")
+    sign_made(store, identifier)
+
+
 def _put_bytes(store: Store, data: bytes) -> str:
     return store.put_bytes(data)
 
@@ -244,12 +251,18 @@ def _allowed(place: str, kinds: tuple[str, ...]) -> str:
     return place
 
 
+def _signature(name: str) -> str:
+    identifier, _, key = name.partition(".")
+    return layout.signature(identifier, key)
+
+
 _PLACES = {
     "blobs": layout.blob,
     "trees": layout.tree,
     "assets": layout.asset,
     "records": layout.record,
     "keys": layout.key,
+    "signatures": _signature,
 }
 _ANSWERS: dict[str, Callable[..., Any]] = {
     "read": _read,
@@ -258,6 +271,7 @@ _ANSWERS: dict[str, Callable[..., Any]] = {
     "records_behind": _records_behind,
     "put": _put,
     "put_record": _put_record,
+    "sign": _sign,
     "put_bytes": _put_bytes,
     "lead": _lead,
 }

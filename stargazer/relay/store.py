@@ -87,8 +87,13 @@ class RelayStore(Store):
         self._line.ask("put_record", identifier, data)
         return identifier
 
+    def signed_elsewhere(self, identifier: str) -> bool:
+        """Have the home sign a record that was made here: whose workers these are has a key there."""
+        self._line.ask("sign", identifier)
+        return True
+
     def link_keys(self, keys: Iterable[str], identifier: str, readers: Collection[str] = ()) -> None:
-        """Let keys lead to a record that is there, as `Records.lead`."""
+        """Let keys lead to a record that is there, as `Records.link_keys`."""
         self._line.ask("lead", list(keys), identifier, list(readers))
 
     def _journal(self, kind: str, *names: str) -> None:

@@ -55,7 +55,7 @@ def take(store: Store, keys: Collection[str], *, with_outputs: bool) -> dict[str
             history = History(remote, records.values())
             if with_outputs:
                 _have(store, [asset for root in history.roots for asset in history.made_by(root)], remote)
-            history.tell(store, records)
+            history.tell(store)
             taken |= records
         except (StoreFull, StoreReadOnly):
             raise

@@ -6,15 +6,17 @@ trust, or if somebody signed them whom the settings trust. Bytes are checked in 
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, StoreError, StoreFull, StoreReadOnly
 from stargazer.ledger import Ledger, Record, walk_assets
 from stargazer.ledger.codec import cids_in
+from stargazer.remotes.blocks import RemoteWarning
 from stargazer.remotes.fetch import fetch_into
 from stargazer.remotes.store import StoreRemote
-from stargazer.remotes.trust import check_key, copy_signatures, refusal, sign, trusted
+from stargazer.remotes.trust import check_key, copy_signatures, refusal, trusted, unsigned
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from stargazer.store import Store
 
 __all__ = ["History", "fetch_lineage", "push_lineage"]
+
+SHOWN = 5
+"""Records that are named where several are not signed."""
 
 
 class History:
@@ -39,14 +44,19 @@ class History:
     """
 
     def __init__(self, remote: StoreRemote, roots: Iterable[Record]) -> None:
-        self.store, self.ledger = remote.store, Ledger(remote.store)
+        self.store, self.ledger = remote.store, Ledger(remote.store, "anyone")
         self.roots = list({record.id: record for record in roots}.values())
         self.records: dict[str, Record] = {}
         level = {record.id: record for record in self.roots}
         while level:
             self.records |= level
-            before = {name for record in level.values() for name in record.producers.values()}
+            before = {
+                name for record in level.values() for name in (*record.producers.values(), record.same_as) if name
+            }
             level = trusted(remote, before - self.records.keys())
+        if remote.trusted and self.store.backend.local:
+            repeats = [each for record in self.records.values() for each in self.ledger.repeats(record)]
+            self.records = {**self.records, **{each.id: each for each in repeats if each.id not in self.records}}
 
     def made_by(self, record: Record) -> list[Asset]:
         """All that a call made: it is a hit only where all of it is there."""
@@ -64,16 +74,14 @@ class History:
         return [asset for asset in self.assets() if asset.cid not in made]
 
     def keys(self) -> dict[str, Record]:
-        """Keys that lead to the records; of a store on a local disk also those by which other wirings reached them."""
-        found = {key: each for each in self.records.values() for key in (each.content_key, each.plan_key)}
-        if self.store.backend.local:
-            names = [entry.place.rpartition("/")[2] for entry in self.store.backend.entries("keys")]
-            values = self.store.get_keys(names)
-            pointed = {key: value.decode("ascii", "replace").split(" ")[0] for key, value in values.items()}
-            found |= {key: self.records[name] for key, name in pointed.items() if name in self.records}
+        """Keys that lead to the records: those that stand in them, the first record's where several have one."""
+        found: dict[str, Record] = {}
+        for record in self.records.values():
+            for key in (record.content_key, record.plan_key):
+                found.setdefault(key, record)
         return found
 
-    def tell(self, target: Store, keys: Mapping[str, Record]) -> None:
+    def tell(self, target: Store) -> None:
         """Write the records to another store, those of the assets in them, and keys that lead there, which go last."""
         target.put_elsewhere(self.assets())
         for asset in (each for root in self.roots for each in self.made_by(root)):
@@ -83,9 +91,8 @@ class History:
             if target.get_record(name) is None:
                 target.put_record(data)
         copy_signatures(self.store, target, list(self.records))
-        own = {key: each for each in self.records.values() for key in (each.content_key, each.plan_key)}
-        wanted = {**own, **keys}
-        known = Ledger(target).find_many(wanted)
+        wanted = self.keys()
+        known = Ledger(target, "anyone").find_many(wanted)
         unknown = {key: record for key, record in wanted.items() if key not in known}
         for key, readers in self._readers(unknown).items():
             self._copy(target, [name for name in readers if name not in self.records])
@@ -150,14 +157,17 @@ def _send(
                 fetch_into(target, record.log, [remote], progress)
     for each in wanted:
         target.put(each)
-    history.tell(target, history.keys() if remote.trusted else {})
+    history.tell(target)
     return history
 
 
 def push_lineage(
     store: Store, asset: Asset, remote: Remote, *, inputs: bool = False, progress: Progress | None = None
 ) -> None:
-    """Send an asset and the records of all calls that led to it, signed if this user has a key.
+    """Send an asset and the records of all calls that led to it, with the signatures of who ran them.
+
+    What this user ran was signed when it was made; what others signed goes along as it is. Nothing is signed anew: who
+    sends a record did not run it. What nobody signed is named in a warning.
 
     Parameters
     ----------
@@ -183,7 +193,17 @@ def push_lineage(
     here = StoreRemote(store.url, store.url, trusted=True)
     root = _believed_root(here, asset)
     history = _send(here, asset, root, remote.store, inputs=inputs, progress=progress)
-    sign(remote.store, list(history.records))
+    _tell_unsigned(remote, history)
+
+
+def _tell_unsigned(remote: StoreRemote, history: History) -> None:
+    """Name the records that nobody signed: who wants signed results will not believe them."""
+    missing = unsigned(remote.store, list(history.records))
+    if missing:
+        named = ", ".join(f"{history.records[name].task} ({name[:12]})" for name in missing[:SHOWN])
+        more = f" and {len(missing) - SHOWN} others" if len(missing) > SHOWN else ""
+        message = f"{remote.name} got records that nobody signed, which not everybody will believe: {named}{more}"
+        warnings.warn(message, RemoteWarning, stacklevel=4)
 
 
 def fetch_lineage(

@@ -1,27 +1,31 @@
-"""Signatures of records: who sends results with their history vouches for them, if they have a key.
+"""Signatures of records that go from store to store: what this user ran is signed, those of others go along.
 
-Ed25519 (RFC 8032), through ``cryptography``. A signature lies beside its record, named by the public key, so ids stay
-what they are and many may sign one record.
+Keys and signatures themselves are the ledger's: see `stargazer.ledger.signatures`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer import config
-from stargazer.errors import ConfigError, NotFound, ToolMissing
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import cids_in
+from stargazer.ledger.signatures import (
+    fits,
+    is_revoked,
+    make_key,
+    own_key,
+    own_keys,
+    public_key,
+    revoked_since,
+    signatures_of,
+    trusted_keys,
+)
 from stargazer.remotes.blocks import RemoteWarning
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-    from pathlib import Path
 
     from stargazer.remotes.store import StoreRemote
     from stargazer.store import Store
@@ -34,15 +38,11 @@ __all__ = [
     "make_key",
     "public_key",
     "refusal",
-    "sign",
     "trusted",
     "trusted_behind",
     "trusted_keys",
+    "unsigned",
 ]
-
-PREFIX = "ed25519:"
-_BYTES = 32
-_STATEMENT = b"stargazer record "
 
 
 class Verdict(NamedTuple):
@@ -51,51 +51,6 @@ class Verdict(NamedTuple):
     believed: bool
     signer: str = ""
     reason: str = ""
-
-
-def make_key() -> str:
-    """Make this user's key, which nobody else may read; the public key, as the settings of others name it.
-
-    Raises
-    ------
-    ConfigError
-        There is one already.
-    """
-    path = config.key_file()
-    private = _ed25519().Ed25519PrivateKey.generate()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        raise ConfigError(f"{path} is there already; `stargazer keys show` tells the public key") from None
-    with open(fd, "wb") as file:
-        file.write(_pem(private))
-    return _shown(private.public_key())
-
-
-def public_key() -> str:
-    """Public key of this user.
-
-    Raises
-    ------
-    NotFound
-        There is no key.
-    """
-    private = _own()
-    if private is None:
-        raise NotFound(f"there is no key in {config.key_file()}: `stargazer keys make` makes one")
-    return _shown(private.public_key())
-
-
-def trusted_keys() -> dict[str, str]:
-    """Public keys in hexadecimal digits by the names of those whom ``stargazer.trust`` believes.
-
-    Raises
-    ------
-    ConfigError
-        One is no key.
-    """
-    return {name: _read_public(name, text) for name, text in config.trust().items()}
 
 
 def check_key() -> None:
@@ -108,25 +63,21 @@ def check_key() -> None:
     ToolMissing
         ``cryptography`` is not installed.
     """
-    _own()
-
-
-def sign(store: Store, identifiers: Collection[str]) -> int:
-    """Sign records of a store with this user's key, if there is one; how many were signed."""
-    private = _own() if identifiers else None
-    if private is None:
-        return 0
-    name = private.public_key().public_bytes_raw().hex()
-    there = store.get_signatures(identifiers, [name])
-    missing = [identifier for identifier in identifiers if (identifier, name) not in there]
-    store.put_signatures({(each, name): private.sign(_statement(each)) for each in missing})
-    return len(missing)
+    own_key()
 
 
 def copy_signatures(source: Store, target: Store, identifiers: Collection[str]) -> None:
-    """Let signatures of those who are trusted here go along with their records."""
-    found = source.get_signatures(identifiers, list(trusted_keys().values()))
-    target.put_signatures({place: data for place, data in found.items() if _fits(*place, data)})
+    """Let signatures go along with their records, whoever made them, if they fit."""
+    known = [*trusted_keys().values(), *own_keys()]
+    found = signatures_of(source, identifiers, known)
+    pairs = {(name, key): data for name, signed in found.items() for key, data in signed.items()}
+    target.put_signatures({place: data for place, data in pairs.items() if fits(*place, data)})
+
+
+def unsigned(store: Store, identifiers: Collection[str]) -> list[str]:
+    """Those records of which no signature fits."""
+    found = signatures_of(store, identifiers, [*trusted_keys().values(), *own_keys()])
+    return [name for name in identifiers if not any(fits(name, key, data) for key, data in found.get(name, {}).items())]
 
 
 def judge(store: Store, identifiers: Iterable[str]) -> Mapping[str, Verdict]:
@@ -137,85 +88,32 @@ def judge(store: Store, identifiers: Iterable[str]) -> Mapping[str, Verdict]:
         reason = "is not trusted: the remote has no `trust: true`, and stargazer.trust names no signers"
         return dict.fromkeys(wanted, Verdict(False, "", reason))
     found = store.get_signatures(wanted, list(names)) if wanted else {}
+    late = _signed_late(store, found)
     verdicts = dict.fromkeys(wanted, Verdict(False, "", f"is signed by none of {', '.join(names.values())}"))
     for (identifier, key), data in found.items():
-        if _fits(identifier, key, data):
+        if (identifier, key) in late:
+            verdicts.setdefault(identifier, Verdict(False))
+            reason = f"was signed by {names[key]} after that key was revoked"
+        elif fits(identifier, key, data):
             verdicts[identifier] = Verdict(True, names[key])
-        elif not verdicts[identifier].believed:
-            verdicts[identifier] = Verdict(False, "", f"has a signature of {names[key]} that does not fit it")
+            continue
+        else:
+            reason = f"has a signature of {names[key]} that does not fit it"
+        if not verdicts[identifier].believed:
+            verdicts[identifier] = Verdict(False, "", reason)
     return verdicts
 
 
-def _fits(identifier: str, key: str, signature: bytes) -> bool:
-    ed25519 = _ed25519()
-    from cryptography.exceptions import InvalidSignature
-
-    try:
-        ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(signature, _statement(identifier))
-    except InvalidSignature:
-        return False
-    return True
-
-
-def _statement(identifier: str) -> bytes:
-    """What is signed: the id of a record is the SHA-256 of all that it says."""
-    return _STATEMENT + identifier.encode()
-
-
-def _own() -> Any:
-    """Private key of this user, or None if there is none."""
-    path = config.key_file()
-    try:
-        data = path.read_bytes()
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return None
-    except PermissionError as error:
-        raise ConfigError(f"{path}, which holds the key that signs, cannot be read: {error.strerror}") from error
-    if mode & 0o077:
-        raise ConfigError(f"others may read {path}, which holds a private key: chmod 600 {path}")
-    return _from_pem(data, path)
-
-
-def _from_pem(data: bytes, path: Path) -> Any:
-    ed25519 = _ed25519()
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        private = load_pem_private_key(data, password=None)
-    except (ValueError, TypeError):
-        private = None
-    if not isinstance(private, ed25519.Ed25519PrivateKey):
-        raise ConfigError(f"{path} holds no Ed25519 key: move it away, then `stargazer keys make` makes one")
-    return private
-
-
-def _pem(private: Any) -> bytes:
-    from cryptography.hazmat.primitives import serialization as written
-
-    return bytes(private.private_bytes(written.Encoding.PEM, written.PrivateFormat.PKCS8, written.NoEncryption()))
-
-
-def _shown(public: Any) -> str:
-    return PREFIX + base64.b64encode(public.public_bytes_raw()).decode()
-
-
-def _read_public(name: str, text: Any) -> str:
-    try:
-        data = base64.b64decode(str(text).removeprefix(PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        data = b""
-    if len(data) != _BYTES or not str(text).startswith(PREFIX):
-        raise ConfigError(f"stargazer.trust.{name} is {text!r}, but must be a key as `stargazer keys show` tells it")
-    return data.hex()
-
-
-def _ed25519() -> Any:
-    try:
-        from cryptography.hazmat.primitives.asymmetric import ed25519
-    except ImportError as error:
-        raise ToolMissing("signed records need cryptography: pip install 'stargazer-dask[signing]'") from error
-    return ed25519
+def _signed_late(store: Store, found: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Records and keys of which the key had been revoked when the record was made."""
+    revoked = revoked_since()
+    asked = {name for name, key in found if key in revoked}
+    records = {name: Record.from_bytes(data, name) for name, data in store.get_records(asked).items()}
+    late = set()
+    for name, key in found:
+        if key in revoked and ((record := records.get(name)) is None or is_revoked(record, key, revoked)):
+            late.add((name, key))
+    return late
 
 
 # Which records of another store are trusted: all of one that is trusted, else those that a trusted signer signed.
@@ -237,9 +135,8 @@ def trusted_behind(remote: StoreRemote, keys: Iterable[str]) -> dict[str, Record
     keys
         Plan or content keys.
     """
-    found = Ledger(remote.store).lookup(keys)
+    found = Ledger(remote.store, "anyone").lookup(keys)
     if not remote.trusted:
-        found = {key: record for key, record in found.items() if key in (record.plan_key, record.content_key)}
         verdicts = judge(remote.store, {record.id for record in found.values()})
         _tell(remote, found, verdicts)
         found = {key: record for key, record in found.items() if verdicts[record.id].believed}
@@ -265,7 +162,7 @@ def refusal(remote: StoreRemote, record: Record) -> str:
 
 
 def _whole(remote: StoreRemote, records: Mapping[str, Record]) -> set[str]:
-    ledger = Ledger(remote.store)
+    ledger = Ledger(remote.store, "anyone")
     if remote.store.backend.local:
         return {name for name, record in records.items() if ledger.is_complete(record)}
     cids = list({cid for record in records.values() for cid in cids_in(record.outputs) if cid})

@@ -18,11 +18,12 @@ from stargazer.display.timeline import Bar, timeline_svg
 from stargazer.errors import NotFound, StargazerError
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import SHOWN_DIGITS, log_of, record_of
+from stargazer.ledger.signatures import sign_text, whose_text
 from stargazer.store import layout
 from stargazer.store.parsing import read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from stargazer.execute import TaskSpec
     from stargazer.store import Store
@@ -70,6 +71,8 @@ class Note:
         Name of the function that wired the calls, or of its script.
     commit, dirty, diff
         Of which commit that code was, if it was under control of git; whether it had been changed; CID of the changes.
+    whose
+        ``yours``, ``signed by NAME``, ``unsigned`` or ``not as signed``; found out when it is read.
     """
 
     id: str
@@ -90,6 +93,7 @@ class Note:
     commit: str = ""
     dirty: bool = False
     diff: str | None = None
+    whose: str = ""
 
     @classmethod
     def new(cls, where: str, known: int, workflow: str = "", spec: TaskSpec | None = None) -> Note:
@@ -128,8 +132,10 @@ class Note:
     def write(self, store: Store) -> None:
         """Put it into the store, over the one before."""
         _ = store.header
-        data = json.dumps(asdict(replace(self, updated=time.time())))
-        store.backend.replace(layout.run(self.id), data.encode())
+        members = asdict(replace(self, updated=time.time()))
+        del members["whose"]
+        members["signature"] = sign_text(_signed_text(members))
+        store.backend.replace(layout.run(self.id), json.dumps(members).encode())
 
     @property
     def calls(self) -> int:
@@ -171,7 +177,15 @@ def _read(data: bytes) -> Note:
         raise ValueError("no note of a run")
     if not all(isinstance(states, dict) for states in members.get("tasks", {}).values()):
         raise ValueError("no note of a run")
-    return Note(**{name: members[name] for name in members.keys() & _TYPES.keys()})
+    signature = members.pop("signature", "")
+    whose = whose_text(_signed_text(members), signature if isinstance(signature, str) else "?")
+    return Note(**{name: members[name] for name in members.keys() & _TYPES.keys()}, whose=whose)
+
+
+def _signed_text(members: Mapping[str, Any]) -> bytes:
+    """What is signed of a note: all but the signature."""
+    told = {name: value for name, value in members.items() if name != "signature"}
+    return b"stargazer run " + json.dumps(told, sort_keys=True).encode()
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

@@ -18,6 +18,7 @@ from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import call_key, input_keys, plain, readable
 from stargazer.ledger.reads import Present
 from stargazer.ledger.record import digest, tools_digest
+from stargazer.ledger.signatures import whose
 from stargazer.store import Store
 
 if TYPE_CHECKING:
@@ -59,6 +60,21 @@ class Plan:
         found = {planned.call.name: wide_of(planned.call.spec.manifest) for planned in self.calls}
         return {name: reasons for name, reasons in found.items() if reasons}
 
+    @functools.cached_property
+    def whose(self) -> dict[str, str]:
+        """Whose the records of the calls are that this store knows, by id; looked up when it is asked for.
+
+        ``yours``, ``signed by NAME``, ``unsigned`` or ``not as signed``.
+        """
+        found: dict[str, str] = {}
+        by_store: dict[str, list[Record]] = {}
+        for planned in self.calls:
+            if planned.record is not None and not planned.where:
+                by_store.setdefault(planned.call.spec.store, []).append(planned.record)
+        for url, records in by_store.items():
+            found |= whose(Store.open(url), records)
+        return found
+
     def __iter__(self) -> Iterator[Planned]:
         return iter(self.calls)
 
@@ -87,6 +103,7 @@ class Plan:
                     "key": planned.call.plan_key,
                     "state": planned.state,
                     "where": planned.where,
+                    "whose": self.whose.get(planned.record.id, "") if planned.record else "",
                     "reasons": [{"kind": reason.kind, "text": reason.text} for reason in planned.reasons],
                 }
                 for planned in self.calls

@@ -249,6 +249,11 @@ def _is_producers(value: object) -> bool:
     return isinstance(value, dict) and _are_names(value) and _are_names(value.values())
 
 
+def _is_environment(value: object) -> bool:
+    """Values of variables by name; None for one that was not set."""
+    return isinstance(value, dict) and _only_text(each for each in value.values() if each is not None)
+
+
 _MEMBERS: dict[str, Callable[[Any], bool]] = {
     "task": is_text,
     "status": is_text,
@@ -279,5 +284,11 @@ _MEMBERS: dict[str, Callable[[Any], bool]] = {
     "commit": is_text,
     "dirty": lambda value: isinstance(value, bool),
     "diff": _or_none(is_name),
+    "user": is_text,
+    "same_as": _or_none(is_name),
+    "env": _is_environment,
+    "passed": is_texts,
+    "reads": is_texts,
+    "noted": lambda value: isinstance(value, list) and _only_text(value),
     "format": lambda value: isinstance(value, int) and not isinstance(value, bool),
 }

@@ -29,6 +29,7 @@ __all__ = ["OVERLAP", "Records", "events", "seal", "unseal", "write"]
 _AT_ONCE = 500
 DAY = 86400.0
 
+_KEY = re.compile(r"[0-9a-f]{64}")
 RECORD = b"{"
 """How a record begins, and no sealed value does."""
 
@@ -70,6 +71,10 @@ def check_readable(data: bytes, what: str) -> None:
 class Records(OpenStore):
     """The part of a store that the ledger writes."""
 
+    def signed_elsewhere(self, identifier: str) -> bool:
+        """Have a record signed where it arrived, if whose it is has no key where it was made; whether that is so."""
+        return False
+
     def put_record(self, data: bytes) -> str:
         """Keep an immutable record; its id is the SHA-256 of its bytes, in hexadecimal."""
         identifier = hashlib.sha256(data).hexdigest()
@@ -95,9 +100,24 @@ class Records(OpenStore):
 
     def get_signatures(self, identifiers: Iterable[str], keys: Collection[str]) -> dict[tuple[str, str], bytes]:
         """Signatures of records by some public keys, those that are there and whole, many at once; unchecked."""
-        places = {layout.signature(name, key): (name, key) for name in identifiers for key in keys}
-        found = ((places[place], unseal(data)) for place, data in self.backend.read_many(places).items())
+        return self.read_signatures((name, key) for name in identifiers for key in keys)
+
+    def read_signatures(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """Signatures by record and public key, those that are there and whole; unchecked."""
+        named = {layout.signature(*place): place for place in places}
+        found = ((named[place], unseal(data)) for place, data in self.backend.read_many(named).items())
         return {place: data for place, data in found if data is not None}
+
+    def signers(self, identifiers: Collection[str]) -> dict[str, set[str]]:
+        """Public keys of which there are signatures beside records of a store on a local disk."""
+        wanted = set(identifiers)
+        found: dict[str, set[str]] = {}
+        for folder in {layout.signature(name, "").rpartition("/")[0] for name in wanted}:
+            for place in self.backend.names(folder):
+                name, _, key = place.partition(".")
+                if name in wanted and _KEY.fullmatch(key):
+                    found.setdefault(name, set()).add(key)
+        return found
 
     def set_keys(self, values: Mapping[str, bytes]) -> None:
         """Point keys at small values, each replaced atomically."""

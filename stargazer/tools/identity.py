@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.config import cache_dir, gatk_jar, search_path
-from stargazer.errors import Cancelled, ToolMissing
+from stargazer.errors import Cancelled, StoreError, ToolMissing
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ HOW_TO_GET = {
 USUAL_WAY = "apt-get install {0}, or conda install -c bioconda {0}"
 LOOKED_FOR_EVERY = 0.5
 """Seconds for which a tool is believed to be the first of its name on PATH, while it is there."""
+
+LONGEST_NOTE = 65_536
+"""Characters of a note on a tool."""
 
 PATIENCE = 20.0
 """Seconds that a tool has to tell its version."""
@@ -177,11 +180,22 @@ def _identify_binary(name: str, path: str, stat: tuple[int, int, int]) -> ToolId
     path = os.path.realpath(path)
     known = cache_dir() / "tools" / hashlib.sha256(f"{name} {path} {stat}".encode()).hexdigest()
     try:
-        return ToolIdentity(**json.loads(known.read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        return _noted(known)
+    except (OSError, ValueError, TypeError, RecursionError):
         identity = ToolIdentity(name, *_version_and_digest(name, path))
         _remember(known, identity)
         return identity
+
+
+def _noted(known: Path) -> ToolIdentity:
+    """Identity of a tool as this user's own note has it; what somebody else noted is not believed."""
+    with open(os.open(known, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as note:
+        if os.fstat(note.fileno()).st_uid != os.geteuid():
+            raise PermissionError(f"{known} is somebody else's")
+        identity = ToolIdentity(**json.loads(note.read(LONGEST_NOTE)))
+    if not all(isinstance(each, str) for each in identity):
+        raise TypeError(f"{known} is no note of a tool")
+    return identity
 
 
 def _version_and_digest(name: str, path: str) -> tuple[str, str]:
@@ -207,8 +221,10 @@ def _ask_version(path: str) -> str:
 
 
 def _remember(known: Path, identity: ToolIdentity) -> None:
+    from stargazer.store.folders import private_folder
+
     temporary = known.with_name(f"{known.name}.{os.urandom(4).hex()}")
-    with contextlib.suppress(OSError):  # the cache may be read-only
-        known.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError, StoreError):  # the cache may be read-only, or somebody else's
+        private_folder(str(known.parent))
         temporary.write_text(json.dumps(identity._asdict()), "utf-8")
         temporary.replace(known)

@@ -17,6 +17,7 @@ from houses import House
 
 from stargazer.assets import Asset
 from stargazer.errors import BlobLost, CIDMismatch, StoreError, StoreFull, StoreUnseen
+from stargazer.ledger.signatures import own_key, sign_made
 from stargazer.relay import connection as line_module
 from stargazer.relay.protocol import CHUNK, WINDOW
 from stargazer.relay.store import RelayStore
@@ -106,6 +107,17 @@ def test_records_and_keys_are_looked_up_at_once(house: House, far: RelayStore, s
     name = far.put_record(b'{"n": "far"}')
     far.link_keys(["far"], name)
     assert store.records_behind(["far"]) == {"far": (name, b'{"n": "far"}')}
+
+
+def test_what_a_worker_made_is_signed_at_home(far: RelayStore, store: Store, tmp_path: Path) -> None:
+    """Whose workers these are has a key at home; the worker's machine needs none. What merely arrives is not signed."""
+    others = far.put_record(b'{"n": "of somebody else"}')
+    assert store.signers([others]) == {}
+    mine = far.put_record(b'{"n": "made here"}')
+    sign_made(far, mine)
+    key = own_key().public_key().public_bytes_raw().hex()
+    assert store.signers([others, mine]) == {mine: {key}}
+    assert far.get_signatures([mine], [key]) == store.get_signatures([mine], [key])
 
 
 def flipped(times: int, only: Callable[[Any], bool] = lambda message: True) -> Callable[[Any], Any]:
@@ -226,6 +238,8 @@ def test_a_full_disk_of_the_worker_is_told(
         ("put", [{"store.json": b"{}"}]),
         ("put_record", ["0" * 64, b"{}"]),
         ("lead", [["key"], "0" * 64]),
+        ("sign", ["0" * 64]),
+        ("read", [["signatures/00/../../store.json"]]),
         ("gc", []),
     ],
 )

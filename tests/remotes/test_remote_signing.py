@@ -166,7 +166,8 @@ def test_what_is_no_key_is_refused(key: object, store: Store, tmp_path: Path, co
 
 def test_the_key_is_in_the_users_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    assert config.key_file() == tmp_path / "stargazer/key.pem"
+    with dask.config.set({"stargazer.key": None}):
+        assert config.key_file() == tmp_path / "stargazer/key.pem"
 
 
 def test_torn_signatures_are_told_of(lab: Store) -> None:

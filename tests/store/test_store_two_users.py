@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ from stargazer.store import Store
 
 pytestmark = needs_root
 NOW = -60.0
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that both can reach: pytest's own is closed to others whenever another pytest begins."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture

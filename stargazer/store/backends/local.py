@@ -82,7 +82,11 @@ class LocalBackend:
         """Content of a small file, or None if there is none; nothing (torn) of what is no regular file or too large."""
         try:
             return self._read(place)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
+            return None
+        except NotADirectoryError:
+            if "/" not in place:  # the store itself is a file
+                raise
             return None
         except OSError as error:
             if error.errno in _UNREADABLE and (error.errno not in _CLOSED or "/" in place):
@@ -129,6 +133,10 @@ class LocalBackend:
         try:
             found = os.lstat(f"{self.root}/{place}")
         except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno != errno.ELOOP:  # a folder of the store that leads to itself
+                raise
             return None
         return found if stat.S_ISREG(found.st_mode) else None
 
