@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import sys
+import uuid
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from stargazer.assets import asset_type, defined_types
+from stargazer.assets import asset_type, foreign_keys
 from stargazer.calls.arguments import (
     Options,
     bind,
@@ -22,8 +23,10 @@ from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.errors import CodeChanged, DefinitionError, WorkerMismatch
 from stargazer.execute import TaskSpec
 from stargazer.fingerprint import CodeIdentity, class_code, digest_of, identify, identify_version
+from stargazer.ledger import walk_assets
 from stargazer.ledger.keys import task_key
 from stargazer.store import active_store
+from stargazer.store.staging import members
 from stargazer.tools import identify_tool, library_version
 
 if TYPE_CHECKING:
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Carried", "Task", "imported", "rebuilt", "task"]
 
-ENGINE = "stargazer."
+EDITED = f"edited since it was imported {uuid.uuid4().hex}"
+"""Stands for the code of a class that this process has, but whose source is gone: never equal to another process's."""
 
 
 class Task:
@@ -57,7 +61,7 @@ class Task:
     gpus
         Number of them.
     walltime
-        Longest time that it takes, as ``"2 h"`` or in seconds, after which it is ended with its tools; None where nobody
+        Longest time that it takes, as ``"2 h"`` or in seconds; after that it is ended with its tools. None where nobody
         knows.
     worker
         Name that the worker must have, as profiles give them.
@@ -125,7 +129,7 @@ class Task:
             A tool that goes into the key is not installed.
         """
         inputs, parameters = bind(self.name, self.signature, Call, args, kwargs)
-        return make_call(self._spec(parameters), self.signature.returns, inputs, parameters)
+        return make_call(self._spec(inputs, parameters), self.signature.returns, inputs, parameters)
 
     def __reduce__(self) -> Any:
 
@@ -217,12 +221,12 @@ class Task:
             self._identity = identify_version(body, version)
         return self._identity
 
-    def _spec(self, parameters: dict[str, Any]) -> TaskSpec:
+    def _spec(self, inputs: dict[str, Any], parameters: dict[str, Any]) -> TaskSpec:
         """What all calls of the task in the active store share, made once."""
         store = active_store()
         tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
         code = self.code
-        kinds = self._kinds() if self.signature.assets else {}
+        kinds = self._kinds(inputs) if inputs else {}
         place = (store.url, code.digest, tools, *kinds.items())
         known = self._specs.get(place)
         if known is not None:
@@ -233,11 +237,28 @@ class Task:
         self._specs[place] = spec
         return spec
 
-    def _kinds(self) -> dict[str, str]:
-        """What tells the user's own types of assets as they are from what they were; the engine's count as it does."""
-        own = {cls.asset_key for cls in defined_types() if not cls.__module__.startswith(ENGINE)}
-        codes = {key: class_code(asset_type(key), self.__module__) for key in sorted(own)}
+    def _kinds(self, inputs: dict[str, Any]) -> dict[str, str]:
+        """What tells the user's own types of assets as they are from what they were; the engine's count as it does.
+
+        Those of what is given; and all, where a call is among the inputs: nobody knows yet what it makes.
+        """
+        foreign = foreign_keys()
+        if not foreign:
+            return {}
+        codes = {}
+        given = {member.asset_key for asset in walk_assets(list(inputs.values())) for member in members(asset)}
+        known = foreign if any(_has_call(value) for value in inputs.values()) else foreign & given
+        for key in sorted(known):
+            codes[key] = self._kind(asset_type(key), given=key in given)
         return {key: code for key, code in codes.items() if code}
+
+    def _kind(self, cls: type, *, given: bool) -> str:
+        try:
+            return class_code(cls, self.__module__, given=given)
+        except CodeChanged:
+            if given:
+                raise
+            return EDITED
 
     def _is_importable(self) -> bool:
         if self.__module__ == "__main__":
@@ -246,6 +267,11 @@ class Task:
         for name in self.__qualname__.split("."):
             found = getattr(found, name, None)
         return found is self
+
+
+def _has_call(value: Any) -> bool:
+    items = value if isinstance(value, list) else value.values() if isinstance(value, dict) else (value,)
+    return any(isinstance(item, Call) for item in items)
 
 
 @overload

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, asset_json, examples, open_store, print_json, show_progress, stored
+from stargazer.cli.options import (
+    JSON,
+    STORE,
+    asset_json,
+    examples,
+    open_made_store,
+    open_store,
+    print_json,
+    show_progress,
+    stored,
+)
 
 if TYPE_CHECKING:
     from stargazer.assets import Asset
@@ -33,7 +43,7 @@ def push(
     from stargazer.remotes import named, push_lineage
     from stargazer.remotes import push as send
 
-    opened, remote = open_store(store), named(to)
+    opened, remote = open_made_store(store), named(to)
     assets = stored(opened, names)
     for asset in assets:
         with byte_progress(f"push {asset.name or asset.cid}", shown=show_progress()) as progress:

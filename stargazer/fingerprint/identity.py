@@ -81,13 +81,8 @@ def identify(function: FunctionType, name: str) -> CodeIdentity:
     return CodeIdentity(whole, manifest, reach)
 
 
-def identify_class(cls: type) -> CodeIdentity:
-    """Digest the class of a value that a task is given, with all that its methods reach.
-
-    Warns
-    -----
-    UncertainIdentity
-        Something reached cannot be hashed.
+def identify_class(cls: type) -> tuple[CodeIdentity, str]:
+    """Digest the class of a value that a task is given, with all that its methods reach; and say what cannot be hashed.
 
     Raises
     ------
@@ -95,11 +90,8 @@ def identify_class(cls: type) -> CodeIdentity:
         A file was edited after it was imported.
     """
     reach = Reach({cls.__qualname__: cls}, cls.__module__)
-    if reach.uncertain:
-        listed = "; ".join(dict.fromkeys(reach.uncertain))
-        warnings.warn(f"changes of these go unnoticed by {cls.__qualname__}: {listed}", UncertainIdentity, stacklevel=5)
     manifest, whole = _digests(reach)
-    return CodeIdentity(whole, manifest, reach)
+    return CodeIdentity(whole, manifest, reach), "; ".join(dict.fromkeys(reach.uncertain))
 
 
 def digest_of(module: str, names: tuple[str, ...]) -> str | None:

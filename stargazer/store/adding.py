@@ -61,6 +61,7 @@ class Adding(Handles):
         StoreFull
             No space is left; nothing half-written is visible.
         """
+        _check_path(path)
         template = asset or Asset()
         beside = (*template.companions, *(_draft(each) for each in companions))
         draft = replace(template, path=Path(path), cid=None, name=name or template.name, companions=beside)
@@ -117,6 +118,14 @@ class Adding(Handles):
 
     def _mark_added(self, asset: Asset) -> None:
         self.backend.create_many({layout.added(member.id): b"" for member in members(asset)})
+
+
+def _check_path(path: str | os.PathLike[str]) -> None:
+    """An empty path would be the current directory."""
+    if not os.fspath(path):
+        raise NotFound("there is no file '': the path is empty; for the directory that you are in, write '.'")
+    if "\0" in os.fspath(path):
+        raise NotFound(f"there is no file {os.fspath(path)!r}: no name of a file has a NUL byte in it")
 
 
 def _draft(companion: Asset | str | os.PathLike[str]) -> Asset:

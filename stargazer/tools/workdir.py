@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import Cancelled, MemoryExceeded, ToolFailed
+from stargazer.errors import Cancelled, DataError, MemoryExceeded, ToolFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,6 +101,8 @@ class Workdir:
 
     def _place_of(self, name: str) -> Path:
         path = self.path / name
+        if "\0" in os.fspath(name):
+            raise DataError(f"{name!r} is no name of a file: it has a NUL byte in it")
         if (os.sep in os.fspath(name) or name in ("", ".", "..")) and not os.path.normpath(path).startswith(
             f"{self.path}{os.sep}"
         ):
@@ -197,6 +199,8 @@ class Workdir:
 
     def _argv(self, argv: Sequence[Argument]) -> list[str]:
         root = f"{self.path}{os.sep}"
+        if any("\0" in str(arg) for arg in argv):
+            raise DataError(f"an argument of {str(argv[0])!r} has a NUL byte in it, which no command can be given")
         words = ["." if str(arg) == str(self.path) else str(arg).replace(root, "") for arg in argv]
         # A file named -x is no option.
         paths = (isinstance(arg, os.PathLike) and word.startswith("-") for arg, word in zip(argv, words, strict=True))
