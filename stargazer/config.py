@@ -5,6 +5,7 @@ Every function reads the setting when it is called, so ``dask.config.set`` works
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -154,7 +155,29 @@ def cache_dir() -> Path:
         return Path(configured).expanduser()
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("stargazer"))
+    return _writable(Path(platformdirs.user_cache_dir("stargazer")))
+
+
+@functools.cache
+def _writable(place: Path) -> Path:
+    """A directory of the user, or else a private one for temporary files: homes may be full, read-only, or missing."""
+    with contextlib.suppress(OSError):
+        place.mkdir(parents=True, exist_ok=True)
+    if os.access(place, os.W_OK | os.X_OK):
+        return place
+    import logging
+    import tempfile
+
+    other = Path(tempfile.gettempdir()) / f"stargazer-{os.getuid()}"
+    other.mkdir(mode=0o700, exist_ok=True)
+    if other.lstat().st_uid != os.getuid():
+        raise ConfigError(
+            f"neither {place} nor {other} is yours to write to; name a directory: DASK_STARGAZER__CACHE=…"
+        )
+    logging.getLogger("stargazer").warning(
+        "%s cannot be written; caches are in %s until the setting stargazer.cache names a better place", place, other
+    )
+    return other
 
 
 def cache_size() -> int | None:

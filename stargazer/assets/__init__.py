@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets.asset import Asset, Source, placed
 from stargazer.assets.encoding import canonical, parse_fact
-from stargazer.assets.registry import asset_type, asset_types, defined_types
+from stargazer.assets.registry import asset_type, asset_types, foreign_keys
 
 if TYPE_CHECKING:
     from stargazer.assets.alignment import Alignment, AlignmentIndex, BQSRReport, DuplicateMetrics
@@ -75,7 +75,7 @@ __all__ = [
     "asset_type",
     "asset_types",
     "canonical",
-    "defined_types",
+    "foreign_keys",
     "parse_fact",
     "placed",
 ]

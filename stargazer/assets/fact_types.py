@@ -171,6 +171,10 @@ def is_asset(value: object) -> bool:
     return hasattr(type(value), "asset_key")
 
 
+LONGEST_INTEGER = 13_000
+"""Bits; Python writes longer ones as decimal text only where it is told to."""
+
+
 class Mismatch(Exception):
     """A value is not of the kind asked for; the arguments say what was expected and, perhaps, a hint."""
 
@@ -202,10 +206,17 @@ def freeze(value: object) -> Any:
     Mismatch
         The value is not JSON: some other object, NaN or infinity, a key that is no string.
     """
+    try:
+        return _frozen(value)
+    except RecursionError:
+        raise Mismatch("a value that does not hold itself, nor is nested too deeply") from None
+
+
+def _frozen(value: object) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Enum):
-        return freeze(value.value)
+        return _frozen(value.value)
     if hasattr(type(value), "__index__"):
         return integer(value)
     for allowed, convert in _CONVERSIONS.items():
@@ -235,21 +246,24 @@ def finite(value: float) -> float:
 def integer(value: Any) -> int:
     """`value` as an int, if it is an integer of any library but no truth."""
     try:
-        if not isinstance(value, bool):
-            return operator.index(value)
+        found = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
-        pass
-    raise Mismatch("int")
+        found = None
+    if found is None:
+        raise Mismatch("int")
+    if found.bit_length() > LONGEST_INTEGER:
+        raise Mismatch("an integer of at most 4,000 digits", "Write it as text.")
+    return found
 
 
 def _frozen_mapping(value: Mapping[Any, Any]) -> FrozenDict:
     if not all(isinstance(key, str) for key in value):
         raise Mismatch("a dict whose keys are strings")
-    return FrozenDict({str.__str__(key): freeze(item) for key, item in value.items()})
+    return FrozenDict({str.__str__(key): _frozen(item) for key, item in value.items()})
 
 
 def _frozen_sequence(value: Any) -> tuple[Any, ...]:
-    return tuple(freeze(item) for item in value)
+    return tuple(_frozen(item) for item in value)
 
 
 _CONVERSIONS: dict[type, Any] = {

@@ -111,7 +111,10 @@ class Schema:
     def invalid(self, name: str, value: object, mismatch: Mismatch) -> InvalidField:
         """The error about a value of the wrong kind."""
         expected, *hints = mismatch.args
-        text = repr(value)
+        try:
+            text = repr(value)
+        except (ValueError, RecursionError):  # an integer of thousands of digits, a list that holds itself
+            text = "something that cannot be written"
         shown = text if len(text) <= 80 else text[:77] + "…"
         advice = "".join(f". {hint}" for hint in hints if hint)
         return InvalidField(f"{self.label}.{name}: expected {expected}, got {shown} ({type(value).__name__}){advice}")

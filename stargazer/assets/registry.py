@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets.asset import Asset
 
-__all__ = ["asset_type", "asset_types", "claim", "confirm", "defined_types"]
+__all__ = ["asset_type", "asset_types", "claim", "confirm", "foreign_keys"]
 
 _OWN = {
     "alignment": ("alignment", "alignment_index", "bqsr_report", "duplicate_metrics"),
@@ -50,7 +50,8 @@ _home = {key: f"{__package__}.{module}" for module, keys in _OWN.items() for key
 _types: dict[str, type[Asset]] = {}
 _files: weakref.WeakKeyDictionary[type[Asset], str] = weakref.WeakKeyDictionary()
 """Files of the classes of ``__main__``."""
-
+_foreign: list[weakref.ref[type[Asset]]] = []
+_ENGINE = f"{__package__.partition('.')[0]}."
 _empty: list[tuple[weakref.ref[type[Asset]], str, str]] = []
 """Classes that came without a body where another one stood, their keys, and how they were marked."""
 
@@ -85,9 +86,10 @@ def asset_types() -> dict[str, type[Asset]]:
     return {key: cls for key, cls in sorted(_types.items()) if cls.asset_key == key}
 
 
-def defined_types() -> list[type[Asset]]:
-    """Classes that exist in this process beside the bare Asset; nothing is imported."""
-    return list(_descendants(_types["asset"]))
+def foreign_keys() -> set[str]:
+    """Asset keys of the classes of others than the engine that exist in this process; nothing is imported."""
+    found = [cls for reference in _foreign if (cls := reference()) is not None]
+    return {cls.asset_key for cls in found}
 
 
 def claim(cls: type[Asset], key: str, *, empty: bool = False) -> None:
@@ -111,6 +113,8 @@ def claim(cls: type[Asset], key: str, *, empty: bool = False) -> None:
     _note_file(cls)
     if cls.__module__ != _home.get(key):
         _import_home(key)
+    if not cls.__module__.startswith(_ENGINE):
+        _foreign.append(weakref.ref(cls))
     held = _types.get(key)
     if empty and held is not None and held.asset_key == key and _same_place(held, cls):
         # cloudpickle throws the new class away if it has made it before, and fills it otherwise.

@@ -338,8 +338,12 @@ def _plain(task: str, signature: Signature, made: Any) -> Any:
     returns = signature.returns
     try:
         checked = signature.check(made) if returns.named is None else made
+    except RecursionError:
+        raise OutputError(f"{task} returned a value that holds itself, or is nested too deeply") from None
     except TypeError as error:
-        raise OutputError(f"{task} returned {made!r}, but is declared to return something else: {error}") from None
+        raise OutputError(
+            f"{task} returned {shown_value(made)}, but is declared to return something else: {error}"
+        ) from None
     if returns.named is not None and not isinstance(made, returns.named):
         _must_be(task, made, tuple, f"a {returns.named.__name__}")
         return returns.named(*made)

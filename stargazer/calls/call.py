@@ -371,7 +371,7 @@ def _given(spec: TaskSpec, name: str, value: Any) -> Any:
     try:
         if is_simple(value):
             plain(value)
-            return copy.deepcopy(value)
+            return own_copy(value)
         naming = Naming(spec.task.module, Store.open(spec.store).profile)
         _warn_of_paths(spec.name, name, value)
         return Kept(copy.deepcopy(value), plain(value, naming), naming.owner)

@@ -225,7 +225,7 @@ def _instance(annotation: type) -> Check:
     def check(value: Any) -> Any:
         if not isinstance(value, annotation):
             raise Unfit(shown(annotation))
-        return _plain(value)
+        return settled(value)
 
     return check
 

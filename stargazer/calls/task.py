@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import sys
+import uuid
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from stargazer.assets import asset_type, defined_types
+from stargazer.assets import asset_type, foreign_keys
 from stargazer.calls.arguments import (
     Options,
     bind,
@@ -24,8 +25,10 @@ from stargazer.config import strict, variables
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import TaskSpec
 from stargazer.fingerprint import CodeIdentity, class_code, digest_of, identify, identify_version, note_modules
+from stargazer.ledger import walk_assets
 from stargazer.ledger.keys import task_key
 from stargazer.store import active_store
+from stargazer.store.staging import members
 from stargazer.tools import identify_tool, library_version
 
 if TYPE_CHECKING:
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Task", "imported", "rebuilt", "task"]
 
-ENGINE = "stargazer."
+EDITED = f"edited since it was imported {uuid.uuid4().hex}"
+"""Stands for the code of a class that this process has, but whose source is gone: never equal to another process's."""
 
 
 class Task:
@@ -57,8 +61,8 @@ class Task:
     gpus
         Number of them.
     walltime
-        Longest time that it takes, as ``"2 h"`` or in seconds; it is ended with its tools after that. None where
-        nobody knows.
+        Longest time that it takes, as ``"2 h"`` or in seconds; after that it is ended with its tools. None where nobody
+        knows.
     worker
         Name that the worker must have, as profiles give them.
     retries
@@ -135,7 +139,8 @@ class Task:
             A tool that goes into the key is not installed.
         """
         inputs, parameters = bind(self.name, self.signature, Call, args, kwargs)
-        return make_call(self._spec(parameters, wired_by(sys._getframe(1))), self.signature.returns, inputs, parameters)
+        spec = self._spec(inputs, parameters, wired_by(sys._getframe(1)))
+        return make_call(spec, self.signature.returns, inputs, parameters)
 
     def __reduce__(self) -> Any:
 
@@ -236,13 +241,13 @@ class Task:
             self._identity = identify_version(body, version)
         return self._identity
 
-    def _spec(self, parameters: dict[str, Any], wired: Wired) -> TaskSpec:
+    def _spec(self, inputs: dict[str, Any], parameters: dict[str, Any], wired: Wired) -> TaskSpec:
         """What all calls of the task that one function wires in the active store share, made once."""
         store = active_store()
         tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
         code = self.code
         env = variables(self.env)
-        kinds = self._kinds() if self.signature.assets else {}
+        kinds = self._kinds(inputs) if inputs else {}
         place = (store.url, code.digest, tools, wired, *kinds.items(), *env.items())
         made = self._specs.get(place)
         if made is not None:
@@ -257,11 +262,28 @@ class Task:
         self._specs[place] = spec
         return spec
 
-    def _kinds(self) -> dict[str, str]:
-        """What tells the user's own types of assets as they are from what they were; the engine's count as it does."""
-        own = {cls.asset_key for cls in defined_types() if not cls.__module__.startswith(ENGINE)}
-        codes = {key: class_code(asset_type(key), self.__module__) for key in sorted(own)}
+    def _kinds(self, inputs: dict[str, Any]) -> dict[str, str]:
+        """What tells the user's own types of assets as they are from what they were; the engine's count as it does.
+
+        Those of what is given; and all, where a call is among the inputs: nobody knows yet what it makes.
+        """
+        foreign = foreign_keys()
+        if not foreign:
+            return {}
+        codes = {}
+        given = {member.asset_key for asset in walk_assets(list(inputs.values())) for member in members(asset)}
+        known = foreign if any(_has_call(value) for value in inputs.values()) else foreign & given
+        for key in sorted(known):
+            codes[key] = self._kind(asset_type(key), given=key in given)
         return {key: code for key, code in codes.items() if code}
+
+    def _kind(self, cls: type, *, given: bool) -> str:
+        try:
+            return class_code(cls, self.__module__, given=given)
+        except CodeChanged:
+            if given:
+                raise
+            return EDITED
 
     def _is_importable(self) -> bool:
         if self.__module__ == "__main__":
@@ -270,6 +292,11 @@ class Task:
         for name in self.__qualname__.split("."):
             found = getattr(found, name, None)
         return found is self
+
+
+def _has_call(value: Any) -> bool:
+    items = value if isinstance(value, list) else value.values() if isinstance(value, dict) else (value,)
+    return any(isinstance(item, Call) for item in items)
 
 
 @overload

@@ -9,15 +9,20 @@ import json
 import os
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import typer
 
 from stargazer.errors import AssetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from stargazer.assets import Asset
     from stargazer.store import Store
@@ -27,6 +32,12 @@ __all__ = ["draft", "drafts_beside", "read_arguments", "read_filters", "split_pa
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 NONE = ("none", "null", "")
 MISSING = inspect.Parameter.empty
+
+READ: dict[Any, Callable[[str], Any]] = {
+    int: int, float: float, str: str, complex: complex, Path: Path, Decimal: Decimal, Fraction: Fraction, UUID: UUID,
+    date: date.fromisoformat, datetime: datetime.fromisoformat, time: time.fromisoformat,
+}  # fmt: skip
+"""How text is read as a value of a type."""
 
 
 def read_arguments(function: Callable[..., Any], pairs: Iterable[str], store: Store) -> dict[str, Any]:
@@ -122,7 +133,7 @@ def _read(name: str, texts: list[str], parameter: inspect.Parameter, store: Stor
         hint = type(parameter.default) if parameter.default not in (MISSING, None) else str
     try:
         return _value(texts, hint, store)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise typer.BadParameter(f"{name}={','.join(texts)}: {error}") from None
 
 
@@ -152,7 +163,7 @@ def _alternative(texts: list[str], kinds: tuple[Any, ...], store: Store) -> Any:
     for kind in sorted((kind for kind in kinds if kind is not type(None)), key=lambda kind: kind is str):
         try:
             return _value(texts, kind, store)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             problem = error
     raise problem
 
@@ -168,7 +179,9 @@ def _one(text: str, kind: Any, inner: tuple[Any, ...], store: Store) -> Any:
         return _asset(text, kind, store)
     if kind is bool:
         return _chosen(text.lower(), TRUTHS)
-    return kind(text) if kind in (int, float, str) else text if kind is Any else json.loads(text)
+    if kind in READ:
+        return READ[kind](text)
+    return text if kind is Any else json.loads(text)
 
 
 def _chosen(text: str, choices: Mapping[str, Any]) -> Any:

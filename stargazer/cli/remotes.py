@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stargazer.catalog.arguments import stored
-from stargazer.cli.options import JSON, STORE, asset_json, examples, open_store, print_json, say, show_progress
+from stargazer.cli.options import (
+    JSON,
+    STORE,
+    asset_json,
+    examples,
+    open_made_store,
+    open_store,
+    print_json,
+    say,
+    show_progress,
+)
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -35,7 +45,7 @@ def push(
     from stargazer.remotes import named, push_lineage
     from stargazer.remotes import push as send
 
-    opened, remote = open_store(store), named(to)
+    opened, remote = open_made_store(store), named(to)
     assets = stored(opened, names)
     for asset in assets:
         with byte_progress(f"push {asset.name or asset.cid}", shown=show_progress()) as progress:

@@ -409,7 +409,7 @@ def trace(
 
     if mermaid + json + (rocrate is not None) > 1:
         raise typer.BadParameter("--mermaid, --json and --rocrate: choose one")
-    opened = open_store(store)
+    opened = open_made_store(store)
     (asset,) = stored(opened, [name])
     named = asset if len(name) == 64 else str(asset.cid)
     lineage = follow(opened, named, "down" if down else "up")

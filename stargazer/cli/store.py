@@ -72,7 +72,7 @@ def ls(
     """List assets by their facts."""
     from stargazer.catalog.arguments import read_filters
 
-    opened = open_store(store)
+    opened = open_made_store(store)
     wanted = read_filters(filters or [])
     found = opened.assemble(**wanted) if opened.made else []
     if json:
@@ -297,7 +297,7 @@ def pin(
 ) -> None:
     """Keep files through every garbage collection."""
     _check_name(name)
-    opened = open_store(store)
+    opened = open_made_store(store)
     assets = stored(opened, cids)
     opened.pin(name, *assets)
     if json:
@@ -313,14 +313,14 @@ def unpin(
 ) -> None:
     """Let go of a pin."""
     _check_name(name)
-    open_store(store).unpin(name)
+    open_made_store(store).unpin(name)
     if json:
         print_json({"name": name})
 
 
 def pins(store: STORE = None, json: JSON = False) -> None:
     """List the pins."""
-    pinned = open_store(store).pins()
+    pinned = open_made_store(store).pins()
     if json:
         print_json({name: [asset_json(asset) for asset in assets] for name, assets in pinned.items()})
         return

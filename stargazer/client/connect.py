@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from stargazer.client.guard import check_guard
 from stargazer.client.walls import HERE_ALONE, check_encrypted, dashboard_address, session_keys
+from stargazer.errors import ConfigError
 from stargazer.execute.spec import most
 from stargazer.profiles.profile import Offer, Profile, cores, offers, resources_of
 from stargazer.profiles.settings import find_profile
@@ -22,6 +24,8 @@ LOOKED_EVERY = 2.0
 
 GIVEN_UP_AFTER = "600 s"
 """Time in which a worker of this machine that died may come back; its nanny tells sooner that it cannot."""
+
+CONNECTS_WITHIN = 3.0
 
 LOST_WORKERS = 10
 """Times that a call may lose its worker. Machines are taken away; a call that ends each of ten is the cause itself."""
@@ -84,11 +88,34 @@ def _patient_scheduler() -> Iterator[None]:
 def _at_address(profile: Profile) -> Client:
     from distributed import Client
 
+    _check_listens(profile.address or "")
     check_encrypted(str(profile.address))
     client = Client(profile.address, timeout=profile.patience)
     each = most(worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
     offers(client, Offer(profile, each))
     return client
+
+
+def _check_listens(address: str) -> None:
+    """Tell at once that nobody listens at an address: Dask would try for as long as one may take to start."""
+    import socket
+    from urllib.parse import urlsplit
+
+    place = urlsplit(address)
+    try:
+        host, port = place.hostname, place.port
+    except ValueError as error:
+        raise ConfigError(f"{address} is no address of a scheduler: {error}") from None
+    if place.scheme not in ("tcp", "tls") or not host or not port:
+        return
+    try:
+        socket.create_connection((host, port), timeout=CONNECTS_WITHIN).close()
+    except (ConnectionRefusedError, socket.gaierror) as error:
+        raise ConfigError(
+            f"no scheduler listens at {address} ({error.strerror}); is it started, and the address right?"
+        ) from None
+    except OSError:
+        return  # slow networks are Dask's affair, which waits
 
 
 def _in_this_process(profile: Profile) -> Client:
@@ -114,6 +141,7 @@ def _in_this_process(profile: Profile) -> Client:
 def _on_this_machine(profile: Profile) -> Client:
     from distributed.system import MEMORY_LIMIT
 
+    check_guard()
     cpus = profile.cpus or 1
     workers = profile.workers.maximum if profile.workers else max(1, cores() // cpus)
     each = resources_of(cpus, profile.memory or MEMORY_LIMIT // workers, profile.gpus, profile.names)

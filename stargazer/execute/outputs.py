@@ -139,15 +139,43 @@ class Outputs:
             raise OutputError(f"{self.task} returned {draft!r}, {where}")
         try:
             found = os.lstat(draft.path)
-        except OSError:
+        except (OSError, ValueError):  # no name has a NUL byte in it
             raise OutputError(f"{self.task} returned {draft!r}, but wrote no file {draft.path.name}") from None
         if stat.S_ISREG(found.st_mode) and os.path.dirname(draft.path) == self._work[:-1]:
             return
         place = os.path.realpath(draft.path)
         if not os.path.exists(place):
             raise OutputError(f"{self.task} returned {draft!r}, a link to {place}, which does not exist")
-        if not place.startswith((self._work, f"{os.path.realpath(self.store.blobs.root)}{os.sep}")):
+        if not self._is_inside(place):
             raise OutputError(f"{self.task} returned {draft!r}, a link to {place}, {where}")
+        if os.path.isdir(place):
+            self._check_links(draft, place)
+
+    def _is_inside(self, place: str) -> bool:
+        return place.startswith((self._work, f"{os.path.realpath(self.store.blobs.root)}{os.sep}"))
+
+    def _check_links(self, draft: Asset, directory: str) -> None:
+        """What a link in a directory leads to is kept with it: it must be the body's own, or an input."""
+        todo = [directory]
+        while todo:
+            with os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        self._check_link(draft, entry.path)
+                    elif entry.is_dir():
+                        todo.append(entry.path)
+
+    def _check_link(self, draft: Asset, path: str) -> None:
+        place, name = os.path.realpath(path), os.path.relpath(path, self._work)
+        if not os.path.exists(place):
+            raise OutputError(
+                f"{self.task} returned {draft!r}, in which {name} is a link to {place}, which does not exist"
+            )
+        if not self._is_inside(place):
+            raise OutputError(
+                f"{self.task} returned {draft!r}, in which {name} is a link to {place}, outside of its work directory; "
+                "copy what it needs of it there"
+            )
 
 
 def _lie_apart(ready: Any) -> bool:

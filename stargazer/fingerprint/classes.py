@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import sys
+import warnings
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from stargazer.fingerprint.identity import CodeIdentity, identify_class
+from stargazer.fingerprint.identity import CodeIdentity, UncertainIdentity, identify_class
 from stargazer.fingerprint.origin import ENGINE, is_own
 
 __all__ = ["class_code", "class_name", "module_name"]
@@ -25,7 +26,7 @@ def module_name(module: str) -> str:
     file = getattr(main, "__file__", None)
     if spec is not None:
         return str(spec.name).removesuffix(".__main__")
-    return _imported_as(Path(file)) if file else module
+    return _imported_as(file) if file else module
 
 
 def class_name(cls: type) -> str:
@@ -33,7 +34,7 @@ def class_name(cls: type) -> str:
     return f"{module_name(cls.__module__)}.{cls.__qualname__}"
 
 
-def class_code(cls: type, owner: str) -> str:
+def class_code(cls: type, owner: str, *, given: bool = True) -> str:
     """Return what tells whether the methods of a class are still the same.
 
     Parameters
@@ -42,6 +43,13 @@ def class_code(cls: type, owner: str) -> str:
         The class of a value.
     owner
         Module of the task that is given the value.
+    given
+        Whether there is a value of the class; of one that may only come, nothing is said.
+
+    Warns
+    -----
+    UncertainIdentity
+        Something that the class reaches cannot be hashed.
 
     Returns
     -------
@@ -52,14 +60,18 @@ def class_code(cls: type, owner: str) -> str:
         known = _KNOWN.get(cls)
         if known is None or not known.is_current():
             known = _KNOWN[cls] = identify_class(cls)
+        if known.uncertain and given:
+            told = f"changes of these go unnoticed by {cls.__qualname__}: {'; '.join(known.uncertain)}"
+            warnings.warn(told, UncertainIdentity, stacklevel=6)
         return known.digest
     top = cls.__module__.partition(".")[0]
     return "" if top == ENGINE or top in sys.stdlib_module_names else _version(top)
 
 
-def _imported_as(file: Path) -> str:
-    names = [file.stem]
-    folder = file.absolute().parent
+@functools.lru_cache(maxsize=64)
+def _imported_as(file: str) -> str:
+    names = [Path(file).stem]
+    folder = Path(file).absolute().parent
     while (folder / "__init__.py").exists():
         names.insert(0, folder.name)
         folder = folder.parent

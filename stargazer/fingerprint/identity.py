@@ -106,39 +106,33 @@ def identify(function: FunctionType, name: str, *, strict: bool = False) -> Code
         What is a warning otherwise.
     """
     owner = _owner(function)
-    return _identity(function, owner, {owner: _file_of(function)}, f"task {name}", strict=strict)
+    identity = _identity(function, owner, {owner: _file_of(function)})
+    if identity.uncertain:
+        text = (
+            f"changes of these go unnoticed by task {name}, or run it needlessly: {'; '.join(identity.uncertain)}; "
+            "pass it as a parameter, or a file as an asset"
+        )
+        if strict:
+            raise UncertainCode(text)
+        warnings.warn(text, UncertainIdentity, stacklevel=5)
+    return identity
 
 
 def identify_class(cls: type) -> CodeIdentity:
-    """Digest the class of a value that a task is given, with all that its methods reach.
-
-    Warns
-    -----
-    UncertainIdentity
-        Something reached is in no text.
+    """Digest the class of a value that a task is given, with all that its methods reach. Nothing is warned of.
 
     Raises
     ------
     CodeChanged
         A file was edited after it was imported.
     """
-    return _identity({cls.__qualname__: cls}, cls.__module__, {}, cls.__qualname__, strict=False)
+    return _identity({cls.__qualname__: cls}, cls.__module__, {})
 
 
-def _identity(
-    values: FunctionType | dict[str, Any], owner: str, files: dict[str, str], name: str, *, strict: bool
-) -> CodeIdentity:
+def _identity(values: FunctionType | dict[str, Any], owner: str, files: dict[str, str]) -> CodeIdentity:
     reach = Reach.of(values, owner)
     outside = widen(reach, owner, files)
     uncertain = tuple(dict.fromkeys([*reach.uncertain, *outside]))
-    if uncertain:
-        text = (
-            f"changes of these go unnoticed by {name}, or run it needlessly: {'; '.join(uncertain)}; pass it as a "
-            "parameter, or a file as an asset"
-        )
-        if strict:
-            raise UncertainCode(text)
-        warnings.warn(text, UncertainIdentity, stacklevel=6)
     manifest, whole = _digests(reach)
     return CodeIdentity(whole, manifest, tuple(sorted(reach.libraries)), uncertain, reach)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
 from stargazer.errors import OutputError
-from stargazer.ledger.keys import python_value
+from stargazer.ledger.parameters import LONGEST_INTEGER, python_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,6 +73,8 @@ def _plain(value: Any) -> dict[str, Any]:
     for kind in (int, float, str):
         if isinstance(value, kind):
             exact = kind(value)
+            if isinstance(exact, int) and exact.bit_length() > LONGEST_INTEGER:
+                raise OutputError("a task returned an integer of thousands of digits; return it as text, or in a file")
             finite = not isinstance(exact, float) or math.isfinite(exact)
             return {"value": exact} if finite else {"float": repr(exact)}
     raise OutputError(
@@ -91,6 +93,13 @@ def check_plain(result: Any) -> None:
     """
     if isinstance(result, Asset):
         return
+    try:
+        _check_size(result)
+    except RecursionError:
+        raise OutputError("a task returned a value that holds itself, or is nested too deeply") from None
+
+
+def _check_size(result: Any) -> None:
     size = len(json.dumps(encode(map_assets(result, lambda _: None))))
     if size > LARGEST + 64 * sum(1 for _ in walk_assets(result)):
         raise OutputError(

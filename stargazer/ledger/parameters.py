@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stargazer.cid import CIDProfile
 
 __all__ = [
+    "LONGEST_INTEGER",
     "Kept", "Naming", "contents_of", "is_simple", "members_of", "ordered", "own_copy",
     "paths_in", "plain", "python_value",
 ]  # fmt: skip

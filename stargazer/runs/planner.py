@@ -12,6 +12,7 @@ from stargazer.calls.call import Call
 from stargazer.calls.elements import element
 from stargazer.calls.graph import needs
 from stargazer.calls.renewed import renewed
+from stargazer.errors import ArgumentError
 from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import map_assets
@@ -143,10 +144,17 @@ def plan(*calls: Any, again: Any = None) -> Plan:
 
 def roots_of(value: Any) -> list[Call]:
     """Return the whole calls in `value`: an element stands for the call that it is part of."""
+    try:
+        return _roots_of(value)
+    except RecursionError:
+        raise ArgumentError("a list of calls holds itself, or is nested too deeply") from None
+
+
+def _roots_of(value: Any) -> list[Call]:
     if isinstance(value, Call):
         return [value.whole]
     if isinstance(value, (dict, list, tuple)):
-        return [call for item in (value.values() if isinstance(value, dict) else value) for call in roots_of(item)]
+        return [call for item in (value.values() if isinstance(value, dict) else value) for call in _roots_of(item)]
     check_no_call_lost(value)
     return []
 

@@ -424,16 +424,29 @@ def _show(flight: Run, progress: bool | None) -> None:
 # Calls in lists, tuples and dicts, and results in their places.
 
 
-def calls_in(what: Any) -> Iterator[Call]:
-    """Yield every call in `what`; refuse what was probably meant to be one."""
+def calls_in(what: Any) -> list[Call]:
+    """Return every call in `what`; refuse what was probably meant to be one.
+
+    Raises
+    ------
+    ArgumentError
+        Something else stands where a call should; or a list holds itself.
+    """
+    try:
+        return list(_calls_in(what))
+    except RecursionError:
+        raise ArgumentError("a list of calls holds itself, or is nested too deeply") from None
+
+
+def _calls_in(what: Any) -> Iterator[Call]:
     if isinstance(what, Call):
         yield what
     elif isinstance(what, (list, tuple)):
         for item in what:
-            yield from calls_in(item)
+            yield from _calls_in(item)
     elif isinstance(what, dict):
         for item in what.values():
-            yield from calls_in(item)
+            yield from _calls_in(item)
     else:
         check_no_call_lost(what)
 

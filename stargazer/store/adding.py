@@ -63,6 +63,7 @@ class Adding(Handles):
         StoreFull
             No space is left; nothing half-written is visible.
         """
+        _check_path(path)
         template = asset or Asset()
         beside = (*template.companions, *(_draft(each) for each in companions))
         draft = replace(template, path=Path(path), cid=None, name=name or template.name, companions=beside)
@@ -165,6 +166,14 @@ class Adding(Handles):
         self.backend.create_many(dict.fromkeys(absent, b""))
         if addition:
             self.backend.create(layout.added(asset.id), addition)
+
+
+def _check_path(path: str | os.PathLike[str]) -> None:
+    """An empty path would be the current directory."""
+    if not os.fspath(path):
+        raise NotFound("there is no file '': the path is empty; for the directory that you are in, write '.'")
+    if "\0" in os.fspath(path):
+        raise NotFound(f"there is no file {os.fspath(path)!r}: no name of a file has a NUL byte in it")
 
 
 def _draft(companion: Asset | str | os.PathLike[str]) -> Asset:

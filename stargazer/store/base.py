@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer import config
-from stargazer.errors import StoreError
+from stargazer.errors import ConfigError, StoreError, StoreReadOnly
 from stargazer.store import layout
 from stargazer.store.backends.local import LocalBackend, is_on_network
 from stargazer.store.blobs.local import LocalBlobs
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from stargazer.store.backends.base import Backend
     from stargazer.store.blobs.base import Blobs
 
-__all__ = ["Header", "OpenStore", "local_path", "private_cache"]
+__all__ = ["Header", "OpenStore", "check_url", "local_path", "private_cache"]
+
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(?!//)")
+"""The beginning of a URL that lacks its slashes; one letter is a drive."""
 
 
 class Header(NamedTuple):
@@ -67,6 +71,29 @@ def private_cache(kind: str, identifier: str) -> Path:
     return folders[-1]
 
 
+def _configured_profile() -> str:
+    from stargazer import cid
+
+    name = config.cid_profile()
+    known = [each.name for each in cid.PROFILES]
+    if name not in known:
+        raise ConfigError(
+            f"stargazer.cid-profile is {name!r} ({config.origin_of('cid-profile')}), but there are {', '.join(known)}"
+        )
+    return name
+
+
+def check_url(url: str) -> None:
+    """Refuse what would become a directory with the name of a URL."""
+    if not url:
+        raise StoreError("a store needs a path or a URL, and this is empty")
+    if "\0" in url:
+        raise StoreError(f"{url!r} is no place of a store: no path has a NUL byte in it")
+    if found := _SCHEME.match(url):
+        right = f"{found[1]}://{url[found.end() :].lstrip('/')}"
+        raise StoreError(f"{url} is neither a path nor a URL; did you mean {right}? (A directory: ./{url})")
+
+
 def _parse(data: bytes, where: str) -> Header:
     try:
         members = read_object(data)
@@ -100,8 +127,7 @@ class OpenStore:
     """
 
     def __init__(self, url: str | Path, *, profile: str | None = None, durable: bool | None = None) -> None:
-        if not os.fspath(url):
-            raise StoreError("a store needs a path or a URL, and this is empty")
+        check_url(os.fspath(url))
         self._asked = profile
         self.durable = config.durable() if durable is None else durable
         self.threads = 1
@@ -157,9 +183,15 @@ class OpenStore:
     def _make_header(self) -> Header:
         from stargazer import cid
 
-        name = cid.profile(self._asked or config.cid_profile()).name
+        name = cid.profile(self._asked).name if self._asked else _configured_profile()
         members = {"format": layout.FORMAT, "id": os.urandom(16).hex(), "profile": name}
-        self.backend.create_once(layout.HEADER, json.dumps(members).encode() + b"\n")
+        try:
+            self.backend.create_once(layout.HEADER, json.dumps(members).encode() + b"\n")
+        except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
+            if isinstance(error, StoreError):
+                raise
+            told = f"no store can be made at {self.url}: {error.strerror}; name another place: DASK_STARGAZER__STORE=…"
+            raise StoreReadOnly(error.errno, told) from error
         header = self._read_header()
         if header is None:
             raise StoreError(f"{self.url} vanished while it was made")

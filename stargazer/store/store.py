@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, BinaryIO, overload
 
 from stargazer import config
+from stargazer.store.base import check_url
 from stargazer.store.fsck import Checking
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def stand_in(url: str, store: Store) -> None:
 def open_store(url: str | os.PathLike[str]) -> Store:
     """The store at a URL; one instance a process."""
     name = os.fspath(url)
-    if name and "://" not in name and not name.startswith("/"):
+    check_url(name)
+    if "://" not in name and not name.startswith("/"):
         name = os.path.abspath(os.path.expanduser(name))
     try:
         return _opened[name]

@@ -128,6 +128,8 @@ class Workdir:
         path = self.path / name
         if name in SETTINGS:
             raise ValueError(f"{name!r} is a file whose text programs obey where they start; give it another name")
+        if "\0" in os.fspath(name):
+            raise DataError(f"{name!r} is no name of a file: it has a NUL byte in it")
         if (os.sep in os.fspath(name) or name in ("", ".", "..")) and not os.path.normpath(path).startswith(
             f"{self.path}{os.sep}"
         ):
@@ -247,6 +249,8 @@ class Workdir:
 
     def _argv(self, argv: Sequence[Argument]) -> list[str]:
         root = f"{self.path}{os.sep}"
+        if any("\0" in str(arg) for arg in argv):
+            raise DataError(f"an argument of {str(argv[0])!r} has a NUL byte in it, which no command can be given")
         words = ["." if str(arg) == str(self.path) else str(arg).replace(root, "") for arg in argv]
         paths = (isinstance(arg, os.PathLike) or str(arg).startswith(root) for arg in argv)
         return [f"./{word}" if path and word[:1] in OBEYED else word for word, path in zip(words, paths, strict=True)]
