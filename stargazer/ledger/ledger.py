@@ -132,6 +132,11 @@ class Ledger:
         written = self._write(record)
         return self.point(first if kept and first is not None else written, record.plan_key)
 
+    def difference(self, record: Record) -> str:
+        """Say how a record's result, which counts now, differs from the earlier one; empty where it does not."""
+        first = self.get(record.differs_from) if record.differs_from else None
+        return "" if first is None else _difference(record, first, "no longer counts")
+
     def forget(self, records: Iterable[Record]) -> int:
         """Let no key lead to some records any more, so that their calls run once more; the records stay.
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stargazer.errors import StoreFull, StoreReadOnly
@@ -86,6 +86,8 @@ def ask(directory: Path | None, question: Callable[[sqlite3.Connection], T]) -> 
     path = directory / name
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _discard_older(directory)
         return _ask(path, question)
     except sqlite3.DatabaseError as error:
         code = error.sqlite_errorcode
@@ -129,6 +131,13 @@ def _elsewhere(directory: Path) -> Path:
 def _ask(path: Path, question: Callable[[sqlite3.Connection], T]) -> T:
     with closing(_open(path)) as connection:
         return question(connection)
+
+
+def _discard_older(directory: Path) -> None:
+    """Delete what other versions made on this machine; they would make it anew."""
+    for path in directory.glob(f"index-*-{os.uname().nodename}.sqlite"):
+        with suppress(PermissionError):
+            discard(path)
 
 
 def discard(path: Path) -> None:

@@ -76,6 +76,16 @@ if child:
     assert list(tmp_path.iterdir()) == []
 
 
+def fail(parent: Path, key: str, error: BaseException, text: str = "half") -> str | None:
+    """Work in a scratch directory until an error; return where the directory should stay."""
+    with pytest.raises(type(error)), Scratch(parent, key) as scratch:  # noqa: PT012 - a body that fails half-way
+        (scratch.path() / "half").write_text(text)
+        (scratch.path() / "locked").mkdir(0o500)
+        place = scratch.kept_for(error)
+        raise error
+    return place
+
+
 def kept(parent: Path) -> list[Path]:
     return sorted(parent.glob("failed-*"))
 
@@ -83,11 +93,7 @@ def kept(parent: Path) -> list[Path]:
 def test_what_a_failed_call_wrote_stays_until_it_ends_well(tmp_path: Path) -> None:
     key = "0123456789abcdef" * 4
     for text in ("first", "second"):
-        with pytest.raises(ValueError, match="broken"), Scratch(tmp_path, key) as scratch:
-            (scratch.path() / "half").write_text(text)
-            (scratch.path() / "locked").mkdir(0o500)
-            place = scratch.kept_for(ValueError("broken"))
-            raise ValueError("broken")
+        place = fail(tmp_path, key, ValueError("broken"), text)
         assert kept(tmp_path) == [Path(str(place))]
         assert (kept(tmp_path)[0] / "half").read_text() == text
     with Scratch(tmp_path, "f" * 64) as scratch:
@@ -100,18 +106,13 @@ def test_what_a_failed_call_wrote_stays_until_it_ends_well(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("error", [Cancelled("by hand"), StoreFull(28, "no space left"), KeyboardInterrupt()])
 def test_what_was_cancelled_or_filled_the_disk_goes(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)), Scratch(tmp_path, "a" * 64) as scratch:
-        (scratch.path() / "half").write_text("half")
-        raise error
+    assert fail(tmp_path, "a" * 64, error) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_is_nearly_full_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch_module, "ROOM", 1.1)
-    with pytest.raises(ValueError, match="broken"), Scratch(tmp_path, "a" * 64) as scratch:
-        scratch.path()
-        assert scratch.kept_for(ValueError("broken")) is None
-        raise ValueError("broken")
+    assert fail(tmp_path, "a" * 64, ValueError("broken")) is None
     assert list(tmp_path.iterdir()) == []
 
 

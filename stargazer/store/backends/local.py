@@ -11,6 +11,7 @@ import functools
 import itertools
 import os
 import stat
+import time
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,7 @@ _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _BLOCK = 1 << 16
+DAY = 86400.0
 
 
 class Modes(NamedTuple):
@@ -198,13 +200,16 @@ class LocalBackend:
             return None
 
     def note_use(self, places: Iterable[str]) -> None:
-        """Note that files are of use now; another user's, whose times may not be set, is replaced by an equal one."""
+        """Note that files are of use now.
+
+        Another user's, whose times may not be set, is replaced by an equal one; once a day is enough for that.
+        """
         for place in places:
             try:
                 os.utime(self.path(place))
             except PermissionError:
                 data = self.read(place)
-                if data is not None:
+                if data is not None and (self.last_use(place) or 0.0) < time.time() - DAY:
                     self.replace(place, data)
             except FileNotFoundError:
                 continue
