@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Wired", "stamped", "wired_by"]
 
+TYPED = ("<string>", "<stdin>")
+"""Names that Python gives to code which is in no file, and in no notebook either."""
+
 PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 
 
@@ -39,7 +42,11 @@ class Wired(NamedTuple):
     def workflow(self) -> str:
         """What a run of it is called."""
         name = self.name.partition(".")[0]
-        return Path(self.path).stem if name.startswith("<") else name
+        if not name.startswith("<"):
+            return name
+        if os.path.isfile(self.path):
+            return Path(self.path).stem
+        return "python" if self.path in TYPED else "notebook"
 
 
 def wired_by(frame: FrameType | None) -> Wired:

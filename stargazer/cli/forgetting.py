@@ -68,6 +68,7 @@ def verify(
     code is 1 where a result differs, or a call fails that did not then.
     """
     from stargazer.cli.run import _stdout_kept_clean
+    from stargazer.runs.verify import WRONG
     from stargazer.runs.verify import verify as check
 
     part = _part(sample)
@@ -76,6 +77,8 @@ def verify(
         report = check(result, down=down, sample=part, seed=seed, store=opened, tasks=_tasks(code or []), told=_told)
     print_json(report.to_dict()) if json else typer.echo(str(report))
     if not report.ok:
+        wrong = sum(call.outcome in WRONG for call in report.calls)
+        typer.echo(f"stargazer: {wrong:,} of {report.checked:,} calls do not give what is recorded of them", err=True)
         raise typer.Exit(1)
     if report.calls and not report.checked:
         typer.echo("stargazer: nothing could be checked with the code and tools that are here", err=True)

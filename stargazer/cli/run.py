@@ -217,7 +217,7 @@ def _print_result(flight: Run, result: Any, copies: list[str]) -> None:
     say(f"{plural(flight.tasks_run, 'task')} run, {seconds_text(flight.status().seconds)}{named}", err=True)
 
 
-# ``stargazer runs``: which there were, which there are.
+# ``stargazer runs`` and ``log``: which runs there were and are, and what happened in them.
 
 
 def runs(
@@ -264,18 +264,31 @@ def log(
     That of a run has what was known, started, made, and what failed. That of a call has the commands with what they
     wrote to stderr; of one that failed also where in its code it did, and where its scratch directory is.
     """
-    from stargazer.errors import NotFound
     from stargazer.ledger import Ledger
-    from stargazer.ledger.logs import find_record
 
     ledger = Ledger(open_made_store(store))
+    found = _run_or_call(ledger, name)
+    _call_log(ledger, found, json=json) if hasattr(found, "task") else _run_log(ledger.store, found, json=json)
+
+
+def _run_or_call(ledger: Ledger, name: str) -> Any:
+    """The record of a call, or the note of a run.
+
+    Raises
+    ------
+    NotFound
+        There is neither, or more than one.
+    """
+    from stargazer.errors import NotFound
+    from stargazer.ledger.logs import find_record
+    from stargazer.runs.history import find_run
+
     try:
-        record = find_record(ledger, name) if _may_be_call(name) else None
+        return find_record(ledger, name) if _may_be_call(name) else find_run(ledger.store, name)
     except NotFound:
         if not _may_be_run(name, ledger.store.backend.names("runs")):
             raise
-        record = None
-    _run_log(ledger.store, name, json=json) if record is None else _call_log(ledger, record, json=json)
+    return find_run(ledger.store, name)
 
 
 def _may_be_call(name: str) -> bool:
@@ -312,22 +325,24 @@ def _scratch_text(scratch: str | None, host: str) -> str:
     return f"its scratch directory: {scratch}" + ("" if host == platform.node() else f" on {host}")
 
 
-def _run_log(store: Store, name: str, *, json: bool) -> None:
-    from stargazer.runs.history import find_run
+def _run_log(store: Store, note: Note, *, json: bool) -> None:
     from stargazer.runs.runlog import read_events
 
-    note = find_run(store, name)
     events = read_events(store, note.id)
     if json:
         print_json({**vars(note), "events": [event._asdict() for event in events]})
         return
     code = f"commit {note.commit}{', changed since' if note.dirty else ''}" if note.commit else "code outside of git"
-    say(f"{note.id}: {note.state}, began {note.started}, {note.user}@{note.host}, {code}")
+    say(f"{note.id}: {note.state}, began {note.started[:19]}, {note.user}@{note.host}, {code}")
     if note.diff:
         say(f"the changes: stargazer get {note.diff}")
     if events:
         _print(_event_row(event) for event in events)
     for event in events:
+        if event.differs_from and event.what == "made":
+            typer.echo(
+                f"≠ {event.task} {event.key[:8]}  not deterministic: differs from record {event.differs_from[:12]}"
+            )
         for told in filter(None, (event.error and f"✗ {event.task} {event.key[:8]}  {event.error}", _place(event))):
             say(told)
 

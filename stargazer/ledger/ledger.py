@@ -223,6 +223,11 @@ class Ledger:
         """Whether an earlier record is as good as a new one: its results are there, and it tells all that was read."""
         return self.is_complete(first) and first.reads.keys() >= record.reads.keys()
 
+    def difference(self, record: Record) -> str:
+        """Say how a record's result, which counts now, differs from the earlier one; empty where it does not."""
+        first = self.get(record.differs_from) if record.differs_from else None
+        return "" if first is None else _difference(record, first, "no longer counts")
+
     def forget(self, records: Iterable[Record]) -> int:
         """Let no key lead to some records any more, so that their calls run once more; the records stay.
 

@@ -104,7 +104,7 @@ class Note:
         version = (commit[:SHOWN_COMMIT] or "unknown") + ("-dirty" if dirty else "")
         return cls(
             f"{named}-{version}-{now:%Y%m%dT%H%M%SZ}",
-            now.isoformat(timespec="seconds"),
+            now.isoformat(timespec="microseconds"),
             _user(),
             platform.node(),
             os.getpid(),
@@ -163,7 +163,8 @@ def noted_runs(store: Store, limit: int = 20) -> list[Note]:
     for name in names:
         with contextlib.suppress(ValueError, TypeError, KeyError):
             notes.append(_judged(_read(found[layout.run(name)])))
-    return notes
+    # Of one second, names do not tell which came first.
+    return sorted(notes, key=lambda note: (_moment(note.id)[0], note.started, _moment(note.id)), reverse=True)
 
 
 def _ids(store: Store) -> Iterable[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import queue
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls import Call
@@ -17,6 +19,7 @@ from stargazer.calls.renewed import renewed
 from stargazer.calls.resources import default_client
 from stargazer.calls.wired import stamped
 from stargazer.errors import ArgumentError, BlobLost, Cancelled, OutputError, RunFailed
+from stargazer.ledger import Ledger, NotDeterministic
 from stargazer.runs.history import Logs
 from stargazer.runs.monitor import Monitor, held
 from stargazer.runs.runlog import RunLog, known_calls
@@ -31,10 +34,13 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from stargazer.execute import TaskSpec
+    from stargazer.ledger import Record
     from stargazer.runs.engine import Engine
     from stargazer.runs.history import Timeline
 
 __all__ = ["Retry", "Run", "calls_in", "failure_text", "in_order", "replaced", "run", "run_async"]
+
+CLOCKS_DIFFER = 5.0
 
 
 class Run:
@@ -59,6 +65,7 @@ class Run:
 
     def __init__(self, what: Any, client: Client | None = None, again: Any = None, workflow: str = "") -> None:
         self._workflow = workflow
+        self._compared = again is None
         asked = list(calls_in(what))
         fresh = renewed(asked, again) if again is not None else {call.key: call for call in asked}
         self._what = replaced(what, lambda call: fresh[call.key])
@@ -170,6 +177,7 @@ class Run:
             The run was cancelled.
         """
         self.wait()
+        self._tell_differences()
         self._raise()
         return replaced(self._what, lambda call: self._results[call.key])
 
@@ -259,6 +267,17 @@ class Run:
             self._results[key] = results[key]
             self._arrived.put(key)
 
+    def _tell_differences(self) -> None:
+        """Warn of results that differ from those before, where they were made elsewhere; threads here have warned."""
+        if self._compared or isinstance(self._engine, Threads):
+            return
+        self._compared = True
+        first = next(iter(self._calls.values()))
+        ledger = Ledger(first.store)
+        for record in ledger.lookup(self._watch.done_keys()).values():
+            if _began(record) >= self._began - CLOCKS_DIFFER and (told := ledger.difference(record)):
+                warnings.warn(told, NotDeterministic, stacklevel=3)
+
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
@@ -269,6 +288,10 @@ class Run:
             raise RunFailed(failure_text(self), self.failures) from first
         if self._results.keys() < self._calls.keys():
             raise Cancelled(f"others ended the run, or closed its client; run it again to go on; {self.status()}")
+
+
+def _began(record: Record) -> float:
+    return datetime.datetime.fromisoformat(record.started).timestamp()
 
 
 def _engine(client: Client | None, watch: RunState) -> Engine:

@@ -48,6 +48,8 @@ class Event(NamedTuple):
         How long it took, and where.
     error, scratch
         Of a call that failed: why, and where its scratch directory stays.
+    differs_from
+        Id of the record of an earlier result for the same call, which was another one.
     """
 
     at: str
@@ -60,6 +62,7 @@ class Event(NamedTuple):
     host: str = ""
     error: str | None = None
     scratch: str | None = None
+    differs_from: str | None = None
 
 
 class RunLog:
@@ -141,7 +144,12 @@ def _with(event: Event, record: Record | None) -> Event:
         return event
     seconds = record.seconds if event.what != "known" else None
     return event._replace(
-        record=record.id, outputs=tuple(record.output_cids), seconds=seconds, host=record.host, scratch=record.scratch
+        record=record.id,
+        outputs=tuple(record.output_cids),
+        seconds=seconds,
+        host=record.host,
+        scratch=record.scratch,
+        differs_from=record.differs_from,
     )
 
 

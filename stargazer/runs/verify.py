@@ -163,14 +163,13 @@ def verify(
     if not (isinstance(sample, (int, float)) and 0 < sample <= 1):
         raise ArgumentError(f"sample={sample!r} must be a part of the whole: more than 0, at most 1")
     ledger = Ledger(store or _home(result))
-    found = _records(ledger, result, down=down)
-    wanted = _sampled(found, sample, seed)
+    wanted, among = _wanted(ledger, result, down=down, part=sample, seed=seed)
     finder = _Finder(ledger, tasks)
     calls = []
     for record in wanted:
         calls.append(finder.verified(record))
         told(calls[-1])
-    return Verification(tuple(calls), len(found))
+    return Verification(tuple(calls), among)
 
 
 def _home(result: Asset | str | None) -> Store:
@@ -178,20 +177,32 @@ def _home(result: Asset | str | None) -> Store:
     return Store.open(source.url) if source is not None else active_store()
 
 
-def _records(ledger: Ledger, result: Asset | str | None, *, down: bool) -> list[Record]:
-    """The newest record of each call."""
+def _wanted(
+    ledger: Ledger, result: Asset | str | None, *, down: bool, part: float, seed: int | None
+) -> tuple[list[Record], int]:
+    """The records of those calls that are checked, and the number of those among which they were chosen."""
+    if result is None and part < 1:  # of a whole store, those that are not chosen are not even read
+        names = ledger.store.record_ids()
+        drawn = [record for name in _sampled(names, part, seed) if (record := ledger.get(name)) is not None]
+        return _newest(drawn), len(names)
     found = ledger.everything() if result is None else (below if down else above)(ledger, chosen(ledger, result))
+    newest = {record.id: record for record in _newest(found)}
+    return [newest[name] for name in _sampled(list(newest), part, seed)], len(newest)
+
+
+def _newest(found: Iterable[Record]) -> list[Record]:
+    """The newest record of each call."""
     newest: dict[str, Record] = {}
     for record in sorted(found, key=lambda each: each.started, reverse=True):
         newest.setdefault(record.content_key, record)
     return list(newest.values())
 
 
-def _sampled(records: list[Record], part: float, seed: int | None) -> list[Record]:
-    if part == 1 or not records:
-        return records
-    number = max(1, round(len(records) * part))
-    return random.Random(seed).sample(sorted(records, key=lambda record: record.id), number)
+def _sampled(names: list[str], part: float, seed: int | None) -> list[str]:
+    """Some of these, at least one, chosen at random; all of them in their spec."""
+    if part == 1 or not names:
+        return names
+    return random.Random(seed).sample(sorted(names), max(1, round(len(names) * part)))
 
 
 class _Finder:

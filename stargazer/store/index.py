@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stargazer.errors import StoreFull, StoreReadOnly
@@ -90,7 +90,9 @@ def ask(directory: Path | None, question: Callable[[sqlite3.Connection], T]) -> 
     path = directory / name
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if not _is_own(path):
+        if not path.exists():
+            _discard_older(directory)
+        elif not _is_own(path):
             discard(path)
         return _ask(path, question)
     except sqlite3.DatabaseError as error:
@@ -144,6 +146,13 @@ def _is_own(path: Path) -> bool:
 def _ask(path: Path, question: Callable[[sqlite3.Connection], T]) -> T:
     with closing(_open(path)) as connection:
         return question(connection)
+
+
+def _discard_older(directory: Path) -> None:
+    """Delete what other versions made on this machine; they would make it anew."""
+    for path in directory.glob(f"index-*-{os.uname().nodename}.sqlite"):
+        with suppress(PermissionError):
+            discard(path)
 
 
 def discard(path: Path) -> None:

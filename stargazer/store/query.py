@@ -109,6 +109,11 @@ class Queries(Adding):
             raise NotFound(f"{self.url} has nothing named {name}")
         return self.handle(Asset(cid=name))
 
+    def record_ids(self) -> list[str]:
+        """Ids of the ledger records of all calls that ended well."""
+        query = "SELECT id FROM records WHERE status = 'ok' ORDER BY id"
+        return [row[0] for row in self.ask(lambda index: index.execute(query).fetchall(), "records")]
+
     def records_where(
         self,
         *,

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["OVERLAP", "Records", "events", "seal", "unseal", "write"]
 
 _AT_ONCE = 500
-DAY = 86400.0
+JUST_NOW, HOUR = 1.0, 3600.0
+"""Seconds within which a use is not noted again: where another noted it, and where this process did."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 RECORD = b"{"
@@ -185,9 +186,13 @@ class Records(OpenStore):
         return [(places[place], data) for place, data in self.backend.read_many(places).items()]
 
     def _refresh(self, uses: Mapping[str, float]) -> None:
-        """Note that records were of use now, where the last note is older than a day; `gc` goes by these notes."""
+        """Note that records were of use now, unless they were so just now; `gc` goes by these notes.
+
+        A process notes each of them once an hour at most.
+        """
         now = time.time()
-        stale = [name for name, last in uses.items() if max(last, self._uses.get(name, 0.0)) < now - DAY]
+        due = [name for name, last in uses.items() if last < now - JUST_NOW]
+        stale = [name for name in due if self._uses.get(name, 0.0) < now - HOUR]
         if stale:
             self._uses.update(dict.fromkeys(stale, now))
             with suppress(OSError, StoreError):  # what can only be read is kept by those who may write

@@ -13,6 +13,9 @@ from small_tasks import number, shell, total
 import stargazer as sg
 from stargazer.errors import ArgumentError
 from stargazer.ledger import Ledger, NotDeterministic
+from stargazer.runs.runlog import read_events
+
+NOWHERE = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
 
 
 def counting(log: Path, text: str = "x") -> Any:
@@ -146,9 +149,7 @@ def test_keys_that_reached_the_same_bytes_on_another_way_are_forgotten_too(store
     assert ran(log) == 1
 
 
-@pytest.mark.parametrize(
-    "name", ["nothing", "abcdef012345", "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"]
-)
+@pytest.mark.parametrize("name", ["nothing", "abcdef012345", NOWHERE])
 def test_what_is_not_known_cannot_be_forgotten(store: sg.Store, name: str) -> None:
     number(i=1).compute()
     with pytest.raises(sg.errors.NotFound):
@@ -180,3 +181,38 @@ print(run.tasks_run, run.id.partition("-")[0], "distributed" in sys.modules)
         for _ in range(2)
     ]
     assert answers == [["4", "program", "False"], ["0", "False"]]
+
+
+def test_what_was_forgotten_here_is_not_taken_from_others(store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    class Others:
+        def find(self, _: sg.Store, keys: list[str]) -> dict[str, Any]:
+            asked.append(list(keys))
+            return {}
+
+        def take(self, _: sg.Store, keys: list[str], *, whole: bool) -> dict[str, Any]:
+            return self.find(_, keys)
+
+    forgotten, unknown = number(i=1), number(i=2)
+    forgotten.compute()
+    sg.forget("number")
+    monkeypatch.setattr("stargazer.ledger.ledger.beyond", Others)
+    ledger = Ledger(store)
+    assert ledger.find_anywhere([forgotten.plan_key, unknown.plan_key]) == {}
+    assert ledger.find_or_take([forgotten.plan_key, unknown.plan_key], whole=True) == {}
+    assert asked == [[unknown.plan_key]] * 2
+
+
+def test_a_difference_is_told_wherever_the_call_ran(client: Any, store: sg.Store, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("one")
+    call = shell(script=f"cat {outside}")
+    sg.run(call, client=client)
+    outside.write_text("two")
+    with pytest.warns(NotDeterministic, match="shell is not deterministic") as told:
+        flight = sg.run(call, client=client, again=True)
+    assert len(told) == 1
+    assert flight.result().fetch().read_text() == "two"
+    (event,) = [each for each in read_events(store, flight.id) if each.what == "made"]
+    assert event.differs_from in {record.id for record in Ledger(store).of_task("shell")}

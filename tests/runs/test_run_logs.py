@@ -13,6 +13,7 @@ import pytest
 from small_tasks import number, shell, total
 
 import stargazer as sg
+from stargazer.calls.wired import Wired
 from stargazer.errors import NotFound, RunFailed
 from stargazer.ledger import Ledger
 from stargazer.runs.history import Note, find_run, noted_runs
@@ -142,6 +143,8 @@ def test_two_runs_in_one_second_differ_and_are_found_by_their_first_letters(stor
     notes = [Note.new("threads", 0, "germline").claimed(store) for _ in range(12)]
     assert len({note.id for note in notes}) == 12
     assert [note.id for note in noted_runs(store)] == [note.id for note in reversed(notes)]
+    other = Note.new("threads", 0, "a").claimed(store)
+    assert noted_runs(store)[0].id == other.id  # the newest, though its name comes first
     old = "20191121T150850.304147-94221709"
     store.backend.replace(f"runs/{old}", json.dumps(vars(notes[0]) | {"id": old}).encode())
     assert noted_runs(store)[-1].id == old
@@ -223,3 +226,18 @@ def test_a_note_whose_members_are_of_other_types_is_none(store: sg.Store, member
     assert noted_runs(store) == []
     with pytest.raises(NotFound, match="is torn"):
         find_run(store, "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "expected"),
+    [
+        ("germline", "/x/pipeline.py", "germline"),
+        ("germline.<locals>.<listcomp>", "/x/pipeline.py", "germline"),
+        ("<module>", __file__, "test_run_logs"),
+        ("<module>", "/tmp/ipykernel_12/345.py", "notebook"),
+        ("<module>", "<stdin>", "python"),
+        ("<lambda>", "<string>", "python"),
+    ],
+)
+def test_code_without_a_function_is_named_by_where_it_is(name: str, path: str, expected: str) -> None:
+    assert Wired(name, path).workflow == expected

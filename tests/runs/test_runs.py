@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -11,7 +12,8 @@ import pytest
 from small_tasks import number, shell, total
 
 import stargazer as sg
-from stargazer.errors import ArgumentError, BlobLost, Cancelled, RunFailed, ToolFailed
+from stargazer.errors import ArgumentError, BlobLost, Cancelled, DefinitionError, RunFailed, ToolFailed
+from stargazer.ledger import Ledger, Record
 from stargazer.runs import State
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -186,3 +188,56 @@ def test_a_client_is_passed_by_name_and_is_one(client: Any) -> None:
             sg.run(number(i=1), client)
     with pytest.raises(ArgumentError, match=r"sg\.connect"):
         sg.run(number(i=1), client="tcp://127.0.0.1:8786")  # type: ignore[arg-type]
+
+
+def test_a_result_that_is_used_stays(store: sg.Store) -> None:
+    """Seconds stand for days: made long ago, of use of late."""
+    call = total([number(i=1), number(i=2)])
+    result = call.compute()
+    time.sleep(2.2)
+    assert call.compute() == result
+    store.gc(grace=-1, recent=2)
+    assert store.exists(result)
+    time.sleep(2.2)
+    store.gc(grace=-1, recent=2)
+    assert not store.exists(result)
+
+
+def test_what_is_for_the_next_step_only_is_recorded_so_and_is_in_no_key(store: sg.Store) -> None:
+    def middle(work: sg.Workdir) -> sg.Asset:
+        work.file("m.txt").write_text("middle")
+        return sg.Asset(path=work.file("m.txt"))
+
+    temp, lasting = sg.task(temp=True)(middle), sg.task(middle)
+    assert temp().plan_key == lasting().plan_key
+    result = temp().compute()
+    (record,) = Ledger(store).of_task("middle")
+    assert record.temp
+    assert record.home.endswith("<locals>.middle")
+    store.gc()
+    assert store.exists(result)
+    store.gc(grace=-60)
+    assert not store.exists(result)
+    lasting().compute()
+    store.gc(grace=-60)
+    assert store.exists(result)
+    with pytest.raises(DefinitionError, match="temp='yes' must be True or False"):
+        sg.task(temp="yes")(middle)  # type: ignore[call-overload]
+
+
+def test_a_failed_call_leaves_its_scratch_directory_until_it_ends_well(
+    client: Any, store: sg.Store, tmp_path: Path
+) -> None:
+    call = shell(script=f"echo half > half.txt; test -e {tmp_path / 'go'}")
+    with pytest.raises(RunFailed):
+        sg.run(call, client=client)
+    ((identifier, data),) = store.records_where(task="shell")
+    record = Record.from_bytes(data, identifier)
+    assert record is not None
+    assert record.status == "failed"
+    place = Path(str(record.scratch))
+    assert (place / "half.txt").read_text() == "half\n"
+    assert place.parent == store.scratch
+    (tmp_path / "go").touch()
+    sg.run(call, client=client)
+    assert not place.exists()

@@ -14,7 +14,7 @@ import pytest
 
 from stargazer.assets import R1, Asset, Reference
 from stargazer.errors import NotFound, StoreError
-from stargazer.store import Store, gc, layout
+from stargazer.store import Store, gc, layout, records
 from stargazer.store.blobs import local as localblobs
 from stargazer.store.blobs.cached import is_in_use, scratch_name
 
@@ -230,7 +230,8 @@ def test_what_is_of_use_stays_however_old_it_is(store: Store, file: File) -> Non
         assert not store.exists(daily)
 
 
-def test_a_hit_is_noted_once_a_day(store: Store, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hit_is_noted_and_not_each_time(store: Store, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "JUST_NOW", 60.0)
     result = made(store, file, "daily", days_ago=3)
     ((identifier, _),) = store.records_where(output=result.cid)
     store.link_keys(["a" * 64], identifier)
@@ -248,7 +249,8 @@ def test_a_hit_is_noted_once_a_day(store: Store, file: File, monkeypatch: pytest
     assert store.exists(result)
 
 
-def test_what_was_made_of_late_is_not_noted(local: Store, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_made_just_now_is_not_noted(local: Store, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "JUST_NOW", 60.0)
     ((identifier, _),) = local.records_where(output=made(local, file, "new").cid)
     local.link_keys(["a" * 64], identifier)
     monkeypatch.setattr(local.backend, "note_use", lambda places: pytest.fail("one write a hit"))

@@ -76,24 +76,25 @@ if child:
     assert list(tmp_path.iterdir()) == []
 
 
-def kept(parent: Path) -> list[Path]:
-    return sorted(parent.glob("failed-*"))
-
-
-def fail(scratch: Scratch, error: BaseException, text: str = "half") -> None:
-    with scratch:
+def fail(parent: Path, key: str, error: BaseException, text: str = "half") -> str | None:
+    """Work in a scratch directory until an error; return where the directory should stay."""
+    with pytest.raises(type(error)), Scratch(parent, key) as scratch:  # noqa: PT012 - a body that fails half-way
         (scratch.path() / "half").write_text(text)
         (scratch.path() / "locked").mkdir(0o500)
+        place = scratch.kept_for(error)
         raise error
+    return place
+
+
+def kept(parent: Path) -> list[Path]:
+    return sorted(parent.glob("failed-*"))
 
 
 def test_what_a_failed_call_wrote_stays_until_it_ends_well(tmp_path: Path) -> None:
     key = "0123456789abcdef" * 4
     for text in ("first", "second"):
-        scratch = Scratch(tmp_path, key)
-        with pytest.raises(ValueError, match="broken"):
-            fail(scratch, ValueError("broken"), text)
-        assert kept(tmp_path) == [Path(str(scratch.kept_for(ValueError("broken"))))]
+        place = fail(tmp_path, key, ValueError("broken"), text)
+        assert kept(tmp_path) == [Path(str(place))]
         assert (kept(tmp_path)[0] / "half").read_text() == text
     with Scratch(tmp_path, "f" * 64) as scratch:
         (scratch.path() / "out").write_text("another call")
@@ -105,17 +106,13 @@ def test_what_a_failed_call_wrote_stays_until_it_ends_well(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("error", [Cancelled("by hand"), StoreFull(28, "no space left"), KeyboardInterrupt()])
 def test_what_was_cancelled_or_filled_the_disk_goes(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)):
-        fail(Scratch(tmp_path, "a" * 64), error)
+    assert fail(tmp_path, "a" * 64, error) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_is_nearly_full_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch_module, "ROOM", 1.1)
-    scratch = Scratch(tmp_path, "a" * 64)
-    with pytest.raises(ValueError, match="broken"):
-        fail(scratch, ValueError("broken"))
-    assert scratch.kept_for(ValueError("broken")) is None
+    assert fail(tmp_path, "a" * 64, ValueError("broken")) is None
     assert list(tmp_path.iterdir()) == []
 
 

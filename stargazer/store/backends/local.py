@@ -51,6 +51,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _BLOCK = 1 << 16
 HELD_FOR = 86400.0
 """Seconds for which another writer's mark is relied upon that cannot be renewed."""
+DAY = 86400.0
 
 
 _log = logging.getLogger(__name__)
@@ -211,12 +212,16 @@ class LocalBackend:
         return None if found is None else found.st_mtime
 
     def note_use(self, places: Iterable[str]) -> None:
-        """Note that files are of use now; another user's, whose times may not be set, is replaced by an equal one."""
+        """Note that files are of use now.
+
+        Another user's, whose times may not be set, is replaced by an equal one; once a day is enough for that.
+        """
         for place in places:
             try:
                 os.utime(self.path(place), follow_symlinks=False)
             except PermissionError:
-                if data := self.read(place):
+                data = self.read(place)
+                if data is not None and (self.last_use(place) or 0.0) < time.time() - DAY:
                     self.replace(place, data)
             except FileNotFoundError:
                 continue
