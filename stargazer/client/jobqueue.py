@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Client, WorkerPlugin
 
+from stargazer import config
 from stargazer.client.walls import HERE_ALONE, dashboard_address, session_keys
 from stargazer.errors import ConfigError
 from stargazer.profiles.profile import Offer, Range, offers, resources_of
@@ -87,7 +88,7 @@ class Asked:
             "worker_extra_args": [*PAGES_HERE, *(self._setting("worker-extra-args") or ()), *self._resources()],
             "scheduler_options": {**dashboard_address(profile), **(self._setting("scheduler-options") or {})},
             "log_directory": self._setting("log-directory") or str(shared / "logs"),
-            "security": session_keys() if profile.tls is not False else None,
+            "security": self._security(),
             "shared_temp_directory": str(shared),
         }
         return self._accepted({key: value for key, value in given.items() if value is not None}) | profile.options
@@ -101,6 +102,16 @@ class Asked:
     def _account(self) -> str:
         """Older batch systems call it a project."""
         return "project" if self.system in ("lsf", "oar", "sge") else "account"
+
+    def _security(self) -> Any:
+        if self.resolved.tls is not False:
+            return session_keys()
+        if config.strict():
+            raise ConfigError(
+                f"stargazer.profiles.{self.resolved.name}.tls is false: whoever reaches the scheduler's port could run "
+                "code as you; the setting stargazer.strict refuses it"
+            )
+        return None
 
     def _accepted(self, given: dict[str, Any]) -> dict[str, Any]:
         """The arguments, if the batch system knows what the profile says."""
