@@ -322,10 +322,10 @@ def environment(named: Mapping[str, str | None] | None = None, names: Iterable[s
     """
     wanted = {*names, *passed_names()}
     env = {name: value for name, value in os.environ.items() if name in wanted or _is_passed(name)}
-    env |= {name: _absolute(env[name]) for name in SEARCHED if name in env}
     env |= FIXED | ({} if cram_references() else {"REF_PATH": NO_REFERENCES})
-    given = {**env, **(named or {})}
-    return {name: value for name, value in given.items() if value}
+    given = {name: value for name, value in {**env, **(named or {})}.items() if value is not None}
+    lists = {name: _absolute(given[name]) for name in SEARCHED if name in given}
+    return {name: value for name, value in {**given, **lists}.items() if value or name not in SEARCHED}
 
 
 def told_environment(names: Iterable[str] = ()) -> dict[str, str]:

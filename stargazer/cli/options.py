@@ -75,7 +75,7 @@ def print_json(value: Any) -> None:
 
 def say(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
     """Print a text, on stderr if need be; what a terminal would obey of it is shown. Bytes are for programs."""
-    if isinstance(text, bytes) and not sys.stdout.isatty():
+    if isinstance(text, bytes) and not (sys.stdout is not None and sys.stdout.isatty()):
         typer.echo(text, err=err, nl=nl)
         return
     shown = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text

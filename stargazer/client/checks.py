@@ -129,8 +129,11 @@ def _workers(client: Client, profile: Profile) -> CheckResult:
         trouble = offer.trouble() if offer else None
         return CheckResult("workers", False, trouble or f"none came within {profile.patience:.0f} s")
     hosts = sorted({address.rpartition(":")[0].partition("://")[2] for address in client.run(os.getpid)})
-    secure = "encrypted" if "tls" in str(client.scheduler.address) else "not encrypted"  # type: ignore[union-attr]
-    return CheckResult("workers", True, f"on {', '.join(hosts)}, connections {secure}")
+    address = str(client.scheduler.address)  # type: ignore[union-attr]
+    ways = {"tls": "connections encrypted", "wss": "connections encrypted", "inproc": "within this process"}
+    return CheckResult(
+        "workers", True, f"on {', '.join(hosts)}, {ways.get(address.partition('://')[0], 'connections not encrypted')}"
+    )
 
 
 def _store(client: Client, store: Store) -> CheckResult:

@@ -162,7 +162,7 @@ class Asked:
         """As `arguments`, with those of the scheduler."""
         return {
             "scheduler_options": {**dashboard_address(self.resolved), **(self._setting("scheduler-options") or {})},
-            "security": session_keys() if self.resolved.tls is not False else None,
+            "security": self._security(),
             "shared_temp_directory": str(self.shared),
         } | self.arguments()
 
@@ -217,6 +217,16 @@ class Asked:
     def _account(self) -> str:
         """Older batch systems call it a project."""
         return "project" if self.system in ("lsf", "oar", "sge") else "account"
+
+    def _security(self) -> Any:
+        if self.resolved.tls is not False:
+            return session_keys()
+        if config.strict():
+            raise ConfigError(
+                f"stargazer.profiles.{self.resolved.name}.tls is false: whoever reaches the scheduler's port could run "
+                "code as you; the setting stargazer.strict refuses it"
+            )
+        return None
 
     def _accepted(self, given: dict[str, Any]) -> dict[str, Any]:
         """The arguments, if the batch system knows what the profile says."""

@@ -86,7 +86,7 @@ class _Amount:
     """Bytes done so far, as surfaces want them."""
 
     def __init__(self, title: str, total: int | None) -> None:
-        self.title, self.total, self.done = title, total, 0
+        self.title, self.total, self.done = visible(title), total, 0
         self._lock = threading.Lock()
         self._started = time.monotonic()
 

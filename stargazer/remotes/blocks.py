@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from stargazer.cid import parse
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import MOST_BLOCK, MOST_STRIKES
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -74,7 +75,7 @@ class Complaints:
         """Say which remotes failed although all went well in the end."""
         for name, error in self.last.items():
             if self._strikes.get(name):
-                warnings.warn(f"remote {name} was skipped: {error}", RemoteWarning, stacklevel=3)
+                warnings.warn(visible(f"remote {name} was skipped: {error}", lines=True), RemoteWarning, stacklevel=3)
         self.last.clear()
 
     def error(self, cid: str, remotes: Iterable[Remote]) -> RemoteError:

@@ -167,7 +167,10 @@ def read_bundle(path: Path) -> Bundle:
     OSError
         It cannot be read.
     """
-    content = parse_yaml(read_text(path), f"the bundle {path}")
+    try:
+        content = parse_yaml(read_text(path), f"the bundle {path}")
+    except DataError as error:
+        raise DataError(f"{path} is no bundle: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("assets"), list):
         raise DataError(f"{path} is no bundle: it must have 'name' and a list of 'assets'")
     if unknown := content.keys() - _MEMBERS.keys():

@@ -20,6 +20,7 @@ from stargazer.remotes.store import StoreRemote
 from stargazer.remotes.trust import trusted_behind, trusted_keys
 from stargazer.store.fallback import Known
 from stargazer.store.staging import members
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -117,7 +118,7 @@ def _is_unavailable(record: Record) -> bool:
 def _back_off(remote: StoreRemote, error: Exception) -> None:
     _failed[remote.url] = time.monotonic()
     message = f"{remote.name} could not be asked for results ({error}); what it may know runs here"
-    warnings.warn(message, RemoteWarning, stacklevel=2)
+    warnings.warn(visible(message, lines=True), RemoteWarning, stacklevel=2)
 
 
 def _have(store: Store, assets: Iterable[Asset], remote: StoreRemote) -> None:

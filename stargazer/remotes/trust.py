@@ -23,6 +23,7 @@ from stargazer.ledger.signatures import (
     trusted_keys,
 )
 from stargazer.remotes.blocks import RemoteWarning
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -178,4 +179,4 @@ def _tell(remote: StoreRemote, records: Mapping[str, Record], verdicts: Mapping[
         name, record = next(iter(refused.items()))
         more = f", nor {len(refused) - 1} others" if len(refused) > 1 else ""
         message = f"{remote.name} knows {record.task}, and is not trusted: record {name[:12]} {verdicts[name].reason}"
-        warnings.warn(message + more, RemoteWarning, stacklevel=2)
+        warnings.warn(visible(message + more, lines=True), RemoteWarning, stacklevel=2)

@@ -14,6 +14,7 @@ from stargazer.errors import AssetError, InvalidField, NotFound, StargazerError,
 from stargazer.store.adding import Adding
 from stargazer.store.assets import beside, link_field
 from stargazer.store.index import ask, follow, value_text
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     import sqlite3
@@ -164,7 +165,7 @@ def decode(rows: Iterable[tuple[str, bytes]]) -> list[Asset]:
         try:
             assets.append(Asset.from_dict(json.loads(data)))
         except (StargazerError, ValueError, TypeError, KeyError) as error:
-            warnings.warn(f"asset record {identifier} is left out: {error}", stacklevel=3)
+            warnings.warn(visible(f"asset record {identifier} is left out: {error}", lines=True), stacklevel=3)
     return assets
 
 
@@ -203,7 +204,7 @@ def _joined(bare: Asset, same: list[Asset], indexes: dict[str, list[Asset]]) -> 
     try:
         return replace(bare, companions=beside(bare, stored, indexes.get(str(bare.cid), [])))
     except AssetError as error:
-        warnings.warn(f"companions of {bare!r} are left out: {error}", stacklevel=3)
+        warnings.warn(visible(f"companions of {bare!r} are left out: {error}", lines=True), stacklevel=3)
         return bare
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,9 @@ EMBEDDED = ("python", "-m", "stargazer.embedded")
 
 OBEYED = tuple("-@+~=")
 """First characters of a word for which programs take it as something else than the name of a file."""
+
+OBEYED_BY_SCREENS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Controls and marks of direction: reports of other programs, such as MultiQC, draw what files are called."""
 
 SETTINGS = frozenset(
     (
@@ -126,6 +130,8 @@ class Workdir:
 
     def _place_of(self, name: str) -> Path:
         path = self.path / name
+        if OBEYED_BY_SCREENS.search(os.fspath(name)):
+            raise ValueError(f"{name!r} is no name for a file: terminals and pages would obey what is in it")
         if name in SETTINGS:
             raise ValueError(f"{name!r} is a file whose text programs obey where they start; give it another name")
         if "\0" in os.fspath(name):

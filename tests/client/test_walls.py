@@ -72,6 +72,14 @@ def test_a_batch_system_is_asked_for_pages_of_this_machine(tmp_path: Any) -> Non
     assert asked["security"].require_encryption
 
 
+def test_a_batch_system_without_encryption_is_refused_where_it_is_strict(tmp_path: Any) -> None:
+    pytest.importorskip("dask_jobqueue")
+    found = find_profile("slurm", cpus=1, memory="1 GiB", shared=str(tmp_path), tls=False)
+    assert "security" not in Asked(found).arguments()
+    with dask.config.set({"stargazer.strict": True}), pytest.raises(ConfigError, match="tls is false"):
+        Asked(found).arguments()
+
+
 @pytest.mark.parametrize("wrong", ["8787", "here:there", ":99999", 7, "http://h:1/x"])
 def test_a_dashboard_that_is_no_address_is_an_error(wrong: Any) -> None:
     with pytest.raises(ConfigError, match="dashboard"):

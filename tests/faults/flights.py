@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from processes import MARK, Marked
+from processes import MARK, PASSED, Marked
 
 import stargazer as sg
 
@@ -92,7 +92,7 @@ class Flights:
     @property
     def environment(self) -> dict[str, str]:
         """Of this process and of schedulers and workers beside it."""
-        ours = {"DASK_STARGAZER__STORE": str(self.store), MARK: str(self.folder)}
+        ours = {"DASK_STARGAZER__STORE": str(self.store), MARK: str(self.folder)} | PASSED
         return os.environ | ours | {"PYTHONPATH": python_path(self.folder)}
 
     def ask(self, number: int) -> None:

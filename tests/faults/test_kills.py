@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import MARK, Marked, until
+from processes import MARK, PASSED, Marked, until
 
 import stargazer as sg
 
@@ -51,7 +51,7 @@ class Program:
 
     def start(self, engine: str, seconds: float, parts: int) -> subprocess.Popen[str]:
         # The name of the folder is in the environment of all that the program starts.
-        env = os.environ | {"DASK_STARGAZER__STORE": str(self.store), MARK: str(self.folder)}
+        env = os.environ | {"DASK_STARGAZER__STORE": str(self.store), MARK: str(self.folder)} | PASSED
         command = [sys.executable, "program.py", engine, str(seconds), str(parts)]
         return subprocess.Popen(
             command, cwd=self.folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE

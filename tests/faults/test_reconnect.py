@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from flights import python_path
 from machines import machines
-from processes import MARK, Marked, until
+from processes import MARK, PASSED, Marked, until
 from reconnect_tasks import held_up
 
 import stargazer as sg
@@ -38,7 +38,8 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Of a scheduler with three workers."""
     here = Path(__file__).parent
     monkeypatch.setenv("DASK_STARGAZER__STORE", str(tmp_path / "store"))
-    monkeypatch.setenv(MARK, str(tmp_path))
+    for name, value in (PASSED | {MARK: str(tmp_path)}).items():
+        monkeypatch.setenv(name, value)
     with machines(tmp_path, here, workers=3) as found:
         yield found
 

@@ -56,9 +56,13 @@ def test_what_could_harm_never_comes_by_accident(work: Workdir, monkeypatch: pyt
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("JAVA_HOME", "/java")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("PYTHONPATH", ":")
     found = seen(work)
     assert not HARMFUL.keys() & found.keys()
     assert (found["OMP_NUM_THREADS"], found["SLURM_JOB_ID"], found["JAVA_HOME"]) == ("3", "7", "/java")
+    assert found["CUDA_VISIBLE_DEVICES"] == "", "empty means none, not all"
+    assert "PYTHONPATH" not in found
     assert work.passed()["JAVA_HOME"] == "/java"
 
 
@@ -106,6 +110,14 @@ def test_no_file_of_a_task_is_obeyed_where_tools_start(work: Workdir, name: str)
     with pytest.raises(ValueError, match="programs obey where they start"):
         work.file(name)
     assert work.file(f"deeper/{name}").parent.is_dir()
+
+
+@pytest.mark.parametrize("name", ["a\x1b]0;t\x07.tsv", "a\nb.tsv", "gpj.\u202eexe", "a\x9b31m", "deep\r/x"])
+def test_no_file_of_a_task_has_a_name_that_reports_would_obey(work: Workdir, name: str) -> None:
+    """MultiQC and others draw what files are called."""
+    for make in (work.file, work.directory):
+        with pytest.raises(ValueError, match="is no name for a file"):
+            make(name)
 
 
 def test_files_of_settings_are_not_looked_for_where_tools_start(work: Workdir, monkeypatch: pytest.MonkeyPatch) -> None:

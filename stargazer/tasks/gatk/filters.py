@@ -34,6 +34,7 @@ from stargazer.tasks.gatk.filtering import (
 from stargazer.tasks.gatk.java import run_gatk
 from stargazer.tasks.vcf import draft_variants, need_indices
 from stargazer.tools import Workdir
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -182,7 +183,7 @@ def filter_variants(
     elif chosen == "hard":
         made = _limited(work, vcf, ref, list(SITES))
     if why.startswith(WARNING):
-        warnings.warn(f"{vcf.name or vcf.path.name}: {why}", stacklevel=2)
+        warnings.warn(visible(f"{vcf.name or vcf.path.name}: {why}"), stacklevel=2)
     facts: dict[str, Any] = {
         "method": chosen,
         "reason": why,
