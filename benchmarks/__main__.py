@@ -27,6 +27,7 @@ WIDTH = 170
 NAMES = (
     "overhead",
     "workers",
+    "pools",
     "churn",
     "blob_transfer",
     "scale",

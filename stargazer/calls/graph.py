@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from stargazer.ledger import Record
 
-__all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "needs"]
+__all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "needs", "node_of"]
 
 LAYER = "stargazer"
 
@@ -240,7 +240,7 @@ def flatten(
             if record is not None and ledger is not None:
                 graph[key] = _known(call, record, ledger)
             elif (error := _code_error(call, changed)) is None:
-                graph[key], missing[key] = _node(call, function), call
+                graph[key], missing[key] = node_of(call, function), call
                 following |= {needed.key: needed for needed in needs(call)}
             elif lenient:
                 graph[key] = Task(key, refuse, str(error))
@@ -290,7 +290,8 @@ def known_values(node: Any) -> list[Any]:
     return [opened(node.args[0])] if isinstance(node, Task) and node.func is opened else []
 
 
-def _node(call: Call, function: Callable[..., Any]) -> Task:
+def node_of(call: Call, function: Callable[..., Any] = run) -> Task:
+    """Return the node of one call."""
     parameters: Any = {name: _reference(value) for name, value in call.parameters.items()}
     if any(isinstance(value, Call) for value in call.parameters.values()):
         parameters = Dict(parameters)

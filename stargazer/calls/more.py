@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stargazer.calls.call import Call
+    from stargazer.execute import Needs
 
-__all__ = ["give_more", "give_more_within", "lacked_memory", "walk"]
+__all__ = ["give_more", "give_more_within", "lacked_memory", "walk", "with_needs"]
 
 
 def lacked_memory(failure: BaseException | None) -> bool:
@@ -27,9 +28,14 @@ def give_more(call: Call) -> bool:
     """Let the next attempt of a call have more memory; False where its task names no more."""
     more = call.spec.needs.after_more_memory()
     if more is not None:
-        spec = dataclasses.replace(call.spec, task=call.spec.task.with_needs(more))
-        object.__setattr__(call, "spec", spec)
+        with_needs(call, more)
     return more is not None
+
+
+def with_needs(call: Call, needs: Needs) -> None:
+    """Let a call have other needs than its task declares."""
+    spec = dataclasses.replace(call.spec, task=call.spec.task.with_needs(needs))
+    object.__setattr__(call, "spec", spec)
 
 
 def give_more_within(root: Call, failure: BaseException) -> bool:

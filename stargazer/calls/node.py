@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import CodeChanged
+from stargazer.errors import CodeChanged, NeedUnmet
 from stargazer.execute.execute import execute
 from stargazer.ledger import walk_assets
 from stargazer.tools import interruption
@@ -25,10 +26,12 @@ CLOSING = ("closing", "closed", "failed")
 
 def run(spec: TaskSpec, plan_key: str, parameters: dict[str, Any], *inputs: Any) -> Any:
     """Execute one call; ends its tools when the call is released."""
+    given = named_inputs(spec, inputs)
+    if not spec.needs.are_given:
+        spec = _with_needs(spec, given | dict(opened(parameters)))
     if spec.needs.walltime is not None:
         _leave_to_others(spec.needs.walltime)
     is_released = released()
-    given = named_inputs(spec, inputs)
     worker, key = _worker_and_key()
     if worker is None:
         return execute(spec, plan_key, given, opened(parameters), is_released)
@@ -38,6 +41,30 @@ def run(spec: TaskSpec, plan_key: str, parameters: dict[str, Any], *inputs: Any)
 
         note_files(worker, key, spec.store, walk_assets([*given.values(), result]))
         return result
+
+
+def _with_needs(spec: TaskSpec, values: dict[str, Any]) -> TaskSpec:
+    """Ask the functions of needs here, where nobody could before: in a graph that Dask was given as a whole.
+
+    Raises
+    ------
+    NeedUnmet
+        This worker has less.
+    """
+    from stargazer.calls.arguments import given_needs
+
+    task = spec.task
+    declared = getattr(task, "task", task).needs._replace(attempt=task.needs.attempt)
+    needs = given_needs(task.name, declared, values)
+    worker, _ = _worker_and_key()
+    has = worker.state.total_resources if worker is not None else {}
+    for name, amount in needs.resources().items():
+        if name in has and amount > has[name]:
+            raise NeedUnmet(
+                f"task {task.name} needs {amount:.0f} of {name} for these inputs, and this worker has {has[name]:.0f}; "
+                "sg.run finds one that has more"
+            )
+    return dataclasses.replace(spec, task=task.with_needs(needs))
 
 
 @contextlib.contextmanager

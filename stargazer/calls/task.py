@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from stargazer.calls.arguments import (
     Options,
     bind,
+    check_functions,
     check_names,
     check_options,
     checked_result,
@@ -58,6 +59,9 @@ class Task:
         Longest time that it takes, as ``"2 h"`` or in seconds; None where nobody knows.
     worker
         Name that the worker must have, as profiles give them.
+        `cpus`, `memory`, `gpus` and `walltime` may be functions of inputs (handles, with ``size`` and facts) and
+        parameters by name, and of ``attempt``, from 1: ``memory=lambda reads, attempt: attempt * 3 * reads.size``.
+        They are asked when the inputs are there.
     tools
         Names of the commands (``"bwa"``) and embedded packages (``"pysam"``, ``"pybwa"``) that it runs, or a
         function that chooses them from the keyword parameters.
@@ -81,10 +85,10 @@ class Task:
         self,
         body: Callable[..., Any],
         *,
-        cpus: int = 1,
-        memory: str | int | Sequence[str | int] | None = None,
-        gpus: int = 0,
-        walltime: str | float | None = None,
+        cpus: int | Callable[..., int] = 1,
+        memory: str | int | Sequence[str | int] | Callable[..., str | float] | None = None,
+        gpus: int | Callable[..., int] = 0,
+        walltime: str | float | Callable[..., str | float] | None = None,
         worker: str | None = None,
         tools: Tools = (),
         uses: Sequence[str] = (),
@@ -125,14 +129,19 @@ class Task:
         if self._is_importable():
             return imported, (self.__module__, self.__qualname__)
         stage = "copy" if self.copy_inputs else "link"
-        options = {"tools": self.tools, "uses": self.uses, "version": self.version, "stage": stage}
-        options |= self.needs._asdict() | {"memory": self.needs.memory or None}
+        options: dict[str, Any] = {"tools": self.tools, "uses": self.uses, "version": self.version, "stage": stage}
+        options |= {name: getattr(self.needs, name) for name in ("cpus", "gpus", "walltime", "worker")}
+        options |= {"memory": self.needs.memory or None, **dict(self.needs.functions)}
         return rebuilt, (self.body, options, self.code.digest, self._imports())
 
     @functools.cached_property
     def signature(self) -> Signature:
         """What it takes and returns; read at the first call, so that names it uses may be defined below it."""
-        return read_signature(self.body)
+        found = read_signature(self.body)
+        check_functions(
+            self.name, self.needs, [*(each.name for each in found.assets), *(each.name for each in found.plains)]
+        )
+        return found
 
     @property
     def positional(self) -> tuple[str, ...]:
@@ -287,7 +296,8 @@ class Carried:
     def __reduce__(self) -> Any:
         if self._task is not None and (self._packed is None or self._packed[0] != self._task.code.digest):
             self._packed = (self._task.code.digest, _pickled(self._task))
-        return Carried, (None, self.name, self.needs, self.copy_inputs, self._packed)
+        needs = self.needs._replace(functions=())  # they are the user's code, too
+        return Carried, (None, self.name, needs, self.copy_inputs, self._packed)
 
     def with_needs(self, needs: Needs) -> Carried:
         """Return the same task with other needs."""

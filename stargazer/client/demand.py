@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.execute.spec import fits, size
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -118,16 +120,6 @@ class _Place:
             self.free[name] = self.free.get(name, 0.0) - taken * amount
         self.is_used = self.is_used or taken > 0
         return taken
-
-
-def fits(needs: Mapping[str, float], each: Mapping[str, float]) -> bool:
-    """Whether a worker with these resources could take a call alone."""
-    return all(amount <= each.get(name, 0.0) for name, amount in needs.items())
-
-
-def size(each: Mapping[str, float]) -> tuple[float, ...]:
-    """What kinds are compared by: graphics cards are dearest, then memory, then processors."""
-    return (each.get("gpus", 0.0), each.get("memory", 0.0), each.get("cpus", 0.0), float(len(each)))
 
 
 def smallest(needs: Mapping[str, float], kinds: Iterable[Kind]) -> Kind | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -11,7 +12,7 @@ from stargazer.tools import ToolIdentity, identify_tool, library_version
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Needs", "TaskSpec", "Work", "most"]
+__all__ = ["Needs", "TaskSpec", "Work", "fits", "most", "size"]
 
 
 class Work(Protocol):
@@ -108,6 +109,9 @@ def _mismatch(name: str, wanted: str, found: str) -> str:
 COUNTED = ("cpus", "memory")
 """Resources that every worker has, whether it says so or not."""
 
+ATTEMPTS = 5
+"""Times that a call is tried whose memory is a function of the attempt."""
+
 CLAMPED = "cpus"
 """Of processors a call takes all there are, where its machine has fewer: it takes longer, and comes to the same."""
 
@@ -127,6 +131,12 @@ class Needs(NamedTuple):
         Seconds that it takes at most; None where nobody knows.
     worker
         Name that the worker must have.
+    functions
+        Options that are functions of the call's inputs and parameters, by their names, and of ``attempt``.
+    attempt
+        Which it is, from 1.
+    are_given
+        Whether the functions have been asked, or there are none.
     """
 
     cpus: int = 1
@@ -134,6 +144,9 @@ class Needs(NamedTuple):
     gpus: int = 0
     walltime: float | None = None
     worker: str | None = None
+    functions: tuple[tuple[str, Callable[..., Any]], ...] = ()
+    attempt: int = 1
+    are_given: bool = True
 
     @property
     def bytes(self) -> int | None:
@@ -143,7 +156,7 @@ class Needs(NamedTuple):
     @property
     def are_plain(self) -> bool:
         """Whether any worker will do, one call for each of its threads."""
-        return self == Needs() or (self.cpus == 1 and not (self.memory or self.gpus or self.worker))
+        return self.cpus == 1 and not (self.memory or self.gpus or self.worker or self.functions)
 
     def resources(self) -> dict[str, float]:
         """Return them as Dask counts resources."""
@@ -160,7 +173,25 @@ class Needs(NamedTuple):
 
     def after_more_memory(self) -> Needs | None:
         """Return the needs of the next attempt, where memory was not enough; None if this one was the last."""
-        return self._replace(memory=self.memory[1:]) if len(self.memory) > 1 else None
+        if len(self.memory) > 1:
+            return self._replace(memory=self.memory[1:])
+        grows = any(option == "memory" and takes_attempt(function) for option, function in self.functions)
+        return self._replace(attempt=self.attempt + 1, are_given=False) if grows and self.attempt < ATTEMPTS else None
+
+
+def takes_attempt(function: Callable[..., Any]) -> bool:
+    """Whether a function of needs asks which attempt it is."""
+    return "attempt" in inspect.signature(function).parameters
+
+
+def fits(needs: Mapping[str, float], each: Mapping[str, float]) -> bool:
+    """Whether a worker with these resources could take a call alone."""
+    return all(amount <= each.get(name, 0.0) for name, amount in needs.items())
+
+
+def size(each: Mapping[str, float]) -> tuple[float, ...]:
+    """Return what kinds of workers are compared by: graphics cards are dearest, then memory, then processors."""
+    return (each.get("gpus", 0.0), each.get("memory", 0.0), each.get("cpus", 0.0), float(len(each)))
 
 
 def most(workers: Iterable[Mapping[str, float]]) -> dict[str, float]:
