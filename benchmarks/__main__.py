@@ -28,6 +28,7 @@ NAMES = (
     "overhead",
     "trips",
     "workers",
+    "pools",
     "churn",
     "blob_transfer",
     "scale",

@@ -53,6 +53,9 @@ class Source(Protocol):
     def fetch(self, asset: Asset) -> Path:
         """A local path of the asset under its real name, its companions beside it."""
 
+    def size(self, asset: Asset) -> int:
+        """Bytes of the asset, of a directory those of all files in it."""
+
     def open(self, asset: Asset, mode: str = "rb") -> IO[Any]:
         """The asset's bytes (``"rb"``) or text (``"r"``) as an open file."""
 
@@ -194,6 +197,17 @@ class Asset(Declared):
         there = ", ".join(map(repr, self.companions)) or "none"
         problem = f"{len(found)} companions fit" if found else "no companion is"
         raise AssetError(f"{self!r}: {problem} {kind.__name__} {facts or ''}; its companions: {there}")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """``size``: its bytes, of a directory those of all files in it. A type may declare a fact of that name."""
+            if name != "size":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            if self.path is None:
+                return self._from("size").size(self)
+            files = [file for file in self.path.rglob("*") if file.is_file()] if self.path.is_dir() else [self.path]
+            return sum(file.stat().st_size for file in files)
 
     def fetch(self) -> Path:
         """A real path of the asset under its name, its companions beside it.

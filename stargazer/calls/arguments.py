@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Options",
     "bind",
+    "check_functions",
     "check_names",
     "check_no_call_lost",
     "check_options",
     "checked_result",
     "chosen_tools",
+    "given_needs",
     "read_needs",
     "shown_value",
 ]
@@ -199,10 +201,10 @@ NEVER = ("LC_ALL", "TZ", "PYTHONHASHSEED", "TMPDIR")
 class Options(TypedDict, total=False):
     """What `stargazer.calls.Task` takes beside the body."""
 
-    cpus: int
-    memory: str | int | Sequence[str | int] | None
-    gpus: int
-    walltime: str | float | None
+    cpus: int | Callable[..., int]
+    memory: str | int | Sequence[str | int] | Callable[..., str | float] | None
+    gpus: int | Callable[..., int]
+    walltime: str | float | Callable[..., str | float] | None
     worker: str | None
     retries: int
     tools: Sequence[str] | Callable[..., Sequence[str]]
@@ -221,13 +223,75 @@ def read_needs(task: str, cpus: Any, memory: Any, gpus: Any, walltime: Any, work
     DefinitionError
         Some of it is no amount.
     """
+    asked = {"cpus": cpus, "memory": memory, "gpus": gpus, "walltime": walltime}
+    functions = tuple((option, value) for option, value in asked.items() if callable(value))
+    for option, function in functions:
+        _check_function(task, option, function)
+    cpus, memory, gpus, walltime = (
+        none if callable(value) else value for value, none in zip(asked.values(), (1, None, 0, None), strict=True)
+    )
     for option, value, least in (("cpus", cpus, 1), ("gpus", gpus, 0), ("retries", retries, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise DefinitionError(f"task {task}: {option}={value!r} must be a whole number from {least}")
     if worker is not None and not (isinstance(worker, str) and worker):
         raise DefinitionError(f"task {task}: worker={worker!r} must be the name of workers")
     sizes = [] if memory is None else memory if isinstance(memory, (list, tuple)) else [memory]
-    return Needs(cpus, tuple(_bytes(task, size) for size in sizes), gpus, _seconds(task, walltime), worker, retries)
+    read = tuple(_bytes(task, size) for size in sizes)
+    return Needs(cpus, read, gpus, _seconds(task, walltime), worker, retries, functions, 1, not functions)
+
+
+def given_needs(task: str, needs: Needs, values: Mapping[str, Any]) -> Needs:
+    """Return what a call needs, whose functions are asked now that its inputs are there.
+
+    Parameters
+    ----------
+    task
+        Its name.
+    needs
+        As the task declares them.
+    values
+        Inputs and parameters of the call by name; inputs are handles, which have ``size`` and facts.
+
+    Raises
+    ------
+    DefinitionError
+        A function returned no amount.
+    Exception
+        Whatever a function raises.
+    """
+    known, found = {**values, "attempt": needs.attempt}, {}
+    for option, function in needs.functions:
+        found[option] = function(**{name: known[name] for name in inspect.signature(function).parameters})
+    if isinstance(found.get("memory"), float):
+        found["memory"] = int(found["memory"])
+    none = {"cpus": 1, "memory": None, "gpus": 0, "walltime": None}
+    read = read_needs(task, **none | found, worker=needs.worker)
+    given = {option: getattr(read, option) for option in found}
+    return needs._replace(**given, are_given=True)
+
+
+def _check_function(task: str, option: str, function: Callable[..., Any]) -> None:
+    kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
+    if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY}:
+        raise DefinitionError(
+            f"task {task}: {option}= is a function, and takes inputs and parameters of the task by their names, "
+            "and `attempt`: write for instance memory=lambda reads: 3 * reads.size"
+        )
+
+
+def check_functions(task: str, needs: Needs, names: Iterable[str]) -> None:
+    """Refuse functions of needs that ask for what the task does not take.
+
+    Raises
+    ------
+    DefinitionError
+        Names what there is.
+    """
+    known = [*names, "attempt"]
+    for option, function in needs.functions:
+        for name in inspect.signature(function).parameters:
+            if name not in known:
+                raise DefinitionError(f"task {task}: {option}= asks for {name!r}, but there are {', '.join(known)}")
 
 
 def _bytes(task: str, memory: Any) -> int:

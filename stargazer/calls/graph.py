@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from stargazer.execute import TaskSpec
     from stargazer.ledger import Record
 
-__all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "needs"]
+__all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "needs", "node_of"]
 
 LAYER = "stargazer"
 
@@ -254,7 +254,7 @@ def flatten(
             elif (error := _code_error(call, changed)) is None:
                 if id(call.spec) not in specs:
                     specs[id(call.spec)] = stamped(call.spec, keep=keep_diff)
-                graph[key], missing[key] = _node(call, specs[id(call.spec)], function, strict), call
+                graph[key], missing[key] = node_of(call, function, specs[id(call.spec)], strict=strict), call
                 following |= {needed.key: needed for needed in needs(call)}
             elif lenient:
                 graph[key] = Task(key, refuse, str(error))
@@ -304,7 +304,20 @@ def known_values(node: Any) -> list[Any]:
     return [opened(node.args[0])] if isinstance(node, Task) and node.func is opened else []
 
 
-def _node(call: Call, spec: TaskSpec, function: Callable[..., Any], strict: bool) -> Task:
+def node_of(call: Call, function: Callable[..., Any], spec: TaskSpec, *, strict: bool) -> Task:
+    """Return the node of one call.
+
+    Parameters
+    ----------
+    call
+        A whole call.
+    function
+        What the node runs.
+    spec
+        The call's own, as it travels.
+    strict
+        Whether hidden inputs are errors.
+    """
     parameters: Any = {name: _reference(value) for name, value in call.given.items()}
     if any(isinstance(value, Call) for value in call.given.values()):
         parameters = Dict(parameters)

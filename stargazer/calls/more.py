@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stargazer.calls.call import Call
+    from stargazer.execute import Needs
 
-__all__ = ["give_more", "give_more_within", "lacked_memory", "walk"]
+__all__ = ["give_more", "give_more_within", "lacked_memory", "walk", "with_needs"]
 
 
 def lacked_memory(failure: BaseException | None) -> bool:
@@ -28,8 +29,13 @@ def give_more(call: Call) -> bool:
     """Let the next attempt of a call have more memory; False where its task names no more."""
     more = call.spec.needs.after_more_memory()
     if more is not None:
-        object.__setattr__(call, "spec", call.spec.with_changes(needs=more))
+        with_needs(call, more)
     return more is not None
+
+
+def with_needs(call: Call, needs: Needs) -> None:
+    """Let a call have other needs than its task declares."""
+    object.__setattr__(call, "spec", call.spec.with_changes(needs=needs))
 
 
 def give_more_within(root: Call, failure: BaseException) -> bool:

@@ -36,10 +36,12 @@ def run(
     strict: bool = False,
 ) -> Any:
     """Execute one call; ends its tools when the call is released."""
+    given = named_inputs(spec, inputs)
+    if not spec.needs.are_given:
+        spec = _with_needs(spec, given | dict(opened(parameters)))
     if spec.needs.walltime is not None:
         _leave_to_others(spec.needs.walltime)
     is_released = released()
-    given = named_inputs(spec, inputs)
     worker, key = _worker_and_key()
     if worker is None:
         with _placed(spec, is_released):
@@ -53,6 +55,29 @@ def run(
 
         note_files(worker, key, spec.store, walk_assets([*given.values(), result]))
         return result
+
+
+def _with_needs(spec: TaskSpec, values: dict[str, Any]) -> TaskSpec:
+    """Ask the functions of needs here, where nobody could before: in a graph that Dask was given as a whole.
+
+    Raises
+    ------
+    NeedUnmet
+        This worker has less.
+    """
+    from stargazer.calls.arguments import given_needs
+
+    declared = spec.task.needs._replace(attempt=spec.needs.attempt)
+    needs = given_needs(spec.name, declared, values)
+    worker, _ = _worker_and_key()
+    has = worker.state.total_resources if worker is not None else {}
+    for name, amount in needs.resources().items():
+        if name in has and amount > has[name]:
+            raise NeedUnmet(
+                f"task {spec.name} needs {amount:.0f} of {name} for these inputs, and this worker has {has[name]:.0f}; "
+                "sg.run finds one that has more"
+            )
+    return spec.with_changes(needs=needs)
 
 
 @contextlib.contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import NeedUnmet
-from stargazer.execute.spec import most
+from stargazer.execute.spec import most, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,15 +36,20 @@ class Capacity(NamedTuple):
         Whether a call that wants more processors than there are takes all.
     walltime
         Seconds after which workers are ended.
+    kinds
+        Each kind of workers by itself, where there are several, by pool: a call needs one that has all of it.
     """
 
     largest: Mapping[str, float]
     where: str
     clamp: bool = False
     walltime: float | None = None
+    kinds: Mapping[str, Capacity] = {}
 
     def lacking(self, name: str, needs: Needs) -> dict[str, str]:
         """Say what no worker could ever give a task, by resource; empty where one could run it."""
+        if self.kinds:
+            return min((kind.lacking(name, needs) for kind in self.kinds.values()), key=len)
         wanted, largest = needs.fitted(self.largest, clamp=self.clamp), self.largest
         short = {resource: amount for resource, amount in wanted.items() if amount > largest.get(resource, 0.0)}
         found = {
@@ -75,8 +81,16 @@ class Capacity(NamedTuple):
 
     def granted(self, calls: Mapping[str, Call]) -> dict[str, dict[str, float]]:
         """Return the resources that calls take, by key."""
-        granted = {key: call.spec.needs.fitted(self.largest, clamp=self.clamp) for key, call in calls.items()}
+        granted = {key: self._taken(call.name, call.spec.needs) for key, call in calls.items()}
         return {key: resources for key, resources in granted.items() if resources}
+
+    def _taken(self, name: str, needs: Needs) -> dict[str, float]:
+        """What a call takes; of several kinds of workers, also a place on the smallest that has all of it."""
+        fitting = [pool for pool, kind in self.kinds.items() if not kind.lacking(name, needs)]
+        if not fitting:
+            return needs.fitted(self.largest, clamp=self.clamp)
+        pool = min(fitting, key=lambda pool: size(self.kinds[pool].largest))
+        return needs.fitted(self.kinds[pool].largest, clamp=False) | {f"pool:{pool}": 1.0}
 
 
 def granted_on(client: Client, calls: Mapping[str, Call]) -> dict[str, dict[str, float]]:
@@ -89,7 +103,7 @@ def granted_on(client: Client, calls: Mapping[str, Call]) -> dict[str, dict[str,
     NeedUnmet
         A call would wait for ever.
     """
-    if _are_plain(calls):
+    if _are_plain(calls) and not _has_kinds(client):
         return {}
     capacity = capacity_of(client)
     capacity.check(calls.values())
@@ -110,8 +124,10 @@ def granted_here(calls: Mapping[str, Call]) -> tuple[dict[str, dict[str, float]]
         Resources by key, and why some calls could never run, by key.
     """
     client = _profiled_client()
-    if client is None or _are_plain(calls):
+    if client is None or (_are_plain(calls) and not _has_kinds(client)):
         return {}, {}
+    for call in calls.values():
+        _give_if_known(call)
     # The client is asked nothing here: Dask may hold its locks while it pickles a graph.
     capacity = _capacity(client)
     why = {key: capacity.unmet(call.name, call.spec.needs) for key, call in calls.items()}
@@ -122,6 +138,25 @@ def granted_here(calls: Mapping[str, Call]) -> tuple[dict[str, dict[str, float]]
 def _are_plain(calls: Mapping[str, Call]) -> bool:
     kinds = {call.spec.needs for call in calls.values()}
     return all(needs.are_plain and not needs.walltime for needs in kinds)
+
+
+def _give_if_known(call: Call) -> None:
+    """Ask the functions of a call's needs, if all of its inputs are there; else the worker asks them."""
+    from stargazer.calls.arguments import given_needs
+    from stargazer.calls.graph import needs
+    from stargazer.calls.more import with_needs
+
+    spec = call.spec
+    if not spec.needs.are_given and not any(True for _ in needs(call)):
+        with contextlib.suppress(Exception):  # raised again where the call runs
+            with_needs(call, given_needs(spec.name, spec.needs, {**call.inputs, **call.parameters}))
+
+
+def _has_kinds(client: Client) -> bool:
+    from stargazer.profiles.profile import offer_of
+
+    offer = offer_of(client)
+    return offer is not None and bool(offer.kinds)
 
 
 def _profiled_client() -> Client | None:
@@ -141,7 +176,13 @@ def _capacity(client: Client, *present: Mapping[str, float]) -> Capacity:
     if offer is None:
         return Capacity(most(present), "the workers of this client")
     largest = most([*present, *([offer.each] if offer.each else [])])
-    return Capacity(largest, f"workers of {offer.profile.name}", offer.profile.kind in HERE, offer.profile.walltime)
+    kinds = {kind.pool: Capacity(kind.each, f"workers of {kind.pool}", False, kind.walltime) for kind in offer.kinds}
+    walltime = _longest([kind.walltime for kind in offer.kinds] or [offer.profile.walltime])
+    return Capacity(largest, f"workers of {offer.where}", offer.profile.kind in HERE, walltime, kinds)
+
+
+def _longest(walltimes: list[float | None]) -> float | None:
+    return None if None in walltimes else max(each for each in walltimes if each is not None)
 
 
 def _resources_of_workers(dask_scheduler: Any) -> list[dict[str, float]]:

@@ -12,6 +12,7 @@ from stargazer.assets import asset_type, foreign_keys
 from stargazer.calls.arguments import (
     Options,
     bind,
+    check_functions,
     check_names,
     check_options,
     checked_result,
@@ -67,6 +68,9 @@ class Task:
         Name that the worker must have, as profiles give them.
     retries
         Times that it is tried again where a tool fails: for tools that fail for reasons of the day, not of their input.
+        `cpus`, `memory`, `gpus` and `walltime` may be functions of inputs (handles, with ``size`` and facts) and
+        parameters by name, and of ``attempt``, from 1: ``memory=lambda reads, attempt: attempt * 3 * reads.size``.
+        They are asked when the inputs are there.
     tools
         Names of the commands (``"bwa"``) and embedded packages (``"pysam"``, ``"pybwa"``) that it runs, or a
         function that chooses them from the keyword parameters.
@@ -96,10 +100,10 @@ class Task:
         self,
         body: Callable[..., Any],
         *,
-        cpus: int = 1,
-        memory: str | int | Sequence[str | int] | None = None,
-        gpus: int = 0,
-        walltime: str | float | None = None,
+        cpus: int | Callable[..., int] = 1,
+        memory: str | int | Sequence[str | int] | Callable[..., str | float] | None = None,
+        gpus: int | Callable[..., int] = 0,
+        walltime: str | float | Callable[..., str | float] | None = None,
         worker: str | None = None,
         retries: int = 0,
         tools: Tools = (),
@@ -149,13 +153,18 @@ class Task:
         stage = "copy" if self.copy_inputs else "link"
         options: dict[str, Any] = {"tools": self.tools, "uses": self.uses, "version": self.version}
         options |= {"stage": stage, "temp": self.temp, "env": self.env}
-        options |= self.needs._asdict() | {"memory": self.needs.memory or None}
+        options |= {name: getattr(self.needs, name) for name in ("cpus", "gpus", "walltime", "worker", "retries")}
+        options |= {"memory": self.needs.memory or None, **dict(self.needs.functions)}
         return rebuilt, (self.body, options, self.code.digest, self._imports())
 
     @functools.cached_property
     def signature(self) -> Signature:
         """What it takes and returns; read at the first call, so that names it uses may be defined below it."""
-        return read_signature(self.body)
+        found = read_signature(self.body)
+        check_functions(
+            self.name, self.needs, [*(each.name for each in found.assets), *(each.name for each in found.plains)]
+        )
+        return found
 
     @property
     def module(self) -> str:

@@ -109,7 +109,7 @@ def connect(
     from stargazer.client.checks import check_profile
 
     with open_store(store) as opened:
-        findings = check_profile(found, opened, find_tasks(tasks), strict=tasks is not None)
+        findings = check_profile(found, opened, find_tasks(tasks), strict=tasks is not None, named=profile)
     if json:
         print_json([finding._asdict() for finding in findings])
     else:

@@ -52,18 +52,18 @@ def open_made_store(url: str | None) -> Store:
 
 
 def chosen_profile(name: str | None, **changes: Any) -> Profile:
-    """The profile that was asked for on the command line; what is wrong in the settings is no wrong usage."""
+    """The profile (of several the first) that was asked for; what is wrong in the settings is no wrong usage."""
     from stargazer.errors import ConfigError
-    from stargazer.profiles.settings import find_profile, profile_names
+    from stargazer.profiles.settings import find_profiles, profile_names
 
     try:
-        found = find_profile(name)
+        found = find_profiles(name)[0]
     except ConfigError as error:
         if name is None or name in profile_names():
             raise
         raise typer.BadParameter(str(error)) from None
     try:
-        return find_profile(name, **changes) if any(changes.values()) else found
+        return find_profiles(name, **changes)[0] if any(changes.values()) else found
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -28,7 +28,7 @@ PACKAGES = ("stargazer-dask", "dask", "distributed", "cloudpickle", "fsspec")
 
 
 def check_profile(
-    profile: Profile, store: Store, tasks: Iterable[Task] = (), *, strict: bool = True
+    profile: Profile, store: Store, tasks: Iterable[Task] = (), *, strict: bool = True, named: str | None = None
 ) -> list[CheckResult]:
     """Connect, and ask the workers.
 
@@ -40,6 +40,8 @@ def check_profile(
         That the workers must reach.
     tasks
         Whose tools must be there, and what else they need.
+    named
+        What was asked for, where it is several profiles; this is the first of them.
     strict
         Whether each task must be able to run: with tools that this process does not have itself, on workers that are
         large enough and live long enough.
@@ -50,7 +52,7 @@ def check_profile(
         tools, libraries = list(filter(_is_here, tools)), []
     found = [CheckResult("script", True, script)] if (script := _script(profile)) else []
     try:
-        with connect(profile.name) as client:
+        with connect(named or profile.name) as client:
             if profile.is_queue:
                 found = [CheckResult("script", True, text) for text in _scripts(client)]
             found.append(came := _workers(client, profile))

@@ -10,10 +10,10 @@ from stargazer.client.walls import HERE_ALONE, check_encrypted, dashboard_addres
 from stargazer.errors import ConfigError
 from stargazer.execute.spec import most
 from stargazer.profiles.profile import Offer, Profile, cores, offers, resources_of
-from stargazer.profiles.settings import find_profile
+from stargazer.profiles.settings import find_profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from distributed import Client
 
@@ -31,7 +31,7 @@ LOST_WORKERS = 10
 """Times that a call may lose its worker. Machines are taken away; a call that ends each of ten is the cause itself."""
 
 
-def connect(profile: str | None = None, **changes: Any) -> Client:
+def connect(profile: str | Sequence[str] | None = None, **changes: Any) -> Client:
     """Return a Dask client on which calls run; it becomes the active one.
 
     Parameters
@@ -39,7 +39,8 @@ def connect(profile: str | None = None, **changes: Any) -> Client:
     profile
         ``"threads"`` of this process, ``"local"`` for processes on this machine, ``"slurm"`` and other batch systems,
         a profile of your own, or the address of a scheduler (``"tcp://…"``, ``"tls://…"``). By default the one that
-        the setting ``stargazer.profile`` names.
+        the setting ``stargazer.profile`` names. Several of one batch system, as ``["slurm", "bigmem", "gpu"]``, are
+        pools of workers side by side: each call goes to the smallest kind that can take it.
     **changes
         Options of the profile to replace: ``workers=4``, ``workers="0-10"``, ``cpus=2``, ``memory="8 GiB"``, …
 
@@ -53,24 +54,24 @@ def connect(profile: str | None = None, **changes: Any) -> Client:
     >>> with connect("local", workers=2) as client:  # doctest: +SKIP
     ...     sg.run(answer)
     """
-    found = find_profile(profile, **changes)
+    found = find_profiles(profile, **changes)
     with _patient_scheduler():
-        client = _client(found)
-    if found.env:
+        client = _client(*found)
+    if passed := tuple(dict.fromkeys(name for each in found for name in each.env)):
         from stargazer.client.jobqueue import Passes
 
-        client.register_plugin(Passes(found.env))
+        client.register_plugin(Passes(passed))
     from stargazer.relay.client import serve
 
-    serve(client, found.store)
+    serve(client, found[0].store)
     return client
 
 
-def _client(profile: Profile) -> Client:
+def _client(profile: Profile, *more: Profile) -> Client:
     if profile.is_queue:
         from stargazer.client.jobqueue import queue_client
 
-        return queue_client(profile)
+        return queue_client(profile, *more)
     if profile.kind == "address":
         return _at_address(profile)
     return _in_this_process(profile) if profile.kind == "threads" else _on_this_machine(profile)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.execute.spec import fits, size
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Busy", "Kind", "Load", "Move", "Work", "demand", "fits", "moves", "smallest"]
+__all__ = ["Busy", "Load", "Move", "PoolKind", "Work", "demand", "fits", "moves", "smallest"]
 
 PLAIN = {"cpus": 1.0}
 """What a call takes that names nothing."""
 
 
-class Kind(NamedTuple):
+class PoolKind(NamedTuple):
     """A kind of workers that may be hired.
 
     Parameters
@@ -120,22 +122,12 @@ class _Place:
         return taken
 
 
-def fits(needs: Mapping[str, float], each: Mapping[str, float]) -> bool:
-    """Whether a worker with these resources could take a call alone."""
-    return all(amount <= each.get(name, 0.0) for name, amount in needs.items())
-
-
-def size(each: Mapping[str, float]) -> tuple[float, ...]:
-    """What kinds are compared by: graphics cards are dearest, then memory, then processors."""
-    return (each.get("gpus", 0.0), each.get("memory", 0.0), each.get("cpus", 0.0), float(len(each)))
-
-
-def smallest(needs: Mapping[str, float], kinds: Iterable[Kind]) -> Kind | None:
+def smallest(needs: Mapping[str, float], kinds: Iterable[PoolKind]) -> PoolKind | None:
     """Return the smallest kind of workers that can take a call; None where none can."""
     return min((kind for kind in kinds if fits(needs, kind.each)), key=lambda kind: size(kind.each), default=None)
 
 
-def demand(kinds: Sequence[Kind], here: Iterable[Busy], work: Iterable[Work]) -> dict[str, int]:
+def demand(kinds: Sequence[PoolKind], here: Iterable[Busy], work: Iterable[Work]) -> dict[str, int]:
     """Return the number of workers of each pool that would all have something to do.
 
     Parameters
@@ -196,7 +188,7 @@ def _filled(busy: Busy) -> _Place:
     return place
 
 
-def _place(work: Work, places: list[_Place], kinds: Sequence[Kind]) -> None:
+def _place(work: Work, places: list[_Place], kinds: Sequence[PoolKind]) -> None:
     left = work.number
     for place in sorted(places, key=lambda place: (not place.is_used, place.is_new)):
         left -= place.take(work.needs, left)
@@ -211,14 +203,14 @@ def _place(work: Work, places: list[_Place], kinds: Sequence[Kind]) -> None:
         left -= taken
 
 
-def _bounded(kind: Kind, places: list[_Place], waiting: list[Work], kinds: Sequence[Kind]) -> int:
+def _bounded(kind: PoolKind, places: list[_Place], waiting: list[Work], kinds: Sequence[PoolKind]) -> int:
     mine = [place for place in places if place.pool == kind.pool]
     old, new = sum(place.is_used and not place.is_new for place in mine), sum(place.is_new for place in mine)
     new = min(new, _worth(kind, sum(not place.is_new for place in mine), waiting, kinds))
     return max(kind.minimum, min(kind.maximum, old + new))
 
 
-def _worth(kind: Kind, here: int, waiting: list[Work], kinds: Sequence[Kind]) -> int:
+def _worth(kind: PoolKind, here: int, waiting: list[Work], kinds: Sequence[PoolKind]) -> int:
     """New workers that would come before the work is done by those that are there."""
     mine = [work for work in waiting if smallest(work.needs, kinds) == kind]
     if not here or not kind.starts or any(work.seconds is None for work in mine):

@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from distributed import Client, SchedulerPlugin, WorkerPlugin
 
 from stargazer import config
-from stargazer.client.demand import Busy, Kind, Load, Work, demand, moves
-from stargazer.client.going import closed_by_signals
+from stargazer.client.demand import Busy, Load, PoolKind, Work, demand, moves
+from stargazer.client.signals import closed_by_signals
 from stargazer.client.staffing import Ask, Cancel, End, Limits, Pool, Present, Retire, Staffing, State, Submit, Told
 from stargazer.client.systems import NoAnswer, Refused, asked, job_class, system_of
 from stargazer.client.walls import HERE_ALONE, dashboard_address, session_keys
 from stargazer.errors import ConfigError, WorkerLost, WorkerOutOfMemory
-from stargazer.profiles.profile import Offer, Range, offers, resources_of
+from stargazer.execute.spec import most
+from stargazer.profiles.profile import Kind, Offer, Range, offers, resources_of
 from stargazer.profiles.settings import bytes_of, clock_of, seconds_of
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ def queue_client(*profiles: Profile) -> Client:
         raise
     closed_by_signals(cluster)
     staff = cluster.staff
-    offers(client, Offer(pools[0].resolved, pools[0].each, lambda: staff.trouble, staff.ended, staff.for_run))
+    kinds = tuple(Kind(each.pool, each.each, each.walltime) for each in pools) if len(pools) > 1 else ()
+    largest = most(each.each for each in pools)
+    offers(client, Offer(pools[0].resolved, largest, lambda: staff.trouble, staff.ended, staff.for_run, kinds))
     return client
 
 
@@ -136,8 +139,7 @@ class Asked:
         self.total, self.memory = self.memory, self.memory - RESERVED
         self.resolved = dataclasses.replace(self.resolved, memory=self.memory)
 
-    def arguments(self) -> dict[str, Any]:
-        """Arguments of the class of dask-jobqueue."""
+    def _of_jobs(self) -> dict[str, Any]:
         profile = self.resolved
         given = {
             "cores": self.cpus,
@@ -158,18 +160,18 @@ class Asked:
         }
         return self._accepted({key: value for key, value in given.items() if value is not None}) | profile.options
 
-    def cluster_arguments(self) -> dict[str, Any]:
-        """As `arguments`, with those of the scheduler."""
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of the class of dask-jobqueue."""
         return {
             "scheduler_options": {**dashboard_address(self.resolved), **(self._setting("scheduler-options") or {})},
             "security": self._security(),
             "shared_temp_directory": str(self.shared),
-        } | self.arguments()
+        } | self._of_jobs()
 
     def job_arguments(self, names: Sequence[str], comment: str) -> dict[str, Any]:
         """Arguments of one job, which starts the worker of that name, or several as an array."""
         title = self.title(names)
-        given = {key: value for key, value in self.arguments().items() if key not in OF_SCHEDULER}
+        given = {key: value for key, value in self._of_jobs().items() if key not in OF_SCHEDULER}
         if self.system != "slurm":
             return given | {"job_name": title}
         extra = [f"--output={self.log(names[0], names)}", *([f'--comment="{_plain(comment)}"'] if comment else [])]
@@ -334,7 +336,7 @@ def _staffed(cluster_class: Any) -> Any:
             for each in pools:
                 self.staff.keep(each.resolved.workers or Range(0, 10), each.pool)
                 _tidy(each.logs)
-            super().__init__(name=title, **first.cluster_arguments())
+            super().__init__(name=title, **first.arguments())
 
         @property
         def workers(self) -> dict[str, Any]:
@@ -510,7 +512,7 @@ class WorkerPool:
 
     def __init__(self, cluster: Any, system: System, asked: list[Asked], title: str) -> None:
         self.cluster, self.system, self.asked, self.title = cluster, system, {each.pool: each for each in asked}, title
-        self.comment = ""
+        self.comment, self._prefixes = "", {title}
         self.history: list[End] = []
         self.ranges = {each.pool: each.resolved.workers or Range(0, 10) for each in asked}
         first = asked[0].resolved
@@ -557,6 +559,7 @@ class WorkerPool:
         """Name the workers that are hired from now on after a run."""
         self.staffing.prefix = f"{self.title.rpartition('-')[0]}-{run.rpartition('-')[2]}"
         self.comment = f"stargazer run {run}: {what}"
+        self._prefixes.add(self.staffing.prefix)
 
     def ended(self) -> list[str]:
         """How workers ended that nobody gave back."""
@@ -605,7 +608,8 @@ class WorkerPool:
 
     def _wanted(self) -> dict[str, int]:
         kinds = [
-            Kind(name, each.each, *self.ranges[name], self._starts.get(name, 0.0)) for name, each in self.asked.items()
+            PoolKind(name, each.each, *self.ranges[name], self._starts.get(name, 0.0))
+            for name, each in self.asked.items()
         ]
         return demand(kinds, *self._work())
 
@@ -617,7 +621,7 @@ class WorkerPool:
             running = [task for task in ws.processing if task in ws.executing]
             waiting.update(_needs(task) for task in ws.processing if task not in ws.executing)
             if ws.status.name not in ("closing_gracefully", "closing"):
-                pool = self._pool_of(str(ws.name))
+                pool = self._pool_of(ws)
                 busy.append(
                     Busy(pool, ws.resources or {"cpus": float(ws.nthreads)}, [dict(_needs(t)[0]) for t in running])
                 )
@@ -627,9 +631,10 @@ class WorkerPool:
             waiting[needs] += int(number * more + 0.5)
         return busy, [Work(dict(needs), number, _seconds(prefix)) for (needs, prefix), number in waiting.items()]
 
-    def _pool_of(self, name: str) -> str:
-        hire = self.staffing.hires.get(name)
-        return hire.pool if hire else next(iter(self.asked))
+    def _pool_of(self, ws: Any) -> str:
+        marked = next((pool for pool in self.asked if f"pool:{pool}" in ws.resources), None)
+        hire = self.staffing.hires.get(str(ws.name))
+        return marked or (hire.pool if hire else next(iter(self.asked)))
 
     # What is done.
 
@@ -720,6 +725,7 @@ class WorkerPool:
                 await asyncio.wait(self._doing, timeout=deadline - time.monotonic())
             if self.staffing.hires:
                 await asyncio.sleep(CLOSED_EVERY)
+        await self._sweep(deadline)
         self._tell()
         if left := [hire.job or hire.name for hire in self.staffing.hires.values()]:
             log.warning("the batch system has not confirmed that these jobs are gone; cancel them: %s", " ".join(left))
@@ -727,6 +733,19 @@ class WorkerPool:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._doing, return_exceptions=True)
+
+    async def _sweep(self, deadline: float) -> None:
+        """Cancel what is there by name: a number that the batch system gave may have been wrong, or none."""
+        pause = CLOSED_EVERY
+        while time.monotonic() < deadline:
+            try:
+                if not (jobs := await self.system.left(self._prefixes)):
+                    return
+                await self.system.cancel(jobs)
+            except (Refused, NoAnswer):
+                pass
+            await asyncio.sleep(pause)
+            pause = min(10.0, 2 * pause)
 
 
 class Sight(SchedulerPlugin):

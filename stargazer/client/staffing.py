@@ -559,7 +559,7 @@ class Staffing:
 
     def _believe(self, hire: Hire, told: Told | None, now: float) -> None:
         if told is not None and told.job:
-            hire.job = hire.job or told.job
+            hire.job = told.job
         if hire.state is State.LEAVING:
             self._confirm(hire, told)
         elif hire.state is State.UNSURE:

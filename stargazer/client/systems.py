@@ -32,6 +32,10 @@ GONE = re.compile(
 """As batch systems say that they have no such job."""
 
 
+UNCLEAR = re.compile(r"timed? ?out|connection (reset|aborted|lost)|broken pipe", re.IGNORECASE)
+"""As commands say that nobody answered them: the batch system may have done what they asked for."""
+
+
 class Refused(RuntimeError):
     """A command of the batch system ended with an error; the message is what it said."""
 
@@ -115,8 +119,13 @@ class System:
         Refused, NoAnswer
             It was not taken on, or nobody knows.
         """
-        with job.job_file() as script:
-            out = await job._submit_job(script)
+        try:
+            with job.job_file() as script:
+                out = await job._submit_job(script)
+        except Refused as error:
+            if UNCLEAR.search(str(error)):
+                raise NoAnswer(str(error)) from None
+            raise
         try:
             return self.numbers(str(job._job_id_from_submit_output(out)), number)
         except ValueError:
@@ -146,6 +155,10 @@ class System:
         """Say how jobs stand, by name of the worker; nothing where the batch system cannot be asked."""
         return {}
 
+    async def left(self, prefixes: Iterable[str]) -> list[str]:
+        """Numbers of the jobs that are there though they were given up; none where the batch system is not asked."""
+        return []
+
     async def explain(self, job: str) -> Told | None:
         """Say why a job ended; None where nobody knows."""
         return None
@@ -172,14 +185,22 @@ class Slurm(System):
         if numbers:
             listed = await self._listed("--jobs=" + ",".join(numbers))
             found = {numbers[each.job]: each for each in listed if each.job in numbers}
-        if nameless := {name for name, job in jobs.items() if not job}:
-            for each in await self._named():
-                for name in nameless & set(names_of(each.log, each.job or "")):
-                    found[name] = each._replace(log="")
         for job in [job for job, name in numbers.items() if name not in found][:DOUBTED]:
             if (told := await self.explain(job)) is not None:
                 found[numbers[job]] = told
+        unknown = {name for name, told in found.items() if told.state == UNKNOWN}
+        if nameless := unknown | {name for name, job in jobs.items() if not job}:
+            # What sbatch said may have been wrong, or cut off: the names are ours.
+            for each in await self._listed("--me"):
+                for name in nameless & set(names_of(each.log, each.job or "")):
+                    found[name] = each._replace(log="")
         return found
+
+    async def left(self, prefixes: Iterable[str]) -> list[str]:
+        """Numbers of the jobs that run or wait, and whose names begin like this."""
+        known = tuple(f"{prefix}-" for prefix in prefixes)
+        listed = await self._listed("--me")
+        return [str(each.job) for each in listed if each.state in ACTIVE and each.log.startswith(known)]
 
     async def _listed(self, *which: str) -> list[Told]:
         command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r|%j", *which]
@@ -191,9 +212,6 @@ class Slurm(System):
             ):  # of a single number that it does not have; asked once more by the other command
                 return []
             raise
-
-    async def _named(self) -> list[Told]:
-        return await self._listed("--me")
 
     async def explain(self, job: str) -> Told | None:
         """Ask after one job, also after its end: the controller, then the accounts where a site keeps them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -12,7 +13,7 @@ from stargazer.tools import ToolIdentity, identify_tool, library_version
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["LoadedTask", "Needs", "TaskSpec", "most"]
+__all__ = ["LoadedTask", "Needs", "TaskSpec", "fits", "most", "size"]
 
 
 class LoadedTask(Protocol):
@@ -21,6 +22,10 @@ class LoadedTask(Protocol):
     @property
     def module(self) -> str:
         """Name of the module that it was defined in."""
+
+    @property
+    def needs(self) -> Needs:
+        """What its calls need, as it declares it."""
 
     @property
     def positional(self) -> tuple[str, ...]:
@@ -119,7 +124,9 @@ class TaskSpec:
         if self.payload is None:
             object.__setattr__(self, "payload", _pickled(self.name, self.local))
         # What most specs do not have travels only where one has it.
-        members = {each.name: getattr(self, each.name) for each in fields(self)} | {"local": None, "arrived": True}
+        members = {each.name: getattr(self, each.name) for each in fields(self)}
+        # Functions of needs are the user's code, too: they come with the task.
+        members |= {"local": None, "arrived": True, "needs": self.needs._replace(functions=())}
         first = [members.pop(name) for name in ALWAYS_SENT]
         return _arrived, (*first, {name: value for name, value in members.items() if value})
 
@@ -239,6 +246,9 @@ def _mismatch(name: str, wanted: str, found: str) -> str:
 COUNTED = ("cpus", "memory")
 """Resources that every worker has, whether it says so or not."""
 
+ATTEMPTS = 5
+"""Times that a call is tried whose memory is a function of the attempt."""
+
 CLAMPED = "cpus"
 """Of processors a call takes all there are, where its machine has fewer: it takes longer, and comes to the same."""
 
@@ -260,6 +270,12 @@ class Needs(NamedTuple):
         Name that the worker must have.
     retries
         Times that it is tried again where a tool fails.
+    functions
+        Options that are functions of the call's inputs and parameters, by their names, and of ``attempt``.
+    attempt
+        Which it is, from 1.
+    are_given
+        Whether the functions have been asked, or there are none.
     """
 
     cpus: int = 1
@@ -268,6 +284,9 @@ class Needs(NamedTuple):
     walltime: float | None = None
     worker: str | None = None
     retries: int = 0
+    functions: tuple[tuple[str, Callable[..., Any]], ...] = ()
+    attempt: int = 1
+    are_given: bool = True
 
     @property
     def bytes(self) -> int | None:
@@ -277,7 +296,7 @@ class Needs(NamedTuple):
     @property
     def are_plain(self) -> bool:
         """Whether any worker will do, one call for each of its threads."""
-        return self == Needs() or (self.cpus == 1 and not (self.memory or self.gpus or self.worker))
+        return self.cpus == 1 and not (self.memory or self.gpus or self.worker or self.functions)
 
     def resources(self) -> dict[str, float]:
         """Return them as Dask counts resources."""
@@ -294,7 +313,25 @@ class Needs(NamedTuple):
 
     def after_more_memory(self) -> Needs | None:
         """Return the needs of the next attempt, where memory was not enough; None if this one was the last."""
-        return self._replace(memory=self.memory[1:]) if len(self.memory) > 1 else None
+        if len(self.memory) > 1:
+            return self._replace(memory=self.memory[1:])
+        grows = any(option == "memory" and takes_attempt(function) for option, function in self.functions)
+        return self._replace(attempt=self.attempt + 1, are_given=False) if grows and self.attempt < ATTEMPTS else None
+
+
+def takes_attempt(function: Callable[..., Any]) -> bool:
+    """Whether a function of needs asks which attempt it is."""
+    return "attempt" in inspect.signature(function).parameters
+
+
+def fits(needs: Mapping[str, float], each: Mapping[str, float]) -> bool:
+    """Whether a worker with these resources could take a call alone."""
+    return all(amount <= each.get(name, 0.0) for name, amount in needs.items())
+
+
+def size(each: Mapping[str, float]) -> tuple[float, ...]:
+    """Return what kinds of workers are compared by: graphics cards are dearest, then memory, then processors."""
+    return (each.get("gpus", 0.0), each.get("memory", 0.0), each.get("cpus", 0.0), float(len(each)))
 
 
 def most(workers: Iterable[Mapping[str, float]]) -> dict[str, float]:

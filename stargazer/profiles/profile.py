@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["HERE", "Offer", "Profile", "Range", "cores", "offer_of", "offers", "resources_of"]
+__all__ = ["HERE", "Kind", "Offer", "Profile", "Range", "cores", "offer_of", "offers", "resources_of"]
 
 HERE = ("threads", "local")
 """Kinds whose workers run on this machine."""
@@ -126,7 +126,7 @@ class Profile:
     @property
     def is_queue(self) -> bool:
         """Whether workers are started by a batch system."""
-        return self.kind not in (*HERE, "address")
+        return self.kind not in (*HERE, "address", "pools")
 
 
 def cores() -> int:
@@ -135,6 +135,24 @@ def cores() -> int:
 
 
 # What the workers of a client have, and what its profile may still start.
+
+
+class Kind(NamedTuple):
+    """One kind of workers of a client that has several.
+
+    Parameters
+    ----------
+    pool
+        Name of its profile.
+    each
+        Resources of each worker.
+    walltime
+        Seconds after which its workers are ended.
+    """
+
+    pool: str
+    each: dict[str, float]
+    walltime: float | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +171,8 @@ class Offer:
         Says how workers ended that nobody gave back, in the order in which that was noticed.
     named
         Takes the id of a run and what it makes: workers that are hired from then on are named after it.
+    kinds
+        The kinds of workers, where there are several.
     """
 
     profile: Profile
@@ -160,6 +180,12 @@ class Offer:
     trouble: Callable[[], str | None] = field(default=lambda: None)
     ended: Callable[[], list[str]] = field(default=list)
     named: Callable[[str, str], None] = field(default=lambda run, what: None)
+    kinds: tuple[Kind, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The profile, or the profiles, in a word."""
+        return ",".join(kind.pool for kind in self.kinds) or self.profile.name
 
 
 _offers: WeakKeyDictionary[Any, Offer] = WeakKeyDictionary()

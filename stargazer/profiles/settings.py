@@ -11,9 +11,9 @@ from stargazer.errors import ConfigError
 from stargazer.profiles.profile import HERE, Profile, Range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["bytes_of", "check_settings", "clock_of", "find_profile", "profile_names", "seconds_of"]
+__all__ = ["bytes_of", "check_settings", "clock_of", "find_profile", "find_profiles", "profile_names", "seconds_of"]
 
 # Amounts as people write them.
 
@@ -130,6 +130,51 @@ def find_profile(name: str | None = None, **changes: Any) -> Profile:
     return _read(name, "", options | _changes(changes)) if _changes(changes) else profile
 
 
+def find_profiles(name: str | Sequence[str] | None = None, **changes: Any) -> list[Profile]:
+    """Return the profiles whose workers one client shall have side by side; one, where one is named.
+
+    Parameters
+    ----------
+    name
+        As `find_profile`; several as a list or with commas between them, or a profile that names its ``pools``.
+    **changes
+        Fields to replace, in all of them.
+
+    Raises
+    ------
+    ConfigError
+        One is not there or wrong, is named twice, or is of another batch system than the others.
+    """
+    names = _names(name)
+    if len(names) == 1:
+        found = find_profile(names[0], **({} if _has_pools(names[0]) else changes))
+        names = list(found.pools)
+        if not names:
+            return [found]
+    profiles = [find_profile(each, **changes) for each in names]
+    for each in profiles:
+        if each.pools or not each.is_queue or each.kind != profiles[0].kind:
+            kinds = ", ".join(f"{profile.name} is of kind {profile.kind}" for profile in profiles)
+            raise ConfigError(f"one client has workers of one batch system, but {kinds}")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"a pool is named twice: {', '.join(names)}")
+    return profiles
+
+
+def _has_pools(name: str | None) -> bool:
+    given = (config.setting("profiles", dict) or {}).get(str(name or config.setting("profile", str)))
+    return isinstance(given, Mapping) and bool(given.get("pools"))
+
+
+def _names(name: str | Sequence[str] | None) -> list[Any]:
+    if name is None or (isinstance(name, str) and ("," not in name or "://" in name)):
+        return [name]
+    names = [each.strip() for each in (name.split(",") if isinstance(name, str) else name)]
+    if not names or not all(names):
+        raise ConfigError(f"{name!r} names no profiles; write for instance 'slurm,bigmem'")
+    return names
+
+
 def _changes(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if value is not None}
 
@@ -180,8 +225,8 @@ def _is_queue(kind: str) -> bool:
 
 
 def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
-    kind = str(options.get("kind", name))
-    if kind not in (*HERE, "address") and not _is_queue(kind):
+    kind = "pools" if options.get("pools") else str(options.get("kind", name))
+    if kind not in (*HERE, "address", "pools") and not _is_queue(kind):
         raise _wrong(f"{where}.kind", kind, f"must be one of threads, local, address, {', '.join(QUEUES)}")
     allowed = _allowed(kind)
     values: dict[str, Any] = {"name": name, "kind": kind}
@@ -196,8 +241,8 @@ def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
 
 
 def _allowed(kind: str) -> tuple[str, ...]:
-    if kind == "address":
-        return (*EVERYWHERE, "address")
+    if kind in ("address", "pools"):
+        return (*EVERYWHERE, kind)
     return EVERYWHERE + OF_WORKERS + (OF_QUEUES if _is_queue(kind) else ())
 
 
@@ -310,6 +355,7 @@ CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "dashboard": (_dashboard, "where it listens, as ':8787' or '127.0.0.1:8787', or true or false"),
     "tls": (_truth, "true or false"),
     "options": (_mapping, "a mapping"),
+    "pools": (_texts, "a list of profiles, as [slurm, bigmem]"),
     "job-name": (_job_name, "a name of letters, digits, '_', '.' and '-'"),
     "submit-rate": (_rate, "submissions a minute, as 20 or '20/min'"),
     "queue-size": (lambda value: _whole(value, 1), "a whole number from 1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from stargazer.calls.arguments import given_needs
 from stargazer.calls.elements import element
 from stargazer.calls.node import named_inputs, opened
 from stargazer.calls.resources import Capacity
@@ -78,6 +79,7 @@ class Threads:
             self.watch.skipped(plan_key)
             return Missing()
         try:
+            spec = _given(spec, inputs, parameters)
             with self._slots.take(spec.needs.fitted(self._slots.has, clamp=True), self._stop.is_set):
                 if self._stop.is_set():
                     raise Cancelled("cancelled before it started")
@@ -114,6 +116,14 @@ class Threads:
         except OutputError as error:
             self.watch.failures[f"element {index!r}"] = error
             return Missing()
+
+
+def _given(spec: TaskSpec, inputs: tuple[Any, ...], parameters: dict[str, Any]) -> TaskSpec:
+    """The spec with what the call needs, where that is a function of what is there now."""
+    if spec.needs.are_given:
+        return spec
+    values = named_inputs(spec, inputs) | dict(opened(parameters))
+    return spec.with_changes(needs=given_needs(spec.name, spec.needs, values))
 
 
 def _holds_missing(value: Any) -> bool:

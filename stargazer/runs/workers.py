@@ -10,9 +10,10 @@ from stargazer.calls.elements import element
 from stargazer.calls.graph import delayed_of, needs
 from stargazer.calls.node import run as node
 from stargazer.calls.resources import granted_on, until_let_go
-from stargazer.errors import OutputError, WorkerLost
+from stargazer.errors import NeedUnmet, OutputError, WorkerLost
 from stargazer.profiles.profile import offer_of
 from stargazer.relay.client import serve
+from stargazer.runs.late import Late
 from stargazer.runs.state import State
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Workers:
         self._futures: dict[str, Future[Any]] = {}
         self._calls: dict[str, Call] = {}
         self._cancelled = False
+        self._granted: dict[str, dict[str, float]] = {}
         self._lost_before = len(self._ended())
 
     def begin(self, run: str, what: str) -> None:
@@ -73,15 +75,22 @@ class Workers:
         serve(self.client)
         self._forget_old_failures(calls)
         wanted = list(dict.fromkeys([*keys, *calls]))
-        self._calls = calls
-        resources = granted_on(self.client, calls)
-        self._futures = dict(zip(wanted, self.client.compute(delayed_of(graph, calls, wanted, resources)), strict=True))
-        asked = {*keys, *_wholes(graph, [key for key in keys if key not in calls])}
+        self._calls, self._granted = calls, {}
+        late = Late(graph, calls, self.node)
+        late.arrived({})
+        self._send(graph, calls, wanted, late)
+        asked = {*keys, *_wholes(graph, [key for key in keys if key not in calls]), *late.wanted}
         results: dict[str, Any] = {}
         try:
             completed = as_completed(list(self._futures.values()), loop=self.client.loop, raise_errors=False)
             for batch in completed.batches():
-                results |= self._gather([future for future in batch if future.key in asked])
+                arrived = self._gather([future for future in batch if future.key in asked])
+                results |= arrived
+                if late:
+                    self._drop([str(future.key) for future in batch if future.status != "finished"], late)
+                    late.arrived({key: arrived[key] for key in arrived.keys() & late.wanted})
+                    for future in self._send(graph, calls, wanted, late):
+                        completed.add(future)
                 for future in batch:
                     self._note(calls.get(future.key), future, results.get(future.key))
                 self._blame([calls[future.key] for future in batch if future.key in calls])
@@ -90,6 +99,42 @@ class Workers:
         finally:
             self._release()
         return {key: results[key] for key in keys if key in results}
+
+    def _send(self, graph: dict[str, Any], calls: dict[str, Call], wanted: list[str], late: Late) -> list[Future[Any]]:
+        """Send what can be sent now; return the futures of what is new."""
+        for key, error in late.failed.items():
+            self._fail(key, error, late)
+        held = late.held_back()
+        ready = [key for key in wanted if key not in held and key not in self._futures]
+        ready = [key for key in ready if key in calls or not held & _wholes(graph, [key])]
+        if not ready:
+            return []
+        new = {key: calls[key] for key in calls.keys() - held}
+        try:
+            self._granted |= granted_on(self.client, {key: new[key] for key in new.keys() - self._granted.keys()})
+        except NeedUnmet as error:
+            if not self._futures:
+                raise
+            for key in ready:
+                self._fail(key, error, late)
+            return []
+        made = self.client.compute(delayed_of(graph, new, ready, self._granted))
+        self._futures |= (sent := dict(zip(ready, made, strict=True)))
+        return list(sent.values())
+
+    def _fail(self, key: str, error: Exception, late: Late) -> None:
+        """A call cannot be sent, ever."""
+        call = self._calls.get(key)
+        if call is not None and self.watch.state(call.plan_key) is State.WAITING:
+            self.watch.failed(call.plan_key, error)
+            self._drop([key], late)
+
+    def _drop(self, keys: list[str], late: Late) -> None:
+        """What needs these calls was held back, and is not sent any more."""
+        spoilt = late.spoilt(keys) - self._futures.keys()
+        late.drop(spoilt)
+        for key in spoilt:
+            self.watch.skipped(self._calls[key].plan_key)
 
     def _gather(self, futures: list[Future[Any]]) -> dict[str, Any]:
         """Results of those futures that have one, in one exchange with each worker."""
@@ -140,7 +185,7 @@ class Workers:
     def where(self) -> str:
         """The profile, or the address of the scheduler."""
         offer = offer_of(self.client)
-        return offer.profile.name if offer else str(getattr(self.client.scheduler, "address", ""))
+        return offer.where if offer else str(getattr(self.client.scheduler, "address", ""))
 
     @property
     def patience(self) -> float:

@@ -47,3 +47,15 @@ class StoreSource(NamedTuple):
     def open(self, asset: Asset, mode: str = "rb") -> IO[Any]:
         """The asset's bytes (``"rb"``) or text (``"r"``), checked, as an open file."""
         return self.fetch(asset).open(mode)
+
+    def size(self, asset: Asset) -> int:
+        """Bytes of the asset as it is stored; of a directory those of all files in it."""
+        from stargazer.store.store import Store
+
+        store, cid = Store.open(self.url), str(asset.cid)
+        files = [file for _, file in store.walk(cid) if file] if store.is_directory(cid) else [cid]
+        sizes = {file: store.size(file) for file in files}
+        for file, size in sizes.items():
+            if size is None:
+                raise BlobLost(file)
+        return sum(sizes[file] or 0 for file in files)

@@ -1,4 +1,4 @@
-"""SLURM's commands with faults: each call is noted, and may hang, be refused, come late, or say something else."""
+"""SLURM's commands with faults: each call is written down, and may hang, be refused, late, or wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ case "$fault" in
       echo "{name}: error: QOSMaxSubmitJobPerUserLimit" >&2
       echo "{name}: error: Batch job submission failed: Job violates accounting/QOS policy" >&2; exit 1; fi;;
   empty) exit 0;;
-  late) sleep 2;;
+  late) sleep 1;;
   warn) echo; echo "{name}: warning: maintenance on Friday 13"; exit 0;;
   wrong) {real} "$@" | sed 's/[0-9][0-9]*/9&/'; exit 0;;
   killed) {real} "$@" > /dev/null; kill -9 $$;;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,16 +16,17 @@ class Queue:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._squeue, self._scancel = (str(shutil.which(name)) for name in ("squeue", "scancel"))
         self.options = {"cpus": 1, "memory": "500 MB", "walltime": "10 min", "shared": str(folder), "interface": "lo"}
 
     def running(self) -> list[str]:
         """Numbers of what runs or waits."""
-        command = ["squeue", "--noheader", "--format=%i"]
+        command = [self._squeue, "--noheader", "--array", "--format=%i"]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
 
     def cancel(self, number: str) -> None:
         """Take a worker away."""
-        subprocess.run(["scancel", number], timeout=60, check=True)
+        subprocess.run([self._scancel, number], timeout=60, check=True)
 
 
 def until(holds: Callable[[], bool], seconds: float = 120.0) -> None:

@@ -44,3 +44,28 @@ def noted(work: sg.Workdir, i: int, log: str, script: str) -> sg.Asset:
     out = work.file(f"{i}.txt")
     work.run(["sh", "-c", f"{script}; echo {i}"], stdout=out)
     return sg.Asset(path=out)
+
+
+def place(work: sg.Workdir, i: int) -> sg.Asset:
+    """Write down the pool of the worker that runs this."""
+    from distributed import get_worker
+
+    out = work.file("place.txt")
+    resources = get_worker().state.total_resources
+    out.write_text(" " * i + "/" + next(name.partition(":")[2] for name in resources if name.startswith("pool:")))
+    return sg.Asset(path=out)
+
+
+@sg.task
+def placed(work: sg.Workdir, *, i: int) -> sg.Asset:
+    return place(work, i)
+
+
+@sg.task(memory=lambda memory: int(memory * (1 << 30)) + 1, gpus=lambda gpus: gpus)
+def of_size(work: sg.Workdir, *, i: int, memory: float = 0.0, gpus: int = 0) -> sg.Asset:
+    return place(work, i)
+
+
+@sg.task(memory=lambda given: (1 << 20) * given.size)
+def sized(work: sg.Workdir, given: sg.Asset) -> sg.Asset:
+    return place(work, 0)

@@ -1,0 +1,233 @@
+"""Batch scripts as they are sent, and folders and checks around them; no batch system is needed."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stargazer as sg
+from stargazer.client.checks import check_profile
+from stargazer.client.jobqueue import RESERVED, Asked, batch_script, own_folder
+from stargazer.client.refusals import is_limit, limited_to, said
+from stargazer.client.staffing import UNKNOWN, Told
+from stargazer.client.systems import GONE, names_of, read_job, read_queue
+from stargazer.errors import ConfigError
+from stargazer.profiles.settings import find_profile, find_profiles
+
+pytest.importorskip("dask_jobqueue")
+
+GIB = 1 << 30
+
+
+def script(system: str, folder: Path, **options: Any) -> list[str]:
+    given = {"cpus": 2, "memory": "2 GiB", "shared": str(folder), "job_name": "ann"} | options
+    return batch_script(find_profile(system, **given)).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("system", "lines"),
+    [
+        ("slurm", ["#SBATCH -J ann-RUN-1", "#SBATCH --cpus-per-task=2", "#SBATCH --mem=2239M"]),
+        ("pbs", ["#PBS -N ann-RUN-1", "#PBS -l select=1:ncpus=2:mem=2239MB"]),
+        ("lsf", ["#BSUB -J ann-RUN-1", "#BSUB -n 2", "#BSUB -M 2347484"]),
+        ("sge", ["#$ -N ann-RUN-1"]),
+        ("htcondor", ["MY.DaskWorkerCores = 2", f"MY.DaskWorkerMemory = {2 * GIB + RESERVED}"]),
+    ],
+)
+def test_a_script_says_whose_it_is_and_asks_for_what_worker_and_nanny_take(
+    tmp_path: Path, system: str, lines: list[str]
+) -> None:
+    options = {"options": {"disk": "1 GB"}} if system == "htcondor" else {}
+    text = script(system, tmp_path, **options)
+    assert set(lines) <= set(text), text
+    (command,) = [line for line in text if "distributed.cli.dask_worker" in line]
+    assert "--name ann-RUN-1" in command
+    assert "--death-timeout 30" in command
+    assert "--resources cpus=2,memory=2147483648" in command
+    assert "--protocol tls://" in command
+
+
+def test_lines_of_a_profile_reach_htcondor_as_names_and_values(tmp_path: Path) -> None:
+    options = {"directives": ["+Group = lab", "concurrency_limits=x:2"], "options": {"disk": "1 GB"}}
+    assert {"+Group = lab", "concurrency_limits = x:2"} <= set(script("htcondor", tmp_path, **options))
+
+
+def test_an_array_has_a_worker_and_a_log_for_each_member(tmp_path: Path) -> None:
+    asked = Asked(find_profile("slurm", cpus=1, memory="1 GiB", shared=str(tmp_path)))
+    names = [f"stargazer-1f-{number}" for number in range(4, 10)]
+    arguments = asked.job_arguments(names, 'run "x": $(rm)')
+    assert arguments["job_name"] == "stargazer-1f-4-9"
+    assert '--comment="run _x_: _(rm)"' in arguments["job_extra_directives"]
+    assert "--array=0-5" in arguments["job_extra_directives"]
+    assert asked.worker_name(names) == "stargazer-1f-$((4 + SLURM_ARRAY_TASK_ID))"
+    assert asked.log(names[2], names) == f"{asked.logs}/stargazer-1f-4-9.2.out"
+    assert list(names_of("stargazer-1f-4-9", "77_2")) == ["stargazer-1f-6"]
+    assert list(names_of("stargazer-1f-4", "77")) == ["stargazer-1f-4"]
+
+
+def test_the_folder_is_ours_alone_inside_that_of_the_lab(tmp_path: Path) -> None:
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    lab.chmod(0o2775)
+    own = own_folder(str(lab))
+    own.chmod(0o755)
+    assert own_folder(str(lab)) == own
+    assert (stat.S_IMODE(lab.stat().st_mode), stat.S_IMODE(own.stat().st_mode)) == (0o2775, 0o700)
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = own_folder(str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(ConfigError, match="is not a folder of yours"):
+        own_folder(str(tmp_path))
+    monkeypatch.undo()
+    (own / "logs").rmdir()
+    own.rmdir()
+    own.symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match="is not a folder of yours"):
+        own_folder(str(tmp_path))
+
+
+def test_old_logs_of_jobs_that_ended_well_go(tmp_path: Path) -> None:
+    from stargazer.client.jobqueue import _tidy
+
+    for name, age in (("old.out", 8), ("bad.out", 8), ("new.out", 6)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age * 86400,) * 2)
+    (tmp_path / "bad.out.kept").touch()
+    _tidy(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.out", "bad.out.kept", "new.out"]
+
+
+def test_memory_without_room_for_the_worker_is_an_error(tmp_path: Path) -> None:
+    asked = Asked(find_profile("slurm", cpus=1, memory="150 MB", shared=str(tmp_path)))
+    with pytest.raises(ConfigError, match="have no room in"):
+        asked.offer_less()
+    asked = Asked(find_profile("slurm", cpus=1, memory="1 GB", shared=str(tmp_path)))
+    asked.offer_less()
+    assert (asked.total, asked.each["memory"]) == (10**9, 10**9 - RESERVED)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("sbatch: error: QOSMaxSubmitJobPerUserLimit", True),
+        ("sbatch: error: AssocGrpSubmitJobsLimit", True),
+        ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", True),
+        ("qsub: would exceed queue generic's per-user limit of jobs in 'Q' state", True),
+        ("User job limit has been reached. Job not submitted.", True),
+        ("sbatch: error: invalid partition specified: nowhere", False),
+        ("sbatch: error: Socket timed out on send/recv operation", False),
+    ],
+)
+def test_limits_of_a_site_are_known_from_other_refusals(text: str, is_one: bool) -> None:
+    assert is_limit(text) is is_one
+
+
+def test_what_is_said_is_told_without_the_rest() -> None:
+    text = "sbatch: warning: old\nsbatch: error: QOSMaxSubmit\nsbatch: error: Batch job submission failed: Job violates"
+    assert said(text) == "QOSMaxSubmit; Batch job submission failed: Job violates"
+    assert said("") == "without a word"
+    assert limited_to("per-user limit of 12 jobs") == 12
+    assert limited_to("no number") is None
+
+
+def test_a_listing_is_read_whatever_stands_around_it() -> None:
+    text = "\nsqueue: warning: maintenance on Friday 13\n12|PENDING|Resources|a-1\n13_4|RUNNING|None|a-2-9\nx|y|z\n"
+    assert list(read_queue(text)) == [
+        Told("PENDING", "Resources", job="12", log="a-1"),
+        Told("RUNNING", "None", job="13_4", log="a-2-9"),
+    ]
+    assert list(read_queue("")) == []
+
+
+def test_the_end_of_a_job_is_read() -> None:
+    line = (
+        "JobId=12 JobName=x JobState=OUT_OF_MEMORY Reason=OutOfMemory Dependency=(null) ExitCode=0:125 StdOut=/l/x.out"
+    )
+    assert read_job(line) == Told("OUT_OF_MEMORY", "OutOfMemory", "0 (signal 125)", "/l/x.out")
+    assert read_job("JobId=12 JobState=FAILED Reason=NonZeroExitCode ExitCode=3:0") == Told(
+        "FAILED", "NonZeroExitCode", "3"
+    )
+    assert read_job("slurm_load_jobs: something else") is None
+    assert UNKNOWN != "FAILED"
+
+
+@pytest.mark.parametrize(
+    "text", ["Invalid job id specified", "qdel: Unknown Job Id 12.head", "Job <12> is not found", "Job has finished"]
+)
+def test_that_there_is_no_such_job_is_understood(text: str) -> None:
+    assert GONE.search(text)
+
+
+def test_settings_of_a_shared_site_are_checked() -> None:
+    found = find_profile("slurm", submit_rate="5/min", queue_size=3, job_name="lab.x-1")
+    assert (found.submit_rate, found.queue_size, found.job_name) == (5, 3, "lab.x-1")
+    for option, value in {"submit_rate": "often", "queue_size": 0, "job_name": "a b"}.items():
+        with pytest.raises(ConfigError, match=option.replace("_", "-")):
+            find_profile("slurm", **{option: value})
+
+
+def test_pools_come_from_a_list_from_commas_and_from_a_profile() -> None:
+    import dask.config
+
+    profiles = {"a": {"kind": "pbs"}, "b": {"kind": "pbs"}, "lab": {"pools": ["a", "b"]}}
+    with dask.config.set({"stargazer.profiles": profiles}):
+        for named in (["a", "b"], "a, b", "lab"):
+            assert [each.name for each in find_profiles(named)] == ["a", "b"]
+        assert [each.cpus for each in find_profiles("lab", cpus=3)] == [3, 3]
+        with pytest.raises(ConfigError, match="there is no profile 'c'"):
+            find_profiles("a,c")
+
+
+def test_a_check_without_a_batch_system_says_what_it_did_not_see(
+    store: sg.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dask.config
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    options = {"kind": "slurm", "cpus": 1, "memory": "1 GiB", "shared": str(tmp_path), "interface": "lo"}
+    with dask.config.set({"stargazer.profiles.lab": options}):
+        found = {each.what: each for each in check_profile(find_profile("lab"), store)}
+    assert "#SBATCH" in found["script"].told
+    assert found["connection"].ok is False
+    assert "sbatch" in found["connection"].told
+    assert found["store"].ok is None
+    assert found["versions"].ok is None
+
+
+def test_a_submission_that_timed_out_is_not_taken_for_refused(tmp_path: Path) -> None:
+    import asyncio
+
+    from stargazer.client.systems import NoAnswer, Refused, Slurm
+
+    class Job:
+        """A job whose submission fails."""
+
+        submit_command = "sbatch"
+
+        def __init__(self, said: str) -> None:
+            self.said = said
+
+        def job_file(self) -> Any:
+            import contextlib
+
+            return contextlib.nullcontext("script")
+
+        async def _submit_job(self, _: str) -> str:
+            raise Refused(self.said)
+
+    class Named:
+        """Of dask-jobqueue."""
+
+        config_name = "slurm"
+
+    with pytest.raises(NoAnswer):
+        asyncio.run(Slurm(Named).submit(Job("Socket timed out on send/recv operation")))
+    with pytest.raises(Refused):
+        asyncio.run(Slurm(Named).submit(Job("QOSMaxSubmitJobPerUserLimit")))
