@@ -46,7 +46,7 @@ ANYWHERE = frozenset({
     "types:FunctionType", "types:CodeType",
 })  # fmt: skip
 FINDERS = frozenset({
-    "importlib", "pkgutil", "gc", "pickle", "_pickle", "shelve", "marshal", "copyreg", "code", "codeop", "zipimport",
+    "importlib", "pkgutil", "gc", "pickle", "_pickle", "shelve", "marshal", "code", "codeop", "zipimport",
     "zipapp", "ctypes", "_ctypes", "cffi", "dill", "cloudpickle", "joblib", "torch", "inspect", "traceback", "site",
     "pydoc",
 })  # fmt: skip

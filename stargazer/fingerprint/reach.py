@@ -137,6 +137,7 @@ class Things:
         self._kept: list[Any] = []
         self._todo: list[tuple[tuple[str, str], Callable[[], None]]] = []
         self._own: dict[str, bool] = {}
+        self._asked: set[str] = set()
         self._at_import = False
         self._only_at_import: set[int] = set()
         self._inside_of: list[int] = []
@@ -343,10 +344,10 @@ class Things:
     def library(self, module: str) -> None:
         """Note that the code uses what an installed distribution has."""
         top = str(module or "").partition(".")[0]
-        if top and top not in self._own:
+        if top and top not in self._asked:
+            self._asked.add(top)
             found = distribution_of(top, self._owner)
             self.libraries.update([found] if found else [])
-            self.is_own(top)
 
     def check_finder(self, module: str, name: str) -> None:
         """Doubt what a library's function or class finds."""
@@ -626,7 +627,7 @@ STANDARD = frozenset({
     "__type_params__", "_is_protocol", "__protocol_attrs__", "__non_callable_proto_members__", "_is_runtime_protocol",
     "__conditional_annotations__", "__signature__", "__classdictcell__", "__replace__", "_field_defaults", "_fields",
     "__pydantic_core_schema__", "__pydantic_validator__", "__pydantic_serializer__", "__class_vars__",
-    "__attrs_attrs__", "__attrs_own_setattr__", "_mark", "__required_keys__",
+    "__attrs_attrs__", "__attrs_own_setattr__", "_mark", "__slotnames__", "__required_keys__",
     "__optional_keys__",
     "__total__", "__mutable_keys__", "__readonly_keys__",
     "__closed__", "__extra_items__", "__attrs_props__", "__attrs_base_of_slotted__",

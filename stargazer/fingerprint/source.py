@@ -654,11 +654,12 @@ def _spaces(tree: ast.Module, space: Any) -> Iterator[tuple[list[ast.stmt], Any]
 
 def _constants_agree(body: list[ast.stmt], space: Any) -> bool:
     """Whether what a body says outright (``K = 1``, ``x: int = 1``, ``def f``) is what there is."""
-    bound = collections.Counter(
-        n.id for node in body for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-    )
+    names = [node for each in body for node in ast.walk(each) if isinstance(node, ast.Name)]
+    deleted = {node.id for node in names if isinstance(node.ctx, ast.Del)}
+    bound = collections.Counter(node.id for node in names if isinstance(node.ctx, ast.Store))
     for node in body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name not in space:
+        name = node.name if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else ""
+        if name and not name.startswith("__") and name not in {*space, *deleted}:
             return False
         targets = (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []

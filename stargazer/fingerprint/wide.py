@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.config import cache_dir
 from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.dynamic import DOCUMENTS, FINDS_TEXT
-from stargazer.fingerprint.origin import is_own
+from stargazer.fingerprint.origin import INSTALLED, STANDARD, is_own
 from stargazer.fingerprint.outside import outside_names
 from stargazer.fingerprint.state import is_task, running
 
@@ -97,15 +97,15 @@ class Modules:
 
         These are those that are named in a string, and all in the packages of the others, or beside a script.
         """
-        found: list[str] = []
-        todo = set(starts)
-        while todo - set(found):
-            found = self.closure({*found, *todo})
-            strings = {each for name in found for each in self.source(name).strings}
-            todo = {each for each in strings if self.file(each)} | {
-                each for name in found for each in self._beside(name)
-            }
-        return found
+        found = self.closure(starts)
+        roots = _roots()
+        while True:
+            strings = {each for name in found for each in self.source(name).strings if each.partition(".")[0] in roots}
+            beside = {each for name in found for each in self._beside(name)}
+            wider = self.closure({*found, *strings, *beside})
+            if wider == found:
+                return found
+            found = wider
 
     def touching(self, start: str, name: str, task: Iterable[str]) -> list[str]:
         """Modules whose import may change what `name` of module `start` holds, with all that they import.
@@ -192,6 +192,13 @@ class Modules:
         return {top for top, inside in _definitions(self.file(module) or "") if not names.isdisjoint(inside)}
 
 
+def _roots() -> frozenset[str]:
+    """Names of the modules and packages that can be imported and are not installed."""
+    folders = [folder or "." for folder in sys.path if not any(each in folder for each in INSTALLED)]
+    folders = [folder for folder in folders if os.path.isdir(folder) and not f"{folder}{os.sep}".startswith(STANDARD)]
+    return frozenset(name for folder in folders for name in _listed(folder))
+
+
 def _listed(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
         files = [each.name for each in entries if each.name.endswith(".py") or _holds_package(each)]
@@ -225,7 +232,7 @@ def _find(name: str) -> str | None:
         within = [os.path.dirname(file)]
     try:
         spec = importlib.machinery.PathFinder.find_spec(name, within)
-    except (ImportError, ValueError):
+    except (ImportError, ValueError, KeyError):  # the last of a namespace package that is not loaded
         return None
     return spec.origin if spec and spec.origin and os.path.isfile(spec.origin) else None
 

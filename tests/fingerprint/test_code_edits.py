@@ -1,0 +1,27 @@
+"""Random edits of real packages, as one's own code: what changes a result is never served stale."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SEED = 20_261_129
+
+
+@pytest.mark.slow
+def test_random_edits_are_never_served_stale(tmp_path: Path, short: bool) -> None:
+    program = Path(__file__).with_name("edits.py")
+    number = 50 if short else 1_000
+    command = [sys.executable, str(program), str(number), str(SEED), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    print(counts)
+    assert counts.get("STALE", 0) == 0, done.stderr
+    assert sum(counts.values()) == number
+    assert counts.get("noticed", 0) > 0
+    assert counts.get("known", 0) > 0
