@@ -58,7 +58,7 @@ def connect(profile: str | Sequence[str] | None = None, **changes: Any) -> Clien
     with _patient_scheduler():
         client = _client(*found)
     if passed := tuple(dict.fromkeys(name for each in found for name in each.env)):
-        from stargazer.client.jobqueue import Passes
+        from stargazer.client.plugins import Passes
 
         client.register_plugin(Passes(passed))
     from stargazer.relay.client import serve
@@ -165,7 +165,7 @@ def _with_keys(**options: Any) -> Client:
     """Workers of this machine, and a client that ends them: other processes lack the keys to talk to either."""
     from distributed import LocalCluster
 
-    from stargazer.client.jobqueue import OwningClient
+    from stargazer.client.plugins import OwningClient
 
     cluster = LocalCluster(protocol="tls://", security=session_keys(), **options)
     try:

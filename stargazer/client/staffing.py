@@ -1,6 +1,6 @@
 """Staffing decides what is asked of a batch system, from what was observed: a core without I/O and without a clock.
 
-The loop that carries the decisions out (`stargazer.client.jobqueue`) tells it everything that it sees, and does what it
+The loop that carries the decisions out (`stargazer.client.pool`) tells it everything that it sees, and does what it
 says. So each rule can be tried in any order of events, in no time.
 """
 
