@@ -85,11 +85,12 @@ def bytes_digest(path: Path) -> str:
 
 
 def lineage_told(lineage: sg.Lineage) -> list[dict[str, Any]]:
-    """A lineage as JSON, of each asset its id alone."""
+    """A lineage as JSON, of each asset its id alone; of each step what 0.1.0 told, whatever a later version adds."""
 
     def told(node: dict[str, Any]) -> dict[str, Any]:
         asset = sg.Asset.from_dict(node["asset"])
-        return {**node, "asset": asset.id, "next": [told(each) for each in node["next"]]}
+        first = {name: node[name] for name in ("parameter", "record", "task")}
+        return {**first, "asset": asset.id, "next": [told(each) for each in node["next"]]}
 
     return [told(root) for root in lineage.to_dict()]
 
