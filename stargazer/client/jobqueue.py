@@ -17,7 +17,6 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-
 from stargazer import config
 from stargazer.client.plugins import OwningClient, Walltime
 from stargazer.client.pool import WorkerPool
@@ -30,10 +29,11 @@ from stargazer.profiles.profile import Kind, Offer, Range, offers, resources_of
 from stargazer.profiles.settings import bytes_of, clock_of, seconds_of
 
 if TYPE_CHECKING:
-    from stargazer.client.staffing import End
-    from distributed import Client
     from collections.abc import Iterator, Sequence
 
+    from distributed import Client
+
+    from stargazer.client.staffing import End
     from stargazer.profiles.profile import Profile
 
 __all__ = ["Asked", "batch_script", "own_folder", "queue_client"]

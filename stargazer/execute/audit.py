@@ -344,6 +344,13 @@ def _link(source: Any, target: Any, *_: Any) -> None:
         body.linked(source, target)
 
 
+def _symlink(source: Any, target: Any, *_: Any) -> None:
+    """A relative link leads from where it lies."""
+    with contextlib.suppress(TypeError):  # bytes beside text
+        source = os.path.join(os.path.dirname(os.fspath(target)), os.fspath(source))
+    _link(source, target)
+
+
 def _connect(_: Any, address: Any) -> None:
     body = _body_here()
     if body is not None and (body.alone_online or threading.get_ident() in _bodies):
@@ -389,7 +396,7 @@ _HANDLERS: dict[str, Callable[..., None]] = {
     "os.mkdir": _make,
     "os.rename": _move,
     "os.link": _link,
-    "os.symlink": _link,
+    "os.symlink": _symlink,
     "os.chdir": _change_directory,
     "os.putenv": _set,
     "os.unsetenv": _set,

@@ -131,7 +131,7 @@ class _Walk:
     def named(self) -> Named:
         """What was found."""
         words = [text for text in self.texts if isinstance(text, str) and VARIABLE.fullmatch(text)]
-        found = [*self.variables, *(words if self._asks_by_name else ())]
+        found = [*filter(None, self.variables), *(words if self._asks_by_name else ())]
         variables = sorted({name for name in found if not OF_THE_MACHINE.fullmatch(name)})
         silent = not SILENT_READERS.isdisjoint(self.names)
         files = tuple(dict.fromkeys(_paths(self.texts))) if silent else ()

@@ -130,12 +130,12 @@ class Workdir:
 
     def _place_of(self, name: str) -> Path:
         path = self.path / name
+        if "\0" in os.fspath(name):
+            raise DataError(f"{name!r} is no name of a file: it has a NUL byte in it")
         if OBEYED_BY_SCREENS.search(os.fspath(name)):
             raise ValueError(f"{name!r} is no name for a file: terminals and pages would obey what is in it")
         if name in SETTINGS:
             raise ValueError(f"{name!r} is a file whose text programs obey where they start; give it another name")
-        if "\0" in os.fspath(name):
-            raise DataError(f"{name!r} is no name of a file: it has a NUL byte in it")
         if (os.sep in os.fspath(name) or name in ("", ".", "..")) and not os.path.normpath(path).startswith(
             f"{self.path}{os.sep}"
         ):

@@ -15,6 +15,7 @@ from stargazer.ledger import Ledger, NotDeterministic
 
 PIPELINE = """
 import os
+import sys
 import stargazer as sg
 
 def note(name):
@@ -31,7 +32,7 @@ def number(work: sg.Workdir, *, i: int) -> sg.Asset:
 def total(work: sg.Workdir, numbers: list[sg.Asset]) -> sg.Asset:
     note("total")
     text = str(sum(int(each.path.read_text()) for each in numbers))
-    work.file("n.txt").write_text(text + os.environ.get("OUTSIDE", ""))
+    work.file("n.txt").write_text(text + ("" if sys.getswitchinterval() > 0.001 else " and more"))
     return sg.Asset(path=work.file("n.txt"))
 
 @sg.task(version="1")
@@ -48,13 +49,19 @@ def breaking(n: int):
 """
 
 Run = Callable[..., Any]
+
+
+def outside_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change what the body of `total` takes from its process, unseen by all that watches bodies."""
+    monkeypatch.setattr(sys, "getswitchinterval", lambda: 0.0005)
+
+
 SUM = "again_pipeline.py:workflow"
 
 
 @pytest.fixture
 def project(stargazer: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RAN", str(tmp_path / "ran"))
-    monkeypatch.delenv("OUTSIDE", raising=False)
     folder = tmp_path / "desk"
     (folder / "again_pipeline.py").write_text(PIPELINE)
     monkeypatch.syspath_prepend(str(folder))
@@ -120,7 +127,7 @@ def test_forget_and_then_a_difference_is_told(
     assert ran() == []
     assert "3 forgotten" in stargazer("forget", "number", "--down").err
     assert "it was forgotten" in stargazer("plan", SUM, "n=2").out
-    monkeypatch.setenv("OUTSIDE", " and more")
+    outside_changes(monkeypatch)
     with pytest.warns(NotDeterministic, match="not deterministic"):
         stargazer("run", SUM, "n=2")
     assert sorted(ran()) == [*NUMBERS, "total"]
@@ -135,7 +142,7 @@ def test_verify_compares_and_fails_where_something_differs(
     assert "3 recorded calls: 3 same" in stargazer("verify", cid).out
     assert stargazer("verify", "--sample", "1%", "--json").json["checked"] == 1
     assert stargazer("verify", "number", "--down", "--json").json["among"] == 3
-    monkeypatch.setenv("OUTSIDE", " and more")
+    outside_changes(monkeypatch)
     answer = stargazer("verify", "--json", code=1)
     report = answer.json
     assert (report["ok"], report["checked"]) == (False, 3)

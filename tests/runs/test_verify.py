@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 import enum
 import json
-import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,14 +105,13 @@ def test_a_call_that_fails_now_is_no_success(store: sg.Store, tmp_path: Path) ->
 def test_plain_values_files_and_names_are_compared(store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     @sg.task(version="1")
     def outside(work: sg.Workdir) -> tuple[int, sg.Asset, dict[str, float]]:
-        name = os.environ["OUTSIDE"]
+        name = "abc" if sys.getswitchinterval() > 0.001 else "abcd"  # nothing watches that
         work.file(name).write_text("same")
         return len(name), sg.Asset(path=work.file(name)), {"a": float("nan")}
 
-    monkeypatch.setenv("OUTSIDE", "abc")
     outside().compute()
     assert sg.verify("outside", tasks=[outside]).ok
-    monkeypatch.setenv("OUTSIDE", "abcd")
+    monkeypatch.setattr(sys, "getswitchinterval", lambda: 0.0005)
     ((number_place, *counts), (asset_place, then, now)) = sg.verify("outside", tasks=[outside]).calls[0].differences
     assert (number_place, counts, asset_place) == ("result[0]", ["3", "4"], "result[1]")
     assert "abc" in then
