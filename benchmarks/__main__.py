@@ -26,6 +26,7 @@ WIDTH = 170
 """Of the table where nobody's terminal sets it."""
 NAMES = (
     "overhead",
+    "truth",
     "workers",
     "churn",
     "blob_transfer",
