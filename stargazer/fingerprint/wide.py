@@ -78,6 +78,8 @@ class Modules:
     def __init__(self, owner: str, files: dict[str, str]) -> None:
         self._owner = owner
         self._files: dict[str, str | None] = dict(files)
+        self._sources: dict[str, Source] = {}
+        self._folders: set[str] = set()
         self._imports: dict[str, tuple[str, ...]] = {}
         self._from: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
 
@@ -98,10 +100,11 @@ class Modules:
         These are those that are named in a string, and all in the packages of the others, or beside a script.
         """
         found = self.closure(starts)
-        roots = _roots()
+        roots, beside = _roots(), set[str]()
+        self._folders.clear()
         while True:
             strings = {each for name in found for each in self.source(name).strings if each.partition(".")[0] in roots}
-            beside = {each for name in found for each in self._beside(name)}
+            beside |= {each for name in found for each in self._beside(name)}
             wider = self.closure({*found, *strings, *beside})
             if wider == found:
                 return found
@@ -155,7 +158,9 @@ class Modules:
 
     def source(self, name: str) -> Source:
         """What is kept of a module that has a file."""
-        return read(self.file(name) or "")
+        if name not in self._sources:
+            self._sources[name] = read(self.file(name) or "")
+        return self._sources[name]
 
     def file(self, name: str) -> str | None:
         """File of an own module; None if it is not own, or not to be found."""
@@ -182,10 +187,13 @@ class Modules:
         return os.path.basename(self.file(name) or "").startswith("__init__.")
 
     def _beside(self, name: str) -> Iterator[str]:
-        """Modules in the package of a module, and in those below it."""
+        """Modules in the package of a module, and in those below it; told once a folder."""
         file = self.file(name) or ""
         package = name if self._is_package(name) else name.rpartition(".")[0]
-        for each in _listed(os.path.dirname(file)):
+        folder = os.path.dirname(file)
+        listed = [] if folder in self._folders else _listed(folder)
+        self._folders.add(folder)
+        for each in listed:
             yield f"{package}.{each}" if package else each
 
     def _definitions_naming(self, module: str, names: frozenset[str]) -> set[str]:
