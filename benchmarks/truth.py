@@ -1,6 +1,7 @@
 """How many changes that change a result are served stale: ours, joblib's and redun's cache over one table.
 
-Each change of ``tests/fingerprint/changes.txt`` is run as a script, before and after, over one cache; then over an empty one.
+Each change of ``tests/fingerprint/changes.txt`` is run as a script, before and after, over one cache; then over an
+empty one.
 """
 
 from __future__ import annotations
