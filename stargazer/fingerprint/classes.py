@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import sys
 import warnings
 from pathlib import Path
@@ -80,6 +79,8 @@ def _imported_as(file: str) -> str:
 
 @functools.cache
 def _version(top: str) -> str:
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(top)
     except importlib.metadata.PackageNotFoundError:

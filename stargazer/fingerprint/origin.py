@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -118,7 +117,11 @@ def _provider(folder: str, top: str) -> str | None:
     """Name of the distribution that a package of a folder came with."""
     alike = next(Path(folder).glob(f"{top}-*.dist-info"), None)
     found = alike if alike and top in _tops(alike) else _providers(folder).get(top)
-    return str(importlib.metadata.PathDistribution(found).metadata["Name"]) if found else None
+    if not found:
+        return None
+    import importlib.metadata
+
+    return str(importlib.metadata.PathDistribution(found).metadata["Name"])
 
 
 @functools.cache
