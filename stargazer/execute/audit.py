@@ -45,7 +45,7 @@ IMPORTERS = (
 LOADING = ("_load_unlocked", "exec_module", "_exec", "_find_and_load_unlocked")
 INSTALLED = "installed"
 ENGINE = "stargazer."
-READS_FOR_BODIES = tuple(f"stargazer.{name}" for name in ("bio", "cells", "cid", "concordance", "tasks"))
+READS_FOR_BODIES = tuple(f"stargazer.{name}" for name in ("bio", "cid", "tasks"))
 """Parts of this package that open what a body gives them; the others look after their own files."""
 
 SHARED_LOOPS = ("fsspecIO", "zarr", "asyncio_")

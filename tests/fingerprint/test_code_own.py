@@ -79,7 +79,7 @@ def f(): return used_here.value()
 def t(work: sg.Workdir) -> int:
     return f()
 
-print("KEY", t().order.key, dict(t().order.libraries))
+print("KEY", t().spec.key, dict(t().spec.libraries))
 """
 
 
