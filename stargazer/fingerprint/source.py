@@ -468,7 +468,7 @@ def runs(code: CodeType, text: str, namespace: dict[str, Any] | None = None) -> 
 
     Where something else than Python's own loader makes code of a file, its text is believed while nobody touches it.
     """
-    for candidates in (_codes_near, _codes_of_all):
+    for candidates in (_codes_near, _codes_alone, _codes_of_all):
         found = candidates(text, code.co_firstlineno, code.co_flags & FLAGS)
         if any(_same(code, each) for each in _named(found, code.co_name, code.co_firstlineno)):
             return True
@@ -526,8 +526,16 @@ def _named(codes: Codes, name: str, line: int) -> list[CodeType]:
 
 def _codes_near(text: str, line: int, flags: int) -> Codes:
     """Code of the statement at the top of a file that a line belongs to."""
-    spans, imported = _statements(text)
-    for first, last in spans:
+    return _codes_around(text, line, flags, _statements(text)[1])
+
+
+def _codes_alone(text: str, line: int, flags: int) -> Codes:
+    """Code of that statement as IPython compiles it: one by one, so that no import is known to it."""
+    return _codes_around(text, line, flags, "")
+
+
+def _codes_around(text: str, line: int, flags: int, imported: str) -> Codes:
+    for first, last in _statements(text)[0]:
         if first <= line <= last:
             return _compiled(text, first, last, imported, flags)
     return {}
