@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import collections
 import enum
 import functools
 import importlib.util
@@ -15,6 +14,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.canonical import canonical
+from stargazer.fingerprint.counters import Counters, defaults_of
 from stargazer.fingerprint.dynamic import IMPORTERS, READERS, constants_of, finds, may_find, uses_of
 from stargazer.fingerprint.objects import slots_of, state_of
 from stargazer.fingerprint.origin import label, module_of, public_module
@@ -31,7 +31,7 @@ from stargazer.fingerprint.source import (
     parameter_types,
     references,
 )
-from stargazer.fingerprint.state import grows, may_write, mentions, reads, remembered, written
+from stargazer.fingerprint.state import may_write, mentions, remembered, written
 from stargazer.fingerprint.values import Things
 from stargazer.fingerprint.watch import MISSING, contents
 from stargazer.fingerprint.wide import BINARY
@@ -138,14 +138,13 @@ class Reach(Things):
         self._known = frozenset(settled.state)
         self._memos = frozenset(settled.remembered)
         self._full = settled.full
-        self._grown: dict[tuple[int, str], tuple[str, bool]] = {}
-        self._ran: list[tuple[FunctionType, list[ast.AST]]] = []
+        self._counters = Counters()
         if isinstance(values, FunctionType):
             self._root(values)
         else:
             self.pieces[""] = "\n".join(f"{name} = {self.value(value)}" for name, value in values.items())
         self.write_all()
-        self._tell_of_counters()
+        self.uncertain += self._counters.told()
         settled.full |= self.reads_text
 
     @classmethod
@@ -203,11 +202,11 @@ class Reach(Things):
             with self.importing():
                 lines += self._lines(function.__globals__, {c for c in chains if c[0] in function.__globals__})
         self._note_writes(function, nodes)
-        self._note_growth(function, nodes)
         lines += [*self._defaults(function), *self._attributes_of(function)]
         if nodes:
             if not self._at_import:
                 self._walks(function, nodes)
+                self._counters.note(function, nodes)
             lines += self._names(function, nodes)
         else:
             lines += self._without_source(function)
@@ -248,10 +247,9 @@ class Reach(Things):
 
     def _defaults(self, function: FunctionType) -> list[str]:
         """Values of defaults; of those that the function itself changes, only what is written."""
-        defaults = {**_defaults_of(function), **(function.__kwdefaults__ or {})}
         return [
             f"default {self.value(value)}"
-            for name, value in defaults.items()
+            for name, value in defaults_of(function).items()
             if (id(function), f"default {name}") not in self._known
         ]
 
@@ -290,51 +288,6 @@ class Reach(Things):
                     found.add((id(space), name))
             owner = function.__qualname__.rpartition(".")[0]
             self.settled.remembered.update((function.__module__, owner, name) for name in remembered(node))
-
-    def _note_growth(self, function: FunctionType, nodes: list[ast.AST]) -> None:
-        """Find what a function adds to, and note it, for what others read of it is asked at the end."""
-        if self._at_import:
-            return
-        self._ran.append((function, nodes))
-        if not may_write(function.__code__):
-            return
-        for chain, keyed in ((chain, keyed) for node in nodes for chain, keyed in grows(node).items()):
-            if (place := self._variable(function, chain)) is not None:
-                self._grown[place] = ".".join(chain), keyed and self._grown.get(place, ("", True))[1]
-
-    def _variable(self, function: FunctionType, chain: Chain) -> tuple[int, str] | None:
-        """Where a dotted name leads that outlives a call: a container itself, or a namespace and a name."""
-        code, head = function.__code__, chain[0] if chain else ""
-        defaults = {**_defaults_of(function), **(function.__kwdefaults__ or {})}
-        cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
-        if head in code.co_varnames:
-            found = defaults.get(head, MISSING) if len(chain) == 1 else MISSING
-            return (id(found), "") if isinstance(found, CONTAINERS) else None
-        if head not in cells and head not in global_names(code):
-            return None
-        space: Any = function.__globals__
-        value = contents(cells[head]) if head in cells else space.get(head, MISSING)
-        for attribute in chain[1:]:
-            if not isinstance(value, (ModuleType, FunctionType, type)):
-                return None
-            space, value = vars(value), vars(value).get(attribute, MISSING)
-        if isinstance(value, CONTAINERS):
-            return id(value), ""
-        if isinstance(value, (FunctionType, type, ModuleType)) or value is MISSING:
-            return None
-        return (id(cells[head]), head) if head in cells and len(chain) == 1 else (id(space), chain[-1])
-
-    def _tell_of_counters(self) -> None:
-        """What code adds to and reads as a whole tells how often it ran: no key says that."""
-        for function, nodes in self._ran if self._grown else ():
-            for chain in sorted(_read(tuple(nodes), self._full).chains):
-                for name in (chain[: length + 1] for length in range(len(chain))):
-                    what, keyed = self._grown.get(self._variable(function, name) or (0, ""), ("", False))
-                    if what and any(reads(node, name, whole=keyed) for node in nodes):
-                        self.uncertain.append(
-                            f"{what}, which code adds to while it runs and {function.__qualname__} reads, "
-                            "so that a result depends on the calls before it"
-                        )
 
     def _walks(self, function: FunctionType, nodes: Iterable[ast.AST]) -> None:
         """Doubt what attributes lead to that go from one piece of code to any other."""
@@ -726,17 +679,8 @@ class Reach(Things):
         return known | state | kept
 
 
-CONTAINERS = (list, dict, set, collections.deque, bytearray)
-
 MAKERS = ("pydantic", "attr", "attrs", "msgspec")
 """Libraries whose metaclasses make a class of what is written in its body."""
-
-
-def _defaults_of(function: FunctionType) -> dict[str, Any]:
-    """Defaults of positional parameters, by name."""
-    code, positional = function.__code__, function.__defaults__ or ()
-    names = code.co_varnames[code.co_argcount - len(positional) : code.co_argcount]
-    return dict(zip(names, positional, strict=True))
 
 
 def _is_place(namespace: Mapping[str, Any], decorator: ast.expr) -> bool:
