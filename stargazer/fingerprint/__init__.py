@@ -2,8 +2,8 @@
 
 from stargazer.fingerprint.canonical import canonical, encode
 from stargazer.fingerprint.classes import class_code, class_name, module_name
+from stargazer.fingerprint.compiled import note_modules
 from stargazer.fingerprint.identity import CodeIdentity, UncertainIdentity, digest_of, identify, identify_class, wide_of
-from stargazer.fingerprint.source import note_modules
 from stargazer.fingerprint.versioned import identify_version
 
 __all__ = [

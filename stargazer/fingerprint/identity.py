@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FunctionType
 
-    from stargazer.fingerprint.reach import Doubt
+    from stargazer.fingerprint.values import Doubt
 
 __all__ = ["CodeIdentity", "UncertainIdentity", "digest_of", "identify", "identify_class"]
 

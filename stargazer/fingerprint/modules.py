@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.fingerprint.canonical import canonical
-from stargazer.fingerprint.source import runs
+from stargazer.fingerprint.compiled import runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,7 +1,7 @@
 """What code keeps for itself while it runs: memos, counters, singletons that are made late, registries.
 
-They change no result, so that they count by what is written of them, not by what they hold. What code adds to and then
-reads as a whole is no memo: there a result depends on the calls before it, which nothing tells (`grows`, `reads`).
+They change no result, so that they count by what is written of them, not by what they hold. Of what is no memo, see
+`stargazer.fingerprint.counters`.
 """
 
 from __future__ import annotations
@@ -12,37 +12,16 @@ import opcode
 from types import CodeType
 from typing import TYPE_CHECKING
 
-from stargazer.fingerprint.source import dotted
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = [
-    "grows",
-    "is_main_guard",
-    "is_task",
-    "may_write",
-    "mentions",
-    "reads",
-    "remembered",
-    "running",
-    "written",
-]
+__all__ = ["WRITERS", "is_main_guard", "is_task", "may_write", "mentions", "remembered", "running", "written"]
 
 WRITERS = frozenset({
     "append", "add", "update", "setdefault", "pop", "popitem", "clear", "extend", "insert", "remove", "discard",
     "appendleft", "extendleft", "popleft", "rotate", "move_to_end", "sort", "reverse", "subtract", "__setitem__",
 })  # fmt: skip
 """Methods that change their object."""
-
-GROWERS = frozenset({"append", "add", "extend", "insert", "appendleft", "extendleft", "subtract"})
-"""Methods after which an object tells how often they were called."""
-
-KEYED = frozenset({"get", "setdefault", "pop", "move_to_end", "popitem", "clear", "discard", "remove"})
-"""Methods that ask for one entry, as of a memo, or take some away."""
-
-TELLING = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "print", "warn"})
-"""What tells a person something, which is no result."""
 
 STORES = frozenset(
     number
@@ -79,115 +58,6 @@ def _root(target: ast.expr) -> set[tuple[str, str | None]]:
         attribute = target.attr if isinstance(target, ast.Attribute) else attribute
         target = target.value
     return {(target.id, attribute)} if isinstance(target, ast.Name) else set()
-
-
-@functools.lru_cache(maxsize=8192)
-def grows(node: ast.AST) -> dict[tuple[str, ...], bool]:
-    """Dotted names of what code adds to, and whether always under a key, which a memo does, too.
-
-    What it fills where it finds it empty (``if not TABLE: …``) is made once, and tells nothing of earlier calls.
-    """
-    found: dict[tuple[str, ...], bool] = {}
-    for each in ast.walk(node):
-        for name, keyed in _growth(each):
-            found[name] = keyed and found.get(name, True)
-    made_once = {_holder(part) for test in _guards(node) for part in ast.walk(test)}
-    return {name: keyed for name, keyed in found.items() if name not in made_once}
-
-
-def _growth(node: ast.AST) -> Iterator[tuple[tuple[str, ...], bool]]:
-    """What one statement or call adds to."""
-    if isinstance(node, ast.AugAssign):
-        yield _holder(node.target), False
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in GROWERS:
-        yield _holder(node.func.value), False
-    elif isinstance(node, ast.Assign):
-        asked = {_holder(part) for part in ast.walk(node.value)} if not isinstance(node.value, ast.BoolOp) else set()
-        for target in node.targets:
-            name = _holder(target)
-            if isinstance(target, ast.Subscript):
-                yield name, name not in asked
-            elif name in asked:
-                yield name, False
-
-
-def _guards(node: ast.AST) -> Iterator[ast.expr]:
-    """Conditions under which something is filled, or behind which nothing is."""
-    for each in ast.walk(node):
-        if isinstance(each, ast.If):
-            filled = {name for part in each.body for inner in ast.walk(part) for name, _ in _growth(inner)}
-            asked = {_holder(part) for part in ast.walk(each.test)}
-            if filled & asked or any(isinstance(last, ast.Return) for last in each.body[-1:]):
-                yield each.test
-
-
-def _holder(node: ast.AST) -> tuple[str, ...]:
-    """Dotted name of what an expression asks or changes something of: ``M`` of ``M[k]`` and ``M.get(k)``."""
-    names: list[str] = []
-    while True:
-        if isinstance(node, ast.Attribute):
-            names.append(node.attr)
-            node = node.value
-        elif isinstance(node, ast.Subscript):
-            names.clear()
-            node = node.value
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in KEYED:
-            names.clear()
-            node = node.func.value
-        else:
-            return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
-
-
-def reads(node: ast.AST, name: tuple[str, ...], *, whole: bool) -> bool:
-    """Whether what code gives may depend on all that a variable holds.
-
-    Parameters
-    ----------
-    node
-        The code.
-    name
-        The variable, dotted.
-    whole
-        Whether to pass over what asks for one entry by its key.
-
-    It may not, where the variable is only asked in a condition, changed, or told to a person.
-    """
-    if isinstance(node, ast.expr) and dotted(node) == name:
-        return isinstance(getattr(node, "ctx", None), ast.Load)
-    return any(reads(child, name, whole=whole) for child in _read_parts(node, name, whole))
-
-
-def _read_parts(node: ast.AST, name: tuple[str, ...], whole: bool) -> Iterable[ast.AST]:
-    """Parts of code whose values go on."""
-    if isinstance(node, (ast.If, ast.While, ast.IfExp)):
-        return [child for child in ast.iter_child_nodes(node) if child is not node.test]
-    if isinstance(node, ast.AugAssign):
-        return [node.value]
-    if isinstance(node, ast.Assign) and name in map(_holder, node.targets):
-        return []
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _is_no_result(node.value, name):
-        return []
-    if whole and _is_keyed(node, name):
-        return [child for child in ast.iter_child_nodes(node) if _holder(child) != name]
-    return ast.iter_child_nodes(node)
-
-
-def _is_no_result(call: ast.Call, name: tuple[str, ...]) -> bool:
-    """Whether a call whose value nobody takes changes the variable, or tells a person something."""
-    called = dotted(call.func)
-    if called and called[-1] in TELLING:
-        return True
-    return isinstance(call.func, ast.Attribute) and call.func.attr in WRITERS and _holder(call.func.value) == name
-
-
-def _is_keyed(node: ast.AST, name: tuple[str, ...]) -> bool:
-    if isinstance(node, ast.Subscript):
-        return _holder(node.value) == name
-    if isinstance(node, ast.Compare):
-        return all(isinstance(each, (ast.In, ast.NotIn)) for each in node.ops)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return node.func.attr in KEYED and _holder(node.func.value) == name
-    return isinstance(node, ast.Attribute) and node.attr in KEYED and dotted(node.value) == name
 
 
 @functools.lru_cache(maxsize=8192)

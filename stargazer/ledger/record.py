@@ -28,6 +28,12 @@ def tools_digest(tools: Any, libraries: Mapping[str, str], env: Mapping[str, str
     return digest([tools, dict(libraries), *([dict(env)] if env else [])])
 
 
+LATER = (
+    "env", "passed", "reads", "noted", "home", "temp", "scratch", "commit", "dirty", "diff", "user", "same_as"
+)  # fmt: skip
+"""Members that came after 0.1.0."""
+
+
 class Record(NamedTuple):
     """What one call did; immutable, named by the SHA-256 of its JSON.
 
@@ -133,7 +139,7 @@ class Record(NamedTuple):
         """Return the canonical JSON; what records of older versions do not have is left out where it says nothing."""
         members = self._asdict()
         del members["id"]
-        for name in ("env", "passed", "user", "same_as"):
+        for name in LATER:
             if not members[name]:
                 del members[name]
         return _encoder.encode(members).encode()

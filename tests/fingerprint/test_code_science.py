@@ -35,7 +35,9 @@ def test_the_plain_reading_reaches_far() -> None:
     assert others - packages == set()
 
 
-@pytest.mark.parametrize("module", ["store.blobs", "ledger.keys", "calls.task", "execute.execute", "runs.run", "fingerprint.reach"])
+@pytest.mark.parametrize(
+    "module", ["store.blobs", "ledger.keys", "calls.task", "execute.execute", "runs.run", "fingerprint.reach"]
+)
 def test_the_engine_never_counts(module: str) -> None:
     assert not is_own(f"stargazer.{module}", "stargazer.tasks.general.bwa")
 

@@ -12,7 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from stargazer.fingerprint import identify
+from stargazer.errors import UncertainCode
+from stargazer.fingerprint import UncertainIdentity, identify
 
 Loader = Callable[..., ModuleType]
 
@@ -119,3 +120,79 @@ def test_what_a_notebook_sets_is_no_memory(load: Loader) -> None:
     module.c.set(2)
     assert not before.is_current()
     assert identify(module.body, "body").digest != before.digest
+
+
+COUNTS = {
+    "list by its length": "N = []\ndef load(i):\n    N.append(i)\n    return len(N)",
+    "list as a whole": "N = []\ndef load(i):\n    N.append(i)\n    return list(N)",
+    "last of a list": "N = [0]\ndef load(i):\n    before = N[-1]\n    N.append(i)\n    return before",
+    "number": "N = 0\ndef load(i):\n    global N\n    N += 1\n    return N",
+    "number by a sum": "N = 0\ndef load(i):\n    global N\n    N = N + i\n    return f'{N}'",
+    "numbers by key": "N = {}\ndef load(i):\n    N[i] = N.get(i, 0) + 1\n    return N[i]",
+    "lists by key": "N = {}\ndef load(i):\n    N.setdefault(i, []).append(i)\n    return N[i]",
+    "entries of a memo": "N = {}\ndef load(i):\n    N[i] = i\n    return sorted(N)",
+    "length of a memo": "N = {}\ndef load(i):\n    N[i] = i\n    return len(N)",
+    "values of a memo": "N = {}\ndef load(i):\n    N[i] = i\n    return sum(N.values())",
+    "set": "N = set()\ndef load(i):\n    N.add(i)\n    return len(N)",
+    "default": "def load(i, N=[]):\n    N.append(i)\n    return len(N)",
+    "attribute of a function": "def load(i):\n    load.N += 1\n    return load.N\nload.N = 0",
+    "attribute of a class": "class C:\n    N = []\ndef load(i):\n    C.N.append(i)\n    return len(C.N)",
+    "closure": (
+        "def make():\n    N = 0\n    def load(i):\n        nonlocal N\n        N += 1\n        return N\n"
+        "    return load\nload = make()"
+    ),
+    "two functions": "N = []\ndef note(i): N.append(i)\ndef load(i):\n    note(i)\n    return len(N)",
+    "another module": "import memory\ndef load(i):\n    memory.N.append(i)\n    return len(memory.N)",
+}
+
+
+@pytest.mark.parametrize("what", COUNTS)
+def test_a_result_that_depends_on_earlier_calls_is_told_before_it_runs(load: Loader, what: str) -> None:
+    source = f"{COUNTS[what]}\ndef body(work): return [load(i) for i in (1, 2, 1)]"
+    module = load(source, memory="N = []\n")
+    with pytest.warns(UncertainIdentity, match=r"N, which code adds to while it runs and .*pass it as a parameter"):
+        before = identify(module.body, "body")
+    with pytest.raises(UncertainCode, match="so that a result depends on the calls before it"):
+        identify(module.body, "body", strict=True)
+    module.body(None)
+    assert before.is_current()
+
+
+NO_COUNTS = {
+    "table that is filled once": (
+        "N = []\ndef load(i):\n    if not N:\n        for each in (1, 2, 3): N.append(each)\n    return N[i], len(N)"
+    ),
+    "table that is filled once, the other way around": (
+        "N = {}\ndef load(i):\n    if N:\n        return sorted(N)\n    for each in (1, 2, 3): N[each] = each\n"
+        "    return sorted(N)"
+    ),
+    "memo with a limit": (
+        "N = {}\ndef load(i):\n    if i not in N:\n        if len(N) > 100: N.pop(next(iter(N)))\n        N[i] = i\n"
+        "    return N[i]"
+    ),
+    "memo of lists": (
+        "N = {}\ndef load(i):\n    if i not in N:\n        N[i] = []\n        for each in (1, 2): N[i].append(each)\n"
+        "    return N[i]"
+    ),
+    "number that is told": (
+        "import logging\nN = 0\nlog = logging.getLogger(__name__)\ndef load(i):\n    global N\n    N += 1\n"
+        "    log.info('call %d', N)\n    return i"
+    ),
+    "said once": ("N = set()\ndef load(i):\n    if i not in N:\n        N.add(i)\n        print(i)\n    return i"),
+    "local of that name": "N = []\ndef load(i):\n    N = []\n    N.append(i)\n    return len(N)",
+    "registry": (
+        "N = {}\ndef register(f):\n    N[f.__name__] = f\n    return f\n@register\ndef one(i): return i\n"
+        "def load(i): return [f(i) for f in N.values()]"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NO_COUNTS)
+def test_what_does_not_depend_on_earlier_calls_is_said_nothing_of(load: Loader, what: str) -> None:
+    module = load(f"{NO_COUNTS[what]}\ndef body(work): return [load(i) for i in (1, 2, 1)]")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = identify(module.body, "body")
+        module.body(None)
+        assert before.is_current()
+        assert identify(module.body, "body").digest == before.digest
