@@ -228,12 +228,17 @@ def _kill_workers(client: Any) -> None:
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     cluster = client.cluster
     client.status = "closed"
+    client.close = _closed  # Python asks for it once more when it forgets the client
     cluster.shutdown_on_close = False
     for nanny in cluster.workers.values():
         process = getattr(getattr(nanny, "process", None), "process", None)
         if process is not None and process.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
+
+
+def _closed(*_: Any, **__: Any) -> None:
+    """There is nothing left that could be closed."""
 
 
 def leave_telling_to_client() -> None:

@@ -244,7 +244,9 @@ def _reads(mode: Any, flags: Any) -> bool:
 def _import_here(*, code: bool = True) -> str:
     """What imports: `INSTALLED` for Python's own looking for code and for libraries, else the name of an own module."""
     frame: Any = _outside()
-    name = str(frame.f_globals.get("__name__", ""))
+    name = _module(frame)
+    if name.startswith("pathlib"):  # whoever reads a path by its methods
+        name = _module(_beyond(frame, ("pathlib",)))
     if (code and name.startswith(IMPORTERS)) or (name.startswith(ENGINE) and not name.startswith(READS_FOR_BODIES)):
         return INSTALLED
     while frame is not None:
@@ -264,11 +266,20 @@ def _outside() -> Any:
     return frame
 
 
+def _module(frame: Any) -> str:
+    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
+
+
+def _beyond(frame: Any, passed: tuple[str, ...]) -> Any:
+    """The innermost frame from here on that is none of some modules of Python's own."""
+    while frame is not None and _module(frame).partition(".")[0] in passed:
+        frame = frame.f_back
+    return frame
+
+
 def _caller(passed: tuple[str, ...]) -> str:
     """File of the code that leads here, beyond the modules of Python's own that it went through."""
-    frame: Any = _outside()
-    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in passed:
-        frame = frame.f_back
+    frame = _beyond(_outside(), passed)
     return "" if frame is None else str(frame.f_code.co_filename)
 
 

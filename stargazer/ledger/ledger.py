@@ -299,10 +299,11 @@ class Ledger:
         return record
 
     def repeats(self, record: Record) -> list[Record]:
-        """Records that repeat one under other plan keys."""
+        """The other records that tell of the same run, under other plan keys."""
+        run = record.same_as or record.id
         cid = next(iter(record.output_cids), None)
-        found = self._where(output=cid) if cid else []
-        return [each for each in found if each.same_as in (record.id, record.same_as) and each.id != record.id]
+        found = self._where(output=cid, limit=ALL) if cid else self._where(task=record.task, limit=ALL)
+        return [each for each in found if run in (each.id, each.same_as) and each.id != record.id]
 
     def newest(self, task: str, limit: int = 20) -> list[Record]:
         """Return the newest successful records of a task."""

@@ -181,7 +181,7 @@ def test_the_log_of_a_run_has_all_that_happened(stargazer: Run, project: Path) -
     assert "last words" in told.out
     assert event["scratch"] in told.err
     assert stargazer("runs", runs[1]["id"][:-3]).out.startswith(runs[1]["id"])
-    assert "no call is known by 'nothing'" in stargazer("log", "nothing", code=1).err
+    assert "there is no run 'nothing'" in stargazer("log", "nothing", code=1).err
 
 
 def test_gc_names_what_cannot_be_made_again_and_keeps_to_a_budget(stargazer: Run, project: Path) -> None:

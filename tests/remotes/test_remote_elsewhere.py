@@ -209,8 +209,8 @@ def test_one_question_for_many_calls(
 ) -> None:
     configure({"store": lab[0].url, "name": "lab", "trust": True})
     asked: list[int] = []
-    behind = fallback.believed_behind
-    monkeypatch.setattr(fallback, "believed_behind", lambda r, keys: asked.append(len(keys)) or behind(r, keys))
+    behind = fallback.trusted_behind
+    monkeypatch.setattr(fallback, "trusted_behind", lambda r, keys: asked.append(len(keys)) or behind(r, keys))
     with Store(tmp_path / "mine") as mine:
         source = source_in(mine, tmp_path)
         sg.plan([wired(source, sep=str(number)) for number in range(50)])

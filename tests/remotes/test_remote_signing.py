@@ -72,7 +72,7 @@ def test_signed_records_are_believed_of_any_store(lab: Store, anna: str, tmp_pat
 
 def test_a_stranger_is_not_believed(lab: Store, anna: str, tmp_path: Path, configure: Configure) -> None:
     ben = another_key(tmp_path)
-    with pytest.warns(RemoteWarning, match=r"lab knows \w+, and is not believed: record \w+ is signed by none of ben"):
+    with pytest.warns(RemoteWarning, match=r"lab knows \w+, and is not trusted: record \w+ is signed by none of ben"):
         assert tasks_run(lab, tmp_path, configure, ben=ben) == 2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import stargazer as sg
 
 
@@ -24,3 +26,8 @@ def shell(work: sg.Workdir, given: sg.Asset | None = None, *, script: str) -> sg
     out = work.file("out.txt")
     work.run(["sh", "-c", script], stdin=given.path if given else None, stdout=out)
     return sg.Asset(path=out)
+
+
+def unseen(path: Path) -> str:
+    """Script that writes a file unseen by what watches bodies: its path stands nowhere in the command."""
+    return f"cd {path.parent}; cat {path.name}"

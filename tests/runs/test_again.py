@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_tasks import number, shell, total
+from small_tasks import number, shell, total, unseen
 
 import stargazer as sg
 from stargazer.errors import ArgumentError
@@ -57,7 +57,7 @@ def test_what_is_named_runs_once_more_and_what_needs_it_only_if_the_bytes_differ
 def test_a_call_computes_once_more_and_both_results_stay(store: sg.Store, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("one")
-    read = shell(script=f"cat {outside}")
+    read = shell(script=unseen(outside))
     end = shell(read, script="cat")
     first = end.compute()
     outside.write_text("two")
@@ -116,7 +116,7 @@ def test_a_plan_says_what_would_run_again(store: sg.Store) -> None:
 def test_what_was_forgotten_runs_once_more_and_is_compared(store: sg.Store, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("one")
-    read = shell(script=f"cat {outside}")
+    read = shell(script=unseen(outside))
     ends = [shell(read, script="cat"), total([number(i=1)])]
     first, other = sg.run(ends).result()
     assert [record.task for record in sg.forget(number(i=1).compute())] == ["number"]
@@ -191,23 +191,23 @@ def test_what_was_forgotten_here_is_not_taken_from_others(store: sg.Store, monke
             asked.append(list(keys))
             return {}
 
-        def take(self, _: sg.Store, keys: list[str], *, whole: bool) -> dict[str, Any]:
+        def take(self, _: sg.Store, keys: list[str], *, with_outputs: bool) -> dict[str, Any]:
             return self.find(_, keys)
 
     forgotten, unknown = number(i=1), number(i=2)
     forgotten.compute()
     sg.forget("number")
-    monkeypatch.setattr("stargazer.ledger.ledger.beyond", Others)
+    monkeypatch.setattr("stargazer.ledger.ledger.fallback", Others)
     ledger = Ledger(store)
     assert ledger.find_anywhere([forgotten.plan_key, unknown.plan_key]) == {}
-    assert ledger.find_or_take([forgotten.plan_key, unknown.plan_key], whole=True) == {}
+    assert ledger.find_or_take([forgotten.plan_key, unknown.plan_key], with_outputs=True) == {}
     assert asked == [[unknown.plan_key]] * 2
 
 
 def test_a_difference_is_told_wherever_the_call_ran(client: Any, store: sg.Store, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("one")
-    call = shell(script=f"cat {outside}")
+    call = shell(script=unseen(outside))
     sg.run(call, client=client)
     outside.write_text("two")
     with pytest.warns(NotDeterministic, match="shell is not deterministic") as told:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_tasks import number, shell, total
+from small_tasks import number, shell, total, unseen
 
 import stargazer as sg
 from stargazer.errors import ArgumentError, NotFound
@@ -77,7 +77,7 @@ def test_all_that_led_to_a_result_is_made_again_and_is_the_same(store: sg.Store)
 def test_a_difference_is_told_where_it_arises_and_nothing_is_recorded(store: sg.Store, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("1")
-    end = total([shell(script=f"cat {outside}"), number(i=2)])
+    end = total([shell(script=unseen(outside)), number(i=2)])
     result = end.compute()
     outside.write_text("5")
     report = sg.verify(result)
