@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stargazer.calls import Task
 
-__all__ = ["find_tasks", "find_workflow"]
+__all__ = ["find_tasks", "find_workflow", "named_tasks"]
 
 LIBRARY = "stargazer.workflows"
 
@@ -168,3 +168,8 @@ def _names(module: ModuleType) -> list[str]:
 
 def _is_function(value: Any) -> bool:
     return callable(value) and not isinstance(value, type) and hasattr(value, "__module__")
+
+
+def named_tasks(places: Iterable[str]) -> list[Task]:
+    """Tasks of all files and modules that were named."""
+    return [task for place in places for task in find_tasks(place)]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, open_made_store, print_json
+from stargazer.catalog.targets import named_tasks
+from stargazer.cli.options import CODE, JSON, STORE, open_made_store, print_json
 
 if TYPE_CHECKING:
-    from stargazer.calls import Task
     from stargazer.ledger import Record
     from stargazer.runs.verify import Verified
 
@@ -55,10 +55,7 @@ def verify(
     down: Annotated[bool, typer.Option("--down", help="What was made of it, not what it was made of.")] = False,
     sample: Annotated[str, typer.Option(metavar="PART", help="Check a part, chosen at random: 5%, or 0.05.")] = "100%",
     seed: Annotated[int | None, typer.Option(help="Of the choice; another each time without it.")] = None,
-    code: Annotated[
-        list[str] | None,
-        typer.Option("--code", metavar="FILE.py|MODULE", help="Where tasks are that cannot be imported from here."),
-    ] = None,
+    code: CODE = None,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
@@ -74,7 +71,8 @@ def verify(
     part = _part(sample)
     opened = open_made_store(store)
     with _stdout_kept_clean():
-        report = check(result, down=down, sample=part, seed=seed, store=opened, tasks=_tasks(code or []), told=_told)
+        tasks = named_tasks(code or [])
+        report = check(result, down=down, sample=part, seed=seed, store=opened, tasks=tasks, told=_told)
     print_json(report.to_dict()) if json else typer.echo(str(report))
     if not report.ok:
         wrong = sum(call.outcome in WRONG for call in report.calls)
@@ -97,17 +95,6 @@ def _part(text: str) -> float:
     if not 0 < part <= 1:
         raise typer.BadParameter(f"{text!r} is no part of a whole; write 5% or 0.05", param_hint="--sample")
     return part
-
-
-def _tasks(places: list[str]) -> list[Task]:
-    """Tasks of files and modules; the current directory is where modules are looked for, too."""
-    import sys
-
-    from stargazer.catalog.targets import find_tasks
-
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    return [task for place in places for task in find_tasks(place)]
 
 
 def _record_json(record: Record) -> dict[str, Any]:

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from stargazer.profiles.profile import Profile
     from stargazer.store import Store
 
-__all__ = ["JSON", "STORE", "asset_json", "examples", "open_store", "print_json", "say", "show_progress"]
+__all__ = ["CODE", "JSON", "STORE", "asset_json", "examples", "open_store", "print_json", "say", "show_progress"]
 
 STORE = Annotated[str | None, typer.Option("--store", metavar="URL", help="Path or URL of the store.")]
+CODE = Annotated[
+    list[str] | None,
+    typer.Option("--code", metavar="FILE.py|MODULE", help="Where tasks are that cannot be imported from here."),
+]
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

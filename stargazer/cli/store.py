@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stargazer.catalog.arguments import stored
+from stargazer.catalog.targets import named_tasks
 from stargazer.cli.options import (
+    CODE,
     JSON,
     STORE,
     asset_json,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stargazer.assets import Asset
+    from stargazer.calls import Task
     from stargazer.ledger import Record
     from stargazer.store import Store
     from stargazer.store.fsck import Checked
@@ -226,6 +229,7 @@ def gc(
             metavar="SIZE", help="Results go until files take no more than that: cheap and unused ones first."
         ),
     ] = None,
+    code: CODE = None,
     yes_as_root: YES_AS_ROOT = False,
     store: STORE = None,
     json: JSON = False,
@@ -239,13 +243,14 @@ def gc(
 
     seconds, size = _seconds(grace), _size(budget)
     opened = open_made_store(store)
+    tasks = named_tasks(code or [])
     lost: list[Record] = []
     with waiting(f"gc {opened.url}", shown=show_progress()):
         swept = opened.gc(
             grace=seconds,
             budget=size,
             dry_run=dry_run,
-            told=lambda plan: lost.extend(_named(opened, plan)),
+            told=lambda plan: lost.extend(_named(opened, plan, tasks)),
             yes_as_root=yes_as_root,
         )
     if json:
@@ -262,15 +267,11 @@ def _beyond(excess: int) -> str:
     return f"{size_text(excess)} above the budget: the rest was added or pinned, is in use, or is younger than --grace"
 
 
-def _named(store: Store, plan: Swept) -> list[Record]:
-    """Name the results that are about to go for good; modules are looked for in the current directory, too."""
-    import sys
-
+def _named(store: Store, plan: Swept, tasks: list[Task]) -> list[Record]:
+    """Name the results that are about to go for good."""
     from stargazer.runs.makeable import not_makeable
 
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    lost = not_makeable(store, plan.results)
+    lost = not_makeable(store, plan.results, tasks)
     if lost:
         say(f"stargazer: no code that is here makes {len(lost):,} of these results again:", err=True)
         for record in lost[:SHOWN]:

@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint import module_name
+from stargazer.fingerprint.origin import ENGINE
 from stargazer.ledger.parameters import BASES
 
 if TYPE_CHECKING:
@@ -51,14 +52,24 @@ def _value(written: Any) -> Any:
     raise LookupError(f"a value of the kind {', '.join(written) or 'nothing'} cannot be made again of its record")
 
 
-def find_named(module: str, qualname: str) -> Any:
-    """Return what a module calls by a qualified name; it is imported if need be.
+def find_named(module: str, qualname: str, *, load: bool = False) -> Any:
+    """Return what a module calls by a qualified name.
+
+    Parameters
+    ----------
+    module, qualname
+        As a record says.
+    load
+        Whether the module may be imported. Importing runs its code, and whoever wrote the record chose the name: only
+        where this user ran the call, or the module is ours, is it more than a name.
 
     Raises
     ------
     LookupError
         There is no such module or name here.
     """
+    if module not in sys.modules and not load and module.partition(".")[0] != ENGINE:
+        raise LookupError(f"{module} is not imported, and its record is not yours: name the file or module with --code")
     try:
         found: Any = sys.modules[module] if module == "__main__" else importlib.import_module(module)
         for part in qualname.split("."):

@@ -15,6 +15,7 @@ from stargazer.execute.execute import Attempt
 from stargazer.ledger import Ledger
 from stargazer.ledger.chosen import above, below, chosen
 from stargazer.ledger.rebuilt import find_named, value_of
+from stargazer.ledger.signatures import YOURS, whose
 from stargazer.store import Store, active_store
 from stargazer.tools import interruption
 
@@ -291,13 +292,12 @@ class _Finder:
             self._found[place] = [*given, *self._imported(record, needed=not given)]
         return self._found[place]
 
-    @staticmethod
-    def _imported(record: Record, *, needed: bool) -> list[Task]:
+    def _imported(self, record: Record, *, needed: bool) -> list[Task]:
         module, _, name = record.home.partition(":")
         try:
             if not module:
                 raise LookupError(f"the record does not say where the task {record.task} is; it is an older one")
-            found = find_named(module, name)
+            found = find_named(module, name, load=whose(self._store, [record])[record.id] == YOURS)
         except LookupError:
             if needed:
                 raise

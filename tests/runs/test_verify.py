@@ -20,6 +20,7 @@ from stargazer.errors import ArgumentError, NotFound
 from stargazer.ledger import Ledger
 from stargazer.ledger.parameters import Naming, plain
 from stargazer.ledger.rebuilt import value_of
+from stargazer.runs.makeable import not_makeable
 
 
 class Mode(enum.Enum):
@@ -199,3 +200,25 @@ def test_what_a_record_names_is_not_called_unless_it_is_a_class_of_values(
     with pytest.raises(LookupError):
         value_of(written)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_strangers_record_names_is_never_imported(
+    store: sg.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @sg.task
+    def mine(work: sg.Workdir) -> sg.Asset:
+        work.file("a").write_text("a")
+        return sg.Asset(path=work.file("a"))
+
+    result = mine().compute()
+    ledger = Ledger(store)
+    record = ledger.get(result.source.record)
+    (tmp_path / "planted.py").write_text("raise SystemExit('the code of a stranger ran')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    planted = record._replace(home="planted:mine", plan_key="0" * 64)
+    store.put_record(planted.to_bytes())
+    report = sg.verify(result, store=store)
+    assert [call.outcome for call in report.calls if call.record.home == "planted:mine"] != ["same"]
+    assert "planted" not in sys.modules
+    assert [each.home for each in not_makeable(store, [store.put_record(planted.to_bytes())])] == ["planted:mine"]
+    assert "planted" not in sys.modules
