@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stargazer.catalog.targets import named_tasks
-from stargazer.cli.options import CODE, JSON, STORE, open_made_store, print_json
+from stargazer.cli.options import CODE, JSON, STORE, open_made_store, print_json, say
 
 if TYPE_CHECKING:
     from stargazer.ledger import Record
@@ -42,10 +42,8 @@ def forget(
         print_json({"dry_run": dry_run, "forgotten": [_record_json(record) for record in records]})
         return
     for record in records:
-        typer.echo(
-            f"{record.id[:12]}  {record.task}  {record.started[:19]}  {' '.join(record.output_cids[:1])}".rstrip()
-        )
-    typer.echo(f"{len(records)} {'would be ' if dry_run else ''}forgotten", err=True)
+        say(f"{record.id[:12]}  {record.task}  {record.started[:19]}  {' '.join(record.output_cids[:1])}".rstrip())
+    say(f"{len(records)} {'would be ' if dry_run else ''}forgotten", err=True)
 
 
 def verify(
@@ -73,20 +71,20 @@ def verify(
     with _stdout_kept_clean():
         tasks = named_tasks(code or [])
         report = check(result, down=down, sample=part, seed=seed, store=opened, tasks=tasks, told=_told)
-    print_json(report.to_dict()) if json else typer.echo(str(report))
+    print_json(report.to_dict()) if json else say(str(report))
     if not report.ok:
         wrong = sum(call.outcome in WRONG for call in report.calls)
-        typer.echo(f"stargazer: {wrong:,} of {report.checked:,} calls do not give what is recorded of them", err=True)
+        say(f"stargazer: {wrong:,} of {report.checked:,} calls do not give what is recorded of them", err=True)
         raise typer.Exit(1)
     if report.calls and not report.checked:
-        typer.echo("stargazer: nothing could be checked with the code and tools that are here", err=True)
+        say("stargazer: nothing could be checked with the code and tools that are here", err=True)
 
 
 def _told(call: Verified) -> None:
     import sys
 
     if sys.stderr.isatty():
-        typer.echo(f"{call.outcome}: {call.record.task} {call.record.id[:12]}", err=True)
+        say(f"{call.outcome}: {call.record.task} {call.record.id[:12]}", err=True)
 
 
 def _part(text: str) -> float:

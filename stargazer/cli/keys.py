@@ -60,8 +60,8 @@ def revoke(
     if json:
         print_json({"public": name, "since": told})
         return
-    typer.echo(f"revoked: {{'{name}': '{told}'}}")
-    typer.echo("others write that line into their settings, below stargazer", err=True)
+    say(f"revoked: {{'{name}': '{told}'}}")
+    say("others write that line into their settings, below stargazer", err=True)
 
 
 @app.command(epilog=examples("keys show"))

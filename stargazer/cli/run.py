@@ -340,9 +340,7 @@ def _run_log(store: Store, note: Note, *, json: bool) -> None:
         _print(_event_row(event) for event in events)
     for event in events:
         if event.differs_from and event.what == "made":
-            typer.echo(
-                f"≠ {event.task} {event.key[:8]}  not deterministic: differs from record {event.differs_from[:12]}"
-            )
+            say(f"≠ {event.task} {event.key[:8]}  not deterministic: differs from record {event.differs_from[:12]}")
         for told in filter(None, (event.error and f"✗ {event.task} {event.key[:8]}  {event.error}", _place(event))):
             say(told)
 
