@@ -17,7 +17,7 @@ from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.counters import Counters, defaults_of
 from stargazer.fingerprint.dynamic import IMPORTERS, READERS, constants_of, finds, may_find, uses_of
 from stargazer.fingerprint.objects import slots_of, state_of
-from stargazer.fingerprint.origin import label, module_of, public_module
+from stargazer.fingerprint.origin import is_standard, label, module_of, public_module
 from stargazer.fingerprint.outside import of_the_machine, outside_of
 from stargazer.fingerprint.source import (
     class_node,
@@ -516,12 +516,7 @@ class Reach(Things):
         chain = (*((what.name,) if what.name else ()), *attributes)
         if not self.is_own(module):
             self.library(module)
-            if module in sys.modules and chain:
-                value = functools.reduce(_of_module, chain, sys.modules[module])
-                return self._told(value, occurs, scope) or f"{name} {self._of_library(sys.modules[module], chain)}"
-            if finds(module, chain[0] if chain else ""):
-                self.doubt(f"{module} inside a function finds code by name", "name the code itself", reach="names")
-            return name
+            return self._from_library(module, name, chain, scope, occurs)
         try:
             found = importlib.import_module(module)
             importlib.import_module(what.loaded or module)
@@ -530,6 +525,24 @@ class Reach(Things):
         except ImportError:
             return name
         return self._follow(found, chain)
+
+    def _from_library(
+        self, module: str, name: str, chain: Chain, scope: dict[str, Any], occurs: tuple[list[ast.AST], Chain]
+    ) -> str:
+        """What a library's module gives that a function imports: one text, whether it is loaded already or not."""
+        if finds(module, head := chain[0] if chain else ""):
+            if not chain or not is_standard(module):
+                what = f"{module}.{head}".rstrip(".")
+                self.doubt(f"{what} inside a function finds code by name", "name the code itself", reach="all")
+                return name
+            importlib.import_module(module)
+        if module not in sys.modules or not chain:
+            return name
+        found = sys.modules[module]
+        if told := self._told(functools.reduce(_of_module, chain, found), occurs, scope):
+            return told
+        text = self._of_library(found, chain)
+        return name if text == _plainly(found, chain) else f"{name} {text}"
 
     def _of_library(self, module: ModuleType, attributes: Chain) -> str:
         """What stands in a library's module: its version counts, and own code that somebody put there."""
@@ -547,7 +560,7 @@ class Reach(Things):
                 return self._follow(value, attributes[place + 1 :])
             if isinstance(value, (FunctionType, type)):
                 self.watch.name(space, attribute, value)
-        return f"module {public_module(module.__name__)}:{'.'.join(attributes)}"
+        return _plainly(module, attributes)
 
     def _is_put_there(self, value: Any) -> bool:
         """Whether something in a library's module is own code."""
@@ -714,6 +727,11 @@ def _written_out(node: ast.AST, decorators: tuple[ast.expr, ...], full: bool) ->
 @functools.lru_cache(maxsize=8192)
 def _read(nodes: tuple[ast.AST, ...], full: bool) -> References:
     return references(nodes, skip_decorators=True, full=full)
+
+
+def _plainly(module: ModuleType, attributes: Chain) -> str:
+    """Text of what stands in a library's module, where nobody put anything of one's own there."""
+    return f"module {public_module(module.__name__)}:{'.'.join(attributes)}"
 
 
 def _of_module(value: Any, attribute: str) -> Any:

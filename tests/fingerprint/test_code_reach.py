@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -609,3 +612,34 @@ def test_two_functions_of_one_name_are_told_apart(digest: Callable[..., str]) ->
     one, two = "def clean(): return 1", "def clean(): return 2"
     digests = {digest(source, one=a, two=b) for a in (one, two) for b in (one, two)}
     assert len(digests) == 4
+
+
+LATE = {
+    "module": "def body(work):\n    import {0}\n    return {0}.Thing, {0}.make(1)",
+    "names": "def body(work):\n    from {0} import Thing, make\n    return Thing, make(1)",
+    "submodule": "def body(work):\n    import {0}.inner\n    return {0}.inner.make(1)",
+    "alias": "def body(work):\n    from {0} import inner as i\n    return i.make(1)",
+    "finder": "def body(work):\n    import joblib\n    return joblib.load('x')",
+    "finder of the standard library": "def body(work):\n    import runpy\n    return runpy.run_module('json.tool')",
+}
+
+
+@pytest.mark.parametrize("what", LATE)
+def test_what_a_function_imports_is_the_same_whether_it_is_loaded_already(tmp_path: Path, what: str) -> None:
+    library = tmp_path / "site-packages" / "late_library"
+    library.mkdir(parents=True)
+    (library / "__init__.py").write_text("class Thing: pass\ndef make(x): return x\n")
+    (library / "inner.py").write_text("def make(x): return x\n")
+    (tmp_path / "pipeline.py").write_text(LATE[what].format("late_library"))
+    ask = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n{}\n"
+        "import pipeline\nfrom stargazer.fingerprint import identify\nprint(identify(pipeline.body, 'body').digest)"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", ask.format(first), library.parent],
+            cwd=tmp_path, capture_output=True, text=True, check=True,
+        ).stdout
+        for first in ("", "import late_library", "import late_library.inner, runpy, pkgutil, joblib")
+    }  # fmt: skip
+    assert len(found) == 1
