@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset
     from stargazer.ledger import Record
     from stargazer.ledger.lineage import Direction, Lineage
+    from stargazer.store.query import Missing
 
 __all__ = ["add", "assemble", "fetch", "forget", "push", "put_down", "put_down_all", "trace"]
 
@@ -36,14 +37,14 @@ def add(path: str | os.PathLike[str], asset: Asset | None = None, *, companions:
         return active_store().add(path, asset, companions=tuple(companions), progress=progress)
 
 
-def assemble(**filters: Any) -> list[Asset]:
-    """Find assets of the active store by their facts; see `stargazer.Store.assemble`.
+def assemble(*, missing: Missing = "error", **filters: Any) -> list[Asset]:
+    """Find assets of the active store by their facts, all that was asked for; see `stargazer.Store.assemble`.
 
     Examples
     --------
     >>> assemble(asset="r1", sample_id=["s1", "s2"])  # doctest: +SKIP
     """
-    return active_store().assemble(**filters)
+    return active_store().assemble(missing=missing, **filters)
 
 
 def fetch(asset: Asset | str, *, lineage: bool = False) -> Path:

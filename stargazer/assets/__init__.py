@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets.asset import Asset, Source, placed
 from stargazer.assets.encoding import canonical, parse_fact
-from stargazer.assets.registry import asset_type, asset_types, foreign_keys
+from stargazer.assets.registry import asset_type, asset_types, did_you_mean, foreign_keys, no_type
 
 if TYPE_CHECKING:
     from stargazer.assets.alignment import Alignment, AlignmentIndex, BQSRReport, DuplicateMetrics
@@ -75,7 +75,9 @@ __all__ = [
     "asset_type",
     "asset_types",
     "canonical",
+    "did_you_mean",
     "foreign_keys",
+    "no_type",
     "parse_fact",
     "placed",
 ]

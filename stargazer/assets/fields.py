@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 from weakref import WeakKeyDictionary
 
 from stargazer.assets.fact_types import CID, STRING, FrozenDict, Kind, Mismatch, freeze, is_asset, kind_of, link
-from stargazer.assets.registry import claim, confirm
+from stargazer.assets.registry import claim, confirm, did_you_mean
 from stargazer.errors import AssetError, InvalidField, UnknownField
 
 if TYPE_CHECKING:
@@ -102,10 +102,7 @@ class Schema:
             return UnknownField(f"{self.label}.{reserved[0]}: names that begin with _ are reserved")
         if common := [name for name in names if name in BASE_CHECKS]:
             return UnknownField(f"{self.label}: {common[0]} is a field of every asset, it cannot be a fact")
-        import difflib
-
-        close = difflib.get_close_matches(names[0], self.declared, 1)
-        guess = f" Did you mean {close[0]}?" if close else ""
+        guess = did_you_mean(names[0], self.declared)
         return UnknownField(f"{self.label} has no field {', '.join(names)}.{guess} {self._allowed()}")
 
     def invalid(self, name: str, value: object, mismatch: Mismatch) -> InvalidField:

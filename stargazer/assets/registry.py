@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from stargazer.errors import AssetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import FrameType
 
     from stargazer.assets.asset import Asset
 
-__all__ = ["asset_type", "asset_types", "claim", "confirm", "foreign_keys"]
+__all__ = ["asset_type", "asset_types", "claim", "confirm", "did_you_mean", "foreign_keys", "no_type"]
 
 _OWN = {
     "alignment": ("alignment", "alignment_index", "bqsr_report", "duplicate_metrics"),
@@ -84,6 +84,31 @@ def asset_types() -> dict[str, type[Asset]]:
     for cls in _descendants(_types["asset"]):
         asset_type(cls.asset_key)
     return {key: cls for key, cls in sorted(_types.items()) if cls.asset_key == key}
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The known name that is nearest to a wrong one, as a question to put behind a message; empty if none is near."""
+    import difflib
+
+    names = {each.lower(): each for each in sorted(known)}
+    near = difflib.get_close_matches(name.lower(), names, 1, cutoff=0.5)
+    return f" Did you mean {names[near[0]]}?" if near else ""
+
+
+def no_type(key: str, others: Iterable[str] = ()) -> AssetError:
+    """The error about an asset key that no class has.
+
+    Parameters
+    ----------
+    key
+        The key.
+    others
+        Keys that are known although no class has them.
+    """
+    known = sorted({*asset_types(), *others})
+    guess = did_you_mean(key, known)
+    there = f"There are {', '.join(known)}; one of your own is known once its module is imported"
+    return AssetError(f"there is no asset type {key!r}.{guess} {there}")
 
 
 def foreign_keys() -> set[str]:

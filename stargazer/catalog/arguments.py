@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.store import Store
+    from stargazer.store.query import Answer
 
-__all__ = ["draft", "drafts_beside", "read_arguments", "read_filters", "split_pair", "stored"]
+__all__ = ["answered", "draft", "drafts_beside", "read_arguments", "read_filters", "split_pair", "stored"]
 
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 NONE = ("none", "null", "")
@@ -191,7 +192,7 @@ def _chosen(text: str, choices: Mapping[str, Any]) -> Any:
 
 
 def _asset(text: str, kind: type[Asset], store: Store) -> Asset:
-    for asset in store.assemble(cid=text, asset=kind.asset_key) if len(text) != 64 else []:
+    for asset in store.assemble(cid=text, asset=kind.asset_key, missing="skip") if len(text) != 64 else []:
         return asset
     (asset,) = stored(store, [text])
     if not isinstance(asset, kind):
@@ -220,7 +221,7 @@ def _named(store: Store, name: str) -> Asset:
         cid = parse(name).text
     except CIDError as error:
         raise typer.BadParameter(f"{name!r} is neither a CID nor the id of an asset: {error}") from None
-    return next(iter(store.assemble(cid=cid)), None) or store.get(cid)
+    return next(iter(store.assemble(cid=cid, missing="skip")), None) or store.get(cid)
 
 
 # Facts, filters and companions as they are written on the command line.
@@ -236,11 +237,10 @@ def split_pair(text: str, what: str = "a fact") -> tuple[str, str]:
 
 def draft(kind: str, facts: Iterable[str], **base: Any) -> Asset:
     """An asset of a type with facts read from text."""
-    from stargazer.assets import Asset, asset_types
+    from stargazer.assets import Asset, asset_types, no_type
 
-    known = asset_types()
-    if kind not in known:
-        raise typer.BadParameter(f"there is no asset type {kind!r}; there are {', '.join(known)}")
+    if kind not in asset_types():
+        raise typer.BadParameter(str(no_type(kind)))
     texts = dict(split_pair(fact) for fact in facts)
     if reserved := texts.keys() & {"asset", "name", "cid", "path"}:
         raise typer.BadParameter(f"{', '.join(reserved)} cannot be a fact; use --as and --name")
@@ -262,19 +262,17 @@ def drafts_beside(companions: Iterable[str]) -> list[Asset]:
 
 
 def read_filters(filters: Iterable[str]) -> dict[str, Any]:
-    """Filters for `assemble`, checked; a name that is repeated has several values."""
-    from stargazer.assets import asset_types
-    from stargazer.store.query import Filters
-
+    """Filters for `assemble`; a name that is repeated has several values."""
     wanted: dict[str, list[str]] = {}
     for text in filters:
         name, value = split_pair(text, "a filter")
         wanted.setdefault(name, []).append(value)
-    for kind in wanted.get("asset", []):
-        if kind not in asset_types():
-            raise typer.BadParameter(f"there is no asset type {kind!r}; there are {', '.join(asset_types())}")
+    return wanted
+
+
+def answered(store: Store, filters: Iterable[str]) -> Answer:
+    """Answer of a store to filters as they are written; those that nothing could fit are wrong usage."""
     try:
-        Filters.read(wanted)
+        return store.answer(read_filters(filters))
     except AssetError as error:
         raise typer.BadParameter(str(error)) from None
-    return wanted

@@ -151,10 +151,13 @@ def make(
 
 
 def _chosen(store: Store, what: list[str]) -> list[Asset]:
-    from stargazer.catalog.arguments import read_filters
+    from stargazer.catalog.arguments import answered
+    from stargazer.errors import NotFound
 
     filters = [each for each in what if "=" in each]
-    found = store.assemble(**read_filters(filters)) if filters else []
+    found, missed = answered(store, filters) if filters else ([], "")
+    if missed:
+        raise NotFound(missed)
     return [*found, *stored(store, [each for each in what if "=" not in each])]
 
 

@@ -72,16 +72,18 @@ def ls(
     store: STORE = None,
     json: JSON = False,
 ) -> None:
-    """List assets by their facts."""
-    from stargazer.catalog.arguments import read_filters
+    """List assets by their facts; a value that none has is told, and the exit code is 1."""
+    from stargazer.catalog.arguments import answered
 
     opened = open_made_store(store)
-    wanted = read_filters(filters or [])
-    found = opened.assemble(**wanted) if opened.made else []
+    found, missed = answered(opened, filters or [])
     if json:
         print_json([asset_json(asset) for asset in found])
-    else:
+    elif found or not missed:
         _print_assets(found, opened)
+    if missed:
+        say(f"stargazer: {missed}", err=True)
+        raise typer.Exit(1)
 
 
 def get(

@@ -81,7 +81,7 @@ class StoreRemote(FileRemote):
 
     def query(self, **facts: Any) -> list[Asset]:
         """Assets of that store by their facts."""
-        found: list[Asset] = self._asked(lambda: self.store.assemble(**facts)) if self.store.made else []
+        found: list[Asset] = self._asked(lambda: self.store.answer(facts).assets) if self.store.made else []
         return found
 
     def _asked(self, question: Any) -> Any:

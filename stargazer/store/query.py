@@ -7,9 +7,9 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from stargazer.assets import Asset, asset_type, asset_types, parse_fact
+from stargazer.assets import Asset, asset_type, asset_types, did_you_mean, no_type, parse_fact
 from stargazer.errors import AssetError, InvalidField, NotFound, StargazerError, UnknownField
 from stargazer.store.adding import Adding
 from stargazer.store.assets import beside, link_field
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-__all__ = ["Filters", "Queries", "matching"]
+__all__ = ["Answer", "Filters", "Missing", "Queries", "matching"]
 
 T = TypeVar("T")
+
+Missing = Literal["error", "skip"]
+"""What becomes of a value that was asked for and that nothing has."""
 
 _AT_ONCE = 500
 _ID = re.compile("[0-9a-f]{64}")
@@ -47,17 +50,20 @@ class Queries(Adding):
         Parameters
         ----------
         **facts
-            As for `assemble`.
+            As for `assemble`; what nothing has is left out.
         """
         filters = Filters.read(facts)
         found = decode(self.ask(lambda index: matching(index, filters), "assets"))
         return sorted((self.handle(asset) for asset in found), key=_order)
 
-    def assemble(self, **filters: Any) -> list[Asset]:
+    def assemble(self, *, missing: Missing = "error", **filters: Any) -> list[Asset]:
         """Assets with these facts, one for each file, with the files that must lie beside them.
 
         Parameters
         ----------
+        missing
+            A ``cid``, a ``name`` or a value of a fact that none of them has is an error, lest half of what was asked
+            for passes for the whole; ``"skip"`` leaves it out.
         **filters
             ``asset``: a type or its key. ``cid``, ``name`` and facts: a value or its text (``True``, ``"true"``).
             Each may be a list of alternatives; all filters must hold.
@@ -71,13 +77,42 @@ class Queries(Adding):
 
         Raises
         ------
+        NotFound
+            Nothing has one of the values; the message names all of these.
+        AssetError
+            There is no such asset type: no class has the key, and nothing in the store does.
         UnknownField
             The asset type has no such fact.
         InvalidField
             The value is none that the fact could have.
         """
+        if missing not in ("error", "skip"):
+            raise InvalidField(f'missing={missing!r}: choose "error" or "skip"; Store.find finds a fact of that name')
+        assets, missed = self.answer(filters)
+        if missed and missing == "error":
+            raise NotFound(f'{missed}; add what is missing, or go on without it: assemble(…, missing="skip")')
+        return assets
+
+    def answer(self, filters: Mapping[str, Any]) -> Answer:
+        """What `assemble` finds, and what it misses, as two things: for those who show both.
+
+        Parameters
+        ----------
+        filters
+            Those of `assemble`.
+
+        Raises
+        ------
+        AssetError
+            As in `assemble`: filters that nothing could ever fit.
+        """
         wanted = Filters.read(filters)
         found = decode(self.ask(lambda index: matching(index, wanted), "assets"))
+        missed = wanted.missed(found)
+        return Answer(self._assembled(found), f"{self.url} has no {wanted.told(missed, found)}" if missed else "")
+
+    def _assembled(self, found: list[Asset]) -> list[Asset]:
+        """One asset for each file, companions beside it."""
         linked = self.ask(lambda index: _linked_rows(index, {str(asset.cid) for asset in found}))
         indexes = _indexes(linked)
         groups: dict[Asset, list[Asset]] = {}
@@ -214,12 +249,27 @@ def _joined(bare: Asset, same: list[Asset], indexes: dict[str, list[Asset]]) -> 
 _COLUMNS = ("cid", "name")
 
 
+class Answer(NamedTuple):
+    """Assets that fit a query, and a sentence about the values in it that none of them has; empty if there are none."""
+
+    assets: list[Asset]
+    missed: str
+
+
+class Value(NamedTuple):
+    """A value that was asked for, and what it may be in the index: one text for each type that it reads as."""
+
+    name: str
+    given: Any
+    texts: tuple[str, ...]
+
+
 class Filters(NamedTuple):
-    """A query: any of the keys, and for each fact any of its values, as canonical JSON."""
+    """A query: any of the keys, and for each fact or column any of its values."""
 
     keys: tuple[str, ...]
-    facts: dict[str, tuple[str, ...]]
-    columns: dict[str, tuple[str, ...]]
+    facts: dict[str, tuple[Value, ...]]
+    columns: dict[str, tuple[Value, ...]]
 
     @classmethod
     def read(cls, wanted: Mapping[str, Any]) -> Filters:
@@ -234,8 +284,40 @@ class Filters(NamedTuple):
         """
         keys = tuple(_key(each) for each in _several(wanted.get("asset", ())))
         facts = {n: _values(n, _several(v), keys) for n, v in wanted.items() if n not in ("asset", *_COLUMNS)}
-        columns = {name: tuple(map(str, _several(wanted[name]))) for name in _COLUMNS if name in wanted}
+        columns = {
+            name: tuple(Value(name, each, (str(each),)) for each in _several(wanted[name]))
+            for name in _COLUMNS
+            if name in wanted
+        }
         return cls(keys, facts, columns)
+
+    def missed(self, found: list[Asset]) -> list[Value]:
+        """The values that none of the assets has; all, where none fits all filters together."""
+        missed = []
+        for values in (*self.facts.values(), *self.columns.values()):
+            if found and len(values) == 1:
+                continue
+            there = {_text(asset, values[0].name) for asset in found} if values else set()
+            missed += [each for each in values if there.isdisjoint(each.texts)]
+        return missed
+
+    def told(self, missed: list[Value], found: list[Asset]) -> str:
+        """What is missing, in words: ``r1 with sample_id='s2' or 's3'``."""
+        values: dict[str, list[str]] = {}
+        for each in missed:
+            values.setdefault(each.name, []).append(repr(each.given))
+        parts = [f"{name}={' or '.join(given)}" for name, given in values.items()]
+        others = " that fits the other filters, too" if found and len(self.facts) + len(self.columns) > 1 else ""
+        wanted = (", and none with " if found else " and ").join(parts)
+        return f"{' or '.join(self.keys) or 'asset'} with {wanted}{others}"
+
+
+def _text(asset: Asset, name: str) -> str | None:
+    """A column or fact of an asset as the index has it."""
+    if name in _COLUMNS:
+        return str(getattr(asset, name))
+    facts = asset.declared
+    return value_text(plain_json(facts[name])) if name in facts else None
 
 
 def _several(value: Any) -> list[Any]:
@@ -253,11 +335,18 @@ def _key(kind: Any) -> str:
     raise AssetError(f"asset={kind!r}: give an asset type or its key, such as Reference or 'reference'")
 
 
-def _values(name: str, values: list[Any], keys: tuple[str, ...]) -> tuple[str, ...]:
+def _values(name: str, values: list[Any], keys: tuple[str, ...]) -> tuple[Value, ...]:
     """Each value in the type that the fact has in the asset types asked for, or in any if none was."""
     types = [asset_type(key) for key in keys] if keys else _declaring(name)
-    texts = [value_text(plain_json(found)) for value in values for found in _readings(types, name, value, bool(keys))]
-    return tuple(dict.fromkeys(texts))
+    found = []
+    for value in values:
+        texts = [value_text(plain_json(reading)) for reading in _readings(types, name, value, bool(keys))]
+        found.append(Value(name, value, tuple(dict.fromkeys(texts))))
+    return tuple(found)
+
+
+def _texts(values: Iterable[Value]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for value in values for text in value.texts))
 
 
 def _declaring(name: str) -> list[type[Asset]]:
@@ -292,16 +381,47 @@ def matching(connection: sqlite3.Connection, filters: Filters) -> list[tuple[str
         An index that is up to date.
     filters
         What is asked for.
+
+    Raises
+    ------
+    AssetError
+        An asset key, or without any a fact, that neither a class nor an asset of the store has.
     """
+    _check_known(connection, filters)
     keys = filters.keys or tuple(row[0] for row in connection.execute("SELECT key FROM kinds"))
+    facts = {name: _texts(values) for name, values in filters.facts.items()}
     tests = sorted(
-        ((_count(connection, keys, name, values), name, values) for name, values in filters.facts.items()),
+        ((_count(connection, keys, name, texts), name, texts) for name, texts in facts.items()),
         key=lambda test: test[0],
     )
     if any(count == 0 for count, *_ in tests):
         return []
-    query, values = _query(keys, [(name, alternatives) for _, name, alternatives in tests], filters.columns)
+    columns = {name: _texts(values) for name, values in filters.columns.items()}
+    query, values = _query(keys, [(name, alternatives) for _, name, alternatives in tests], columns)
     return connection.execute(query, values).fetchall()
+
+
+def _check_known(connection: sqlite3.Connection, filters: Filters) -> None:
+    """Refuse names that nothing has, such as slips of the pen; names without a class are known by the assets of it."""
+    keys = {row[0] for row in connection.execute("SELECT key FROM kinds")}
+    for key in filters.keys:
+        if key not in keys and asset_type(key).asset_key != key:
+            raise no_type(key, keys)
+    for name in filters.facts if not filters.keys else ():
+        if len(_declaring(name)) == 1 and not _has_fact(connection, keys, name):
+            raise _no_fact(connection, name)
+
+
+def _has_fact(connection: sqlite3.Connection, keys: Iterable[str], name: str) -> bool:
+    query = "SELECT 1 FROM facts WHERE key = ? AND name = ? LIMIT 1"
+    return any(connection.execute(query, (key, name)).fetchone() for key in keys)
+
+
+def _no_fact(connection: sqlite3.Connection, name: str) -> UnknownField:
+    known = {"asset", *_COLUMNS, *(row[0] for row in connection.execute("SELECT DISTINCT name FROM facts"))}
+    known.update(*(kind.__dataclass_fields__.keys() - Asset.__dataclass_fields__ for kind in asset_types().values()))
+    guess = did_you_mean(name, known)
+    return UnknownField(f"no asset type has a fact {name!r}, and no asset of the store does.{guess}")
 
 
 _COUNTED = 2000

@@ -129,5 +129,9 @@ def known_sites_of(build: str) -> list[KnownSites]:
 
     Without their indices, which are made anew: one that was stored since must not change what is asked for.
     """
-    found = [one for one in active_store().assemble(asset="known_sites", build=build) if isinstance(one, KnownSites)]
+    found = [
+        one
+        for one in active_store().assemble(asset="known_sites", build=build, missing="skip")
+        if isinstance(one, KnownSites)
+    ]
     return list(dict.fromkeys(replace(one, companions=()) for one in found))

@@ -83,8 +83,8 @@ def find_lanes(sample_id: str) -> list[Lane]:
         An R2 belongs to no R1, or to more than one.
     """
     store = active_store()
-    forward = [one for one in store.assemble(asset="r1", sample_id=sample_id) if isinstance(one, R1)]
-    reverse = [one for one in store.assemble(asset="r2", sample_id=sample_id) if isinstance(one, R2)]
+    forward = [one for one in store.assemble(asset="r1", sample_id=sample_id, missing="skip") if isinstance(one, R1)]
+    reverse = [one for one in store.assemble(asset="r2", sample_id=sample_id, missing="skip") if isinstance(one, R2)]
     if not forward:
         raise NotFound(f"{store.url} has no reads of sample {sample_id!r}; add them: sg.add(path, sg.R1(sample_id=…))")
     lanes = [Lane(r1, _mate(r1, reverse)) for r1 in forward]

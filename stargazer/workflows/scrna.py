@@ -205,7 +205,7 @@ def _find(sample_id: str | Sequence[str] | AnnData | Call) -> AnnData | Call | l
 
 def _raw(sample_id: str) -> AnnData:
     store = active_store()
-    stored = store.assemble(asset="anndata", sample_id=sample_id, stage="raw")
+    stored = store.assemble(asset="anndata", sample_id=sample_id, stage="raw", missing="skip")
     found = [one for one in stored if isinstance(one, AnnData)]
     if not found:
         hint = f"add them: sg.add(path, sg.AnnData(sample_id={sample_id!r}))"

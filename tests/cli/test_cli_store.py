@@ -111,13 +111,41 @@ def test_ls_filters(stargazer: Run, reads: str) -> None:
     assert rows[0][0] == reads
     assert len(stargazer("ls", "sample_id=s1", "sample_id=s2", "--json").json) == 2
     assert [each["cid"] for each in stargazer("ls", "asset=r1", "sample_id=s1", "--json").json] == [reads]
-    assert stargazer("ls", "sample_id=s3", "--json").json == []
-    assert stargazer("ls", "sample_id=s3").out == ""
+    assert stargazer("ls", "asset=variants", "--json").json == []
+    assert stargazer("ls", "asset=variants").out == ""
 
 
-@pytest.mark.parametrize("wrong", ["asset=r1 sampel_id=s1", "asset=bam", "s1", "asset=variants sample_count=many"])
-def test_ls_refuses_filters_that_can_match_nothing(stargazer: Run, wrong: str) -> None:
-    stargazer("ls", *wrong.split(), code=2)
+def test_ls_shows_what_there_is_and_tells_what_is_not(stargazer: Run, reads: str) -> None:
+    both = stargazer("ls", "asset=r1", "sample_id=s1", "sample_id=s3", code=1)
+    assert both.out.startswith(f"{reads}\tr1\t")
+    assert "has no r1 with sample_id='s3'\n" in both.err
+    assert [each["cid"] for each in stargazer("ls", "sample_id=s1", "sample_id=s3", "--json", code=1).json] == [reads]
+    none = stargazer("ls", "sample_id=s3", "--json", code=1)
+    assert none.json == []
+    assert "sample_id='s3'" in none.err
+    assert stargazer("ls", "sample_id=s3", code=1).out == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("asset=r1 sampel_id=s1", "Did you mean sample_id?"),
+        ("sampel_id=s1", "Did you mean sample_id?"),
+        ("asset=r3", "Did you mean r"),
+        ("asset=bam", "no asset type 'bam'"),
+        ("s1", "name=value"),
+        ("asset=variants sample_count=many", "sample_count"),
+    ],
+)
+def test_ls_refuses_filters_that_can_match_nothing(stargazer: Run, wrong: str, told: str) -> None:
+    assert told in " ".join(stargazer("ls", *wrong.split(), code=2).err.replace("│", " ").split())
+
+
+def test_add_names_the_nearest_type(stargazer: Run) -> None:
+    Path("f.fq").write_text("@r\nA\n+\nI\n")
+    err = stargazer("add", "f.fq", "--as", "referense", code=2).err
+    assert "Did you mean reference?" in " ".join(err.replace("│", " ").split())
+    assert "Did you mean sample_id?" in stargazer("add", "f.fq", "--as", "r1", "--fact", "sampel_id=s1", code=2).err
 
 
 def test_ls_in_a_terminal_is_a_table(stargazer: Run, reads: str) -> None:

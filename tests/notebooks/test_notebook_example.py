@@ -36,7 +36,7 @@ sg.plan(answer)                                                  # what would ru
 stored = answer.compute()                                        # or dask.compute, client.compute, sg.run
 stored.cid, stored.fetch().read_text()                           # fetch(): a real Path, companions beside it
 sg.add("reads_R1.fq.gz", sg.R1(sample_id="s1"))                  # a file becomes an asset
-sg.assemble(asset="r1", sample_id=["s1", "s2"])                  # a query
+sg.assemble(asset="r1", sample_id="s1")                          # a query
 sg.trace(stored)                                                 # where it came from
 """
 

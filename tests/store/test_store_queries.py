@@ -21,7 +21,7 @@ from stargazer.assets import (
     Variants,
     canonical,
 )
-from stargazer.errors import InvalidField, NotFound, UnknownField
+from stargazer.errors import AssetError, InvalidField, NotFound, UnknownField
 from stargazer.store import Store, layout
 
 File = Callable[..., Path]
@@ -52,7 +52,7 @@ def test_filters_take_scalars_lists_types_and_text(store: Store, file: File) -> 
     assert store.assemble(duplicates_marked=[True, "false"], sample_id="s1") == [marked, plain]
     assert store.assemble(sample_id="s2", name="s2_R2.fq")[0].asset_key == "r2"
     assert store.assemble(cid=[marked.cid, plain.cid], duplicates_marked=False) == [plain]
-    assert store.assemble(asset="r1", sample_id="nobody") == store.assemble(asset="no_such_type") == []
+    assert store.assemble(asset="variants") == []
     assert len(store.assemble()) == 8
     assert store.assemble()[0].fetch().exists()
 
@@ -64,6 +64,112 @@ def test_a_wrong_filter_is_an_error_that_says_so(store: Store) -> None:
         store.assemble(asset=Variants, sample_count="many")
     with pytest.raises(InvalidField, match="duplicates_marked"):
         store.find(asset="alignment", duplicates_marked=1)
+
+
+@pytest.fixture
+def reads(store: Store, file: File) -> list[Asset]:
+    """R1 of s1 and s2, R2 of s1; s3 was deleted."""
+    drafts = {"s1_R1": R1(sample_id="s1"), "s2_R1": R1(sample_id="s2"), "s1_R2": R2(sample_id="s1")}
+    found = [store.add(file(name, name), draft) for name, draft in drafts.items()]
+    store.delete(store.add(file("s3", "s3"), R1(sample_id="s3")))
+    return found
+
+
+ABSENT = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+
+
+@pytest.mark.parametrize(
+    ("filters", "named", "unnamed", "left"),
+    [
+        ({"asset": "r1", "sample_id": ["s1", "s4"]}, ["r1", "sample_id='s4'"], ["s1"], ["s1_R1"]),
+        ({"asset": R1, "sample_id": ["s3", "s2", "s4"]}, ["sample_id='s3' or 's4'"], ["s2"], ["s2_R1"]),
+        ({"sample_id": "nobody"}, ["sample_id='nobody'"], [], []),
+        ({"asset": ["r1", "r2"], "sample_id": ["s1", "s2"]}, [], [], ["s1_R1", "s2_R1", "s1_R2"]),
+        ({"asset": "r2", "sample_id": ["s1", "s2"]}, ["r2", "sample_id='s2'"], ["s1"], ["s1_R2"]),
+        ({"cid": ABSENT}, [ABSENT], [], []),
+        ({"name": ["s1_R1", "s9_R1"]}, ["name='s9_R1'"], ["s1_R1"], ["s1_R1"]),
+        ({"sample_id": ["s1", "s2"], "name": "s1_R1"}, ["sample_id='s2'", "the other filters"], ["s1_R1"], ["s1_R1"]),
+        ({"sample_id": "s2", "name": "s1_R1"}, ["sample_id='s2' and name='s1_R1'"], [], []),
+        ({"sample_id": ["s1", "x"], "name": ["s1_R1", "y"]}, ["sample_id='x'", "name='y'"], ["s1_R1"], ["s1_R1"]),
+        ({"sample_id": ("s1", "s1")}, [], [], ["s1_R1", "s1_R2"]),
+        ({"asset": "r1", "sample_id": []}, [], [], []),
+    ],
+)
+def test_each_value_that_nothing_has_is_named(
+    store: Store, reads: list[Asset], filters: dict[str, object], named: list[str], unnamed: list[str], left: list[str]
+) -> None:
+    assert [each.name for each in store.assemble(**filters, missing="skip")] == left
+    if not named:
+        assert [each.name for each in store.assemble(**filters)] == left
+        return
+    with pytest.raises(NotFound, match="skip") as caught:
+        store.assemble(**filters)
+    told = str(caught.value).removeprefix(store.url)
+    assert all(each in told for each in named), told
+    assert not any(f"'{each}'" in told for each in unnamed), told
+
+
+def test_values_are_missed_in_the_type_that_they_are_read_in(store: Store, file: File) -> None:
+    bam = store.add(file("a.bam"), Alignment(duplicates_marked=True))
+    few = store.add(file("few", "few"), Peaks(count=3))
+    free = store.add(file("free", "free"), Asset(facts={"asset": "counts", "count": "3", "tags": ["a"]}))
+    assert store.assemble(count=["3"]) == [free, few]
+    assert store.assemble(tags=[["a"]]) == [free]
+    assert store.assemble(asset="alignment", duplicates_marked="true") == [bam]
+    for filters, told in (
+        ({"count": ["3", 4]}, "count=4;"),
+        ({"duplicates_marked": ["true", False]}, "duplicates_marked=False;"),
+        ({"tags": [["a"], ["b"]]}, r"tags=\['b'\];"),
+        ({"asset": "counts", "lane": 1}, "counts with lane=1;"),
+    ):
+        with pytest.raises(NotFound, match=told):
+            store.assemble(**filters)
+
+
+def test_an_older_version_of_a_record_is_no_answer(store: Store, file: File) -> None:
+    first = store.add(file("a"), R1(sample_id="old"))
+    second = store.update(first, sample_id="new")
+    assert store.assemble(sample_id="new") == [second]
+    with pytest.raises(NotFound, match="'old'"):
+        store.assemble(sample_id=["old", "new"])
+
+
+@pytest.mark.parametrize("ask", [Store.assemble, Store.find])
+@pytest.mark.parametrize(
+    ("filters", "error", "told"),
+    [
+        ({"asset": "r3"}, AssetError, r"no asset type 'r3'\. Did you mean r[12]\?"),
+        ({"asset": ["r1", "alignmnet"]}, AssetError, r"no asset type 'alignmnet'\. Did you mean alignment\?"),
+        ({"asset": "Reference"}, AssetError, "Did you mean reference"),
+        ({"asset": "cuonts"}, AssetError, "Did you mean counts"),
+        ({"sampel_id": "s1"}, UnknownField, r"'sampel_id'.*Did you mean sample_id\?"),
+        ({"lanee": 3}, UnknownField, r"'lanee'.*Did you mean lane\?"),
+        ({"aset": "r1"}, UnknownField, r"Did you mean asset\?"),
+        ({"asset": "r1", "sampel_id": "s1"}, UnknownField, r"sampel_id.*Did you mean sample_id\?"),
+    ],
+)
+def test_names_that_nothing_has_are_errors_with_the_nearest(
+    store: Store,
+    file: File,
+    ask: Callable[..., list[Asset]],
+    filters: dict[str, str],
+    error: type[Exception],
+    told: str,
+) -> None:
+    free = store.add(file("f"), Asset(facts={"asset": "counts", "lane": 3}))
+    assert ask(store, asset="counts", lane=3) == ask(store, lane=3) == [free]
+    with pytest.raises(error, match=told):
+        ask(store, **filters)
+    if ask is Store.assemble:
+        with pytest.raises(error, match=told):
+            ask(store, **filters, missing="skip")
+
+
+def test_missing_is_error_or_skip_and_a_fact_of_that_name_is_found_by_find(store: Store, file: File) -> None:
+    odd = store.add(file("f"), Asset(missing="yes"))
+    with pytest.raises(InvalidField, match='"error" or "skip"'):
+        store.assemble(missing="yes")  # type: ignore[arg-type]
+    assert store.find(missing="yes") == store.answer({"missing": "yes"}).assets == [odd]
 
 
 def test_free_facts_and_types_of_ones_own_are_found(store: Store, file: File) -> None:
@@ -185,7 +291,10 @@ def test_the_index_may_be_deleted_or_damaged_at_any_time(local: Store, file: Fil
 
 def test_looking_makes_no_store(url: str) -> None:
     store = Store(url)
-    assert store.find() == store.assemble(sample_id="s1") == store.records_where(task="t") == []
+    assert store.find() == store.assemble() == store.records_where(task="t") == []
+    assert store.assemble(sample_id="s1", missing="skip") == []
+    with pytest.raises(NotFound, match="sample_id='s1'"):
+        store.assemble(sample_id="s1")
     assert store.pins() == store.get_keys(["key"]) == {}
     assert not store.made
     assert store.backend.names("") == []
