@@ -233,7 +233,7 @@ def test_a_generator_of_the_bodys_own_is_nobodys_business(store: Store) -> None:
     own_generator(seed=3).compute(scheduler="sync")
     record = Ledger(store).find(own_generator(seed=3).plan_key)
     assert record is not None
-    assert record.noted == []
+    assert not record.noted
 
 
 @sg.task
@@ -257,7 +257,7 @@ def test_who_runs_beside_it_is_not_blamed(store: Store) -> None:
     assert [str(each.message).split()[1] for each in caught if each.category is ProcessWarning] == ["seeds_slowly"]
     record = Ledger(store).find(quiet().plan_key)
     assert record is not None
-    assert record.noted == []
+    assert not record.noted
     assert random.getstate() == before
 
 
