@@ -176,7 +176,7 @@ class Findings:
         for path, seen in files.items():
             self._found(path, MISSING if seen is None else _value(path, seen))
         for path, seen in self.body.given.items():
-            if seen == signature_of(path):  # else it is what the program made
+            if seen == signature_of(path) and not self._is_part_of_tool(path):  # else it is what the program made
                 self._found(path, file_value(path))
         for folder, value in self.body.folders.items():
             self._found(folder, value)
@@ -214,6 +214,14 @@ class Findings:
         real = os.path.realpath(path)
         places = [sys.executable, *map(locate_tool, declared - EMBEDDED_TOOLS.keys())]
         return real in map(os.path.realpath, places)
+
+    def _is_part_of_tool(self, path: str) -> bool:
+        """Whether a file is a declared tool, or belongs to the jar that is one: its digest stands in the key."""
+        names = {tool.name for tool in self.spec.tools} - EMBEDDED_TOOLS.keys()
+        tools = {os.path.realpath(place) for place in map(locate_tool, names)}
+        jars = {os.path.dirname(place) for place in tools if place.endswith(".jar")}
+        real = os.path.realpath(path)
+        return real in tools or (os.path.dirname(real) in jars and real.endswith((".jar", ".jsa")))
 
     def _take_over(self, now: Mapping[Any, Any]) -> None:
         """What bodies have read that still run, where they share a cache that got more since they began."""

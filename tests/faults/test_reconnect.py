@@ -35,12 +35,12 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Of a scheduler with three workers."""
+    """Of a scheduler with a worker for each call: which of them Dask begins with is not said."""
     here = Path(__file__).parent
     monkeypatch.setenv("DASK_STARGAZER__STORE", str(tmp_path / "store"))
     for name, value in (PASSED | {MARK: str(tmp_path)}).items():
         monkeypatch.setenv(name, value)
-    with machines(tmp_path, here, workers=3) as found:
+    with machines(tmp_path, here, workers=4) as found:
         yield found
 
 
