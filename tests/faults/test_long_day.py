@@ -57,7 +57,7 @@ def measured(client):
         "processes": len(each),
         "calls": len(CALLS),
         "held": len(client.futures) if client is not None else 0,
-        "scratch": sum(not name.startswith("failed-") for name in os.listdir(sg.Store(sys.argv[3]).scratch)),
+        "scratch": sum(len(files) for at, _, files in os.walk(sg.Store(sys.argv[3]).scratch) if "/failed-" not in at),
     }
 
 if __name__ == "__main__":
