@@ -13,7 +13,7 @@ EXPECTED = {
     "3 matching": "4afc9a12ec1ee40a",
     "4 comprehensions": "55cd19f9b6c0abf2",
     "5 libraries": "257288e26e9caf33",
-    "6 imports_inside": "3a12e43b6472ff7a",
+    "6 imports_inside": "03d6836f37ad6c95",
     "7 classes": "236ee0d4debb2dca",
     "8 recursion": "6eda08e897515d7b",
     "9 generators": "441b069cc65af8b5",
