@@ -16,7 +16,7 @@ from stargazer import config
 from stargazer.calls.arguments import shown_value
 from stargazer.calls.elements import element, place
 from stargazer.calls.signature import Returns
-from stargazer.errors import ArgumentError, BlobLost, StoresMixed, ToolError
+from stargazer.errors import ArgumentError, BlobLost, NeedUnmet, StoresMixed, ToolError
 from stargazer.fingerprint import UncertainIdentity, class_code
 from stargazer.ledger import Ledger
 from stargazer.ledger.keys import call_key, input_key, ordered, plain
@@ -142,6 +142,7 @@ class Call(Delayed):
 
             return renewed([self], again)[self.key].compute(**kwargs)
         lost: set[str] = set()
+        starved: ToolError | None = None
         while (result := self.known()) is None:
             _refuse_asynchronous(kwargs)
             try:
@@ -154,6 +155,12 @@ class Call(Delayed):
             except ToolError as error:
                 if not _given_more(self, error):
                     raise
+                starved = error
+            except NeedUnmet as error:
+                if starved is None:
+                    raise
+                starved.add_note(f"with more memory it cannot be tried: {error}")
+                raise starved from None
             except KeyboardInterrupt:
                 _end_tools()
                 raise

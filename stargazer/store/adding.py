@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargazer.assets import Asset
-from stargazer.errors import NotFound
+from stargazer.errors import CIDError, NotFound
 from stargazer.store import layout
 from stargazer.store.assets import NO_PATH, Handles, link_field
 from stargazer.store.staging import members
@@ -78,7 +78,11 @@ class Adding(Handles):
         from stargazer.store.addition import Addition
 
         place = os.path.realpath(draft.path)
-        before, addition = _last_change(place), Addition.of(draft)
+        try:
+            before, addition = _last_change(place), Addition.of(draft)
+        except CIDError:
+            with self._as_stored(draft):  # its reader says what is wrong, in the words of the format
+                raise
         key = addition.key(draft)
         stored = self._added_before(key) if key else None
         if stored is None:
