@@ -100,7 +100,7 @@ def test_workers_in_other_processes_fetch_their_inputs(
     sg.push(upper_case, to=lab[0].url, lineage=True)
     configure({"store": lab[0].url, "trust": True})
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
         Store(tmp_path / "mine") as mine,
     ):
