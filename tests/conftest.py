@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -39,6 +40,16 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(f"DASK_STARGAZER__{name.upper().replace('-', '_')}", place)
     with dask.config.set({f"stargazer.{name}": place for name, place in places.items()}):
         yield
+
+
+@pytest.fixture(autouse=True)
+def heard() -> None:
+    """Let warnings be heard, whatever the libraries of other tests did to the loggers of this process."""
+    logging.disable(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
+    ours = logging.getLogger("stargazer")
+    ours.disabled, ours.propagate = False, True
+    ours.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
