@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Modules", "Source", "digest_of_file", "read"]
+__all__ = ["Modules", "Source", "read"]
 
 FORMAT = "3"
 BINARY = (".so", ".pyd", ".dylib", ".dll")
@@ -248,11 +248,6 @@ def _find(name: str) -> str | None:
 def read(path: str) -> Source:
     """Read a module's file, unless that was done since it was last written."""
     return _read(path, _stamp(path)) if path else Source("", "")
-
-
-def digest_of_file(path: str) -> str:
-    """SHA-256 of a file's bytes."""
-    return read(path).plain if path.endswith(BINARY) else _sha256(path)
 
 
 def _stamp(path: str) -> Stamp:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, StoreError, StoreFull, StoreReadOnly
 from stargazer.ledger import Ledger, Record, walk_assets
 from stargazer.ledger.codec import cids_in
+from stargazer.ledger.signatures import own_key
 from stargazer.remotes.blocks import RemoteWarning
 from stargazer.remotes.fetch import fetch_into
 from stargazer.remotes.store import StoreRemote
-from stargazer.remotes.trust import check_key, copy_signatures, refusal, trusted, unsigned
+from stargazer.remotes.trust import copy_signatures, refusal, trusted, unsigned
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def push_lineage(
     """
     if not isinstance(remote, StoreRemote):
         raise RemoteCannot(f"{remote.name} is a {remote.kind}, which keeps no records: send lineages to a store")
-    check_key()
+    own_key()  # one that cannot sign is told before anything is sent
     here = StoreRemote(store.url, store.url, trusted=True)
     root = _believed_root(here, asset)
     history = _send(here, asset, root, remote.store, inputs=inputs, progress=progress)

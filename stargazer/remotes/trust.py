@@ -15,7 +15,6 @@ from stargazer.ledger.signatures import (
     fits,
     is_revoked,
     make_key,
-    own_key,
     own_keys,
     public_key,
     revoked_since,
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Verdict",
-    "check_key",
     "copy_signatures",
     "judge",
     "make_key",
@@ -52,19 +50,6 @@ class Verdict(NamedTuple):
     believed: bool
     signer: str = ""
     reason: str = ""
-
-
-def check_key() -> None:
-    """Find out whether this user's key can sign, if there is one.
-
-    Raises
-    ------
-    ConfigError
-        It cannot be read, others may read it, or it is no key.
-    ToolMissing
-        ``cryptography`` is not installed.
-    """
-    own_key()
 
 
 def copy_signatures(source: Store, target: Store, identifiers: Collection[str]) -> None:

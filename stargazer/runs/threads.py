@@ -11,14 +11,14 @@ from stargazer.calls.node import named_inputs, opened
 from stargazer.calls.resources import Capacity
 from stargazer.errors import Cancelled, OutputError
 from stargazer.execute.execute import execute
-from stargazer.execute.slots import IN_BODY, Slots, machine_memory, of_this_process, shared
+from stargazer.execute.slots import IN_BODY, Slots, of_this_process, shared
 
 if TYPE_CHECKING:
     from stargazer.calls import Call
     from stargazer.execute import TaskSpec
     from stargazer.runs.state import RunState
 
-__all__ = ["IN_BODY", "Slots", "Threads", "machine_memory", "of_this_process", "shared"]
+__all__ = ["Threads"]
 
 
 class Missing:

@@ -11,8 +11,8 @@ from marking_tasks import at_once, heavy, size_of, small, wide
 from small_tasks import shell
 
 import stargazer as sg
+from stargazer.execute.slots import Slots
 from stargazer.runs import State
-from stargazer.runs.threads import Slots
 
 
 @sg.task(version="1")

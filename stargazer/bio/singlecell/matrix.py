@@ -247,9 +247,6 @@ def stack(blocks: Iterable[Any], columns: int, dtype: Any) -> Any:
 # Counts as they come from files: checked, in canonical CSR, by row blocks.
 
 
-COMPRESSED = ("csr_matrix", "csc_matrix")
-
-
 def first_wrong(values: Values) -> int | None:
     """Position of the first value that is no count: NaN, infinite, negative or fractional."""
     if values.dtype.kind == "b" or values.dtype.kind == "u":

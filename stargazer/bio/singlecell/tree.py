@@ -48,7 +48,6 @@ __all__ = [
 ]
 
 METADATA = "zarr.json"
-FRAMES = ("obs", "var")
 STAGES = {
     "ingest": "raw",
     "concat": "raw",
