@@ -8,6 +8,8 @@ installed. `docs/extending.md` has an example of each.
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
 import os
 import sys
 import warnings
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.errors import PluginError
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "TASKS",
     "Plugin",
     "PluginWarning",
+    "declared",
     "find",
     "load",
     "load_all",
@@ -129,6 +133,41 @@ def load(plugin: Plugin) -> Any:
     except Exception as error:
         told = f"{plugin.package} offers {plugin.name!r} as {plugin.place} ({plugin.group}), which cannot be imported"
         raise PluginError(f"{told} ({type(error).__name__}: {error}): update or uninstall it") from error
+
+
+def declared(package: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.Match[str]]]:
+    """Find what modules of a package of ours declare, by their text, in order of module and line.
+
+    So it stands where it is written and in no list beside it, and is imported when it is used.
+
+    Parameters
+    ----------
+    package
+        For example ``"stargazer.assets"``.
+    pattern
+        How a declaration is written.
+
+    Yields
+    ------
+    tuple
+        Name of the module, and what matched in it.
+    """
+    import pkgutil
+
+    for each in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        module = f"{package}.{each.name}"
+        for found in pattern.finditer(_source(module)):
+            yield module, found
+
+
+def _source(module: str) -> str:
+    """Text of a module that is not imported for that."""
+    spec = importlib.util.find_spec(module)
+    read = getattr(spec.loader if spec else None, "get_source", None)
+    text: str | None = read(module) if read else None
+    if text is None:
+        raise PluginError(f"{module} has no source here, so what it declares is not known: install Stargazer anew")
+    return text
 
 
 def _path() -> tuple[tuple[str, int], ...]:
