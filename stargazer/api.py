@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from stargazer.cid import cid_of_path
 from stargazer.errors import StargazerError, StoreError
@@ -17,13 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from stargazer.assets import Asset
+    from stargazer.assets.asset import Found
     from stargazer.ledger import Record
     from stargazer.ledger.lineage import Direction, Lineage
     from stargazer.store.query import Missing
 
+    A = TypeVar("A", bound=Asset)
+
 __all__ = ["add", "assemble", "fetch", "forget", "push", "put_down", "put_down_all", "trace"]
 
 
+@overload
+def add(path: str | os.PathLike[str], asset: A, *, companions: Iterable[Asset] = ()) -> A: ...
+@overload
+def add(path: str | os.PathLike[str], asset: None = None, *, companions: Iterable[Asset] = ()) -> Asset: ...
 def add(path: str | os.PathLike[str], asset: Asset | None = None, *, companions: Iterable[Asset] = ()) -> Asset:
     """Make a file or directory an asset of the active store; see `stargazer.Store.add`.
 
@@ -37,14 +44,14 @@ def add(path: str | os.PathLike[str], asset: Asset | None = None, *, companions:
         return active_store().add(path, asset, companions=tuple(companions), progress=progress)
 
 
-def assemble(*, missing: Missing = "error", **filters: Any) -> list[Asset]:
+def assemble(*, missing: Missing = "error", **filters: Any) -> list[Found]:
     """Find assets of the active store by their facts, all that was asked for; see `stargazer.Store.assemble`.
 
     Examples
     --------
     >>> assemble(asset="r1", sample_id=["s1", "s2"])  # doctest: +SKIP
     """
-    return active_store().assemble(missing=missing, **filters)
+    return active_store().assemble(missing=missing, **filters)  # type: ignore[return-value]
 
 
 def fetch(asset: Asset | str, *, lineage: bool = False) -> Path:

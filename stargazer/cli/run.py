@@ -146,7 +146,8 @@ def _stdout_kept_clean() -> Iterator[None]:
 
 def _wire(workflow: str, arguments: list[str], store: Store) -> Any:
     """The calls that a workflow makes."""
-    from stargazer.calls import Call, Task
+    from stargazer.calls import Task
+    from stargazer.calls.call import Call
     from stargazer.catalog.arguments import read_arguments
     from stargazer.catalog.targets import find_workflow
     from stargazer.runs.planner import roots_of

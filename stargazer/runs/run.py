@@ -8,10 +8,10 @@ import queue
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, overload
 
-from stargazer.calls import Call
 from stargazer.calls.arguments import check_no_call_lost
+from stargazer.calls.call import Call
 from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten
 from stargazer.calls.memory import give_more, lacked_memory
@@ -33,18 +33,27 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
     from distributed import Client
+    from typing_extensions import TypeVar
 
+    from stargazer.calls.call import Pending
     from stargazer.execute import TaskSpec
     from stargazer.ledger import Record
     from stargazer.runs.engine import Engine
     from stargazer.runs.history import Timeline
+
+    T = TypeVar("T", default=Any)
+    R = TypeVar("R")
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 __all__ = ["Retry", "Run", "calls_in", "failure_text", "in_order", "replaced", "run", "run_async"]
 
 CLOCKS_DIFFER = 5.0
 
 
-class Run:
+class Run(Generic[T]):
     """Calls in flight: progress, results, failures. Made by `run`.
 
     Parameters
@@ -167,7 +176,7 @@ class Run:
             self.cancel()
             raise
 
-    def result(self) -> Any:
+    def result(self) -> T:
         """Wait for the end and return what the calls gave, in the shape in which they were passed.
 
         Raises
@@ -180,7 +189,8 @@ class Run:
         self.wait()
         self._tell_differences()
         self._raise()
-        return replaced(self._what, lambda call: self._results[call.key])
+        found: T = replaced(self._what, lambda call: self._results[call.key])
+        return found
 
     def __iter__(self) -> Iterator[tuple[Call, Any]]:
         """Yield each call that was passed with its result, as they finish; raise at the end if some failed."""
@@ -313,6 +323,37 @@ ENDS_WITHIN = 10.0
 """Seconds that a cancelled run may take to end."""
 
 
+@overload
+def run(
+    call: Pending[R],
+    /,
+    *,
+    client: Client | None = ...,
+    wait: bool = ...,
+    progress: bool | None = ...,
+    again: Any = ...,
+    name: str = ...,
+) -> Run[R]: ...
+@overload
+def run(
+    call: T,
+    /,
+    *,
+    client: Client | None = ...,
+    wait: bool = ...,
+    progress: bool | None = ...,
+    again: Any = ...,
+    name: str = ...,
+) -> Run[T]: ...
+@overload
+def run(
+    *calls: Any,
+    client: Client | None = ...,
+    wait: bool = ...,
+    progress: bool | None = ...,
+    again: Any = ...,
+    name: str = ...,
+) -> Run[tuple[Any, ...]]: ...
 def run(
     *calls: Any,
     client: Client | None = None,
@@ -320,7 +361,7 @@ def run(
     progress: bool | None = None,
     again: Any = None,
     name: str = "",
-) -> Run:
+) -> Run[Any]:
     """Run calls, with progress; results are in the store the moment a task ends.
 
     Parameters
@@ -391,7 +432,7 @@ async def run_async(*calls: Any, client: Client | None = None, again: Any = None
 
     what = calls[0] if len(calls) == 1 else calls
     async with _synchronous(_checked(client)) as blocking:
-        flight = await asyncio.to_thread(Run, what, blocking, again, name)
+        flight: Run[Any] = await asyncio.to_thread(Run, what, blocking, again, name)
         try:
             while not flight.ended:
                 await asyncio.sleep(EVERY)

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.calls import Call
+from stargazer.calls.call import Call
 from stargazer.calls.task import Task
 from stargazer.errors import ArgumentError, StargazerError
 from stargazer.execute.execute import Attempt
@@ -254,7 +254,8 @@ class _Finder:
         """A call of a task; of one that takes no such arguments, its error in a tuple."""
         try:
             with self._store:
-                return task(**inputs, **parameters)
+                made: Call = task(**inputs, **parameters)
+                return made
         except StargazerError as error:
             return (task, error)
 

@@ -114,7 +114,8 @@ def align_with_gatk(
 def _aligned(reference: Reference | Call, lane: Lane) -> Call:
     if lane.aligned is not None:
         return convert_alignment(lane.aligned, reference, to="bam", unmark=True, engine="native")
-    named = {"lane": lane.name, "library": lane.library, "platform_unit": lane.platform_unit}
+    named: dict[str, Any] = {"lane": lane.name, "library": lane.library, "platform_unit": lane.platform_unit}
+    assert lane.r1 is not None
     return bwa_mem(reference, lane.r1, lane.r2, **named, engine="native")
 
 
@@ -163,7 +164,7 @@ def recalibration(known_sites: Sequence[KnownSites]) -> str:
     return f"Base qualities were recalibrated, by {names}." if names else NOT_RECALIBRATED
 
 
-def _gvcf(reference: Reference | Call, alignment: Call, sex: str, parts: Sequence[Call]) -> Call:
+def _gvcf(reference: Reference | Call, alignment: Call, sex: Any, parts: Sequence[Call]) -> Call:
     copies = ploidies(reference, sex=sex) if sex else (None, None)
     made = [gatk.haplotype_caller(alignment, reference, part, copies[0], copies[1]) for part in parts or (None,)]
     return made[0] if len(made) == 1 else gatk.gather_gvcfs(made, reference)

@@ -8,7 +8,7 @@ calls: nothing runs until they are computed.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Reference
 from stargazer.errors import AssetError, NotFound
@@ -51,7 +51,9 @@ def index_reference(reference: Reference | Call, *, engine: GermlineEngine = "em
         Of the `Reference` with a ReferenceIndex, a SequenceDict and bwa's AlignerIndex as companions.
     """
     source = other_tools(engine)
-    indices = [task(reference, engine=source) for task in (samtools_faidx, create_sequence_dictionary, bwa_index)]
+    indices: list[Any] = [
+        task(reference, engine=source) for task in (samtools_faidx, create_sequence_dictionary, bwa_index)
+    ]
     return attach_indices(reference, indices)
 
 
@@ -84,6 +86,7 @@ def align_sample(reference: Reference | Call, lanes: Sequence[Lane], *, engine: 
 def _aligned(reference: Reference | Call, lane: Lane, engine: Engine) -> Call:
     if lane.aligned is not None:
         return convert_alignment(lane.aligned, reference, to="bam", unmark=True, engine=engine)
+    assert lane.r1 is not None
     return bwa_mem(
         reference,
         lane.r1,
