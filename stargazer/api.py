@@ -209,7 +209,7 @@ def forget(what: Asset | str, *, down: bool = False) -> list[Record]:
     from stargazer.ledger.chosen import below, chosen
 
     store = active_store() if isinstance(what, str) or what.source is None else _home(what)
-    ledger = Ledger(store)
+    ledger = Ledger(store.records)
     found = chosen(ledger, what)
     records = below(ledger, found) if down else found
     ledger.forget(records)

@@ -4,6 +4,7 @@
 
     StargazerError
     ├── ConfigError                 a setting is wrong: names the file and the key
+    ├── PluginError                 what an installed package offers cannot be used: names the package
     ├── CIDError (ValueError)       not a CID that we read, or an entry that cannot be named
     │   └── CIDMismatch             bytes that are not what their CID says; `parts` tells where
     ├── AssetError                  a fact, a field or a companion of an asset is wrong
@@ -64,6 +65,7 @@ __all__ = [
     "NeedUnmet",
     "NotFound",
     "OutputError",
+    "PluginError",
     "ProcessChanged",
     "RemoteCannot",
     "RemoteError",
@@ -104,6 +106,10 @@ class StargazerError(Exception):
 
 class ConfigError(StargazerError):
     """A setting is missing or malformed."""
+
+
+class PluginError(StargazerError):
+    """What another installed package offers cannot be used; the message names the package."""
 
 
 class DataError(StargazerError, ValueError):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 from weakref import WeakKeyDictionary
 
 from stargazer.assets.fact_types import CID, STRING, FrozenDict, Kind, Mismatch, freeze, is_asset, kind_of, link
-from stargazer.assets.registry import claim, confirm, did_you_mean
+from stargazer.assets.registry import claim, confirm, derived_key, did_you_mean
 from stargazer.errors import AssetError, InvalidField, UnknownField
 
 if TYPE_CHECKING:
@@ -34,13 +34,7 @@ RESERVED = {
     "from_keyvalues",
 }
 RESERVED |= {"id", "identity", "open", "to_dict", "to_keyvalues"}
-_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _schemas: WeakKeyDictionary[type[Asset], Schema] = WeakKeyDictionary()
-
-
-def derived_key(name: str) -> str:
-    """The asset key of a class named `name`: ``BQSRReport`` has ``bqsr_report``."""
-    return _WORDS.sub("_", name).lower().strip("_")
 
 
 def schema_of(cls: type[Asset]) -> Schema:

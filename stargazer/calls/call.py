@@ -120,7 +120,7 @@ class Call(Delayed):
         """The result in a tuple, if the ledger has it; one look-up, nothing runs. None where it is to run again."""
         if self.spec.renewal:
             return None
-        ledger = Ledger(self.store)
+        ledger = Ledger(self.store.records)
         record = ledger.find(self.plan_key)
         if record is None:
             return None
@@ -392,7 +392,7 @@ def _given(spec: TaskSpec, name: str, value: Any) -> Any:
         if is_simple(value):
             plain(value)
             return own_copy(value)
-        naming = Naming(spec.task.module, Store.open(spec.store).profile)
+        naming = Naming(spec.task.module, Store.open(spec.store).context.profile)
         _warn_of_paths(spec.name, name, value)
         return Kept(copy.deepcopy(value), plain(value, naming), naming.owner)
     except (TypeError, RecursionError, copy.Error) as error:

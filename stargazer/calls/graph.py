@@ -272,7 +272,7 @@ def _one_ledger(calls: Iterable[Call]) -> Ledger | None:
     stores = {call.spec.store for call in calls}
     if len(stores) > 1:
         raise StoresMixed(f"calls of several stores cannot run in one graph: {', '.join(sorted(stores))}")
-    return Ledger(Store.open(stores.pop())) if stores else None
+    return Ledger(Store.open(stores.pop()).records) if stores else None
 
 
 def _code_error(call: Call, checked: dict[int, CodeChanged | None]) -> CodeChanged | None:

@@ -78,5 +78,5 @@ def stamped(spec: TaskSpec, *, keep: bool = False) -> TaskSpec:
     diff = None
     if revision.diff and keep:
         with suppress(StoreError, OSError):  # a store that cannot be written to runs nothing either, and says so
-            diff = Store.open(spec.store).put_bytes(revision.diff)
+            diff = Store.open(spec.store).blobs.put_bytes(revision.diff)
     return spec.with_changes(commit=revision.commit, dirty=revision.dirty, diff=diff, wired=None)

@@ -267,12 +267,13 @@ def log(
     """
     from stargazer.ledger import Ledger
 
-    ledger = Ledger(open_made_store(store))
-    found = _run_or_call(ledger, name)
-    _call_log(ledger, found, json=json) if hasattr(found, "task") else _run_log(ledger.store, found, json=json)
+    opened = open_made_store(store)
+    ledger = Ledger(opened.records)
+    found = _run_or_call(opened, ledger, name)
+    _call_log(ledger, found, json=json) if hasattr(found, "task") else _run_log(opened, found, json=json)
 
 
-def _run_or_call(ledger: Ledger, name: str) -> Any:
+def _run_or_call(store: Store, ledger: Ledger, name: str) -> Any:
     """The record of a call, or the note of a run.
 
     Raises
@@ -285,11 +286,11 @@ def _run_or_call(ledger: Ledger, name: str) -> Any:
     from stargazer.runs.history import find_run
 
     try:
-        return find_record(ledger, name) if _may_be_call(name) else find_run(ledger.store, name)
+        return find_record(ledger, name) if _may_be_call(name) else find_run(store, name)
     except NotFound:
-        if not _may_be_run(name, ledger.store.backend.names("runs")):
+        if not _may_be_run(name, store.backend.names("runs")):
             raise
-    return find_run(ledger.store, name)
+    return find_run(store, name)
 
 
 def _may_be_call(name: str) -> bool:

@@ -138,7 +138,7 @@ def _with_lineage(store: Store, name: str) -> Asset:
 def _in_directory(store: Store, path: str, cid: str) -> Asset:
     from stargazer.assets import Asset
 
-    return store.handle(Asset(cid=cid, name=path.rstrip("/").rpartition("/")[2]))
+    return store.assets.handle(Asset(cid=cid, name=path.rstrip("/").rpartition("/")[2]))
 
 
 def _from_remotes(store: Store, name: str, asset: Asset | None) -> Asset:

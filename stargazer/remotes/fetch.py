@@ -131,7 +131,7 @@ class Fetching:
         nodes: dict[str, bytes] = {}
         self._entries(cid, node, nodes, nested, 0)
         read_directory(nodes[cid], nodes.__getitem__)  # refuses names that are none
-        self.store.put_nodes(nodes)
+        self.store.dirs.put_nodes(nodes)
 
     def _entries(self, cid: str, node: Node, nodes: dict[str, bytes], nested: int, depth: int) -> None:
         """Have what a node of a directory links to, its shards too, then note the node."""
@@ -196,8 +196,8 @@ class FromBlocks(Fetching):
 
     def _file(self, cid: str) -> None:
         block = self.get(cid)
-        if is_raw(cid) and len(block) <= self.store.profile.chunk:
-            self.store.put_bytes(block)
+        if is_raw(cid) and len(block) <= self.store.context.profile.chunk:
+            self.store.blobs.put_bytes(block)
             self._came(len(block))
             return
         with Partial(self.store, cid) as partial:
@@ -269,7 +269,7 @@ class FromFiles(Fetching):
         return self._whole(cid, partial)
 
     def _whole(self, cid: str, partial: Partial) -> bool:
-        hasher = Hasher(self.store.profile)
+        hasher = Hasher(self.store.context.profile)
         for start, size in partial.pieces():
             hasher.update(partial.read(start, size))
         partial.size = at = partial.found

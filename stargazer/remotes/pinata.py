@@ -115,7 +115,7 @@ class Pinata(FileRemote):
 
     def _note(self, cid: str, store: Store) -> Path:
         """File of this host that remembers an upload in parts until it is done."""
-        return store.cache / "uploads" / f"{self.network}-{cid}"
+        return store.context.cache / "uploads" / f"{self.network}-{cid}"
 
     def _upload(self, cid: str, store: Store, name: str, facts: dict[str, str], progress: Progress | None) -> str:
         size = store.size(cid)
@@ -123,7 +123,7 @@ class Pinata(FileRemote):
             raise RemoteLacks(f"{store.url} does not have {cid}, which was to be sent to {self.name}")
         if size > self.large:
             about = {"filename": name, "network": self.network, "keyvalues": json.dumps(facts)}
-            with store.open_bytes(cid) as file:
+            with store.dirs.open(cid) as file:
                 headers = upload(self.uploads, _FILES, file, about, self._note(cid, store), progress, self.part)
             return _cid(self.name, headers.get("upload-cid"))
         answer = self.uploads.retried(lambda: self._send(cid, store, name, facts))
@@ -134,7 +134,7 @@ class Pinata(FileRemote):
     def _send(self, cid: str, store: Store, name: str, facts: dict[str, str]) -> Any:
         fields = {"network": self.network, "name": name, "keyvalues": json.dumps(facts)}
         with (
-            store.open_bytes(cid) as file,
+            store.dirs.open(cid) as file,
             self.uploads.opened("POST", _FILES, data=fields, files={"file": (name, file)}) as answer,
         ):
             return json.loads(self.uploads.read(answer, 1 << 20))

@@ -73,7 +73,7 @@ def _below(store: Store, cid: str, has: Callable[[str], bool]) -> Iterator[Block
             seen.add(child)
             yield from _file(store, child, has)
     for node in reversed(_nodes(store, cid)):
-        block = store.node(node)
+        block = store.dirs.node(node)
         if block is None:
             raise CIDError(f"the directory {node} of {store.url} is torn: run fsck, then add it again")
         yield node, block
@@ -89,7 +89,7 @@ def _nodes(store: Store, cid: str) -> list[str]:
         for each in level:
             found.pop(each, None)  # one that lies in several directories goes before all of them
             found[each] = None
-        blocks = (store.node(each) for each in level)
+        blocks = (store.dirs.node(each) for each in level)
         below = dict.fromkeys(child for block in blocks if block for child in links(block))
         level = [child for child in below if store.is_directory(child)]
     return list(found)
@@ -99,8 +99,8 @@ def _file(store: Store, cid: str, has: Callable[[str], bool]) -> Iterator[Block]
     size = store.size(cid)
     if size is not None and size > _WHOLE and has(cid):
         return
-    with store.open_bytes(cid) as file:
-        yield from file_blocks(file, cid, store.profile, has)
+    with store.dirs.open(cid) as file:
+        yield from file_blocks(file, cid, store.context.profile, has)
 
 
 def file_blocks(file: BinaryIO, cid: str, first: CIDProfile, has: Callable[[str], bool]) -> Iterator[Block]:

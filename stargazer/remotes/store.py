@@ -44,7 +44,7 @@ class StoreRemote(FileRemote):
 
     def node(self, cid: str) -> bytes | None:
         """A node of a directory, or None if it has none that is whole."""
-        found: bytes | None = self._asked(lambda: self.store.node(cid))
+        found: bytes | None = self._asked(lambda: self.store.dirs.node(cid))
         return found
 
     def stream(self, cid: str, start: int = 0) -> Iterator[bytes]:
@@ -63,7 +63,7 @@ class StoreRemote(FileRemote):
     def open(self, cid: str) -> BinaryIO | None:
         """The checked file."""
         try:
-            return self.store.open_bytes(cid)
+            return self.store.dirs.open(cid)
         except BlobLost as error:
             raise RemoteLacks(f"{self.name}: {error}") from None
         except (StoreError, OSError) as error:

@@ -243,9 +243,9 @@ class Partial:
     """
 
     def __init__(self, store: Store, cid: str) -> None:
-        _ = store.header
-        store.scratch.mkdir(parents=True, exist_ok=True)
-        self.path = str(store.scratch / f"fetch-{cid}")
+        _ = store.context.header
+        store.context.scratch.mkdir(parents=True, exist_ok=True)
+        self.path = str(store.context.scratch / f"fetch-{cid}")
         self._fd = self._open()
         self.found = os.fstat(self._fd).st_size
         self.size = 0

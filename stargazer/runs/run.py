@@ -231,7 +231,7 @@ class Run(Generic[T]):
                     break
                 graph, missing = self._plan()
             for url in {call.spec.store for call in self._calls.values()}:
-                Store.open(url).sync()
+                Store.open(url).backend.sync()
         except BaseException as error:  # noqa: BLE001 - it is raised where the run is waited for
             self._error = error
         finally:
@@ -284,7 +284,7 @@ class Run(Generic[T]):
             return
         self._compared = True
         first = next(iter(self._calls.values()))
-        ledger = Ledger(first.store)
+        ledger = Ledger(first.store.records)
         for record in ledger.lookup(self._watch.done_keys()).values():
             if _began(record) >= self._began - CLOCKS_DIFFER and (told := ledger.difference(record)):
                 warnings.warn(told, NotDeterministic, stacklevel=3)
