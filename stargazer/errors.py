@@ -18,6 +18,7 @@
     ├── TaskError
     │   ├── DefinitionError (TypeError)   the task's signature or options are wrong
     │   ├── ArgumentError (TypeError)     a call's arguments do not fit the task
+    │   ├── UnknownName (LookupError)     no task or workflow is called so, or several are
     │   ├── OutputError                   a body returned something that is no result
     │   ├── CodeChanged                   code changed between wiring and running
     │   ├── UncertainCode                 code depends on what is in no key (`stargazer.strict`)
@@ -85,6 +86,7 @@ __all__ = [
     "UncertainCode",
     "UndeclaredInput",
     "UnknownField",
+    "UnknownName",
     "WalltimeExceeded",
     "WorkerLost",
     "WorkerMismatch",
@@ -233,6 +235,10 @@ class DefinitionError(TaskError, TypeError):
 
 class ArgumentError(TaskError, TypeError):
     """A call's arguments do not fit the task's signature."""
+
+
+class UnknownName(TaskError, LookupError):
+    """No task or workflow is called so here, or several are."""
 
 
 class OutputError(TaskError):

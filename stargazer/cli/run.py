@@ -64,11 +64,14 @@ def _again_apart(args: list[str], valued: set[str]) -> Iterator[str]:
 
 
 WORKFLOW = Annotated[
-    str, typer.Argument(metavar="WORKFLOW", help="FILE.py:NAME, module:NAME, or a name from stargazer.workflows.")
+    str, typer.Argument(metavar="WORKFLOW", help="FILE.py:NAME, module:NAME, or a name that `stargazer tasks` lists.")
 ]
 ARGUMENTS = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME=VALUE]…", help="Its arguments; lists with commas, assets by CID or id."),
+    typer.Argument(
+        metavar="[NAME=VALUE]…",
+        help="Its arguments; lists with commas, assets by CID or id, options as options.filter=hard.",
+    ),
 ]
 
 AGAIN = Annotated[
@@ -149,19 +152,19 @@ def _wire(workflow: str, arguments: list[str], store: Store) -> Any:
     from stargazer.calls import Call, Task
     from stargazer.catalog.arguments import read_arguments
     from stargazer.catalog.targets import find_workflow
+    from stargazer.errors import UnknownName
     from stargazer.runs.planner import roots_of
 
     found = find_workflow(workflow)
     if not isinstance(found, (Call, list, tuple, dict)):
         if not callable(found):
-            raise typer.BadParameter(f"{workflow} is {type(found).__name__}, not a workflow")
-        given = read_arguments(found, arguments, store)
-        found = found(**given)
+            raise UnknownName(f"{workflow} is {type(found).__name__}, not a workflow")
+        found = found(**read_arguments(found, arguments, store))
     elif arguments:
-        raise typer.BadParameter(f"{workflow} is wired already and takes no arguments")
+        raise UnknownName(f"{workflow} is wired already and takes no arguments")
     if not roots_of(found):
         task = " (is it the body of a task?)" if isinstance(found, Task) else ""
-        raise typer.BadParameter(f"{workflow} made no calls, but {type(found).__name__}{task}")
+        raise UnknownName(f"{workflow} made no calls, but {type(found).__name__}{task}")
     return found
 
 
