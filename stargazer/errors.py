@@ -5,7 +5,8 @@
     StargazerError
     ├── ConfigError                 a setting is wrong: names the file and the key
     ├── CIDError (ValueError)       not a CID that we read, or an entry that cannot be named
-    │   └── CIDMismatch             bytes that are not what their CID says; `parts` tells where
+    │   ├── CIDMismatch             bytes that are not what their CID says; `parts` tells where
+    │   └── NotAReference           a text that names no asset: no CID, id, part of one, NAME@3 or URI
     ├── AssetError                  a fact, a field or a companion of an asset is wrong
     │   └── UnknownField, InvalidField (TypeError)
     ├── StoreError
@@ -63,6 +64,7 @@ __all__ = [
     "InvalidField",
     "MemoryExceeded",
     "NeedUnmet",
+    "NotAReference",
     "NotFound",
     "OutputError",
     "ProcessChanged",
@@ -117,6 +119,10 @@ class DataError(StargazerError, ValueError):
 
 class CIDError(StargazerError, ValueError):
     """A string is no CID that Stargazer reads, or a path cannot be named by one."""
+
+
+class NotAReference(CIDError):
+    """A text that names no asset: neither a CID, an id, part of one, a name with its version, nor a URI."""
 
 
 class CIDMismatch(CIDError):

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from stargazer.catalog.composite import Either, Fields, Members
-from stargazer.errors import ArgumentError, AssetError, CIDError
+from stargazer.errors import ArgumentError, AssetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -125,7 +125,7 @@ def stored(store: Store, names: Iterable[str]) -> list[Asset]:
 
     Raises
     ------
-    ArgumentError
+    NotAReference
         A text names no asset.
     NotFound
         The store does not have one of them.
@@ -136,10 +136,7 @@ def stored(store: Store, names: Iterable[str]) -> list[Asset]:
 def _named(store: Store, name: str) -> Asset:
     from stargazer.store.references import find_assets
 
-    try:
-        return find_assets(store, name)[0]
-    except CIDError as error:
-        raise ArgumentError(str(error)) from None
+    return find_assets(store, name)[0]
 
 
 # Facts, filters and companions as they are written on the command line.

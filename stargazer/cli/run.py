@@ -420,15 +420,11 @@ def trace(
 
     Or, with --down, what was made of it.
     """
-    from stargazer.catalog.arguments import stored
-    from stargazer.ledger.lineage import trace as follow
+    from stargazer import api
 
     if mermaid + json + (rocrate is not None) > 1:
         raise typer.BadParameter("--mermaid, --json and --rocrate: choose one")
-    opened = open_made_store(store)
-    (asset,) = stored(opened, [name])
-    named = asset if len(name) == 64 else str(asset.cid)
-    lineage = follow(opened, named, "down" if down else "up")
+    lineage = api.trace(name, direction="down" if down else "up", store=open_made_store(store))
     if rocrate is not None:
         say(lineage.to_rocrate(rocrate) / "ro-crate-metadata.json")
     elif json:

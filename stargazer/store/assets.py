@@ -33,6 +33,11 @@ class Handles(Staging):
         companions = tuple(self.handle(companion, record) for companion in asset.companions)
         return placed(asset, NO_PATH, source, companions)
 
+    def named(self, asset: Asset, name: str) -> Asset:
+        """As `handle`, of what a name stands for: records of calls that are given it say so."""
+        companions = tuple(map(self.handle, asset.companions))
+        return placed(asset, NO_PATH, StoreSource(self.url, None, name), companions)
+
     def put(self, asset: Asset, *, record: str | None = None) -> Asset:
         """Keep the record of an asset whose bytes are stored, and those of its companions.
 

@@ -24,6 +24,7 @@ from stargazer.store.backends.local import LocalBackend
 from stargazer.store.blobs.cached import FAILED, is_in_use
 from stargazer.store.directories import RAW, is_node, links
 from stargazer.store.folders import check_owners
+from stargazer.store.names import Names
 from stargazer.store.parsing import is_asset, is_names, is_text, moment, read_json
 from stargazer.store.records import check_readable, seal, unseal
 from stargazer.store.revising import Revising
@@ -228,7 +229,7 @@ class Roots(Revising):
         return Lease(self.backend, name, _cids(roots), seconds)
 
     def held(self) -> set[str]:
-        """CIDs of all pins and of the leases that have not run out.
+        """CIDs of all pins, of what names stand for, and of the leases that have not run out.
 
         Raises
         ------
@@ -236,7 +237,8 @@ class Roots(Revising):
             A pin or a lease is torn, so what it holds is not known.
         """
         pinned = [asset for name in self._regular("pins") for asset in self._pin(name)]
-        return _cids(pinned) | {cid for lease in self.leases() for cid in lease.roots}
+        named = Names(self).assets()  # type: ignore[arg-type]
+        return _cids(pinned) | _cids(named) | {cid for lease in self.leases() for cid in lease.roots}
 
     def leases(self) -> list[Leased]:
         """Leases that count, by name.

@@ -25,10 +25,13 @@ class StoreSource(NamedTuple):
         URL of the store.
     record
         Id of the record of the call that made the asset; None if a person added it.
+    named
+        Name and version by which the asset was asked for, if it was.
     """
 
     url: str
     record: str | None = None
+    named: str = ""
 
     def fetch(self, asset: Asset) -> Path:
         """Path of the asset's file on this host, its companions beside it; what the store lacks, remotes bring."""

@@ -49,8 +49,11 @@ class Store(Checking):
 
     Examples
     --------
-    >>> with Store("/data/store") as store:  # doctest: +SKIP
-    ...     reads = store.add("s1_R1.fq.gz", R1(sample_id="s1"))
+    >>> import stargazer as sg
+    >>> with sg.Store("other-store") as store:
+    ...     reads = sg.add("s1_R1.fq.gz", sg.R1(sample_id="s1"))
+    >>> reads.source.url == store.url
+    True
     """
 
     open = _Open()
@@ -75,7 +78,15 @@ class Store(Checking):
 
 
 def active_store() -> Store:
-    """The store of the innermost ``with Store(…)``, or else the configured one."""
+    """The store of the innermost ``with Store(…)``, or else the configured one.
+
+    Examples
+    --------
+    >>> import stargazer as sg
+    >>> with sg.Store("other-store") as store:
+    ...     sg.active_store() is store
+    True
+    """
     stores = _active.get()
     return stores[-1] if stores else open_store(config.store_url())
 
