@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stargazer import errors as errors
+    from stargazer import names as names
     from stargazer.api import add as add
     from stargazer.api import assemble as assemble
+    from stargazer.api import delete as delete
     from stargazer.api import fetch as fetch
     from stargazer.api import forget as forget
+    from stargazer.api import pin as pin
     from stargazer.api import push as push
     from stargazer.api import trace as trace
+    from stargazer.api import unpin as unpin
+    from stargazer.api import update as update
     from stargazer.assets import R1 as R1
     from stargazer.assets import R2 as R2
     from stargazer.assets import AlignerIndex as AlignerIndex
@@ -64,7 +69,9 @@ if TYPE_CHECKING:
     from stargazer.tools import Workdir as Workdir
 
 _HOMES = {
-    "stargazer.api": ("add", "assemble", "fetch", "forget", "push", "trace"),
+    "stargazer.api": (
+        "add", "assemble", "delete", "fetch", "forget", "pin", "push", "trace", "unpin", "update",
+    ),
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
@@ -85,12 +92,13 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "errors", *_HOME]
+_MODULES = ("errors", "names")
+__all__ = ["__version__", *_MODULES, *_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return importlib.import_module("stargazer.errors")
+    if name in _MODULES:
+        return importlib.import_module(f"stargazer.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'stargazer' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)

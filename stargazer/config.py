@@ -26,6 +26,7 @@ __all__ = [
     "batch_job",
     "cache_dir",
     "cache_size",
+    "catalog",
     "cid_profile",
     "cram_references",
     "durable",
@@ -223,6 +224,16 @@ def durable() -> bool:
 def remotes() -> list[Any]:
     """Places to look for what is not in the store, as they are written in the settings, in order."""
     return list(setting("remotes", list) or [])
+
+
+def catalog() -> list[str]:
+    """Modules and files whose tasks and workflows the catalog has, beside what is installed."""
+    found = setting("catalog", list) or []
+    if not all(isinstance(each, str) and each for each in found):
+        raise ConfigError(
+            f"stargazer.catalog is {found!r} ({origin_of('catalog')}), but must be a list of modules and files"
+        )
+    return list(found)
 
 
 def trust() -> dict[str, Any]:

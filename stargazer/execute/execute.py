@@ -168,6 +168,7 @@ class Attempt:
             "libraries": dict(spec.libraries),
             "env": dict(spec.env),
             "producers": {asset.id: asset.source.record for asset in given if asset.source and asset.source.record},
+            "named": {asset.id: name for asset in given if (name := getattr(asset.source, "named", ""))},
             "input_cids": [*(asset.cid for asset in given if asset.cid), *self._kept_contents()],
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             "host": platform.node(),

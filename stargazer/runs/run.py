@@ -394,7 +394,11 @@ def run(
 
     Examples
     --------
-    >>> stored = run(answer).result()  # doctest: +SKIP
+    >>> import stargazer as sg
+    >>> from stargazer.tasks import samtools_faidx
+    >>> index = samtools_faidx(sg.add("ref.fa", sg.Reference(build="b37")))
+    >>> sg.run(index).result().name
+    'ref.fa.fai'
     """
     what = calls[0] if len(calls) == 1 else calls
     client = _checked(client)
@@ -426,7 +430,15 @@ async def run_async(*calls: Any, client: Client | None = None, again: Any = None
 
     Examples
     --------
-    >>> stored = (await run_async(answer)).result()  # doctest: +SKIP
+    >>> import asyncio
+    >>> import stargazer as sg
+    >>> from stargazer.tasks import samtools_faidx
+    >>> index = samtools_faidx(sg.add("ref.fa", sg.Reference(build="b37")))
+    >>> async def indexed():
+    ...     flight = await sg.run_async(index)
+    ...     return flight.result()
+    >>> asyncio.run(indexed()).name
+    'ref.fa.fai'
     """
     import asyncio
 

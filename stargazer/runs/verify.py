@@ -158,8 +158,12 @@ def verify(
 
     Examples
     --------
-    >>> report = verify(stored)  # doctest: +SKIP
-    >>> assert report.ok, report  # doctest: +SKIP
+    >>> import stargazer as sg
+    >>> from stargazer.tasks import samtools_faidx
+    >>> index = samtools_faidx(sg.add("ref.fa", sg.Reference(build="b37")))
+    >>> report = sg.verify(index.compute())
+    >>> report.ok, report.checked
+    (True, 1)
     """
     if not (isinstance(sample, (int, float)) and 0 < sample <= 1):
         raise ArgumentError(f"sample={sample!r} must be a part of the whole: more than 0, at most 1")

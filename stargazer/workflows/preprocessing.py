@@ -101,6 +101,13 @@ def _aligned(reference: Reference | Call, lane: Lane, engine: Engine) -> Call:
 def prepare_reference(build: str, *, engine: GermlineEngine = "embedded") -> Call:
     """`index_reference` of the reference with that build in the active store.
 
+    Parameters
+    ----------
+    build
+        Name of the assembly.
+    engine
+        Where bwa and samtools come from: ``"embedded"``, ``"native"``, or ``"gatk"``, beside which they are native.
+
     Raises
     ------
     NotFound

@@ -84,7 +84,12 @@ def report_cohort(
     engine: GermlineEngine = "embedded",
     options: GatkOptions | None = None,
 ) -> Call:
-    """`measure_cohort` of what `call_cohort` makes; parameters as there.
+    """`measure_cohort` of what `call_cohort` makes.
+
+    Parameters
+    ----------
+    reference, samples, cohort_id, engine, options
+        As for `call_cohort`.
 
     Returns
     -------
@@ -115,6 +120,12 @@ def report_sheet(
     engine: GermlineEngine = "embedded",
     options: GatkOptions | None = None,
 ) -> Call:
-    """`report_cohort` of the samples of a sheet; parameters and errors as of `call_sheet`."""
+    """`report_cohort` of the samples of a sheet; errors as of `call_sheet`.
+
+    Parameters
+    ----------
+    sheet, build, cohort_id, engine, options
+        As for `call_sheet`.
+    """
     reference, samples, chosen = sheet_cohort(sheet, build, engine, options)
     return report_cohort(reference, samples, cohort_id, engine=engine, options=chosen)

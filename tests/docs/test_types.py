@@ -17,7 +17,7 @@ PAGES = ["README.md"]
 
 OPTIONS = ["--no-incremental", "--check-untyped-defs", "--ignore-missing-imports"]
 
-PLANTED = '''# mypy: disallow-untyped-defs, disallow-any-generics, disallow-any-unimported, warn-return-any, warn-unused-ignores
+PLANTED = """# mypy: disallow-untyped-defs, disallow-any-generics, warn-return-any, warn-unused-ignores
 from __future__ import annotations
 
 from pathlib import Path
@@ -98,7 +98,7 @@ def results(reads: sg.R1, call: sg.Call) -> None:
     wrong = sg.add("x", Kmers(k=1))  # wrong
     wrong = pair.left  # wrong
     print(some, plain, where, text, wrong)
-'''
+"""
 
 
 def said_by_mypy(mypy: str, files: list[Path]) -> set[tuple[str, int]]:
