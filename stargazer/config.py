@@ -61,6 +61,9 @@ PASSED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG")
 PASSED_KINDS = ("OMP_", "OPENBLAS_", "MKL_", "NUMEXPR_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_", "SLURM_")
 """Variables that tools get, and beginnings of such: where things are, and what the machine gives."""
 
+LOADED = re.compile(r"TOOL|INJECTION|PRELOAD|PLUGIN|LIBRAR(Y|IES)$")
+"""Those of such beginnings that name code to be loaded (``OMP_TOOL_LIBRARIES``, ``CUDA_INJECTION64_PATH``)."""
+
 PLACES = (
     "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "JAVA_HOME", "CONDA_PREFIX", "PERL5LIB", "PYTHONPATH", "R_HOME", "R_LIBS",
     "R_LIBS_SITE", "R_LIBS_USER",
@@ -359,7 +362,11 @@ def _tokens() -> frozenset[str]:
 def _is_passed(name: str) -> bool:
     if name in REFERENCES:
         return cram_references()
-    return name in PASSED or name in PLACES or (name.startswith(PASSED_KINDS) and not is_secret(name))
+    return name in PASSED or name in PLACES or _is_of_machine(name)
+
+
+def _is_of_machine(name: str) -> bool:
+    return name.startswith(PASSED_KINDS) and not is_secret(name) and not LOADED.search(name)
 
 
 def _absolute(folders: str) -> str:

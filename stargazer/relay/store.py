@@ -141,6 +141,11 @@ class RelayBackend:
         sizes: tuple[int | None, ...] = self.line.ask("sizes", [place])
         return sizes[0]
 
+    def changed(self, place: str) -> float | None:
+        """When a file was last put or changed, by the clock of home's disk; None if there is none."""
+        found: float | None = self.line.ask("changed", place)
+        return found
+
     def last_use(self, place: str) -> float | None:
         """Now, so that it is not noted from here: the store is asked where it is, too. None if there is none."""
         return None if self.size(place) is None else math.inf

@@ -109,6 +109,10 @@ class Records(OpenStore):
         found = ((named[place], unseal(data)) for place, data in self.backend.read_many(named).items())
         return {place: data for place, data in found if data is not None}
 
+    def signed_at(self, identifier: str, key: str) -> float | None:
+        """When a signature was put here, in seconds since 1970, by the clock of the disk; None if there is none."""
+        return self.backend.changed(layout.signature(identifier, key))
+
     def signers(self, identifiers: Collection[str]) -> dict[str, set[str]]:
         """Public keys of which there are signatures beside records of a store on a local disk."""
         wanted = set(identifiers)
