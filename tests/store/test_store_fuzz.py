@@ -188,7 +188,7 @@ def fuzz(tmp_path: Path, model: tuple[Path, Path], monkeypatch: pytest.MonkeyPat
             folder.mkdir()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                case = Case(folder, *model, seed, (tmp_path / "cache", tmp_path / "keys"))
+                case = Case(folder, *model, seed, (tmp_path / "cache", tmp_path / "keys", model[0]))
                 monkeypatch.setenv("HOME", str(folder / "home"))
                 monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))
                 monkeypatch.chdir(folder / "here")
