@@ -10,8 +10,8 @@ import shlex
 import signal
 from typing import TYPE_CHECKING, Any
 
+from stargazer.client.hires import ACTIVE, UNKNOWN, Told
 from stargazer.client.refusals import said
-from stargazer.client.staffing import ACTIVE, UNKNOWN, Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -12,9 +12,9 @@ import pytest
 
 import stargazer as sg
 from stargazer.client.checks import check_profile
+from stargazer.client.hires import UNKNOWN, Told
 from stargazer.client.jobqueue import RESERVED, Asked, batch_script, own_folder
 from stargazer.client.refusals import is_limit, limited_to, said
-from stargazer.client.staffing import UNKNOWN, Told
 from stargazer.client.systems import GONE, names_of, read_job, read_queue
 from stargazer.errors import ConfigError
 from stargazer.profiles.settings import find_profile, find_profiles
