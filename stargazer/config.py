@@ -27,6 +27,7 @@ __all__ = [
     "cache_dir",
     "cache_size",
     "cid_profile",
+    "command_environment",
     "cram_references",
     "durable",
     "environment",
@@ -283,6 +284,24 @@ def batch_job() -> str | None:
         return f"{array}_{index}"
     names = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
     return next((value for name in names if (value := os.environ.get(name))), None)
+
+
+OF_COMMANDS = (
+    "SBATCH_ARRAY_INX",
+    "SBATCH_JOB_NAME",
+    "SBATCH_OUTPUT",
+    "SBATCH_ERROR",
+    "SBATCH_TIMELIMIT",
+    "SBATCH_WAIT",
+)
+FILTERS = ("SQUEUE_", "SCANCEL_", "SLURM_TIME_FORMAT")
+"""Variables that stand above what our scripts and commands say: names, number, time of jobs, which are listed."""
+
+
+def command_environment() -> dict[str, str]:
+    """Environment for the commands of a batch system: the user's own, save what would make them do another thing."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FILTERS)}
+    return {name: value for name, value in kept.items() if name not in OF_COMMANDS}
 
 
 def variable(name: str) -> str | None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 from stargazer import config
-from stargazer.client.plugins import OwningClient, Walltime
+from stargazer.client.plugins import Folders, OwningClient, Walltime
 from stargazer.client.pool import WorkerPool
 from stargazer.client.systems import NoAnswer, Refused, asked, job_class, system_of
 from stargazer.client.walls import HERE_ALONE, dashboard_address, session_keys
@@ -48,6 +48,9 @@ PAGES_HERE = ("--dashboard-address", HERE_ALONE)
 
 RESERVED = 200_000_000
 """Bytes of a job that its worker and nanny take themselves: calls may use what is beside them."""
+
+SAFE_PATH = ("export PYTHONSAFEPATH=1",)
+"""A worker does not import what lies in the folder where its job was submitted: there may be data. See `Folders`."""
 
 DEATH_TIMEOUT = 30
 """Seconds that a worker looks for its scheduler: one that starts after the client was killed does not wait for long."""
@@ -78,6 +81,7 @@ def queue_client(*profiles: Profile) -> Client:
             cluster.sync(_try_out, cluster, each)
         client: Client = OwningClient(cluster)  # type: ignore[no-untyped-call]
         client.register_plugin(Walltime({each.pool: each.walltime for each in pools}))
+        client.register_plugin(Folders.of_this_process())
         cluster.staff.start()
     except BaseException:
         cluster.close()
@@ -155,7 +159,7 @@ class Asked:
             "death_timeout": DEATH_TIMEOUT,
             "job_name": profile.job_name,
             "job_extra_directives": self._directives(),
-            "job_script_prologue": [*(self._setting("job-script-prologue") or ()), *profile.prologue],
+            "job_script_prologue": [*(self._setting("job-script-prologue") or ()), *profile.prologue, *SAFE_PATH],
             "worker_extra_args": [*PAGES_HERE, *(self._setting("worker-extra-args") or ()), *self._resources()],
             "log_directory": str(self.logs),
         }
