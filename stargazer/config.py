@@ -28,6 +28,7 @@ __all__ = [
     "cache_size",
     "catalog",
     "cid_profile",
+    "command_environment",
     "cram_references",
     "durable",
     "environment",
@@ -61,6 +62,9 @@ DEFAULTS = Path(__file__).with_name("stargazer.yaml")
 PASSED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG")
 PASSED_KINDS = ("OMP_", "OPENBLAS_", "MKL_", "NUMEXPR_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_", "SLURM_")
 """Variables that tools get, and beginnings of such: where things are, and what the machine gives."""
+
+LOADED = re.compile(r"TOOL|INJECTION|PRELOAD|PLUGIN|LIBRAR(Y|IES)$")
+"""Those of such beginnings that name code to be loaded (``OMP_TOOL_LIBRARIES``, ``CUDA_INJECTION64_PATH``)."""
 
 PLACES = (
     "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "JAVA_HOME", "CONDA_PREFIX", "PERL5LIB", "PYTHONPATH", "R_HOME", "R_LIBS",
@@ -293,6 +297,24 @@ def batch_job() -> str | None:
     return next((value for name in names if (value := os.environ.get(name))), None)
 
 
+OF_COMMANDS = (
+    "SBATCH_ARRAY_INX",
+    "SBATCH_JOB_NAME",
+    "SBATCH_OUTPUT",
+    "SBATCH_ERROR",
+    "SBATCH_TIMELIMIT",
+    "SBATCH_WAIT",
+)
+FILTERS = ("SQUEUE_", "SCANCEL_", "SLURM_TIME_FORMAT")
+"""Variables that stand above what our scripts and commands say: names, number, time of jobs, which are listed."""
+
+
+def command_environment() -> dict[str, str]:
+    """Environment for the commands of a batch system: the user's own, save what would make them do another thing."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FILTERS)}
+    return {name: value for name, value in kept.items() if name not in OF_COMMANDS}
+
+
 def variable(name: str) -> str | None:
     """Value of a variable of the environment that a body reads, or None where it is not set."""
     return os.environ.get(name)
@@ -370,7 +392,11 @@ def _tokens() -> frozenset[str]:
 def _is_passed(name: str) -> bool:
     if name in REFERENCES:
         return cram_references()
-    return name in PASSED or name in PLACES or (name.startswith(PASSED_KINDS) and not is_secret(name))
+    return name in PASSED or name in PLACES or _is_of_machine(name)
+
+
+def _is_of_machine(name: str) -> bool:
+    return name.startswith(PASSED_KINDS) and not is_secret(name) and not LOADED.search(name)
 
 
 def _absolute(folders: str) -> str:

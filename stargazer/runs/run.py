@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 import warnings
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from stargazer.calls.arguments import check_no_call_lost
@@ -19,7 +20,7 @@ from stargazer.calls.renewed import renewed
 from stargazer.calls.resources import default_client
 from stargazer.calls.walk import needs
 from stargazer.calls.wired import stamped
-from stargazer.errors import ArgumentError, BlobLost, Cancelled, OutputError, RunFailed
+from stargazer.errors import ArgumentError, BlobLost, Cancelled, OutputError, RunFailed, WorkerOutOfMemory
 from stargazer.ledger import Ledger, NotDeterministic
 from stargazer.runs.history import Logs
 from stargazer.runs.monitor import Monitor, held
@@ -567,11 +568,16 @@ def failure_text(flight: Run) -> str:
 # Failures that are worth another try: what was lost is made again, what lacked memory gets more.
 
 
+MOST_KILLS = 2
+"""Jobs that a batch system ends for the memory of one call, which then ends, whatever sizes its task still names."""
+
+
 class Retry:
     """Remembers what was tried, so that each cause is tried once."""
 
     def __init__(self) -> None:
         self._lost: set[str] = set()
+        self._killed: Counter[str] = Counter()
 
     def is_worth_it(self, failures: Mapping[str, BaseException], calls: Iterable[Call]) -> bool:
         """Whether some of these failures may end otherwise if the calls are planned again; gives them more memory.
@@ -588,6 +594,15 @@ class Retry:
         self._lost |= lost
         for error in errors:
             mark_unavailable(error)
-        starved = [call for call in calls if lacked_memory(failures.get(call.plan_key))]
+        starved = [call for call in calls if self._may_have_more(call, failures.get(call.plan_key))]
         given = list(map(give_more, starved))
         return bool(lost) or any(given)
+
+    def _may_have_more(self, call: Call, failure: BaseException | None) -> bool:
+        """Whether more memory is worth a try; a job of a shared queue, with all that ran there, goes twice at most."""
+        if isinstance(failure, WorkerOutOfMemory):
+            self._killed[call.plan_key] += 1
+            if self._killed[call.plan_key] >= MOST_KILLS:
+                failure.add_note(f"{MOST_KILLS} jobs were ended for it, so no larger size of memory=[…] is tried")
+                return False
+        return lacked_memory(failure)

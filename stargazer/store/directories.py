@@ -25,6 +25,12 @@ RAW = "bafkrei"
 _MOST_NODES = 10_000
 _AT_ONCE = 500
 
+MOST_LEVELS = 256
+"""Directories in each other; paths have 4,096 characters."""
+
+MANY_PATHS, MOST_REPEATS = 200_000, 100
+"""From how many files on it counts, and how often a directory may then stand in one level of a tree, on average."""
+
 
 class Directories:
     """The files and directories of a store, by CID.
@@ -106,14 +112,21 @@ class Directories:
         ------
         BlobLost
             A node is missing or torn.
+        CIDError
+            It stands for more files than any disk holds, or nests without end: a few kilobytes of nodes can.
         """
         level = {"": cid}
-        while level:
-            found = {f"{base}{entry.name}": entry.cid for base, each in level.items() for entry in self.entries(each)}
-            folders = self.load_nodes(found.values())
+        for _ in range(MOST_LEVELS):
+            inside = {each: self.entries(each) for each in dict.fromkeys(level.values())}
+            _refuse_bomb(cid, level, inside)
+            found = {f"{base}{entry.name}": entry.cid for base, each in level.items() for entry in inside[each]}
+            folders = self.load_nodes(dict.fromkeys(found.values()))
             for path, child in found.items():
                 yield path, None if child in folders else child
             level = {f"{path}/": child for path, child in found.items() if child in folders}
+            if not level:
+                return
+        raise CIDError(f"the directory {cid} has more than {MOST_LEVELS} levels: no path leads to its files")
 
     def resolve(self, path: str) -> str:
         """CID of what lies at ``<cid>/x/y``.
@@ -281,6 +294,16 @@ class Directories:
         if not os.readlink(child.path).startswith(f"{self.blobs.root}/"):
             message = f"{child.path} is a symbolic link, which has no CID of its own"
             raise CIDError(f"{message}: remove it, or put what it points to in its place")
+
+
+def _refuse_bomb(cid: str, level: Mapping[str, str], inside: Mapping[str, list[Entry]]) -> None:
+    """Refuse a tree whose directories repeat each other level by level: ten nodes can stand for a thousand million."""
+    stands_for = sum(len(inside[each]) for each in level.values())
+    if stands_for > MANY_PATHS and stands_for > MOST_REPEATS * sum(map(len, inside.values())):
+        raise CIDError(
+            f"the directory {cid} stands for {stands_for:,} files or more, nearly all of them repeated: it was made to "
+            "fill disks, and is not laid out"
+        )
 
 
 def is_node(block: bytes, cid: str) -> bool:

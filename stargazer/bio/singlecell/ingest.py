@@ -22,6 +22,7 @@ from stargazer.bio.singlecell.tree import (
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from stargazer.bio.singlecell.readers import Source
@@ -143,7 +144,7 @@ def write_tree(source: Source, target: Path, name: str) -> Ingested:
     if writer.rows != n_obs:
         raise DataError(f"{name} names {n_obs} cells and has counts of {writer.rows}: the file is damaged")
     for place, read in source.others.items():
-        _write_other(draft, place, read(), notes)
+        _write_other(draft, place, read, notes)
     draft.note("ingest", {"counts_from": source.where, "n_obs": n_obs, "n_vars": n_vars, "notes": notes})
     return Ingested(target, n_obs, n_vars)
 
@@ -156,10 +157,10 @@ def _complaint(source: Source, name: str, cell: int, gene: int, value: Any) -> s
     )
 
 
-def _write_other(draft: TreeDraft, place: str, value: Any, notes: list[str]) -> None:
-    """Write an element that is not ours; what zarr cannot hold is left out and noted."""
+def _write_other(draft: TreeDraft, place: str, read: Callable[[], Any], notes: list[str]) -> None:
+    """Write an element that is not ours; what anndata cannot read or zarr cannot hold is left out and noted."""
     try:
-        write_foreign(draft.free(place), value)
+        write_foreign(draft.free(place), read())
     except (DataError, TypeError, ValueError, NotImplementedError) as error:
         draft.drop(place)
         notes.append(f"{place} was left out: {error}")

@@ -62,11 +62,10 @@ def read_group(group: Any, path: Path) -> Source:
 def _table(group: Any, place: str) -> Any:
     """A table of cells or genes; up to anndata 0.6 a record array whose categories stand in ``uns``."""
     import pandas as pd
-    from anndata.io import read_elem
 
     element = group[place]
     if not getattr(getattr(element, "dtype", None), "names", None):
-        return read_elem(element)
+        return _read(group, place)
     first, *others = element.dtype.names
     columns = {name: _texts(element[name]) for name in others}
     for name in others:
@@ -99,9 +98,21 @@ def _carry(source: Source, group: Any, place: str, genes_kept: bool) -> None:
 
 
 def _read(group: Any, place: str) -> Any:
+    """An element of any kind that anndata knows.
+
+    Raises
+    ------
+    DataError
+        It is of none.
+    """
     from anndata.io import read_elem
 
-    return read_elem(group[place])
+    try:
+        return read_elem(group[place])
+    except (OSError, RuntimeError, KeyError, MemoryError):
+        raise
+    except Exception as error:  # of a file that lies anndata raises anything; its own error has no base
+        raise DataError(f"{place} is nothing that anndata reads ({type(error).__name__}: {error})") from error
 
 
 def _counts_place(group: Any, path: Path) -> str:
