@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from stargazer.client.connect import connect as connect
     from stargazer.ledger import Record as Record
     from stargazer.ledger.lineage import Lineage as Lineage
+    from stargazer.notebook.book import Notebook as Notebook
+    from stargazer.notebook.codecs import codec as codec
     from stargazer.runs import Run as Run
     from stargazer.runs.planner import Plan as Plan
     from stargazer.runs.planner import plan as plan
@@ -75,6 +77,7 @@ _HOMES = {
     "stargazer.client": ("connect",),
     "stargazer.ledger": ("Record",),
     "stargazer.ledger.lineage": ("Lineage",),
+    "stargazer.notebook": ("Notebook", "codec"),
     "stargazer.runs.planner": ("Plan", "plan"),
     "stargazer.runs": ("Run", "run", "run_async"),
     "stargazer.runs.verify": ("Verification", "verify"),

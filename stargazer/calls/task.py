@@ -35,6 +35,8 @@ from stargazer.tools import identify_tool, library_version
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from stargazer.execute.audit import Observed
+
     Tools = Sequence[str] | Callable[..., Sequence[str]]
 
 __all__ = ["Task", "imported", "rebuilt", "task"]
@@ -95,6 +97,7 @@ class Task:
 
     __module__: str
     __qualname__: str
+    reads_are_inputs = False
 
     def __init__(
         self,
@@ -209,6 +212,10 @@ class Task:
         if self._identity is None or not self._identity.is_current():
             self._identity = identify(self.body, self.name, strict=strict())  # type: ignore[arg-type]
         return self._identity
+
+    def also_read(self, observed: Observed) -> dict[str, str]:
+        """Nothing: what a body reads is seen, or is among its inputs."""
+        return {}
 
     def check_code(self, spec: TaskSpec) -> None:
         """Refuse to run under a key that was made with other code.

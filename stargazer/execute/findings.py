@@ -145,7 +145,7 @@ class Findings:
     def _told(self) -> Iterator[tuple[str, str]]:
         """What is said, each with its remedy."""
         found = (self._hidden, self.named.variables, self.named.asks_by_name, self.body.addresses, self._changes)
-        if not any(found):
+        if not any(found) or self.spec.task.reads_are_inputs:
             return
         # What the text of a shell's -c names may as well be written or only looked for: it counts, and is no reproach.
         quiet = () if self.strict else self.body.in_texts
@@ -185,6 +185,7 @@ class Findings:
                 self._found(name, value)
         for words in self.body.commands:
             self._command(words)
+        self.reads |= self.spec.task.also_read(self.body)
 
     def _found(self, name: str, value: str) -> None:
         self.reads[name] = self._hidden[name] = value
