@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from stargazer.ledger.lineage import Lineage as Lineage
     from stargazer.notebook.book import Notebook as Notebook
     from stargazer.notebook.codecs import codec as codec
+    from stargazer.notebook.ipython import load_ipython_extension as load_ipython_extension
     from stargazer.runs import Run as Run
     from stargazer.runs.planner import Plan as Plan
     from stargazer.runs.planner import plan as plan
@@ -86,6 +87,8 @@ _HOMES = {
     "stargazer.tools": ("Workdir",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
+_HOOKS = dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "stargazer.notebook.ipython")
+"""What IPython asks for: ``%load_ext stargazer``."""
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "errors", *_HOME]
@@ -94,9 +97,10 @@ __all__ = ["__version__", "errors", *_HOME]
 def __getattr__(name: str) -> Any:
     if name == "errors":
         return importlib.import_module("stargazer.errors")
-    if name not in _HOME:
+    home = _HOME.get(name) or _HOOKS.get(name)
+    if home is None:
         raise AttributeError(f"module 'stargazer' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
+    value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
 

@@ -12,6 +12,7 @@ from stargazer.store import active_store
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from distributed import Client
 
@@ -202,6 +203,19 @@ class Notebook:
 
     def _report(self, outcome: Outcome) -> Report:
         return Report(str(self.document.path), tuple(outcome.rows), outcome.seconds)
+
+    def keep(self, key: str) -> None:
+        """Note what the last run came to under the key of the whole notebook."""
+        from stargazer.notebook.whole import keep_whole
+
+        keep_whole(self.store, key, self.document.path, self._outcome)
+
+    def write_page(self, out: str) -> Path:
+        """Write the notebook with what its cells show in the last run: ``.html``, ``.ipynb`` or ``.md``."""
+        from stargazer.notebook.pages import write_page
+
+        shown = {row.cell: row.outputs for row in self._outcome.rows if row.cell is not None}
+        return write_page(self.document, shown, out)
 
     @property
     def _outcome(self) -> Outcome:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import builtins
-import contextlib
 import inspect
 import os
 import sys
@@ -20,6 +19,9 @@ from stargazer.calls.call import make_call
 from stargazer.calls.signature import Returns
 from stargazer.errors import CodeChanged, NotKept
 from stargazer.execute import TaskSpec
+from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
+from stargazer.ledger import walk_assets
+from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import task_key
 from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, file_value, folder_value, tree_value
 from stargazer.notebook.annotations import FOREVER
@@ -39,10 +41,25 @@ if TYPE_CHECKING:
     from stargazer.store import Store
     from stargazer.tools import Workdir
 
-__all__ = ["LIVE", "MUTATED", "SHOWN", "STOPPED", "CellTask", "cell_call", "is_handles", "kept_values", "run_source"]
+__all__ = [
+    "LIVE",
+    "MADE_BY",
+    "MUTATED",
+    "SHOWN",
+    "STOPPED",
+    "CellTask",
+    "cell_call",
+    "from_here",
+    "is_handles",
+    "kept_values",
+    "makers_of_handles",
+    "refuse_shared",
+    "run_source",
+]
 
-SHOWN, STOPPED, LIVE, MUTATED = ".shown", ".stopped", ".live", ".mutated"
-"""What a cell's result holds beside its values: outputs, whether it stopped, why it is live, what it changed."""
+SHOWN, STOPPED, LIVE, MUTATED, MADE_BY = ".shown", ".stopped", ".live", ".mutated", ".made by"
+"""What a cell's result holds beside its values: outputs, whether it stopped, why it is live, what it changed; and
+which records tell how handles were made that it passes on."""
 
 MOST_FILES = 1_000
 """Files of a folder that a cell is given; of a larger one counts what changes with each of them, not their bytes."""
@@ -78,6 +95,7 @@ class CellTask:
         self.given: dict[str, Any] = {}
         self.left: dict[str, Any] = {}
         self.error: BaseException | None = None
+        self.ran = False
         self.captured = Captured()
         self.body = _Body(self)
 
@@ -107,8 +125,12 @@ class CellTask:
     def identity(self) -> CodeIdentity:
         """Identity of its code, with all that it reaches."""
         if self.code is None:
-            self.code = self.prelude.identify(self.cell.source, self.cell.defs, self.name)
+            self.code = self.prelude.identify(self.cell.source, self.cell.refs | self.cell.names.early, self.name)
         return self.code
+
+    def function(self) -> Any:
+        """The function that stands for its code; only looked at."""
+        return self.prelude.function(self.cell.source, self.cell.refs | self.cell.names.early)
 
     def also_read(self, observed: Observed) -> dict[str, str]:
         """What it reads that no event tells, and whether its result is good for later at all."""
@@ -171,7 +193,7 @@ class _Body:
 
     @property
     def __wrapped__(self) -> Any:
-        return self._task.prelude.function(self._task.cell.source, self._task.cell.defs)
+        return self._task.function()
 
     @property
     def __code__(self) -> types.CodeType:
@@ -179,6 +201,7 @@ class _Body:
 
     def __call__(self, work: Workdir, *inputs: Any, **parameters: Any) -> dict[str, Any]:
         task = self._task
+        task.ran = True
         staged = dict(zip(task.positional, inputs, strict=True))
         read = {name: _read(value, task.prelude) for name, value in staged.items()}
         task.given = {**read, **task.given}
@@ -190,6 +213,8 @@ class _Body:
             made |= kept_values(changed, space, task.prelude, work.path / "changed")
         if changed:
             made[MUTATED] = changed
+        if told := makers_of_handles(made):
+            made[MADE_BY] = told
         if out.outputs:
             made[SHOWN] = _outputs(out, work.path)
         return made
@@ -209,7 +234,7 @@ def _made(task: CellTask, space: dict[str, Any], out: Captured, folder: Path) ->
     names = sorted(name for name in task.cell.defs if name in space and not _is_code(task, name, space))
     task.left = {name: space[name] for name in names}
     try:
-        _refuse_shared(task.left, task.given)
+        refuse_shared(task.left, task.given)
         return kept_values(names, space, task.prelude, folder / "made")
     except NotKept as error:
         return {LIVE: str(error)}
@@ -275,6 +300,20 @@ def kept_values(names: Sequence[str], space: Mapping[str, Any], prelude: Prelude
     return made
 
 
+def makers_of_handles(made: Mapping[str, Any]) -> dict[str, str]:
+    """Records that tell how handles were made, by the ids of these."""
+    handles = (asset for asset in walk_assets(dict(made)) if asset.cid is not None and asset.source is not None)
+    return {asset.id: asset.source.record for asset in handles if asset.source and asset.source.record}
+
+
+def from_here(store: Store, result: dict[str, Any]) -> dict[str, Any]:
+    """The result of a cell, in which handles that it passed on know how they were made."""
+    told = result.get(MADE_BY)
+    if not told:
+        return result
+    return map_assets(result, lambda asset: store.handle(asset, told[asset.id]) if asset.id in told else asset)  # type: ignore[no-any-return]
+
+
 def is_handles(value: Any) -> bool:
     """Whether a value is a stored asset, or a list or dict of nothing else."""
     if isinstance(value, Asset):
@@ -298,7 +337,7 @@ def _read(staged: Any, prelude: Prelude) -> Any:
     return {name: _read(item, prelude) for name, item in staged.items()}
 
 
-def _refuse_shared(made: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+def refuse_shared(made: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Two names of one thing must stay one thing: what one cell changes by one of them, others see by the other.
 
     Raises
@@ -369,36 +408,51 @@ def _outputs(out: Captured, folder: Path) -> Value:
 
 
 def _paths_of(cell: Cell, prelude: Prelude, given: Mapping[str, Any], observed: Observed) -> Iterator[tuple[str, str]]:
-    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs))]
-    constants = [n.value for node in nodes for n in ast.walk(node) if isinstance(n, ast.Constant)]
-    values = [*constants, *given.values()]
-    for value in values:
-        if not isinstance(value, (str, PurePath)) or not (text := str(value)) or len(text) > 4096 or "\n" in text:
-            continue
-        with contextlib.suppress(OSError, ValueError):
-            yield from _path(os.path.abspath(text), observed, named=isinstance(value, PurePath) or os.sep in text)
+    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
+    every = [each for node in nodes for each in ast.walk(node)]
+    unseen = not SILENT_READERS.isdisjoint(_names_in(every, prelude))
+    values = [each.value for each in every if isinstance(each, ast.Constant)]
+    for value in [*values, *given.values()]:
+        text = str(value) if isinstance(value, (str, PurePath)) else ""
+        if text and len(text) <= LONGEST_PATH and "\n" not in text and "\0" not in text:
+            yield from _path(os.path.abspath(text), observed, folders=unseen)
 
 
-def _path(place: str, observed: Observed, *, named: bool) -> Iterator[tuple[str, str]]:
-    if (
-        place in observed.written
-        or place.startswith(observed.own)
-        or any(w.startswith(place + os.sep) for w in observed.written)
+def _names_in(nodes: Sequence[ast.AST], prelude: Prelude) -> set[str]:
+    """Names that code reads, with those of the modules that they stand for."""
+    found = {each.id for each in nodes if isinstance(each, ast.Name)}
+    found |= {each.attr for each in nodes if isinstance(each, ast.Attribute)}
+    modules = (prelude.namespace.get(name) for name in found)
+    return found | {part for each in modules if isinstance(each, types.ModuleType) for part in each.__name__.split(".")}
+
+
+def _path(place: str, observed: Observed, *, folders: bool) -> Iterator[tuple[str, str]]:
+    if place.startswith(observed.own) or any(
+        f"{each}{os.sep}".startswith(f"{place}{os.sep}") for each in observed.written
     ):
         return
     if os.path.isfile(place):
         yield place, file_value(place)
-    elif named and os.path.isdir(place) and place not in (os.sep, os.path.expanduser("~"), os.getcwd()):
-        yield from _folder(place)
+    elif folders and os.path.isdir(place) and place not in (os.sep, os.path.expanduser("~"), os.getcwd()):
+        yield from _folder(place, observed)
 
 
-def _folder(place: str) -> Iterator[tuple[str, str]]:
+def _folder(place: str, observed: Observed) -> Iterator[tuple[str, str]]:
     """All files of a folder by their bytes, up to a number; of a larger one what changes with each of them."""
-    found = [(base, names) for base, _, names in os.walk(place)]
+    found = []
+    for base, folders, names in os.walk(place):
+        folders[:] = sorted(name for name in folders if not _is_passed_over(os.path.join(base, name), observed))
+        found.append((base, sorted(name for name in names if not name.startswith("."))))
     if sum(len(names) for _, names in found) > MOST_FILES:
         yield f"{place}//", tree_value(place)
         return
     for base, names in found:
-        yield f"{base}{os.sep}", folder_value(base)
         for name in names:
             yield os.path.join(base, name), file_value(os.path.join(base, name))
+        yield f"{base}{os.sep}", folder_value(base)
+
+
+def _is_passed_over(place: str, observed: Observed) -> bool:
+    """Whether a folder holds no data: hidden ones, caches, and what is the store's."""
+    name = os.path.basename(place)
+    return name.startswith((".", "__")) or f"{place}{os.sep}".startswith(observed.own)

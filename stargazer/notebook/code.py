@@ -18,7 +18,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.fingerprint import CodeIdentity, identify
-from stargazer.notebook.names import free_names
+from stargazer.notebook.names import PRESENT, free_names
 from stargazer.notebook.values import NOTEBOOK
 
 if TYPE_CHECKING:
@@ -276,25 +276,34 @@ class Prelude:
             self._codes[name] = self.identify(f"{name}\n", frozenset(), name).digest if name in self.namespace else ""
         return self._codes[name]
 
-    def identify(self, source: str, defs: frozenset[str], name: str) -> CodeIdentity:
-        """Digest the code of a cell, as if it were a function of this module, with all that it reaches."""
+    def identify(self, source: str, given: frozenset[str], name: str) -> CodeIdentity:
+        """Digest the code of a cell, as if it were a function of this module, with all that it reaches.
+
+        Parameters
+        ----------
+        source
+            Its text.
+        given
+            Names that it reads, or may read before it binds them; those that are no code are its parameters.
+        name
+            How warnings call it.
+        """
         with self._lock:
             sys.modules[NOTEBOOK] = self.module
-            return identify(self.function(source, defs), name)
+            return identify(self.function(source, given), name)
 
-    def function(self, source: str, defs: frozenset[str]) -> FunctionType:
+    def function(self, source: str, given: frozenset[str]) -> FunctionType:
         """The function that stands for a cell; only looked at, never called."""
-        return _function(self.module, source, defs)
+        return _function(self.module, source, sorted(given - self._statements.keys() - PRESENT))
 
 
-def _function(module: ModuleType, source: str, defs: frozenset[str]) -> FunctionType:
+def _function(module: ModuleType, source: str, parameters: list[str]) -> FunctionType:
     tree = _AsFunction().visit(ast.parse(source))
-    first: list[ast.stmt] = [ast.Global(sorted(defs))] if defs else [ast.Pass()]
     is_async = any(isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) for node in _outside(tree))
     kind = ast.AsyncFunctionDef if is_async else ast.FunctionDef
-    body = [*first, *(node for node in tree.body if not _is_future(node))]
-    made = kind("cell", ast.arguments([], [], None, [], [], None, []), body, [])
-    text = ast.unparse(ast.fix_missing_locations(ast.Module([made], [])))
+    body = [ast.Pass(), *(node for node in tree.body if not _is_future(node))]
+    arguments = ast.arguments([], [ast.arg(name) for name in parameters], None, [], [], None, [])
+    text = ast.unparse(ast.fix_missing_locations(ast.Module([kind("cell", arguments, body, [])], [])))
     name = f"<cell-identity {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
     linecache.cache[name] = (len(text), None, text.splitlines(True), name)
     scope: dict[str, Any] = {}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.code import Prelude
     from stargazer.notebook.document import Cell
 
-__all__ = ["touches_engine", "why_live"]
+__all__ = ["WIDGET", "touches_engine", "why_live"]
 
 CLOCKS = {
     "time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime", "datetime.datetime.now",
@@ -26,7 +26,7 @@ CLOCKS = {
 QUERIES = {"add", "assemble", "active_store", "forget", "push", "verify", "names", "connect", "plan", "trace", "Store"}
 """Names of the engine's that ask or change what is in a store, or elsewhere."""
 
-WIDGETS = "marimo.ui."
+WIDGETS, WIDGET = "marimo.ui.", "it makes a widget"
 PROCESS = {"os.chdir": "it moves the whole process", "os.putenv": "it sets variables of the whole process"}
 
 
@@ -47,7 +47,7 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
             return f"it asks the store ({name.removeprefix('stargazer.')})"
     for name in _called(cell, prelude, deep=False):
         if f"{name}.".startswith(WIDGETS) or name == "marimo.state":
-            return "it makes a widget"
+            return WIDGET
     return ""
 
 

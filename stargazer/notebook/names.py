@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Names", "free_names", "names_of"]
+__all__ = ["PRESENT", "Names", "free_names", "names_of"]
 
 PRESENT = {*vars(builtins), "__file__", "__name__", "__doc__", "__builtins__", "__spec__"}
 """Names that every cell has without any other cell's doing."""

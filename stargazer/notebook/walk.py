@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import tempfile
 import time
 import warnings
@@ -18,13 +20,14 @@ from stargazer.notebook.cells import (
     STOPPED,
     CellTask,
     cell_call,
+    from_here,
     is_handles,
     is_stop,
     kept_values,
     run_source,
 )
 from stargazer.notebook.code import prelude_of, split_cells
-from stargazer.notebook.effects import touches_engine, why_live
+from stargazer.notebook.effects import WIDGET, touches_engine, why_live
 from stargazer.notebook.order import ordered, reads_of
 from stargazer.notebook.shown import captured, error_output
 from stargazer.notebook.tokens import is_widget, token_of
@@ -172,7 +175,7 @@ class Walk:
             except _Restart:
                 continue
         rows = [self.rows[cell] for cell in self.order if cell in self.rows]
-        pure = all(row.state in ("known", "ran") or row.why[:1] in (["code"], ["given"]) for row in rows)
+        pure = self._pure and all(row.state != "failed" for row in rows)
         return Outcome(rows, self.assets, self.live, pure, self.records, time.perf_counter() - began)
 
     def _begin(self) -> None:
@@ -185,6 +188,7 @@ class Walk:
         self.records: list[Record] = []
         self.pending: dict[Cell, Call] = {}
         self._handed: set[str] = set()
+        self._pure = True
         for name, value in self.given.items():
             self.live[name], self.tokens[name] = value, token_of(value, self.prelude)
 
@@ -242,6 +246,7 @@ class Walk:
             self._hand_on(cell, "live" if why else "run", why or "it reads what is made each time")
             return
         if why:
+            self._pure = self._pure and why == WIDGET
             self._settle_for(cell)
             self._live_row(cell, why)
             return
@@ -298,6 +303,7 @@ class Walk:
             self.records.append(record)
         if STOPPED in result:
             self.dead |= dict.fromkeys(cell.defs, "stopped")
+        result = from_here(self.store, result)
         changed = result.get(MUTATED, ())
         if changed and not self.document.sequential:
             self._share(cell, changed)
@@ -422,6 +428,7 @@ class Walk:
                     self.assets[name] = value
                 elif is_widget(value) or (token := self._kept(name, value, Path(folder))) is None:
                     self.tokens[name] = token_of(value, self.prelude)
+                    self._pure = self._pure and self.tokens[name] is not None
                 else:
                     self.assets[name] = token
 
@@ -461,35 +468,44 @@ class Walk:
             for cell, call in pending.items():
                 self.rows[cell] = self._row(cell, "run", self._reason(call))
             return
-        from stargazer.runs import run
-
-        flight = run(list(pending.values()), client=self.client, wait=False, progress=False, again=self.again or None)
-        flight.wait()
-        failures = flight.failures
-        left = [cell for cell, call in pending.items() if not self._settled(cell, call, failures)]
-        if flight._error is not None:
-            raise flight._error
+        results, failures = self._fly(pending)
+        left = [cell for cell, call in pending.items() if not self._settled(cell, call, results, failures)]
         for cell in left:
             for name in cell.defs:
                 self.assets.pop(name, None)
         self._walk(left)
-        if self.pending:
-            self._settle()
+        self._settle()
 
-    def _settled(self, cell: Cell, call: Call, failures: Mapping[str, BaseException]) -> bool:
+    def _fly(self, pending: Mapping[Cell, Call]) -> tuple[dict[str, Any], Mapping[str, BaseException]]:
+        """Run cells as one graph; return results by plan key, and errors by label."""
+        from stargazer.errors import RunFailed
+        from stargazer.runs import run
+
+        self._flew = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        flight = run(list(pending.values()), client=self.client, wait=False, progress=False, again=self.again or None)
+        results: dict[str, Any] = {}
+        with contextlib.suppress(RunFailed):
+            for call, result in flight:
+                results[call.plan_key] = result
+        return results, flight.failures
+
+    def _settled(
+        self, cell: Cell, call: Call, results: Mapping[str, Any], failures: Mapping[str, BaseException]
+    ) -> bool:
         """Take the result of a cell that ran in the graph; False where it did not run and is to be looked at again."""
         task = call.spec.local
         mine = task if isinstance(task, CellTask) else None
-        record = self.ledger.find(call.plan_key)
-        if record is not None:
-            if self.document.sequential and self._is_outdated(cell, call):
+        if call.plan_key in results:
+            if self.document.sequential and self._is_outdated(call):
                 return False
-            self._ran(cell, self.ledger.results(record), mine, record.seconds, call)
+            record = self.ledger.find(call.plan_key)
+            ran = self.again or (mine is not None and mine.ran)
+            if not ran and record is not None and record.started < self._flew and self._known(cell, call):
+                return True
+            self._ran(cell, results[call.plan_key], mine, record.seconds if record else 0.0, call)
             return True
         error = failures.get(f"{call.name} {call.plan_key[:8]}")
-        if error is None:
-            return False
-        if self._is_upstream(error, call):
+        if error is None or self._is_upstream(error, call):
             return False
         told = mine.error if mine is not None and mine.error is not None else error
         self.rows[cell] = self._failed(cell, told, 0.0, mine.captured.outputs if mine else ())
@@ -500,7 +516,7 @@ class Walk:
         waits = [value for value in call.inputs.values() if _is_call(value)]
         return bool(waits) and isinstance(error, StargazerError) and "has no" in str(error)
 
-    def _is_outdated(self, cell: Cell, call: Call) -> bool:
+    def _is_outdated(self, call: Call) -> bool:
         """Whether a cell before this one changed what it was given: then it reads another version."""
         return any(
             name in self.assets and not _is_call(self.assets[name]) and _is_call(value) and name in self._versions
