@@ -66,7 +66,7 @@ def ordered(document: Document) -> list[Cell]:
                     heapq.heappush(ready, other)
     if left := [number for number in waiting if number not in order]:
         names = ", ".join(_told(cells[number]) for number in left)
-        raise NotebookError(f"{document.path}: these cells need each other in a circle: {names}")
+        raise NotebookError(f"these cells need each other in a circle: {names}")
     return [cells[number] for number in order]
 
 

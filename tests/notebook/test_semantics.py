@@ -211,7 +211,7 @@ def test_all_that_is_wrong_is_told_before_anything_runs(tmp_path: Path, store: s
     for told in ("nowhere, which no cell defines", "total is defined by cell total"):
         assert told in str(error.value)
     book.cells = {"one": "a = b", "two": "b = a"}
-    with pytest.raises(NotebookError, match=r"in a circle: cell one \(line 6\), cell two"):
+    with pytest.raises(NotebookError, match=r"in a circle: cell one \(line 7\), cell two"):
         book.run()
 
 
