@@ -97,7 +97,7 @@ class Findings:
         """Run the body in here."""
         self.body.states = {holder.key: holder.state() for holder in self.named.holders}
         _forget_emptied(self.body.states)
-        variables = {f"${name}": variable_value(name) for name in self.named.variables}
+        variables = {f"${name}": variable_value(name) for name in self.named.variables if name not in self._declared}
         with compared(self.body) as changes, observed(self.body):
             yield
         self._changes = changes
@@ -109,6 +109,11 @@ class Findings:
         if now or _remembered or self.body.imported:
             self._take_over(now)
             self._remember([holder.key for holder in changed])
+
+    @property
+    def _declared(self) -> set[str]:
+        """Variables that are passed on and count nowhere, as secrets do; or count as they are given to a cell."""
+        return {*self.spec.secrets, *(self.spec.env if self.spec.task.reads_are_inputs else ())}
 
     def command(self, argv: Sequence[Any]) -> None:
         """`work.run` starts a program."""

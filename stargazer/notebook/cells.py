@@ -6,6 +6,7 @@ import ast
 import asyncio
 import builtins
 import inspect
+import json
 import os
 import sys
 import time
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from stargazer.fingerprint import CodeIdentity
     from stargazer.notebook.code import Part, Prelude
     from stargazer.notebook.document import Cell
+    from stargazer.notebook.values import Scope
     from stargazer.store import Store
     from stargazer.tools import Workdir
 
@@ -53,6 +55,8 @@ __all__ = [
     "is_handles",
     "kept_values",
     "makers_of_handles",
+    "outputs_draft",
+    "perform",
     "refuse_shared",
     "run_source",
 ]
@@ -172,11 +176,12 @@ def cell_call(
     code = task.identity()
     libraries = {name: library_version(name) for name in code.libraries}
     libraries |= {"python": ".".join(map(str, sys.version_info[:2]))}
-    key = task_key(task.name, code.digest, (), libraries)
+    env = {name: value for name, value in cell.notes.env.items() if value is not None}
+    key = task_key(task.name, code.digest, (), libraries, env)
     spec = TaskSpec(
         task, task.name, task.needs, False, key, code.digest, code.manifest, (),
         {name: version for name, version in libraries.items() if name != "python"}, store.url, store.id,
-        home=f"{task.module}:cell",
+        home=f"{task.module}:cell", env=env, secrets=tuple(cell.notes.env.keys() - env.keys()),
     )  # fmt: skip
     reached = prelude.reached(cell.refs)
     given: dict[str, Any] = {"live": dict(sorted(tokens.items()))} if tokens else {}
@@ -203,21 +208,41 @@ class _Body:
         task = self._task
         task.ran = True
         staged = dict(zip(task.positional, inputs, strict=True))
-        read = {name: _read(value, task.prelude) for name, value in staged.items()}
-        task.given = {**read, **task.given}
-        space = {**task.prelude.namespace, **task.given}
-        with captured() as out:
-            task.captured = out
-            made = _made(task, space, out, work.path)
-            changed = [name for name in read if _is_changed(read[name], staged[name], task.prelude, work.path)]
-            made |= kept_values(changed, space, task.prelude, work.path / "changed")
-        if changed:
-            made[MUTATED] = changed
-        if told := makers_of_handles(made):
-            made[MADE_BY] = told
-        if out.outputs:
-            made[SHOWN] = _outputs(out, work.path)
-        return made
+        if task.cell.notes.env:
+            from stargazer.notebook.alone import perform_alone
+
+            return perform_alone(task, staged, work)
+        return perform(task, staged, work.path)
+
+
+def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Run a cell on what it is given, and return what it made as drafts.
+
+    Parameters
+    ----------
+    task
+        The cell.
+    staged
+        Its inputs, as files.
+    folder
+        Where drafts are written.
+    """
+    mounts = {mount.name for mount in task.cell.notes.mounts}
+    read = {n: value.path if n in mounts else _read(value, task.prelude) for n, value in staged.items()}
+    task.given = {**read, **task.given}
+    space = {**task.prelude.namespace, **task.given}
+    with captured() as out:
+        task.captured = out
+        made = _made(task, space, out, folder)
+        changed = [name for name in read if _is_changed(read[name], staged[name], task.prelude, folder)]
+        made |= kept_values(changed, space, task.prelude, folder / "changed")
+    if changed:
+        made[MUTATED] = changed
+    if told := makers_of_handles(made):
+        made[MADE_BY] = told
+    if out.outputs:
+        made[SHOWN] = outputs_draft(out.outputs, folder)
+    return made
 
 
 def _made(task: CellTask, space: dict[str, Any], out: Captured, folder: Path) -> dict[str, Any]:
@@ -276,7 +301,7 @@ def _ends_in_semicolon(source: str) -> bool:
     return source.rstrip().endswith(";")
 
 
-def kept_values(names: Sequence[str], space: Mapping[str, Any], prelude: Prelude, folder: Path) -> dict[str, Any]:
+def kept_values(names: Sequence[str], space: Mapping[str, Any], scope: Scope | None, folder: Path) -> dict[str, Any]:
     """Write values as drafts of assets; handles are kept as they are.
 
     Raises
@@ -293,7 +318,7 @@ def kept_values(names: Sequence[str], space: Mapping[str, Any], prelude: Prelude
         folder.mkdir(exist_ok=True)
         path = folder / f"{name}.value"
         try:
-            encoded = encode(value, path, prelude)
+            encoded = encode(value, path, scope)
         except NotKept as error:
             raise NotKept(f"{name} is a {error}") from None
         made[name] = Value(path=path, **encoded._asdict())
@@ -396,11 +421,10 @@ def _remove(path: Path) -> None:
     remove(path)
 
 
-def _outputs(out: Captured, folder: Path) -> Value:
-    import json
-
+def outputs_draft(outputs: Sequence[dict[str, Any]], folder: Path) -> Value:
+    """What a cell shows, as a draft."""
     path = folder / "outputs.json"
-    path.write_text(json.dumps(out.outputs, sort_keys=True, default=str))
+    path.write_text(json.dumps(outputs, sort_keys=True, default=str))
     return Value(path=path, codec="outputs", kind="outputs")
 
 

@@ -30,6 +30,7 @@ from stargazer.notebook.cells import (
     is_handles,
     kept_values,
     makers_of_handles,
+    outputs_draft,
     refuse_shared,
 )
 from stargazer.notebook.code import prelude_of, split_cells
@@ -41,7 +42,7 @@ from stargazer.notebook.values import Value, decode
 from stargazer.tools.programs import signature_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, MutableMapping
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
     from stargazer.calls import Call
     from stargazer.ledger import Record
@@ -110,6 +111,11 @@ class Live:
         self.rows: list[tuple[str, str, str]] = []
         self._cells: dict[str, Cell] = {}
         self._values: dict[str, tuple[Any, Any]] = {}
+
+    def seed(self, cells: Iterable[Cell]) -> None:
+        """Learn cells that run unseen, as what stands under ``with app.setup`` in a script; those seen stay."""
+        known = {name for cell in self._cells.values() for name in cell.defs}
+        self._cells |= {f"unseen {cell.name}": cell for cell in cells if not cell.defs & known}
 
     def look(self, source: str, namespace: Mapping[str, Any], place: str = "") -> Looked:
         """Find out what a cell is, and whether the ledger knows it.
@@ -337,9 +343,7 @@ class _Kept:
         if told := makers_of_handles(made):
             made[MADE_BY] = told
         if task._outputs:
-            path = work.path / "outputs.json"
-            path.write_text(json.dumps(task._outputs, sort_keys=True, default=str))
-            made[SHOWN] = Value(path=path, codec="outputs", kind="outputs")
+            made[SHOWN] = outputs_draft(task._outputs, work.path)
         return made
 
 
@@ -372,8 +376,8 @@ class Tee:
 def teed(captured: Any) -> Iterator[None]:
     """Note what is printed meanwhile, and let it through."""
     before = sys.stdout, sys.stderr
-    sys.stdout = Tee(before[0], "stdout", captured)  # type: ignore[assignment]
-    sys.stderr = Tee(before[1], "stderr", captured)  # type: ignore[assignment]
+    sys.stdout = Tee(before[0], "stdout", captured)
+    sys.stderr = Tee(before[1], "stderr", captured)
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ from stargazer.errors import StargazerError
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
+    from stargazer.notebook.document import Document
     from stargazer.notebook.live import Live, Looked
 
 __all__ = ["Executor", "make"]
@@ -87,6 +88,7 @@ class Executor:
 
         if path not in self._live:
             self._live[path] = Live(active_store(), sequential=False)
+        self._live[path].seed(cell for cell in _document(path).cells if cell.role)
         return self._live[path]
 
     def _restored(self, live: Live, looked: Looked, glbls: MutableMapping[str, Any]) -> tuple[Any] | None:
@@ -142,24 +144,25 @@ def _shown(looked: Looked, outputs: list[dict[str, Any]], glbls: MutableMapping[
 
 
 def _wanted(path: str) -> bool:
+    """Whether the cells of a notebook are calls: its header or the settings say so."""
     from stargazer.config import notebook_setting
 
     if notebook_setting("live"):
-        return True
+        return os.path.isfile(path)
     try:
-        found = os.stat(path)
-    except OSError:
+        tools = _document(path).script.get("tool", {})
+    except (StargazerError, OSError):
         return False
-    return _asks(path, found.st_mtime_ns, found.st_size)
+    return bool(tools.get("stargazer", {}).get("cells"))
+
+
+def _document(path: str) -> Document:
+    found = os.stat(path)
+    return _read(path, found.st_mtime_ns, found.st_size)
 
 
 @functools.lru_cache(maxsize=64)
-def _asks(path: str, changed: int, size: int) -> bool:
-    """Whether a notebook's header says that its cells are calls."""
+def _read(path: str, changed: int, size: int) -> Document:
     from stargazer.notebook.document import read_document
 
-    try:
-        tools = read_document(path, "marimo").script.get("tool", {})
-    except StargazerError:
-        return False
-    return bool(tools.get("stargazer", {}).get("cells"))
+    return read_document(path, "marimo")

@@ -89,6 +89,7 @@ def check_cells(document: Document) -> list[str]:
     wrong = [f"line {cell.error.line}: {cell.error.message}" for cell in cells if cell.error]
     wrong += _twice(document, cells) if not document.sequential else []
     wrong += _undefined(document, cells)
+    wrong += [f"{_told(cell)}: {told}" for cell in cells for told in _looped(cell, document)]
     named = {cell.name for cell in cells}
     wrong += [
         f"line {cell.line}: @after {name}: there is no cell of that name"
@@ -97,6 +98,16 @@ def check_cells(document: Document) -> list[str]:
         if name not in named
     ]
     return wrong
+
+
+def _looped(cell: Cell, document: Document) -> list[str]:
+    loop = cell.notes.loop
+    if loop is None:
+        return []
+    if not document.sequential:
+        return ["@loop binds a name again, which marimo's notebooks cannot"]
+    reads = loop.carry in cell.names.early
+    return [] if reads else [f"@loop carry={loop.carry}: it does not read {loop.carry} and bind it anew"]
 
 
 def _twice(document: Document, cells: Sequence[Cell]) -> list[str]:
@@ -115,7 +126,7 @@ def _undefined(document: Document, cells: Sequence[Cell]) -> list[str]:
     known = set(OF_KERNELS) if document.sequential else set(everywhere)
     wrong = []
     for cell in cells:
-        if missing := sorted(cell.refs - known):
+        if missing := sorted(cell.refs - known - {mount.name for mount in cell.notes.mounts}):
             later = ", which a later cell defines" if document.sequential and set(missing) <= everywhere else ""
             wrong.append(f"{_told(cell)} reads {', '.join(missing)}{later or ', which no cell defines'}")
         known |= cell.defs

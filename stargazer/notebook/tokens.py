@@ -15,7 +15,25 @@ from stargazer.notebook.values import digest_of_value
 if TYPE_CHECKING:
     from stargazer.notebook.values import Scope
 
-__all__ = ["is_widget", "token_of"]
+__all__ = ["Moved", "is_widget", "token_of"]
+
+
+class Moved:
+    """A widget with another value than it was made with.
+
+    Parameters
+    ----------
+    widget
+        Shows itself, and has everything else.
+    value
+        As if somebody had moved it there.
+    """
+
+    def __init__(self, widget: Any, value: Any) -> None:
+        self._widget, self.value = widget, value
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._widget, name)
 
 
 def token_of(value: Any, scope: Scope | None = None) -> str | None:
@@ -35,7 +53,7 @@ def token_of(value: Any, scope: Scope | None = None) -> str | None:
         return _joined(f"dict {','.join(value)} of", [token_of(item, scope) for item in value.values()])
     if isinstance(value, Asset):
         return f"asset:{value.id}" if value.cid else None
-    if is_widget(value):
+    if is_widget(value) or kind is Moved:
         inner = token_of(value.value, scope)
         return None if inner is None else f"widget:{inner}"
     if kind.__module__.startswith("stargazer."):
@@ -74,6 +92,8 @@ def _of_code(value: Any) -> str | None:
 
 def is_widget(value: Any) -> bool:
     """Whether a value is an element of marimo's that people change; asked without importing marimo."""
+    if type(value) is Moved:
+        return True
     if "marimo" not in sys.modules or not type(value).__module__.startswith("marimo."):
         return False
     return any(base.__name__ == "UIElement" for base in type(value).__mro__)

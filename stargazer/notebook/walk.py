@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import NotebookError, NotKept, StargazerError
+from stargazer.errors import NotebookError, NotKept, RunError, StargazerError
 from stargazer.ledger import Ledger
 from stargazer.notebook.cells import (
     LIVE,
@@ -30,7 +30,7 @@ from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, touches_engine, why_live
 from stargazer.notebook.order import ordered, reads_of
 from stargazer.notebook.shown import captured, error_output
-from stargazer.notebook.tokens import is_widget, token_of
+from stargazer.notebook.tokens import Moved, is_widget, token_of
 from stargazer.notebook.values import Value, decode
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from stargazer.calls import Call
     from stargazer.ledger import Record
+    from stargazer.notebook.annotations import Loop, Mount
     from stargazer.notebook.document import Cell, Document
     from stargazer.store import Store
 
@@ -152,6 +153,10 @@ class Walk:
         for cell in self.order:
             self.reads[cell] = reads_of(cell, bound)
             bound |= cell.defs
+        makers = [cell for cell in self.order if cell.defs & self.given.keys()]
+        self._widgets = {
+            name for cell in makers if why_live(cell, self.prelude) == WIDGET for name in cell.defs & self.given.keys()
+        }
         self._lively: dict[Cell, str] = {}
         self._shared: dict[Cell, tuple[str, ...]] = {}
         self._ran_now: set[str] = set()
@@ -190,7 +195,8 @@ class Walk:
         self._handed: set[str] = set()
         self._pure = True
         for name, value in self.given.items():
-            self.live[name], self.tokens[name] = value, token_of(value, self.prelude)
+            if name not in self._widgets:
+                self.live[name], self.tokens[name] = value, token_of(value, self.prelude)
 
     def _walk(self, cells: Iterable[Cell]) -> None:
         for cell in cells:
@@ -209,7 +215,7 @@ class Walk:
             return self._row(
                 cell, "skipped", "it is disabled" if cell.disabled else "nothing that was asked for needs it"
             )
-        if cell.defs and cell.defs <= self.given.keys():
+        if cell.defs and cell.defs <= self.given.keys() - self._widgets:
             return self._row(cell, "known", "given")
         if cell.error is not None:
             return self._failed(cell, NotebookError(f"line {cell.error.line}: {cell.error.message}"))
@@ -235,7 +241,47 @@ class Walk:
     # One cell.
 
     def _step(self, cell: Cell) -> None:
-        names = self.reads[cell] - self.split.names
+        if cell.notes.loop is None or cell.notes.loop.carry not in self.reads[cell]:
+            self._once(cell)
+        else:
+            self._loop(cell, cell.notes.loop)
+
+    def _loop(self, cell: Cell, loop: Loop) -> None:
+        """Run a cell again and again with what it made: each round is a call of its own."""
+        began, states = time.perf_counter(), list[str]()
+        for _ in range(loop.rounds):
+            self._once(cell)
+            self._settle()
+            states.append(self.rows[cell].state)
+            if states[-1] not in ("ran", "known", "live") or (loop.until and self._holds(cell, loop.until)):
+                break
+        row = self.rows[cell]
+        row.state = "ran" if "ran" in states and row.state == "known" else row.state
+        row.why = [f"{len(states)} rounds, {states.count('ran')} of them new", *row.why]
+        row.seconds = time.perf_counter() - began
+
+    def _holds(self, cell: Cell, text: str) -> bool:
+        """Whether an expression about what a cell made is true; in a plan it is not known."""
+        if self.dry and any(name in self._handed or _is_call(self.assets.get(name)) for name in cell.defs):
+            return True
+        space = {**self.prelude.namespace, **{n: self._value(n) for n in cell.defs - self.split.names if self._has(n)}}
+        return bool(eval(text, space))
+
+    def _mounted(self, mount: Mount) -> Any:
+        """The asset that a place is, by its content."""
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(mount.uri)
+        if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
+            return self.store.add(path)
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / path.rstrip("/").rpartition("/")[2]
+            system.get(path, str(target), recursive=True)
+            return self.store.add(target)
+
+    def _once(self, cell: Cell) -> None:
+        mounts = {mount.name: mount for mount in cell.notes.mounts}
+        names = self.reads[cell] - self.split.names - mounts.keys()
         data = {name: self.assets[name] for name in sorted(names) if name in self.assets and name not in self._held()}
         alive = [name for name in sorted(names) if name in self.live and name not in data]
         unknown = [name for name in alive if self.tokens.get(name) is None]
@@ -250,15 +296,19 @@ class Walk:
             self._settle_for(cell)
             self._live_row(cell, why)
             return
+        data |= {name: self._mounted(mount) for name, mount in mounts.items()}
         call = cell_call(cell, self.rest[cell], self.prelude, data, {n: str(self.tokens[n]) for n in alive}, self.store)
         if not self.again and self._known(cell, call):
             return
         if alive or touches_engine(cell, self.prelude) or any(_is_handle(value) for value in data.values()):
             if any(_is_call(value) for value in data.values()):
                 self._settle_for(cell)
-                self._step(cell) if cell not in self.rows and not self.dry else None
                 if self.dry:
                     self._hand_on(cell, "run", "its inputs are to be made")
+                elif (row := self._at_once(cell)) is not None:
+                    self.rows[cell] = row
+                else:
+                    self._once(cell)
                 return
             self._here(cell, call)
             return
@@ -389,10 +439,12 @@ class Walk:
             self._hand_on(cell, "live", why)
             return
         began = time.perf_counter()
-        space = {
-            **self.prelude.namespace,
-            **{name: self._value(name, share=True) for name in self.reads[cell] if self._has(name)},
-        }
+        if cell.notes.env:
+            self.rows[cell] = self._failed(cell, NotebookError(f"a cell with @env runs elsewhere, but {why}"))
+            return
+        read = {name: self._value(name, share=True) for name in self.reads[cell] if self._has(name)}
+        mounts = {mount.name: _local(mount) for mount in cell.notes.mounts}
+        space = {**self.prelude.namespace, **read, **mounts}
         with captured() as out:
             try:
                 run_source(cell.source, self.rest[cell], space, out)
@@ -418,6 +470,8 @@ class Walk:
         with tempfile.TemporaryDirectory() as folder:
             for name, value in made.items():
                 self.assets.pop(name, None)
+                if name in self._widgets and is_widget(value):
+                    value = Moved(value, self.given[name])
                 self.live[name], self.tokens[name] = value, None
                 self.why[name] = (
                     "is changed by another cell" if name in held else f"has no identity ({type(value).__name__})"
@@ -507,7 +561,7 @@ class Walk:
         error = failures.get(f"{call.name} {call.plan_key[:8]}")
         if error is None or self._is_upstream(error, call):
             return False
-        told = mine.error if mine is not None and mine.error is not None else error
+        told = _told_error(error, mine)
         self.rows[cell] = self._failed(cell, told, 0.0, mine.captured.outputs if mine else ())
         return True
 
@@ -537,6 +591,26 @@ class Walk:
 def value_of(asset: Any, scope: Any) -> Any:
     """The value that is kept as an asset; handles are themselves."""
     return decode(asset, asset.fetch(), scope) if isinstance(asset, Value) else asset
+
+
+def _told_error(error: BaseException, task: CellTask | None) -> BaseException:
+    """What the cell raised, where it did; a body that was ended was so for the engine's reasons."""
+    raised = task.error if task is not None else None
+    return raised if raised is not None and not isinstance(error, RunError) else error
+
+
+def _local(mount: Mount) -> Path:
+    """Where a cell that runs here finds what it mounts.
+
+    Raises
+    ------
+    NotebookError
+        It lies elsewhere, and cannot be written to as a file.
+    """
+    path = mount.uri.removeprefix("file://")
+    if "://" in path:
+        raise NotebookError(f"@mount {mount.name} {mount.uri}: only files of this machine can be mounted rw")
+    return Path(path)
 
 
 def _is_call(value: Any) -> bool:
