@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from stargazer.client.connect import connect as connect
     from stargazer.ledger import Record as Record
     from stargazer.ledger.lineage import Lineage as Lineage
+    from stargazer.notebook.book import Notebook as Notebook
+    from stargazer.notebook.codecs import codec as codec
+    from stargazer.notebook.ipython import load_ipython_extension as load_ipython_extension
     from stargazer.runs import Run as Run
     from stargazer.runs.planner import Plan as Plan
     from stargazer.runs.planner import plan as plan
@@ -82,6 +85,7 @@ _HOMES = {
     "stargazer.client": ("connect",),
     "stargazer.ledger": ("Record",),
     "stargazer.ledger.lineage": ("Lineage",),
+    "stargazer.notebook": ("Notebook", "codec"),
     "stargazer.runs.planner": ("Plan", "plan"),
     "stargazer.runs": ("Run", "run", "run_async"),
     "stargazer.runs.verify": ("Verification", "verify"),
@@ -90,6 +94,8 @@ _HOMES = {
     "stargazer.tools": ("Workdir",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
+_HOOKS = dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "stargazer.notebook.ipython")
+"""What IPython asks for: ``%load_ext stargazer``."""
 
 __version__ = "0.1.0"
 _MODULES = ("errors", "names")
@@ -99,9 +105,10 @@ __all__ = ["__version__", *_MODULES, *_HOME]
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"stargazer.{name}")
-    if name not in _HOME:
+    home = _HOME.get(name) or _HOOKS.get(name)
+    if home is None:
         raise AttributeError(f"module 'stargazer' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
+    value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
 

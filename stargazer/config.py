@@ -36,6 +36,7 @@ __all__ = [
     "in_force",
     "is_secret",
     "key_file",
+    "notebook_setting",
     "origin",
     "origin_of",
     "passed_names",
@@ -271,6 +272,18 @@ def _name_of(user: int) -> str:
         return pwd.getpwuid(user).pw_name
     except KeyError:
         return f"user {user}"
+
+
+def notebook_setting(name: str) -> Any:
+    """One of the settings of notebooks: ``live`` or ``largest``."""
+    defaults = _defaults()["notebook"]
+    chosen = {**defaults, **(setting("notebook", dict) or {})}
+    value, kind = chosen[name], bool if isinstance(defaults[name], bool) else (str, int)
+    if not isinstance(value, kind):
+        raise ConfigError(
+            f"stargazer.notebook.{name} is {value!r} ({origin_of('notebook')}), but is {defaults[name]!r}"
+        )
+    return value
 
 
 def key_file() -> Path:

@@ -38,6 +38,8 @@
     │   ├── ToolFailed              command, exit code or signal, last lines of stderr
     │   └── MemoryExceeded          its processes took more memory than the task declares
     │       └── WorkerOutOfMemory   the batch system ended its worker for that
+    ├── NotebookError               a notebook is wrong: cycles, names defined twice or nowhere, …
+    │   └── NotKept (TypeError)     a value of a cell has no bytes, or may not be kept
     └── RunError
         ├── RunFailed               some calls failed; `failures` has each
         ├── NeedUnmet               no worker has, or may be started with, what a call needs
@@ -67,6 +69,8 @@ __all__ = [
     "NeedUnmet",
     "NotAReference",
     "NotFound",
+    "NotKept",
+    "NotebookError",
     "OutputError",
     "PluginError",
     "ProcessChanged",
@@ -279,6 +283,14 @@ class WorkerMismatch(TaskError):
 
 class StoresMixed(TaskError):
     """Calls of two stores meet in one graph."""
+
+
+class NotebookError(StargazerError):
+    """A notebook cannot be read or run as it is written."""
+
+
+class NotKept(NotebookError, TypeError):
+    """A value of a cell cannot be kept: it has no bytes, is too large, or holds what may not be pickled."""
 
 
 class RunError(StargazerError):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.calls.call import Pending
+    from stargazer.execute.audit import Observed
     from stargazer.tools import Workdir
 
     P = ParamSpec("P", default=...)
@@ -109,6 +110,7 @@ class Task(Generic[P, R]):
 
     __module__: str
     __qualname__: str
+    reads_are_inputs = False
 
     def __init__(
         self,
@@ -229,6 +231,10 @@ class Task(Generic[P, R]):
         if self._identity is None or not self._identity.is_current():
             self._identity = identify(self.body, self.name, strict=strict())  # type: ignore[arg-type]
         return self._identity
+
+    def also_read(self, observed: Observed) -> dict[str, str]:
+        """Nothing: what a body reads is seen, or is among its inputs."""
+        return {}
 
     def check_code(self, spec: TaskSpec) -> None:
         """Refuse to run under a key that was made with other code.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import catalog, cid, config, demo, forgetting, keeping, keys, remotes, run, store, tools
+from stargazer.cli import catalog, cid, config, demo, forgetting, keeping, keys, notebook, remotes, run, store, tools
 from stargazer.cli.options import examples, say
 from stargazer.cli.run import WithAgain
 from stargazer.errors import ArgumentError, NotAReference, StargazerError, UnknownName
@@ -141,3 +141,4 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(tools.app, name="tools")
 app.add_typer(remotes.app, name="bundle")
 app.add_typer(demo.app, name="demo")
+app.add_typer(notebook.app, name="nb")

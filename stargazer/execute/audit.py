@@ -87,12 +87,18 @@ class Observed:
         Names in its code.
     alone_online
         Whether nothing else of this process, as a store in the cloud, asks the network by threads that all share.
+
+    Attributes
+    ----------
+    may_move
+        Whether it is the user's own program, which may change its directory.
     """
 
     def __init__(
         self, task: str, own: Iterable[str], names: frozenset[str] = frozenset(), *, alone_online: bool = True
     ) -> None:
         self.task, self.names, self.alone_online = task, names, alone_online
+        self.may_move = False
         self.places = tuple(f"{path.rstrip(os.sep)}{os.sep}" for path in own)
         self.own = (*self.places, *_libraries())
         self.imported: dict[str, str] = {}
@@ -391,7 +397,7 @@ def _start_thread(function: Any, *_: Any) -> None:
 
 def _change_directory(path: Any) -> None:
     body = _body_here()
-    if body is not None:
+    if body is not None and not body.may_move:
         raise ProcessChanged(
             f"the body of task {body.task} called os.chdir({path!r}), which would move all calls of this process: "
             "write to work.file(…), read from the paths of its inputs, and run programs with work.run, which start in "

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from stargazer.execute.spec import TaskSpec
     from stargazer.store.blobs.verified import Signature
 
-__all__ = ["Attempt", "execute"]
+__all__ = ["Attempt", "execute", "own_places"]
 
 PAUSE, LONGEST_PAUSE, POLL = 1.0, 60.0, 0.2
 """Seconds before a call is tried again, twice as long each time; and between two looks at whether it is cancelled."""
@@ -149,7 +149,7 @@ class Attempt:
         self.spec, self.inputs, self.parameters = spec, inputs, parameters
         self.ledger, self.store = ledger, Store.open(spec.store)
         self._before, self._warn = before, warn
-        places = _own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
+        places = own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
         offline = self.store.backend.quick and not config.remotes()
         self._findings = Findings(spec, places, parameters, strict=strict or config.strict(), alone_online=offline)
         given = list(walk_assets(list(inputs.values())))
@@ -324,7 +324,7 @@ class Attempt:
 
 
 @functools.lru_cache(maxsize=64)
-def _own_places(configured: Path | None, scratch: Path, cache: Path) -> tuple[str, ...]:
+def own_places(configured: Path | None, scratch: Path, cache: Path) -> tuple[str, ...]:
     """Where the engine has its files, as the paths are written and without symbolic links: no body reads data there."""
     places = [str(configured or scratch), str(scratch.parent), str(cache.parent.parent)]
     return tuple({*map(os.path.abspath, places), *map(os.path.realpath, places)})

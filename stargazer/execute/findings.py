@@ -97,7 +97,7 @@ class Findings:
         """Run the body in here."""
         self.body.states = {holder.key: holder.state() for holder in self.named.holders}
         _forget_emptied(self.body.states)
-        variables = {f"${name}": variable_value(name) for name in self.named.variables}
+        variables = {f"${name}": variable_value(name) for name in self.named.variables if name not in self._declared}
         with compared(self.body) as changes, observed(self.body):
             yield
         self._changes = changes
@@ -109,6 +109,11 @@ class Findings:
         if now or _remembered or self.body.imported:
             self._take_over(now)
             self._remember([holder.key for holder in changed])
+
+    @property
+    def _declared(self) -> set[str]:
+        """Variables that are passed on and count nowhere, as secrets do; or count as they are given to a cell."""
+        return {*self.spec.secrets, *(self.spec.env if self.spec.task.reads_are_inputs else ())}
 
     def command(self, argv: Sequence[Any]) -> None:
         """`work.run` starts a program."""
@@ -145,7 +150,7 @@ class Findings:
     def _told(self) -> Iterator[tuple[str, str]]:
         """What is said, each with its remedy."""
         found = (self._hidden, self.named.variables, self.named.asks_by_name, self.body.addresses, self._changes)
-        if not any(found):
+        if not any(found) or self.spec.task.reads_are_inputs:
             return
         # What the text of a shell's -c names may as well be written or only looked for: it counts, and is no reproach.
         quiet = () if self.strict else self.body.in_texts
@@ -185,6 +190,7 @@ class Findings:
                 self._found(name, value)
         for words in self.body.commands:
             self._command(words)
+        self.reads |= self.spec.task.also_read(self.body)
 
     def _found(self, name: str, value: str) -> None:
         self.reads[name] = self._hidden[name] = value
