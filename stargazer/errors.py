@@ -57,6 +57,7 @@ __all__ = [
     "CodeChanged",
     "ConfigError",
     "DataError",
+    "DataWarning",
     "DefinitionError",
     "InputChanged",
     "InvalidField",
@@ -108,6 +109,10 @@ class ConfigError(StargazerError):
 
 class DataError(StargazerError, ValueError):
     """Input data is malformed."""
+
+
+class DataWarning(UserWarning):
+    """A body was given data that a person should look at: `Workdir.warn`."""
 
 
 # Names of bytes, assets and the store.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["BASE_CHECKS", "Declared", "Schema", "declare", "derived_key", "schema_of"]
 
 RESERVED = {"asset", "asset_key", "companion", "companion_of", "declared", "fetch", "from_dict", "from_keyvalues"}
-RESERVED |= {"id", "identity", "open", "to_dict", "to_keyvalues"}
+RESERVED |= {"id", "identity", "later", "open", "to_dict", "to_keyvalues"}
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _schemas: WeakKeyDictionary[type[Asset], Schema] = WeakKeyDictionary()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from typing import ClassVar
 
 from stargazer.assets.asset import Asset
+from stargazer.assets.fact_types import Share
 
 __all__ = [
     "AlignmentStats",
@@ -96,24 +98,30 @@ class VariantComparison(Asset):
     regions_cid
         The BED file within which records count; empty if all do.
     snv_precision, snv_recall, snv_f1
-        Of substitutions, of all samples together.
+        Of substitutions, of all samples together; NaN where there are none to be right or found.
     indel_precision, indel_recall, indel_f1
         Of insertions and deletions.
     genotype_concordance
         Share of the records whose alleles both sides have that have one genotype.
+    truth_symbolic, calls_symbolic
+        Records with an allele without sequence (``<DEL>``), which were left out.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("truth_symbolic", "calls_symbolic")
 
     sample_id: str = ""
     truth_cid: str = ""
     calls_cid: str = ""
     regions_cid: str = ""
-    snv_precision: float = 0.0
-    snv_recall: float = 0.0
-    snv_f1: float = 0.0
-    indel_precision: float = 0.0
-    indel_recall: float = 0.0
-    indel_f1: float = 0.0
-    genotype_concordance: float = 0.0
+    snv_precision: Share = Share(0.0)
+    snv_recall: Share = Share(0.0)
+    snv_f1: Share = Share(0.0)
+    indel_precision: Share = Share(0.0)
+    indel_recall: Share = Share(0.0)
+    indel_f1: Share = Share(0.0)
+    genotype_concordance: Share = Share(0.0)
+    truth_symbolic: int = 0
+    calls_symbolic: int = 0
 
     def rows(self) -> list[dict[str, str]]:
         """The table: a row for each sample (``"."`` for all of them) and type."""
@@ -175,13 +183,18 @@ class VariantStats(Asset):
         Records with at least one of these.
     ts_tv
         Transitions to transversions (Ti/Tv); about 2.1 over a human genome, 3 over its exons.
+    notes
+        What the VCF's facts say of how it was called.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("notes",)
 
     sample_id: str = ""
     variants_cid: str = ""
     snvs: int = 0
     indels: int = 0
     ts_tv: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 class QCReport(Asset):

@@ -250,4 +250,7 @@ def _genotypes(row: Mapping[str, float]) -> dict[str, str]:
 def _comparisons(comparisons: Iterable[VariantComparison]) -> Iterator[str]:
     for one in comparisons:
         yield heading(f"Calls of {one.sample_id} beside the truth", "Records that spell the same haplotypes agree.")
+        if one.truth_symbolic or one.calls_symbolic:
+            left_out = f"{one.truth_symbolic:,} of the truth and {one.calls_symbolic:,} of the calls"
+            yield note(f"Records with symbolic alleles, such as <DEL>, were left out: {left_out}.")
         yield table([{key.replace("_", " "): value for key, value in row.items()} for row in one.rows()])
