@@ -25,6 +25,8 @@ from stargazer.tasks.general import (
     coverage,
     create_sequence_dictionary,
     fastp,
+    index_variants,
+    join_known_sites,
     join_lanes,
     joint_call,
     list_intervals,
@@ -38,6 +40,7 @@ from stargazer.tasks.general import (
     samtools_sort,
     samtools_stats,
     scatter_intervals,
+    unpack_reference,
 )
 
 if TYPE_CHECKING:
@@ -105,6 +108,8 @@ __all__ = [
     "genotype_gvcfs",
     "haplotype_caller",
     "index_feature_file",
+    "index_variants",
+    "join_known_sites",
     "join_lanes",
     "joint_call",
     "joint_call_gvcfs",
@@ -127,6 +132,7 @@ __all__ = [
     "select_features",
     "select_variants",
     "sort_sam",
+    "unpack_reference",
     "variant_filtration",
     "variant_recalibrator",
 ]

@@ -1,10 +1,11 @@
 """Tasks of tools that many workflows use: bwa, samtools, bcftools."""
 
-from stargazer.tasks.general.bcftools import call_gvcf, joint_call, normalize_variants
+from stargazer.tasks.general.bcftools import call_gvcf, index_variants, joint_call, normalize_variants
 from stargazer.tasks.general.bwa import bwa_index, bwa_mem, bwa_mem2_index, bwa_mem2_mem
 from stargazer.tasks.general.concordance import compare_variants
 from stargazer.tasks.general.conversion import convert_alignment, join_lanes
 from stargazer.tasks.general.intervals import Ploidy, list_intervals, ploidy_of_sex, scatter_intervals
+from stargazer.tasks.general.known_sites import join_known_sites
 from stargazer.tasks.general.markdup import Marked, mark_duplicates
 from stargazer.tasks.general.qc_report import qc_report
 from stargazer.tasks.general.quality import Trimmed, coverage, fastp, samtools_stats
@@ -15,6 +16,7 @@ from stargazer.tasks.general.samtools import (
     samtools_sort,
 )
 from stargazer.tasks.general.statistics import bcftools_stats, samtools_flagstat, samtools_idxstats
+from stargazer.tasks.general.unpack import unpack_reference
 
 __all__ = [
     "Marked",
@@ -32,6 +34,8 @@ __all__ = [
     "coverage",
     "create_sequence_dictionary",
     "fastp",
+    "index_variants",
+    "join_known_sites",
     "join_lanes",
     "joint_call",
     "list_intervals",
@@ -45,4 +49,5 @@ __all__ = [
     "samtools_sort",
     "samtools_stats",
     "scatter_intervals",
+    "unpack_reference",
 ]

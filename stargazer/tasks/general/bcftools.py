@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Argument = str | int | Path
 
-__all__ = ["call_gvcf", "joint_call", "normalize_variants"]
+__all__ = ["call_gvcf", "index_variants", "joint_call", "normalize_variants"]
 
 BLOCKS = "0,1,2,3,4,5,6,8,10,15,20,30"
 """Depths at which a block of reference bases ends: a block is as sure as its thinnest base."""
@@ -230,6 +230,41 @@ def normalize_variants(
     draft = _indexed(work, output, ref, engine, name=vcf.sample_id, samples=samples)
     draft = replace(draft, caller=vcf.caller, variant_type=vcf.variant_type, build=vcf.build)
     return replace(draft, vqsr_mode=vcf.vqsr_mode, notes=vcf.notes)
+
+
+@task(tools=tools("bcftools"))
+def index_variants(work: Workdir, ref: Reference, vcf: Variants, *, engine: Engine = "embedded") -> Variants:
+    """Give a VCF that came from elsewhere its index, compressed by bgzip, with its samples as facts.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    ref
+        FASTA with its index.
+    vcf
+        VCF or gVCF, sorted by position.
+    engine
+        Where bcftools comes from.
+
+    Returns
+    -------
+    Variants
+        The same records; the index is a companion.
+
+    Raises
+    ------
+    DataError
+        It belongs to another reference, or to another sample than its facts say.
+    """
+    samples = samples_of(vcf)
+    header = work.output([*command("bcftools", engine), "view", "--no-version", "-h", vcf.path])
+    check_contigs(vcf.name, vcf_contigs(header), ref)
+    output = work.file(f"{vcf.name.partition('.')[0]}{'.g' if vcf.variant_type == 'gvcf' else ''}.vcf.gz")
+    work.run([*command("bcftools", engine), "view", "--no-version", "-Oz", "-o", output, vcf.path])
+    name = vcf.sample_id or samples[0]
+    draft = _indexed(work, output, ref, engine, name=name, samples=samples)
+    return replace(draft, caller=vcf.caller, variant_type=vcf.variant_type, build=vcf.build or ref.build)
 
 
 def _linked(work: Workdir, ref: Reference) -> Path:

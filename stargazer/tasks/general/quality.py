@@ -172,7 +172,10 @@ def fastp(work: Workdir, r1: R1, r2: R2 | None = None, *, quality: int = 15, min
         Reads with the facts of the input, except the link to the mate, and fastp's report.
     """
     reads = [one.path for one in (r1, r2) if one is not None]
-    trimmed = [work.file(f"{path.name.partition('.')[0]}.trimmed.fq.gz") for path in reads]
+    names = [path.name.partition(".")[0] for path in reads]
+    if len(set(names)) < len(names):  # R1/x.fq.gz and R2/x.fq.gz, x.R1.fq.gz and x.R2.fq.gz
+        names = [f"{name}_R{mate}" for mate, name in enumerate(names, 1)]
+    trimmed = [work.file(f"{name}.trimmed.fq.gz") for name in names]
     report = work.file(f"{r1.sample_id}.fastp.json")
     work.run(fastp_command(reads, trimmed, report, quality=quality, length=min_length))
     content = json.loads(report.read_text("utf-8"))
