@@ -13,7 +13,9 @@ __all__ = [
     "ContigCounts",
     "Coverage",
     "FlagCounts",
+    "Identity",
     "QCReport",
+    "TargetCoverage",
     "TrimmingReport",
     "VariantComparison",
     "VariantStats",
@@ -232,3 +234,59 @@ class WgsMetrics(Asset):
     mean_coverage: float = 0.0
     median_coverage: float = 0.0
     breadth_20x: float = 0.0
+
+
+class TargetCoverage(Asset):
+    """Depth on a target, or on the whole genome, as JSON with its histogram.
+
+    Parameters
+    ----------
+    sample_id
+        The sample.
+    alignment_cid
+        The alignment.
+    targeted
+        Whether there is a target.
+    bases
+        Bases of the target, or of the genome.
+    mean_depth
+        Reads over a base; duplicates do not count, and bases that both mates show count once.
+    breadth_10x, breadth_20x, breadth_30x
+        Shares of the bases that have so many reads at least.
+    on_target
+        Share of the mapped reads that lie on the target.
+    fold_80
+        Mean depth over the depth that 80 per cent of the covered bases have; 0 where none is covered.
+    gc
+        Share of G and C in the reads.
+    """
+
+    sample_id: str = ""
+    alignment_cid: str = ""
+    targeted: bool = False
+    bases: int = 0
+    mean_depth: float = 0.0
+    breadth_10x: float = 0.0
+    breadth_20x: float = 0.0
+    breadth_30x: float = 0.0
+    on_target: float = 0.0
+    fold_80: float = 0.0
+    gc: float = 0.0
+
+
+class Identity(Asset):
+    """Who the samples of a cohort are, as JSON: sex by their reads, contamination, kinship of pairs.
+
+    Parameters
+    ----------
+    sample_id
+        The cohort.
+    source_samples
+        Its samples.
+    marked
+        Those that are not whom they are said to be, or that have reads of others.
+    """
+
+    sample_id: str = ""
+    source_samples: tuple[str, ...] = ()
+    marked: tuple[str, ...] = ()

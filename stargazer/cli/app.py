@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import cid, config, demo, forgetting, keys, remotes, run, store, tools
+from stargazer.cli import cid, config, demo, forgetting, germline, keys, remotes, run, store, tools
 from stargazer.cli.options import examples, say
 from stargazer.cli.run import WithAgain
 from stargazer.errors import StargazerError
@@ -111,6 +111,13 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             "run germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2 --out results/",
             f"run pipeline.py:analyse reads={CID}",
             f"run pipeline.py:analyse reads={CID} --again align sort",
+        ],
+    ),
+    "germline": (
+        germline.germline,
+        [
+            "germline samples.csv --ref GRCh38.fa --target exome.bed --out results/",
+            "germline samples.csv --ref GRCh38 --engine gatk --known-sites dbsnp=sites.vcf.gz --on slurm --out out/",
         ],
     ),
     "plan": (run.plan, ["plan germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2"]),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stargazer.bio.variants import Comparison
     from stargazer.store import Store
     from stargazer.workflows import Lane
-    from stargazer.workflows.germline import GermlineEngine
+    from stargazer.workflows.calling import GermlineEngine
     from stargazer.workflows.sheet import SampleSheet
 
 __all__ = ["Outcome", "Reads", "discover", "read_data", "simulate"]

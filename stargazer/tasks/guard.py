@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["oddities", "read_flags"]
+__all__ = ["is_usable", "oddities", "read_flags"]
+
+NOTHING, HARDLY = "There are no reads", "Hardly any read is mapped"
 
 LEAST_MAPPED = 0.1
 LEAST_PROPER = 0.1
@@ -34,10 +36,10 @@ def oddities(flags: Mapping[str, int]) -> list[str]:
     """
     reads, mapped = flags["primary"], flags["primary mapped"]
     if not reads:
-        return ["There are no reads (a negative control, or files that are empty?)."]
+        return [f"{NOTHING} (a negative control, or files that are empty?)."]
     if mapped < LEAST_MAPPED * reads:
         share = _percent(mapped, reads)
-        return [f"Only {share} of {reads:,} reads are mapped: of another species, of a negative control, or bad."]
+        return [f"{HARDLY}: {share} of {reads:,}; they are of another species, of a negative control, or bad."]
     found = []
     paired, proper = flags["paired in sequencing"], flags["properly paired"]
     if paired and proper < LEAST_PROPER * paired:
@@ -50,6 +52,11 @@ def oddities(flags: Mapping[str, int]) -> list[str]:
     if (alone := flags["singletons"]) > MOST_ORPHANS * (pairs := alone + flags["with itself and mate mapped"]):
         found.append(f"The mates of {_percent(alone, pairs)} of {pairs:,} mapped paired reads are not mapped.")
     return found
+
+
+def is_usable(notes: Iterable[str]) -> bool:
+    """Whether reads are worth calling, by what `oddities` said of them."""
+    return not any(note.startswith((NOTHING, HARDLY)) for note in notes)
 
 
 def _percent(part: int, whole: int) -> str:

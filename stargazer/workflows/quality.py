@@ -14,8 +14,8 @@ from stargazer.tasks.general import (
     samtools_stats,
 )
 from stargazer.workflows.aligning import PLAIN, ReadOptions
+from stargazer.workflows.calling import GermlineEngine, call_cohort, check_cohort, with_sexes
 from stargazer.workflows.gatk import GatkOptions, call_with_gatk
-from stargazer.workflows.germline import GermlineEngine, call_cohort, check_cohort, with_sexes
 from stargazer.workflows.preprocessing import align_sample
 from stargazer.workflows.samples import sheet_cohort
 

@@ -13,8 +13,8 @@ from stargazer.tasks.sam import is_recalibrated
 from stargazer.tasks.vcf import vcf_lines
 from stargazer.visible import visible
 from stargazer.workflows.aligning import PLAIN, ReadOptions
+from stargazer.workflows.calling import GermlineEngine, call_cohort
 from stargazer.workflows.gatk import other_tools, with_known_sites
-from stargazer.workflows.germline import GermlineEngine, call_cohort
 from stargazer.workflows.inputs import check_against, contigs_of
 from stargazer.workflows.lanes import Lane
 from stargazer.workflows.preprocessing import prepare_reference

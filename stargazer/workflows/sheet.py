@@ -106,12 +106,15 @@ class SampleSheet(NamedTuple):
         What a person should know: lines that were passed over, lanes and samples that are left out.
     left_out
         Why samples are left out, by their names.
+    lost_lanes
+        Lanes that are left out, by their samples.
     """
 
     path: Path
     samples: Mapping[str, SheetSample]
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, str] = MappingProxyType({})
+    lost_lanes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 class _Mistakes:
@@ -181,8 +184,11 @@ def _without_empty(
     told = [*notes, *(f"line {line}: {what}; the lane is left out" for line, what in empty.items())]
     kept: dict[str, SheetSample] = {}
     left_out: dict[str, str] = {}
+    lost: dict[str, tuple[str, ...]] = {}
     for name, sample in samples.items():
         rows = tuple(row for row in sample.rows if row.line not in empty)
+        if len(rows) < len(sample.rows):
+            lost[name] = tuple(f"line {row.line}: {empty[row.line]}" for row in sample.rows if row.line in empty)
         if rows:
             kept[name] = sample._replace(rows=rows)
         else:
@@ -190,7 +196,7 @@ def _without_empty(
     if not kept:
         raise DataError(f"{sheet}: no sample has any reads: {', '.join(left_out)}")
     told += [f"sample {name!r} is left out: {why}" for name, why in left_out.items()]
-    return SampleSheet(sheet, kept, tuple(told), left_out)
+    return SampleSheet(sheet, kept, tuple(told), left_out, lost)
 
 
 def _check_header(line: int, names: Sequence[str], mistakes: _Mistakes) -> None:
