@@ -91,7 +91,7 @@ def check_reads(paths: Sequence[Path]) -> Iterator[str]:
                 found.append(list(itertools.islice(fastq.read_file(path), fastq.PROBE)))
             except (OSError, EOFError, ValueError) as error:
                 if str(error) == f"{path.name} has no reads":
-                    empty.append(NoReads(f"{path} has no reads, it is empty ({CONTROL})"))
+                    empty.append(NoReads(f"{path.name} has no reads, it is empty ({CONTROL})"))
                 else:
                     yield f"{path} is no FASTQ: {error}"
     if len(empty) == len(paths):
@@ -141,7 +141,7 @@ def check_alignment(path: Path, sample: str) -> Iterator[str]:
     if groups and not all(group.get("LB") for group in groups):
         yield f"{path} has a read group without library (LB), within which duplicates are marked"
     if empty:
-        yield NoReads(f"{path} has no reads ({CONTROL})")
+        yield NoReads(f"{path.name} has no reads ({CONTROL})")
 
 
 def check_gvcf(path: Path, sample: str) -> Iterator[str]:
