@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import tempfile
 from typing import TYPE_CHECKING
 
 from stargazer.errors import DataError, MemoryExceeded, ToolFailed
@@ -10,7 +12,7 @@ from stargazer.tools.identity import locate_tool
 from stargazer.tools.install import gatk_command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from stargazer.tools import Workdir
@@ -39,6 +41,9 @@ Extra = dict[str, list[str]]
 UTF_8 = ("env", "LC_ALL=C.UTF-8")
 """Java takes the letters that names of files have from the locale, and others than ASCII for question marks in C."""
 
+TEMPORARY = "-Djava.io.tmpdir=tmp"
+PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
+
 CAUSE = re.compile(r"^(?:Exception in thread \S+ |Caused by: )?([\w$.]*(?:Exception|Error)\b[^\n]*)", re.MULTILINE)
 USER_ERROR = re.compile(r"^A USER ERROR has occurred: ([^\n]*(?:\n(?!\*+\n|\n|Set the)[^\n]+)*)", re.MULTILINE)
 
@@ -49,6 +54,16 @@ def cause_of(log: str) -> str:
         return str(told[-1]).strip()
     found = CAUSE.findall(log)
     return str(found[0]).strip() if found else ""
+
+
+@contextlib.contextmanager
+def _temporary(work: Workdir) -> Iterator[str]:
+    """Where Java has its temporary files: GATK does not find them again below a folder with a blank in its name."""
+    if PLAIN.fullmatch(str(work.path)):
+        yield "tmp"
+    else:
+        with tempfile.TemporaryDirectory(prefix="stargazer-gatk-") as place:
+            yield place
 
 
 def run_gatk(work: Workdir, command: Sequence[Argument], *inputs: Path, extra: Extra | None = None) -> None:
@@ -80,8 +95,11 @@ def run_gatk(work: Workdir, command: Sequence[Argument], *inputs: Path, extra: E
     (work.path / "tmp").mkdir(exist_ok=True)
     more = (extra or {}).get(str(command[1]), [])
     before = len(work.log())
+    java = gatk_command(locate_tool(CALLER), heap=heap, brief=brief)
     try:
-        work.run([*UTF_8, *gatk_command(locate_tool(CALLER), heap=heap, brief=brief), *command[1:], *more])
+        with _temporary(work) as place:
+            words = [word.replace(TEMPORARY, f"-Djava.io.tmpdir={place}") for word in java]
+            work.run([*UTF_8, *words, *command[1:], *more])
     except ToolFailed as error:
         if any(words in error.tail for words in STARVED):
             raise MemoryExceeded(error.command, work.peak_bytes, work.memory or USUAL_MEMORY, error.tail) from error
