@@ -62,6 +62,7 @@ __all__ = [
     "CodeChanged",
     "ConfigError",
     "DataError",
+    "DataWarning",
     "DefinitionError",
     "InputChanged",
     "InvalidField",
@@ -122,6 +123,10 @@ class PluginError(StargazerError):
 
 class DataError(StargazerError, ValueError):
     """Input data is malformed."""
+
+
+class DataWarning(UserWarning):
+    """A body was given data that a person should look at: `Workdir.warn`."""
 
 
 # Names of bytes, assets and the store.

@@ -130,6 +130,9 @@ class Asset(Declared):
     companion_of: ClassVar[str] = ""
     """Of a type that lies beside another file: which of its links names that file."""
 
+    later: ClassVar[tuple[str, ...]] = ()
+    """Facts that a later version added: written where they are not the default, so that ids of before stay the same."""
+
     converts: ClassVar[bool] = False
     """Of a type that is stored in another form than its files come in: see `converted`."""
 

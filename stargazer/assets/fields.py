@@ -22,18 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BASE_CHECKS", "Declared", "Schema", "declare", "derived_key", "schema_of"]
 
-RESERVED = {
-    "asset",
-    "asset_key",
-    "companion",
-    "companion_of",
-    "compute",
-    "declared",
-    "fetch",
-    "from_dict",
-    "from_keyvalues",
-}
-RESERVED |= {"id", "identity", "open", "to_dict", "to_keyvalues"}
+RESERVED = {"asset", "asset_key", "companion", "companion_of", "compute", "declared", "fetch", "from_dict"}
+RESERVED |= {"from_keyvalues", "id", "identity", "later", "open", "to_dict", "to_keyvalues"}
 _schemas: WeakKeyDictionary[type[Asset], Schema] = WeakKeyDictionary()
 
 

@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import catalog, cid, config, demo, forgetting, keeping, keys, notebook, remotes, run, store, tools
+from stargazer.cli import (
+    catalog,
+    cid,
+    config,
+    demo,
+    forgetting,
+    germline,
+    keeping,
+    keys,
+    notebook,
+    remotes,
+    run,
+    store,
+    tools,
+)
 from stargazer.cli.options import examples, say
 from stargazer.cli.run import WithAgain
 from stargazer.errors import ArgumentError, NotAReference, StargazerError, UnknownName
@@ -113,6 +127,13 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             "run germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2 --out results/",
             f"run pipeline.py:analyse reads={CID}",
             f"run pipeline.py:analyse reads={CID} --again align sort",
+        ],
+    ),
+    "germline": (
+        germline.germline,
+        [
+            "germline samples.csv --ref GRCh38.fa --target exome.bed --out results/",
+            "germline samples.csv --ref GRCh38 --engine gatk --known-sites dbsnp=sites.vcf.gz --on slurm --out out/",
         ],
     ),
     "plan": (run.plan, ["plan germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2"]),

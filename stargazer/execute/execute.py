@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.assets import Asset
-from stargazer.errors import Cancelled, OutputError, StargazerError, StoreError, StoreFull, ToolFailed
+from stargazer.errors import Cancelled, DataWarning, OutputError, StargazerError, StoreError, StoreFull, ToolFailed
 from stargazer.execute.findings import Findings
 from stargazer.execute.outputs import Aside, Outputs
 from stargazer.ledger import Ledger, Record
@@ -28,6 +28,7 @@ from stargazer.store.fallback import fetch_missing
 from stargazer.tools import INPUTS, Scratch, Workdir
 from stargazer.tools.ending import Ending
 from stargazer.tools.memory import Growth
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -149,6 +150,7 @@ class Attempt:
         self.spec, self.inputs, self.parameters = spec, inputs, parameters
         self.ledger, self.store = ledger, Store.open(spec.store)
         self._before, self._warn = before, warn
+        self._told: list[str] = []
         places = own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
         offline = self.store.backend.quick and not config.remotes()
         self._findings = Findings(spec, places, parameters, strict=strict or config.strict(), alone_online=offline)
@@ -211,7 +213,7 @@ class Attempt:
         needs, own = self.spec.needs, self.growth.now if self.growth else lambda: 0
         ending = self._ending(cancelled)
         passed: dict[str, Any] = {"env": self.spec.env, "secrets": self.spec.secrets, "own_memory": own}
-        passed |= {"noted": self._findings.command, "cancelled": ending.is_due}
+        passed |= {"noted": self._findings.command, "cancelled": ending.is_due, "warned": self._told.append}
         with self.store.blobs.in_use(), Scratch(self._scratch_dir(), key) as self.scratch:
             yield Workdir(self.scratch.path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
 
@@ -231,7 +233,7 @@ class Attempt:
                     self._append_failure(work, clock, cpu_clock, error)
                 raise
             cids = [asset.cid for asset in walk_assets(outputs) if asset.cid]
-            found: dict[str, Any] = {"reads": self._findings.reads, "noted": self._findings.noted}
+            found: dict[str, Any] = {"reads": self._findings.reads, "noted": [*self._told, *self._findings.noted]}
             record = self._append(work, clock, cpu_clock, status="ok", outputs=encoded, output_cids=cids, **found)
         if record.outputs is encoded and isinstance(outputs, Asset):
             return self.store.assets.handle(outputs, record.id)
@@ -257,6 +259,8 @@ class Attempt:
                 raise
         saved = Outputs(spec.name, target or self.store, work, inputs, copies=spec.copy_inputs).save(made)
         self._findings.tell(self._warn)
+        for text in self._told:
+            self._warn(visible(f"{spec.name}: {text}"), DataWarning)
         return saved
 
     def _made(self, work: Workdir, staged: dict[str, Any], ending: Ending) -> Any:
