@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset as Asset
     from stargazer.assets import BQSRReport as BQSRReport
     from stargazer.assets import ContigCounts as ContigCounts
+    from stargazer.assets import CountsFile as CountsFile
     from stargazer.assets import Coverage as Coverage
     from stargazer.assets import DuplicateMetrics as DuplicateMetrics
+    from stargazer.assets import FeatureMatrix as FeatureMatrix
     from stargazer.assets import FilterChoice as FilterChoice
     from stargazer.assets import FlagCounts as FlagCounts
     from stargazer.assets import GenomicsDB as GenomicsDB
@@ -67,6 +69,7 @@ _HOMES = {
     "stargazer.api": ("add", "assemble", "fetch", "forget", "push", "trace"),
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
+        "CountsFile", "FeatureMatrix",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
         "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "FilterChoice", "GenomicsDB",
         "Intervals", "AlignmentStats", "Coverage", "TrimmingReport", "ContigCounts", "FlagCounts",
@@ -89,8 +92,8 @@ __all__ = ["__version__", "errors", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return importlib.import_module("stargazer.errors")
+    if name in ("errors", "tasks", "workflows"):
+        return importlib.import_module(f"stargazer.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'stargazer' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)

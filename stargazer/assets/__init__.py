@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from stargazer.assets.reads import R1, R2
     from stargazer.assets.reference import AlignerIndex, Contig, Intervals, Reference, ReferenceIndex, SequenceDict
-    from stargazer.assets.scrna import AnnData
+    from stargazer.assets.scrna import AnnData, CountsFile, FeatureMatrix
     from stargazer.assets.variants import (
         FilterChoice,
         GenomicsDB,
@@ -51,8 +51,10 @@ __all__ = [
     "BQSRReport",
     "Contig",
     "ContigCounts",
+    "CountsFile",
     "Coverage",
     "DuplicateMetrics",
+    "FeatureMatrix",
     "FilterChoice",
     "FlagCounts",
     "GenomicsDB",
@@ -97,7 +99,7 @@ _HOMES = {
     ),
     "reads": ("R1", "R2"),
     "reference": ("AlignerIndex", "Contig", "Intervals", "Reference", "ReferenceIndex", "SequenceDict"),
-    "scrna": ("AnnData",),
+    "scrna": ("AnnData", "CountsFile", "FeatureMatrix"),
     "variants": (
         "FilterChoice",
         "GenomicsDB",

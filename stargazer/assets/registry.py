@@ -32,7 +32,7 @@ _OWN = {
     ),
     "reads": ("r1", "r2"),
     "reference": ("aligner_index", "intervals", "reference", "reference_index", "sequence_dict"),
-    "scrna": ("anndata",),
+    "scrna": ("anndata", "counts_file", "feature_matrix"),
     "variants": (
         "filter_choice",
         "genomics_db",

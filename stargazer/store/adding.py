@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
 from stargazer.errors import CIDError, NotFound
@@ -63,8 +63,10 @@ class Adding(Handles):
         StoreFull
             No space is left; nothing half-written is visible.
         """
-        _check_path(path)
         template = asset or Asset()
+        if not isinstance(path, (str, os.PathLike)):
+            return self._add_value(path, template, companions=companions, name=name, progress=progress)
+        _check_path(path)
         beside = (*template.companions, *(_draft(each) for each in companions))
         draft = replace(template, path=Path(path), cid=None, name=name or template.name, companions=beside)
         if draft.converts and os.path.exists(draft.path):
@@ -72,6 +74,15 @@ class Adding(Handles):
         stored = self.put(self._take(draft, move=False, progress=progress))
         self._mark_added(stored)
         return stored
+
+    def _add_value(self, value: object, template: Asset, **options: Any) -> Asset:
+        """Add what is in memory, by way of the file that its type writes of it."""
+        import tempfile
+
+        _ = self.header
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="add-", dir=self.scratch) as directory:
+            return self.add(template.written(value, Path(directory)), template, **options)
 
     def _add_converted(self, draft: Asset, progress: Progress | None) -> Asset:
         """Add a file in the form that its type is stored in; unless the same was done by the same code before."""

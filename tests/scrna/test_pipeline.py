@@ -17,8 +17,9 @@ from sklearn.metrics import adjusted_rand_score
 import stargazer as sg
 from stargazer.assets import AnnData
 from stargazer.bio.simulate.cells import Population, simulate_cells
+from stargazer.bio.singlecell.draft import TreeDraft
 from stargazer.bio.singlecell.elements import Categories
-from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
+from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.cid import cid_of_path
 from stargazer.errors import AssetError, DataError, NotFound
 from stargazer.store import Store

@@ -20,7 +20,7 @@ from stargazer.bio.singlecell.tree import Blocks, cache_bytes
 from stargazer.bio.singlecell.view import FRACTIONS, STATISTICS, TABLES
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.stages import USES, draft_of, size_factors_of
+from stargazer.tasks.scrna.stages import FACTORS, USES, draft_of, size_factors_of
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from stargazer.bio.singlecell.draft import TreeDraft
     from stargazer.bio.singlecell.kernels.markers import Markers
-    from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
+    from stargazer.bio.singlecell.tree import AnnDataTree
 
 __all__ = ["find_markers"]
 
@@ -82,7 +83,7 @@ def find_markers(
     DataError
         There is no such column, or no cell has a group.
     """
-    tree, draft = draft_of(work, adata)
+    tree, draft = draft_of(work, adata, "find_markers", *([FACTORS] if layer == "log" else []), f"obs/{groupby}")
     cells = tree.kept("obs")
     codes, groups = _groups(tree, groupby, cells)
     if len(groups) == 1:
@@ -138,7 +139,7 @@ def _columns(work: Workdir, tree: AnnDataTree, cells: NDArray[np.bool_], layer: 
 
 def _entries(tree: AnnDataTree, blocks: Blocks) -> NDArray[np.int64]:
     """Counts of each gene, or somewhat more: the filter counted them in all cells that had enough genes."""
-    if "qc_filter" in tree.stages():
+    if tree.made("var/n_cells_by_counts"):
         return np.asarray(tree.column("var", "n_cells_by_counts"), np.int64)[tree.kept("var")]
     entries = np.zeros(blocks.shape[1], np.int64)
     for block in blocks:
@@ -167,6 +168,6 @@ def _take_embedding(draft: TreeDraft, tree: AnnDataTree, embedding: AnnData) -> 
     other = type(tree)(embedding.path)
     if not np.array_equal(other.names("obs"), tree.names("obs")):
         raise DataError("the embedding is of other cells: give the one that embed made of the same input")
-    for place in ("obsm/X_umap", "uns/umap"):
-        draft.share(place, other)
-    draft.note("embed", other.stages().get("embed", {}))
+    if "embed" not in other.record.noted:
+        raise DataError("the embedding has no UMAP coordinates that embed made: give what embed returned")
+    draft.adopt("embed", other)

@@ -25,10 +25,11 @@ from stargazer.tools import Workdir
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from stargazer.bio.singlecell.draft import TreeDraft
     from stargazer.bio.singlecell.genes import GeneSets
     from stargazer.bio.singlecell.kernels.doublets import Doublets
     from stargazer.bio.singlecell.kernels.qc import QC
-    from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
+    from stargazer.bio.singlecell.tree import AnnDataTree
 
     Mask = NDArray[np.bool_]
 
@@ -99,7 +100,7 @@ def qc_filter(
         No mitochondrial gene is found though one is asked for, the genes are of another organism or of two, there is
         no such column, or no cell or gene is left.
     """
-    tree, draft = draft_of(work, adata)
+    tree, draft = draft_of(work, adata, "qc_filter")
     organism, said = decide_organism(tree, organism or adata.organism, symbols)
     sets = find_gene_sets(tree, organism, symbols)
     notes = [*said, *sets.notes, *_check_mt(tree, sets, organism, said, max_pct_mt < 100 or mads_mt is not None)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stargazer.assets import AnnData, Asset
+from stargazer.bio.singlecell.stages import MADE, USED
 from stargazer.bio.singlecell.tree import AnnDataTree, Blocks
 from stargazer.bio.singlecell.view import TABLES, log_values
 from stargazer.calls import task
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
+HIDDEN = ("notes", "remarks", MADE, USED)
 TOP_DOTS = 4
 TOP_TABLE = 12
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:66em;margin:2em auto;padding:0 1em;color:#222}
@@ -62,7 +64,9 @@ def report(work: Workdir, adata: AnnData, *, groupby: str = "") -> Asset:
         ``report.html``, self-contained; the figures (PNG) are its companions.
     """
     tree = AnnDataTree(adata.path)
-    group = groupby or (str(tree.read(f"uns/{TABLES}")["params"]["groupby"]) if tree.has(f"uns/{TABLES}") else "leiden")
+    group = groupby or (
+        str(tree.read(f"uns/{TABLES}")["params"]["groupby"]) if tree.made(f"uns/{TABLES}") else "leiden"
+    )
     drawn = dict(_figures(tree, group))
     companions = []
     for name, png in drawn.items():
@@ -75,23 +79,22 @@ def report(work: Workdir, adata: AnnData, *, groupby: str = "") -> Asset:
 
 
 def _figures(tree: AnnDataTree, group: str) -> Iterator[tuple[str, bytes]]:
-    obs, var = tree.columns("obs"), tree.columns("var")
-    if "pct_counts_mt" in obs:
+    if tree.made("obs/pct_counts_mt"):
         yield "qc", figures.qc_figure(tree)
-    if "doublet_score" in obs:
+    if tree.made("obs/doublet_score"):
         yield "doublets", figures.doublet_figure(tree)
-    if "highly_variable" in var:
+    if tree.made("var/dispersions_norm"):
         yield "hvg", figures.hvg_figure(tree)
-    if tree.has("uns/pca"):
+    if tree.made("uns/pca"):
         yield "elbow", figures.elbow_figure(tree)
-    if tree.has("obsm/X_umap") and group in obs:
+    if tree.made("obsm/X_umap") and group in tree.columns("obs"):
         yield "umap", figures.umap_figure(tree, group)
     if _has_markers(tree):
         yield "markers", _markers(tree)
 
 
 def _has_markers(tree: AnnDataTree) -> bool:
-    return tree.has(f"uns/{TABLES}") and len(tree.read(f"uns/{TABLES}/groups")) > 0
+    return tree.made(f"uns/{TABLES}") and len(tree.read(f"uns/{TABLES}/groups")) > 0
 
 
 def _markers(tree: AnnDataTree) -> bytes:
@@ -168,6 +171,6 @@ def _marker_table(tables: dict[str, Any]) -> str:
 def _stage_table(tree: AnnDataTree) -> str:
     rows = []
     for stage, members in tree.stages().items():
-        shown = ", ".join(f"{name} = {value}" for name, value in members.items() if name != "notes" and value != "")
+        shown = ", ".join(f"{name} = {value}" for name, value in members.items() if name not in HIDDEN and value != "")
         rows.append(f"<tr><th>{escape(stage)}</th><td><code>{escape(shown)}</code></td></tr>")
     return f"<h2>Stages</h2><table>{''.join(rows)}</table>"
