@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stargazer.assets import ContigCounts as ContigCounts
     from stargazer.assets import CountsFile as CountsFile
     from stargazer.assets import Coverage as Coverage
+    from stargazer.assets import DifferentialExpression as DifferentialExpression
     from stargazer.assets import DuplicateMetrics as DuplicateMetrics
     from stargazer.assets import FeatureMatrix as FeatureMatrix
     from stargazer.assets import FilterChoice as FilterChoice
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from stargazer.assets import Intervals as Intervals
     from stargazer.assets import KnownSites as KnownSites
     from stargazer.assets import KnownSitesIndex as KnownSitesIndex
+    from stargazer.assets import Pseudobulk as Pseudobulk
+    from stargazer.assets import PseudobulkDesign as PseudobulkDesign
     from stargazer.assets import QCReport as QCReport
     from stargazer.assets import Reference as Reference
     from stargazer.assets import ReferenceIndex as ReferenceIndex
@@ -69,7 +72,7 @@ _HOMES = {
     "stargazer.api": ("add", "assemble", "fetch", "forget", "push", "trace"),
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
-        "CountsFile", "FeatureMatrix",
+        "CountsFile", "FeatureMatrix", "DifferentialExpression", "Pseudobulk", "PseudobulkDesign",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
         "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "FilterChoice", "GenomicsDB",
         "Intervals", "AlignmentStats", "Coverage", "TrimmingReport", "ContigCounts", "FlagCounts",

@@ -14,6 +14,7 @@ from stargazer.assets.registry import asset_type, asset_types, did_you_mean, for
 
 if TYPE_CHECKING:
     from stargazer.assets.alignment import Alignment, AlignmentIndex, BQSRReport, DuplicateMetrics
+    from stargazer.assets.bulk import DifferentialExpression, Pseudobulk, PseudobulkDesign
     from stargazer.assets.qc import (
         AlignmentStats,
         ContigCounts,
@@ -53,6 +54,7 @@ __all__ = [
     "ContigCounts",
     "CountsFile",
     "Coverage",
+    "DifferentialExpression",
     "DuplicateMetrics",
     "FeatureMatrix",
     "FilterChoice",
@@ -61,6 +63,8 @@ __all__ = [
     "Intervals",
     "KnownSites",
     "KnownSitesIndex",
+    "Pseudobulk",
+    "PseudobulkDesign",
     "QCReport",
     "Reference",
     "ReferenceIndex",
@@ -86,6 +90,7 @@ __all__ = [
 
 _HOMES = {
     "alignment": ("Alignment", "AlignmentIndex", "BQSRReport", "DuplicateMetrics"),
+    "bulk": ("DifferentialExpression", "Pseudobulk", "PseudobulkDesign"),
     "qc": (
         "AlignmentStats",
         "ContigCounts",

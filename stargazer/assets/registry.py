@@ -19,6 +19,7 @@ __all__ = ["asset_type", "asset_types", "claim", "confirm", "did_you_mean", "for
 
 _OWN = {
     "alignment": ("alignment", "alignment_index", "bqsr_report", "duplicate_metrics"),
+    "bulk": ("differential_expression", "pseudobulk", "pseudobulk_design"),
     "qc": (
         "alignment_stats",
         "contig_counts",

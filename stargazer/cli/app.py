@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import cid, config, demo, forgetting, keys, remotes, run, store, tools
+from stargazer.cli import cid, config, demo, forgetting, keys, remotes, run, scrna, store, tools
 from stargazer.cli.options import examples, say
 from stargazer.cli.run import WithAgain
 from stargazer.errors import StargazerError
@@ -112,6 +112,10 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             f"run pipeline.py:analyse reads={CID}",
             f"run pipeline.py:analyse reads={CID} --again align sort",
         ],
+    ),
+    "scrna": (
+        scrna.scrna,
+        ["scrna samples.csv --out results/", "scrna samples.csv --out results/ --reference ctrl --markers types.csv"],
     ),
     "plan": (run.plan, ["plan germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2"]),
     "trace": (run.trace, [f"trace {CID}", f"trace {CID} --down --mermaid"]),

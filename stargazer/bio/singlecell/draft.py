@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stargazer.bio.singlecell.elements import open_group, read_element, write_element, write_group
-from stargazer.bio.singlecell.layout import ABOUT, ASIDE, FORMAT, METADATA, STATE
+from stargazer.bio.singlecell.layout import ABOUT, ASIDE, FORMAT, KEPT, METADATA, STATE
 from stargazer.bio.singlecell.matrix import write_matrix
 from stargazer.bio.singlecell.stages import MADE, USED, Stages
 
@@ -152,11 +152,27 @@ class TreeDraft:
         self._write_order()
         self._dropped.append(stage)
 
-    def settle(self, frame: str) -> None:
-        """Let columns stay, whatever is made anew: they are labels of cells from now on, no stage's result."""
-        for stage, note in self._record.noted.items():
-            kept = [place for place in note.get(MADE, ()) if not place.startswith(f"{frame}/")]
-            self._record.noted[stage] = {**note, MADE: kept}
+    def narrow(self, cells: Values, stay: Iterable[str]) -> None:
+        """Let fewer cells be kept; of stages that do not stay only columns of ``obs`` remain, as the user's own.
+
+        Parameters
+        ----------
+        cells
+            Mask of all cells.
+        stay
+            Names of the stages whose results hold for fewer cells too.
+        """
+        for stage in [name for name in self._record.noted if name.partition(".")[0] not in stay]:
+            note = self._record.noted[stage]
+            rest = [place for place in note.get(MADE, ()) if not place.startswith("obs/")]
+            self._record.noted[stage] = {**note, MADE: rest}
+            self._forget(stage)
+        self._dropped = []
+        path = self._freed(f"obs/{KEPT}") if self._record.owner(f"obs/{KEPT}") else self.free(f"obs/{KEPT}")
+        write_element(path, cells)
+        group = open_group(self.path / "obs", "r+")
+        if KEPT not in group.attrs["column-order"]:
+            group.attrs["column-order"] = [*group.attrs["column-order"], KEPT]
 
     def write(self, place: str, value: Any) -> None:
         """Write an element, such as ``"obsm/X_pca"``, over the one that is there; values as for `write_element`."""

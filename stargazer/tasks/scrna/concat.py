@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -39,6 +40,7 @@ def concat(
     batch_key: str = "sample",
     join: Literal["inner", "outer"] = "inner",
     min_common: float = 0.5,
+    leave_out_below: int = 0,
 ) -> AnnData:
     """Join the cells of samples, with a column that says which sample each came from.
 
@@ -56,6 +58,9 @@ def concat(
         ``"inner"``: genes that all samples have; ``"outer"``: genes of any.
     min_common
         Share of the genes of the sample with most that an inner join must leave; 0 to lose as many as it takes.
+    leave_out_below
+        Samples with fewer kept cells, and those of another organism than most, are left out and said, rather than
+        refused; 0 to leave out none.
 
     Returns
     -------
@@ -69,19 +74,25 @@ def concat(
         column.
     """
     check_column(batch_key)
-    organisms = {sample.organism for sample in samples} - {""}
-    if not samples or len(organisms) > 1:
-        raise DataError(f"samples to join are of one organism; these are {len(samples)} of {sorted(organisms)}")
     labels = _labels(samples)
     _check_different(samples, labels)
     trees = [tree_of(work, sample) for sample in samples]
+    left_out = _left_out(samples, trees, labels, leave_out_below) if leave_out_below else {}
+    if left_out:
+        chosen = [place for place, label in enumerate(labels) if label not in left_out]
+        samples, trees, labels = ([each[place] for place in chosen] for each in (samples, trees, labels))
+    organisms = {sample.organism for sample in samples} - {""}
+    if not samples or len(organisms) > 1:
+        why = "".join(f"; {label}: {reason}" for label, reason in left_out.items())
+        raise DataError(f"samples to join are of one organism; these are {len(samples)} of {sorted(organisms)}{why}")
     genes, notes = _joined_genes([tree.names("var") for tree in trees], labels, join, min_common)
     draft = TreeDraft(work.directory("made") / "joined.zarr")
     n_obs = _join_matrix(draft, "X", [tree.counts for tree in trees], trees, genes, None)
     notes += _write_tables(draft, trees, labels, genes, batch_key)
     notes += join_members(draft, trees, genes, _join_matrix)
+    notes = [*(f"sample {label} was left out: {reason}" for label, reason in left_out.items()), *notes]
     remarks = _unlike(trees, labels)
-    draft.note("concat", {"samples": labels, "join": join, "notes": notes, "remarks": remarks})
+    draft.note("concat", {"samples": labels, "left_out": left_out, "join": join, "notes": notes, "remarks": remarks})
     facts = {"n_obs": n_obs, "n_vars": len(genes), "organism": "".join(organisms), "sample_id": "+".join(labels)}
     return AnnData(path=draft.path, stage="raw", **facts)  # type: ignore[arg-type]
 
@@ -98,6 +109,24 @@ def _check_different(samples: Sequence[AnnData], labels: Sequence[str]) -> None:
         for cid in filter(None, {sample.cid, sample.source_cid if sample.stage == "raw" else ""}):
             if seen.setdefault(cid, label) != label:
                 raise DataError(f"samples {seen[cid]!r} and {label!r} are the same cells ({cid}): give each once")
+
+
+def _left_out(
+    samples: Sequence[AnnData], trees: Sequence[AnnDataTree], labels: Sequence[str], fewest: int
+) -> dict[str, str]:
+    """Samples to leave out, and why: those that failed, have few cells, or are of another organism than most."""
+    found: dict[str, str] = {}
+    for tree, label in zip(trees, labels, strict=True):
+        kept = int(tree.kept("obs").sum())
+        if kept < fewest:
+            failed = tree.record.last("qc_filter").get("failed")
+            found[label] = failed or f"{kept} cells are kept, fewer than {fewest}"
+    counts = Counter(sample.organism for sample, label in zip(samples, labels, strict=True) if label not in found)
+    most = counts.most_common(1)[0][0] if counts else ""
+    for sample, label in zip(samples, labels, strict=True):
+        if label not in found and sample.organism and most and sample.organism != most:
+            found[label] = f"its genes are those of {sample.organism}, and most samples are of {most}"
+    return found
 
 
 def _unlike(trees: Sequence[AnnDataTree], labels: Sequence[str]) -> list[str]:
@@ -157,7 +186,7 @@ def _write_tables(
 ) -> list[str]:
     import pandas as pd
 
-    tables = [table(tree, "obs", derived=False) for tree in trees]
+    tables = [_own_columns(tree) for tree in trees]
     codes = np.repeat(np.arange(len(trees)), [len(each) for each in tables])
     obs = pd.concat([_without_index_clash(each) for each in tables], axis=0)
     obs.index.name = tables[0].index.name if len({each.index.name for each in tables}) == 1 else None
@@ -171,6 +200,17 @@ def _write_tables(
     joined = var[~var.index.duplicated()].reindex(genes)
     joined.index.name = var.index.name
     return [*notes, *_unlike_columns(trees), *write_frame(draft, "var", joined)]
+
+
+REMADE = ("qc_filter", "normalize", "call_cells")
+STAYING = ("doublet_score", "predicted_doublet")
+
+
+def _own_columns(tree: AnnDataTree) -> Any:
+    """Kept cells with all that is known of them, but for measures that are made anew of joined cells."""
+    found = table(tree, "obs", derived=False)
+    made = [name for name in found if tree.record.owner(f"obs/{name}").partition(".")[0] in REMADE]
+    return found.drop(columns=[name for name in made if name not in STAYING])
 
 
 def _without_index_clash(frame: Any) -> Any:
@@ -194,7 +234,7 @@ def _keep_own(obs: Any, batch_key: str, labels: Any) -> list[str]:
 
 def _unlike_columns(trees: list[AnnDataTree]) -> list[str]:
     """Columns of ``obs`` that some samples lack: their cells have a gap there."""
-    names = [set(tree.columns("obs")) for tree in trees]
+    names = [set(_own_columns(tree)) for tree in trees]
     every = names[0].intersection(*names[1:])
     some = sorted(names[0].union(*names[1:]) - every - {KEPT})
     return [f"not all samples have obs columns {', '.join(some)}: cells of the others have gaps there"] if some else []

@@ -106,7 +106,8 @@ def reduce_dimensions(
     write_graph(draft, cells, found, graph, {"n_pcs": coordinates.shape[1], "random_state": seed})
     if umap:
         write_umap(draft, cells, coordinates, graph, seed)
-    draft.note("reduce_dimensions", {"n_pcs": n_pcs, "harmony_key": harmony_key, "notes": notes})
+    params = {"n_pcs": n_pcs, "n_neighbors": n_neighbors, "umap": umap, "approximate": approximate, "seed": seed}
+    draft.note("reduce_dimensions", {**params, "harmony_key": harmony_key, "notes": notes})
     return adata.derived(draft.path, "reduced")
 
 

@@ -48,7 +48,9 @@ MEMORY = "2 GiB"
 """What a stage may use; a sixteenth of it may hold blocks between passes (`stargazer.bio.singlecell.tree.SHARE`)."""
 
 
-def draft_of(work: Workdir, adata: AnnData, stage: str, *used: str) -> tuple[AnnDataTree, TreeDraft]:
+def draft_of(
+    work: Workdir, adata: AnnData, stage: str, *used: str, masks: bool = True
+) -> tuple[AnnDataTree, TreeDraft]:
     """The tree of an asset, and the draft of the one that follows.
 
     Parameters
@@ -60,11 +62,15 @@ def draft_of(work: Workdir, adata: AnnData, stage: str, *used: str) -> tuple[Ann
     stage
         Id of the stage whose draft it is.
     *used
-        Elements that it relies on, besides the masks: made anew later, they drop what it makes.
+        Elements that it relies on: made anew later, they drop what it makes.
+    masks
+        Whether it relies on which cells and genes are kept.
     """
     tree = tree_of(work, adata)
     name = tree.path.name if tree.path != adata.path else adata.name
-    return tree, TreeDraft(work.directory("made") / (name or "cells.zarr"), tree, stage, (*MASKS, *used))
+    return tree, TreeDraft(
+        work.directory("made") / (name or "cells.zarr"), tree, stage, (*(MASKS if masks else ()), *used)
+    )
 
 
 def tree_of(work: Workdir, adata: AnnData) -> AnnDataTree:
