@@ -33,6 +33,8 @@ def add(path: str | os.PathLike[str], asset: Asset | None = None, *, companions:
     """
     from stargazer.display import path_progress
 
+    if not isinstance(path, (str, os.PathLike)):  # a value in memory, which the asset's type may know how to write
+        return active_store().add(path, asset, companions=tuple(companions))
     with path_progress("add", path) as progress:
         return active_store().add(path, asset, companions=tuple(companions), progress=progress)
 

@@ -172,6 +172,54 @@ class AnnData(Asset, key="anndata"):
         """
         self.open().write_h5ad(path, compression="gzip")
 
+    def write_cellxgene(self, path: str | os.PathLike[str], terms: dict[str, str], title: str) -> None:
+        """Export a ``.h5ad`` as CELLxGENE's schema wants it: counts in ``raw.X``, Ensembl ids, terms of ontologies.
+
+        Parameters
+        ----------
+        path
+            File to write.
+        terms
+            Values of the columns that the schema wants, for all cells: ``{"assay_ontology_term_id": "EFO:0009922"}``;
+            ``"@donor"`` takes those of a column of ``obs``.
+        title
+            Of the data set.
+
+        Raises
+        ------
+        DataError
+            What is missing, all of it at once.
+        """
+        made = _cells("exports").cellxgene(self.open(), terms, title, self.organism)
+        made.write_h5ad(path, compression="gzip")
+
+    def write_h5mu(self, path: str | os.PathLike[str]) -> None:
+        """Export what `open` gives as a ``.h5mu``, with the antibodies and guides that lie beside it.
+
+        Parameters
+        ----------
+        path
+            File to write.
+        """
+        rna = self.open()
+        modalities = {"rna": rna}
+        for other in self.companions:
+            if isinstance(other, FeatureMatrix):
+                beside = self.companion(FeatureMatrix, features=other.features).open()
+                name = {"Antibody Capture": "prot"}.get(other.features, other.features.lower().replace(" ", "_"))
+                modalities[name] = beside[[cell for cell in rna.obs_names if cell in beside.obs_names]].copy()
+        _cells("exports").write_h5mu(path, modalities)
+
+    def write_10x(self, path: str | os.PathLike[str]) -> None:
+        """Export the counts of kept cells and genes as a folder that Cell Ranger's users read.
+
+        Parameters
+        ----------
+        path
+            Folder to make: ``matrix.mtx.gz``, ``barcodes.tsv.gz``, ``features.tsv.gz``.
+        """
+        _cells("exports").write_matrix_folder(path, self.open())
+
 
 class FeatureMatrix(AnnData, key="feature_matrix"):
     """Counts of features that are no genes (antibodies, guides) of the cells that it lies beside.

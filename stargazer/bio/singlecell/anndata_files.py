@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from anndata._io.specs.registry import IORegistryError  # what it raises over unknown encodings has no public name
 
 from stargazer.bio.singlecell.genes import SYMBOL_COLUMNS
 from stargazer.bio.singlecell.matrix import array_blocks, first_wrong, group_blocks
@@ -24,7 +25,10 @@ CARRIED = ("layers", "obsm", "obsp", "uns", "varm", "varp")
 RNA = ("rna", "gex", "RNA", "GEX", "gene_expression", "expression")
 PROTEINS = ("prot", "protein", "adt", "cite", "ab", "antibody")
 CONVERT = "open it where it was written, in Python with anndata.read_h5ad, and write it anew with a later anndata"
-LEFT_OUT = (AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
+LEFT_OUT: tuple[type[Exception], ...] = (
+    *(AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError),
+    IORegistryError,
+)
 """What anndata raises over elements of an encoding that it does not know here."""
 
 

@@ -61,7 +61,8 @@ def read_tenx(file: Any, path: Path, said: Said) -> Source:
     probabilities = _cell_probabilities(file, group, n_cells)
     if probabilities is not None:
         obs[PROBABILITY] = probabilities
-    source = of_features(obs, var, partial(group_blocks, group, (n_cells, n_genes)), path, said)
+    rest = said if "genome" in columns else said._replace(genome="")
+    source = of_features(obs, var, partial(group_blocks, group, (n_cells, n_genes)), path, rest)
     if probabilities is not None:
         source.remarks.append(f"obs[{PROBABILITY!r}] is CellBender's: call_cells takes what is above 0.5")
     return source
