@@ -118,7 +118,7 @@ def scrna(
     integrate
         ``"harmony"``, or ``"none"``.
     batch_key
-        What to integrate over: ``"batch"`` where the sheet has batches, else ``"sample"``.
+        What to integrate over; ``"sample"`` if empty, so that types are the same clusters under all conditions.
     resolutions, resolution
         Those that are compared, and the one whose clusters are used.
     markers
@@ -150,7 +150,7 @@ def scrna(
     measured = qc_filter(
         joined, min_genes=0, min_cells=min_cells, max_pct_mt=100.0, doublets=False, mt_genes=mt_genes, symbols=symbols
     )
-    batch = batch_key or ("batch" if len(read.values("batch")) > 1 else "sample")
+    batch = batch_key or "sample"
     chosen = select_features(normalize(measured), n_top_genes=n_top_genes, batch_key="sample")
     harmony = batch if integrate == "harmony" and len(samples) > 1 else ""
     reduced = reduce_dimensions(

@@ -53,7 +53,7 @@ def simulate(here: Path, n: int = 120, genes: int = 400, seed: int = 0) -> Path:
         labels = rng.integers(0, 4, n)
         shares = types[labels] * batches[batch] * own.get(donor, 1.0)
         if condition == "stim":
-            shares[:, PLANTED] *= 5
+            shares[:, PLANTED] *= 3
         shares /= shares.sum(axis=1, keepdims=True)
         expected = (0.95 * shares + 0.05 * base / base.sum()) * (1_500 * rng.lognormal(0, 0.2, n))[:, None]
         doublets = rng.random(n) < 0.05

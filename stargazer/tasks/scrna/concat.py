@@ -80,7 +80,8 @@ def concat(
     left_out = _left_out(samples, trees, labels, leave_out_below) if leave_out_below else {}
     if left_out:
         chosen = [place for place, label in enumerate(labels) if label not in left_out]
-        samples, trees, labels = ([each[place] for place in chosen] for each in (samples, trees, labels))
+        samples, trees = [samples[place] for place in chosen], [trees[place] for place in chosen]
+        labels = [labels[place] for place in chosen]
     organisms = {sample.organism for sample in samples} - {""}
     if not samples or len(organisms) > 1:
         why = "".join(f"; {label}: {reason}" for label, reason in left_out.items())

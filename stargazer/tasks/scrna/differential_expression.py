@@ -96,8 +96,13 @@ def differential_expression(
     path = work.file("differential_expression.tsv")
     joined = joined.rename_axis("gene").reset_index()[["group", "gene", *COLUMNS]]
     joined.to_csv(path, sep="\t", index=False, float_format="%.9g", na_rep="NA")
-    facts = {"condition_key": bulk.condition_key, "tested": tested, "reference": reference, "alpha": alpha}
-    numbers = {"n_significant": int((joined["padj"] < alpha).sum()), "sample_id": bulk.sample_id}
+    facts: dict[str, Any] = {
+        "condition_key": bulk.condition_key,
+        "tested": tested,
+        "reference": reference,
+        "alpha": alpha,
+    }
+    numbers: dict[str, Any] = {"n_significant": int((joined["padj"] < alpha).sum()), "sample_id": bulk.sample_id}
     return DifferentialExpression(path=path, pseudobulk_cid=bulk.cid or "", **facts, **numbers)
 
 
@@ -117,7 +122,7 @@ def _check(design: pd.DataFrame, tested: str, reference: str, groups: list[str] 
 def _donors(design: pd.DataFrame, group: str, conditions: tuple[str, str]) -> int:
     """Donors of the condition that has fewer."""
     mine = design[design["group"] == group]
-    return min(mine.loc[mine["condition"] == each, "donor"].nunique() for each in conditions)
+    return min(int(mine.loc[mine["condition"] == each, "donor"].nunique()) for each in conditions)
 
 
 def _compared(

@@ -94,10 +94,15 @@ def pseudobulk(
     heads = ["bulk", *design[0]]
     lines = ([name, *map(str, line.values())] for name, line in zip(names, design, strict=True))
     _write(beside, heads, lines)
-    facts = {"groupby": groupby, "donor_key": donor_key, "condition_key": condition_key, "sample_id": adata.sample_id}
+    facts: dict[str, Any] = {
+        "groupby": groupby,
+        "donor_key": donor_key,
+        "condition_key": condition_key,
+        "sample_id": adata.sample_id,
+    }
     companion = PseudobulkDesign(path=beside, sample_id=adata.sample_id)
     numbers: dict[str, Any] = {"n_bulks": len(bulks), "n_genes": len(genes), "anndata_cid": adata.cid or ""}
-    return Pseudobulk(path=table, companions=[companion], **facts, **numbers)
+    return Pseudobulk(path=table, companions=(companion,), **facts, **numbers)
 
 
 def _values(tree: AnnDataTree, key: str, cells: NDArray[np.bool_]) -> list[str]:

@@ -213,7 +213,8 @@ def _measured(tree: AnnDataTree, masks: dict[str, Mask], sets: GeneSets, called:
 
 def _own_sets(tree: AnnDataTree, sets: GeneSets, genes: _Genes) -> tuple[GeneSets, dict[str, Mask], list[str]]:
     """The sets with the mitochondrial genes that the user names, other sets, and what is worth saying."""
-    labels, notes = symbols_of(tree, genes.symbols)[0], []
+    labels = symbols_of(tree, genes.symbols)[0]
+    notes: list[str] = []
     if genes.mt:
         mask, notes = named_genes(tree, labels, genes.mt, "mitochondrial")
         sets = sets._replace(mt=mask)

@@ -80,11 +80,11 @@ def report_project(
         _head(tree, trees, groupby, tables),
         *_warnings(tree, trees),
         heading("Samples", "Barcodes, and how many each filter dropped; one cell may be dropped by several."),
-        table([_sample_row(name, each) for name, each in trees]),
+        table(_sample_rows(trees)),
         *_embeddings(tree, groupby, sample_key, condition_key),
         *_composition(tree, groupby, sample_key),
         *_markers(tree),
-        *_differences(tables),
+        *_differences(tree, groupby, tables),
         *_integration(tree),
         *_resolutions(tree),
         *_quality(trees),
@@ -133,14 +133,18 @@ def _warnings(tree: AnnDataTree, trees: Sequence[tuple[str, AnnDataTree]]) -> It
                 yield note(f"{name}: {stage}: {text}")
 
 
-def _sample_row(name: str, tree: AnnDataTree) -> dict[str, str]:
+def _sample_rows(trees: Sequence[tuple[str, AnnDataTree]]) -> list[dict[str, str]]:
+    told = [tree.record.last("qc_filter") for _, tree in trees]
+    reasons = [reason for reason in DROPPED if any(each.get(f"n_cells_{reason}") for each in told)]
+    return [_sample_row(name, tree, reasons) for name, tree in trees]
+
+
+def _sample_row(name: str, tree: AnnDataTree, reasons: Sequence[str]) -> dict[str, str]:
     told = tree.record.last("qc_filter")
     kept = tree.kept("obs")
     row = {"sample": name, **tree.record.last("describe").get("columns", {}), "organism": told.get("organism", "")}
     row |= {"barcodes": f"{tree.n_obs:,}"}
-    for reason in DROPPED:
-        if told.get(f"n_cells_{reason}"):
-            row[reason.replace("_", " ")] = f"{told[f'n_cells_{reason}']:,}"
+    row |= {reason.replace("_", " "): f"{told.get(f'n_cells_{reason}', 0):,}" for reason in reasons}
     row["kept"] = "failed" if told.get("failed") else f"{int(kept.sum()):,}"
     if kept.any() and tree.made("obs/total_counts"):
         for shown, column in (("genes", "n_genes_by_counts"), ("counts", "total_counts"), ("mt %", "pct_counts_mt")):
@@ -245,7 +249,7 @@ def _markers(tree: AnnDataTree) -> Iterator[str]:
     yield table(rows)
 
 
-def _differences(tables: Sequence[tuple[Any, Any]]) -> Iterator[str]:
+def _differences(tree: AnnDataTree, groupby: str, tables: Sequence[tuple[Any, Any]]) -> Iterator[str]:
     for asset, found in tables:
         yield heading(
             f"{asset.tested} against {asset.reference}",
@@ -264,6 +268,10 @@ def _differences(tables: Sequence[tuple[Any, Any]]) -> Iterator[str]:
             }
             for line in best.sort_values(["group", "padj"]).itertuples()
         ]
+        alone = [str(name) for name in tree.labels("obs", groupby).names if str(name) not in set(found["group"])]
+        if alone:
+            few = f"clusters {', '.join(alone)} have fewer than two donors in one of the conditions"
+            yield note(f"{few}, and are not compared: the condition may have made clusters of its own")
         yield table(rows) if rows else note("no gene differs")
 
 

@@ -42,12 +42,15 @@ def adjusted_rand(some: Ints, others: Ints) -> float:
         Label of each cell, from 0; -1 for none.
     """
     table = _table(np.asarray(some), np.asarray(others))
-    pairs = lambda counts: float((counts * (counts - 1) / 2).sum())  # noqa: E731
-    both, rows, columns = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
-    every = pairs(np.array([table.sum()]))
+    both, rows, columns = _pairs(table), _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0))
+    every = _pairs(np.array([table.sum()]))
     expected = rows * columns / every if every else 0.0
     most = (rows + columns) / 2
     return 1.0 if most == expected else (both - expected) / (most - expected)
+
+
+def _pairs(counts: NDArray[np.float64]) -> float:
+    return float((counts * (counts - 1) / 2).sum())
 
 
 def mutual_information(some: Ints, others: Ints) -> float:
