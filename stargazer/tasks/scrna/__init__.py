@@ -19,6 +19,7 @@ from stargazer.tasks.scrna.report import report
 from stargazer.tasks.scrna.report_project import report_project
 from stargazer.tasks.scrna.select_features import select_features
 from stargazer.tasks.scrna.subset import subset
+from stargazer.tasks.scrna.transfer_labels import transfer_labels
 
 __all__ = [
     "annotate",
@@ -40,4 +41,5 @@ __all__ = [
     "report_project",
     "select_features",
     "subset",
+    "transfer_labels",
 ]

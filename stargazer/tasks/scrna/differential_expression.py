@@ -102,7 +102,11 @@ def differential_expression(
         "reference": reference,
         "alpha": alpha,
     }
-    numbers: dict[str, Any] = {"n_significant": int((joined["padj"] < alpha).sum()), "sample_id": bulk.sample_id}
+    numbers: dict[str, Any] = {
+        "alpha": alpha,
+        "n_significant": int((joined["padj"] < alpha).sum()),
+        "sample_id": bulk.sample_id,
+    }
     return DifferentialExpression(path=path, pseudobulk_cid=bulk.cid or "", **facts, **numbers)
 
 
