@@ -208,7 +208,7 @@ def test_a_subset_is_analysed_anew_and_keeps_its_labels(foreign: sg.AnnData, tmp
     again = run(cluster, tmp_path, run(reduce_dimensions, tmp_path, again, n_pcs=5, umap=False))
     assert again.open().obs["leiden_before_2"].astype(str).tolist() == labels[expected].tolist()
     smaller = run(subset, tmp_path, again, cells="total_counts > 0")
-    assert list(tree_of(smaller).stages())[-2:] == ["subset", "subset.1"]
+    assert [name for name in tree_of(smaller).stages() if "subset" in name] == ["subset", "subset.2"]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_an_expression_that_means_nothing_is_refused(
         ("truth != 't0' and sample == a", lambda obs: (obs.truth != "t0") & (obs["sample"] == "a")),
         ("truth not in t0,t1 or sample in (a, b)", lambda obs: obs.truth.notna()),
         ("not (truth in [t0, t2])", lambda obs: obs.truth == "t1"),
-        ('doublet_score <= 0.5 and `sample` == "b"', lambda obs: (obs.doublet_score <= 0.5) & (obs["sample"] == "b")),
+        ('doublet_score >= 0.5 and `sample` == "b"', lambda obs: (obs.doublet_score >= 0.5) & (obs["sample"] == "b")),
         ("total_counts == 7", lambda obs: obs.truth.notna()),
     ],
 )

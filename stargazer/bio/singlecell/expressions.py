@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-__all__ = ["columns_of", "select_cells"]
+__all__ = ["select_cells"]
 
 TOKEN = re.compile(
     r"""\s*(?:(?P<quoted>`[^`]*`|'[^']*'|"[^"]*")|(?P<mark>==|!=|<=|>=|[<>(),\[\]])|(?P<word>[^\s<>=!(),\[\]`'"]+))"""
@@ -59,10 +59,9 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 class _Reader:
     """Reads an expression from left to right, and tells which cells it means."""
 
-    def __init__(self, text: str, tree: AnnDataTree | None) -> None:
+    def __init__(self, text: str, tree: AnnDataTree) -> None:
         self.text, self.tree = text, tree
         self.tokens, self.at = _tokens(text), 0
-        self.columns: list[str] = []
 
     def read(self) -> Any:
         found = self.which()
@@ -116,7 +115,6 @@ class _Reader:
 
     def test(self) -> Any:
         column = self.name()
-        self.columns.append(column)
         mark = self.take("==", "!=", "in", "not", *ORDERED)
         if mark in ORDERED:
             return self.ordered(column, mark, self.name())
@@ -137,8 +135,6 @@ class _Reader:
         return found
 
     def among(self, column: str, values: list[str], inverted: bool) -> Any:
-        if self.tree is None:
-            return np.zeros(1, bool)
         labels = self.tree.labels("obs", column)
         known = [str(name) for name in labels.names]
         wanted = [value for value in values if value not in known]
@@ -150,8 +146,6 @@ class _Reader:
         return mask[labels.codes]
 
     def ordered(self, column: str, mark: str, value: str) -> Any:
-        if self.tree is None:
-            return np.zeros(1, bool)
         limit = _number(value)
         values = _numbers(self.tree.column("obs", column))
         if values is None or isinstance(limit, str):
@@ -193,16 +187,3 @@ def select_cells(tree: AnnDataTree, text: str) -> Mask:
         It cannot be read, names a column that is not there, or a value that no cell has.
     """
     return np.asarray(_Reader(text, tree).read(), bool)
-
-
-def columns_of(text: str) -> list[str]:
-    """Columns that an expression names.
-
-    Raises
-    ------
-    DataError
-        It cannot be read.
-    """
-    reader = _Reader(text, None)
-    reader.read()
-    return list(dict.fromkeys(reader.columns))

@@ -98,7 +98,7 @@ def _called(
         limit = expected_limit(totals, _expected(expected_cells))
         return totals >= limit, {"method": "expected", "limit": limit}, []
     knee = find_knee(totals, lower)
-    found = {"method": "knee", "limit": knee.limit, "knee": knee.knee, "ambient": knee.ambient}
+    found: dict[str, Any] = {"method": "knee", "limit": knee.limit, "ambient": knee.ambient}
     found |= {"ranks": knee.ranks.tolist(), "totals": knee.totals.tolist()}
     if knee.clear:
         return totals >= knee.limit, found, _surprise(int((totals >= knee.limit).sum()), expected_cells)

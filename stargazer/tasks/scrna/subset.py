@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stargazer.assets import AnnData
-from stargazer.bio.singlecell.expressions import columns_of, select_cells
+from stargazer.bio.singlecell.expressions import select_cells
 from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.calls import task
 from stargazer.errors import DataError
@@ -46,7 +46,7 @@ def subset(work: Workdir, adata: AnnData, *, cells: str) -> AnnData:
     before = AnnDataTree(adata.path) if adata.path.is_dir() else None
     number = 0 if before is None else sum(name.partition(".")[0] == "subset" for name in before.record.noted)
     stage = f"subset.{number + 1}" if number else "subset"
-    tree, draft = draft_of(work, adata, stage, *(f"obs/{name}" for name in columns_of(cells)))
+    tree, draft = draft_of(work, adata, stage)
     kept = tree.kept("obs")
     chosen = kept & select_cells(tree, cells)
     if not chosen.any():

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["Knee", "expected_limit", "find_knee"]
 
 POINTS = 400
-"""Places at which the curve is looked at, evenly by the logarithm of rank."""
-SMOOTH = 9
-"""Places over which its slope is taken."""
+"""Places of the curve that are kept for drawing, evenly by the logarithm of rank."""
+STEP, SMOOTH = 0.05, 5
+"""Width of a bin of the logarithm of counts, and over how many bins droplets are averaged."""
 FEWEST = 20
-STEEP = -1.2
-"""Slope from which a fall is one from cells to empty droplets: in logarithms, counts against rank."""
+"""Droplets that must have more counts for there to be cells."""
+DEEP = 0.5
+"""Where there are droplets of the usual kinds, at most this share of the smaller kind's peak lies between them."""
 
 
 class Knee(NamedTuple):
@@ -34,19 +35,16 @@ class Knee(NamedTuple):
     Parameters
     ----------
     limit
-        Counts that a cell needs: those at the steepest place of the curve.
-    knee
-        Counts where the fall begins.
+        Counts that a cell needs: where the curve of counts by rank is steepest, because fewest droplets have so many.
     ambient
         Counts of a usual empty droplet.
     clear
-        Whether there is such a fall at all.
+        Whether there are two kinds of droplets at all.
     ranks, totals
         The curve, for drawing.
     """
 
     limit: float
-    knee: float
     ambient: float
     clear: bool
     ranks: NDArray[np.int64]
@@ -56,12 +54,14 @@ class Knee(NamedTuple):
 def find_knee(totals: NDArray[Any], lower: int = 0) -> Knee:
     """Find the steepest place of the curve of counts against rank, both as logarithms.
 
+    The curve is steepest where fewest droplets are for a change of counts, between the many empty ones and the cells.
+
     Parameters
     ----------
     totals
         Counts of each droplet.
     lower
-        Droplets with as many counts or fewer are empty; if 0, half as many again as the median droplet, and ten.
+        Droplets with as many counts or fewer are empty; if 0, as many as the median one has.
 
     Raises
     ------
@@ -71,23 +71,25 @@ def find_knee(totals: NDArray[Any], lower: int = 0) -> Knee:
     ordered = np.sort(np.asarray(totals, np.float64))[::-1]
     ordered = ordered[ordered > 0]
     ambient = float(np.median(ordered)) if len(ordered) else 0.0
-    least = float(lower) if lower else 1.5 * ambient + 10.0
-    above = ordered[ordered > least]
+    above = ordered[ordered > 1.5 * max(ambient, float(lower)) + 10.0]
     if len(above) < FEWEST:
-        raise DataError(f"only {len(above)} droplets have more than {least:.0f} counts: there are no cells to call")
-    places = np.unique(np.geomspace(1, len(above), POINTS).astype(np.int64))
-    x, y = np.log10(places), np.log10(above[places - 1])
-    span = min(SMOOTH, max(len(x) // 4, 1))
-    slope = (y[span:] - y[:-span]) / (x[span:] - x[:-span])
-    # The first ranks are few cells each, whose counts jump.
-    first = min(int(np.searchsorted(places, FEWEST)), len(slope) - 1)
-    steepest = first + int(np.argmin(slope[first:]))
-    middle = steepest + span // 2
-    begins = next((at for at in range(steepest, first, -1) if slope[at] > STEEP / 2), first)
-    clear = bool(slope[steepest] < STEEP)
+        raise DataError(f"only {len(above)} droplets have more counts than empty ones: there are no cells to call")
+    start = np.log10(max(ambient, float(lower), 1.0))
+    logs = np.log10(ordered)
+    edges = np.arange(start, logs[0] + 2 * STEP, STEP)
+    counts = np.histogram(logs[logs >= start], edges)[0].astype(np.float64)
+    density = np.convolve(counts, np.ones(SMOOTH) / SMOOTH, mode="same")
+    left = np.maximum.accumulate(density)
+    right = np.maximum.accumulate(density[::-1])[::-1]
+    smaller = np.minimum(left, right)
+    depth = smaller - density
+    # Of a gap without any droplets its middle.
+    deepest = np.flatnonzero(np.isclose(depth, depth.max()))
+    valley = int(deepest[len(deepest) // 2])
+    clear = bool(depth[valley] > 0 and density[valley] <= DEEP * smaller[valley])
+    limit = float(10.0 ** ((edges[valley] + edges[valley + 1]) / 2))
     shown = np.unique(np.geomspace(1, len(ordered), POINTS).astype(np.int64))
-    limit = 10.0 ** float((y[steepest] + y[min(steepest + span, len(y) - 1)]) / 2) if clear else least
-    return Knee(limit, float(10.0 ** y[min(begins, middle)]), ambient, clear, shown, ordered[shown - 1])
+    return Knee(limit, ambient, clear and int((ordered >= limit).sum()) >= FEWEST, shown, ordered[shown - 1])
 
 
 def expected_limit(totals: NDArray[Any], expected_cells: int) -> float:
