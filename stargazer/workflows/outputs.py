@@ -6,12 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.assets import AnnData, DifferentialExpression, Pseudobulk, PseudobulkDesign
+from stargazer.assets import AnnData, Asset, DifferentialExpression, Pseudobulk, PseudobulkDesign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from stargazer.assets import Asset
 
 __all__ = ["write_project"]
 
@@ -36,6 +34,8 @@ def write_project(cells: AnnData, page: Asset, others: Sequence[Asset], out: Pat
         "cells": ("annotated.h5ad", cells.write_h5ad),
         "markers": ("markers.csv", lambda path: cells.markers().to_csv(path, index=False)),
     }
+    for section in page.companions:
+        writers["multiqc"] = (section.name, _copy(page.companion(Asset, report="multiqc")))
     for other in others:
         if isinstance(other, DifferentialExpression):
             writers["differential"] = ("differential_expression.tsv", _copy(other))

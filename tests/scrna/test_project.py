@@ -99,9 +99,20 @@ class TestOneCommand:
             "pseudobulk.design.tsv",
             "pseudobulk.tsv",
             "report.html",
+            "scrna_samples_mqc.tsv",
         ]
         assert told["samples"] == 10
         assert told["n_cells"] > 700
+
+    def test_multiqc_shows_the_samples(self, project: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+        import subprocess
+        import sys
+
+        command = [sys.executable, "-m", "multiqc", str(project[0] / "out"), "-o", str(tmp_path), "--no-ansi", "-q"]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+        assert "Single cells" in (tmp_path / "multiqc_report.html").read_text()
+        table = pd.read_csv(tmp_path / "multiqc_data" / "multiqc_stargazer_scrna_table.txt", sep="\t")
+        assert len(table) == 10
 
     def test_the_failed_and_the_swapped_sample_are_told_and_left_out(
         self, project: tuple[Path, dict[str, Any]]

@@ -252,3 +252,31 @@ def test_an_expression_means_the_cells_that_pandas_would_take(
     assert run(subset, tmp_path, body(foreign), cells=text).open().obs_names.tolist() == (
         claimed().obs_names[mask(claimed().obs)].tolist()
     )
+
+
+def test_trees_of_format_1_are_read_and_brought_to_this_one(foreign: sg.AnnData, tmp_path: Path) -> None:
+    import json
+
+    from stargazer.bio.singlecell.elements import open_group, write_element
+
+    plain: Any = sg.add(saved(cells(), tmp_path / "plain.h5ad"), sg.AnnData())
+    done = analysed(tmp_path, raw(plain.fetch()))
+    new = done.open()
+    old = TreeDraft(tmp_path / "old.zarr", AnnDataTree(done.path))
+    for stage, told in AnnDataTree(done.path).stages().items():
+        note = {name: value for name, value in told.items() if name not in ("made", "used")}
+        old._write_state(stage, json.dumps(note, sort_keys=True))
+    old._freed("uns/stargazer/format")
+    write_element(tmp_path / "old.zarr" / "uns" / "stargazer" / "format", 1)
+    assert open_group(tmp_path / "old.zarr")["uns/stargazer/format"][()] == 1
+    asset = raw(tmp_path / "old.zarr")
+    tree = tree_of(asset)
+    assert tree.stage == "annotated"
+    view = asset.open()
+    assert (view.X != new.X).nnz == 0
+    assert view.obs["leiden"].tolist() == new.obs["leiden"].tolist()
+    again = run(cluster, tmp_path, asset, resolution=0.2)
+    assert tree_of(again).stage == "clustered"
+    assert not tree_of(again).has("uns/rank_genes_groups")
+    assert run(qc_filter, tmp_path, asset, **QC).stage == "qc_filtered"
+    assert sorted(tree_of(run(qc_filter, tmp_path, asset, **QC)).stages()) == ["ingest", "qc_filter"]

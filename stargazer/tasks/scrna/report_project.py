@@ -71,7 +71,7 @@ def report_project(
     Returns
     -------
     Asset
-        ``report.html``, self-contained, for light and dark screens.
+        ``report.html``, self-contained, for light and dark screens; a section for MultiQC lies beside it.
     """
     tree = AnnDataTree(adata.path)
     trees = [(sample.sample_id or sample.name, AnnDataTree(sample.path)) for sample in samples]
@@ -92,7 +92,27 @@ def report_project(
     ]
     page = work.file("report/report.html")
     page.write_text(_page(title, parts), "utf-8")
-    return Asset(path=page, report="scrna-project", sample_id=adata.sample_id)
+    section = work.file("report/scrna_samples_mqc.tsv")
+    section.write_text(_multiqc(_sample_rows(trees)), "utf-8")
+    beside = Asset(path=section, report="multiqc", sample_id=adata.sample_id)
+    return Asset(path=page, companions=(beside,), report="scrna-project", sample_id=adata.sample_id)
+
+
+MULTIQC = """# id: stargazer_scrna
+# section_name: Single cells
+# description: Barcodes of each sample, how many each filter dropped, and what is left.
+# plot_type: table
+# pconfig:
+#     id: stargazer_scrna_table
+#     title: Single cells
+"""
+
+
+def _multiqc(rows: Sequence[Mapping[str, str]]) -> str:
+    """The table of samples as a section of MultiQC, which wants numbers without commas."""
+    heads = list(dict.fromkeys(key for row in rows for key in row))
+    lines = ["\t".join(heads), *("\t".join(row.get(head, "").replace(",", "") for head in heads) for row in rows)]
+    return MULTIQC + "\n".join(lines) + "\n"
 
 
 def _page(title: str, parts: Sequence[str]) -> str:
