@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from anndata._io.specs.registry import IORegistryError  # what it raises over unknown encodings has no public name
 
 from stargazer.bio.singlecell.genes import SYMBOL_COLUMNS
 from stargazer.bio.singlecell.matrix import array_blocks, first_wrong, group_blocks
@@ -18,18 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["LEFT_OUT", "is_anndata", "is_mudata", "read_anndata", "read_mudata"]
+__all__ = ["is_anndata", "is_mudata", "left_out", "read_anndata", "read_mudata"]
 
 PLACES = ("X", "layers/counts", "raw/X", "raw.X")
 CARRIED = ("layers", "obsm", "obsp", "uns", "varm", "varp")
 RNA = ("rna", "gex", "RNA", "GEX", "gene_expression", "expression")
 PROTEINS = ("prot", "protein", "adt", "cite", "ab", "antibody")
 CONVERT = "open it where it was written, in Python with anndata.read_h5ad, and write it anew with a later anndata"
-LEFT_OUT: tuple[type[Exception], ...] = (
-    *(AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError),
-    IORegistryError,
-)
-"""What anndata raises over elements of an encoding that it does not know here."""
+LEFT_OUT = (AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
+
+
+def left_out() -> tuple[type[Exception], ...]:
+    """What anndata raises over elements of an encoding that it does not know here; its own error has no public name."""
+    from anndata._io.specs.registry import IORegistryError
+
+    return (*LEFT_OUT, IORegistryError)
 
 
 def is_anndata(group: Any) -> bool:
@@ -179,7 +181,7 @@ def _table(group: Any, place: str, notes: list[str]) -> Any:
     if not getattr(getattr(element, "dtype", None), "names", None):
         try:
             return read_elem(element)
-        except LEFT_OUT:
+        except left_out():
             return _by_columns(element, place, notes)
     first, *others = element.dtype.names
     columns = {name: _texts(element[name]) for name in others}
@@ -201,7 +203,7 @@ def _by_columns(element: Any, place: str, notes: list[str]) -> Any:
     for name in element.attrs["column-order"]:
         try:
             columns[str(name)] = read_elem(element[str(name)])
-        except LEFT_OUT as error:
+        except left_out() as error:
             notes.append(f"column {str(name)!r} of {place} was left out: {_first_line(error)}")
     return pd.DataFrame(columns, index=index)
 

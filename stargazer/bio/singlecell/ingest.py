@@ -10,9 +10,9 @@ import numpy as np
 
 from stargazer.bio.singlecell.anndata_files import (
     CONVERT,
-    LEFT_OUT,
     is_anndata,
     is_mudata,
+    left_out,
     read_anndata,
     read_mudata,
 )
@@ -293,7 +293,7 @@ def _write_other(draft: TreeDraft, place: str, read: Any, notes: list[str], rema
             _write_layer(draft, place, value, notes, remarks)
         else:
             write_foreign(draft.free(place), value)
-    except LEFT_OUT as error:  # our own errors are ValueErrors
+    except left_out() as error:  # our own errors are ValueErrors
         draft.drop(place)
         what = " ".join((str(error) or type(error).__name__).split())[:200]
         notes.append(f"{place} was left out: {what}")

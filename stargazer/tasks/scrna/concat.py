@@ -197,7 +197,7 @@ def _write_tables(
     notes = _keep_own(obs, batch_key, np.array(labels, dtype=object)[codes])
     notes += write_frame(draft, "obs", obs)
     draft.column("obs", batch_key, Categories(codes.astype(code_type(len(labels))), np.array(labels, dtype=object)))
-    var = pd.concat([table(tree, "var", derived=False, every=True) for tree in trees], axis=0)
+    var = pd.concat([_own_genes(tree) for tree in trees], axis=0)
     joined = var[~var.index.duplicated()].reindex(genes)
     joined.index.name = var.index.name
     return [*notes, *_unlike_columns(trees), *write_frame(draft, "var", joined)]
@@ -212,6 +212,12 @@ def _own_columns(tree: AnnDataTree) -> Any:
     found = table(tree, "obs", derived=False)
     made = [name for name in found if tree.record.owner(f"obs/{name}").partition(".")[0] in REMADE]
     return found.drop(columns=[name for name in made if name not in STAYING])
+
+
+def _own_genes(tree: AnnDataTree) -> Any:
+    """All genes with what came with the file: what stages made of them is made anew."""
+    found = table(tree, "var", derived=False, every=True)
+    return found.drop(columns=[name for name in found if tree.made(f"var/{name}")])
 
 
 def _without_index_clash(frame: Any) -> Any:
