@@ -31,14 +31,19 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset as Asset
     from stargazer.assets import BQSRReport as BQSRReport
     from stargazer.assets import ContigCounts as ContigCounts
+    from stargazer.assets import CountsFile as CountsFile
     from stargazer.assets import Coverage as Coverage
+    from stargazer.assets import DifferentialExpression as DifferentialExpression
     from stargazer.assets import DuplicateMetrics as DuplicateMetrics
+    from stargazer.assets import FeatureMatrix as FeatureMatrix
     from stargazer.assets import FilterChoice as FilterChoice
     from stargazer.assets import FlagCounts as FlagCounts
     from stargazer.assets import GenomicsDB as GenomicsDB
     from stargazer.assets import Intervals as Intervals
     from stargazer.assets import KnownSites as KnownSites
     from stargazer.assets import KnownSitesIndex as KnownSitesIndex
+    from stargazer.assets import Pseudobulk as Pseudobulk
+    from stargazer.assets import PseudobulkDesign as PseudobulkDesign
     from stargazer.assets import QCReport as QCReport
     from stargazer.assets import Reference as Reference
     from stargazer.assets import ReferenceIndex as ReferenceIndex
@@ -77,6 +82,7 @@ _HOMES = {
     ),
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
+        "CountsFile", "FeatureMatrix", "DifferentialExpression", "Pseudobulk", "PseudobulkDesign",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
         "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "FilterChoice", "GenomicsDB",
         "Intervals", "AlignmentStats", "Coverage", "TrimmingReport", "ContigCounts", "FlagCounts",
@@ -103,7 +109,7 @@ __all__ = ["__version__", *_MODULES, *_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
+    if name in (*_MODULES, "tasks", "workflows"):
         return importlib.import_module(f"stargazer.{name}")
     home = _HOME.get(name) or _HOOKS.get(name)
     if home is None:

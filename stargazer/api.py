@@ -133,6 +133,8 @@ def add(
     """
     from stargazer.display import path_progress
 
+    if not isinstance(path, (str, os.PathLike)):  # a value in memory, which the asset's type may know how to write
+        return store_of(store).add(path, asset, companions=tuple(companions), name=name)
     with _shown(progress, path_progress, "add", path) as told:
         return store_of(store).add(path, asset, companions=tuple(companions), name=name, progress=told)
 

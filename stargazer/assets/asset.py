@@ -277,6 +277,23 @@ class Asset(Declared):
         """
         return self
 
+    def written(self, value: object, directory: Path) -> Path:
+        """The file that holds a value in memory that a person adds; types that know such values write it.
+
+        Parameters
+        ----------
+        value
+            What was given in place of a path.
+        directory
+            Where to write.
+
+        Raises
+        ------
+        AssetError
+            It is no value that this type knows.
+        """
+        raise AssetError(f"{type(self).__name__} is added from a file or folder: give its path, not {value!r:.80}")
+
     def to_dict(self) -> dict[str, Any]:
         """The asset as JSON values, companions nested; the source is left out."""
         return encoding.encode(self)

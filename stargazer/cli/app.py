@@ -21,6 +21,7 @@ from stargazer.cli import (
     notebook,
     remotes,
     run,
+    scrna,
     store,
     tools,
 )
@@ -135,6 +136,10 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             "germline samples.csv --ref GRCh38.fa --target exome.bed --out results/",
             "germline samples.csv --ref GRCh38 --engine gatk --known-sites dbsnp=sites.vcf.gz --on slurm --out out/",
         ],
+    ),
+    "scrna": (
+        scrna.scrna,
+        ["scrna samples.csv --out results/", "scrna samples.csv --out results/ --reference ctrl --markers types.csv"],
     ),
     "plan": (run.plan, ["plan germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2"]),
     "tasks": (catalog.tasks, ["tasks", "tasks vcf", "tasks --json"]),

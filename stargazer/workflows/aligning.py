@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from stargazer.errors import DataError
 from stargazer.tasks.general import bwa_mem, bwa_mem2_mem, convert_alignment, fastp
