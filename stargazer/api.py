@@ -55,7 +55,7 @@ def fetch(asset: Asset | str, *, lineage: bool = False) -> Path:
     Parameters
     ----------
     asset
-        A stored asset, or a CID, or ``<cid>/x/y`` for what lies in a directory.
+        A stored asset, or a CID, or ``<cid>/x/y`` for what lies in a directory; as the URL of a gateway too.
     lineage
         Take the records of all calls that led to it as well, from a store that the settings trust: `trace` works then,
         and the same call is known.
@@ -81,10 +81,9 @@ def fetch(asset: Asset | str, *, lineage: bool = False) -> Path:
 
 def _version_1(path: str) -> str:
     """A CID, or a path below one, as the store writes it."""
-    from stargazer.cid import parse
+    from stargazer.cid import address
 
-    cid, slash, rest = path.strip("/").partition("/")
-    return parse(cid).text + slash + rest
+    return address(path)
 
 
 def _home(asset: Asset) -> Store:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from stargazer.cid import check, read_directory
 from stargazer.cid.dagpb import DIRECTORY, SHARD
+from stargazer.cid.parts import Part, is_raw, node_of, parts_of, size_of
 from stargazer.errors import RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import BlockRemote, FileRemote
 from stargazer.remotes.blocks import Blocks, Complaints, check_block
-from stargazer.remotes.dag import Part, is_raw, node_of, parts_of, resolve, size_of
+from stargazer.remotes.dag import resolve
 from stargazer.remotes.fetch import grouped
 
 if TYPE_CHECKING:

@@ -88,8 +88,12 @@ class Handles(Staging):
         if not self.is_directory(cid):
             return False
         with suppress(StargazerError):
-            return not self.backend.local or all(child is None or self.has(child) for _, child in self.walk(cid))
+            return not self.backend.local or all(map(self._has_one, (cid, *self.below(cid))))
         return False
+
+    def _has_one(self, cid: str) -> bool:
+        """Whether the store has a file, or the node of a directory."""
+        return self.backend.size(layout.blob(cid)) is not None or bool(self.load_nodes([cid]))
 
     def has_all(self, cids: Iterable[str]) -> bool:
         """Whether `has` is true of each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -11,15 +12,19 @@ from stargazer.errors import BlobLost, CIDError, NotFound
 from stargazer.store import layout
 from stargazer.store.blobs.base import Stored
 from stargazer.store.records import Records
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from stargazer.cid import CIDProfile, Entry
+    from stargazer.cid.directory import Odd
     from stargazer.cid.files import Progress
 
-__all__ = ["RAW", "Reading", "Trees", "dag_size", "is_node", "links"]
+__all__ = [
+    "RAW", "OddEntry", "Reading", "Trees", "dag_size", "is_node", "is_symlink", "links", "warn_of_links", "warn_of_odd",
+]  # fmt: skip
 
 # Bytes of a CID, checked before anybody sees them.
 
@@ -61,10 +66,12 @@ class Reading(Records):
         BlobLost
             A node of it is missing or torn.
         """
-        from stargazer.cid import read_directory
+        from stargazer.cid.directory import read_entries
 
         self.load_nodes([cid])
-        return sorted(read_directory(self._node(cid), self._node), key=lambda entry: entry.name)
+        entries, odd = read_entries(self._node(cid), self._node)
+        warn_of_odd(cid, odd)
+        return sorted(entries, key=lambda entry: entry.name)
 
     def _node(self, cid: str) -> bytes:
         block = self._nodes.get(cid) or self.node(cid)
@@ -105,9 +112,23 @@ class Reading(Records):
         while level:
             found = {f"{base}{entry.name}": entry.cid for base, each in level.items() for entry in self.entries(each)}
             folders = self.load_nodes(found.values())
+            links = {child for child in folders if is_symlink(self._nodes[child])}
+            warn_of_links(found, links)
+            found = {path: child for path, child in found.items() if child not in links}
             for path, child in found.items():
                 yield path, None if child in folders else child
             level = {f"{path}/": child for path, child in found.items() if child in folders}
+
+    def below(self, cid: str) -> Iterator[str]:
+        """CIDs of all files, directories and shards below a directory, each once, however many paths lead there."""
+        seen: set[str] = set()
+        level = [cid]
+        while level:
+            self.load_nodes(level)
+            found = dict.fromkeys(child for each in level if each in self._nodes for child in links(self._nodes[each]))
+            level = [child for child in found if child not in seen]
+            seen.update(level)
+            yield from level
 
     def resolve(self, path: str) -> str:
         """CID of what lies at ``<cid>/x/y``.
@@ -153,12 +174,38 @@ def is_node(block: bytes, cid: str) -> bool:
 
 def links(block: bytes, *, shards_only: bool = False) -> list[str]:
     """CIDs that a directory node links to: what lies in it and its shards, or its shards alone."""
-    from stargazer.cid.cid import text_of
+    from stargazer.cid.cid import is_read, text_of
     from stargazer.cid.dagpb import decode
+    from stargazer.cid.directory import width
 
     node = decode(block)
-    sharded = node.kind == "hamt-shard"
-    return [text_of(cid) for cid, name, _ in node.links if not shards_only or (sharded and len(name) == 2)]
+    wide = width(node) if node.kind == "hamt-shard" else -1
+    wanted = [cid for cid, name, _ in node.links if not shards_only or len(name) == wide]
+    return [text_of(cid) for cid in wanted if is_read(cid)]
+
+
+class OddEntry(UserWarning):
+    """An entry of a directory cannot be had, and was set aside; the others can."""
+
+
+def is_symlink(block: bytes) -> bool:
+    """Whether a node is a symbolic link: it links to nothing, and its data begins with that type."""
+    return block[:1] == b"\x0a" and b"\x08\x04" in block[2:5]
+
+
+def warn_of_odd(cid: str, odd: Iterable[Odd]) -> None:
+    """Say which entries of a directory were set aside."""
+    for each in odd:
+        told = visible(f"{each.name!r} in {cid} was set aside: {each.reason}", lines=True)
+        warnings.warn(told, OddEntry, stacklevel=3)
+
+
+def warn_of_links(found: Mapping[str, str], links: Collection[str]) -> None:
+    """Say which paths are symbolic links."""
+    for path, child in found.items():
+        if child in links:
+            told = visible(f"{path!r} was set aside: it is a symbolic link, which has no bytes of its own", lines=True)
+            warnings.warn(told, OddEntry, stacklevel=3)
 
 
 Part = tuple[int, int]

@@ -15,6 +15,7 @@ from stargazer.store.directories import links
 from stargazer.store.gc import LONGEST_LEASE, Sweeping, is_lease
 from stargazer.store.parsing import is_asset, read_json
 from stargazer.store.records import unseal
+from stargazer.store.shapes import torn_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +94,10 @@ class Checking(Sweeping):
             if progress:
                 progress(entry.size)
         corrupt += [name for entry, name in self._named("trees", strays) if self._torn_node(name)]
-        torn = odd + [
+        shapes = list(torn_shapes(self.backend, strays))
+        for place in shapes:
+            self._put_aside(place)
+        torn = [*odd, *shapes] + [
             entry.place
             for kind, is_complete in self._tests().items()
             for entry in self._torn(kind, is_complete, strays)

@@ -27,6 +27,7 @@ from stargazer.store.folders import check_owners
 from stargazer.store.parsing import is_asset, is_names, is_text, moment, read_json
 from stargazer.store.records import check_readable, seal, unseal
 from stargazer.store.revising import Revising
+from stargazer.store.shapes import orphaned_shapes
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
@@ -551,7 +552,8 @@ class Sweeping(Roots):
             old += [entry.place for entry in self.backend.entries(folder) if entry.changed < kept_since]
         places = {entry.place: entry.changed for entry in self.backend.entries("assets")}
         marked = ((place, place.partition(".")[0]) for place in places if "." in place)
-        return old + [place for place, record in marked if record not in places and places[place] < before]
+        old += [place for place, record in marked if record not in places and places[place] < before]
+        return old + list(orphaned_shapes(self.backend, before))
 
     def _quarantined(self) -> Iterable[tuple[str, float]]:
         """What was found corrupt, and when; on a disk it may be anything."""

@@ -30,6 +30,13 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stargazer.remotes.fallback._doubted", set())
 
 
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """Nobody is waited for long where a test does not say so."""
+    with dask.config.set({"stargazer.remote-patience": 3}):
+        yield
+
+
 @pytest.fixture
 def random_file(tmp_path: Path) -> Callable[[int], Path]:
     """A file of so many bytes, of which no two chunks are equal."""
