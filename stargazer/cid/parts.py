@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from stargazer.cid.cid import RAW, parse, text_of
@@ -14,6 +15,9 @@ MOST_LINKS = 1 << 15
 """Links of one node; a block of 2 MiB could hold more, and no tool makes it."""
 MOST_DEPTH = 32
 """Nodes above a leaf of one file: of balanced trees 16 would be beyond any file, trickling ones are deeper."""
+
+
+_REMEMBERED = 16
 
 
 class Part(NamedTuple):
@@ -50,10 +54,14 @@ def node_of(cid: str, block: bytes) -> Node:
     CIDError
         It is none, or has more links than any tool makes.
     """
-    node = decode(block)
+    node = _decoded(block)
     if len(node.links) > MOST_LINKS:
         raise CIDError(f"{cid} has {len(node.links)} links; a node has {MOST_LINKS} at most")
     return node
+
+
+_decoded = lru_cache(_REMEMBERED)(decode)
+"""Nodes are met again and again while a file is read; nobody changes them."""
 
 
 def size_of(cid: str, block: bytes) -> int:
@@ -79,9 +87,10 @@ def parts_of(part: Part, block: bytes) -> tuple[Leaf, list[Part]]:
     _check_size(part, len(node.data) + sum(node.blocksizes))
     if part.depth >= MOST_DEPTH and node.links:
         raise CIDError(f"{part.cid} lies {part.depth} nodes deep in its file; {MOST_DEPTH} is the most")
+    names = {cid: text_of(cid) for cid in {cid for cid, _, _ in node.links}}
     parts, at = [], part.start + len(node.data)
     for (cid, _, _), size in zip(node.links, node.blocksizes, strict=True):
-        parts.append(Part(text_of(cid), at, size, part.depth + 1))
+        parts.append(Part(names[cid], at, size, part.depth + 1))
         at += size
     return Leaf(part.start, node.data), parts
 

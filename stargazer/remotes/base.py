@@ -134,6 +134,16 @@ class BlockRemote(Remote):
         """Whether it has ever answered; who has not is waited for less."""
         return True
 
+    @property
+    def proven(self) -> bool:
+        """Whether it has ever given anything; who has not is waited for less."""
+        return True
+
+    @property
+    def timeout(self) -> float:
+        """Seconds in which it must answer."""
+        return TIMEOUT
+
     def block(self, cid: str) -> bytes:
         """A block, unchecked, at the first attempt; `RemoteLacks` if there is none."""
         raise NotImplementedError

@@ -15,7 +15,7 @@ from stargazer.cid import parse
 from stargazer.cid.parts import inline_of
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import MOST_BLOCK, MOST_STRIKES, Remote
-from stargazer.remotes.patience import SHORT, Passing, Patience, growing
+from stargazer.remotes.patience import Passing, Patience, growing, patience_with
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -402,9 +402,7 @@ class Asking:
         return max(0.0, min(sensible)) if sensible else None
 
     def _wait_for(self, remote: BlockRemote) -> float | None:
-        waited, rest = time.monotonic() - self._began, self._rest(remote)
-        failure = self._complaints.last.get(remote.name)
-        unreached = isinstance(failure, Passing) and failure.unreached
-        if unreached and not remote.answered and waited + rest > SHORT:
-            return None
-        return rest if self._complaints.patience.allows(waited, rest) else None
+        rest, patience = max(0.0, self._rest(remote)), self._complaints.patience
+        most = patience_with(remote, patience.budget, self._complaints.last.get(remote.name))
+        waited = time.monotonic() - self._began + rest
+        return rest if waited <= most and patience.allows(rest) else None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 from stargazer.cid import Hasher, address, check
 from stargazer.cid.cid import is_read, text_of
-from stargazer.cid.dagpb import DIRECTORY, FILE, SHARD, SYMLINK
-from stargazer.cid.directory import read_entries, width
+from stargazer.cid.dagpb import DIRECTORY, FILE, SHARD, SYMLINK, decode
+from stargazer.cid.directory import Odd, read_entries, width
 from stargazer.cid.parts import Part, inline_of, is_raw, node_of, parts_of, size_of
 from stargazer.cid.shape import Drawing, draw_version_0
 from stargazer.errors import CIDError, RemoteError, RemoteLacks, RemoteRefused
@@ -16,17 +15,15 @@ from stargazer.remotes.base import MOST_NESTED, BlockRemote, FileRemote
 from stargazer.remotes.blocks import Blocks, Complaints, RemoteWarning, check_block
 from stargazer.remotes.dag import resolve
 from stargazer.remotes.streams import Bodies, Leaves, Partial, Shape
-from stargazer.store.directories import RAW, is_symlink
+from stargazer.store.directories import RAW, warn_of_odd
 from stargazer.store.shapes import keep_shape
-from stargazer.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
     from stargazer.cid.dagpb import Node
-    from stargazer.cid.directory import Odd
     from stargazer.remotes.base import Progress, Remote
     from stargazer.store import Store
 
@@ -114,6 +111,7 @@ class Fetching:
     def __init__(self, store: Store, progress: Progress | None) -> None:
         self.store, self._progress = store, progress
         self._had: set[str] = set()
+        self._symlinks: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -130,8 +128,11 @@ class Fetching:
     def expect(self, cids: list[str]) -> None:
         """Say what will be wanted next."""
 
-    def have(self, cid: str, nested: int = 0) -> None:
+    def have(self, cid: str) -> None:
         """Have a file or directory in the store."""
+        self._have(cid, 0)
+
+    def _have(self, cid: str, nested: int) -> None:
         if self._has(cid):
             return
         node = None if is_raw(cid) else self._node(cid)
@@ -142,7 +143,7 @@ class Fetching:
         else:
             nodes: dict[str, bytes] = {}
             self._entries(cid, node, nodes, nested, 0)
-            _warn_of_odd(cid, read_entries(nodes[cid], nodes.__getitem__)[1])
+            warn_of_odd(cid, [*self._links(nodes), *read_entries(nodes[cid], nodes.__getitem__)[1]], RemoteWarning)
             self.store.put_nodes(nodes)
         self._had.add(cid)
 
@@ -155,20 +156,20 @@ class Fetching:
         if node is None or node.kind != SYMLINK:
             self._file(cid)
             return
-        target = node.data.decode("utf-8", "backslashreplace")
         if not nested:
+            target = node.data.decode("utf-8", "backslashreplace")
             raise CIDError(f"{cid} is a symbolic link to {target!r}, with no bytes of its own: fetch what it leads to")
+        self._symlinks.add(cid)
         self.store.put_nodes({cid: self.get(cid)})
 
     def _entries(self, cid: str, node: Node, nodes: dict[str, bytes], nested: int, depth: int) -> None:
         """Have what a node of a directory links to, its shards too, then note the node."""
         wide = width(node) if node.kind == SHARD else -1
-        readable = [(text_of(link), name, len(name) == wide) for link, name, _ in node.links if is_read(link)]
-        wanted = dict.fromkeys(child for child, _, shard in readable if shard or not self._has(child))
-        self.expect([child for child in wanted if child not in nodes])
-        for child, name, shard in readable:
+        readable = {text_of(link): len(name) == wide for link, name, _ in node.links if is_read(link)}
+        self.expect([child for child, shard in readable.items() if shard or not self._has(child)])
+        for child, shard in readable.items():
             if not shard:
-                self._entry(child, name, nested)
+                self._have(child, nested + 1)
             elif child not in nodes:
                 below = node_of(child, self.get(child))
                 if below.kind != SHARD or depth > 64:
@@ -176,13 +177,11 @@ class Fetching:
                 self._entries(child, below, nodes, nested, depth + 1)
         nodes[cid] = self.get(cid)
 
-    def _entry(self, child: str, name: bytes, nested: int) -> None:
-        if self._has(child):
-            return
-        self.have(child, nested + 1)
-        if not is_raw(child) and self.store.is_directory(child) and is_symlink(self.get(child)):
-            shown = name.decode("utf-8", "backslashreplace")
-            _warn(f"{shown!r} was set aside: it is a symbolic link, which has no bytes of its own")
+    def _links(self, nodes: Mapping[str, bytes]) -> list[Odd]:
+        """The entries of a directory that are symbolic links, as far as they came now."""
+        found = (link for block in nodes.values() for link in decode(block).links) if self._symlinks else ()
+        links = [name for cid, name, _ in found if is_read(cid) and text_of(cid) in self._symlinks]
+        return [Odd(name.decode("utf-8", "backslashreplace"), "it is a symbolic link") for name in links]
 
     def _node(self, cid: str) -> Node | None:
         """What a CID that is not raw names; None for a file of somebody who knows no nodes of files."""
@@ -225,11 +224,11 @@ class FromBlocks(Fetching):
         """Have blocks asked for ahead."""
         self._blocks.expect(cids)
 
-    def have(self, cid: str, nested: int = 0) -> None:
+    def have(self, cid: str) -> None:
         """Have a file or directory in the store, in one stream if that can be had."""
-        if nested == 0 and not is_raw(cid) and not self._blocks.streams and not self._is_large_file(cid):
+        if not is_raw(cid) and not self._blocks.streams and not self._is_large_file(cid):
             self._blocks.begin(cid)
-        super().have(cid, nested)
+        super().have(cid)
 
     def _is_large_file(self, cid: str) -> bool:
         """Whether it is a file that had better come as it is; its root is asked for by itself."""
@@ -364,12 +363,3 @@ class FromFiles(Fetching):
             return False
         keep_shape(self.store.backend, cid, shape)
         return True
-
-
-def _warn_of_odd(cid: str, odd: Iterable[Odd]) -> None:
-    for each in odd:
-        _warn(f"{each.name!r} in {cid} was set aside: {each.reason}")
-
-
-def _warn(told: str) -> None:
-    warnings.warn(visible(told, lines=True), RemoteWarning, stacklevel=2)

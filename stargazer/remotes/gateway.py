@@ -65,6 +65,16 @@ class Gateway(BlockRemote):
         """Whether it has ever answered."""
         return self.web.answered
 
+    @property
+    def proven(self) -> bool:
+        """Whether it has ever given anything."""
+        return self.web.proven
+
+    @property
+    def timeout(self) -> float:
+        """Seconds in which it must answer."""
+        return self.web.timeout
+
     def has(self, cid: str) -> bool:
         """Whether it gives the root block, or says that it would; one that knows no HEAD is asked for the block."""
         try:

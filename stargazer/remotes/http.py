@@ -27,6 +27,8 @@ _LACKING = {404, 410}
 _CONNECT = 10.0
 _SAID = 200
 _HEARD = 1 << 14
+_CUT_OFF = ("peer closed", "disconnected", "without sending", "incomplete")
+"""How h11 speaks of a connection that ended; all else that it says is about answers that will be so again."""
 _ENCODINGS = ("", "identity", "gzip", "deflate")
 
 
@@ -59,7 +61,8 @@ class Web:
         passing: frozenset[int] = PASSING,
     ) -> None:
         self.name, self.base, self.timeout, self.attempts = name, base.rstrip("/"), timeout, attempts
-        self._headers, self._passing, self.answered = headers, passing, False
+        self._headers, self._passing = headers, passing
+        self.answered = self.proven = False
 
     @cached_property
     def client(self) -> httpx.Client:
@@ -134,7 +137,7 @@ class Web:
 
     def retried(self, attempt: Callable[[], T]) -> T:
         """Try, wait and try again while failures are such as pass; a wait that the remote asks for is honoured."""
-        return persistently(attempt, self.attempts, lambda: self.answered)
+        return persistently(attempt, self.attempts, self)
 
     @contextlib.contextmanager
     def opened(
@@ -168,6 +171,7 @@ class Web:
                 if answer.status_code not in (200, 201, 202, 204, 206):
                     raise RemoteError(f"{self.name} answered {answer.status_code}, which is no answer to this")
                 yield answer
+                self.proven = True
             finally:
                 answer.close()
 
@@ -199,11 +203,13 @@ class Web:
             told = f"{self.name} did not answer within {min(_CONNECT, self.timeout):g} s"
             raise Passing(told, unreached=True) from None
         except httpx.TimeoutException:
-            raise Passing(f"{self.name} is too slow: its answer did not come within {exchange.timeout:g} s") from None
+            told = f"{self.name} is too slow: its answer did not come within {exchange.timeout:g} s"
+            raise (RemoteError(told) if exchange.heard else Passing(told)) from None
         except httpx.RemoteProtocolError as error:
             if "location" in str(error).lower():
                 raise RemoteRefused(f"{self.name} redirects to what is no address") from None
-            raise Passing(f"{self.name} ended its answer early ({self._plain(error)})") from None
+            told = f"{self.name} ended its answer early ({self._plain(error)})"
+            raise (Passing(told) if any(word in told for word in _CUT_OFF) else RemoteError(told)) from None
         except httpx.UnsupportedProtocol:
             raise RemoteRefused(f"{self.name} redirects to what is neither http nor https") from None
         except httpx.TransportError as error:
@@ -335,7 +341,7 @@ def download(
         return next(pieces, None), pieces
 
     while True:
-        first, pieces = persistently(attempt, min(attempts, web.attempts), lambda: web.answered)
+        first, pieces = persistently(attempt, min(attempts, web.attempts), web)
         try:
             while first is not None:
                 at += len(first)

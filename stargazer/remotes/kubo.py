@@ -91,6 +91,16 @@ class Kubo(BlockRemote):
         """Whether it has ever answered."""
         return self.web.answered
 
+    @property
+    def proven(self) -> bool:
+        """Whether it has ever given anything."""
+        return self.web.proven
+
+    @property
+    def timeout(self) -> float:
+        """Seconds in which it must answer."""
+        return self.web.timeout
+
     def has(self, cid: str) -> bool:
         """Whether the node itself has the root block; it does not ask other nodes."""
         try:

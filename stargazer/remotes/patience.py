@@ -6,7 +6,7 @@ import math
 import time
 from email.utils import parsedate_to_datetime
 from threading import Event, Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from stargazer import config
 from stargazer.errors import RemoteError
@@ -14,7 +14,7 @@ from stargazer.errors import RemoteError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PASSING", "Passing", "Patience", "growing", "persistently", "wait_asked"]
+__all__ = ["PASSING", "Passing", "Patience", "growing", "patience_with", "persistently", "wait_asked"]
 
 T = TypeVar("T")
 
@@ -22,6 +22,8 @@ PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 531)})
 """Statuses of answers that may be other ones at the next attempt; 52x are of proxies before the server."""
 SHORT = 2.5
 """Seconds for which somebody is waited for who has never answered."""
+_UNPROVEN = 5
+"""Timeouts for which somebody is waited for who has never given anything."""
 _WHOLE_FETCH = 10
 _FIRST, _LONGEST = 0.1, 8.0
 
@@ -77,9 +79,9 @@ class Patience:
         self._waiting, self._since = 0, 0.0
         self._lock = Lock()
 
-    def allows(self, waited: float, wait: float) -> bool:
-        """Whether so much more may be waited for something that was waited for so long."""
-        return waited + wait <= self.budget and wait <= self._left
+    def allows(self, wait: float) -> bool:
+        """Whether so much more may be waited for in this fetch."""
+        return wait <= self._left
 
     def sleep(self, seconds: float, over: Event | None = None) -> None:
         """Wait, until something is over at most; several who wait at once cost the budget once."""
@@ -93,7 +95,30 @@ class Patience:
             self._left, self._since = self._left - (now - self._since), now
 
 
-def persistently(attempt: Callable[[], T], most: int, answered: Callable[[], bool]) -> T:
+class Other(Protocol):
+    """Who is waited for."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has ever answered."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether it has ever given what it was asked for."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds in which it must answer."""
+
+
+def patience_with(other: Other, budget: float, failure: RemoteError | None) -> float:
+    """Seconds for which somebody is waited for: who has never answered, or never given anything, gets fewer."""
+    if isinstance(failure, Passing) and failure.unreached and not other.answered:
+        return min(budget, SHORT)
+    return budget if other.proven else min(budget, _UNPROVEN * other.timeout)
+
+
+def persistently(attempt: Callable[[], T], most: int, other: Other) -> T:
     """Try, wait and try again while failures are such as pass.
 
     Parameters
@@ -102,8 +127,8 @@ def persistently(attempt: Callable[[], T], most: int, answered: Callable[[], boo
         What may fail.
     most
         How often it is tried at most.
-    answered
-        Whether the other side has ever answered; who has not is waited for less.
+    other
+        Who is asked.
     """
     patience, began, failures = Patience(), time.monotonic(), 0
     while True:
@@ -112,8 +137,7 @@ def persistently(attempt: Callable[[], T], most: int, answered: Callable[[], boo
         except Passing as error:
             failures += 1
             wait = max(growing(failures), error.wait)
-            waited = time.monotonic() - began
-            short = error.unreached and not answered() and waited + wait > SHORT
-            if failures >= most or short or not patience.allows(waited, wait):
+            waited = time.monotonic() - began + wait
+            if failures >= most or waited > patience_with(other, patience.budget, error):
                 raise
             patience.sleep(wait)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from stargazer.cid import check, read_directory
+from stargazer.cid import check
 from stargazer.cid.dagpb import DIRECTORY, SHARD
+from stargazer.cid.directory import read_entries
 from stargazer.cid.parts import Part, is_raw, node_of, parts_of, size_of
 from stargazer.errors import RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import BlockRemote, FileRemote
-from stargazer.remotes.blocks import Blocks, Complaints, check_block
+from stargazer.remotes.blocks import Blocks, Complaints, RemoteWarning, check_block
 from stargazer.remotes.dag import resolve
 from stargazer.remotes.fetch import grouped
+from stargazer.store.directories import warn_of_odd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +52,9 @@ class View:
 
     def entries(self, cid: str) -> list[Entry]:
         """What lies in a directory, in order of name."""
-        return read_directory(self.get(cid), self.get)
+        entries, odd = read_entries(self.get(cid), self.get)
+        warn_of_odd(cid, odd, RemoteWarning)
+        return entries
 
     def size(self, cid: str) -> int:
         """Bytes of a file."""

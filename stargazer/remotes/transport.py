@@ -39,11 +39,17 @@ class Exchange:
         Seconds from now; they begin anew whenever enough of a body has come or gone, unless it must come `whole`.
     whole
         It must be over in that time, whatever comes.
+
+    Attributes
+    ----------
+    heard
+        Whether anything has come: who says nothing may answer the next time, who drips will drip.
     """
 
     def __init__(self, timeout: float, *, whole: bool = False) -> None:
         self.timeout, self.whole = timeout, whole
         self.until = time.monotonic() + timeout
+        self.heard = False
         self._since = 0
 
     @property
@@ -97,7 +103,11 @@ class _Stream(httpcore.NetworkStream):
         self._inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _bounded(timeout, httpcore.ReadTimeout))
+        data = self._inner.read(max_bytes, _bounded(timeout, httpcore.ReadTimeout))
+        exchange: Exchange | None = getattr(_LOCAL, "exchange", None)
+        if exchange is not None and data:
+            exchange.heard = True
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         exchange: Exchange | None = getattr(_LOCAL, "exchange", None)

@@ -31,6 +31,7 @@ __all__ = [
 
 RAW = "bafkrei"
 _MOST_NODES = 10_000
+_MOST_PATHS = 4_000_000
 
 
 class Reading(Records):
@@ -110,14 +111,26 @@ class Reading(Records):
         """
         level = {"": cid}
         while level:
+            self._check_width(cid, level.values())
             found = {f"{base}{entry.name}": entry.cid for base, each in level.items() for entry in self.entries(each)}
             folders = self.load_nodes(found.values())
             links = {child for child in folders if is_symlink(self._nodes[child])}
-            warn_of_links(found, links)
+            warn_of_links(cid, found, links)
             found = {path: child for path, child in found.items() if child not in links}
             for path, child in found.items():
                 yield path, None if child in folders else child
             level = {f"{path}/": child for path, child in found.items() if child in folders}
+
+    def _check_width(self, cid: str, level: Iterable[str]) -> None:
+        """Refuse a directory with more paths than anybody can walk: few blocks may hold more of them than atoms."""
+        counts: dict[str, int] = {}
+        paths = 0
+        for each in level:
+            if each not in counts:
+                counts[each] = len(self.entries(each))
+            paths += counts[each]
+        if paths > _MOST_PATHS:
+            raise CIDError(f"{cid} holds {paths} paths at one depth, which nobody can walk; {_MOST_PATHS} is the most")
 
     def below(self, cid: str) -> Iterator[str]:
         """CIDs of all files, directories and shards below a directory, each once, however many paths lead there."""
@@ -193,19 +206,23 @@ def is_symlink(block: bytes) -> bool:
     return block[:1] == b"\x0a" and b"\x08\x04" in block[2:5]
 
 
-def warn_of_odd(cid: str, odd: Iterable[Odd]) -> None:
+_SHOWN = 5
+
+
+def warn_of_odd(cid: str, odd: Collection[Odd], category: type[Warning] = OddEntry) -> None:
     """Say which entries of a directory were set aside."""
-    for each in odd:
-        told = visible(f"{each.name!r} in {cid} was set aside: {each.reason}", lines=True)
-        warnings.warn(told, OddEntry, stacklevel=3)
+    if odd:
+        shown = "; ".join(f"{each.name!r} ({each.reason})" for each in list(odd)[:_SHOWN])
+        more = f"; and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else ""
+        told = f"set aside in the directory {cid}, of which the rest is served: {shown}{more}"
+        warnings.warn(visible(told, lines=True), category, stacklevel=3)
 
 
-def warn_of_links(found: Mapping[str, str], links: Collection[str]) -> None:
+def warn_of_links(cid: str, found: Mapping[str, str], links: Collection[str]) -> None:
     """Say which paths are symbolic links."""
-    for path, child in found.items():
-        if child in links:
-            told = visible(f"{path!r} was set aside: it is a symbolic link, which has no bytes of its own", lines=True)
-            warnings.warn(told, OddEntry, stacklevel=3)
+    from stargazer.cid.directory import Odd
+
+    warn_of_odd(cid, [Odd(path, "it is a symbolic link") for path, child in found.items() if child in links])
 
 
 Part = tuple[int, int]
