@@ -284,13 +284,13 @@ class _Shards:
                 "the directory is sharded "
                 + ("too deeply" if self._load else "and its shards cannot be read: pass `load`")
             )
-        child = dagpb.decode(load_node(text_of(cid), self._load))
-        if child.kind != dagpb.SHARD:
-            raise CIDError(f"a shard's child {text_of(cid)} is a {child.kind}, not a shard")
-        if cid in self._seen and child.links:
+        if cid in self._seen:
             self._odd.append(Odd(name.decode("ascii", "replace"), f"the shard {text_of(cid)} lies in several places"))
             return []
         self._seen.add(cid)
+        child = dagpb.decode(load_node(text_of(cid), self._load))
+        if child.kind != dagpb.SHARD:
+            raise CIDError(f"a shard's child {text_of(cid)} is a {child.kind}, not a shard")
         return [(child, depth + 1)]
 
 

@@ -35,6 +35,8 @@ _MOMENT = 2.0
 """Seconds after which the next remote is asked too, where one is slow."""
 _ROUND = 1.0
 _AHEAD = 24
+_MOST_AHEAD = 512
+_RAW = "bafkrei"
 _KEPT = 16
 _MOST_SKIPPED = 64 << 20
 _COST = 1 << 10
@@ -252,11 +254,18 @@ class Blocks:
         return flying.result() if flying else self._ask(cid)
 
     def _fill(self) -> None:
-        while self._expected and len(self._flying) < _AHEAD:
+        while self._expected and self._room():
             cid = self._expected.popleft()
             if cid not in self._flying and cid not in self._recent and inline_of(cid) is None:
                 self._pool = self._pool or ThreadPoolExecutor(_AT_ONCE, "stargazer-blocks")
                 self._flying[cid] = self._pool.submit(self._ask, cid)
+
+    def _room(self) -> bool:
+        """Whether more may be asked ahead: nodes that came already and wait to be read are small."""
+        if len(self._flying) < _AHEAD:
+            return True
+        waiting = sum(1 for cid, one in self._flying.items() if cid.startswith(_RAW) or not one.done())
+        return waiting < _AHEAD and len(self._flying) < _MOST_AHEAD
 
     def _ask(self, cid: str) -> bytes:
         """A block from whoever gives it; where all who may have it ask for patience, they are asked again."""

@@ -109,7 +109,7 @@ class Web:
         for part in self.parts(answer):
             body += part
             if len(body) > most:
-                raise RemoteRefused(f"{self.name} sends more than the {most} bytes that this may have")
+                raise RemoteRefused(f"{self.name} sent more than the {most} bytes that this may have")
         return bytes(body)
 
     def json(self, method: str, path: str, **options: Any) -> Any:
