@@ -78,6 +78,7 @@ class Complaints:
         self._rests: dict[str, float] = {}
         self._told: dict[str, RemoteError] = {}
         self._demoted: set[str] = set()
+        self._slow: set[str] = set()
         self._lock = Lock()
 
     def note(self, remote: Remote, error: RemoteError) -> None:
@@ -106,8 +107,9 @@ class Complaints:
 
     def forgive(self, remote: Remote) -> None:
         """Note a success: failures before it count no more."""
-        if remote.name in self._stumbles or remote.name in self._strikes:
+        if remote.name in self._stumbles or remote.name in self._strikes or remote.name in self._slow:
             with self._lock:
+                self._slow.discard(remote.name)
                 self._stumbles.pop(remote.name, None)
                 self._rests.pop(remote.name, None)
                 if self._strikes.get(remote.name, 0) < MOST_STRIKES:
@@ -126,8 +128,12 @@ class Complaints:
         return self._stumbles.get(remote.name, 0)
 
     def ordered(self, remotes: Iterable[R]) -> list[R]:
-        """Remotes as they are asked: those of which a faster way failed after the others."""
-        return sorted(remotes, key=lambda remote: remote.name in self._demoted)
+        """Remotes as they are asked: those that are slow, or of which a faster way failed, after the others."""
+        return sorted(remotes, key=lambda remote: remote.name in self._demoted or remote.name in self._slow)
+
+    def note_slow(self, remote: Remote) -> None:
+        """Note that a remote lets others wait: they are asked first, until it has given something."""
+        self._slow.add(remote.name)
 
     def warn(self) -> None:
         """Say which remotes failed although all went well in the end."""
@@ -354,13 +360,16 @@ class Asking:
 
     def _race(self, ready: list[BlockRemote]) -> bytes | None:
         """Ask one after the other; whoever takes longer than a moment does not hold up the next one."""
+        asked = None
         while ready or self._flying:
             if ready:
-                self._start(ready.pop(0))
+                asked = ready.pop(0)
+                self._start(asked)
             try:
                 found = self._answers.get(timeout=_MOMENT if ready else self._patience_with_the_slow())
             except Empty:
-                if ready:
+                if ready and asked:
+                    self._complaints.note_slow(asked)
                     continue
                 return None
             if found is not None:

@@ -291,7 +291,13 @@ def bearer(token: str | None, remote: str) -> dict[str, str]:
         raise TokenMissing(f"the environment variable {token} is not set; it must hold the token of {remote}")
     odd = next((at for at, sign in enumerate(value) if not "!" <= sign <= "~"), None)
     if odd is not None:
-        what = "a line break or a blank" if value[odd].isspace() else "a letter that no token has"
+        what = (
+            "a line break"
+            if value[odd] in "\r\n"
+            else "a blank"
+            if value[odd].isspace()
+            else "a letter that no token has"
+        )
         raise TokenMissing(
             f"the environment variable {token} holds {what} (character {odd + 1} of {len(value)}); it must hold the "
             f"token of {remote}, in one line: copy it once more"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from stargazer.cid import check
@@ -34,6 +34,7 @@ _STREAMED = 4 << 20
 _MOST_NODES = 64 << 20
 _MOST_RAW = 16 << 20
 _MOST_SIZES = 1 << 20
+_LOCKS = 256
 
 
 class View:
@@ -97,11 +98,12 @@ class BlockView(View):
         return other
 
     def _block(self, cid: str) -> bytes:
-        block = self._known.get(cid)
-        if block is None:
-            with Blocks(self._remotes, self._complaints) as blocks:
-                block = self._known.keep(cid, blocks.get(cid))
-        return block
+        with self._known.alone(cid):  # many threads open files of one directory at once
+            block = self._known.get(cid)
+            if block is None:
+                with Blocks(self._remotes, self._complaints) as blocks:
+                    block = self._known.keep(cid, blocks.get(cid))
+            return block
 
     def prefetch(self, cids: Sequence[str]) -> None:
         """Have blocks ready that will be asked for, several at once; of raw ones their sizes at least."""
@@ -149,6 +151,11 @@ class Known:
         self.sizes: dict[str, int] = {}
         self._nodes = _Recent(_MOST_NODES)
         self._raw = _Recent(_MOST_RAW)
+        self._locks = [RLock() for _ in range(_LOCKS)]
+
+    def alone(self, cid: str) -> RLock:
+        """What lets one thread at a time ask for a block."""
+        return self._locks[hash(cid) % _LOCKS]
 
     def get(self, cid: str) -> bytes | None:
         """A block, if it is remembered."""
@@ -377,7 +384,7 @@ class RemoteFile(io.RawIOBase):
         """Bytes of a leaf, from the stream if that has them, else as a block."""
         if not is_raw(part.cid):
             return parts_of(part, self._get(part.cid))[0].data
-        taken = body.take(part.start, part.size) if body and self._known.get(part.cid) is None else None
+        taken = body.take(part.start, part.size) if body else None
         if body and taken:
             remote, data = taken
             try:
@@ -385,7 +392,7 @@ class RemoteFile(io.RawIOBase):
             except RemoteRefused as error:
                 self._blocks.complaints.note_way(remote, error)
                 body.spoilt(remote)
-        return parts_of(part, self._blocks.get(part.cid))[0].data
+        return parts_of(part, self._known.get(part.cid) or self._blocks.get(part.cid))[0].data
 
     def _parts(self, at: int) -> Iterator[Part]:
         """Parts that hold bytes themselves, from the one that has a byte of the file on."""

@@ -233,7 +233,9 @@ class Transport(httpx.BaseTransport):
         parts = urlsplit(proxy)
         auth = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None
         bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        return httpcore.HTTPProxy(bare, proxy_auth=auth, proxy_ssl_context=options["ssl_context"], **options)
+        if parts.scheme == "https":
+            options["proxy_ssl_context"] = options["ssl_context"]
+        return httpcore.HTTPProxy(bare, proxy_auth=auth, **options)
 
     def close(self) -> None:
         """Close all connections."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import dask.config
 import pytest
+from dags import Peer, peering
 from gateways import Gateway, serving
 
 from stargazer.store import Store
@@ -65,3 +66,10 @@ def configure() -> Iterator[Callable[..., None]]:
             stack.enter_context(dask.config.set({"stargazer.remotes": list(entries)}))
 
         yield set_remotes
+
+
+@pytest.fixture
+def peer() -> Iterator[Callable[..., Peer]]:
+    """Start servers that answer as a test says, and end with it."""
+    with ExitStack() as stack:
+        yield lambda *args: stack.enter_context(peering(*args))
