@@ -367,8 +367,8 @@ class RemoteFile(io.RawIOBase):
         pieces = []
         body = Bodies(self.cid, self._blocks.remotes, self._blocks.complaints) if self._left() >= _STREAMED else None
         try:
-            for part in self._parts(self._at):
-                data = self._data(part, body)
+            for part, held in self._parts(self._at):
+                data = self._data(part, body) if held is None else held
                 pieces.append(data[max(0, self._at - part.start) :] if part.start < self._at else data)
         finally:
             if body:
@@ -382,8 +382,6 @@ class RemoteFile(io.RawIOBase):
 
     def _data(self, part: Part, body: Bodies | None) -> bytes:
         """Bytes of a leaf, from the stream if that has them, else as a block."""
-        if not is_raw(part.cid):
-            return parts_of(part, self._get(part.cid))[0].data
         taken = body.take(part.start, part.size) if body else None
         if body and taken:
             remote, data = taken
@@ -394,8 +392,8 @@ class RemoteFile(io.RawIOBase):
                 body.spoilt(remote)
         return parts_of(part, self._known.get(part.cid) or self._blocks.get(part.cid))[0].data
 
-    def _parts(self, at: int) -> Iterator[Part]:
-        """Parts that hold bytes themselves, from the one that has a byte of the file on."""
+    def _parts(self, at: int) -> Iterator[tuple[Part, bytes | None]]:
+        """Parts that hold bytes themselves, from the one that has a byte of the file on; with them, if it is a node."""
         waiting = [Part(self.cid, 0, self.size, 0)]
         streamed = self._left() >= _STREAMED
         while waiting:
@@ -403,11 +401,11 @@ class RemoteFile(io.RawIOBase):
             if part.start + part.size <= at or not part.size:
                 continue
             if is_raw(part.cid):
-                yield part
+                yield part, None
                 continue
             leaf, below = parts_of(part, self._get(part.cid))
             if leaf.data and leaf.start + len(leaf.data) > at:
-                yield part._replace(size=len(leaf.data))
+                yield part, leaf.data
             waiting += reversed(below)
             wanted = [each.cid for each in below if each.start + each.size > at and not (streamed and is_raw(each.cid))]
             self._blocks.expect([cid for cid in wanted if self._known.get(cid) is None])

@@ -12,7 +12,10 @@ import dask.config
 import pytest
 from dags import Peer, peering
 from gateways import Gateway, serving
+from nodes import Node, make, running
 
+from stargazer.remotes import read_remote
+from stargazer.remotes.kubo import Kubo
 from stargazer.store import Store
 
 MIB = 1 << 20
@@ -73,3 +76,18 @@ def peer() -> Iterator[Callable[..., Peer]]:
     """Start servers that answer as a test says, and end with it."""
     with ExitStack() as stack:
         yield lambda *args: stack.enter_context(peering(*args))
+
+
+@pytest.fixture(scope="session")
+def node(tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A Kubo node that runs."""
+    with running(make(tool("ipfs"), tmp_path_factory.mktemp("kubo") / "repo")) as started:
+        yield started
+
+
+@pytest.fixture
+def kubo(node: Node) -> Kubo:
+    """The same, as a remote."""
+    made = read_remote({"kubo": node.rpc, "name": "home", "timeout": 120})
+    assert isinstance(made, Kubo)
+    return made
