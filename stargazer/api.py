@@ -176,7 +176,8 @@ def fetch(asset: Asset | str, *, lineage: bool = False, store: StoreLike = None,
     Parameters
     ----------
     asset
-        A stored asset; what names one, as ``pbmc/clusters@3``; a CID; or ``<cid>/x/y`` for what lies in a directory.
+        A stored asset; what names one, as ``pbmc/clusters@3``; a CID, or ``<cid>/x/y`` for what lies in a directory, as
+        the URL of a gateway too.
     lineage
         Take the records of all calls that led to it as well, from a store that the settings trust: `trace` works then,
         and the same call is known.
@@ -214,15 +215,14 @@ def fetch(asset: Asset | str, *, lineage: bool = False, store: StoreLike = None,
 
 def _known_or_version_1(store: Store, text: str) -> Asset | str:
     """An asset by a name, id or part of one; else a CID, or a path below one, as the store writes it."""
-    from stargazer.cid import parse
+    from stargazer.cid import address
 
     try:
         if read_reference(text).kind != "cid":
             return find_asset(store, text)
     except CIDError:
         pass
-    cid, slash, rest = text.removeprefix("stargazer://asset/").strip("/").partition("/")
-    return parse(cid).text + slash + rest
+    return address(text.removeprefix("stargazer://asset/"))
 
 
 def _with_lineage(store: Store, asset: Asset | str, progress: Progress) -> Asset:

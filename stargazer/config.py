@@ -30,6 +30,7 @@ __all__ = [
     "cid_profile",
     "command_environment",
     "cram_references",
+    "default_gateways",
     "durable",
     "environment",
     "gatk_jar",
@@ -40,6 +41,7 @@ __all__ = [
     "origin",
     "origin_of",
     "passed_names",
+    "remote_patience",
     "remotes",
     "required_tools",
     "revoked",
@@ -146,7 +148,7 @@ def setting(key: str, kind: type | tuple[type, ...]) -> Any:
 def store_url() -> str:
     """URL or path of the store that is used when none is given."""
     url: str | None = setting("store", str)
-    return url or str(Path.home() / ".stargazer" / "store")
+    return url or os.environ.get("STARGAZER_LOCAL", "").strip() or str(Path.home() / ".stargazer" / "store")
 
 
 def strict() -> bool:
@@ -227,8 +229,45 @@ def durable() -> bool:
 
 
 def remotes() -> list[Any]:
-    """Places to look for what is not in the store, as they are written in the settings, in order."""
-    return list(setting("remotes", list) or [])
+    """Places to look for what is not in the store, as they are written in the settings, in order.
+
+    Where there are none, the account is one that PINATA_JWT lets in, at PINATA_GATEWAY, PINATA_VISIBILITY.
+    """
+    return list(setting("remotes", list) or []) or _account()
+
+
+def _account() -> list[Any]:
+    if not secret("PINATA_JWT"):
+        return []
+    gateway = os.environ.get("PINATA_GATEWAY", "").strip()
+    where = {"gateway": _with_scheme(gateway)} if gateway else {}
+    return [{"pinata": os.environ.get("PINATA_VISIBILITY", "").strip().lower() or "private", **where}]
+
+
+def default_gateways() -> list[str]:
+    """Public gateways that are asked at a person's request where no remote is configured; PINATA_GATEWAY among them."""
+    found = setting("default-gateways", list)
+    found = _defaults()["default-gateways"] if found is None else found
+    if not all(isinstance(each, str) and each for each in found):
+        where = origin_of("default-gateways")
+        raise ConfigError(f"stargazer.default-gateways is {found!r} ({where}), but must be a list of URLs")
+    own = os.environ.get("PINATA_GATEWAY")
+    if own is None or found != _defaults()["default-gateways"]:
+        return list(found)
+    return [_with_scheme(own.strip())] if own.strip() else []
+
+
+def _with_scheme(place: str) -> str:
+    return place if "://" in place else f"https://{place}"
+
+
+def remote_patience() -> float:
+    """Seconds for which a fetch waits for one block where remotes fail in ways that pass, and nobody else has it."""
+    seconds = setting("remote-patience", (int, float))
+    if seconds is None or isinstance(seconds, bool) or not 0 <= seconds < 1e6:
+        where = origin_of("remote-patience")
+        raise ConfigError(f"stargazer.remote-patience is {seconds!r} ({where}), but must be a number of seconds")
+    return float(seconds)
 
 
 def catalog() -> list[str]:

@@ -13,6 +13,7 @@ from stargazer.cli import (
     catalog,
     cid,
     config,
+    deleting,
     demo,
     forgetting,
     germline,
@@ -121,6 +122,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "get": (store.get, [f"get {CID} --out results/"]),
     "push": (remotes.push, [f"push {CID} --to lab"]),
     "remotes": (remotes.remotes, ["remotes --json"]),
+    "delete": (deleting.delete, ["delete --from pinata name=s1_R1.fq.gz", "delete --from pinata sample_id=s1 --all"]),
     "bundles": (remotes.bundles, ["bundles --json"]),
     "run": (
         run.run,

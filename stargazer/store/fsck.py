@@ -16,6 +16,7 @@ from stargazer.store.names import NAMES, name_of, place_of, read_version
 from stargazer.store.parsing import is_asset, read_json
 from stargazer.store.pins import LONGEST_LEASE, is_lease
 from stargazer.store.records import key_value, unseal
+from stargazer.store.shapes import torn_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,7 +110,10 @@ class Checker:
             if progress:
                 progress(entry.size)
         corrupt += [name for entry, name in self._named("trees", strays) if self._torn_node(name)]
-        torn = odd + [
+        shapes = list(torn_shapes(self.backend, strays))
+        for place in shapes:
+            self._put_aside(place)
+        torn = [*odd, *shapes] + [
             entry.place
             for kind, is_complete in self._tests().items()
             for entry in self._torn(kind, is_complete, strays)
