@@ -30,6 +30,7 @@ __all__ = [
     "cram_references",
     "durable",
     "environment",
+    "environment_class",
     "gatk_jar",
     "in_force",
     "is_secret",
@@ -280,6 +281,11 @@ def batch_job() -> str | None:
         return f"{array}_{index}"
     names = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
     return next((value for name in names if (value := os.environ.get(name))), None)
+
+
+def environment_class() -> type[os._Environ[str]]:
+    """Class of the mapping in which bodies find variables of the environment."""
+    return type(os.environ)
 
 
 def variable(name: str) -> str | None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-BLOCK = re.compile(r"^== (.*?) == (.*?) => (.*?) == (sharp|wide|read|warned)\n", re.MULTILINE)
+BLOCK = re.compile(r"^== (.*?) == (.*?) => (.*?) == (sharp|wide|read|warned|unseen)\n", re.MULTILINE)
 
 
 class Change(NamedTuple):

@@ -1,4 +1,4 @@
-"""Run both versions of each change of ``hostile.txt`` over one store: ``python hostile.py FOLDER`` prints what came of it.
+"""Run both versions of each change of ``hostile.txt`` over one store: ``python hostile.py FOLDER`` tells what came.
 
 Each version is imported, digested and run in a process of its own, forked from this one, in the same folder: so are
 edits made.
@@ -6,6 +6,7 @@ edits made.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import marshal
@@ -59,7 +60,7 @@ def apart(function: Callable[[], Any]) -> Any:
         os.close(read)
         try:
             data = marshal.dumps(function())
-        except BaseException:
+        except BaseException:  # noqa: BLE001  (a child tells whatever went wrong)
             data = marshal.dumps({"error": traceback.format_exc()[-5000:]})
         os.write(written, data)
         os._exit(0)
@@ -72,30 +73,29 @@ def apart(function: Callable[[], Any]) -> Any:
 
 def see(folder: Path, files: Mapping[str, str], store: Path) -> Any:
     """Digest of a version, what is served for it, and what it gives."""
+    return apart(lambda: see_here(folder, files, store))
+
+
+def see_here(folder: Path, files: Mapping[str, str], store: Path) -> Any:
+    """Do that in this process."""
     variables, arguments = write(folder, files)
-
-    def look() -> Any:
-        os.environ.update(variables)
-        time.tzset()
-        os.chdir(folder)
-        sys.argv = ["pipeline.py", *arguments]
-        sys.path.insert(0, str(folder))
-        with warnings.catch_warnings(record=True) as at_import:
-            pipeline = importlib.import_module("pipeline")
-        true = apart(lambda: repr(pipeline.body(None)))
-        told: list[str] = []
-        # No `catch_warnings` from here on: it would undo the filters that a version sets.
-        warnings.showwarning = lambda message, kind, *_: told.append(f"{kind.__name__}: {message}")
-        warnings.filterwarnings("always", category=UncertainIdentity)
-        warnings.filterwarnings("always", category=HiddenInput)
-        with dask.config.set({"stargazer.store": str(store)}):
-            call = pipeline.answer()
-            digest, wide = pipeline.answer.code.digest, list(pipeline.answer.code.wide)
-            served = call.compute(scheduler="sync")
-        del at_import
-        return {"digest": digest, "wide": wide, "warned": told, "served": served, "true": true}
-
-    return apart(look)
+    os.environ.update(variables)
+    time.tzset()
+    os.chdir(folder)
+    sys.argv = ["pipeline.py", *arguments]
+    sys.path.insert(0, str(folder))
+    told: list[str] = []
+    # Without `catch_warnings`, which would undo the filters that a version sets.
+    warnings.showwarning = lambda message, kind, *_: told.append(f"{kind.__name__}: {message}")  # type: ignore[assignment]
+    pipeline = importlib.import_module("pipeline")
+    true = apart(lambda: repr(pipeline.body(None)))
+    warnings.filterwarnings("always", category=UncertainIdentity)
+    warnings.filterwarnings("always", category=HiddenInput)
+    with dask.config.set({"stargazer.store": str(store)}):
+        call = pipeline.answer()
+        digest, wide = pipeline.answer.code.digest, list(pipeline.answer.code.wide)
+        served = call.compute(scheduler="sync")
+    return {"digest": digest, "wide": wide, "warned": told, "served": served, "true": true}
 
 
 def outcome(first: Any, again: Any, second: Any) -> str:
@@ -110,12 +110,26 @@ def outcome(first: Any, again: Any, second: Any) -> str:
         return "wide" if first["wide"] else "sharp"
     if second["served"] == second["true"]:
         return "read"
-    return "warned" if second["warned"] or first["warned"] else "STALE"
+    return "warned" if second["warned"] or first["warned"] else "unseen"
+
+
+def load_engine(folder: Path) -> None:
+    """Import all that running a task needs, once for all children."""
+
+    def names() -> list[str]:
+        see_here(folder / "first", {"pipeline": f"def body(work): return 1\n{TASK}"}, folder / "store")
+        return list(sys.modules)
+
+    for name in apart(names):
+        if name.partition(".")[0] in ("stargazer", "dask", "platformdirs", "sqlite3", "yaml", "fsspec"):
+            importlib.import_module(name)
 
 
 def main(folder: Path, table: list[Change]) -> dict[str, Any]:
     """Outcome and particulars of each change, by its name."""
     sys.dont_write_bytecode = True
+    load_engine(folder)
+    gc.freeze()
     found = {}
     for number, change in enumerate(table):
         store, place = folder / f"store-{number}", folder / f"project-{number}"
