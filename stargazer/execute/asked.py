@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["install"]
 
-VIEWS = "_collections_abc"
+VIEWS = ("collections.abc", "_collections_abc")
 _here = threading.local()
 
 
@@ -35,7 +35,7 @@ def install(told: Callable[[str], None]) -> None:
     @functools.wraps(ask)
     def asking(self: Any, name: Any) -> Any:
         frame = sys._getframe(1)
-        in_view = frame.f_code.co_name == "__iter__" and frame.f_globals.get("__name__") == VIEWS
+        in_view = frame.f_code.co_name == "__iter__" and frame.f_globals.get("__name__") in VIEWS
         if not in_view and getattr(_here, "walks", None) != (id(frame), frame.f_lasti):
             told(os.fsdecode(name) if isinstance(name, bytes) else str(name))
         return ask(self, name)
@@ -43,7 +43,7 @@ def install(told: Callable[[str], None]) -> None:
     @functools.wraps(walk)
     def walking(self: Any) -> Iterator[Any]:
         frame = sys._getframe(1)
-        while frame.f_back is not None and frame.f_globals.get("__name__") == VIEWS:
+        while frame.f_back is not None and frame.f_globals.get("__name__") in VIEWS:
             frame = frame.f_back
         _here.walks = id(frame), frame.f_lasti  # ``dict(os.environ)`` asks for each name in one instruction
         return walk(self)

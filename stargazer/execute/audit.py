@@ -43,7 +43,7 @@ IMPORTERS = (
 )
 """Modules that look for code: what they open is no data."""
 
-ASK_FOR_OTHERS = ("os", "posixpath", "ntpath", "genericpath", "pathlib", "_collections_abc", "stargazer")
+ASK_FOR_OTHERS = ("os", "posixpath", "ntpath", "genericpath", "pathlib", "collections", "_collections_abc", "stargazer")
 """Modules that ask for a variable because somebody asks them."""
 
 LOADING = ("_load_unlocked", "exec_module", "_exec", "_find_and_load_unlocked")

@@ -32,6 +32,7 @@ from types import (
 )
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.config import environment_class
 from stargazer.fingerprint.canonical import Scalar, array_text, exact_text, scalar_text
 from stargazer.fingerprint.dynamic import FINDS_TEXT, finds
 from stargazer.fingerprint.objects import KNOWN, NotWhole, array_layout, base_content, is_plain_numpy, state_of
@@ -412,6 +413,8 @@ class Things:
         kind = type(value)
         if isinstance(value, INERT) and not self.is_own(kind.__module__):
             return f"a {kind.__qualname__}"
+        if isinstance(value, environment_class()):
+            return "the environment"  # what a body asks of it is found out when it runs
         if isinstance(value, enum.Enum):
             return f"enum {self._class(kind)}.{value.name}{self._value_of_foreign(value)}"
         if isinstance(value, PurePath) and kind.__module__.partition(".")[0] == "pathlib":
