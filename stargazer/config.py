@@ -33,6 +33,7 @@ __all__ = [
     "default_gateways",
     "durable",
     "environment",
+    "environment_class",
     "gatk_jar",
     "in_force",
     "is_secret",
@@ -365,6 +366,11 @@ def command_environment() -> dict[str, str]:
     """Environment for the commands of a batch system: the user's own, save what would make them do another thing."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FILTERS)}
     return {name: value for name, value in kept.items() if name not in OF_COMMANDS}
+
+
+def environment_class() -> type[os._Environ[str]]:
+    """Class of the mapping in which bodies find variables of the environment."""
+    return type(os.environ)
 
 
 def variable(name: str) -> str | None:

@@ -215,7 +215,7 @@ class Run(Generic[T]):
     def _plan(self) -> tuple[dict[str, Any], dict[str, Call]]:
         done = self._watch.done_keys()
         graph, missing = flatten(
-            self._calls.values(), self._engine.node, self._engine.take, with_outputs=True, done=done, keep_diff=True
+            self._calls.values(), self._engine.node, self._engine.take, with_outputs=True, done=done
         )
         self._watch.expect(in_order(missing))
         return graph, missing
@@ -253,7 +253,7 @@ class Run(Generic[T]):
     def wired(self) -> tuple[str, TaskSpec]:
         """Name of the workflow, and what its calls share, with the commit of the code that wired it."""
         spec = next(iter(self._calls.values())).spec
-        return self._workflow or (spec.wired.workflow if spec.wired else spec.name), stamped(spec, keep=True)
+        return self._workflow or (spec.wired.workflow if spec.wired else spec.name), stamped(spec)
 
     @property
     def id(self) -> str:
