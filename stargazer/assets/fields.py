@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BASE_CHECKS", "Declared", "Schema", "declare", "derived_key", "schema_of"]
 
-RESERVED = {"asset", "asset_key", "companion", "companion_of", "declared", "fetch", "from_dict", "from_keyvalues"}
-RESERVED |= {"id", "identity", "open", "to_dict", "to_keyvalues"}
+RESERVED = {"asset", "asset_key", "companion", "companion_of", "compute", "declared", "fetch", "from_dict"}
+RESERVED |= {"from_keyvalues", "id", "identity", "later", "open", "to_dict", "to_keyvalues"}
 _schemas: WeakKeyDictionary[type[Asset], Schema] = WeakKeyDictionary()
 
 
@@ -275,7 +275,7 @@ class _Signature:
         return Signature(parameters + free)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, dataclasses.Field))
+@dataclass_transform(field_specifiers=(dataclasses.field, dataclasses.Field))
 class Declared:
     """Base of what is declared by its fields: subclasses become frozen dataclasses and are registered."""
 

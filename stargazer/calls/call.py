@@ -38,6 +38,14 @@ if TYPE_CHECKING:
 __all__ = ["Call", "make_call", "make_element", "unpack"]
 
 
+if TYPE_CHECKING:
+    from typing import Generic
+
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Any)
+
+
 class Call(Delayed):
     """A task bound to its inputs; made by calling a task, or by indexing another call.
 
@@ -252,6 +260,15 @@ class Call(Delayed):
 
     def __reduce__(self) -> Any:
         return unpack, (self.key, _pack(self))
+
+
+if TYPE_CHECKING:
+
+    class Pending(Call, Any, Generic[R]):  # type: ignore[misc]
+        """A call as checkers see it: it may stand wherever its result is wanted."""
+
+        def compute(self, *, again: Any = None, **kwargs: Any) -> R: ...
+        def __getitem__(self, index: int | str) -> Any: ...
 
 
 def _refuse_asynchronous(kwargs: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.assets import Asset
-from stargazer.errors import Cancelled, OutputError, StargazerError, StoreError, StoreFull, ToolFailed
+from stargazer.errors import Cancelled, DataWarning, OutputError, StargazerError, StoreError, StoreFull, ToolFailed
 from stargazer.execute.findings import Findings
 from stargazer.execute.outputs import Aside, Outputs
 from stargazer.ledger import Ledger, Record
@@ -28,6 +28,7 @@ from stargazer.store.fallback import fetch_missing
 from stargazer.tools import INPUTS, Scratch, Workdir
 from stargazer.tools.ending import Ending
 from stargazer.tools.memory import Growth
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from stargazer.execute.spec import TaskSpec
     from stargazer.store.blobs.verified import Signature
 
-__all__ = ["Attempt", "execute"]
+__all__ = ["Attempt", "execute", "own_places"]
 
 PAUSE, LONGEST_PAUSE, POLL = 1.0, 60.0, 0.2
 """Seconds before a call is tried again, twice as long each time; and between two looks at whether it is cancelled."""
@@ -149,7 +150,8 @@ class Attempt:
         self.spec, self.inputs, self.parameters = spec, inputs, parameters
         self.ledger, self.store = ledger, Store.open(spec.store)
         self._before, self._warn = before, warn
-        places = _own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
+        self._told: list[str] = []
+        places = own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
         offline = self.store.backend.quick and not config.remotes()
         self._findings = Findings(spec, places, parameters, strict=strict or config.strict(), alone_online=offline)
         given = list(walk_assets(list(inputs.values())))
@@ -168,6 +170,7 @@ class Attempt:
             "libraries": dict(spec.libraries),
             "env": dict(spec.env),
             "producers": {asset.id: asset.source.record for asset in given if asset.source and asset.source.record},
+            "named": {asset.id: name for asset in given if (name := getattr(asset.source, "named", ""))},
             "input_cids": [*(asset.cid for asset in given if asset.cid), *self._kept_contents()],
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             "host": platform.node(),
@@ -210,7 +213,7 @@ class Attempt:
         needs, own = self.spec.needs, self.growth.now if self.growth else lambda: 0
         ending = self._ending(cancelled)
         passed: dict[str, Any] = {"env": self.spec.env, "secrets": self.spec.secrets, "own_memory": own}
-        passed |= {"noted": self._findings.command, "cancelled": ending.is_due}
+        passed |= {"noted": self._findings.command, "cancelled": ending.is_due, "warned": self._told.append}
         with self.store.blobs.in_use(), Scratch(self._scratch_dir(), key) as self.scratch:
             yield Workdir(self.scratch.path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
 
@@ -230,7 +233,7 @@ class Attempt:
                     self._append_failure(work, clock, cpu_clock, error)
                 raise
             cids = [asset.cid for asset in walk_assets(outputs) if asset.cid]
-            found: dict[str, Any] = {"reads": self._findings.reads, "noted": self._findings.noted}
+            found: dict[str, Any] = {"reads": self._findings.reads, "noted": [*self._told, *self._findings.noted]}
             record = self._append(work, clock, cpu_clock, status="ok", outputs=encoded, output_cids=cids, **found)
         if record.outputs is encoded and isinstance(outputs, Asset):
             return self.store.assets.handle(outputs, record.id)
@@ -256,6 +259,8 @@ class Attempt:
                 raise
         saved = Outputs(spec.name, target or self.store, work, inputs, copies=spec.copy_inputs).save(made)
         self._findings.tell(self._warn)
+        for text in self._told:
+            self._warn(visible(f"{spec.name}: {text}"), DataWarning)
         return saved
 
     def _made(self, work: Workdir, staged: dict[str, Any], ending: Ending) -> Any:
@@ -323,7 +328,7 @@ class Attempt:
 
 
 @functools.lru_cache(maxsize=64)
-def _own_places(configured: Path | None, scratch: Path, cache: Path) -> tuple[str, ...]:
+def own_places(configured: Path | None, scratch: Path, cache: Path) -> tuple[str, ...]:
     """Where the engine has its files, as the paths are written and without symbolic links: no body reads data there."""
     places = [str(configured or scratch), str(scratch.parent), str(cache.parent.parent)]
     return tuple({*map(os.path.abspath, places), *map(os.path.realpath, places)})

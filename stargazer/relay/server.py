@@ -32,6 +32,9 @@ THREADS = 4
 STREAMS = 8
 """Large transfers at once; the others wait, and hold no memory while they do."""
 
+STALLED = 180.0
+"""Seconds without a word after which a worker loses its place among the large transfers: it was stopped, or cut off."""
+
 LINGER = 30.0
 """Seconds in which a worker hears what went wrong, before its connection is closed."""
 
@@ -91,7 +94,7 @@ class RelayServer:
             async with self._stream(sum(await self._aside(_sizes, store, cids))):
                 parts = parts_of(map(str, map(store.blobs.path, cids)))
                 while (part := await self._aside(next, parts, None)) is not None:
-                    await comm.read()
+                    await _heard(comm)
                     self.sent += sum(len(data) for _, data in part)
                     await comm.write({"part": part})
                     del part
@@ -109,7 +112,7 @@ class RelayServer:
             try:
                 for _ in range(WINDOW):
                     await comm.write(MORE)
-                while "end" not in (message := await comm.read()):
+                while "end" not in (message := await _heard(comm)):
                     self.received += sum(len(data) for _, data in message["part"])
                     await self._aside(landing.take, message["part"])
                     del message
@@ -138,6 +141,16 @@ def sees(url: str, identifier: str) -> bool:
         return store.made and store.id == identifier
     except (StargazerError, OSError, ValueError, TypeError):  # the URL is another machine's, and may mean nothing here
         return False
+
+
+async def _heard(comm: Comm) -> Any:
+    """Next message of a large transfer."""
+    try:
+        async with asyncio.timeout(STALLED):
+            return await comm.read()
+    except TimeoutError:
+        comm.abort()
+        raise OSError(f"a worker said nothing for {STALLED:.0f} s in the midst of a transfer") from None
 
 
 async def _send_error(comm: Comm, error: Exception) -> None:
@@ -192,6 +205,10 @@ def _read(store: Store, places: Sequence[str]) -> dict[str, bytes]:
 
 def _entry_sizes(store: Store, places: Sequence[str]) -> list[int | None]:
     return [store.backend.size(_allowed(place, ("blobs", *READABLE))) for place in places]
+
+
+def _changed(store: Store, place: str) -> float | None:
+    return store.backend.changed(_allowed(place, READABLE))
 
 
 def _has_all(store: Store, cids: Sequence[str]) -> bool:
@@ -267,6 +284,7 @@ _PLACES = {
 _ANSWERS: dict[str, Callable[..., Any]] = {
     "read": _read,
     "sizes": _entry_sizes,
+    "changed": _changed,
     "has_all": _has_all,
     "records_behind": _records_behind,
     "put": _put,

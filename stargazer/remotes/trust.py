@@ -13,7 +13,6 @@ from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import cids_in
 from stargazer.ledger.signatures import (
     fits,
-    is_revoked,
     make_key,
     own_keys,
     public_key,
@@ -74,12 +73,12 @@ def judge(store: Store, identifiers: Iterable[str]) -> Mapping[str, Verdict]:
         reason = "is not trusted: the remote has no `trust: true`, and stargazer.trust names no signers"
         return dict.fromkeys(wanted, Verdict(False, "", reason))
     found = store.records.get_signatures(wanted, list(names)) if wanted else {}
-    late = _signed_late(store, found)
+    revoked = revoked_since()
     verdicts = dict.fromkeys(wanted, Verdict(False, "", f"is signed by none of {', '.join(names.values())}"))
     for (identifier, key), data in found.items():
-        if (identifier, key) in late:
-            verdicts.setdefault(identifier, Verdict(False))
-            reason = f"was signed by {names[key]} after that key was revoked"
+        if key in revoked:
+            # Nothing proves when it was signed; what had come before that time is in one's own store.
+            reason = f"was signed by {names[key]}, whose key was revoked"
         elif fits(identifier, key, data):
             verdicts[identifier] = Verdict(True, names[key])
             continue
@@ -88,18 +87,6 @@ def judge(store: Store, identifiers: Iterable[str]) -> Mapping[str, Verdict]:
         if not verdicts[identifier].believed:
             verdicts[identifier] = Verdict(False, "", reason)
     return verdicts
-
-
-def _signed_late(store: Store, found: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Records and keys of which the key had been revoked when the record was made."""
-    revoked = revoked_since()
-    asked = {name for name, key in found if key in revoked}
-    records = {name: Record.from_bytes(data, name) for name, data in store.records.get_many(asked).items()}
-    late = set()
-    for name, key in found:
-        if key in revoked and ((record := records.get(name)) is None or is_revoked(record, key, revoked)):
-            late.add((name, key))
-    return late
 
 
 # Which records of another store are trusted: all of one that is trusted, else those that a trusted signer signed.

@@ -129,9 +129,15 @@ def plan(*calls: Any, again: Any = None) -> Plan:
 
     Examples
     --------
-    >>> print(plan(answer))  # doctest: +SKIP
-    1 of 4 calls would run, 3 are known
-      run    total    parameter scale: 1 → 2
+    >>> import stargazer as sg
+    >>> from stargazer.tasks import samtools_faidx
+    >>> index = samtools_faidx(sg.add("ref.fa", sg.Reference(build="b37")))
+    >>> print(sg.plan(index))
+    1 of 1 call would run, 0 are known
+      run  samtools_faidx  never ran
+    >>> made = index.compute()
+    >>> print(sg.plan(index))
+    nothing would run...
     """
     planner, roots = Planner(), roots_of(calls)
     if again is not None:

@@ -15,7 +15,7 @@ from stargazer.store.parsing import is_name, is_text, read_object
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from stargazer.calls import Call
+    from stargazer.calls.call import Call
     from stargazer.ledger import Record
     from stargazer.runs.state import RunState
     from stargazer.store import Store

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.calls import Call
+from stargazer.calls.call import Call
 from stargazer.calls.task import Task
 from stargazer.errors import ArgumentError, StargazerError
 from stargazer.execute.execute import Attempt
@@ -158,8 +158,12 @@ def verify(
 
     Examples
     --------
-    >>> report = verify(stored)  # doctest: +SKIP
-    >>> assert report.ok, report  # doctest: +SKIP
+    >>> import stargazer as sg
+    >>> from stargazer.tasks import samtools_faidx
+    >>> index = samtools_faidx(sg.add("ref.fa", sg.Reference(build="b37")))
+    >>> report = sg.verify(index.compute())
+    >>> report.ok, report.checked
+    (True, 1)
     """
     if not (isinstance(sample, (int, float)) and 0 < sample <= 1):
         raise ArgumentError(f"sample={sample!r} must be a part of the whole: more than 0, at most 1")
@@ -254,7 +258,8 @@ class _Finder:
         """A call of a task; of one that takes no such arguments, its error in a tuple."""
         try:
             with self._store:
-                return task(**inputs, **parameters)
+                made: Call = task(**inputs, **parameters)
+                return made
         except StargazerError as error:
             return (task, error)
 

@@ -9,7 +9,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Asset
 from stargazer.assets.conversion import Conversion, conversion_of
@@ -109,8 +109,10 @@ class Additions:
         progress: Progress | None = None,
     ) -> Asset:
         """Copy a file or a directory into the store: `Store.add`."""
-        _check_path(path)
         template = asset or Asset()
+        if not isinstance(path, (str, os.PathLike)):
+            return self._add_value(path, template, companions=companions, name=name, progress=progress)
+        _check_path(path)
         beside = (*template.companions, *(_draft(each) for each in companions))
         draft = replace(template, path=Path(path), cid=None, name=name or template.name, companions=beside)
         if draft.converts and os.path.exists(draft.path):
@@ -118,6 +120,15 @@ class Additions:
         stored = self.assets.put(self._take(draft, move=False, progress=progress))
         self.assets.mark_added(stored)
         return stored
+
+    def _add_value(self, value: object, template: Asset, **options: Any) -> Asset:
+        """Add what is in memory, by way of the file that its type writes of it."""
+        import tempfile
+
+        _ = self.context.header
+        self.context.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="add-", dir=self.context.scratch) as directory:
+            return self.add(template.written(value, Path(directory)), template, **options)
 
     def _add_converted(self, draft: Asset, progress: Progress | None) -> Asset:
         """Add a file in the form that its type is stored in; unless the same was done by the same code before."""

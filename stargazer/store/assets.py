@@ -49,12 +49,11 @@ class Assets:
     index
         Tells which record another superseded.
     source
-        Makes what a handle gets its bytes from, of the store's URL and the id of a ledger record.
+        Makes what a handle gets its bytes from, of the store's URL, the id of a ledger record, and a name that was
+        asked for.
     """
 
-    def __init__(
-        self, context: StoreContext, dirs: Directories, index: Index, source: Callable[[str, str | None], Source]
-    ) -> None:
+    def __init__(self, context: StoreContext, dirs: Directories, index: Index, source: Callable[..., Source]) -> None:
         self.context, self.backend, self.dirs, self.index = context, context.backend, dirs, index
         self._source = source
 
@@ -63,6 +62,11 @@ class Assets:
         source = self._source(self.context.url, record)
         companions = tuple(self.handle(companion, record) for companion in asset.companions)
         return placed(asset, NO_PATH, source, companions)
+
+    def named(self, asset: Asset, name: str) -> Asset:
+        """As `handle`, of what a name stands for: records of calls that are given it say so."""
+        companions = tuple(map(self.handle, asset.companions))
+        return placed(asset, NO_PATH, self._source(self.context.url, None, name), companions)
 
     def put(self, asset: Asset, *, record: str | None = None) -> Asset:
         """Keep the record of an asset whose bytes are stored, and those of its companions.

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from stargazer.errors import BlobLost, CIDError, NotFound, StargazerError, StoreError
 from stargazer.store import layout
 from stargazer.store.blobs.base import Stored
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from stargazer.cid import Entry
+    from stargazer.cid.directory import Odd
     from stargazer.cid.files import Progress
     from stargazer.store.blobs.base import Blobs
     from stargazer.store.context import StoreContext
 
-__all__ = ["RAW", "Directories", "is_node", "links"]
+__all__ = [
+    "RAW", "Directories", "OddEntry", "is_node", "is_symlink", "links", "warn_of_links", "warn_of_odd",
+]  # fmt: skip
 
 RAW = "bafkrei"
 _MOST_NODES = 10_000
 _AT_ONCE = 500
+
+MOST_LEVELS = 256
+"""Directories in each other; paths have 4,096 characters."""
+
+MANY_PATHS, MOST_REPEATS = 200_000, 100
+"""From how many files on it counts, and how often a directory may then stand in one level of a tree, on average."""
 
 
 class Directories:
@@ -63,10 +74,12 @@ class Directories:
         BlobLost
             A node of it is missing or torn.
         """
-        from stargazer.cid import read_directory
+        from stargazer.cid.directory import read_entries
 
         self.load_nodes([cid])
-        return sorted(read_directory(self._node(cid), self._node), key=lambda entry: entry.name)
+        entries, odd = read_entries(self._node(cid), self._node)
+        warn_of_odd(cid, odd)
+        return sorted(entries, key=lambda entry: entry.name)
 
     def _node(self, cid: str) -> bytes:
         block = self._nodes.get(cid) or self.node(cid)
@@ -106,14 +119,35 @@ class Directories:
         ------
         BlobLost
             A node is missing or torn.
+        CIDError
+            It stands for more files than any disk holds, or nests without end: a few kilobytes of nodes can.
         """
         level = {"": cid}
-        while level:
-            found = {f"{base}{entry.name}": entry.cid for base, each in level.items() for entry in self.entries(each)}
-            folders = self.load_nodes(found.values())
+        for _ in range(MOST_LEVELS):
+            inside = {each: self.entries(each) for each in dict.fromkeys(level.values())}
+            _refuse_bomb(cid, level, inside)
+            found = {f"{base}{entry.name}": entry.cid for base, each in level.items() for entry in inside[each]}
+            folders = self.load_nodes(dict.fromkeys(found.values()))
+            links = {child for child in folders if is_symlink(self._nodes[child])}
+            warn_of_links(cid, found, links)
+            found = {path: child for path, child in found.items() if child not in links}
             for path, child in found.items():
                 yield path, None if child in folders else child
             level = {f"{path}/": child for path, child in found.items() if child in folders}
+            if not level:
+                return
+        raise CIDError(f"the directory {cid} has more than {MOST_LEVELS} levels: no path leads to its files")
+
+    def below(self, cid: str) -> Iterator[str]:
+        """CIDs of all files, directories and shards below a directory, each once, however many paths lead there."""
+        seen: set[str] = set()
+        level = [cid]
+        while level:
+            self.load_nodes(level)
+            found = dict.fromkeys(child for each in level if each in self._nodes for child in links(self._nodes[each]))
+            level = [child for child in found if child not in seen]
+            seen.update(level)
+            yield from level
 
     def resolve(self, path: str) -> str:
         """CID of what lies at ``<cid>/x/y``.
@@ -162,8 +196,12 @@ class Directories:
         if not self.is_directory(cid):
             return False
         with suppress(StargazerError):
-            return not self.backend.quick or all(child is None or self.has(child) for _, child in self.walk(cid))
+            return not self.backend.quick or all(map(self._has_one, (cid, *self.below(cid))))
         return False
+
+    def _has_one(self, cid: str) -> bool:
+        """Whether the store has a file, or the node of a directory."""
+        return self.backend.size(layout.blob(cid)) is not None or bool(self.load_nodes([cid]))
 
     def has_all(self, cids: Iterable[str]) -> bool:
         """Whether `has` is true of each."""
@@ -283,6 +321,16 @@ class Directories:
             raise CIDError(f"{message}: remove it, or put what it points to in its place")
 
 
+def _refuse_bomb(cid: str, level: Mapping[str, str], inside: Mapping[str, list[Entry]]) -> None:
+    """Refuse a tree whose directories repeat each other level by level: ten nodes can stand for a thousand million."""
+    stands_for = sum(len(inside[each]) for each in level.values())
+    if stands_for > MANY_PATHS and stands_for > MOST_REPEATS * sum(map(len, inside.values())):
+        raise CIDError(
+            f"the directory {cid} stands for {stands_for:,} files or more, nearly all of them repeated: it was made to "
+            "fill disks, and is not laid out"
+        )
+
+
 def is_node(block: bytes, cid: str) -> bool:
     """Whether a dag-pb block is the one that a CID names."""
     from stargazer.cid import parse
@@ -292,12 +340,42 @@ def is_node(block: bytes, cid: str) -> bool:
 
 def links(block: bytes, *, shards_only: bool = False) -> list[str]:
     """CIDs that a directory node links to: what lies in it and its shards, or its shards alone."""
-    from stargazer.cid.cid import text_of
+    from stargazer.cid.cid import is_read, text_of
     from stargazer.cid.dagpb import decode
+    from stargazer.cid.directory import width
 
     node = decode(block)
-    sharded = node.kind == "hamt-shard"
-    return [text_of(cid) for cid, name, _ in node.links if not shards_only or (sharded and len(name) == 2)]
+    wide = width(node) if node.kind == "hamt-shard" else -1
+    wanted = [cid for cid, name, _ in node.links if not shards_only or len(name) == wide]
+    return [text_of(cid) for cid in wanted if is_read(cid)]
+
+
+class OddEntry(UserWarning):
+    """An entry of a directory cannot be had, and was set aside; the others can."""
+
+
+def is_symlink(block: bytes) -> bool:
+    """Whether a node is a symbolic link: it links to nothing, and its data begins with that type."""
+    return block[:1] == b"\x0a" and b"\x08\x04" in block[2:5]
+
+
+_SHOWN = 5
+
+
+def warn_of_odd(cid: str, odd: Collection[Odd], category: type[Warning] = OddEntry) -> None:
+    """Say which entries of a directory were set aside."""
+    if odd:
+        shown = "; ".join(f"{each.name!r} ({each.reason})" for each in list(odd)[:_SHOWN])
+        more = f"; and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else ""
+        told = f"set aside in the directory {cid}, of which the rest is served: {shown}{more}"
+        warnings.warn(visible(told, lines=True), category, stacklevel=3)
+
+
+def warn_of_links(cid: str, found: Mapping[str, str], links: Collection[str]) -> None:
+    """Say which paths are symbolic links."""
+    from stargazer.cid.directory import Odd
+
+    warn_of_odd(cid, [Odd(path, "it is a symbolic link") for path, child in found.items() if child in links])
 
 
 def _has_links(block: bytes) -> bool:

@@ -12,9 +12,11 @@ from stargazer.store import layout
 from stargazer.store.assets import parse_asset
 from stargazer.store.directories import links
 from stargazer.store.index import asset_cids, asset_members, is_whole_record, marks
+from stargazer.store.names import NAMES, name_of, place_of, read_version
 from stargazer.store.parsing import is_asset, read_json
 from stargazer.store.pins import LONGEST_LEASE, is_lease
 from stargazer.store.records import key_value, unseal
+from stargazer.store.shapes import torn_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,8 +39,9 @@ class Checked(NamedTuple):
     corrupt
         CIDs of files and directory nodes that were not what their names say. They went to quarantine.
     torn
-        Places of records, keys, pins and leases that cannot be read, and of what is no regular file. They went to
-        quarantine, but for pins and the leases of a week, which only their owner can replace.
+        Places of records, keys, names, pins and leases that cannot be read, of versions of names that are gone, and of
+        what is no regular file. They went to quarantine, but for names, pins and the leases of a week, which only their
+        owner can replace.
     unknown
         Asset records that this installation cannot read: a type changed, or a newer Stargazer wrote them.
     missing
@@ -107,12 +110,16 @@ class Checker:
             if progress:
                 progress(entry.size)
         corrupt += [name for entry, name in self._named("trees", strays) if self._torn_node(name)]
-        torn = odd + [
+        shapes = list(torn_shapes(self.backend, strays))
+        for place in shapes:
+            self._put_aside(place)
+        torn = [*odd, *shapes] + [
             entry.place
             for kind, is_complete in self._tests().items()
             for entry in self._torn(kind, is_complete, strays)
         ]
         missing, unknown = self._missing()
+        torn += self._names(missing, strays)
         return Checked(files, size, tuple(corrupt), tuple(torn), tuple(unknown), missing, tuple(strays))
 
     def _named(self, kind: str, strays: list[str]) -> Iterator[tuple[Entry, str]]:
@@ -129,7 +136,7 @@ class Checker:
 
     def _odd(self) -> list[str]:
         """Put aside what is neither a regular file nor a folder of these: links, pipes, devices, folders too deep."""
-        kinds = (*layout.SHARDED, "signatures", *layout.FLAT)
+        kinds = (*layout.SHARDED, "signatures", NAMES, *layout.FLAT)
         odd = [place for kind in kinds for place in self.backend.odd(kind, flat=kind in layout.FLAT)]
         for place in odd:
             self._put_aside(place)
@@ -174,6 +181,25 @@ class Checker:
                 strays.append(entry.place)
             else:
                 yield entry
+
+    def _names(self, missing: dict[str, tuple[str, ...]], strays: list[str]) -> list[str]:
+        """Places of versions that are torn or gone; what others need and is gone is noted. They stay where they are."""
+        torn, there = list[str](), dict[str, set[int]]()
+        for entry in self.backend.entries(NAMES):
+            named = name_of(entry.place)
+            if named is None:
+                strays.append(entry.place)
+                continue
+            there.setdefault(named[0], set()).add(named[1])
+            content = self.backend.read(entry.place)
+            members = read_version(content) if content is not None else {}
+            if members is None:
+                torn.append(entry.place)
+            for cid in asset_cids(members["asset"]) if members else ():
+                if gone := [each for each in sorted(self.dirs.closure([cid])) if not self.dirs.has(each)]:
+                    missing |= {each: (*missing.get(each, ()), f"{named[0]}@{named[1]}") for each in gone}
+        gaps = {name: set(range(1, max(numbers))) - numbers for name, numbers in there.items()}
+        return torn + [place_of(name, number) for name, lacking in gaps.items() for number in sorted(lacking)]
 
     def _missing(self) -> tuple[dict[str, tuple[str, ...]], list[str]]:
         """CIDs that assets need and that are gone; ids of the records that cannot be understood here."""

@@ -18,6 +18,7 @@ from stargazer.store.backends.local import LocalBackend
 from stargazer.store.blobs.cached import FAILED, is_in_use
 from stargazer.store.index import asset_cids, marks
 from stargazer.store.parsing import moment
+from stargazer.store.shapes import orphaned_shapes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -247,7 +248,8 @@ class GarbageCollector:
             old += [entry.place for entry in self.backend.entries(folder) if entry.changed < kept_since]
         places = {entry.place: entry.changed for entry in self.backend.entries("assets")}
         marked = ((place, place.partition(".")[0]) for place in places if "." in place)
-        return old + [place for place, record in marked if record not in places and places[place] < before]
+        old += [place for place, record in marked if record not in places and places[place] < before]
+        return old + list(orphaned_shapes(self.backend, before))
 
     def _remove_leftovers(self, leftovers: Iterable[str]) -> None:
         for place in leftovers:

@@ -269,6 +269,7 @@ _MEMBERS: dict[str, Callable[[Any], bool]] = {
     "diff": _or_none(is_name),
     "user": is_text,
     "same_as": _or_none(is_name),
+    "named": is_texts,
     "env": _is_environment,
     "passed": is_texts,
     "reads": is_texts,

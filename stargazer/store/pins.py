@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stargazer.store.assets import Assets
     from stargazer.store.backends.base import Backend
     from stargazer.store.context import StoreContext
+    from stargazer.store.names import Names
 
 __all__ = ["LONGEST_LEASE", "Lease", "Leased", "Pins", "is_lease"]
 
@@ -122,10 +123,12 @@ class Pins:
         Of the store.
     assets
         Tells which are there.
+    names
+        What they stand for is kept, too.
     """
 
-    def __init__(self, context: StoreContext, assets: Assets) -> None:
-        self.context, self.backend, self.assets = context, context.backend, assets
+    def __init__(self, context: StoreContext, assets: Assets, names: Names) -> None:
+        self.context, self.backend, self.assets, self.names = context, context.backend, assets, names
 
     def pin(self, name: str, *assets: Asset | str) -> None:
         """Keep assets, whatever garbage collection thinks of them: `Store.pin`."""
@@ -191,7 +194,7 @@ class Pins:
         return Lease(self.backend, name, _cids(roots), seconds)
 
     def held(self) -> set[str]:
-        """CIDs of all pins and of the leases that have not run out.
+        """CIDs of all pins, of what names stand for, and of the leases that have not run out.
 
         Raises
         ------
@@ -199,7 +202,7 @@ class Pins:
             A pin or a lease is torn, so what it holds is not known.
         """
         pinned = [asset for name in self._regular("pins") for asset in self._pin(name)]
-        return _cids(pinned) | {cid for lease in self.leases() for cid in lease.roots}
+        return _cids(pinned) | _cids(self.names.held()) | {cid for lease in self.leases() for cid in lease.roots}
 
     def leases(self) -> list[Leased]:
         """Leases that count, by name.

@@ -113,6 +113,9 @@ class Records(Protocol):
     def read_signatures(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
         """Signatures by record and public key, those that are there and whole; unchecked."""
 
+    def signed_at(self, identifier: str, key: str) -> float | None:
+        """When a signature was put here, in seconds since 1970, by the clock of the disk; None if there is none."""
+
     def signers(self, identifiers: Collection[str]) -> dict[str, set[str]]:
         """Public keys of which there are signatures beside records, where looking for names is quick."""
 
@@ -232,6 +235,10 @@ class StoredRecords:
         named = {layout.signature(*place): place for place in places}
         found = ((named[place], unseal(data)) for place, data in self.backend.read_many(named).items())
         return {place: data for place, data in found if data is not None}
+
+    def signed_at(self, identifier: str, key: str) -> float | None:
+        """When a signature was put here, in seconds since 1970, by the clock of the disk; None if there is none."""
+        return self.backend.changed(layout.signature(identifier, key))
 
     def signers(self, identifiers: Collection[str]) -> dict[str, set[str]]:
         """Public keys of which there are signatures beside records of a store on a local disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,12 +114,12 @@ class Staging:
         if not self.dirs.load_nodes([cid]):
             self._lay_file(cid, str(path), copy, replacing)
             return
-        path.mkdir(exist_ok=True)
         found = list(self.dirs.walk(cid))
         self.blobs.prefetch(child for _, child in found if child is not None)
+        _make_folder(path)
         for name, child in found:
             if child is None:
-                (path / name).mkdir(exist_ok=True)
+                _make_folder(path / name)
             else:
                 self._lay_file(child, f"{path}/{name}", copy, replacing)
 
@@ -127,7 +128,7 @@ class Staging:
         try:
             lay(source, path, copy, replacing)
         except OSError as error:
-            raise as_store_error(error, path) from error
+            raise _told(error, path) from error
         if not copy:
             self.blobs.note_laid(path, cid)
         if replacing:
@@ -183,6 +184,20 @@ class Staging:
         page = found.name.endswith((".html", ".htm"))  # browsers go by the name of what a link leads to
         with self.blobs.in_use():
             return self._stage(found, directory, page, {}, replacing=True).path
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _told(error, str(path)) from error
+
+
+def _told(error: OSError, path: str) -> Exception:
+    """What a person can do about a file that could not be laid out."""
+    if error.errno != errno.ENAMETOOLONG:
+        return as_store_error(error, path)
+    return AssetError(f"{path[:200]}… has a name, or lies so deep, that no file of this disk can be called so")
 
 
 def file_name(asset: Asset) -> str:

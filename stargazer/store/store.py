@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stargazer.store.blobs.verified import Signature
     from stargazer.store.fsck import Checked, Checker
     from stargazer.store.gc import GarbageCollector, Swept
+    from stargazer.store.names import Names
     from stargazer.store.pins import Lease, Leased, Pins
     from stargazer.store.query import Answer, Missing, Queries
 
@@ -47,10 +48,13 @@ class StoreSource(NamedTuple):
         URL of the store.
     record
         Id of the record of the call that made the asset; None if a person added it.
+    named
+        Name and version by which the asset was asked for, if it was.
     """
 
     url: str
     record: str | None = None
+    named: str = ""
 
     def fetch(self, asset: Asset) -> Path:
         """Path of the asset's file on this host, its companions beside it; what the store lacks, remotes bring."""
@@ -125,8 +129,11 @@ class Store:
 
     Examples
     --------
-    >>> with Store("/data/store") as store:  # doctest: +SKIP
-    ...     reads = store.add("s1_R1.fq.gz", R1(sample_id="s1"))
+    >>> import stargazer as sg
+    >>> with sg.Store("other-store") as store:
+    ...     reads = sg.add("s1_R1.fq.gz", sg.R1(sample_id="s1"))
+    >>> reads.source.url == store.url
+    True
     """
 
     open = _Open()
@@ -207,11 +214,18 @@ class Store:
         return Queries(self.context, self.index, self.assets)
 
     @cached_property
+    def names(self) -> Names:
+        """Names that people give to assets, with versions."""
+        from stargazer.store.names import Names
+
+        return Names(self.context, self.assets)
+
+    @cached_property
     def roots(self) -> Pins:
         """Pins and leases."""
         from stargazer.store.pins import Pins
 
-        return Pins(self.context, self.assets)
+        return Pins(self.context, self.assets, self.names)
 
     @cached_property
     def collector(self) -> GarbageCollector:
@@ -557,7 +571,15 @@ class Store:
 
 
 def active_store() -> Store:
-    """The store of the innermost ``with Store(…)``, or else the configured one."""
+    """The store of the innermost ``with Store(…)``, or else the configured one.
+
+    Examples
+    --------
+    >>> import stargazer as sg
+    >>> with sg.Store("other-store") as store:
+    ...     sg.active_store() is store
+    True
+    """
     stores = _active.get()
     return stores[-1] if stores else open_store(config.store_url())
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from gateways import Gateway
-from nodes import Node, make, running
+from nodes import Node, make
 
 import stargazer as sg
 from stargazer.cid import PROFILES
@@ -31,21 +31,6 @@ CHUNKING = {
     "kubo-v1-256k-174": ["--chunker=size-262144", "--max-file-links=174", "--raw-leaves"],
     "unixfs-v1-2025": ["--chunker=size-1048576", "--max-file-links=1024", "--raw-leaves"],
 }
-
-
-@pytest.fixture(scope="session")
-def node(tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A Kubo node that runs."""
-    with running(make(tool("ipfs"), tmp_path_factory.mktemp("kubo") / "repo")) as started:
-        yield started
-
-
-@pytest.fixture
-def kubo(node: Node) -> Kubo:
-    """The same, as a remote."""
-    made = read_remote({"kubo": node.rpc, "name": "home", "timeout": 120})
-    assert isinstance(made, Kubo)
-    return made
 
 
 def there_and_back(cid: str, store: Store, kubo: Kubo, node: Node, tmp_path: Path) -> Iterator[Store]:

@@ -72,6 +72,9 @@ class Backend(Protocol):
     def replace(self, place: str, data: bytes, *, used: float | None = None) -> None:
         """Write a file, over the one that is there; `used` is when it was of use, if that is not now."""
 
+    def changed(self, place: str) -> float | None:
+        """When a file was put or last changed, by the clock of where it lies; None if there is none."""
+
     def last_use(self, place: str) -> float | None:
         """When a file was last noted to be of use, as far as that is known here; None if there is none."""
 

@@ -218,6 +218,11 @@ class LocalBackend:
             os.utime(path, (used, used))
         self.adopt(path, place)
 
+    def changed(self, place: str) -> float | None:
+        """When a file was last put or changed, which no program can set; None if there is none."""
+        found = self._regular(place)
+        return None if found is None else found.st_ctime
+
     def last_use(self, place: str) -> float | None:
         """When a file was last noted to be of use, or None if there is none."""
         found = self._regular(place)

@@ -18,6 +18,7 @@ from stargazer.errors import StoreError
 from stargazer.store import layout
 from stargazer.store.backends.base import OVERLAP
 from stargazer.store.folders import Entry
+from stargazer.store.parsing import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -77,9 +78,13 @@ class ObjectBackend:
         """Content of a small object, or None if there is none."""
         with self._reached():
             try:
-                return cast("bytes", self.fs.cat_file(self.path(place)))
+                return _small(self.fs.cat_file(self.path(place), **_WITHIN))
             except FileNotFoundError:
                 return None
+            except OSError as error:
+                if not _is_empty(error):
+                    raise
+                return b""
 
     @contextlib.contextmanager
     def _reached(self) -> Iterator[None]:
@@ -93,13 +98,17 @@ class ObjectBackend:
         paths = {self.path(place): place for place in places}
         if len(paths) < 2:
             return {place: data for place in paths.values() if (data := self.read(place)) is not None}
-        found = self.fs.cat(list(paths), on_error="return")
+        found = self.fs.cat(list(paths), on_error="return", **_WITHIN)
         for answer in found.values():
             if isinstance(answer, _unreachable()):
                 raise StoreError(f"{self.url} cannot be reached: {answer}") from answer
-            if isinstance(answer, Exception) and not isinstance(answer, FileNotFoundError):
+            if isinstance(answer, Exception) and not (isinstance(answer, FileNotFoundError) or _is_empty(answer)):
                 raise answer
-        return {paths[path]: data for path, data in found.items() if isinstance(data, bytes)}
+        return {
+            paths[path]: _small(data) if isinstance(data, bytes) else b""
+            for path, data in found.items()
+            if not isinstance(data, FileNotFoundError)
+        }
 
     def open(self, place: str) -> BinaryIO:
         """The object itself, for reading."""
@@ -157,6 +166,11 @@ class ObjectBackend:
     def replace(self, place: str, data: bytes, *, used: float | None = None) -> None:
         """Put an object, over the one that is there; uses are noted elsewhere."""
         self.fs.pipe_file(self.path(place), data)
+
+    def changed(self, place: str) -> float | None:
+        """When an object was put, as the server says; None if there is none."""
+        found = self.stat(place)
+        return None if found is None else found.changed
 
     def last_use(self, place: str) -> float | None:
         """Not known of objects, whose times nobody can set; None if there is none."""
@@ -312,6 +326,20 @@ class ObjectJournal:
 
 def _folder(seconds: float) -> str:
     return f"{layout.JOURNAL}/{time.strftime('%Y%m%dT%H', time.gmtime(seconds))}"
+
+
+_WITHIN = {"start": 0, "end": LARGEST + 1}
+"""Bytes that are asked for of a record, a pin or a node: whoever may put objects must not fill readers' memory."""
+
+
+def _small(data: bytes) -> bytes:
+    """What was read, or nothing (torn) of what is too large."""
+    return data if len(data) <= LARGEST else b""
+
+
+def _is_empty(error: Exception) -> bool:
+    """Whether a server refused a part of an object because it has no bytes at all."""
+    return "InvalidRange" in str(error) or "416" in str(error) or "not satisfiable" in str(error)
 
 
 def _day(seconds: float) -> str:

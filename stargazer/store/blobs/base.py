@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import BlobLost, StoreError
 from stargazer.store.blobs.verified import Memo, signature
+from stargazer.store.shapes import fits_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -203,10 +204,12 @@ class Blobs(ABC):
         return Stored(node.cid, node.size, node.dag_size)
 
     def is_good(self, cid: str, path: str) -> bool:
-        """Whether a file's bytes are those of a CID, whatever profile it was made with."""
+        """Whether a file's bytes are those of a CID, whatever profile it was made with, or none."""
         from stargazer.cid import check, cid_of_file
 
-        return cid_of_file(path, self.context.profile, threads=self.context.threads) == cid or check(path, cid).ok
+        if cid_of_file(path, self.context.profile, threads=self.context.threads) == cid:
+            return True
+        return fits_shape(self.context.backend, cid, path) or check(path, cid).ok
 
     def _put_aside(self, cid: str) -> str:
         try:
