@@ -110,8 +110,6 @@ def _own() -> _Own | None:
         return None
     except PermissionError as error:
         raise ConfigError(f"{path}, which holds the key that signs, cannot be read: {error.strerror}") from error
-    if found.st_uid != os.geteuid():
-        raise ConfigError(f"{path} belongs to somebody else: let stargazer.key name a file of your own")
     if found.st_mode & 0o077:
         raise ConfigError(f"others may read {path}, which holds a private key: chmod 600 {path}")
     private = _from_pem(data, path)
@@ -188,7 +186,7 @@ def sign_made(kept: Records, identifier: str) -> None:
     """Sign a record that was just made here."""
     own = None if kept.sign_elsewhere(identifier) else _signer()
     if own is not None:
-        kept.records.put_signatures({(identifier, own.public): own.private.sign(statement(identifier))})
+        kept.put_signatures({(identifier, own.public): own.private.sign(statement(identifier))})
 
 
 def sign_text(text: bytes) -> str:
@@ -327,30 +325,23 @@ def _is_signed(kept: Records, identifier: str, keys: Collection[str]) -> bool:
 
 def _signed(kept: Records, records: Mapping[str, Record], keys: Collection[str]) -> set[str]:
     """Ids of those records that one of some keys signed, and not after it was revoked."""
-    found = kept.records.get_signatures(records, list(keys))
+    found = kept.get_signatures(records, list(keys))
     revoked = revoked_since() if found else {}
     return {
         name
         for (name, key), data in found.items()
-        if not is_revoked(kept, records[name], key, revoked) and fits(name, key, data)
+        if not is_revoked(records[name], key, revoked) and fits(name, key, data)
     }
 
 
-def is_revoked(kept: Records, record: Record, key: str, revoked: Mapping[str, datetime]) -> bool:
-    """Whether a key had been revoked when it signed a record.
-
-    The record says when it was made, and whoever stole the key can write any date. So its signature must have lain in
-    this store before that, too, by the clock of the disk.
-    """
+def is_revoked(record: Record, key: str, revoked: Mapping[str, datetime]) -> bool:
+    """Whether a key had been revoked when a record was made; a record that does not say when counts as made later."""
     if key not in revoked:
         return False
     try:
-        if _moment(record.started, key) >= revoked[key]:
-            return True
-    except ConfigError:  # it does not say when
+        return _moment(record.started, key) >= revoked[key]
+    except ConfigError:
         return True
-    lies_since = kept.signed_at(record.id, key)
-    return lies_since is None or lies_since >= revoked[key].timestamp()
 
 
 def whose(kept: Records, records: Iterable[Record]) -> dict[str, str]:
@@ -366,21 +357,20 @@ def whose(kept: Records, records: Iterable[Record]) -> dict[str, str]:
     asked = {record.id: record for record in records}
     names, revoked = names_of_keys(), revoked_since()
     found = signatures_of(kept, asked, list(names)) if asked else {}
-    late = {(name, key) for name, keys in found.items() for key in keys if is_revoked(kept, asked[name], key, revoked)}
-    return {name: _whose(name, found.get(name, {}), names, late) for name in asked}
+    return {name: _whose(record, found.get(name, {}), names, revoked) for name, record in asked.items()}
 
 
 def _whose(
-    name: str, signatures: Mapping[str, bytes], names: Mapping[str, str], late: Collection[tuple[str, str]]
+    record: Record, signatures: Mapping[str, bytes], names: Mapping[str, str], revoked: Mapping[str, datetime]
 ) -> str:
     """The best that can be said; that a signature of a known key does not fit is said before all but that."""
     verdict = UNSIGNED
     for key, data in sorted(signatures.items(), key=lambda each: (names.get(each[0]) != YOURS, each[0] not in names)):
         try:
-            good = fits(name, key, data)
+            good = fits(record.id, key, data)
         except ToolMissing:
             return f"{UNSIGNED}, as far as can be told without cryptography"
-        if good and (name, key) not in late:
+        if good and not is_revoked(record, key, revoked):
             return names.get(key, f"signed by {short_key(key)}, whom stargazer.trust does not name")
         verdict = verdict if good else NOT_AS_SIGNED
     return verdict
@@ -404,12 +394,12 @@ def whose_text(text: bytes, signature: str) -> str:
 def signatures_of(kept: Records, identifiers: Collection[str], keys: Collection[str]) -> dict[str, dict[str, bytes]]:
     """Signatures of records, by record and key: of all signers on a local disk, elsewhere of some keys."""
     if kept.context.backend.quick:
-        by_record = kept.records.signers(identifiers)
+        by_record = kept.signers(identifiers)
         pairs = [(name, key) for name, found in by_record.items() for key in sorted(found)[:MOST_SIGNERS]]
         pairs += [(name, key) for name, found in by_record.items() for key in keys if key in found]
-        data = kept.records.read_signatures(dict.fromkeys(pairs))
+        data = kept.read_signatures(dict.fromkeys(pairs))
     else:
-        data = kept.records.get_signatures(identifiers, keys)
+        data = kept.get_signatures(identifiers, keys)
     found: dict[str, dict[str, bytes]] = {}
     for (name, key), signature in data.items():
         found.setdefault(name, {})[key] = signature
