@@ -110,6 +110,8 @@ def _own() -> _Own | None:
         return None
     except PermissionError as error:
         raise ConfigError(f"{path}, which holds the key that signs, cannot be read: {error.strerror}") from error
+    if found.st_uid != os.geteuid():
+        raise ConfigError(f"{path} belongs to somebody else: let stargazer.key name a file of your own")
     if found.st_mode & 0o077:
         raise ConfigError(f"others may read {path}, which holds a private key: chmod 600 {path}")
     private = _from_pem(data, path)
@@ -330,18 +332,25 @@ def _signed(kept: Records, records: Mapping[str, Record], keys: Collection[str])
     return {
         name
         for (name, key), data in found.items()
-        if not is_revoked(records[name], key, revoked) and fits(name, key, data)
+        if not is_revoked(kept, records[name], key, revoked) and fits(name, key, data)
     }
 
 
-def is_revoked(record: Record, key: str, revoked: Mapping[str, datetime]) -> bool:
-    """Whether a key had been revoked when a record was made; a record that does not say when counts as made later."""
+def is_revoked(kept: Records, record: Record, key: str, revoked: Mapping[str, datetime]) -> bool:
+    """Whether a key had been revoked when it signed a record.
+
+    The record says when it was made, and whoever stole the key can write any date. So its signature must have lain in
+    this store before that, too, by the clock of the disk.
+    """
     if key not in revoked:
         return False
     try:
-        return _moment(record.started, key) >= revoked[key]
-    except ConfigError:
+        if _moment(record.started, key) >= revoked[key]:
+            return True
+    except ConfigError:  # it does not say when
         return True
+    lies_since = kept.signed_at(record.id, key)
+    return lies_since is None or lies_since >= revoked[key].timestamp()
 
 
 def whose(kept: Records, records: Iterable[Record]) -> dict[str, str]:
@@ -357,20 +366,21 @@ def whose(kept: Records, records: Iterable[Record]) -> dict[str, str]:
     asked = {record.id: record for record in records}
     names, revoked = names_of_keys(), revoked_since()
     found = signatures_of(kept, asked, list(names)) if asked else {}
-    return {name: _whose(record, found.get(name, {}), names, revoked) for name, record in asked.items()}
+    late = {(name, key) for name, keys in found.items() for key in keys if is_revoked(kept, asked[name], key, revoked)}
+    return {name: _whose(name, found.get(name, {}), names, late) for name in asked}
 
 
 def _whose(
-    record: Record, signatures: Mapping[str, bytes], names: Mapping[str, str], revoked: Mapping[str, datetime]
+    name: str, signatures: Mapping[str, bytes], names: Mapping[str, str], late: Collection[tuple[str, str]]
 ) -> str:
     """The best that can be said; that a signature of a known key does not fit is said before all but that."""
     verdict = UNSIGNED
     for key, data in sorted(signatures.items(), key=lambda each: (names.get(each[0]) != YOURS, each[0] not in names)):
         try:
-            good = fits(record.id, key, data)
+            good = fits(name, key, data)
         except ToolMissing:
             return f"{UNSIGNED}, as far as can be told without cryptography"
-        if good and not is_revoked(record, key, revoked):
+        if good and (name, key) not in late:
             return names.get(key, f"signed by {short_key(key)}, whom stargazer.trust does not name")
         verdict = verdict if good else NOT_AS_SIGNED
     return verdict

@@ -58,7 +58,7 @@ class RelayRecords:
         self.get, self.get_many = records.get, records.get_many
         self.where, self.ids, self.key_names = records.where, records.ids, records.key_names
         self.put_signatures, self.get_signatures = records.put_signatures, records.get_signatures
-        self.read_signatures, self.signers = records.read_signatures, records.signers
+        self.read_signatures, self.signers, self.signed_at = records.read_signatures, records.signers, records.signed_at
         self.set_keys, self.get_keys = records.set_keys, records.get_keys
 
     def behind(self, keys: Iterable[str]) -> dict[str, tuple[str, bytes]]:
@@ -128,6 +128,11 @@ class RelayBackend:
         """Bytes of a file, or None if there is none."""
         sizes: tuple[int | None, ...] = self.line.ask("sizes", [place])
         return sizes[0]
+
+    def changed(self, place: str) -> float | None:
+        """When a file was last put or changed, by the clock of home's disk; None if there is none."""
+        found: float | None = self.line.ask("changed", place)
+        return found
 
     def last_use(self, place: str) -> float | None:
         """Now, so that it is not noted from here: the store is asked where it is, too. None if there is none."""
