@@ -84,6 +84,11 @@ class KeyValueBackend(ABC):
         found = self.stat(place)
         return None if found is None else found.size
 
+    def changed(self, place: str) -> float | None:
+        """When a content was written, in seconds since 1970; None if there is none."""
+        found = self.stat(place)
+        return None if found is None else found.changed
+
     def create(self, place: str, data: bytes) -> bool:
         """Write a content unless it is there; whether it had to be written."""
         if self.read(place) == data:
