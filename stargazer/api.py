@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from stargazer.cid import cid_of_path
 from stargazer.errors import CIDError, StargazerError, StoreError
 from stargazer.store import Store, active_store
-from stargazer.store.references import find_asset, read_reference
+from stargazer.store.references import find_asset, full_name, read_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -480,7 +480,7 @@ def forget(what: Asset | str, *, down: bool = False, store: StoreLike = None) ->
     from stargazer.ledger.chosen import below, chosen
 
     ledger = Ledger(store_of(store, what))
-    found = chosen(ledger, what)
+    found = chosen(ledger, full_name(ledger.store, what) if isinstance(what, str) else what)
     records = below(ledger, found) if down else found
     ledger.forget(records)
     return records

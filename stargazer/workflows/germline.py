@@ -10,7 +10,7 @@ from stargazer.errors import DataError
 from stargazer.store import active_store
 from stargazer.tasks.general import call_gvcf, joint_call
 from stargazer.workflows.gatk import GatkOptions, GermlineEngine, call_with_gatk
-from stargazer.workflows.lanes import Lane, find_lanes
+from stargazer.workflows.lanes import Lane, Versions, find_lanes
 from stargazer.workflows.preprocessing import align_sample, prepare_reference
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def germline_short_variant_discovery(
     *,
     engine: GermlineEngine = "embedded",
     options: GatkOptions | None = None,
+    versions: Versions = "refuse",
 ) -> Call:
     """`call_cohort` of samples whose reads the active store holds.
 
@@ -91,6 +92,8 @@ def germline_short_variant_discovery(
         GATK, with bwa and bcftools on PATH.
     options
         How GATK calls; by default with all known sites of that build in the active store.
+    versions
+        ``"newest"`` takes the file that was added last where the store has several versions of one.
 
     Returns
     -------
@@ -102,7 +105,7 @@ def germline_short_variant_discovery(
     NotFound
         No such reference, or no reads of a sample.
     DataError
-        A sample is named twice, or which R2 belongs to which R1 is not clear.
+        A sample is named twice, which R2 belongs to which R1 is not clear, or a file has several versions.
 
     Examples
     --------
@@ -111,7 +114,7 @@ def germline_short_variant_discovery(
     """
     if isinstance(sample_ids, str) or len(set(sample_ids)) < len(sample_ids):
         raise DataError(f"sample_ids is a list that names each sample once, not {sample_ids!r}")
-    samples = {sample: find_lanes(sample) for sample in sample_ids}
+    samples = {sample: find_lanes(sample, versions) for sample in sample_ids}
     if engine != "gatk":
         return call_cohort(prepare_reference(build, engine=engine), samples, cohort_id, engine=engine, options=options)
     chosen = with_known_sites(options, build)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from stargazer.assets import R1, R2, Alignment
 from stargazer.errors import DataError, NotFound
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from stargazer.calls import Call
 
-__all__ = ["Lane", "find_lanes", "name_lanes"]
+__all__ = ["Lane", "Versions", "find_lanes", "name_lanes"]
+
+Reads = TypeVar("Reads", R1, R2)
 
 LANE = re.compile(r"_(L\d{3})(?=[_.])")
 """The lane in the names that Illumina's software gives: ``s1_S1_L002_R1_001.fastq.gz``."""
@@ -70,21 +72,34 @@ def _name(lane: Lane, place: int) -> str:
     return found[1] if found else str(place)
 
 
-def find_lanes(sample_id: str) -> list[Lane]:
+Versions = Literal["refuse", "newest"]
+"""What to do where the store has several versions of one file of a sample: refuse, or take the one added last."""
+
+
+def find_lanes(sample_id: str, versions: Versions = "refuse") -> list[Lane]:
     """The lanes of a sample that the active store holds.
 
-    Mates are those that name each other (`mate_cid`), or else those whose file names differ in the mate's number alone.
+    Files of one name are versions of one file, and no lanes. Mates are those that name each other (`mate_cid`), or else
+    those whose file names differ in the mate's number alone.
+
+    Parameters
+    ----------
+    sample_id
+        The sample.
+    versions
+        ``"newest"`` takes the file that was added last where there are several versions of it.
 
     Raises
     ------
     NotFound
         There are no reads of that sample.
     DataError
-        An R2 belongs to no R1, or to more than one.
+        An R2 belongs to no R1, or to more than one; or there are several versions of a file.
     """
     store = active_store()
-    forward = [one for one in store.assemble(asset="r1", sample_id=sample_id, missing="skip") if isinstance(one, R1)]
-    reverse = [one for one in store.assemble(asset="r2", sample_id=sample_id, missing="skip") if isinstance(one, R2)]
+    found = store.assemble(asset=["r1", "r2"], sample_id=sample_id, missing="skip")
+    forward = _one_version([one for one in found if isinstance(one, R1)], versions)
+    reverse = _one_version([one for one in found if isinstance(one, R2)], versions)
     if not forward:
         raise NotFound(f"{store.url} has no reads of sample {sample_id!r}; add them: sg.add(path, sg.R1(sample_id=…))")
     lanes = [Lane(r1, _mate(r1, reverse)) for r1 in forward]
@@ -93,6 +108,28 @@ def find_lanes(sample_id: str) -> list[Lane]:
         names = ", ".join(one.name for one in (*forward, *reverse))
         raise DataError(f"which R2 belongs to which R1 of {sample_id!r} is not clear ({names}); add them with mate_cid")
     return lanes
+
+
+def _one_version(found: Iterable[Reads], versions: Versions) -> list[Reads]:
+    """Reads with one version of each file."""
+    files: dict[str, list[Reads]] = {}
+    for one in found:
+        files.setdefault(one.name, []).append(one)
+    store = active_store()
+    several = {name: sorted(same, key=store.added_at) for name, same in files.items() if len(same) > 1}
+    if several and versions != "newest":
+        told = "".join(
+            f"\n  {name}: " + ", ".join(f"{one.id[:12]} ({one.cid})" for one in same) for name, same in several.items()
+        )
+        raise DataError(
+            f"these files of a sample are there in several versions, oldest first; delete the others "
+            f"(stargazer rm ID), give lanes other names, or say versions='newest':{told}"
+        )
+    return [several.get(name, same)[-1] for name, same in files.items()]
+
+
+def _told(reads: R1 | R2) -> str:
+    return f"{reads.id[:12]} ({reads.cid})"
 
 
 def _mate(r1: R1, candidates: Iterable[R2]) -> R2 | None:

@@ -23,7 +23,7 @@ from stargazer.tasks.general import (
     samtools_faidx,
 )
 from stargazer.workflows.gatk import other_tools
-from stargazer.workflows.lanes import Lane, find_lanes, name_lanes
+from stargazer.workflows.lanes import Lane, Versions, find_lanes, name_lanes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +126,9 @@ def prepare_reference(build: str, *, engine: GermlineEngine = "embedded") -> Cal
     return index_reference(replace(found[0], companions=()), engine=engine)
 
 
-def preprocess_sample(build: str, sample_id: str, *, engine: Engine = "embedded") -> Call:
+def preprocess_sample(
+    build: str, sample_id: str, *, engine: Engine = "embedded", versions: Versions = "refuse"
+) -> Call:
     """`align_sample` of all reads of a sample in the active store.
 
     Parameters
@@ -137,6 +139,8 @@ def preprocess_sample(build: str, sample_id: str, *, engine: Engine = "embedded"
         The sample.
     engine
         Where the tools come from.
+    versions
+        ``"newest"`` takes the file that was added last where the store has several versions of one.
 
     Returns
     -------
@@ -148,6 +152,6 @@ def preprocess_sample(build: str, sample_id: str, *, engine: Engine = "embedded"
     NotFound
         No such reference, or no reads of that sample.
     DataError
-        Which R2 belongs to which R1 is not clear.
+        Which R2 belongs to which R1 is not clear, or a file has several versions.
     """
-    return align_sample(prepare_reference(build, engine=engine), find_lanes(sample_id), engine=engine)
+    return align_sample(prepare_reference(build, engine=engine), find_lanes(sample_id, versions), engine=engine)

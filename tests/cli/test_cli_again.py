@@ -168,7 +168,7 @@ def test_the_log_of_a_run_has_all_that_happened(stargazer: Run, project: Path) -
     stargazer("run", SUM, "n=2")
     failed = stargazer("run", "again_pipeline.py:breaking", "n=1", code=1)
     assert "last words" in failed.err
-    runs = stargazer("runs", "--json").json
+    runs = stargazer("runs", "--json").json["runs"]
     name = runs[0]["id"]
     answer = stargazer("log", name)
     assert answer.out.startswith(f"{name}: failed, began ")
