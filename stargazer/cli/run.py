@@ -464,6 +464,6 @@ def trace(
     if rocrate is not None:
         say(lineage.to_rocrate(rocrate) / "ro-crate-metadata.json")
     elif json:
-        print_json(lineage.to_dict())
+        print_json({"lineage": lineage.to_dict()})
     else:
         say(lineage.to_mermaid() if mermaid else str(lineage))

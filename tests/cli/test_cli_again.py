@@ -110,7 +110,7 @@ def test_run_again_takes_the_names_that_follow(
 
 
 def test_a_task_that_nothing_needs_is_an_error(stargazer: Run, project: Path) -> None:
-    answer = stargazer("run", SUM, "n=2", "--again", "nothing", code=1)
+    answer = stargazer("run", SUM, "n=2", "--again", "nothing", code=2)
     assert "nothing here needs nothing; there are calls of number, total" in answer.err
 
 

@@ -263,7 +263,7 @@ def test_trace(stargazer: Run, flow: str) -> None:
     text = stargazer("trace", total).out
     assert text.count("source.txt") == 2
     assert "number(i=1, mode='slow-left-False-None', scale=1.0)" in text
-    (tree,) = stargazer("trace", total, "--json").json
+    (tree,) = stargazer("trace", total, "--json").json["lineage"]
     assert (tree["task"], [each["task"] for each in tree["next"]]) == ("total", ["number", "number"])
     assert stargazer("trace", total, "--mermaid").out.startswith("flowchart TD\n")
     crate = Path(stargazer("trace", total, "--rocrate", "crate").out.strip())
