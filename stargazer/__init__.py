@@ -31,14 +31,19 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset as Asset
     from stargazer.assets import BQSRReport as BQSRReport
     from stargazer.assets import ContigCounts as ContigCounts
+    from stargazer.assets import CountsFile as CountsFile
     from stargazer.assets import Coverage as Coverage
+    from stargazer.assets import DifferentialExpression as DifferentialExpression
     from stargazer.assets import DuplicateMetrics as DuplicateMetrics
+    from stargazer.assets import FeatureMatrix as FeatureMatrix
     from stargazer.assets import FilterChoice as FilterChoice
     from stargazer.assets import FlagCounts as FlagCounts
     from stargazer.assets import GenomicsDB as GenomicsDB
     from stargazer.assets import Intervals as Intervals
     from stargazer.assets import KnownSites as KnownSites
     from stargazer.assets import KnownSitesIndex as KnownSitesIndex
+    from stargazer.assets import Pseudobulk as Pseudobulk
+    from stargazer.assets import PseudobulkDesign as PseudobulkDesign
     from stargazer.assets import QCReport as QCReport
     from stargazer.assets import Reference as Reference
     from stargazer.assets import ReferenceIndex as ReferenceIndex
@@ -57,6 +62,9 @@ if TYPE_CHECKING:
     from stargazer.client.connect import connect as connect
     from stargazer.ledger import Record as Record
     from stargazer.ledger.lineage import Lineage as Lineage
+    from stargazer.notebook.book import Notebook as Notebook
+    from stargazer.notebook.codecs import codec as codec
+    from stargazer.notebook.ipython import load_ipython_extension as load_ipython_extension
     from stargazer.runs import Run as Run
     from stargazer.runs.planner import Plan as Plan
     from stargazer.runs.planner import plan as plan
@@ -74,6 +82,7 @@ _HOMES = {
     ),
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
+        "CountsFile", "FeatureMatrix", "DifferentialExpression", "Pseudobulk", "PseudobulkDesign",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
         "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "FilterChoice", "GenomicsDB",
         "Intervals", "AlignmentStats", "Coverage", "TrimmingReport", "ContigCounts", "FlagCounts",
@@ -82,6 +91,7 @@ _HOMES = {
     "stargazer.client": ("connect",),
     "stargazer.ledger": ("Record",),
     "stargazer.ledger.lineage": ("Lineage",),
+    "stargazer.notebook": ("Notebook", "codec"),
     "stargazer.runs.planner": ("Plan", "plan"),
     "stargazer.runs": ("Run", "run", "run_async"),
     "stargazer.runs.verify": ("Verification", "verify"),
@@ -90,6 +100,8 @@ _HOMES = {
     "stargazer.tools": ("Workdir",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
+_HOOKS = dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "stargazer.notebook.ipython")
+"""What IPython asks for: ``%load_ext stargazer``."""
 
 __version__ = "0.1.0"
 _MODULES = ("errors", "names")
@@ -97,11 +109,12 @@ __all__ = ["__version__", *_MODULES, *_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
+    if name in (*_MODULES, "tasks", "workflows"):
         return importlib.import_module(f"stargazer.{name}")
-    if name not in _HOME:
+    home = _HOME.get(name) or _HOOKS.get(name)
+    if home is None:
         raise AttributeError(f"module 'stargazer' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
+    value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from stargazer.cid import cid_of_path
 from stargazer.errors import CIDError, StargazerError, StoreError
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stargazer.assets import Asset
+    from stargazer.assets.asset import Found
     from stargazer.ledger import Record
     from stargazer.ledger.lineage import Direction, Lineage
     from stargazer.store.query import Missing
+
+    A = TypeVar("A", bound=Asset)
 
 __all__ = [
     "Progress",
@@ -71,6 +74,26 @@ def _shown(
         yield shown
 
 
+@overload
+def add(
+    path: str | os.PathLike[str],
+    asset: A,
+    *,
+    companions: Iterable[Asset | str | os.PathLike[str]] = (),
+    name: str | None = None,
+    store: StoreLike = None,
+    progress: Progress = None,
+) -> A: ...
+@overload
+def add(
+    path: str | os.PathLike[str],
+    asset: None = None,
+    *,
+    companions: Iterable[Asset | str | os.PathLike[str]] = (),
+    name: str | None = None,
+    store: StoreLike = None,
+    progress: Progress = None,
+) -> Asset: ...
 def add(
     path: str | os.PathLike[str],
     asset: Asset | None = None,
@@ -110,11 +133,13 @@ def add(
     """
     from stargazer.display import path_progress
 
+    if not isinstance(path, (str, os.PathLike)):  # a value in memory, which the asset's type may know how to write
+        return store_of(store).add(path, asset, companions=tuple(companions), name=name)
     with _shown(progress, path_progress, "add", path) as told:
         return store_of(store).add(path, asset, companions=tuple(companions), name=name, progress=told)
 
 
-def assemble(*, missing: Missing = "error", store: StoreLike = None, **filters: Any) -> list[Asset]:
+def assemble(*, missing: Missing = "error", store: StoreLike = None, **filters: Any) -> list[Found]:
     """Find assets by their facts, all that was asked for, each with the companions that belong beside it.
 
     Parameters
@@ -140,7 +165,7 @@ def assemble(*, missing: Missing = "error", store: StoreLike = None, **filters: 
     >>> sg.assemble(asset="r1", sample_id="s1") == [reads]
     True
     """
-    return store_of(store).assemble(missing=missing, **filters)
+    return store_of(store).assemble(missing=missing, **filters)  # type: ignore[return-value]
 
 
 def fetch(asset: Asset | str, *, lineage: bool = False, store: StoreLike = None, progress: Progress = None) -> Path:
@@ -151,7 +176,8 @@ def fetch(asset: Asset | str, *, lineage: bool = False, store: StoreLike = None,
     Parameters
     ----------
     asset
-        A stored asset; what names one, as ``pbmc/clusters@3``; a CID; or ``<cid>/x/y`` for what lies in a directory.
+        A stored asset; what names one, as ``pbmc/clusters@3``; a CID, or ``<cid>/x/y`` for what lies in a directory, as
+        the URL of a gateway too.
     lineage
         Take the records of all calls that led to it as well, from a store that the settings trust: `trace` works then,
         and the same call is known.
@@ -189,15 +215,14 @@ def fetch(asset: Asset | str, *, lineage: bool = False, store: StoreLike = None,
 
 def _known_or_version_1(store: Store, text: str) -> Asset | str:
     """An asset by a name, id or part of one; else a CID, or a path below one, as the store writes it."""
-    from stargazer.cid import parse
+    from stargazer.cid import address
 
     try:
         if read_reference(text).kind != "cid":
             return find_asset(store, text)
     except CIDError:
         pass
-    cid, slash, rest = text.removeprefix("stargazer://asset/").strip("/").partition("/")
-    return parse(cid).text + slash + rest
+    return address(text.removeprefix("stargazer://asset/"))
 
 
 def _with_lineage(store: Store, asset: Asset | str, progress: Progress) -> Asset:
@@ -479,8 +504,9 @@ def forget(what: Asset | str, *, down: bool = False, store: StoreLike = None) ->
     from stargazer.ledger import Ledger
     from stargazer.ledger.chosen import below, chosen
 
-    ledger = Ledger(store_of(store, what))
-    found = chosen(ledger, full_name(ledger.store, what) if isinstance(what, str) else what)
+    where = store_of(store, what)
+    ledger = Ledger(where.records)
+    found = chosen(ledger, full_name(where, what) if isinstance(what, str) else what)
     records = below(ledger, found) if down else found
     ledger.forget(records)
     return records

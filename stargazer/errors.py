@@ -4,6 +4,7 @@
 
     StargazerError
     ├── ConfigError                 a setting is wrong: names the file and the key
+    ├── PluginError                 what an installed package offers cannot be used: names the package
     ├── CIDError (ValueError)       not a CID that we read, or an entry that cannot be named
     │   ├── CIDMismatch             bytes that are not what their CID says; `parts` tells where
     │   └── NotAReference           a text that names no asset: no CID, id, part of one, NAME@3 or URI
@@ -37,6 +38,8 @@
     │   ├── ToolFailed              command, exit code or signal, last lines of stderr
     │   └── MemoryExceeded          its processes took more memory than the task declares
     │       └── WorkerOutOfMemory   the batch system ended its worker for that
+    ├── NotebookError               a notebook is wrong: cycles, names defined twice or nowhere, …
+    │   └── NotKept (TypeError)     a value of a cell has no bytes, or may not be kept
     └── RunError
         ├── RunFailed               some calls failed; `failures` has each
         ├── NeedUnmet               no worker has, or may be started with, what a call needs
@@ -59,6 +62,7 @@ __all__ = [
     "CodeChanged",
     "ConfigError",
     "DataError",
+    "DataWarning",
     "DefinitionError",
     "InputChanged",
     "InvalidField",
@@ -66,7 +70,10 @@ __all__ = [
     "NeedUnmet",
     "NotAReference",
     "NotFound",
+    "NotKept",
+    "NotebookError",
     "OutputError",
+    "PluginError",
     "ProcessChanged",
     "RemoteCannot",
     "RemoteError",
@@ -110,8 +117,16 @@ class ConfigError(StargazerError):
     """A setting is missing or malformed."""
 
 
+class PluginError(StargazerError):
+    """What another installed package offers cannot be used; the message names the package."""
+
+
 class DataError(StargazerError, ValueError):
     """Input data is malformed."""
+
+
+class DataWarning(UserWarning):
+    """A body was given data that a person should look at: `Workdir.warn`."""
 
 
 # Names of bytes, assets and the store.
@@ -273,6 +288,14 @@ class WorkerMismatch(TaskError):
 
 class StoresMixed(TaskError):
     """Calls of two stores meet in one graph."""
+
+
+class NotebookError(StargazerError):
+    """A notebook cannot be read or run as it is written."""
+
+
+class NotKept(NotebookError, TypeError):
+    """A value of a cell cannot be kept: it has no bytes, is too large, or holds what may not be pickled."""
 
 
 class RunError(StargazerError):

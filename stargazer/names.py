@@ -66,8 +66,8 @@ def set(name: str, asset: Asset | str, *, store: StoreLike = None) -> Version:
     >>> version.version, str(version)
     (1, 'demo/words@1')
     """
-    found = _names(store, asset)
-    return found.set(name, find_asset(found.store, asset) if isinstance(asset, str) else asset)
+    found = store_of(store, asset)
+    return found.names.set(name, find_asset(found, asset) if isinstance(asset, str) else asset)
 
 
 def get(name: str, version: int | None = None, *, store: StoreLike = None) -> Asset:
@@ -169,4 +169,4 @@ def _members(asset: Asset) -> dict[str, Any]:
 
 
 def _names(store: StoreLike, asset: object = None) -> Names:
-    return Names(store_of(store, asset))
+    return store_of(store, asset).names

@@ -9,7 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import catalog, cid, completion, config, demo, forgetting, keeping, keys, remotes, run, store, tools
+from stargazer.cli import (
+    catalog,
+    cid,
+    completion,
+    config,
+    deleting,
+    demo,
+    forgetting,
+    germline,
+    keeping,
+    keys,
+    notebook,
+    remotes,
+    run,
+    scrna,
+    store,
+    tools,
+)
 from stargazer.cli.options import examples, print_json, say
 from stargazer.cli.run import WithAgain
 from stargazer.errors import ArgumentError, NotAReference, StargazerError, UnknownName
@@ -120,6 +137,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "get": (store.get, [f"get {CID} --out results/"]),
     "push": (remotes.push, [f"push {CID} --to lab"]),
     "remotes": (remotes.remotes, ["remotes --json"]),
+    "delete": (deleting.delete, ["delete --from pinata name=s1_R1.fq.gz", "delete --from pinata sample_id=s1 --all"]),
     "bundles": (remotes.bundles, ["bundles --json"]),
     "run": (
         run.run,
@@ -128,6 +146,17 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             f"run pipeline.py:analyse reads={CID}",
             f"run pipeline.py:analyse reads={CID} --again align sort",
         ],
+    ),
+    "germline": (
+        germline.germline,
+        [
+            "germline samples.csv --ref GRCh38.fa --target exome.bed --out results/",
+            "germline samples.csv --ref GRCh38 --engine gatk --known-sites dbsnp=sites.vcf.gz --on slurm --out out/",
+        ],
+    ),
+    "scrna": (
+        scrna.scrna,
+        ["scrna samples.csv --out results/", "scrna samples.csv --out results/ --reference ctrl --markers types.csv"],
     ),
     "plan": (run.plan, ["plan germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2"]),
     "tasks": (catalog.tasks, ["tasks", "tasks vcf", "tasks --json"]),
@@ -156,3 +185,4 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(tools.app, name="tools")
 app.add_typer(remotes.app, name="bundle")
 app.add_typer(demo.app, name="demo")
+app.add_typer(notebook.app, name="nb")

@@ -34,8 +34,9 @@ def forget(
     from stargazer.ledger.chosen import below, chosen
     from stargazer.store.references import full_name
 
-    ledger = Ledger(open_made_store(store))
-    found = chosen(ledger, full_name(ledger.store, what))
+    opened = open_made_store(store)
+    ledger = Ledger(opened.records)
+    found = chosen(ledger, full_name(opened, what))
     records = below(ledger, found) if down else found
     if not dry_run:
         ledger.forget(records)

@@ -108,11 +108,12 @@ def fetch(
     Nothing is known to the store before all of it is there. What is there is not fetched again.
     """
     from stargazer.display import byte_progress
-    from stargazer.remotes import configured, find_bundle, read_remote
+    from stargazer.remotes import configured, find_bundle, for_a_person, read_remote
 
     bundle = find_bundle(name)
     kinds = [("gateway" if url.startswith(("http://", "https://")) else "store", url) for url in gateways or []]
-    remotes = [*(read_remote({kind: url}, "--from") for kind, url in kinds), *configured()]
+    chosen = [read_remote({kind: url}, "--from") for kind, url in kinds]
+    remotes = [*chosen, *configured()] if chosen else for_a_person(lambda told: say(told, err=True))
     with byte_progress(f"fetch {bundle.name}", bundle.size, shown=show_progress()) as progress:
         assets = bundle.fetch(open_store(store), remotes, progress)
     _print(assets, json)

@@ -163,7 +163,8 @@ def _stdout_kept_clean() -> Iterator[None]:
 
 def _wire(workflow: str, arguments: list[str], store: Store, *, adding: bool = False) -> Any:
     """The calls that a workflow makes."""
-    from stargazer.calls import Call, Task
+    from stargazer.calls import Task
+    from stargazer.calls.call import Call
     from stargazer.catalog.arguments import read_arguments
     from stargazer.catalog.targets import find_workflow
     from stargazer.errors import UnknownName
@@ -224,7 +225,7 @@ def _failure_json(store: Store, label: str, error: BaseException) -> dict[str, A
     from stargazer.ledger import Ledger
     from stargazer.ledger.logs import log_of, record_of
 
-    ledger = Ledger(store)
+    ledger = Ledger(store.records)
     found = record_of(error)
     record = ledger.get(found) if found else None
     log = log_of(ledger, record) if record is not None else ""
@@ -305,12 +306,13 @@ def log(
     from stargazer.ledger import Ledger
     from stargazer.store.references import full_name
 
-    ledger = Ledger(open_made_store(store))
-    found = _run_or_call(ledger, full_name(ledger.store, name))
-    _call_log(ledger, found, json=json) if hasattr(found, "task") else _run_log(ledger.store, found, json=json)
+    opened = open_made_store(store)
+    ledger = Ledger(opened.records)
+    found = _run_or_call(opened, ledger, full_name(opened, name))
+    _call_log(ledger, found, json=json) if hasattr(found, "task") else _run_log(opened, found, json=json)
 
 
-def _run_or_call(ledger: Ledger, name: str) -> Any:
+def _run_or_call(store: Store, ledger: Ledger, name: str) -> Any:
     """The record of a call, or the note of a run.
 
     Raises
@@ -323,11 +325,11 @@ def _run_or_call(ledger: Ledger, name: str) -> Any:
     from stargazer.runs.history import find_run
 
     try:
-        return find_record(ledger, name) if _may_be_call(name) else find_run(ledger.store, name)
+        return find_record(ledger, name) if _may_be_call(name) else find_run(store, name)
     except NotFound:
-        if not _may_be_run(name, ledger.store.backend.names("runs")):
+        if not _may_be_run(name, store.backend.names("runs")):
             raise
-    return find_run(ledger.store, name)
+    return find_run(store, name)
 
 
 def _may_be_call(name: str) -> bool:

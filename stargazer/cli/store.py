@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset
     from stargazer.calls import Task
     from stargazer.ledger import Record
+    from stargazer.remotes import Remote
     from stargazer.store import Store
     from stargazer.store.fsck import Checked
     from stargazer.store.gc import Swept
@@ -101,7 +102,7 @@ def get(
     """
     from stargazer.api import put_down
 
-    opened = open_store(store)
+    opened, name = open_store(store), _address(name)
     asset = _with_lineage(opened, name) if lineage else _found(opened, name)
     paths = put_down(opened, asset, out, force=force)
     if json:
@@ -110,21 +111,35 @@ def get(
         say("\n".join(map(str, paths)))
 
 
+def _address(name: str) -> str:
+    """An id as it is; what people paste of a CID, such as the URL of a gateway, as ``<cid>/x/y``."""
+    from stargazer.cid import address
+    from stargazer.errors import CIDError
+
+    try:
+        return name if len(name) == 64 else address(name)
+    except CIDError as error:
+        raise typer.BadParameter(f"{name!r} is neither a CID nor the id of an asset: {error}") from None
+
+
 def _found(store: Store, name: str) -> Asset:
     """An asset of the store, or of the remotes if it is not there and there are any."""
-    from stargazer.errors import BlobLost, NotFound
-    from stargazer.remotes import configured
+    from stargazer.errors import BlobLost, NotFound, RemoteLacks
+    from stargazer.remotes import for_a_person
 
     asset = None
     try:
         below = "/" in name and _is_cid(name)
         asset = _in_directory(store, name, store.resolve(name)) if below else stored(store, [name])[0]
-        if store.exists(asset) or not configured():
+        if store.exists(asset):
             return asset
     except (NotFound, BlobLost):
-        if not _is_cid(name) or not configured():
+        if not _is_cid(name):
             raise
-    return _from_remotes(store, name, asset)
+    remotes = for_a_person(lambda told: say(told, err=True))
+    if not remotes and asset is None:
+        raise RemoteLacks(f"{name} is not in {store.url}, and no remote is configured: see stargazer.remotes")
+    return _from_remotes(store, name, asset, remotes) if remotes or asset is None else asset
 
 
 def _is_cid(name: str) -> bool:
@@ -149,17 +164,17 @@ def _with_lineage(store: Store, name: str) -> Asset:
 def _in_directory(store: Store, path: str, cid: str) -> Asset:
     from stargazer.assets import Asset
 
-    return store.handle(Asset(cid=cid, name=path.rstrip("/").rpartition("/")[2]))
+    return store.assets.handle(Asset(cid=cid, name=path.rstrip("/").rpartition("/")[2]))
 
 
-def _from_remotes(store: Store, name: str, asset: Asset | None) -> Asset:
+def _from_remotes(store: Store, name: str, asset: Asset | None, remotes: list[Remote]) -> Asset:
     from stargazer.display import byte_progress
-    from stargazer.remotes import configured, fetch_asset, fetch_into
+    from stargazer.remotes import fetch_asset, fetch_into
 
     with byte_progress(f"fetch {name}", shown=show_progress()) as progress:
         if asset is not None:
-            return fetch_asset(store, asset, configured(), progress)
-        cid = fetch_into(store, name, configured(), progress)
+            return fetch_asset(store, asset, remotes, progress)
+        cid = fetch_into(store, name, remotes, progress)
     return _in_directory(store, name, cid) if "/" in name else store.get(cid)
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from stargazer.store.store import Store
+    from stargazer.store.assets import Assets
+    from stargazer.store.context import StoreContext
 
 __all__ = ["NAME", "NAMES", "Names", "Version", "is_version", "name_of", "place_of", "read_version"]
 
@@ -93,12 +94,14 @@ class Names:
 
     Parameters
     ----------
-    store
-        The store.
+    context
+        Of the store.
+    assets
+        Tells which are there.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, context: StoreContext, assets: Assets) -> None:
+        self.context, self.backend, self.assets = context, context.backend, assets
 
     def set(self, name: str, asset: Asset) -> Version:
         """Let a name stand for an asset from now on: its next version.
@@ -121,9 +124,9 @@ class Names:
             The store does not have its bytes.
         """
         place_of(name)
-        if not self.store.exists(asset):
-            raise NotFound(f"{self.store.url} does not have the bytes of {asset!r}: nothing to name")
-        _ = self.store.header
+        if not self.assets.exists(asset):
+            raise NotFound(f"{self.context.url} does not have the bytes of {asset!r}: nothing to name")
+        _ = self.context.header
         newest = self._newest(name)
         if newest and (there := self._read(name, newest)) is not None and there.asset.id == asset.id:
             return there
@@ -138,8 +141,8 @@ class Names:
 
     def _claim(self, place: str, data: bytes) -> bool:
         """Write a version if nobody has it; what stands there then says who did, also after an answer that was lost."""
-        self.store.backend.create_once(place, data)
-        return self.store.backend.read(place) == data
+        self.backend.create_once(place, data)
+        return self.backend.read(place) == data
 
     def get(self, name: str, version: int | None = None) -> Asset:
         """The asset that a name stands for.
@@ -163,13 +166,13 @@ class Names:
         newest = self._newest(name)
         if not newest:
             guess = did_you_mean(name, self.newest())
-            raise NotFound(f"{self.store.url} has no name {name!r}.{guess}")
+            raise NotFound(f"{self.context.url} has no name {name!r}.{guess}")
         number = newest if version is None else version
         if not 1 <= number <= newest:
             raise NotFound(f"{name} has versions 1 to {newest}, and no {number}")
         found = self._read(name, number)
         if found is None:
-            raise NotFound(f"{name}@{number} is gone from {self.store.url}; `stargazer fsck` tells what else is")
+            raise NotFound(f"{name}@{number} is gone from {self.context.url}; `stargazer fsck` tells what else is")
         return found
 
     def history(self, name: str) -> list[Version]:
@@ -182,7 +185,7 @@ class Names:
         """
         newest = self.get_version(name).version
         places = {place_of(name, number): number for number in range(newest, 0, -1)}
-        found = self.store.backend.read_many(places)
+        found = self.backend.read_many(places)
         versions = [self._version(name, number, found[place]) for place, number in places.items() if place in found]
         return sorted(versions, key=lambda each: -each.version)
 
@@ -195,11 +198,11 @@ class Names:
 
     def entries(self) -> Iterator[tuple[str, int, str]]:
         """Yield name, number and place of every version."""
-        for entry in self.store.backend.entries(NAMES):
+        for entry in self.backend.entries(NAMES):
             if named := name_of(entry.place):
                 yield *named, entry.place
 
-    def assets(self) -> Iterator[Asset]:
+    def held(self) -> Iterator[Asset]:
         """Yield what all versions of all names stand for.
 
         Raises
@@ -208,7 +211,7 @@ class Names:
             One cannot be read, so what it holds is not known.
         """
         for name, version, place in self.entries():
-            data = self.store.backend.read(place)
+            data = self.backend.read(place)
             if data is not None:
                 yield self._version(name, version, data).asset
 
@@ -224,22 +227,24 @@ class Names:
         return below
 
     def _is_there(self, name: str, version: int) -> bool:
-        return self.store.backend.size(place_of(name, version)) is not None
+        return self.backend.size(place_of(name, version)) is not None
 
     def _read(self, name: str, version: int) -> Version | None:
-        data = self.store.backend.read(place_of(name, version))
+        data = self.backend.read(place_of(name, version))
         return None if data is None else self._version(name, version, data)
 
     def _version(self, name: str, version: int, data: bytes) -> Version:
         content = read_version(data)
         if content is None:
-            raise StoreError(f"{name}@{version} of {self.store.url} cannot be read: remove {place_of(name, version)}, "
-                             "if what it stood for is not wanted, or put it back from a copy of the store")  # fmt: skip
+            raise StoreError(
+                f"{name}@{version} of {self.context.url} cannot be read: remove {place_of(name, version)}, "
+                "if what it stood for is not wanted, or put it back from a copy of the store"
+            )
         try:
             asset = Asset.from_dict(content["asset"])
         except StargazerError as error:
             raise StoreError(f"{name}@{version} cannot be read here: {error}") from error
-        return Version(name, version, self.store.named(asset, f"{name}@{version}"), content["time"], content["user"])
+        return Version(name, version, self.assets.named(asset, f"{name}@{version}"), content["time"], content["user"])
 
 
 _NO_PATH: Path = None  # type: ignore[assignment]

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import AssetError, CIDError, NotAReference, NotFound
-from stargazer.store.names import NAME, NUMBER, Names
+from stargazer.store.names import NAME, NUMBER
 
 if TYPE_CHECKING:
     import sqlite3
@@ -104,7 +104,7 @@ def find_assets(store: Store, text: str) -> list[Asset]:
     """
     reference = read_reference(text)
     if reference.kind == "name":
-        return [Names(store).get(reference.text, reference.version)]
+        return [store.names.get(reference.text, reference.version)]
     if reference.kind == "part":
         reference = _completed(store, reference.text)
     if reference.kind == "id":
@@ -144,7 +144,7 @@ def find_asset(store: Store, text: str) -> Asset:
 def _completed(store: Store, part: str) -> Reference:
     """The one CID or id of the store that begins so."""
     pattern = part.replace("…", "*") + ("" if "…" in part else "*")
-    found = store.ask(lambda index: _matching(index, pattern), "assets")
+    found = store.index.ask(lambda index: _matching(index, pattern), "assets")
     if len(found) == 1:
         return found[0]
     if not found:

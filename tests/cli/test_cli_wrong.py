@@ -20,7 +20,7 @@ import pytest
 import stargazer as sg
 from stargazer.catalog.arguments import read_arguments
 from stargazer.cli.options import print_json
-from stargazer.client.guard import check_guard
+from stargazer.client.connect import check_guard
 from stargazer.errors import (
     ArgumentError,
     ConfigError,
@@ -232,7 +232,7 @@ def test_a_script_without_a_main_guard_starts_nothing(tmp_path: Path) -> None:
 
 def test_sessions_and_notebooks_need_no_main_guard() -> None:
     check_guard()
-    program = "from stargazer.client.guard import check_guard\ncheck_guard()"
+    program = "from stargazer.client.connect import check_guard\ncheck_guard()"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

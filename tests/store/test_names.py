@@ -16,7 +16,6 @@ import pytest
 import stargazer as sg
 from stargazer.errors import ArgumentError, NotFound, StoreError
 from stargazer.ledger import Ledger
-from stargazer.store.names import Names
 from stargazer.store.references import find_asset, is_reference
 
 SHORT = bool(os.environ.get("STARGAZER_SHORT"))
@@ -126,7 +125,7 @@ from stargazer.store.names import Names
 url, log, first, last, who = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 store = sg.Store(url)
 (base,) = store.assemble(name="base.txt")
-names = Names(store)
+names = store.names
 with open(log, "a") as told:
     for number in range(first, last):
         version = names.set("many", replace(base, facts={"who": who, "number": number})).version
@@ -167,7 +166,7 @@ def test_many_writers_leave_no_gap_and_lose_nothing(tmp_path: Path, kills: bool)
                 deaths += 1
                 running[writer] = start(writer)
     assert not kills or deaths
-    found = {version.version: version.asset.facts for version in Names(store).history("many")}
+    found = {version.version: version.asset.facts for version in store.names.history("many")}
     assert sorted(found) == list(range(1, len(found) + 1))
     answers = [(writer, number, version) for writer in range(writers) for number, version in told(writer)]
     assert len({version for _, _, version in answers}) == len(answers) == writers * each

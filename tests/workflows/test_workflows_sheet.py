@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pysam
@@ -10,7 +9,6 @@ import stargazer as sg
 from stargazer.bio.simulate import Cohort, simulate_cohort
 from stargazer.errors import DataError, NotFound
 from stargazer.workflows import call_sheet, read_sheet, sheet_lanes
-from stargazer.workflows.lanes import find_lanes
 
 
 @pytest.fixture(scope="module")
@@ -201,21 +199,3 @@ def test_alignments_of_other_samples_are_refused(tmp_path: Path) -> None:
         ["no read groups", "of 't', not of 's'", "without library", "neither BAM", "no file"], found, strict=True
     ):
         assert told in one
-
-
-def test_versions_of_one_file_are_no_lanes(tmp_path: Path) -> None:
-    with sg.Store(tmp_path / "versions") as store:
-        files = [tmp_path / f"{number}" / f"s1_L00{lane}_R1.fq" for number in (1, 2) for lane in (1, 2)]
-        for number, file in enumerate(files[:3]):
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(f"@{number}\nA\n+\nI\n")
-        older, lane_2 = (store.add(file, sg.R1(sample_id="s1")) for file in files[:2])
-        time.sleep(0.05)  # disks tell times apart by hundredths of a second
-        newer = store.add(files[2], sg.R1(sample_id="s1"))
-        with pytest.raises(DataError, match=r"several versions.*versions='newest'") as told:
-            find_lanes("s1")
-        assert str(told.value).index(older.id[:12]) < str(told.value).index(newer.id[:12])
-        assert lane_2.id[:12] not in str(told.value)
-        assert [lane.r1 for lane in find_lanes("s1", "newest")] == [newer, lane_2]
-        store.delete(newer)
-        assert {lane.r1 for lane in find_lanes("s1")} == {older, lane_2}
