@@ -68,6 +68,13 @@ class Assets:
         companions = tuple(map(self.handle, asset.companions))
         return placed(asset, NO_PATH, self._source(self.context.url, None, name), companions)
 
+    def added_at(self, asset: Asset) -> float:
+        """When an asset came into the store, in seconds since 1970; 0 of one that it has no record of."""
+        places = (layout.added(asset.id), layout.asset(asset.id))
+        folder = places[1].rpartition("/")[0]
+        found = {entry.place: entry.changed for entry in self.backend.entries(folder) if entry.place in places}
+        return next((found[place] for place in places if place in found), 0.0)
+
     def put(self, asset: Asset, *, record: str | None = None) -> Asset:
         """Keep the record of an asset whose bytes are stored, and those of its companions.
 
