@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer import config
 from stargazer.calls import Task
 from stargazer.catalog.entries import Category, Entry, entry_of
+from stargazer.catalog.modules import load, public_names
 from stargazer.catalog.outputs import wires
-from stargazer.catalog.targets import load, public_names
 from stargazer.errors import ConfigError, StargazerError
 
 if TYPE_CHECKING:

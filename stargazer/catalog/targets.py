@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
-import traceback
-from pathlib import Path
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import DefinitionError, StargazerError, UnknownName
+from stargazer.catalog.catalog import get
+from stargazer.catalog.entries import entry_of
+from stargazer.catalog.modules import is_function, load, public_names
+from stargazer.errors import UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from stargazer.calls import Task
     from stargazer.catalog.entries import Entry
 
-__all__ = ["find_entry", "find_tasks", "find_workflow", "load", "named_tasks", "public_names"]
+__all__ = ["find_entry", "find_tasks", "find_workflow", "named_tasks"]
 
 LIBRARY = "stargazer.workflows"
 
@@ -44,8 +43,6 @@ def find_workflow(target: str) -> Any:
     """
     where, colon, name = target.rpartition(":")
     if not colon and not target.endswith(".py"):
-        from stargazer.catalog.catalog import get
-
         return get(target).function
     module = load(where if colon else target)
     if not colon:
@@ -63,10 +60,8 @@ def find_entry(target: str) -> Entry:
     UnknownName
         There is none, or it is wired already.
     """
-    from stargazer.catalog.entries import entry_of
-
     found = find_workflow(target)
-    if not _is_function(found):
+    if not is_function(found):
         raise UnknownName(f"{target} is {type(found).__name__}, no task or workflow")
     return entry_of(found)
 
@@ -92,7 +87,7 @@ def find_tasks(where: str | None = None) -> list[Task]:
         return [value for value in roots if isinstance(value, Task)]
     place, colon, _ = where.rpartition(":")
     found = find_workflow(where) if colon else None
-    roots = [found] if _is_function(found) else list(vars(load(place or where)).values())
+    roots = [found] if is_function(found) else list(vars(load(place or where)).values())
     return list(_reached(roots))
 
 
@@ -122,87 +117,6 @@ def _names_in(code: CodeType) -> Iterator[str]:
 def _may_wire(function: FunctionType, roots: Iterable[Any]) -> bool:
     own = {str(getattr(root, "__module__", "")).partition(".")[0] for root in roots if isinstance(root, FunctionType)}
     return function.__module__.startswith(LIBRARY) or function.__module__.partition(".")[0] in own - {"stargazer"}
-
-
-def load(where: str) -> ModuleType:
-    """Import a file or a module that somebody named.
-
-    Raises
-    ------
-    UnknownName
-        It is not there.
-    DefinitionError
-        It cannot be imported.
-    """
-    if where.endswith(".py"):
-        return _load_file(Path(where))
-    # The current folder holds data too, and what lies there is no code before it is named.
-    try:
-        return _imported(where)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{where}.".startswith(f"{error.name}."):
-            raise
-        raise UnknownName(f"no module {where!r} is installed; for a file write its name: {where}.py:NAME") from None
-
-
-def _imported(name: str) -> ModuleType:
-    """Import a module; what is wrong inside it is told with its place.
-
-    Raises
-    ------
-    DefinitionError
-        It cannot be imported.
-    """
-    try:
-        return importlib.import_module(name)
-    except SyntaxError as error:
-        line = (error.text or "").strip()
-        raise DefinitionError(f"{error.filename}, line {error.lineno}: {error.msg}: {line}") from error
-    except StargazerError:
-        raise
-    except ModuleNotFoundError as error:
-        if f"{name}.".startswith(f"{error.name}."):
-            raise
-        raise DefinitionError(f"{_place(error)}{error}; install it where this runs") from error
-    except Exception as error:
-        raise DefinitionError(f"{_place(error)}{type(error).__name__}: {error}") from error
-
-
-def _place(error: Exception) -> str:
-    """Where the user's own code raised an error: the last line outside of libraries."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [each for each in frames if "importlib" not in each.filename and "site-packages" not in each.filename]
-    last = own[-1] if own else frames[-1]
-    return f"{last.filename}, line {last.lineno}: "
-
-
-def _load_file(path: Path) -> ModuleType:
-    """Import a file as a module of its name, as worker processes can, too."""
-    if not path.is_file():
-        raise UnknownName(f"there is no file {str(path)!r}")
-    path = path.resolve()
-    sys.path.insert(0, str(path.parent))
-    name = path.stem
-    taken = sys.modules.get(name)
-    if taken is not None and getattr(taken, "__file__", None) != str(path):
-        raise UnknownName(f"{path.name} has the name of a module that is in use; rename the file")
-    module = _imported(name)
-    if module.__file__ != str(path):
-        raise UnknownName(f"{path.name} has the name of the module {module.__file__}; rename the file")
-    return module
-
-
-def public_names(module: ModuleType) -> list[str]:
-    """Workflows and tasks that a module defines, or says that it offers."""
-    public = getattr(module, "__all__", None)
-    if public is not None:
-        return [name for name in public if _is_function(getattr(module, name, None))]
-    own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    return [name for name, value in own.items() if _is_function(value) and value.__module__ == module.__name__]
-
-
-def _is_function(value: Any) -> bool:
-    return callable(value) and not isinstance(value, type) and hasattr(value, "__module__")
 
 
 def named_tasks(places: Iterable[str]) -> list[Task]:
