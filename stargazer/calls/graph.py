@@ -18,10 +18,10 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 
 from stargazer import config
-from stargazer.calls.call import CALLS, Call
 from stargazer.calls.elements import element
 from stargazer.calls.node import opened, refuse, run, seal
 from stargazer.calls.resources import granted_here
+from stargazer.calls.walk import CALLS, needs
 from stargazer.calls.wired import stamped
 from stargazer.errors import CodeChanged, NeedUnmet, StoresMixed
 from stargazer.ledger import Ledger, walk_assets
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
     from dask.typing import Key
 
+    from stargazer.calls.call import Call
     from stargazer.execute import TaskSpec
     from stargazer.ledger import Record
 
-__all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "needs", "node_of"]
+__all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "node_of"]
 
 LAYER = "stargazer"
 
@@ -267,13 +268,6 @@ def flatten(
     return graph, missing
 
 
-def needs(call: Call) -> Iterator[Call]:
-    """Yield the calls whose results a call takes."""
-    for value in (*call.inputs.values(), *call.given.values()):
-        items = value if isinstance(value, list) else value.values() if isinstance(value, dict) else (value,)
-        yield from (item for item in items if isinstance(item, Call))
-
-
 def _one_ledger(calls: Iterable[Call]) -> Ledger | None:
     stores = {call.spec.store for call in calls}
     if len(stores) > 1:
@@ -319,7 +313,7 @@ def node_of(call: Call, function: Callable[..., Any], spec: TaskSpec, *, strict:
         Whether hidden inputs are errors.
     """
     parameters: Any = {name: _reference(value) for name, value in call.given.items()}
-    if any(isinstance(value, Call) for value in call.given.values()):
+    if any(isinstance(value, Delayed) for value in call.given.values()):
         parameters = Dict(parameters)
     inputs = [_reference(value) for value in call.inputs.values()]
     before = tuple(dict.fromkeys(needed.plan_key for needed in needs(call)))
@@ -329,11 +323,11 @@ def node_of(call: Call, function: Callable[..., Any], spec: TaskSpec, *, strict:
 
 
 def _reference(value: Any) -> Any:
-    if isinstance(value, Call):
+    if isinstance(value, Delayed):
         return TaskRef(value.key)
-    if isinstance(value, list) and any(isinstance(item, Call) for item in value):
+    if isinstance(value, list) and any(isinstance(item, Delayed) for item in value):
         return List(*map(_reference, value))
-    if isinstance(value, dict) and any(isinstance(item, Call) for item in value.values()):
+    if isinstance(value, dict) and any(isinstance(item, Delayed) for item in value.values()):
         return Dict({key: _reference(item) for key, item in value.items()})
     return seal(value)
 

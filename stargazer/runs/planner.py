@@ -10,8 +10,8 @@ from stargazer.assets import Asset
 from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.call import Call
 from stargazer.calls.elements import element
-from stargazer.calls.graph import needs
 from stargazer.calls.renewed import renewed
+from stargazer.calls.walk import needs
 from stargazer.errors import ArgumentError
 from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record

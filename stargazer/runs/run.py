@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from stargazer.calls import Call
 from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.elements import element
-from stargazer.calls.graph import flatten, needs
-from stargazer.calls.more import give_more, lacked_memory
+from stargazer.calls.graph import flatten
+from stargazer.calls.memory import give_more, lacked_memory
 from stargazer.calls.renewed import renewed
 from stargazer.calls.resources import default_client
+from stargazer.calls.walk import needs
 from stargazer.calls.wired import stamped
 from stargazer.errors import ArgumentError, BlobLost, Cancelled, OutputError, RunFailed, WorkerOutOfMemory
 from stargazer.ledger import Ledger, NotDeterministic

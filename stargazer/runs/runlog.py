@@ -6,7 +6,7 @@ import datetime
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.calls.graph import needs
+from stargazer.calls.walk import needs
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import record_of
 from stargazer.store import layout

@@ -16,7 +16,7 @@ PROGRAM = """
 import gc, json, os, sys
 import psutil
 import stargazer as sg
-from stargazer.calls.call import CALLS
+from stargazer.calls.walk import CALLS
 from stargazer.errors import RunFailed
 
 @sg.task

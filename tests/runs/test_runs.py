@@ -167,7 +167,7 @@ def test_a_run_holds_what_it_relies_on(client: Any, store: sg.Store, tmp_path: A
         ({number}, "set is no list of calls"),
         (dask.delayed(str)(1), "dask.compute runs it"),
     ],
-    ids=repr,
+    ids=["task", "function", "list of a task", "generator", "set", "delayed"],
 )
 def test_what_would_be_passed_over_in_silence_is_refused(mistake: Any, told: str) -> None:
     with pytest.raises(ArgumentError, match=told):
