@@ -226,7 +226,7 @@ class Records(OpenStore):
         if not data.startswith(RECORD):
             return unseal(data)
         identifier = hashlib.sha256(data).hexdigest()
-        used = self.backend.last_use(layout.record(identifier))
+        used = self.backend.last_use(layout.record(identifier), len(data))
         if uses is not None and used is not None:
             uses[identifier] = used
         return None if used is None else identifier.encode()

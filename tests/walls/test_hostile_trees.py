@@ -171,6 +171,21 @@ def test_what_somebody_put_into_quarantine_goes_and_nothing_behind_it(store: Sto
     assert (outside / "in" / "thesis").read_text() == "thesis"
 
 
+def test_a_file_that_somebody_linked_in_the_place_of_a_record_keeps_its_time(store: Store, tmp_path: Path) -> None:
+    """That a record was of use is noted in its mtime; found by the fuzzer."""
+    made = dated(number=3).compute()
+    mine, record = tmp_path / "thesis.txt", Path(store.backend.path(layout.record(made.source.record)))
+    mine.write_text("thesis")
+    os.utime(mine, (1e9, 1e9))
+    record.unlink()
+    os.link(mine, record)
+    with Store(store.url):
+        assert repr(sg.plan(dated(number=3)))
+        dated(number=3).compute()
+    assert mine.stat().st_mtime == 1e9
+    assert mine.read_text() == "thesis"
+
+
 DATES = [
     ("9999-12-31T23:59:59-23:59", 1.0),
     ("0001-01-01T00:00:00+23:59", 1.0),
