@@ -194,6 +194,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 def test_settings_for_a_persons_own_jobs_do_not_reach_ours(
     queue: Queue, store: sg.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
