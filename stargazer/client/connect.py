@@ -54,8 +54,12 @@ def connect(profile: str | Sequence[str] | None = None, **changes: Any) -> Clien
 
     Examples
     --------
-    >>> with connect("local", workers=2) as client:  # doctest: +SKIP
-    ...     sg.run(answer)
+    >>> import stargazer as sg
+    >>> from stargazer.tasks import samtools_faidx
+    >>> index = samtools_faidx(sg.add("ref.fa", sg.Reference(build="b37")))
+    >>> with sg.connect("threads", workers=2) as client:
+    ...     sg.run(index).result().name
+    'ref.fa.fai'
     """
     found = find_profiles(profile, **changes)
     with _patient_scheduler():

@@ -59,7 +59,7 @@ def write_crate(lineage: Lineage, path: str | os.PathLike[str], *, files: Files,
         raise StoreError(f"{folder} is there already; give the path of a folder that is to be made")
     crate = _Crate(lineage.store, root.asset, files)
     records = list({node.record.id: node.record for node in root.walk() if node.record is not None}.values())
-    made = {each.id for record in records for each in walk_assets(Ledger(lineage.store).results(record))}
+    made = {each.id for record in records for each in walk_assets(Ledger(lineage.store.records).results(record))}
     sources = {node.asset.id: node for node in root.walk() if node.record is None and node.asset.id not in made}
     crate.describe(licence, max(map(_ended, records)))
     crate.add_workflow(records)
@@ -102,7 +102,7 @@ class _Crate:
     def __init__(self, store: Store, result: Asset, files: Files) -> None:
         crates, self._model = _library()
         self._crate: Any = crates.ROCrate(version="1.1")
-        self._store, self._ledger, self._result, self._files = store, Ledger(store), result, files
+        self._store, self._ledger, self._result, self._files = store, Ledger(store.records), result, files
         self._entities: dict[str, Any] = {}
 
     def describe(self, licence: str, published: datetime) -> None:
@@ -158,7 +158,7 @@ class _Crate:
     def add_call(self, record: Record) -> None:
         """One call: the task and its tools, parameters, inputs and outputs."""
         task = self._task(record)
-        inputs = [self._file(asset) for asset in self._store.read_assets(_ids(record.inputs)).values()]
+        inputs = [self._file(asset) for asset in self._store.assets.read(_ids(record.inputs)).values()]
         inputs += [
             self._context(f"#{record.id[:SHORT]}-{name}", "PropertyValue", name=visible(name), value=_plain(value))
             for name, value in record.parameters.items()

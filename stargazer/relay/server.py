@@ -90,7 +90,7 @@ class RelayServer:
             await comm.write({"gave": await self._aside(answer, store, do, values)})
 
     async def _send(self, comm: Comm, store: Store, cids: Sequence[str]) -> None:
-        with store.in_use():
+        with store.blobs.in_use():
             async with self._stream(sum(await self._aside(_sizes, store, cids))):
                 parts = parts_of(map(str, map(store.blobs.path, cids)))
                 while (part := await self._aside(next, parts, None)) is not None:
@@ -108,7 +108,7 @@ class RelayServer:
             await comm.write({"wanted": wanted})
             if not wanted:
                 return
-            landing = Upload(store.blobs, store.profile, [files[index][0] for index in wanted], _keep(store))
+            landing = Upload(store.blobs, store.context.profile, [files[index][0] for index in wanted], _keep(store))
             try:
                 for _ in range(WINDOW):
                     await comm.write(MORE)
@@ -168,7 +168,7 @@ def _sizes(store: Store, cids: Sequence[str]) -> list[int]:
 
 def _wanted(store: Store, files: Sequence[tuple[str, int]]) -> list[int]:
     """Which files the store does not have yet."""
-    _ = store.header, [layout.blob(cid) for cid, _ in files]  # what is no name of a file is refused
+    _ = store.context.header, [layout.blob(cid) for cid, _ in files]  # what is no name of a file is refused
     return [index for index, (cid, size) in enumerate(files) if not store.blobs.stands(Stored(cid, size, 0))]
 
 
@@ -212,11 +212,11 @@ def _changed(store: Store, place: str) -> float | None:
 
 
 def _has_all(store: Store, cids: Sequence[str]) -> bool:
-    return store.has_all(cids)
+    return store.dirs.has_all(cids)
 
 
 def _records_behind(store: Store, keys: Sequence[str]) -> dict[str, tuple[str, bytes]]:
-    return store.records_behind(keys)
+    return store.records.behind(keys)
 
 
 def _put(store: Store, contents: Mapping[str, bytes]) -> None:
@@ -228,33 +228,33 @@ def _put(store: Store, contents: Mapping[str, bytes]) -> None:
             raise StoreError(f"what arrived as {place} is not what its name says: it was harmed on its way")
         (nodes if kind == "trees" else assets)[name] = data
     if nodes:
-        store.put_nodes(nodes)
+        store.dirs.put_nodes(nodes)
     if assets:
-        store.put_assets(assets)
+        store.assets.put_many(assets)
 
 
 def _put_record(store: Store, identifier: str, data: bytes) -> None:
     if hashlib.sha256(data).hexdigest() != identifier:
         raise StoreError(f"what arrived as record {identifier} is not what its name says: it was harmed on its way")
-    store.put_record(data)
+    store.records.put(data)
 
 
 def _sign(store: Store, identifier: str) -> None:
-    if store.get_record(identifier) is None:
+    if store.records.get(identifier) is None:
         raise StoreError(f"record {identifier} is not there, so it cannot be signed")
-    sign_made(store, identifier)
+    sign_made(store.records, identifier)
 
 
 def _put_bytes(store: Store, data: bytes) -> str:
-    return store.put_bytes(data)
+    return store.blobs.put_bytes(data)
 
 
 def _lead(store: Store, keys: Sequence[str], identifier: str, readers: Sequence[str] = ()) -> None:
-    there = store.get_records([identifier, *readers])
+    there = store.records.get_many([identifier, *readers])
     for name in (identifier, *readers):
         if name not in there:
             raise StoreError(f"keys cannot lead to record {name}, which is not there")
-    store.link_keys(keys, identifier, readers)
+    store.records.link_keys(keys, identifier, readers)
 
 
 def _allowed(place: str, kinds: tuple[str, ...]) -> str:

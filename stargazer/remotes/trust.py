@@ -54,14 +54,14 @@ class Verdict(NamedTuple):
 def copy_signatures(source: Store, target: Store, identifiers: Collection[str]) -> None:
     """Let signatures go along with their records, whoever made them, if they fit."""
     known = [*trusted_keys().values(), *own_keys()]
-    found = signatures_of(source, identifiers, known)
+    found = signatures_of(source.records, identifiers, known)
     pairs = {(name, key): data for name, signed in found.items() for key, data in signed.items()}
-    target.put_signatures({place: data for place, data in pairs.items() if fits(*place, data)})
+    target.records.put_signatures({place: data for place, data in pairs.items() if fits(*place, data)})
 
 
 def unsigned(store: Store, identifiers: Collection[str]) -> list[str]:
     """Those records of which no signature fits."""
-    found = signatures_of(store, identifiers, [*trusted_keys().values(), *own_keys()])
+    found = signatures_of(store.records, identifiers, [*trusted_keys().values(), *own_keys()])
     return [name for name in identifiers if not any(fits(name, key, data) for key, data in found.get(name, {}).items())]
 
 
@@ -72,7 +72,7 @@ def judge(store: Store, identifiers: Iterable[str]) -> Mapping[str, Verdict]:
     if not names:
         reason = "is not trusted: the remote has no `trust: true`, and stargazer.trust names no signers"
         return dict.fromkeys(wanted, Verdict(False, "", reason))
-    found = store.get_signatures(wanted, list(names)) if wanted else {}
+    found = store.records.get_signatures(wanted, list(names)) if wanted else {}
     revoked = revoked_since()
     verdicts = dict.fromkeys(wanted, Verdict(False, "", f"is signed by none of {', '.join(names.values())}"))
     for (identifier, key), data in found.items():
@@ -108,7 +108,7 @@ def trusted_behind(remote: StoreRemote, keys: Iterable[str]) -> dict[str, Record
     keys
         Plan or content keys.
     """
-    found = Ledger(remote.store, "anyone").lookup(keys)
+    found = Ledger(remote.store.records, "anyone").lookup(keys)
     if not remote.trusted:
         verdicts = judge(remote.store, {record.id for record in found.values()})
         _tell(remote, found, verdicts)
@@ -119,7 +119,7 @@ def trusted_behind(remote: StoreRemote, keys: Iterable[str]) -> dict[str, Record
 
 def trusted(remote: StoreRemote, identifiers: Iterable[str]) -> dict[str, Record]:
     """Believed records of a store by id; others are left out."""
-    data = remote.store.get_records(identifiers)
+    data = remote.store.records.get_many(identifiers)
     verdicts = {} if remote.trusted else judge(remote.store, data)
     wanted = [name for name in data if remote.trusted or verdicts[name].believed]
     records = ((name, Record.from_bytes(data[name], name)) for name in wanted)
@@ -135,8 +135,8 @@ def refusal(remote: StoreRemote, record: Record) -> str:
 
 
 def _whole(remote: StoreRemote, records: Mapping[str, Record]) -> set[str]:
-    ledger = Ledger(remote.store, "anyone")
-    if remote.store.backend.local:
+    ledger = Ledger(remote.store.records, "anyone")
+    if remote.store.backend.quick:
         return {name for name, record in records.items() if ledger.is_complete(record)}
     cids = list({cid for record in records.values() for cid in cids_in(record.outputs) if cid})
     with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -13,6 +13,7 @@ from stargazer.assets import Alignment, AlignmentIndex, Reference, ReferenceInde
 from stargazer.config import cram_references
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command
+from stargazer.tasks.vcf import samples_of
 from stargazer.tools import EMBEDDED
 from stargazer.tools.workdir import LONGEST_OUTPUT
 
@@ -29,9 +30,11 @@ __all__ = [
     "check_contigs",
     "check_gvcfs",
     "check_header",
+    "check_lengths",
     "check_references",
     "check_sample",
-    "join_headers",
+    "is_long",
+    "is_recalibrated",
     "libraries",
     "read_header",
     "sam_contigs",
@@ -53,11 +56,24 @@ def sort_options(work: Workdir) -> list[str | int]:
     return ["--no-PG", "-@", work.cpus - 1, "-m", SORT_MEMORY]
 
 
+LONGEST_BAI = 1 << 29
+"""Bases of a contig up to which the indices BAI and TBI reach; CSI has no such limit."""
+
+
+def is_long(lengths: Iterable[int]) -> bool:
+    """Whether a contig is longer than BAI and TBI can index."""
+    return any(length > LONGEST_BAI for length in lengths)
+
+
 def with_index(work: Workdir, alignment: Alignment, engine: Engine) -> Alignment:
-    """A draft sorted by coordinate with its index as companion."""
-    bai = work.file(f"{alignment.path.name}.bai")
-    work.run([*command("samtools", engine), "index", "-b", alignment.path, bai])
-    return replace(alignment, companions=(AlignmentIndex(path=bai, sample_id=alignment.sample_id),))
+    """A draft sorted by coordinate with its index as companion: BAI, CSI where a contig is too long for it, or CRAI."""
+    form, option = ".crai", list[str]()
+    if alignment.path.suffix == ".bam":
+        csi = is_long(sam_contigs(bam_header(alignment.path)).values())
+        form, option = (".csi", ["-c"]) if csi else (".bai", ["-b"])
+    index = work.file(f"{alignment.path.name}{form}")
+    work.run([*command("samtools", engine), "index", *option, alignment.path, index])
+    return replace(alignment, companions=(AlignmentIndex(path=index, sample_id=alignment.sample_id),))
 
 
 CRAM = b"CRAM"
@@ -152,6 +168,17 @@ def sam_samples(header: str) -> set[str]:
     return {line["SM"] for line in _lines(header, "RG") if "SM" in line}
 
 
+RECALIBRATED = re.compile(
+    r"ApplyBQSR|BQSRPipelineSpark|ReadsPipelineSpark|TableRecalibration|QualCalFilter|PrintReads.*BQSR", re.IGNORECASE
+)
+"""What a @PG line has of programs that recalibrate base qualities: GATK 4, 3 and 1, Sentieon."""
+
+
+def is_recalibrated(header: str) -> bool:
+    """Whether a SAM header says that base qualities were recalibrated."""
+    return any(RECALIBRATED.search(line) for line in header.splitlines() if line.startswith("@PG\t"))
+
+
 def libraries(header: str) -> list[str]:
     """Libraries of the read groups in a SAM header, sorted.
 
@@ -170,25 +197,6 @@ def libraries(header: str) -> list[str]:
 def vcf_contigs(header: str) -> dict[str, int]:
     """Lengths of the contigs in a VCF header; those without a length are left out."""
     return {line["name"]: int(line["length"]) for line in VCF_CONTIG.finditer(header) if line["length"]}
-
-
-def join_headers(headers: Sequence[str]) -> str:
-    """One SAM header for the alignments of several lanes: the contigs of the first, the read groups of all.
-
-    Raises
-    ------
-    DataError
-        The lanes were aligned to different references, or two different read groups have one ID.
-    """
-    contigs = [[line for line in header.split("\n") if line.startswith("@SQ")] for header in headers]
-    if any(lane != contigs[0] for lane in contigs):
-        raise DataError("the lanes were aligned to different references: their contigs differ; align them to the same")
-    groups = [line for header in headers for line in header.split("\n") if line.startswith("@RG")]
-    unique = list(dict.fromkeys(groups))
-    ids = [line.get("ID", "") for line in _lines("\n".join(unique), "RG")]
-    if len(set(ids)) < len(ids):
-        raise DataError(f"different read groups share an ID: {', '.join(unique)}; give each lane a name of its own")
-    return "".join(f"{line}\n" for line in ("@HD\tVN:1.6\tSO:unsorted\tGO:query", *contigs[0], *unique))
 
 
 def with_md5s(header: str, dictionary: str) -> str:
@@ -285,8 +293,24 @@ def check_alignment(alignment: Alignment, ref: Reference) -> None:
         The reference lacks its index or its dictionary.
     """
     ref.companion(SequenceDict)
+    check_lengths(ref.name, dict(ref.contigs))
     if alignment.path.suffix == ".bam":
         check_header(alignment.path.name, bam_header(alignment.path), ref)
+
+
+def check_lengths(what: str, contigs: Mapping[str, int]) -> None:
+    """Refuse contigs of which GATK cannot index a file.
+
+    Raises
+    ------
+    DataError
+        One is too long.
+    """
+    if long := [f"{name} ({length:,} bases)" for name, length in contigs.items() if is_long([length])]:
+        raise DataError(
+            f"{what} has contigs beyond {LONGEST_BAI:,} bases: {_some(long)}. GATK writes BAI and TBI, which end "
+            "there; take engine='embedded' or 'native', which write CSI, or split the contigs"
+        )
 
 
 def check_blocks(work: Workdir, *alignments: Alignment) -> None:
@@ -350,12 +374,13 @@ def check_gvcfs(gvcfs: Sequence[Variants], caller: str) -> list[str]:
     Returns
     -------
     list of str
-        Their samples, in order.
+        Their samples, in order, as the files name them.
 
     Raises
     ------
     DataError
-        There are none, one is no gVCF or of another caller, or a sample comes twice.
+        There are none, one is no gVCF or of another caller, its facts name other samples than the file, or a sample
+        comes twice.
     """
     for gvcf in gvcfs:
         if gvcf.variant_type != "gvcf":
@@ -365,7 +390,7 @@ def check_gvcfs(gvcfs: Sequence[Variants], caller: str) -> list[str]:
                 f"{gvcf.name or gvcf.path.name} was called by {gvcf.caller}, and is to be joined by {caller}: gVCFs of "
                 "different callers hold different likelihoods and are never mixed; call all samples with one engine"
             )
-    samples = [sample for gvcf in gvcfs for sample in (gvcf.source_samples or (gvcf.sample_id,))]
+    samples = [sample for gvcf in gvcfs for sample in samples_of(gvcf)]
     if not samples or len(set(samples)) < len(samples):
         raise DataError(f"every sample of a cohort is wanted once, with its gVCF, not {samples}")
     return samples

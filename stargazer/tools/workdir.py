@@ -9,11 +9,13 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
-from stargazer.errors import Cancelled, DataError, MemoryExceeded, ToolFailed
+from stargazer.errors import Cancelled, DataError, DataWarning, MemoryExceeded, ToolFailed
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +75,8 @@ class Workdir:
         Names of further ones, whose values are taken from here and masked in logs and errors.
     noted
         Told of every command before it is started.
+    warned
+        Told of what `warn` is given; without it, it is a warning at once.
 
     Examples
     --------
@@ -94,9 +98,10 @@ class Workdir:
         env: Mapping[str, str | None] | None = None,
         secrets: Sequence[str] = (),
         noted: Callable[[Sequence[Argument]], None] = lambda argv: None,
+        warned: Callable[[str], None] | None = None,
     ) -> None:
         self._env, self._secrets = env or {}, tuple(secrets)
-        self._place, self._own_memory, self._noted = path, own_memory, noted
+        self._place, self._own_memory, self._noted, self._warned = path, own_memory, noted, warned
         self.cpus, self.memory = cpus, memory
         self._cancelled = cancelled
         self._commands = 0
@@ -215,6 +220,13 @@ class Workdir:
         text = printed.read_text("utf-8", "replace")
         printed.unlink()
         return text
+
+    def warn(self, text: str) -> None:
+        """Tell that the data is odd: whoever runs the call is warned (`DataWarning`), and its record says it."""
+        if self._warned is not None:
+            self._warned(self.masked(text))
+        else:
+            warnings.warn(visible(self.masked(text)), DataWarning, stacklevel=2)
 
     def log(self) -> bytes:
         """Every command so far, each with what it wrote to stderr; the middle of what is huge is left out."""
