@@ -8,7 +8,6 @@ calls and the batch system; what is hired, given back and packed is decided by t
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -72,15 +71,17 @@ def _played(
 ) -> tuple[float, float]:
     """Play a bag to its end; return its seconds and the memory that was held, in GiB hours."""
     rng = random.Random(seed)
-    bag = [(LARGE_CALL, rng.uniform(900, 2700)) for _ in range(large)]
-    bag += [(SMALL_CALL, rng.uniform(60, 600)) for _ in range(small)]
+    bag: list[tuple[dict[str, float], list[float]]] = [
+        (LARGE_CALL, [rng.uniform(900, 2700) for _ in range(large)]),
+        (SMALL_CALL, [rng.uniform(60, 600) for _ in range(small)]),
+    ]
     pools = {f"pool-{n}": kind for n, kind in enumerate(kinds)}
     staffing = Staffing({name: Pool(name, IDLE) for name in pools}, Limits(can_tell=True))
     offered = [PoolKind(name, each, 0, most, starts) for name, (each, most, starts) in pools.items()]
     here: dict[str, _Worker] = {}
     coming: list[tuple[float, str, str]] = []
     now, held = 0.0, 0.0
-    while bag or any(worker.calls for worker in here.values()):
+    while any(left for _, left in bag) or any(worker.calls for worker in here.values()):
         now += 1.0
         for _, name, pool in [each for each in coming if each[0] <= now]:
             here[name] = _Worker(pool, dict(pools[pool][0]), pools[pool][0], now, worked=now)
@@ -88,19 +89,15 @@ def _played(
         _work(here, bag, now, offered)
         held += sum(worker.each["memory"] for worker in here.values()) / GIB / 3600
         busy = [Busy(worker.pool, worker.each, [needs for _, needs in worker.calls]) for worker in here.values()]
-        waiting = [Work(dict(needs), number) for needs, number in _counted(bag)]
+        waiting = [Work(needs, len(left)) for needs, left in bag if left]
         present = {name: Present(None if worker.calls else now - worker.worked) for name, worker in here.items()}
         for action in staffing.look(now, present, demand(offered, busy, waiting)):
             _act(action, staffing, now, pools, here, coming)
     return now, held
 
 
-def _counted(bag: list[tuple[dict[str, float], float]]) -> list[tuple[tuple[tuple[str, float], ...], int]]:
-    return list(Counter(tuple(needs.items()) for needs, _ in bag).items())
-
-
 def _work(
-    here: dict[str, _Worker], bag: list[tuple[dict[str, float], float]], now: float, kinds: list[PoolKind]
+    here: dict[str, _Worker], bag: list[tuple[dict[str, float], list[float]]], now: float, kinds: list[PoolKind]
 ) -> None:
     """Calls end, and others begin: those of the smallest kind that can take them."""
     for worker in here.values():
@@ -111,11 +108,11 @@ def _work(
                 worker.free[name] += amount
         mine = next(kind for kind in kinds if kind.pool == worker.pool)
         smaller = [kind for kind in kinds if kind.each["memory"] < mine.each["memory"]]
-        for call in list(bag):
-            needs, seconds = call
-            if fits(needs, worker.free) and not any(fits(needs, kind.each) for kind in smaller):
-                bag.remove(call)
-                worker.calls.append((now + seconds, needs))
+        for needs, left in bag:
+            if any(fits(needs, kind.each) for kind in smaller):
+                continue
+            while left and fits(needs, worker.free):
+                worker.calls.append((now + left.pop(), needs))
                 for name, amount in needs.items():
                     worker.free[name] -= amount
 

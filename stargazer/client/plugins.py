@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import site
 import sys
+import sysconfig
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, WorkerPlugin
@@ -19,6 +19,9 @@ __all__ = ["JOB", "Folders", "OwningClient", "Passes", "Walltime"]
 
 JOB = "stargazer-job"
 """Under which a worker's metrics have the number of its job."""
+
+
+INSTALLED = {"site-packages", "dist-packages"}
 
 
 class OwningClient(Client):
@@ -83,13 +86,20 @@ class Folders(WorkerPlugin):
     @classmethod
     def of_this_process(cls) -> Folders:
         """Those of this process."""
-        installed = tuple({sys.prefix, sys.base_prefix, sys.exec_prefix, *site.getsitepackages(), site.USER_SITE or ""})
-        found = (os.path.abspath(path) for path in sys.path if not path.startswith(tuple(filter(None, installed))))
-        return cls(tuple(path for path in dict.fromkeys(found) if os.path.isdir(path)))
+        found = dict.fromkeys(map(os.path.abspath, sys.path))
+        return cls(tuple(path for path in found if os.path.isdir(path) and not _is_installed(path)))
 
     def setup(self, worker: Any) -> None:
         """Add those that are there, before what is installed, as in the client."""
         sys.path[:0] = [path for path in self.folders if path not in sys.path and os.path.isdir(path)]
+
+
+def _is_installed(path: str) -> bool:
+    """Whether a folder is one of an installation's, which a worker has itself."""
+    if INSTALLED.intersection(path.split(os.sep)):
+        return True
+    own = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "scripts")]
+    return any(path == each or path.startswith(f"{each}{os.sep}") for each in own)
 
 
 class Passes(WorkerPlugin):

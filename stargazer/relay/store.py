@@ -134,9 +134,10 @@ class RelayBackend:
         found: float | None = self.line.ask("changed", place)
         return found
 
-    def last_use(self, place: str) -> float | None:
+    def last_use(self, place: str, size: int | None = None) -> float | None:
         """Now, so that it is not noted from here: the store is asked where it is, too. None if there is none."""
-        return None if self.size(place) is None else math.inf
+        found = self.size(place)
+        return None if found is None or size not in (None, found) else math.inf
 
     def create(self, place: str, data: bytes) -> bool:
         """Write a file unless it is there with this content; whether it had to be written is not known."""

@@ -200,6 +200,8 @@ class Workers:
             workers, busy = self.client.run_on_scheduler(_presence) if self._calls else (1, 1)
         except (OSError, RuntimeError, TypeError, ValueError, ImportError):
             return None
+        except AttributeError:  # of a client that is being closed, which has no scheduler any more
+            return None
         if busy:
             return None
         offer = offer_of(self.client)

@@ -359,7 +359,7 @@ def key_value(backend: Backend, data: bytes, uses: dict[str, float] | None = Non
     if not data.startswith(RECORD):
         return unseal(data)
     identifier = hashlib.sha256(data).hexdigest()
-    used = backend.last_use(layout.record(identifier))
+    used = backend.last_use(layout.record(identifier), len(data))
     if uses is not None and used is not None:
         uses[identifier] = used
     return None if used is None else identifier.encode()

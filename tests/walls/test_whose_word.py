@@ -37,13 +37,13 @@ def test_a_thief_cannot_write_a_date_of_last_year(store: Store, tmp_path: Path) 
         since = datetime.now(UTC) + timedelta(seconds=0.5)
         time.sleep(1.0)
         false = forged(true, store, started="2020-01-01T00:00:00+00:00")  # the thief has her key
-        sign_made(store, false.id)
+        sign_made(store.records, false.id)
     anna = key_of(tmp_path, "anna")
     with person(tmp_path, "ben"), believing(tmp_path, revoked={anna: since.isoformat()}):
-        assert whose(store, [true, false]) == {true.id: "signed by anna", false.id: "unsigned"}
-        assert Ledger(store).find(true.plan_key) is None
+        assert whose(store.records, [true, false]) == {true.id: "signed by anna", false.id: "unsigned"}
+        assert Ledger(store.records).find(true.plan_key) is None
         store.records.link_keys([true.plan_key], true.id)
-        found = Ledger(store).find(true.plan_key)
+        found = Ledger(store.records).find(true.plan_key)
         assert found is not None
         assert found.id == true.id
 
@@ -56,10 +56,10 @@ def test_the_mtime_of_a_signature_counts_for_nothing(store: Store, tmp_path: Pat
     old = record._replace(started="2020-01-01T00:00:00+00:00")
     identifier = store.records.put(old.to_bytes())
     with person(tmp_path, "anna"):
-        sign_made(store, identifier)
+        sign_made(store.records, identifier)
     os.utime(store.backend.path(layout.signature(identifier, key)), (0, 0))
     with person(tmp_path, "ben"), believing(tmp_path, revoked={key_of(tmp_path, "anna"): before.isoformat()}):
-        assert whose(store, [old._replace(id=identifier)]) == {identifier: "unsigned"}
+        assert whose(store.records, [old._replace(id=identifier)]) == {identifier: "unsigned"}
 
 
 def test_what_a_remote_has_of_a_revoked_key_is_not_believed(store: Store, tmp_path: Path) -> None:
@@ -68,7 +68,9 @@ def test_what_a_remote_has_of_a_revoked_key_is_not_believed(store: Store, tmp_pa
     anna = key_of(tmp_path, "anna")
     with person(tmp_path, "ben"), believing(tmp_path, revoked={anna: "2100-01-01"}):
         assert "whose key was revoked" in judge(store, [record.id])[record.id].reason
-        assert whose(store, [record]) == {record.id: "signed by anna"}, "it lay in one's own store before that time"
+        assert whose(store.records, [record]) == {record.id: "signed by anna"}, (
+            "it lay in one's own store before that time"
+        )
 
 
 def test_the_user_that_a_record_names_is_its_word_alone(store: Store) -> None:
@@ -76,7 +78,7 @@ def test_the_user_that_a_record_names_is_its_word_alone(store: Store) -> None:
     false = forged(record, store, user="root")
     shown = repr(sg.trace(made(sample="s1").compute()))
     assert shown.endswith("  unsigned")
-    assert whose(store, [false]) == {false.id: "unsigned"}
+    assert whose(store.records, [false]) == {false.id: "unsigned"}
 
 
 @pytest.mark.parametrize("name", ["yours", "unsigned", "anna\x1b[2K", "\u202eanna"])
@@ -84,7 +86,7 @@ def test_a_name_in_trust_is_no_verdict(store: Store, tmp_path: Path, name: str) 
     with person(tmp_path, "anna"):
         record = record_of(made(sample="s1").compute())
     with person(tmp_path, "ben"), believing(tmp_path, trust={name: key_of(tmp_path, "anna")}):
-        assert whose(store, [record]) == {record.id: f"signed by {name}"}
+        assert whose(store.records, [record]) == {record.id: f"signed by {name}"}
         shown = repr(sg.trace(made(sample="s1").compute()))
         assert "signed by" in shown
         assert "\x1b" not in shown
@@ -97,8 +99,8 @@ def test_a_flood_of_signatures_hides_none_that_counts(store: Store, tmp_path: Pa
     store.records.put_signatures({(record.id, f"{number:064x}"): bytes(64) for number in range(500)})
     with person(tmp_path, "ben"), believing(tmp_path):
         began = time.process_time()
-        assert whose(store, [record]) == {record.id: "signed by anna"}
-        assert Ledger(store).find(record.plan_key) is not None
+        assert whose(store.records, [record]) == {record.id: "signed by anna"}
+        assert Ledger(store.records).find(record.plan_key) is not None
         assert time.process_time() - began < 5
 
 
@@ -110,9 +112,9 @@ def test_a_signature_that_somebody_spoilt_is_told_and_the_call_runs_again(
         record = record_of(made(sample="s1").compute())
         key = own_key().public_key().public_bytes_raw().hex()
         store.backend.replace(layout.signature(record.id, key), seal(data))
-        assert whose(store, [record])[record.id] == "not as signed"
+        assert whose(store.records, [record])[record.id] == "not as signed"
         with dask.config.set({"stargazer.accept": "own"}):
-            assert Ledger(store).find(record.plan_key) is None
+            assert Ledger(store.records).find(record.plan_key) is None
             assert made(sample="s1").compute().fetch().read_text() == "true result of s1"
 
 
@@ -120,8 +122,8 @@ def test_a_repeat_of_a_record_that_is_not_there_is_no_hit(store: Store, tmp_path
     with person(tmp_path, "anna"):
         record = record_of(made(sample="s1").compute())
         ghost = forged(record, store, same_as="f" * 64)
-        sign_made(store, ghost.id)
-        assert Ledger(store, "own").find(record.plan_key) is None
+        sign_made(store.records, ghost.id)
+        assert Ledger(store.records, "own").find(record.plan_key) is None
 
 
 @pytest.mark.parametrize("kind", ["os.system", "__import__", "x; import os", "None", "_private"])
@@ -156,5 +158,5 @@ def test_a_run_that_was_signed_is_no_signature_of_a_record(store: Store) -> None
     record = record_of(made(sample="s1").compute())
     key, _, digits = sign_text(json.dumps({"id": record.id}).encode()).partition(".")
     store.records.put_signatures({(record.id, key): bytes.fromhex(digits)})
-    assert whose(store, [record]) == {record.id: "not as signed"}
+    assert whose(store.records, [record]) == {record.id: "not as signed"}
     assert not json.dumps({"a": 1}).encode().startswith(statement("")[:1])

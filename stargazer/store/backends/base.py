@@ -75,8 +75,8 @@ class Backend(Protocol):
     def changed(self, place: str) -> float | None:
         """When a file was put or last changed, by the clock of where it lies; None if there is none."""
 
-    def last_use(self, place: str) -> float | None:
-        """When a file was last noted to be of use, as far as that is known here; None if there is none."""
+    def last_use(self, place: str, size: int | None = None) -> float | None:
+        """When a file, of that size, was last noted to be of use, as far as that is known; None if there is none."""
 
     def note_use(self, places: Iterable[str]) -> None:
         """Note that files are of use now."""

@@ -223,10 +223,13 @@ class LocalBackend:
         found = self._regular(place)
         return None if found is None else found.st_ctime
 
-    def last_use(self, place: str) -> float | None:
-        """When a file was last noted to be of use, or None if there is none."""
+    def last_use(self, place: str, size: int | None = None) -> float | None:
+        """When a file was last noted to be of use, or None if there is none, or one of another size.
+
+        That a file is of use is noted in its mtime, and what somebody linked there may be another file of one's own.
+        """
         found = self._regular(place)
-        return None if found is None else found.st_mtime
+        return None if found is None or size not in (None, found.st_size) else found.st_mtime
 
     def note_use(self, places: Iterable[str]) -> None:
         """Note that files are of use now.

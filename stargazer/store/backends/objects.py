@@ -172,9 +172,10 @@ class ObjectBackend:
         found = self.stat(place)
         return None if found is None else found.changed
 
-    def last_use(self, place: str) -> float | None:
-        """Not known of objects, whose times nobody can set; None if there is none."""
-        return None if self.size(place) is None else 0.0
+    def last_use(self, place: str, size: int | None = None) -> float | None:
+        """Not known of objects, whose times nobody can set; None if there is none, or one of another size."""
+        found = self.size(place)
+        return None if found is None or size not in (None, found) else 0.0
 
     def note_use(self, places: Iterable[str]) -> None:
         """Note that objects are of use today, all in one object."""
