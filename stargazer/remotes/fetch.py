@@ -144,7 +144,7 @@ class Fetching:
             nodes: dict[str, bytes] = {}
             self._entries(cid, node, nodes, nested, 0)
             warn_of_odd(cid, [*self._links(nodes), *read_entries(nodes[cid], nodes.__getitem__)[1]], RemoteWarning)
-            self.store.put_nodes(nodes)
+            self.store.dirs.put_nodes(nodes)
         self._had.add(cid)
 
     def _has(self, cid: str) -> bool:
@@ -160,7 +160,7 @@ class Fetching:
             target = node.data.decode("utf-8", "backslashreplace")
             raise CIDError(f"{cid} is a symbolic link to {target!r}, with no bytes of its own: fetch what it leads to")
         self._symlinks.add(cid)
-        self.store.put_nodes({cid: self.get(cid)})
+        self.store.dirs.put_nodes({cid: self.get(cid)})
 
     def _entries(self, cid: str, node: Node, nodes: dict[str, bytes], nested: int, depth: int) -> None:
         """Have what a node of a directory links to, its shards too, then note the node."""
@@ -237,8 +237,8 @@ class FromBlocks(Fetching):
 
     def _file(self, cid: str) -> None:
         block = self.get(cid)
-        if cid.startswith(RAW) and len(block) <= self.store.profile.chunk:
-            self.store.put_bytes(block)
+        if cid.startswith(RAW) and len(block) <= self.store.context.profile.chunk:
+            self.store.blobs.put_bytes(block)
             self._came(len(block))
             return
         size = size_of(cid, block)
@@ -335,7 +335,7 @@ class FromFiles(Fetching):
         return self._whole(cid, partial)
 
     def _whole(self, cid: str, partial: Partial) -> bool:
-        hasher = Hasher(self.store.profile)
+        hasher = Hasher(self.store.context.profile)
         for start, size in partial.pieces():
             hasher.update(partial.read(start, size))
         partial.size = at = partial.found

@@ -206,7 +206,7 @@ class Pinata(FileRemote):
 
     def _note(self, cid: str, store: Store) -> Path:
         """File of this host that remembers an upload in parts until it is done."""
-        return store.cache / "uploads" / f"{self.network}-{cid}"
+        return store.context.cache / "uploads" / f"{self.network}-{cid}"
 
     def _upload(self, cid: str, store: Store, name: str, facts: dict[str, str], progress: Progress | None) -> str:
         if store.is_directory(cid):
@@ -216,7 +216,7 @@ class Pinata(FileRemote):
             raise RemoteLacks(f"{store.url} does not have {cid}, which was to be sent to {self.name}")
         if size > self.large:
             about = {"filename": name, **self._about(name, facts)}
-            with store.open_bytes(cid) as file:
+            with store.dirs.open(cid) as file:
                 headers = upload(self.uploads, _FILES, file, about, self._note(cid, store), progress, self.part)
             theirs = headers.get("upload-cid") if headers else None
             return self._named(theirs) if theirs else self._arrived(cid)
@@ -283,7 +283,7 @@ class Pinata(FileRemote):
     def _send(self, cid: str, store: Store, name: str, facts: dict[str, str]) -> Any:
         fields = {"name": name, **self._about(name, facts)}
         with (
-            store.open_bytes(cid) as file,
+            store.dirs.open(cid) as file,
             self.uploads.opened("POST", _FILES, data=fields, files={"file": (name, file)}, patience=_TAKING) as answer,
         ):
             return self.uploads.decoded(self.uploads.read(answer, 1 << 20))

@@ -70,11 +70,11 @@ def _below(store: Store, cid: str, has: Callable[[str], bool]) -> Iterator[Block
         yield from _file(store, cid, has)
         return
     nodes = _nodes(store, cid)
-    for child in store.below(cid):
+    for child in store.dirs.below(cid):
         if child not in nodes:
             yield from _file(store, child, has)
     for node in reversed(nodes):
-        block = store.node(node)
+        block = store.dirs.node(node)
         if block is None:
             raise CIDError(f"the directory {node} of {store.url} is torn: run fsck, then add it again")
         yield node, block
@@ -90,7 +90,7 @@ def _nodes(store: Store, cid: str) -> dict[str, None]:
         for each in level:
             found.pop(each, None)  # one that lies in several directories goes before all of them
             found[each] = None
-        blocks = (store.node(each) for each in level)
+        blocks = (store.dirs.node(each) for each in level)
         below = dict.fromkeys(child for block in blocks if block for child in links(block))
         level = [child for child in below if store.is_directory(child)]
     return found
@@ -101,9 +101,9 @@ def _file(store: Store, cid: str, has: Callable[[str], bool]) -> Iterator[Block]
     if size is not None and size > _WHOLE and has(cid):
         return
     shape = shape_of(store.backend, cid)
-    with store.open_bytes(cid) as file:
+    with store.dirs.open(cid) as file:
         if shape is None:
-            yield from file_blocks(file, cid, store.profile, has)
+            yield from file_blocks(file, cid, store.context.profile, has)
         else:
             yield from shape.blocks(cid, lambda start, size: os.pread(file.fileno(), size, start), file.seek(0, 2))
 

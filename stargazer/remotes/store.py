@@ -46,7 +46,7 @@ class StoreRemote(FileRemote):
 
     def node(self, cid: str) -> bytes | None:
         """A node of a directory, or None if it has none that is whole."""
-        found: bytes | None = self._asked(lambda: self.store.node(cid))
+        found: bytes | None = self._asked(lambda: self.store.dirs.node(cid))
         return found
 
     def shape(self, cid: str) -> Shape | None:
@@ -70,7 +70,7 @@ class StoreRemote(FileRemote):
     def open(self, cid: str) -> BinaryIO | None:
         """The checked file."""
         try:
-            return self.store.open_bytes(cid)
+            return self.store.dirs.open(cid)
         except BlobLost as error:
             raise RemoteLacks(f"{self.name}: {error}") from None
         except (StoreError, OSError) as error:

@@ -279,10 +279,10 @@ class Partial:
     """
 
     def __init__(self, store: Store, cid: str, size: int = 0) -> None:
-        _ = store.header
-        store.scratch.mkdir(parents=True, exist_ok=True)
-        self.path = str(store.scratch / f"fetch-{cid}")
-        self._check_space(str(store.scratch), cid, size)
+        _ = store.context.header
+        store.context.scratch.mkdir(parents=True, exist_ok=True)
+        self.path = str(store.context.scratch / f"fetch-{cid}")
+        self._check_space(str(store.context.scratch), cid, size)
         self._fd = self._open()
         self.found = os.fstat(self._fd).st_size
         self.size = 0

@@ -14,6 +14,7 @@
     signatures/<xx>/<id>.<key>    Ed25519 signature of a ledger record, by the public key
     keys/<xx>/<key>               small pointers to records, replaced atomically
     pins/<name>                   roots that garbage collection keeps
+    names/<name>/<version>        names that people give, versions 1 to n, written once; / in a name is written @
     leases/<name>                 the same, until they expire
     runs/<id>                     notes on runs: when, where, how each went; may be deleted
     logs/<id>                     what happened in each, call by call; the same
@@ -69,7 +70,7 @@ JOURNAL = "journal"
 USES = "uses"
 SHARDED = ("blobs", "trees", "assets", "records", "keys")
 FLAT = ("pins", "leases", "runs", "logs")
-TOP = (*SHARDED, "shapes", "signatures", *FLAT, "quarantine", TMP, JOURNAL, USES)
+TOP = (*SHARDED, "shapes", "signatures", *FLAT, "names", "quarantine", TMP, JOURNAL, USES)
 """Every folder that a store may have."""
 
 

@@ -30,7 +30,7 @@ def remote(gateway: Gateway, name: str = "good", timeout: float = 60) -> Gateway
 
 
 def leftovers(store: Store) -> list[str]:
-    return [path.name for path in store.scratch.iterdir()] if store.scratch.exists() else []
+    return [path.name for path in store.context.scratch.iterdir()] if store.context.scratch.exists() else []
 
 
 @pytest.mark.parametrize("cars", [True, False])
@@ -254,11 +254,11 @@ def test_harm_to_what_was_fetched_so_far_is_noticed(
 ) -> None:
     path = random_file(2 * MIB)
     cid = str(origin.add(path).cid)
-    _ = store.header
-    store.scratch.mkdir(exist_ok=True)
+    _ = store.context.header
+    store.context.scratch.mkdir(exist_ok=True)
     harmed = bytearray(path.read_bytes()[: MIB + 100])
     harmed[300_000] ^= 1
-    (store.scratch / f"fetch-{cid}").write_bytes(harmed)
+    (store.context.scratch / f"fetch-{cid}").write_bytes(harmed)
     fetch_into(store, cid, [remote(serve(blocks_of(origin, cid), cars=False))])
     assert store.read(cid) == path.read_bytes()
 

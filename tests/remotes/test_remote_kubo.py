@@ -38,7 +38,7 @@ def there_and_back(cid: str, store: Store, kubo: Kubo, node: Node, tmp_path: Pat
     push(store, store.get(cid), kubo)
     assert kubo.is_pinned(cid)
     for name, remote in (("rpc", kubo), ("gateway", read_remote({"gateway": node.gateway}))):
-        other = Store(tmp_path / f"from-{name}", profile=store.profile.name)
+        other = Store(tmp_path / f"from-{name}", profile=store.context.profile.name)
         fetch_into(other, cid, [remote])
         assert other.fsck().ok
         yield other
@@ -67,7 +67,7 @@ def test_sharded_directories(entries: int, store: Store, kubo: Kubo, node: Node,
     other = Store(tmp_path / "other")
     fetch_into(other, cid, [kubo])
     assert other.fsck().ok
-    assert len(other.entries(cid)) == entries
+    assert len(other.dirs.entries(cid)) == entries
     assert other.read(other.resolve(f"{cid}/c.5432")) == str(5432 % 7).encode()
     assert len(node.run("ls", "--size=false", "--resolve-type=false", cid).splitlines()) == entries
     lone = Store(tmp_path / "lone")

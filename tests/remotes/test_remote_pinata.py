@@ -82,7 +82,7 @@ def test_large_files_go_in_parts_and_go_on_after_a_break(
     assert service.most_part == MIB
     assert len(service.uploads) == 1
     assert service.bytes[str(stored.cid)] == path.read_bytes()
-    notes = store.cache / "uploads"
+    notes = store.context.cache / "uploads"
     assert not list(notes.iterdir())
 
 
