@@ -75,7 +75,7 @@ def test_where_something_is(
     dag = Dag()
     cid = dag.raw(b"somewhere")
     lab = Store(tmp_path / "lab")
-    lab.put_bytes(b"somewhere")
+    lab.blobs.put_bytes(b"somewhere")
     liar = peer(Dag({cid: b"elsewhere"}))
     remotes = [
         read_remote({"store": lab.url, "name": "lab"}),
