@@ -120,6 +120,8 @@ def mirror(store: Store, assets: Iterable[Asset], remote: Remote, progress: Prog
             lacking = [cid for cid in cids if not _keeps(remote, cid)]
             if lacking:
                 push(store, asset, remote, progress)
+            else:
+                remote.describe(asset)
             sent += lacking
             there += [cid for cid in cids if cid not in lacking]
         except (StoreFull, StoreReadOnly):
