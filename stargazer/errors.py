@@ -96,6 +96,7 @@ __all__ = [
     "UndeclaredInput",
     "UnknownField",
     "UnknownName",
+    "Unreadable",
     "WalltimeExceeded",
     "WorkerLost",
     "WorkerMismatch",
@@ -214,6 +215,10 @@ class StoreReadOnly(StoreError, PermissionError):
 
     def __str__(self) -> str:
         return self.strerror or super().__str__()
+
+
+class Unreadable(StoreError):
+    """Bytes are there and cannot be read now, as in an archive from which they must be restored first."""
 
 
 class StoreUnseen(StoreError):

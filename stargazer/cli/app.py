@@ -16,6 +16,7 @@ from stargazer.cli import (
     config,
     deleting,
     demo,
+    exchange,
     forgetting,
     germline,
     keeping,
@@ -137,6 +138,10 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "get": (store.get, [f"get {CID} --out results/"]),
     "push": (remotes.push, [f"push {CID} --to lab"]),
     "remotes": (remotes.remotes, ["remotes --json"]),
+    "mirror": (exchange.mirror, ["mirror --to lab", "mirror asset=variants --to home"]),
+    "where": (exchange.where, [f"where {CID}"]),
+    "export": (exchange.export, [f"export {CID} --car reads.car"]),
+    "import": (exchange.import_, ["import reads.car"]),
     "delete": (deleting.delete, ["delete --from pinata name=s1_R1.fq.gz", "delete --from pinata sample_id=s1 --all"]),
     "bundles": (remotes.bundles, ["bundles --json"]),
     "run": (

@@ -243,6 +243,7 @@ def fsck(yes_as_root: YES_AS_ROOT = False, store: STORE = None, json: JSON = Fal
         say("\n".join(_check_lines(checked)))
     if not checked.ok:
         counts = {"corrupt": checked.corrupt, "torn": checked.torn, "missing": checked.missing}
+        counts |= {"unreadable": checked.unreadable} if checked.unreadable else {}
         found = ", ".join(f"{len(names):,} {word}" for word, names in counts.items() if names)
         say(f"stargazer: {opened.url} is damaged: {found}", err=True)
         raise typer.Exit(1)
@@ -329,6 +330,7 @@ def _check_lines(checked: Checked) -> Iterator[str]:
     from stargazer.display import plural, size_text
 
     bad = [("corrupt", checked.corrupt), ("torn", checked.torn), ("missing", tuple(checked.missing))]
+    bad += [("cannot be read now", checked.unreadable)] if checked.unreadable else []
     bad += [("not readable by this version", checked.unknown), ("stray", checked.strays)]
     yield f"{plural(checked.files, 'file')}, {size_text(checked.bytes)}: " + ("all good" if checked.ok else "damaged")
     for word, names in bad:

@@ -15,7 +15,7 @@ from stargazer.remotes.base import MOST_BLOCK
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["MalformedCAR", "car_header", "car_section", "read_car", "read_roots"]
+__all__ = ["MalformedCAR", "car_header", "car_section", "locate_blocks", "read_car"]
 
 _MOST_HEADER = 1 << 16
 _MOST_CID = 256
@@ -57,10 +57,10 @@ def read_car(parts: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
     return _Reading(parts).blocks()
 
 
-def read_roots(parts: Iterable[bytes]) -> tuple[list[str], Iterator[tuple[str, bytes]]]:
-    """The CIDs that a CAR names as its roots, those that we can read, and its blocks as `read_car` gives them."""
+def locate_blocks(parts: Iterable[bytes]) -> tuple[list[str], Iterator[tuple[str, int, int]]]:
+    """The roots of a CAR, and of each block its CID, and where its bytes begin and how many they are."""
     reading = _Reading(parts)
-    return reading.roots, reading.blocks()
+    return reading.roots, reading.places()
 
 
 class _Reading:
@@ -103,6 +103,11 @@ class _Reading:
                 raise MalformedCAR(f"a block of {length} bytes is more than the {MOST_BLOCK} that a block may have")
             if length and (section := _section(self._stream.take(length))):
                 yield section
+
+    def places(self) -> Iterator[tuple[str, int, int]]:
+        """Each block by its place."""
+        for cid, block in self.blocks():
+            yield cid, self._stream.taken - len(block), len(block)
 
 
 def _section(section: bytes) -> tuple[str, bytes] | None:

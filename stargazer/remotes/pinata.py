@@ -17,6 +17,7 @@ from stargazer.cid import parse
 from stargazer.errors import CIDError, RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import TIMEOUT, FileRemote
 from stargazer.remotes.blocks import RemoteWarning
+from stargazer.remotes.cars import export_car
 from stargazer.remotes.http import Web, bearer, download
 from stargazer.remotes.listing import (
     asset_of,
@@ -73,6 +74,11 @@ class Pinata(FileRemote):
         Name of the environment variable that holds the JWT.
     timeout
         Seconds in which an answer must come.
+    directories
+        How directories are sent: ``"car"``, each as one file of all its blocks, under its CID; ``"files"``, the files
+        in it one by one, under theirs. By default they are refused.
+    group
+        The service's id of the group into which files go.
     """
 
     kind = "Pinata account"
@@ -88,10 +94,12 @@ class Pinata(FileRemote):
         uploads: str = "https://uploads.pinata.cloud",
         token: str = TOKEN,
         timeout: float = TIMEOUT,
+        directories: str = "",
+        group: str = "",
     ) -> None:
         super().__init__(name, f"{api} ({network})")
         self.network = network
-        self._gateway = gateway
+        self._gateway, self._directories, self._group = gateway, directories, group
         self.api, self.uploads = (Web(name, url, timeout, lambda: bearer(token, name)) for url in (api, uploads))
         self.large, self.part = LARGE, PART
 
@@ -139,9 +147,10 @@ class Pinata(FileRemote):
 
     def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
         """Send a file with its facts; one that the account has already only learns the facts."""
-        if store.is_directory(cid):
-            raise RemoteCannot(f"{self.name} takes files, and {cid} is a directory: send it to a Kubo node or a store")
         described = asset or Asset(cid=cid, name=cid)
+        if store.is_directory(cid) and self._directories != "car":
+            self._push_files(cid, store, described, progress)
+            return
         facts, name = keyvalues_of(described), described.name or cid
         known = list(self.files(cid=cid))
         if not known:
@@ -154,16 +163,59 @@ class Pinata(FileRemote):
         if known and not any((each.get("name"), each.get("keyvalues") or {}) == (name, facts) for each in known):
             self.update(str(known[0]["id"]), name=name, keyvalues=facts)
 
+    def _push_files(self, cid: str, store: Store, described: Asset, progress: Progress | None) -> None:
+        """Send the files of a directory one by one, if the settings say so; it itself is not there then."""
+        if self._directories != "files":
+            raise RemoteCannot(
+                f"{self.name} takes files, and {cid} is a directory: send it to a Kubo node or a store, or say "
+                "`directories: car` (one file of all its blocks) or `directories: files` (one by one) of this remote"
+            )
+        for path, child in store.walk(cid):
+            if child is not None:
+                self.push(
+                    child,
+                    store,
+                    progress,
+                    asset=Asset(cid=child, name=f"{described.name or cid}/{path}".replace("/", "_")),
+                )
+        told = f"{self.name} has the files of {cid} one by one, not the directory itself"
+        warnings.warn(visible(told, lines=True), RemoteWarning, stacklevel=3)
+
+    def _upload_car(self, cid: str, store: Store, name: str, facts: dict[str, str], progress: Progress | None) -> str:
+        """Send a directory as one CAR; the service must answer with the directory's own CID."""
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="stargazer-") as folder:
+            path = export_car(store, cid, f"{folder}/{cid}.car", progress)
+            with path.open("rb") as file:
+                if path.stat().st_size > self.large:
+                    about = self._about(name, facts) | {"filename": f"{name}.car", "car": "true"}
+                    note = self._note(cid, store)
+                    headers = upload(self.uploads, _FILES, file, about, note, None, self.part)
+                    theirs = headers.get("upload-cid") if headers else None
+                    return self._named(theirs) if theirs else self._arrived(cid)
+                fields = self._about(name, facts) | {"name": name, "car": "true"}
+                files = {"file": (f"{name}.car", file)}
+                with self.uploads.opened("POST", _FILES, data=fields, files=files, patience=_TAKING) as answer:
+                    entry = _data(self.name, self.uploads.decoded(self.uploads.read(answer, 1 << 20)))
+            return self._told(entry, self._note(cid, store))
+
+    def _about(self, name: str, facts: dict[str, str]) -> dict[str, str]:
+        group = {"group_id": self._group} if self._group else {}
+        return {"network": self.network, "keyvalues": json.dumps(facts), **group}
+
     def _note(self, cid: str, store: Store) -> Path:
         """File of this host that remembers an upload in parts until it is done."""
         return store.context.cache / "uploads" / f"{self.network}-{cid}"
 
     def _upload(self, cid: str, store: Store, name: str, facts: dict[str, str], progress: Progress | None) -> str:
+        if store.is_directory(cid):
+            return self._upload_car(cid, store, name, facts, progress)
         size = store.size(cid)
         if size is None:
             raise RemoteLacks(f"{store.url} does not have {cid}, which was to be sent to {self.name}")
         if size > self.large:
-            about = {"filename": name, "network": self.network, "keyvalues": json.dumps(facts)}
+            about = {"filename": name, **self._about(name, facts)}
             with store.dirs.open(cid) as file:
                 headers = upload(self.uploads, _FILES, file, about, self._note(cid, store), progress, self.part)
             theirs = headers.get("upload-cid") if headers else None
@@ -229,7 +281,7 @@ class Pinata(FileRemote):
         return self._named(theirs)
 
     def _send(self, cid: str, store: Store, name: str, facts: dict[str, str]) -> Any:
-        fields = {"network": self.network, "name": name, "keyvalues": json.dumps(facts)}
+        fields = {"name": name, **self._about(name, facts)}
         with (
             store.dirs.open(cid) as file,
             self.uploads.opened("POST", _FILES, data=fields, files={"file": (name, file)}, patience=_TAKING) as answer,

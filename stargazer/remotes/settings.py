@@ -22,8 +22,19 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "store": {"name": str, "trust": bool},
     "gateway": {"name": str, "timeout": (int, float), "token": str},
     "kubo": {"name": str, "timeout": (int, float), "token": str},
-    "pinata": {"name": str, "timeout": (int, float), "token": str, "gateway": str, "api": str, "uploads": str},
+    "pinata": {
+        "name": str,
+        "timeout": (int, float),
+        "token": str,
+        "gateway": str,
+        "api": str,
+        "uploads": str,
+        "directories": str,
+        "group": str,
+    },
 }
+_PASSED = ("gateway", "api", "uploads", "token", "directories", "group")
+DIRECTORIES = ("car", "files")
 _read: dict[str, Remote] = {}
 
 
@@ -136,6 +147,8 @@ def _check_options(kind: str, options: Mapping[str, Any], where: str) -> None:
     _check_values(kind, options, _OPTIONS[kind], where)
     for key in {"gateway", "api", "uploads"} & options.keys():
         _check_address(options[key], f"{where}.{key}")
+    if options.get("directories", "car") not in DIRECTORIES:
+        raise ConfigError(f"{where}.directories is {options['directories']!r}, but must be {' or '.join(DIRECTORIES)}")
     if options.get("timeout", 1) <= 0:
         raise ConfigError(f"{where}.timeout is {options['timeout']}, but must be seconds above 0")
     token = options.get("token", "X")
@@ -205,5 +218,5 @@ def _make(kind: str, url: str, options: Mapping[str, Any]) -> Remote:
         return Kubo(name, url, timeout=timeout, token=options.get("token"))
     from stargazer.remotes.pinata import Pinata
 
-    others = {key: options[key] for key in ("gateway", "api", "uploads", "token") if key in options}
+    others = {key: options[key] for key in _PASSED if key in options}
     return Pinata(options.get("name", "pinata"), url, timeout=timeout, **others)

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.errors import CIDError, StoreError
+from stargazer.errors import CIDError, StoreError, Unreadable
 from stargazer.store import layout
 from stargazer.store.assets import parse_asset
 from stargazer.store.directories import links
@@ -48,6 +48,8 @@ class Checked(NamedTuple):
         CIDs of which the bytes are gone, each with the ids of the assets that need them.
     strays
         Places of files that no part of a store is called.
+    unreadable
+        CIDs of files that are there and cannot be read now, as in an archive. They are as they were.
     """
 
     files: int
@@ -57,11 +59,12 @@ class Checked(NamedTuple):
     unknown: tuple[str, ...]
     missing: dict[str, tuple[str, ...]]
     strays: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is corrupt, torn or missing."""
-        return not (self.corrupt or self.torn or self.missing)
+        """Whether nothing is corrupt, torn or missing, and all could be read."""
+        return not (self.corrupt or self.torn or self.missing or self.unreadable)
 
 
 class Checker:
@@ -102,11 +105,14 @@ class Checker:
             self.backend.check_owners(yes_as_root=yes_as_root)
         odd = self._odd()
         strays: list[str] = []
-        files, size, corrupt = 0, 0, []
+        files, size, corrupt, unreadable = 0, 0, [], list[str]()
         for entry, name in self._named("blobs", strays):
             files, size = files + 1, size + entry.size
-            if not self.blobs.recheck(name):
-                corrupt.append(name)
+            try:
+                if not self.blobs.recheck(name):
+                    corrupt.append(name)
+            except Unreadable:
+                unreadable.append(name)
             if progress:
                 progress(entry.size)
         corrupt += [name for entry, name in self._named("trees", strays) if self._torn_node(name)]
@@ -120,7 +126,8 @@ class Checker:
         ]
         missing, unknown = self._missing()
         torn += self._names(missing, strays)
-        return Checked(files, size, tuple(corrupt), tuple(torn), tuple(unknown), missing, tuple(strays))
+        found = (tuple(corrupt), tuple(torn), tuple(unknown), missing, tuple(strays), tuple(unreadable))
+        return Checked(files, size, *found)
 
     def _named(self, kind: str, strays: list[str]) -> Iterator[tuple[Entry, str]]:
         """Files of a kind with their names; those that lie where none belongs are noted."""

@@ -59,12 +59,12 @@ def test_text_and_back(codec: str, digest: bytes) -> None:
         ("/ipfs/" + HELLO + "/a", "path or URL"),
         ("zb2rhe5P4gXftAwvA4eXQ5HJwsER2owDyS9sKaQRRVQPn93b0", "base58"),
         ("k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8", "libp2p-key|identity|itself"),
-        ("mAVUSICwmtGto/8aP+ZtFPB0wQTQTQi1wZIO/oPmKXohiZueu", "base64"),
+        ("uAVUSILlNJ7mU3hYWUkoE6uJmC8xQK7K4XnM0AK5i2cEuK2sN", "base64url"),
         ("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3N0", "base58"),
         ("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3N", "begins with"),
         ("bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua", "dag-cbor"),
         ("bafkr4iae4c5tt4yldi76xcpvg3etxykqkvec352im5fqbutolj2xo5yc5e", "blake3"),
-        ("bafkqabtimvwgy3y", "itself|whole byte"),
+        ("bafkqabtimvwgy3y", "holds its data"),
     ],
 )
 def test_what_is_not_read_is_refused_with_the_reason(text: str, reason: str) -> None:

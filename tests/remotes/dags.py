@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -128,7 +129,7 @@ class Asked(BaseHTTPRequestHandler):
         self.cid = parts.path.rpartition("/")[2]
         self.kind = self.query.get("format", "body")
         with peer.lock:
-            peer.asked.append(self)
+            peer.asked.append(copy.copy(self))  # one object serves a whole connection
         try:
             peer.answers(self)
         except (BrokenPipeError, ConnectionResetError):
@@ -217,8 +218,8 @@ def peering(dag: Dag, answers: Answers = Asked.serve) -> Iterator[Peer]:
 
 
 @contextmanager
-def speaking(speak: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that reads a request and then does what a test says with the connection."""
+def speaking(speak: Callable[..., None], *, told: bool = False) -> Iterator[str]:
+    """A server that reads a request and then does what a test says with the connection; told of the request, too."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen(50)
@@ -227,8 +228,8 @@ def speaking(speak: Callable[[socket.socket], None]) -> Iterator[str]:
     def each(connection: socket.socket) -> None:
         try:
             with connection:
-                connection.recv(1 << 16)
-                speak(connection)
+                request = connection.recv(1 << 16)
+                speak(connection, request) if told else speak(connection)
         except OSError:
             pass
 

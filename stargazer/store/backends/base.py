@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from stargazer.store.folders import Entry
 
@@ -137,6 +138,9 @@ class TransferBackend(Backend, Protocol):
 
     def stat(self, place: str) -> Entry | None:
         """Size and time of an object, or None if there is none."""
+
+    def reached(self, writing: str = "") -> AbstractContextManager[None]:
+        """Raise failures of the place, meanwhile, as ours; `writing` is the place that is written to, if one is."""
 
     def upload(self, path: str, place: str) -> bool:
         """Upload a file, unless an object of that name is there; whether there was none."""

@@ -6,6 +6,7 @@ import io
 import os
 import time
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,6 +15,7 @@ from stargazer.store.backends.objects import ObjectJournal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from stargazer.store.backends.base import Journal
     from stargazer.store.folders import Entry
@@ -117,9 +119,14 @@ class KeyValueBackend(ABC):
         """Write `otherwise` at each place: a content has one name."""
         self.replace_many(dict.fromkeys(aliases, otherwise))
 
-    def last_use(self, place: str) -> float | None:
-        """Not known; None if there is none."""
-        return None if self.size(place) is None else 0.0
+    def last_use(self, place: str, size: int | None = None) -> float | None:
+        """Not known; None if there is none, or one of another size."""
+        found = self.size(place)
+        return None if found is None or size not in (None, found) else 0.0
+
+    def reached(self, writing: str = "") -> AbstractContextManager[None]:
+        """Nothing to translate: the five operations raise what is ours."""
+        return nullcontext()
 
     def note_use(self, places: Iterable[str]) -> None:
         """Note that contents are of use today, all in one."""

@@ -12,9 +12,10 @@ import os
 import sys
 import time
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from stargazer.errors import StoreError
+from stargazer.errors import StoreError, StoreReadOnly, Unreadable
 from stargazer.store import layout
 from stargazer.store.backends.base import OVERLAP
 from stargazer.store.folders import Entry
@@ -76,10 +77,12 @@ class ObjectBackend:
 
     def read(self, place: str) -> bytes | None:
         """Content of a small object, or None if there is none."""
-        with self._reached():
+        with self.reached():
             try:
                 return _small(self.fs.cat_file(self.path(place), **_WITHIN))
-            except FileNotFoundError:
+            except (FileNotFoundError, PermissionError) as error:
+                if not self._absent(error):
+                    raise
                 return None
             except OSError as error:
                 if not _is_empty(error):
@@ -87,11 +90,50 @@ class ObjectBackend:
                 return b""
 
     @contextlib.contextmanager
-    def _reached(self) -> Iterator[None]:
+    def reached(self, writing: str = "") -> Iterator[None]:
+        """Failures of the object store as ours: nobody else's exception leaves here.
+
+        Parameters
+        ----------
+        writing
+            The place that is written to, if one is.
+        """
         try:
             yield
         except _unreachable() as error:
             raise StoreError(f"{self.url} cannot be reached: {error}") from error
+        except FileNotFoundError as error:
+            if _is_no_bucket(error):
+                raise StoreError(f"there is no bucket for {self.url}: make it, or mend the name") from error
+            raise
+        except PermissionError as error:
+            if isinstance(error, StoreError):
+                raise
+            if _is_archived(error):
+                raise Unreadable(f"an object of {self.url} is archived and cannot be read now: restore it") from error
+            if writing:
+                told = f"cannot write {writing} of {self.url}: no right to put or delete objects there"
+                raise StoreReadOnly(errno.EACCES, f"{told}; see docs/remotes.md for those a store needs") from error
+            raise StoreError(f"{self.url} cannot be read: no right to get objects there ({error})") from error
+        except OSError as error:
+            if _is_archived(error):
+                raise Unreadable(f"an object of {self.url} is archived and cannot be read now: restore it") from error
+            raise
+
+    def _absent(self, error: OSError) -> bool:
+        """Whether an answer stands for an object that is not there: who may not list is told 403 of such ones."""
+        if isinstance(error, FileNotFoundError):
+            return not _is_no_bucket(error)
+        return isinstance(error, PermissionError) and not _is_archived(error) and self._may_read
+
+    @cached_property
+    def _may_read(self) -> bool:
+        """Whether we may read the store's objects: then it is a missing one that is forbidden."""
+        try:
+            self.fs.cat_file(self.path(layout.HEADER))
+        except OSError:
+            return False
+        return True
 
     def read_many(self, places: Iterable[str]) -> dict[str, bytes]:
         """Contents of those small objects that exist, read at once."""
@@ -102,17 +144,19 @@ class ObjectBackend:
         for answer in found.values():
             if isinstance(answer, _unreachable()):
                 raise StoreError(f"{self.url} cannot be reached: {answer}") from answer
-            if isinstance(answer, Exception) and not (isinstance(answer, FileNotFoundError) or _is_empty(answer)):
-                raise answer
+            known = isinstance(answer, OSError) and (self._absent(answer) or _is_empty(answer))
+            if isinstance(answer, Exception) and not known:
+                with self.reached():
+                    raise answer
         return {
             paths[path]: _small(data) if isinstance(data, bytes) else b""
             for path, data in found.items()
-            if not isinstance(data, FileNotFoundError)
+            if isinstance(data, bytes) or not self._absent(data)
         }
 
     def open(self, place: str) -> BinaryIO:
         """The object itself, for reading."""
-        with self._reached():
+        with self.reached():
             return cast("BinaryIO", self.fs.open(self.path(place), "rb"))
 
     def size(self, place: str) -> int | None:
@@ -122,10 +166,12 @@ class ObjectBackend:
 
     def stat(self, place: str) -> Entry | None:
         """Size and time of an object, or None if there is none."""
-        with self._reached():
+        with self.reached():
             try:
                 found: dict[str, Any] = self.fs.info(self.path(place))
-            except FileNotFoundError:
+            except (FileNotFoundError, PermissionError) as error:
+                if not self._absent(error):
+                    raise
                 return None
         return Entry(place, int(found["size"]), _time(found))
 
@@ -147,6 +193,10 @@ class ObjectBackend:
 
     def _if_absent(self, place: str, put: Callable[[str], object]) -> bool:
         """Put an object if there is none; where the server cannot do that in one step, look first."""
+        with self.reached(place):
+            return self._if_absent_once(place, put)
+
+    def _if_absent_once(self, place: str, put: Callable[[str], object]) -> bool:
         try:
             put("create")
         except FileExistsError:
@@ -165,7 +215,8 @@ class ObjectBackend:
 
     def replace(self, place: str, data: bytes, *, used: float | None = None) -> None:
         """Put an object, over the one that is there; uses are noted elsewhere."""
-        self.fs.pipe_file(self.path(place), data)
+        with self.reached(place):
+            self.fs.pipe_file(self.path(place), data)
 
     def changed(self, place: str) -> float | None:
         """When an object was put, as the server says; None if there is none."""
@@ -191,7 +242,8 @@ class ObjectBackend:
 
     def replace_many(self, contents: Mapping[str, bytes]) -> None:
         """Put several objects at once."""
-        self.fs.pipe({self.path(place): data for place, data in contents.items()})
+        with self.reached(next(iter(contents), "")):
+            self.fs.pipe({self.path(place): data for place, data in contents.items()})
 
     def link_many(self, place: str, aliases: Iterable[str], otherwise: bytes) -> None:
         """Put `otherwise` at each place: an object has one name."""
@@ -208,14 +260,16 @@ class ObjectBackend:
     def download(self, places: Mapping[str, str]) -> None:
         """Download objects to the paths that stand beside them, at once."""
         if places:
-            self.fs.get([self.path(place) for place in places], list(places.values()))
+            with self.reached():
+                self.fs.get([self.path(place) for place in places], list(places.values()))
 
     def remove(self, place: str) -> bool:
         """Remove an object; whether there was one, as far as the server tells."""
-        try:
-            self.fs.rm_file(self.path(place))
-        except FileNotFoundError:
-            return False
+        with self.reached(place):
+            try:
+                self.fs.rm_file(self.path(place))
+            except FileNotFoundError:
+                return False
         return True
 
     def sweep(self, places: Iterable[str], before: float) -> set[str]:
@@ -224,28 +278,34 @@ class ObjectBackend:
         folders = sorted({place.partition("/")[0] for place in wanted})
         old = {entry.place for folder in folders for entry in self.entries(folder) if entry.changed < before} & wanted
         if old:
-            self.fs.rm([self.path(place) for place in sorted(old)])
+            with self.reached(next(iter(old))):
+                self.fs.rm([self.path(place) for place in sorted(old)])
         return old
 
     def move(self, place: str, target: str) -> bool:
         """Copy an object within the store and remove it; whether there was one."""
-        try:
-            self.fs.cp_file(self.path(place), self.path(target))
-        except FileNotFoundError:
-            return False
+        with self.reached(target):
+            try:
+                self.fs.cp_file(self.path(place), self.path(target))
+            except FileNotFoundError:
+                return False
         return self.remove(place)
 
     def names(self, folder: str) -> list[str]:
         """Names that lie directly in a folder."""
-        try:
-            found = self.fs.ls(self.path(folder), detail=False)
-        except FileNotFoundError:
-            return []
+        with self.reached():
+            try:
+                found = self.fs.ls(self.path(folder), detail=False)
+            except FileNotFoundError as error:
+                if _is_no_bucket(error):
+                    raise
+                return []
         return sorted(name.rstrip("/").rpartition("/")[2] for name in found)
 
     def entries(self, folder: str) -> Iterator[Entry]:
         """Every object below a folder, in order of name."""
-        found: dict[str, dict[str, Any]] = self.fs.find(self.path(folder), detail=True)
+        with self.reached():
+            found: dict[str, dict[str, Any]] = self.fs.find(self.path(folder), detail=True)
         for path, info in sorted(found.items()):
             yield Entry(path[len(self._root) + 1 :], int(info["size"]), _time(info))
 
@@ -341,6 +401,18 @@ def _small(data: bytes) -> bytes:
 def _is_empty(error: Exception) -> bool:
     """Whether a server refused a part of an object because it has no bytes at all."""
     return "InvalidRange" in str(error) or "416" in str(error) or "not satisfiable" in str(error)
+
+
+def _is_archived(error: BaseException) -> bool:
+    """Whether an answer says that an object must be restored before it can be read."""
+    texts = (str(error), str(getattr(error, "__cause__", "")))
+    return any(word in text for text in texts for word in ("InvalidObjectState", "object's storage class"))
+
+
+def _is_no_bucket(error: BaseException) -> bool:
+    """Whether an answer says that there is no bucket, which is not the same as no object."""
+    texts = (str(error), str(getattr(error, "__cause__", "")))
+    return any(word in text for text in texts for word in ("NoSuchBucket", "specified bucket does not exist"))
 
 
 def _day(seconds: float) -> str:

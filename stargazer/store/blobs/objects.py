@@ -70,7 +70,7 @@ class ObjectBlobs(CachedBlobs):
 
         place = layout.blob(cid)
         try:
-            with self.backend.open(place) as stream:
+            with self.backend.reached(), self.backend.open(place) as stream:
                 if cid_of_stream(stream, self.context.profile) == cid:
                     return True
             self._fetch([cid])  # another profile's CID, perhaps: that takes a closer look
