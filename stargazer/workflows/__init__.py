@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from stargazer.workflows.aligning import ReadOptions
+from stargazer.workflows.calling import call_cohort, germline_short_variant_discovery
+from stargazer.workflows.cohorts import CohortOptions, germline
 from stargazer.workflows.gatk import GatkOptions
-from stargazer.workflows.germline import call_cohort, germline_short_variant_discovery
 from stargazer.workflows.lanes import Lane
 from stargazer.workflows.preprocessing import align_sample, index_reference, prepare_reference, preprocess_sample
 from stargazer.workflows.quality import measure_cohort, report_cohort, report_sheet
@@ -27,13 +29,16 @@ if TYPE_CHECKING:
 __all__ = [
     "CellsProject",
     "CellsSheet",
+    "CohortOptions",
     "GatkOptions",
     "Lane",
+    "ReadOptions",
     "SampleSheet",
     "align_sample",
     "call_cohort",
     "call_sheet",
     "cluster_cells",
+    "germline",
     "germline_short_variant_discovery",
     "index_reference",
     "measure_cohort",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import AnnData
 from stargazer.errors import AssetError, DataError, NotFound
@@ -90,7 +90,7 @@ def cluster_cells(
         raise DataError(f"seed is {seed}: seeds are whole numbers from 0 up")
     if harmony and not batch:
         raise DataError("Harmony takes out differences between batches: batch_key= says which column of obs has them")
-    raw = concat(list(cells)) if joined else cells  # type: ignore[arg-type]
+    raw: Any = concat(list(cells)) if joined else cells  # type: ignore[arg-type]
     filtered = qc_filter(
         raw,
         min_genes=min_genes,
@@ -200,7 +200,7 @@ def _find(sample_id: str | Sequence[str] | AnnData | Call) -> AnnData | Call | l
         return _raw(sample_id)
     if isinstance(sample_id, (list, tuple)):
         return [_raw(each) if isinstance(each, str) else each for each in sample_id]
-    return sample_id  # type: ignore[return-value]
+    return sample_id
 
 
 def _raw(sample_id: str) -> AnnData:

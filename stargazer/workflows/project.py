@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from stargazer.assets import AnnData, CountsFile
 from stargazer.errors import DataError
@@ -146,7 +146,9 @@ def scrna(
     limits: dict[str, Any] = {"min_genes": min_genes, "min_cells": min_cells, "max_pct_mt": max_pct_mt, "mads": mads}
     limits |= {"mads_mt": mads_mt, "mt_genes": mt_genes, "symbols": symbols, "doublets": doublets, "seed": seed}
     samples = [_sample(row, _donor(row, donor), limits) for row in read.rows]
-    joined = concat(samples, batch_key="sample", join=join, leave_out_below=min_sample_cells)
+    joined = concat(
+        samples, batch_key="sample", join=cast("Literal['inner', 'outer']", join), leave_out_below=min_sample_cells
+    )
     measured = qc_filter(
         joined, min_genes=0, min_cells=min_cells, max_pct_mt=100.0, doublets=False, mt_genes=mt_genes, symbols=symbols
     )

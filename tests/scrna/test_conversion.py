@@ -169,7 +169,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return convert(self, directory)
 
     conversion = conversion_of(sg.AnnData)  # of the class as it stands in its file
-    monkeypatch.setattr("stargazer.store.addition.conversion_of", lambda kind: conversion)
+    monkeypatch.setattr("stargazer.store.additions.conversion_of", lambda kind: conversion)
     monkeypatch.setattr(sg.AnnData, "converted", converted)
     return calls
 

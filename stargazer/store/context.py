@@ -1,4 +1,4 @@
-"""What every part of a store shares: where it is, its identity, its CID profile and this host's cache of it."""
+"""What every part of a store is given: where it is, its identity, its CID profile and this host's cache of it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer import config
 from stargazer.errors import ConfigError, StoreError, StoreReadOnly
 from stargazer.store import layout
-from stargazer.store.backends.local import LocalBackend, is_on_network
-from stargazer.store.blobs.local import LocalBlobs
-from stargazer.store.blobs.verified import Memo
+from stargazer.store.backends.local import is_on_network
 from stargazer.store.folders import private_folder
 from stargazer.store.parsing import read_object
 
 if TYPE_CHECKING:
     from stargazer.cid import CIDProfile
     from stargazer.store.backends.base import Backend
-    from stargazer.store.blobs.base import Blobs
 
-__all__ = ["Header", "OpenStore", "check_url", "local_path", "private_cache"]
+__all__ = ["Header", "StoreContext", "check_url", "local_path", "private_cache"]
 
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(?!//)")
@@ -108,17 +105,28 @@ def _parse(data: bytes, where: str) -> Header:
     return header
 
 
-class OpenStore:
-    """A store that was opened. Nothing is written until something is stored.
+class StoreContext:
+    """Where a store is and what it is; every part of it is given this. Nothing is written until something is stored.
 
     Parameters
     ----------
-    url
-        A path, or any URL that fsspec knows: ``s3://bucket/folder``, ``memory://name``.
+    backend
+        The place where it lies.
     profile
         CID profile of a store that does not exist yet; ``stargazer.cid-profile`` by default.
     durable
-        Sync every write to disk; ``stargazer.durable`` by default.
+        Whether every write is synced to disk.
+    identifier
+        Its identity, where that is known already.
+    caches
+        Kind of the folder in which this host keeps what it knows of it.
+
+    Attributes
+    ----------
+    url
+        Where it is.
+    threads
+        With which files are hashed.
 
     Raises
     ------
@@ -126,35 +134,18 @@ class OpenStore:
         The store was made by a newer version, or with another profile, or its ``store.json`` is damaged.
     """
 
-    def __init__(self, url: str | Path, *, profile: str | None = None, durable: bool | None = None) -> None:
-        check_url(os.fspath(url))
-        self._asked = profile
-        self.durable = config.durable() if durable is None else durable
-        self.threads = 1
-        self.memo = Memo(lambda: self.cache / "verified")
-        self.backend, self.blobs = self._open_places(os.fspath(url))
-        self.url = self.backend.url
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        profile: str | None = None,
+        durable: bool = False,
+        identifier: str | None = None,
+        caches: str = "stores",
+    ) -> None:
+        self.backend, self.url, self.durable, self.threads = backend, backend.url, durable, 1
+        self._asked, self._identifier, self._caches = profile, identifier, caches
         self._header = self._read_header()
-
-    def _open_places(self, url: str) -> tuple[Backend, Blobs]:
-        """How to reach the places below a URL, and the files among them."""
-        path = local_path(url)
-        if path is not None:
-            local = LocalBackend(path, self.durable)
-            return local, LocalBlobs(self, local)
-        from stargazer.store.backends.objects import ObjectBackend
-        from stargazer.store.blobs.objects import ObjectBlobs
-
-        remote = ObjectBackend(url)
-        return remote, ObjectBlobs(self, remote)
-
-    def __repr__(self) -> str:
-        return f"Store({self.url!r})"
-
-    def _repr_html_(self) -> str:
-        from stargazer.display import store_html
-
-        return store_html(self)
 
     def _read_header(self) -> Header | None:
         try:
@@ -200,7 +191,7 @@ class OpenStore:
     @property
     def id(self) -> str:
         """Random identity of the store, made once."""
-        return self.header.id
+        return self._identifier or self.header.id
 
     @cached_property
     def profile(self) -> CIDProfile:
@@ -212,18 +203,10 @@ class OpenStore:
     @cached_property
     def cache(self) -> Path:
         """Directory in which this host keeps what it knows about the store, this user's own; may be deleted."""
-        return private_cache("stores", self.id)
+        return private_cache(self._caches, self.id)
 
     @property
     def scratch(self) -> Path:
         """Directory in which tasks may work, from which outputs are moved into the store for nothing."""
-        if not isinstance(self.backend, LocalBackend):
-            return self.cache / layout.TMP
-        self.backend.check_tmp()
-        if self.made:
-            self.backend.make_folder(layout.TMP)
-        return Path(self.backend.path(layout.TMP))
-
-    def sync(self) -> None:
-        """Wait until all that was written is on disk, so that it lasts through a loss of power."""
-        self.backend.sync()
+        own = self.backend.scratch()
+        return self.cache / layout.TMP if own is None else Path(own)
