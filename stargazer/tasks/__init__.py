@@ -69,20 +69,32 @@ if TYPE_CHECKING:
     from stargazer.tasks.gatk import sort_sam as sort_sam
     from stargazer.tasks.gatk import variant_filtration as variant_filtration
     from stargazer.tasks.gatk import variant_recalibrator as variant_recalibrator
+    from stargazer.tasks.scrna import annotate as annotate
+    from stargazer.tasks.scrna import call_cells as call_cells
     from stargazer.tasks.scrna import cluster as cluster
+    from stargazer.tasks.scrna import compare_resolutions as compare_resolutions
     from stargazer.tasks.scrna import concat as concat
+    from stargazer.tasks.scrna import describe as describe
+    from stargazer.tasks.scrna import differential_expression as differential_expression
     from stargazer.tasks.scrna import embed as embed
     from stargazer.tasks.scrna import find_markers as find_markers
+    from stargazer.tasks.scrna import label as label
+    from stargazer.tasks.scrna import measure_integration as measure_integration
     from stargazer.tasks.scrna import normalize as normalize
+    from stargazer.tasks.scrna import pseudobulk as pseudobulk
     from stargazer.tasks.scrna import qc_filter as qc_filter
     from stargazer.tasks.scrna import reduce_dimensions as reduce_dimensions
     from stargazer.tasks.scrna import report as report
+    from stargazer.tasks.scrna import report_project as report_project
     from stargazer.tasks.scrna import select_features as select_features
+    from stargazer.tasks.scrna import subset as subset
+    from stargazer.tasks.scrna import transfer_labels as transfer_labels
 
 __all__ = [
     "Marked",
     "Ploidy",
     "Trimmed",
+    "annotate",
     "annotate_variants",
     "apply_bqsr",
     "apply_vqsr",
@@ -94,15 +106,19 @@ __all__ = [
     "bwa_mem",
     "bwa_mem2_index",
     "bwa_mem2_mem",
+    "call_cells",
     "call_gvcf",
     "cluster",
     "collect_wgs_metrics",
     "combine_gvcfs",
+    "compare_resolutions",
     "compare_variants",
     "concat",
     "convert_alignment",
     "coverage",
     "create_sequence_dictionary",
+    "describe",
+    "differential_expression",
     "embed",
     "fastp",
     "filter_variants",
@@ -120,18 +136,22 @@ __all__ = [
     "join_lanes",
     "joint_call",
     "joint_call_gvcfs",
+    "label",
     "list_consequences",
     "list_intervals",
     "mark_duplicates",
+    "measure_integration",
     "merge_bam_alignment",
     "normalize",
     "normalize_variants",
     "ploidy_of_sex",
     "predict_consequences",
+    "pseudobulk",
     "qc_filter",
     "qc_report",
     "reduce_dimensions",
     "report",
+    "report_project",
     "samtools_faidx",
     "samtools_flagstat",
     "samtools_idxstats",
@@ -141,7 +161,9 @@ __all__ = [
     "select_features",
     "select_variants",
     "sort_sam",
+    "subset",
     "target_coverage",
+    "transfer_labels",
     "unpack_reference",
     "variant_filtration",
     "variant_recalibrator",

@@ -191,7 +191,7 @@ def test_what_cellxgene_wants(clustered: sg.AnnData, tmp_path: Path) -> None:
     del wrong["sex_ontology_term_id"]
     with pytest.raises(DataError) as caught:
         clustered.write_cellxgene(tmp_path / "d.h5ad", wrong, "Cells")
-    for words in ("obs lacks sex_ontology_term_id", "tissue_type is 'rock'", "no column 'colour'", "no embedding"):
+    for words in ("obs lacks sex_ontology_term_id", "tissue_type is 'rock'", "no column 'colour'"):
         assert words in str(caught.value)
 
 

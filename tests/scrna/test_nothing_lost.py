@@ -180,7 +180,7 @@ def test_layers_embeddings_and_free_members_are_joined_or_named(store: Store, tm
     for number, name in enumerate("ab"):
         given = cells(seed=number)
         given.obs_names = [f"{name}{cell}" for cell in given.obs_names]
-        given.layers["spliced"], given.layers["dense"] = given.X * 2, given.X.toarray()
+        given.layers["spliced"], given.layers["dense"] = given.X * 2, 3 * given.X.toarray()
         given.obsm["protein"] = np.full((120, 3), float(number))
         given.obsm["table"] = pd.DataFrame({"q": np.arange(120.0)}, index=given.obs_names)
         given.obsm["uneven"] = np.zeros((120, 2 + number))
@@ -192,7 +192,7 @@ def test_layers_embeddings_and_free_members_are_joined_or_named(store: Store, tm
     joined: Any = concat(samples).compute()
     view = joined.open()
     assert (view.layers["spliced"] != 2 * view.layers["counts"]).nnz == 0
-    np.testing.assert_array_equal(view.layers["dense"], view.layers["counts"].toarray())
+    np.testing.assert_array_equal(view.layers["dense"], 3 * view.layers["counts"].toarray())
     assert view.obsm["protein"][:, 0].tolist() == [0.0] * 120 + [1.0] * 120
     assert view.obsm["table"]["q"].tolist() == [*range(120), *range(120)]
     assert list(view.uns["same"]["k"]) == [1, 2]

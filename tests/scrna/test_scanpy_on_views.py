@@ -116,12 +116,13 @@ ON_GRAPHS: dict[str, Callable[[Any], Any]] = {
         key_added="l",
         read=lambda a: a.obs["l"].astype(int),
     ),
-    "paga": done(sc.tl.paga, "truth", read=lambda a: a.uns["paga"]["connectivities"]),
     "diffmap": done(sc.tl.diffmap, n_comps=4, read=lambda a: np.abs(a.obsm["X_diffmap"])),
     "dendrogram": done(
         sc.tl.dendrogram, "truth", use_rep="X_pca", read=lambda a: a.uns["dendrogram_truth"]["correlation_matrix"]
     ),
 }
+WIDENED = ("calculate_qc_metrics",)
+"""Functions that add up counts in their own type, in which 200 + 100 is 44."""
 FUNCTIONS = {**ON_COUNTS, **ON_LOGS, **ON_GRAPHS}
 
 
@@ -131,6 +132,8 @@ def test_scanpy_works_on_every_view_and_they_agree(views: dict[str, Callable[[],
     found = {}
     for view, opened in views.items():
         adata = counted(opened())
+        if view == "plain" and name in WIDENED:
+            adata.X = adata.X.astype("float32")  # as uns["stargazer"]["about"] says
         found[view] = FUNCTIONS[name](logs(adata) if name in ON_LOGS else adata)
     first = found["open"]
     for view in ("plain", "export"):

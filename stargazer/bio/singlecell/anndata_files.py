@@ -160,7 +160,8 @@ def _read(group: Any, kind: str, name: str) -> Any:
         return np.asarray(group[kind][name])
     element = group[kind][name]
     if kind == "layers" and _kind(element) in KINDS:
-        return MatrixBlocks(partial(_blocks, element), _shape(element)[1], _dtype(element))
+        dense = element if hasattr(element, "shape") else None
+        return MatrixBlocks(partial(_blocks, element), _shape(element)[1], _dtype(element), dense)
     return read_elem(element)
 
 

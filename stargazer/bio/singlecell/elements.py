@@ -21,6 +21,7 @@ __all__ = [
     "open_group",
     "read_element",
     "read_labels",
+    "write_dense",
     "write_element",
     "write_group",
 ]
@@ -157,6 +158,33 @@ def _write_array(path: Path, values: Values, form: str) -> None:
         config={"write_empty_chunks": False},
     )
     array[...] = values if values.ndim else values.item()
+
+
+def write_dense(path: Path, values: Any, dtype: Any) -> None:
+    """Write a dense matrix that need not be in memory, some rows at a time.
+
+    Parameters
+    ----------
+    path
+        Where; nothing lies here.
+    values
+        An array on disk.
+    dtype
+        Type of its values, in the machine's order of bytes.
+    """
+    shape, kind = tuple(int(length) for length in values.shape), np.dtype(dtype)
+    chunks = array_chunks(shape, kind.itemsize)
+    array = open_group(path.parent, "r+").create_array(
+        path.name,
+        shape=shape,
+        dtype=kind,
+        chunks=chunks,
+        compressors=compressor(kind.itemsize),
+        attributes={"encoding-type": "array", "encoding-version": "0.2.0"},
+        config={"write_empty_chunks": False},
+    )
+    for start in range(0, shape[0], chunks[0]):
+        array[start : start + chunks[0]] = np.asarray(values[start : start + chunks[0]], kind)
 
 
 def read_element(group: Any, name: str) -> Any:

@@ -45,9 +45,9 @@ ABOUT = (
     "X has the counts of all cells and genes as they came. The boolean columns obs['kept'] and var['kept'], where a "
     "stage made them, say which cells and genes the analysis uses: rows of the others are NaN, empty or without "
     "category. Log-normalised values are not stored: log1p(count / obs['size_factor']). stargazer's AnnData.open() "
-    "does all that. X has the smallest unsigned type that holds all counts: functions that multiply counts in their "
-    "own type, such as variances, want adata.X = adata.X.astype('float32') first. What stages made is told in "
-    "uns['stargazer'], as 'made' of each; everything else came with the file."
+    "does all that. X has the smallest unsigned type that holds all counts: functions that add up or multiply "
+    "counts in their own type, such as variances or scanpy's percent_top, want adata.X = adata.X.astype('float32') "
+    "first. What stages made is told in uns['stargazer'], as 'made' of each; everything else came with the file."
 )
 
 _CHUNK_BYTES = 4 << 20

@@ -62,11 +62,12 @@ class Said(NamedTuple):
 
 
 class MatrixBlocks(NamedTuple):
-    """A matrix that is not in memory: its row blocks, its columns, the type of its values (None for counts)."""
+    """A matrix that is not in memory: its row blocks, its columns, the type of its values; the array if it is dense."""
 
     blocks: Blocks
     columns: int
     dtype: Any = None
+    dense: Any = None
 
 
 @dataclass

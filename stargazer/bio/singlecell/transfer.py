@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from stargazer.bio.singlecell.elements import write_element
+from stargazer.bio.singlecell.elements import write_dense, write_element
 from stargazer.bio.singlecell.frames import column_values, write_table
 from stargazer.bio.singlecell.matrix import Matrix, MatrixWriter, write_matrix
 
@@ -63,6 +63,9 @@ def write_layer(path: Path, value: MatrixBlocks, same: Path | None) -> None:
     """
     if same is not None:
         shutil.copytree(same, path)
+        return
+    if value.dense is not None:
+        write_dense(path, value.dense, value.dtype)
         return
     writer = MatrixWriter(path, value.columns, value.dtype)
     for block in _canonical(value):

@@ -75,7 +75,6 @@ def concat(
     """
     check_column(batch_key)
     labels = _labels(samples)
-    _check_different(samples, labels)
     trees = [tree_of(work, sample) for sample in samples]
     left_out = _left_out(samples, trees, labels, leave_out_below) if leave_out_below else {}
     if left_out:
@@ -86,6 +85,7 @@ def concat(
     if not samples or len(organisms) > 1:
         why = "".join(f"; {label}: {reason}" for label, reason in left_out.items())
         raise DataError(f"samples to join are of one organism; these are {len(samples)} of {sorted(organisms)}{why}")
+    _check_different(samples, labels)
     genes, notes = _joined_genes([tree.names("var") for tree in trees], labels, join, min_common)
     draft = TreeDraft(work.directory("made") / "joined.zarr")
     n_obs = _join_matrix(draft, "X", [tree.counts for tree in trees], trees, genes, None)

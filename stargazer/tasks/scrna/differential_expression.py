@@ -96,18 +96,9 @@ def differential_expression(
     path = work.file("differential_expression.tsv")
     joined = joined.rename_axis("gene").reset_index()[["group", "gene", *COLUMNS]]
     joined.to_csv(path, sep="\t", index=False, float_format="%.9g", na_rep="NA")
-    facts: dict[str, Any] = {
-        "condition_key": bulk.condition_key,
-        "tested": tested,
-        "reference": reference,
-        "alpha": alpha,
-    }
-    numbers: dict[str, Any] = {
-        "alpha": alpha,
-        "n_significant": int((joined["padj"] < alpha).sum()),
-        "sample_id": bulk.sample_id,
-    }
-    return DifferentialExpression(path=path, pseudobulk_cid=bulk.cid or "", **facts, **numbers)
+    facts: dict[str, Any] = {"tested": tested, "reference": reference, "alpha": alpha, "sample_id": bulk.sample_id}
+    facts |= {"condition_key": bulk.condition_key, "n_significant": int((joined["padj"] < alpha).sum())}
+    return DifferentialExpression(path=path, pseudobulk_cid=bulk.cid or "", **facts)
 
 
 def _check(design: pd.DataFrame, tested: str, reference: str, groups: list[str] | None, covariates: list[str]) -> None:
