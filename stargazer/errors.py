@@ -4,8 +4,10 @@
 
     StargazerError
     ├── ConfigError                 a setting is wrong: names the file and the key
+    ├── PluginError                 what an installed package offers cannot be used: names the package
     ├── CIDError (ValueError)       not a CID that we read, or an entry that cannot be named
-    │   └── CIDMismatch             bytes that are not what their CID says; `parts` tells where
+    │   ├── CIDMismatch             bytes that are not what their CID says; `parts` tells where
+    │   └── NotAReference           a text that names no asset: no CID, id, part of one, NAME@3 or URI
     ├── AssetError                  a fact, a field or a companion of an asset is wrong
     │   └── UnknownField, InvalidField (TypeError)
     ├── StoreError
@@ -18,6 +20,7 @@
     ├── TaskError
     │   ├── DefinitionError (TypeError)   the task's signature or options are wrong
     │   ├── ArgumentError (TypeError)     a call's arguments do not fit the task
+    │   ├── UnknownName (LookupError)     no task or workflow is called so, or several are
     │   ├── OutputError                   a body returned something that is no result
     │   ├── CodeChanged                   code changed between wiring and running
     │   ├── UncertainCode                 code depends on what is in no key (`stargazer.strict`)
@@ -35,6 +38,8 @@
     │   ├── ToolFailed              command, exit code or signal, last lines of stderr
     │   └── MemoryExceeded          its processes took more memory than the task declares
     │       └── WorkerOutOfMemory   the batch system ended its worker for that
+    ├── NotebookError               a notebook is wrong: cycles, names defined twice or nowhere, …
+    │   └── NotKept (TypeError)     a value of a cell has no bytes, or may not be kept
     └── RunError
         ├── RunFailed               some calls failed; `failures` has each
         ├── NeedUnmet               no worker has, or may be started with, what a call needs
@@ -63,8 +68,12 @@ __all__ = [
     "InvalidField",
     "MemoryExceeded",
     "NeedUnmet",
+    "NotAReference",
     "NotFound",
+    "NotKept",
+    "NotebookError",
     "OutputError",
+    "PluginError",
     "ProcessChanged",
     "RemoteCannot",
     "RemoteError",
@@ -86,6 +95,7 @@ __all__ = [
     "UncertainCode",
     "UndeclaredInput",
     "UnknownField",
+    "UnknownName",
     "WalltimeExceeded",
     "WorkerLost",
     "WorkerMismatch",
@@ -107,6 +117,10 @@ class ConfigError(StargazerError):
     """A setting is missing or malformed."""
 
 
+class PluginError(StargazerError):
+    """What another installed package offers cannot be used; the message names the package."""
+
+
 class DataError(StargazerError, ValueError):
     """Input data is malformed."""
 
@@ -120,6 +134,10 @@ class DataWarning(UserWarning):
 
 class CIDError(StargazerError, ValueError):
     """A string is no CID that Stargazer reads, or a path cannot be named by one."""
+
+
+class NotAReference(CIDError):
+    """A text that names no asset: neither a CID, an id, part of one, a name with its version, nor a URI."""
 
 
 class CIDMismatch(CIDError):
@@ -240,6 +258,10 @@ class ArgumentError(TaskError, TypeError):
     """A call's arguments do not fit the task's signature."""
 
 
+class UnknownName(TaskError, LookupError):
+    """No task or workflow is called so here, or several are."""
+
+
 class OutputError(TaskError):
     """A body returned something that is not a result."""
 
@@ -266,6 +288,14 @@ class WorkerMismatch(TaskError):
 
 class StoresMixed(TaskError):
     """Calls of two stores meet in one graph."""
+
+
+class NotebookError(StargazerError):
+    """A notebook cannot be read or run as it is written."""
+
+
+class NotKept(NotebookError, TypeError):
+    """A value of a cell cannot be kept: it has no bytes, is too large, or holds what may not be pickled."""
 
 
 class RunError(StargazerError):

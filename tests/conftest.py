@@ -29,6 +29,18 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+TOGETHER = ("slurm", "gatk", "scrna")
+"""Folders whose tests share a fixture that is dear: one process runs all of a folder."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each process that runs tests whole files, so that what the tests of a file share is made once."""
+    for item in items:
+        folder, *rest = item.path.relative_to(Path(__file__).parent).parts
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else "/".join((folder, *rest))))
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep the user's store and caches out of every test, and out of the processes that it starts; GATK stays."""
@@ -38,7 +50,9 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         places["gatk-jar"] = GATK
     for name, place in places.items():
         monkeypatch.setenv(f"DASK_STARGAZER__{name.upper().replace('-', '_')}", place)
-    with dask.config.set({f"stargazer.{name}": place for name, place in places.items()}):
+    monkeypatch.setenv("DASK_STARGAZER__DEFAULT_GATEWAYS", "[]")
+    settings: dict[str, object] = {f"stargazer.{name}": place for name, place in places.items()}
+    with dask.config.set({**settings, "stargazer.default-gateways": []}):
         yield
 
 

@@ -7,7 +7,6 @@ import hashlib
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import WeakValueDictionary
 
 from dask.base import get_annotations
 from dask.delayed import Delayed
@@ -15,7 +14,12 @@ from dask.delayed import Delayed
 from stargazer import config
 from stargazer.calls.arguments import shown_value
 from stargazer.calls.elements import element, place
+from stargazer.calls.graph import LAYER, flat_delayed, graph_of
+from stargazer.calls.memory import give_more_within
+from stargazer.calls.renewed import renewed
+from stargazer.calls.resources import default_client, until_let_go
 from stargazer.calls.signature import Returns
+from stargazer.calls.walk import CALLS, needs, walk
 from stargazer.errors import ArgumentError, BlobLost, NeedUnmet, StoresMixed, ToolError
 from stargazer.fingerprint import UncertainIdentity, class_code
 from stargazer.ledger import Ledger
@@ -25,14 +29,21 @@ from stargazer.store import Store
 from stargazer.store.fallback import mark_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from dask.highlevelgraph import HighLevelGraph
-    from dask.typing import Key
 
-    from stargazer.execute import TaskSpec
+    from stargazer.execute import Needs, TaskSpec
 
-__all__ = ["CALLS", "Call", "intern", "make_call", "make_element"]
+__all__ = ["Call", "make_call", "make_element", "unpack"]
+
+
+if TYPE_CHECKING:
+    from typing import Generic
+
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Any)
 
 
 class Call(Delayed):
@@ -100,20 +111,16 @@ class Call(Delayed):
     @property
     def dask(self) -> HighLevelGraph:
         """The graph, as Dask's schedulers want it; what the ledger knows is cut away when they ask for it."""
-        from stargazer.calls.graph import graph_of
-
         return graph_of(self)
 
     def __dask_layers__(self) -> tuple[str, ...]:
-        from stargazer.calls.graph import LAYER
-
         return (LAYER,)
 
     def known(self) -> tuple[Any] | None:
         """The result in a tuple, if the ledger has it; one look-up, nothing runs. None where it is to run again."""
         if self.spec.renewal:
             return None
-        ledger = Ledger(self.store)
+        ledger = Ledger(self.store.records)
         record = ledger.find(self.plan_key)
         if record is None:
             return None
@@ -138,8 +145,6 @@ class Call(Delayed):
             Whatever a task raises.
         """
         if again is not None:
-            from stargazer.calls.renewed import renewed
-
             return renewed([self], again)[self.key].compute(**kwargs)
         lost: set[str] = set()
         starved: ToolError | None = None
@@ -153,7 +158,7 @@ class Call(Delayed):
                 lost.add(error.cid)
                 mark_unavailable(error)
             except ToolError as error:
-                if not _given_more(self, error):
+                if not give_more_within(self, error):
                     raise
                 starved = error
             except NeedUnmet as error:
@@ -167,10 +172,25 @@ class Call(Delayed):
             _let_go(self)
         return result[0]
 
+    def replace(
+        self,
+        spec: TaskSpec,
+        *,
+        inputs: dict[str, Any] | None = None,
+        given: dict[str, Any] | None = None,
+        parent: Call | None = None,
+    ) -> Call:
+        """Return the call of the same key under another spec, with other inputs, or as element of another call."""
+        return _intern(
+            spec, self.plan_key, self.returns, inputs or {}, given or {}, self.annotations, parent, self.index
+        )
+
+    def set_needs(self, needs: Needs) -> None:
+        """Let the call have other needs than its task declares: they are in no key."""
+        object.__setattr__(self, "spec", self.spec.with_changes(needs=needs))
+
     def visualize(self, *args: Any, **kwargs: Any) -> Any:
         """Draw the part of the graph that would run, with graphviz; see `dask.visualize`."""
-        from stargazer.calls.graph import flat_delayed
-
         return flat_delayed(self).visualize(*args, **kwargs)
 
     def __getitem__(self, index: int | str) -> Call:
@@ -239,31 +259,27 @@ class Call(Delayed):
         return call_html(self)
 
     def __reduce__(self) -> Any:
-        from stargazer.calls.packing import pack, unpack
+        return unpack, (self.key, _pack(self))
 
-        return unpack, (self.key, pack(self))
+
+if TYPE_CHECKING:
+
+    class Pending(Call, Any, Generic[R]):  # type: ignore[misc]
+        """A call as checkers see it: it may stand wherever its result is wanted."""
+
+        def compute(self, *, again: Any = None, **kwargs: Any) -> R: ...
+        def __getitem__(self, index: int | str) -> Any: ...
 
 
 def _refuse_asynchronous(kwargs: dict[str, Any]) -> None:
     """An asynchronous client gives Dask a coroutine where it waits for results."""
-    from stargazer.calls.resources import default_client
-
     if "scheduler" not in kwargs and (client := default_client()) is not None and client.asynchronous:
         raise ArgumentError(
             "this client is asynchronous: write `await client.compute(call)`, or `await sg.run_async(call)`"
         )
 
 
-def _given_more(call: Call, error: ToolError) -> bool:
-    from stargazer.calls.more import give_more_within
-
-    return give_more_within(call, error)
-
-
 def _let_go(root: Call) -> None:
-    from stargazer.calls.more import walk
-    from stargazer.calls.resources import default_client, until_let_go
-
     until_let_go(default_client(), [root.key, *(call.key for call in walk(root))])
 
 
@@ -276,9 +292,6 @@ def _end_tools() -> None:
 # Calls are made here: keyed, and one object for equal ones.
 
 
-CALLS: WeakValueDictionary[Key, Call] = WeakValueDictionary()
-"""Every live call of this process by its Dask key: equal calls are one object."""
-
 _MAKING = threading.Lock()
 
 
@@ -288,15 +301,15 @@ def make_call(spec: TaskSpec, returns: Returns, inputs: dict[str, Any], paramete
     given = {name: _given(spec, name, value) for name, value in parameters.items()}
     values = {name: {"call": v.token} if isinstance(v, Call) else plain(v) for name, v in given.items()}
     plan_key = call_key(spec.key, values, keys)
-    return intern(spec, plan_key, returns, inputs, given, get_annotations(), None, None)
+    return _intern(spec, plan_key, returns, inputs, given, get_annotations(), None, None)
 
 
 def make_element(parent: Call, index: int | str, returns: Returns) -> Call:
     """Return one element of a call's result, as a call."""
-    return intern(parent.spec, parent.plan_key, returns, {}, {}, parent.annotations, parent, index)
+    return _intern(parent.spec, parent.plan_key, returns, {}, {}, parent.annotations, parent, index)
 
 
-def intern(
+def _intern(
     spec: TaskSpec,
     plan_key: str,
     returns: Returns,
@@ -379,7 +392,7 @@ def _given(spec: TaskSpec, name: str, value: Any) -> Any:
         if is_simple(value):
             plain(value)
             return own_copy(value)
-        naming = Naming(spec.task.module, Store.open(spec.store).profile)
+        naming = Naming(spec.task.module, Store.open(spec.store).context.profile)
         _warn_of_paths(spec.name, name, value)
         return Kept(copy.deepcopy(value), plain(value, naming), naming.owner)
     except (TypeError, RecursionError, copy.Error) as error:
@@ -400,3 +413,81 @@ def _warn_of_paths(task: str, name: str, value: Any) -> None:
             if config.strict():
                 raise ArgumentError(told)
             warnings.warn(told, UncertainIdentity, stacklevel=6)
+
+
+# Calls as rows, to be pickled: chains may be deeper than the interpreter's stack.
+
+
+def _pack(root: Call) -> list[tuple[Any, ...]]:
+    """Return `root` and all that it needs as flat rows."""
+    rows, todo = {}, [root]
+    while todo:
+        call = todo.pop()
+        if call.key in rows:
+            continue
+        inputs = {name: _packed(value) for name, value in call.inputs.items()}
+        parameters = {name: _packed(value) for name, value in call.given.items()}
+        parent = None if call.parent is None else call.parent.key
+        rows[call.key] = (
+            call.spec,
+            call.plan_key,
+            call.returns,
+            inputs,
+            parameters,
+            call.annotations,
+            parent,
+            call.index,
+        )
+        todo += [*needs(call), *([call.parent] if call.parent is not None else [])]
+    return list(rows.items())
+
+
+def unpack(root: str, rows: list[tuple[Any, ...]]) -> Call:
+    """Return the call that `_pack` was given."""
+    packed, todo = dict(rows), [root]
+    made: dict[str, Call] = {}
+    while todo:
+        key = todo[-1]
+        spec, plan_key, returns, inputs, parameters, annotations, parent, index = packed[key]
+        wanted = {
+            *_keys_in(inputs.values()),
+            *_keys_in(parameters.values()),
+            *([parent] if parent else []),
+        } - made.keys()
+        if wanted:
+            todo += wanted
+            continue
+        todo.pop()
+        inputs, parameters = (
+            {name: _unpacked(value, made) for name, value in each.items()} for each in (inputs, parameters)
+        )
+        made[key] = _intern(spec, plan_key, returns, inputs, parameters, annotations, made.get(parent), index)
+    return made[root]
+
+
+class _CallKey(str):
+    """Stands for a call in packed rows."""
+
+    __slots__ = ()
+
+
+def _packed(value: Any) -> Any:
+    if isinstance(value, Call):
+        return _CallKey(value.key)
+    if isinstance(value, list):
+        return [_packed(item) for item in value]
+    return {name: _packed(item) for name, item in value.items()} if type(value) is dict else value
+
+
+def _unpacked(value: Any, made: dict[str, Call]) -> Any:
+    if isinstance(value, _CallKey):
+        return made[value]
+    if isinstance(value, list):
+        return [_unpacked(item, made) for item in value]
+    return {name: _unpacked(item, made) for name, item in value.items()} if type(value) is dict else value
+
+
+def _keys_in(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        items = value if isinstance(value, list) else value.values() if type(value) is dict else (value,)
+        yield from (item for item in items if isinstance(item, _CallKey))

@@ -18,10 +18,10 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 
 from stargazer import config
-from stargazer.calls.call import CALLS, Call
 from stargazer.calls.elements import element
 from stargazer.calls.node import opened, refuse, run, seal
 from stargazer.calls.resources import granted_here
+from stargazer.calls.walk import CALLS, needs
 from stargazer.calls.wired import stamped
 from stargazer.errors import CodeChanged, NeedUnmet, StoresMixed
 from stargazer.ledger import Ledger, walk_assets
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
     from dask.typing import Key
 
+    from stargazer.calls.call import Call
     from stargazer.execute import TaskSpec
     from stargazer.ledger import Record
 
-__all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "needs", "node_of"]
+__all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "node_of"]
 
 LAYER = "stargazer"
 
@@ -205,7 +206,6 @@ def flatten(
     lenient: bool = False,
     with_outputs: bool = False,
     done: Collection[str] = (),
-    keep_diff: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Call]]:
     """Return the flat graph of what `roots` need, and the calls in it that must run.
 
@@ -224,8 +224,6 @@ def flatten(
         What remotes know of `roots` is taken with its bytes; of the calls below, these come when they are needed.
     done
         Plan keys of the calls that were asked for again, and have run since.
-    keep_diff
-        Where the code that wired the calls differs from its commit, the store keeps the difference.
 
     Raises
     ------
@@ -253,7 +251,7 @@ def flatten(
                 graph[key] = _known(call, record, ledger)
             elif (error := _code_error(call, changed)) is None:
                 if id(call.spec) not in specs:
-                    specs[id(call.spec)] = stamped(call.spec, keep=keep_diff)
+                    specs[id(call.spec)] = stamped(call.spec)
                 graph[key], missing[key] = node_of(call, function, specs[id(call.spec)], strict=strict), call
                 following |= {needed.key: needed for needed in needs(call)}
             elif lenient:
@@ -267,18 +265,11 @@ def flatten(
     return graph, missing
 
 
-def needs(call: Call) -> Iterator[Call]:
-    """Yield the calls whose results a call takes."""
-    for value in (*call.inputs.values(), *call.given.values()):
-        items = value if isinstance(value, list) else value.values() if isinstance(value, dict) else (value,)
-        yield from (item for item in items if isinstance(item, Call))
-
-
 def _one_ledger(calls: Iterable[Call]) -> Ledger | None:
     stores = {call.spec.store for call in calls}
     if len(stores) > 1:
         raise StoresMixed(f"calls of several stores cannot run in one graph: {', '.join(sorted(stores))}")
-    return Ledger(Store.open(stores.pop())) if stores else None
+    return Ledger(Store.open(stores.pop()).records) if stores else None
 
 
 def _code_error(call: Call, checked: dict[int, CodeChanged | None]) -> CodeChanged | None:
@@ -319,7 +310,7 @@ def node_of(call: Call, function: Callable[..., Any], spec: TaskSpec, *, strict:
         Whether hidden inputs are errors.
     """
     parameters: Any = {name: _reference(value) for name, value in call.given.items()}
-    if any(isinstance(value, Call) for value in call.given.values()):
+    if any(isinstance(value, Delayed) for value in call.given.values()):
         parameters = Dict(parameters)
     inputs = [_reference(value) for value in call.inputs.values()]
     before = tuple(dict.fromkeys(needed.plan_key for needed in needs(call)))
@@ -329,11 +320,11 @@ def node_of(call: Call, function: Callable[..., Any], spec: TaskSpec, *, strict:
 
 
 def _reference(value: Any) -> Any:
-    if isinstance(value, Call):
+    if isinstance(value, Delayed):
         return TaskRef(value.key)
-    if isinstance(value, list) and any(isinstance(item, Call) for item in value):
+    if isinstance(value, list) and any(isinstance(item, Delayed) for item in value):
         return List(*map(_reference, value))
-    if isinstance(value, dict) and any(isinstance(item, Call) for item in value.values()):
+    if isinstance(value, dict) and any(isinstance(item, Delayed) for item in value.values()):
         return Dict({key: _reference(item) for key, item in value.items()})
     return seal(value)
 

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from stargazer.calls.arguments import given_needs
 from stargazer.calls.losses import marked
 from stargazer.calls.resources import Capacity
 from stargazer.errors import CodeChanged, NeedUnmet
@@ -65,8 +66,6 @@ def _with_needs(spec: TaskSpec, values: dict[str, Any]) -> TaskSpec:
     NeedUnmet
         This worker has less.
     """
-    from stargazer.calls.arguments import given_needs
-
     declared = spec.task.needs._replace(attempt=spec.needs.attempt)
     needs = given_needs(spec.name, declared, values)
     worker, _ = _worker_and_key()

@@ -10,8 +10,9 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.call import Call, intern
-from stargazer.calls.graph import needs
+from dask.delayed import Delayed
+
+from stargazer.calls.walk import needs
 from stargazer.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from dask.typing import Key
 
+    from stargazer.calls.call import Call
     from stargazer.execute import TaskSpec
 
 __all__ = ["renewed"]
@@ -70,7 +72,7 @@ class _Renewal:
         several = isinstance(again, (list, tuple, set, frozenset))
         named = [] if isinstance(again, bool | None) else list(again) if several else [again]
         for each in named:
-            if not isinstance(each, (str, Call)) and not hasattr(type(each), "check_code"):
+            if not (isinstance(each, str) or hasattr(type(each), "plan_key") or hasattr(type(each), "check_code")):
                 raise ArgumentError(f"again={again!r}: {each!r} is no task, call or task's name; or write again=True")
         self._left = {_place(each): each for each in named}
         self._named = set(self._left)
@@ -97,7 +99,7 @@ class _Renewal:
         parent = self._made[call.parent.key]  # type: ignore[union-attr]
         if parent is call.parent:
             return call
-        return intern(parent.spec, call.plan_key, call.returns, {}, {}, call.annotations, parent, call.index)
+        return call.replace(spec=parent.spec, parent=parent)
 
     def _whole(self, call: Call) -> Call:
         self._seen[call.name] = None
@@ -108,7 +110,7 @@ class _Renewal:
             {name: self._mapped(value) for name, value in given.items()} for given in (call.inputs, call.given)
         )
         spec = self._spec(call.spec, again)
-        return intern(spec, call.plan_key, call.returns, inputs, parameters, call.annotations, None, None)
+        return call.replace(spec=spec, inputs=inputs, given=parameters)
 
     def _is_named(self, call: Call) -> bool:
         module, _, _ = call.spec.home.partition(":")
@@ -125,7 +127,7 @@ class _Renewal:
         return self._specs[place]
 
     def _mapped(self, value: Any) -> Any:
-        if isinstance(value, Call):
+        if isinstance(value, Delayed):
             return self._made[value.key]
         if isinstance(value, list):
             return [self._mapped(item) for item in value]
@@ -134,6 +136,6 @@ class _Renewal:
 
 def _place(named: Any) -> str:
     """What a name, a task or a call is found by."""
-    if isinstance(named, Call):
+    if isinstance(named, Delayed):
         return f"#{named.plan_key}"
     return named if isinstance(named, str) else f"{named.__module__}:{named.__qualname__}"

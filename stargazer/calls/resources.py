@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.calls.arguments import given_needs
+from stargazer.calls.walk import needs
 from stargazer.errors import NeedUnmet
 from stargazer.execute.spec import most, size
 
@@ -75,8 +77,8 @@ class Capacity(NamedTuple):
         NeedUnmet
             Names the task, the need, and what there is.
         """
-        for name, needs in {(call.name, call.spec.needs): None for call in calls}:
-            if message := self.unmet(name, needs):
+        for name, wanted in {(call.name, call.spec.needs): None for call in calls}:
+            if message := self.unmet(name, wanted):
                 raise NeedUnmet(message)
 
     def granted(self, calls: Mapping[str, Call]) -> dict[str, dict[str, float]]:
@@ -142,14 +144,10 @@ def _are_plain(calls: Mapping[str, Call]) -> bool:
 
 def _give_if_known(call: Call) -> None:
     """Ask the functions of a call's needs, if all of its inputs are there; else the worker asks them."""
-    from stargazer.calls.arguments import given_needs
-    from stargazer.calls.graph import needs
-    from stargazer.calls.more import with_needs
-
     spec = call.spec
     if not spec.needs.are_given and not any(True for _ in needs(call)):
         with contextlib.suppress(Exception):  # raised again where the call runs
-            with_needs(call, given_needs(spec.name, spec.needs, {**call.inputs, **call.parameters}))
+            call.set_needs(given_needs(spec.name, spec.needs, {**call.inputs, **call.parameters}))
 
 
 def _has_kinds(client: Client) -> bool:

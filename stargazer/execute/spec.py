@@ -13,6 +13,8 @@ from stargazer.tools import ToolIdentity, identify_tool, library_version
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from stargazer.execute.audit import Observed
+
 __all__ = ["LoadedTask", "Needs", "TaskSpec", "fits", "most", "size"]
 
 
@@ -38,6 +40,13 @@ class LoadedTask(Protocol):
     @property
     def body(self) -> Callable[..., Any]:
         """The undecorated function."""
+
+    @property
+    def reads_are_inputs(self) -> bool:
+        """Whether it may read what it likes: that counts at the next look-up, and nobody is warned."""
+
+    def also_read(self, observed: Observed) -> Mapping[str, str]:
+        """What its body read that was not seen, as a record names it."""
 
     def bound(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Check inputs and parameters, now that none is a call any more."""

@@ -3,7 +3,8 @@
 A record holds names and what stood behind them: files by their path with their CID, folders (the path ends in ``/``)
 with a digest of the names in them, folders that a program was given whole (``//``), variables of the environment
 (``$NAME``) with a digest of their value, programs that no task declared (``!name``) with a digest of what runs under
-that name. The record is an answer only while all of that is as it was.
+that name; and what begins with ``@``: see `ALWAYS`, `UNTIL` and `LIBRARY`. The record is an answer only while all of
+that is as it was.
 
 References
 ----------
@@ -15,22 +16,27 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from stargazer import config
 from stargazer.cid import cid_of_file
-from stargazer.errors import CIDError
+from stargazer.errors import CIDError, ToolMissing
 from stargazer.store.blobs.verified import Memo
+from stargazer.tools import library_version
 from stargazer.tools.programs import program_digest, signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "ALWAYS",
     "CHANGED",
+    "LIBRARY",
     "MISSING",
     "TREE",
     "UNSET",
+    "UNTIL",
     "Present",
     "file_value",
     "folder_value",
@@ -49,6 +55,15 @@ TREE = "//"
 
 UNSET = "unset"
 """Stands for a variable that was not set."""
+
+ALWAYS = "@always"
+"""Names what is another thing each time it is asked: the network. Its value is `CHANGED`."""
+
+UNTIL = "@until"
+"""Names the time up to which a result is good; its value are the seconds since 1970."""
+
+LIBRARY = "@library "
+"""How the name of an installed distribution begins; its value is the version."""
 
 _MEMO = Memo(lambda: config.cache_dir() / "reads")
 
@@ -84,6 +99,10 @@ def present_value(name: str, expected: str = "") -> str:
     expected
         A CID: a file that is known to have it is not read again.
     """
+    if name == UNTIL:
+        return expected if time.time() < float(expected or 0) else CHANGED
+    if name.startswith(LIBRARY):
+        return _version(name.removeprefix(LIBRARY))
     if name.startswith("$"):
         return variable_value(name[1:])
     if name.startswith("!"):
@@ -91,6 +110,13 @@ def present_value(name: str, expected: str = "") -> str:
     if name.endswith(TREE):
         return tree_value(name.removesuffix(TREE))
     return folder_value(name) if name.endswith("/") else file_value(name, expected)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return library_version(distribution)
+    except ToolMissing:
+        return MISSING
 
 
 def file_value(path: str, expected: str = "") -> str:

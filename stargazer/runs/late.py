@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.arguments import given_needs
 from stargazer.calls.elements import element
-from stargazer.calls.graph import known_values, needs, node_of
-from stargazer.calls.more import with_needs
+from stargazer.calls.graph import known_values, node_of
+from stargazer.calls.walk import needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from stargazer.calls import Call
+    from stargazer.calls.call import Call
 
 __all__ = ["Late"]
 
@@ -85,7 +85,7 @@ class Late:
 
     def _give(self, key: str, call: Call) -> None:
         values = {name: self._value(value) for name, value in (*call.inputs.items(), *call.parameters.items())}
-        with_needs(call, given_needs(call.spec.name, call.spec.needs, values))
+        call.set_needs(given_needs(call.spec.name, call.spec.needs, values))
         sent, strict = self.graph[key].args[0], self.graph[key].kwargs.get("strict", False)
         self.graph[key] = node_of(call, self.node, sent.with_changes(needs=call.spec.needs), strict=strict)
 

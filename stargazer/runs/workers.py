@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stargazer.calls.elements import element
-from stargazer.calls.graph import delayed_of, needs
+from stargazer.calls.graph import delayed_of
 from stargazer.calls.node import run as node
 from stargazer.calls.resources import granted_on, until_let_go
+from stargazer.calls.walk import needs
 from stargazer.errors import NeedUnmet, OutputError, WorkerLost
 from stargazer.profiles.profile import offer_of
 from stargazer.relay.client import serve
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from distributed import Client, Future
 
-    from stargazer.calls import Call
+    from stargazer.calls.call import Call
     from stargazer.runs.state import RunState
 
 __all__ = ["Workers"]

@@ -15,6 +15,7 @@ from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command
 from stargazer.tasks.vcf import samples_of
 from stargazer.tools import EMBEDDED
+from stargazer.tools.workdir import LONGEST_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -132,10 +133,16 @@ VCF_CONTIG = re.compile(
 LENGTH = re.compile(r"\d{1,18}")
 
 
-def _lines(header: str, kind: str) -> list[dict[str, str]]:
-    lines = (line.split("\t") for line in header.splitlines())
+def _fields(header: str, kind: str) -> list[list[list[str]]]:
+    """Tags and values of the lines of a kind; a line ends where htslib ends it, and not at other separators."""
+    lines = (line.split("\t") for line in header.split("\n"))
     # What has no colon is no field: it says nothing that is asked for here.
-    return [dict(f.split(":", 1) for f in fields if ":" in f) for tag, *fields in lines if tag == f"@{kind}"]
+    return [[f.split(":", 1) for f in fields if ":" in f] for tag, *fields in lines if tag == f"@{kind}"]
+
+
+def _lines(header: str, kind: str) -> list[dict[str, str]]:
+    """The same, each tag once: the first counts, as for htslib."""
+    return [dict(reversed(fields)) for fields in _fields(header, kind)]
 
 
 def sam_contigs(header: str) -> dict[str, int]:
@@ -152,8 +159,8 @@ def sam_md5s(header: str) -> dict[str, str]:
 
 
 def sam_references(header: str) -> list[str]:
-    """Where the contigs in a SAM header say that their sequences are, of those that do."""
-    return [line["UR"] for line in _lines(header, "SQ") if line.get("UR")]
+    """Where the contigs in a SAM header say that their sequences are, of those that do; all that each names."""
+    return [value for fields in _fields(header, "SQ") for tag, value in fields if tag == "UR" and value]
 
 
 def sam_samples(header: str) -> set[str]:
@@ -196,7 +203,7 @@ def with_md5s(header: str, dictionary: str) -> str:
     """A SAM header whose contigs have the MD5s of a sequence dictionary, those that had none."""
     known = sam_md5s(dictionary)
     lines = []
-    for line in header.splitlines():
+    for line in header.removesuffix("\n").split("\n"):
         name = next((field[3:] for field in line.split("\t") if field.startswith("SN:")), "")
         lacking = line.startswith("@SQ\t") and "\tM5:" not in line and name in known
         lines.append(f"{line}\tM5:{known[name]}\n" if lacking else f"{line}\n")
@@ -258,6 +265,8 @@ def bam_header(path: Path) -> str:
     try:
         with gzip.open(path) as file:
             magic, length = struct.unpack("<4si", file.read(8))
+            if magic == MAGIC and not 0 <= length <= LONGEST_OUTPUT:
+                raise DataError(f"{path.name} claims a header of {length:,} bytes: it is damaged, or made to harm")
             text = file.read(length) if magic == MAGIC else b""
     except (OSError, EOFError, struct.error, zlib.error) as error:
         raise DataError(f"{path.name} is no BAM, or damaged: {error}") from None

@@ -19,10 +19,16 @@ from stargazer.workflows.samples import call_sheet, sheet_lanes
 from stargazer.workflows.sheet import SampleSheet, read_sheet
 
 if TYPE_CHECKING:
-    from stargazer.workflows.scrna import cluster_cells as cluster_cells
-    from stargazer.workflows.scrna import scrna_clustering_pipeline as scrna_clustering_pipeline
+    from stargazer.workflows.cells_sheet import CellsSheet as CellsSheet
+    from stargazer.workflows.cells_sheet import read_cells_sheet as read_cells_sheet
+    from stargazer.workflows.clustering import cluster_cells as cluster_cells
+    from stargazer.workflows.clustering import scrna_clustering_pipeline as scrna_clustering_pipeline
+    from stargazer.workflows.project import CellsProject as CellsProject
+    from stargazer.workflows.project import scrna as scrna
 
 __all__ = [
+    "CellsProject",
+    "CellsSheet",
     "CohortOptions",
     "GatkOptions",
     "Lane",
@@ -38,15 +44,27 @@ __all__ = [
     "measure_cohort",
     "prepare_reference",
     "preprocess_sample",
+    "read_cells_sheet",
     "read_sheet",
     "report_cohort",
     "report_sheet",
+    "scrna",
     "scrna_clustering_pipeline",
     "sheet_lanes",
 ]
 
 
+_CELLS = {
+    "CellsProject": "project",
+    "CellsSheet": "cells_sheet",
+    "cluster_cells": "clustering",
+    "read_cells_sheet": "cells_sheet",
+    "scrna": "project",
+    "scrna_clustering_pipeline": "clustering",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _CELLS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("stargazer.workflows.scrna"), name)
+    return getattr(importlib.import_module(f"stargazer.workflows.{_CELLS[name]}"), name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from stargazer.errors import DataError
 from stargazer.tasks.general import bwa_mem, bwa_mem2_mem, convert_alignment, fastp
@@ -69,10 +69,11 @@ def align_lane(reference: Reference | Call, lane: Lane, engine: Engine, reads: R
     if lane.aligned is not None:
         return convert_alignment(lane.aligned, reference, to="bam", unmark=True, engine=engine)
     r1, r2 = lane.r1, lane.r2
+    assert r1 is not None
     if reads.trim:
         trimmed = fastp(r1, r2)
         r1, r2 = trimmed.r1, trimmed.r2 if r2 is not None else None
-    named = {"lane": lane.name, "library": lane.library, "platform_unit": lane.platform_unit}
+    named: dict[str, Any] = {"lane": lane.name, "library": lane.library, "platform_unit": lane.platform_unit}
     if reads.aligner == "bwa-mem2":
         return bwa_mem2_mem(reference, r1, r2, **named)
     return bwa_mem(reference, r1, r2, **named, engine=engine)

@@ -322,7 +322,8 @@ def _reported(
     reference, source = cohort.reference, other_tools(cohort.engine)
     plain, tables = vcf, None
     if vcf is not None and cohort.options.annotations:
-        known, names = list(cohort.options.annotations), list(cohort.options.info)
+        known: list[Any] = list(cohort.options.annotations)
+        names = list(cohort.options.info)
         vcf = annotate_variants(reference, vcf, known, info=names, engine=source)
     if vcf is not None and cohort.options.genes is not None:
         genes = active_store().add(cohort.options.genes)

@@ -297,7 +297,7 @@ def _dbsnp(known: Sequence[KnownSites]) -> KnownSites | Call | None:
 
 
 def _gvcf(
-    reference: Reference | Call, alignment: Alignment | Call, options: GatkOptions, sex: str, parts: Sequence[Call]
+    reference: Reference | Call, alignment: Alignment | Call, options: GatkOptions, sex: Any, parts: Sequence[Call]
 ) -> Call:
     copies = ploidies(reference, sex=sex) if sex else (None, None)
     given: dict[str, Any] = {"ploidy": options.ploidy, "pcr_model": options.pcr_model, "extra": options.arguments}

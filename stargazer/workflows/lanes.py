@@ -200,7 +200,7 @@ def _series(name: str) -> tuple[str, ...]:
 
 
 def _made_by_tasks(store: Store) -> Callable[[Asset], bool]:
-    ledger = Ledger(store)
+    ledger = Ledger(store.records)
     return lambda asset: bool(asset.cid and ledger.producers(asset.cid))
 
 

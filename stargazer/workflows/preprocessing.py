@@ -59,7 +59,7 @@ def index_reference(
         Of the `Reference` with a ReferenceIndex, a SequenceDict and the aligner's AlignerIndex as companions.
     """
     source, fasta = other_tools(engine), unpacked(reference)
-    indices = [task(fasta, engine=source) for task in (samtools_faidx, create_sequence_dictionary)]
+    indices: list[Any] = [task(fasta, engine=source) for task in (samtools_faidx, create_sequence_dictionary)]
     indices.append(bwa_mem2_index(fasta) if aligner == "bwa-mem2" else bwa_index(fasta, engine=source))
     return attach_indices(fasta, indices)
 
@@ -104,6 +104,13 @@ def align_sample(
 
 def prepare_reference(build: str, *, engine: GermlineEngine = "embedded", aligner: Aligner = "bwa") -> Call:
     """`index_reference` of the reference with that build in the active store.
+
+    Parameters
+    ----------
+    build
+        Name of the assembly.
+    engine
+        Where bwa and samtools come from: ``"embedded"``, ``"native"``, or ``"gatk"``, beside which they are native.
 
     Raises
     ------

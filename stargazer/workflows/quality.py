@@ -89,7 +89,12 @@ def report_cohort(
     reads: ReadOptions = PLAIN,
     notes: Sequence[str] = (),
 ) -> Call:
-    """`measure_cohort` of what `call_cohort` makes; parameters as there.
+    """`measure_cohort` of what `call_cohort` makes.
+
+    Parameters
+    ----------
+    reference, samples, cohort_id, engine, options
+        As for `call_cohort`.
 
     Returns
     -------
@@ -118,7 +123,13 @@ def report_sheet(
     reads: ReadOptions = PLAIN,
     strict: bool = False,
 ) -> Call:
-    """`report_cohort` of the samples of a sheet; parameters and errors as of `call_sheet`."""
+    """`report_cohort` of the samples of a sheet; errors as of `call_sheet`.
+
+    Parameters
+    ----------
+    sheet, build, cohort_id, engine, options, reads, strict
+        As for `call_sheet`.
+    """
     found = sheet_cohort(sheet, build, engine, options, reads=reads, strict=strict)
     if found.gvcfs:
         raise DataError(

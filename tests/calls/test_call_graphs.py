@@ -16,7 +16,7 @@ import pytest
 from dask.delayed import Delayed
 
 import stargazer as sg
-from stargazer.calls.call import CALLS
+from stargazer.calls.walk import CALLS
 from stargazer.errors import CodeChanged, OutputError, StoresMixed
 from stargazer.store import Store
 

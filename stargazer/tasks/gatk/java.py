@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargazer.errors import DataError, MemoryExceeded, ToolFailed
@@ -13,7 +14,6 @@ from stargazer.tools.install import gatk_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from stargazer.tools import Workdir
 
@@ -29,6 +29,9 @@ BRIEF = 64 << 20
 
 STARVED = ("java.lang.OutOfMemoryError", "insufficient memory for the Java Runtime", "Too small maximum heap")
 """What Java says when it has too little memory."""
+
+LISTS = (".list", ".args")
+"""Ends of names for which GATK takes a file for names of other files, one a line, wherever it takes several."""
 
 USUAL_MEMORY = 2 << 30
 HEAP = 0.75
@@ -89,7 +92,10 @@ def run_gatk(work: Workdir, command: Sequence[Argument], *inputs: Path, extra: E
         The memory of the task was not enough for Java.
     ToolMissing
         There is no GATK or no Java.
+    DataError
+        A file has a name for which GATK would read it as a list of other files.
     """
+    _refuse_lists(command)
     heap = int((work.memory or USUAL_MEMORY) * HEAP)
     brief = sum(path.stat().st_size for path in inputs if path.is_file()) < BRIEF
     (work.path / "tmp").mkdir(exist_ok=True)
@@ -107,6 +113,11 @@ def run_gatk(work: Workdir, command: Sequence[Argument], *inputs: Path, extra: E
         if not cause or error.tail.startswith(cause):
             raise
         raise ToolFailed(error.command, error.code, f"{cause}\n{error.tail}") from error
+
+
+def _refuse_lists(command: Sequence[Argument]) -> None:
+    if named := [word.name for word in command if isinstance(word, Path) and word.name.lower().endswith(LISTS)]:
+        raise DataError(f"GATK takes {named[0]} for a list of files, by its name, and would read those: rename it")
 
 
 TOOLS = (

@@ -1,0 +1,151 @@
+"""``stargazer nb``: notebooks whose cells are calls."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+from contextlib import ExitStack
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stargazer.cli.options import JSON, STORE, examples, open_store, print_json, say
+
+if TYPE_CHECKING:
+    from stargazer.notebook.book import Notebook, Report
+    from stargazer.notebook.whole import Whole
+    from stargazer.store import Store
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run notebooks whose cells are calls.")
+
+WRONG = 2
+"""Exit code where a notebook is wrong before anything of it runs."""
+
+
+def _given(pairs: list[str] | None) -> dict[str, Any]:
+    """``name=value`` pairs; values are JSON where they can be, else texts."""
+    found: dict[str, Any] = {}
+    for pair in pairs or ():
+        name, equal, text = pair.partition("=")
+        if not equal or not name.isidentifier():
+            raise typer.BadParameter(f"--set {pair}: write --set NAME=VALUE")
+        try:
+            found[name] = json_module.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
+
+
+@app.command(epilog=examples("nb run qc.py", "nb run qc.py --set n_top=2000 --out qc.html", "nb run qc.py --plan"))
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A marimo file, percent script, .ipynb or MyST file.")],
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="CELL", help="Only this cell or value, and what it needs.")
+    ] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A value in place of a cell's.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and why; nothing runs.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run what is known once more.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse cells that change what others made.")] = False,
+    on: Annotated[str | None, typer.Option("--on", metavar="PROFILE", help="Where the cells run.")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="PAGE", help="Write a page: .html, .ipynb or .md.")
+    ] = None,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Run a notebook: what is known is taken from the ledger.
+
+    Exits with 1 if a cell failed, and with 2 if the notebook is wrong before anything runs.
+    """
+    from stargazer.notebook.whole import find_whole, whole_key
+
+    given, opened = _given(values), open_store(store)
+    try:
+        key = whole_key(file.read_bytes(), file, target, given)
+    except OSError as error:
+        say(f"stargazer: {file} cannot be read: {error.strerror}", err=True)
+        raise typer.Exit(WRONG) from None
+    whole = find_whole(opened, key) if key and not (again or plan) else None
+    if whole is not None:
+        _answer(opened, file, whole, out, json)
+        return
+    with opened:
+        _run(file, target, given, plan, again, strict, on, out, json, key)
+
+
+def _answer(store: Store, file: Path, whole: Whole, out: str | None, json: bool) -> None:
+    """The whole notebook is known."""
+    if out is not None:
+        from stargazer.notebook.document import read_document
+        from stargazer.notebook.order import ordered
+        from stargazer.notebook.pages import write_page
+        from stargazer.notebook.whole import outputs_of
+
+        document = read_document(file)
+        shown = dict(zip(ordered(document), outputs_of(store, whole), strict=True))
+        say(f"wrote {write_page(document, shown, out)}", err=True)
+    if json:
+        print_json({"notebook": os.fspath(file), "success": True, "seconds": 0.0, "cells": whole.rows})
+        return
+    known = sum(row["state"] == "known" for row in whole.rows)
+    say(f"✓ all of {file.name} is known since {whole.started[:10]}: {known} cells")
+
+
+def _run(
+    file: Path, target: str | None, given: dict[str, Any], plan: bool, again: bool, strict: bool, on: str | None,
+    out: str | None, json: bool, key: str | None,
+) -> None:  # fmt: skip
+    from stargazer.errors import NotebookError
+    from stargazer.notebook.book import Notebook
+
+    try:
+        book = Notebook(file)
+        for problem in book.document.problems:
+            say(f"stargazer: {file}, line {problem.line}: {problem.message}", err=True)
+        if plan:
+            _print(book.plan(target=target, set=given, again=again), json)
+            return
+        with ExitStack() as stack:
+            client = None
+            if on:
+                from stargazer.client import connect
+
+                client = stack.enter_context(connect(on))
+            book.run(target=target, set=given, again=again, client=client, strict=strict)
+    except NotebookError as error:
+        say(f"stargazer: {error}", err=True)
+        raise typer.Exit(WRONG) from None
+    _end(book, key, out, json)
+
+
+def _end(book: Notebook, key: str | None, out: str | None, json: bool) -> None:
+    if key is not None:
+        book.keep(key)
+    if out is not None:
+        say(f"wrote {book.write_page(out)}", err=True)
+    _print(book.report, json)
+    if not book.report.success:
+        if not json:
+            from stargazer.notebook.shown import text_of
+
+            for row in book.report.rows:
+                if row.state == "failed":
+                    say(text_of(row.outputs), err=True)
+        raise typer.Exit(1)
+
+
+def _print(report: Report, json: bool) -> None:
+    if json:
+        print_json(report.to_dict())
+    else:
+        say(report)
+
+
+@app.callback()
+def notebooks() -> None:
+    """Run notebooks whose cells are calls: same code and same inputs, and the answer comes from the ledger."""

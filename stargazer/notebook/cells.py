@@ -1,0 +1,482 @@
+"""A cell as a task of the engine: its key, and its body, which runs on any worker."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import builtins
+import inspect
+import json
+import os
+import sys
+import time
+import types
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from stargazer.assets import Asset, placed
+from stargazer.calls.arguments import read_needs
+from stargazer.calls.call import make_call
+from stargazer.calls.signature import Returns
+from stargazer.errors import CodeChanged, NotKept
+from stargazer.execute import TaskSpec
+from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
+from stargazer.ledger import walk_assets
+from stargazer.ledger.codec import map_assets
+from stargazer.ledger.keys import task_key
+from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, file_value, folder_value, tree_value
+from stargazer.notebook.annotations import FOREVER
+from stargazer.notebook.code import filename_of, prelude_of
+from stargazer.notebook.shown import Captured, captured
+from stargazer.notebook.values import Value, decode, encode
+from stargazer.tools import library_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from stargazer.calls import Call
+    from stargazer.execute.audit import Observed
+    from stargazer.fingerprint import CodeIdentity
+    from stargazer.notebook.code import Part, Prelude
+    from stargazer.notebook.document import Cell
+    from stargazer.notebook.values import Scope
+    from stargazer.store import Store
+    from stargazer.tools import Workdir
+
+__all__ = [
+    "LIVE",
+    "MADE_BY",
+    "MUTATED",
+    "SHOWN",
+    "STOPPED",
+    "CellTask",
+    "cell_call",
+    "from_here",
+    "is_handles",
+    "kept_values",
+    "makers_of_handles",
+    "outputs_draft",
+    "perform",
+    "refuse_shared",
+    "run_source",
+]
+
+SHOWN, STOPPED, LIVE, MUTATED, MADE_BY = ".shown", ".stopped", ".live", ".mutated", ".made by"
+"""What a cell's result holds beside its values: outputs, whether it stopped, why it is live, what it changed; and
+which records tell how handles were made that it passes on."""
+
+MOST_FILES = 1_000
+"""Files of a folder that a cell is given; of a larger one counts what changes with each of them, not their bytes."""
+
+
+class CellTask:
+    """What the engine must know of a cell (`stargazer.execute.spec.LoadedTask`).
+
+    Parameters
+    ----------
+    cell
+        The cell.
+    rest
+        Numbers of its statements that are no code of the notebook.
+    prelude
+        The code of the notebook.
+    inputs
+        Names that it reads and that are kept.
+    """
+
+    copy_inputs, result_type, version, module = False, None, None, "__notebook__"
+    reads_are_inputs = True
+
+    def __init__(self, cell: Cell, rest: tuple[int, ...], prelude: Prelude, inputs: Sequence[str]) -> None:
+        notes = cell.notes
+        self.cell, self.rest, self.prelude = cell, rest, prelude
+        self.positional = tuple(inputs)
+        self.name = f"cell {', '.join(sorted(cell.defs)) or 'that shows'}"
+        self.needs = read_needs(
+            self.name, notes.cpus, notes.memory, notes.gpus, notes.timeout, notes.worker, notes.retries
+        )
+        self.code: CodeIdentity | None = None
+        self.given: dict[str, Any] = {}
+        self.left: dict[str, Any] = {}
+        self.error: BaseException | None = None
+        self.ran = False
+        self.captured = Captured()
+        self.body = _Body(self)
+
+    def __reduce__(self) -> Any:
+        return _arrived, (self.cell, self.rest, self.prelude.parts, self.positional)
+
+    def bound(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Pass on what it is given: nothing is declared."""
+        return dict(inputs), dict(parameters)
+
+    def checked(self, made: Any) -> Any:
+        """Pass on what it made."""
+        return made
+
+    def check_code(self, spec: TaskSpec) -> None:
+        """Refuse to run under a key of other code.
+
+        Raises
+        ------
+        CodeChanged
+            What the cell reaches has other code here.
+        """
+        found = self.identity().digest
+        if found != spec.code:
+            raise CodeChanged(f"{self.name}: own modules that it reaches are other ones here; give workers the same")
+
+    def identity(self) -> CodeIdentity:
+        """Identity of its code, with all that it reaches."""
+        if self.code is None:
+            self.code = self.prelude.identify(self.cell.source, self.cell.refs | self.cell.names.early, self.name)
+        return self.code
+
+    def function(self) -> Any:
+        """The function that stands for its code; only looked at."""
+        return self.prelude.function(self.cell.source, self.cell.refs | self.cell.names.early)
+
+    def also_read(self, observed: Observed) -> dict[str, str]:
+        """What it reads that no event tells, and whether its result is good for later at all."""
+        found = dict(_paths_of(self.cell, self.prelude, self.given, observed))
+        cache = self.cell.notes.cache
+        if isinstance(cache, float):
+            found[UNTIL] = f"{time.time() + cache:.0f}"
+        elif cache != FOREVER and observed.addresses:
+            found[ALWAYS] = CHANGED
+        return found
+
+
+def _arrived(cell: Cell, rest: tuple[int, ...], parts: tuple[Part, ...], inputs: tuple[str, ...]) -> CellTask:
+    return CellTask(cell, rest, prelude_of(parts), inputs)
+
+
+def cell_call(
+    cell: Cell,
+    rest: tuple[int, ...],
+    prelude: Prelude,
+    inputs: Mapping[str, Any],
+    tokens: Mapping[str, str],
+    store: Store,
+) -> Call:
+    """Return the call that a cell is: the one function that makes its key, whatever program shows the notebook.
+
+    Parameters
+    ----------
+    cell, rest, prelude
+        The cell, its statements that are no code, and the code.
+    inputs
+        Values that it reads, by name: stored assets, lists and dicts of them, or calls.
+    tokens
+        Identities of the other values that it reads.
+    store
+        Where its result goes.
+    """
+    task = CellTask(cell, rest, prelude, sorted(inputs))
+    code = task.identity()
+    libraries = {name: library_version(name) for name in code.libraries}
+    libraries |= {"python": ".".join(map(str, sys.version_info[:2]))}
+    env = {name: value for name, value in cell.notes.env.items() if value is not None}
+    key = task_key(task.name, code.digest, (), libraries, env)
+    spec = TaskSpec(
+        task, task.name, task.needs, False, key, code.digest, code.manifest, (),
+        {name: version for name, version in libraries.items() if name != "python"}, store.url, store.id,
+        home=f"{task.module}:cell", env=env, secrets=tuple(cell.notes.env.keys() - env.keys()),
+    )  # fmt: skip
+    reached = prelude.reached(cell.refs)
+    given: dict[str, Any] = {"live": dict(sorted(tokens.items()))} if tokens else {}
+    if settings := prelude.settings(reached):
+        given["settings"] = settings
+    return make_call(spec, Returns("dict", (Asset,)), {name: inputs[name] for name in sorted(inputs)}, given)
+
+
+class _Body:
+    """The body of a cell; what it wraps is the function that stands for the cell's code."""
+
+    def __init__(self, task: CellTask) -> None:
+        self._task = task
+
+    @property
+    def __wrapped__(self) -> Any:
+        return self._task.function()
+
+    @property
+    def __code__(self) -> types.CodeType:
+        return run_source.__code__
+
+    def __call__(self, work: Workdir, *inputs: Any, **parameters: Any) -> dict[str, Any]:
+        task = self._task
+        task.ran = True
+        staged = dict(zip(task.positional, inputs, strict=True))
+        if task.cell.notes.env:
+            from stargazer.notebook.alone import perform_alone
+
+            return perform_alone(task, staged, work)
+        return perform(task, staged, work.path)
+
+
+def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Run a cell on what it is given, and return what it made as drafts.
+
+    Parameters
+    ----------
+    task
+        The cell.
+    staged
+        Its inputs, as files.
+    folder
+        Where drafts are written.
+    """
+    mounts = {mount.name for mount in task.cell.notes.mounts}
+    read = {n: value.path if n in mounts else _read(value, task.prelude) for n, value in staged.items()}
+    task.given = {**read, **task.given}
+    space = {**task.prelude.namespace, **task.given}
+    with captured() as out:
+        task.captured = out
+        made = _made(task, space, out, folder)
+        changed = [name for name in read if _is_changed(read[name], staged[name], task.prelude, folder)]
+        made |= kept_values(changed, space, task.prelude, folder / "changed")
+    if changed:
+        made[MUTATED] = changed
+    if told := makers_of_handles(made):
+        made[MADE_BY] = told
+    if out.outputs:
+        made[SHOWN] = outputs_draft(out.outputs, folder)
+    return made
+
+
+def _made(task: CellTask, space: dict[str, Any], out: Captured, folder: Path) -> dict[str, Any]:
+    """Run a cell and keep what it bound; what cannot be kept is left in the task, for this process."""
+    task.left = {}
+    try:
+        run_source(task.cell.source, task.rest, space, out)
+    except BaseException as error:
+        if not is_stop(error):
+            task.error = error
+            raise
+        out.result(getattr(error, "output", None))
+        return {STOPPED: True}
+    names = sorted(name for name in task.cell.defs if name in space and not _is_code(task, name, space))
+    task.left = {name: space[name] for name in names}
+    try:
+        refuse_shared(task.left, task.given)
+        return kept_values(names, space, task.prelude, folder / "made")
+    except NotKept as error:
+        return {LIVE: str(error)}
+
+
+def _is_code(task: CellTask, name: str, space: Mapping[str, Any]) -> bool:
+    return name in task.prelude.namespace and space[name] is task.prelude.namespace[name]
+
+
+def is_stop(error: BaseException) -> bool:
+    """Whether a cell was ended by ``mo.stop``."""
+    return type(error).__name__ == "MarimoStopError" and type(error).__module__.startswith("marimo.")
+
+
+def run_source(source: str, rest: Sequence[int], space: dict[str, Any], out: Captured) -> None:
+    """Run statements of a cell as a module's are run, and show the value of the last one."""
+    space.setdefault("__builtins__", builtins)
+    space["display"] = space.get("display", out.display)
+    body = ast.parse(source).body
+    chosen = [body[number] for number in rest]
+    last = chosen.pop() if chosen and chosen[-1] is body[-1] and isinstance(body[-1], ast.Expr) else None
+    name = filename_of(source)
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    _run(compile(ast.Module(chosen, []), name, "exec", flags, dont_inherit=True), space)
+    if isinstance(last, ast.Expr):
+        shown = _run(compile(ast.Expression(last.value), name, "eval", flags, dont_inherit=True), space)
+        if not _ends_in_semicolon(source):
+            out.result(shown)
+
+
+def _run(code: types.CodeType, space: dict[str, Any]) -> Any:
+    if not code.co_flags & inspect.CO_COROUTINE:
+        return eval(code, space)
+    with asyncio.Runner() as runner:
+        return runner.run(eval(code, space))
+
+
+def _ends_in_semicolon(source: str) -> bool:
+    return source.rstrip().endswith(";")
+
+
+def kept_values(names: Sequence[str], space: Mapping[str, Any], scope: Scope | None, folder: Path) -> dict[str, Any]:
+    """Write values as drafts of assets; handles are kept as they are.
+
+    Raises
+    ------
+    NotKept
+        One of them has no bytes; names it.
+    """
+    made: dict[str, Any] = {}
+    for name in names:
+        value = space[name]
+        if is_handles(value):
+            made[name] = value
+            continue
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{name}.value"
+        try:
+            encoded = encode(value, path, scope)
+        except NotKept as error:
+            raise NotKept(f"{name} is a {error}") from None
+        made[name] = Value(path=path, **encoded._asdict())
+    return made
+
+
+def makers_of_handles(made: Mapping[str, Any]) -> dict[str, str]:
+    """Records that tell how handles were made, by the ids of these."""
+    handles = (asset for asset in walk_assets(dict(made)) if asset.cid is not None and asset.source is not None)
+    return {asset.id: asset.source.record for asset in handles if asset.source and asset.source.record}
+
+
+def from_here(store: Store, result: dict[str, Any]) -> dict[str, Any]:
+    """The result of a cell, in which handles that it passed on know how they were made."""
+    told = result.get(MADE_BY)
+    if not told:
+        return result
+    return map_assets(result, lambda asset: store.assets.handle(asset, told[asset.id]) if asset.id in told else asset)  # type: ignore[no-any-return]
+
+
+def is_handles(value: Any) -> bool:
+    """Whether a value is a stored asset, or a list or dict of nothing else."""
+    if isinstance(value, Asset):
+        return value.cid is not None
+    items: list[Any] = []
+    if type(value) is list:
+        items = value
+    elif type(value) is dict and all(type(key) is str for key in value):
+        items = list(value.values())
+    return bool(items) and all(isinstance(item, Asset) and item.cid is not None for item in items)
+
+
+def _read(staged: Any, prelude: Prelude) -> Any:
+    """What a cell is given of an input: a value is decoded, a handle knows the store and no path."""
+    if isinstance(staged, Value):
+        return decode(staged, staged.path, prelude)
+    if isinstance(staged, Asset):
+        return placed(staged, None, staged.source, staged.companions)  # type: ignore[arg-type]
+    if isinstance(staged, list):
+        return [_read(item, prelude) for item in staged]
+    return {name: _read(item, prelude) for name, item in staged.items()}
+
+
+def refuse_shared(made: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Two names of one thing must stay one thing: what one cell changes by one of them, others see by the other.
+
+    Raises
+    ------
+    NotKept
+        A value is the same object as another one, and may be changed.
+    """
+    seen = {id(value): name for name, value in given.items() if not _is_fixed(value)}
+    for name, value in made.items():
+        if _is_fixed(value) or is_handles(value):
+            continue
+        other = seen.get(id(value)) or seen.get(id(getattr(value, "base", None)))
+        if other is not None and other != name:
+            raise NotKept(f"{name} is the same object as {other}, of which another cell may change it")
+        seen[id(value)] = name
+
+
+def _is_fixed(value: Any) -> bool:
+    return value is None or isinstance(
+        value, (str, bytes, int, float, complex, bool, tuple, frozenset, range, type, types.ModuleType, PurePath)
+    )
+
+
+def _is_changed(value: Any, staged: Any, prelude: Prelude, folder: Path) -> bool:
+    """Whether a cell changed what it was given."""
+    if not isinstance(staged, Value) or staged.codec in ("module", "name", "arrow", "npy-scalar") or _is_fixed(value):
+        return False
+    path = folder / "check"
+    try:
+        encoded = encode(value, path, prelude)
+    except NotKept:
+        return True
+    try:
+        return encoded.codec != staged.codec or not _same_bytes(path, staged.path)
+    finally:
+        _remove(path)
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    if one.is_dir():
+        from stargazer.cid import cid_of_path
+
+        return cid_of_path(one) == cid_of_path(other.resolve())
+    if one.stat().st_size != other.stat().st_size:
+        return False
+    with one.open("rb") as first, other.open("rb") as second:
+        while block := first.read(1 << 20):
+            if block != second.read(1 << 20):
+                return False
+    return True
+
+
+def _remove(path: Path) -> None:
+    from stargazer.notebook.values import remove
+
+    remove(path)
+
+
+def outputs_draft(outputs: Sequence[dict[str, Any]], folder: Path) -> Value:
+    """What a cell shows, as a draft."""
+    path = folder / "outputs.json"
+    path.write_text(json.dumps(outputs, sort_keys=True, default=str))
+    return Value(path=path, codec="outputs", kind="outputs")
+
+
+# Paths that a cell names or is given: libraries in C open files that no event tells of.
+
+
+def _paths_of(cell: Cell, prelude: Prelude, given: Mapping[str, Any], observed: Observed) -> Iterator[tuple[str, str]]:
+    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
+    every = [each for node in nodes for each in ast.walk(node)]
+    unseen = not SILENT_READERS.isdisjoint(_names_in(every, prelude))
+    values = [each.value for each in every if isinstance(each, ast.Constant)]
+    for value in [*values, *given.values()]:
+        text = str(value) if isinstance(value, (str, PurePath)) else ""
+        if text and len(text) <= LONGEST_PATH and "\n" not in text and "\0" not in text:
+            yield from _path(os.path.abspath(text), observed, folders=unseen)
+
+
+def _names_in(nodes: Sequence[ast.AST], prelude: Prelude) -> set[str]:
+    """Names that code reads, with those of the modules that they stand for."""
+    found = {each.id for each in nodes if isinstance(each, ast.Name)}
+    found |= {each.attr for each in nodes if isinstance(each, ast.Attribute)}
+    modules = (prelude.namespace.get(name) for name in found)
+    return found | {part for each in modules if isinstance(each, types.ModuleType) for part in each.__name__.split(".")}
+
+
+def _path(place: str, observed: Observed, *, folders: bool) -> Iterator[tuple[str, str]]:
+    if place.startswith(observed.own) or any(
+        f"{each}{os.sep}".startswith(f"{place}{os.sep}") for each in observed.written
+    ):
+        return
+    if os.path.isfile(place):
+        yield place, file_value(place)
+    elif folders and os.path.isdir(place) and place not in (os.sep, os.path.expanduser("~"), os.getcwd()):
+        yield from _folder(place, observed)
+
+
+def _folder(place: str, observed: Observed) -> Iterator[tuple[str, str]]:
+    """All files of a folder by their bytes, up to a number; of a larger one what changes with each of them."""
+    found = []
+    for base, folders, names in os.walk(place):
+        folders[:] = sorted(name for name in folders if not _is_passed_over(os.path.join(base, name), observed))
+        found.append((base, sorted(name for name in names if not name.startswith("."))))
+    if sum(len(names) for _, names in found) > MOST_FILES:
+        yield f"{place}//", tree_value(place)
+        return
+    for base, names in found:
+        for name in names:
+            yield os.path.join(base, name), file_value(os.path.join(base, name))
+        yield f"{base}{os.sep}", folder_value(base)
+
+
+def _is_passed_over(place: str, observed: Observed) -> bool:
+    """Whether a folder holds no data: hidden ones, caches, and what is the store's."""
+    name = os.path.basename(place)
+    return name.startswith((".", "__")) or f"{place}{os.sep}".startswith(observed.own)

@@ -1,0 +1,375 @@
+"""The code of a notebook: imports, definitions and constants, run wherever a cell needs them, and the key of a cell.
+
+What is code is found out statement by statement: an import, a function, a class or an UPPERCASE constant that reads
+nothing but code. All of it makes one module, the same from the same text in every process and every host; the code of
+a cell is digested there, with all that it reaches.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import linecache
+import re
+import sys
+import threading
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer.fingerprint import CodeIdentity, identify
+from stargazer.notebook.names import PRESENT, free_names
+from stargazer.notebook.values import NOTEBOOK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from stargazer.notebook.document import Cell
+
+__all__ = ["Part", "Prelude", "Split", "prelude_of", "split_cells", "statement_names"]
+
+DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+CONSTANT = (
+    ast.Constant, ast.Tuple, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.Name, ast.expr_context,
+)  # fmt: skip
+MAKE_TYPES = ("namedtuple", "NamedTuple", "NewType", "TypeVar", "make_dataclass")
+"""Functions whose results are types."""
+
+SETS_UP = re.compile(r"(set|seed|use|filter|simplefilter|register|config|rc|enable|disable|init|basicConfig)")
+"""How functions are named that change what a library keeps."""
+
+
+class Part(NamedTuple):
+    """Some statements of a cell.
+
+    Parameters
+    ----------
+    source
+        Text of the whole cell.
+    chosen
+        Which of its statements, by number.
+    """
+
+    source: str
+    chosen: tuple[int, ...]
+
+    def nodes(self) -> list[ast.stmt]:
+        """The statements."""
+        body = ast.parse(self.source).body
+        return [body[number] for number in self.chosen]
+
+
+class Split(NamedTuple):
+    """A notebook's statements: what is code, and what is left for cells to do.
+
+    Parameters
+    ----------
+    parts
+        Of each cell, its code; empty where it has none.
+    rest
+        Of each cell, numbers of the other statements.
+    names
+        Names of all code.
+    """
+
+    parts: tuple[Part, ...]
+    rest: tuple[tuple[int, ...], ...]
+    names: frozenset[str]
+
+
+def statement_names(node: ast.stmt) -> frozenset[str]:
+    """Names that a statement of code binds."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return frozenset({node.name})
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return frozenset((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return frozenset(each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name))
+
+
+def split_cells(cells: Sequence[Cell]) -> Split:
+    """Find out what of the cells is code.
+
+    A name that is bound in two ways is no code, and neither is what reads it.
+    """
+    bodies = [cell.tree.body for cell in cells]
+    chosen = {(c, n) for c, body in enumerate(bodies) for n, node in enumerate(body) if _may_be_code(node)}
+    others = _bound_by_others(cells, bodies, chosen)
+    while True:
+        texts: dict[str, set[str]] = {}
+        for c, n in chosen:
+            for name in statement_names(bodies[c][n]):
+                texts.setdefault(name, set()).add(_text_of(bodies[c][n], name))
+        code = {name for name, found in texts.items() if len(found) == 1 and name not in others}
+        known = frozenset().union(*(cell.defs | cell.names.early for cell in cells)) if cells else frozenset()
+        wrong = {
+            (c, n)
+            for c, n in chosen
+            if not statement_names(bodies[c][n]) <= code or (_free(bodies[c][n]) & known) - code
+        }
+        if not wrong:
+            break
+        others |= frozenset().union(*(statement_names(bodies[c][n]) for c, n in wrong))
+        chosen -= wrong
+    chosen |= {(c, n) for c, body in enumerate(bodies) for n, node in enumerate(body) if _sets_up(node, code)}
+    return Split(
+        tuple(
+            Part(cell.source, tuple(n for n in range(len(body)) if (c, n) in chosen))
+            for c, (cell, body) in enumerate(zip(cells, bodies, strict=True))
+        ),
+        tuple(tuple(n for n in range(len(body)) if (c, n) not in chosen) for c, body in enumerate(bodies)),
+        frozenset(code),
+    )
+
+
+def _text_of(node: ast.stmt, name: str) -> str:
+    """Text of what binds a name; one import may stand in several cells, beside others."""
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        found = [a for a in node.names if (a.asname or a.name).partition(".")[0] == name]
+        head = f"{node.module} {node.level}" if isinstance(node, ast.ImportFrom) else ""
+        first = found[0]
+        return f"{head} {first.name if first.asname or head else first.name.partition('.')[0]}"
+    return ast.unparse(node)
+
+
+def _bound_by_others(
+    cells: Sequence[Cell], bodies: list[list[ast.stmt]], chosen: set[tuple[int, int]]
+) -> frozenset[str]:
+    """Names that some statement binds which is no code for sure."""
+    found = set[str]()
+    for c, body in enumerate(bodies):
+        for n, node in enumerate(body):
+            if (c, n) not in chosen:
+                stored = (e for e in ast.walk(node) if isinstance(e, ast.Name) and not isinstance(e.ctx, ast.Load))
+                found.update(each.id for each in stored)
+                inner = (e for e in ast.walk(node) if isinstance(e, DEFINITIONS))
+                found.update(name for each in inner for name in statement_names(each))
+    return frozenset(found & frozenset().union(*(cell.defs for cell in cells)) if cells else ())
+
+
+@functools.lru_cache(maxsize=4096)
+def _free(node: ast.stmt) -> frozenset[str]:
+    return free_names(node)
+
+
+def _may_be_code(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return node.names[0].name != "*"
+    if isinstance(node, DEFINITIONS):
+        return True
+    if not isinstance(node, ast.Assign) or not all(isinstance(target, ast.Name) for target in node.targets):
+        return False
+    if isinstance(node.value, ast.Call):
+        return ast.unparse(node.value.func).rpartition(".")[2] in MAKE_TYPES
+    names = statement_names(node)
+    return all(name.isupper() for name in names) and all(isinstance(each, CONSTANT) for each in ast.walk(node.value))
+
+
+def _sets_up(node: ast.stmt, code: set[str]) -> bool:
+    """Whether a statement changes what a library keeps: ``np.random.seed(0)``, ``pd.options.x = 1``."""
+    if isinstance(node, ast.Assign):
+        targets = [each for each in node.targets if isinstance(each, (ast.Attribute, ast.Subscript))]
+        return bool(targets) and len(targets) == len(node.targets) and _free(node) <= code
+    call = node.value if isinstance(node, ast.Expr) else None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return False
+    return SETS_UP.match(call.func.attr) is not None and bool(_free(node)) and _free(node) <= code
+
+
+class Prelude:
+    """The code of a notebook, as a module that is made of its text.
+
+    Parameters
+    ----------
+    parts
+        From `split_cells`, in an order in which they can run.
+
+    Attributes
+    ----------
+    errors
+        What was raised by which part, by number; what it defines is missing then.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = tuple(part for part in parts if part.chosen)
+        self.errors: dict[int, BaseException] = {}
+        self._lock = threading.RLock()
+        self._codes: dict[str, str] = {}
+
+    def __reduce__(self) -> Any:
+        return prelude_of, (self.parts,)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Tells one notebook's code from another's, in this process."""
+        return hashlib.sha256(repr(self.parts).encode()).hexdigest()[:16]
+
+    @functools.cached_property
+    def module(self) -> ModuleType:
+        """The module; its code runs when it is first asked for."""
+        with self._lock:
+            made = ModuleType(NOTEBOOK)
+            made.__file__ = f"<notebook {self.digest}>"
+            statements = [node for part in self.parts for node in part.nodes()]
+            text = ast.unparse(ast.Module(statements, []))
+            linecache.cache[made.__file__] = (len(text), None, text.splitlines(True), made.__file__)
+            sys.modules[NOTEBOOK] = made
+            for number, part in enumerate(self.parts):
+                self._run(number, part, made)
+            return made
+
+    def _run(self, number: int, part: Part, made: ModuleType) -> None:
+        code = compile(ast.Module(part.nodes(), []), filename_of(part.source), "exec", dont_inherit=True)
+        try:
+            exec(code, made.__dict__)
+        except Exception as error:  # noqa: BLE001 - it is told where the cell is
+            self.errors[number] = error
+
+    @property
+    def namespace(self) -> Mapping[str, Any]:
+        """What the names of the code mean."""
+        return self.module.__dict__
+
+    def error_of(self, cell: Cell) -> BaseException | None:
+        """What was raised when the code of a cell ran."""
+        _ = self.module
+        found = (n for n, part in enumerate(self.parts) if part.source == cell.source)
+        return next((self.errors[n] for n in found if n in self.errors), None)
+
+    @functools.cached_property
+    def _statements(self) -> dict[str, list[ast.stmt]]:
+        found: dict[str, list[ast.stmt]] = {}
+        for part in self.parts:
+            for node in part.nodes():
+                for name in statement_names(node) if not isinstance(node, (ast.Expr,)) else ():
+                    found.setdefault(name, []).append(node)
+        return found
+
+    @functools.cached_property
+    def _settings(self) -> list[tuple[str, str]]:
+        """Statements that change what libraries keep, by the name that they begin with."""
+        nodes = [node for part in self.parts for node in part.nodes() if not _may_be_code(node)]
+        return [(_root(node), ast.unparse(node)) for node in nodes]
+
+    def reached(self, names: Iterable[str]) -> frozenset[str]:
+        """Names of code that some names lead to."""
+        found, todo = set[str](), list(names)
+        while todo:
+            name = todo.pop()
+            if name not in found and name in self._statements:
+                found.add(name)
+                todo += [each for node in self._statements[name] for each in _free(node)]
+        return frozenset(found)
+
+    def nodes_of(self, names: Iterable[str]) -> list[ast.stmt]:
+        """Statements that bind some names."""
+        return [node for name in sorted(names) for node in self._statements.get(name, ())]
+
+    def settings(self, names: frozenset[str]) -> str:
+        """Digest of what sets up the libraries that some names of code stand for; empty where nothing does."""
+        texts = [text for root, text in self._settings if root in names]
+        return hashlib.sha256("\n".join(texts).encode()).hexdigest() if texts else ""
+
+    def code_of(self, name: str) -> str:
+        """Digest of what a name of the code means, with all that it reaches."""
+        if name not in self._codes:
+            self._codes[name] = self.identify(f"{name}\n", frozenset(), name).digest if name in self.namespace else ""
+        return self._codes[name]
+
+    def identify(self, source: str, given: frozenset[str], name: str) -> CodeIdentity:
+        """Digest the code of a cell, as if it were a function of this module, with all that it reaches.
+
+        Parameters
+        ----------
+        source
+            Its text.
+        given
+            Names that it reads, or may read before it binds them; those that are no code are its parameters.
+        name
+            How warnings call it.
+        """
+        with self._lock:
+            sys.modules[NOTEBOOK] = self.module
+            return identify(self.function(source, given), name)
+
+    def function(self, source: str, given: frozenset[str]) -> FunctionType:
+        """The function that stands for a cell; only looked at, never called."""
+        return _function(self.module, source, sorted(given - self._statements.keys() - PRESENT))
+
+
+def _function(module: ModuleType, source: str, parameters: list[str]) -> FunctionType:
+    tree = _AsFunction().visit(ast.parse(source))
+    is_async = any(isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) for node in _outside(tree))
+    kind = ast.AsyncFunctionDef if is_async else ast.FunctionDef
+    body = [ast.Pass(), *(node for node in tree.body if not _is_future(node))]
+    arguments = ast.arguments([], [ast.arg(name) for name in parameters], None, [], [], None, [])
+    text = ast.unparse(ast.fix_missing_locations(ast.Module([kind("cell", arguments, body, [])], [])))
+    name = f"<cell-identity {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
+    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    scope: dict[str, Any] = {}
+    exec(compile(text, name, "exec", dont_inherit=True), module.__dict__, scope)
+    found: FunctionType = scope["cell"]
+    return found
+
+
+class _AsFunction(ast.NodeTransformer):
+    """What may stand in a module and not in a function: annotations of names that are global there."""
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """Write it without its annotation."""
+        if node.value is None:
+            return ast.Pass()
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
+
+    def visit_FunctionDef(self, node: Any) -> Any:
+        """Leave what is inside of it."""
+        return node
+
+    visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = visit_FunctionDef
+
+
+def _outside(tree: ast.Module) -> Iterable[ast.AST]:
+    """Nodes of a cell that are not inside of a function of it."""
+    todo: list[ast.AST] = [*tree.body]
+    while todo:
+        node = todo.pop()
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            todo += ast.iter_child_nodes(node)
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+def _root(node: ast.stmt) -> str:
+    """The name that a statement like ``a.b.c(…)`` or ``a.b = …`` begins with."""
+    found: Any = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "value", None)
+    found = found.func if isinstance(found, ast.Call) else found
+    while isinstance(found, (ast.Attribute, ast.Subscript)):
+        found = found.value
+    return found.id if isinstance(found, ast.Name) else ""
+
+
+def filename_of(source: str) -> str:
+    """Name under which the text of a cell is known to tracebacks."""
+    name = f"<cell {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
+    if name not in linecache.cache:
+        text = source if source.endswith("\n") else f"{source}\n"
+        linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    return name
+
+
+_preludes: dict[tuple[Part, ...], Prelude] = {}
+_making = threading.Lock()
+
+
+def prelude_of(parts: Sequence[Part]) -> Prelude:
+    """The code of a notebook; the same object for the same text, so that its classes are the same."""
+    key = tuple(part for part in parts if part.chosen)
+    with _making:
+        if key not in _preludes:
+            if len(_preludes) >= 64:
+                _preludes.pop(next(iter(_preludes)))
+            _preludes[key] = Prelude(key)
+        return _preludes[key]

@@ -1,0 +1,516 @@
+"""Notebooks as files: marimo, percent scripts, Jupyter and MyST, read from their text; nothing of them runs."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import io
+import json
+import re
+import tokenize
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from stargazer.errors import NotebookError
+from stargazer.notebook.annotations import Annotations, Problem, read_annotations
+from stargazer.notebook.names import Names, names_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Cell", "Document", "Format", "Kind", "detect_format", "read_document", "read_text"]
+
+Format = Literal["marimo", "percent", "ipynb", "myst"]
+Kind = Literal["code", "markdown"]
+
+PERCENT = re.compile(r"^# ?%%(?P<rest>.*)$")
+TITLE = re.compile(r"(?P<title>.*?)\s*(?P<kind>\[\w+\])?\s*(?P<options>(?:\{|[\w-]+\s*=).*)?$")
+MAGIC = re.compile(r"^\s*[%!]")
+SHELL = re.compile(r"^\s*(%%|!)")
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One cell of a notebook.
+
+    Parameters
+    ----------
+    name
+        As the file, or ``# @name``, has it; else empty.
+    source
+        Its text, without what the file's format needs around it.
+    kind
+        Code, or text for people.
+    line
+        At which line of the file the source begins, from 1; of its own, for a Jupyter notebook.
+    options
+        Of its format: ``disabled``, ``hide_code``; tags and metadata.
+    sequential
+        Whether cells run one after the other, so that names may be bound again.
+    role
+        In marimo files: ``setup``, ``function`` or ``class``; empty for other cells.
+    id
+        What the file calls it beside its name; of Jupyter notebooks.
+    """
+
+    name: str
+    source: str
+    kind: Kind = "code"
+    line: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+    sequential: bool = False
+    role: str = ""
+    id: str = ""
+
+    @functools.cached_property
+    def tree(self) -> ast.Module:
+        """The syntax tree; empty for text, and for what is not Python."""
+        try:
+            return ast.parse(self.source) if self.kind == "code" else ast.Module([], [])
+        except SyntaxError:
+            return ast.Module([], [])
+
+    @functools.cached_property
+    def names(self) -> Names:
+        """The names at its border."""
+        if self.kind != "code" or self.error is not None:
+            return Names(frozenset(), frozenset())
+        return names_of(self.source, private=not self.sequential)
+
+    @property
+    def defs(self) -> frozenset[str]:
+        """Names that it binds for other cells."""
+        return self.names.defs
+
+    @property
+    def refs(self) -> frozenset[str]:
+        """Names that it takes from other cells."""
+        return self.names.refs
+
+    @functools.cached_property
+    def _read(self) -> tuple[Annotations, list[Problem]]:
+        return read_annotations(self.source if self.kind == "code" else "", self.line)
+
+    @property
+    def notes(self) -> Annotations:
+        """What its leading comments ask for."""
+        return self._read[0]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Annotations that are not understood, and what is not Python."""
+        return [*self._read[1], *([self.error] if self.error else [])]
+
+    @functools.cached_property
+    def error(self) -> Problem | None:
+        """What is not Python in it."""
+        if self.kind != "code":
+            return None
+        if any(SHELL.match(line) for line in self.source.splitlines()):
+            return Problem(self.line, "a command of IPython stands in it, which only a kernel runs")
+        try:
+            compile(self.source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        except SyntaxError as error:
+            return Problem(self.line + (error.lineno or 1) - 1, f"it is not Python: {error.msg}")
+        return None
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the file says that it does not run."""
+        return bool(self.options.get("disabled"))
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """A notebook as a file.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    format
+        One of the four.
+    header
+        What stands before the first cell: a script's metadata, a docstring, front matter.
+    cells
+        In the order of the file.
+    text
+        The whole file.
+    options
+        Of the app, or the notebook's metadata.
+    """
+
+    path: Path
+    format: Format
+    header: str
+    cells: tuple[Cell, ...]
+    text: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether cells run in the order in which they stand."""
+        return self.format != "marimo"
+
+    @property
+    def problems(self) -> list[Problem]:
+        """All that is wrong in it."""
+        return [problem for cell in self.cells for problem in cell.problems]
+
+    @functools.cached_property
+    def script(self) -> dict[str, Any]:
+        """The metadata of the script (PEP 723), as a dictionary; empty where it has none."""
+        import tomllib
+
+        found = re.search(r"(?m)^# /// script\s*$\n(?P<content>(?:^#(?:| .*)$\n)+?)^# ///\s*$", self.header)
+        if found is None:
+            return {}
+        lines = (line.removeprefix("#").removeprefix(" ") for line in found["content"].splitlines())
+        try:
+            return tomllib.loads("\n".join(lines))
+        except tomllib.TOMLDecodeError as error:
+            raise NotebookError(f"{self.path}: the header of the script is not TOML: {error}") from None
+
+
+def read_document(path: str | Path, format: Format | None = None) -> Document:
+    """Read a notebook.
+
+    Parameters
+    ----------
+    path
+        A file that ends in ``.py``, ``.ipynb`` or ``.md``.
+    format
+        Found out from the text, if it is not given.
+
+    Raises
+    ------
+    NotebookError
+        It cannot be read, or is no notebook.
+    """
+    place = Path(path)
+    try:
+        text = place.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotebookError(f"{place} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return read_text(text, place, format)
+
+
+def read_text(text: str, path: str | Path, format: Format | None = None) -> Document:
+    """Read a notebook whose text is there already; see `read_document`."""
+    place = Path(path)
+    chosen = format or detect_format(text, place)
+    return {"marimo": _marimo, "percent": _percent, "ipynb": _ipynb, "myst": _myst}[chosen](text, place)
+
+
+def detect_format(text: str, path: Path) -> Format:
+    """Find out a notebook's format: marimo's files import marimo and make an app before any ``# %%``.
+
+    Raises
+    ------
+    NotebookError
+        No notebook ends so.
+    """
+    if path.suffix == ".ipynb":
+        return "ipynb"
+    if path.suffix in (".md", ".myst"):
+        return "myst"
+    if path.suffix != ".py":
+        raise NotebookError(f"{path} is no notebook: these are .py, .ipynb and .md files")
+    first = next((m.start() for m in re.finditer(r"(?m)^# ?%%", text)), len(text))
+    head = text[:first]
+    is_marimo = re.search(r"(?m)^import marimo\b", head) and re.search(r"(?m)^\w+\s*=\s*marimo\.App\(", head)
+    return "marimo" if is_marimo else "percent"
+
+
+# marimo: each cell is a decorated function, or the block under ``with app.setup``.
+
+
+def _marimo(text: str, path: Path) -> Document:
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        raise NotebookError(f"{path}, line {error.lineno}: it is not Python: {error.msg}") from None
+    lines = text.splitlines(keepends=True)
+    app, options, cells, begins = "", {}, list[Cell](), len(lines)
+    for node in tree.body:
+        if _is_app(node):
+            app, options, begins = node.targets[0].id, _keywords(node.value), node.lineno - 1  # type: ignore[attr-defined]
+        elif app and (cell := _marimo_cell(node, app, lines)) is not None:
+            cells.append(cell)
+    header = "".join(line for line in lines[:begins] if not line.startswith("import marimo"))
+    return Document(path, "marimo", header, tuple(cells), text, options)
+
+
+def _is_app(node: ast.stmt) -> bool:
+    value = node.value if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) else None
+    return isinstance(value, ast.Call) and ast.unparse(value.func) == "marimo.App"
+
+
+def _keywords(call: ast.expr) -> dict[str, Any]:
+    """Constants among the keywords of a call."""
+    given = call.keywords if isinstance(call, ast.Call) else []
+    return {each.arg: each.value.value for each in given if each.arg and isinstance(each.value, ast.Constant)}
+
+
+def _marimo_cell(node: ast.stmt, app: str, lines: list[str]) -> Cell | None:
+    if isinstance(node, ast.With) and ast.unparse(node.items[0].context_expr).partition("(")[0] == f"{app}.setup":
+        start, source = _block(lines, node, node.body, None)
+        return Cell("setup", source, line=start, options=_keywords(node.items[0].context_expr), role="setup")
+    if isinstance(node, ast.Expr) and ast.unparse(node.value).startswith(f"{app}._unparsable_cell("):
+        return _unparsable(node)
+    for decorator in getattr(node, "decorator_list", ()):
+        kind, _, _ = ast.unparse(decorator).partition("(")
+        if kind == f"{app}.cell":
+            return _function_cell(node, decorator, lines)
+        if kind in (f"{app}.function", f"{app}.class_definition"):
+            return _definition(node, decorator, lines)
+    return None
+
+
+def _unparsable(node: ast.Expr) -> Cell:
+    call = node.value
+    assert isinstance(call, ast.Call)
+    source = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else ""
+    options = _keywords(call)
+    return Cell(str(options.pop("name", "")).strip("_*"), str(source).strip("\n"), line=node.lineno, options=options)
+
+
+def _function_cell(node: Any, decorator: ast.expr, lines: list[str]) -> Cell:
+    last = node.body[-1]
+    ends = last if isinstance(last, ast.Return) else None
+    start, source = _block(lines, node, node.body, ends)
+    name, options = "" if node.name == "_" else node.name, _keywords(decorator)
+    markdown = _markdown(source)
+    if markdown is not None:
+        return Cell(name, markdown, "markdown", start, {**options, "source": source})
+    named = read_annotations(source)[0].name
+    return Cell(named or name, source, line=start, options=options)
+
+
+def _markdown(source: str) -> str | None:
+    """Text of a cell that does nothing but show a text that is written out in it."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:
+        return None
+    call = body[0].value if len(body) == 1 and isinstance(body[0], ast.Expr) else None
+    if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "mo.md" and len(call.args) == 1):
+        return None
+    text = call.args[0].value if isinstance(call.args[0], ast.Constant) else None
+    import textwrap
+
+    return textwrap.dedent(text).strip() if isinstance(text, str) and not call.keywords else None
+
+
+def _definition(node: Any, decorator: ast.expr, lines: list[str]) -> Cell:
+    kept = [each for each in node.decorator_list if each is not decorator]
+    first = min([node.lineno, *(each.lineno for each in kept)])
+    role = "class" if isinstance(node, ast.ClassDef) else "function"
+    source = "".join(lines[first - 1 : node.end_lineno]).strip("\n")
+    return Cell(node.name, source, line=first, options=_keywords(decorator), role=role)
+
+
+def _block(lines: list[str], node: Any, body: list[ast.stmt], ends: ast.Return | None) -> tuple[int, str]:
+    """First line, and text with its comments, of what stands below a colon, without the ``return`` at its end."""
+    start = _after_colon(lines, node, body)
+    stop = ends.lineno - 1 if ends is not None else node.end_lineno
+    text = _dedented("".join(lines[start:stop]))
+    blank = len(text) - len(text.lstrip("\n"))
+    if text.strip() == "pass":
+        return start + 1, ""
+    return start + 1 + blank, text.strip("\n")
+
+
+def _after_colon(lines: list[str], node: Any, body: list[ast.stmt]) -> int:
+    """Number of lines until the one that ends in the block's colon."""
+    text = "".join(lines[node.lineno - 1 : body[0].end_lineno])
+    depth = 0
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.OP:
+            depth += (token.string in "([{") - (token.string in ")]}")
+            if token.string == ":" and depth == 0:
+                return int(node.lineno) - 1 + token.start[0]
+    return int(node.lineno)
+
+
+def _dedented(text: str) -> str:
+    """Take four columns off every line, as marimo does: not off a string that stands further left than the code."""
+    rows = text.splitlines(keepends=True)
+    kept = {n for block in _strings(text) if _stands_left([rows[n] for n in block]) for n in block}
+    return "".join(
+        row if n in kept else row[4:] if row[:4].isspace() and len(row) > 4 else row.lstrip(" \t")
+        for n, row in enumerate(rows)
+    )
+
+
+def _stands_left(rows: list[str]) -> bool:
+    return any(row.strip() and len(row) - len(row.lstrip()) < 4 for row in rows)
+
+
+def _strings(text: str) -> list[range]:
+    """Rows, from 0, that begin inside of a string over several lines."""
+    found, began = list[range](), list[int]()
+    with contextlib.suppress(tokenize.TokenError, IndentationError):
+        for token in tokenize.generate_tokens(io.StringIO("if 1:\n" + text).readline):
+            kind = tokenize.tok_name[token.type]
+            if kind == "STRING":
+                found.append(range(token.start[0] - 1, token.end[0] - 1))
+            elif kind in ("FSTRING_START", "TSTRING_START"):
+                began.append(token.start[0])
+            elif kind in ("FSTRING_END", "TSTRING_END"):
+                found.append(range(began.pop() - 1, token.end[0] - 1))
+    return found
+
+
+# Percent scripts: ``# %%`` begins a cell.
+
+
+def _percent(text: str, path: Path) -> Document:
+    marks = [(number, found) for number, line in enumerate(text.splitlines(), 1) if (found := PERCENT.match(line))]
+    lines = text.splitlines()
+    first = marks[0][0] - 1 if marks else 0
+    header, rest = _front(lines[:first] if marks else lines)
+    cells = []
+    if any(line.strip() for line in rest):
+        cells.append(_cell("", "\n".join(rest).strip("\n"), "code", len(lines[:first] or lines) - len(rest) + 1, {}))
+    ends = [number - 1 for number, _ in marks[1:]] + [len(lines)]
+    for (number, found), end in zip(marks, ends, strict=True):
+        body = lines[number:end]
+        blank = next((n for n, line in enumerate(body) if line.strip()), 0)
+        cells.append(_percent_cell(found["rest"].strip(), "\n".join(body).strip("\n"), number + 1 + blank))
+    return Document(path, "percent", "\n".join(header), tuple(cells), text)
+
+
+def _front(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Comments and blank lines at the top of a script, and the code after them."""
+    count = next((n for n, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    return lines[:count], lines[count:]
+
+
+def _percent_cell(rest: str, source: str, line: int) -> Cell:
+    found = TITLE.match(rest)
+    assert found is not None
+    options = _options(found["options"] or "")
+    kind = (found["kind"] or "[code]").strip("[]")
+    if kind in ("markdown", "md", "raw"):
+        return _cell(found["title"].strip(), _uncommented(source), "markdown", line, options)
+    return _cell(found["title"].strip(), source, "code", line, options)
+
+
+def _options(text: str) -> dict[str, Any]:
+    """``tags=["parameters"]`` and the like, or the same as JSON."""
+    if text.startswith("{"):
+        try:
+            return dict(json.loads(text))
+        except ValueError:
+            return {}
+    found = re.findall(r"(\w+)\s*=\s*(\[[^\]]*\]|\{[^}]*\}|\"[^\"]*\"|\S+)", text)
+    return {name: _json(value) for name, value in found}
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _uncommented(source: str) -> str:
+    if source.lstrip().startswith(('"""', "'''")):
+        return source.strip().strip("\"'").strip()
+    return "\n".join(line.removeprefix("#").removeprefix(" ") for line in source.splitlines())
+
+
+def _cell(name: str, source: str, kind: Kind, line: int, options: dict[str, Any], identifier: str = "") -> Cell:
+    """A cell of a notebook whose cells run one after the other."""
+    if kind == "code":
+        source = "\n".join(_without_magic(source.splitlines()))
+        name = read_annotations(source)[0].name or name
+    return Cell(name, source, kind, line, options, sequential=True, id=identifier)
+
+
+def _without_magic(lines: Iterable[str]) -> list[str]:
+    """Line magics are settings of a kernel: comments for everybody else, as jupytext writes them."""
+    return [f"# {line}" if MAGIC.match(line) and not SHELL.match(line) else line for line in lines]
+
+
+# Jupyter and MyST.
+
+
+def _ipynb(text: str, path: Path) -> Document:
+    try:
+        found = json.loads(text)
+        cells = [_ipynb_cell(cell) for cell in found["cells"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotebookError(f"{path} is no Jupyter notebook: {type(error).__name__}: {error}") from None
+    return Document(path, "ipynb", "", tuple(cells), text, dict(found.get("metadata", {})))
+
+
+def _ipynb_cell(cell: dict[str, Any]) -> Cell:
+    source = cell.get("source", "")
+    text = source if isinstance(source, str) else "".join(source)
+    metadata = dict(cell.get("metadata", {}))
+    name = str(metadata.get("name") or metadata.get("title") or "")
+    kind: Kind = "code" if cell["cell_type"] == "code" else "markdown"
+    return _cell(name, text, kind, 1, metadata, str(cell.get("id", "")))
+
+
+FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})\s*\{code(?:-cell)?\}")
+PLUS = re.compile(r"^\+\+\+(?P<rest>.*)$")
+
+
+def _myst(text: str, path: Path) -> Document:
+    lines = text.splitlines()
+    header = _front_matter(lines)
+    cells: list[Cell] = []
+    prose: list[str] = []
+    at = start = len(header)
+
+    def end_of_prose(stop: int) -> None:
+        if written := "\n".join(prose).strip("\n"):
+            cells.append(_cell("", written, "markdown", stop - len(prose) + 1, {}))
+        prose.clear()
+
+    while at < len(lines):
+        fence = FENCE.match(lines[at])
+        if fence is None:
+            if PLUS.match(lines[at]):
+                end_of_prose(at)
+            else:
+                prose.append(lines[at])
+            at += 1
+            continue
+        end_of_prose(at)
+        stop = next((n for n in range(at + 1, len(lines)) if lines[n].rstrip() == fence["fence"]), len(lines))
+        cells.append(_myst_code(lines[at + 1 : stop], at + 2))
+        at = stop + 1
+    end_of_prose(at)
+    return Document(path, "myst", "\n".join(lines[:start]), tuple(cells), text)
+
+
+def _front_matter(lines: list[str]) -> list[str]:
+    if not lines or lines[0].strip() != "---":
+        return []
+    end = next((n for n, line in enumerate(lines[1:], 1) if line.strip() == "---"), len(lines) - 1)
+    return lines[: end + 1]
+
+
+def _myst_code(lines: list[str], line: int) -> Cell:
+    """A code cell: ``:key: value`` lines, or a block of YAML, stand before its code."""
+    options: dict[str, Any] = {}
+    count = 0
+    if lines and lines[0].strip() == "---":
+        import yaml
+
+        count = next((n for n, each in enumerate(lines[1:], 1) if each.strip() == "---"), len(lines) - 1) + 1
+        options = dict(yaml.safe_load("\n".join(lines[1 : count - 1])) or {})
+    else:
+        while count < len(lines) and (found := re.match(r":([\w-]+):\s*(.*)$", lines[count])):
+            options[found[1]] = _json(found[2])
+            count += 1
+    body = lines[count:]
+    blank = next((n for n, each in enumerate(body) if each.strip()), 0)
+    name = str(options.get("name", ""))
+    return _cell(name, "\n".join(body).strip("\n"), "code", line + count + blank, options)

@@ -1,0 +1,96 @@
+"""What makes a cell live by its very text: clocks, queries of the store, changes of the whole process."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from stargazer.fingerprint.source import dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from stargazer.notebook.code import Prelude
+    from stargazer.notebook.document import Cell
+
+__all__ = ["WIDGET", "touches_engine", "why_live"]
+
+CLOCKS = {
+    "time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime", "datetime.datetime.now",
+    "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today", "uuid.uuid1", "uuid.uuid4",
+    "os.urandom", "secrets.token_hex", "secrets.token_bytes", "secrets.token_urlsafe", "pandas.Timestamp.now",
+    "pandas.Timestamp.today", "pandas.Timestamp.utcnow",
+}  # fmt: skip
+QUERIES = {"add", "assemble", "active_store", "forget", "push", "verify", "names", "connect", "plan", "trace", "Store"}
+"""Names of the engine's that ask or change what is in a store, or elsewhere."""
+
+WIDGETS, WIDGET = "marimo.ui.", "it makes a widget"
+PROCESS = {"os.chdir": "it moves the whole process", "os.putenv": "it sets variables of the whole process"}
+
+
+def why_live(cell: Cell, prelude: Prelude) -> str:
+    """Why a cell runs each time, as far as its text tells; empty where it need not."""
+    if cell.names.stars:
+        return f"it imports whatever {cell.names.stars[0]} has"
+    if cell.notes.cache == "off":
+        return "it says @cache off"
+    if any(mount.writable for mount in cell.notes.mounts):
+        return "it writes to a place that it mounts"
+    for name in _called(cell, prelude):
+        if name in CLOCKS and cell.notes.cache is None:
+            return f"it asks the clock or chance ({name})"
+        if name in PROCESS:
+            return PROCESS[name]
+        if name.startswith(("stargazer.",)) and name.rpartition(".")[2] in QUERIES and cell.notes.cache is None:
+            return f"it asks the store ({name.removeprefix('stargazer.')})"
+    for name in _called(cell, prelude, deep=False):
+        if f"{name}.".startswith(WIDGETS) or name == "marimo.state":
+            return WIDGET
+    return ""
+
+
+def touches_engine(cell: Cell, prelude: Prelude) -> bool:
+    """Whether a cell, or what it reaches, names the engine or a task: then it runs in this process."""
+    names = prelude.reached(cell.refs | cell.defs)
+    return any(_is_of_engine(prelude.namespace.get(name)) for name in names)
+
+
+def _is_of_engine(value: Any) -> bool:
+    if isinstance(value, ModuleType):
+        return f"{value.__name__}.".startswith("stargazer.")
+    module = getattr(value, "__module__", None) or ""
+    return str(type(value).__module__).startswith("stargazer.") or str(module).startswith("stargazer.")
+
+
+def _called(cell: Cell, prelude: Prelude, *, deep: bool = True) -> Iterator[str]:
+    """Full names of what a cell, and the code that it reaches, reads by dotted names."""
+    nodes: Iterable[ast.AST] = cell.tree.body
+    if deep:
+        nodes = [*nodes, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
+    for node in nodes:
+        for each in ast.walk(node):
+            if isinstance(each, (ast.Attribute, ast.Name)) and (chain := dotted(each)):
+                found = _full_name(chain, prelude)
+                if found:
+                    yield found
+
+
+def _full_name(chain: tuple[str, ...], prelude: Prelude) -> str:
+    head, *rest = chain
+    value = prelude.namespace.get(head)
+    if isinstance(value, ModuleType):
+        return ".".join([value.__name__, *rest])
+    if isinstance(value, type) and rest:
+        return ".".join([value.__module__, value.__qualname__, *rest])
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if not module or not name or module == "__notebook__":
+        return ""
+    return ".".join([public(module), name, *rest])
+
+
+@functools.lru_cache(maxsize=256)
+def public(module: str) -> str:
+    """A module of Stargazer by the name that people use; any other as it is."""
+    return "stargazer" if module.startswith("stargazer.") else module

@@ -1,0 +1,386 @@
+"""Cells that another program runs: marimo's editor, a kernel of Jupyter. Known ones are restored, others recorded."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stargazer import config
+from stargazer.errors import NotKept, StargazerError
+from stargazer.execute.audit import Observed, observed
+from stargazer.execute.execute import Attempt, own_places
+from stargazer.execute.named import named_by
+from stargazer.ledger import Ledger
+from stargazer.ledger.reads import CHANGED, MISSING, file_value, variable_value
+from stargazer.notebook.cells import (
+    LIVE,
+    MADE_BY,
+    MUTATED,
+    SHOWN,
+    CellTask,
+    cell_call,
+    from_here,
+    is_handles,
+    kept_values,
+    makers_of_handles,
+    outputs_draft,
+    refuse_shared,
+)
+from stargazer.notebook.code import prelude_of, split_cells
+from stargazer.notebook.document import Cell
+from stargazer.notebook.effects import why_live
+from stargazer.notebook.order import reads_of
+from stargazer.notebook.tokens import is_widget, token_of
+from stargazer.notebook.values import Value, decode
+from stargazer.tools.programs import signature_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+
+    from stargazer.calls import Call
+    from stargazer.ledger import Record
+    from stargazer.notebook.code import Part, Prelude
+    from stargazer.store import Store
+
+__all__ = ["Live", "Looked"]
+
+
+class _Scope:
+    """The names of a program that runs, with the digests of the notebook's code."""
+
+    def __init__(self, namespace: Mapping[str, Any], prelude: Prelude) -> None:
+        self.namespace, self._prelude = namespace, prelude
+
+    def code_of(self, name: str) -> str:
+        """Digest of the code behind a name."""
+        return self._prelude.code_of(name)
+
+
+@dataclass
+class Looked:
+    """What is known of a cell before it runs.
+
+    Parameters
+    ----------
+    cell
+        The cell.
+    why
+        Why it runs each time; empty where it is a call.
+    call, record
+        The call that it is, and what the ledger knows of it.
+    code
+        What of it is code.
+    """
+
+    cell: Cell
+    why: str = ""
+    call: Call | None = None
+    record: Record | None = None
+    code: Part | None = None
+    scope: _Scope | None = None
+    names: frozenset[str] = frozenset()
+    reads: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it holds nothing but code."""
+        return self.why == "code"
+
+
+class Live:
+    """The cells of one running notebook.
+
+    Parameters
+    ----------
+    store
+        Where values are kept.
+    sequential
+        Whether names may be bound again, as in Jupyter.
+    """
+
+    def __init__(self, store: Store, *, sequential: bool) -> None:
+        self.store, self.sequential, self.ledger = store, sequential, Ledger(store.records)
+        self.rows: list[tuple[str, str, str]] = []
+        self._cells: dict[str, Cell] = {}
+        self._values: dict[str, tuple[Any, Any]] = {}
+
+    def seed(self, cells: Iterable[Cell]) -> None:
+        """Learn cells that run unseen, as what stands under ``with app.setup`` in a script; those seen stay."""
+        known = {name for cell in self._cells.values() for name in cell.defs}
+        self._cells |= {f"unseen {cell.name}": cell for cell in cells if not cell.defs & known}
+
+    def look(self, source: str, namespace: Mapping[str, Any], place: str = "") -> Looked:
+        """Find out what a cell is, and whether the ledger knows it.
+
+        Parameters
+        ----------
+        source
+            Its text.
+        namespace
+            What names mean now.
+        place
+            What the program calls the cell; another text of the same cell takes its place.
+        """
+        cell = Cell("", source, sequential=self.sequential)
+        if cell.error is not None:
+            return Looked(cell, why="it is not Python")
+        prelude, code, rest, names = self._learn(cell, place)
+        scope = _Scope(namespace, prelude)
+        looked = Looked(cell, code=code, scope=scope, names=names)
+        if not rest:
+            looked.why = "code"
+            return looked
+        if why := why_live(cell, prelude):
+            looked.why = why
+            return looked
+        inputs, tokens = dict[str, Any](), dict[str, str]()
+        for name in sorted(self._reads(cell, place) - names):
+            if name not in namespace:
+                looked.why = f"there is no {name}"
+                return looked
+            if (kept := self._kept(name, namespace[name], scope)) is not None:
+                inputs[name] = kept
+            elif (token := token_of(namespace[name], scope)) is not None:
+                tokens[name] = token
+            else:
+                looked.why = f"it reads {name}, which has no identity ({type(namespace[name]).__name__})"
+                return looked
+        looked.call = cell_call(cell, rest, prelude, inputs, tokens, self.store)
+        record = self.ledger.find(looked.call.plan_key)
+        if record is not None and LIVE in (result := self.ledger.results(record)):
+            looked.why, looked.call = str(result[LIVE]), None
+        else:
+            looked.record = record
+        return looked
+
+    def _learn(self, cell: Cell, place: str) -> tuple[Prelude, Part, tuple[int, ...], frozenset[str]]:
+        """Take a cell among those that are known; return the notebook's code, the cell's own, and the rest of it."""
+        older = [key for key, each in self._cells.items() if key != place and each.defs and each.defs <= cell.defs]
+        for key in older:
+            del self._cells[key]
+        self._cells[place or cell.source] = cell
+        cells = list(self._cells.values())
+        split = split_cells(cells)
+        here = cells.index(cell)
+        return prelude_of(split.parts), split.parts[here], split.rest[here], split.names
+
+    def _reads(self, cell: Cell, place: str) -> frozenset[str]:
+        others = (each for key, each in self._cells.items() if each is not cell)
+        return reads_of(cell, {name for each in others for name in each.defs})
+
+    def _kept(self, name: str, value: Any, scope: _Scope, *, fresh: bool = False) -> Any:
+        """A value as an asset, written once as long as it is the same object; None where it has no bytes."""
+        known = self._values.get(name)
+        if known is not None and known[0] is value and not fresh:
+            return known[1]
+        if is_handles(value):
+            return value
+        if is_widget(value):
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                (draft,) = kept_values([name], {name: value}, scope, Path(folder) / "made").values()
+            except NotKept:
+                self._values.pop(name, None)
+                return None
+            asset = self.store.save(draft)
+        self._values[name] = value, asset
+        return asset
+
+    # A known cell.
+
+    def restore(self, looked: Looked, namespace: MutableMapping[str, Any]) -> list[dict[str, Any]]:
+        """Give names the values that are known; return what the cell showed.
+
+        Raises
+        ------
+        StargazerError
+            Bytes are gone, or cannot be read here: then the cell is to be run.
+        """
+        assert looked.record is not None
+        result = from_here(self.store, self.ledger.results(looked.record))
+        made = {name: value for name, value in result.items() if not name.startswith(".")}
+        if looked.code is not None and looked.code.chosen:
+            code = ast.Module(looked.code.nodes(), [])
+            exec(compile(code, "<cell>", "exec", dont_inherit=True), namespace)  # type: ignore[arg-type]
+        scope = _Scope(namespace, looked.scope._prelude) if looked.scope else None
+        values = {n: decode(v, v.fetch(), scope) if isinstance(v, Value) else v for n, v in made.items()}
+        for name, value in values.items():
+            namespace[name] = value
+            if isinstance(made[name], Value):
+                self._values[name] = value, made[name]
+        shown = result.get(SHOWN)
+        self._note(looked, "known", f"since {looked.record.started[:10]}")
+        return list(json.loads(self.store.read(str(shown.cid)))) if shown is not None else []
+
+    # A cell that runs.
+
+    @contextlib.contextmanager
+    def watched(self, looked: Looked) -> Iterator[None]:
+        """Let the program run the cell in here: what it reads beside its names is seen."""
+        began = time.perf_counter()
+        if looked.call is None:
+            yield
+            return
+        spec = looked.call.spec
+        body = Observed(
+            looked.call.name, own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
+        )
+        body.may_move = True
+        named = named_by(spec.task.body, spec.code)
+        with observed(body):
+            yield
+        found = {path: MISSING if seen is None else _present(path, seen) for path, seen in body.files.items()}
+        found |= body.folders | body.trees | {f"${name}": variable_value(name) for name in named.variables}
+        task = spec.local
+        assert isinstance(task, CellTask)
+        task.given = {name: value for name, (value, _) in self._values.items() if name in looked.call.inputs}
+        looked.reads = found | task.also_read(body)
+        looked.seconds = time.perf_counter() - began
+
+    def record(self, looked: Looked, namespace: Mapping[str, Any], outputs: list[dict[str, Any]]) -> None:
+        """Keep what a cell made, or say why it is not kept; a failure to keep something is never the cell's."""
+        if looked.call is None:
+            self._look_again(looked, namespace)
+            self._note(looked, "code" if looked.is_code else "live", looked.why)
+            return
+        scope = _Scope(namespace, looked.scope._prelude) if looked.scope else None
+        task = _Ran(looked, namespace, outputs, scope, self._changed(looked, namespace, scope))
+        spec = looked.call.spec.with_changes(local=task)
+        try:
+            attempt = Attempt(spec, looked.call.plan_key, looked.call.inputs, looked.call.given, self.ledger)
+            result = attempt.run(lambda: False)
+        except (StargazerError, OSError) as error:
+            self._note(looked, "live", str(error))
+            return
+        if LIVE in result:
+            self._note(looked, "live", str(result[LIVE]))
+            return
+        for name, asset in result.items():
+            if not name.startswith(".") and isinstance(asset, Value) and name in namespace:
+                self._values[name] = namespace[name], asset
+        changed = result.get(MUTATED)
+        self._note(looked, "ran", f"it changes {', '.join(changed)}" if changed else "")
+
+    def _changed(self, looked: Looked, namespace: Mapping[str, Any], scope: Any) -> list[str]:
+        """Names whose values the cell changed in place."""
+        assert looked.call is not None
+        changed = []
+        for name, asset in looked.call.inputs.items():
+            if name in looked.cell.defs or name not in namespace or not isinstance(asset, Value):
+                continue
+            now = self._kept(name, namespace[name], scope, fresh=True)
+            if now is None or now.id != asset.id:
+                changed.append(name)
+        return changed
+
+    def _look_again(self, looked: Looked, namespace: Mapping[str, Any]) -> None:
+        """Nobody knows what a live cell did to the values that it read."""
+        for name in looked.cell.refs | looked.cell.defs:
+            self._values.pop(name, None)
+
+    def _note(self, looked: Looked, state: str, why: str) -> None:
+        name = ", ".join(sorted(looked.cell.defs)) or looked.cell.source.strip().partition("\n")[0][:40]
+        self.rows.append((name, state, why))
+
+
+def _present(path: str, seen: Any) -> str:
+    return file_value(path) if signature_of(path) == seen else CHANGED
+
+
+class _Ran(CellTask):
+    """A cell that ran elsewhere: its body only keeps what it made."""
+
+    def __init__(
+        self,
+        looked: Looked,
+        namespace: Mapping[str, Any],
+        outputs: list[dict[str, Any]],
+        scope: Any,
+        changed: list[str],
+    ) -> None:
+        assert looked.call is not None
+        task = looked.call.spec.local
+        assert isinstance(task, CellTask)
+        super().__init__(task.cell, task.rest, task.prelude, task.positional)
+        self.code, self._looked, self._changed = task.code, looked, changed
+        self._namespace, self._outputs, self._scope = namespace, outputs, scope
+        self.body: Any = _Kept(self)
+
+    def also_read(self, observed: Observed) -> dict[str, str]:
+        """What it read when it ran."""
+        return self._looked.reads
+
+
+class _Kept:
+    """Keeps what a cell made, in place of running it."""
+
+    def __init__(self, task: _Ran) -> None:
+        self._task = task
+
+    @property
+    def __wrapped__(self) -> Any:
+        return self._task.function()
+
+    def __call__(self, work: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        task = self._task
+        space, looked = task._namespace, task._looked
+        names = sorted(name for name in looked.cell.defs - looked.names if name in space)
+        given = {name: space[name] for name in looked.cell.refs if name in space}
+        try:
+            refuse_shared({name: space[name] for name in names}, given)
+            made = kept_values(sorted({*names, *task._changed}), space, task._scope, work.path / "made")
+        except NotKept as error:
+            return {LIVE: str(error)}
+        if task._changed:
+            made[MUTATED] = task._changed
+        if told := makers_of_handles(made):
+            made[MADE_BY] = told
+        if task._outputs:
+            made[SHOWN] = outputs_draft(task._outputs, work.path)
+        return made
+
+
+class Tee:
+    """A stream that notes what goes through it.
+
+    Parameters
+    ----------
+    base
+        Where it goes on to.
+    name
+        ``stdout`` or ``stderr``.
+    captured
+        Takes the text.
+    """
+
+    def __init__(self, base: Any, name: str, captured: Any) -> None:
+        self._base, self._name, self._captured = base, name, captured
+
+    def write(self, text: str) -> int:
+        """Write a text, and note it."""
+        self._captured.write(self._name, text)
+        return int(self._base.write(text) or len(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._base, name)
+
+
+@contextlib.contextmanager
+def teed(captured: Any) -> Iterator[None]:
+    """Note what is printed meanwhile, and let it through."""
+    before = sys.stdout, sys.stderr
+    sys.stdout = Tee(before[0], "stdout", captured)
+    sys.stderr = Tee(before[1], "stderr", captured)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before

@@ -1,0 +1,144 @@
+"""Which names a cell defines and which it takes from other cells, as Python itself scopes them."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import symtable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["PRESENT", "Names", "free_names", "names_of"]
+
+PRESENT = {*vars(builtins), "__file__", "__name__", "__doc__", "__builtins__", "__spec__"}
+"""Names that every cell has without any other cell's doing."""
+
+
+class Names(NamedTuple):
+    """The names at the border of a cell.
+
+    Parameters
+    ----------
+    defs
+        What it binds at its top level, and other cells may read.
+    refs
+        What it reads and does not bind.
+    early
+        Of `defs`, what it may read before it binds it, or may leave unbound: in a notebook whose cells run one after
+        the other it is an earlier cell's.
+    stars
+        Modules of which it imports all names.
+    """
+
+    defs: frozenset[str]
+    refs: frozenset[str]
+    early: frozenset[str] = frozenset()
+    stars: tuple[str, ...] = ()
+
+
+def names_of(source: str, *, private: bool = True) -> Names:
+    """Return the names at the border of a cell.
+
+    Parameters
+    ----------
+    source
+        Its text.
+    private
+        Whether names that begin with an underscore stay inside, as in marimo.
+
+    Raises
+    ------
+    SyntaxError
+        It is not Python.
+    """
+    tree = ast.parse(source)
+    table = symtable.symtable(source, "<cell>", "exec")
+    defs, refs = _of_table(table)
+    defs -= _caught(tree)
+    stars = tuple(n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*")
+
+    def kept(names: Iterable[str]) -> frozenset[str]:
+        return frozenset(each for each in names if not (private and each.startswith("_")) and each != "__class__")
+
+    early = _early(tree, defs)
+    return Names(kept(defs), kept(refs - defs - PRESENT - _caught(tree)), kept(early), stars)
+
+
+def _caught(tree: ast.Module) -> set[str]:
+    """Names that only ``except … as name`` binds: they are gone after it."""
+    caught = {n.name for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler) and n.name}
+    other = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return caught - other
+
+
+def free_names(node: ast.AST) -> frozenset[str]:
+    """Names that a statement reads from around it."""
+    body = [node] if isinstance(node, ast.stmt) else [ast.Expr(node)]  # type: ignore[arg-type]
+    text = ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))  # type: ignore[arg-type]
+    defs, refs = _of_table(symtable.symtable(text, "<statement>", "exec"))
+    return frozenset((refs - defs - PRESENT) | {name for name in _loads(node) & defs if name not in PRESENT})
+
+
+def _of_table(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
+    defs, refs = set[str](), set[str]()
+    for symbol in table.get_symbols():
+        if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
+            defs.add(symbol.get_name())
+        elif symbol.is_referenced():
+            refs.add(symbol.get_name())
+    for inner in _inner(table):
+        for symbol in inner.get_symbols():
+            if symbol.is_declared_global() and symbol.is_assigned():
+                defs.add(symbol.get_name())
+            elif symbol.is_global() and symbol.is_referenced():
+                refs.add(symbol.get_name())
+    return defs, refs - defs
+
+
+def _inner(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    for child in table.get_children():
+        yield child
+        yield from _inner(child)
+
+
+def _early(tree: ast.Module, defs: set[str]) -> set[str]:
+    """Names that are read before the statement that surely binds them, or that none surely binds."""
+    bound, early = set[str](), set[str]()
+    for statement in tree.body:
+        early |= (_loads(statement) & defs) - bound
+        bound |= _surely_bound(statement)
+    return early | (defs - bound)
+
+
+def _loads(node: ast.AST) -> set[str]:
+    found = set[str]()
+    for each in ast.walk(node):
+        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Store):
+            found.add(each.id)
+        elif isinstance(each, ast.AugAssign) and isinstance(each.target, ast.Name):
+            found.add(each.target.id)
+    return found
+
+
+def _surely_bound(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {statement.name}
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+    if isinstance(statement, ast.Assign):
+        return {n.id for t in statement.targets for n in ast.walk(t) if isinstance(n, ast.Name) and _stores(n)}
+    if isinstance(statement, ast.AnnAssign):
+        return {statement.target.id} if isinstance(statement.target, ast.Name) and statement.value else set()
+    if isinstance(statement, ast.AugAssign):
+        return {statement.target.id} if isinstance(statement.target, ast.Name) else set()
+    if isinstance(statement, (ast.With, ast.AsyncWith)):
+        names = [each.optional_vars for each in statement.items if each.optional_vars is not None]
+        inside = set[str]().union(*map(_surely_bound, statement.body))
+        return inside | {n.id for t in names for n in ast.walk(t) if isinstance(n, ast.Name) and _stores(n)}
+    return set()
+
+
+def _stores(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)

@@ -1,0 +1,137 @@
+"""In which order cells run, and what is wrong with that before any of them does."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from stargazer.errors import NotebookError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from stargazer.notebook.document import Cell, Document
+
+__all__ = ["check_cells", "makers_of", "ordered", "reads_of"]
+
+OF_KERNELS = frozenset({"display", "get_ipython", "exit", "quit", "In", "Out"})
+"""Names that every cell of Jupyter has."""
+
+
+def reads_of(cell: Cell, before: Iterable[str]) -> frozenset[str]:
+    """Names that a cell takes from others.
+
+    Parameters
+    ----------
+    cell
+        Of any notebook.
+    before
+        Where cells run one after the other, the names that are bound when it begins.
+    """
+    return cell.refs | (cell.names.early & frozenset(before)) if cell.sequential else cell.refs
+
+
+def makers_of(cells: Sequence[Cell]) -> dict[str, list[int]]:
+    """Which cells bind each name."""
+    found: dict[str, list[int]] = {}
+    for number, cell in enumerate(cells):
+        for name in cell.defs:
+            found.setdefault(name, []).append(number)
+    return found
+
+
+def ordered(document: Document) -> list[Cell]:
+    """Cells of code in the order in which they run.
+
+    Raises
+    ------
+    NotebookError
+        Cells need each other in a circle, or ``@after`` names no cell.
+    """
+    cells = [cell for cell in document.cells if cell.kind == "code" and cell.source.strip()]
+    if document.sequential:
+        return cells
+    needs = _needs(cells)
+    waiting = {number: set(before) for number, before in enumerate(needs)}
+    ready = [number for number, before in waiting.items() if not before]
+    heapq.heapify(ready)
+    order: list[int] = []
+    while ready:
+        number = heapq.heappop(ready)
+        order.append(number)
+        for other, before in waiting.items():
+            if number in before:
+                before.discard(number)
+                if not before:
+                    heapq.heappush(ready, other)
+    if left := [number for number in waiting if number not in order]:
+        names = ", ".join(_told(cells[number]) for number in left)
+        raise NotebookError(f"these cells need each other in a circle: {names}")
+    return [cells[number] for number in order]
+
+
+def _needs(cells: Sequence[Cell]) -> list[set[int]]:
+    makers = makers_of(cells)
+    named = {cell.name: number for number, cell in enumerate(cells) if cell.name}
+    found = []
+    for number, cell in enumerate(cells):
+        needs = {maker for name in cell.refs for maker in makers.get(name, ())} - {number}
+        needs |= {named[name] for name in cell.notes.after if name in named}
+        if cell.role != "setup":
+            needs |= {named["setup"]} if named.get("setup", number) != number and cells[named["setup"]].role else set()
+        found.append(needs)
+    return found
+
+
+def check_cells(document: Document) -> list[str]:
+    """All that is wrong before anything runs: what is not Python, names that nobody binds or that two cells bind."""
+    cells = [cell for cell in document.cells if cell.kind == "code" and not cell.disabled]
+    wrong = [f"line {cell.error.line}: {cell.error.message}" for cell in cells if cell.error]
+    wrong += _twice(document, cells) if not document.sequential else []
+    wrong += _undefined(document, cells)
+    wrong += [f"{_told(cell)}: {told}" for cell in cells for told in _looped(cell, document)]
+    named = {cell.name for cell in cells}
+    wrong += [
+        f"line {cell.line}: @after {name}: there is no cell of that name"
+        for cell in cells
+        for name in cell.notes.after
+        if name not in named
+    ]
+    return wrong
+
+
+def _looped(cell: Cell, document: Document) -> list[str]:
+    loop = cell.notes.loop
+    if loop is None:
+        return []
+    if not document.sequential:
+        return ["@loop binds a name again, which marimo's notebooks cannot"]
+    reads = loop.carry in cell.names.early
+    return [] if reads else [f"@loop carry={loop.carry}: it does not read {loop.carry} and bind it anew"]
+
+
+def _twice(document: Document, cells: Sequence[Cell]) -> list[str]:
+    makers = makers_of(cells)
+    return [
+        f"{name} is defined by {' and '.join(_told(cells[number]) for number in numbers)}: rename one, or write _{name}"
+        for name, numbers in sorted(makers.items())
+        if len(numbers) > 1
+    ]
+
+
+def _undefined(document: Document, cells: Sequence[Cell]) -> list[str]:
+    if any(cell.names.stars for cell in cells):
+        return []
+    everywhere = frozenset().union(*(cell.defs for cell in cells)) if cells else frozenset()
+    known = set(OF_KERNELS) if document.sequential else set(everywhere)
+    wrong = []
+    for cell in cells:
+        if missing := sorted(cell.refs - known - {mount.name for mount in cell.notes.mounts}):
+            later = ", which a later cell defines" if document.sequential and set(missing) <= everywhere else ""
+            wrong.append(f"{_told(cell)} reads {', '.join(missing)}{later or ', which no cell defines'}")
+        known |= cell.defs
+    return wrong
+
+
+def _told(cell: Cell) -> str:
+    return f"cell {cell.name} (line {cell.line})" if cell.name else f"the cell at line {cell.line}"

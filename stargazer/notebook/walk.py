@@ -1,0 +1,655 @@
+"""Walk through a notebook: what is known comes from the ledger, what can be kept runs as calls, the rest lives here."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stargazer.errors import NotebookError, NotKept, RunError, StargazerError
+from stargazer.ledger import Ledger
+from stargazer.notebook.cells import (
+    LIVE,
+    MUTATED,
+    SHOWN,
+    STOPPED,
+    CellTask,
+    cell_call,
+    from_here,
+    is_handles,
+    is_stop,
+    kept_values,
+    run_source,
+)
+from stargazer.notebook.code import prelude_of, split_cells
+from stargazer.notebook.effects import WIDGET, touches_engine, why_live
+from stargazer.notebook.order import ordered, reads_of
+from stargazer.notebook.shown import captured, error_output
+from stargazer.notebook.tokens import Moved, is_widget, token_of
+from stargazer.notebook.values import Value, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from distributed import Client
+
+    from stargazer.calls import Call
+    from stargazer.ledger import Record
+    from stargazer.notebook.annotations import Loop, Mount
+    from stargazer.notebook.document import Cell, Document
+    from stargazer.store import Store
+
+__all__ = ["Changes", "Outcome", "Row", "Walk"]
+
+
+class ChangesOthers(UserWarning):
+    """A cell changes a value that another cell made."""
+
+
+Changes = ChangesOthers
+
+
+@dataclass
+class Row:
+    """What became of a cell.
+
+    Parameters
+    ----------
+    name, defs
+        Of the cell.
+    state
+        ``ran``, ``known``, ``live``, ``stopped``, ``failed`` or ``skipped``; in a plan ``run`` in place of ``ran``.
+    why
+        In words.
+    seconds
+        That it took, here and now.
+    outputs
+        What it shows, in Jupyter's format.
+    record
+        Id of the record that tells of it.
+    """
+
+    name: str
+    defs: list[str]
+    state: str
+    why: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    outputs: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    record: str = ""
+    error: BaseException | None = field(default=None, repr=False)
+    cell: Cell | None = field(default=None, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as JSON."""
+        told = {name: getattr(self, name) for name in ("name", "defs", "state", "why")}
+        return {**told, "seconds": round(self.seconds, 4)}
+
+
+@dataclass
+class Outcome:
+    """What a walk came to: a row a cell, and the values by name."""
+
+    rows: list[Row]
+    assets: dict[str, Any]
+    live: dict[str, Any]
+    pure: bool
+    records: list[Record]
+    seconds: float
+
+
+class _Restart(Exception):
+    """A cell turned out to change what another cell made: cells that read it run live."""
+
+
+class Walk:
+    """One walk through the cells of a notebook.
+
+    Parameters
+    ----------
+    document
+        The notebook.
+    store
+        Where values are kept.
+    target
+        Name of a cell or of a value: only what it needs runs.
+    given
+        Values in place of those that cells make, by name.
+    again
+        Run what is known once more.
+    strict
+        Whether a cell that changes another's values is an error.
+    client
+        A Dask client.
+    dry
+        Whether nothing runs, and what would is told.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        store: Store,
+        *,
+        target: str | None = None,
+        given: Mapping[str, Any] | None = None,
+        again: bool = False,
+        strict: bool = False,
+        client: Client | None = None,
+        dry: bool = False,
+    ) -> None:
+        self.document, self.store, self.ledger = document, store, Ledger(store.records)
+        self.given, self.again, self.strict, self.client, self.dry = dict(given or {}), again, strict, client, dry
+        self.order = ordered(document)
+        self.split = split_cells(self.order)
+        self.rest = dict(zip(self.order, self.split.rest, strict=True))
+        self.prelude = prelude_of(self.split.parts)
+        self.wanted = set(self.order) if target is None else _needed(self.order, target, document)
+        self.reads: dict[Cell, frozenset[str]] = {}
+        bound: set[str] = set()
+        for cell in self.order:
+            self.reads[cell] = reads_of(cell, bound)
+            bound |= cell.defs
+        makers = [cell for cell in self.order if cell.defs & self.given.keys()]
+        self._widgets = {
+            name for cell in makers if why_live(cell, self.prelude) == WIDGET for name in cell.defs & self.given.keys()
+        }
+        self._lively: dict[Cell, str] = {}
+        self._shared: dict[Cell, tuple[str, ...]] = {}
+        self._ran_now: set[str] = set()
+
+    def go(self) -> Outcome:
+        """Walk, once more wherever cells turned out to change what others made.
+
+        Raises
+        ------
+        NotebookError
+            With `strict`: a cell changes what another made.
+        """
+        began = time.perf_counter()
+        self._told: set[str] = set()
+        while True:
+            self._begin()
+            try:
+                self._walk(self.order)
+                self._settle()
+                break
+            except _Restart:
+                continue
+        rows = [self.rows[cell] for cell in self.order if cell in self.rows]
+        pure = self._pure and all(row.state != "failed" for row in rows)
+        return Outcome(rows, self.assets, self.live, pure, self.records, time.perf_counter() - began)
+
+    def _begin(self) -> None:
+        self.rows: dict[Cell, Row] = {}
+        self.assets: dict[str, Any] = {}
+        self.live: dict[str, Any] = {}
+        self.tokens: dict[str, str | None] = {}
+        self.why: dict[str, str] = {}
+        self.dead: dict[str, str] = {}
+        self.records: list[Record] = []
+        self.pending: dict[Cell, Call] = {}
+        self._handed: set[str] = set()
+        self._pure = True
+        for name, value in self.given.items():
+            if name not in self._widgets:
+                self.live[name], self.tokens[name] = value, token_of(value, self.prelude)
+
+    def _walk(self, cells: Iterable[Cell]) -> None:
+        for cell in cells:
+            if (row := self._at_once(cell)) is not None:
+                self.rows[cell] = row
+            else:
+                self._step(cell)
+
+    def _row(self, cell: Cell, state: str, *why: str, **more: Any) -> Row:
+        return Row(cell.name, sorted(cell.defs), state, [each for each in why if each], cell=cell, **more)
+
+    def _at_once(self, cell: Cell) -> Row | None:
+        """The row of a cell of which nothing is to be asked."""
+        if cell not in self.wanted or cell.disabled:
+            self.dead |= dict.fromkeys(cell.defs, "skipped")
+            return self._row(
+                cell, "skipped", "it is disabled" if cell.disabled else "nothing that was asked for needs it"
+            )
+        if cell.defs and cell.defs <= self.given.keys() - self._widgets:
+            return self._row(cell, "known", "given")
+        if cell.error is not None:
+            return self._failed(cell, NotebookError(f"line {cell.error.line}: {cell.error.message}"))
+        if (error := self.prelude.error_of(cell)) is not None:
+            return self._failed(cell, error)
+        if not self.rest[cell]:
+            return self._row(cell, "live", "code")
+        for name in sorted(self.reads[cell]):
+            if name in self.dead:
+                state = "skipped" if self.dead[name] == "failed" else self.dead[name]
+                self.dead |= dict.fromkeys(cell.defs, state)
+                return self._row(
+                    cell, state, f"it reads {name}, whose cell {'failed' if state == 'skipped' else state}"
+                )
+        return None
+
+    def _failed(self, cell: Cell, error: BaseException, seconds: float = 0.0, outputs: Any = ()) -> Row:
+        self.dead |= dict.fromkeys(cell.defs, "failed")
+        shown = [*outputs, error_output(error)]
+        why = f"{type(error).__name__}: {error}"
+        return self._row(cell, "failed", why, seconds=seconds, outputs=shown, error=error)
+
+    # One cell.
+
+    def _step(self, cell: Cell) -> None:
+        if cell.notes.loop is None or cell.notes.loop.carry not in self.reads[cell]:
+            self._once(cell)
+        else:
+            self._loop(cell, cell.notes.loop)
+
+    def _loop(self, cell: Cell, loop: Loop) -> None:
+        """Run a cell again and again with what it made: each round is a call of its own."""
+        began, states = time.perf_counter(), list[str]()
+        for _ in range(loop.rounds):
+            self._once(cell)
+            self._settle()
+            states.append(self.rows[cell].state)
+            if states[-1] not in ("ran", "known", "live") or (loop.until and self._holds(cell, loop.until)):
+                break
+        row = self.rows[cell]
+        row.state = "ran" if "ran" in states and row.state == "known" else row.state
+        row.why = [f"{len(states)} rounds, {states.count('ran')} of them new", *row.why]
+        row.seconds = time.perf_counter() - began
+
+    def _holds(self, cell: Cell, text: str) -> bool:
+        """Whether an expression about what a cell made is true; in a plan it is not known."""
+        if self.dry and any(name in self._handed or _is_call(self.assets.get(name)) for name in cell.defs):
+            return True
+        space = {**self.prelude.namespace, **{n: self._value(n) for n in cell.defs - self.split.names if self._has(n)}}
+        return bool(eval(text, space))
+
+    def _mounted(self, mount: Mount) -> Any:
+        """The asset that a place is, by its content."""
+        import fsspec  # type: ignore[import-untyped]
+
+        system, path = fsspec.core.url_to_fs(mount.uri)
+        if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
+            return self.store.add(path)
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / path.rstrip("/").rpartition("/")[2]
+            system.get(path, str(target), recursive=True)
+            return self.store.add(target)
+
+    def _once(self, cell: Cell) -> None:
+        mounts = {mount.name: mount for mount in cell.notes.mounts}
+        names = self.reads[cell] - self.split.names - mounts.keys()
+        data = {name: self.assets[name] for name in sorted(names) if name in self.assets and name not in self._held()}
+        alive = [name for name in sorted(names) if name in self.live and name not in data]
+        unknown = [name for name in alive if self.tokens.get(name) is None]
+        why = self._lively.get(cell) or why_live(cell, self.prelude)
+        if not why and unknown:
+            why = f"it reads {unknown[0]}, which {self.why.get(unknown[0], 'has no identity')}"
+        if self.dry and any(name in self._handed for name in names):
+            self._hand_on(cell, "live" if why else "run", why or "it reads what is made each time")
+            return
+        if why:
+            self._pure = self._pure and why == WIDGET
+            self._settle_for(cell)
+            self._live_row(cell, why)
+            return
+        data |= {name: self._mounted(mount) for name, mount in mounts.items()}
+        call = cell_call(cell, self.rest[cell], self.prelude, data, {n: str(self.tokens[n]) for n in alive}, self.store)
+        if not self.again and self._known(cell, call):
+            return
+        if alive or touches_engine(cell, self.prelude) or any(_is_handle(value) for value in data.values()):
+            if any(_is_call(value) for value in data.values()):
+                self._settle_for(cell)
+                if self.dry:
+                    self._hand_on(cell, "run", "its inputs are to be made")
+                elif (row := self._at_once(cell)) is not None:
+                    self.rows[cell] = row
+                else:
+                    self._once(cell)
+                return
+            self._here(cell, call)
+            return
+        self.pending[cell] = call
+        for name in cell.defs - self.split.names:
+            self.assets[name] = call[name]
+            self.live.pop(name, None)
+
+    def _held(self) -> set[str]:
+        """Names that are shared, because some cell changes what they mean."""
+        return {name for names in self._shared.values() for name in names}
+
+    def _hand_on(self, cell: Cell, state: str, why: str) -> None:
+        """In a plan: what a cell makes is not known before it runs."""
+        self.rows[cell] = self._row(cell, state, why)
+        self._handed |= cell.defs
+        for name in cell.defs:
+            self.assets.pop(name, None)
+
+    def _known(self, cell: Cell, call: Call) -> bool:
+        """Take the result of a cell from the ledger, if it has it."""
+        began = time.perf_counter()
+        record = self.ledger.find(call.plan_key)
+        if record is None:
+            return False
+        result = self.ledger.results(record)
+        if LIVE in result:
+            self._settle_for(cell)
+            self._live_row(cell, result[LIVE], kept=result)
+            return True
+        self._take(cell, result, record)
+        now = call.plan_key in self._ran_now
+        state = "stopped" if STOPPED in result else "ran" if now else "known"
+        self.rows[cell] = self._row(
+            cell, state, "" if now else f"since {record.started[:10]}", seconds=time.perf_counter() - began,
+            outputs=self._outputs(result), record=record.id,
+        )  # fmt: skip
+        return True
+
+    def _take(self, cell: Cell, result: dict[str, Any], record: Record | None) -> None:
+        if record is not None:
+            self.records.append(record)
+        if STOPPED in result:
+            self.dead |= dict.fromkeys(cell.defs, "stopped")
+        result = from_here(self.store, result)
+        changed = result.get(MUTATED, ())
+        if changed and not self.document.sequential:
+            self._share(cell, changed)
+        for name, value in result.items():
+            if not name.startswith(".") or name == LIVE:
+                self._bind(name, value)
+
+    def _bind(self, name: str, asset: Any) -> None:
+        if name.startswith("."):
+            return
+        self.assets[name] = asset
+        for known in (self.live, self.tokens, self.why):
+            known.pop(name, None)
+
+    def _share(self, cell: Cell, names: Iterable[str]) -> None:
+        """Let a cell that changes others' values, and all that read these, run live; begin again."""
+        changed = tuple(sorted(names))
+        told = ", ".join(changed)
+        message = (
+            f"{_cell_name(cell)} changes {told}, which another cell made: it and the cells that read {told} run each "
+            f"time; make a copy there ({changed[0]}_2 = {changed[0]}.copy()), or do it where {changed[0]} is made"
+        )
+        if self.strict:
+            raise NotebookError(message)
+        if message not in self._told:
+            self._told.add(message)
+            warnings.warn(message, ChangesOthers, stacklevel=2)
+        self._shared[cell] = changed
+        for other in self.order:
+            if self.reads[other] & set(changed):
+                self._lively[other] = f"{_cell_name(cell)} changes {told}"
+        raise _Restart
+
+    def _outputs(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+        shown = result.get(SHOWN)
+        if shown is None:
+            return []
+        import json
+
+        return list(json.loads(self.store.read(str(shown.cid))))
+
+    # Cells that run here.
+
+    def _here(self, cell: Cell, call: Call) -> None:
+        """Run a cell in this process, as the call that it is."""
+        if self.dry:
+            self._hand_on(cell, "run", self._reason(call))
+            return
+        from stargazer.execute.execute import Attempt
+
+        task = call.spec.local
+        assert isinstance(task, CellTask)
+        task.given = {
+            name: self.live[name] for name in self.reads[cell] if name in self.live and name not in call.inputs
+        }
+        began = time.perf_counter()
+        try:
+            result = Attempt(call.spec, call.plan_key, call.inputs, call.given, self.ledger).run(lambda: False)
+        except Exception as error:  # noqa: BLE001 - whatever a cell raises is its result
+            self.rows[cell] = self._failed(
+                cell, task.error or error, time.perf_counter() - began, task.captured.outputs
+            )
+            return
+        self._ran(cell, result, task, time.perf_counter() - began, call)
+
+    def _ran(self, cell: Cell, result: dict[str, Any], task: CellTask | None, seconds: float, call: Call) -> None:
+        if LIVE in result and task is not None and task.left:
+            self._bind_live(cell, task.left, str(result[LIVE]))
+            row = self._row(cell, "live", result[LIVE], seconds=seconds, outputs=self._outputs(result))
+            self.rows[cell] = row
+            return
+        if LIVE in result:
+            self._live_row(cell, str(result[LIVE]))
+            return
+        self._ran_now.add(call.plan_key)
+        self._take(cell, result, self.ledger.find(call.plan_key))
+        state = "stopped" if STOPPED in result else "ran"
+        self.rows[cell] = self._row(cell, state, seconds=seconds, outputs=self._outputs(result))
+
+    def _live_row(self, cell: Cell, why: str, kept: Mapping[str, Any] | None = None) -> None:
+        """Run a cell that runs each time."""
+        if self.dry:
+            self._hand_on(cell, "live", why)
+            return
+        began = time.perf_counter()
+        if cell.notes.env:
+            self.rows[cell] = self._failed(cell, NotebookError(f"a cell with @env runs elsewhere, but {why}"))
+            return
+        read = {name: self._value(name, share=True) for name in self.reads[cell] if self._has(name)}
+        mounts = {mount.name: _local(mount) for mount in cell.notes.mounts}
+        space = {**self.prelude.namespace, **read, **mounts}
+        with captured() as out:
+            try:
+                run_source(cell.source, self.rest[cell], space, out)
+            except BaseException as error:
+                seconds = time.perf_counter() - began
+                if is_stop(error):
+                    out.result(getattr(error, "output", None))
+                    self.dead |= dict.fromkeys(cell.defs, "stopped")
+                    self.rows[cell] = self._row(cell, "stopped", seconds=seconds, outputs=out.outputs)
+                    return
+                if not isinstance(error, Exception):
+                    raise
+                self.rows[cell] = self._failed(cell, error, seconds, out.outputs)
+                return
+        made = {name: space[name] for name in cell.defs - self.split.names if name in space}
+        self._bind_live(cell, made, why)
+        seconds = time.perf_counter() - began
+        self.rows[cell] = self._row(cell, "live", why, seconds=seconds, outputs=out.outputs)
+
+    def _bind_live(self, cell: Cell, made: Mapping[str, Any], why: str) -> None:
+        """Take what a live cell made: as an asset where it has bytes, so that what reads it is known by its content."""
+        held = self._held()
+        with tempfile.TemporaryDirectory() as folder:
+            for name, value in made.items():
+                self.assets.pop(name, None)
+                if name in self._widgets and is_widget(value):
+                    value = Moved(value, self.given[name])
+                self.live[name], self.tokens[name] = value, None
+                self.why[name] = (
+                    "is changed by another cell" if name in held else f"has no identity ({type(value).__name__})"
+                )
+                if name in held:
+                    continue
+                if is_handles(value):
+                    self.assets[name] = value
+                elif is_widget(value) or (token := self._kept(name, value, Path(folder))) is None:
+                    self.tokens[name] = token_of(value, self.prelude)
+                    self._pure = self._pure and self.tokens[name] is not None
+                else:
+                    self.assets[name] = token
+
+    def _kept(self, name: str, value: Any, folder: Path) -> Any:
+        """The value of a live cell as an asset; None where it has no bytes."""
+        try:
+            (draft,) = kept_values([name], {name: value}, self.prelude, folder).values()
+        except NotKept:
+            return None
+        return self.store.save(draft)
+
+    def _has(self, name: str) -> bool:
+        return name in self.live or name in self.assets
+
+    def _value(self, name: str, *, share: bool = False) -> Any:
+        """What a name means: the object that lives here, or a copy of what is kept; shared ones are made once."""
+        if name in self.live:
+            return self.live[name]
+        asset = self.assets[name]
+        value = value_of(asset, self.prelude)
+        if share and name in self._held():
+            self.live[name], self.tokens[name], self.why[name] = value, None, "is changed by another cell"
+        return value
+
+    # Cells that run as one graph.
+
+    def _settle_for(self, cell: Cell) -> None:
+        """Run what waits, before a cell that runs here; in a plan nothing runs."""
+        if not self.dry:
+            self._settle()
+
+    def _settle(self) -> None:
+        pending, self.pending = self.pending, {}
+        if not pending:
+            return
+        if self.dry:
+            for cell, call in pending.items():
+                self.rows[cell] = self._row(cell, "run", self._reason(call))
+            return
+        results, failures = self._fly(pending)
+        left = [cell for cell, call in pending.items() if not self._settled(cell, call, results, failures)]
+        for cell in left:
+            for name in cell.defs:
+                self.assets.pop(name, None)
+        self._walk(left)
+        self._settle()
+
+    def _fly(self, pending: Mapping[Cell, Call]) -> tuple[dict[str, Any], Mapping[str, BaseException]]:
+        """Run cells as one graph; return results by plan key, and errors by label."""
+        from stargazer.errors import RunFailed
+        from stargazer.runs import run
+
+        self._flew = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        flight = run(list(pending.values()), client=self.client, wait=False, progress=False, again=self.again or None)
+        results: dict[str, Any] = {}
+        with contextlib.suppress(RunFailed):
+            for call, result in flight:
+                results[call.plan_key] = result
+        return results, flight.failures
+
+    def _settled(
+        self, cell: Cell, call: Call, results: Mapping[str, Any], failures: Mapping[str, BaseException]
+    ) -> bool:
+        """Take the result of a cell that ran in the graph; False where it did not run and is to be looked at again."""
+        task = call.spec.local
+        mine = task if isinstance(task, CellTask) else None
+        if call.plan_key in results:
+            if self.document.sequential and self._is_outdated(call):
+                return False
+            record = self.ledger.find(call.plan_key)
+            ran = self.again or (mine is not None and mine.ran)
+            if not ran and record is not None and record.started < self._flew and self._known(cell, call):
+                return True
+            self._ran(cell, results[call.plan_key], mine, record.seconds if record else 0.0, call)
+            return True
+        error = failures.get(f"{call.name} {call.plan_key[:8]}")
+        if error is None or self._is_upstream(error, call):
+            return False
+        told = _told_error(error, mine)
+        self.rows[cell] = self._failed(cell, told, 0.0, mine.captured.outputs if mine else ())
+        return True
+
+    def _is_upstream(self, error: BaseException, call: Call) -> bool:
+        """Whether a call failed only because one that it needs had nothing for it."""
+        waits = [value for value in call.inputs.values() if _is_call(value)]
+        return bool(waits) and isinstance(error, StargazerError) and "has no" in str(error)
+
+    def _is_outdated(self, call: Call) -> bool:
+        """Whether a cell before this one changed what it was given: then it reads another version."""
+        return any(
+            name in self.assets and not _is_call(self.assets[name]) and _is_call(value) and name in self._versions
+            for name, value in call.inputs.items()
+        )
+
+    @property
+    def _versions(self) -> set[str]:
+        return {name for row in self.records for name in (self.ledger.results(row).get(MUTATED, ()))}
+
+    def _reason(self, call: Call) -> str:
+        from stargazer.runs.planner import plan
+
+        planned = next((each for each in plan(call) if each.call.plan_key == call.plan_key), None)
+        return "; ".join(str(reason) for reason in planned.reasons) if planned is not None else "it was never run"
+
+
+def value_of(asset: Any, scope: Any) -> Any:
+    """The value that is kept as an asset; handles are themselves."""
+    return decode(asset, asset.fetch(), scope) if isinstance(asset, Value) else asset
+
+
+def _told_error(error: BaseException, task: CellTask | None) -> BaseException:
+    """What the cell raised, where it did; a body that was ended was so for the engine's reasons."""
+    raised = task.error if task is not None else None
+    return raised if raised is not None and not isinstance(error, RunError) else error
+
+
+def _local(mount: Mount) -> Path:
+    """Where a cell that runs here finds what it mounts.
+
+    Raises
+    ------
+    NotebookError
+        It lies elsewhere, and cannot be written to as a file.
+    """
+    path = mount.uri.removeprefix("file://")
+    if "://" in path:
+        raise NotebookError(f"@mount {mount.name} {mount.uri}: only files of this machine can be mounted rw")
+    return Path(path)
+
+
+def _is_call(value: Any) -> bool:
+    return hasattr(value, "plan_key")
+
+
+def _is_handle(value: Any) -> bool:
+    return not _is_call(value) and not isinstance(value, Value)
+
+
+def _cell_name(cell: Cell) -> str:
+    if cell.name:
+        return f"cell {cell.name}"
+    return f"the cell that makes {', '.join(sorted(cell.defs))}" if cell.defs else f"the cell at line {cell.line}"
+
+
+def _needed(order: list[Cell], target: str, document: Document) -> set[Cell]:
+    """Cells that a cell or a value needs, and itself.
+
+    Raises
+    ------
+    NotebookError
+        There is none of that name.
+    """
+    found = [cell for cell in order if cell.name == target] or [cell for cell in order if target in cell.defs]
+    if not found:
+        raise NotebookError(f"{document.path} has no cell {target}, and none that makes it")
+    wanted = {found[-1]}
+    todo = [found[-1]]
+    bound: dict[Cell, frozenset[str]] = {}
+    before: set[str] = set()
+    for cell in order:
+        bound[cell] = reads_of(cell, before)
+        before |= cell.defs
+    while todo:
+        cell = todo.pop()
+        last = order.index(cell) if document.sequential else len(order)
+        for other in order[:last]:
+            if other not in wanted and (other.defs & bound[cell] or other.name in cell.notes.after):
+                wanted.add(other)
+                todo.append(other)
+    return wanted

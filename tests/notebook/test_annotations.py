@@ -1,0 +1,133 @@
+"""What the comments at the top of cells ask for is done."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+import stargazer as sg
+from stargazer.errors import NeedUnmet
+from stargazer.notebook.book import Report
+
+pytest.importorskip("pyarrow")
+
+
+def run(folder: Path, *cells: str, **options: object) -> sg.Notebook:
+    path = folder / "nb.py"
+    path.write_text("".join(f"# %% c{number}\n{text}\n\n" for number, text in enumerate(cells)))
+    return sg.Notebook(path).run(**options)  # type: ignore[arg-type]
+
+
+def states(report: Report) -> list[str]:
+    return [row.state for row in report.rows]
+
+
+def test_a_cell_that_takes_too_long_is_ended(tmp_path: Path, store: sg.Store) -> None:
+    began = time.monotonic()
+    report = run(tmp_path, "import time", "# @timeout 0.5\ntime.sleep(60)\nx = 1", "y = 2").report
+    assert states(report) == ["live", "failed", "ran"]
+    assert "WalltimeExceeded" in report.rows[1].why[0]
+    assert time.monotonic() - began < 50
+
+
+def test_a_cell_with_an_environment_runs_in_a_process_of_its_own(
+    tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTEBOOK_TOKEN", "s3cr3t-0123456789")
+    monkeypatch.delenv("NOTEBOOK_LEVEL", raising=False)
+    source = (
+        "# @env NOTEBOOK_LEVEL=3\n# @env NOTEBOOK_TOKEN\nlevel = os.environ['NOTEBOOK_LEVEL'] + str(n)\n"
+        "there = len(os.environ['NOTEBOOK_TOKEN'])\npid = os.getpid()\nprint(os.environ['NOTEBOOK_TOKEN'])"
+    )
+    cells = "import os", "n = 1", source
+    found = run(tmp_path, *cells)
+    assert states(found.report) == ["live", "ran", "ran"], str(found.report)
+    assert (found["level"], found["there"]) == ("31", 17)
+    assert found["pid"] != os.getpid()
+    assert "NOTEBOOK_LEVEL" not in os.environ
+    assert found.report.rows[2].outputs[0]["text"] == "***\n"
+    assert states(run(tmp_path, *cells).report) == ["live", "known", "known"]
+    assert states(run(tmp_path, *cells[:2], source.replace("LEVEL=3", "LEVEL=4")).report)[2] == "ran"
+    monkeypatch.setenv("NOTEBOOK_TOKEN", "another")
+    assert states(run(tmp_path, *cells).report) == ["live", "known", "known"]
+    assert not [
+        p for p in Path(store.url.removeprefix("file://")).rglob("*") if p.is_file() and b"s3cr3t" in p.read_bytes()
+    ]
+
+
+def test_a_value_that_holds_a_secret_is_refused(
+    tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTEBOOK_TOKEN", "s3cr3t-0123456789")
+    report = run(
+        tmp_path, "import os", "# @env NOTEBOOK_TOKEN\nheader = ['Bearer ' + os.environ['NOTEBOOK_TOKEN']]"
+    ).report
+    assert report.rows[1].state == "failed"
+    assert "header holds the secret NOTEBOOK_TOKEN" in report.rows[1].why[0]
+
+
+def test_what_fails_in_another_process_is_told_in_the_cells_lines(tmp_path: Path, store: sg.Store) -> None:
+    report = run(tmp_path, "# @env A=1\nx = 1 / 0").report
+    assert "ZeroDivisionError" in report.rows[0].why[0]
+    assert "x = 1 / 0" in report.rows[0].why[0]
+
+
+def test_mounted_places_count_by_their_content(tmp_path: Path, store: sg.Store) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("one")
+    source = f"# @mount data file://{tmp_path}/in\ntext = (data / 'a.txt').read_text()"
+    assert run(tmp_path, source)["text"] == "one"
+    assert states(run(tmp_path, source).report) == ["known"]
+    (tmp_path / "in" / "a.txt").write_text("two")
+    assert run(tmp_path, source)["text"] == "two"
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/data/a.txt", b"three")
+    source = "# @mount data memory://data\ntext = (data / 'a.txt').read_text()"
+    assert run(tmp_path, source)["text"] == "three"
+    assert states(run(tmp_path, source).report) == ["known"]
+    source = f"# @mount out {tmp_path}/in rw\n(out / 'b.txt').write_text('x')\nn = 1"
+    for _ in range(2):
+        assert states(run(tmp_path, source).report) == ["live"]
+    assert (tmp_path / "in" / "b.txt").read_text() == "x"
+
+
+def test_loops_keep_each_round_and_go_on_where_they_were(tmp_path: Path, store: sg.Store) -> None:
+    log = tmp_path / "log"
+
+    def loop(rounds: int, until: str = "") -> tuple[sg.Notebook, int]:
+        log.unlink(missing_ok=True)
+        said = f"# @loop_until {until}\n" if until else ""
+        counted = f"with open({str(log)!r}, 'a') as f:\n    _ = f.write('.')\nx = x * 2"
+        source = f"# @loop max_iter={rounds} carry=x\n{said}{counted}"
+        found = run(tmp_path, "x = 1", source, "y = x + 1")
+        return found, len(log.read_text()) if log.exists() else 0
+
+    found, ran = loop(3)
+    assert (found["x"], found["y"], ran) == (8, 9, 3)
+    assert "3 rounds, 3 of them new" in found.report.rows[1].why[0]
+    assert loop(3)[1] == 0
+    found, ran = loop(5)
+    assert (found["y"], ran) == (33, 2)
+    found, ran = loop(9, "x >= 16")
+    assert (found["x"], ran) == (16, 0)
+
+
+def test_a_cell_waits_for_one_that_it_names(tmp_path: Path, store: sg.Store) -> None:
+    path = tmp_path / "nb.py"
+    path.write_text(
+        "import marimo\n\napp = marimo.App()\n\n\n@app.cell\ndef one():\n    # @after two\n    a = 1\n    return\n\n\n"
+        "@app.cell\ndef two():\n    b = 2\n    return\n"
+    )
+    assert [row.name for row in sg.Notebook(path).run().report.rows] == ["two", "one"]
+
+
+def test_needs_are_those_of_the_call(tmp_path: Path, store: sg.Store) -> None:
+    report = run(tmp_path, "# @cpus 1\n# @memory 1 MiB\nx = 1").report
+    assert report.rows[0].state == "ran"
+    with pytest.raises(NeedUnmet, match="wants a worker named 'elsewhere'"):
+        run(tmp_path, "# @worker elsewhere\ny = 2")

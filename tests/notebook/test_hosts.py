@@ -1,0 +1,190 @@
+"""One key for all hosts: what one computed, the others know. Real marimo, real kernels."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stargazer as sg
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("marimo")
+pytest.importorskip("nbclient")
+
+MARIMO = """\
+# /// script
+# [tool.stargazer]
+# cells = CELLS
+# ///
+import marimo
+
+app = marimo.App()
+
+with app.setup:
+    from pathlib import Path
+    import pandas as pd
+
+
+@app.function
+def note(word):
+    with open("LOG", "a") as log:
+        log.write(word + "\\n")
+
+
+@app.cell
+def _():
+    note("n")
+    n = 5
+    return (n,)
+
+
+@app.cell
+def _(n):
+    note("table")
+    table = pd.DataFrame({"a": range(n)})
+    table
+    return (table,)
+
+
+@app.cell
+def _(table):
+    note("total")
+    total = int(table["a"].sum())
+    print("total is", total)
+    return (total,)
+
+
+if __name__ == "__main__":
+    app.run()
+"""
+JUPYTER = [
+    "%load_ext stargazer",
+    "from pathlib import Path\nimport pandas as pd",
+    'def note(word):\n    with open("LOG", "a") as log:\n        log.write(word + "\\n")',
+    'note("n")\nn = 5',
+    'note("table")\ntable = pd.DataFrame({"a": range(n)})\ntable',
+    'note("total")\ntotal = int(table["a"].sum())\nprint("total is", total)',
+    "%sg plan",
+]
+
+
+class Place:
+    """A folder with a notebook, and a log of what really ran."""
+
+    def __init__(self, folder: Path, *, cells: bool = True) -> None:
+        self.folder, self.log = folder, folder / "log.txt"
+        self.file = folder / "nb.py"
+        self.file.write_text(MARIMO.replace("CELLS", str(cells).lower()).replace("LOG", str(self.log)))
+
+    def ran(self) -> list[str]:
+        """What ran since this was last asked."""
+        found = self.log.read_text().split() if self.log.exists() else []
+        self.log.unlink(missing_ok=True)
+        return found
+
+    def call(self, *argv: str, code: int = 0) -> str:
+        done = subprocess.run(argv, cwd=self.folder, capture_output=True, text=True, timeout=300)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def python(self) -> str:
+        return self.call(sys.executable, str(self.file))
+
+    def export(self) -> str:
+        self.call(sys.executable, "-m", "marimo", "-y", "export", "html", str(self.file), "-o", "page.html", "-f")
+        return (self.folder / "page.html").read_text()
+
+    def headless(self) -> dict[str, str]:
+        return {",".join(row.defs): row.state for row in sg.Notebook(self.file).run().report.rows}
+
+    def jupyter(self) -> list[dict]:
+        import nbformat
+        from nbclient import NotebookClient
+
+        cells = [nbformat.v4.new_code_cell(text.replace("LOG", str(self.log))) for text in JUPYTER]
+        book = nbformat.v4.new_notebook(cells=cells)
+        NotebookClient(book, resources={"metadata": {"path": str(self.folder)}}).execute()
+        return [dict(cell) for cell in book.cells]
+
+
+ALL = ["n", "table", "total"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setenv("DASK_STARGAZER__STORE", store.url.removeprefix("file://"))
+    folder = tmp_path / "book"
+    folder.mkdir()
+    return Place(folder)
+
+
+@pytest.mark.slow
+def test_what_one_host_computed_all_know(place: Place) -> None:
+    place.python()
+    assert place.ran() == ALL
+    page = place.export()
+    assert place.ran() == []
+    assert page.count("from the ledger") == 3
+    assert "total is 10" in page
+    assert place.headless() == {"Path,pd": "live", "note": "live", "n": "known", "table": "known", "total": "known"}
+    cells = place.jupyter()
+    assert place.ran() == []
+    assert cells[5]["outputs"][0]["text"] == "total is 10\n"
+    assert "text/html" in cells[4]["outputs"][0]["data"]
+    told = cells[-1]["outputs"][0]["text"]
+    assert told.count("known") == 3
+
+
+@pytest.mark.slow
+def test_what_jupyter_computed_marimo_knows(place: Place) -> None:
+    place.jupyter()
+    assert place.ran() == ALL
+    place.python()
+    assert place.ran() == []
+    place.jupyter()
+    assert place.ran() == []
+
+
+def test_headless_results_are_known_to_a_script_of_marimo(place: Place) -> None:
+    place.headless()
+    assert place.ran() == ALL
+    place.python()
+    assert place.ran() == []
+
+
+def test_without_the_header_marimo_does_what_it_always_did(
+    tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASK_STARGAZER__STORE", store.url.removeprefix("file://"))
+    place = Place(tmp_path, cells=False)
+    for _ in range(2):
+        place.python()
+        assert place.ran() == ALL
+    monkeypatch.setenv("DASK_STARGAZER__NOTEBOOK__LIVE", "true")
+    place.python()
+    assert place.ran() == ALL
+    place.python()
+    assert place.ran() == []
+
+
+def test_an_unchanged_notebook_is_one_look_up_that_imports_no_library(place: Place) -> None:
+    argv = ["-c", "from stargazer.cli import main; main()", "nb", "run", str(place.file), "--json"]
+    first = json.loads(place.call(sys.executable, *argv))
+    assert [row["state"] for row in first["cells"]] == ["live", "live", "ran", "ran", "ran"]
+    code = (
+        "import sys\nfrom stargazer.cli import main\n"
+        f"sys.argv = ['stargazer', 'nb', 'run', {str(place.file)!r}, '--json']\n"
+        "heavy = {'marimo', 'numpy', 'pandas', 'distributed', 'pyarrow'}\n"
+        "try:\n    main()\nfinally:\n    print(sorted(heavy & sys.modules.keys()), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ}, timeout=300)
+    assert done.stderr.strip().endswith("[]"), done.stderr
+    again = json.loads(done.stdout)
+    assert again["success"] is True
+    assert [row["state"] for row in again["cells"]] == ["live", "live", "known", "known", "known"]
+    assert place.ran() == ALL
