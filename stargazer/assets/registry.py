@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_CLASS = re.compile(r'^class (?P<name>\w+)\(Asset(?:, key="(?P<key>\w+)")?\):$', re.MULTILINE)
+_CLASS = re.compile(r'^class (?P<name>\w+)\((?:Asset|AnnData)(?:, key="(?P<key>\w+)")?\):$', re.MULTILINE)
 """How our own types are declared, in the modules of this package."""
 
 _types: dict[str, type[Asset]] = {}

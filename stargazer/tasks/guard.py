@@ -18,6 +18,7 @@ NOTHING, HARDLY = "There are no reads", "Hardly any read is mapped"
 LEAST_MAPPED = 0.1
 LEAST_PROPER = 0.1
 MOST_ORPHANS = 0.5
+MOST_APART = 0.3
 
 
 def read_flags(flagstat: str) -> dict[str, int]:
@@ -47,9 +48,14 @@ def oddities(flags: Mapping[str, int]) -> list[str]:
             f"Only {_percent(proper, paired)} of {paired:,} paired reads are in proper pairs: mates that do not belong "
             "together, or a library of another kind."
         )
+    both = flags["with itself and mate mapped"]
+    if (apart := flags["with mate mapped to a different chr"]) > MOST_APART * both:
+        found.append(
+            f"The mates of {_percent(apart, both)} of {both:,} reads lie on other contigs: of other fragments?"
+        )
     if (alone := abs(flags["read1"] - flags["read2"])) > MOST_ORPHANS * paired:
         found.append(f"{_percent(alone, paired)} of {paired:,} paired reads have no mate in the file.")
-    if (alone := flags["singletons"]) > MOST_ORPHANS * (pairs := alone + flags["with itself and mate mapped"]):
+    if (alone := flags["singletons"]) > MOST_ORPHANS * (pairs := alone + both):
         found.append(f"The mates of {_percent(alone, pairs)} of {pairs:,} mapped paired reads are not mapped.")
     return found
 

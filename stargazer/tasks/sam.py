@@ -390,7 +390,13 @@ def check_gvcfs(gvcfs: Sequence[Variants], caller: str) -> list[str]:
                 f"{gvcf.name or gvcf.path.name} was called by {gvcf.caller}, and is to be joined by {caller}: gVCFs of "
                 "different callers hold different likelihoods and are never mixed; call all samples with one engine"
             )
+    said = [sample for gvcf in gvcfs for sample in (gvcf.source_samples or (gvcf.sample_id,))]
+    _check_once(said)
     samples = [sample for gvcf in gvcfs for sample in samples_of(gvcf)]
-    if not samples or len(set(samples)) < len(samples):
-        raise DataError(f"every sample of a cohort is wanted once, with its gVCF, not {samples}")
+    _check_once(samples)
     return samples
+
+
+def _check_once(samples: Sequence[str]) -> None:
+    if not samples or len(set(samples)) < len(samples):
+        raise DataError(f"every sample of a cohort is wanted once, with its gVCF, not {list(samples)}")

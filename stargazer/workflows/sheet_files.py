@@ -120,13 +120,14 @@ def check_alignment(path: Path, sample: str) -> Iterator[str]:
     if problem := _absent(path):
         yield problem
         return
+    if not _is_whole(path):
+        yield f"{path} is cut short: the mark with which such files end is missing; get it again"
+        return
     try:
         header, empty = _header(path), _is_empty(path)
     except (OSError, ValueError) as error:
         yield f"{path} is neither BAM nor CRAM: {error}"
         return
-    if not _is_whole(path):
-        yield f"{path} is cut short: the mark with which such files end is missing; get it again"
     if not header.get("SQ"):
         yield (
             f"{path} has no contigs in its header: its reads are not aligned (uBAM); give them as FASTQ "

@@ -26,6 +26,7 @@ FASTA = "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy"
 READS = "bafybeia3lsmhibzqk3uo5phryz4wurlj26pn74klczwbmnxq3pf5q3iyy4"
 
 SNV_SHARES = "snv_precision snv_recall snv_f1"
+SYMBOLIC = "truth_symbolic calls_symbolic"
 INDEL_SHARES = SNV_SHARES.replace("snv", "indel")
 
 FIELDS = {
@@ -41,8 +42,8 @@ FIELDS = {
     ),
     "alignment_index": ("AlignmentIndex", "sample_id alignment_cid"),
     "bqsr_report": ("BQSRReport", "sample_id tool alignment_cid"),
-    "duplicate_metrics": ("DuplicateMetrics", "sample_id tool alignment_cid"),
-    "variants": ("Variants", "sample_id caller variant_type build vqsr_mode sample_count source_samples"),
+    "duplicate_metrics": ("DuplicateMetrics", "sample_id tool alignment_cid notes"),
+    "variants": ("Variants", "sample_id caller variant_type build vqsr_mode sample_count source_samples notes"),
     "variants_index": ("VariantsIndex", "sample_id variants_cid"),
     "known_sites": ("KnownSites", "build resource_name known training truth prior vqsr_mode"),
     "known_sites_index": ("KnownSitesIndex", "known_sites_cid"),
@@ -56,11 +57,16 @@ FIELDS = {
     "intervals": ("Intervals", "build reference_cid"),
     "variant_comparison": (
         "VariantComparison",
-        f"sample_id truth_cid calls_cid regions_cid {SNV_SHARES} {INDEL_SHARES} genotype_concordance",
+        f"sample_id truth_cid calls_cid regions_cid {SNV_SHARES} {INDEL_SHARES} genotype_concordance {SYMBOLIC}",
     ),
     "flag_counts": ("FlagCounts", "sample_id alignment_cid"),
     "contig_counts": ("ContigCounts", "sample_id alignment_cid"),
-    "variant_stats": ("VariantStats", "sample_id variants_cid snvs indels ts_tv"),
+    "variant_stats": ("VariantStats", "sample_id variants_cid snvs indels ts_tv notes"),
+    "target_coverage": (
+        "TargetCoverage",
+        "sample_id alignment_cid targeted bases mean_depth breadth_10x breadth_20x breadth_30x on_target fold_80 gc",
+    ),
+    "identity": ("Identity", "sample_id source_samples marked"),
     "wgs_metrics": ("WgsMetrics", "sample_id alignment_cid mean_coverage median_coverage breadth_20x"),
     "qc_report": ("QCReport", "sample_id source_samples"),
     "anndata": ("AnnData", "sample_id n_obs n_vars stage organism source_cid"),

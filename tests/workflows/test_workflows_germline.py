@@ -144,6 +144,8 @@ def test_lanes_of_one_name_are_refused(cohort: Cohort) -> None:
     r1 = sg.R1(path=cohort.reads["s1"][0][0], sample_id="s1")
     plain = replace(r1, name="reads_1.fq.gz")
     assert [lane.name for lane in name_lanes([Lane(plain), Lane(plain), Lane(r1)])] == ["1", "2", "L001"]
-    for wrong in ([Lane(r1), Lane(r1)], []):
+    # The same lane of two runs, and a name that was given.
+    assert [lane.name for lane in name_lanes([Lane(r1), Lane(r1), Lane(plain, name="3")])] == ["L001", "L001.2", "3"]
+    for wrong in ([Lane(r1, name="a"), Lane(r1, name="a")], []):
         with pytest.raises(DataError):
             name_lanes(wrong)

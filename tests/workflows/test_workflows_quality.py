@@ -35,9 +35,14 @@ def report(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[sg.S
 def test_the_report_has_all_measures_beside_it(report, folder: Path) -> None:
     store, made = report
     place = made.fetch().parent
-    kinds = ("aligned.coverage.tsv", "flagstat.txt", "idxstats.txt", "markdup.metrics.txt", "stats.txt")
+    kinds = (
+        *("aligned.coverage.tsv", "flagstat.txt", "idxstats.txt", "markdup.metrics.txt", "stats.txt"),
+        "read_groups.tsv",
+    )
     expected = {f"{sample}.{kind}" for sample in SAMPLES for kind in kinds}
-    assert {path.name for path in place.iterdir()} == expected | {"pair.bcftools_stats.txt", "pair.qc.html"}
+    assert {path.name for path in place.iterdir()} == expected | {
+        *("pair.bcftools_stats.txt", "pair.qc.html", "pair.marks.json")
+    }
     assert made.source_samples == SAMPLES
     with store:
         # The variants in the report are those of the workflow: nothing is left to be done for them.

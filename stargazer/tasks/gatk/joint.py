@@ -359,9 +359,8 @@ def genotype(
 
 def checked_samples(gvcfs: Sequence[Variants]) -> list[str]:
     """Samples of GATK's gVCFs; errors as in `check_gvcfs`, and an AssetError where an index is missing."""
-    samples = check_gvcfs(gvcfs, CALLER)
     need_indices(*gvcfs)
-    return samples
+    return check_gvcfs(gvcfs, CALLER)
 
 
 def import_gvcfs(

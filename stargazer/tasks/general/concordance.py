@@ -15,7 +15,7 @@ from stargazer.assets import Asset, Reference, ReferenceIndex, VariantComparison
 from stargazer.bio.variants import Comparison, Contigs, compare, read_bed
 from stargazer.calls import task
 from stargazer.display import cell
-from stargazer.errors import AssetError
+from stargazer.errors import AssetError, DataError
 from stargazer.tools import EMBEDDED, Workdir
 
 if TYPE_CHECKING:
@@ -74,6 +74,12 @@ def compare_variants(
     confident = read_bed(regions.path) if regions is not None else None
     contigs = Contigs(ref.path, _index(ref, work))
     result = compare(contigs, truth.path, calls.path, regions=confident, genotypes=genotypes, filtered=filtered)
+    if not result.total.found + result.total.missed:
+        where = "in the regions" if confident is not None else "that is compared"
+        raise DataError(
+            f"{truth.name or truth.path.name}, the truth, has no variant {where}: nothing can be found or missed; "
+            "filtered records, symbolic alleles and homozygous reference do not count"
+        )
     name = calls.name.removesuffix(".gz").removesuffix(".vcf")
     table, differences = work.file(f"{name}.comparison.tsv"), work.file(f"{name}.differences.tsv")
     _write(table, _rows(result))

@@ -15,12 +15,13 @@ from stargazer.assets import Asset, KnownSites, Reference, ReferenceIndex, Varia
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command, tools
+from stargazer.tasks.regions import bed_text, other_names
 from stargazer.tasks.sam import is_long
 from stargazer.tasks.vcf import samples_of, vcf_lines
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["annotate_variants", "list_consequences", "predict_consequences"]
@@ -118,6 +119,8 @@ def predict_consequences(
 
     Raises
     ------
+    DataError
+        Its genes are on none of the reference's contigs.
     ToolFailed
         The GFF3 is not one of Ensembl's kind.
     """
@@ -125,11 +128,20 @@ def predict_consequences(
     fasta, fai = work.file(ref.name), work.file(f"{ref.name}.fai")
     fasta.symlink_to(ref.path)
     fai.symlink_to(ref.companion(ReferenceIndex).path)
-    options = ["--no-version", "--phase", "a", "--local-csq", "--ncsq", "64"]
+    _check_genes(genes, dict(ref.contigs))
+    options = ["--force", "--no-version", "--phase", "a", "--local-csq", "--ncsq", "64"]
     work.run(
         [*command("bcftools", engine), "csq", *options, "-f", fasta, "-g", genes.path, "-Oz", "-o", output, vcf.path]
     )
     return _made(work, ref, vcf, output, "csq", engine)
+
+
+def _check_genes(genes: Asset, lengths: Mapping[str, int]) -> None:
+    """Refuse genes of another reference; contigs without genes are no reason to."""
+    named = {line.split("\t", 1)[0] for line in bed_text(genes.path) if line.strip() and not line.startswith("#")}
+    if not named & lengths.keys():
+        first = min(named, default="nothing")
+        raise DataError(f"{genes.name} has genes on none of the reference's contigs: {other_names(first, lengths)}")
 
 
 def _made(work: Workdir, ref: Reference, vcf: Variants, written: Path, kind: str, engine: Engine) -> Variants:

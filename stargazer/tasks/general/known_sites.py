@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,22 @@ from stargazer.assets import KnownSites, KnownSitesIndex
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command, tools
+from stargazer.tasks.sam import vcf_contigs
+from stargazer.tasks.vcf import vcf_lines
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["join_known_sites"]
+
+
+def _place(site: KnownSites) -> int:
+    """Where the first contig that a file has sites on stands among all that its header names."""
+    lines = vcf_lines(site.path)
+    names = list(vcf_contigs("".join(itertools.takewhile(lambda line: line.startswith("##"), lines))))
+    first = next((line.split("\t", 1)[0] for line in lines if line.strip()), "")
+    return names.index(first) if first in names else 0
 
 
 @task(memory="1 GiB", tools=tools("bcftools"))
@@ -44,7 +55,7 @@ def join_known_sites(work: Workdir, known_sites: list[KnownSites], *, engine: En
         raise DataError("there are no known sites to be put together")
     bcftools = command("bcftools", engine)
     parts: list[Path] = []
-    for number, site in enumerate(known_sites, 1):
+    for number, site in enumerate(sorted(known_sites, key=_place), 1):
         part = work.file(f"{number}.vcf.gz")
         work.run([*bcftools, "view", "--no-version", "-Oz", "-o", part, site.path])
         work.run([*bcftools, "index", "-t", part])

@@ -1,0 +1,99 @@
+"""Kinship and contamination of genotypes that are made up."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+
+from stargazer.bio.variants.kinship import kinships, read_people, relation
+from stargazer.tasks.limits import PLAIN_LIMITS, Person, pair_marks, person_marks, sex_of
+
+SITES = 3000
+
+
+def haplotypes(draw: random.Random, shares: list[float]) -> list[int]:
+    return [int(draw.random() < share) for share in shares]
+
+
+def family() -> dict[str, list[int]]:
+    """Copies of the alternative allele of two unrelated people, their child, another child, and a second sample."""
+    draw = random.Random(11)
+    shares = [draw.uniform(0.1, 0.5) for _ in range(SITES)]
+    people = {name: (haplotypes(draw, shares), haplotypes(draw, shares)) for name in ("mother", "father", "stranger")}
+
+    def child() -> list[int]:
+        return [
+            sum(pair[draw.random() < 0.5][at] for pair in (people["mother"], people["father"])) for at in range(SITES)
+        ]
+
+    found = {name: [a + b for a, b in zip(*pair, strict=True)] for name, pair in people.items()}
+    return found | {"child": child(), "sib": child(), "again": list(found["mother"])}
+
+
+def written(path: Path, copies: dict[str, list[int]], *, mixed: str = "", share: float = 0.0) -> Path:
+    """A VCF at 40x; of one sample a share of the reads is the stranger's."""
+    draw = random.Random(5)
+    names = list(copies)
+    lines = ["##fileformat=VCFv4.2", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\t" + "\t".join(names)]
+    for at in range(SITES):
+        fields = []
+        for name in names:
+            here, other = copies[name][at] / 2, copies["stranger"][at] / 2
+            part = share if name == mixed else 0.0
+            chance = min(max((1 - part) * here + part * other, 0.001), 0.999)
+            alt = sum(draw.random() < chance for _ in range(40))
+            genotype = "0/0" if alt < 7 else "1/1" if alt > 33 else "0/1"
+            fields.append(f"{genotype}:{40 - alt},{alt}:40:60")
+        lines.append(f"chr1\t{at + 1}\t.\tA\tG\t.\tPASS\t.\tGT:AD:DP:GQ\t" + "\t".join(fields))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_relations_are_found(tmp_path: Path) -> None:
+    pairs = {(p.one, p.another): p for p in kinships(read_people(written(tmp_path / "v.vcf", family())))}
+    expected = {
+        ("mother", "father"): "unrelated", ("mother", "stranger"): "unrelated", ("mother", "child"): "first degree",
+        ("father", "sib"): "first degree", ("child", "sib"): "first degree", ("mother", "again"): "the same",
+    }  # fmt: skip
+    assert {pair: relation(pairs[pair].kinship) for pair in expected} == expected
+    assert pairs["mother", "child"].opposite < 0.01 < pairs["mother", "stranger"].opposite
+    assert pairs["mother", "again"].kinship == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.1, 0.2])
+def test_reads_of_others_are_measured(tmp_path: Path, share: float) -> None:
+    copies = {name: one for name, one in family().items() if name in ("mother", "father", "stranger")}
+    people = read_people(written(tmp_path / "v.vcf", copies, mixed="mother", share=share))
+    assert people["mother"].contamination == pytest.approx(share, abs=0.35 * share + 0.01)
+    assert people["father"].contamination < 0.02
+    found = {"sex": "", "x": math.nan, "y": math.nan, "contamination": people["mother"].contamination}
+    assert bool(list(person_marks(found, Person(), PLAIN_LIMITS))) is (share >= 0.1)
+
+
+def test_what_the_sheet_says_is_compared(tmp_path: Path) -> None:
+    pairs = {(p.one, p.another): p for p in kinships(read_people(written(tmp_path / "v.vcf", family())))}
+
+    def marked(one: str, another: str, **said: Person) -> list[str]:
+        return [mark for _, mark in pair_marks(pairs[one, another], said, PLAIN_LIMITS)]
+
+    same = {"mother": Person(patient="a"), "again": Person(patient="a"), "stranger": Person(patient="a")}
+    assert marked("mother", "again", **same) == []
+    assert all("of the same patient" in mark for mark in marked("mother", "stranger", **same))
+    assert all("of one person" in mark for mark in marked("mother", "again"))
+    assert marked("mother", "child", child=Person(parents=("mother",))) == []
+    assert all(
+        "parent and child" in mark for mark in marked("mother", "stranger", stranger=Person(parents=("mother",)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "sex"),
+    [(1.0, 0.0, "XX"), (0.5, 0.5, "XY"), (0.95, 0.4, "unclear"), (0.5, 0.0, "unclear"), (math.nan, 0.1, "")],
+)
+def test_sex_by_depths(x: float, y: float, sex: str) -> None:
+    assert sex_of(x, y, PLAIN_LIMITS) == sex
+    found = {"sex": sex, "x": x, "y": y, "contamination": None}
+    assert bool(list(person_marks(found, Person(sex="XX"), PLAIN_LIMITS))) is (sex not in ("", "XX"))
