@@ -76,29 +76,6 @@ class Remote:
         """Whether it says that it has a file or directory."""
         raise self._cannot("tell whether it has something")
 
-    def fetch(self, cid: str, start: int = 0, end: int | None = None) -> bytes:
-        """Verified bytes of a file, or of a range of it, as they are from this remote alone.
-
-        Parameters
-        ----------
-        cid
-            Of a file; ``<cid>/x/y`` for what lies in a directory.
-        start, end
-            The range, in bytes; to the end of the file by default.
-
-        Raises
-        ------
-        RemoteRefused
-            It sent something else.
-        RemoteLacks
-            It does not have it.
-        """
-        from stargazer.remotes.read import open_remote
-
-        with open_remote(cid, [self]) as file:
-            file.seek(start)
-            return file.read(-1 if end is None else max(0, end - start))
-
     def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
         """Send a file or directory of a store, under the CID that it has; `asset` tells its name and facts."""
         raise self._cannot("be written to")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Get = Callable[[str], bytes]
 
-__all__ = ["RemoteFile", "View", "first_view", "open_remote"]
+__all__ = ["RemoteFile", "View", "fetch_range", "first_view", "open_remote"]
 
 _BUFFER = 1 << 16
 _STREAMED = 4 << 20
@@ -437,3 +437,27 @@ class RemoteFile(io.RawIOBase):
         if not self.closed:
             self._blocks.__exit__(None, None, None)
         super().close()
+
+
+def fetch_range(remote: Remote, cid: str, start: int = 0, end: int | None = None) -> bytes:
+    """Return verified bytes of a file, or of a range of it, as they are from one remote alone.
+
+    Parameters
+    ----------
+    remote
+        Who is asked.
+    cid
+        Of a file; ``<cid>/x/y`` for what lies in a directory.
+    start, end
+        The range, in bytes; to the end of the file by default.
+
+    Raises
+    ------
+    RemoteRefused
+        It sent something else.
+    RemoteLacks
+        It does not have it.
+    """
+    with open_remote(cid, [remote]) as file:
+        file.seek(start)
+        return file.read(-1 if end is None else max(0, end - start))

@@ -111,6 +111,8 @@ def prepare_reference(build: str, *, engine: GermlineEngine = "embedded", aligne
         Name of the assembly.
     engine
         Where bwa and samtools come from: ``"embedded"``, ``"native"``, or ``"gatk"``, beside which they are native.
+    aligner
+        What the index is for: ``"bwa"`` or ``"bwa-mem2"``.
 
     Raises
     ------

@@ -93,8 +93,10 @@ def report_cohort(
 
     Parameters
     ----------
-    reference, samples, cohort_id, engine, options
+    reference, samples, cohort_id, engine, options, sexes, reads
         As for `call_cohort`.
+    notes
+        What the report says at its top.
 
     Returns
     -------

@@ -91,7 +91,9 @@ def test_outputs_of_workflows_are_what_their_calls_give(shelf: Shelf) -> None:
 @pytest.mark.usefixtures("fresh")
 def test_what_cannot_be_imported_is_listed_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "stargazer.tasks.scrna", None)
-    monkeypatch.setitem(sys.modules, "stargazer.workflows.scrna", None)
+    monkeypatch.setitem(sys.modules, "stargazer.workflows.clustering", None)
+    monkeypatch.setitem(sys.modules, "stargazer.workflows.project", None)
+    monkeypatch.setitem(sys.modules, "stargazer.workflows.cells_sheet", None)
     absent = {entry.name: entry for entry in catalog.list() if entry.how}
     assert {"cluster", "qc_filter", "cluster_cells"} <= absent.keys()
     assert all("stargazer-dask[scrna]" in entry.how for entry in absent.values())

@@ -17,6 +17,7 @@ import stargazer as sg
 from stargazer.errors import ConfigError, RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes import fetch_into, push, read_remote
 from stargazer.remotes.pinata import Pinata
+from stargazer.remotes.read import fetch_range
 from stargazer.store import Store
 
 Random = Callable[[int], Path]
@@ -58,7 +59,7 @@ def test_a_file_goes_and_comes_back_with_its_facts(
     other = Store(tmp_path / "other")
     fetch_into(other, str(reads.cid), [remote])
     assert other.read(str(reads.cid)) == path.read_bytes()
-    assert remote.fetch(str(reads.cid), 10, 20) == path.read_bytes()[10:20]
+    assert fetch_range(remote, str(reads.cid), 10, 20) == path.read_bytes()[10:20]
     push(store, reads, remote)
     assert len(service.files[network]) == 1
     push(store, store.update(reads, sample_id="s9"), remote)
