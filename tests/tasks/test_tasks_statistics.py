@@ -101,7 +101,7 @@ def test_a_report_shows_what_was_measured(final, sample, variants, alignment, ne
     )
     made = qc_report.body(new_work(), *lists, title="c")
     page = made.path.read_text()
-    assert (made.name, made.source_samples, len(made.companions)) == ("c.qc.html", ("s",), 5)
+    assert (made.name, made.source_samples, len(made.companions)) == ("c.qc.html", ("s",), 6)
     for shown in (
         "Insert sizes",
         "Depth by contig",
