@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import NotebookError, NotKept, RunError, StargazerError
+from stargazer.errors import NotebookError, NotKept, RunError
 from stargazer.ledger import Ledger
 from stargazer.notebook.cells import (
     LIVE,
@@ -102,6 +102,16 @@ class Outcome:
     seconds: float
 
 
+@dataclass
+class Done:
+    """What a cell came to in the graph: the call, identities of what it was given, and a result or an error."""
+
+    call: Call
+    used: dict[str, Any]
+    result: dict[str, Any] | None
+    error: BaseException | None
+
+
 class _Restart(Exception):
     """A cell turned out to change what another cell made: cells that read it run live."""
 
@@ -171,6 +181,7 @@ class Walk:
         """
         began = time.perf_counter()
         self._told: set[str] = set()
+        self._done: dict[Cell, Done] = {}
         while True:
             self._begin()
             try:
@@ -192,6 +203,7 @@ class Walk:
         self.dead: dict[str, str] = {}
         self.records: list[Record] = []
         self.pending: dict[Cell, Call] = {}
+        self._since: list[Cell] = []
         self._handed: set[str] = set()
         self._pure = True
         for name, value in self.given.items():
@@ -200,10 +212,13 @@ class Walk:
 
     def _walk(self, cells: Iterable[Cell]) -> None:
         for cell in cells:
+            self._note_place()
             if (row := self._at_once(cell)) is not None:
                 self.rows[cell] = row
             else:
                 self._step(cell)
+            if self.pending:
+                self._since.append(cell)
 
     def _row(self, cell: Cell, state: str, *why: str, **more: Any) -> Row:
         return Row(cell.name, sorted(cell.defs), state, [each for each in why if each], cell=cell, **more)
@@ -250,8 +265,13 @@ class Walk:
         """Run a cell again and again with what it made: each round is a call of its own."""
         began, states = time.perf_counter(), list[str]()
         for _ in range(loop.rounds):
+            self._note_place()
             self._once(cell)
-            self._settle()
+            if self.pending and not self.dry:
+                self._settle()
+                self._once(cell)
+            if cell not in self.rows:  # in a plan: whether it goes on from there is not known
+                return
             states.append(self.rows[cell].state)
             if states[-1] not in ("ran", "known", "live") or (loop.until and self._holds(cell, loop.until)):
                 break
@@ -295,6 +315,8 @@ class Walk:
             self._pure = self._pure and why == WIDGET
             self._settle_for(cell)
             self._live_row(cell, why)
+            return
+        if self._is_done(cell, data):
             return
         data |= {name: self._mounted(mount) for name, mount in mounts.items()}
         call = cell_call(cell, self.rest[cell], self.prelude, data, {n: str(self.tokens[n]) for n in alive}, self.store)
@@ -515,6 +537,11 @@ class Walk:
             self._settle()
 
     def _settle(self) -> None:
+        """Run what waits; then go through the same cells again, which take what they came to.
+
+        In a notebook whose cells run one after the other, one may turn out to have changed what those after it read:
+        then they were given another version than is right, and are asked for anew.
+        """
         pending, self.pending = self.pending, {}
         if not pending:
             return
@@ -523,11 +550,12 @@ class Walk:
                 self.rows[cell] = self._row(cell, "run", self._reason(call))
             return
         results, failures = self._fly(pending)
-        left = [cell for cell, call in pending.items() if not self._settled(cell, call, results, failures)]
-        for cell in left:
-            for name in cell.defs:
-                self.assets.pop(name, None)
-        self._walk(left)
+        for cell, call in pending.items():
+            error = failures.get(f"{call.name} {call.plan_key[:8]}")
+            self._done[cell] = Done(call, _used(call, results), results.get(call.plan_key), error)
+        cells, self._since = self._since, []
+        self._go_back()
+        self._walk(cells)
         self._settle()
 
     def _fly(self, pending: Mapping[Cell, Call]) -> tuple[dict[str, Any], Mapping[str, BaseException]]:
@@ -543,43 +571,42 @@ class Walk:
                 results[call.plan_key] = result
         return results, flight.failures
 
-    def _settled(
-        self, cell: Cell, call: Call, results: Mapping[str, Any], failures: Mapping[str, BaseException]
-    ) -> bool:
-        """Take the result of a cell that ran in the graph; False where it did not run and is to be looked at again."""
-        task = call.spec.local
-        mine = task if isinstance(task, CellTask) else None
-        if call.plan_key in results:
-            if self.document.sequential and self._is_outdated(call):
-                return False
-            record = self.ledger.find(call.plan_key)
-            ran = self.again or (mine is not None and mine.ran)
-            if not ran and record is not None and record.started < self._flew and self._known(cell, call):
-                return True
-            self._ran(cell, results[call.plan_key], mine, record.seconds if record else 0.0, call)
-            return True
-        error = failures.get(f"{call.name} {call.plan_key[:8]}")
-        if error is None or self._is_upstream(error, call):
+    def _note_place(self) -> None:
+        """Remember how things are before the first cell that waits."""
+        if self.pending:
+            return
+        self._since = []
+        self._place = [dict(each) for each in self._state()], list(self.records)
+
+    def _go_back(self) -> None:
+        states, self.records = self._place
+        for now, then in zip(self._state(), states, strict=True):
+            now.clear()
+            now.update(then)
+
+    def _state(self) -> tuple[dict[Any, Any], ...]:
+        return self.rows, self.assets, self.live, self.tokens, self.why, self.dead
+
+    def _is_done(self, cell: Cell, data: Mapping[str, Any]) -> bool:
+        """Take what a cell came to in this walk, if it was given what it is given now."""
+        done = self._done.get(cell)
+        if done is None or done.used != {name: _identity(value) for name, value in data.items()}:
             return False
-        told = _told_error(error, mine)
-        self.rows[cell] = self._failed(cell, told, 0.0, mine.captured.outputs if mine else ())
+        call, task = done.call, done.call.spec.local
+        mine = task if isinstance(task, CellTask) else None
+        if done.result is None and done.error is None:
+            return False
+        if done.result is None:
+            assert done.error is not None
+            outputs = mine.captured.outputs if mine else ()
+            self.rows[cell] = self._failed(cell, _told_error(done.error, mine), 0.0, outputs)
+            return True
+        record = self.ledger.find(call.plan_key)
+        ran = self.again or (mine is not None and mine.ran)
+        if not ran and record is not None and record.started < self._flew and self._known(cell, call):
+            return True
+        self._ran(cell, done.result, mine, record.seconds if record else 0.0, call)
         return True
-
-    def _is_upstream(self, error: BaseException, call: Call) -> bool:
-        """Whether a call failed only because one that it needs had nothing for it."""
-        waits = [value for value in call.inputs.values() if _is_call(value)]
-        return bool(waits) and isinstance(error, StargazerError) and "has no" in str(error)
-
-    def _is_outdated(self, call: Call) -> bool:
-        """Whether a cell before this one changed what it was given: then it reads another version."""
-        return any(
-            name in self.assets and not _is_call(self.assets[name]) and _is_call(value) and name in self._versions
-            for name, value in call.inputs.items()
-        )
-
-    @property
-    def _versions(self) -> set[str]:
-        return {name for row in self.records for name in (self.ledger.results(row).get(MUTATED, ()))}
 
     def _reason(self, call: Call) -> str:
         from stargazer.runs.planner import plan
@@ -611,6 +638,26 @@ def _local(mount: Mount) -> Path:
     if "://" in path:
         raise NotebookError(f"@mount {mount.name} {mount.uri}: only files of this machine can be mounted rw")
     return Path(path)
+
+
+def _identity(value: Any) -> Any:
+    """What tells one input from another; None of a call that did not run."""
+    if isinstance(value, list):
+        return [_identity(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _identity(item) for name, item in value.items()}
+    return None if value is None or _is_call(value) else value.id
+
+
+def _used(call: Call, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Identities of what a call was given, now that the calls before it have run."""
+    found = {}
+    for name, value in call.inputs.items():
+        if _is_call(value):
+            whole = results.get(value.plan_key) or {}
+            value = whole.get(value.index)
+        found[name] = _identity(value)
+    return found
 
 
 def _is_call(value: Any) -> bool:
