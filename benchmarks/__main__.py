@@ -39,6 +39,7 @@ NAMES = (
     "germline_gatk",
     "scrna",
     "scrna_scale",
+    "notebooks",
 )
 
 

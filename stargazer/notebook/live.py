@@ -138,7 +138,9 @@ class Live:
         if not rest:
             looked.why = "code"
             return looked
-        if why := why_live(cell, prelude):
+        notes = cell.notes
+        asks = "it asks for what only `stargazer nb run` gives" if notes.env or notes.mounts or notes.loop else ""
+        if why := asks or why_live(cell, prelude):
             looked.why = why
             return looked
         inputs, tokens = dict[str, Any](), dict[str, str]()

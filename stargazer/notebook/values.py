@@ -28,6 +28,10 @@ EXACT_INTEGER = 1 << 53
 """Integers below it are numbers in JSON; readers in other languages have doubles."""
 
 
+OWN = "own:"
+"""How names of codecs begin that people registered."""
+
+
 class Value(Asset, key="notebook_value"):
     """A value of a notebook, as a file.
 
@@ -102,8 +106,14 @@ def encode(value: Any, path: Path, scope: Scope | None = None) -> Encoded:
     except (TypeError, RecursionError):
         pass
     for codec in codecs_for(value):
-        if codec.write(value, path):
-            return Encoded(codec.name, kind)
+        try:
+            if codec.write(value, path):
+                return Encoded(codec.name, kind)
+        except NotKept:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a library raises where it cannot write a value
+            if codec.name.startswith(OWN):
+                raise NotKept(f"{kind} that its codec cannot write: {type(error).__name__}: {error}") from None
         remove(path)
     return Encoded("pickle", kind, write_pickle(value, path, scope or Nowhere()))
 

@@ -7,7 +7,6 @@ import datetime
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +28,21 @@ from stargazer.notebook.cells import (
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, touches_engine, why_live
 from stargazer.notebook.order import ordered, reads_of
-from stargazer.notebook.shown import captured, error_output
+from stargazer.notebook.rows import (
+    ChangesOthers,
+    Done,
+    Outcome,
+    Row,
+    identity_of,
+    is_call,
+    name_of,
+    needed_cells,
+    used_by,
+    value_of,
+)
+from stargazer.notebook.shown import Captured, captured, error_output
 from stargazer.notebook.tokens import Moved, is_widget, token_of
-from stargazer.notebook.values import Value, decode
+from stargazer.notebook.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,72 +55,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.document import Cell, Document
     from stargazer.store import Store
 
-__all__ = ["Changes", "Outcome", "Row", "Walk"]
-
-
-class ChangesOthers(UserWarning):
-    """A cell changes a value that another cell made."""
-
-
-Changes = ChangesOthers
-
-
-@dataclass
-class Row:
-    """What became of a cell.
-
-    Parameters
-    ----------
-    name, defs
-        Of the cell.
-    state
-        ``ran``, ``known``, ``live``, ``stopped``, ``failed`` or ``skipped``; in a plan ``run`` in place of ``ran``.
-    why
-        In words.
-    seconds
-        That it took, here and now.
-    outputs
-        What it shows, in Jupyter's format.
-    record
-        Id of the record that tells of it.
-    """
-
-    name: str
-    defs: list[str]
-    state: str
-    why: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    outputs: list[dict[str, Any]] = field(default_factory=list, repr=False)
-    record: str = ""
-    error: BaseException | None = field(default=None, repr=False)
-    cell: Cell | None = field(default=None, repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The row as JSON."""
-        told = {name: getattr(self, name) for name in ("name", "defs", "state", "why")}
-        return {**told, "seconds": round(self.seconds, 4)}
-
-
-@dataclass
-class Outcome:
-    """What a walk came to: a row a cell, and the values by name."""
-
-    rows: list[Row]
-    assets: dict[str, Any]
-    live: dict[str, Any]
-    pure: bool
-    records: list[Record]
-    seconds: float
-
-
-@dataclass
-class Done:
-    """What a cell came to in the graph: the call, identities of what it was given, and a result or an error."""
-
-    call: Call
-    used: dict[str, Any]
-    result: dict[str, Any] | None
-    error: BaseException | None
+__all__ = ["Walk"]
 
 
 class _Restart(Exception):
@@ -157,7 +103,7 @@ class Walk:
         self.split = split_cells(self.order)
         self.rest = dict(zip(self.order, self.split.rest, strict=True))
         self.prelude = prelude_of(self.split.parts)
-        self.wanted = set(self.order) if target is None else _needed(self.order, target, document)
+        self.wanted = set(self.order) if target is None else needed_cells(self.order, target, document)
         self.reads: dict[Cell, frozenset[str]] = {}
         bound: set[str] = set()
         for cell in self.order:
@@ -282,14 +228,14 @@ class Walk:
 
     def _holds(self, cell: Cell, text: str) -> bool:
         """Whether an expression about what a cell made is true; in a plan it is not known."""
-        if self.dry and any(name in self._handed or _is_call(self.assets.get(name)) for name in cell.defs):
+        if self.dry and any(name in self._handed or is_call(self.assets.get(name)) for name in cell.defs):
             return True
         space = {**self.prelude.namespace, **{n: self._value(n) for n in cell.defs - self.split.names if self._has(n)}}
         return bool(eval(text, space))
 
     def _mounted(self, mount: Mount) -> Any:
         """The asset that a place is, by its content."""
-        import fsspec
+        import fsspec  # type: ignore[import-untyped]
 
         system, path = fsspec.core.url_to_fs(mount.uri)
         if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
@@ -313,7 +259,6 @@ class Walk:
             return
         if why:
             self._pure = self._pure and why == WIDGET
-            self._settle_for(cell)
             self._live_row(cell, why)
             return
         if self._is_done(cell, data):
@@ -323,7 +268,7 @@ class Walk:
         if not self.again and self._known(cell, call):
             return
         if alive or touches_engine(cell, self.prelude) or any(_is_handle(value) for value in data.values()):
-            if any(_is_call(value) for value in data.values()):
+            if any(is_call(value) for value in data.values()):
                 self._settle_for(cell)
                 if self.dry:
                     self._hand_on(cell, "run", "its inputs are to be made")
@@ -336,8 +281,7 @@ class Walk:
             return
         self.pending[cell] = call
         for name in cell.defs - self.split.names:
-            self.assets[name] = call[name]
-            self.live.pop(name, None)
+            self._bind(name, call[name])
 
     def _held(self) -> set[str]:
         """Names that are shared, because some cell changes what they mean."""
@@ -358,8 +302,7 @@ class Walk:
             return False
         result = self.ledger.results(record)
         if LIVE in result:
-            self._settle_for(cell)
-            self._live_row(cell, result[LIVE], kept=result)
+            self._live_row(cell, result[LIVE])
             return True
         self._take(cell, result, record)
         now = call.plan_key in self._ran_now
@@ -380,14 +323,13 @@ class Walk:
         if changed and not self.document.sequential:
             self._share(cell, changed)
         for name, value in result.items():
-            if not name.startswith(".") or name == LIVE:
-                self._bind(name, value)
+            self._bind(name, value)
 
     def _bind(self, name: str, asset: Any) -> None:
-        if name.startswith("."):
+        if name.startswith(".") or name in self.given:
             return
         self.assets[name] = asset
-        for known in (self.live, self.tokens, self.why):
+        for known in (self.live, self.tokens, self.why, self.dead):
             known.pop(name, None)
 
     def _share(self, cell: Cell, names: Iterable[str]) -> None:
@@ -395,7 +337,7 @@ class Walk:
         changed = tuple(sorted(names))
         told = ", ".join(changed)
         message = (
-            f"{_cell_name(cell)} changes {told}, which another cell made: it and the cells that read {told} run each "
+            f"{name_of(cell)} changes {told}, which another cell made: it and the cells that read {told} run each "
             f"time; make a copy there ({changed[0]}_2 = {changed[0]}.copy()), or do it where {changed[0]} is made"
         )
         if self.strict:
@@ -406,7 +348,7 @@ class Walk:
         self._shared[cell] = changed
         for other in self.order:
             if self.reads[other] & set(changed):
-                self._lively[other] = f"{_cell_name(cell)} changes {told}"
+                self._lively[other] = f"{name_of(cell)} changes {told}"
         raise _Restart
 
     def _outputs(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -443,7 +385,7 @@ class Walk:
 
     def _ran(self, cell: Cell, result: dict[str, Any], task: CellTask | None, seconds: float, call: Call) -> None:
         if LIVE in result and task is not None and task.left:
-            self._bind_live(cell, task.left, str(result[LIVE]))
+            self._bind_live(cell, task.left)
             row = self._row(cell, "live", result[LIVE], seconds=seconds, outputs=self._outputs(result))
             self.rows[cell] = row
             return
@@ -455,43 +397,70 @@ class Walk:
         state = "stopped" if STOPPED in result else "ran"
         self.rows[cell] = self._row(cell, state, seconds=seconds, outputs=self._outputs(result))
 
-    def _live_row(self, cell: Cell, why: str, kept: Mapping[str, Any] | None = None) -> None:
-        """Run a cell that runs each time."""
+    def _live_row(self, cell: Cell, why: str) -> None:
+        """Run a cell that runs each time, after all that waits."""
         if self.dry:
             self._hand_on(cell, "live", why)
             return
-        began = time.perf_counter()
+        self._settle()
+        if (row := self._at_once(cell)) is not None:
+            self.rows[cell] = row
+            return
         if cell.notes.env:
             self.rows[cell] = self._failed(cell, NotebookError(f"a cell with @env runs elsewhere, but {why}"))
             return
+        began = time.perf_counter()
         read = {name: self._value(name, share=True) for name in self.reads[cell] if self._has(name)}
         mounts = {mount.name: _local(mount) for mount in cell.notes.mounts}
         space = {**self.prelude.namespace, **read, **mounts}
         with captured() as out:
-            try:
-                run_source(cell.source, self.rest[cell], space, out)
-            except BaseException as error:
-                seconds = time.perf_counter() - began
-                if is_stop(error):
-                    out.result(getattr(error, "output", None))
-                    self.dead |= dict.fromkeys(cell.defs, "stopped")
-                    self.rows[cell] = self._row(cell, "stopped", seconds=seconds, outputs=out.outputs)
-                    return
-                if not isinstance(error, Exception):
-                    raise
-                self.rows[cell] = self._failed(cell, error, seconds, out.outputs)
-                return
+            row = self._run_here(cell, space, out, began)
+        if row is not None:
+            self.rows[cell] = row
+            return
         made = {name: space[name] for name in cell.defs - self.split.names if name in space}
-        self._bind_live(cell, made, why)
+        self._take_changes(cell, read)
+        self._bind_live(cell, made)
         seconds = time.perf_counter() - began
         self.rows[cell] = self._row(cell, "live", why, seconds=seconds, outputs=out.outputs)
 
-    def _bind_live(self, cell: Cell, made: Mapping[str, Any], why: str) -> None:
+    def _run_here(self, cell: Cell, space: dict[str, Any], out: Captured, began: float) -> Row | None:
+        """Run a cell in this process; return its row where it stopped or failed."""
+        try:
+            run_source(cell.source, self.rest[cell], space, out)
+        except BaseException as error:
+            seconds = time.perf_counter() - began
+            if is_stop(error):
+                out.result(getattr(error, "output", None))
+                self.dead |= dict.fromkeys(cell.defs, "stopped")
+                return self._row(cell, "stopped", seconds=seconds, outputs=out.outputs)
+            if not isinstance(error, Exception):
+                raise
+            return self._failed(cell, error, seconds, out.outputs)
+        return None
+
+    def _take_changes(self, cell: Cell, read: Mapping[str, Any]) -> None:
+        """Find what a live cell changed of what it was given: copies, where the value is kept."""
+        given = {name: value for name, value in read.items() if isinstance(self.assets.get(name), Value)}
+        changed: dict[str, Any] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for name, value in given.items():
+                now = self._kept(name, value, Path(folder))
+                if name not in cell.defs and (now is None or now.id != self.assets[name].id):
+                    changed[name] = value
+        if changed and not self.document.sequential:
+            self._share(cell, changed)
+        self._bind_live(cell, changed)
+
+    def _bind_live(self, cell: Cell, made: Mapping[str, Any]) -> None:
         """Take what a live cell made: as an asset where it has bytes, so that what reads it is known by its content."""
         held = self._held()
         with tempfile.TemporaryDirectory() as folder:
             for name, value in made.items():
+                if name in self.given.keys() - self._widgets:
+                    continue
                 self.assets.pop(name, None)
+                self.dead.pop(name, None)
                 if name in self._widgets and is_widget(value):
                     value = Moved(value, self.given[name])
                 self.live[name], self.tokens[name] = value, None
@@ -552,7 +521,7 @@ class Walk:
         results, failures = self._fly(pending)
         for cell, call in pending.items():
             error = failures.get(f"{call.name} {call.plan_key[:8]}")
-            self._done[cell] = Done(call, _used(call, results), results.get(call.plan_key), error)
+            self._done[cell] = Done(call, used_by(call, results), results.get(call.plan_key), error)
         cells, self._since = self._since, []
         self._go_back()
         self._walk(cells)
@@ -590,7 +559,7 @@ class Walk:
     def _is_done(self, cell: Cell, data: Mapping[str, Any]) -> bool:
         """Take what a cell came to in this walk, if it was given what it is given now."""
         done = self._done.get(cell)
-        if done is None or done.used != {name: _identity(value) for name, value in data.items()}:
+        if done is None or done.used != {name: identity_of(value) for name, value in data.items()}:
             return False
         call, task = done.call, done.call.spec.local
         mine = task if isinstance(task, CellTask) else None
@@ -615,11 +584,6 @@ class Walk:
         return "; ".join(str(reason) for reason in planned.reasons) if planned is not None else "it was never run"
 
 
-def value_of(asset: Any, scope: Any) -> Any:
-    """The value that is kept as an asset; handles are themselves."""
-    return decode(asset, asset.fetch(), scope) if isinstance(asset, Value) else asset
-
-
 def _told_error(error: BaseException, task: CellTask | None) -> BaseException:
     """What the cell raised, where it did; a body that was ended was so for the engine's reasons."""
     raised = task.error if task is not None else None
@@ -640,63 +604,5 @@ def _local(mount: Mount) -> Path:
     return Path(path)
 
 
-def _identity(value: Any) -> Any:
-    """What tells one input from another; None of a call that did not run."""
-    if isinstance(value, list):
-        return [_identity(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _identity(item) for name, item in value.items()}
-    return None if value is None or _is_call(value) else value.id
-
-
-def _used(call: Call, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Identities of what a call was given, now that the calls before it have run."""
-    found = {}
-    for name, value in call.inputs.items():
-        if _is_call(value):
-            whole = results.get(value.plan_key) or {}
-            value = whole.get(value.index)
-        found[name] = _identity(value)
-    return found
-
-
-def _is_call(value: Any) -> bool:
-    return hasattr(value, "plan_key")
-
-
 def _is_handle(value: Any) -> bool:
-    return not _is_call(value) and not isinstance(value, Value)
-
-
-def _cell_name(cell: Cell) -> str:
-    if cell.name:
-        return f"cell {cell.name}"
-    return f"the cell that makes {', '.join(sorted(cell.defs))}" if cell.defs else f"the cell at line {cell.line}"
-
-
-def _needed(order: list[Cell], target: str, document: Document) -> set[Cell]:
-    """Cells that a cell or a value needs, and itself.
-
-    Raises
-    ------
-    NotebookError
-        There is none of that name.
-    """
-    found = [cell for cell in order if cell.name == target] or [cell for cell in order if target in cell.defs]
-    if not found:
-        raise NotebookError(f"{document.path} has no cell {target}, and none that makes it")
-    wanted = {found[-1]}
-    todo = [found[-1]]
-    bound: dict[Cell, frozenset[str]] = {}
-    before: set[str] = set()
-    for cell in order:
-        bound[cell] = reads_of(cell, before)
-        before |= cell.defs
-    while todo:
-        cell = todo.pop()
-        last = order.index(cell) if document.sequential else len(order)
-        for other in order[:last]:
-            if other not in wanted and (other.defs & bound[cell] or other.name in cell.notes.after):
-                wanted.add(other)
-                todo.append(other)
-    return wanted
+    return not is_call(value) and not isinstance(value, Value)

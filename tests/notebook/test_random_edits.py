@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import stargazer as sg
-from stargazer.notebook.walk import ChangesOthers
+from stargazer.notebook.rows import ChangesOthers
 
 EDITS = 40 if os.environ.get("STARGAZER_SHORT") else 300
 HELPERS = """\
