@@ -441,7 +441,8 @@ class Walk:
 
     def _take_changes(self, cell: Cell, read: Mapping[str, Any]) -> None:
         """Find what a live cell changed of what it was given: copies, where the value is kept."""
-        given = {name: value for name, value in read.items() if isinstance(self.assets.get(name), Value)}
+        kept = {name for name, asset in self.assets.items() if isinstance(asset, Value)} - self._held()
+        given = {name: value for name, value in read.items() if name in kept}
         changed: dict[str, Any] = {}
         with tempfile.TemporaryDirectory() as folder:
             for name, value in given.items():
