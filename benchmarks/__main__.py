@@ -27,6 +27,7 @@ WIDTH = 170
 NAMES = (
     "overhead",
     "trips",
+    "identity",
     "truth",
     "workers",
     "pools",

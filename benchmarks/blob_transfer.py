@@ -109,12 +109,12 @@ def _fetch(url: str, identifier: str, cid: str) -> float:
 
 def _send(url: str, identifier: str, many: int, size: int) -> float:
     store = _store(url, identifier)
-    folder = store.scratch / uuid.uuid4().hex
+    folder = store.context.scratch / uuid.uuid4().hex
     folder.mkdir(parents=True)
     for number in range(many):
         (folder / f"{number}").write_bytes(_noise(size))
     start = time.perf_counter()
-    store.put_path(folder if many > 1 else folder / "0", move=True)
+    store.dirs.put(folder if many > 1 else folder / "0", move=True)
     return time.perf_counter() - start
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from benchmarks.rounds import Ratio
 from stargazer.client.demand import Busy, PoolKind, Work, demand
-from stargazer.client.staffing import Ask, Cancel, Limits, Pool, Present, Retire, Staffing, Submit, Told
+from stargazer.client.hires import Ask, Cancel, Limits, Pool, Present, Retire, Submit, Told
+from stargazer.client.staffing import Staffing
 from stargazer.execute.spec import fits
 
 __all__ = ["measure"]

@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 
 from benchmarks.rounds import Ratio, compare, temporary
 
-TABLE = Path(__file__).parents[1] / "tests" / "code"
+TABLE = Path(__file__).parents[1] / "tests" / "fingerprint"
 
 ENDS = {
     "stargazer": """

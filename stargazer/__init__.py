@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stargazer import errors as errors
+    from stargazer import names as names
     from stargazer.api import add as add
     from stargazer.api import assemble as assemble
+    from stargazer.api import delete as delete
     from stargazer.api import fetch as fetch
     from stargazer.api import forget as forget
+    from stargazer.api import pin as pin
     from stargazer.api import push as push
     from stargazer.api import trace as trace
+    from stargazer.api import unpin as unpin
+    from stargazer.api import update as update
     from stargazer.assets import R1 as R1
     from stargazer.assets import R2 as R2
     from stargazer.assets import AlignerIndex as AlignerIndex
@@ -26,14 +31,19 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset as Asset
     from stargazer.assets import BQSRReport as BQSRReport
     from stargazer.assets import ContigCounts as ContigCounts
+    from stargazer.assets import CountsFile as CountsFile
     from stargazer.assets import Coverage as Coverage
+    from stargazer.assets import DifferentialExpression as DifferentialExpression
     from stargazer.assets import DuplicateMetrics as DuplicateMetrics
+    from stargazer.assets import FeatureMatrix as FeatureMatrix
     from stargazer.assets import FilterChoice as FilterChoice
     from stargazer.assets import FlagCounts as FlagCounts
     from stargazer.assets import GenomicsDB as GenomicsDB
     from stargazer.assets import Intervals as Intervals
     from stargazer.assets import KnownSites as KnownSites
     from stargazer.assets import KnownSitesIndex as KnownSitesIndex
+    from stargazer.assets import Pseudobulk as Pseudobulk
+    from stargazer.assets import PseudobulkDesign as PseudobulkDesign
     from stargazer.assets import QCReport as QCReport
     from stargazer.assets import Reference as Reference
     from stargazer.assets import ReferenceIndex as ReferenceIndex
@@ -67,9 +77,12 @@ if TYPE_CHECKING:
     from stargazer.tools import Workdir as Workdir
 
 _HOMES = {
-    "stargazer.api": ("add", "assemble", "fetch", "forget", "push", "trace"),
+    "stargazer.api": (
+        "add", "assemble", "delete", "fetch", "forget", "pin", "push", "trace", "unpin", "update",
+    ),
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
+        "CountsFile", "FeatureMatrix", "DifferentialExpression", "Pseudobulk", "PseudobulkDesign",
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
         "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "FilterChoice", "GenomicsDB",
         "Intervals", "AlignmentStats", "Coverage", "TrimmingReport", "ContigCounts", "FlagCounts",
@@ -91,12 +104,13 @@ _HOOKS = dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "
 """What IPython asks for: ``%load_ext stargazer``."""
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "errors", *_HOME]
+_MODULES = ("errors", "names")
+__all__ = ["__version__", *_MODULES, *_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return importlib.import_module("stargazer.errors")
+    if name in (*_MODULES, "tasks", "workflows"):
+        return importlib.import_module(f"stargazer.{name}")
     home = _HOME.get(name) or _HOOKS.get(name)
     if home is None:
         raise AttributeError(f"module 'stargazer' has no attribute {name!r}")

@@ -1,53 +1,174 @@
-"""The verbs that act on the active store."""
+"""The verbs: what people, and every surface, do with a store."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from stargazer.cid import cid_of_path
-from stargazer.errors import StargazerError, StoreError
+from stargazer.errors import CIDError, StargazerError, StoreError
 from stargazer.store import Store, active_store
+from stargazer.store.references import find_asset, read_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from stargazer.assets import Asset
+    from stargazer.assets.asset import Found
     from stargazer.ledger import Record
     from stargazer.ledger.lineage import Direction, Lineage
     from stargazer.store.query import Missing
 
-__all__ = ["add", "assemble", "fetch", "forget", "push", "put_down", "put_down_all", "trace"]
+    A = TypeVar("A", bound=Asset)
+
+__all__ = [
+    "Progress",
+    "StoreLike",
+    "add",
+    "assemble",
+    "delete",
+    "fetch",
+    "forget",
+    "pin",
+    "push",
+    "put_down",
+    "put_down_all",
+    "store_of",
+    "trace",
+    "unpin",
+    "update",
+]
+
+StoreLike: TypeAlias = Store | str | os.PathLike[str] | None
+"""A store, its URL, or None: that of the asset, else the active one."""
+
+Progress: TypeAlias = Callable[[int], object] | bool | None
+"""Called with the number of bytes just read or sent; False for silence; None shows it where somebody watches."""
 
 
-def add(path: str | os.PathLike[str], asset: Asset | None = None, *, companions: Iterable[Asset] = ()) -> Asset:
-    """Make a file or directory an asset of the active store; see `stargazer.Store.add`.
+def store_of(store: StoreLike, asset: object = None) -> Store:
+    """Return the store that is meant: the one given, that of a handle, or the active one."""
+    if store is not None:
+        return store if isinstance(store, Store) else Store.open(store)
+    url = getattr(getattr(asset, "source", None), "url", None)
+    return Store.open(url) if url else active_store()
+
+
+def _named(store: Store, asset: Asset | str) -> Asset:
+    return find_asset(store, asset) if isinstance(asset, str) else asset
+
+
+@contextmanager
+def _shown(
+    progress: Progress, show: Callable[..., AbstractContextManager[Callable[[int], object]]], *what: Any
+) -> Iterator[Callable[[int], object]]:
+    if callable(progress):
+        yield progress
+        return
+    with show(*what, shown=progress) as shown:
+        yield shown
+
+
+@overload
+def add(
+    path: str | os.PathLike[str],
+    asset: A,
+    *,
+    companions: Iterable[Asset | str | os.PathLike[str]] = (),
+    name: str | None = None,
+    store: StoreLike = None,
+    progress: Progress = None,
+) -> A: ...
+@overload
+def add(
+    path: str | os.PathLike[str],
+    asset: None = None,
+    *,
+    companions: Iterable[Asset | str | os.PathLike[str]] = (),
+    name: str | None = None,
+    store: StoreLike = None,
+    progress: Progress = None,
+) -> Asset: ...
+def add(
+    path: str | os.PathLike[str],
+    asset: Asset | None = None,
+    *,
+    companions: Iterable[Asset | str | os.PathLike[str]] = (),
+    name: str | None = None,
+    store: StoreLike = None,
+    progress: Progress = None,
+) -> Asset:
+    """Make a file or directory an asset; it is copied.
+
+    Parameters
+    ----------
+    path
+        File or directory.
+    asset
+        Type and facts; a bare `Asset` by default.
+    companions
+        Files that must lie beside it, such as an index: stored assets, drafts or paths.
+    name
+        Its real name; by default that of `path`.
+    store
+        Where; the active store by default.
+    progress
+        Called with the number of bytes just read; False for silence.
+
+    Raises
+    ------
+    NotFound
+        There is no such file.
 
     Examples
     --------
-    >>> add("reads_R1.fq.gz", R1(sample_id="s1"))  # doctest: +SKIP
+    >>> import stargazer as sg
+    >>> sg.add("s1_R1.fq.gz", sg.R1(sample_id="s1")).sample_id
+    's1'
     """
     from stargazer.display import path_progress
 
-    with path_progress("add", path) as progress:
-        return active_store().add(path, asset, companions=tuple(companions), progress=progress)
+    if not isinstance(path, (str, os.PathLike)):  # a value in memory, which the asset's type may know how to write
+        return store_of(store).add(path, asset, companions=tuple(companions), name=name)
+    with _shown(progress, path_progress, "add", path) as told:
+        return store_of(store).add(path, asset, companions=tuple(companions), name=name, progress=told)
 
 
-def assemble(*, missing: Missing = "error", **filters: Any) -> list[Asset]:
-    """Find assets of the active store by their facts, all that was asked for; see `stargazer.Store.assemble`.
+def assemble(*, missing: Missing = "error", store: StoreLike = None, **filters: Any) -> list[Found]:
+    """Find assets by their facts, all that was asked for, each with the companions that belong beside it.
+
+    Parameters
+    ----------
+    missing
+        ``"skip"`` leaves out values that no asset has; otherwise they are an error.
+    store
+        Where; the active store by default.
+    **filters
+        Facts, or ``asset`` (the type), ``name``, ``cid``; a list holds alternatives.
+
+    Raises
+    ------
+    NotFound
+        Values that were asked for and that nothing has; all of them.
+    AssetError
+        A type or fact that there is not.
 
     Examples
     --------
-    >>> assemble(asset="r1", sample_id=["s1", "s2"])  # doctest: +SKIP
+    >>> import stargazer as sg
+    >>> reads = sg.add("s1_R1.fq.gz", sg.R1(sample_id="s1"))
+    >>> sg.assemble(asset="r1", sample_id="s1") == [reads]
+    True
     """
-    return active_store().assemble(missing=missing, **filters)
+    return store_of(store).assemble(missing=missing, **filters)  # type: ignore[return-value]
 
 
-def fetch(asset: Asset | str, *, lineage: bool = False) -> Path:
+def fetch(asset: Asset | str, *, lineage: bool = False, store: StoreLike = None, progress: Progress = None) -> Path:
     """Return a real path of an asset, its companions beside it, or of what a CID names.
 
     What the store lacks comes from the remotes of the settings, verified, and stays in the store.
@@ -55,75 +176,104 @@ def fetch(asset: Asset | str, *, lineage: bool = False) -> Path:
     Parameters
     ----------
     asset
-        A stored asset, or a CID, or ``<cid>/x/y`` for what lies in a directory.
+        A stored asset; what names one, as ``pbmc/clusters@3``; a CID, or ``<cid>/x/y`` for what lies in a directory, as
+        the URL of a gateway too.
     lineage
         Take the records of all calls that led to it as well, from a store that the settings trust: `trace` works then,
         and the same call is known.
+    store
+        Where; that of the asset, or the active one by default.
+    progress
+        Called with the number of bytes just received; False for silence.
 
     Raises
     ------
     RemoteError
         Neither the store nor a remote gives it; the message says why, remote by remote.
+
+    Examples
+    --------
+    >>> import stargazer as sg
+    >>> reads = sg.add("s1_R1.fq.gz", sg.R1(sample_id="s1"))
+    >>> sg.fetch(reads).name, sg.fetch(reads.cid[:20]).name
+    ('s1_R1.fq.gz', 's1_R1.fq.gz')
     """
     from stargazer.errors import BlobLost
 
-    store = active_store() if isinstance(asset, str) or asset.source is None else _home(asset)
-    asset = _version_1(asset) if isinstance(asset, str) else asset
-    found = _with_lineage(store, asset) if lineage else asset
-    if isinstance(asset, str) and "/" in asset.strip("/"):
-        found = store.resolve(asset) if store.has(asset.strip("/").partition("/")[0]) else _from_remotes(store, asset)
+    where = store_of(store, asset)
+    wanted = _known_or_version_1(where, asset) if isinstance(asset, str) else asset
+    found = _with_lineage(where, wanted, progress) if lineage else wanted
+    if isinstance(wanted, str) and "/" in wanted:
+        there = where.has(wanted.partition("/")[0])
+        found = where.resolve(wanted) if there else _from_remotes(where, wanted, progress)
     try:
-        return store.fetch(found)
+        return where.fetch(found)
     except BlobLost:
-        _from_remotes(store, found)
-        return store.fetch(found)
+        _from_remotes(where, found, progress)
+        return where.fetch(found)
 
 
-def _version_1(path: str) -> str:
-    """A CID, or a path below one, as the store writes it."""
-    from stargazer.cid import parse
+def _known_or_version_1(store: Store, text: str) -> Asset | str:
+    """An asset by a name, id or part of one; else a CID, or a path below one, as the store writes it."""
+    from stargazer.cid import address
 
-    cid, slash, rest = path.strip("/").partition("/")
-    return parse(cid).text + slash + rest
+    try:
+        if read_reference(text).kind != "cid":
+            return find_asset(store, text)
+    except CIDError:
+        pass
+    return address(text.removeprefix("stargazer://asset/"))
 
 
-def _home(asset: Asset) -> Store:
-    url = getattr(asset.source, "url", None)
-    return Store.open(url) if url else active_store()
-
-
-def _with_lineage(store: Store, asset: Asset | str) -> Asset:
+def _with_lineage(store: Store, asset: Asset | str, progress: Progress) -> Asset:
     from stargazer.display import byte_progress
     from stargazer.remotes import configured, fetch_lineage
 
-    with byte_progress("fetch lineage") as progress:
-        return fetch_lineage(store, asset, configured(), progress)
+    with _shown(progress, byte_progress, "fetch lineage") as told:
+        return fetch_lineage(store, asset, configured(), told)
 
 
-def _from_remotes(store: Store, wanted: Asset | str) -> str:
+def _from_remotes(store: Store, wanted: Asset | str, progress: Progress) -> str:
     from stargazer.display import byte_progress
     from stargazer.remotes import configured, fetch_asset, fetch_into
 
     name = wanted if isinstance(wanted, str) else wanted.name or str(wanted.cid)
-    with byte_progress(f"fetch {name}") as progress:
+    with _shown(progress, byte_progress, f"fetch {name}") as told:
         if isinstance(wanted, str):
-            return fetch_into(store, wanted, configured(), progress)
-        return str(fetch_asset(store, wanted, configured(), progress).cid)
+            return fetch_into(store, wanted, configured(), told)
+        return str(fetch_asset(store, wanted, configured(), told).cid)
 
 
-def push(asset: Asset | str, *, to: str, lineage: bool = False, inputs: bool = False) -> None:
+def push(
+    asset: Asset | str,
+    *,
+    to: str,
+    lineage: bool = False,
+    inputs: bool = False,
+    store: StoreLike = None,
+    progress: Progress = None,
+) -> Asset:
     """Send an asset and its companions to a remote, under the CIDs that they have.
 
     Parameters
     ----------
     asset
-        A stored asset, or a CID.
+        A stored asset, or what names one.
     to
         Name of a remote of the settings, or path or URL of another store.
     lineage
         Send the records of all calls that led to it as well: there `trace` works, and the same call is known.
     inputs
         Send the files as well that the first of these calls read.
+    store
+        Where it is; that of the asset, or the active one by default.
+    progress
+        Called with the number of bytes just sent; False for silence.
+
+    Returns
+    -------
+    Asset
+        What was sent.
 
     Raises
     ------
@@ -134,31 +284,37 @@ def push(asset: Asset | str, *, to: str, lineage: bool = False, inputs: bool = F
 
     Examples
     --------
-    >>> push(variants, to="lab")  # doctest: +SKIP
+    >>> import stargazer as sg
+    >>> reads = sg.add("s1_R1.fq.gz", sg.R1(sample_id="s1"))
+    >>> sg.push(reads, to="./other-store").sample_id
+    's1'
     """
     from stargazer.display import byte_progress
     from stargazer.remotes import named, push_lineage
     from stargazer.remotes import push as send
 
-    store = active_store() if isinstance(asset, str) else _home(asset)
-    found = store.get(asset) if isinstance(asset, str) else asset
-    with byte_progress(f"push {found.name or found.cid}") as progress:
+    where = store_of(store, asset)
+    remote, found = named(to), _named(where, asset)
+    with _shown(progress, byte_progress, f"push {found.name or found.cid}") as told:
         if lineage or inputs:
-            push_lineage(store, found, named(to), inputs=inputs, progress=progress)
+            push_lineage(where, found, remote, inputs=inputs, progress=told)
         else:
-            send(store, found, named(to), progress)
+            send(where, found, remote, told)
+    return found
 
 
-def trace(asset: Asset | str, *, direction: Direction = "up") -> Lineage:
+def trace(asset: Asset | str, *, direction: Direction = "up", store: StoreLike = None) -> Lineage:
     """Tell where an asset came from (``"up"``) or what was made of it (``"down"``).
 
     Parameters
     ----------
     asset
-        A stored asset: the record that this handle came from is followed. Or a bare CID: all its producers are
-        listed, newest first.
+        A stored asset: the record that this handle came from is followed. Or what names one; of a CID all its producers
+        are listed, newest first.
     direction
         ``"up"`` or ``"down"``.
+    store
+        Where; that of the asset, or the active one by default.
 
     Raises
     ------
@@ -166,6 +322,13 @@ def trace(asset: Asset | str, *, direction: Direction = "up") -> Lineage:
         The store knows nothing of that CID.
     ArgumentError
         It is neither, as a call that was not computed.
+
+    Examples
+    --------
+    >>> import stargazer as sg
+    >>> reads = sg.add("s1_R1.fq.gz", sg.R1(sample_id="s1"))
+    >>> print(sg.trace(reads))
+    s1_R1.fq.gz  bafkreid…xm3i  sample_id=s1  (added)
     """
     from stargazer.assets import Asset
     from stargazer.errors import ArgumentError
@@ -173,11 +336,137 @@ def trace(asset: Asset | str, *, direction: Direction = "up") -> Lineage:
 
     if not isinstance(asset, (str, Asset)):
         raise ArgumentError(f"trace takes a stored asset or a CID, not {asset!r}; compute a call, and trace its result")
-    known = asset.source if not isinstance(asset, str) else None
-    return follow(Store.open(known.url) if known is not None else active_store(), asset, direction)
+    where = store_of(store, asset)
+    return follow(where, _bare(where, asset) if isinstance(asset, str) else asset, direction)
 
 
-def forget(what: Asset | str, *, down: bool = False) -> list[Record]:
+def _bare(store: Store, text: str) -> Asset | str:
+    """A CID as it is; the asset that anything else names."""
+    reference = read_reference(text)
+    if reference.kind == "cid":
+        return reference.text
+    found = find_asset(store, text)
+    return found if reference.kind in ("id", "name") else str(found.cid)
+
+
+def update(asset: Asset | str, *, store: StoreLike = None, **facts: Any) -> Asset:
+    """Give the same bytes other facts; the older record is found no more by `assemble`, but by its id.
+
+    Parameters
+    ----------
+    asset
+        A stored asset, or what names one.
+    store
+        Where; that of the asset, or the active one by default.
+    **facts
+        The facts that change; `name` may change too.
+
+    Returns
+    -------
+    Asset
+        A new handle.
+
+    Raises
+    ------
+    UnknownField, InvalidField
+        The asset type has no such fact, or the value is none of it.
+
+    Examples
+    --------
+    >>> import stargazer as sg
+    >>> reads = sg.add("s1_R1.fq.gz", sg.R1(sample_id="s1"))
+    >>> sg.update(reads, sample_id="s2").sample_id
+    's2'
+    """
+    where = store_of(store, asset)
+    return where.update(_named(where, asset), **facts)
+
+
+def delete(asset: Asset | str, *, store: StoreLike = None) -> Asset:
+    """Forget an asset and its companions; bytes that nothing else needs go with the next garbage collection.
+
+    Parameters
+    ----------
+    asset
+        A stored asset, or what names one.
+    store
+        Where; that of the asset, or the active one by default.
+
+    Returns
+    -------
+    Asset
+        What was forgotten.
+
+    Raises
+    ------
+    NotFound
+        The store has no such record.
+
+    Examples
+    --------
+    >>> import stargazer as sg
+    >>> words = sg.delete(sg.add("words.txt"))
+    >>> sg.assemble(name="words.txt", missing="skip")
+    []
+    """
+    where = store_of(store, asset)
+    found = _named(where, asset)
+    where.delete(found)
+    return found
+
+
+def pin(name: str, *assets: Asset | str, store: StoreLike = None) -> list[Asset]:
+    """Keep assets through every garbage collection, under a name; one that is there is replaced.
+
+    Parameters
+    ----------
+    name
+        Of the pin.
+    *assets
+        Stored assets, or what names them.
+    store
+        Where; that of the first asset, or the active one by default.
+
+    Returns
+    -------
+    list of Asset
+        What is kept.
+
+    Raises
+    ------
+    NotFound
+        The store does not have one of them.
+
+    Examples
+    --------
+    >>> import stargazer as sg
+    >>> [asset.name for asset in sg.pin("paper-2026", sg.add("words.txt"))]
+    ['words.txt']
+    """
+    where = store_of(store, assets[0] if assets else None)
+    found = [_named(where, asset) for asset in assets]
+    where.pin(name, *found)
+    return found
+
+
+def unpin(name: str, *, store: StoreLike = None) -> None:
+    """Let go of a pin.
+
+    Raises
+    ------
+    NotFound
+        There is none of that name.
+
+    Examples
+    --------
+    >>> import stargazer as sg
+    >>> pinned = sg.pin("paper-2026", sg.add("words.txt"))
+    >>> sg.unpin("paper-2026")
+    """
+    store_of(store).unpin(name)
+
+
+def forget(what: Asset | str, *, down: bool = False, store: StoreLike = None) -> list[Record]:
     """Let calls run once more, whatever is known of them; their records stay, and later results are compared with them.
 
     Parameters
@@ -187,6 +476,8 @@ def forget(what: Asset | str, *, down: bool = False) -> list[Record]:
         task: all its calls.
     down
         Forget as well what was made of their results.
+    store
+        Where; that of the asset, or the active one by default.
 
     Returns
     -------
@@ -197,12 +488,23 @@ def forget(what: Asset | str, *, down: bool = False) -> list[Record]:
     ------
     NotFound
         Nothing recorded goes by that name.
+
+    Examples
+    --------
+    >>> import stargazer as sg
+    >>> @sg.task
+    ... def letters(work: sg.Workdir, words: sg.Asset) -> sg.Asset:
+    ...     out = work.file("letters.txt")
+    ...     out.write_text("".join(sorted(words.path.read_text())))
+    ...     return sg.Asset(path=out)
+    >>> made = letters(sg.add("words.txt")).compute()
+    >>> [record.task for record in sg.forget(made)]
+    ['letters']
     """
     from stargazer.ledger import Ledger
     from stargazer.ledger.chosen import below, chosen
 
-    store = active_store() if isinstance(what, str) or what.source is None else _home(what)
-    ledger = Ledger(store)
+    ledger = Ledger(store_of(store, what).records)
     found = chosen(ledger, what)
     records = below(ledger, found) if down else found
     ledger.forget(records)

@@ -26,10 +26,14 @@ __all__ = [
     "batch_job",
     "cache_dir",
     "cache_size",
+    "catalog",
     "cid_profile",
+    "command_environment",
     "cram_references",
+    "default_gateways",
     "durable",
     "environment",
+    "environment_class",
     "gatk_jar",
     "in_force",
     "is_secret",
@@ -38,6 +42,7 @@ __all__ = [
     "origin",
     "origin_of",
     "passed_names",
+    "remote_patience",
     "remotes",
     "required_tools",
     "revoked",
@@ -61,6 +66,9 @@ DEFAULTS = Path(__file__).with_name("stargazer.yaml")
 PASSED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG")
 PASSED_KINDS = ("OMP_", "OPENBLAS_", "MKL_", "NUMEXPR_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_", "SLURM_")
 """Variables that tools get, and beginnings of such: where things are, and what the machine gives."""
+
+LOADED = re.compile(r"TOOL|INJECTION|PRELOAD|PLUGIN|LIBRAR(Y|IES)$")
+"""Those of such beginnings that name code to be loaded (``OMP_TOOL_LIBRARIES``, ``CUDA_INJECTION64_PATH``)."""
 
 PLACES = (
     "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "JAVA_HOME", "CONDA_PREFIX", "PERL5LIB", "PYTHONPATH", "R_HOME", "R_LIBS",
@@ -141,7 +149,7 @@ def setting(key: str, kind: type | tuple[type, ...]) -> Any:
 def store_url() -> str:
     """URL or path of the store that is used when none is given."""
     url: str | None = setting("store", str)
-    return url or str(Path.home() / ".stargazer" / "store")
+    return url or os.environ.get("STARGAZER_LOCAL", "").strip() or str(Path.home() / ".stargazer" / "store")
 
 
 def strict() -> bool:
@@ -222,8 +230,55 @@ def durable() -> bool:
 
 
 def remotes() -> list[Any]:
-    """Places to look for what is not in the store, as they are written in the settings, in order."""
-    return list(setting("remotes", list) or [])
+    """Places to look for what is not in the store, as they are written in the settings, in order.
+
+    Where there are none, the account is one that PINATA_JWT lets in, at PINATA_GATEWAY, PINATA_VISIBILITY.
+    """
+    return list(setting("remotes", list) or []) or _account()
+
+
+def _account() -> list[Any]:
+    if not secret("PINATA_JWT"):
+        return []
+    gateway = os.environ.get("PINATA_GATEWAY", "").strip()
+    where = {"gateway": _with_scheme(gateway)} if gateway else {}
+    return [{"pinata": os.environ.get("PINATA_VISIBILITY", "").strip().lower() or "private", **where}]
+
+
+def default_gateways() -> list[str]:
+    """Public gateways that are asked at a person's request where no remote is configured; PINATA_GATEWAY among them."""
+    found = setting("default-gateways", list)
+    found = _defaults()["default-gateways"] if found is None else found
+    if not all(isinstance(each, str) and each for each in found):
+        where = origin_of("default-gateways")
+        raise ConfigError(f"stargazer.default-gateways is {found!r} ({where}), but must be a list of URLs")
+    own = os.environ.get("PINATA_GATEWAY")
+    if own is None or found != _defaults()["default-gateways"]:
+        return list(found)
+    return [_with_scheme(own.strip())] if own.strip() else []
+
+
+def _with_scheme(place: str) -> str:
+    return place if "://" in place else f"https://{place}"
+
+
+def remote_patience() -> float:
+    """Seconds for which a fetch waits for one block where remotes fail in ways that pass, and nobody else has it."""
+    seconds = setting("remote-patience", (int, float))
+    if seconds is None or isinstance(seconds, bool) or not 0 <= seconds < 1e6:
+        where = origin_of("remote-patience")
+        raise ConfigError(f"stargazer.remote-patience is {seconds!r} ({where}), but must be a number of seconds")
+    return float(seconds)
+
+
+def catalog() -> list[str]:
+    """Modules and files whose tasks and workflows the catalog has, beside what is installed."""
+    found = setting("catalog", list) or []
+    if not all(isinstance(each, str) and each for each in found):
+        raise ConfigError(
+            f"stargazer.catalog is {found!r} ({origin_of('catalog')}), but must be a list of modules and files"
+        )
+    return list(found)
 
 
 def trust() -> dict[str, Any]:
@@ -293,6 +348,29 @@ def batch_job() -> str | None:
         return f"{array}_{index}"
     names = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
     return next((value for name in names if (value := os.environ.get(name))), None)
+
+
+OF_COMMANDS = (
+    "SBATCH_ARRAY_INX",
+    "SBATCH_JOB_NAME",
+    "SBATCH_OUTPUT",
+    "SBATCH_ERROR",
+    "SBATCH_TIMELIMIT",
+    "SBATCH_WAIT",
+)
+FILTERS = ("SQUEUE_", "SCANCEL_", "SLURM_TIME_FORMAT")
+"""Variables that stand above what our scripts and commands say: names, number, time of jobs, which are listed."""
+
+
+def command_environment() -> dict[str, str]:
+    """Environment for the commands of a batch system: the user's own, save what would make them do another thing."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FILTERS)}
+    return {name: value for name, value in kept.items() if name not in OF_COMMANDS}
+
+
+def environment_class() -> type[os._Environ[str]]:
+    """Class of the mapping in which bodies find variables of the environment."""
+    return type(os.environ)
 
 
 def variable(name: str) -> str | None:
@@ -372,7 +450,11 @@ def _tokens() -> frozenset[str]:
 def _is_passed(name: str) -> bool:
     if name in REFERENCES:
         return cram_references()
-    return name in PASSED or name in PLACES or (name.startswith(PASSED_KINDS) and not is_secret(name))
+    return name in PASSED or name in PLACES or _is_of_machine(name)
+
+
+def _is_of_machine(name: str) -> bool:
+    return name.startswith(PASSED_KINDS) and not is_secret(name) and not LOADED.search(name)
 
 
 def _absolute(folders: str) -> str:

@@ -4,8 +4,10 @@
 
     StargazerError
     ├── ConfigError                 a setting is wrong: names the file and the key
+    ├── PluginError                 what an installed package offers cannot be used: names the package
     ├── CIDError (ValueError)       not a CID that we read, or an entry that cannot be named
-    │   └── CIDMismatch             bytes that are not what their CID says; `parts` tells where
+    │   ├── CIDMismatch             bytes that are not what their CID says; `parts` tells where
+    │   └── NotAReference           a text that names no asset: no CID, id, part of one, NAME@3 or URI
     ├── AssetError                  a fact, a field or a companion of an asset is wrong
     │   └── UnknownField, InvalidField (TypeError)
     ├── StoreError
@@ -18,6 +20,7 @@
     ├── TaskError
     │   ├── DefinitionError (TypeError)   the task's signature or options are wrong
     │   ├── ArgumentError (TypeError)     a call's arguments do not fit the task
+    │   ├── UnknownName (LookupError)     no task or workflow is called so, or several are
     │   ├── OutputError                   a body returned something that is no result
     │   ├── CodeChanged                   code changed between wiring and running
     │   ├── UncertainCode                 code depends on what is in no key (`stargazer.strict`)
@@ -59,15 +62,18 @@ __all__ = [
     "CodeChanged",
     "ConfigError",
     "DataError",
+    "DataWarning",
     "DefinitionError",
     "InputChanged",
     "InvalidField",
     "MemoryExceeded",
     "NeedUnmet",
+    "NotAReference",
     "NotFound",
     "NotKept",
     "NotebookError",
     "OutputError",
+    "PluginError",
     "ProcessChanged",
     "RemoteCannot",
     "RemoteError",
@@ -89,6 +95,7 @@ __all__ = [
     "UncertainCode",
     "UndeclaredInput",
     "UnknownField",
+    "UnknownName",
     "WalltimeExceeded",
     "WorkerLost",
     "WorkerMismatch",
@@ -110,8 +117,16 @@ class ConfigError(StargazerError):
     """A setting is missing or malformed."""
 
 
+class PluginError(StargazerError):
+    """What another installed package offers cannot be used; the message names the package."""
+
+
 class DataError(StargazerError, ValueError):
     """Input data is malformed."""
+
+
+class DataWarning(UserWarning):
+    """A body was given data that a person should look at: `Workdir.warn`."""
 
 
 # Names of bytes, assets and the store.
@@ -119,6 +134,10 @@ class DataError(StargazerError, ValueError):
 
 class CIDError(StargazerError, ValueError):
     """A string is no CID that Stargazer reads, or a path cannot be named by one."""
+
+
+class NotAReference(CIDError):
+    """A text that names no asset: neither a CID, an id, part of one, a name with its version, nor a URI."""
 
 
 class CIDMismatch(CIDError):
@@ -237,6 +256,10 @@ class DefinitionError(TaskError, TypeError):
 
 class ArgumentError(TaskError, TypeError):
     """A call's arguments do not fit the task's signature."""
+
+
+class UnknownName(TaskError, LookupError):
+    """No task or workflow is called so here, or several are."""
 
 
 class OutputError(TaskError):

@@ -50,7 +50,9 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         places["gatk-jar"] = GATK
     for name, place in places.items():
         monkeypatch.setenv(f"DASK_STARGAZER__{name.upper().replace('-', '_')}", place)
-    with dask.config.set({f"stargazer.{name}": place for name, place in places.items()}):
+    monkeypatch.setenv("DASK_STARGAZER__DEFAULT_GATEWAYS", "[]")
+    settings: dict[str, object] = {f"stargazer.{name}": place for name, place in places.items()}
+    with dask.config.set({**settings, "stargazer.default-gateways": []}):
         yield
 
 

@@ -1,6 +1,7 @@
 """Assets: files and directories by their CID, with typed facts and companions.
 
-The types are imported when they are first named, or when an asset of theirs is read.
+The types are imported when they are first named, or when an asset of theirs is read. Each is declared in its module
+and listed nowhere else.
 """
 
 from __future__ import annotations
@@ -8,116 +9,43 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from stargazer.assets.asset import Asset, Source, placed
-from stargazer.assets.encoding import canonical, parse_fact
-from stargazer.assets.registry import asset_type, asset_types, did_you_mean, foreign_keys, no_type
+from stargazer.assets.asset import Asset as Asset
+from stargazer.assets.asset import Source as Source
+from stargazer.assets.asset import placed as placed
+from stargazer.assets.encoding import canonical as canonical
+from stargazer.assets.encoding import parse_fact as parse_fact
+from stargazer.assets.registry import asset_type as asset_type
+from stargazer.assets.registry import asset_types as asset_types
+from stargazer.assets.registry import did_you_mean as did_you_mean
+from stargazer.assets.registry import foreign_keys as foreign_keys
+from stargazer.assets.registry import no_type as no_type
+from stargazer.assets.registry import own_types as own_types
 
 if TYPE_CHECKING:
-    from stargazer.assets.alignment import Alignment, AlignmentIndex, BQSRReport, DuplicateMetrics
-    from stargazer.assets.qc import (
-        AlignmentStats,
-        ContigCounts,
-        Coverage,
-        FlagCounts,
-        QCReport,
-        TrimmingReport,
-        VariantComparison,
-        VariantStats,
-        WgsMetrics,
-    )
-    from stargazer.assets.reads import R1, R2
-    from stargazer.assets.reference import AlignerIndex, Contig, Intervals, Reference, ReferenceIndex, SequenceDict
-    from stargazer.assets.scrna import AnnData
-    from stargazer.assets.variants import (
-        FilterChoice,
-        GenomicsDB,
-        KnownSites,
-        KnownSitesIndex,
-        Variants,
-        VariantsIndex,
-        VQSRModel,
-        VQSRTranches,
-    )
+    from stargazer.assets.alignment import *
+    from stargazer.assets.bulk import *
+    from stargazer.assets.qc import *
+    from stargazer.assets.reads import *
+    from stargazer.assets.reference import *
+    from stargazer.assets.scrna import *
+    from stargazer.assets.variants import *
 
-__all__ = [
-    "R1",
-    "R2",
-    "AlignerIndex",
-    "Alignment",
-    "AlignmentIndex",
-    "AlignmentStats",
-    "AnnData",
-    "Asset",
-    "BQSRReport",
-    "Contig",
-    "ContigCounts",
-    "Coverage",
-    "DuplicateMetrics",
-    "FilterChoice",
-    "FlagCounts",
-    "GenomicsDB",
-    "Intervals",
-    "KnownSites",
-    "KnownSitesIndex",
-    "QCReport",
-    "Reference",
-    "ReferenceIndex",
-    "SequenceDict",
-    "Source",
-    "TrimmingReport",
-    "VQSRModel",
-    "VQSRTranches",
-    "VariantComparison",
-    "VariantStats",
-    "Variants",
-    "VariantsIndex",
-    "WgsMetrics",
-    "asset_type",
-    "asset_types",
-    "canonical",
-    "did_you_mean",
-    "foreign_keys",
-    "no_type",
-    "parse_fact",
-    "placed",
-]
-
-_HOMES = {
-    "alignment": ("Alignment", "AlignmentIndex", "BQSRReport", "DuplicateMetrics"),
-    "qc": (
-        "AlignmentStats",
-        "ContigCounts",
-        "Coverage",
-        "FlagCounts",
-        "QCReport",
-        "TrimmingReport",
-        "VariantComparison",
-        "VariantStats",
-        "WgsMetrics",
-    ),
-    "reads": ("R1", "R2"),
-    "reference": ("AlignerIndex", "Contig", "Intervals", "Reference", "ReferenceIndex", "SequenceDict"),
-    "scrna": ("AnnData",),
-    "variants": (
-        "FilterChoice",
-        "GenomicsDB",
-        "KnownSites",
-        "KnownSitesIndex",
-        "VQSRModel",
-        "VQSRTranches",
-        "Variants",
-        "VariantsIndex",
-    ),
-}
-_HOME = {name: f"stargazer.assets.{module}" for module, names in _HOMES.items() for name in names}
+OTHERS = {"Contig": "stargazer.assets.reference"}
+"""What types are made of, by the module."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name == "__all__":
+        return __dir__()
+    if not name[:1].isupper():
         raise AttributeError(f"module 'stargazer.assets' has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
+    homes = OTHERS | {cls: module for module, cls in own_types().values()}
+    if name not in homes:
+        raise AttributeError(f"module 'stargazer.assets' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(homes[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    public = {name for name in globals() if not name.startswith("_")} - {"annotations", "importlib", "Any"}
+    return sorted({*public, *OTHERS, *(cls for _, cls in own_types().values())} - {"TYPE_CHECKING", "OTHERS"})

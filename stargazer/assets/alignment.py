@@ -88,8 +88,13 @@ class DuplicateMetrics(Asset):
         What counted them, such as ``"gatk"``.
     alignment_cid
         The alignment whose duplicates were counted.
+    notes
+        What is odd about the reads, such as that hardly any is mapped.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("notes",)
 
     sample_id: str = ""
     tool: str = ""
     alignment_cid: str = ""
+    notes: tuple[str, ...] = ()

@@ -70,6 +70,24 @@ class _Key:
         return "asset" if asset is None else str(asset.facts.get("asset", "asset"))
 
 
+class _PathOrText:
+    """How checkers see `Asset.path`: it may be given as text, and is read as a path."""
+
+    if TYPE_CHECKING:
+
+        def __get__(self, asset: Asset | None, owner: type[Asset]) -> Path: ...
+        def __set__(self, asset: Asset, value: Path | str | None) -> None: ...
+
+
+class _StoredCID:
+    """How checkers see `Asset.cid`: whoever reads it has a stored asset; only a draft has None."""
+
+    if TYPE_CHECKING:
+
+        def __get__(self, asset: Asset | None, owner: type[Asset]) -> str: ...
+        def __set__(self, asset: Asset, value: str | None) -> None: ...
+
+
 class Asset(Declared):
     """A file or directory: its content's name (CID), typed facts about it, and its companions.
 
@@ -112,6 +130,9 @@ class Asset(Declared):
     companion_of: ClassVar[str] = ""
     """Of a type that lies beside another file: which of its links names that file."""
 
+    later: ClassVar[tuple[str, ...]] = ()
+    """Facts that a later version added: written where they are not the default, so that ids of before stay the same."""
+
     converts: ClassVar[bool] = False
     """Of a type that is stored in another form than its files come in: see `converted`."""
 
@@ -121,8 +142,12 @@ class Asset(Declared):
     converted_with: ClassVar[tuple[str, ...]] = ()
     """Of such a type: distributions whose version may shape what is written."""
 
-    path: Path = cast("Path", None)
-    cid: str | None = None
+    if TYPE_CHECKING:
+        path: _PathOrText = _PathOrText()
+        cid: _StoredCID = _StoredCID()
+    else:
+        path: Path = None
+        cid: str | None = None
     name: str = ""
     companions: tuple[Asset, ...] = ()
     facts: Mapping[str, Any] = NO_FACTS
@@ -140,6 +165,10 @@ class Asset(Declared):
             source: Source | None = None,
             **free: Any,
         ) -> None: ...
+
+    def compute(self, **_: Any) -> Self:
+        """Return itself, as the call that made it does: what takes a call may be given its result."""
+        return self
 
     @property
     def declared(self) -> dict[str, Any]:
@@ -248,6 +277,23 @@ class Asset(Declared):
         """
         return self
 
+    def written(self, value: object, directory: Path) -> Path:
+        """The file that holds a value in memory that a person adds; types that know such values write it.
+
+        Parameters
+        ----------
+        value
+            What was given in place of a path.
+        directory
+            Where to write.
+
+        Raises
+        ------
+        AssetError
+            It is no value that this type knows.
+        """
+        raise AssetError(f"{type(self).__name__} is added from a file or folder: give its path, not {value!r:.80}")
+
     def to_dict(self) -> dict[str, Any]:
         """The asset as JSON values, companions nested; the source is left out."""
         return encoding.encode(self)
@@ -309,3 +355,9 @@ class Asset(Declared):
 
     def __dask_tokenize__(self) -> object:
         return type(self).__qualname__, encoding.encode(self)
+
+
+if TYPE_CHECKING:
+
+    class Found(Asset, Any):  # type: ignore[misc]
+        """How checkers see an asset that was asked for by its facts or its name: of whatever type, with its facts."""

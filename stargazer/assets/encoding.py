@@ -35,9 +35,18 @@ def identity(asset: Asset) -> dict[str, Any]:
         "asset": asset.asset_key,
         "cid": asset.cid,
         "name": asset.name,
-        "facts": plain(asset.declared),
+        "facts": plain(_written(asset)),
         "companions": [identity(companion) for companion in asset.companions],
     }
+
+
+def _written(asset: Asset) -> Mapping[str, Any]:
+    """The facts, those that a later version added only where they are not the default."""
+    later = type(asset).later
+    if not later:
+        return asset.declared
+    defaults = schema_of(type(asset)).defaults
+    return {name: value for name, value in asset.declared.items() if name not in later or value != defaults.get(name)}
 
 
 def canonical(asset: Asset) -> bytes:
@@ -122,7 +131,7 @@ def _make(key: str, facts: Mapping[str, Any], **base: Any) -> Asset:
 def write_keyvalues(asset: Asset) -> dict[str, str]:
     """The asset's key, name and facts as flat strings; its CID and companions are not among them."""
     kinds = schema_of(type(asset)).kinds
-    facts = {name: kinds.get(name, ANY).write(value) for name, value in asset.declared.items()}
+    facts = {name: kinds.get(name, ANY).write(value) for name, value in _written(asset).items()}
     return {"asset": asset.asset_key, **({"name": asset.name} if asset.name else {}), **facts}
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "FrozenDict",
     "Kind",
     "Mismatch",
+    "Share",
     "dumps",
     "finite",
     "freeze",
@@ -32,6 +33,9 @@ __all__ = [
 
 # Kinds of facts that are made of others: from an evaluated annotation to how its values are checked.
 
+
+Share = typing.NewType("Share", float)
+"""A share of a whole that may be nothing: then it is NaN, which JSON writes as null."""
 
 _ALLOWED = "str, int, float, bool, None, an Enum, a Literal, or tuples, lists, dicts and unions of these"
 
@@ -53,6 +57,8 @@ def kind_of(hint: Any, name: str = "") -> Kind:
     """
     if name.endswith("_cid") and hint is str:
         return link(STRING)
+    if hint is Share:
+        return _SHARE
     if isinstance(hint, typing.NewType):
         return kind_of(hint.__supertype__, name)
     if hint in SCALARS:
@@ -226,7 +232,9 @@ def _frozen(value: object) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A frozen value as `json` writes it: tuples become lists, enums their values."""
+    """A frozen value as `json` writes it: tuples become lists, enums their values, NaN null."""
+    if type(value) is float and math.isnan(value):
+        return None
     if isinstance(value, Enum):
         return plain(value.value)
     if isinstance(value, tuple):
@@ -279,7 +287,7 @@ TAG = "json:"
 CID = "a CID (version 1 in base32: b… of 59 characters) or ''"
 _CID = re.compile("b[a-z2-7]{58}")
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d++\.?\d*+|\.\d++)(e[+-]?\d++)?", re.ASCII | re.IGNORECASE)
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -353,6 +361,16 @@ def _number(value: Any) -> float:
         raise Mismatch("float") from None
 
 
+def _share(value: Any) -> float:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return math.nan  # always the same one, so that equal assets are equal
+    return _number(value)
+
+
+def _read_share(text: str) -> float:
+    return math.nan if text == "null" else _read_number(text)
+
+
 def _truth(value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -398,6 +416,7 @@ def _read_nothing(text: str) -> None:
 
 ANY = Kind("a JSON value", freeze, _write_any, _read_any)
 STRING = Kind("str", _string, _string, _string)
+_SHARE = Kind("float or NaN", _share, dumps, _read_share)
 NOTHING = Kind("None", _nothing, dumps, _read_nothing)
 SCALARS: dict[Any, Kind] = {
     str: STRING,

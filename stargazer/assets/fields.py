@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 from weakref import WeakKeyDictionary
 
 from stargazer.assets.fact_types import CID, STRING, FrozenDict, Kind, Mismatch, freeze, is_asset, kind_of, link
-from stargazer.assets.registry import claim, confirm, did_you_mean
+from stargazer.assets.registry import claim, confirm, derived_key, did_you_mean
 from stargazer.errors import AssetError, InvalidField, UnknownField
 
 if TYPE_CHECKING:
@@ -22,15 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BASE_CHECKS", "Declared", "Schema", "declare", "derived_key", "schema_of"]
 
-RESERVED = {"asset", "asset_key", "companion", "companion_of", "declared", "fetch", "from_dict", "from_keyvalues"}
-RESERVED |= {"id", "identity", "open", "to_dict", "to_keyvalues"}
-_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+RESERVED = {"asset", "asset_key", "companion", "companion_of", "compute", "declared", "fetch", "from_dict"}
+RESERVED |= {"from_keyvalues", "id", "identity", "later", "open", "to_dict", "to_keyvalues"}
 _schemas: WeakKeyDictionary[type[Asset], Schema] = WeakKeyDictionary()
-
-
-def derived_key(name: str) -> str:
-    """The asset key of a class named `name`: ``BQSRReport`` has ``bqsr_report``."""
-    return _WORDS.sub("_", name).lower().strip("_")
 
 
 def schema_of(cls: type[Asset]) -> Schema:
@@ -281,7 +275,7 @@ class _Signature:
         return Signature(parameters + free)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, dataclasses.Field))
+@dataclass_transform(field_specifiers=(dataclasses.field, dataclasses.Field))
 class Declared:
     """Base of what is declared by its fields: subclasses become frozen dataclasses and are registered."""
 

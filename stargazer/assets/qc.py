@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+from typing import ClassVar
 
 from stargazer.assets.asset import Asset
+from stargazer.assets.fact_types import Share
 
 __all__ = [
     "AlignmentStats",
     "ContigCounts",
     "Coverage",
     "FlagCounts",
+    "Identity",
     "QCReport",
+    "TargetCoverage",
     "TrimmingReport",
     "VariantComparison",
     "VariantStats",
@@ -96,24 +100,30 @@ class VariantComparison(Asset):
     regions_cid
         The BED file within which records count; empty if all do.
     snv_precision, snv_recall, snv_f1
-        Of substitutions, of all samples together.
+        Of substitutions, of all samples together; NaN where there are none to be right or found.
     indel_precision, indel_recall, indel_f1
         Of insertions and deletions.
     genotype_concordance
         Share of the records whose alleles both sides have that have one genotype.
+    truth_symbolic, calls_symbolic
+        Records with an allele without sequence (``<DEL>``), which were left out.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("truth_symbolic", "calls_symbolic")
 
     sample_id: str = ""
     truth_cid: str = ""
     calls_cid: str = ""
     regions_cid: str = ""
-    snv_precision: float = 0.0
-    snv_recall: float = 0.0
-    snv_f1: float = 0.0
-    indel_precision: float = 0.0
-    indel_recall: float = 0.0
-    indel_f1: float = 0.0
-    genotype_concordance: float = 0.0
+    snv_precision: Share = Share(0.0)
+    snv_recall: Share = Share(0.0)
+    snv_f1: Share = Share(0.0)
+    indel_precision: Share = Share(0.0)
+    indel_recall: Share = Share(0.0)
+    indel_f1: Share = Share(0.0)
+    genotype_concordance: Share = Share(0.0)
+    truth_symbolic: int = 0
+    calls_symbolic: int = 0
 
     def rows(self) -> list[dict[str, str]]:
         """The table: a row for each sample (``"."`` for all of them) and type."""
@@ -175,13 +185,18 @@ class VariantStats(Asset):
         Records with at least one of these.
     ts_tv
         Transitions to transversions (Ti/Tv); about 2.1 over a human genome, 3 over its exons.
+    notes
+        What the VCF's facts say of how it was called.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("notes",)
 
     sample_id: str = ""
     variants_cid: str = ""
     snvs: int = 0
     indels: int = 0
     ts_tv: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 class QCReport(Asset):
@@ -219,3 +234,59 @@ class WgsMetrics(Asset):
     mean_coverage: float = 0.0
     median_coverage: float = 0.0
     breadth_20x: float = 0.0
+
+
+class TargetCoverage(Asset):
+    """Depth on a target, or on the whole genome, as JSON with its histogram.
+
+    Parameters
+    ----------
+    sample_id
+        The sample.
+    alignment_cid
+        The alignment.
+    targeted
+        Whether there is a target.
+    bases
+        Bases of the target, or of the genome.
+    mean_depth
+        Reads over a base; duplicates do not count, and bases that both mates show count once.
+    breadth_10x, breadth_20x, breadth_30x
+        Shares of the bases that have so many reads at least.
+    on_target
+        Share of the mapped reads that lie on the target.
+    fold_80
+        Mean depth over the depth that 80 per cent of the covered bases have; 0 where none is covered.
+    gc
+        Share of G and C in the reads.
+    """
+
+    sample_id: str = ""
+    alignment_cid: str = ""
+    targeted: bool = False
+    bases: int = 0
+    mean_depth: float = 0.0
+    breadth_10x: float = 0.0
+    breadth_20x: float = 0.0
+    breadth_30x: float = 0.0
+    on_target: float = 0.0
+    fold_80: float = 0.0
+    gc: float = 0.0
+
+
+class Identity(Asset):
+    """Who the samples of a cohort are, as JSON: sex by their reads, contamination, kinship of pairs.
+
+    Parameters
+    ----------
+    sample_id
+        The cohort.
+    source_samples
+        Its samples.
+    marked
+        Those that are not whom they are said to be, or that have reads of others.
+    """
+
+    sample_id: str = ""
+    source_samples: tuple[str, ...] = ()
+    marked: tuple[str, ...] = ()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import re
 import sys
 import weakref
 from typing import TYPE_CHECKING
 
-from stargazer.errors import AssetError
+from stargazer import plugins
+from stargazer.errors import AssetError, PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -15,38 +18,22 @@ if TYPE_CHECKING:
 
     from stargazer.assets.asset import Asset
 
-__all__ = ["asset_type", "asset_types", "claim", "confirm", "did_you_mean", "foreign_keys", "no_type"]
+__all__ = [
+    "asset_type",
+    "asset_types",
+    "claim",
+    "confirm",
+    "derived_key",
+    "did_you_mean",
+    "foreign_keys",
+    "no_type",
+    "own_types",
+]
 
-_OWN = {
-    "alignment": ("alignment", "alignment_index", "bqsr_report", "duplicate_metrics"),
-    "qc": (
-        "alignment_stats",
-        "contig_counts",
-        "coverage",
-        "flag_counts",
-        "qc_report",
-        "trimming_report",
-        "variant_comparison",
-        "variant_stats",
-        "wgs_metrics",
-    ),
-    "reads": ("r1", "r2"),
-    "reference": ("aligner_index", "intervals", "reference", "reference_index", "sequence_dict"),
-    "scrna": ("anndata",),
-    "variants": (
-        "filter_choice",
-        "genomics_db",
-        "known_sites",
-        "known_sites_index",
-        "variants",
-        "variants_index",
-        "vqsr_model",
-        "vqsr_tranches",
-    ),
-}
-"""Keys of Stargazer's own types, by the module that is imported when one is asked for."""
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_CLASS = re.compile(r'^class (?P<name>\w+)\(Asset(?:, key="(?P<key>\w+)")?\):$', re.MULTILINE)
+"""How our own types are declared, in the modules of this package."""
 
-_home = {key: f"{__package__}.{module}" for module, keys in _OWN.items() for key in keys}
 _types: dict[str, type[Asset]] = {}
 _files: weakref.WeakKeyDictionary[type[Asset], str] = weakref.WeakKeyDictionary()
 """Files of the classes of ``__main__``."""
@@ -54,6 +41,18 @@ _foreign: list[weakref.ref[type[Asset]]] = []
 _ENGINE = f"{__package__.partition('.')[0]}."
 _empty: list[tuple[weakref.ref[type[Asset]], str, str]] = []
 """Classes that came without a body where another one stood, their keys, and how they were marked."""
+
+
+def derived_key(name: str) -> str:
+    """The asset key of a class named `name`: ``BQSRReport`` has ``bqsr_report``."""
+    return _WORDS.sub("_", name).lower().strip("_")
+
+
+@functools.cache
+def own_types() -> dict[str, tuple[str, str]]:
+    """Stargazer's own types by their keys: module and name of each, of which none is imported for that."""
+    found = plugins.declared(__package__, _CLASS)
+    return {each["key"] or derived_key(each["name"]): (module, each["name"]) for module, each in found}
 
 
 def asset_type(key: str) -> type[Asset]:
@@ -66,7 +65,8 @@ def asset_type(key: str) -> type[Asset]:
     """
     if _empty:
         _take_filled()
-    _import_home(key)
+    if key not in _types and not _import_own(key):
+        _import_plugin(key)
     found = _types.get(key)
     if found is not None and found.asset_key == key:
         return found
@@ -79,8 +79,10 @@ def asset_type(key: str) -> type[Asset]:
 
 def asset_types() -> dict[str, type[Asset]]:
     """Every registered class by its asset key, the bare Asset under ``"asset"``."""
-    for key in _home:
-        _import_home(key)
+    for key in own_types():
+        _import_own(key)
+    for plugin, cls in plugins.load_all(plugins.ASSETS):
+        _check_plugin(plugin.name, cls, plugin.package)
     for cls in _descendants(_types["asset"]):
         asset_type(cls.asset_key)
     return {key: cls for key, cls in sorted(_types.items()) if cls.asset_key == key}
@@ -136,8 +138,8 @@ def claim(cls: type[Asset], key: str, *, empty: bool = False) -> None:
         Another class has the key.
     """
     _note_file(cls)
-    if cls.__module__ != _home.get(key):
-        _import_home(key)
+    if not cls.__module__.startswith(f"{__package__}."):
+        _import_own(key)
     if not cls.__module__.startswith(_ENGINE):
         _foreign.append(weakref.ref(cls))
     held = _types.get(key)
@@ -160,9 +162,24 @@ def confirm(cls: type[Asset]) -> None:
         claim(cls, cls.asset_key)
 
 
-def _import_home(key: str) -> None:
-    if key in _home and key not in _types:
-        importlib.import_module(_home[key])
+def _import_own(key: str) -> bool:
+    """Import the module of one of our own types; whether the key is that of one."""
+    if key not in own_types():
+        return False
+    importlib.import_module(own_types()[key][0])
+    return True
+
+
+def _import_plugin(key: str) -> None:
+    """Import the type that another installed package offers under a key, if one does."""
+    cls = plugins.find(plugins.ASSETS, key)
+    if cls is not None:
+        _check_plugin(key, cls, "an installed package")
+
+
+def _check_plugin(key: str, cls: object, package: str) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, _types["asset"]) and cls.asset_key == key):
+        raise PluginError(f"{package} offers {cls!r} as the asset type {key!r}, but it is no type with that key")
 
 
 def _take_filled() -> None:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from stargazer.assets.asset import Asset
-from stargazer.errors import StargazerError, ToolMissing
+from stargazer.errors import DataError, StargazerError, ToolMissing
 
 if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-__all__ = ["AnnData"]
+__all__ = ["AnnData", "CountsFile", "FeatureMatrix"]
 
 
 class AnnData(Asset, key="anndata"):
@@ -60,11 +60,54 @@ class AnnData(Asset, key="anndata"):
         """
         from stargazer.cid import cid_of_path
 
-        made = _cells("ingest").ingest(self.path, directory)
-        facts: dict[str, Any] = {"n_obs": made.n_obs, "n_vars": made.n_vars, "stage": self.stage or made.stage}
-        if not made.copied:
-            facts["source_cid"] = self.source_cid or cid_of_path(self.path, symlinks="follow")
-        return replace(self, path=made.path, name=made.path.name, **facts)
+        made = _cells("ingest").ingest(self.path, directory, self._said())
+        if self.stage and self.stage != made.stage:
+            raise DataError(
+                f"{self.path} is {made.stage!r}, not {self.stage!r}: a stage is what stages of stargazer did, which a "
+                "file of others cannot have; leave stage= out"
+            )
+        source = "" if made.copied else self.source_cid or cid_of_path(self.path, symlinks="follow")
+        beside = [self._beside(name, other, source) for name, other in made.beside.items()]
+        facts: dict[str, Any] = {"stage": made.stage, "source_cid": source or self.source_cid}
+        facts["companions"] = (*self.companions, *beside)
+        stored: Self = self._stored(path=made.path, name=made.path.name, n_obs=made.n_obs, n_vars=made.n_vars, **facts)
+        return stored
+
+    def written(self, value: object, directory: Path) -> Path:
+        """The ``.h5ad`` file of an `anndata.AnnData` in memory.
+
+        Raises
+        ------
+        AssetError
+            It is something else.
+        DataError
+            It cannot be written.
+        """
+        import anndata
+
+        if not isinstance(value, anndata.AnnData):
+            return super().written(value, directory)
+        path = directory / "memory.h5ad"
+        try:
+            value.write_h5ad(path)
+        except (TypeError, ValueError, NotImplementedError, KeyError, RuntimeError) as error:
+            raise DataError(f"this AnnData cannot be written ({error})") from error
+        return path
+
+    def _said(self) -> Any:
+        """What is said of the file that it comes from."""
+        return None
+
+    def _stored(self, **changes: Any) -> Any:
+        return replace(self, **changes)
+
+    def _beside(self, features: str, made: Any, source: str) -> FeatureMatrix:
+        """The draft of counts of other features of the same cells."""
+        facts = {"sample_id": self.sample_id, "organism": self.organism, "source_cid": source, "stage": made.stage}
+        name = f"{features.lower().replace(' ', '_').replace('/', '_')}.zarr"
+        return FeatureMatrix(
+            path=made.path, name=name, n_obs=made.n_obs, n_vars=made.n_vars, features=features, **facts
+        )
 
     def derived(self, path: Path, stage: str, **facts: Any) -> Self:
         """The draft of a stage made from this one.
@@ -128,6 +171,109 @@ class AnnData(Asset, key="anndata"):
             File to write.
         """
         self.open().write_h5ad(path, compression="gzip")
+
+    def write_cellxgene(self, path: str | os.PathLike[str], terms: dict[str, str], title: str) -> None:
+        """Export a ``.h5ad`` as CELLxGENE's schema wants it: counts in ``raw.X``, Ensembl ids, terms of ontologies.
+
+        Parameters
+        ----------
+        path
+            File to write.
+        terms
+            Values of the columns that the schema wants, for all cells: ``{"assay_ontology_term_id": "EFO:0009922"}``;
+            ``"@donor"`` takes those of a column of ``obs``.
+        title
+            Of the data set.
+
+        Raises
+        ------
+        DataError
+            What is missing, all of it at once.
+        """
+        made = _cells("exports").cellxgene(self.open(), terms, title, self.organism)
+        made.write_h5ad(path, compression="gzip")
+
+    def write_h5mu(self, path: str | os.PathLike[str]) -> None:
+        """Export what `open` gives as a ``.h5mu``, with the antibodies and guides that lie beside it.
+
+        Parameters
+        ----------
+        path
+            File to write.
+        """
+        rna = self.open()
+        modalities = {"rna": rna}
+        for other in self.companions:
+            if isinstance(other, FeatureMatrix):
+                beside = self.companion(FeatureMatrix, features=other.features).open()
+                name = {"Antibody Capture": "prot"}.get(other.features, other.features.lower().replace(" ", "_"))
+                modalities[name] = beside[[cell for cell in rna.obs_names if cell in beside.obs_names]].copy()
+        _cells("exports").write_h5mu(path, modalities)
+
+    def write_10x(self, path: str | os.PathLike[str]) -> None:
+        """Export the counts of kept cells and genes as a folder that Cell Ranger's users read.
+
+        Parameters
+        ----------
+        path
+            Folder to make: ``matrix.mtx.gz``, ``barcodes.tsv.gz``, ``features.tsv.gz``.
+        """
+        _cells("exports").write_matrix_folder(path, self.open())
+
+
+class FeatureMatrix(AnnData, key="feature_matrix"):
+    """Counts of features that are no genes (antibodies, guides) of the cells that it lies beside.
+
+    Parameters
+    ----------
+    features
+        Their type, such as ``"Antibody Capture"``.
+    sample_id, n_obs, n_vars, stage, organism, source_cid
+        As of `AnnData`; `n_vars` are the features.
+    """
+
+    converts: ClassVar[bool] = False
+
+    features: str = ""
+
+
+class CountsFile(AnnData, key="counts_file"):
+    """A file of counts of which something must be said for it to be read: what is stored is an `AnnData`.
+
+    Parameters
+    ----------
+    layer
+        Where counts are in a ``.h5ad``: the name of a layer, ``"X"`` or ``"raw"``; found if empty.
+    genome
+        Which genome's genes to take of a file with several.
+    features
+        Which features to take; ``"Gene Expression"`` if empty.
+    prefix
+        Which sample of a folder that has several: what the names of its files begin with.
+    round
+        Make fractional counts, which estimates are, whole.
+    sample_id, n_obs, n_vars, stage, organism, source_cid
+        As of `AnnData`.
+
+    Examples
+    --------
+    >>> sg.add("GSE1/", sg.CountsFile(sample_id="s1", prefix="GSM1_s1_"))  # doctest: +SKIP
+    """
+
+    layer: str = ""
+    genome: str = ""
+    features: str = ""
+    prefix: str = ""
+    round: bool = False
+
+    def _said(self) -> Any:
+        said = _cells("source").Said
+        given = {name: getattr(self, name) for name in ("layer", "genome", "features", "prefix", "round")}
+        return said(**{name: value for name, value in given.items() if value})
+
+    def _stored(self, **changes: Any) -> Any:
+        facts = {name: getattr(self, name) for name in ("sample_id", "organism")}
+        return AnnData(**{**facts, **changes})
 
 
 def _cells(module: str) -> Any:

@@ -37,7 +37,11 @@ class Variants(Asset):
         Samples in it.
     source_samples
         Their names.
+    notes
+        What else is worth to know of how they were called.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("notes",)
 
     sample_id: str = ""
     caller: str = ""
@@ -46,6 +50,7 @@ class Variants(Asset):
     vqsr_mode: str = ""
     sample_count: int = 0
     source_samples: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class VariantsIndex(Asset):

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from stargazer.assets import Asset
 from stargazer.calls.signature import REQUIRED, Unfit
-from stargazer.errors import ArgumentError, DefinitionError, OutputError
+from stargazer.errors import ArgumentError, AssetError, DefinitionError, NotFound, OutputError
 from stargazer.execute.spec import Needs
 from stargazer.ledger.parameters import Kept
+from stargazer.store import active_store
+from stargazer.store.references import find_asset, is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -107,6 +109,8 @@ def _input(task: str, parameter: AssetParameter, value: Any, call_type: Any) -> 
 def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_type: Any) -> Any:
     if isinstance(value, call_type):
         return _fitting_call(task, parameter, place, value)
+    if isinstance(value, str) and is_reference(value):
+        value = _named(task, place, value)
     if not isinstance(value, Asset):
         wanted = parameter.type.__name__
         raise ArgumentError(f"{task}: {place} must be {wanted}, not {type(value).__name__}{_hint(value, wanted)}")
@@ -115,6 +119,14 @@ def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_ty
     if value.cid is None:
         raise ArgumentError(f"{task}: {place} is {value!r}, which is not in the store yet; sg.add it first")
     return value
+
+
+def _named(task: str, place: str, text: str) -> Asset:
+    """What a text names in the active store, now; the handle remembers by which version of which name."""
+    try:
+        return find_asset(active_store(), text)
+    except (NotFound, AssetError) as error:
+        raise ArgumentError(f"{task}: {place}: {error}") from None
 
 
 def _fitting_call(task: str, parameter: AssetParameter, place: str, call: Any) -> Any:

@@ -38,6 +38,14 @@ if TYPE_CHECKING:
 __all__ = ["Call", "make_call", "make_element", "unpack"]
 
 
+if TYPE_CHECKING:
+    from typing import Generic
+
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Any)
+
+
 class Call(Delayed):
     """A task bound to its inputs; made by calling a task, or by indexing another call.
 
@@ -112,7 +120,7 @@ class Call(Delayed):
         """The result in a tuple, if the ledger has it; one look-up, nothing runs. None where it is to run again."""
         if self.spec.renewal:
             return None
-        ledger = Ledger(self.store)
+        ledger = Ledger(self.store.records)
         record = ledger.find(self.plan_key)
         if record is None:
             return None
@@ -254,6 +262,15 @@ class Call(Delayed):
         return unpack, (self.key, _pack(self))
 
 
+if TYPE_CHECKING:
+
+    class Pending(Call, Any, Generic[R]):  # type: ignore[misc]
+        """A call as checkers see it: it may stand wherever its result is wanted."""
+
+        def compute(self, *, again: Any = None, **kwargs: Any) -> R: ...
+        def __getitem__(self, index: int | str) -> Any: ...
+
+
 def _refuse_asynchronous(kwargs: dict[str, Any]) -> None:
     """An asynchronous client gives Dask a coroutine where it waits for results."""
     if "scheduler" not in kwargs and (client := default_client()) is not None and client.asynchronous:
@@ -375,7 +392,7 @@ def _given(spec: TaskSpec, name: str, value: Any) -> Any:
         if is_simple(value):
             plain(value)
             return own_copy(value)
-        naming = Naming(spec.task.module, Store.open(spec.store).profile)
+        naming = Naming(spec.task.module, Store.open(spec.store).context.profile)
         _warn_of_paths(spec.name, name, value)
         return Kept(copy.deepcopy(value), plain(value, naming), naming.owner)
     except (TypeError, RecursionError, copy.Error) as error:

@@ -206,7 +206,6 @@ def flatten(
     lenient: bool = False,
     with_outputs: bool = False,
     done: Collection[str] = (),
-    keep_diff: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Call]]:
     """Return the flat graph of what `roots` need, and the calls in it that must run.
 
@@ -225,8 +224,6 @@ def flatten(
         What remotes know of `roots` is taken with its bytes; of the calls below, these come when they are needed.
     done
         Plan keys of the calls that were asked for again, and have run since.
-    keep_diff
-        Where the code that wired the calls differs from its commit, the store keeps the difference.
 
     Raises
     ------
@@ -254,7 +251,7 @@ def flatten(
                 graph[key] = _known(call, record, ledger)
             elif (error := _code_error(call, changed)) is None:
                 if id(call.spec) not in specs:
-                    specs[id(call.spec)] = stamped(call.spec, keep=keep_diff)
+                    specs[id(call.spec)] = stamped(call.spec)
                 graph[key], missing[key] = node_of(call, function, specs[id(call.spec)], strict=strict), call
                 following |= {needed.key: needed for needed in needs(call)}
             elif lenient:
@@ -272,7 +269,7 @@ def _one_ledger(calls: Iterable[Call]) -> Ledger | None:
     stores = {call.spec.store for call in calls}
     if len(stores) > 1:
         raise StoresMixed(f"calls of several stores cannot run in one graph: {', '.join(sorted(stores))}")
-    return Ledger(Store.open(stores.pop())) if stores else None
+    return Ledger(Store.open(stores.pop()).records) if stores else None
 
 
 def _code_error(call: Call, checked: dict[int, CodeChanged | None]) -> CodeChanged | None:

@@ -33,6 +33,6 @@ def give_more(call: Call) -> bool:
 def give_more_within(root: Call, failure: BaseException) -> bool:
     """As `give_more`, for that call among those which `root` needs that failed; False where it lacked no memory."""
     name = record_of(failure) if lacked_memory(failure) else None
-    record = Ledger(root.store).get(name) if name else None
+    record = Ledger(root.store.records).get(name) if name else None
     starved = [call for call in walk(root) if record is not None and call.plan_key == record.plan_key]
     return any(list(map(give_more, starved)))

@@ -6,7 +6,7 @@ import functools
 import sys
 import uuid
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Protocol, Unpack, overload
 
 from stargazer.assets import asset_type, foreign_keys
 from stargazer.calls.arguments import (
@@ -35,9 +35,22 @@ from stargazer.tools import identify_tool, library_version
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from stargazer.execute.audit import Observed
+    from typing_extensions import ParamSpec, TypeVar
 
+    from stargazer.assets import Asset
+    from stargazer.calls.call import Pending
+    from stargazer.execute.audit import Observed
+    from stargazer.tools import Workdir
+
+    P = ParamSpec("P", default=...)
+    R = TypeVar("R", default=Any)
+    F = TypeVar("F", bound=Asset | tuple[Any, ...])
     Tools = Sequence[str] | Callable[..., Sequence[str]]
+
+else:
+    from typing import ParamSpec, TypeVar
+
+    P, R = ParamSpec("P"), TypeVar("R")
 
 __all__ = ["Task", "imported", "rebuilt", "task"]
 
@@ -45,7 +58,7 @@ EDITED = f"edited since it was imported {uuid.uuid4().hex}"
 """Stands for the code of a class that this process has, but whose source is gone: never equal to another process's."""
 
 
-class Task:
+class Task(Generic[P, R]):
     """A function from assets to assets, with an identity.
 
     Identity, a part of every key: the name, the code of the body and of all of the user's code that it reaches (or
@@ -101,7 +114,7 @@ class Task:
 
     def __init__(
         self,
-        body: Callable[..., Any],
+        body: Callable[Concatenate[Workdir, P], R],
         *,
         cpus: int | Callable[..., int] = 1,
         memory: str | int | Sequence[str | int] | Callable[..., str | float] | None = None,
@@ -122,7 +135,7 @@ class Task:
         check_options(body.__name__, tools, uses, stage, env, temp)
         functools.update_wrapper(self, body)
         note_modules()
-        self.body: Callable[..., Any] = body
+        self.body: Callable[Concatenate[Workdir, P], R] = body
         self.name: str = body.__name__
         self.needs = read_needs(body.__name__, cpus, memory, gpus, walltime, worker, retries)
         self.tools, self.version, self.env = tools, version, tuple(env)
@@ -135,7 +148,13 @@ class Task:
     def __repr__(self) -> str:
         return f"<task {self.name}>"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Call:
+    # Checkers are told the result where a call stands for it in all that people write: an asset, and the fields of a
+    # tuple. Of other results they see a `Pending`, which may be passed wherever the result is wanted.
+    @overload
+    def __call__(self: Task[P, F], *args: P.args, **kwargs: P.kwargs) -> F: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Pending[R]: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Bind the task to its inputs; nothing runs.
 
         Raises
@@ -315,10 +334,16 @@ def _has_call(value: Any) -> bool:
     return any(isinstance(item, Call) for item in items)
 
 
+class Decorator(Protocol):
+    """Makes a task of a function, with options."""
+
+    def __call__(self, body: Callable[Concatenate[Workdir, P], R], /) -> Task[P, R]: ...
+
+
 @overload
-def task(body: Callable[..., Any], /) -> Task: ...
+def task(body: Callable[Concatenate[Workdir, P], R], /) -> Task[P, R]: ...
 @overload
-def task(**options: Unpack[Options]) -> Callable[[Callable[..., Any]], Task]: ...
+def task(**options: Unpack[Options]) -> Decorator: ...
 def task(body: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a task of a function: ``@sg.task`` or ``@sg.task(cpus=4, tools=["bwa"])``; see `Task` for the options.
 

@@ -62,21 +62,21 @@ def wired_by(frame: FrameType | None) -> Wired:
     return Wired(name, path)
 
 
-def stamped(spec: TaskSpec, *, keep: bool = False) -> TaskSpec:
+def stamped(spec: TaskSpec) -> TaskSpec:
     """Return an order with the commit of the code that wired it; asked only of calls that run.
+
+    Where that code differs from its commit, the store keeps the difference, and the order names it.
 
     Parameters
     ----------
     spec
         Of a call of this process, or of one that came here.
-    keep
-        Keep the difference to that commit in the store, and name it.
     """
     if spec.wired is None:
         return spec
     revision = revision_of(spec.wired.path)
     diff = None
-    if revision.diff and keep:
+    if revision.diff:
         with suppress(StoreError, OSError):  # a store that cannot be written to runs nothing either, and says so
-            diff = Store.open(spec.store).put_bytes(revision.diff)
+            diff = Store.open(spec.store).blobs.put_bytes(revision.diff)
     return spec.with_changes(commit=revision.commit, dirty=revision.dirty, diff=diff, wired=None)

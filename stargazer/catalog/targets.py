@@ -1,4 +1,4 @@
-"""Workflows by their names on the command line."""
+"""Tasks and workflows in files and modules that somebody names."""
 
 from __future__ import annotations
 
@@ -10,41 +10,69 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from stargazer.errors import DefinitionError, StargazerError
+from stargazer.errors import DefinitionError, StargazerError, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import ModuleType
 
     from stargazer.calls import Task
+    from stargazer.catalog.entries import Entry
 
-__all__ = ["find_tasks", "find_workflow", "named_tasks"]
+__all__ = ["find_entry", "find_tasks", "find_workflow", "load", "named_tasks", "public_names"]
 
 LIBRARY = "stargazer.workflows"
 
 
 def find_workflow(target: str) -> Any:
-    """Return what ``FILE.py:NAME``, ``module:NAME`` or a bare name of `stargazer.workflows` stands for.
+    """Return what ``FILE.py:NAME``, ``module:NAME``, or a name of the catalog stands for.
 
     Parameters
     ----------
     target
-        As the user wrote it.
+        As the user wrote it. A file or module alone will do if it has one workflow, and nothing else that can be run.
 
     Returns
     -------
     object
         A workflow function, a task, or a call (or several) that the module made itself.
+
+    Raises
+    ------
+    UnknownName
+        There is nothing of that name; the message says what there is.
     """
     where, colon, name = target.rpartition(":")
+    if not colon and not target.endswith(".py"):
+        from stargazer.catalog.catalog import get
+
+        return get(target).function
+    module = load(where if colon else target)
     if not colon:
-        where, name = LIBRARY, target
-    module = _load(where)
+        raise UnknownName(f"{target} has {_told(target, module)}; name one: {target}:NAME")
     if not hasattr(module, name):
-        raise typer.BadParameter(f"{where} has no {name!r}; it has {', '.join(_names(module)) or 'nothing to run'}")
+        raise UnknownName(f"{where} has no {name!r}; it has {_told(where, module)}")
     return getattr(module, name)
+
+
+def find_entry(target: str) -> Entry:
+    """Return the entry of a task or workflow in a file or module.
+
+    Raises
+    ------
+    UnknownName
+        There is none, or it is wired already.
+    """
+    from stargazer.catalog.entries import entry_of
+
+    found = find_workflow(target)
+    if not _is_function(found):
+        raise UnknownName(f"{target} is {type(found).__name__}, no task or workflow")
+    return entry_of(found)
+
+
+def _told(where: str, module: ModuleType) -> str:
+    return ", ".join(public_names(module)) or "nothing to run"
 
 
 def find_tasks(where: str | None = None) -> list[Task]:
@@ -64,7 +92,7 @@ def find_tasks(where: str | None = None) -> list[Task]:
         return [value for value in roots if isinstance(value, Task)]
     place, colon, _ = where.rpartition(":")
     found = find_workflow(where) if colon else None
-    roots = [found] if _is_function(found) else list(vars(_load(place or where)).values())
+    roots = [found] if _is_function(found) else list(vars(load(place or where)).values())
     return list(_reached(roots))
 
 
@@ -96,7 +124,16 @@ def _may_wire(function: FunctionType, roots: Iterable[Any]) -> bool:
     return function.__module__.startswith(LIBRARY) or function.__module__.partition(".")[0] in own - {"stargazer"}
 
 
-def _load(where: str) -> ModuleType:
+def load(where: str) -> ModuleType:
+    """Import a file or a module that somebody named.
+
+    Raises
+    ------
+    UnknownName
+        It is not there.
+    DefinitionError
+        It cannot be imported.
+    """
     if where.endswith(".py"):
         return _load_file(Path(where))
     # The current folder holds data too, and what lies there is no code before it is named.
@@ -105,9 +142,7 @@ def _load(where: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{where}.".startswith(f"{error.name}."):
             raise
-        raise typer.BadParameter(
-            f"no module {where!r} is installed; for a file write its name: {where}.py:NAME"
-        ) from None
+        raise UnknownName(f"no module {where!r} is installed; for a file write its name: {where}.py:NAME") from None
 
 
 def _imported(name: str) -> ModuleType:
@@ -144,20 +179,20 @@ def _place(error: Exception) -> str:
 def _load_file(path: Path) -> ModuleType:
     """Import a file as a module of its name, as worker processes can, too."""
     if not path.is_file():
-        raise typer.BadParameter(f"there is no file {str(path)!r}")
+        raise UnknownName(f"there is no file {str(path)!r}")
     path = path.resolve()
     sys.path.insert(0, str(path.parent))
     name = path.stem
     taken = sys.modules.get(name)
     if taken is not None and getattr(taken, "__file__", None) != str(path):
-        raise typer.BadParameter(f"{path.name} has the name of a module that is in use; rename the file")
+        raise UnknownName(f"{path.name} has the name of a module that is in use; rename the file")
     module = _imported(name)
     if module.__file__ != str(path):
-        raise typer.BadParameter(f"{path.name} has the name of the module {module.__file__}; rename the file")
+        raise UnknownName(f"{path.name} has the name of the module {module.__file__}; rename the file")
     return module
 
 
-def _names(module: ModuleType) -> list[str]:
+def public_names(module: ModuleType) -> list[str]:
     """Workflows and tasks that a module defines, or says that it offers."""
     public = getattr(module, "__all__", None)
     if public is not None:

@@ -10,7 +10,7 @@ profile is what ``ipfs add --cid-version=1`` and Pinata use.
 
 from __future__ import annotations
 
-from stargazer.cid.cid import DAG_PB, RAW, Parsed, format_cid, parse
+from stargazer.cid.cid import DAG_PB, RAW, Parsed, address, format_cid, parse
 from stargazer.cid.dagpb import file_links
 from stargazer.cid.directory import DirNode, Entry, directory_node, is_directory, read_directory
 from stargazer.cid.files import cid_of_file, file_node
@@ -42,6 +42,7 @@ __all__ = [
     "Hasher",
     "Parsed",
     "Tree",
+    "address",
     "check",
     "cid_of_bytes",
     "cid_of_file",

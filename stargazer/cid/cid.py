@@ -5,9 +5,24 @@ Source: https://github.com/multiformats/cid and the multicodec table beside it.
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 from stargazer.errors import CIDError
 
-__all__ = ["DAG_PB", "RAW", "Parsed", "Value", "binary", "format_cid", "parse", "text_of"]
+__all__ = [
+    "DAG_PB",
+    "RAW",
+    "Parsed",
+    "Value",
+    "address",
+    "binary",
+    "format_cid",
+    "is_read",
+    "parse",
+    "split_cid",
+    "text_of",
+]
 
 # Immutable values with named fields, light enough for the import of `stargazer.cid`.
 #
@@ -61,11 +76,17 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _BASE32_DIGITS = str.maketrans(_BASE32, "0123456789abcdefghijklmnopqrstuv")
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _SHIFTS = range(285, -1, -5)
+_BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+_BASE16 = "0123456789abcdef"
 
 _OTHER_BASES = {
-    "B": "upper-case base32", "f": "base16", "F": "base16", "k": "base36", "K": "base36", "m": "base64",
-    "u": "base64url", "U": "base64url", "v": "base32hex", "V": "base32hex", "z": "base58btc", "Z": "base58flickr",
+    "m": "base64", "M": "base64", "u": "base64url", "U": "base64url", "v": "base32hex", "V": "base32hex",
+    "Z": "base58flickr",
 }  # fmt: skip
+IDENTITY = 0x00
+SHA2_256 = 0x12
+MOST_INLINE = 128
+"""Bytes that a CID may hold in place of a hash: what Kubo inlines at most."""
 _CODECS = {
     0x55: RAW,
     0x70: DAG_PB,
@@ -92,21 +113,26 @@ class Parsed(Value):
         ``"raw"``: the bytes themselves; ``"dag-pb"``: a node of a file or a directory.
     digest
         SHA-256 of the block, 32 bytes.
+    inline
+        The block itself, if the CID holds that instead of a hash of it.
     """
 
-    __match_args__ = ("version", "codec", "digest")
+    __match_args__ = ("version", "codec", "digest", "inline")
     __slots__ = __match_args__
     version: int
     codec: str
     digest: bytes
+    inline: bytes | None
 
-    def __init__(self, version: int, codec: str, digest: bytes) -> None:
-        self._set(version, codec, digest)
+    def __init__(self, version: int, codec: str, digest: bytes, inline: bytes | None = None) -> None:
+        self._set(version, codec, digest, inline)
 
     @property
     def text(self) -> str:
         """The CID in the one form used everywhere in Stargazer: version 1, base32."""
-        return format_cid(self.codec, self.digest)
+        if self.inline is None:
+            return format_cid(self.codec, self.digest)
+        return _base32(b"\x01" + (b"\x55" if self.codec == RAW else b"\x70") + b"\x00" + _sized(self.inline))
 
 
 def format_cid(codec: str, digest: bytes) -> str:
@@ -130,25 +156,103 @@ def format_cid(codec: str, digest: bytes) -> str:
 def text_of(raw: bytes) -> str:
     """Write a binary CID that `binary` gave or a dag-pb link holds (also version 0) as version 1, base32."""
     raw = b"\x01\x70" + raw if raw[:2] == V0_PREFIX and len(raw) == 34 else raw
-    if len(raw) != 36 or raw[:4] not in (RAW_PREFIX, DAG_PB_PREFIX):
-        _explain(raw, raw.hex())
-    number = int.from_bytes(raw, "big") << 2
-    return "b" + "".join([_BASE32[number >> shift & 31] for shift in _SHIFTS])
+    if len(raw) == 36 and raw[:4] in (RAW_PREFIX, DAG_PB_PREFIX):
+        number = int.from_bytes(raw, "big") << 2
+        return "b" + "".join([_BASE32[number >> shift & 31] for shift in _SHIFTS])
+    _check_inline(raw, raw.hex())
+    return _base32(raw)
+
+
+def is_read(raw: bytes) -> bool:
+    """Whether a link leads to something that we read: a file or a directory, by SHA-256 or inlined."""
+    if len(raw) == 36 and raw[:4] in (RAW_PREFIX, DAG_PB_PREFIX):
+        return True
+    try:
+        text_of(raw)
+    except CIDError:
+        return False
+    return True
+
+
+def _base32(raw: bytes) -> str:
+    bits = len(raw) * 8
+    spare = -bits % 5
+    number = int.from_bytes(raw, "big") << spare
+    return "b" + "".join([_BASE32[number >> shift & 31] for shift in range(bits + spare - 5, -1, -5)])
+
+
+def _sized(data: bytes) -> bytes:
+    size = len(data)
+    return (bytes([size]) if size < 0x80 else bytes([size & 0x7F | 0x80, size >> 7])) + data
+
+
+def _check_inline(raw: bytes, text: str) -> None:
+    """Refuse what is no CID that holds its block, and say what it is."""
+    try:
+        version, codec, function, end = split_cid(raw)
+    except CIDError:
+        _explain(raw, text)
+        raise
+    fits = version == 1 and codec in (0x55, 0x70) and function == IDENTITY and end == len(raw)
+    if not fits or len(raw) > MOST_INLINE + 5:
+        _explain(raw, text)
+
+
+def split_cid(raw: bytes) -> tuple[int, int, int, int]:
+    """Version, codec and hash function of the binary CID with which bytes begin, and where it ends.
+
+    Raises
+    ------
+    CIDError
+        They begin with none.
+    """
+    try:
+        version, at = _varint(raw, 0)
+        codec, at = _varint(raw, at)
+        function, at = _varint(raw, at)
+        length, at = _varint(raw, at)
+    except IndexError:
+        raise CIDError(f"{raw[:40].hex()} is no CID: it ends too early") from None
+    if version != 1 or at + length > len(raw):
+        raise CIDError(f"{raw[:40].hex()} is no CID of version 1, or ends too early")
+    return version, codec, function, at + length
 
 
 def binary(text: str) -> bytes:
-    """Return the 36 bytes of a CID, as version 1; raises `CIDError` as `parse` does."""
+    """Return the bytes of a CID, as version 1: 36, other many of one that holds its block; `CIDError` as `parse`."""
     if len(text) == 46 and text[:2] == "Qm":
         return b"\x01\x70" + _from_base58(text)
-    if text[:1] != "b" or text[1:].strip(_BASE32) or len(text) == 1:
+    base, digits = text[:1], text[1:]
+    if base == "B" and digits == digits.upper():
+        base, digits = "b", digits.lower()
+    if base == "b" and digits and not digits.strip(_BASE32):
+        raw = _from_base32(digits, text)
+    elif len(text) > 40 and base in ("z", "k", "K", "f", "F"):
+        raw = _from_other_base(base, digits, text)
+    else:
         raise CIDError(_not_base32(text))
-    number, spare = int(text[1:].translate(_BASE32_DIGITS), 32), (len(text) - 1) * 5 % 8
+    if len(raw) != 36 or raw[:4] not in (RAW_PREFIX, DAG_PB_PREFIX):
+        _check_inline(raw, text)
+    return raw
+
+
+def _from_base32(digits: str, text: str) -> bytes:
+    number, spare = int(digits.translate(_BASE32_DIGITS), 32), len(digits) * 5 % 8
     if spare >= 5 or number & ((1 << spare) - 1):
         raise CIDError(f"{text!r} is no CID: its last characters are no whole byte; was it cut off when copied?")
-    raw = (number >> spare).to_bytes((len(text) - 1) * 5 // 8, "big")
-    if len(raw) != 36 or raw[:4] not in (RAW_PREFIX, DAG_PB_PREFIX):
-        _explain(raw, text)
-    return raw
+    return (number >> spare).to_bytes(len(digits) * 5 // 8, "big")
+
+
+def _from_other_base(base: str, digits: str, text: str) -> bytes:
+    """The bytes of a CID in base58btc, base36 or base16: all begin with a byte that is not zero."""
+    alphabet, name = {"z": (_BASE58, "base58"), "k": (_BASE36, "base36"), "f": (_BASE16, "base16")}[base.lower()]
+    digits = digits if base == "z" else digits.lower()
+    if odd := digits.lstrip(alphabet)[:1]:
+        raise CIDError(f"{text!r} is no CID: {odd!r} is no character of {name}")
+    number = 0
+    for character in digits:
+        number = number * len(alphabet) + alphabet.index(character)
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
 def parse(text: str) -> Parsed:
@@ -157,7 +261,8 @@ def parse(text: str) -> Parsed:
     Parameters
     ----------
     text
-        Version 1 in base32 (``bafy…``, ``bafk…``) or version 0 (``Qm…``), nothing around it.
+        Version 1 in base32 (``bafy…``, ``bafk…``), upper case too, base58, base36 or base16; or version 0 (``Qm…``).
+        Nothing around it.
 
     Returns
     -------
@@ -174,7 +279,66 @@ def parse(text: str) -> Parsed:
     Source: https://github.com/multiformats/cid
     """
     raw = binary(text)
-    return Parsed(0 if text[0] == "Q" else 1, RAW if raw[1] == 0x55 else DAG_PB, raw[4:])
+    version, codec = 0 if text[0] == "Q" else 1, RAW if raw[1] == 0x55 else DAG_PB
+    if len(raw) == 36 and raw[2] == SHA2_256:
+        return Parsed(version, codec, raw[4:])
+    inline = raw[_varint(raw, 3)[1] :]
+    return Parsed(version, codec, hashlib.sha256(inline).digest(), inline)
+
+
+# CIDs as people have them: in URLs of gateways, behind schemes, with a path below them.
+
+
+_SCHEMES = re.compile(r"(?:ipfs|cid|dweb|web\+ipfs|fs)://(?:/*ipfs/)?", re.IGNORECASE)
+_GATEWAY = re.compile(r"https?://([^/?#]+)([^?#]*)", re.IGNORECASE)
+
+
+def address(text: str) -> str:
+    """``<cid>`` or ``<cid>/x/y`` of what people paste.
+
+    Parameters
+    ----------
+    text
+        A CID, ``ipfs://…``, ``cid://…``, ``/ipfs/…``, or the URL of a gateway, with a path below it or not.
+
+    Raises
+    ------
+    CIDError
+        There is no CID in it.
+    """
+    given = text.strip()
+    if web := _GATEWAY.match(given):
+        return _in_url(given, web[1], web[2])
+    if scheme := _SCHEMES.match(given):
+        given = _unquoted(given[scheme.end() :].partition("?")[0].partition("#")[0])
+    if "/ipns/" in f"/{given.lstrip('/')}":
+        raise _no_names(text)
+    path = given.lstrip("/").removeprefix("ipfs/")
+    cid, slash, below = path.partition("/")
+    return parse(cid).text + (slash + below).rstrip("/")
+
+
+def _in_url(text: str, host: str, path: str) -> str:
+    if "/ipns/" in path or ".ipns." in host:
+        raise _no_names(text)
+    before, found, below = _unquoted(path).partition("/ipfs/")
+    if found and not before.strip("/").count("ipfs"):
+        cid, slash, rest = below.lstrip("/").partition("/")
+        return parse(cid).text + (slash + rest).rstrip("/")
+    first, _, rest = host.partition(".")
+    if rest.lower().startswith("ipfs."):
+        return parse(first).text + _unquoted(path).rstrip("/")
+    raise CIDError(f"{text!r} has no CID in it: URLs of gateways are …/ipfs/<cid>/… or https://<cid>.ipfs.…")
+
+
+def _unquoted(path: str) -> str:
+    from urllib.parse import unquote
+
+    return unquote(path)
+
+
+def _no_names(text: str) -> CIDError:
+    return CIDError(f"{text!r} is a name of IPNS, which may lead elsewhere tomorrow: resolve it, and give the CID")
 
 
 def _from_base58(text: str) -> bytes:
@@ -198,7 +362,7 @@ def _not_base32(text: str) -> str:
             f"{text!r} is no CID: {odd!r} is no character of base32" if odd else f"{text!r} is no CID: it is too short"
         )
     if len(text) > 40 and (base := _OTHER_BASES.get(text[0])):
-        return f"{text!r} may be a CID in {base}; Stargazer reads base32: `ipfs cid base32` converts it"
+        return f"{text!r} may be a CID in {base}; Stargazer reads base32, 36, 58 and 16: `ipfs cid base32` converts it"
     return f"{text!r} is no CID: one begins with 'bafy', 'bafk' or 'Qm'"
 
 
@@ -213,8 +377,14 @@ def _explain(raw: bytes, text: str) -> None:
         raise CIDError(f"{text!r} is no CID: it ends too early; was it cut off when copied?") from None
     if version != 1:
         raise CIDError(f"{text!r} is a CID of version {version}; Stargazer reads 0 and 1")
+    if function == IDENTITY and codec in (0x55, 0x70):
+        raise CIDError(
+            f"{text!r} holds its data instead of a hash of it, and more or less than it says: was it cut off?"
+        )
     if function != 0x12:
-        raise CIDError(f"{text!r} is made with {_HASHES.get(function, hex(function))}; Stargazer reads sha2-256 only")
+        raise CIDError(
+            f"{text!r} is made with {_HASHES.get(function, hex(function))}; Stargazer reads sha2-256 and identity only"
+        )
     if length != 32 or len(raw) - at != 32:
         raise CIDError(f"{text!r} holds {len(raw) - at} bytes of SHA-256, not 32; was it cut off when copied?")
     raise CIDError(

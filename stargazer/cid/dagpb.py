@@ -14,7 +14,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["DIRECTORY", "Link", "Node", "decode", "directory_data", "encode", "file_data", "file_links", "name_block"]
+__all__ = [
+    "DIRECTORY",
+    "FILE",
+    "SHARD",
+    "SYMLINK",
+    "Link",
+    "Node",
+    "decode",
+    "directory_data",
+    "encode",
+    "file_data",
+    "file_links",
+    "name_block",
+    "varint",
+]
 
 # Binary CID, name, cumulative size of the DAG below (Tsize).
 Link = tuple[bytes, bytes, int]
@@ -22,6 +36,7 @@ Link = tuple[bytes, bytes, int]
 KINDS = ("raw", "directory", "file", "metadata", "symlink", "hamt-shard")
 DIRECTORY = "directory"
 FILE = "file"
+SYMLINK = "symlink"
 SHARD = "hamt-shard"
 
 directory_data = b"\x08\x01"
@@ -158,10 +173,20 @@ def _decode_unixfs(links: list[Link], raw: bytes) -> Node:
     return Node(KINDS[kind], links, data, numbers.get(3, 0), blocksizes, numbers.get(5, 0), numbers.get(6, 0))
 
 
-def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
+FIXED = None
+"""The value of a field that is passed over."""
+
+
+def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes | None]]:
     at = 0
     while at < len(raw):
         tag, at = _varint(raw, at)
+        if tag & 7 in (1, 5):  # numbers of a fixed width, which times of UnixFS 1.5 have; nobody here reads them
+            at += 8 if tag & 7 == 1 else 4
+            if at > len(raw):
+                raise CIDError(f"a block is no dag-pb node: it is malformed at byte {at} of {len(raw)}")
+            yield tag >> 3, FIXED
+            continue
         value, at = _varint(raw, at)
         if tag & 7 == 0:
             yield tag >> 3, value

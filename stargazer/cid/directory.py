@@ -22,14 +22,23 @@ if TYPE_CHECKING:
 __all__ = [
     "DirNode",
     "Entry",
+    "Odd",
     "check_shard",
+    "digit",
     "directory_node",
+    "first_digit",
     "is_directory",
     "load_node",
     "murmur3",
     "read_directory",
+    "read_entries",
     "shard",
+    "width",
 ]
+
+
+LONGEST_NAME = 255
+"""Bytes of a name that every file system of ours can hold."""
 
 
 class Entry(Value):
@@ -156,22 +165,80 @@ def read_directory(block: bytes, load: Load | None = None) -> list[Entry]:
     Raises
     ------
     CIDError
-        If the block is no directory or malformed, if a name is unsafe as a path component, or a shard is corrupt.
+        If the block is no directory or malformed, if an entry is one that `read_entries` sets aside, or a shard is
+        corrupt.
 
     Notes
     -----
     Source: https://specs.ipfs.tech/unixfs/
     """
+    entries, odd = read_entries(block, load)
+    if odd:
+        raise CIDError(odd[0].reason)
+    return entries
+
+
+class Odd(Value):
+    """An entry of a directory that cannot be had.
+
+    Parameters
+    ----------
+    name
+        As far as it can be read.
+    reason
+        What is odd about it.
+    """
+
+    __match_args__ = ("name", "reason")
+    __slots__ = __match_args__
+    name: str
+    reason: str
+
+    def __init__(self, name: str, reason: str) -> None:
+        self._set(name, reason)
+
+
+def read_entries(block: bytes, load: Load | None = None) -> tuple[list[Entry], list[Odd]]:
+    """Read the entries of a directory, and set those aside that cannot be had: the others can.
+
+    Parameters
+    ----------
+    block, load
+        As for `read_directory`.
+
+    Returns
+    -------
+    list of Entry, list of Odd
+        What can be had, sorted by the bytes of names; and links to other data than files and directories, names that
+        are unsafe as a path component or too long for any file system, entries in a wrong place of a shard.
+
+    Raises
+    ------
+    CIDError
+        If the block is no directory or malformed, if a name appears twice, or a shard is corrupt.
+    """
     node = dagpb.decode(block)
+    odd: list[Odd] = []
     if node.kind == dagpb.SHARD:
-        links = _shard_links(node, load, 0)
+        links = _Shards(load, odd).links(node)
     elif node.kind == dagpb.DIRECTORY:
         links = node.links
     else:
         raise CIDError(f"the node is a {node.kind}, not a directory")
     links = sorted(links, key=lambda link: link[1])
     _refuse_twins(links)
-    return [Entry(_safe_name(name), text_of(cid), size) for cid, name, size in links]
+    entries = (_entry(link, odd) for link in links)
+    return [entry for entry in entries if entry is not None], odd
+
+
+def _entry(link: Link, odd: list[Odd]) -> Entry | None:
+    cid, raw, size = link
+    shown = raw.decode("utf-8", "backslashreplace")
+    try:
+        return Entry(_safe_name(raw), text_of(cid), size)
+    except CIDError as error:
+        odd.append(Odd(shown, str(error)))
+        return None
 
 
 def _safe_name(raw: bytes) -> str:
@@ -180,25 +247,51 @@ def _safe_name(raw: bytes) -> str:
     except UnicodeDecodeError:
         raise CIDError(f"a directory holds the name {raw!r}, which is not UTF-8") from None
     _name_bytes(name)
+    if len(raw) > LONGEST_NAME:
+        raise CIDError(f"a directory holds a name of {len(raw)} bytes ({name[:40]!r}…), more than a file may have")
     return name
 
 
-def _shard_links(node: dagpb.Node, load: Load | None, depth: int) -> list[Link]:
-    check_shard(node)
-    links: list[Link] = []
-    for cid, name, size in node.links:
-        if len(name) > 2:
-            links.append((cid, name[2:], size))
-        elif load is None or depth == 7:
+class _Shards:
+    """Walks the shards of one directory; each lies in one place, or the directory is malformed and has no end."""
+
+    def __init__(self, load: Load | None, odd: list[Odd]) -> None:
+        self._load, self._odd = load, odd
+        self._seen: set[bytes] = set()
+
+    def links(self, root: dagpb.Node) -> list[Link]:
+        """The entries in the root and all shards below it."""
+        found: list[Link] = []
+        first = first_digit(root)
+        waiting = [(root, first)]
+        while waiting:
+            node, depth = waiting.pop()
+            check_shard(node)
+            wide = width(node)
+            for cid, name, size in node.links:
+                if len(name) == wide:
+                    waiting += self._below(cid, name, depth)
+                elif digit(murmur3(name[wide:]), depth, node.fanout) == int(name[:wide], 16):
+                    found.append((cid, name[wide:], size))
+                else:
+                    shown = name[wide:].decode("utf-8", "backslashreplace")
+                    self._odd.append(Odd(shown, f"the name {shown!r} stands in a shard where nobody would look for it"))
+        return found
+
+    def _below(self, cid: bytes, name: bytes, depth: int) -> list[tuple[dagpb.Node, int]]:
+        if self._load is None or depth >= 63:
             raise CIDError(
-                "the directory is sharded " + ("too deeply" if load else "and its shards cannot be read: pass `load`")
+                "the directory is sharded "
+                + ("too deeply" if self._load else "and its shards cannot be read: pass `load`")
             )
-        else:
-            child = dagpb.decode(load_node(text_of(cid), load))
-            if child.kind != dagpb.SHARD:
-                raise CIDError(f"a shard's child {text_of(cid)} is a {child.kind}, not a shard")
-            links += _shard_links(child, load, depth + 1)
-    return links
+        if cid in self._seen:
+            self._odd.append(Odd(name.decode("ascii", "replace"), f"the shard {text_of(cid)} lies in several places"))
+            return []
+        self._seen.add(cid)
+        child = dagpb.decode(load_node(text_of(cid), self._load))
+        if child.kind != dagpb.SHARD:
+            raise CIDError(f"a shard's child {text_of(cid)} is a {child.kind}, not a shard")
+        return [(child, depth + 1)]
 
 
 def load_node(cid: str, load: Load) -> bytes:
@@ -218,6 +311,8 @@ def load_node(cid: str, load: Load) -> bytes:
 
 
 FANOUT = 256
+"""Of the shards that we make, as Kubo makes them."""
+MOST_FANOUT = 1024
 MURMUR3_X64_64 = 0x22
 
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -312,12 +407,40 @@ def _slot(index: int, hashed: list[tuple[bytes, Link]], depth: int, blocks: dict
 
 
 def check_shard(node: Node) -> None:
-    """Refuse a shard that `shard` would not make: another hash or fanout, or links that do not fit its bit field."""
-    if node.hash_type != MURMUR3_X64_64 or node.fanout != FANOUT:
+    """Refuse a shard whose names nobody could find: another hash, an odd fan-out, or links beside its bit field."""
+    fanout = node.fanout
+    if node.hash_type != MURMUR3_X64_64 or fanout < 8 or fanout > MOST_FANOUT or fanout & (fanout - 1):
         raise CIDError(
-            f"a directory shard has hash 0x{node.hash_type:x} and fanout {node.fanout}; "
-            f"Stargazer reads murmur3-x64-64 (0x22) and {FANOUT}, as Kubo makes them"
+            f"a directory shard has hash 0x{node.hash_type:x} and fanout {fanout}; "
+            f"Stargazer reads murmur3-x64-64 (0x22), and powers of two from 8 to {MOST_FANOUT}"
         )
-    field = int.from_bytes(node.data, "big")
-    if [name[:2] for _, name, _ in node.links] != [b"%02X" % index for index in range(FANOUT) if field >> index & 1]:
+    field, wide = int.from_bytes(node.data, "big"), width(node)
+    if field >> fanout or [name[:wide] for _, name, _ in node.links] != [
+        b"%0*X" % (wide, index) for index in range(fanout) if field >> index & 1
+    ]:
         raise CIDError("a directory shard is malformed: its links are not those of its bit field")
+
+
+def width(node: Node) -> int:
+    """Hexadecimal digits before each name in a shard."""
+    return len(f"{max(1, node.fanout - 1):X}")
+
+
+def digit(hashed: bytes, depth: int, fanout: int) -> int | None:
+    """Slot of a hashed name in a shard so deep; None where the hash has no more digits."""
+    bits = fanout.bit_length() - 1
+    shift = 64 - bits * (depth + 1)
+    return int.from_bytes(hashed, "big") >> shift & (fanout - 1) if shift >= 0 else None
+
+
+def first_digit(node: Node) -> int:
+    """How deep a shard lies that is read by itself: 0 for the root of a directory."""
+    wide, bits = width(node), max(1, node.fanout.bit_length() - 1)
+    names = [name for _, name, _ in node.links if len(name) > wide]
+    hashed = [(murmur3(name[wide:]), int(name[:wide], 16) if _is_hex(name[:wide]) else -1) for name in names]
+    depths = (d for d in range(64 // bits) if all(digit(h, d, node.fanout) == slot for h, slot in hashed))
+    return next(depths, 0)
+
+
+def _is_hex(text: bytes) -> bool:
+    return not text.strip(b"0123456789ABCDEF")

@@ -142,6 +142,10 @@ class Layout:
         """Append a raw leaf: its SHA-256 and its length in bytes."""
         self._add(0, RAW_PREFIX + digest, size, size)
 
+    def add_node(self, block: bytes, size: int) -> None:
+        """Append a leaf that is a dag-pb node, and the bytes of the file that it holds."""
+        self._add(0, name_block(block), size, len(block))
+
     def _add(self, level: int, cid: bytes, size: int, dag_size: int) -> None:
         if level == len(self._levels):
             self._levels.append([])

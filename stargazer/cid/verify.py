@@ -186,8 +186,9 @@ class Comparison:
 
     def _raw_file(self, path: str, cid: str, found: str) -> Check:
         """Compare a file with a CID that holds the SHA-256 of all its bytes, whatever its profile."""
-        one_chunk = format_cid(RAW, file_sha256(path, self.progress))
-        if one_chunk == cid:
+        digest = file_sha256(path, self.progress)
+        one_chunk = format_cid(RAW, digest)
+        if digest == parse(cid).digest:
             return Check(cid, cid)
         size, first = os.stat(path).st_size, self.profiles[0]
         found = found or (one_chunk if size <= first.chunk else self._file_cid(path, first))

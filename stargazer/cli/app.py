@@ -9,10 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stargazer.cli import cid, config, demo, forgetting, keys, notebook, remotes, run, store, tools
+from stargazer.cli import (
+    catalog,
+    cid,
+    config,
+    deleting,
+    demo,
+    forgetting,
+    germline,
+    keeping,
+    keys,
+    notebook,
+    remotes,
+    run,
+    scrna,
+    store,
+    tools,
+)
 from stargazer.cli.options import examples, say
 from stargazer.cli.run import WithAgain
-from stargazer.errors import StargazerError
+from stargazer.errors import ArgumentError, NotAReference, StargazerError, UnknownName
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -29,6 +45,8 @@ class Commands(TyperGroup):
         shown, warnings.formatwarning = warnings.formatwarning, _warned
         try:
             return super().invoke(ctx)
+        except (ArgumentError, NotAReference, UnknownName) as error:  # what was typed names nothing, or does not fit
+            raise typer.BadParameter(str(error)) from error
         except StargazerError as error:
             raise _failed(error) from error
         except KeyboardInterrupt:
@@ -104,6 +122,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "get": (store.get, [f"get {CID} --out results/"]),
     "push": (remotes.push, [f"push {CID} --to lab"]),
     "remotes": (remotes.remotes, ["remotes --json"]),
+    "delete": (deleting.delete, ["delete --from pinata name=s1_R1.fq.gz", "delete --from pinata sample_id=s1 --all"]),
     "bundles": (remotes.bundles, ["bundles --json"]),
     "run": (
         run.run,
@@ -113,15 +132,32 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             f"run pipeline.py:analyse reads={CID} --again align sort",
         ],
     ),
+    "germline": (
+        germline.germline,
+        [
+            "germline samples.csv --ref GRCh38.fa --target exome.bed --out results/",
+            "germline samples.csv --ref GRCh38 --engine gatk --known-sites dbsnp=sites.vcf.gz --on slurm --out out/",
+        ],
+    ),
+    "scrna": (
+        scrna.scrna,
+        ["scrna samples.csv --out results/", "scrna samples.csv --out results/ --reference ctrl --markers types.csv"],
+    ),
     "plan": (run.plan, ["plan germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2"]),
+    "tasks": (catalog.tasks, ["tasks", "tasks vcf", "tasks --json"]),
+    "describe": (catalog.describe, ["describe gatk.mark_duplicates", "describe call_sheet --json"]),
     "trace": (run.trace, [f"trace {CID}", f"trace {CID} --down --mermaid"]),
     "forget": (forgetting.forget, [f"forget {CID} --down", "forget align --dry-run"]),
     "verify": (forgetting.verify, [f"verify {CID}", "verify --sample 1% --json"]),
     "fsck": (store.fsck, ["fsck --store /data/store"]),
     "gc": (store.gc, ["gc --dry-run --grace 1d", "gc --budget 500GB"]),
-    "pin": (store.pin, [f"pin paper-2026 {CID}"]),
-    "unpin": (store.unpin, ["unpin paper-2026"]),
-    "pins": (store.pins, ["pins --json"]),
+    "name": (keeping.name, [f"name pbmc/clusters {CID}", "name release pbmc/clusters@3"]),
+    "names": (keeping.names, ["names", "names pbmc/clusters", "names pbmc/clusters --diff --from 2"]),
+    "facts": (keeping.facts, [f"facts {CID}", f"facts {CID} sample_id=s2"]),
+    "rm": (keeping.rm, [f"rm {CID}"]),
+    "pin": (keeping.pin, [f"pin paper-2026 {CID}"]),
+    "unpin": (keeping.unpin, ["unpin paper-2026"]),
+    "pins": (keeping.pins, ["pins --json"]),
     "runs": (run.runs, ["runs", "runs --limit 100 --json"]),
     "log": (run.log, ["log germline-3f2a1c9-20261129T101500Z", "log 3fa1c09be2d4", f"log {CID} --json"]),
     "config": (config.config, ["config", "config profiles.slurm"]),

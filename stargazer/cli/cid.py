@@ -181,10 +181,10 @@ def _nodes_in(store: Store, cid: str) -> dict[str, bytes]:
     """The nodes of a directory, or those of a file, which a store does not keep but can make again."""
     from stargazer.cid import file_node
 
-    block = store.node(cid)
+    block = store.dirs.node(cid)
     if block is not None:
         return {cid: block}
     found: dict[str, bytes] = {}
     if store.size(cid) is not None:
-        file_node(store.blobs.path(cid), store.profile, keep=found.__setitem__)
+        file_node(store.blobs.path(cid), store.context.profile, keep=found.__setitem__)
     return found

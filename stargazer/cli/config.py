@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stargazer.cli.options import JSON, STORE, chosen_profile, open_store, print_json, say
+
+if TYPE_CHECKING:
+    from stargazer.plugins import Plugin
 
 __all__ = ["config", "connect"]
 
@@ -45,35 +48,10 @@ def config(
     check_settings()
 
 
-class Plugin(NamedTuple):
-    """Code of another package that runs when it is used: an entry point.
-
-    Parameters
-    ----------
-    group, name
-        Under which it is asked for.
-    place
-        Module and object.
-    package
-        Distribution that brings it, with its version.
-    """
-
-    group: str
-    name: str
-    place: str
-    package: str
-
-
 def _plugins() -> list[Plugin]:
-    from importlib.metadata import entry_points
+    from stargazer.plugins import plugins
 
-    found = entry_points()
-    groups = sorted(group for group in found.groups if group.startswith(OPEN))
-    return [
-        Plugin(group, each.name, each.value, f"{each.dist.name} {each.dist.version}" if each.dist else "")
-        for group in groups
-        for each in sorted(found.select(group=group), key=lambda each: (each.name, each.value))
-    ]
+    return [each for each in plugins() if each.group.startswith(OPEN)]
 
 
 def _print_plugins(found: list[Plugin]) -> None:

@@ -33,7 +33,7 @@ def forget(
     from stargazer.ledger import Ledger
     from stargazer.ledger.chosen import below, chosen
 
-    ledger = Ledger(open_made_store(store))
+    ledger = Ledger(open_made_store(store).records)
     found = chosen(ledger, what)
     records = below(ledger, found) if down else found
     if not dry_run:

@@ -41,18 +41,13 @@ def push(
     json: JSON = False,
 ) -> None:
     """Send files and directories to a remote, with their companions, under the CIDs that they have."""
-    from stargazer.display import byte_progress
-    from stargazer.remotes import named, push_lineage
-    from stargazer.remotes import push as send
+    from stargazer import api
+    from stargazer.remotes import named
 
     opened, remote = open_made_store(store), named(to)
     assets = stored(opened, names)
     for asset in assets:
-        with byte_progress(f"push {asset.name or asset.cid}", shown=show_progress()) as progress:
-            if lineage or inputs:
-                push_lineage(opened, asset, remote, inputs=inputs, progress=progress)
-            else:
-                send(opened, asset, remote, progress)
+        api.push(asset, to=to, lineage=lineage, inputs=inputs, store=opened, progress=show_progress())
         if not json:
             say(f"{asset.cid}  {visible(asset.name)}".rstrip())
     if json:
@@ -113,11 +108,12 @@ def fetch(
     Nothing is known to the store before all of it is there. What is there is not fetched again.
     """
     from stargazer.display import byte_progress
-    from stargazer.remotes import configured, find_bundle, read_remote
+    from stargazer.remotes import configured, find_bundle, for_a_person, read_remote
 
     bundle = find_bundle(name)
     kinds = [("gateway" if url.startswith(("http://", "https://")) else "store", url) for url in gateways or []]
-    remotes = [*(read_remote({kind: url}, "--from") for kind, url in kinds), *configured()]
+    chosen = [read_remote({kind: url}, "--from") for kind, url in kinds]
+    remotes = [*chosen, *configured()] if chosen else for_a_person(lambda told: say(told, err=True))
     with byte_progress(f"fetch {bundle.name}", bundle.size, shown=show_progress()) as progress:
         assets = bundle.fetch(open_store(store), remotes, progress)
     _print(assets, json)

@@ -64,11 +64,14 @@ def _again_apart(args: list[str], valued: set[str]) -> Iterator[str]:
 
 
 WORKFLOW = Annotated[
-    str, typer.Argument(metavar="WORKFLOW", help="FILE.py:NAME, module:NAME, or a name from stargazer.workflows.")
+    str, typer.Argument(metavar="WORKFLOW", help="FILE.py:NAME, module:NAME, or a name that `stargazer tasks` lists.")
 ]
 ARGUMENTS = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME=VALUE]…", help="Its arguments; lists with commas, assets by CID or id."),
+    typer.Argument(
+        metavar="[NAME=VALUE]…",
+        help="Its arguments; lists with commas, assets by CID or id, options as options.filter=hard.",
+    ),
 ]
 
 AGAIN = Annotated[
@@ -146,22 +149,23 @@ def _stdout_kept_clean() -> Iterator[None]:
 
 def _wire(workflow: str, arguments: list[str], store: Store) -> Any:
     """The calls that a workflow makes."""
-    from stargazer.calls import Call, Task
+    from stargazer.calls import Task
+    from stargazer.calls.call import Call
     from stargazer.catalog.arguments import read_arguments
     from stargazer.catalog.targets import find_workflow
+    from stargazer.errors import UnknownName
     from stargazer.runs.planner import roots_of
 
     found = find_workflow(workflow)
     if not isinstance(found, (Call, list, tuple, dict)):
         if not callable(found):
-            raise typer.BadParameter(f"{workflow} is {type(found).__name__}, not a workflow")
-        given = read_arguments(found, arguments, store)
-        found = found(**given)
+            raise UnknownName(f"{workflow} is {type(found).__name__}, not a workflow")
+        found = found(**read_arguments(found, arguments, store))
     elif arguments:
-        raise typer.BadParameter(f"{workflow} is wired already and takes no arguments")
+        raise UnknownName(f"{workflow} is wired already and takes no arguments")
     if not roots_of(found):
         task = " (is it the body of a task?)" if isinstance(found, Task) else ""
-        raise typer.BadParameter(f"{workflow} made no calls, but {type(found).__name__}{task}")
+        raise UnknownName(f"{workflow} made no calls, but {type(found).__name__}{task}")
     return found
 
 
@@ -266,12 +270,13 @@ def log(
     """
     from stargazer.ledger import Ledger
 
-    ledger = Ledger(open_made_store(store))
-    found = _run_or_call(ledger, name)
-    _call_log(ledger, found, json=json) if hasattr(found, "task") else _run_log(ledger.store, found, json=json)
+    opened = open_made_store(store)
+    ledger = Ledger(opened.records)
+    found = _run_or_call(opened, ledger, name)
+    _call_log(ledger, found, json=json) if hasattr(found, "task") else _run_log(opened, found, json=json)
 
 
-def _run_or_call(ledger: Ledger, name: str) -> Any:
+def _run_or_call(store: Store, ledger: Ledger, name: str) -> Any:
     """The record of a call, or the note of a run.
 
     Raises
@@ -284,11 +289,11 @@ def _run_or_call(ledger: Ledger, name: str) -> Any:
     from stargazer.runs.history import find_run
 
     try:
-        return find_record(ledger, name) if _may_be_call(name) else find_run(ledger.store, name)
+        return find_record(ledger, name) if _may_be_call(name) else find_run(store, name)
     except NotFound:
-        if not _may_be_run(name, ledger.store.backend.names("runs")):
+        if not _may_be_run(name, store.backend.names("runs")):
             raise
-    return find_run(ledger.store, name)
+    return find_run(store, name)
 
 
 def _may_be_call(name: str) -> bool:
@@ -417,15 +422,11 @@ def trace(
 
     Or, with --down, what was made of it.
     """
-    from stargazer.catalog.arguments import stored
-    from stargazer.ledger.lineage import trace as follow
+    from stargazer import api
 
     if mermaid + json + (rocrate is not None) > 1:
         raise typer.BadParameter("--mermaid, --json and --rocrate: choose one")
-    opened = open_made_store(store)
-    (asset,) = stored(opened, [name])
-    named = asset if len(name) == 64 else str(asset.cid)
-    lineage = follow(opened, named, "down" if down else "up")
+    lineage = api.trace(name, direction="down" if down else "up", store=open_made_store(store))
     if rocrate is not None:
         say(lineage.to_rocrate(rocrate) / "ro-crate-metadata.json")
     elif json:

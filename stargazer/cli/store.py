@@ -1,4 +1,4 @@
-"""``stargazer add``, ``ls`` and ``get``: files into the store, what is there, and files out of it."""
+"""``stargazer add``, ``ls``, ``get``: files into the store, what is there, files out of it; ``fsck`` and ``gc``."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset
     from stargazer.calls import Task
     from stargazer.ledger import Record
+    from stargazer.remotes import Remote
     from stargazer.store import Store
     from stargazer.store.fsck import Checked
     from stargazer.store.gc import Swept
 
-__all__ = ["add", "fsck", "gc", "get", "ls", "pin", "pins", "unpin"]
+__all__ = ["add", "fsck", "gc", "get", "ls"]
 
 WIDE = 110
 """Columns of a terminal in which whole CIDs fit."""
@@ -55,12 +56,11 @@ def add(
     json: JSON = False,
 ) -> None:
     """Put a file or directory into the store."""
+    from stargazer import api
     from stargazer.catalog.arguments import draft, drafts_beside
-    from stargazer.display import path_progress
 
     wanted, beside = draft(kind, facts or []), drafts_beside(companions or [])
-    with path_progress("add", path, shown=show_progress()) as progress:
-        asset = open_store(store).add(path, wanted, companions=beside, name=name, progress=progress)
+    asset = api.add(path, wanted, companions=beside, name=name, store=open_store(store), progress=show_progress())
     print_json(asset_json(asset)) if json else say(f"{asset.cid}  {visible(asset.name)}")
 
 
@@ -102,7 +102,7 @@ def get(
     """
     from stargazer.api import put_down
 
-    opened = open_store(store)
+    opened, name = open_store(store), _address(name)
     asset = _with_lineage(opened, name) if lineage else _found(opened, name)
     paths = put_down(opened, asset, out, force=force)
     if json:
@@ -111,20 +111,46 @@ def get(
         say("\n".join(map(str, paths)))
 
 
+def _address(name: str) -> str:
+    """An id as it is; what people paste of a CID, such as the URL of a gateway, as ``<cid>/x/y``."""
+    from stargazer.cid import address
+    from stargazer.errors import CIDError
+
+    try:
+        return name if len(name) == 64 else address(name)
+    except CIDError as error:
+        raise typer.BadParameter(f"{name!r} is neither a CID nor the id of an asset: {error}") from None
+
+
 def _found(store: Store, name: str) -> Asset:
     """An asset of the store, or of the remotes if it is not there and there are any."""
-    from stargazer.errors import BlobLost, NotFound
-    from stargazer.remotes import configured
+    from stargazer.errors import BlobLost, NotFound, RemoteLacks
+    from stargazer.remotes import for_a_person
 
     asset = None
     try:
-        asset = _in_directory(store, name, store.resolve(name)) if "/" in name else stored(store, [name])[0]
-        if store.exists(asset) or not configured():
+        below = "/" in name and _is_cid(name)
+        asset = _in_directory(store, name, store.resolve(name)) if below else stored(store, [name])[0]
+        if store.exists(asset):
             return asset
     except (NotFound, BlobLost):
-        if len(name) == 64 or not configured():
+        if not _is_cid(name):
             raise
-    return _from_remotes(store, name, asset)
+    remotes = for_a_person(lambda told: say(told, err=True))
+    if not remotes and asset is None:
+        raise RemoteLacks(f"{name} is not in {store.url}, and no remote is configured: see stargazer.remotes")
+    return _from_remotes(store, name, asset, remotes) if remotes or asset is None else asset
+
+
+def _is_cid(name: str) -> bool:
+    """Whether remotes can be asked for it: a CID, or a path below one."""
+    from stargazer.errors import CIDError
+    from stargazer.store.references import read_reference
+
+    try:
+        return read_reference(name.partition("/")[0]).kind == "cid"
+    except CIDError:
+        return False
 
 
 def _with_lineage(store: Store, name: str) -> Asset:
@@ -138,17 +164,17 @@ def _with_lineage(store: Store, name: str) -> Asset:
 def _in_directory(store: Store, path: str, cid: str) -> Asset:
     from stargazer.assets import Asset
 
-    return store.handle(Asset(cid=cid, name=path.rstrip("/").rpartition("/")[2]))
+    return store.assets.handle(Asset(cid=cid, name=path.rstrip("/").rpartition("/")[2]))
 
 
-def _from_remotes(store: Store, name: str, asset: Asset | None) -> Asset:
+def _from_remotes(store: Store, name: str, asset: Asset | None, remotes: list[Remote]) -> Asset:
     from stargazer.display import byte_progress
-    from stargazer.remotes import configured, fetch_asset, fetch_into
+    from stargazer.remotes import fetch_asset, fetch_into
 
     with byte_progress(f"fetch {name}", shown=show_progress()) as progress:
         if asset is not None:
-            return fetch_asset(store, asset, configured(), progress)
-        cid = fetch_into(store, name, configured(), progress)
+            return fetch_asset(store, asset, remotes, progress)
+        cid = fetch_into(store, name, remotes, progress)
     return _in_directory(store, name, cid) if "/" in name else store.get(cid)
 
 
@@ -189,7 +215,7 @@ def _table(assets: list[Asset], *, whole: bool) -> Any:
     return table
 
 
-# ``stargazer fsck``, ``gc``, ``pin``, ``unpin`` and ``pins``: a store in good order.
+# ``stargazer fsck`` and ``gc``: a store in good order.
 
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -290,56 +316,6 @@ def _size(text: str | None) -> int | None:
         return None if text is None else bytes_of(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no size; write for instance 500GB", param_hint="--budget") from None
-
-
-def pin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the pin; one that is there is replaced.")],
-    cids: Annotated[list[str], typer.Argument(metavar="CID…", help="CIDs or ids of what to keep.")],
-    store: STORE = None,
-    json: JSON = False,
-) -> None:
-    """Keep files through every garbage collection."""
-    _check_name(name)
-    opened = open_made_store(store)
-    assets = stored(opened, cids)
-    opened.pin(name, *assets)
-    if json:
-        print_json({"name": name, "assets": [asset_json(asset) for asset in assets]})
-    else:
-        say(f"{name}: {', '.join(asset.name or str(asset.cid) for asset in assets)}")
-
-
-def unpin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the pin.")],
-    store: STORE = None,
-    json: JSON = False,
-) -> None:
-    """Let go of a pin."""
-    _check_name(name)
-    open_made_store(store).unpin(name)
-    if json:
-        print_json({"name": name})
-
-
-def pins(store: STORE = None, json: JSON = False) -> None:
-    """List the pins."""
-    pinned = open_made_store(store).pins()
-    if json:
-        print_json({name: [asset_json(asset) for asset in assets] for name, assets in pinned.items()})
-        return
-    for name, assets in pinned.items():
-        for asset in assets:
-            say(f"{name}\t{asset.cid}\t{visible(asset.name)}")
-
-
-def _check_name(name: str) -> None:
-    from stargazer.errors import StoreError
-    from stargazer.store.layout import check_name
-
-    try:
-        check_name(name)
-    except StoreError as error:
-        raise typer.BadParameter(str(error), param_hint="NAME") from None
 
 
 def _seconds(text: str) -> float:

@@ -90,7 +90,7 @@ def _scripts(client: Client) -> list[str]:
 def _here_alone(store: Store, tools: Iterable[str], why: str) -> Iterator[CheckResult]:
     """What can be seen without workers: whether anything is missing here already."""
     try:
-        store.put_bytes(b"stargazer\n")
+        store.blobs.put_bytes(b"stargazer\n")
         yield CheckResult("store", None, f"{why}; here it can be written to")
     except (StoreError, OSError) as error:
         yield CheckResult("store", False, str(error))
@@ -141,7 +141,7 @@ def _workers(client: Client, profile: Profile) -> CheckResult:
 def _store(client: Client, store: Store) -> CheckResult:
     """Each worker writes something small that this process must find, in the same store."""
     try:
-        store.put_bytes(b"stargazer\n")
+        store.blobs.put_bytes(b"stargazer\n")
     except (StoreError, OSError) as error:
         return CheckResult("store", False, str(error))
     served = 0

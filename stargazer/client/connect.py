@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.client.guard import check_guard
 from stargazer.client.walls import HERE_ALONE, check_encrypted, dashboard_address, session_keys
 from stargazer.errors import ConfigError
 from stargazer.execute.spec import most
@@ -14,10 +16,11 @@ from stargazer.profiles.settings import find_profiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import FrameType
 
     from distributed import Client
 
-__all__ = ["connect"]
+__all__ = ["check_guard", "connect"]
 
 LOOKED_EVERY = 2.0
 """Seconds between two looks at whether all workers of this machine are there."""
@@ -51,8 +54,12 @@ def connect(profile: str | Sequence[str] | None = None, **changes: Any) -> Clien
 
     Examples
     --------
-    >>> with connect("local", workers=2) as client:  # doctest: +SKIP
-    ...     sg.run(answer)
+    >>> import stargazer as sg
+    >>> from stargazer.tasks import samtools_faidx
+    >>> index = samtools_faidx(sg.add("ref.fa", sg.Reference(build="b37")))
+    >>> with sg.connect("threads", workers=2) as client:
+    ...     sg.run(index).result().name
+    'ref.fa.fai'
     """
     found = find_profiles(profile, **changes)
     with _patient_scheduler():
@@ -249,3 +256,62 @@ def leave_telling_to_client() -> None:
     signal.signal(signal.SIGINT, lambda *_: None)
     logging.getLogger("distributed.worker.memory").setLevel(logging.WARNING)
     logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
+
+
+# Scripts that start processes without a main guard: each process would run the script again, and start processes.
+
+
+ASKED = {"__name__", "current_process", "parent_process"}
+"""Names by which a script asks whether it is the one that was started."""
+
+ENDED = {"exit", "_exit", "quit"}
+
+
+def check_guard() -> None:
+    """Refuse to start processes from the body of a script that they would run again.
+
+    Raises
+    ------
+    ConfigError
+        Says what to write.
+    """
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    frame = _frame_of(vars(main)) if main is not None and file else None
+    if frame is None or frame.f_code.co_filename != file:
+        return
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    if not _is_guarded(tree, frame.f_lineno):
+        raise ConfigError(
+            f"{Path(file).name}, line {frame.f_lineno}: processes on this machine run the script again as they start; "
+            'put what starts them below `if __name__ == "__main__":`, or use sg.connect("threads")'
+        )
+
+
+def _frame_of(namespace: dict[str, object]) -> FrameType | None:
+    """The frame of the script itself, if it runs now in this thread."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and not (frame.f_globals is namespace and frame.f_code.co_name == "<module>"):
+        frame = frame.f_back
+    return frame
+
+
+def _is_guarded(tree: ast.Module, line: int) -> bool:
+    """Whether a line stands below a question for the module's name, or behind one that ends the module."""
+    asked = [node for node in ast.walk(tree) if isinstance(node, ast.If) and _names(node.test) & ASKED]
+    inside = any(node.lineno <= line <= (node.end_lineno or line) for node in asked)
+    return inside or any((node.end_lineno or line) < line and _ends(node) for node in asked)
+
+
+def _ends(node: ast.If) -> bool:
+    return any(isinstance(part, ast.Raise) for part in ast.walk(node)) or bool(_names(node) & ENDED)
+
+
+def _names(node: ast.AST) -> set[str]:
+    """Names of variables and attributes in a piece of code."""
+    parts = list(ast.walk(node))
+    names = {part.id for part in parts if isinstance(part, ast.Name)}
+    return names | {part.attr for part in parts if isinstance(part, ast.Attribute)}

@@ -6,21 +6,25 @@ import contextlib
 import dataclasses
 import functools
 import getpass
+import logging
 import math
 import os
+import re
 import signal
+import ssl
 import stat
 import tempfile
+import threading
 import time
 import uuid
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakSet
 
 from stargazer import config
-from stargazer.client.plugins import OwningClient, Walltime
+from stargazer.client.plugins import Folders, OwningClient, Walltime
 from stargazer.client.pool import WorkerPool
-from stargazer.client.signals import closed_by_signals
 from stargazer.client.systems import NoAnswer, Refused, asked, job_class, system_of
 from stargazer.client.walls import HERE_ALONE, dashboard_address, session_keys
 from stargazer.errors import ConfigError
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from stargazer.client.staffing import End
+    from stargazer.client.hires import End
     from stargazer.profiles.profile import Profile
 
 __all__ = ["Asked", "batch_script", "own_folder", "queue_client"]
@@ -45,9 +49,13 @@ PAGES_HERE = ("--dashboard-address", HERE_ALONE)
 RESERVED = 200_000_000
 """Bytes of a job that its worker and nanny take themselves: calls may use what is beside them."""
 
+SAFE_PATH = ("export PYTHONSAFEPATH=1",)
+"""A worker does not import what lies in the folder where its job was submitted: there may be data. See `Folders`."""
+
 DEATH_TIMEOUT = 30
 """Seconds that a worker looks for its scheduler: one that starts after the client was killed does not wait for long."""
 
+HUNG_UP = (ssl.SSLEOFError, ConnectionResetError)
 TRIED_WITHIN = 30.0
 LOGS_KEPT = 7 * 86400.0
 """Seconds for which logs of jobs that ended well are kept."""
@@ -73,10 +81,12 @@ def queue_client(*profiles: Profile) -> Client:
             cluster.sync(_try_out, cluster, each)
         client: Client = OwningClient(cluster)  # type: ignore[no-untyped-call]
         client.register_plugin(Walltime({each.pool: each.walltime for each in pools}))
+        client.register_plugin(Folders.of_this_process())
         cluster.staff.start()
     except BaseException:
         cluster.close()
         raise
+    logging.getLogger("distributed.comm.tcp").addFilter(_was_heard)
     closed_by_signals(cluster)
     staff = cluster.staff
     kinds = tuple(Kind(each.pool, each.each, each.walltime) for each in pools) if len(pools) > 1 else ()
@@ -149,7 +159,7 @@ class Asked:
             "death_timeout": DEATH_TIMEOUT,
             "job_name": profile.job_name,
             "job_extra_directives": self._directives(),
-            "job_script_prologue": [*(self._setting("job-script-prologue") or ()), *profile.prologue],
+            "job_script_prologue": [*(self._setting("job-script-prologue") or ()), *profile.prologue, *SAFE_PATH],
             "worker_extra_args": [*PAGES_HERE, *(self._setting("worker-extra-args") or ()), *self._resources()],
             "log_directory": str(self.logs),
         }
@@ -371,7 +381,9 @@ def _staffed(cluster_class: Any) -> Any:
             address = getattr(self.scheduler, "contact_address", None) or self.scheduler.address
             for name in set(names) & self.staff.staffing.hires.keys():
                 self.staff.staffing.hires[name].log = asked.log(name, names)
-            return self.job_cls(address, name=asked.worker_name(names), **kept | asked.job_arguments(names, comment))
+            given = kept | asked.job_arguments(names, comment)
+            given["job_script_prologue"] = [*given["job_script_prologue"], *ends_alone(address, asked.system)]
+            return self.job_cls(address, name=asked.worker_name(names), **given)
 
         def script_of(self, asked: Asked) -> str:
             """The batch script of a worker."""
@@ -395,6 +407,29 @@ def _staffed(cluster_class: Any) -> Any:
             await super()._close()
 
     return Staffed
+
+
+def ends_alone(address: str, system: str) -> list[str]:
+    """Lines of a script for a job that waited longer than its client lived: it ends before it starts anything.
+
+    A port at which nobody listens is refused at once, while a machine or a network that does not answer proves nothing.
+    Where the script is not for bash, it goes on; HTCondor's scripts are arguments, and have no room for it.
+    """
+    found = re.fullmatch(r"[a-z]+://(?P<host>[\w.-]+):(?P<port>\d+)", address)
+    if found is None or system == "htcondor":
+        return []
+    look = f"exec 3<>/dev/tcp/{found['host']}/{found['port']}"
+    return [
+        f"if LC_ALL=C timeout 5 bash -c '{look}' 2>&1 | grep -q 'Connection refused'; then",
+        f"  echo 'nobody listens at {address} any more: the program that asked for this job has ended'; exit 0",
+        "fi",
+    ]
+
+
+def _was_heard(record: logging.LogRecord) -> bool:
+    """False for what the scheduler would write of a job that looked whether it lives, and hung up."""
+    asks = str(record.msg).startswith("Listener on %r: TLS handshake failed")
+    return not (asks and isinstance(record.args, tuple) and isinstance(record.args[-1], HUNG_UP))
 
 
 class Worker(NamedTuple):
@@ -461,3 +496,50 @@ async def _refusal(cluster: Any, each: Asked) -> str | None:
         except NoAnswer as error:
             raise ConfigError(f"SLURM does not answer: {error}") from None
     return None
+
+
+# A process that is asked to go gives its workers back first.
+
+
+GONE_WITHIN = 90.0
+"""Seconds in which a process may close what it has; then the signal does what it does otherwise."""
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+_open: WeakSet[Any] = WeakSet()
+
+
+def closed_by_signals(cluster: Any) -> None:
+    """Let SIGTERM and SIGHUP give workers back before the process ends.
+
+    Batch systems, ``timeout`` and the shutdown of a machine send SIGTERM, a terminal that goes SIGHUP. Who handles or
+    ignores them already (``nohup``) goes on doing that. Python takes signals in the main thread alone: a client that
+    is made in another thread is closed only if that thread can be unwound, or the process ends by itself.
+    """
+    _open.add(cluster)
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _go)
+
+
+def _go(number: int, frame: Any) -> None:
+    """Unwind the program, which closes its clients; begin with the jobs at once, and end it if it does not end."""
+    for each in ENDING:
+        if signal.getsignal(each) is _go:
+            signal.signal(each, signal.SIG_IGN)
+    for cluster in list(_open):
+        cluster.loop.add_callback_from_signal(_leave, cluster)
+    threading.Thread(target=_end, args=(number,), name="stargazer-going", daemon=True).start()
+    raise SystemExit(128 + number)
+
+
+async def _leave(cluster: Any) -> None:
+    if cluster.status.name == "running":
+        await cluster.staff.close()
+
+
+def _end(number: int) -> None:
+    time.sleep(GONE_WITHIN)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import site
+import sys
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, WorkerPlugin
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-__all__ = ["JOB", "OwningClient", "Passes", "Walltime"]
+__all__ = ["JOB", "Folders", "OwningClient", "Passes", "Walltime"]
 
 JOB = "stargazer-job"
 """Under which a worker's metrics have the number of its job."""
@@ -61,6 +64,32 @@ class Walltime(WorkerPlugin):
 
 def _job(worker: Any) -> str | None:
     return config.batch_job()
+
+
+class Folders(WorkerPlugin):
+    """Lets a worker look for modules where the client's process does, and not in the folder where it was started.
+
+    Parameters
+    ----------
+    folders
+        Those of the client's path that no installation has: where its script lies, or where a notebook works.
+    """
+
+    name = "stargazer-folders"
+
+    def __init__(self, folders: tuple[str, ...]) -> None:
+        self.folders = folders
+
+    @classmethod
+    def of_this_process(cls) -> Folders:
+        """Those of this process."""
+        installed = tuple({sys.prefix, sys.base_prefix, sys.exec_prefix, *site.getsitepackages(), site.USER_SITE or ""})
+        found = (os.path.abspath(path) for path in sys.path if not path.startswith(tuple(filter(None, installed))))
+        return cls(tuple(path for path in dict.fromkeys(found) if os.path.isdir(path)))
+
+    def setup(self, worker: Any) -> None:
+        """Add those that are there, before what is installed, as in the client."""
+        sys.path[:0] = [path for path in self.folders if path not in sys.path and os.path.isdir(path)]
 
 
 class Passes(WorkerPlugin):

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from distributed import SchedulerPlugin
 
 from stargazer.client.demand import Busy, Load, PoolKind, Work, demand, moves
+from stargazer.client.hires import Ask, Cancel, End, Limits, Pool, Present, Retire, State, Submit, Told
 from stargazer.client.plugins import JOB
-from stargazer.client.staffing import Ask, Cancel, End, Limits, Pool, Present, Retire, Staffing, State, Submit, Told
+from stargazer.client.staffing import Staffing
 from stargazer.client.systems import NoAnswer, Refused
 from stargazer.errors import WorkerLost, WorkerOutOfMemory
 from stargazer.profiles.profile import Range
@@ -23,8 +24,8 @@ from stargazer.profiles.profile import Range
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from stargazer.client.hires import Action
     from stargazer.client.jobqueue import Asked
-    from stargazer.client.staffing import Action
     from stargazer.client.systems import System
 
 

@@ -10,8 +10,9 @@ import shlex
 import signal
 from typing import TYPE_CHECKING, Any
 
+from stargazer.client.hires import ACTIVE, UNKNOWN, Told
 from stargazer.client.refusals import said
-from stargazer.client.staffing import ACTIVE, UNKNOWN, Told
+from stargazer.config import command_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +58,12 @@ async def asked(command: Sequence[str], limit: float, *, shell: bool = False) ->
     pipe, words = asyncio.subprocess.PIPE, ("/bin/sh", "-c", *command) if shell else command
     try:
         process = await asyncio.create_subprocess_exec(
-            *words, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            start_new_session=True,
+            env=command_environment(),
         )
     except OSError as error:
         raise Refused(f"{command[0]}: {error.strerror or error}") from error

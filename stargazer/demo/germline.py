@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset, FilterChoice, Reference
     from stargazer.bio.variants import Comparison
     from stargazer.store import Store
-    from stargazer.workflows import GatkOptions, Lane
-    from stargazer.workflows.germline import GermlineEngine
+    from stargazer.workflows import Lane
+    from stargazer.workflows.calling import GermlineEngine
     from stargazer.workflows.sheet import SampleSheet
 
 __all__ = ["Outcome", "Reads", "discover", "read_data", "simulate"]
@@ -96,7 +96,7 @@ def discover(
     with waiting("start the workers"):
         client = connect("local", workers=workers)
     with client:
-        wired = reference, samples, client, engine, _options(reads, engine)
+        wired = reference, samples, client, engine, _sexes(reads)
         _, seconds, tasks_run = _run(*wired)
         (vcf, *told), second_seconds, tasks_run_second = _run(*wired)
     paths = _paths(store, vcf, out)
@@ -121,13 +121,11 @@ def _add(reads: Reads, store: Store) -> tuple[Reference, dict[str, list[Lane]]]:
     return reference, samples
 
 
-def _options(reads: Reads, engine: GermlineEngine) -> GatkOptions | None:
-    """What a sheet says to GATK."""
-    from stargazer.workflows import GatkOptions
+def _sexes(reads: Reads) -> dict[str, str]:
+    """What a sheet says of them."""
+    from stargazer.workflows.samples import sheet_sexes
 
-    if engine != "gatk" or reads.sheet is None:
-        return None
-    return GatkOptions(sexes={name: sample.sex for name, sample in reads.sheet.samples.items() if sample.sex})
+    return sheet_sexes(reads.sheet) if reads.sheet is not None else {}
 
 
 def _run(
@@ -135,7 +133,7 @@ def _run(
     samples: dict[str, list[Lane]],
     client: Client,
     engine: GermlineEngine,
-    options: GatkOptions | None,
+    sexes: dict[str, str],
 ) -> tuple[Any, float, int]:
     """Wire the workflow and run it: the VCF and how it was filtered, seconds, number of tasks."""
     from stargazer.runs import run
@@ -145,10 +143,10 @@ def _run(
     started = time.monotonic()
     indexed = index_reference(reference, engine=engine)
     if engine == "gatk":
-        vcf, choice, _ = call_with_gatk(indexed, samples, "cohort", options or GatkOptions())
+        vcf, choice, _ = call_with_gatk(indexed, samples, "cohort", GatkOptions(sexes=sexes))
         flight = run([vcf, choice], client=client)
     else:
-        flight = run([call_cohort(indexed, samples, "cohort", engine=engine)], client=client)
+        flight = run([call_cohort(indexed, samples, "cohort", engine=engine, sexes=sexes)], client=client)
     return flight.result(), time.monotonic() - started, flight.tasks_run
 
 
@@ -179,7 +177,7 @@ def _compare(reads: Reads, vcf: Path) -> tuple[int, Comparison | None]:
 
 
 FASTA = re.compile(r"\.(fa|fasta|fna)(\.gz)?$")
-FASTQ = re.compile(r"(?P<sample>.+)_R(?P<mate>[12])\.(fastq|fq)\.gz$")
+FASTQ = re.compile(r"(?P<sample>.+)[._]R(?P<mate>[12])\.(fastq|fq)\.gz$")
 READS = re.compile(r"\.(fastq|fq)(\.gz)?$")
 
 SHEETS = (".csv", ".tsv", ".txt")
@@ -246,7 +244,7 @@ def read_data(data: str, reference: str | None = None) -> Reads:
     if reference is not None and not Path(reference).is_file():
         raise typer.BadParameter(f"there is no file {reference}", param_hint="--reference")
     names = sorted(path.name for path in directory.iterdir() if path.is_file())
-    fasta = _unpacked(Path(reference)) if reference is not None else _reference(directory, names)
+    fasta = Path(reference) if reference is not None else _reference(directory, names)
     build = FASTA.sub("", fasta.name)
     if place.is_file():
         from stargazer.workflows import read_sheet
@@ -262,13 +260,7 @@ def _reference(directory: Path, names: Iterable[str]) -> Path:
         raise DataError(f"there is no FASTA in {directory}; put the reference there, as NAME.fa")
     if len(found) > 1:
         raise DataError(f"there are {len(found)} FASTA files in {directory} ({', '.join(found)}); leave one")
-    return _unpacked(directory / found[0])
-
-
-def _unpacked(fasta: Path) -> Path:
-    if fasta.suffix == ".gz":
-        raise DataError(f"{fasta} is compressed; unpack it first: gunzip -k {fasta}")
-    return fasta
+    return directory / found[0]
 
 
 def _pairs(directory: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -62,8 +62,8 @@ def store_html(store: Any) -> str:
             return card("Store", note("nothing is stored yet"), subtitle=store.url)
     except (StargazerError, OSError) as error:
         return card("Store", note(f"cannot be read: {error}"), subtitle=store.url)
-    header = store.header
-    durable = "every write is synced" if store.durable else ""
+    header = store.context.header
+    durable = "every write is synced" if store.context.durable else ""
     rows = [("id", code(header.id)), ("CID profile", header.profile), ("format", header.format), ("durable", durable)]
     return card("Store", facts_table(rows), subtitle=store.url)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-USAGE = "usage: python -m stargazer.embedded {bgzip,bcftools,bwa,fastq,samtools,sam,tabix} ARGUMENTS"
+USAGE = "usage: python -m stargazer.embedded {bgzip,bcftools,bwa,fastq,samtools,sam,tabix,vcf} ARGUMENTS"
 
 
 def _bwa(arguments: Sequence[str]) -> int:
@@ -30,6 +30,12 @@ def _sam(arguments: Sequence[str]) -> int:
     return sam.main(arguments)
 
 
+def _vcf(arguments: Sequence[str]) -> int:
+    from stargazer.embedded import vcf
+
+    return vcf.main(arguments)
+
+
 def _from_pysam(name: str) -> Callable[[Sequence[str]], int]:
     def run(arguments: Sequence[str]) -> int:
         from stargazer.embedded import htslib
@@ -43,6 +49,7 @@ TOOLS: dict[str, Callable[[Sequence[str]], int]] = {
     "bwa": _bwa,
     "fastq": _fastq,
     "sam": _sam,
+    "vcf": _vcf,
     **{name: _from_pysam(name) for name in ("bcftools", "bgzip", "samtools", "tabix")},
 }
 

@@ -108,7 +108,7 @@ def _load(prefix: Path) -> BwaMem:
 def _batches(files: Sequence[Path], bases: int) -> Iterator[list[fastq.Read]]:
     """Reads in batches of at least so many bases, mates together: those that ``bwa mem -K`` makes."""
     paired = len(files) == 2
-    units = fastq.read_pairs(*files) if paired else ((read,) for read in fastq.read_file(*files))
+    units = fastq.read_pairs(*files) if paired else ((read,) for read in fastq.read_single(*files))
     batch: list[fastq.Read] = []
     size = 0
     for unit in units:

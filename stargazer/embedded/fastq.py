@@ -17,11 +17,21 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Read", "main", "read_file", "read_pairs"]
+__all__ = ["PROBE", "Read", "apart", "main", "read_file", "read_pairs", "read_single"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 LONGEST = 1 << 26
 """Characters of a line: a few kilobytes may be gzip for gigabytes; the longest read of a nanopore has four million."""
+
+
+PROBE = 1000
+"""Reads at the beginning of a file that tell what is in all of it."""
+
+PHRED_64 = ";", "L", "n"
+"""The lowest quality of Phred+64, one that Phred+33 hardly reaches, and one above all of Phred+64 (of long reads)."""
+
+EMPTY = "N", "#"
+"""What stands for a read that a trimmer left nothing of: aligners want a base, and do not align this one."""
 
 
 class Read(NamedTuple):
@@ -48,6 +58,8 @@ def _name(header: str) -> str:
 def read_file(path: Path) -> Iterator[Read]:
     """Records of one FASTQ file, gzipped or not.
 
+    Blank lines at the end are passed over, as aligners do, and a read without bases is one N.
+
     Parameters
     ----------
     path
@@ -56,14 +68,25 @@ def read_file(path: Path) -> Iterator[Read]:
     Raises
     ------
     ValueError
-        It is empty, cut short or no FASTQ: names the file and the record, counted from 1.
+        It is empty, cut short, no FASTQ, or its qualities are Phred+64: names the file and the record, from 1.
     """
-    count = 0
+    count, qualities = 0, ""
     try:
         with _open(path) as file:
             lines = iter(partial(file.readline, LONGEST + 1), "")
-            for count, record in enumerate(itertools.zip_longest(*[lines] * 4), 1):  # noqa: B007
-                yield _checked(record)
+            for count, record in enumerate(itertools.zip_longest(*[lines] * 4), 1):
+                if not (record[0] or "").strip():
+                    _check_blank(itertools.chain(record, lines))
+                    count -= 1
+                    break
+                read = _checked(record)
+                if count <= PROBE:
+                    qualities = "".join({*qualities, *read.quality})
+                    if count == PROBE:
+                        _check_qualities(qualities)
+                yield read if read.sequence else Read(read.name, *EMPTY)
+        if count < PROBE:
+            _check_qualities(qualities)
     except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} is damaged after record {count}: {error}") from None
     except IndexError as error:
@@ -74,7 +97,7 @@ def read_file(path: Path) -> Iterator[Read]:
 
 def _checked(record: tuple[str | None, ...]) -> Read:
     header, sequence, plus, quality = ((line or "").rstrip() for line in record)
-    if record[3] is None or not quality:
+    if record[3] is None or (sequence and not quality):
         raise IndexError("the file ends in the middle of it (truncated FASTQ)")
     if max(map(len, (header, sequence, quality))) > LONGEST - 2:
         raise IndexError(f"a line of more than {LONGEST:,} characters: the file is damaged, or made to harm")
@@ -83,6 +106,42 @@ def _checked(record: tuple[str | None, ...]) -> Read:
     if len(sequence) != len(quality):
         raise IndexError(f"{len(sequence)} bases but {len(quality)} qualities (truncated FASTQ)")
     return Read(_name(header), sequence, quality)
+
+
+def _check_blank(rest: Iterator[str | None]) -> None:
+    if any((line or "").strip() for line in rest):
+        raise IndexError("not FASTQ with four lines a record: there are blank lines before it")
+
+
+def _check_qualities(seen: str) -> None:
+    """Refuse Phred+64, which read as Phred+33 makes every base 31 better than it is."""
+    lowest, unlikely, above = PHRED_64
+    if seen and len(set(seen)) > 1 and lowest <= min(seen) and unlikely <= max(seen) < above:
+        raise IndexError(
+            f"its base qualities go from {min(seen)!r} to {max(seen)!r}: they are Phred+64 (Illumina 1.3 to 1.7), and "
+            "Phred+33 is wanted; convert the file, as with seqtk seq -VQ64"
+        )
+
+
+def read_single(path: Path) -> Iterator[Read]:
+    """Records of a file that has no mates beside it.
+
+    Raises
+    ------
+    ValueError
+        As `read_file`; or it holds mates after all, side by side or one half after the other.
+    """
+    first: dict[str, int] = {}
+    for count, read in enumerate(read_file(path), 1):
+        if (before := first.get(read.name)) is not None:
+            how = "interleaved mates" if count == before + 1 else "mates after each other, or the same reads twice"
+            raise ValueError(
+                f"{path.name}, record {count}: read {read.name!r} is there a second time: {how}, in a file that has no "
+                "mates beside it; give both ends as two files (fastq_1, fastq_2), as seqtk seq -1 and -2 split them"
+            )
+        if count <= PROBE:
+            first[read.name] = count
+        yield read
 
 
 def read_pairs(first: Path, second: Path) -> Iterator[tuple[Read, Read]]:
@@ -101,14 +160,24 @@ def read_pairs(first: Path, second: Path) -> Iterator[tuple[Read, Read]]:
         if left.name != right.name:
             raise ValueError(
                 f"mates differ in record {count}: {left.name!r} in {first.name}, {right.name!r} in {second.name}; "
-                "the files do not belong together, or one of them has been filtered or sorted"
+                f"{apart(left.name, right.name)}"
             )
         yield left, right
+
+
+def apart(left: str, right: str) -> str:
+    """Why two reads in one place may have different names, and what to do."""
+    if left[:-2] == right[:-2] and (left[-2:], right[-2:]) == (".1", ".2"):
+        return (
+            "the mates' numbers are parts of the names, as fastq-dump -I writes them; "
+            "get the reads with fasterq-dump --split-files, or write the names with /1 and /2 in place of .1 and .2"
+        )
+    return "the files do not belong together, or one of them has been filtered or sorted"
 
 
 def main(argv: Sequence[str]) -> int:
     """``fastq R1 [R2]``: check reads and print them, mates one after the other (for ``bwa mem -p PREFIX -``)."""
     files = [Path(name) for name in argv]
-    records = itertools.chain.from_iterable(read_pairs(*files)) if len(files) == 2 else read_file(*files)
+    records = itertools.chain.from_iterable(read_pairs(*files)) if len(files) == 2 else read_single(*files)
     sys.stdout.writelines(f"@{name}\n{sequence}\n+\n{quality}\n" for name, sequence, quality in records)
     return 0

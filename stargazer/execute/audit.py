@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.errors import ProcessChanged
+from stargazer.execute import asked
 from stargazer.ledger.reads import MISSING, TREE, folder_value, tree_value
-from stargazer.tools.programs import is_regular, paths_in, signature_of
+from stargazer.tools.programs import is_regular, paths_in, signature_of, variables_in, words_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,6 +42,9 @@ IMPORTERS = (
     "inspect",
 )
 """Modules that look for code: what they open is no data."""
+
+ASK_FOR_OTHERS = ("os", "posixpath", "ntpath", "genericpath", "pathlib", "collections", "_collections_abc", "stargazer")
+"""Modules that ask for a variable because somebody asks them."""
 
 LOADING = ("_load_unlocked", "exec_module", "_exec", "_find_and_load_unlocked")
 INSTALLED = "installed"
@@ -112,6 +116,9 @@ class Observed:
         self.written: set[str] = set()
         self.addresses: dict[str, None] = {}
         self.variables: dict[str, str | None] = {}
+        self.asked: dict[str, str | None] = {}
+        self.apart = False
+        self.told_by_children: int | None = None
         self.beside: set[tuple[str, frozenset[str]]] = set()
 
     def opened(self, path: Any, mode: Any, flags: Any) -> None:
@@ -126,6 +133,8 @@ class Observed:
         why, seen = _import_here(code=place.endswith(SOURCES)), _signature(place)
         if why != INSTALLED and (seen is None or stat.S_ISREG(seen[0])):
             self.files[place] = seen and seen[1:]
+            if self.apart and self.told_by_children is not None:
+                os.write(self.told_by_children, f"{place}\0".encode("utf-8", "surrogateescape"))
             if why:
                 self.imported[place] = why
 
@@ -172,12 +181,38 @@ class Observed:
             name = os.fsdecode(name)
             self.variables.setdefault(name, config.variable(name))
 
-    def started(self, program: Any, argv: Any) -> None:
+    def asks(self, name: str) -> None:
+        """A variable of the environment is asked for, by code that is no library's."""
+        if name not in self.asked and name not in self.variables and not is_installed(_caller(ASK_FOR_OTHERS)):
+            self.asked[name] = None
+            self.asked[name] = config.variable(name)
+
+    def forks(self) -> None:
+        """A copy of this process is made: what it reads comes back through a file in memory."""
+        if self.told_by_children is None and hasattr(os, "memfd_create"):
+            self.told_by_children = os.memfd_create("reads")
+
+    def ended(self) -> None:
+        """Take what processes told that were forked meanwhile."""
+        if self.told_by_children is not None:
+            size = os.fstat(self.told_by_children).st_size
+            told = os.pread(self.told_by_children, size, 0).split(b"\0")[:-1]
+            os.close(self.told_by_children)
+            for place in map(os.fsdecode, told):
+                if place not in self.files and place not in self.written:
+                    seen = _signature(place)
+                    self.files[place] = seen and seen[1:]
+
+    def started(self, program: Any, argv: Any, folder: Any = None) -> None:
         """A process is started by the body itself, past `work.run`."""
         if is_installed(_caller(("subprocess", "os", "asyncio"))):
             return
         words = [argv] if isinstance(argv, (str, bytes, os.PathLike)) else list(argv or [program])
-        self.command([word if isinstance(word, (str, os.PathLike)) else os.fsdecode(word) for word in words], here=True)
+        place = os.path.abspath(os.fsdecode(folder or "."))
+        words = [word if isinstance(word, (str, os.PathLike)) else os.fsdecode(word) for word in words]
+        self.command(words, here=place)
+        for name in (name for word in words for name in variables_in(str(word), words)):
+            self.asked.setdefault(name, config.variable(name))
 
     def _place(self, path: Any) -> str | None:
         """Absolute path, where it lies outside of what is the body's own."""
@@ -191,7 +226,7 @@ class Observed:
             return None
         return place
 
-    def command(self, argv: Sequence[Any], *, here: bool = False) -> None:
+    def command(self, argv: Sequence[Any], *, here: str = "") -> None:
         """A program is started: its words may name files and folders that lie elsewhere.
 
         Parameters
@@ -199,13 +234,13 @@ class Observed:
         argv
             The command and its arguments.
         here
-            Whether it runs in this process's directory, where `work.run` starts it in the work directory.
+            The folder that it runs in, unless `work.run` starts it in the work directory.
         """
         words = [os.fsdecode(word) if isinstance(word, os.PathLike) else str(word) for word in argv]
         self.commands.append(words)
         for word in words[1:]:
-            for path in [*_paths_in(word), *([word] if here and is_regular(word) else [])]:
-                self._give(path, in_text=path not in (word, word.partition("=")[2]))
+            for path in [*_paths_in(word), *(_files_in(word, here) if here else ())]:
+                self._give(path, in_text=os.path.basename(path) != os.path.basename(word.partition("=")[2] or word))
 
     def _give(self, path: str, *, in_text: bool) -> None:
         place = self._place(path)
@@ -224,6 +259,12 @@ def _paths_in(word: str) -> list[str]:
     if any(sign in word for sign in " \n\"'"):
         return paths_in(word)
     return [part for part in (word, word.partition("=")[2]) if part.startswith(os.sep)]
+
+
+def _files_in(word: str, folder: str) -> list[str]:
+    """Files of a folder that a word of a command names, or a text for a shell."""
+    parts = words_in(word) if any(sign in word for sign in " \n\"'") else [word]
+    return [path for part in parts if part and is_regular(path := os.path.join(folder, part))]
 
 
 def _signature(place: str) -> tuple[int, int, int, int, int] | None:
@@ -253,7 +294,9 @@ def _import_here(*, code: bool = True) -> str:
     name = _module(frame)
     if name.startswith("pathlib"):  # whoever reads a path by its methods
         name = _module(_beyond(frame, ("pathlib",)))
-    if (code and name.startswith(IMPORTERS)) or (name.startswith(ENGINE) and not name.startswith(READS_FOR_BODIES)):
+    if code and name.startswith(IMPORTERS) and _is_import(frame):
+        return INSTALLED
+    if name.startswith(ENGINE) and not name.startswith(READS_FOR_BODIES):
         return INSTALLED
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib") and frame.f_code.co_name in LOADING:
@@ -262,6 +305,17 @@ def _import_here(*, code: bool = True) -> str:
                 return INSTALLED if is_installed(str(spec.origin or "")) else str(spec.name)
         frame = frame.f_back
     return ""
+
+
+def _is_import(frame: Any) -> bool:
+    """Whether code is looked for because it is imported by its name, or is a library's: not loaded from a path."""
+    while frame is not None and _module(frame).startswith(IMPORTERS):
+        if frame.f_code.co_name in ("_load_unlocked", "_find_and_load", "_find_and_load_unlocked", "find_spec"):
+            return True
+        if not _module(frame).startswith(("importlib", "_frozen_importlib")):
+            return True
+        frame = frame.f_back
+    return frame is None or is_installed(frame.f_code.co_filename)
 
 
 def _outside() -> Any:
@@ -379,9 +433,19 @@ def _set(name: Any, *_: Any) -> None:
         body.sets(name)
 
 
-def _start(program: Any, argv: Any = None, *_: Any) -> None:
+def _start(program: Any, argv: Any = None, folder: Any = None) -> None:
     if (body := _body_here()) is not None:
-        body.started(program, argv)
+        body.started(program, argv, folder)
+
+
+def _ask(name: str) -> None:
+    if _active and (body := _body_here()) is not None:
+        body.asks(name)
+
+
+def _fork() -> None:
+    if _active and (body := _body_here()) is not None:
+        body.forks()
 
 
 def _start_shell(command: Any) -> None:
@@ -397,7 +461,7 @@ def _start_thread(function: Any, *_: Any) -> None:
 
 def _change_directory(path: Any) -> None:
     body = _body_here()
-    if body is not None and not body.may_move:
+    if body is not None and not (body.may_move or body.apart):
         raise ProcessChanged(
             f"the body of task {body.task} called os.chdir({path!r}), which would move all calls of this process: "
             "write to work.file(…), read from the paths of its inputs, and run programs with work.run, which start in "
@@ -419,8 +483,8 @@ _HANDLERS: dict[str, Callable[..., None]] = {
     "os.unsetenv": _set,
     "socket.connect": _connect,
     "socket.sendto": _connect,
-    "subprocess.Popen": _start,
-    "os.posix_spawn": _start,
+    "subprocess.Popen": lambda program, argv=None, folder=None, *_: _start(program, argv, folder),
+    "os.posix_spawn": lambda program, argv=None, *_: _start(program, argv),
     "os.system": _start_shell,
     "_thread.start_new_thread": _start_thread,
     "_thread.start_joinable_thread": _start_thread,
@@ -436,17 +500,23 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 def _install() -> None:
     """Hooks cannot be taken away again: one a process, from the first body on."""
     sys.addaudithook(_hook)
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(before=_fork, after_in_child=_forget)
+    asked.install(_ask)
     if sys.version_info < TELLS_OF_THREADS:
         threading.Thread.start = _telling(threading.Thread.start)  # type: ignore[method-assign, assignment]
 
 
 def _forget() -> None:
-    """A forked child is a process of its own: what it does to itself harms nobody."""
+    """A forked child is a process of its own: what it does to itself harms nobody, what it reads the body has read."""
     global _lock
     _lock = threading.Lock()
+    body = _bodies.get(threading.get_ident())
     _bodies.clear()
     _active.clear()
+    if body is not None:
+        body.apart = True
+        _bodies[threading.get_ident()] = body
+        _active.append(body)
 
 
 def _telling(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
@@ -483,3 +553,5 @@ def observed(body: Observed) -> Iterator[None]:
             _bodies[thread] = outer
         with _lock:
             _active.remove(body)
+        if not body.apart:
+            body.ended()

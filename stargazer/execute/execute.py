@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.assets import Asset
-from stargazer.errors import Cancelled, OutputError, StargazerError, StoreError, StoreFull, ToolFailed
+from stargazer.errors import Cancelled, DataWarning, OutputError, StargazerError, StoreError, StoreFull, ToolFailed
 from stargazer.execute.findings import Findings
 from stargazer.execute.outputs import Aside, Outputs
 from stargazer.ledger import Ledger, Record
@@ -28,6 +28,7 @@ from stargazer.store.fallback import fetch_missing
 from stargazer.tools import INPUTS, Scratch, Workdir
 from stargazer.tools.ending import Ending
 from stargazer.tools.memory import Growth
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -88,7 +89,7 @@ def execute(
     Exception
         Whatever the body raises.
     """
-    ledger = Ledger(Store.open(spec.store))
+    ledger = Ledger(Store.open(spec.store).records)
     record = None if spec.renewal else ledger.find(plan_key)
     if record is not None:
         return ledger.results(record, spec.task.result_type)
@@ -147,10 +148,11 @@ class Attempt:
         memory = spec.needs.bytes
         self.growth = Growth(spec.name, memory) if alone and memory else None
         self.spec, self.inputs, self.parameters = spec, inputs, parameters
-        self.ledger, self.store = ledger, ledger.store
+        self.ledger, self.store = ledger, Store.open(spec.store)
         self._before, self._warn = before, warn
-        places = own_places(config.scratch_dir(), self.store.scratch, self.store.cache)
-        offline = self.store.backend.local and not config.remotes()
+        self._told: list[str] = []
+        places = own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
+        offline = self.store.backend.quick and not config.remotes()
         self._findings = Findings(spec, places, parameters, strict=strict or config.strict(), alone_online=offline)
         given = list(walk_assets(list(inputs.values())))
         values = {name: plain(value) for name, value in parameters.items()}
@@ -168,6 +170,7 @@ class Attempt:
             "libraries": dict(spec.libraries),
             "env": dict(spec.env),
             "producers": {asset.id: asset.source.record for asset in given if asset.source and asset.source.record},
+            "named": {asset.id: name for asset in given if (name := getattr(asset.source, "named", ""))},
             "input_cids": [*(asset.cid for asset in given if asset.cid), *self._kept_contents()],
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             "host": platform.node(),
@@ -183,7 +186,7 @@ class Attempt:
     def _kept_contents(self) -> list[str]:
         """CIDs of the arrays and data frames among the parameters, which the store keeps: keys only name them."""
         kept = (value.open() for value in self.parameters.values() if type(value) is Kept)
-        return [self.store.put_bytes(data) for value in kept for data in contents_of(value)]
+        return [self.store.blobs.put_bytes(data) for value in kept for data in contents_of(value)]
 
     def result(self, cancelled: Callable[[], bool]) -> Any:
         """Early cut-off where the same bytes were reached on another way; else run."""
@@ -210,9 +213,13 @@ class Attempt:
         needs, own = self.spec.needs, self.growth.now if self.growth else lambda: 0
         ending = self._ending(cancelled)
         passed: dict[str, Any] = {"env": self.spec.env, "secrets": self.spec.secrets, "own_memory": own}
-        passed |= {"noted": self._findings.command, "cancelled": ending.is_due}
-        with self.store.in_use(), Scratch(config.scratch_dir() or self.store.scratch, key) as self.scratch:
+        passed |= {"noted": self._findings.command, "cancelled": ending.is_due, "warned": self._told.append}
+        with self.store.blobs.in_use(), Scratch(self._scratch_dir(), key) as self.scratch:
             yield Workdir(self.scratch.path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
+
+    def _scratch_dir(self) -> Path:
+        """Where scratch directories lie: as the settings say, or where the store takes outputs for nothing."""
+        return config.scratch_dir() or self.store.context.scratch
 
     def run(self, cancelled: Callable[[], bool]) -> Any:
         """Stage, run the body, save what it made and append the record; return the result that counts."""
@@ -226,10 +233,10 @@ class Attempt:
                     self._append_failure(work, clock, cpu_clock, error)
                 raise
             cids = [asset.cid for asset in walk_assets(outputs) if asset.cid]
-            found: dict[str, Any] = {"reads": self._findings.reads, "noted": self._findings.noted}
+            found: dict[str, Any] = {"reads": self._findings.reads, "noted": [*self._told, *self._findings.noted]}
             record = self._append(work, clock, cpu_clock, status="ok", outputs=encoded, output_cids=cids, **found)
         if record.outputs is encoded and isinstance(outputs, Asset):
-            return self.store.handle(outputs, record.id)
+            return self.store.assets.handle(outputs, record.id)
         return self.ledger.results(record, self.spec.task.result_type)
 
     def _ending(self, cancelled: Callable[[], bool]) -> Ending:
@@ -246,12 +253,14 @@ class Attempt:
             raise OutputError(f"{spec.name} called sys.exit({error.code!r}) instead of returning its result") from error
         for asset in inputs:
             try:
-                self.store.check_staged(asset, seen)
+                self.store.staging.check(asset, seen)
             except StargazerError as error:
                 error.add_note(f"noticed when task {spec.name} ended; its result is not kept")
                 raise
         saved = Outputs(spec.name, target or self.store, work, inputs, copies=spec.copy_inputs).save(made)
         self._findings.tell(self._warn)
+        for text in self._told:
+            self._warn(visible(f"{spec.name}: {text}"), DataWarning)
         return saved
 
     def _made(self, work: Workdir, staged: dict[str, Any], ending: Ending) -> Any:
@@ -271,7 +280,7 @@ class Attempt:
         except OSError as error:
             if isinstance(error, StargazerError) or not is_full(error):
                 raise
-            place = f"{self.spec.name} wrote to its scratch directory in {config.scratch_dir() or self.store.scratch}"
+            place = f"{self.spec.name} wrote to its scratch directory in {self._scratch_dir()}"
             told = f"no space left while {place}; free some, or let the setting stargazer.scratch name a larger disk"
             raise StoreFull(error.errno, told) from error
 
@@ -311,7 +320,7 @@ class Attempt:
             cpu_seconds=round(time.thread_time() - cpu_clock + work.cpu_seconds, 6),
             peak_bytes=work.peak_bytes,
             passed=work.passed(),
-            log=self.store.put_bytes(log) if log else None,
+            log=self.store.blobs.put_bytes(log) if log else None,
             **members,
         )
         before = self.ledger.readers(self._before) if record.status == "ok" else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer import config
 from stargazer.errors import UndeclaredInput
 from stargazer.execute.audit import Observed, is_installed, observed, running
-from stargazer.execute.named import Named, named_by
+from stargazer.execute.named import OF_THE_MACHINE, Named, named_by
 from stargazer.execute.state import Change, compared
 from stargazer.ledger.reads import CHANGED, MISSING, TREE, file_value, tree_value, variable_value
 from stargazer.tools.identity import EMBEDDED_TOOLS, locate_tool
@@ -43,6 +43,9 @@ SYSTEM_PROGRAMS = {
     "tsort", "shuf", "csplit", "fmt", "pr", "numfmt", "base64", "base32", "printenv", "setsid", "stdbuf", "time",
 }  # fmt: skip
 """What every system has, and what is seldom another program elsewhere: told in the log, and declared by nobody."""
+
+QUIET = {"TZ"}
+"""Variables of which nobody is told: the time zone, by which each clock goes."""
 
 SHOWN = 5
 PASS_FILE = "add it (sg.add) and pass it as an asset, or a program's script as one"
@@ -89,6 +92,7 @@ class Findings:
         self._before = {path: signature_of(path) for path in self._constants}
         self.reads: dict[str, str] = {}
         self._hidden: dict[str, str] = {}
+        self._asked: list[str] = []
         self._changes: list[Change] = []
         self._left: list[str] = []
 
@@ -102,6 +106,10 @@ class Findings:
             yield
         self._changes = changes
         self.reads |= variables
+        self.reads |= dict.fromkeys(self.named.once, CHANGED)
+        asked = {name for name in self.body.asked if not OF_THE_MACHINE.fullmatch(name)} - self.body.variables.keys()
+        self.reads |= {f"${name}": variable_value(name) for name in asked if f"${name}" not in variables}
+        self._asked = sorted({*asked, *self.named.variables} - QUIET)
         self._collect()
         now = {holder.key: holder.state() for holder in self.named.holders}
         changed = [holder for holder in self.named.holders if now[holder.key] != self.body.states[holder.key]]
@@ -149,7 +157,9 @@ class Findings:
 
     def _told(self) -> Iterator[tuple[str, str]]:
         """What is said, each with its remedy."""
-        found = (self._hidden, self.named.variables, self.named.asks_by_name, self.body.addresses, self._changes)
+        found = (
+            self._hidden, self._asked, self.named.asks_by_name, self.named.once, self.body.addresses, self._changes
+        )  # fmt: skip
         if not any(found) or self.spec.task.reads_are_inputs:
             return
         # What the text of a shell's -c names may as well be written or only looked for: it counts, and is no reproach.
@@ -157,9 +167,11 @@ class Findings:
         files = [name for name in self._hidden if name.startswith("/") and name not in quiet]
         if files:
             yield f"read {_listed(files)} beside its inputs", f"{PASS_FILE}; until then it runs again when that changes"
-        if variables := [name for name in self.named.variables if not self._says_where_to_write(name)]:
+        if variables := [name for name in self._asked if not self._says_where_to_write(name)]:
             yield f"reads the environment ({_listed(variables)})", "pass it as a parameter"
-        if self.named.asks_by_name:
+        if self.named.once:
+            yield f"reads {_listed(self.named.once)}, which each process has of its own", "pass it as a parameter"
+        if self.named.asks_by_name and not self.body.asked:
             yield "reads variables of the environment by names that it works out", "pass their values as parameters"
         programs = [name[1:] for name in self._hidden if name.startswith("!")]
         if programs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import inspect
 import itertools
 import os
 import re
@@ -40,10 +41,17 @@ OF_THE_MACHINE = re.compile(
 
 SILENT_READERS = {
     "AlignmentFile", "FastaFile", "ParquetFile", "VariantFile", "anndata", "cyvcf2", "duckdb", "h5py", "memory_map",
+    "ctypes", "cffi",
     "netCDF4", "open_dataset", "polars", "pq", "pyarrow", "pysam", "rasterio", "read_feather", "read_h5ad", "read_hdf",
     "read_orc", "read_parquet", "read_table", "scan_parquet", "tables", "xarray",
 }  # fmt: skip
 """Names of what opens files in C, which no audit event tells."""
+
+
+LOCAL_TIME = {
+    "localtime", "fromtimestamp", "strftime", "mktime", "ctime", "asctime", "astimezone", "now", "today", "timestamp",
+}  # fmt: skip
+"""Functions that go by the time zone of the process."""
 
 
 class Named(NamedTuple):
@@ -61,6 +69,8 @@ class Named(NamedTuple):
         Constants that name a file, where the code also names a library that opens files unseen.
     holders
         What may keep a value from call to call: caches, containers, globals that functions set.
+    once
+        What it reads of its process that is another in each: arguments of the command line, standard input.
     """
 
     variables: tuple[str, ...]
@@ -68,6 +78,7 @@ class Named(NamedTuple):
     names: frozenset[str]
     files: tuple[str, ...]
     holders: tuple[Holder, ...]
+    once: tuple[str, ...] = ()
 
     def unseen(self, values: Iterable[Any]) -> tuple[str, ...]:
         """Files that the constants or some values name, and that may be opened unseen."""
@@ -123,6 +134,7 @@ class _Walk:
         self.texts: list[Any] = []
         self.holders: dict[tuple[Any, ...], Holder] = {}
         self._asks_by_name = False
+        self._once: list[str] = []
         self._seen: set[int] = set()
         self._todo: list[Any] = [body]
         while self._todo and len(self._seen) < MOST:
@@ -132,6 +144,7 @@ class _Walk:
         """What was found."""
         words = [text for text in self.texts if isinstance(text, str) and VARIABLE.fullmatch(text)]
         found = [*filter(None, self.variables), *(words if self._asks_by_name else ())]
+        found += ["TZ"] if not LOCAL_TIME.isdisjoint(self.names) else []
         variables = sorted({name for name in found if not OF_THE_MACHINE.fullmatch(name)})
         silent = not SILENT_READERS.isdisjoint(self.names)
         files = tuple(dict.fromkeys(_paths(self.texts))) if silent else ()
@@ -141,6 +154,7 @@ class _Walk:
             frozenset(self.names),
             files,
             tuple(self.holders.values()),
+            tuple(dict.fromkeys(self._once)),
         )
 
     def _visit(self, value: Any) -> None:
@@ -159,7 +173,7 @@ class _Walk:
             self._todo += [value.fget, value.fset]
         elif isinstance(value, functools.partial):
             self._todo += [value.func, *value.args, *value.keywords.values()]
-        elif hasattr(value, "cache_info") and hasattr(value, "__wrapped__"):
+        elif callable(inspect.getattr_static(value, "cache_info", None)) and hasattr(value, "__wrapped__"):
             self._hold((id(value),), lambda: value.cache_info().misses, getattr(value, "__qualname__", "a cache"))
             self._todo.append(value.__wrapped__)
         elif callable(getattr(value, "__wrapped__", None)):
@@ -184,8 +198,9 @@ class _Walk:
         for code in _codes(function.__code__):
             self.names.update(code.co_names)
             self.names.update(name.partition(".")[0] for name in code.co_names if "." in name)
-            self.texts += [const for const in code.co_consts if isinstance(const, str)]
+            self.texts += [const for const in code.co_consts if isinstance(const, (str, bytes))]
             self._environment(code, namespace)
+            self._once += _read_once(code)
             for name in _set_globals(code):
                 self._hold((id(namespace), name), functools.partial(_identity, namespace, name), name)
         for name in {name for code in _codes(function.__code__) for name in code.co_names}:
@@ -246,6 +261,18 @@ class _Walk:
         self._asks_by_name = True
 
 
+def _read_once(code: types.CodeType) -> Iterator[str]:
+    """What code reads that is another in each process."""
+    if {"argv", "stdin", "parse_args"}.isdisjoint(code.co_names):
+        return
+    steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "PRECALL", "PUSH_NULL")]
+    for step, after in itertools.pairwise(steps):
+        if step.argval == "sys" and after.argval in ("argv", "stdin"):
+            yield f"sys.{after.argval}"
+        if step.argval == "parse_args" and after.opname.startswith("CALL") and after.arg == 0:
+            yield "sys.argv"
+
+
 def _members(container: Any) -> tuple[int, ...]:
     """How many members there are, and which the first are: a cache gets more, or other ones."""
     values = list(container.values()) if hasattr(container, "values") else list(container)
@@ -285,6 +312,6 @@ def _is_own(module: str) -> bool:
 
 def _paths(values: Iterable[Any]) -> Iterator[str]:
     for value in values:
-        text = str(value) if isinstance(value, (str, PurePath)) else ""
-        if text.startswith(os.sep) and len(text) < LONGEST_PATH and is_regular(text):
+        text = os.fsdecode(value) if isinstance(value, (str, bytes, PurePath)) else ""
+        if 0 < len(text) < LONGEST_PATH and is_regular(text):
             yield os.path.abspath(text)

@@ -22,7 +22,7 @@ from stargazer.fingerprint.origin import INSTALLED, STANDARD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["is_as_imported", "note_modules", "runs"]
+__all__ = ["is_as_imported", "line_in", "note_modules", "runs"]
 
 MARGIN = 2.0
 """Seconds by which the clock of a file server may be behind."""
@@ -64,11 +64,20 @@ def runs(code: CodeType, text: str, namespace: dict[str, Any] | None = None) -> 
 
     Where something else than Python's own loader makes code of a file, its text is believed while nobody touches it.
     """
-    for candidates in (_codes_near, _codes_alone, _codes_of_all):
+    ways = (_codes_near, _codes_alone, _codes_of_all)
+    for candidates in ways if _is_asked_seldom(text) else reversed(ways):
         found = candidates(text, code.co_firstlineno, code.co_flags & FLAGS)
         if any(_same(code, each) for each in _named(found, code.co_name, code.co_firstlineno)):
             return True
     return _is_rewritten(namespace or {}) and not _is_touched(code.co_filename)
+
+
+def line_in(code: CodeType, text: str) -> int | None:
+    """Line of a text at which the function stands that `code` was compiled from, where lines above it came or went."""
+    for each in _all_codes(text, code.co_flags & FLAGS):
+        if each.co_qualname == code.co_qualname and _same(code, each):
+            return each.co_firstlineno
+    return None
 
 
 def is_as_imported(module: ModuleType, text: str) -> bool:
@@ -118,6 +127,21 @@ def _named(codes: Codes, name: str, line: int) -> list[CodeType]:
     """Codes of a name that begin at a line; or before it, for marimo leaves the decorators of functions away."""
     exact = codes.get((name, line))
     return exact or [each for (other, first), many in codes.items() if other == name and first < line for each in many]
+
+
+SELDOM = 8
+"""Functions of a file that are compiled one by one, before the file is compiled as a whole."""
+
+
+def _is_asked_seldom(text: str) -> bool:
+    asked = _times_asked(text)
+    asked[0] += 1
+    return asked[0] <= SELDOM
+
+
+@functools.lru_cache(maxsize=256)
+def _times_asked(text: str) -> list[int]:
+    return [0]
 
 
 def _codes_near(text: str, line: int, flags: int) -> Codes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["NotWhole", "base_content", "is_array", "is_plain_numpy", "slots_of", "state_of"]
+__all__ = ["NotWhole", "array_layout", "base_content", "is_array", "is_plain_numpy", "slots_of", "state_of"]
 
 REDUCERS = ("__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs__", "__getnewargs_ex__")
 HEAP_TYPE = 1 << 9
@@ -86,6 +86,8 @@ def base_content(value: Any) -> Any:
             return [base.__name__, content(value)]
     if is_array(value):
         return _array(value)
+    if isinstance(value, BaseException) and value.__cause__ is not None:
+        return [_reduced(value), value.__cause__]
     return _reduced(value)
 
 
@@ -100,6 +102,13 @@ def is_plain_numpy(value: Any) -> bool:
     numpy = sys.modules.get("numpy")
     plain = numpy is not None and (type(value) is numpy.ndarray or isinstance(value, numpy.generic))
     return bool(plain and type(value).__module__ == "numpy" and not value.dtype.hasobject)
+
+
+def array_layout(value: Any) -> str:
+    """Return how an array lies in memory, where it is not in the order of C and may not be written."""
+    flags = value.flags
+    order = "" if flags.c_contiguous else " in the order of Fortran" if flags.f_contiguous else " with gaps"
+    return order + (" read only" if value.ndim and not flags.writeable else "")
 
 
 def _array(value: Any) -> Any:

@@ -9,12 +9,22 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import FunctionType
 
-__all__ = ["distribution_of", "is_own", "is_standard", "label", "module_of", "public_label", "public_module"]
+__all__ = [
+    "distribution_of",
+    "is_of_python",
+    "is_own",
+    "is_standard",
+    "label",
+    "module_of",
+    "public_label",
+    "public_module",
+]
 
 ENGINE = "stargazer"
 SCIENCE = (
@@ -155,6 +165,13 @@ def _place(module: str) -> str:
         return ""
     places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
     return str(next(filter(None, places), ""))
+
+
+def is_of_python(value: Any) -> bool:
+    """Whether a built-in name means what Python gives it."""
+    if isinstance(value, (type, BuiltinFunctionType)):
+        return value.__module__ in ("builtins", "io", "_io")
+    return value in (None, True, False, NotImplemented, ...) or type(value).__module__ == "_sitebuiltins"
 
 
 def module_of(function: FunctionType) -> str:

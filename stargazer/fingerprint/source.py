@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import functools
 import inspect
 import linecache
@@ -12,10 +13,10 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import CodeChanged
-from stargazer.fingerprint.compiled import is_as_imported, runs
+from stargazer.fingerprint.compiled import is_as_imported, line_in, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
     "Chain",
@@ -23,6 +24,7 @@ __all__ = [
     "References",
     "check_module",
     "class_node",
+    "defaults_in",
     "dotted",
     "enclosing_node",
     "function_nodes",
@@ -33,6 +35,8 @@ __all__ = [
     "module_tree",
     "parameter_types",
     "references",
+    "texts_set_outside",
+    "unpacked",
 ]
 
 
@@ -47,13 +51,60 @@ def function_nodes(function: FunctionType) -> list[ast.AST]:
         The file was edited after the function was imported.
     """
     code, scope = function.__code__, function.__globals__
-    text = _text(code.co_filename, scope)
+    text, line = _text(code.co_filename, scope), code.co_firstlineno
     if text and not runs(code, text, scope):
         linecache.checkcache(code.co_filename)
         text = _text(code.co_filename, scope)
         if not runs(code, text, scope):
-            raise CodeChanged(_edited(code.co_filename, function.__qualname__))
-    return _functions(code.co_filename, text).get((code.co_name, code.co_firstlineno), [])
+            moved = line_in(code, text)  # a comment came above it since
+            if moved is None:
+                raise CodeChanged(_edited(code.co_filename, function.__qualname__))
+            line = moved
+    found = _functions(code.co_filename, text).get((code.co_name, line), [])
+    there = line - code.co_firstlineno
+    return found if len(found) < 2 else [node for node in found if _has_places(node, code, there)] or found
+
+
+def _has_places(node: ast.AST, code: CodeType, lower: int) -> bool:
+    """Whether compiled code lies where a node does, some lines lower: of several lambdas of a line, it is of one."""
+    first = (node.lineno, node.col_offset)  # type: ignore[attr-defined]
+    last = (node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+    for line, end, column, end_column in code.co_positions():
+        if line is None or end is None or column is None or end_column is None or (column, end_column) == (0, 0):
+            continue
+        if (line + lower, column) < first or (end + lower, end_column) > last:
+            return False
+    return True
+
+
+def defaults_in(node: ast.AST) -> list[ast.expr]:
+    """Return the expressions that a function's defaults are made of."""
+    arguments = getattr(node, "args", None)
+    return [*arguments.defaults, *filter(None, arguments.kw_defaults)] if arguments is not None else []
+
+
+def texts_set_outside(function: FunctionType, node: ast.AST, told: Callable[[Any], str]) -> list[str]:
+    """Docstring and annotations of a function, where somebody set others than its text has."""
+    lines = []
+    written = ast.get_docstring(node, clean=False) if isinstance(node, ast.FunctionDef) else None
+    if inspect.cleandoc(function.__doc__ or "") != inspect.cleandoc(written or ""):
+        lines.append(f"text {function.__doc__!a}")
+    arguments = getattr(node, "args", None)
+    if arguments is None:
+        return lines
+    all_of_them = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    said = {each.arg: each.annotation for each in all_of_them if each is not None and each.annotation is not None}
+    said |= {"return": node.returns} if getattr(node, "returns", None) is not None else {}  # type: ignore[attr-defined]
+    there = dict(function.__annotations__)
+    plain = [name for name, each in said.items() if isinstance(each, ast.Name) and not isinstance(there.get(name), str)]
+    other = [name for name in plain if there.get(name) is not _named(said[name].id, function)]
+    if there.keys() != said.keys() or other:
+        lines.append(f"annotations {told(there)}")
+    return lines
+
+
+def _named(name: str, function: FunctionType) -> Any:
+    return function.__globals__.get(name, getattr(builtins, name, None))
 
 
 def _edited(filename: str, name: str) -> str:
@@ -103,7 +154,7 @@ def module_statements(name: str) -> tuple[ast.stmt, ...]:
         return ()
     if getattr(module, "__file__", None):
         tree = module_tree(module)
-        return _unpacked(tree) if tree is not None else ()
+        return unpacked(tree) if tree is not None else ()
     if name != "__main__":
         return ()
     cells = [filename for filename in linecache.cache if filename.startswith("<ipython") or "ipykernel" in filename]
@@ -111,7 +162,7 @@ def module_statements(name: str) -> tuple[ast.stmt, ...]:
 
 
 @functools.lru_cache(maxsize=256)
-def _unpacked(tree: ast.Module) -> tuple[ast.stmt, ...]:
+def unpacked(tree: ast.Module) -> tuple[ast.stmt, ...]:
     """Statements of a module; those of marimo's cells stand in functions there."""
     return tuple(
         inner

@@ -10,12 +10,13 @@ import inspect
 import logging
 import os
 import re
+import struct
 import sys
 import threading
 import types
 import typing
 import weakref
-from pathlib import PurePath
+from pathlib import PurePath, PureWindowsPath
 from types import (
     BuiltinFunctionType,
     FunctionType,
@@ -31,9 +32,10 @@ from types import (
 )
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.config import environment_class
 from stargazer.fingerprint.canonical import Scalar, array_text, exact_text, scalar_text
 from stargazer.fingerprint.dynamic import FINDS_TEXT, finds
-from stargazer.fingerprint.objects import KNOWN, NotWhole, base_content, is_plain_numpy, state_of
+from stargazer.fingerprint.objects import KNOWN, NotWhole, array_layout, base_content, is_plain_numpy, state_of
 from stargazer.fingerprint.origin import distribution_of, is_own, label, module_of, public_label, public_module
 from stargazer.fingerprint.watch import MISSING, Watch, contents
 
@@ -411,19 +413,25 @@ class Things:
         kind = type(value)
         if isinstance(value, INERT) and not self.is_own(kind.__module__):
             return f"a {kind.__qualname__}"
+        if isinstance(value, environment_class()):
+            return "the environment"  # what a body asks of it is found out when it runs
         if isinstance(value, enum.Enum):
             return f"enum {self._class(kind)}.{value.name}{self._value_of_foreign(value)}"
         if isinstance(value, PurePath) and kind.__module__.partition(".")[0] == "pathlib":
-            return f"path {self._here(value.as_posix())!a}"
+            kind_of_path = "path of Windows" if isinstance(value, PureWindowsPath) else "path"
+            return f"{kind_of_path} {self._here(value.as_posix())!a}"
         if isinstance(value, contextvars.ContextVar):
             return f"context variable {value.name} {self.value(_current(value))}"
         if kind is re.Pattern:
             return f"pattern {value.pattern!a} {value.flags}"
-        if (text := exact_text(value)) is not None:
+        zone = type(getattr(value, "tzinfo", None)).__module__
+        if zone in ("builtins", "datetime", "zoneinfo") and (text := exact_text(value)) is not None:
             return text
         if is_plain_numpy(value):
             self.watch.constant(value)
-            return array_text(value)
+            return array_text(value) + array_layout(value)
+        if kind is struct.Struct:
+            return f"structure {value.format}"
         return None
 
     def _value_of_foreign(self, member: enum.Enum) -> str:

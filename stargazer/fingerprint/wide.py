@@ -13,6 +13,7 @@ import hashlib
 import importlib.machinery
 import marshal
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,15 +22,16 @@ from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.dynamic import DOCUMENTS, FINDS_TEXT
 from stargazer.fingerprint.origin import INSTALLED, STANDARD, is_own
 from stargazer.fingerprint.outside import outside_names
+from stargazer.fingerprint.source import module_statements, unpacked
 from stargazer.fingerprint.state import is_task, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 __all__ = ["Modules", "Source", "read"]
 
-FORMAT = "3"
+FORMAT = "4"
 BINARY = (".so", ".pyd", ".dylib", ".dll")
 Stamp = tuple[int, int, int, int]
 
@@ -104,7 +106,9 @@ class Modules:
         self._folders.clear()
         while True:
             strings = {each for name in found for each in self.source(name).strings if each.partition(".")[0] in roots}
+            named = strings | {each for name in found for each in self._imported(name) if not self.file(each)}
             beside |= {each for name in found for each in self._beside(name)}
+            beside |= {each for name in named if name.partition(".")[0] in roots for each in self._within(name)}
             wider = self.closure({*found, *strings, *beside})
             if wider == found:
                 return found
@@ -138,7 +142,7 @@ class Modules:
         """Those names that a module has, or can reach by what it imports."""
         if module not in self._from:
             package = module if self._is_package(module) else module.rpartition(".")[0]
-            self._from[module] = [(_absolute(*each[:2], package), each[2]) for each in self.source(module).imports]
+            self._from[module] = [(absolute(*each[:2], package), each[2]) for each in self.source(module).imports]
         seen = set(naming.get(module, ()))
         for whole, names in self._from[module]:
             there = naming.get(whole, set())
@@ -178,7 +182,7 @@ class Modules:
         yield package  # parents run, too
         yield package.rpartition(".")[0]
         for module, level, names in self.source(name).imports:
-            whole = _absolute(module, level, package)
+            whole = absolute(module, level, package)
             parts = whole.split(".")
             yield from (".".join(parts[: count + 1]) for count in range(len(parts)))
             yield from (f"{whole}.{each}" for each in names if each != "*")
@@ -195,6 +199,14 @@ class Modules:
         self._folders.add(folder)
         for each in listed:
             yield f"{package}.{each}" if package else each
+
+    def _within(self, name: str) -> Iterator[str]:
+        """Modules in a package that has no file of its own; told once a folder."""
+        for folder in () if self.file(name) else _folders_of(name):
+            listed = [] if folder in self._folders else _listed(folder)
+            self._folders.add(folder)
+            for each in listed:
+                yield f"{name}.{each}"
 
     def _definitions_naming(self, module: str, names: frozenset[str]) -> set[str]:
         return {top for top, inside in _definitions(self.file(module) or "") if not names.isdisjoint(inside)}
@@ -214,10 +226,13 @@ def _listed(folder: str) -> list[str]:
 
 
 def _holds_package(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir() and entry.name.isidentifier() and os.path.isfile(os.path.join(entry.path, "__init__.py"))
+    if not (entry.name.isidentifier() and entry.name != "__pycache__" and entry.is_dir()):
+        return False
+    return any(name.endswith(".py") for name in os.listdir(entry.path))
 
 
-def _absolute(module: str, level: int, package: str) -> str:
+def absolute(module: str, level: int, package: str) -> str:
+    """Return the whole name of a module that is imported in a package."""
     if not level:
         return module
     parts = package.split(".") if package else []
@@ -234,10 +249,9 @@ def _find(name: str) -> str | None:
     parent = name.rpartition(".")[0]
     within = None
     if parent:
-        file = _find(parent)
-        if not file or not os.path.basename(file).startswith("__init__."):
+        within = _folders_of(parent)
+        if not within:
             return None
-        within = [os.path.dirname(file)]
     try:
         spec = importlib.machinery.PathFinder.find_spec(name, within)
     except (ImportError, ValueError, KeyError):  # the last of a namespace package that is not loaded
@@ -250,6 +264,127 @@ def read(path: str) -> Source:
     return _read(path, _stamp(path)) if path else Source("", "")
 
 
+def _folders_of(package: str) -> list[str]:
+    """Folders that the modules of a package lie in, also of one that has no file of its own."""
+    file = _find(package)
+    if file:
+        return [os.path.dirname(file)] if os.path.basename(file).startswith("__init__.") else []
+    parent = package.rpartition(".")[0]
+    within = _folders_of(parent) if parent else None
+    if not package or within == []:
+        return []
+    try:
+        spec = importlib.machinery.PathFinder.find_spec(package, within)
+    except (ImportError, ValueError, KeyError):
+        return []
+    return list(spec.submodule_search_locations or ()) if spec is not None else []
+
+
+class Top(NamedTuple):
+    """What a file says at its top, for `stargazer.fingerprint.effects`.
+
+    Parameters
+    ----------
+    loads
+        Module, level and names of each import that runs when the file is imported.
+    acts
+        Whether a statement may change what is not the module's own.
+    """
+
+    loads: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
+    acts: bool = True
+
+
+def loads_of(file: str | None, module: str) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
+    """Imports that run when a module is imported; of one without a file, as of a notebook, those of its cells."""
+    if file is None:
+        return _loads(module_statements(module))
+    return _top(file, _stamp(file)).loads if file.endswith(".py") and os.path.isfile(file) else ()
+
+
+def acts(file: str) -> bool:
+    """Whether a statement of a file may change what is not the module's own."""
+    return file.endswith(".py") and os.path.isfile(file) and _top(file, _stamp(file)).acts
+
+
+@functools.lru_cache(maxsize=16384)
+def _top(path: str, stamp: Stamp) -> Top:
+    return Top(*_known(path, "top ", stamp, _top_of))
+
+
+def _top_of(path: str) -> Top:
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError):
+        return Top((), False)
+    body = unpacked(tree)
+    return Top(_loads(body), any(_may_act(statement) or is_unused(statement, body) for statement in body))
+
+
+def _loads(body: Iterable[ast.stmt]) -> Imports:
+    found: list[tuple[str, int, tuple[str, ...]]] = []
+    for statement in body:
+        if not is_for_checkers(statement):
+            for node in running(statement):
+                if isinstance(node, ast.Import):
+                    found += [(alias.name, 0, ()) for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    found.append((node.module or "", node.level, tuple(alias.name for alias in node.names)))
+    return tuple(found)
+
+
+def is_for_checkers(node: ast.stmt) -> bool:
+    """Whether a statement is ``if TYPE_CHECKING``."""
+    names = list(ast.walk(node.test)) if isinstance(node, ast.If) else []
+    return any(isinstance(each, ast.Name) and each.id == "TYPE_CHECKING" for each in names) or any(
+        isinstance(each, ast.Attribute) and each.attr == "TYPE_CHECKING" for each in names
+    )
+
+
+def _may_act(statement: ast.stmt) -> bool:
+    for node in running(statement):
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            return True
+        if isinstance(node, ast.Call) and not isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+            return True
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.decorator_list:
+            return True
+    return False
+
+
+ACTING = re.compile(
+    r"^_*(set(?!$|diff|xor|tings)|re?set_|seed|regist|unregist|install|patch|monkey|start$|apply$|enable|disable|"
+    r"config|init(?!$)|activate|use(_|$)|filterwarn|simplefilter|add_|addLevel|put|unset|switch_|rc$|rcdefaults|"
+    r"tzset|umask|chdir|load_dotenv|stack_size|dictConfig|pickle$|constructor$|signal$)|_seed$|^manual_seed"
+)
+
+
+def is_effect_name(name: str) -> bool:
+    """Whether a function of that name is called for what it changes."""
+    return bool(ACTING.search(name))
+
+
+def is_unused(statement: ast.stmt, body: Iterable[ast.stmt]) -> bool:
+    """Whether a statement imports what its module never names."""
+    if not isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return False
+    bound = {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+    if "*" in bound or any(alias.asname == alias.name for alias in statement.names):
+        return False
+    return bound.isdisjoint(_all_names(tuple(body)))
+
+
+@functools.lru_cache(maxsize=64)
+def _all_names(body: tuple[ast.stmt, ...]) -> frozenset[str]:
+    """Names that occur in a module, also in texts: of exports, and in annotations."""
+    nodes = [node for statement in body for node in ast.walk(statement)]
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    words = {word for text in texts if len(text) < 200 for word in re.findall(r"\w+", text)}
+    return frozenset({node.id for node in nodes if isinstance(node, ast.Name)} | words)
+
+
 def _stamp(path: str) -> Stamp:
     found = os.stat(path)
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
@@ -257,13 +392,18 @@ def _stamp(path: str) -> Stamp:
 
 @functools.lru_cache(maxsize=16384)
 def _read(path: str, stamp: Stamp) -> Source:
+    return Source(*_known(path, "", stamp, _parsed))
+
+
+def _known(path: str, kind: str, stamp: Stamp, make: Callable[[str], tuple[Any, ...]]) -> tuple[Any, ...]:
+    """What is kept of a file, made anew if that was written since."""
     folder, name = os.path.split(path)
     kept = _kept(folder)
-    known = kept.get(name)
+    known = kept.get(kind + name)
     if known is None or tuple(known[0]) != stamp:
-        known = kept[name] = (stamp, tuple(_parsed(path)))
+        known = kept[kind + name] = (stamp, tuple(make(path)))
         _changed.add(folder)
-    return Source(*known[1])
+    return known[1]
 
 
 def _parsed(path: str) -> Source:
@@ -295,7 +435,7 @@ def _summary(tree: ast.Module) -> tuple[Imports, tuple[str, ...], tuple[str, ...
         elif isinstance(node, ast.ImportFrom):
             imports.append((node.module or "", node.level, tuple(alias.name for alias in node.names)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 100:
-            strings.add(node.value.partition(":")[0])
+            strings.add(node.value.partition(":")[0].rstrip("."))
         names |= _names(node)
     used = (node for statement in tree.body for node in running(statement))
     runs = {name for node in used if not _is_bound(node) for name in _names(node)}

@@ -44,7 +44,7 @@ def chosen(ledger: Ledger, what: Asset | str) -> list[Record]:
     if not found and len(what) >= FEWEST_DIGITS and set(what) <= HEXADECIMAL:
         found = _by_digits(ledger, what)
     if not found:
-        raise NotFound(f"no call made {what!r}, none is called that, and no task is, in {ledger.store.url}")
+        raise NotFound(f"no call made {what!r}, none is called that, and no task is, in {ledger.url}")
     return found
 
 
@@ -52,7 +52,7 @@ def _by_digits(ledger: Ledger, digits: str) -> list[Record]:
     found = ledger.starting(digits)
     if len(found) > 1:
         raise NotFound(f"several calls are known by {digits!r}: write more digits")
-    asset = ledger.store.read_assets([digits]).get(digits) if not found and len(digits) == ASSET_ID else None
+    asset = ledger.records.assets.read([digits]).get(digits) if not found and len(digits) == ASSET_ID else None
     return [record for record in found if record.status == "ok"] or (_of_asset(ledger, asset) if asset else [])
 
 

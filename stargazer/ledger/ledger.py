@@ -12,11 +12,12 @@ from stargazer.ledger.record import Record
 from stargazer.ledger.signatures import accepted, sign_made
 from stargazer.store.fallback import Known, fallback
 from stargazer.store.parsing import is_name
+from stargazer.store.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from stargazer.store import Store
+    from stargazer.store.records import Records
 
 __all__ = ["Lead", "Ledger", "NotDeterministic"]
 
@@ -51,14 +52,19 @@ class Ledger:
 
     Parameters
     ----------
-    store
-        Holds records, keys and the bytes of the results.
+    records
+        Those of a store, the keys that lead to them, and what they made.
     accept
         Whose records may be hits: ``"anyone"``, ``"signed"`` or ``"own"``; ``stargazer.accept`` by default.
     """
 
-    def __init__(self, store: Store, accept: str | None = None) -> None:
-        self.store, self._accept = store, accept
+    def __init__(self, records: Records, accept: str | None = None) -> None:
+        self.records, self._accept = records, accept
+
+    @property
+    def url(self) -> str:
+        """Where the store is."""
+        return self.records.context.url
 
     @property
     def accept(self) -> str:
@@ -86,7 +92,7 @@ class Ledger:
         found = {key: Known(record, "") for key, record in self.find_many(wanted).items()}
         unknown = [key for key in wanted if key not in found]
         others = fallback() if unknown else None
-        return found if others is None else {**found, **others.find(self.store, self._not_forgotten(unknown))}
+        return found if others is None else {**found, **others.find(open_store(self.url), self._not_forgotten(unknown))}
 
     def find_or_take(self, keys: Iterable[str], *, with_outputs: bool) -> dict[str, Record]:
         """As `find_many`; the others are taken from trusted remotes that know them.
@@ -104,7 +110,7 @@ class Ledger:
         others = fallback() if unknown else None
         if others is None:
             return found
-        return {**found, **others.take(self.store, self._not_forgotten(unknown), with_outputs=with_outputs)}
+        return {**found, **others.take(open_store(self.url), self._not_forgotten(unknown), with_outputs=with_outputs)}
 
     def lookup(self, keys: Iterable[str]) -> dict[str, Record]:
         """Successful records behind keys, whether or not their results are still there.
@@ -118,7 +124,7 @@ class Ledger:
         """Where keys lead, as long as what the calls read beside their inputs is as it was."""
         chosen: dict[str, Lead] = {}
         choices: dict[str, list[list[str]]] = {}
-        for key, (name, data) in self.store.records_behind(keys).items():
+        for key, (name, data) in self.records.behind(keys).items():
             if not name:
                 choices[key] = _choices(data)
             elif _is_result(record := Record.from_bytes(data, name)) and _names(record, key):
@@ -134,7 +140,7 @@ class Ledger:
         """Those of somebody whose results are accepted."""
         if (accept := self.accept) == "anyone":
             return chosen
-        good = accepted(self.store, list({lead.record.id: lead.record for lead in chosen.values()}.values()), accept)
+        good = accepted(self.records, list({lead.record.id: lead.record for lead in chosen.values()}.values()), accept)
         return {key: lead for key, lead in chosen.items() if lead.record.id in good}
 
     def _fitting(self, choices: Mapping[str, list[list[str]]]) -> dict[str, Lead]:
@@ -142,7 +148,7 @@ class Ledger:
         from stargazer.ledger.reads import Present
 
         wanted = dict.fromkeys(name for lines in choices.values() for line in lines for name in line)
-        read = {name: Record.from_bytes(data, name) for name, data in self.store.get_records(wanted).items()}
+        read = {name: Record.from_bytes(data, name) for name, data in self.records.get_many(wanted).items()}
         known = {name: record for name, record in read.items() if _is_result(record)}
         present = Present()
         holding = {name for name, record in known.items() if present.holds(record.reads)}
@@ -158,17 +164,17 @@ class Ledger:
 
     def get(self, identifier: str) -> Record | None:
         """Return one record, or None where it is missing or torn."""
-        data = self.store.get_record(identifier)
+        data = self.records.get(identifier)
         return None if data is None else Record.from_bytes(data, identifier)
 
     def is_complete(self, record: Record) -> bool:
         """Whether everything that the record's call made is still in the store."""
         cids = list(cids_in(record.outputs))
-        return None not in cids and self.store.has_all(cid for cid in cids if cid is not None)
+        return None not in cids and self.records.dirs.has_all(cid for cid in cids if cid is not None)
 
     def results(self, record: Record, named: type | None = None) -> Any:
         """Return the result of a recorded call: handles that know their store and record."""
-        return decode(record.outputs, lambda data: self.store.handle(Asset.from_dict(data), record.id), named)
+        return decode(record.outputs, lambda data: self.records.assets.handle(Asset.from_dict(data), record.id), named)
 
     def readers(self, keys: Iterable[str]) -> tuple[str, ...] | None:
         """Ids of the records that calls rely on which read what no key tells, by the plan keys of these calls.
@@ -238,21 +244,21 @@ class Ledger:
         """
         unwanted = {each.id for record in records for each in (record, *self.repeats(record))}
         found = 0
-        for keys in self.store.key_names():
-            values = {key: value.decode("ascii", "replace") for key, value in self.store.get_keys(keys).items()}
+        for keys in self.records.key_names():
+            values = {key: value.decode("ascii", "replace") for key, value in self.records.get_keys(keys).items()}
             dead = {key: left for key, value in values.items() if (left := _without(value, unwanted)) is not None}
-            self.store.set_keys(dead)
+            self.records.set_keys(dead)
             found += len(dead)
         return found
 
     def forgotten(self, key: str) -> Record | None:
         """Return the record that a key led to before it was forgotten; None where it was not."""
-        value = self.store.get_keys([key]).get(key, b"").decode("ascii", "replace")
+        value = self.records.get_keys([key]).get(key, b"").decode("ascii", "replace")
         return self.get(value.removeprefix(FORGOTTEN)) if value.startswith(FORGOTTEN) else None
 
     def _not_forgotten(self, keys: list[str]) -> list[str]:
         """Keys that others may be asked about: what was forgotten here is not believed of others either."""
-        values = self.store.get_keys(keys)
+        values = self.records.get_keys(keys)
         return [key for key in keys if not values.get(key, b"").startswith(FORGOTTEN.encode())]
 
     def point(
@@ -287,15 +293,15 @@ class Ledger:
         is_own = plan_key in (record.plan_key, record.content_key)
         if is_own and (before is None or ways == own):
             keys = {record.content_key} if before is None else {record.content_key, plan_key}
-            self.store.link_keys(keys, record.id, own)
+            self.records.link_keys(keys, record.id, own)
             return record
         if is_own:
-            self.store.link_keys([record.content_key], record.id, own)
+            self.records.link_keys([record.content_key], record.id, own)
         elif before is not None:
             told = record.producers if producers is None else producers
             record = self._sign(record._replace(plan_key=plan_key, producers=told, same_as=record.same_as or record.id))
         if before is not None and plan_key != record.content_key:
-            self.store.link_keys([plan_key], record.id, ways)
+            self.records.link_keys([plan_key], record.id, ways)
         return record
 
     def repeats(self, record: Record) -> list[Record]:
@@ -333,14 +339,14 @@ class Ledger:
     def _sign(self, record: Record) -> Record:
         """Write what was done here, and vouch for it."""
         written = self._write(record)
-        sign_made(self.store, written.id)
+        sign_made(self.records, written.id)
         return written
 
     def _write(self, record: Record) -> Record:
-        return record._replace(id=self.store.put_record(record.to_bytes()))
+        return record._replace(id=self.records.put(record.to_bytes()))
 
     def _where(self, **conditions: Any) -> list[Record]:
-        found = (Record.from_bytes(data, identifier) for identifier, data in self.store.records_where(**conditions))
+        found = (Record.from_bytes(data, identifier) for identifier, data in self.records.where(**conditions))
         return [record for record in found if record is not None]
 
 

@@ -94,7 +94,7 @@ class Lineage:
     @functools.cached_property
     def whose(self) -> dict[str, str]:
         """Whose each record is, by id: ``yours``, ``signed by NAME``, ``unsigned`` or ``not as signed``."""
-        return {} if self.store is None else whose(self.store, self.records)
+        return {} if self.store is None else whose(self.store.records, self.records)
 
     def walk(self) -> Iterator[Node]:
         """Yield all nodes of all trees."""
@@ -192,7 +192,7 @@ def trace(store: Store, asset: Asset | str, direction: Direction = "up") -> Line
     NotFound
         The store knows nothing of that CID.
     """
-    walker = _Walker(Ledger(store))
+    walker = _Walker(Ledger(store.records))
     handle = store.get(asset) if isinstance(asset, str) else asset
     if direction == "down":
         return Lineage(walker.uses(handle), direction, store)
@@ -246,11 +246,11 @@ class _Walker:
         if step.record is None:
             return
         inputs = list(_inputs(step.record))
-        known = self.ledger.store.read_assets([identifier for _, identifier in inputs])
+        known = self.ledger.records.assets.read([identifier for _, identifier in inputs])
         for name, identifier in inputs:
             if identifier in known:
                 producer = step.record.producers.get(identifier)
-                handle = self.ledger.store.handle(known[identifier], producer)
+                handle = self.ledger.records.assets.handle(known[identifier], producer)
                 yield handle, self.ledger.get(producer) if producer else None, name
 
     def _used_by(self, step: _Step) -> Iterator[tuple[Asset, Record | None, str]]:

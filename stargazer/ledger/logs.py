@@ -59,7 +59,7 @@ def find_record(ledger: Ledger, name: str) -> Record:
     """
     found = ledger.starting(name) if name and set(name) <= set("0123456789abcdef") else ledger.producers(name)[:1]
     if not found:
-        raise NotFound(f"no call is known by {name!r} in {ledger.store.url}")
+        raise NotFound(f"no call is known by {name!r} in {ledger.url}")
     if len(found) > 1:
         raise NotFound(f"several calls are known by {name!r}: write more digits")
     return found[0]
@@ -75,4 +75,4 @@ def log_of(ledger: Ledger, record: Record) -> str:
     """
     if record.log is None:
         return ""
-    return ledger.store.read(record.log).decode("utf-8", "replace")
+    return ledger.records.dirs.read(record.log).decode("utf-8", "replace")

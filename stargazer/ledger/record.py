@@ -29,7 +29,8 @@ def tools_digest(tools: Any, libraries: Mapping[str, str], env: Mapping[str, str
 
 
 LATER = (
-    "env", "passed", "reads", "noted", "home", "temp", "scratch", "commit", "dirty", "diff", "user", "same_as"
+    "env", "passed", "reads", "noted", "home", "temp", "scratch", "commit", "dirty", "diff", "user", "same_as",
+    "named",
 )  # fmt: skip
 """Members that came after 0.1.0."""
 
@@ -95,6 +96,8 @@ class Record(NamedTuple):
     same_as
         Id of the record of the run itself, where this one repeats it under another plan key: the same bytes were
         reached on another way.
+    named
+        Name and version by which inputs were given, by the input's asset id; none for those that were given otherwise.
     """
 
     task: str
@@ -132,6 +135,7 @@ class Record(NamedTuple):
     diff: str | None = None
     user: str = ""
     same_as: str | None = None
+    named: Mapping[str, str] = {}
     format: int = FORMAT
     id: str = ""
 

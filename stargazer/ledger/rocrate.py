@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import io
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from urllib.parse import quote
 from stargazer.errors import AssetError, StoreError, ToolMissing
 from stargazer.ledger.codec import walk_assets
 from stargazer.ledger.ledger import Ledger
+from stargazer.store.parsing import moment
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ COMPLETED = "http://schema.org/CompletedActionStatus"
 WORKFLOW = "workflow.json"
 SHORT = 16
 NO_LICENSE = "No licence is stated."
+NO_TIME, LONGEST = datetime.fromtimestamp(0, UTC), 100 * 366 * 86400.0
+"""What a record is taken to say that somebody wrote by hand, with a time that no calendar has."""
 
 
 def write_crate(lineage: Lineage, path: str | os.PathLike[str], *, files: Files, licence: str) -> Path:
@@ -56,7 +59,7 @@ def write_crate(lineage: Lineage, path: str | os.PathLike[str], *, files: Files,
         raise StoreError(f"{folder} is there already; give the path of a folder that is to be made")
     crate = _Crate(lineage.store, root.asset, files)
     records = list({node.record.id: node.record for node in root.walk() if node.record is not None}.values())
-    made = {each.id for record in records for each in walk_assets(Ledger(lineage.store).results(record))}
+    made = {each.id for record in records for each in walk_assets(Ledger(lineage.store.records).results(record))}
     sources = {node.asset.id: node for node in root.walk() if node.record is None and node.asset.id not in made}
     crate.describe(licence, max(map(_ended, records)))
     crate.add_workflow(records)
@@ -77,11 +80,16 @@ def _library() -> Any:
 
 
 def _started(record: Record) -> datetime:
-    return datetime.fromisoformat(record.started)
+    """When a call began; of a record that says nothing that can be written down, the beginning of time."""
+    began = moment(record.started)
+    try:
+        return NO_TIME if began is None else datetime.fromtimestamp(began, UTC)
+    except (ValueError, OverflowError, OSError):
+        return NO_TIME
 
 
 def _ended(record: Record) -> datetime:
-    return _started(record) + timedelta(seconds=record.seconds)
+    return _started(record) + timedelta(seconds=min(max(record.seconds, 0.0), LONGEST))
 
 
 def _iso(moment: datetime) -> str:
@@ -94,14 +102,14 @@ class _Crate:
     def __init__(self, store: Store, result: Asset, files: Files) -> None:
         crates, self._model = _library()
         self._crate: Any = crates.ROCrate(version="1.1")
-        self._store, self._ledger, self._result, self._files = store, Ledger(store), result, files
+        self._store, self._ledger, self._result, self._files = store, Ledger(store.records), result, files
         self._entities: dict[str, Any] = {}
 
     def describe(self, licence: str, published: datetime) -> None:
         """Say what it is, under which licence, and of which day."""
-        name = self._result.name or str(self._result.cid)
+        name = visible(self._result.name or str(self._result.cid))
         self._crate.name = f"{name} and how it was made"
-        self._crate.description = f"{visible(name)} ({self._result.cid}), and every recorded call that led to it."
+        self._crate.description = f"{name} ({self._result.cid}), and every recorded call that led to it."
         self._crate.datePublished = _iso(published)
         self._crate.license = licence or NO_LICENSE
         for identifier in PROFILES:
@@ -150,7 +158,7 @@ class _Crate:
     def add_call(self, record: Record) -> None:
         """One call: the task and its tools, parameters, inputs and outputs."""
         task = self._task(record)
-        inputs = [self._file(asset) for asset in self._store.read_assets(_ids(record.inputs)).values()]
+        inputs = [self._file(asset) for asset in self._store.assets.read(_ids(record.inputs)).values()]
         inputs += [
             self._context(f"#{record.id[:SHORT]}-{name}", "PropertyValue", name=visible(name), value=_plain(value))
             for name, value in record.parameters.items()
@@ -169,19 +177,26 @@ class _Crate:
             self._context(
                 f"#tool-{tool['name']}-{tool.get('digest', '')[:SHORT]}",
                 "SoftwareApplication",
-                name=tool["name"],
-                softwareVersion=tool.get("version", ""),
+                name=visible(tool["name"]),
+                softwareVersion=visible(tool.get("version", "")),
                 identifier=f"sha256:{tool.get('digest', '')}",
             )
             for tool in record.tools
         ]
         tools += [
-            self._context(f"#library-{name}-{version}", "SoftwareApplication", name=name, softwareVersion=version)
+            self._context(
+                f"#library-{name}-{version}",
+                "SoftwareApplication",
+                name=visible(name),
+                softwareVersion=visible(version),
+            )
             for name, version in record.libraries.items()
         ]
         used = {"softwareRequirements": tools} if tools else {}
         identifier = f"#task-{record.task}-{record.code[:SHORT]}"
-        return self._context(identifier, "SoftwareApplication", name=record.task, softwareVersion=record.code, **used)
+        return self._context(
+            identifier, "SoftwareApplication", name=visible(record.task), softwareVersion=record.code, **used
+        )
 
     def _action(
         self, identifier: str, told: dict[str, str], instrument: Any, inputs: list[Any], outputs: list[Any]
@@ -192,7 +207,7 @@ class _Crate:
 
     def _slot(self, kind: str, identifier: str, name: str, entity: Any) -> None:
         """A parameter of the workflow, of which a file is an example."""
-        slot = self._crate.add_formal_parameter(name, entity.type, identifier)
+        slot = self._crate.add_formal_parameter(visible(name), entity.type, identifier)
         self._workflow.append_to(kind, slot)
         entity.append_to("exampleOfWork", slot)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stargazer.ledger.record import Record
-    from stargazer.store import Store
+    from stargazer.store.records import Records
 
 __all__ = [
     "NOT_AS_SIGNED",
@@ -110,6 +110,8 @@ def _own() -> _Own | None:
         return None
     except PermissionError as error:
         raise ConfigError(f"{path}, which holds the key that signs, cannot be read: {error.strerror}") from error
+    if found.st_uid != os.geteuid():
+        raise ConfigError(f"{path} belongs to somebody else: let stargazer.key name a file of your own")
     if found.st_mode & 0o077:
         raise ConfigError(f"others may read {path}, which holds a private key: chmod 600 {path}")
     private = _from_pem(data, path)
@@ -182,11 +184,11 @@ def _own_or_new() -> _Own | None:
     return own
 
 
-def sign_made(store: Store, identifier: str) -> None:
+def sign_made(kept: Records, identifier: str) -> None:
     """Sign a record that was just made here."""
-    own = None if store.signed_elsewhere(identifier) else _signer()
+    own = None if kept.sign_elsewhere(identifier) else _signer()
     if own is not None:
-        store.put_signatures({(identifier, own.public): own.private.sign(statement(identifier))})
+        kept.put_signatures({(identifier, own.public): own.private.sign(statement(identifier))})
 
 
 def sign_text(text: bytes) -> str:
@@ -294,13 +296,13 @@ def names_of_keys() -> dict[str, str]:
     return trusted | own_keys()
 
 
-def accepted(store: Store, records: Collection[Record], accept: str) -> set[str]:
+def accepted(kept: Records, records: Collection[Record], accept: str) -> set[str]:
     """Ids of those records that may be hits in one's own store.
 
     Parameters
     ----------
-    store
-        Where they are.
+    kept
+        Those of a store, where they are.
     records
         Records of calls.
     accept
@@ -310,67 +312,75 @@ def accepted(store: Store, records: Collection[Record], accept: str) -> set[str]
         return {record.id for record in records}
     keys = own_keys() | ({} if accept == "own" else {key: name for name, key in trusted_keys().items()})
     asked = {record.id: record for record in records}
-    good = _signed(store, asked, keys)
-    return {name for name in good if asked[name].same_as is None or _is_signed(store, asked[name].same_as or "", keys)}
+    good = _signed(kept, asked, keys)
+    return {name for name in good if asked[name].same_as is None or _is_signed(kept, asked[name].same_as or "", keys)}
 
 
-def _is_signed(store: Store, identifier: str, keys: Collection[str]) -> bool:
+def _is_signed(kept: Records, identifier: str, keys: Collection[str]) -> bool:
     """Whether the record that another repeats is signed as well: who says that bytes are the same made none of them."""
     from stargazer.ledger.record import Record
 
-    data = store.get_record(identifier)
+    data = kept.get(identifier)
     record = None if data is None else Record.from_bytes(data, identifier)
-    return record is not None and bool(_signed(store, {identifier: record}, keys))
+    return record is not None and bool(_signed(kept, {identifier: record}, keys))
 
 
-def _signed(store: Store, records: Mapping[str, Record], keys: Collection[str]) -> set[str]:
+def _signed(kept: Records, records: Mapping[str, Record], keys: Collection[str]) -> set[str]:
     """Ids of those records that one of some keys signed, and not after it was revoked."""
-    found = store.get_signatures(records, list(keys))
+    found = kept.get_signatures(records, list(keys))
     revoked = revoked_since() if found else {}
     return {
         name
         for (name, key), data in found.items()
-        if not is_revoked(records[name], key, revoked) and fits(name, key, data)
+        if not is_revoked(kept, records[name], key, revoked) and fits(name, key, data)
     }
 
 
-def is_revoked(record: Record, key: str, revoked: Mapping[str, datetime]) -> bool:
-    """Whether a key had been revoked when a record was made; a record that does not say when counts as made later."""
+def is_revoked(kept: Records, record: Record, key: str, revoked: Mapping[str, datetime]) -> bool:
+    """Whether a key had been revoked when it signed a record.
+
+    The record says when it was made, and whoever stole the key can write any date. So its signature must have lain in
+    this store before that, too, by the clock of the disk.
+    """
     if key not in revoked:
         return False
     try:
-        return _moment(record.started, key) >= revoked[key]
-    except ConfigError:
+        if _moment(record.started, key) >= revoked[key]:
+            return True
+    except ConfigError:  # it does not say when
         return True
+    lies_since = kept.signed_at(record.id, key)
+    return lies_since is None or lies_since >= revoked[key].timestamp()
 
 
-def whose(store: Store, records: Iterable[Record]) -> dict[str, str]:
+def whose(kept: Records, records: Iterable[Record]) -> dict[str, str]:
     """Say of records whose they are: ``yours``, ``signed by NAME``, ``unsigned`` or ``not as signed``.
 
     Parameters
     ----------
-    store
-        Where they are.
+    kept
+        Those of a store, where they are.
     records
         Records of calls.
     """
     asked = {record.id: record for record in records}
     names, revoked = names_of_keys(), revoked_since()
-    found = signatures_of(store, asked, list(names)) if asked else {}
-    return {name: _whose(record, found.get(name, {}), names, revoked) for name, record in asked.items()}
+    found = signatures_of(kept, asked, list(names)) if asked else {}
+    late = {(name, key) for name, keys in found.items() for key in keys if is_revoked(kept, asked[name], key, revoked)}
+    return {name: _whose(name, found.get(name, {}), names, late) for name in asked}
 
 
 def _whose(
-    record: Record, signatures: Mapping[str, bytes], names: Mapping[str, str], revoked: Mapping[str, datetime]
+    name: str, signatures: Mapping[str, bytes], names: Mapping[str, str], late: Collection[tuple[str, str]]
 ) -> str:
     """The best that can be said; that a signature of a known key does not fit is said before all but that."""
     verdict = UNSIGNED
     for key, data in sorted(signatures.items(), key=lambda each: (names.get(each[0]) != YOURS, each[0] not in names)):
         try:
-            good = fits(record.id, key, data)
+            good = fits(name, key, data)
         except ToolMissing:
             return f"{UNSIGNED}, as far as can be told without cryptography"
-        if good and not is_revoked(record, key, revoked):
+        if good and (name, key) not in late:
             return names.get(key, f"signed by {short_key(key)}, whom stargazer.trust does not name")
         verdict = verdict if good else NOT_AS_SIGNED
     return verdict
@@ -391,15 +401,15 @@ def whose_text(text: bytes, signature: str) -> str:
     return names.get(key, f"signed by {short_key(key)}") if good else NOT_AS_SIGNED
 
 
-def signatures_of(store: Store, identifiers: Collection[str], keys: Collection[str]) -> dict[str, dict[str, bytes]]:
+def signatures_of(kept: Records, identifiers: Collection[str], keys: Collection[str]) -> dict[str, dict[str, bytes]]:
     """Signatures of records, by record and key: of all signers on a local disk, elsewhere of some keys."""
-    if store.backend.local:
-        by_record = store.signers(identifiers)
+    if kept.context.backend.quick:
+        by_record = kept.signers(identifiers)
         pairs = [(name, key) for name, found in by_record.items() for key in sorted(found)[:MOST_SIGNERS]]
         pairs += [(name, key) for name, found in by_record.items() for key in keys if key in found]
-        data = store.read_signatures(dict.fromkeys(pairs))
+        data = kept.read_signatures(dict.fromkeys(pairs))
     else:
-        data = store.get_signatures(identifiers, keys)
+        data = kept.get_signatures(identifiers, keys)
     found: dict[str, dict[str, bytes]] = {}
     for (name, key), signature in data.items():
         found.setdefault(name, {})[key] = signature

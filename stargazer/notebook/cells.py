@@ -336,7 +336,7 @@ def from_here(store: Store, result: dict[str, Any]) -> dict[str, Any]:
     told = result.get(MADE_BY)
     if not told:
         return result
-    return map_assets(result, lambda asset: store.handle(asset, told[asset.id]) if asset.id in told else asset)  # type: ignore[no-any-return]
+    return map_assets(result, lambda asset: store.assets.handle(asset, told[asset.id]) if asset.id in told else asset)  # type: ignore[no-any-return]
 
 
 def is_handles(value: Any) -> bool:

@@ -107,7 +107,7 @@ class Live:
     """
 
     def __init__(self, store: Store, *, sequential: bool) -> None:
-        self.store, self.sequential, self.ledger = store, sequential, Ledger(store)
+        self.store, self.sequential, self.ledger = store, sequential, Ledger(store.records)
         self.rows: list[tuple[str, str, str]] = []
         self._cells: dict[str, Cell] = {}
         self._values: dict[str, tuple[Any, Any]] = {}
@@ -233,7 +233,9 @@ class Live:
             yield
             return
         spec = looked.call.spec
-        body = Observed(looked.call.name, own_places(config.scratch_dir(), self.store.scratch, self.store.cache))
+        body = Observed(
+            looked.call.name, own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
+        )
         body.may_move = True
         named = named_by(spec.task.body, spec.code)
         with observed(body):

@@ -97,7 +97,7 @@ class Walk:
         client: Client | None = None,
         dry: bool = False,
     ) -> None:
-        self.document, self.store, self.ledger = document, store, Ledger(store)
+        self.document, self.store, self.ledger = document, store, Ledger(store.records)
         self.given, self.again, self.strict, self.client, self.dry = dict(given or {}), again, strict, client, dry
         self.order = ordered(document)
         self.split = split_cells(self.order)

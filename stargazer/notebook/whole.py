@@ -64,7 +64,7 @@ def whole_key(text: bytes, path: Path, target: str | None, given: Mapping[str, A
 
 def find_whole(store: Store, key: str) -> Whole | None:
     """Return what is known under a key; one look-up."""
-    ledger = Ledger(store)
+    ledger = Ledger(store.records)
     record = ledger.find(key)
     if record is None:
         return None
@@ -95,7 +95,7 @@ def keep_whole(store: Store, key: str, path: Path, outcome: Outcome) -> None:
         task=f"notebook {path.name}", status="ok", plan_key=key, content_key=key, code=key,
         outputs=encode(outputs), output_cids=cids, reads=reads, **notes,
     )  # fmt: skip
-    ledger = Ledger(store)
+    ledger = Ledger(store.records)
     if ledger.find(key) is None:
         ledger.append(record)
 

@@ -32,6 +32,9 @@ THREADS = 4
 STREAMS = 8
 """Large transfers at once; the others wait, and hold no memory while they do."""
 
+STALLED = 180.0
+"""Seconds without a word after which a worker loses its place among the large transfers: it was stopped, or cut off."""
+
 LINGER = 30.0
 """Seconds in which a worker hears what went wrong, before its connection is closed."""
 
@@ -87,11 +90,11 @@ class RelayServer:
             await comm.write({"gave": await self._aside(answer, store, do, values)})
 
     async def _send(self, comm: Comm, store: Store, cids: Sequence[str]) -> None:
-        with store.in_use():
+        with store.blobs.in_use():
             async with self._stream(sum(await self._aside(_sizes, store, cids))):
                 parts = parts_of(map(str, map(store.blobs.path, cids)))
                 while (part := await self._aside(next, parts, None)) is not None:
-                    await comm.read()
+                    await _heard(comm)
                     self.sent += sum(len(data) for _, data in part)
                     await comm.write({"part": part})
                     del part
@@ -105,11 +108,11 @@ class RelayServer:
             await comm.write({"wanted": wanted})
             if not wanted:
                 return
-            landing = Upload(store.blobs, store.profile, [files[index][0] for index in wanted], _keep(store))
+            landing = Upload(store.blobs, store.context.profile, [files[index][0] for index in wanted], _keep(store))
             try:
                 for _ in range(WINDOW):
                     await comm.write(MORE)
-                while "end" not in (message := await comm.read()):
+                while "end" not in (message := await _heard(comm)):
                     self.received += sum(len(data) for _, data in message["part"])
                     await self._aside(landing.take, message["part"])
                     del message
@@ -140,6 +143,16 @@ def sees(url: str, identifier: str) -> bool:
         return False
 
 
+async def _heard(comm: Comm) -> Any:
+    """Next message of a large transfer."""
+    try:
+        async with asyncio.timeout(STALLED):
+            return await comm.read()
+    except TimeoutError:
+        comm.abort()
+        raise OSError(f"a worker said nothing for {STALLED:.0f} s in the midst of a transfer") from None
+
+
 async def _send_error(comm: Comm, error: Exception) -> None:
     """Tell what went wrong, and read on until the worker has heard it: closing at once could lose the message."""
     await comm.write({"error": pickle.dumps(error)})
@@ -155,7 +168,7 @@ def _sizes(store: Store, cids: Sequence[str]) -> list[int]:
 
 def _wanted(store: Store, files: Sequence[tuple[str, int]]) -> list[int]:
     """Which files the store does not have yet."""
-    _ = store.header, [layout.blob(cid) for cid, _ in files]  # what is no name of a file is refused
+    _ = store.context.header, [layout.blob(cid) for cid, _ in files]  # what is no name of a file is refused
     return [index for index, (cid, size) in enumerate(files) if not store.blobs.stands(Stored(cid, size, 0))]
 
 
@@ -194,12 +207,16 @@ def _entry_sizes(store: Store, places: Sequence[str]) -> list[int | None]:
     return [store.backend.size(_allowed(place, ("blobs", *READABLE))) for place in places]
 
 
+def _changed(store: Store, place: str) -> float | None:
+    return store.backend.changed(_allowed(place, READABLE))
+
+
 def _has_all(store: Store, cids: Sequence[str]) -> bool:
-    return store.has_all(cids)
+    return store.dirs.has_all(cids)
 
 
 def _records_behind(store: Store, keys: Sequence[str]) -> dict[str, tuple[str, bytes]]:
-    return store.records_behind(keys)
+    return store.records.behind(keys)
 
 
 def _put(store: Store, contents: Mapping[str, bytes]) -> None:
@@ -211,33 +228,33 @@ def _put(store: Store, contents: Mapping[str, bytes]) -> None:
             raise StoreError(f"what arrived as {place} is not what its name says: it was harmed on its way")
         (nodes if kind == "trees" else assets)[name] = data
     if nodes:
-        store.put_nodes(nodes)
+        store.dirs.put_nodes(nodes)
     if assets:
-        store.put_assets(assets)
+        store.assets.put_many(assets)
 
 
 def _put_record(store: Store, identifier: str, data: bytes) -> None:
     if hashlib.sha256(data).hexdigest() != identifier:
         raise StoreError(f"what arrived as record {identifier} is not what its name says: it was harmed on its way")
-    store.put_record(data)
+    store.records.put(data)
 
 
 def _sign(store: Store, identifier: str) -> None:
-    if store.get_record(identifier) is None:
+    if store.records.get(identifier) is None:
         raise StoreError(f"record {identifier} is not there, so it cannot be signed")
-    sign_made(store, identifier)
+    sign_made(store.records, identifier)
 
 
 def _put_bytes(store: Store, data: bytes) -> str:
-    return store.put_bytes(data)
+    return store.blobs.put_bytes(data)
 
 
 def _lead(store: Store, keys: Sequence[str], identifier: str, readers: Sequence[str] = ()) -> None:
-    there = store.get_records([identifier, *readers])
+    there = store.records.get_many([identifier, *readers])
     for name in (identifier, *readers):
         if name not in there:
             raise StoreError(f"keys cannot lead to record {name}, which is not there")
-    store.link_keys(keys, identifier, readers)
+    store.records.link_keys(keys, identifier, readers)
 
 
 def _allowed(place: str, kinds: tuple[str, ...]) -> str:
@@ -267,6 +284,7 @@ _PLACES = {
 _ANSWERS: dict[str, Callable[..., Any]] = {
     "read": _read,
     "sizes": _entry_sizes,
+    "changed": _changed,
     "has_all": _has_all,
     "records_behind": _records_behind,
     "put": _put,

@@ -5,74 +5,63 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from functools import cached_property
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stargazer.errors import StoreError
 from stargazer.relay.protocol import Upload
 from stargazer.store import Store, layout
-from stargazer.store.base import private_cache
 from stargazer.store.blobs.base import Stored, movable
 from stargazer.store.blobs.cached import CachedBlobs
+from stargazer.store.context import StoreContext
+from stargazer.store.parts import parts_of
+from stargazer.store.store import StoreSource
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from stargazer.cid.files import Progress
     from stargazer.relay.connection import Connection
-    from stargazer.store.backends.base import Backend
-    from stargazer.store.base import OpenStore
-    from stargazer.store.blobs.base import Blobs
+    from stargazer.store.backends.base import Journal
+    from stargazer.store.records import Records
 
-__all__ = ["RelayBackend", "RelayBlobs", "RelayStore"]
+__all__ = ["RelayBackend", "RelayBlobs", "RelayRecords", "relay_store"]
 
 
-class RelayStore(Store):
-    """What tasks need of a store, asked of the home. It has the URL that the home knows it by.
+def relay_store(line: Connection) -> Store:
+    """Put together a store that this process does not see. It has the URL that the home knows it by.
 
     Parameters
     ----------
     line
         To the home.
     """
+    context = StoreContext(RelayBackend(line), identifier=line.identifier, caches="served")
+    parts = parts_of(context, RelayBlobs(context, line), StoreSource)
+    return Store(line.url, parts=replace(parts, records=RelayRecords(line, parts.records)))
 
-    def __init__(self, line: Connection) -> None:
+
+class RelayRecords:
+    """Ledger records, looked up and written by the home, each with one question.
+
+    Parameters
+    ----------
+    line
+        To the home.
+    records
+        Those of the places that the home gives: what needs no answer of its own is done by these.
+    """
+
+    def __init__(self, line: Connection, records: Records) -> None:
         self._line = line
-        super().__init__(line.url)
+        self.context, self.dirs, self.assets = records.context, records.dirs, records.assets
+        self.get, self.get_many = records.get, records.get_many
+        self.where, self.ids, self.key_names = records.where, records.ids, records.key_names
+        self.put_signatures, self.get_signatures = records.put_signatures, records.get_signatures
+        self.read_signatures, self.signers, self.signed_at = records.read_signatures, records.signers, records.signed_at
+        self.set_keys, self.get_keys = records.set_keys, records.get_keys
 
-    def _open_places(self, url: str) -> tuple[Backend, Blobs]:
-        return RelayBackend(self._line), RelayBlobs(self, self._line)
-
-    @property
-    def id(self) -> str:
-        """Identity of the store."""
-        return self._line.identifier
-
-    @cached_property
-    def cache(self) -> Path:
-        """Directory of what this host was sent; may be deleted while no task runs."""
-        return private_cache("served", self.id)
-
-    def tidy(self) -> None:
-        """Remove what killed workers left on this host a week ago."""
-        self.blobs.cache.tidy()  # type: ignore[attr-defined]
-
-    def load_nodes(self, cids: Iterable[str]) -> set[str]:
-        """As `Store.load_nodes`; files that are here already need no question."""
-        cached = self.blobs.cached  # type: ignore[attr-defined]
-        return super().load_nodes(cid for cid in cids if cid in self._nodes or not cached(cid))
-
-    def has(self, cid: str) -> bool:
-        """Whether the home has a file, or a directory and all that lies in it."""
-        return self.has_all([cid])
-
-    def has_all(self, cids: Iterable[str]) -> bool:
-        """Whether `has` is true of each: one question."""
-        asked = list(dict.fromkeys(cids))
-        return not asked or bool(self._line.ask("has_all", asked))
-
-    def records_behind(self, keys: Iterable[str]) -> dict[str, tuple[str, bytes]]:
+    def behind(self, keys: Iterable[str]) -> dict[str, tuple[str, bytes]]:
         """Ids and bytes of the records that keys lead to: one question."""
         found: dict[str, tuple[str, bytes]] = self._line.ask("records_behind", list(keys))
         return {
@@ -81,13 +70,13 @@ class RelayStore(Store):
             if not name or hashlib.sha256(data).hexdigest() == name
         }
 
-    def put_record(self, data: bytes) -> str:
+    def put(self, data: bytes) -> str:
         """Keep an immutable record; its id is the SHA-256 of its bytes, in hexadecimal."""
         identifier = hashlib.sha256(data).hexdigest()
         self._line.ask("put_record", identifier, data)
         return identifier
 
-    def signed_elsewhere(self, identifier: str) -> bool:
+    def sign_elsewhere(self, identifier: str) -> bool:
         """Have the home sign a record that was made here: whose workers these are has a key there."""
         self._line.ask("sign", identifier)
         return True
@@ -95,9 +84,6 @@ class RelayStore(Store):
     def link_keys(self, keys: Iterable[str], identifier: str, readers: Collection[str] = ()) -> None:
         """Let keys lead to a record that is there, as `Records.link_keys`."""
         self._line.ask("lead", list(keys), identifier, list(readers))
-
-    def _journal(self, kind: str, *names: str) -> None:
-        """Nothing: the home notes what it wrote."""
 
 
 # The places of a store that this process does not see, as the home gives them.
@@ -116,7 +102,9 @@ class RelayBackend:
         To the home.
     """
 
-    local = False
+    quick = False
+    tells_use = False
+    journal: Journal | None = None
 
     def __init__(self, line: Connection) -> None:
         self.line, self.url = line, line.url
@@ -141,6 +129,11 @@ class RelayBackend:
         sizes: tuple[int | None, ...] = self.line.ask("sizes", [place])
         return sizes[0]
 
+    def changed(self, place: str) -> float | None:
+        """When a file was last put or changed, by the clock of home's disk; None if there is none."""
+        found: float | None = self.line.ask("changed", place)
+        return found
+
     def last_use(self, place: str) -> float | None:
         """Now, so that it is not noted from here: the store is asked where it is, too. None if there is none."""
         return None if self.size(place) is None else math.inf
@@ -159,6 +152,15 @@ class RelayBackend:
     def sync(self) -> None:
         """Nothing: the run syncs the store at its end, where it is."""
 
+    def holds(self, cids: Sequence[str]) -> bool:
+        """Whether the home has all of many files and directories: one question."""
+        asked = list(dict.fromkeys(cids))
+        return not asked or bool(self.line.ask("has_all", asked))
+
+    def scratch(self) -> str | None:
+        """None: tasks work in this host's cache."""
+        return None
+
     def _refuse(self, *places: Any, **_: Any) -> NoReturn:
         raise StoreError(
             f"{places} of {self.url} was wanted on a worker that does not see the store; queries, pins and clean-ups "
@@ -167,6 +169,7 @@ class RelayBackend:
 
     open = create_once = replace = replace_many = link_many = adopt = _refuse
     remove = sweep = move = names = entries = note_use = used_since = _refuse
+    check_owners = odd = remains = discard = _refuse
 
 
 # Files by CID on a worker that does not see the store: fetched from the home, sent to it, kept in a bounded cache.
@@ -181,18 +184,22 @@ class RelayBlobs(CachedBlobs):
 
     Parameters
     ----------
-    store
-        Whose blobs.
+    context
+        Of the store whose blobs they are.
     line
         To the home.
     """
 
-    def __init__(self, store: OpenStore, line: Connection) -> None:
-        super().__init__(store)
+    def __init__(self, context: StoreContext, line: Connection) -> None:
+        super().__init__(context)
         self.line = line
 
+    def is_file_here(self, cid: str) -> bool:
+        """Whether a file of that CID is here, so that the home need not be asked whether it is a directory."""
+        return self.cached(cid)
+
     def _fetch(self, cids: list[str]) -> None:
-        self.line.get(cids, lambda: Upload(self, self.store.profile, cids, self._keep))
+        self.line.get(cids, lambda: Upload(self, self.context.profile, cids, self._keep))
 
     def recheck(self, cid: str) -> bool:
         """Not offered to workers."""
@@ -200,15 +207,15 @@ class RelayBlobs(CachedBlobs):
 
     def stands(self, stored: Stored) -> bool:
         """Whether the home has these bytes; it keeps them."""
-        return self.store.backend.size(layout.blob(stored.cid)) == stored.size
+        return self.context.backend.size(layout.blob(stored.cid)) == stored.size
 
     def put_bytes(self, data: bytes) -> str:
         """Keep bytes in memory; their CID."""
         from stargazer.cid import cid_of_bytes
 
-        cid = cid_of_bytes(data, self.store.profile)
+        cid = cid_of_bytes(data, self.context.profile)
         if self.line.ask("put_bytes", data) != cid:
-            raise StoreError(f"a log of {len(data)} bytes was harmed on its way to {self.store.url}")
+            raise StoreError(f"a log of {len(data)} bytes was harmed on its way to {self.context.url}")
         return cid
 
     def adopt(self, path: str, stored: Stored) -> None:
@@ -237,8 +244,8 @@ class RelayBlobs(CachedBlobs):
     def _send(self, files: dict[str, Stored], move: bool) -> None:
         self.line.put([(stored.cid, stored.size, path) for path, stored in files.items()])
         for path, stored in files.items():
-            if move and movable(os.stat(path), path, str(self.store.cache)):
+            if move and movable(os.stat(path), path, str(self.context.cache)):
                 self._keep(stored.cid, path)
 
     def _refuse(self, cid: str) -> NoReturn:
-        raise StoreError(f"{cid} of {self.store.url} is checked only where the store is")
+        raise StoreError(f"{cid} of {self.context.url} is checked only where the store is")

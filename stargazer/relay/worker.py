@@ -15,7 +15,7 @@ from stargazer.errors import StoreError, StoreUnseen
 from stargazer.relay.connection import Connection
 from stargazer.relay.scheduler import FILES, WORTH
 from stargazer.relay.server import sees
-from stargazer.relay.store import RelayStore
+from stargazer.relay.store import RelayBlobs, relay_store
 from stargazer.store import Store
 from stargazer.store.blobs.cached import CachedBlobs
 from stargazer.store.staging import members
@@ -72,8 +72,8 @@ def written(worker: Any, url: str, identifier: str) -> tuple[bool, str]:
     """
     reach(worker, url, identifier)
     store = Store.open(url)
-    cid = store.put_bytes(f"written by a worker: {uuid.uuid4().hex}\n".encode())
-    return isinstance(store, RelayStore), cid
+    cid = store.blobs.put_bytes(f"written by a worker: {uuid.uuid4().hex}\n".encode())
+    return isinstance(store.blobs, RelayBlobs), cid
 
 
 class Mode(WorkerPlugin):
@@ -121,7 +121,7 @@ def _size(store: Store, cid: str) -> int:
     with contextlib.suppress(OSError):
         return os.stat(store.blobs.file(cid)).st_size
     try:
-        if not store.load_nodes([cid]):
+        if not store.dirs.load_nodes([cid]):
             return 0
         files = (child for _, child in store.walk(cid) if child is not None)
         return sum(os.stat(store.blobs.file(child)).st_size for child in itertools.islice(files, MOST_FILES))
@@ -141,8 +141,9 @@ def _reach(worker: Any, url: str, identifier: str) -> None:
             f"this worker does not see {url}, and nobody serves it: connect with sg.connect, or use sg.run; the client "
             "must be there while calls run"
         )
-    store = RelayStore(line)
-    store.tidy()
+    store = relay_store(line)
+    if isinstance(store.blobs, CachedBlobs):
+        store.blobs.cache.tidy()  # what killed workers left on this host a week ago
     stand_in(url, store)
 
 

@@ -7,7 +7,7 @@ from stargazer.remotes.fetch import fetch_into
 from stargazer.remotes.lineage import fetch_lineage, push_lineage
 from stargazer.remotes.push import fetch_asset, push
 from stargazer.remotes.read import open_remote
-from stargazer.remotes.settings import configured, named, read_remote
+from stargazer.remotes.settings import configured, for_a_person, named, read_remote
 
 __all__ = [
     "Bundle",
@@ -19,6 +19,7 @@ __all__ = [
     "fetch_into",
     "fetch_lineage",
     "find_bundle",
+    "for_a_person",
     "make_bundle",
     "named",
     "open_remote",

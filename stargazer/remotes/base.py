@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     from stargazer.assets import Asset
+    from stargazer.cid.shape import Shape
     from stargazer.store import Store
 
     Progress = Callable[[int], object]
 
 __all__ = [
     "ATTEMPTS",
+    "ATTEMPTS_OF_A_WAY",
     "MOST_BLOCK",
-    "MOST_DEPTH",
-    "MOST_LINKS",
     "MOST_NESTED",
     "MOST_REDIRECTS",
     "MOST_STRIKES",
@@ -28,6 +28,24 @@ __all__ = [
     "FileRemote",
     "Remote",
 ]
+
+
+# How much is believed of what comes from outside before it is known to be what was asked for.
+
+
+MOST_BLOCK = 2 << 20
+"""Bytes of one block: what IPFS nodes pass to each other at most."""
+MOST_NESTED = 256
+"""Directories in directories."""
+MOST_REDIRECTS = 5
+TIMEOUT = 30.0
+"""Seconds in which a block must come whole."""
+ATTEMPTS = 1000
+"""How often something is tried at most that failed for reasons which pass; time ends it sooner."""
+ATTEMPTS_OF_A_WAY = 3
+"""The same of a faster way, where there is another one."""
+MOST_STRIKES = 3
+"""Failures of other reasons in a row, after which a remote is asked no more for what is being fetched."""
 
 
 class Remote:
@@ -106,8 +124,28 @@ class Remote:
 class BlockRemote(Remote):
     """A remote that gives blocks by their CIDs."""
 
+    @property
+    def attempts(self) -> int:
+        """How often a block is asked for at most that fails for reasons which pass."""
+        return ATTEMPTS
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has ever answered; who has not is waited for less."""
+        return True
+
+    @property
+    def proven(self) -> bool:
+        """Whether it has ever given anything; who has not is waited for less."""
+        return True
+
+    @property
+    def timeout(self) -> float:
+        """Seconds in which it must answer."""
+        return TIMEOUT
+
     def block(self, cid: str) -> bytes:
-        """A block, unchecked; `RemoteLacks` if there is none."""
+        """A block, unchecked, at the first attempt; `RemoteLacks` if there is none."""
         raise NotImplementedError
 
     def blocks(self, cid: str) -> Iterator[tuple[str, bytes]]:
@@ -142,26 +180,10 @@ class FileRemote(Remote):
         """Bytes of a file from `start` on, unchecked; `RemoteLacks` if there is none."""
         raise NotImplementedError
 
+    def shape(self, cid: str) -> Shape | None:
+        """The nodes of a file that no profile cuts so, unchecked, if it keeps them."""
+        return None
+
     def open(self, cid: str) -> BinaryIO | None:
         """The checked file with ranges, where it can be had so."""
         return None
-
-
-# How much is believed of what comes from outside before it is known to be what was asked for.
-
-
-MOST_BLOCK = 2 << 20
-"""Bytes of one block: what IPFS nodes pass to each other at most."""
-MOST_LINKS = 1 << 15
-"""Links of one node; a block of 2 MiB could hold more, and no tool makes it."""
-MOST_DEPTH = 16
-"""Nodes above a leaf of one file: 2 links at each would be 16 GiB of least chunks, 174 are beyond any file."""
-MOST_NESTED = 256
-"""Directories in directories."""
-MOST_REDIRECTS = 5
-TIMEOUT = 30.0
-"""Seconds in which a block must come whole."""
-ATTEMPTS = 4
-"""How often something is tried that failed for reasons which pass."""
-MOST_STRIKES = 3
-"""Failures after which a remote is asked no more for what is being fetched."""

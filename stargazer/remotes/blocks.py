@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import warnings
 from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
-from typing import TYPE_CHECKING
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, TypeVar
 
 from stargazer.cid import parse
+from stargazer.cid.parts import inline_of
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
-from stargazer.remotes.base import MOST_BLOCK, MOST_STRIKES
+from stargazer.remotes.base import MOST_BLOCK, MOST_STRIKES, Remote
+from stargazer.remotes.patience import Passing, Patience, growing, patience_with
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -20,12 +24,19 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from stargazer.remotes.base import BlockRemote, Remote
+    from stargazer.remotes.base import BlockRemote
 
 __all__ = ["Blocks", "Complaints", "RemoteWarning", "check_block"]
 
+R = TypeVar("R", bound=Remote)
+
 _AT_ONCE = 8
+_MOMENT = 2.0
+"""Seconds after which the next remote is asked too, where one is slow."""
+_ROUND = 1.0
 _AHEAD = 24
+_MOST_AHEAD = 512
+_RAW = "bafkrei"
 _KEPT = 16
 _MOST_SKIPPED = 64 << 20
 _COST = 1 << 10
@@ -51,41 +62,104 @@ def check_block(cid: str, block: bytes, source: str) -> bytes:
 
 
 class Complaints:
-    """What was wrong with which remote, while one thing was fetched."""
+    """What was wrong with which remote, while one thing was fetched, and how long failures are waited for.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    patience
+        The fetch's; that of the settings by default.
+    """
+
+    def __init__(self, patience: Patience | None = None) -> None:
+        self.patience = patience or Patience()
         self.last: dict[str, RemoteError] = {}
         self._strikes: dict[str, int] = {}
+        self._stumbles: dict[str, int] = {}
+        self._rests: dict[str, float] = {}
+        self._told: dict[str, RemoteError] = {}
+        self._demoted: set[str] = set()
+        self._slow: set[str] = set()
         self._lock = Lock()
 
     def note(self, remote: Remote, error: RemoteError) -> None:
-        """Note a failure. One who sent wrong bytes is asked no more; one who fails, after a few times."""
+        """Note a failure. Who sent a wrong block is asked no more; who asks for patience rests, others are asked."""
         with self._lock:
             self.last[remote.name] = error
             if isinstance(error, RemoteRefused):
                 self._strikes[remote.name] = MOST_STRIKES
+            elif isinstance(error, Passing):
+                fresh = self.rest(remote) == 0  # several blocks that fail at once are one stumble
+                stumbles = self._stumbles[remote.name] = self._stumbles.get(remote.name, 0) + fresh
+                until = time.monotonic() + max(error.wait, growing(stumbles))
+                self._rests[remote.name] = max(until, self._rests.get(remote.name, 0.0))
             elif not isinstance(error, (RemoteLacks, RemoteCannot)):
                 self._strikes[remote.name] = self._strikes.get(remote.name, 0) + 1
+            if not isinstance(error, (RemoteLacks, RemoteCannot, Passing)):
+                self._told[remote.name] = error
+
+    def note_way(self, remote: Remote, error: RemoteError) -> None:
+        """Note what went wrong on a faster way: it costs that way. Others are asked for blocks first from now on."""
+        with self._lock:
+            self.last[remote.name] = error
+            if isinstance(error, RemoteRefused):
+                self._demoted.add(remote.name)
+                self._told[remote.name] = error
+
+    def forgive(self, remote: Remote) -> None:
+        """Note a success: failures before it count no more."""
+        if remote.name in self._stumbles or remote.name in self._strikes or remote.name in self._slow:
+            with self._lock:
+                self._slow.discard(remote.name)
+                self._stumbles.pop(remote.name, None)
+                self._rests.pop(remote.name, None)
+                if self._strikes.get(remote.name, 0) < MOST_STRIKES:
+                    self._strikes.pop(remote.name, None)
 
     def skips(self, remote: Remote) -> bool:
         """Whether a remote is asked no more."""
         return self._strikes.get(remote.name, 0) >= MOST_STRIKES
 
+    def rest(self, remote: Remote) -> float:
+        """Seconds for which a remote is left alone."""
+        return max(0.0, self._rests.get(remote.name, 0.0) - time.monotonic())
+
+    def tried(self, remote: Remote) -> int:
+        """Failures in a row that may pass."""
+        return self._stumbles.get(remote.name, 0)
+
+    def ordered(self, remotes: Iterable[R]) -> list[R]:
+        """Remotes as they are asked: those that are slow, or of which a faster way failed, after the others."""
+        return sorted(remotes, key=lambda remote: remote.name in self._demoted or remote.name in self._slow)
+
+    def note_slow(self, remote: Remote) -> None:
+        """Note that a remote lets others wait: they are asked first, until it has given something."""
+        self._slow.add(remote.name)
+
     def warn(self) -> None:
         """Say which remotes failed although all went well in the end."""
-        for name, error in self.last.items():
-            if self._strikes.get(name):
-                warnings.warn(visible(f"remote {name} was skipped: {error}", lines=True), RemoteWarning, stacklevel=3)
+        for name, error in self._told.items():
+            warnings.warn(visible(f"remote {name} was skipped: {error}", lines=True), RemoteWarning, stacklevel=3)
+        for name, stumbles in self._stumbles.items():
+            if stumbles and name not in self._told:
+                told = f"remote {name} was skipped: {self.last[name]}"
+                warnings.warn(visible(told, lines=True), RemoteWarning, stacklevel=3)
         self.last.clear()
+        self._told.clear()
 
     def error(self, cid: str, remotes: Iterable[Remote]) -> RemoteError:
         """Why nobody gave something, remote by remote."""
         names = [remote.name for remote in remotes]
         if not names:
             return RemoteLacks(f"{cid} is not in the store, and no remote is configured: see stargazer.remotes")
-        reasons = "".join(f"\n  {name}: {self.last.get(name, 'was not asked')}" for name in names)
+        reasons = "".join(f"\n  {name}: {self._reason(name)}" for name in names)
         lacking = all(isinstance(self.last.get(name), RemoteLacks) for name in names)
         return (RemoteLacks if lacking else RemoteError)(f"no remote gave {cid}:{reasons}")
+
+    def _reason(self, name: str) -> RemoteError | str:
+        """Why a remote gave nothing; a wrong block counts more than what it said afterwards."""
+        if self._strikes.get(name, 0) >= MOST_STRIKES and name in self._told:
+            return self._told[name]
+        return self.last.get(name, "was not asked")
 
 
 class Blocks:
@@ -113,6 +187,7 @@ class Blocks:
         self._recent: OrderedDict[str, bytes] = OrderedDict()
         self._streamless: set[str] = set()
         self._seen: set[str] = set()
+        self._over = Event()
 
     def __enter__(self) -> Self:
         return self
@@ -121,8 +196,9 @@ class Blocks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end_stream()
+        self._over.set()
         if self._pool:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown(wait=error is None, cancel_futures=True)
 
     @property
     def streams(self) -> bool:
@@ -133,8 +209,8 @@ class Blocks:
         """Ask for everything below a CID in one stream, where the first remote that has it offers that."""
         self._end_stream()
         self._seen.update(self._recent)
-        for remote in self.remotes:
-            if self.complaints.skips(remote):
+        for remote in self.complaints.ordered(self.remotes):
+            if self.complaints.skips(remote) or self.complaints.rest(remote):
                 continue
             if remote.name in self._streamless:
                 return
@@ -143,11 +219,14 @@ class Blocks:
                 self._next = next(iter(stream), None)
                 self._stream, self._source = stream, remote
                 return
-            except RemoteCannot:
-                self._streamless.add(remote.name)
-                return
-            except RemoteError as error:
+            except RemoteLacks as error:
                 self.complaints.note(remote, error)
+            except RemoteError as error:
+                self._streamless.add(remote.name)
+                if isinstance(error, RemoteCannot):
+                    return
+                self.complaints.note_way(remote, error)
+                return
 
     def expect(self, cids: Sequence[str]) -> None:
         """Say which blocks will be wanted next, before those that were expected so far."""
@@ -163,6 +242,8 @@ class Blocks:
         RemoteError
             No remote gives it; the message says why, remote by remote.
         """
+        if (inline := inline_of(cid)) is not None:
+            return inline
         block = self._streamed(cid)
         if block is None:
             block = self._recent.get(cid) or self._asked(cid)
@@ -179,21 +260,30 @@ class Blocks:
         return flying.result() if flying else self._ask(cid)
 
     def _fill(self) -> None:
-        while self._expected and len(self._flying) < _AHEAD:
+        while self._expected and self._room():
             cid = self._expected.popleft()
-            if cid not in self._flying and cid not in self._recent:
+            if cid not in self._flying and cid not in self._recent and inline_of(cid) is None:
                 self._pool = self._pool or ThreadPoolExecutor(_AT_ONCE, "stargazer-blocks")
                 self._flying[cid] = self._pool.submit(self._ask, cid)
 
+    def _room(self) -> bool:
+        """Whether more may be asked ahead: nodes that came already and wait to be read are small."""
+        if len(self._flying) < _AHEAD:
+            return True
+        waiting = sum(1 for cid, one in self._flying.items() if cid.startswith(_RAW) or not one.done())
+        return waiting < _AHEAD and len(self._flying) < _MOST_AHEAD
+
     def _ask(self, cid: str) -> bytes:
-        for remote in self.remotes:
-            if self.complaints.skips(remote):
-                continue
-            try:
-                return check_block(cid, remote.block(cid), remote.name)
-            except RemoteError as error:
-                self.complaints.note(remote, error)
-        raise self.complaints.error(cid, self.remotes)
+        """A block from whoever gives it; where all who may have it ask for patience, they are asked again."""
+        asking = Asking(cid, self.complaints)
+        while True:
+            block = asking.round(self.complaints.ordered(self.remotes))
+            if block is not None:
+                return block
+            wait = asking.wait(self.remotes)
+            if wait is None or self._over.is_set():
+                raise self.complaints.error(cid, self.remotes)
+            self.complaints.patience.sleep(wait, self._over)
 
     def _streamed(self, cid: str) -> bytes | None:
         """The block from the stream if it comes next in it; a stream that goes other ways is given up."""
@@ -205,7 +295,8 @@ class Blocks:
                 self._seen.add(cid)
                 return block
         except RemoteError as error:
-            self.complaints.note(self._source, error)
+            self.complaints.note_way(self._source, error)
+            self._streamless.add(self._source.name)
             self._end_stream()
         else:
             if cid not in self._recent:
@@ -228,3 +319,108 @@ class Blocks:
         self._seen.clear()
         if close:
             close()
+
+
+class Asking:
+    """Asks remotes for one block: each at once if it may be asked, and the next one soon where one is slow.
+
+    Parameters
+    ----------
+    cid
+        Of the block.
+    complaints
+        Where failures are noted.
+    """
+
+    def __init__(self, cid: str, complaints: Complaints) -> None:
+        self._cid, self._complaints = cid, complaints
+        self._lacking: set[str] = set()
+        self._flying: set[str] = set()
+        self._answers: SimpleQueue[bytes | None] = SimpleQueue()
+        self._began = time.monotonic()
+        self._attempts: dict[str, int] = {}
+        self._until: dict[str, float] = {}
+
+    def _rest(self, remote: BlockRemote) -> float:
+        """Seconds until a remote may be asked for this block."""
+        return max(self._complaints.rest(remote), self._until.get(remote.name, 0.0) - time.monotonic())
+
+    def _may_ask(self, remote: BlockRemote) -> bool:
+        if self._complaints.skips(remote) or remote.name in self._lacking:
+            return False
+        return self._attempts.get(remote.name, 0) < remote.attempts
+
+    def round(self, remotes: Sequence[BlockRemote]) -> bytes | None:
+        """The block, if one of those gives it who may be asked now."""
+        ready = [each for each in remotes if self._may_ask(each) and not self._rest(each)]
+        ready = [each for each in ready if each.name not in self._flying]
+        if len(ready) <= 1 and not self._flying:
+            return self._one(ready[0]) if ready else None
+        return self._race(ready)
+
+    def _race(self, ready: list[BlockRemote]) -> bytes | None:
+        """Ask one after the other; whoever takes longer than a moment does not hold up the next one."""
+        asked = None
+        while ready or self._flying:
+            if ready:
+                asked = ready.pop(0)
+                self._start(asked)
+            try:
+                found = self._answers.get(timeout=_MOMENT if ready else self._patience_with_the_slow())
+            except Empty:
+                if ready and asked:
+                    self._complaints.note_slow(asked)
+                    continue
+                return None
+            if found is not None:
+                return found
+        return None
+
+    def _patience_with_the_slow(self) -> float:
+        """Seconds to wait for who is being asked, before others who rest are asked again."""
+        return _ROUND
+
+    def _start(self, remote: BlockRemote) -> None:
+        self._flying.add(remote.name)
+        Thread(target=self._fly, args=(remote,), name="stargazer-asking", daemon=True).start()
+
+    def _fly(self, remote: BlockRemote) -> None:
+        block = None
+        try:
+            block = self._one(remote)
+        finally:
+            self._flying.discard(remote.name)
+            self._answers.put(block)
+
+    def _one(self, remote: BlockRemote) -> bytes | None:
+        self._attempts[remote.name] = self._attempts.get(remote.name, 0) + 1
+        try:
+            block = check_block(self._cid, remote.block(self._cid), remote.name)
+        except RemoteLacks as error:
+            self._lacking.add(remote.name)
+            self._complaints.note(remote, error)
+        except Passing as error:
+            wait = max(error.wait, growing(self._attempts[remote.name]))
+            self._until[remote.name] = time.monotonic() + wait
+            self._complaints.note(remote, error)
+        except RemoteError as error:
+            self._lacking.add(remote.name)
+            self._complaints.note(remote, error)
+        else:
+            self._complaints.forgive(remote)
+            return block
+        return None
+
+    def wait(self, remotes: Sequence[BlockRemote]) -> float | None:
+        """Seconds after which somebody may be asked again; None if nobody may, or patience is over."""
+        if self._flying:
+            return 0.0
+        waits = [self._wait_for(each) for each in remotes if self._may_ask(each)]
+        sensible = [each for each in waits if each is not None]
+        return max(0.0, min(sensible)) if sensible else None
+
+    def _wait_for(self, remote: BlockRemote) -> float | None:
+        rest, patience = max(0.0, self._rest(remote)), self._complaints.patience
+        most = patience_with(remote, patience.budget, self._complaints.last.get(remote.name))
+        waited = time.monotonic() - self._began + rest
+        return rest if waited <= most and patience.allows(rest) else None

@@ -2,26 +2,59 @@
 
 ``fsspec.open("cid://bafy…/x/y")`` and ``zarr.open("cid://bafy…")`` read from the active store, or from that of
 ``store=``; what it lacks is read from the remotes of the settings, a few blocks at a time. Bytes are checked before
-they are given.
+they are given. Nodes of directories and sizes of files are remembered across opens: what a CID names never changes.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
-from fsspec.asyn import sync  # type: ignore[import-untyped]
 from fsspec.spec import AbstractFileSystem  # type: ignore[import-untyped]
 
-from stargazer.errors import CIDError, NotFound, RemoteError, RemoteLacks, RemoteRefused, ToolMissing
-from stargazer.remotes.base import MOST_BLOCK, TIMEOUT, BlockRemote
+from stargazer.errors import CIDError, NotFound, RemoteError, RemoteLacks, ToolMissing
+from stargazer.remotes.base import TIMEOUT
+from stargazer.remotes.gateway import Gateway
 from stargazer.remotes.read import View, first_view
 from stargazer.remotes.settings import configured
 from stargazer.store.filesystem import CIDFileSystem as StoreFileSystem
 
 __all__ = ["CIDFileSystem", "VerifiedIPFSFileSystem", "listed", "shown", "verify_ipfs"]
 
+_AT_ONCE = 8
 
-class CIDFileSystem(StoreFileSystem):
+
+class SideBySide(AbstractFileSystem):  # type: ignore[misc]
+    """Reads many paths, and many ranges, several at once."""
+
+    def cat(self, path: str | list[str], recursive: bool = False, on_error: str = "raise", **options: Any) -> Any:
+        """Bytes of a file, or of several by their paths."""
+        paths = self.expand_path(path, recursive=recursive)
+        if len(paths) == 1 and isinstance(path, str) and paths[0] == self._strip_protocol(path):
+            return self.cat_file(paths[0], **options)
+        with ThreadPoolExecutor(_AT_ONCE, "stargazer-cat") as pool:
+            flying = {each: pool.submit(self.cat_file, each, **options) for each in paths}
+        failed = {each: error for each, one in flying.items() if (error := one.exception()) is not None}
+        if failed and on_error == "raise":
+            raise next(iter(failed.values()))
+        found = {each: one.result() for each, one in flying.items() if each not in failed}
+        return found | (failed if on_error == "return" else {})
+
+    def cat_ranges(
+        self, paths: list[str], starts: Any, ends: Any, max_gap: int | None = None, on_error: str = "return", **_: Any
+    ) -> list[Any]:
+        """Bytes of ranges of files, in order."""
+        starts = starts if isinstance(starts, list) else [starts] * len(paths)
+        ends = ends if isinstance(ends, list) else [ends] * len(paths)
+        with ThreadPoolExecutor(_AT_ONCE, "stargazer-cat") as pool:
+            flying = [pool.submit(self.cat_file, *each) for each in zip(paths, starts, ends, strict=True)]
+        errors = [each.exception() for each in flying]
+        if on_error != "return" and (failed := next(filter(None, errors), None)):
+            raise failed
+        return [error or each.result() for each, error in zip(flying, errors, strict=True)]
+
+
+class CIDFileSystem(SideBySide, StoreFileSystem):
     """Files and directories of a store and of remotes, for reading.
 
     Parameters
@@ -66,6 +99,19 @@ class CIDFileSystem(StoreFileSystem):
                 raise IsADirectoryError(f"cid://{path} is a directory") from None
             return view.open(cid)
 
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
+        """Bytes of a file, or of a range of it."""
+        with self._open(path) as file:
+            return _range_of(file, start, end)
+
+
+def _range_of(file: BinaryIO, start: int | None, end: int | None) -> bytes:
+    if start is None and end is None:
+        return file.read()
+    first, last, _step = slice(start, end).indices(file.seek(0, 2))
+    file.seek(first)
+    return file.read(max(0, last - first))
+
 
 def shown(name: str, cid: str, view: View) -> dict[str, Any]:
     """What fsspec shows of a file or directory."""
@@ -78,16 +124,17 @@ def listed(name: str, view: View, cid: str, *, detail: bool) -> list[Any]:
     """What lies in a directory, or a file itself."""
     if not view.is_directory(cid):
         return [shown(name, cid, view) if detail else name]
-    below = ((f"{name}/{entry.name}", entry.cid) for entry in view.entries(cid))
-    return [shown(path, child, view) if detail else path for path, child in below]
+    below = [(f"{name}/{entry.name}", entry.cid) for entry in view.entries(cid)]
+    if not detail:
+        return [path for path, _ in below]
+    view.prefetch([child for _, child in below])
+    return [shown(path, child, view) for path, child in below if not view.is_symlink(child)]
 
 
-# ``ipfs://`` as ipfsspec has it, but verified: ipfsspec finds the gateway and talks to it, every block is checked.
+# ``ipfs://`` as ipfsspec has it, but verified: ipfsspec finds the gateway, every block is checked.
 #
-# ipfsspec alone checks no contents of files and reads them whole. Sharded directories and ranges work here as well.
-
-
-_PIECE = 1 << 16
+# ipfsspec alone checks no contents of files and reads them whole. Sharded directories and ranges work here as well, and
+# callers of any sort, since nothing here belongs to an event loop: zarr, xarray and Dask call it from threads.
 
 
 def verify_ipfs() -> None:
@@ -97,53 +144,7 @@ def verify_ipfs() -> None:
     fsspec.register_implementation("ipfs", VerifiedIPFSFileSystem, clobber=True)
 
 
-class IPFSSpecGateway(BlockRemote):
-    """The gateway that ipfsspec is set to, asked through ipfsspec.
-
-    Parameters
-    ----------
-    inner
-        ipfsspec's file system.
-    timeout
-        Seconds in which a block must come.
-    """
-
-    kind = "gateway of ipfsspec"
-    offers = ("has", "fetch")
-
-    def __init__(self, inner: Any, timeout: float = TIMEOUT) -> None:
-        super().__init__(str(inner.gateway), inner.gateway.url)
-        self._inner, self._timeout = inner, timeout
-
-    def block(self, cid: str) -> bytes:
-        """A block, unchecked."""
-        try:
-            return bytes(sync(self._inner.loop, self._block, cid, timeout=self._timeout))
-        except FileNotFoundError:
-            raise RemoteLacks(f"{self.name} does not have {cid}") from None
-        except TimeoutError:
-            raise RemoteRefused(f"{self.name} is too slow: no block in {self._timeout:g} s") from None
-        except (OSError, ValueError, RuntimeError) as error:
-            raise RemoteError(f"{self.name} failed ({type(error).__name__})") from None
-
-    async def _block(self, cid: str) -> bytes:
-        session = await self._inner.set_session()
-        raw = {"Accept": "application/vnd.ipld.raw"}
-        answer = await self._inner.gateway.get(cid, session, headers=raw, params={"format": "raw"})
-        async with answer:
-            if answer.status in (400, 404, 410):
-                raise FileNotFoundError(cid)
-            if answer.status >= 400:
-                raise OSError(f"status {answer.status}")
-            body = bytearray()
-            async for piece in answer.content.iter_chunked(_PIECE):
-                body += piece
-                if len(body) > MOST_BLOCK:
-                    break
-            return bytes(body)
-
-
-class VerifiedIPFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
+class VerifiedIPFSFileSystem(SideBySide):
     """Files and directories of IPFS, for reading; every byte is checked.
 
     Parameters
@@ -168,11 +169,11 @@ class VerifiedIPFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def __init__(self, gateway_addr: str | None = None, timeout: float = TIMEOUT, **options: Any) -> None:
         super().__init__(gateway_addr=gateway_addr, timeout=timeout, **options)
         try:
-            from ipfsspec import AsyncIPFSFileSystem  # type: ignore[import-untyped]
+            from ipfsspec.async_ipfs import get_gateway  # type: ignore[import-untyped]
         except ImportError as error:
             raise ToolMissing("ipfs:// needs ipfsspec: pip install 'stargazer-dask[ipfs]'") from error
-        inner = AsyncIPFSFileSystem(gateway_addr=gateway_addr, **options)
-        self.gateway = IPFSSpecGateway(inner, timeout)
+        found = get_gateway("ipfs", gateway_addr)
+        self.gateway = _gateway(str(found), str(found.url), timeout)
 
     def _view(self, path: str) -> tuple[str, View, str]:
         name: str = self._strip_protocol(path)
@@ -201,6 +202,15 @@ class VerifiedIPFSFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
         """Bytes of a file, or of a range of it."""
         with self._open(path) as file:
-            first, last, _step = slice(start, end).indices(file.seek(0, 2))
-            file.seek(first)
-            return file.read(max(0, last - first))
+            return _range_of(file, start, end)
+
+
+_gateways: dict[tuple[str, str, float], Gateway] = {}
+
+
+def _gateway(name: str, url: str, timeout: float) -> Gateway:
+    """One object a gateway, so that its connections, and what was read of it, are kept."""
+    key = (name, url, timeout)
+    if key not in _gateways:
+        _gateways[key] = Gateway(name, url, timeout=timeout)
+    return _gateways[key]

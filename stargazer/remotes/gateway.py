@@ -5,12 +5,15 @@ Source: https://specs.ipfs.tech/http-gateways/trustless-gateway/
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from stargazer.cid import parse
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
-from stargazer.remotes.base import MOST_BLOCK, TIMEOUT, BlockRemote
-from stargazer.remotes.dag import MalformedCAR, read_car
-from stargazer.remotes.http import Passing, Web, bearer, download
+from stargazer.remotes.base import ATTEMPTS_OF_A_WAY, MOST_BLOCK, TIMEOUT, BlockRemote
+from stargazer.remotes.blocks import check_block
+from stargazer.remotes.car import MalformedCAR, read_car
+from stargazer.remotes.http import Web, bearer, download, is_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +24,8 @@ _RAW = "application/vnd.ipld.raw"
 _PATIENCE = 2.0
 _NOTHING = "bafkqaaa"
 _CAR = "application/vnd.ipld.car"
+_CARS = (_CAR, "application/car", "application/x-car")
+_NO_CARS = (400, 403, 405, 406, 415, 500, 501)
 
 
 class Gateway(BlockRemote):
@@ -50,13 +55,46 @@ class Gateway(BlockRemote):
         super().__init__(name, url)
         self.web = Web(name, url.rstrip("/").removesuffix("/ipfs"), timeout, lambda: bearer(token, name))
 
+    @property
+    def attempts(self) -> int:
+        """How often a block is asked for at most that fails for reasons which pass."""
+        return self.web.attempts
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has ever answered."""
+        return self.web.answered
+
+    @property
+    def proven(self) -> bool:
+        """Whether it has ever given anything."""
+        return self.web.proven
+
+    @property
+    def timeout(self) -> float:
+        """Seconds in which it must answer."""
+        return self.web.timeout
+
     def has(self, cid: str) -> bool:
-        """Whether it gives the root block, or says that it would."""
+        """Whether it gives the root block, or says that it would; one that knows no HEAD is asked for the block."""
         try:
-            with self.web.opened("HEAD", f"/ipfs/{cid}?format=raw", headers={"Accept": _RAW}):
-                return True
+            self.web.retried(lambda: self._head(cid))
         except RemoteLacks:
             return False
+        except RemoteError:
+            return self._gives(cid)
+        return True
+
+    def _head(self, cid: str) -> None:
+        with self.web.opened("HEAD", f"/ipfs/{cid}?format=raw", headers={"Accept": _RAW}):
+            return
+
+    def _gives(self, cid: str) -> bool:
+        try:
+            check_block(cid, self.web.retried(lambda: self.block(cid)), self.name)
+        except RemoteLacks:
+            return False
+        return True
 
     def answers(self) -> bool:
         """Whether it is a gateway, and there: each gives the CID of no bytes, which names itself."""
@@ -67,7 +105,11 @@ class Gateway(BlockRemote):
 
     def block(self, cid: str) -> bytes:
         """A block, unchecked."""
-        return self.web.get(f"/ipfs/{cid}?format=raw", MOST_BLOCK, headers={"Accept": _RAW})
+        with self.web.opened("GET", f"/ipfs/{cid}?format=raw", whole=True, headers={"Accept": _RAW}) as answer:
+            block = self.web.read(answer, MOST_BLOCK)
+            if is_page(answer) and sha256(block).digest() != parse(cid).digest:
+                raise RemoteError(f"{self.name} sends a page of HTML instead of a block: is it a gateway, and open?")
+            return block
 
     def blocks(self, cid: str) -> Iterator[tuple[str, bytes]]:
         """Everything below a CID, as a CAR, unchecked."""
@@ -76,12 +118,7 @@ class Gateway(BlockRemote):
 
     def body(self, cid: str, start: int = 0) -> Iterator[bytes]:
         """Bytes of a file from `start` on, unchecked; many gateways give blocks only."""
-        try:
-            yield from download(self.web, lambda: f"/ipfs/{cid}", start)
-        except (RemoteLacks, RemoteRefused, Passing):
-            raise
-        except RemoteError as error:
-            raise RemoteCannot(str(error)) from None
+        yield from download(self.web, lambda: f"/ipfs/{cid}", start, attempts=ATTEMPTS_OF_A_WAY)
 
 
 def car_blocks(web: Web, method: str, path: str, headers: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
@@ -91,19 +128,19 @@ def car_blocks(web: Web, method: str, path: str, headers: Mapping[str, str]) -> 
     ------
     RemoteCannot
         The answer is no CAR.
-    RemoteRefused
+    RemoteError
         It is malformed, ends early or comes too slowly.
     """
     try:
         with web.opened(method, path, headers=headers) as answer:
-            if not answer.headers.get("Content-Type", "").startswith(_CAR):
+            if not answer.headers.get("Content-Type", "").strip().lower().startswith(_CARS):
                 raise RemoteCannot(f"{web.name} gives no CARs")
             yield from read_car(web.parts(answer))
     except MalformedCAR as error:
         raise RemoteRefused(f"{web.name}: {error}") from None
-    except (RemoteLacks, RemoteRefused, RemoteCannot):
-        raise
+    except RemoteLacks as error:
+        raise RemoteCannot(f"{web.name} gives no CAR of this ({error})") from None
     except RemoteError as error:
-        if any(f"answered {status}" in str(error) for status in (400, 406, 415, 501)):
+        if any(f"answered {status}" in str(error) for status in _NO_CARS):
             raise RemoteCannot(f"{web.name} gives no CARs ({error})") from None
         raise

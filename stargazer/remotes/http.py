@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
-from collections import deque
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
-import tenacity
 
 from stargazer import config
-from stargazer.errors import RemoteError, RemoteLacks, RemoteRefused, TokenMissing
+from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused, StargazerError, TokenMissing
 from stargazer.remotes.base import ATTEMPTS, MOST_REDIRECTS, TIMEOUT
+from stargazer.remotes.patience import PASSING, Passing, persistently, wait_asked
+from stargazer.remotes.redaction import cut, quiet_logs
+from stargazer.remotes.transport import Exchange, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["PASSING", "Passing", "Web", "bearer", "download", "hide"]
+__all__ = ["PASSING", "Passing", "Web", "bearer", "download"]
+
+T = TypeVar("T")
 
 _LACKING = {404, 410}
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LONGEST_WAIT = 60.0
 _CONNECT = 10.0
-_SLOWEST = 1 << 16
 _SAID = 200
-
-
-class Passing(RemoteError):
-    """A failure that may be gone at the next attempt."""
-
-    def __init__(self, message: str, wait: float = 0.0) -> None:
-        super().__init__(message)
-        self.wait = wait
+_HEARD = 1 << 14
+_CUT_OFF = ("peer closed", "disconnected", "without sending", "incomplete")
+"""How h11 speaks of a connection that ended; all else that it says is about answers that will be so again."""
+_ENCODINGS = ("", "identity", "gzip", "deflate")
 
 
 class Web:
@@ -51,7 +46,7 @@ class Web:
     headers
         Gives the headers that every request has, such as a token, when the first request is made.
     attempts
-        How often a request is made that fails for reasons which pass.
+        How often a request is made at most that fails for reasons which pass.
     passing
         Statuses of answers that may be other ones at the next attempt.
     """
@@ -67,16 +62,16 @@ class Web:
     ) -> None:
         self.name, self.base, self.timeout, self.attempts = name, base.rstrip("/"), timeout, attempts
         self._headers, self._passing = headers, passing
+        self.answered = self.proven = False
 
     @cached_property
     def client(self) -> httpx.Client:
         """Connections, opened when they are needed and kept."""
+        quiet_logs()
         return httpx.Client(
             headers={"Accept-Encoding": "identity", "User-Agent": "stargazer", **self._headers()},
             timeout=httpx.Timeout(self.timeout, connect=min(_CONNECT, self.timeout)),
-            follow_redirects=True,
-            max_redirects=MOST_REDIRECTS,
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
+            transport=Transport(),
             event_hooks={"request": [self._stay_honest]},
         )
 
@@ -93,36 +88,43 @@ class Web:
         RemoteLacks
             The remote says that there is none.
         RemoteRefused
-            The body is longer, shorter than it was announced, or comes too slowly.
+            The body is longer than that.
+        Passing
+            It failed in a way that may pass, or came too slowly, again and again.
         RemoteError
             The remote cannot be reached, or says no.
         """
-        return self.retried(lambda: self._get(path, most, options))
+        return self.retried(lambda: self.get_once(path, most, **options))
 
-    def _get(self, path: str, most: int, options: dict[str, Any]) -> bytes:
-        with self.opened(**{"method": "GET", "path": path, **options}) as answer:
+    def get_once(self, path: str, most: int, **options: Any) -> bytes:
+        """The same without another attempt."""
+        with self.opened(**{"method": "GET", "path": path, "whole": True, **options}) as answer:
             return self.read(answer, most)
 
     def read(self, answer: httpx.Response, most: int) -> bytes:
         """The body of an answer, of at most so many bytes, which must come in time."""
-        if int(answer.headers.get("Content-Length", 0)) > most:
-            raise RemoteRefused(f"{self.name} announces {answer.headers['Content-Length']} bytes, not {most}")
+        if not encoded(answer) and (length_of(answer) or 0) > most:
+            raise RemoteRefused(f"{self.name} announces {length_of(answer)} bytes, not {most}")
         body = bytearray()
-        for part in self.parts(answer, whole=True):
+        for part in self.parts(answer):
             body += part
             if len(body) > most:
-                raise RemoteRefused(f"{self.name} sends more than the {most} bytes that this may have")
+                raise RemoteRefused(f"{self.name} sent more than the {most} bytes that this may have")
         return bytes(body)
 
     def json(self, method: str, path: str, **options: Any) -> Any:
         """The JSON that a request is answered with; None for an empty answer."""
+        return self.decoded(self.retried(lambda: self.get_once(path, 64 << 20, **{**options, "method": method})))
+
+    def decoded(self, body: bytes) -> Any:
+        """A body as JSON; None if it is empty."""
         import json
 
-        body = self.retried(lambda: self._get(path, 64 << 20, {**options, "method": method}))
         try:
             return json.loads(body) if body.strip() else None
-        except (ValueError, RecursionError) as error:
-            raise RemoteError(f"{self.name} answered with something that is no JSON: {body[:_SAID]!r}") from error
+        except (ValueError, RecursionError):
+            said = self.quoted(body[:_HEARD].decode("utf-8", "replace"))
+            raise RemoteError(f"{self.name} answered with something that is no JSON: {said!r}") from None
 
     def headers(self, method: str, path: str, **options: Any) -> httpx.Headers:
         """Headers of an answer, of which the body does not matter."""
@@ -133,81 +135,145 @@ class Web:
         with self.opened(method, path, **options) as answer:
             return answer.headers
 
-    @cached_property
-    def retried(self) -> tenacity.Retrying:
+    def retried(self, attempt: Callable[[], T]) -> T:
         """Try, wait and try again while failures are such as pass; a wait that the remote asks for is honoured."""
-        growing = tenacity.wait_exponential(multiplier=0.1, max=8.0) + tenacity.wait_random(0, 0.1)
-
-        def wait(state: tenacity.RetryCallState) -> float:
-            failure = state.outcome.exception() if state.outcome else None
-            return max(growing(state), min(getattr(failure, "wait", 0.0), _LONGEST_WAIT))
-
-        return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Passing),
-            stop=tenacity.stop_after_attempt(self.attempts),
-            wait=wait,
-            reraise=True,
-        )
+        return persistently(attempt, self.attempts, self)
 
     @contextlib.contextmanager
-    def opened(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
-        """An answer of which the body is still to be read, once its status says that it is one."""
+    def opened(
+        self, method: str, path: str, *, whole: bool = False, patience: float | None = None, **options: Any
+    ) -> Iterator[httpx.Response]:
+        """An answer of which the body is still to be read, once its status says that it is one.
+
+        Parameters
+        ----------
+        method, path
+            Of the request.
+        whole
+            The answer must come whole in the time of one block.
+        patience
+            Seconds until the answer must begin, where it takes the other side longer.
+        **options
+            Of the request, as httpx takes them.
+        """
         url = path if "://" in path else f"{self.base}{path}"
-        with self._named(), self.client.stream(method, url, **options) as answer:
-            if answer.status_code >= 400:
-                raise self._refusal(answer)
-            yield answer
+        exchange = Exchange(patience or self.timeout, whole=whole)
+        with self._named(exchange):
+            request = self._request(method, url, options)
+            if patience:
+                request.extensions["timeout"] = {**request.extensions["timeout"], "read": patience}
+            answer = self._followed(request, exchange)
+            exchange.timeout = self.timeout
+            try:
+                self.answered = True
+                if answer.status_code >= 400:
+                    raise self._refusal(answer)
+                if answer.status_code not in (200, 201, 202, 204, 206):
+                    raise RemoteError(f"{self.name} answered {answer.status_code}, which is no answer to this")
+                yield answer
+                self.proven = True
+            finally:
+                answer.close()
+
+    def _request(self, method: str, url: str, options: dict[str, Any]) -> httpx.Request:
+        try:
+            return self.client.build_request(method, url, **options)
+        except (UnicodeError, ValueError) as error:
+            if isinstance(error, StargazerError):
+                raise
+            raise RemoteError(f"{self.name} has no address that can be asked ({type(error).__name__})") from None
+
+    def _followed(self, request: httpx.Request, exchange: Exchange) -> httpx.Response:
+        """The answer behind redirects, none of whose bodies is read; a token does not go to another host."""
+        for _ in range(MOST_REDIRECTS + 1):
+            request.extensions["exchange"] = exchange
+            answer = self.client.send(request, stream=True)
+            if answer.next_request is None:
+                return answer
+            answer.close()
+            request = answer.next_request
+        raise RemoteRefused(f"{self.name} redirects in a loop (more than {MOST_REDIRECTS} times)")
 
     @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        """Failures of HTTP as errors that name the remote and hold no address."""
+    def _named(self, exchange: Exchange) -> Iterator[None]:
+        """Failures of HTTP as errors that name the remote, with nothing secret in them."""
         try:
             yield
-        except httpx.TooManyRedirects:
-            raise RemoteRefused(f"{self.name} redirects in a loop (more than {MOST_REDIRECTS} times)") from None
         except httpx.ConnectTimeout:
-            raise RemoteRefused(f"{self.name} did not answer within {min(_CONNECT, self.timeout):g} s") from None
+            told = f"{self.name} did not answer within {min(_CONNECT, self.timeout):g} s"
+            raise Passing(told, unreached=True) from None
         except httpx.TimeoutException:
-            raise RemoteRefused(f"{self.name} sent nothing for {self.timeout:g} s") from None
+            told = f"{self.name} is too slow: its answer did not come within {exchange.timeout:g} s"
+            raise (RemoteError(told) if exchange.heard else Passing(told)) from None
         except httpx.RemoteProtocolError as error:
-            raise Passing(f"{self.name} ended its answer early ({_plain(error)})") from None
+            if "location" in str(error).lower():
+                raise RemoteRefused(f"{self.name} redirects to what is no address") from None
+            told = f"{self.name} ended its answer early ({self._plain(error)})"
+            raise (Passing(told) if any(word in told for word in _CUT_OFF) else RemoteError(told)) from None
+        except httpx.UnsupportedProtocol:
+            raise RemoteRefused(f"{self.name} redirects to what is neither http nor https") from None
         except httpx.TransportError as error:
-            raise Passing(f"{self.name} cannot be reached ({_plain(error)})") from None
+            unreached = isinstance(error, httpx.ConnectError)
+            raise Passing(f"{self.name} cannot be reached ({self._plain(error)})", unreached=unreached) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RemoteError(f"{self.name} failed ({type(error).__name__})") from None
 
     def _refusal(self, answer: httpx.Response) -> RemoteError:
         status = answer.status_code
         said = self._said(answer)
-        message = f"{self.name} answered {status} {answer.reason_phrase}" + (f": {said}" if said else "")
-        if status in _LACKING:
-            return RemoteLacks(message)
-        if status in self._passing:
-            return Passing(message, _seconds(answer.headers.get("Retry-After", "")))
-        return RemoteError(message)
+        reason = self.quoted(answer.reason_phrase)
+        message = f"{self.name} answered {status} {reason}".rstrip() + (f": {said}" if said else "")
+        asked = answer.headers.get("Retry-After")
+        if status in self._passing or (status in _LACKING and asked):
+            return Passing(message, wait_asked(asked or ""))
+        return RemoteLacks(message) if status in _LACKING else RemoteError(message)
 
     def _said(self, answer: httpx.Response) -> str:
         body = b""
-        for part in self.parts(answer):
-            body += part
-            if len(body) > _SAID:
-                break
-        text = " ".join(body.decode("utf-8", "replace")[:_SAID].split())
-        for secret in self._headers().values():
-            text = text.replace(secret, "…").replace(secret.removeprefix("Bearer "), "…")
-        return text
+        with contextlib.suppress(httpx.HTTPError, RemoteError):  # what it says does not matter as much as its status
+            for part in self.parts(answer):
+                body += part
+                if len(body) > _HEARD:
+                    break
+        return self.quoted(body[:_HEARD].decode("utf-8", "replace"))
 
-    def parts(self, answer: httpx.Response, *, whole: bool = False) -> Iterator[bytes]:
-        """The pieces of a body, with an end to patience: what drips is refused, or what does not come whole in time."""
-        start, since = time.monotonic(), 0
-        for part in answer.iter_raw():
-            since += len(part)
+    def quoted(self, text: str) -> str:
+        """The beginning of what the remote says, without secrets."""
+        return self.cut(" ".join(text.split()))[:_SAID]
+
+    def cut(self, text: str) -> str:
+        """A text of which the remote told a part, without secrets."""
+        return cut(text, self._headers().values())
+
+    def _plain(self, error: Exception) -> str:
+        return self.quoted(str(error)) or type(error).__name__
+
+    def parts(self, answer: httpx.Response) -> Iterator[bytes]:
+        """The pieces of a body, decoded; what drips, or does not come whole in time, ends with the exchange."""
+        if answer.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
+            raise RemoteCannot(f"{self.name} encodes what it sends in a way that we cannot read")
+        exchange: Exchange = answer.request.extensions["exchange"]
+        for part in answer.iter_bytes():
+            exchange.moved(len(part))
+            given = time.monotonic()
             yield part
-            now = time.monotonic()
-            if now - start > self.timeout:
-                if whole or since < _SLOWEST:
-                    raise RemoteRefused(f"{self.name} is too slow: {since} bytes in {now - start:.0f} s")
-                start, since = time.monotonic(), 0
+            exchange.rested(time.monotonic() - given)
+
+
+def encoded(answer: httpx.Response) -> bool:
+    """Whether a body is compressed although nobody asked for that: its length and ranges are of other bytes then."""
+    return answer.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS[:2]
+
+
+def length_of(answer: httpx.Response) -> int | None:
+    """Bytes of a body, as they were announced; None where that is no number."""
+    text = answer.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def is_page(answer: httpx.Response) -> bool:
+    """Whether an answer is a page for people: a login, a notice, a service worker."""
+    return str(answer.headers.get("Content-Type", "")).strip().lower().startswith("text/html")
 
 
 def bearer(token: str | None, remote: str) -> dict[str, str]:
@@ -216,25 +282,27 @@ def bearer(token: str | None, remote: str) -> dict[str, str]:
     Raises
     ------
     TokenMissing
-        The variable is not set.
+        The variable is not set, or holds what no header may have. What it holds is not shown.
     """
     if token is None:
         return {}
     value = config.secret(token)
     if value is None:
         raise TokenMissing(f"the environment variable {token} is not set; it must hold the token of {remote}")
+    odd = next((at for at, sign in enumerate(value) if not "!" <= sign <= "~"), None)
+    if odd is not None:
+        what = (
+            "a line break"
+            if value[odd] in "\r\n"
+            else "a blank"
+            if value[odd].isspace()
+            else "a letter that no token has"
+        )
+        raise TokenMissing(
+            f"the environment variable {token} holds {what} (character {odd + 1} of {len(value)}); it must hold the "
+            f"token of {remote}, in one line: copy it once more"
+        )
     return {"Authorization": f"Bearer {value}"}
-
-
-def _plain(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _seconds(text: str) -> float:
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return 0.0
 
 
 # Whole files over HTTP, continued where a connection was lost.
@@ -243,8 +311,14 @@ def _seconds(text: str) -> float:
 _AT_THE_END = "answered 416"
 
 
-def download(web: Web, address: Callable[[], str], start: int = 0) -> Iterator[bytes]:
-    """Bytes of a file from `start` on, unchecked; as many as the server announces, no more.
+def download(
+    web: Web,
+    address: Callable[[], str],
+    start: int = 0,
+    most: Callable[[], int | None] | None = None,
+    attempts: int = ATTEMPTS,
+) -> Iterator[bytes]:
+    """Bytes of a file from `start` on, unchecked.
 
     Parameters
     ----------
@@ -254,42 +328,64 @@ def download(web: Web, address: Callable[[], str], start: int = 0) -> Iterator[b
         Gives the file's URL; asked again after a failure, for it may expire.
     start
         The first byte that is wanted.
+    most
+        Gives the bytes that the file may have where the server announces no length; None: whoever takes them knows.
+    attempts
+        How often in a row it may fail in ways that pass.
 
     Raises
     ------
     RemoteRefused
-        The server announces no length, or sends another range than it was asked for.
+        The server sends another range than it was asked for, or more than the file may have.
     RemoteError
         It failed, again and again.
     """
-    at, failures = start, 0
+    at = start
+
+    def attempt() -> tuple[bytes | None, Iterator[bytes]]:
+        pieces = _pieces(web, address(), at, most)
+        return next(pieces, None), pieces
+
     while True:
-        before = at
+        first, pieces = persistently(attempt, min(attempts, web.attempts), web)
         try:
-            for piece in _pieces(web, address(), at):
-                at += len(piece)
-                yield piece
+            while first is not None:
+                at += len(first)
+                yield first
+                first = next(pieces, None)
             return
         except Passing:
-            failures = 0 if at > before else failures + 1
-            if failures >= web.attempts:
+            if web.attempts == 1:
                 raise
 
 
-def _pieces(web: Web, url: str, start: int) -> Iterator[bytes]:
+def _pieces(web: Web, url: str, start: int, most: Callable[[], int | None] | None) -> Iterator[bytes]:
     headers = {"Range": f"bytes={start}-"} if start else {}
     try:
         with web.opened("GET", url, headers=headers) as answer:
-            skipped = start - _first(web, answer)
-            if "Content-Length" not in answer.headers:
-                raise RemoteRefused(f"{web.name} does not say how long the file is")
+            if is_page(answer):
+                raise RemoteCannot(f"{web.name} sends a page of HTML instead of the file")
+            at = _first(web, answer)
+            end = _bound(web, answer, most)
             for piece in web.parts(answer):
-                if skipped < len(piece):
-                    yield piece[max(0, skipped) :]
-                skipped -= len(piece)
+                if at + len(piece) > start:
+                    yield piece[max(0, start - at) :]
+                at += len(piece)
+                if end is not None and at > end:
+                    raise RemoteRefused(f"{web.name} sends more than the {end} bytes that the file has")
     except RemoteError as error:
         if not (start and _AT_THE_END in str(error)):
             raise
+
+
+def _bound(web: Web, answer: httpx.Response, most: Callable[[], int | None] | None) -> int | None:
+    """The byte after the last that may come; None where the answer itself ends."""
+    if most is None or (length_of(answer) is not None and not encoded(answer)):
+        return None
+    end = most()
+    if end is None:
+        raise RemoteRefused(f"{web.name} does not say how long the file is")
+    return end
 
 
 def _first(web: Web, answer: httpx.Response) -> int:
@@ -301,24 +397,3 @@ def _first(web: Web, answer: httpx.Response) -> int:
     if unit != "bytes" or not first.isdigit():
         raise RemoteRefused(f"{web.name} sends a range without saying which")
     return int(first)
-
-
-# Signed URLs, which are secrets while they are valid: httpx notes every URL in its log, these without signature.
-
-
-_hidden: deque[str] = deque(maxlen=1000)
-
-
-def hide(url: str) -> str:
-    """Keep a signed URL out of the log in which httpx notes requests; the URL again."""
-    _hidden.append(url)
-    logging.getLogger("httpx").addFilter(_without_signature)
-    return url
-
-
-def _without_signature(record: logging.LogRecord) -> bool:
-    """Cut signatures off the URLs that httpx notes."""
-    if isinstance(record.args, tuple):
-        shown = [str(arg).partition("?")[0] if str(arg) in _hidden else arg for arg in record.args]
-        record.args = tuple(shown)
-    return True

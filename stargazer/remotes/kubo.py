@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from stargazer.errors import RemoteError, RemoteLacks
 from stargazer.remotes.base import MOST_BLOCK, TIMEOUT, BlockRemote
-from stargazer.remotes.dag import car_header, car_section
+from stargazer.remotes.car import car_header, car_section
 from stargazer.remotes.gateway import Gateway, car_blocks
 from stargazer.remotes.http import PASSING, Passing, Web, bearer
 from stargazer.remotes.push import batches
@@ -29,9 +29,17 @@ __all__ = ["Kubo"]
 
 T = TypeVar("T")
 
+_TOLD = 1 << 12
 _API = "/api/v0"
 _HERE = ("127.0.0.1", "localhost", "::1")
 _LACKING = ("not found", "could not find", "not pinned", "no providers")
+_GAVE_UP = ("context deadline exceeded", "timeout")
+_SHARE = 0.8
+"""Of our patience, after which a node that asks others gives up, before we do."""
+_IMPORTING = 300.0
+"""Seconds in which a node must have taken some MiB of blocks."""
+_PINNING = 3600.0
+"""Seconds that a pin may take which tells of no progress."""
 
 
 class Kubo(BlockRemote):
@@ -73,6 +81,26 @@ class Kubo(BlockRemote):
         made = Gateway(self.name, f"http://{host}:{port[1]}", timeout=self.web.timeout) if port else None
         return made if made and made.answers() else None
 
+    @property
+    def attempts(self) -> int:
+        """How often a block is asked for at most that fails for reasons which pass."""
+        return self.web.attempts
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has ever answered."""
+        return self.web.answered
+
+    @property
+    def proven(self) -> bool:
+        """Whether it has ever given anything."""
+        return self.web.proven
+
+    @property
+    def timeout(self) -> float:
+        """Seconds in which it must answer."""
+        return self.web.timeout
+
     def has(self, cid: str) -> bool:
         """Whether the node itself has the root block; it does not ask other nodes."""
         try:
@@ -83,8 +111,9 @@ class Kubo(BlockRemote):
 
     def block(self, cid: str) -> bytes:
         """A block, unchecked; the node may get it from other nodes."""
-        query = {"arg": cid, "timeout": f"{self.web.timeout:g}s"}
-        found: bytes = self._lacking(lambda: self.web.get(f"{_API}/block/get", MOST_BLOCK, method="POST", params=query))
+        query = {"arg": cid, "timeout": f"{_SHARE * self.web.timeout:.3g}s"}
+        place = f"{_API}/block/get"
+        found: bytes = self._lacking(lambda: self.web.get_once(place, MOST_BLOCK, method="POST", params=query))
         return found
 
     def blocks(self, cid: str) -> Iterator[tuple[str, bytes]]:
@@ -125,7 +154,20 @@ class Kubo(BlockRemote):
 
     def pin(self, cid: str) -> None:
         """Have the node keep everything below a CID; `RemoteLacks` if it lacks some of it."""
-        self._call("pin/add", arg=cid, recursive="true", timeout=f"{10 * self.web.timeout:g}s")
+        self._lacking(lambda: self._pinned(cid))
+
+    def _pinned(self, cid: str) -> None:
+        """Wait for a pin, which tells line by line how far it is; it is asked for once, however long it takes."""
+        query = {"arg": cid, "recursive": "true", "progress": "true"}
+        told = b""
+        with self.web.opened("POST", f"{_API}/pin/add", params=query, patience=_PINNING) as answer:
+            exchange = answer.request.extensions["exchange"]
+            for part in self.web.parts(answer):
+                exchange.alive()
+                told = (told + part)[-_TOLD:]
+        if b'"Pins"' not in told:
+            said = self.web.quoted(told.rpartition(b"\n")[2].decode("utf-8", "replace"))
+            raise RemoteError(f"{self.name} did not pin {cid}: {said or 'it said nothing'}")
 
     def unpin(self, cid: str) -> None:
         """Let the node forget what a CID names, at its next garbage collection."""
@@ -142,8 +184,12 @@ class Kubo(BlockRemote):
     def _import(self, batch: Batch) -> None:
         body = b"".join((car_header(batch.blocks[-1][0]), *(car_section(*block) for block in batch.blocks)))
         files = {"file": ("blocks.car", body, "application/vnd.ipld.car")}
-        options: dict[str, Any] = {"method": "POST", "files": files, "params": {"pin-roots": "false"}}
-        self._lacking(lambda: self.web.get(f"{_API}/dag/import", 1 << 20, **options))
+        self._lacking(lambda: self.web.retried(lambda: self._sent(files)))
+
+    def _sent(self, files: dict[str, Any]) -> None:
+        query = {"pin-roots": "false"}
+        with self.web.opened("POST", f"{_API}/dag/import", params=query, files=files, patience=_IMPORTING) as answer:
+            self.web.read(answer, 1 << 20)
 
     def _call(self, command: str, **query: str) -> Any:
         return self._lacking(lambda: self.web.json("POST", f"{_API}/{command}", params=query))
@@ -155,7 +201,7 @@ class Kubo(BlockRemote):
         except (RemoteLacks, Passing):
             raise
         except RemoteError as error:
-            if any(word in str(error) for word in _LACKING):
+            if any(word in str(error) for word in (*_LACKING, *_GAVE_UP)):
                 raise RemoteLacks(str(error)) from None
             raise
 

@@ -45,7 +45,7 @@ class History:
     """
 
     def __init__(self, remote: StoreRemote, roots: Iterable[Record]) -> None:
-        self.store, self.ledger = remote.store, Ledger(remote.store, "anyone")
+        self.store, self.ledger = remote.store, Ledger(remote.store.records, "anyone")
         self.roots = list({record.id: record for record in roots}.values())
         self.records: dict[str, Record] = {}
         level = {record.id: record for record in self.roots}
@@ -55,7 +55,7 @@ class History:
                 name for record in level.values() for name in (*record.producers.values(), record.same_as) if name
             }
             level = trusted(remote, before - self.records.keys())
-        if remote.trusted and self.store.backend.local:
+        if remote.trusted and self.store.backend.quick:
             repeats = [each for record in self.records.values() for each in self.ledger.repeats(record)]
             self.records = {**self.records, **{each.id: each for each in repeats if each.id not in self.records}}
 
@@ -67,7 +67,7 @@ class History:
         """Everything that the calls read and made."""
         wanted = dict.fromkeys(name for record in self.records.values() for name in _inputs(record.inputs))
         made = [each for record in self.records.values() for each in self.made_by(record)]
-        return [*self.store.read_assets(wanted).values(), *made]
+        return [*self.store.assets.read(wanted).values(), *made]
 
     def sources(self) -> list[Asset]:
         """What the calls read that none of them made."""
@@ -84,25 +84,25 @@ class History:
 
     def tell(self, target: Store) -> None:
         """Write the records to another store, those of the assets in them, and keys that lead there, which go last."""
-        target.put_elsewhere(self.assets())
+        target.assets.put_elsewhere(self.assets())
         for asset in (each for root in self.roots for each in self.made_by(root)):
             if target.exists(asset):
                 target.put(asset)
-        for name, data in self.store.get_records(self.records).items():
-            if target.get_record(name) is None:
-                target.put_record(data)
+        for name, data in self.store.records.get_many(self.records).items():
+            if target.records.get(name) is None:
+                target.records.put(data)
         copy_signatures(self.store, target, list(self.records))
         wanted = self.keys()
-        known = Ledger(target, "anyone").find_many(wanted)
+        known = Ledger(target.records, "anyone").find_many(wanted)
         unknown = {key: record for key, record in wanted.items() if key not in known}
         for key, readers in self._readers(unknown).items():
             self._copy(target, [name for name in readers if name not in self.records])
-            target.link_keys([key], unknown[key].id, readers)
+            target.records.link_keys([key], unknown[key].id, readers)
 
     def _readers(self, wanted: Mapping[str, Record]) -> dict[str, list[str]]:
         """The records that each key relies on for what no key tells; not of plan keys that do not lead there here."""
         own = {key: [each.id] if each.reads else [] for key, each in wanted.items() if key == each.content_key}
-        found = self.store.records_behind([key for key in wanted if key not in own])
+        found = self.store.records.behind([key for key in wanted if key not in own])
         for key, (name, data) in found.items():
             lines = [[name]] if name else [line.split(" ") for line in data.decode("ascii", "replace").split("\n")]
             for line in lines:
@@ -111,8 +111,8 @@ class History:
         return own
 
     def _copy(self, target: Store, names: Sequence[str]) -> None:
-        for data in self.store.get_records(names).values():
-            target.put_record(data)
+        for data in self.store.records.get_many(names).values():
+            target.records.put(data)
 
 
 def _inputs(inputs: dict[str, object]) -> Iterator[str]:
@@ -128,9 +128,9 @@ def _inputs(inputs: dict[str, object]) -> Iterator[str]:
 def _roots(store: Store, asset: Asset) -> list[Record]:
     """The record that a handle came from, or else all that made its bytes, newest first."""
     own = getattr(asset.source, "record", None)
-    if own and (record := Ledger(store).get(own)):
+    if own and (record := Ledger(store.records).get(own)):
         return [record]
-    return Ledger(store).producers(asset.cid or "")
+    return Ledger(store.records).producers(asset.cid or "")
 
 
 def _believed_root(remote: StoreRemote, asset: Asset) -> Record | None:
@@ -243,7 +243,7 @@ def fetch_lineage(
             root = _believed_root(remote, found)
             history = _send(remote, found, root, store, inputs=False, progress=progress)
             made = [each for each in (history.made_by(root) if root else []) if each.cid == found.cid]
-            return store.handle(made[0] if made and isinstance(asset, str) else found, root.id if root else None)
+            return store.assets.handle(made[0] if made and isinstance(asset, str) else found, root.id if root else None)
         except (StoreFull, StoreReadOnly):
             raise
         except (RemoteError, StoreError, OSError) as error:

@@ -6,16 +6,32 @@ Source: https://docs.pinata.cloud/api-reference
 from __future__ import annotations
 
 import json
+import re
 import time
-from itertools import product
+import warnings
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
 from stargazer.cid import parse
-from stargazer.errors import AssetError, RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
+from stargazer.errors import CIDError, RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import TIMEOUT, FileRemote
-from stargazer.remotes.http import Web, bearer, download, hide
-from stargazer.remotes.tus import PART, upload
+from stargazer.remotes.blocks import RemoteWarning
+from stargazer.remotes.http import Web, bearer, download
+from stargazer.remotes.listing import (
+    asset_of,
+    check_exact,
+    cid_of,
+    fits,
+    keyvalues_of,
+    oddity,
+    question,
+    shown_entries,
+    suits,
+)
+from stargazer.remotes.patience import Passing
+from stargazer.remotes.tus import PART, remember, upload
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +40,7 @@ if TYPE_CHECKING:
     from stargazer.remotes.base import Progress
     from stargazer.store import Store
 
-__all__ = ["MOST", "Pinata", "asset_of", "keyvalues_of", "question", "suits"]
+__all__ = ["Pinata"]
 
 TOKEN = "PINATA_JWT"
 LARGE = 100_000_000
@@ -32,6 +48,12 @@ LARGE = 100_000_000
 _FILES = "/v3/files"
 _PAGE = 1000
 _VALID = 600
+_SHOWN = 5
+_PENDING = "pending"
+_TAKING = 600.0
+"""Seconds until the service must have answered to bytes that it has."""
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
 class Pinata(FileRemote):
@@ -69,20 +91,39 @@ class Pinata(FileRemote):
     ) -> None:
         super().__init__(name, f"{api} ({network})")
         self.network = network
-        self._gateway = gateway or ("https://gateway.pinata.cloud" if network == "public" else "")
+        self._gateway = gateway
         self.api, self.uploads = (Web(name, url, timeout, lambda: bearer(token, name)) for url in (api, uploads))
-        self.gateway = Web(name, self._gateway, timeout)
         self.large, self.part = LARGE, PART
 
     def has(self, cid: str) -> bool:
         """Whether the account has a file of that CID."""
         return any(True for _ in self.files(cid=cid))
 
+    @cached_property
+    def gateway(self) -> Web:
+        """From where files come: the gateway of the settings, or the account's first, for which it is asked once."""
+        public = "https://gateway.pinata.cloud" if self.network == "public" else ""
+        return Web(self.name, self._gateway or public or self._own_gateway(), self.api.timeout)
+
+    def _own_gateway(self) -> str:
+        rows = _data(self.name, self.api.json("GET", "/v3/gateways"))
+        rows = rows.get("rows") if isinstance(rows, dict) else rows
+        domains = [each.get("domain") for each in rows or [] if isinstance(each, dict)]
+        domain = next((each for each in domains if isinstance(each, str) and _DOMAIN.fullmatch(each)), None)
+        if domain is None:
+            raise RemoteCannot(
+                f"{self.name} has no gateway, neither in the settings nor at the account: make one there"
+            )
+        return f"https://{domain if '.' in domain else f'{domain}.mypinata.cloud'}"
+
     def stream(self, cid: str, start: int = 0) -> Iterator[bytes]:
         """Bytes of a file from `start` on, unchecked."""
-        if not self._gateway:
-            raise RemoteCannot(f"{self.name} has no gateway in the settings; private files come through the account's")
-        return download(self.gateway, lambda: self._address(cid), start)
+        return download(self.gateway, lambda: self._address(cid), start, lambda: self._told_size(cid))
+
+    def _told_size(self, cid: str) -> int | None:
+        """Bytes of a file as the account tells them: a bound for answers that tell none."""
+        sizes = [each.get("size") for each in self.files(cid=cid)]
+        return next((size for size in sizes if isinstance(size, int) and not isinstance(size, bool)), None)
 
     def _address(self, cid: str) -> str:
         if self.network == "public":
@@ -94,7 +135,7 @@ class Pinata(FileRemote):
             "method": "GET",
         }
         answer = self.api.json("POST", f"{_FILES}/private/download_link", json=wanted)
-        return hide(str(_data(self.name, answer)))
+        return str(_data(self.name, answer))
 
     def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
         """Send a file with its facts; one that the account has already only learns the facts."""
@@ -115,7 +156,7 @@ class Pinata(FileRemote):
 
     def _note(self, cid: str, store: Store) -> Path:
         """File of this host that remembers an upload in parts until it is done."""
-        return store.cache / "uploads" / f"{self.network}-{cid}"
+        return store.context.cache / "uploads" / f"{self.network}-{cid}"
 
     def _upload(self, cid: str, store: Store, name: str, facts: dict[str, str], progress: Progress | None) -> str:
         size = store.size(cid)
@@ -123,36 +164,117 @@ class Pinata(FileRemote):
             raise RemoteLacks(f"{store.url} does not have {cid}, which was to be sent to {self.name}")
         if size > self.large:
             about = {"filename": name, "network": self.network, "keyvalues": json.dumps(facts)}
-            with store.open_bytes(cid) as file:
+            with store.dirs.open(cid) as file:
                 headers = upload(self.uploads, _FILES, file, about, self._note(cid, store), progress, self.part)
-            return _cid(self.name, headers.get("upload-cid"))
-        answer = self.uploads.retried(lambda: self._send(cid, store, name, facts))
+            theirs = headers.get("upload-cid") if headers else None
+            return self._named(theirs) if theirs else self._arrived(cid)
+        theirs = self._sent_once(cid, store, name, facts)
         if progress:
             progress(size)
-        return _cid(self.name, _data(self.name, answer).get("cid"))
+        return theirs
+
+    def _named(self, text: Any) -> str:
+        """The CID that the service gave, as we write it."""
+        try:
+            return parse(str(text)).text
+        except CIDError as error:
+            told = self.uploads.cut(str(error))
+            raise RemoteRefused(f"{self.name} gave no CID for the file that was sent ({told})") from None
+
+    def _arrived(self, cid: str) -> str:
+        """The CID of a file that was sent whole, of which the answer was lost: the account must list it by now."""
+
+        def attempt() -> str:
+            if self.has(cid):
+                return cid
+            raise Passing(f"{self.name} took all of a file and does not list it as {cid}; push it again later")
+
+        return self.api.retried(attempt)
+
+    def _settled(self, identifier: str) -> str:
+        """The CID of a file that was taken and is still being looked at ("pending")."""
+
+        def attempt() -> str:
+            entry = _data(self.name, self.api.json("GET", f"{_FILES}/{self.network}/{identifier}"))
+            theirs = entry.get("cid") if isinstance(entry, dict) else None
+            if theirs in (None, "", _PENDING):
+                raise Passing(f"{self.name} took the file and has not named it yet; push it again later")
+            return self._named(theirs)
+
+        return self.api.retried(attempt)
+
+    def _sent_once(self, cid: str, store: Store, name: str, facts: dict[str, str]) -> str:
+        """Send a small file; where its answer was lost, the account is asked whether it came, before it goes again."""
+
+        def attempt() -> str:
+            try:
+                return self._told(_data(self.name, self._send(cid, store, name, facts)), self._note(cid, store))
+            except Passing:
+                if there := next(self.files(cid=cid), None):
+                    return str(cid_of(there))
+                raise
+
+        note = self._note(cid, store)
+        pending = note.read_text("utf-8") if note.exists() else ""
+        if pending.startswith(_PENDING):
+            return self._settled(pending.removeprefix(_PENDING).strip())
+        return self.uploads.retried(attempt)
+
+    def _told(self, entry: Any, note: Path) -> str:
+        """The CID that the service gave to what it took; while it has none, the file is noted, not to be sent again."""
+        theirs, identifier = (entry.get("cid"), entry.get("id")) if isinstance(entry, dict) else (None, None)
+        if theirs == _PENDING and isinstance(identifier, str) and _ID.fullmatch(identifier):
+            remember(note, f"{_PENDING} {identifier}")
+            return self._settled(identifier)
+        return self._named(theirs)
 
     def _send(self, cid: str, store: Store, name: str, facts: dict[str, str]) -> Any:
         fields = {"network": self.network, "name": name, "keyvalues": json.dumps(facts)}
         with (
-            store.open_bytes(cid) as file,
-            self.uploads.opened("POST", _FILES, data=fields, files={"file": (name, file)}) as answer,
+            store.dirs.open(cid) as file,
+            self.uploads.opened("POST", _FILES, data=fields, files={"file": (name, file)}, patience=_TAKING) as answer,
         ):
-            return json.loads(self.uploads.read(answer, 1 << 20))
+            return self.uploads.decoded(self.uploads.read(answer, 1 << 20))
 
-    def files(self, **wanted: str) -> Iterator[dict[str, Any]]:
+    def files(self, **wanted: Any) -> Iterator[dict[str, Any]]:
         """What the account says of its files, page by page: id, name, cid, size, keyvalues.
+
+        Entries that are not what was asked for are left out; what cannot be read is named in a warning.
 
         Parameters
         ----------
         **wanted
-            As the service takes them: ``cid``, ``name``, and ``metadata[key]`` through a dict.
+            Exactly: ``cid``, ``name``, ``asset``, facts of asset types, and ``metadata[fact]`` through a dict. Without
+            any, all files.
+
+        Raises
+        ------
+        RemoteError
+            One of these is empty, or unknown.
         """
+        return self._listed(check_exact(self.name, wanted))
+
+    def _listed(self, asked: Mapping[str, str], *, exactly: bool = True) -> Iterator[dict[str, Any]]:
+        odd: list[str] = []
+        for entry in self._pages(asked):
+            if complaint := oddity(entry):
+                odd.append(complaint)
+            elif not exactly or fits(entry, asked):
+                yield entry
+        if odd and not (exactly and asked):
+            more = f"; and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else ""
+            told = f"{self.name} lists what cannot be used, and was set aside: {'; '.join(odd[:_SHOWN])}{more}"
+            warnings.warn(visible(self.api.cut(told), lines=True), RemoteWarning, stacklevel=3)
+
+    def _pages(self, asked: Mapping[str, str]) -> Iterator[Any]:
         token, seen = "", set[str]()
         while True:
-            query = {**wanted, "limit": str(_PAGE), **({"pageToken": token} if token else {})}
+            query = {**asked, "limit": str(_PAGE), **({"pageToken": token} if token else {})}
             page = _data(self.name, self.api.json("GET", f"{_FILES}/{self.network}", params=query))
+            if not isinstance(page, dict) or not isinstance(page.get("files") or [], list):
+                raise RemoteError(f"{self.name} answered with something else than its documentation says")
             yield from page.get("files") or []
-            token = page.get("next_page_token") or ""
+            token = str(page.get("next_page_token") or "")
             if not token:
                 return
             if token in seen:
@@ -161,7 +283,7 @@ class Pinata(FileRemote):
 
     def query(self, **facts: Any) -> list[Asset]:
         """Assets of the account by their facts; lists are alternatives."""
-        found = (asset_of(file) for asked in question(facts) for file in self.files(**asked))
+        found = (asset_of(file) for asked in question(facts) for file in self._listed(asked, exactly=False))
         return list(dict.fromkeys(asset for asset in found if suits(asset, facts)))
 
     def update(self, identifier: str, *, name: str, keyvalues: Mapping[str, str]) -> None:
@@ -179,21 +301,39 @@ class Pinata(FileRemote):
 
     def delete(self, identifier: str) -> None:
         """Delete one file by the service's own id."""
+        if not _ID.fullmatch(identifier):
+            raise RemoteError(f"{self.name}: {identifier!r} is no id of a file")
         self.api.json("DELETE", f"{_FILES}/{self.network}/{identifier}")
 
-    def delete_all(self, **wanted: str) -> int:
-        """Delete all files that match, such as those of a CID; how many there were.
+    def matching(self, **wanted: Any) -> list[dict[str, Any]]:
+        """The files that `delete_all` would delete."""
+        if not wanted:
+            raise RemoteError(f"{self.name}: say which files are meant; all of them is never meant")
+        return list(self.files(**wanted))
+
+    def delete_all(self, *, several: bool = False, **wanted: Any) -> int:
+        """Delete the files that match exactly, such as that of a CID; how many there were.
 
         Parameters
         ----------
+        several
+            There may be more than one.
         **wanted
             As for `files`; at least one.
+
+        Raises
+        ------
+        RemoteError
+            Something is empty or unknown; or several match, which it shows, and nothing was deleted.
         """
-        if not wanted:
-            raise RemoteError(f"{self.name}: say which files to delete; all of them is never meant")
-        found = [str(file["id"]) for file in self.files(**wanted)]
-        for identifier in found:
-            self.delete(identifier)
+        found = self.matching(**wanted)
+        if len(found) > 1 and not several:
+            raise RemoteError(
+                f"{self.name}: {len(found)} files match, and none was deleted; several=True (--all) deletes them all:\n"
+                + self.api.cut(shown_entries(found))
+            )
+        for each in found:
+            self.delete(each["id"])
         return len(found)
 
     def sign(self, name: str, *, expires: int = _VALID, most: int | None = None, facts: Asset | None = None) -> str:
@@ -213,85 +353,10 @@ class Pinata(FileRemote):
         body: dict[str, Any] = {"date": int(time.time()), "expires": expires, "filename": name, "network": self.network}
         body |= {"max_file_size": most} if most else {}
         body |= {"keyvalues": keyvalues_of(facts)} if facts else {}
-        return hide(str(_data(self.name, self.uploads.json("POST", f"{_FILES}/sign", json=body))))
+        return str(_data(self.name, self.uploads.json("POST", f"{_FILES}/sign", json=body)))
 
 
 def _data(name: str, answer: Any) -> Any:
     if not isinstance(answer, dict) or "data" not in answer:
         raise RemoteError(f"{name} answered with something else than its documentation says")
     return answer["data"]
-
-
-def _cid(name: str, text: Any) -> str:
-    """The CID that the service gave, as we write it."""
-    try:
-        return parse(str(text)).text
-    except ValueError as error:
-        raise RemoteRefused(f"{name} gave no CID for the file that was sent ({error})") from None
-
-
-# Facts of assets as the few flat strings that a pinning service keeps with a file, and back.
-
-
-MOST = 10
-"""Keys that a file may have."""
-
-
-def keyvalues_of(asset: Asset) -> dict[str, str]:
-    """The asset's key and those facts that say something; its name and CID have places of their own.
-
-    Raises
-    ------
-    RemoteCannot
-        There are more than a file may have.
-    """
-    plain = type(asset)().to_keyvalues() if type(asset) is not Asset else {}
-    facts = {key: text for key, text in asset.to_keyvalues().items() if key == "asset" or text != plain.get(key)}
-    facts.pop("name", None)
-    if len(facts) > MOST:
-        raise RemoteCannot(
-            f"{asset.name or asset.cid} has {len(facts)} facts ({', '.join(facts)}); Pinata keeps {MOST} with a file: "
-            "leave some empty, or push it with fewer (store.update)"
-        )
-    return facts
-
-
-def asset_of(file: Mapping[str, Any]) -> Asset:
-    """The asset that a service's entry tells of; a bare one where its keyvalues are not ours."""
-    from stargazer.cid import parse
-
-    cid, name = parse(str(file["cid"])).text, str(file.get("name") or "")
-    facts = {str(key): str(value) for key, value in (file.get("keyvalues") or {}).items() if key != "name"}
-    try:
-        return Asset.from_keyvalues({**facts, "name": name}, cid=cid)
-    except AssetError:
-        return Asset(cid=cid)
-
-
-def question(facts: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Parameters of the requests that ask for facts: one for each choice of alternatives."""
-    choices = {key: value if isinstance(value, (list, tuple)) else [value] for key, value in facts.items()}
-    for chosen in product(*choices.values()):
-        asked = dict(zip(choices, chosen, strict=True))
-        sent = {key: _text(value) for key, value in asked.items() if value not in ("", None, False, 0)}
-        yield {key if key in ("cid", "name") else f"metadata[{key}]": text for key, text in sent.items()}
-
-
-def suits(asset: Asset, facts: Mapping[str, Any]) -> bool:
-    """Whether an asset has these facts; a service is not believed that it has."""
-    return all(_suits(asset, key, value) for key, value in facts.items())
-
-
-def _suits(asset: Asset, key: str, value: Any) -> bool:
-    alternatives = value if isinstance(value, (list, tuple)) else [value]
-    if key == "asset":
-        keys = [each if isinstance(each, str) else each.asset_key for each in alternatives]
-        return asset.asset_key in keys or asset.declared.get("asset") in keys
-    found = {"cid": asset.cid, "name": asset.name}.get(key, asset.declared.get(key))
-    return any(found == each or _text(found) == _text(each) for each in alternatives)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, type) and issubclass(value, Asset):
-        return value.asset_key
-    return str(value).lower() if isinstance(value, bool) else str(value)

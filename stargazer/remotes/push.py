@@ -6,6 +6,7 @@ So whoever has a node has all that lies below it, and a push that was cut off go
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.cid import PROFILES, RAW, format_cid
@@ -13,6 +14,7 @@ from stargazer.cid.unixfs import Layout
 from stargazer.errors import CIDError, NotFound
 from stargazer.remotes.dag import is_raw
 from stargazer.remotes.fetch import fetch_into
+from stargazer.store.shapes import shape_of
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
@@ -67,19 +69,18 @@ def _below(store: Store, cid: str, has: Callable[[str], bool]) -> Iterator[Block
     if not store.is_directory(cid):
         yield from _file(store, cid, has)
         return
-    seen: set[str] = set()
-    for _, child in store.walk(cid):
-        if child is not None and child not in seen:
-            seen.add(child)
+    nodes = _nodes(store, cid)
+    for child in store.dirs.below(cid):
+        if child not in nodes:
             yield from _file(store, child, has)
-    for node in reversed(_nodes(store, cid)):
-        block = store.node(node)
+    for node in reversed(nodes):
+        block = store.dirs.node(node)
         if block is None:
             raise CIDError(f"the directory {node} of {store.url} is torn: run fsck, then add it again")
         yield node, block
 
 
-def _nodes(store: Store, cid: str) -> list[str]:
+def _nodes(store: Store, cid: str) -> dict[str, None]:
     """Nodes of directories and their shards, each before those below it."""
     from stargazer.store.directories import links
 
@@ -89,18 +90,22 @@ def _nodes(store: Store, cid: str) -> list[str]:
         for each in level:
             found.pop(each, None)  # one that lies in several directories goes before all of them
             found[each] = None
-        blocks = (store.node(each) for each in level)
+        blocks = (store.dirs.node(each) for each in level)
         below = dict.fromkeys(child for block in blocks if block for child in links(block))
         level = [child for child in below if store.is_directory(child)]
-    return list(found)
+    return found
 
 
 def _file(store: Store, cid: str, has: Callable[[str], bool]) -> Iterator[Block]:
     size = store.size(cid)
     if size is not None and size > _WHOLE and has(cid):
         return
-    with store.open_bytes(cid) as file:
-        yield from file_blocks(file, cid, store.profile, has)
+    shape = shape_of(store.backend, cid)
+    with store.dirs.open(cid) as file:
+        if shape is None:
+            yield from file_blocks(file, cid, store.context.profile, has)
+        else:
+            yield from shape.blocks(cid, lambda start, size: os.pread(file.fileno(), size, start), file.seek(0, 2))
 
 
 def file_blocks(file: BinaryIO, cid: str, first: CIDProfile, has: Callable[[str], bool]) -> Iterator[Block]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
+from collections import OrderedDict
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from stargazer.cid import check, read_directory
+from stargazer.cid import check
 from stargazer.cid.dagpb import DIRECTORY, SHARD
+from stargazer.cid.directory import read_entries
+from stargazer.cid.parts import Leaf, Part, is_raw, node_of, parts_of, size_of
 from stargazer.errors import RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import BlockRemote, FileRemote
-from stargazer.remotes.blocks import Blocks, Complaints, check_block
-from stargazer.remotes.dag import Part, is_raw, node_of, parts_of, resolve, size_of
+from stargazer.remotes.blocks import Blocks, Complaints, RemoteWarning, check_block
+from stargazer.remotes.dag import resolve
 from stargazer.remotes.fetch import grouped
+from stargazer.remotes.streams import Bodies
+from stargazer.store.directories import RAW, is_symlink, links, warn_of_odd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from stargazer.cid import Entry
     from stargazer.remotes.base import Remote
@@ -24,6 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["RemoteFile", "View", "first_view", "open_remote"]
 
 _BUFFER = 1 << 16
+_STREAMED = 4 << 20
+_MOST_NODES = 64 << 20
+_MOST_RAW = 16 << 20
+_MOST_SIZES = 1 << 20
+_LOCKS = 256
 
 
 class View:
@@ -47,9 +58,18 @@ class View:
         block = self.get(cid)
         return not is_raw(cid) and node_of(cid, block).kind in (DIRECTORY, SHARD)
 
+    def is_symlink(self, cid: str) -> bool:
+        """Whether a CID names a symbolic link."""
+        return False
+
+    def prefetch(self, cids: Sequence[str]) -> None:
+        """Have blocks ready that will be asked for, several at once."""
+
     def entries(self, cid: str) -> list[Entry]:
         """What lies in a directory, in order of name."""
-        return read_directory(self.get(cid), self.get)
+        entries, odd = read_entries(self.get(cid), self.get)
+        warn_of_odd(cid, odd, RemoteWarning)
+        return entries
 
     def size(self, cid: str) -> int:
         """Bytes of a file."""
@@ -61,23 +81,119 @@ class View:
 
 
 class BlockView(View):
-    """What remotes that give blocks show: any range of a file costs the blocks that it lies in."""
+    """What remotes that give blocks show: any range of a file costs the blocks that it lies in.
+
+    Nodes and sizes are remembered, and some of the blocks that came last.
+    """
 
     def __init__(self, remotes: list[BlockRemote], complaints: Complaints) -> None:
         self._remotes, self._complaints = remotes, complaints
-        self._nodes: dict[str, bytes] = {}
+        self._known = Known()
         super().__init__(self._block)
 
+    def afresh(self, complaints: Complaints) -> BlockView:
+        """The same view, with what it remembers, for somebody who notes failures of their own."""
+        other = BlockView(self._remotes, complaints)
+        other._known = self._known
+        return other
+
     def _block(self, cid: str) -> bytes:
-        if cid not in self._nodes:
-            with Blocks(self._remotes, self._complaints) as blocks:
-                self._nodes[cid] = blocks.get(cid)
-        return self._nodes[cid]
+        with self._known.alone(cid):  # many threads open files of one directory at once
+            block = self._known.get(cid)
+            if block is None:
+                with Blocks(self._remotes, self._complaints) as blocks:
+                    block = self._known.keep(cid, blocks.get(cid))
+            return block
+
+    def prefetch(self, cids: Sequence[str]) -> None:
+        """Have blocks ready that will be asked for, several at once; of raw ones their sizes at least."""
+        wanted = [cid for cid in dict.fromkeys(cids) if cid not in self._known.sizes and self._known.get(cid) is None]
+        if len(wanted) < 2:
+            return
+        with Blocks(self._remotes, self._complaints) as blocks:
+            blocks.expect(wanted)
+            for cid in wanted:
+                self._known.keep(cid, blocks.get(cid))
+
+    def entries(self, cid: str) -> list[Entry]:
+        """What lies in a directory, in order of name; its shards come several at once."""
+        level = [cid]
+        while level:
+            self.prefetch(level)
+            blocks = {each: self.get(each) for each in level}
+            level = [child for block in blocks.values() for child in links(block, shards_only=True)]
+            level = [child for child in dict.fromkeys(level) if child not in blocks and self._known.get(child) is None]
+        return super().entries(cid)
+
+    def is_directory(self, cid: str) -> bool:
+        """Whether a CID names a directory; of what a directory links to as raw bytes that is known."""
+        return False if is_raw(cid) and cid in self._known.sizes else super().is_directory(cid)
+
+    def is_symlink(self, cid: str) -> bool:
+        """Whether a CID names a symbolic link."""
+        return not is_raw(cid) and is_symlink(self.get(cid))
+
+    def size(self, cid: str) -> int:
+        """Bytes of a file."""
+        known = self._known.sizes.get(cid)
+        return size_of(cid, self.get(cid)) if known is None else known
 
     def open(self, cid: str) -> BinaryIO:
         """A file that is read block by block."""
-        file = RemoteFile(cid, Blocks(self._remotes, self._complaints), self._nodes)
+        file = RemoteFile(cid, Blocks(self._remotes, self._complaints), self._known)
         return cast("BinaryIO", io.BufferedReader(file, _BUFFER))
+
+
+class Known:
+    """Checked blocks that came: nodes, some of the last raw ones, and the sizes of all of these."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, int] = {}
+        self._nodes = _Recent(_MOST_NODES)
+        self._raw = _Recent(_MOST_RAW)
+        self._locks = [RLock() for _ in range(_LOCKS)]
+
+    def alone(self, cid: str) -> RLock:
+        """What lets one thread at a time ask for a block."""
+        return self._locks[hash(cid) % _LOCKS]
+
+    def get(self, cid: str) -> bytes | None:
+        """A block, if it is remembered."""
+        return self._raw.get(cid) if cid.startswith(RAW) else self._nodes.get(cid)
+
+    def keep(self, cid: str, block: bytes) -> bytes:
+        """Remember a block."""
+        if cid.startswith(RAW):
+            self._raw.keep(cid, block)
+            if len(self.sizes) > _MOST_SIZES:
+                self.sizes.clear()
+            self.sizes[cid] = len(block)
+        else:
+            self._nodes.keep(cid, block)
+        return block
+
+
+class _Recent:
+    """Blocks up to so many bytes, those that were used longest ago go first."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._size = most, 0
+        self._blocks: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, cid: str) -> bytes | None:
+        with self._lock:
+            if cid in self._blocks:
+                self._blocks.move_to_end(cid)
+            return self._blocks.get(cid)
+
+    def keep(self, cid: str, block: bytes) -> None:
+        with self._lock:
+            if cid not in self._blocks:
+                self._blocks[cid] = block
+                self._size += len(block)
+            while self._size > self._most and len(self._blocks) > 1:
+                self._size -= len(self._blocks.popitem(last=False)[1])
 
 
 class FileView(View):
@@ -124,6 +240,20 @@ class FileView(View):
         return cast("BinaryIO", file)
 
 
+_views: dict[tuple[int, ...], tuple[list[BlockRemote], BlockView]] = {}
+_MOST_VIEWS = 16
+
+
+def _view_of(remotes: list[BlockRemote]) -> BlockView:
+    """The view of some remotes, which remembers what it has seen; failures are noted anew each time."""
+    key = tuple(map(id, remotes))
+    if key not in _views:
+        if len(_views) >= _MOST_VIEWS:
+            _views.clear()
+        _views[key] = remotes, BlockView(remotes, Complaints())
+    return _views[key][1]
+
+
 def first_view(path: str, remotes: Sequence[Remote]) -> tuple[View, str]:
     """The first view in which a path leads to something, and the CID of that.
 
@@ -137,7 +267,7 @@ def first_view(path: str, remotes: Sequence[Remote]) -> tuple[View, str]:
     complaints = Complaints()
     for group in grouped(remotes):
         blocks = [remote for remote in group if isinstance(remote, BlockRemote)]
-        view = BlockView(blocks, complaints) if blocks else FileView(cast("FileRemote", group[0]))
+        view = _view_of(blocks).afresh(complaints) if blocks else FileView(cast("FileRemote", group[0]))
         try:
             cid = view.resolve(path)
             view.is_directory(cid)
@@ -176,7 +306,7 @@ _AHEAD = 8
 
 
 class RemoteFile(io.RawIOBase):
-    """A file that is read from remotes, block by block.
+    """A file that is read from remotes, block by block; much of it at once as one stream, where it can be had so.
 
     Parameters
     ----------
@@ -184,23 +314,20 @@ class RemoteFile(io.RawIOBase):
         Of the file.
     blocks
         Where its blocks come from; closed with the file.
-    nodes
-        Blocks that are known already, and nodes as they come.
+    known
+        Blocks that are known already, and those that come.
     """
 
-    def __init__(self, cid: str, blocks: Blocks, nodes: dict[str, bytes]) -> None:
+    def __init__(self, cid: str, blocks: Blocks, known: Known) -> None:
         super().__init__()
-        self.cid, self._blocks, self._nodes = cid, blocks, nodes
+        self.cid, self._blocks, self._known = cid, blocks, known
         self._at, self._ahead, self._last = 0, 0, -1
+        self._now = Leaf(0, b"")
         self.size = size_of(cid, self._get(cid))
 
     def _get(self, cid: str) -> bytes:
-        if cid in self._nodes:
-            return self._nodes[cid]
-        block = self._blocks.get(cid)
-        if not is_raw(cid):
-            self._nodes[cid] = block
-        return block
+        block = self._known.get(cid)
+        return self._known.keep(cid, self._blocks.get(cid)) if block is None else block
 
     def readable(self) -> bool:
         """It is."""
@@ -227,13 +354,63 @@ class RemoteFile(io.RawIOBase):
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         if self._at >= self.size or not view:
             return 0
-        start, data = self._leaf(self._at)
+        if not self._now.start <= self._at < self._now.start + len(self._now.data):
+            self._now = self._leaf(self._at)
+        start, data = self._now
         piece = data[self._at - start : self._at - start + len(view)]
         view[: len(piece)] = piece
         self._at += len(piece)
         return len(piece)
 
-    def _leaf(self, at: int) -> tuple[int, bytes]:
+    def readall(self) -> bytes:
+        """Read all that follows, each leaf once, several at once or as one stream."""
+        pieces = []
+        body = Bodies(self.cid, self._blocks.remotes, self._blocks.complaints) if self._left() >= _STREAMED else None
+        try:
+            for part, held in self._parts(self._at):
+                data = self._data(part, body) if held is None else held
+                pieces.append(data[max(0, self._at - part.start) :] if part.start < self._at else data)
+        finally:
+            if body:
+                body.close()
+        whole = b"".join(pieces)
+        self._at += len(whole)
+        return whole
+
+    def _left(self) -> int:
+        return self.size - self._at
+
+    def _data(self, part: Part, body: Bodies | None) -> bytes:
+        """Bytes of a leaf, from the stream if that has them, else as a block."""
+        taken = body.take(part.start, part.size) if body else None
+        if body and taken:
+            remote, data = taken
+            try:
+                return check_block(part.cid, data, remote.name)
+            except RemoteRefused as error:
+                self._blocks.complaints.note_way(remote, error)
+                body.spoilt(remote)
+        return parts_of(part, self._known.get(part.cid) or self._blocks.get(part.cid))[0].data
+
+    def _parts(self, at: int) -> Iterator[tuple[Part, bytes | None]]:
+        """Parts that hold bytes themselves, from the one that has a byte of the file on; with them, if it is a node."""
+        waiting = [Part(self.cid, 0, self.size, 0)]
+        streamed = self._left() >= _STREAMED
+        while waiting:
+            part = waiting.pop()
+            if part.start + part.size <= at or not part.size:
+                continue
+            if is_raw(part.cid):
+                yield part, None
+                continue
+            leaf, below = parts_of(part, self._get(part.cid))
+            if leaf.data and leaf.start + len(leaf.data) > at:
+                yield part, leaf.data
+            waiting += reversed(below)
+            wanted = [each.cid for each in below if each.start + each.size > at and not (streamed and is_raw(each.cid))]
+            self._blocks.expect([cid for cid in wanted if self._known.get(cid) is None])
+
+    def _leaf(self, at: int) -> Leaf:
         """The leaf, and where it starts, that has a byte of the file."""
         part, following = Part(self.cid, 0, self.size, 0), list[Part]()
         while True:

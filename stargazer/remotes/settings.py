@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from stargazer import config
 from stargazer.errors import ConfigError
 from stargazer.remotes.base import TIMEOUT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stargazer.remotes.base import Remote
 
-__all__ = ["KINDS", "configured", "named", "read_remote"]
+__all__ = ["KINDS", "configured", "for_a_person", "named", "read_remote"]
 
 KINDS = ("store", "gateway", "kubo", "pinata")
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -39,6 +41,23 @@ def configured() -> list[Remote]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"stargazer.remotes: two remotes are called {twice[0]!r}; give one of them another name")
     return remotes
+
+
+def for_a_person(say: Callable[[str], object]) -> list[Remote]:
+    """The remotes of the settings; without any the public gateways, of which the person is told who asks for something.
+
+    Plans and runs never ask these: they take what they need from places that somebody chose.
+
+    Parameters
+    ----------
+    say
+        Called with what a person should know.
+    """
+    remotes = configured()
+    gateways = [] if remotes else config.default_gateways()
+    if gateways:
+        say(f"no remote is configured: asking public gateways ({', '.join(gateways)}); see stargazer.default-gateways")
+    return remotes or [_cached({"gateway": url}, "stargazer.default-gateways") for url in gateways]
 
 
 def named(name: str) -> Remote:
@@ -124,15 +143,26 @@ def _check_url(kind: str, url: Any, where: str) -> None:
         _check_address(url, f"{where}.{kind}")
 
 
+def _split(url: str, where: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(f"{where} is no URL ({error})") from None
+    return parts
+
+
 def _check_no_secret(url: str, where: str) -> None:
-    parts = urlsplit(url)
+    parts = _split(url, where)
     if parts.password or parts.username:
         raise ConfigError(f"{where} holds a user name or a password; secrets belong in the environment")
 
 
 def _check_address(url: str, where: str) -> None:
     _check_no_secret(url, where)
-    parts = urlsplit(url)
+    parts = _split(url, where)
+    if parts.query or parts.fragment or "{" in url:
+        raise ConfigError(f"{where} is a URL with a query or a pattern, but must be what stands before /ipfs/…")
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(f"{where} is {url!r}, but must be an http or https URL")
 

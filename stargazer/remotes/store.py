@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from stargazer.errors import BlobLost, RemoteError, RemoteLacks, StoreError
 from stargazer.remotes.base import FileRemote
 from stargazer.store import Store, layout
+from stargazer.store.shapes import shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
     from stargazer.assets import Asset
+    from stargazer.cid.shape import Shape
     from stargazer.remotes.base import Progress
 
 __all__ = ["StoreRemote"]
@@ -44,7 +46,12 @@ class StoreRemote(FileRemote):
 
     def node(self, cid: str) -> bytes | None:
         """A node of a directory, or None if it has none that is whole."""
-        found: bytes | None = self._asked(lambda: self.store.node(cid))
+        found: bytes | None = self._asked(lambda: self.store.dirs.node(cid))
+        return found
+
+    def shape(self, cid: str) -> Shape | None:
+        """The nodes of a file that no profile cuts so, unchecked."""
+        found: Shape | None = self._asked(lambda: shape_of(self.store.backend, cid))
         return found
 
     def stream(self, cid: str, start: int = 0) -> Iterator[bytes]:
@@ -63,7 +70,7 @@ class StoreRemote(FileRemote):
     def open(self, cid: str) -> BinaryIO | None:
         """The checked file."""
         try:
-            return self.store.open_bytes(cid)
+            return self.store.dirs.open(cid)
         except BlobLost as error:
             raise RemoteLacks(f"{self.name}: {error}") from None
         except (StoreError, OSError) as error:

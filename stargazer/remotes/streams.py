@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
+import shutil
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from stargazer.cid import PROFILES, parse
+from stargazer.cid.parts import is_raw, parts_of
 from stargazer.cid.unixfs import Layout
-from stargazer.errors import RemoteError, RemoteRefused
+from stargazer.errors import CIDError, RemoteError, RemoteRefused, StoreError, StoreFull
 from stargazer.remotes.blocks import check_block
-from stargazer.remotes.dag import is_raw, parts_of
 from stargazer.store.backends.local import as_store_error, unlink
 
 if TYPE_CHECKING:
@@ -24,14 +26,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from stargazer.cid.parts import Leaf, Part
     from stargazer.remotes.base import BlockRemote
     from stargazer.remotes.blocks import Blocks, Complaints
-    from stargazer.remotes.dag import Part
     from stargazer.store import Store
 
 __all__ = ["Bodies", "Leaves", "Partial", "Shape"]
 
 _WAITING = 16
+_STEP = 1 << 20
 _WRITERS = 2
 
 
@@ -64,8 +67,8 @@ class Leaves:
         try:
             if self._body:
                 self._body.close()
-            while self._waiting and error is None:
-                self._settle()
+            if error is None:
+                self.finish()
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -106,10 +109,36 @@ class Leaves:
         try:
             written.result()
         except RemoteRefused as error:
-            self._blocks.complaints.note(remote, error)
+            self._blocks.complaints.note_way(remote, error)
+            if self._body:
+                self._body.spoilt(remote)
             self.write(part.start, self._block(part))
         else:
             self._came(part.size)
+
+    def have_data(self, leaf: Leaf) -> None:
+        """Have bytes written that lie in a node, unless they are; a stream would bring them a second time."""
+        if self._body:
+            self.finish()
+            self._body.close()
+            self._body = None
+        if not self._partial.has(leaf.start, leaf.data):
+            self.write(leaf.start, leaf.data)
+
+    def finish(self) -> None:
+        """Wait for all leaves that are being written."""
+        while self._waiting:
+            self._settle()
+
+    def skipped(self, part: Part) -> None:
+        """Note that a part was written by other means: a stream goes on behind it."""
+        at = part.start
+        while self._body and at < part.start + part.size:
+            size = min(_STEP, part.start + part.size - at)
+            if self._body.take(at, size) is None:
+                self._body = None
+            at += size
+        self._came(part.size)
 
     def write(self, start: int, data: bytes) -> None:
         """Write checked bytes."""
@@ -154,8 +183,7 @@ class Bodies:
                     self._at += size
                     return self._source, data
             except RemoteError as error:
-                if self._source is not None:
-                    self._complaints.note(self._source, error)
+                self._complain(error)
             self.close()
 
     def ready(self) -> bool:
@@ -164,15 +192,23 @@ class Bodies:
             try:
                 return self._fill(1)
             except RemoteError as error:
-                if self._source is not None:
-                    self._complaints.note(self._source, error)
+                self._complain(error)
             self.close()
         return False
+
+    def _complain(self, error: RemoteError) -> None:
+        if self._source is not None:
+            self._complaints.note_way(self._source, error)
+
+    def spoilt(self, remote: BlockRemote) -> None:
+        """Take no more from a remote whose bytes were others."""
+        if self._source is remote:
+            self.close()
 
     def _open(self, start: int) -> bool:
         while self._waiting:
             remote = self._waiting.pop(0)
-            if not self._complaints.skips(remote):
+            if not self._complaints.skips(remote) and not self._complaints.rest(remote):
                 self._source, self._stream, self._at = remote, remote.body(self.cid, start), start
                 return True
         return False
@@ -242,14 +278,23 @@ class Partial:
         What it will be.
     """
 
-    def __init__(self, store: Store, cid: str) -> None:
-        _ = store.header
-        store.scratch.mkdir(parents=True, exist_ok=True)
-        self.path = str(store.scratch / f"fetch-{cid}")
+    def __init__(self, store: Store, cid: str, size: int = 0) -> None:
+        _ = store.context.header
+        store.context.scratch.mkdir(parents=True, exist_ok=True)
+        self.path = str(store.context.scratch / f"fetch-{cid}")
+        self._check_space(str(store.context.scratch), cid, size)
         self._fd = self._open()
         self.found = os.fstat(self._fd).st_size
         self.size = 0
         self._done, self._lock = False, Lock()
+
+    def _check_space(self, folder: str, cid: str, size: int) -> None:
+        """Refuse what says that it is larger than the disk, before its first byte."""
+        free = shutil.disk_usage(folder).free
+        here = os.path.getsize(self.path) if os.path.exists(self.path) else 0
+        if size - here > free:
+            told = f"{cid} says that it has {size} bytes, and {free} are free at {folder}; free some (stargazer gc)"
+            raise StoreFull(errno.ENOSPC, told)
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -271,7 +316,8 @@ class Partial:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._fd)
-        if not self._done and os.path.exists(self.path) and not os.path.getsize(self.path):
+        refused = isinstance(error, (CIDError, StoreError))
+        if not self._done and os.path.exists(self.path) and (refused or not os.path.getsize(self.path)):
             unlink(self.path)
 
     def holds(self, cid: str, start: int, size: int) -> bool:
@@ -280,6 +326,18 @@ class Partial:
             return False
         self.size = max(self.size, start + size)
         return True
+
+    def has(self, start: int, data: bytes) -> bool:
+        """Whether bytes lie in their place already; if so, they count as written."""
+        if start + len(data) > self.found or os.pread(self._fd, len(data), start) != data:
+            return False
+        self.size = max(self.size, start + len(data))
+        return True
+
+    def copy(self, source: int, target: int, size: int) -> None:
+        """Write bytes a second time that were written, and checked."""
+        for at in range(0, size, _PIECE):
+            self.write(target + at, os.pread(self._fd, min(_PIECE, size - at), source + at))
 
     def pieces(self) -> list[tuple[int, int]]:
         """Where the pieces of what was found lie, for those who hash them again."""

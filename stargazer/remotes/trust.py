@@ -13,7 +13,6 @@ from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import cids_in
 from stargazer.ledger.signatures import (
     fits,
-    is_revoked,
     make_key,
     own_keys,
     public_key,
@@ -55,14 +54,14 @@ class Verdict(NamedTuple):
 def copy_signatures(source: Store, target: Store, identifiers: Collection[str]) -> None:
     """Let signatures go along with their records, whoever made them, if they fit."""
     known = [*trusted_keys().values(), *own_keys()]
-    found = signatures_of(source, identifiers, known)
+    found = signatures_of(source.records, identifiers, known)
     pairs = {(name, key): data for name, signed in found.items() for key, data in signed.items()}
-    target.put_signatures({place: data for place, data in pairs.items() if fits(*place, data)})
+    target.records.put_signatures({place: data for place, data in pairs.items() if fits(*place, data)})
 
 
 def unsigned(store: Store, identifiers: Collection[str]) -> list[str]:
     """Those records of which no signature fits."""
-    found = signatures_of(store, identifiers, [*trusted_keys().values(), *own_keys()])
+    found = signatures_of(store.records, identifiers, [*trusted_keys().values(), *own_keys()])
     return [name for name in identifiers if not any(fits(name, key, data) for key, data in found.get(name, {}).items())]
 
 
@@ -73,13 +72,13 @@ def judge(store: Store, identifiers: Iterable[str]) -> Mapping[str, Verdict]:
     if not names:
         reason = "is not trusted: the remote has no `trust: true`, and stargazer.trust names no signers"
         return dict.fromkeys(wanted, Verdict(False, "", reason))
-    found = store.get_signatures(wanted, list(names)) if wanted else {}
-    late = _signed_late(store, found)
+    found = store.records.get_signatures(wanted, list(names)) if wanted else {}
+    revoked = revoked_since()
     verdicts = dict.fromkeys(wanted, Verdict(False, "", f"is signed by none of {', '.join(names.values())}"))
     for (identifier, key), data in found.items():
-        if (identifier, key) in late:
-            verdicts.setdefault(identifier, Verdict(False))
-            reason = f"was signed by {names[key]} after that key was revoked"
+        if key in revoked:
+            # Nothing proves when it was signed; what had come before that time is in one's own store.
+            reason = f"was signed by {names[key]}, whose key was revoked"
         elif fits(identifier, key, data):
             verdicts[identifier] = Verdict(True, names[key])
             continue
@@ -88,18 +87,6 @@ def judge(store: Store, identifiers: Iterable[str]) -> Mapping[str, Verdict]:
         if not verdicts[identifier].believed:
             verdicts[identifier] = Verdict(False, "", reason)
     return verdicts
-
-
-def _signed_late(store: Store, found: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Records and keys of which the key had been revoked when the record was made."""
-    revoked = revoked_since()
-    asked = {name for name, key in found if key in revoked}
-    records = {name: Record.from_bytes(data, name) for name, data in store.get_records(asked).items()}
-    late = set()
-    for name, key in found:
-        if key in revoked and ((record := records.get(name)) is None or is_revoked(record, key, revoked)):
-            late.add((name, key))
-    return late
 
 
 # Which records of another store are trusted: all of one that is trusted, else those that a trusted signer signed.
@@ -121,7 +108,7 @@ def trusted_behind(remote: StoreRemote, keys: Iterable[str]) -> dict[str, Record
     keys
         Plan or content keys.
     """
-    found = Ledger(remote.store, "anyone").lookup(keys)
+    found = Ledger(remote.store.records, "anyone").lookup(keys)
     if not remote.trusted:
         verdicts = judge(remote.store, {record.id for record in found.values()})
         _tell(remote, found, verdicts)
@@ -132,7 +119,7 @@ def trusted_behind(remote: StoreRemote, keys: Iterable[str]) -> dict[str, Record
 
 def trusted(remote: StoreRemote, identifiers: Iterable[str]) -> dict[str, Record]:
     """Believed records of a store by id; others are left out."""
-    data = remote.store.get_records(identifiers)
+    data = remote.store.records.get_many(identifiers)
     verdicts = {} if remote.trusted else judge(remote.store, data)
     wanted = [name for name in data if remote.trusted or verdicts[name].believed]
     records = ((name, Record.from_bytes(data[name], name)) for name in wanted)
@@ -148,8 +135,8 @@ def refusal(remote: StoreRemote, record: Record) -> str:
 
 
 def _whole(remote: StoreRemote, records: Mapping[str, Record]) -> set[str]:
-    ledger = Ledger(remote.store, "anyone")
-    if remote.store.backend.local:
+    ledger = Ledger(remote.store.records, "anyone")
+    if remote.store.backend.quick:
         return {name for name, record in records.items() if ledger.is_complete(record)}
     cids = list({cid for record in records.values() for cid in cids_in(record.outputs) if cid})
     with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import time
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from stargazer.errors import RemoteError, RemoteRefused
-from stargazer.remotes.http import Passing
+from stargazer.errors import RemoteError, RemoteLacks, RemoteRefused
+from stargazer.remotes.patience import Passing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,11 +24,14 @@ if TYPE_CHECKING:
     from stargazer.remotes.base import Progress
     from stargazer.remotes.http import Web
 
-__all__ = ["PART", "upload"]
+__all__ = ["PART", "remember", "upload"]
 
 PART = 48_000_000
 """Bytes of a part."""
 _VERSION = {"Tus-Resumable": "1.0.0"}
+_TAKING = 600.0
+"""Seconds until the server must have answered to a part that it has: the last one it may have to hash and to copy."""
+_AGAIN = (409, 423)
 
 
 def upload(
@@ -40,7 +42,7 @@ def upload(
     note: Path,
     progress: Progress | None = None,
     part: int = PART,
-) -> httpx.Headers:
+) -> httpx.Headers | None:
     """Send a file in parts.
 
     Parameters
@@ -60,8 +62,8 @@ def upload(
 
     Returns
     -------
-    httpx.Headers
-        Of the answer to the last part.
+    httpx.Headers or None
+        Of the answer to the last part; None where that was lost, and the server has all of it.
 
     Raises
     ------
@@ -70,16 +72,23 @@ def upload(
     """
     size = file.seek(0, 2)
     place, at = _resumed(web, note, size)
-    if place is None:
-        place, at = _created(web, path, size, about), 0
-        _remember(note, place)
+    begun = 0
     while True:
+        if place is None:
+            place, at, begun = _created(web, path, size, about), 0, begun + 1
+            remember(note, place)
         file.seek(at)
         before = at
-        at, headers = _sent(web, note, place, at, size, file.read(min(part, size - at)))
+        try:
+            at, headers = _sent(web, note, place, at, size, file.read(min(part, size - at)))
+        except RemoteLacks:  # it expired; begun anew once, for what never lasts would be sent for ever
+            if begun > 1:
+                raise
+            place = None
+            continue
         if progress and at > before:
             progress(at - before)
-        if at >= size and headers is not None:
+        if at >= size:
             with contextlib.suppress(FileNotFoundError):
                 note.unlink()
             return headers
@@ -96,38 +105,73 @@ def _created(web: Web, path: str, size: int, about: Mapping[str, str]) -> str:
 
 
 def _resumed(web: Web, note: Path, size: int) -> tuple[str | None, int]:
-    """Where an upload that was begun goes on, and from which byte; None if there is none any more."""
+    """Where an upload that was begun goes on, and from which byte; None if there is none any more.
+
+    Only who says that there is none is believed: after other failures the upload must not be begun anew.
+    """
     try:
         place = note.read_text("utf-8").strip()
-        answer = web.headers("HEAD", place, headers=_VERSION) if place.startswith(web.base) else {}
-        at = _number(web, answer.get("Upload-Offset", ""))
-    except (FileNotFoundError, RemoteError):
+    except FileNotFoundError:
         return None, 0
-    return (place, at) if at < size and answer.get("Upload-Length", str(size)) == str(size) else (None, 0)
+    if not place.startswith(f"{web.base}/"):
+        return None, 0
+    try:
+        answer = web.retried(lambda: _asked(web, place))
+    except RemoteLacks:
+        return None, 0
+    at = _number(web, answer.get("Upload-Offset", ""))
+    fits = at <= size and answer.get("Upload-Length", str(size)) == str(size)
+    return (place, at) if fits else (None, 0)
+
+
+def _asked(web: Web, place: str) -> httpx.Headers:
+    try:
+        return web.headers_once("HEAD", place, headers=_VERSION)
+    except RemoteError as error:
+        raise _passing(error) from None
 
 
 def _sent(web: Web, note: Path, place: str, at: int, size: int, data: bytes) -> tuple[int, httpx.Headers | None]:
     """How far the upload is after another part, and the answer to it, if there was one."""
     headers = {**_VERSION, "Upload-Offset": str(at), "Content-Type": "application/offset+octet-stream"}
-    for failures in range(web.attempts):
+    failed: list[Passing] = []
+
+    def attempt() -> tuple[int, httpx.Headers | None]:
+        if failed:  # the part, or some of it, may have come all the same
+            found, reached = _resumed(web, note, size)
+            if found is None:
+                raise RemoteLacks(f"{web.name} has no longer the upload that was begun")
+            if reached != at:
+                return reached, None
         try:
-            answer = web.headers_once("PATCH", place, headers=headers, content=data)
-        except Passing as error:
-            time.sleep(max(error.wait, 0.1 * 2**failures))
-            found = _resumed(web, note, size)
-            if failures + 1 == web.attempts or found[0] is None:
-                raise
-            if found[1] != at:
-                return found[1], None
-        else:
-            reached = _number(web, answer.get("Upload-Offset", str(at + len(data))))
-            if reached <= at < size or reached > size:
-                raise RemoteRefused(f"{web.name} says that it has {reached} bytes of {size}, after {at} and a part")
-            return reached, answer
-    raise RemoteError(f"{web.name} takes no more of the upload")
+            return _patched(web, place, at, size, len(data), headers, data)
+        except RemoteError as error:
+            failure = _passing(error)
+            if isinstance(failure, Passing):
+                failed.append(failure)
+            raise failure from None
+
+    return web.retried(attempt)
 
 
-def _remember(note: Path, place: str) -> None:
+def _patched(
+    web: Web, place: str, at: int, size: int, sent: int, headers: Mapping[str, str], data: bytes
+) -> tuple[int, httpx.Headers]:
+    with web.opened("PATCH", place, headers=headers, content=data, patience=_TAKING) as opened:
+        answer = opened.headers
+    reached = _number(web, answer.get("Upload-Offset", str(at + sent)))
+    if reached <= at < size or reached > size:
+        raise RemoteRefused(f"{web.name} says that it has {reached} bytes of {size}, after {at} and a part")
+    return reached, answer
+
+
+def _passing(error: RemoteError) -> RemoteError:
+    """A failure as one that may pass, where another request may still hold the upload, or has just moved it on."""
+    again = any(f"answered {status}" in str(error) for status in _AGAIN)
+    return Passing(str(error)) if again and not isinstance(error, Passing) else error
+
+
+def remember(note: Path, place: str) -> None:
     """Note where the upload goes on, for nobody else to read."""
     note.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stargazer.calls import Call
+    from stargazer.calls.call import Call
 
 __all__ = ["Engine"]
 

@@ -118,7 +118,7 @@ class Note:
 
     def claimed(self, store: Store) -> Note:
         """Put it into the store under an id that no other run has: a second run of one second gets ``-2``."""
-        _ = store.header
+        _ = store.context.header
         for number in itertools.count(1):
             note = replace(self, id=self.id if number == 1 else f"{self.id}-{number}")
             data = json.dumps(asdict(replace(note, updated=time.time()))).encode()
@@ -131,7 +131,7 @@ class Note:
 
     def write(self, store: Store) -> None:
         """Put it into the store, over the one before."""
-        _ = store.header
+        _ = store.context.header
         members = asdict(replace(self, updated=time.time()))
         del members["whose"]
         members["signature"] = sign_text(_signed_text(members))
@@ -260,7 +260,7 @@ class Logs:
         if name is None or self.store is None:
             return ""
         if name not in self._read:
-            self._read[name] = self._log(Ledger(self.store), name)
+            self._read[name] = self._log(Ledger(self.store.records), name)
         return self._read[name]
 
     @staticmethod
@@ -303,7 +303,7 @@ class Timeline:
     """
 
     def __init__(self, store: Store | None, plan_keys: Iterable[str], began: float) -> None:
-        records = Ledger(store).find_many(plan_keys).values() if store is not None else []
+        records = Ledger(store.records).find_many(plan_keys).values() if store is not None else []
         each = {record.id: (_seconds(record.started), record) for record in records}
         mine = [(start, record) for start, record in each.values() if start >= began - CLOCKS_DIFFER]
         first = min((start for start, _ in mine), default=0.0)

@@ -12,7 +12,7 @@ from stargazer.calls.walk import needs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from stargazer.calls import Call
+    from stargazer.calls.call import Call
 
 __all__ = ["Late"]
 

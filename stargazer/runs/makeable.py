@@ -31,9 +31,9 @@ def not_makeable(store: Store, records: Iterable[str], tasks: Iterable[Task] = (
     tasks
         Further ones that are here: a stranger's record names a module, but nothing of it is imported.
     """
-    ledger = Ledger(store)
+    ledger = Ledger(store.records)
     found = [record for name in records if (record := ledger.get(name)) is not None]
-    owners = whose(store, found)
+    owners = whose(store.records, found)
     given = {(task.name, task.code.digest) for task in tasks}
     here: dict[tuple[str, str], bool] = {}
     for record in sorted(found, key=lambda record: owners[record.id] == YOURS):

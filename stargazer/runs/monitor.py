@@ -20,7 +20,7 @@ from stargazer.store import Store
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stargazer.calls import Call
+    from stargazer.calls.call import Call
     from stargazer.runs.runlog import RunLog
 
 __all__ = ["Monitor", "held"]

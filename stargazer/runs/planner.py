@@ -73,7 +73,7 @@ class Plan:
             if planned.record is not None and not planned.where:
                 by_store.setdefault(planned.call.spec.store, []).append(planned.record)
         for url, records in by_store.items():
-            found |= whose(Store.open(url), records)
+            found |= whose(Store.open(url).records, records)
         return found
 
     def __iter__(self) -> Iterator[Planned]:
@@ -129,9 +129,15 @@ def plan(*calls: Any, again: Any = None) -> Plan:
 
     Examples
     --------
-    >>> print(plan(answer))  # doctest: +SKIP
-    1 of 4 calls would run, 3 are known
-      run    total    parameter scale: 1 → 2
+    >>> import stargazer as sg
+    >>> from stargazer.tasks import samtools_faidx
+    >>> index = samtools_faidx(sg.add("ref.fa", sg.Reference(build="b37")))
+    >>> print(sg.plan(index))
+    1 of 1 call would run, 0 are known
+      run  samtools_faidx  never ran
+    >>> made = index.compute()
+    >>> print(sg.plan(index))
+    nothing would run...
     """
     planner, roots = Planner(), roots_of(calls)
     if again is not None:
@@ -229,7 +235,7 @@ class Planner:
                 by_store.setdefault(call.spec.store, []).append(call)
             for url, asked in by_store.items():
                 known = [call for call in asked if not call.spec.renewal]
-                found = Ledger(Store.open(url)).find_anywhere(call.plan_key for call in known)
+                found = Ledger(Store.open(url).records).find_anywhere(call.plan_key for call in known)
                 self._found |= {call.key: None for call in asked}
                 self._found |= {call.key: found.get(call.plan_key) for call in known}
             unknown = (call for call in level.values() if self._found[call.key] is None)
@@ -261,7 +267,7 @@ class Planner:
     def _candidates(self, call: Call) -> list[Record]:
         place = (call.spec.store, call.name)
         if place not in self._newest:
-            self._newest[place] = Ledger(call.store).newest(call.name, CANDIDATES)
+            self._newest[place] = Ledger(call.store.records).newest(call.name, CANDIDATES)
         return self._newest[place]
 
     def _known_parts(self, call: Call) -> set[tuple[str, str, str]]:
@@ -289,7 +295,7 @@ class Planner:
             return None
         values = {name: plain(value) for name, value in call.given.items()}
         keys = {name: input_keys(value, call.spec.kinds) for name, value in inputs.items()}
-        return Ledger(call.store).find(call_key(call.spec.key, values, keys))
+        return Ledger(call.store.records).find(call_key(call.spec.key, values, keys))
 
     def _inputs(self, call: Call) -> dict[str, Any]:
         """Inputs with known calls replaced by their results."""
@@ -305,7 +311,7 @@ class Planner:
         planned = self.planned[value.whole.key]
         if planned.record is None:
             return value
-        whole = Ledger(value.store).results(planned.record)
+        whole = Ledger(value.store.records).results(planned.record)
         return whole if value.parent is None else element(whole, value.index)
 
 
@@ -353,9 +359,9 @@ def _hidden_reason(store: Store, record: Record) -> Reason:
     """Nothing differs that a key tells: what it read, its result is lost, or the same inputs stand in another order."""
     if changed := Present().differences(record.reads):
         return Reason("read", f"{', '.join(map(_read_name, changed))} changed since it was read")
-    if Ledger(store).forgotten(record.content_key) is not None:
+    if Ledger(store.records).forgotten(record.content_key) is not None:
         return Reason("forgotten", f"it was forgotten (record {record.id[:12]})")
-    if Ledger(store).is_complete(record):
+    if Ledger(store.records).is_complete(record):
         return Reason("input", "inputs in another order")
     return Reason("lost", f"its result is no longer in the store (record {record.id[:12]})")
 
@@ -430,7 +436,7 @@ def _files(store: Store, identifiers: Any) -> str:
         if isinstance(identifiers, dict)
         else [identifiers]
     )
-    known = store.read_assets([identifier for identifier in listed if identifier])
+    known = store.assets.read([identifier for identifier in listed if identifier])
     return _names([known[identifier] for identifier in listed if identifier in known])
 
 

@@ -8,10 +8,11 @@ import queue
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Generic, overload
 
-from stargazer.calls import Call
 from stargazer.calls.arguments import check_no_call_lost
+from stargazer.calls.call import Call
 from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten
 from stargazer.calls.memory import give_more, lacked_memory
@@ -19,7 +20,7 @@ from stargazer.calls.renewed import renewed
 from stargazer.calls.resources import default_client
 from stargazer.calls.walk import needs
 from stargazer.calls.wired import stamped
-from stargazer.errors import ArgumentError, BlobLost, Cancelled, OutputError, RunFailed
+from stargazer.errors import ArgumentError, BlobLost, Cancelled, OutputError, RunFailed, WorkerOutOfMemory
 from stargazer.ledger import Ledger, NotDeterministic
 from stargazer.runs.history import Logs
 from stargazer.runs.monitor import Monitor, held
@@ -33,18 +34,27 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
     from distributed import Client
+    from typing_extensions import TypeVar
 
+    from stargazer.calls.call import Pending
     from stargazer.execute import TaskSpec
     from stargazer.ledger import Record
     from stargazer.runs.engine import Engine
     from stargazer.runs.history import Timeline
+
+    T = TypeVar("T", default=Any)
+    R = TypeVar("R")
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 __all__ = ["Retry", "Run", "calls_in", "failure_text", "in_order", "replaced", "run", "run_async"]
 
 CLOCKS_DIFFER = 5.0
 
 
-class Run:
+class Run(Generic[T]):
     """Calls in flight: progress, results, failures. Made by `run`.
 
     Parameters
@@ -167,7 +177,7 @@ class Run:
             self.cancel()
             raise
 
-    def result(self) -> Any:
+    def result(self) -> T:
         """Wait for the end and return what the calls gave, in the shape in which they were passed.
 
         Raises
@@ -180,7 +190,8 @@ class Run:
         self.wait()
         self._tell_differences()
         self._raise()
-        return replaced(self._what, lambda call: self._results[call.key])
+        found: T = replaced(self._what, lambda call: self._results[call.key])
+        return found
 
     def __iter__(self) -> Iterator[tuple[Call, Any]]:
         """Yield each call that was passed with its result, as they finish; raise at the end if some failed."""
@@ -204,7 +215,7 @@ class Run:
     def _plan(self) -> tuple[dict[str, Any], dict[str, Call]]:
         done = self._watch.done_keys()
         graph, missing = flatten(
-            self._calls.values(), self._engine.node, self._engine.take, with_outputs=True, done=done, keep_diff=True
+            self._calls.values(), self._engine.node, self._engine.take, with_outputs=True, done=done
         )
         self._watch.expect(in_order(missing))
         return graph, missing
@@ -221,7 +232,7 @@ class Run:
                     break
                 graph, missing = self._plan()
             for url in {call.spec.store for call in self._calls.values()}:
-                Store.open(url).sync()
+                Store.open(url).backend.sync()
         except BaseException as error:  # noqa: BLE001 - it is raised where the run is waited for
             self._error = error
         finally:
@@ -242,7 +253,7 @@ class Run:
     def wired(self) -> tuple[str, TaskSpec]:
         """Name of the workflow, and what its calls share, with the commit of the code that wired it."""
         spec = next(iter(self._calls.values())).spec
-        return self._workflow or (spec.wired.workflow if spec.wired else spec.name), stamped(spec, keep=True)
+        return self._workflow or (spec.wired.workflow if spec.wired else spec.name), stamped(spec)
 
     @property
     def id(self) -> str:
@@ -274,7 +285,7 @@ class Run:
             return
         self._compared = True
         first = next(iter(self._calls.values()))
-        ledger = Ledger(first.store)
+        ledger = Ledger(first.store.records)
         for record in ledger.lookup(self._watch.done_keys()).values():
             if _began(record) >= self._began - CLOCKS_DIFFER and (told := ledger.difference(record)):
                 warnings.warn(told, NotDeterministic, stacklevel=3)
@@ -313,6 +324,37 @@ ENDS_WITHIN = 10.0
 """Seconds that a cancelled run may take to end."""
 
 
+@overload
+def run(
+    call: Pending[R],
+    /,
+    *,
+    client: Client | None = ...,
+    wait: bool = ...,
+    progress: bool | None = ...,
+    again: Any = ...,
+    name: str = ...,
+) -> Run[R]: ...
+@overload
+def run(
+    call: T,
+    /,
+    *,
+    client: Client | None = ...,
+    wait: bool = ...,
+    progress: bool | None = ...,
+    again: Any = ...,
+    name: str = ...,
+) -> Run[T]: ...
+@overload
+def run(
+    *calls: Any,
+    client: Client | None = ...,
+    wait: bool = ...,
+    progress: bool | None = ...,
+    again: Any = ...,
+    name: str = ...,
+) -> Run[tuple[Any, ...]]: ...
 def run(
     *calls: Any,
     client: Client | None = None,
@@ -320,7 +362,7 @@ def run(
     progress: bool | None = None,
     again: Any = None,
     name: str = "",
-) -> Run:
+) -> Run[Any]:
     """Run calls, with progress; results are in the store the moment a task ends.
 
     Parameters
@@ -353,7 +395,11 @@ def run(
 
     Examples
     --------
-    >>> stored = run(answer).result()  # doctest: +SKIP
+    >>> import stargazer as sg
+    >>> from stargazer.tasks import samtools_faidx
+    >>> index = samtools_faidx(sg.add("ref.fa", sg.Reference(build="b37")))
+    >>> sg.run(index).result().name
+    'ref.fa.fai'
     """
     what = calls[0] if len(calls) == 1 else calls
     client = _checked(client)
@@ -385,13 +431,21 @@ async def run_async(*calls: Any, client: Client | None = None, again: Any = None
 
     Examples
     --------
-    >>> stored = (await run_async(answer)).result()  # doctest: +SKIP
+    >>> import asyncio
+    >>> import stargazer as sg
+    >>> from stargazer.tasks import samtools_faidx
+    >>> index = samtools_faidx(sg.add("ref.fa", sg.Reference(build="b37")))
+    >>> async def indexed():
+    ...     flight = await sg.run_async(index)
+    ...     return flight.result()
+    >>> asyncio.run(indexed()).name
+    'ref.fa.fai'
     """
     import asyncio
 
     what = calls[0] if len(calls) == 1 else calls
     async with _synchronous(_checked(client)) as blocking:
-        flight = await asyncio.to_thread(Run, what, blocking, again, name)
+        flight: Run[Any] = await asyncio.to_thread(Run, what, blocking, again, name)
         try:
             while not flight.ended:
                 await asyncio.sleep(EVERY)
@@ -514,11 +568,16 @@ def failure_text(flight: Run) -> str:
 # Failures that are worth another try: what was lost is made again, what lacked memory gets more.
 
 
+MOST_KILLS = 2
+"""Jobs that a batch system ends for the memory of one call, which then ends, whatever sizes its task still names."""
+
+
 class Retry:
     """Remembers what was tried, so that each cause is tried once."""
 
     def __init__(self) -> None:
         self._lost: set[str] = set()
+        self._killed: Counter[str] = Counter()
 
     def is_worth_it(self, failures: Mapping[str, BaseException], calls: Iterable[Call]) -> bool:
         """Whether some of these failures may end otherwise if the calls are planned again; gives them more memory.
@@ -535,6 +594,15 @@ class Retry:
         self._lost |= lost
         for error in errors:
             mark_unavailable(error)
-        starved = [call for call in calls if lacked_memory(failures.get(call.plan_key))]
+        starved = [call for call in calls if self._may_have_more(call, failures.get(call.plan_key))]
         given = list(map(give_more, starved))
         return bool(lost) or any(given)
+
+    def _may_have_more(self, call: Call, failure: BaseException | None) -> bool:
+        """Whether more memory is worth a try; a job of a shared queue, with all that ran there, goes twice at most."""
+        if isinstance(failure, WorkerOutOfMemory):
+            self._killed[call.plan_key] += 1
+            if self._killed[call.plan_key] >= MOST_KILLS:
+                failure.add_note(f"{MOST_KILLS} jobs were ended for it, so no larger size of memory=[…] is tried")
+                return False
+        return lacked_memory(failure)

@@ -15,7 +15,7 @@ from stargazer.store.parsing import is_name, is_text, read_object
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from stargazer.calls import Call
+    from stargazer.calls.call import Call
     from stargazer.ledger import Record
     from stargazer.runs.state import RunState
     from stargazer.store import Store
@@ -116,7 +116,7 @@ def read_events(store: Store, run: str) -> list[Event]:
     # Dask gives a failure to all that needs the call, before it is known which one is to blame.
     skipped = {event.key for event in parsed if event.what == "skipped"}
     told = [event for event in parsed if event.what != "failed" or event.key not in skipped]
-    ledger = Ledger(store)
+    ledger = Ledger(store.records)
     records = ledger.lookup(dict.fromkeys(event.key for event in told if event.what in ("known", "made")))
     failed = {event.record: ledger.get(event.record) for event in told if event.record}
     events = [_with(event, failed.get(event.record or "") or records.get(event.key)) for event in told]

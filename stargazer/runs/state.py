@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stargazer.calls import Call
+    from stargazer.calls.call import Call
 
 __all__ = ["RunState", "State", "Status"]
 

@@ -14,7 +14,7 @@ from stargazer.execute.execute import execute
 from stargazer.execute.slots import IN_BODY, Slots, of_this_process, shared
 
 if TYPE_CHECKING:
-    from stargazer.calls import Call
+    from stargazer.calls.call import Call
     from stargazer.execute import TaskSpec
     from stargazer.runs.state import RunState
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.calls import Call
+from stargazer.calls.call import Call
 from stargazer.calls.task import Task
 from stargazer.errors import ArgumentError, StargazerError
 from stargazer.execute.execute import Attempt
@@ -158,12 +158,16 @@ def verify(
 
     Examples
     --------
-    >>> report = verify(stored)  # doctest: +SKIP
-    >>> assert report.ok, report  # doctest: +SKIP
+    >>> import stargazer as sg
+    >>> from stargazer.tasks import samtools_faidx
+    >>> index = samtools_faidx(sg.add("ref.fa", sg.Reference(build="b37")))
+    >>> report = sg.verify(index.compute())
+    >>> report.ok, report.checked
+    (True, 1)
     """
     if not (isinstance(sample, (int, float)) and 0 < sample <= 1):
         raise ArgumentError(f"sample={sample!r} must be a part of the whole: more than 0, at most 1")
-    ledger = Ledger(store or _home(result))
+    ledger = Ledger((store or _home(result)).records)
     wanted, among = _wanted(ledger, result, down=down, part=sample, seed=seed)
     finder = _Finder(ledger, tasks)
     calls = []
@@ -183,7 +187,7 @@ def _wanted(
 ) -> tuple[list[Record], int]:
     """The records of those calls that are checked, and the number of those among which they were chosen."""
     if result is None and part < 1:  # of a whole store, those that are not chosen are not even read
-        names = ledger.store.record_ids()
+        names = ledger.records.ids()
         drawn = [record for name in _sampled(names, part, seed) if (record := ledger.get(name)) is not None]
         return _newest(drawn), len(names)
     found = ledger.everything() if result is None else (below if down else above)(ledger, chosen(ledger, result))
@@ -210,7 +214,7 @@ class _Finder:
     """Makes calls of records, and runs them."""
 
     def __init__(self, ledger: Ledger, tasks: Iterable[Task]) -> None:
-        self._ledger, self._store = ledger, ledger.store
+        self._ledger, self._store = ledger, Store.open(ledger.url)
         self._tasks: dict[str, list[Task]] = {}
         for task in tasks:
             self._tasks.setdefault(task.name, []).append(task)
@@ -254,17 +258,18 @@ class _Finder:
         """A call of a task; of one that takes no such arguments, its error in a tuple."""
         try:
             with self._store:
-                return task(**inputs, **parameters)
+                made: Call = task(**inputs, **parameters)
+                return made
         except StargazerError as error:
             return (task, error)
 
     def _inputs(self, record: Record) -> dict[str, Any]:
         names = [name for value in record.inputs.values() for name in _ids(value)]
-        known = self._store.read_assets(names)
+        known = self._store.assets.read(names)
         absent = [name for name in names if name not in known]
         if absent:
             raise _Unfit(LOST, f"{len(absent)} of {len(names)} inputs are no longer known")
-        handles = {name: self._store.handle(asset, record.producers.get(name)) for name, asset in known.items()}
+        handles = {name: self._store.assets.handle(asset, record.producers.get(name)) for name, asset in known.items()}
         return {name: _replaced(value, handles) for name, value in record.inputs.items()}
 
     @staticmethod
@@ -297,7 +302,7 @@ class _Finder:
         try:
             if not module:
                 raise LookupError(f"the record does not say where the task {record.task} is; it is an older one")
-            found = find_named(module, name, load=whose(self._store, [record])[record.id] == YOURS)
+            found = find_named(module, name, load=whose(self._store.records, [record])[record.id] == YOURS)
         except LookupError:
             if needed:
                 raise

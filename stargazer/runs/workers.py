@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from distributed import Client, Future
 
-    from stargazer.calls import Call
+    from stargazer.calls.call import Call
     from stargazer.runs.state import RunState
 
 __all__ = ["Workers"]

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
-from stargazer.assets import Asset, canonical, placed
-from stargazer.errors import StargazerError
+from stargazer.assets import Asset, canonical, parse_fact, placed
+from stargazer.errors import NotFound, StargazerError
 from stargazer.store import layout
-from stargazer.store.index import asset_members
-from stargazer.store.source import StoreSource
-from stargazer.store.staging import Staging, members
+from stargazer.store.index import asset_members, note_changes, successor_of
+from stargazer.store.staging import members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["NO_PATH", "Handles", "beside", "link_field", "parse_asset"]
+    from stargazer.assets.asset import Source
+    from stargazer.store.context import StoreContext
+    from stargazer.store.directories import Directories
+    from stargazer.store.index import Index
+
+__all__ = ["NO_PATH", "Assets", "beside", "link_field", "parse_asset"]
 
 _AT_ONCE = 16
 
@@ -24,14 +31,36 @@ _AT_ONCE = 16
 NO_PATH = cast("Path", None)
 
 
-class Handles(Staging):
-    """The part of a store that keeps asset records."""
+class Assets:
+    """The asset records of a store.
+
+    Parameters
+    ----------
+    context
+        Of the store.
+    dirs
+        The bytes that assets name.
+    index
+        Tells which record another superseded.
+    source
+        Makes what a handle gets its bytes from, of the store's URL, the id of a ledger record, and a name that was
+        asked for.
+    """
+
+    def __init__(self, context: StoreContext, dirs: Directories, index: Index, source: Callable[..., Source]) -> None:
+        self.context, self.backend, self.dirs, self.index = context, context.backend, dirs, index
+        self._source = source
 
     def handle(self, asset: Asset, record: str | None = None) -> Asset:
         """The same asset, knowing that its bytes come from this store, and which record tells how it was made."""
-        source = StoreSource(self.url, record)
+        source = self._source(self.context.url, record)
         companions = tuple(self.handle(companion, record) for companion in asset.companions)
         return placed(asset, NO_PATH, source, companions)
+
+    def named(self, asset: Asset, name: str) -> Asset:
+        """As `handle`, of what a name stands for: records of calls that are given it say so."""
+        companions = tuple(map(self.handle, asset.companions))
+        return placed(asset, NO_PATH, self._source(self.context.url, None, name), companions)
 
     def put(self, asset: Asset, *, record: str | None = None) -> Asset:
         """Keep the record of an asset whose bytes are stored, and those of its companions.
@@ -48,25 +77,25 @@ class Handles(Staging):
         Asset
             A handle.
         """
-        self.put_assets({member.id: canonical(member) for member in members(asset)})
+        self.put_many({member.id: canonical(member) for member in members(asset)})
         return self.handle(asset, record)
 
-    def put_assets(self, records: Mapping[str, bytes]) -> None:
+    def put_many(self, records: Mapping[str, bytes]) -> None:
         """Keep asset records by their ids."""
-        _ = self.header
+        _ = self.context.header
         self.backend.create_many({layout.asset(identifier): data for identifier, data in records.items()})
-        self._journal("assets", *records)
+        note_changes(self.backend, "assets", *records)
 
     def put_elsewhere(self, assets: Iterable[Asset]) -> None:
         """Keep the records of assets that belong to a lineage; bytes that are elsewhere are not missed here."""
-        _ = self.header
+        _ = self.context.header
         known = {each.id: each for asset in assets for each in members(asset)}
         absent = [identifier for identifier, each in known.items() if not self.exists(each)]
         self.backend.create_many({layout.elsewhere(identifier): b"" for identifier in absent})
         self.backend.create_many({layout.asset(identifier): canonical(each) for identifier, each in known.items()})
-        self._journal("assets", *known)
+        note_changes(self.backend, "assets", *known)
 
-    def read_assets(self, identifiers: Iterable[str]) -> dict[str, Asset]:
+    def read(self, identifiers: Iterable[str]) -> dict[str, Asset]:
         """Those asset records that are there, whole and understood, by id."""
         places = {layout.asset(identifier): identifier for identifier in identifiers}
         found = self.backend.read_many(places)
@@ -76,34 +105,91 @@ class Handles(Staging):
     def exists(self, asset: Asset) -> bool:
         """Whether the bytes of an asset and of its companions are here, by looking at names and not at contents."""
         cids = [member.cid for member in members(asset)]
-        return None not in cids and self.has_all(cid for cid in cids if cid is not None)
-
-    def has(self, cid: str) -> bool:
-        """Whether the store has a file, or a directory and all that lies in it, by looking at names only.
-
-        In an object store only the directory itself is looked for; what is missing below it is found out by `stage`.
-        """
-        if self.backend.size(layout.blob(cid)) is not None:
-            return True
-        if not self.is_directory(cid):
-            return False
-        with suppress(StargazerError):
-            return not self.backend.local or all(child is None or self.has(child) for _, child in self.walk(cid))
-        return False
-
-    def has_all(self, cids: Iterable[str]) -> bool:
-        """Whether `has` is true of each."""
-        return all(map(self.has, cids))
+        return None not in cids and self.dirs.has_all(cid for cid in cids if cid is not None)
 
     def missing(self, assets: Iterable[Asset]) -> list[Asset]:
         """Those of many assets of which bytes, or a companion's, are not here; object stores are asked at once."""
         asked = list(assets)
-        if self.backend.local:
+        if self.backend.quick:
             return [asset for asset in asked if not self.exists(asset)]
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return [asset for asset, there in zip(asked, pool.map(self.exists, asked), strict=True) if not there]
+
+    def mark_added(self, asset: Asset, addition: bytes = b"") -> None:
+        """Mark an asset and its companions as added; an addition that converted it is noted in the mark."""
+        places = {layout.added(member.id) for member in members(asset)}
+        absent = places.difference(self.backend.read_many(places))
+        self.backend.create_many(dict.fromkeys(absent, b""))
+        if addition:
+            self.backend.create(layout.added(asset.id), addition)
+
+    def update(self, asset: Asset, **facts: Any) -> Asset:
+        """Give the same bytes other facts: `Store.update`."""
+        self._require(asset)
+        typed = {name: parse_fact(type(asset), name, value) for name, value in facts.items()}
+        bare = type(asset).asset_key == "asset"
+        free = {name: value for name, value in typed.items() if bare and name not in ("cid", "name")}
+        own: dict[str, Any] = {name: value for name, value in typed.items() if name not in free}
+        if free:
+            own["facts"] = {**asset.facts, **free}
+        changed = replace(asset, **own)
+        stored = self.put(changed, record=asset.source.record if asset.source else None)
+        if stored.id != asset.id:
+            self._supersede(asset.id, stored)
+        return stored
+
+    def _supersede(self, older: str, newer: Asset) -> None:
+        self.mark_added(newer, self.backend.read(layout.added(older)) or b"")
+        self.backend.remove(layout.superseded(newer.id))
+        mark = json.dumps({"by": newer.id, "time": time.time()}).encode()
+        self.backend.replace(layout.superseded(older), mark)
+        note_changes(self.backend, "assets", older, newer.id)
+
+    def history(self, asset: Asset) -> list[Asset]:
+        """All that was known of an asset: the newest record, and those that it superseded, newest first."""
+        newest, seen = asset.id, {asset.id}
+        while (mark := self.backend.read(layout.superseded(newest))) and successor_of(mark) not in seen:
+            newest = successor_of(mark) or newest
+            seen.add(newest)
+        ids = self._older(newest)
+        found = self.read([newest, *ids])
+        return [self.handle(found[identifier]) for identifier in (newest, *ids) if identifier in found]
+
+    def delete(self, found: Asset) -> None:
+        """Forget an asset, what it superseded, and the companions that lie beside it alone: `Store.delete`."""
+        self._require(found)
+        known = {each.id for each in self.history(found)}
+        own = [each.id for each in found.companions if getattr(each, link_field(each) or "", "") == found.cid]
+        gone = [*(each for each in (found.id, *self._older(found.id)) if each in known), *own]
+        for identifier in gone:
+            self.remove(identifier)
+        note_changes(self.backend, "assets", *gone)
+
+    def remove(self, identifier: str) -> None:
+        """Remove a record and the marks beside it."""
+        for place in (layout.asset, layout.added, layout.superseded, layout.elsewhere):
+            self.backend.remove(place(identifier))
+
+    def _older(self, identifier: str) -> list[str]:
+        return self.index.ask(lambda index: list(_superseded_by(index, identifier)), "assets")
+
+    def _require(self, asset: Asset) -> None:
+        if self.backend.size(layout.asset(asset.id)) is None:
+            raise NotFound(f"{self.context.url} has no record of {asset!r} (id {asset.id})")
+
+
+def _superseded_by(connection: sqlite3.Connection, identifier: str) -> Iterator[str]:
+    """Ids that a record superseded, directly or not, newest first."""
+    seen, waiting = {identifier}, [identifier]
+    while waiting:
+        rows = connection.execute("SELECT id FROM assets WHERE successor = ? ORDER BY n DESC", (waiting.pop(0),))
+        for (older,) in rows:
+            if older not in seen:
+                seen.add(older)
+                waiting.append(older)
+                yield older
 
 
 def parse_asset(data: bytes, identifier: str) -> Asset | None:
@@ -118,23 +204,12 @@ def parse_asset(data: bytes, identifier: str) -> Asset | None:
 # Which assets are companions of which: an index names the file that it lies beside in a link field.
 
 
-_LINK_FIELDS = {
-    "reference_index": "reference_cid",
-    "sequence_dict": "reference_cid",
-    "aligner_index": "reference_cid",
-    "alignment_index": "alignment_cid",
-    "variants_index": "variants_cid",
-    "known_sites_index": "known_sites_cid",
-}
-
-
 def link_field(asset: Asset | type[Asset]) -> str | None:
     """The field with the CID of the file that such an asset lies beside; None if it lies beside none.
 
-    A type of one's own says so by a class variable: ``companion_of: ClassVar[str] = "reference_cid"``.
+    A type says so by a class variable: ``companion_of: ClassVar[str] = "reference_cid"``.
     """
-    field: str | None = getattr(asset, "companion_of", None) or _LINK_FIELDS.get(asset.asset_key)
-    return field
+    return asset.companion_of or None
 
 
 def beside(asset: Asset, stored: list[Asset], linked: list[Asset]) -> tuple[Asset, ...]:

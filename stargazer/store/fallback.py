@@ -63,7 +63,7 @@ def fetch_missing(store: Store, assets: Collection[Asset]) -> None:
     others = fallback() if assets else None
     if others is None:
         return
-    for asset in store.missing(assets):
+    for asset in store.assets.missing(assets):
         try:
             others.fetch_assets(store, [asset], shown=False)
         except RemoteError as error:

@@ -69,7 +69,7 @@ class CIDFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if not self.source.is_directory(cid):
             found = [self._info(name, cid)]
         else:
-            found = [self._info(f"{name}/{entry.name}", entry.cid) for entry in self.source.entries(cid)]
+            found = [self._info(f"{name}/{entry.name}", entry.cid) for entry in self.source.dirs.entries(cid)]
         return found if detail else [each["name"] for each in found]
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> BinaryIO:
@@ -79,7 +79,7 @@ class CIDFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if self.source.is_directory(cid):
             raise IsADirectoryError(f"cid://{path} is a directory")
         try:
-            return self.source.open_bytes(cid)
+            return self.source.open(cid)
         except BlobLost as error:
             raise FileNotFoundError(f"cid://{path}: {error}") from error
 

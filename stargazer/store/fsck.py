@@ -8,20 +8,25 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import CIDError, StoreError
-from stargazer.store import index, layout
+from stargazer.store import layout
 from stargazer.store.assets import parse_asset
-from stargazer.store.backends.local import LocalBackend
 from stargazer.store.directories import links
-from stargazer.store.gc import LONGEST_LEASE, Sweeping, is_lease
+from stargazer.store.index import asset_cids, asset_members, is_whole_record, marks
+from stargazer.store.names import NAMES, name_of, place_of, read_version
 from stargazer.store.parsing import is_asset, read_json
-from stargazer.store.records import unseal
+from stargazer.store.pins import LONGEST_LEASE, is_lease
+from stargazer.store.records import key_value, unseal
+from stargazer.store.shapes import torn_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from stargazer.store.blobs.base import Blobs
+    from stargazer.store.context import StoreContext
+    from stargazer.store.directories import Directories
     from stargazer.store.folders import Entry
 
-__all__ = ["Checked", "Checking"]
+__all__ = ["Checked", "Checker"]
 
 
 class Checked(NamedTuple):
@@ -34,8 +39,9 @@ class Checked(NamedTuple):
     corrupt
         CIDs of files and directory nodes that were not what their names say. They went to quarantine.
     torn
-        Places of records, keys, pins and leases that cannot be read, and of what is no regular file. They went to
-        quarantine, but for pins and the leases of a week, which only their owner can replace.
+        Places of records, keys, names, pins and leases that cannot be read, of versions of names that are gone, and of
+        what is no regular file. They went to quarantine, but for names, pins and the leases of a week, which only their
+        owner can replace.
     unknown
         Asset records that this installation cannot read: a type changed, or a newer Stargazer wrote them.
     missing
@@ -58,10 +64,21 @@ class Checked(NamedTuple):
         return not (self.corrupt or self.torn or self.missing)
 
 
-class Checking(Sweeping):
-    """The part of a store that checks it."""
+class Checker:
+    """Checks all that is in a store.
 
-    def fsck(self, *, progress: Callable[[int], object] | None = None, yes_as_root: bool = False) -> Checked:
+    Parameters
+    ----------
+    context
+        Of the store.
+    blobs, dirs
+        Its files, and its directories of them.
+    """
+
+    def __init__(self, context: StoreContext, blobs: Blobs, dirs: Directories) -> None:
+        self.context, self.backend, self.blobs, self.dirs = context, context.backend, blobs, dirs
+
+    def check(self, *, progress: Callable[[int], object] | None = None, yes_as_root: bool = False) -> Checked:
         """Hash every file and read every record; what is corrupt goes to quarantine, so that it is made anew.
 
         Parameters
@@ -81,8 +98,8 @@ class Checking(Sweeping):
         StoreError
             A folder of the store is a link, or somebody else's.
         """
-        if self.made:
-            self._check_owners(yes_as_root=yes_as_root)
+        if self.context.made:
+            self.backend.check_owners(yes_as_root=yes_as_root)
         odd = self._odd()
         strays: list[str] = []
         files, size, corrupt = 0, 0, []
@@ -93,12 +110,16 @@ class Checking(Sweeping):
             if progress:
                 progress(entry.size)
         corrupt += [name for entry, name in self._named("trees", strays) if self._torn_node(name)]
-        torn = odd + [
+        shapes = list(torn_shapes(self.backend, strays))
+        for place in shapes:
+            self._put_aside(place)
+        torn = [*odd, *shapes] + [
             entry.place
             for kind, is_complete in self._tests().items()
             for entry in self._torn(kind, is_complete, strays)
         ]
         missing, unknown = self._missing()
+        torn += self._names(missing, strays)
         return Checked(files, size, tuple(corrupt), tuple(torn), tuple(unknown), missing, tuple(strays))
 
     def _named(self, kind: str, strays: list[str]) -> Iterator[tuple[Entry, str]]:
@@ -115,9 +136,7 @@ class Checking(Sweeping):
 
     def _odd(self) -> list[str]:
         """Put aside what is neither a regular file nor a folder of these: links, pipes, devices, folders too deep."""
-        if not isinstance(self.backend, LocalBackend):
-            return []
-        kinds = (*layout.SHARDED, "signatures", *layout.FLAT)
+        kinds = (*layout.SHARDED, "signatures", NAMES, *layout.FLAT)
         odd = [place for kind in kinds for place in self.backend.odd(kind, flat=kind in layout.FLAT)]
         for place in odd:
             self._put_aside(place)
@@ -129,10 +148,10 @@ class Checking(Sweeping):
             self.backend.move(place, layout.quarantine(place.rpartition("/")[2]))
 
     def _tests(self) -> dict[str, Callable[[str, bytes], bool]]:
-        return _TESTS | {"keys": lambda _, data: self._value(data) is not None}
+        return _TESTS | {"keys": lambda _, data: key_value(self.backend, data) is not None}
 
     def _torn_node(self, cid: str) -> bool:
-        block = self.node(cid)
+        block = self.dirs.node(cid)
         with suppress(CIDError):
             if block is not None:
                 links(block)
@@ -163,24 +182,43 @@ class Checking(Sweeping):
             else:
                 yield entry
 
+    def _names(self, missing: dict[str, tuple[str, ...]], strays: list[str]) -> list[str]:
+        """Places of versions that are torn or gone; what others need and is gone is noted. They stay where they are."""
+        torn, there = list[str](), dict[str, set[int]]()
+        for entry in self.backend.entries(NAMES):
+            named = name_of(entry.place)
+            if named is None:
+                strays.append(entry.place)
+                continue
+            there.setdefault(named[0], set()).add(named[1])
+            content = self.backend.read(entry.place)
+            members = read_version(content) if content is not None else {}
+            if members is None:
+                torn.append(entry.place)
+            for cid in asset_cids(members["asset"]) if members else ():
+                if gone := [each for each in sorted(self.dirs.closure([cid])) if not self.dirs.has(each)]:
+                    missing |= {each: (*missing.get(each, ()), f"{named[0]}@{named[1]}") for each in gone}
+        gaps = {name: set(range(1, max(numbers))) - numbers for name, numbers in there.items()}
+        return torn + [place_of(name, number) for name, lacking in gaps.items() for number in sorted(lacking)]
+
     def _missing(self) -> tuple[dict[str, tuple[str, ...]], list[str]]:
         """CIDs that assets need and that are gone; ids of the records that cannot be understood here."""
         there = {entry.place.rpartition("/")[2] for kind in ("blobs", "trees") for entry in self.backend.entries(kind)}
         missing: dict[str, list[str]] = {}
         unknown, lacking = [], {}
-        lent = index.marks((entry.place.rpartition("/")[2] for entry in self.backend.entries("assets")), ".elsewhere")
+        lent = marks((entry.place.rpartition("/")[2] for entry in self.backend.entries("assets")), ".elsewhere")
         for entry, identifier in self._named("assets", []):
             data = self.backend.read(entry.place)
             if data is None:
                 continue
-            members = index.asset_members(data, identifier)
+            members = asset_members(data, identifier)
             if members is None:
                 continue  # torn, and told of already
             if parse_asset(data, identifier) is None:
                 unknown.append(identifier)
-            for cid in index.asset_cids(members) if identifier not in lent else ():
+            for cid in asset_cids(members) if identifier not in lent else ():
                 if cid not in lacking:
-                    lacking[cid] = sorted(self.closure([cid]) - there)
+                    lacking[cid] = sorted(self.dirs.closure([cid]) - there)
                 for gone in lacking[cid]:
                     missing.setdefault(gone, []).append(identifier)
         return {cid: tuple(ids) for cid, ids in missing.items()}, unknown
@@ -199,8 +237,8 @@ _RECORD_MARKS = ("", "added", "superseded", "elsewhere")
 _MARKS = {"blobs": ("",), "trees": ("",), "assets": _RECORD_MARKS, "records": ("",), "keys": ("",)}
 _KEY = re.compile("[0-9a-f]{64}")
 _TESTS: dict[str, Callable[[str, bytes], bool]] = {
-    "assets": lambda name, data: index.asset_members(data, name) is not None,
-    "records": lambda name, data: index.is_whole_record(data, name),
+    "assets": lambda name, data: asset_members(data, name) is not None,
+    "records": lambda name, data: is_whole_record(data, name),
     "signatures": lambda _, data: unseal(data) is not None,
     "pins": lambda _, data: _sealed(data, lambda pinned: isinstance(pinned, list) and all(map(is_asset, pinned))),
     "leases": lambda _, data: _sealed(data, is_lease),

@@ -16,7 +16,8 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stargazer.errors import StoreFull, StoreReadOnly
-from stargazer.store import index, layout, records
+from stargazer.store import layout
+from stargazer.store.backends.base import OVERLAP
 from stargazer.store.backends.local import is_on_network
 from stargazer.store.parsing import is_asset, is_name, is_record, read_object
 
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from stargazer.store.backends.base import Backend
+    from stargazer.store.backends.base import Backend, Journal
+    from stargazer.store.context import StoreContext
 
 __all__ = [
+    "Index",
     "ask",
     "asset_cids",
     "asset_members",
@@ -37,6 +40,7 @@ __all__ = [
     "insert_records",
     "is_whole_record",
     "marks",
+    "note_changes",
     "value_text",
 ]
 
@@ -64,6 +68,42 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS links (cid TEXT, role TEXT, id TEXT, PRIMARY KEY (cid, role, id)) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS links_by_record ON links (id);
 """
+
+
+class Index:
+    """What can be asked of all records of a store.
+
+    Parameters
+    ----------
+    context
+        Of the store.
+    """
+
+    def __init__(self, context: StoreContext) -> None:
+        self.context = context
+
+    def ask(self, question: Callable[[sqlite3.Connection], T], *kinds: str) -> T:
+        """Answer a question, once the index agrees with the store in some kinds of records.
+
+        Parameters
+        ----------
+        question
+            Asked once; twice if the index turns out to be damaged.
+        *kinds
+            ``"assets"``, ``"records"``.
+
+        Raises
+        ------
+        StoreFull
+            There is no space for the index.
+        """
+
+        def asked(connection: sqlite3.Connection) -> T:
+            for kind in kinds:
+                follow(connection, self.context.backend, kind)
+            return question(connection)
+
+        return ask(self.context.cache if self.context.made else None, asked)
 
 
 def ask(directory: Path | None, question: Callable[[sqlite3.Connection], T]) -> T:
@@ -302,6 +342,12 @@ _AT_ONCE = 500
 _SUPERSEDED = ".superseded"
 
 
+def note_changes(backend: Backend, kind: str, *names: str) -> None:
+    """Note that records changed, where the times of folders don't tell that."""
+    if backend.journal is not None:
+        backend.journal.write([f"{kind}.{name}" for name in names])
+
+
 def follow(connection: sqlite3.Connection, backend: Backend, kind: str) -> None:
     """Make the index agree with the store.
 
@@ -314,14 +360,12 @@ def follow(connection: sqlite3.Connection, backend: Backend, kind: str) -> None:
     kind
         ``"assets"`` or ``"records"``.
     """
-    if backend.local:
-        changed = _changed_folders(connection, backend, kind)
-        if changed:
-            with _Transaction(connection):
-                _read_folders(connection, backend, kind, changed)
-    else:
+    if backend.journal is not None:
         with _Transaction(connection):
-            _read_journal(connection, backend, kind)
+            _read_journal(connection, backend, backend.journal, kind)
+    elif changed := _changed_folders(connection, backend, kind):
+        with _Transaction(connection):
+            _read_folders(connection, backend, kind, changed)
 
 
 class _Transaction:
@@ -373,13 +417,13 @@ def _read_folder(connection: sqlite3.Connection, backend: Backend, kind: str, sh
     known = {row[0] for row in connection.execute(f"SELECT id FROM {kind} WHERE shard = ?", (shard,))}
     new, gone = there - known, known - there
     if kind == "records":
-        index.insert_records(connection, _read(backend, kind, new))
+        insert_records(connection, _read(backend, kind, new))
         connection.executemany("DELETE FROM links WHERE id = ?", [(name,) for name in gone])
         connection.executemany("DELETE FROM records WHERE id = ?", [(name,) for name in gone])
         return
-    index.insert_assets(connection, _read(backend, kind, new), {})
-    index.forget_assets(connection, gone)
-    _mark_superseded(connection, backend, shard, index.marks(names, _SUPERSEDED))
+    insert_assets(connection, _read(backend, kind, new), {})
+    forget_assets(connection, gone)
+    _mark_superseded(connection, backend, shard, marks(names, _SUPERSEDED))
 
 
 def _mark_superseded(connection: sqlite3.Connection, backend: Backend, shard: str, marked: set[str]) -> None:
@@ -407,13 +451,13 @@ def _read(backend: Backend, kind: str, names: Iterable[str]) -> dict[str, bytes]
     return {places[place]: data for place, data in found.items()}
 
 
-def _read_journal(connection: sqlite3.Connection, backend: Backend, kind: str) -> None:
+def _read_journal(connection: sqlite3.Connection, backend: Backend, journal: Journal, kind: str) -> None:
     now, name = time.time(), f"journal of {kind}"
     row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     if row is None or now - row[0] > _JOURNAL_KEPT:
         _read_everything(connection, backend, kind)
     else:
-        _read_events(connection, backend, kind, row[0])
+        _read_events(connection, backend, journal, kind, row[0])
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, now))
 
 
@@ -421,18 +465,18 @@ def _read_everything(connection: sqlite3.Connection, backend: Backend, kind: str
     for table in ("assets", "facts") if kind == "assets" else ("records", "links"):
         connection.execute(f"DELETE FROM {table}")
     names = [entry.place.rpartition("/")[2] for entry in backend.entries(kind)]
-    _take(connection, backend, kind, set(filter(is_name, names)), index.marks(names, _SUPERSEDED))
+    _take(connection, backend, kind, set(filter(is_name, names)), marks(names, _SUPERSEDED))
 
 
-def _read_events(connection: sqlite3.Connection, backend: Backend, kind: str, since: float) -> None:
+def _read_events(connection: sqlite3.Connection, backend: Backend, journal: Journal, kind: str, since: float) -> None:
     seen = {row[0] for row in connection.execute("SELECT event FROM events")}
-    news = {event: name for event, of, name in records.events(backend, since) if of == kind and event not in seen}
+    news = {event: name for event, of, name in journal.events(since) if of == kind and event not in seen}
     names = set(filter(is_name, news.values()))
     if kind == "assets":
-        index.forget_assets(connection, names)
+        forget_assets(connection, names)
     _take(connection, backend, kind, names, names)
     connection.executemany("INSERT OR IGNORE INTO events VALUES (?)", [(event,) for event in news])
-    oldest = int((since - 2 * records.OVERLAP) * 1e9)
+    oldest = int((since - 2 * OVERLAP) * 1e9)
     connection.execute("DELETE FROM events WHERE event < ?", (str(oldest),))
 
 
@@ -441,8 +485,8 @@ def _take(
 ) -> None:
     found = _read(backend, kind, names)
     if kind == "records":
-        index.insert_records(connection, found)
+        insert_records(connection, found)
         return
     places = {layout.superseded(name): name for name in superseded if name in found}
     successors: Mapping[str, str] = {places[p]: successor_of(data) for p, data in backend.read_many(places).items()}
-    index.insert_assets(connection, found, dict(successors))
+    insert_assets(connection, found, dict(successors))

@@ -5,6 +5,7 @@
     store.json                    format version, CID profile, identity; made once
     blobs/<xx>/<cid>              the file, named by its CID   (xx: the two characters before the last)
     trees/<xx>/<cid>              directory nodes (dag-pb), HAMT shards too
+    shapes/<xx>/<cid>             nodes of a file that no profile cuts so, beside its bytes
     assets/<xx>/<id>              asset records: immutable, canonical JSON, id = SHA-256 of it
     assets/<xx>/<id>.added        a person added this asset: its bytes are kept; and what it was converted by
     assets/<xx>/<id>.superseded   a newer record describes these bytes
@@ -13,6 +14,7 @@
     signatures/<xx>/<id>.<key>    Ed25519 signature of a ledger record, by the public key
     keys/<xx>/<key>               small pointers to records, replaced atomically
     pins/<name>                   roots that garbage collection keeps
+    names/<name>/<version>        names that people give, versions 1 to n, written once; / in a name is written @
     leases/<name>                 the same, until they expire
     runs/<id>                     notes on runs: when, where, how each went; may be deleted
     logs/<id>                     what happened in each, call by call; the same
@@ -52,6 +54,7 @@ __all__ = [
     "record",
     "run",
     "run_log",
+    "shape",
     "signature",
     "superseded",
     "tree",
@@ -67,14 +70,14 @@ JOURNAL = "journal"
 USES = "uses"
 SHARDED = ("blobs", "trees", "assets", "records", "keys")
 FLAT = ("pins", "leases", "runs", "logs")
-TOP = (*SHARDED, "signatures", *FLAT, "quarantine", TMP, JOURNAL, USES)
+TOP = (*SHARDED, "shapes", "signatures", *FLAT, "names", "quarantine", TMP, JOURNAL, USES)
 """Every folder that a store may have."""
 
 
 _LONGEST = 120
 """Characters of a name that stay when it is put aside: with the time it must fit a file name, whatever they are."""
 
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}")
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,239}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]{0,199}")
 
 
@@ -92,6 +95,11 @@ def blob(cid: str) -> str:
 def tree(cid: str) -> str:
     """Place of a directory node."""
     return _sharded("trees", cid)
+
+
+def shape(cid: str) -> str:
+    """Place of the nodes of a file that no profile cuts so."""
+    return _sharded("shapes", cid)
 
 
 def asset(identifier: str) -> str:

@@ -13,6 +13,8 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from stargazer.bounded import DEEPEST, LARGEST, is_nested_deeper
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
@@ -32,17 +34,9 @@ __all__ = [
     "read_object",
 ]
 
-LARGEST = 64 << 20
-"""Bytes of a record, a pin, a lease, a key or a directory node."""
-
-DEEPEST = 100
-"""Lists and objects within one another."""
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}")
 _YEAR = re.compile(r"\d{4}")
 _TEXT = {str}
-_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_OPENING = b"[{"
 
 
 def read_json(data: bytes) -> Any:
@@ -67,7 +61,8 @@ def check_bounds(data: bytes) -> None:
     """
     if len(data) > LARGEST:
         raise ValueError(f"{len(data):,} bytes are more than {LARGEST:,}")
-    _check_depth(data)
+    if is_nested_deeper(data, DEEPEST):
+        raise ValueError(f"lists and objects are nested more than {DEEPEST} deep")
 
 
 def read_object(data: bytes) -> dict[str, Any]:
@@ -82,18 +77,6 @@ def read_object(data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{type(value).__name__} is no object")
     return value
-
-
-def _check_depth(data: bytes) -> None:
-    """Refuse what nests too deep, before it is read: few brackets cannot, and those in texts do not count."""
-    if data.count(b"[") + data.count(b"{") <= DEEPEST:
-        return
-    outside = b"".join(data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
-    depth = 0
-    for bracket in outside.translate(None, delete=_BRACKETS):
-        depth += 1 if bracket in _OPENING else -1
-        if depth > DEEPEST:
-            raise ValueError(f"lists and objects are nested more than {DEEPEST} deep")
 
 
 def is_name(value: object) -> bool:
@@ -286,6 +269,7 @@ _MEMBERS: dict[str, Callable[[Any], bool]] = {
     "diff": _or_none(is_name),
     "user": is_text,
     "same_as": _or_none(is_name),
+    "named": is_texts,
     "env": _is_environment,
     "passed": is_texts,
     "reads": is_texts,

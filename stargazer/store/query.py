@@ -7,22 +7,22 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from stargazer.assets import Asset, asset_type, asset_types, did_you_mean, no_type, parse_fact
 from stargazer.errors import AssetError, InvalidField, NotFound, StargazerError, UnknownField
-from stargazer.store.adding import Adding
 from stargazer.store.assets import beside, link_field
-from stargazer.store.index import ask, follow, value_text
+from stargazer.store.index import value_text
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+
+    from stargazer.store.assets import Assets
+    from stargazer.store.context import StoreContext
+    from stargazer.store.index import Index
 
 __all__ = ["Answer", "Filters", "Missing", "Queries", "matching"]
-
-T = TypeVar("T")
 
 Missing = Literal["error", "skip"]
 """What becomes of a value that was asked for and that nothing has."""
@@ -31,61 +31,30 @@ _AT_ONCE = 500
 _ID = re.compile("[0-9a-f]{64}")
 
 
-class Queries(Adding):
-    """The part of a store that finds assets and records."""
+class Queries:
+    """Finds the assets of a store.
 
-    def ask(self, question: Callable[[sqlite3.Connection], T], *kinds: str) -> T:
-        """Ask the index, once it agrees with the store in some kinds of records (``"assets"``, ``"records"``)."""
+    Parameters
+    ----------
+    context
+        Of the store.
+    index
+        Answers.
+    assets
+        Makes handles.
+    """
 
-        def asked(connection: sqlite3.Connection) -> T:
-            for kind in kinds:
-                follow(connection, self.backend, kind)
-            return question(connection)
-
-        return ask(self.cache if self.made else None, asked)
+    def __init__(self, context: StoreContext, index: Index, assets: Assets) -> None:
+        self.context, self.index, self.assets = context, index, assets
 
     def find(self, **facts: Any) -> list[Asset]:
-        """Assets with these facts, as they were stored.
-
-        Parameters
-        ----------
-        **facts
-            As for `assemble`; what nothing has is left out.
-        """
+        """Assets with these facts, as they were stored: `Store.find`."""
         filters = Filters.read(facts)
-        found = decode(self.ask(lambda index: matching(index, filters), "assets"))
-        return sorted((self.handle(asset) for asset in found), key=_order)
+        found = decode(self.index.ask(lambda index: matching(index, filters), "assets"))
+        return sorted((self.assets.handle(asset) for asset in found), key=_order)
 
     def assemble(self, *, missing: Missing = "error", **filters: Any) -> list[Asset]:
-        """Assets with these facts, one for each file, with the files that must lie beside them.
-
-        Parameters
-        ----------
-        missing
-            A ``cid``, a ``name`` or a value of a fact that none of them has is an error, lest half of what was asked
-            for passes for the whole; ``"skip"`` leaves it out.
-        **filters
-            ``asset``: a type or its key. ``cid``, ``name`` and facts: a value or its text (``True``, ``"true"``).
-            Each may be a list of alternatives; all filters must hold.
-
-        Returns
-        -------
-        list of Asset
-            Ordered by type, sample and name. Companions are those that an asset was stored with and those that name
-            it (`reference_cid`, `alignment_cid`, …); of two sets whose file names clash, the later type and facts
-            in alphabetical order are left out.
-
-        Raises
-        ------
-        NotFound
-            Nothing has one of the values; the message names all of these.
-        AssetError
-            There is no such asset type: no class has the key, and nothing in the store does.
-        UnknownField
-            The asset type has no such fact.
-        InvalidField
-            The value is none that the fact could have.
-        """
+        """Assets with these facts, one for each file, with the files that must lie beside them: `Store.assemble`."""
         if missing not in ("error", "skip"):
             raise InvalidField(f'missing={missing!r}: choose "error" or "skip"; Store.find finds a fact of that name')
         assets, missed = self.answer(filters)
@@ -107,90 +76,33 @@ class Queries(Adding):
             As in `assemble`: filters that nothing could ever fit.
         """
         wanted = Filters.read(filters)
-        found = decode(self.ask(lambda index: matching(index, wanted), "assets"))
+        found = decode(self.index.ask(lambda index: matching(index, wanted), "assets"))
         missed = wanted.missed(found)
-        return Answer(self._assembled(found), f"{self.url} has no {wanted.told(missed, found)}" if missed else "")
+        return Answer(
+            self._assembled(found), f"{self.context.url} has no {wanted.told(missed, found)}" if missed else ""
+        )
 
     def _assembled(self, found: list[Asset]) -> list[Asset]:
         """One asset for each file, companions beside it."""
-        linked = self.ask(lambda index: _linked_rows(index, {str(asset.cid) for asset in found}))
+        linked = self.index.ask(lambda index: _linked_rows(index, {str(asset.cid) for asset in found}))
         indexes = _indexes(linked)
         groups: dict[Asset, list[Asset]] = {}
         for asset in sorted(found, key=_order):
             groups.setdefault(replace(asset, companions=()), []).append(asset)
-        return [self.handle(_joined(bare, same, indexes)) for bare, same in groups.items()]
+        return [self.assets.handle(_joined(bare, same, indexes)) for bare, same in groups.items()]
 
     def get(self, name: str) -> Asset:
-        """The asset with an id or a CID.
-
-        Parameters
-        ----------
-        name
-            The id of an asset record, superseded or not; or the CID of a file or directory. Where several assets
-            share the bytes, the first of ``find(cid=…)`` is given.
-
-        Raises
-        ------
-        NotFound
-            There is neither a record nor a file of that name.
-        """
+        """The asset with an id or a CID: `Store.get`."""
         if _ID.fullmatch(name):  # by chance it begins as CIDs do: one in 4,096
-            found = self.read_assets([name]).get(name)
+            found = self.assets.read([name]).get(name)
             if found is None:
-                raise NotFound(f"{self.url} has no asset record {name}")
-            return self.handle(found)
+                raise NotFound(f"{self.context.url} has no asset record {name}")
+            return self.assets.handle(found)
         for asset in self.find(cid=name):
             return asset
-        if not self.has(name):
-            raise NotFound(f"{self.url} has nothing named {name}")
-        return self.handle(Asset(cid=name))
-
-    def record_ids(self) -> list[str]:
-        """Ids of the ledger records of all calls that ended well."""
-        query = "SELECT id FROM records WHERE status = 'ok' ORDER BY id"
-        return [row[0] for row in self.ask(lambda index: index.execute(query).fetchall(), "records")]
-
-    def records_where(
-        self,
-        *,
-        task: str | None = None,
-        output: str | None = None,
-        input: str | None = None,
-        start: str | None = None,
-        limit: int = 100,
-    ) -> list[tuple[str, bytes]]:
-        """Ids and bytes of ledger records, newest first.
-
-        Parameters
-        ----------
-        task
-            Name of the task.
-        output
-            A CID that the call made, or a companion of what it made.
-        input
-            A CID that the call was given.
-        start
-            First digits of the id.
-        limit
-            How many at most.
-        """
-        conditions = {
-            "r.task = ?": task,
-            "r.id GLOB ?": None if start is None else f"{start}*",
-            **{_linked(role): cid for role, cid in (("output", output), ("input", input))},
-        }
-        given = {condition: value for condition, value in conditions.items() if value is not None}
-        query = (
-            f"SELECT r.id FROM records r WHERE {' AND '.join(given) or 'TRUE'} ORDER BY r.started DESC, r.id LIMIT ?"
-        )
-        rows = self.ask(lambda index: index.execute(query, (*given.values(), limit)).fetchall(), "records")
-        ids = [row[0] for row in rows]
-        found = self.get_records(ids)
-        return [(identifier, found[identifier]) for identifier in ids if identifier in found]
-
-
-def _linked(role: str) -> str:
-    return f"r.id IN (SELECT id FROM links WHERE role = '{role}' AND cid = ?)"
+        if not self.assets.dirs.has(name):
+            raise NotFound(f"{self.context.url} has nothing named {name}")
+        return self.assets.handle(Asset(cid=name))
 
 
 def decode(rows: Iterable[tuple[str, bytes]]) -> list[Asset]:

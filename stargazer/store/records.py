@@ -11,20 +11,23 @@ import itertools
 import re
 import time
 from contextlib import suppress
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from stargazer.errors import StoreError
 from stargazer.store import layout
-from stargazer.store.base import OpenStore
+from stargazer.store.index import note_changes
 from stargazer.store.parsing import check_bounds, is_name, moment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from stargazer.store.assets import Assets
     from stargazer.store.backends.base import Backend
+    from stargazer.store.context import StoreContext
+    from stargazer.store.directories import Directories
+    from stargazer.store.index import Index
 
-__all__ = ["OVERLAP", "Records", "events", "seal", "unseal", "write"]
+__all__ = ["Records", "StoredRecords", "check_readable", "key_value", "seal", "unseal"]
 
 _AT_ONCE = 500
 JUST_NOW, HOUR = 1.0, 3600.0
@@ -69,31 +72,156 @@ def check_readable(data: bytes, what: str) -> None:
         raise StoreError(f"{what} cannot be kept: {error}; write large or deep values to a file") from error
 
 
-class Records(OpenStore):
-    """The part of a store that the ledger writes."""
+class Records(Protocol):
+    """What the ledger needs of a store: what calls did, the keys that lead to it, and what they made."""
 
-    def signed_elsewhere(self, identifier: str) -> bool:
+    context: StoreContext
+    dirs: Directories
+    assets: Assets
+
+    def put(self, data: bytes) -> str:
+        """Keep an immutable record; its id is the SHA-256 of its bytes, in hexadecimal."""
+
+    def get(self, identifier: str) -> bytes | None:
+        """A record's bytes, or None if it is missing or torn."""
+
+    def get_many(self, identifiers: Iterable[str]) -> dict[str, bytes]:
+        """Bytes of those records that are there and whole, many at once."""
+
+    def where(
+        self,
+        *,
+        task: str | None = None,
+        output: str | None = None,
+        input: str | None = None,
+        start: str | None = None,
+        limit: int = 100,
+    ) -> list[tuple[str, bytes]]:
+        """Ids and bytes of records, newest first, by what they tell."""
+
+    def ids(self) -> list[str]:
+        """Ids of the records of all calls that ended well."""
+
+    def sign_elsewhere(self, identifier: str) -> bool:
         """Have a record signed where it arrived, if whose it is has no key where it was made; whether that is so."""
+
+    def put_signatures(self, signatures: Mapping[tuple[str, str], bytes]) -> None:
+        """Keep signatures of records, by the record's id and the signer's public key."""
+
+    def get_signatures(self, identifiers: Iterable[str], keys: Collection[str]) -> dict[tuple[str, str], bytes]:
+        """Signatures of records by some public keys, those that are there and whole, many at once; unchecked."""
+
+    def read_signatures(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """Signatures by record and public key, those that are there and whole; unchecked."""
+
+    def signed_at(self, identifier: str, key: str) -> float | None:
+        """When a signature was put here, in seconds since 1970, by the clock of the disk; None if there is none."""
+
+    def signers(self, identifiers: Collection[str]) -> dict[str, set[str]]:
+        """Public keys of which there are signatures beside records, where looking for names is quick."""
+
+    def set_keys(self, values: Mapping[str, bytes]) -> None:
+        """Point keys at small values, each replaced atomically."""
+
+    def get_keys(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Values of those keys that are there and whole, many at once; of one that leads to a record, its id."""
+
+    def key_names(self) -> Iterator[list[str]]:
+        """Yield the names of all keys, many at a time."""
+
+    def link_keys(self, keys: Iterable[str], identifier: str, readers: Collection[str] = ()) -> None:
+        """Let keys lead to a record that is there, each atomically."""
+
+    def behind(self, keys: Iterable[str]) -> dict[str, tuple[str, bytes]]:
+        """Ids and bytes of the records that keys lead to, if both are there and whole; many at once."""
+
+
+class StoredRecords:
+    """The records of a store that this process sees.
+
+    Parameters
+    ----------
+    context
+        Of the store.
+    index
+        Finds records by what they tell.
+    dirs
+        Bytes that records name.
+    assets
+        What calls read and made.
+    """
+
+    def __init__(self, context: StoreContext, index: Index, dirs: Directories, assets: Assets) -> None:
+        self.context, self.backend = context, context.backend
+        self.index, self.dirs, self.assets = index, dirs, assets
+        self._uses: dict[str, float] = {}
+        """When this process noted a use of records, by their ids."""
+
+    def sign_elsewhere(self, identifier: str) -> bool:
+        """Not here: who made a record signs it."""
         return False
 
-    def put_record(self, data: bytes) -> str:
+    def put(self, data: bytes) -> str:
         """Keep an immutable record; its id is the SHA-256 of its bytes, in hexadecimal."""
         identifier = hashlib.sha256(data).hexdigest()
-        _ = self.header
+        _ = self.context.header
         check_readable(data, "the record of a call")
         self.backend.replace(layout.record(identifier), data, used=_started(data))
-        self._journal("records", identifier)
+        note_changes(self.backend, "records", identifier)
         return identifier
 
-    def get_record(self, identifier: str) -> bytes | None:
+    def get(self, identifier: str) -> bytes | None:
         """A record's bytes, or None if it is missing or torn."""
-        return self.get_records([identifier]).get(identifier)
+        return self.get_many([identifier]).get(identifier)
 
-    def get_records(self, identifiers: Iterable[str]) -> dict[str, bytes]:
+    def get_many(self, identifiers: Iterable[str]) -> dict[str, bytes]:
         """Bytes of those records that are there and whole, many at once."""
         places = {layout.record(identifier): identifier for identifier in identifiers}
         found = self.backend.read_many(places)
         return {places[p]: data for p, data in found.items() if hashlib.sha256(data).hexdigest() == places[p]}
+
+    def ids(self) -> list[str]:
+        """Ids of the ledger records of all calls that ended well."""
+        query = "SELECT id FROM records WHERE status = 'ok' ORDER BY id"
+        return [row[0] for row in self.index.ask(lambda index: index.execute(query).fetchall(), "records")]
+
+    def where(
+        self,
+        *,
+        task: str | None = None,
+        output: str | None = None,
+        input: str | None = None,
+        start: str | None = None,
+        limit: int = 100,
+    ) -> list[tuple[str, bytes]]:
+        """Ids and bytes of ledger records, newest first.
+
+        Parameters
+        ----------
+        task
+            Name of the task.
+        output
+            A CID that the call made, or a companion of what it made.
+        input
+            A CID that the call was given.
+        start
+            First digits of the id.
+        limit
+            How many at most.
+        """
+        conditions = {
+            "r.task = ?": task,
+            "r.id GLOB ?": None if start is None else f"{start}*",
+            **{_linked(role): cid for role, cid in (("output", output), ("input", input))},
+        }
+        given = {condition: value for condition, value in conditions.items() if value is not None}
+        query = (
+            f"SELECT r.id FROM records r WHERE {' AND '.join(given) or 'TRUE'} ORDER BY r.started DESC, r.id LIMIT ?"
+        )
+        rows = self.index.ask(lambda index: index.execute(query, (*given.values(), limit)).fetchall(), "records")
+        ids = [row[0] for row in rows]
+        found = self.get_many(ids)
+        return [(identifier, found[identifier]) for identifier in ids if identifier in found]
 
     def put_signatures(self, signatures: Mapping[tuple[str, str], bytes]) -> None:
         """Keep signatures of records, by the record's id and the signer's public key."""
@@ -109,6 +237,10 @@ class Records(OpenStore):
         found = ((named[place], unseal(data)) for place, data in self.backend.read_many(named).items())
         return {place: data for place, data in found if data is not None}
 
+    def signed_at(self, identifier: str, key: str) -> float | None:
+        """When a signature was put here, in seconds since 1970, by the clock of the disk; None if there is none."""
+        return self.backend.changed(layout.signature(identifier, key))
+
     def signers(self, identifiers: Collection[str]) -> dict[str, set[str]]:
         """Public keys of which there are signatures beside records of a store on a local disk."""
         wanted = set(identifiers)
@@ -122,12 +254,12 @@ class Records(OpenStore):
 
     def set_keys(self, values: Mapping[str, bytes]) -> None:
         """Point keys at small values, each replaced atomically."""
-        _ = self.header
+        _ = self.context.header
         self.backend.replace_many({layout.key(key): seal(value) for key, value in values.items()})
 
     def get_keys(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Values of those keys that are there and whole, many at once; of one that leads to a record, its id."""
-        values = ((key, self._value(data)) for key, data in self._read_keys(keys))
+        values = ((key, key_value(self.backend, data)) for key, data in self._read_keys(keys))
         return {key: value for key, value in values if value is not None}
 
     def key_names(self) -> Iterator[list[str]]:
@@ -160,7 +292,7 @@ class Records(OpenStore):
         there = self.backend.read_many(list(places))
         return {place: seal("\n".join([line, *_other_leads(there.get(place), line)]).encode()) for place in places}
 
-    def records_behind(self, keys: Iterable[str]) -> dict[str, tuple[str, bytes]]:
+    def behind(self, keys: Iterable[str]) -> dict[str, tuple[str, bytes]]:
         """Ids and bytes of the records that keys lead to, if both are there and whole; many at once.
 
         Of a key that leads somewhere only while something is as it was, the id is empty, and the bytes are a line for
@@ -168,16 +300,16 @@ class Records(OpenStore):
         """
         found, pointers, uses = {}, {}, dict[str, float]()
         for key, data in self._read_keys(keys):
-            value = self._value(data, uses)
+            value = key_value(self.backend, data, uses)
             if value is not None and b" " in value:
                 found[key] = "", value
             elif value is not None and data.startswith(RECORD):
                 found[key] = value.decode(), data
             elif value is not None and is_name(name := value.decode("ascii", "replace")):
                 pointers[key] = name
-        stored = self.get_records(dict.fromkeys(pointers.values()))
-        local = self.backend.local
-        uses |= {name: (self.backend.last_use(layout.record(name)) or 0.0) if local else 0.0 for name in stored}
+        stored = self.get_many(dict.fromkeys(pointers.values()))
+        tells = self.backend.tells_use
+        uses |= {name: (self.backend.last_use(layout.record(name)) or 0.0) if tells else 0.0 for name in stored}
         self._refresh(uses)
         return found | {key: (name, stored[name]) for key, name in pointers.items() if name in stored}
 
@@ -196,14 +328,14 @@ class Records(OpenStore):
         if stale:
             self._uses.update(dict.fromkeys(stale, now))
             with suppress(OSError, StoreError):  # what can only be read is kept by those who may write
-                if self.backend.local:
+                if self.backend.tells_use:
                     self.backend.note_use(map(layout.record, stale))
                 else:
                     self._note_afar(stale)
 
     def _note_afar(self, names: list[str]) -> None:
         """Note uses in an object store: those that this host has not noted today, all in one object."""
-        noted = self.cache / layout.USES / time.strftime("%Y%m%d", time.gmtime())
+        noted = self.context.cache / layout.USES / time.strftime("%Y%m%d", time.gmtime())
         known = set(noted.read_text("ascii").split()) if noted.exists() else set[str]()
         fresh = [name for name in names if name not in known]
         if fresh:
@@ -212,73 +344,33 @@ class Records(OpenStore):
             with noted.open("a", encoding="ascii") as file:
                 file.write("".join(f"{name}\n" for name in fresh))
 
-    @cached_property
-    def _uses(self) -> dict[str, float]:
-        """When this process noted a use of records, by their ids."""
-        return {}
 
-    def _value(self, data: bytes, uses: dict[str, float] | None = None) -> bytes | None:
-        """What a key says, or None if it is torn. The record that it is a link to must be there under its own name."""
-        if not data.startswith(RECORD):
-            return unseal(data)
-        identifier = hashlib.sha256(data).hexdigest()
-        used = self.backend.last_use(layout.record(identifier))
-        if uses is not None and used is not None:
-            uses[identifier] = used
-        return None if used is None else identifier.encode()
+def key_value(backend: Backend, data: bytes, uses: dict[str, float] | None = None) -> bytes | None:
+    """What a key says, or None if it is torn. The record that it is a link to must be there under its own name.
 
-    def _journal(self, kind: str, *names: str) -> None:
-        """Note a change by time where directories have no mtime that tells."""
-        if not self.backend.local:
-            write(self.backend, [f"{kind}.{name}" for name in names])
+    Parameters
+    ----------
+    backend
+        Of the store.
+    data
+        Content of the key.
+    uses
+        Takes up when that record was last of use.
+    """
+    if not data.startswith(RECORD):
+        return unseal(data)
+    identifier = hashlib.sha256(data).hexdigest()
+    used = backend.last_use(layout.record(identifier))
+    if uses is not None and used is not None:
+        uses[identifier] = used
+    return None if used is None else identifier.encode()
+
+
+def _linked(role: str) -> str:
+    return f"r.id IN (SELECT id FROM links WHERE role = '{role}' AND cid = ?)"
 
 
 def _other_leads(data: bytes | None, line: str) -> list[str]:
     value = unseal(data) if data is not None and not data.startswith(RECORD) else None
     lines = value.decode("ascii", "replace").split("\n") if value and b" " in value else []
     return [other for other in lines if other != line][: MOST_LEADS - 1]
-
-
-# What changed in an object store, by time: listing everything to find one new record would take minutes.
-#
-# Every change puts one empty object whose name says what changed. A host that looks for news lists the hours since it
-# last looked, and some before, since clocks differ.
-
-
-OVERLAP = 2 * 3600.0
-_HOUR = 3600.0
-_MOST_HOURS = 48
-
-
-def write(backend: Backend, changes: Iterable[str]) -> None:
-    """Note changes, each as ``<kind>.<name>``."""
-    now = time.time_ns()
-    folder = _folder(now / 1e9)
-    backend.replace_many({f"{folder}/{now + number}.{change}": b"" for number, change in enumerate(changes)})
-
-
-def events(backend: Backend, since: float) -> Iterator[tuple[str, str, str]]:
-    """Changes since a time (seconds since 1970) and up to two hours before it: event, kind, name; oldest first."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(8) as pool:
-        listed = list(pool.map(backend.names, _folders(backend, since - OVERLAP)))
-    for names in listed:
-        for event in names:
-            when, _, change = event.partition(".")
-            kind, _, name = change.partition(".")
-            if when.isdigit() and name:
-                yield event, kind, name
-
-
-def _folders(backend: Backend, since: float) -> list[str]:
-    until = time.time() + OVERLAP
-    if until - since <= _MOST_HOURS * _HOUR:
-        return list(dict.fromkeys(_folder(since + step * _HOUR) for step in range(int((until - since) / _HOUR) + 2)))
-    first = _folder(since)
-    found = (f"{layout.JOURNAL}/{name}" for name in backend.names(layout.JOURNAL))
-    return [folder for folder in found if folder >= first]
-
-
-def _folder(seconds: float) -> str:
-    return f"{layout.JOURNAL}/{time.strftime('%Y%m%dT%H', time.gmtime(seconds))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,14 @@ from stargazer.assets import Asset, placed
 from stargazer.errors import AssetError, BlobLost, InputChanged, NotFound
 from stargazer.store.backends.local import as_store_error
 from stargazer.store.blobs.local import lay_file
-from stargazer.store.directories import Trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from stargazer.store.blobs.base import Blobs
     from stargazer.store.blobs.verified import Signature
+    from stargazer.store.context import StoreContext
+    from stargazer.store.directories import Directories
 
 __all__ = ["Staging", "members"]
 
@@ -30,8 +33,19 @@ def members(asset: Asset) -> Iterator[Asset]:
         yield from members(companion)
 
 
-class Staging(Trees):
-    """The part of a store that gives files their names back."""
+class Staging:
+    """Gives the files of a store their names back.
+
+    Parameters
+    ----------
+    context
+        Of the store.
+    blobs, dirs
+        Its files, and its directories of them.
+    """
+
+    def __init__(self, context: StoreContext, blobs: Blobs, dirs: Directories) -> None:
+        self.context, self.blobs, self.dirs = context, blobs, dirs
 
     def stage(
         self,
@@ -52,7 +66,7 @@ class Staging(Trees):
         copy
             Make private copies that a tool may write to, even where links would do.
         seen
-            Takes up, by path, the state in which each file was found, for `check_staged`.
+            Takes up, by path, the state in which each file was found, for `Staging.check`.
 
         Returns
         -------
@@ -68,7 +82,7 @@ class Staging(Trees):
         """
         os.makedirs(directory, exist_ok=True)
         cids = [self._cid(member) for member in members(asset)]
-        folders = self.load_nodes(cids)
+        folders = self.dirs.load_nodes(cids)
         self.blobs.prefetch(cid for cid in cids if cid not in folders)
         taken: dict[str, str] = {}
         if seen is not None:
@@ -79,7 +93,9 @@ class Staging(Trees):
         """Note the states of files after they were checked and before they are laid out."""
         for member in members(asset):
             cid, path = self._cid(member), str(directory / file_name(member))
-            files = ((f"{path}/{name}", child) for name, child in self.walk(cid)) if cid in folders else [(path, cid)]
+            files = (
+                ((f"{path}/{name}", child) for name, child in self.dirs.walk(cid)) if cid in folders else [(path, cid)]
+            )
             for where, child in files:
                 if child is not None:
                     self.blobs.path(child)
@@ -101,15 +117,15 @@ class Staging(Trees):
         return asset.cid
 
     def _lay(self, cid: str, path: Path, copy: bool, replacing: bool) -> None:
-        if not self.load_nodes([cid]):
+        if not self.dirs.load_nodes([cid]):
             self._lay_file(cid, str(path), copy, replacing)
             return
-        path.mkdir(exist_ok=True)
-        found = list(self.walk(cid))
+        found = list(self.dirs.walk(cid))
         self.blobs.prefetch(child for _, child in found if child is not None)
+        _make_folder(path)
         for name, child in found:
             if child is None:
-                (path / name).mkdir(exist_ok=True)
+                _make_folder(path / name)
             else:
                 self._lay_file(child, f"{path}/{name}", copy, replacing)
 
@@ -118,13 +134,13 @@ class Staging(Trees):
         try:
             lay(source, path, copy, replacing)
         except OSError as error:
-            raise as_store_error(error, path) from error
+            raise _told(error, path) from error
         if not copy:
             self.blobs.note_laid(path, cid)
         if replacing:
             self.blobs.lend(cid)
 
-    def check_staged(self, staged: Asset, seen: Mapping[str, Signature] | None = None) -> None:
+    def check(self, staged: Asset, seen: Mapping[str, Signature] | None = None) -> None:
         """Make sure that nobody wrote to the inputs of a call while it ran; a few stat calls a file.
 
         Parameters
@@ -143,10 +159,10 @@ class Staging(Trees):
         """
         for member in members(staged):
             cid, path = self._cid(member), str(member.path)
-            if not self.load_nodes([cid]):
+            if not self.dirs.load_nodes([cid]):
                 self._check(path, cid, seen)
                 continue
-            for name, child in self.walk(cid):
+            for name, child in self.dirs.walk(cid):
                 if child is not None:
                     self._check(f"{path}/{name}", child, seen)
 
@@ -167,24 +183,27 @@ class Staging(Trees):
             )
 
     def fetch(self, asset: Asset | str) -> Path:
-        """Path of a stored file or directory on this host, under its name, companions beside it.
-
-        Parameters
-        ----------
-        asset
-            A stored asset, or a CID.
-
-        Returns
-        -------
-        Path
-            Read-only; it lies in this host's cache and lasts at least two days.
-        """
+        """Path of a stored file or directory on this host, under its name, companions beside it: `Store.fetch`."""
         found = Asset(cid=asset, name=asset) if isinstance(asset, str) else asset
-        directory = self.cache / "fetched" / (asset if isinstance(asset, str) else found.id)
+        directory = self.context.cache / "fetched" / (asset if isinstance(asset, str) else found.id)
         directory.mkdir(parents=True, exist_ok=True)
         page = found.name.endswith((".html", ".htm"))  # browsers go by the name of what a link leads to
-        with self.in_use():
+        with self.blobs.in_use():
             return self._stage(found, directory, page, {}, replacing=True).path
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _told(error, str(path)) from error
+
+
+def _told(error: OSError, path: str) -> Exception:
+    """What a person can do about a file that could not be laid out."""
+    if error.errno != errno.ENAMETOOLONG:
+        return as_store_error(error, path)
+    return AssetError(f"{path[:200]}… has a name, or lies so deep, that no file of this disk can be called so")
 
 
 def file_name(asset: Asset) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Series = Sequence[tuple[float, float]]
 
-__all__ = ["bars", "figures", "heading", "lines", "note", "page_of", "table"]
+__all__ = ["bars", "figures", "good", "heading", "lines", "note", "page_of", "table"]
 
 WIDTH, HEIGHT = 460.0, 240.0
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 12.0, 10.0, 42.0
@@ -145,6 +145,8 @@ svg text{font-size:11px;fill:var(--dim)}svg .grid{stroke:var(--line);stroke-widt
 .legend span{font-size:12px;margin-right:1em}.legend i{display:inline-block;width:.8em;height:.8em;margin-right:.35em;
 border-radius:2px}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.2em .9em .2em 0;border-bottom:1px solid var(--line);white-space:nowrap}
+.good{border-color:#2e8b57}.marked th,.marked td{text-align:left;white-space:normal}
+.marked td:first-child{font-weight:600;white-space:nowrap;border-left:3px solid #c9372c;padding-left:.7em}
 th{font-weight:600}th:first-child,td:first-child{text-align:left}"""
 
 
@@ -158,12 +160,18 @@ def note(text: str) -> str:
     return f'<p class="note">{escape(text)}</p>'
 
 
-def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """A row for each mapping; what one of them lacks is left empty."""
+def good(text: str) -> str:
+    """A remark that all is well."""
+    return f'<p class="note good">{escape(text)}</p>'
+
+
+def table(rows: Sequence[Mapping[str, str]], *, marked: bool = False) -> str:
+    """A row for each mapping; what one of them lacks is left empty. Rows that are marked are texts of what is wrong."""
     heads = list(dict.fromkeys(key for row in rows for key in row))
     head = "".join(f"<th>{escape(key)}</th>" for key in heads)
     body = "".join("<tr>" + "".join(f"<td>{escape(row.get(key, ''))}</td>" for key in heads) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
+    kind = ' class="marked"' if marked else ""
+    return f'<div class="wide"><table{kind}><tr>{head}</tr>{body}</table></div>'
 
 
 def figures(drawn: Mapping[str, str]) -> str:

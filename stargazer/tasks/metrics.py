@@ -6,6 +6,8 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.tasks.guard import read_flags
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -174,7 +176,7 @@ class LibraryCounts(NamedTuple):
     def of_samtools(cls, markdup: str, flagstat: str) -> LibraryCounts:
         """Counts from what ``samtools markdup -f`` and ``samtools flagstat -O tsv`` write."""
         counts = dict(line.split(": ", 1) for line in markdup.splitlines() if ": " in line)
-        flags = {name: int(passed) + int(failed) for passed, failed, name in _flag_lines(flagstat)}
+        flags = read_flags(flagstat)
         return cls(
             int(counts["SINGLE"]),
             int(counts["PAIRED"]) // 2,
@@ -190,11 +192,6 @@ class LibraryCounts(NamedTuple):
         """Share of the mapped reads that are duplicates."""
         reads = self.unpaired + 2 * self.pairs
         return (self.unpaired_duplicates + 2 * self.pair_duplicates) / reads if reads else 0.0
-
-
-def _flag_lines(flagstat: str) -> list[tuple[str, str, str]]:
-    fields = (line.split("\t") for line in flagstat.splitlines())
-    return [(passed, failed, name) for passed, failed, name in fields if passed.isdecimal()]
 
 
 def estimated_library_size(pairs: int, unique: int) -> int | None:

@@ -7,26 +7,34 @@ where nothing is called if such a place is near: in runs of N, between contigs, 
 from __future__ import annotations
 
 import bisect
+import gzip
 import itertools
 import re
+import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.bounded import lines_of
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 __all__ = [
+    "UNKNOWN_SEX",
     "Region",
     "bed_lines",
+    "bed_text",
     "called_regions",
     "intersect",
     "merge",
+    "other_names",
     "overlapping",
     "parse_bed",
     "parse_region",
     "plan",
     "runs_of_n",
+    "sex_notes",
     "sex_regions",
     "subtract",
 ]
@@ -149,8 +157,12 @@ def merge(regions: Iterable[Region], lengths: Mapping[str, int], padding: int = 
     found: list[Region] = []
     given = list(regions)
     for one in given:
-        if one.contig not in lengths or not 0 <= one.start < one.end <= lengths[one.contig]:
-            raise DataError(f"{one.contig}:{one.start + 1}-{one.end} is not in the reference")
+        if one.contig not in lengths:
+            why = other_names(one.contig, lengths)
+            raise DataError(f"{one.contig}:{one.start + 1}-{one.end} is not in the reference: {why}")
+        if not 0 <= one.start < one.end <= lengths[one.contig]:
+            there = f"{one.contig} has {lengths[one.contig]:,} bases"
+            raise DataError(f"{one.contig}:{one.start + 1}-{one.end} is not in the reference: {there}")
     for one in sorted(given, key=lambda one: (order[one.contig], one.start)):
         start, end = max(one.start - padding, 0), min(one.end + padding, lengths[one.contig])
         if found and found[-1].contig == one.contig and start <= found[-1].end:
@@ -158,6 +170,14 @@ def merge(regions: Iterable[Region], lengths: Mapping[str, int], padding: int = 
         else:
             found.append(Region(one.contig, start, end))
     return found
+
+
+def other_names(contig: str, lengths: Mapping[str, int]) -> str:
+    """Why a reference may not have a contig, and what to do."""
+    other = contig.removeprefix("chr") if contig.startswith("chr") else f"chr{contig}"
+    if other in lengths:
+        return f"it calls this contig {other}; rename the contigs of one of the two, or take files of one source"
+    return f"it has {', '.join(list(lengths)[:3])}{', …' if len(lengths) > 3 else ''}"
 
 
 def intersect(regions: Iterable[Region], others: Iterable[Region]) -> list[Region]:
@@ -188,8 +208,25 @@ def subtract(regions: Iterable[Region], others: Sequence[Region]) -> list[Region
     return [one for one in found if one.start < one.end]
 
 
+def bed_text(path: Path) -> list[str]:
+    """Lines of a BED file, gzipped or not.
+
+    Raises
+    ------
+    DataError
+        It is damaged, or no text.
+    """
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path, "rt", encoding="utf-8-sig") if packed else path.open(encoding="utf-8-sig") as lines:
+            return list(lines_of(lines, path.name))
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name} cannot be read as BED: {error}") from error
+
+
 def parse_bed(lines: Iterable[str]) -> list[Region]:
-    """Regions of a BED file.
+    """Regions of a BED file; those of no length, which some programs write, are left out.
 
     Raises
     ------
@@ -201,8 +238,12 @@ def parse_bed(lines: Iterable[str]) -> list[Region]:
         if line.strip() and not line.startswith(("#", "track", "browser")):
             name, *places = line.split("\t")[:3]
             if len(places) != 2 or not all(place.strip().isdecimal() for place in places):
-                raise DataError(f"line {number} of the BED file is malformed: {line!r:.60}")
-            found.append(Region(name, int(places[0]), int(places[1])))
+                raise DataError(f"line {number} of the BED file is malformed: {line.rstrip()!r:.60}")
+            start, end = map(int, places)
+            if start > end:
+                raise DataError(f"line {number} of the BED file ends before it starts: {line.rstrip()!r:.60}")
+            if start < end:
+                found.append(Region(name, start, end))
     return found
 
 
@@ -268,3 +309,34 @@ def sex_regions(lengths: Mapping[str, int], sex: str) -> tuple[list[Region], lis
     twice = [Region(one.contig, *span) for one in x for span in PSEUDOAUTOSOMAL[one.end]]
     twice += [Region(one.contig, *span) for one in y for span in PSEUDOAUTOSOMAL_Y[one.end]]
     return subtract([*x, *y], twice), []
+
+
+UNKNOWN_SEX = "unknown"
+
+
+def sex_notes(sexes: Mapping[str, str], lengths: Mapping[str, int]) -> list[str]:
+    """What is to be said where the sexes of samples change nothing; nothing where they do.
+
+    Parameters
+    ----------
+    sexes
+        ``"XX"`` or ``"XY"`` by sample.
+    lengths
+        Bases of each contig of the reference.
+
+    Raises
+    ------
+    DataError
+        There is another sex.
+    """
+    known = {name: sex for name, sex in sexes.items() if sex}
+    if wrong := sorted({sex for sex in known.values() if sex not in ("XX", "XY")}):
+        raise DataError(f"sexes are XX or XY, not {', '.join(wrong)}")
+    if not known or any(any(sex_regions(lengths, sex)) for sex in ("XX", "XY")):
+        return []
+    there = [f"{name} ({lengths[name]:,} bases)" for name in (*X, *Y) if name in lengths]
+    told = (
+        f"The sexes of {', '.join(known)} change nothing: X and Y are known by the lengths that they have in GRCh37, "
+        f"GRCh38 and T2T-CHM13, and the reference has {' and '.join(there) or 'neither'}; all has two copies."
+    )
+    return [told]

@@ -13,7 +13,9 @@ from stargazer.assets import Alignment, AlignmentIndex, Reference, ReferenceInde
 from stargazer.config import cram_references
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command
+from stargazer.tasks.vcf import samples_of
 from stargazer.tools import EMBEDDED
+from stargazer.tools.workdir import LONGEST_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,9 +30,11 @@ __all__ = [
     "check_contigs",
     "check_gvcfs",
     "check_header",
+    "check_lengths",
     "check_references",
     "check_sample",
-    "join_headers",
+    "is_long",
+    "is_recalibrated",
     "libraries",
     "read_header",
     "sam_contigs",
@@ -52,11 +56,24 @@ def sort_options(work: Workdir) -> list[str | int]:
     return ["--no-PG", "-@", work.cpus - 1, "-m", SORT_MEMORY]
 
 
+LONGEST_BAI = 1 << 29
+"""Bases of a contig up to which the indices BAI and TBI reach; CSI has no such limit."""
+
+
+def is_long(lengths: Iterable[int]) -> bool:
+    """Whether a contig is longer than BAI and TBI can index."""
+    return any(length > LONGEST_BAI for length in lengths)
+
+
 def with_index(work: Workdir, alignment: Alignment, engine: Engine) -> Alignment:
-    """A draft sorted by coordinate with its index as companion."""
-    bai = work.file(f"{alignment.path.name}.bai")
-    work.run([*command("samtools", engine), "index", "-b", alignment.path, bai])
-    return replace(alignment, companions=(AlignmentIndex(path=bai, sample_id=alignment.sample_id),))
+    """A draft sorted by coordinate with its index as companion: BAI, CSI where a contig is too long for it, or CRAI."""
+    form, option = ".crai", list[str]()
+    if alignment.path.suffix == ".bam":
+        csi = is_long(sam_contigs(bam_header(alignment.path)).values())
+        form, option = (".csi", ["-c"]) if csi else (".bai", ["-b"])
+    index = work.file(f"{alignment.path.name}{form}")
+    work.run([*command("samtools", engine), "index", *option, alignment.path, index])
+    return replace(alignment, companions=(AlignmentIndex(path=index, sample_id=alignment.sample_id),))
 
 
 CRAM = b"CRAM"
@@ -116,10 +133,16 @@ VCF_CONTIG = re.compile(
 LENGTH = re.compile(r"\d{1,18}")
 
 
-def _lines(header: str, kind: str) -> list[dict[str, str]]:
-    lines = (line.split("\t") for line in header.splitlines())
+def _fields(header: str, kind: str) -> list[list[list[str]]]:
+    """Tags and values of the lines of a kind; a line ends where htslib ends it, and not at other separators."""
+    lines = (line.split("\t") for line in header.split("\n"))
     # What has no colon is no field: it says nothing that is asked for here.
-    return [dict(f.split(":", 1) for f in fields if ":" in f) for tag, *fields in lines if tag == f"@{kind}"]
+    return [[f.split(":", 1) for f in fields if ":" in f] for tag, *fields in lines if tag == f"@{kind}"]
+
+
+def _lines(header: str, kind: str) -> list[dict[str, str]]:
+    """The same, each tag once: the first counts, as for htslib."""
+    return [dict(reversed(fields)) for fields in _fields(header, kind)]
 
 
 def sam_contigs(header: str) -> dict[str, int]:
@@ -136,13 +159,24 @@ def sam_md5s(header: str) -> dict[str, str]:
 
 
 def sam_references(header: str) -> list[str]:
-    """Where the contigs in a SAM header say that their sequences are, of those that do."""
-    return [line["UR"] for line in _lines(header, "SQ") if line.get("UR")]
+    """Where the contigs in a SAM header say that their sequences are, of those that do; all that each names."""
+    return [value for fields in _fields(header, "SQ") for tag, value in fields if tag == "UR" and value]
 
 
 def sam_samples(header: str) -> set[str]:
     """Samples of the read groups in a SAM header."""
     return {line["SM"] for line in _lines(header, "RG") if "SM" in line}
+
+
+RECALIBRATED = re.compile(
+    r"ApplyBQSR|BQSRPipelineSpark|ReadsPipelineSpark|TableRecalibration|QualCalFilter|PrintReads.*BQSR", re.IGNORECASE
+)
+"""What a @PG line has of programs that recalibrate base qualities: GATK 4, 3 and 1, Sentieon."""
+
+
+def is_recalibrated(header: str) -> bool:
+    """Whether a SAM header says that base qualities were recalibrated."""
+    return any(RECALIBRATED.search(line) for line in header.splitlines() if line.startswith("@PG\t"))
 
 
 def libraries(header: str) -> list[str]:
@@ -165,30 +199,11 @@ def vcf_contigs(header: str) -> dict[str, int]:
     return {line["name"]: int(line["length"]) for line in VCF_CONTIG.finditer(header) if line["length"]}
 
 
-def join_headers(headers: Sequence[str]) -> str:
-    """One SAM header for the alignments of several lanes: the contigs of the first, the read groups of all.
-
-    Raises
-    ------
-    DataError
-        The lanes were aligned to different references, or two different read groups have one ID.
-    """
-    contigs = [[line for line in header.splitlines() if line.startswith("@SQ")] for header in headers]
-    if any(lane != contigs[0] for lane in contigs):
-        raise DataError("the lanes were aligned to different references: their contigs differ; align them to the same")
-    groups = [line for header in headers for line in header.splitlines() if line.startswith("@RG")]
-    unique = list(dict.fromkeys(groups))
-    ids = [line.get("ID", "") for line in _lines("\n".join(unique), "RG")]
-    if len(set(ids)) < len(ids):
-        raise DataError(f"different read groups share an ID: {', '.join(unique)}; give each lane a name of its own")
-    return "".join(f"{line}\n" for line in ("@HD\tVN:1.6\tSO:unsorted\tGO:query", *contigs[0], *unique))
-
-
 def with_md5s(header: str, dictionary: str) -> str:
     """A SAM header whose contigs have the MD5s of a sequence dictionary, those that had none."""
     known = sam_md5s(dictionary)
     lines = []
-    for line in header.splitlines():
+    for line in header.removesuffix("\n").split("\n"):
         name = next((field[3:] for field in line.split("\t") if field.startswith("SN:")), "")
         lacking = line.startswith("@SQ\t") and "\tM5:" not in line and name in known
         lines.append(f"{line}\tM5:{known[name]}\n" if lacking else f"{line}\n")
@@ -250,6 +265,8 @@ def bam_header(path: Path) -> str:
     try:
         with gzip.open(path) as file:
             magic, length = struct.unpack("<4si", file.read(8))
+            if magic == MAGIC and not 0 <= length <= LONGEST_OUTPUT:
+                raise DataError(f"{path.name} claims a header of {length:,} bytes: it is damaged, or made to harm")
             text = file.read(length) if magic == MAGIC else b""
     except (OSError, EOFError, struct.error, zlib.error) as error:
         raise DataError(f"{path.name} is no BAM, or damaged: {error}") from None
@@ -276,8 +293,24 @@ def check_alignment(alignment: Alignment, ref: Reference) -> None:
         The reference lacks its index or its dictionary.
     """
     ref.companion(SequenceDict)
+    check_lengths(ref.name, dict(ref.contigs))
     if alignment.path.suffix == ".bam":
         check_header(alignment.path.name, bam_header(alignment.path), ref)
+
+
+def check_lengths(what: str, contigs: Mapping[str, int]) -> None:
+    """Refuse contigs of which GATK cannot index a file.
+
+    Raises
+    ------
+    DataError
+        One is too long.
+    """
+    if long := [f"{name} ({length:,} bases)" for name, length in contigs.items() if is_long([length])]:
+        raise DataError(
+            f"{what} has contigs beyond {LONGEST_BAI:,} bases: {_some(long)}. GATK writes BAI and TBI, which end "
+            "there; take engine='embedded' or 'native', which write CSI, or split the contigs"
+        )
 
 
 def check_blocks(work: Workdir, *alignments: Alignment) -> None:
@@ -341,12 +374,13 @@ def check_gvcfs(gvcfs: Sequence[Variants], caller: str) -> list[str]:
     Returns
     -------
     list of str
-        Their samples, in order.
+        Their samples, in order, as the files name them.
 
     Raises
     ------
     DataError
-        There are none, one is no gVCF or of another caller, or a sample comes twice.
+        There are none, one is no gVCF or of another caller, its facts name other samples than the file, or a sample
+        comes twice.
     """
     for gvcf in gvcfs:
         if gvcf.variant_type != "gvcf":
@@ -356,7 +390,7 @@ def check_gvcfs(gvcfs: Sequence[Variants], caller: str) -> list[str]:
                 f"{gvcf.name or gvcf.path.name} was called by {gvcf.caller}, and is to be joined by {caller}: gVCFs of "
                 "different callers hold different likelihoods and are never mixed; call all samples with one engine"
             )
-    samples = [sample for gvcf in gvcfs for sample in (gvcf.source_samples or (gvcf.sample_id,))]
+    samples = [sample for gvcf in gvcfs for sample in samples_of(gvcf)]
     if not samples or len(set(samples)) < len(samples):
         raise DataError(f"every sample of a cohort is wanted once, with its gVCF, not {samples}")
     return samples

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.assets import Variants, VariantsIndex
@@ -16,18 +18,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK",
+    "BLOCKED",
     "NO_COMMAND",
     "GvcfLine",
     "draft_variants",
     "gather_command",
+    "has_records",
     "index_command",
     "need_indices",
+    "samples_of",
     "spliced",
+    "vcf_lines",
     "without_path",
 ]
 
 NO_COMMAND = ("--add-output-vcf-command-line", "false")
 """GATK's header line with the command and the date would change the file's name; the record of the call says it."""
+
+
+BLOCKED = (".gz", ".bgz")
+"""Ends of the names of files that bgzip compressed; their index is a TBI."""
 
 
 def draft_variants(
@@ -52,7 +62,7 @@ def draft_variants(
     mode
         What a VQSR model filtered.
     """
-    index = vcf.with_name(f"{vcf.name}{'.tbi' if vcf.suffix == '.gz' else '.idx'}")
+    index = vcf.with_name(f"{vcf.name}{'.tbi' if vcf.suffix in BLOCKED else '.idx'}")
     return Variants(
         path=vcf,
         companions=(VariantsIndex(path=index, sample_id=name),),
@@ -79,6 +89,50 @@ def need_indices(*variants: Variants) -> None:
             raise AssetError(
                 f"{one!r} has no index beside it; add it with its VariantsIndex, or make one with bcftools index"
             )
+
+
+def vcf_lines(path: Path) -> Iterator[str]:
+    """Lines of a VCF, compressed or not, whatever its name.
+
+    Raises
+    ------
+    DataError
+        It is damaged, or no text.
+    """
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as lines:
+            yield from lines
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name} cannot be read as VCF: {error}") from error
+
+
+def has_records(path: Path) -> bool:
+    """Whether a VCF has anything below its header."""
+    return any(not line.startswith("#") and line.strip() for line in vcf_lines(path))
+
+
+def samples_of(vcf: Variants) -> list[str]:
+    """Samples of a VCF, as the file has them.
+
+    Raises
+    ------
+    DataError
+        Its facts name others, or it has no line of columns.
+    """
+    name = vcf.name or vcf.path.name
+    columns = next((line for line in vcf_lines(vcf.path) if not line.startswith("##")), "")
+    if not columns.startswith("#CHROM\t"):
+        raise DataError(f"{name} is no VCF: the line #CHROM is missing")
+    found = columns.rstrip("\r\n").split("\t")[9:]
+    said = vcf.source_samples or ((vcf.sample_id,) if vcf.variant_type == "gvcf" and vcf.sample_id else ())
+    if said and sorted(said) != sorted(found):
+        raise DataError(
+            f"{name} is said to be of {', '.join(said)}, but the file has {', '.join(found) or 'no samples'}; "
+            "add it with its own sample_id, or rename it with bcftools reheader -s"
+        )
+    return found
 
 
 def without_path(index: bytes) -> bytes:

@@ -123,6 +123,21 @@ class Program(NamedTuple):
         return all(signature_of(path) == seen for path, seen in self.files)
 
 
+def words_in(text: str) -> list[str]:
+    """Words of a text for a shell that may name what it reads."""
+    return re.findall(r"[\w@%+=:,.~/-]+", WRITTEN_TO.sub(" ", text[:LONGEST_TEXT]))
+
+
+def variables_in(text: str, command: Sequence[object]) -> list[str]:
+    """Variables of the environment that a text for a shell names, or what ``printenv`` is asked for."""
+    program = os.path.basename(str(command[0])) if command else ""
+    if program == "printenv":
+        return [text] if text.isidentifier() and text != program else []
+    if program in SHELLS:
+        return re.findall(r"\$\{?([A-Za-z_]\w*)", text[:LONGEST_TEXT])
+    return []
+
+
 def signature_of(path: str) -> Signature | None:
     """What changes whenever a file changes; None where there is none."""
     try:

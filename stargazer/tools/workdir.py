@@ -9,11 +9,13 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
-from stargazer.errors import Cancelled, DataError, MemoryExceeded, ToolFailed
+from stargazer.errors import Cancelled, DataError, DataWarning, MemoryExceeded, ToolFailed
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +45,7 @@ SETTINGS = frozenset(
 )
 """Files that programs look for in the folder where they start: a data file of such a name must not get there."""
 
+PYTHON = re.compile(r"python[\d.]*")
 LOGS = ".logs"
 LONGEST_OUTPUT = 256 << 20
 """Bytes that `Workdir.output` reads at most: headers of files, which may claim any size."""
@@ -72,6 +75,8 @@ class Workdir:
         Names of further ones, whose values are taken from here and masked in logs and errors.
     noted
         Told of every command before it is started.
+    warned
+        Told of what `warn` is given; without it, it is a warning at once.
 
     Examples
     --------
@@ -93,9 +98,10 @@ class Workdir:
         env: Mapping[str, str | None] | None = None,
         secrets: Sequence[str] = (),
         noted: Callable[[Sequence[Argument]], None] = lambda argv: None,
+        warned: Callable[[str], None] | None = None,
     ) -> None:
         self._env, self._secrets = env or {}, tuple(secrets)
-        self._place, self._own_memory, self._noted = path, own_memory, noted
+        self._place, self._own_memory, self._noted, self._warned = path, own_memory, noted, warned
         self.cpus, self.memory = cpus, memory
         self._cancelled = cancelled
         self._commands = 0
@@ -191,7 +197,9 @@ class Workdir:
                 error = files.enter_context(open(log, "ab"))
                 sink = (target or error) if len(running) == len(commands) - 1 else subprocess.PIPE
                 streams = {"stdin": source, "stdout": sink, "stderr": error}
-                tool = process.start(_resolved(command), cwd=self.path, env=self._environment, **streams)
+                tool = process.start(
+                    _resolved(command), cwd=self.path, env=self._environment | _guard(command), **streams
+                )
                 running.append(tool)
                 if running[:-1]:
                     source.close()
@@ -212,6 +220,13 @@ class Workdir:
         text = printed.read_text("utf-8", "replace")
         printed.unlink()
         return text
+
+    def warn(self, text: str) -> None:
+        """Tell that the data is odd: whoever runs the call is warned (`DataWarning`), and its record says it."""
+        if self._warned is not None:
+            self._warned(self.masked(text))
+        else:
+            warnings.warn(visible(self.masked(text)), DataWarning, stacklevel=2)
 
     def log(self) -> bytes:
         """Every command so far, each with what it wrote to stderr; the middle of what is huge is left out."""
@@ -259,7 +274,7 @@ class Workdir:
             raise DataError(f"an argument of {str(argv[0])!r} has a NUL byte in it, which no command can be given")
         words = ["." if str(arg) == str(self.path) else str(arg).replace(root, "") for arg in argv]
         paths = (isinstance(arg, os.PathLike) or str(arg).startswith(root) for arg in argv)
-        return [f"./{word}" if path and word[:1] in OBEYED else word for word, path in zip(words, paths, strict=True)]
+        return [f"./{word}" if path and _is_obeyed(word) else word for word, path in zip(words, paths, strict=True)]
 
     def _new_log(self, command: Sequence[str]) -> Path:
         directory = self.path / LOGS
@@ -278,6 +293,11 @@ class Workdir:
             raise ToolFailed(command, (ended[stage].code or 0), tail)
 
 
+def _is_obeyed(word: str) -> bool:
+    """Whether a path could be taken for an option, or for an address: htslib reads the name ``data:,x`` itself."""
+    return word[:1] in OBEYED or ":" in word.partition("/")[0]
+
+
 def _joined(command: Sequence[str]) -> str:
     import shlex
 
@@ -287,11 +307,31 @@ def _joined(command: Sequence[str]) -> str:
 def _resolved(command: Sequence[str]) -> list[str]:
     """The command with the interpreter that runs this, and without the habit of running what lies where it starts."""
     name, *arguments = command
-    if name == "python" and arguments[:1] in (["-m"], ["-c"]):
-        return [sys.executable, "-P", *arguments]
     if name == "R":
         return [name, "--no-restore", *arguments]
-    return [sys.executable if name == "python" else name, *arguments]
+    if name != "python":
+        return [*command]
+    return [sys.executable, *([] if _runs_a_script(arguments) else ["-P"]), *arguments]
+
+
+def _guard(command: Sequence[str]) -> dict[str, str]:
+    """What keeps another Python, which may be too old for ``-P``, from running what lies where it starts."""
+    name, *arguments = command
+    is_other = PYTHON.fullmatch(os.path.basename(name)) is not None and name != "python"
+    return {"PYTHONSAFEPATH": "1"} if is_other and not _runs_a_script(arguments) else {}
+
+
+def _runs_a_script(arguments: Sequence[str]) -> bool:
+    """Whether Python is given a file, beside which it then looks for modules, and not ``-c``, ``-m`` or its stdin."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-") or word == "-":
+            return word != "-"
+        if not word.startswith("--") and set("cm") & set(word):
+            return False
+        if word in ("-W", "-X", "--check-hash-based-pycs"):
+            next(words, "")
+    return False
 
 
 def _tail(log: Path) -> str:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.assets import R1, R2, Alignment
 from stargazer.errors import DataError, NotFound
+from stargazer.ledger import Ledger
 from stargazer.store import active_store
+from stargazer.tasks import sam
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
+    from stargazer.assets import Asset
     from stargazer.calls import Call
+    from stargazer.store import Store
 
-__all__ = ["Lane", "find_lanes", "name_lanes"]
+__all__ = ["Lane", "check_lanes", "find_lanes", "is_recalibrated", "name_lanes", "optical_distance"]
 
 LANE = re.compile(r"_(L\d{3})(?=[_.])")
 """The lane in the names that Illumina's software gives: ``s1_S1_L002_R1_001.fastq.gz``."""
+
+SERIES = re.compile(r"_L\d{3}(?=[_.])|_\d{3}(?=\.)|(?<=[_.])lane\d+(?=[_.])", re.IGNORECASE)
+"""Lane and part of a run in the name of a file."""
 
 MATE = re.compile(r"(?<=[_.])R?([12])(?=[_.])")
 """The number of the mate in the name of a file: ``s1_R1.fq.gz``, ``s1_1.fq.gz``."""
@@ -52,17 +61,85 @@ class Lane(NamedTuple):
 def name_lanes(lanes: Sequence[Lane]) -> list[Lane]:
     """The lanes of a sample, each with a name of its own.
 
+    Names that files give (the same lane of two runs) are told apart by a number; names that were given are not changed.
+
     Raises
     ------
     DataError
-        There is none, or two have the same name.
+        There is none, or two were given the same name.
     """
-    named = [lane._replace(name=lane.name or _name(lane, place)) for place, lane in enumerate(lanes, 1)]
-    if any((lane.r1 is None) == (lane.aligned is None) for lane in named):
+    if any((lane.r1 is None) == (lane.aligned is None) for lane in lanes):
         raise DataError("a lane has either reads (r1, r2) or an alignment of them (aligned)")
-    if not named or len({lane.name for lane in named}) < len(named):
-        raise DataError(f"a sample wants lanes with different names, not {[lane.name for lane in named]}")
+    given = [lane.name for lane in lanes if lane.name]
+    if not lanes or len(set(given)) < len(given):
+        raise DataError(f"a sample wants lanes with different names, not {given}: {', '.join(map(_files, lanes))}")
+    taken, named = set(given), []
+    for place, lane in enumerate(lanes, 1):
+        name = lane.name or _name(lane, place)
+        while not lane.name and name in taken:
+            name = f"{name}.{place}"
+        taken.add(name)
+        named.append(lane._replace(name=name))
     return named
+
+
+def _files(lane: Lane) -> str:
+    first = lane.r1 if lane.r1 is not None else lane.aligned
+    return first.name if isinstance(first, (R1, Alignment)) else "reads that are to be made"
+
+
+def check_lanes(samples: Mapping[str, Sequence[Lane]]) -> None:
+    """Refuse reads that are there twice: in two lanes of a sample, or of two samples.
+
+    Raises
+    ------
+    DataError
+        They are, whatever their files are called.
+    """
+    seen: dict[str, str] = {}
+    for sample, lanes in samples.items():
+        for lane in lanes:
+            for asset in (lane.r1, lane.r2, lane.aligned):
+                if not isinstance(asset, (R1, R2, Alignment)) or asset.cid is None:
+                    continue
+                cid = asset.cid
+                if cid in seen:
+                    raise DataError(
+                        f"{asset.name} of sample {sample!r} has the very bytes of {seen[cid]} ({cid}): the same reads "
+                        "are there twice; leave one of them out"
+                    )
+                seen[cid] = f"{asset.name} of sample {sample!r}"
+
+
+def is_recalibrated(lanes: Sequence[Lane]) -> bool:
+    """Whether the base qualities of a sample were recalibrated before, as its alignments say.
+
+    Raises
+    ------
+    DataError
+        Those of some of its lanes were, and those of others were not.
+    """
+    found = [_is_recalibrated(lane) for lane in lanes]
+    if any(found) and not all(found):
+        names = ", ".join(_files(lane) for lane, one in zip(lanes, found, strict=True) if one)
+        raise DataError(
+            f"base qualities of {names} were recalibrated before, and those of other lanes of the sample were not: "
+            "give all lanes as they were before, or all recalibrated"
+        )
+    return any(found)
+
+
+def _is_recalibrated(lane: Lane) -> bool:
+    aligned = lane.aligned
+    if not isinstance(aligned, Alignment):
+        return False
+    return aligned.bqsr_applied or (
+        aligned.format in ("", "bam") and sam.is_recalibrated(sam.bam_header(_path(aligned)))
+    )
+
+
+def _path(asset: Alignment) -> Path:
+    return asset.path if asset.path is not None else active_store().fetch(asset)
 
 
 def _name(lane: Lane, place: int) -> str:
@@ -70,21 +147,31 @@ def _name(lane: Lane, place: int) -> str:
     return found[1] if found else str(place)
 
 
-def find_lanes(sample_id: str) -> list[Lane]:
-    """The lanes of a sample that the active store holds.
+def find_lanes(sample_id: str, *, all_lanes: bool = False) -> list[Lane]:
+    """The lanes of a sample that the active store holds; reads that tasks made of others are none.
 
     Mates are those that name each other (`mate_cid`), or else those whose file names differ in the mate's number alone.
+
+    Parameters
+    ----------
+    sample_id
+        The sample.
+    all_lanes
+        Whether reads whose names are not those of lanes of one library are lanes all the same.
 
     Raises
     ------
     NotFound
         There are no reads of that sample.
     DataError
-        An R2 belongs to no R1, or to more than one.
+        An R2 belongs to no R1, or to more than one; or there are several R1 that may be of different people.
     """
     store = active_store()
+    made = _made_by_tasks(store)
     forward = [one for one in store.assemble(asset="r1", sample_id=sample_id, missing="skip") if isinstance(one, R1)]
     reverse = [one for one in store.assemble(asset="r2", sample_id=sample_id, missing="skip") if isinstance(one, R2)]
+    forward = [one for one in forward if not made(one)] or forward
+    reverse = [one for one in reverse if not made(one)] or reverse
     if not forward:
         raise NotFound(f"{store.url} has no reads of sample {sample_id!r}; add them: sg.add(path, sg.R1(sample_id=…))")
     lanes = [Lane(r1, _mate(r1, reverse)) for r1 in forward]
@@ -92,7 +179,29 @@ def find_lanes(sample_id: str) -> list[Lane]:
     if len(set(paired)) < len(paired) or len(paired) < len(reverse):
         names = ", ".join(one.name for one in (*forward, *reverse))
         raise DataError(f"which R2 belongs to which R1 of {sample_id!r} is not clear ({names}); add them with mate_cid")
+    if (not all_lanes and len({_series(r1.name) for r1 in forward}) < len(forward)) or _differ(forward, all_lanes):
+        names = ", ".join(f"{one.name} ({str(one.cid)[:12]}…)" for one in forward)
+        raise DataError(
+            f"{len(forward)} sets of reads of {sample_id!r} are in the store, and their names are not those of lanes "
+            f"of one library: {names}. They may be of two people of one name, or of another try. Say all_lanes=True if "
+            "they all count, name them in a sheet or with Lane(…), or delete those that do not"
+        )
     return lanes
+
+
+def _differ(forward: Sequence[R1], all_lanes: bool) -> bool:
+    """Whether names differ in more than the lane and the part of a run, by which they would be told apart."""
+    return not all_lanes and len({SERIES.sub("", one.name) for one in forward}) > 1
+
+
+def _series(name: str) -> tuple[str, ...]:
+    """What tells the lanes of a library apart in the names of their files."""
+    return tuple(found[0] for found in SERIES.finditer(name))
+
+
+def _made_by_tasks(store: Store) -> Callable[[Asset], bool]:
+    ledger = Ledger(store.records)
+    return lambda asset: bool(asset.cid and ledger.producers(asset.cid))
 
 
 def _mate(r1: R1, candidates: Iterable[R2]) -> R2 | None:
@@ -103,3 +212,30 @@ def _mate(r1: R1, candidates: Iterable[R2]) -> R2 | None:
         elif not r1.mate_cid and not r2.mate_cid and MATE.sub("", r1.name) == MATE.sub("", r2.name):
             alike.append(r2)
     return next(iter(linked or alike), None)
+
+
+PATTERNED, OTHER = 2500, 100
+"""Pixels within which duplicates are optical, on flow cells with a pattern of wells and on those without."""
+
+PATTERNED_INSTRUMENTS = re.compile(r"(A|E|J|K|LH|VH|FS|SH)\d{3,}(R)?:")
+"""Names of Illumina's instruments with such flow cells: NovaSeq, HiSeq X, 3000 and 4000, NovaSeq X, NextSeq 2000, iSeq.
+
+Source: read names of public runs, as listed in https://www.biostars.org/p/198143/
+"""
+
+
+def optical_distance(lanes: Sequence[Lane]) -> int:
+    """Pixels within which duplicates of a sample are optical, by the instruments that the names of its reads tell."""
+    names = [_first_name(lane.r1) for lane in lanes if isinstance(lane.r1, R1)]
+    return PATTERNED if names and all(PATTERNED_INSTRUMENTS.match(name) for name in names) else OTHER
+
+
+def _first_name(r1: R1) -> str:
+    path = r1.path if r1.path is not None else active_store().fetch(r1)
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path, "rt", errors="replace") if packed else path.open(errors="replace") as file:
+            return file.readline(1000).removeprefix("@")
+    except (OSError, EOFError):
+        return ""  # whoever aligns it says what is wrong

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from stargazer.errors import DataError
 from stargazer.tasks.general import (
     bcftools_stats,
     coverage,
@@ -12,8 +13,9 @@ from stargazer.tasks.general import (
     samtools_idxstats,
     samtools_stats,
 )
+from stargazer.workflows.aligning import PLAIN, ReadOptions
+from stargazer.workflows.calling import GermlineEngine, call_cohort, check_cohort, with_sexes
 from stargazer.workflows.gatk import GatkOptions, call_with_gatk
-from stargazer.workflows.germline import GermlineEngine, call_cohort
 from stargazer.workflows.preprocessing import align_sample
 from stargazer.workflows.samples import sheet_cohort
 
@@ -83,28 +85,32 @@ def report_cohort(
     *,
     engine: GermlineEngine = "embedded",
     options: GatkOptions | None = None,
+    sexes: Mapping[str, str] | None = None,
+    reads: ReadOptions = PLAIN,
+    notes: Sequence[str] = (),
 ) -> Call:
-    """`measure_cohort` of what `call_cohort` makes; parameters as there.
+    """`measure_cohort` of what `call_cohort` makes.
+
+    Parameters
+    ----------
+    reference, samples, cohort_id, engine, options
+        As for `call_cohort`.
 
     Returns
     -------
     Call
         Of `QCReport`. What `call_cohort` makes with the same arguments is not made again.
     """
+    check_cohort(samples, engine, options)
     if engine == "gatk":
-        return _report_gatk(reference, samples, cohort_id, options or GatkOptions())
-    marked = [align_sample(reference, lanes, engine=engine) for lanes in samples.values()]
-    vcf = call_cohort(reference, samples, cohort_id, engine=engine, options=options)
+        vcf, choice, aligned = call_with_gatk(reference, samples, cohort_id, with_sexes(options, sexes), reads)
+        alignments, duplicates = ([each[part] for each in aligned.values()] for part in (0, 1))
+        told: dict[str, Any] = {"others": [choice], "notes": notes, "engine": "native"}
+        return measure_cohort(reference, alignments, duplicates, vcf, cohort_id, **told)
+    marked = [align_sample(reference, lanes, engine=engine, reads=reads) for lanes in samples.values()]
+    vcf = call_cohort(reference, samples, cohort_id, engine=engine, sexes=sexes, reads=reads)
     alignments, duplicates = ([each[part] for each in marked] for part in (0, 1))
-    return measure_cohort(reference, alignments, duplicates, vcf, cohort_id, engine=engine)
-
-
-def _report_gatk(
-    reference: Reference | Call, samples: Mapping[str, Sequence[Lane]], cohort_id: str, options: GatkOptions
-) -> Call:
-    vcf, choice, aligned = call_with_gatk(reference, samples, cohort_id, options)
-    alignments, duplicates = ([each[part] for each in aligned.values()] for part in (0, 1))
-    return measure_cohort(reference, alignments, duplicates, vcf, cohort_id, others=[choice], engine="native")
+    return measure_cohort(reference, alignments, duplicates, vcf, cohort_id, notes=notes, engine=engine)
 
 
 def report_sheet(
@@ -114,7 +120,20 @@ def report_sheet(
     *,
     engine: GermlineEngine = "embedded",
     options: GatkOptions | None = None,
+    reads: ReadOptions = PLAIN,
+    strict: bool = False,
 ) -> Call:
-    """`report_cohort` of the samples of a sheet; parameters and errors as of `call_sheet`."""
-    reference, samples, chosen = sheet_cohort(sheet, build, engine, options)
-    return report_cohort(reference, samples, cohort_id, engine=engine, options=chosen)
+    """`report_cohort` of the samples of a sheet; errors as of `call_sheet`.
+
+    Parameters
+    ----------
+    sheet, build, cohort_id, engine, options, reads, strict
+        As for `call_sheet`.
+    """
+    found = sheet_cohort(sheet, build, engine, options, reads=reads, strict=strict)
+    if found.gvcfs:
+        raise DataError(
+            f"{', '.join(found.gvcfs)} have gVCFs alone, and no reads to be measured; call_sheet joins them"
+        )
+    given: dict[str, Any] = {"engine": engine, "options": found.options, "sexes": found.sexes, "reads": reads}
+    return report_cohort(found.reference, found.samples, cohort_id, notes=found.notes, **given)

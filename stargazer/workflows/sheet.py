@@ -1,7 +1,7 @@
 """Sample sheets: which files are reads of which sample, and of which lane and library.
 
-Columns are ``sample,lane,fastq_1,fastq_2,bam,cram,library,platform,sex``, in any order; those of nf-core/sarek are
-understood as well. A sheet is checked as a whole: every mistake is reported, with the line that it is on.
+Columns are ``sample,lane,fastq_1,fastq_2,bam,cram,gvcf,library,platform,sex,patient,father,mother``, in any order;
+those of nf-core/sarek are understood as well. A sheet is checked as a whole: every mistake is reported, with its line.
 
 References
 ----------
@@ -11,29 +11,31 @@ https://samtools.github.io/hts-specs/SAMv1.pdf
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import re
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.bounded import read_text
 from stargazer.errors import DataError
-from stargazer.workflows.sheet_files import check_alignment, check_reads
+from stargazer.workflows.sheet_files import NoReads, check_alignment, check_gvcf, check_reads, is_url, local_copy
+from stargazer.workflows.sheet_text import sheet_lines, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["SampleSheet", "SheetRow", "SheetSample", "read_sheet"]
 
-FILES = ("fastq_1", "fastq_2", "bam", "cram")
-COLUMNS = ("sample", "lane", *FILES, "library", "platform", "sex", "patient", "status")
+FILES = ("fastq_1", "fastq_2", "bam", "cram", "gvcf")
+COLUMNS = ("sample", "lane", *FILES, "library", "platform", "sex", "patient", "father", "mother", "status")
 BESIDE = ("bai", "crai")
 """Columns of indices: they are made anew."""
 
-LARGEST_SHEET = 16 << 20
-"""Bytes of a sheet: those of a hundred thousand lanes."""
+OF_TUMOURS = ("ploidy", "contamination")
+"""Columns of sarek that say how copy numbers of tumours are called."""
+
+SPRING = ("spring_1", "spring_2")
+ALIASES = {"gender": "sex"}
 
 SHOWN = 200
 """Mistakes that are told."""
@@ -63,6 +65,8 @@ class SheetRow(NamedTuple):
         ``"XX"``, ``"XY"``, or empty.
     patient
         Whom the sample is from.
+    father, mother
+        Samples of the parents.
     files
         The columns that name files, by their names; only those that are given.
     """
@@ -74,6 +78,8 @@ class SheetRow(NamedTuple):
     platform: str
     sex: str
     patient: str
+    father: str
+    mother: str
     files: Mapping[str, Path]
 
 
@@ -83,13 +89,32 @@ class SheetSample(NamedTuple):
     sex: str
     patient: str
     rows: tuple[SheetRow, ...]
+    father: str = ""
+    mother: str = ""
 
 
 class SampleSheet(NamedTuple):
-    """A sheet without mistakes: where it is, and each sample by its name, in the order of the sheet."""
+    """A sheet without mistakes.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    samples
+        Each sample by its name, in the order of the sheet.
+    notes
+        What a person should know: lines that were passed over, lanes and samples that are left out.
+    left_out
+        Why samples are left out, by their names.
+    lost_lanes
+        Lanes that are left out, by their samples.
+    """
 
     path: Path
     samples: Mapping[str, SheetSample]
+    notes: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = MappingProxyType({})
+    lost_lanes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 class _Mistakes:
@@ -105,20 +130,25 @@ class _Mistakes:
     def stop(self) -> None:
         """Raise what was found, if anything was."""
         if self._found:
-            lines = "".join(f"\n  line {line}: {what}" for line, what in sorted(self._found)[:SHOWN])
-            more = len(self._found) - SHOWN
+            found = sorted(dict.fromkeys(self._found))
+            lines = "".join(f"\n  line {line}: {what}" for line, what in found[:SHOWN])
+            more = len(found) - SHOWN
             lines += f"\n  and {more:,} more" if more > 0 else ""
-            count = f"{len(self._found)} mistakes" if len(self._found) > 1 else "a mistake"
+            count = f"{len(found)} mistakes" if len(found) > 1 else "a mistake"
             raise DataError(f"{self._sheet} has {count}:{lines}")
 
 
-def read_sheet(path: str | Path) -> SampleSheet:
+def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
     """Read a sample sheet and check all of it, the files that it names included.
 
     Parameters
     ----------
     path
-        CSV, or tab-separated. Files are found from the folder that the sheet is in.
+        CSV, or separated by tabs or semicolons. Files are found from the folder that the sheet is in; URLs are read
+        where fsspec reads them, and kept in the cache.
+    strict
+        Whether a lane without reads is a mistake; otherwise it is left out, with a note, and so is a sample that has no
+        other.
 
     Raises
     ------
@@ -127,46 +157,50 @@ def read_sheet(path: str | Path) -> SampleSheet:
     """
     sheet = Path(path)
     mistakes = _Mistakes(sheet)
-    header, *lines = _lines(sheet)
-    names = [name.strip().lower() for name in header[1]]
-    _check_header(header[0], names, mistakes)
+    lines = sheet_lines(sheet)
+    number, names = lines.header
+    _check_header(number, names, mistakes)
     mistakes.stop()
-    whole = [(line, dict(zip(names, fields, strict=False))) for line, fields in lines if len(fields) == len(names)]
-    rows = [_row(sheet.parent, line, given, mistakes) for line, given in whole]
-    for line, fields in lines:
+    rows = [_row(sheet.parent, line, given, mistakes) for line, given in spread(lines)]
+    for line, fields in lines.rows:
         if len(fields) != len(names):
             mistakes.add(line, f"{len(fields)} fields, but there are {len(names)} columns")
-    if not lines:
-        mistakes.add(header[0], "there are no samples below the names of the columns")
-    _check_files(rows, mistakes)
+    if not lines.rows:
+        mistakes.add(number, "there are no samples below the names of the columns")
+    repeated = _check_repeated(rows, mistakes)
+    empty = _check_files(rows, mistakes, strict=strict)
     by_name: dict[str, list[SheetRow]] = {}
     for row in rows:
         by_name.setdefault(row.sample, []).append(row)
-    samples = {name: _sample(of_one, mistakes) for name, of_one in by_name.items()}
+    samples = {name: _sample(of_one, mistakes, repeated) for name, of_one in by_name.items()}
+    _check_parents(samples, mistakes)
     mistakes.stop()
-    return SampleSheet(sheet, samples)
+    return _without_empty(sheet, samples, empty, lines.notes)
 
 
-def _lines(sheet: Path) -> list[tuple[int, list[str]]]:
-    """Fields of every line that has any, with its number."""
-    try:
-        text = read_text(sheet, LARGEST_SHEET)
-    except (OSError, DataError) as error:
-        raise DataError(f"{sheet} cannot be read as a sample sheet: {error}") from error
-    tabs = "," not in text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",", strict=True)
-    try:
-        found = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
-    except csv.Error as error:
-        raise DataError(f"{sheet}, line {reader.line_num}: {error}") from error
-    filled = [(line, fields) for line, fields in found if any(fields)]
-    if not filled:
-        raise DataError(f"{sheet} is empty; its first line names the columns: sample,lane,fastq_1,fastq_2")
-    return filled
+def _without_empty(
+    sheet: Path, samples: Mapping[str, SheetSample], empty: Mapping[int, str], notes: Sequence[str]
+) -> SampleSheet:
+    told = [*notes, *(f"line {line}: {what}; the lane is left out" for line, what in empty.items())]
+    kept: dict[str, SheetSample] = {}
+    left_out: dict[str, str] = {}
+    lost: dict[str, tuple[str, ...]] = {}
+    for name, sample in samples.items():
+        rows = tuple(row for row in sample.rows if row.line not in empty)
+        if len(rows) < len(sample.rows):
+            lost[name] = tuple(f"line {row.line}: {empty[row.line]}" for row in sample.rows if row.line in empty)
+        if rows:
+            kept[name] = sample._replace(rows=rows)
+        else:
+            left_out[name] = "it has no reads"
+    if not kept:
+        raise DataError(f"{sheet}: no sample has any reads: {', '.join(left_out)}")
+    told += [f"sample {name!r} is left out: {why}" for name, why in left_out.items()]
+    return SampleSheet(sheet, kept, tuple(told), left_out, lost)
 
 
 def _check_header(line: int, names: Sequence[str], mistakes: _Mistakes) -> None:
-    known = (*COLUMNS, *BESIDE, *LATER)
+    known = (*COLUMNS, *BESIDE, *LATER, *OF_TUMOURS, *SPRING, *ALIASES)
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
             mistakes.add(line, f"column {name!r} stands there {names.count(name)} times")
@@ -176,14 +210,25 @@ def _check_header(line: int, names: Sequence[str], mistakes: _Mistakes) -> None:
             mistakes.add(line, f"there is no column {name!r}; {hint}")
     if "sample" not in names:
         mistakes.add(line, "column 'sample' is missing")
-    if not {"fastq_1", "bam", "cram"} & set(names):
-        mistakes.add(line, "column 'fastq_1' is missing (or 'bam', or 'cram')")
+    if not {"fastq_1", "bam", "cram", "gvcf"} & set(names):
+        mistakes.add(line, "column 'fastq_1' is missing (or 'bam', 'cram' or 'gvcf')")
+    for name, other in ALIASES.items():
+        if name in names and other in names:
+            mistakes.add(line, f"columns {name!r} and {other!r} say the same; leave one")
 
 
 def _row(folder: Path, line: int, given: Mapping[str, str], mistakes: _Mistakes) -> SheetRow:
-    fields = {name: given.get(name, "") for name in (*COLUMNS, *LATER)}
+    given = {ALIASES.get(name, name): value for name, value in given.items()}
+    fields = {name: given.get(name, "") for name in (*COLUMNS, *LATER, *OF_TUMOURS, *SPRING)}
     for problem in _problems(fields):
         mistakes.add(line, problem)
+    files = {}
+    for name in FILES:
+        if fields[name]:
+            try:
+                files[name] = local_copy(fields[name]) if is_url(fields[name]) else folder / fields[name]
+            except DataError as error:
+                mistakes.add(line, str(error))
     return SheetRow(
         line,
         fields["sample"],
@@ -192,7 +237,9 @@ def _row(folder: Path, line: int, given: Mapping[str, str], mistakes: _Mistakes)
         fields["platform"].upper(),
         SEXES.get(fields["sex"].upper(), ""),
         fields["patient"],
-        {name: folder / fields[name] for name in FILES if fields[name]},
+        fields["father"],
+        fields["mother"],
+        files,
     )
 
 
@@ -209,8 +256,13 @@ def _problems(fields: Mapping[str, str]) -> Iterator[str]:
         yield f"sex {fields['sex']!r} is neither XX nor XY (NA, or nothing, if it is not known)"
     if fields["status"] not in ("", "0"):
         yield f"status {fields['status']!r}: only germline samples (0) can be called, no tumours"
+    if fields["ploidy"] not in ("", "2"):
+        yield f"ploidy {fields['ploidy']!r}: two copies are called (sex says what of X and Y); GatkOptions has ploidy="
+    if fields["contamination"] not in ("", "0", "0.0"):
+        yield f"contamination {fields['contamination']!r} is for tumours; it is measured here, so leave it empty"
+    yield from (f"{name}: reads in Spring's form; unpack them with spring -d" for name in SPRING if fields[name])
     yield from (f"column {name!r} is of a later step; leave it empty" for name in LATER if fields[name])
-    aligned = fields["bam"] or fields["cram"]
+    aligned = fields["bam"] or fields["cram"] or fields["gvcf"]
     for name in ("library", "platform"):
         if aligned and fields[name]:
             yield f"{name} of aligned reads stands in their read groups; leave it empty"
@@ -219,36 +271,63 @@ def _problems(fields: Mapping[str, str]) -> Iterator[str]:
 
 def _file_problems(given: Sequence[str]) -> Iterator[str]:
     if not given:
-        yield "there is no file: give fastq_1, bam or cram"
+        yield "there is no file: give fastq_1, bam, cram or gvcf"
     elif given == ["fastq_2"]:
         yield "there is fastq_2 without fastq_1"
     elif len({name.partition("_")[0] for name in given}) > 1:
-        yield f"{', '.join(given)} are given; a line has reads (fastq_1, fastq_2), or a bam, or a cram"
+        yield f"{', '.join(given)} are given; a line has reads (fastq_1, fastq_2), a bam, a cram or a gvcf"
 
 
-def _check_files(rows: Iterable[SheetRow], mistakes: _Mistakes) -> None:
-    """Each file is there, is what it should be, and is named once."""
+def _check_repeated(rows: Sequence[SheetRow], mistakes: _Mistakes) -> set[int]:
+    """Each file is named once; the lines that name one again are returned."""
     seen: dict[Path, int] = {}
+    found = set()
     for row in rows:
-        for path in row.files.values():
+        before: dict[int, list[str]] = {}
+        for name, path in row.files.items():
             first = seen.setdefault(path.resolve(), row.line)
             if first != row.line or list(row.files.values()).count(path) > 1:
-                mistakes.add(row.line, f"{path} is named before, on line {first}")
+                before.setdefault(first, []).append(name)
+        for line, names in before.items():
+            where = f"on line {line}" if line != row.line else f"on this line, as {' and '.join(names)}"
+            mistakes.add(row.line, f"{row.files[names[0]]} is named before, {where}")
+            found.add(row.line)
+    return found
+
+
+def _check_files(rows: Iterable[SheetRow], mistakes: _Mistakes, *, strict: bool) -> dict[int, str]:
+    """Each file is what it should be; lanes without reads are returned, with why, by their lines."""
+    empty: dict[int, str] = {}
+    for row in rows:
         checked = [check_reads([row.files[name] for name in FILES[:2] if name in row.files])]
         checked += [check_alignment(row.files[name], row.sample) for name in ("bam", "cram") if name in row.files]
+        checked += [check_gvcf(row.files["gvcf"], row.sample)] if "gvcf" in row.files else []
         for problem in dict.fromkeys(problem for each in checked for problem in each):
-            mistakes.add(row.line, problem)
+            if isinstance(problem, NoReads) and not strict:
+                empty[row.line] = problem
+            else:
+                mistakes.add(row.line, problem)
+    return empty
 
 
-def _sample(rows: Sequence[SheetRow], mistakes: _Mistakes) -> SheetSample:
+def _check_parents(samples: Mapping[str, SheetSample], mistakes: _Mistakes) -> None:
+    for name, sample in samples.items():
+        for parent in (sample.father, sample.mother):
+            if parent and (parent not in samples or parent == name):
+                mistakes.add(sample.rows[0].line, f"{parent!r}, a parent of {name!r}, is no other sample of the sheet")
+
+
+def _sample(rows: Sequence[SheetRow], mistakes: _Mistakes, repeated: Collection[int]) -> SheetSample:
     first, *others = rows
     for row in others:
-        for name in ("sex", "patient"):
+        for name in ("sex", "patient", "father", "mother"):
             if getattr(row, name) != getattr(first, name):
                 shown = f"{getattr(row, name) or 'nothing'}, on line {first.line} {getattr(first, name) or 'nothing'}"
                 mistakes.add(row.line, f"{name} of sample {row.sample!r} is {shown}")
+        if {"gvcf"} & (row.files.keys() | first.files.keys()):
+            mistakes.add(row.line, f"sample {row.sample!r} has a gvcf, which has all its reads: it wants one line")
     lanes: dict[str, int] = {}
     for row in rows:
-        if row.lane and lanes.setdefault(row.lane, row.line) != row.line:
+        if row.lane and lanes.setdefault(row.lane, row.line) != row.line and row.line not in repeated:
             mistakes.add(row.line, f"lane {row.lane!r} of sample {row.sample!r} is there, on line {lanes[row.lane]}")
-    return SheetSample(first.sex, first.patient, tuple(rows))
+    return SheetSample(first.sex, first.patient, tuple(rows), first.father, first.mother)

@@ -1,26 +1,86 @@
-"""A first look at files of reads and alignments: whether they are what a sample sheet says."""
+"""A first look at files of reads, alignments and variants: whether they are what a sample sheet says."""
 
 from __future__ import annotations
 
-import gzip
+import hashlib
+import itertools
+import os
 import re
-from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.bounded import lines_of
+from stargazer.config import cache_dir
+from stargazer.embedded import fastq
+from stargazer.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-__all__ = ["alignment_order", "check_alignment", "check_reads"]
+__all__ = [
+    "NoReads",
+    "alignment_header",
+    "alignment_order",
+    "check_alignment",
+    "check_gvcf",
+    "check_reads",
+    "is_url",
+    "local_copy",
+]
 
 FASTQ = re.compile(r"\.(fastq|fq)(\.gz)?$")
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[^/]+)?://.+")
+CONTROL = "a negative control, or a lane that failed"
+
+BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+CRAM_ENDS = (
+    bytes.fromhex("0f000000ffffffff0fe0454f4600000000010005bdd94f0001000606010001000100ee63014b"),
+    bytes.fromhex("0b000000ffffffff0fe0454f4600000000010006060100010001000100"),
+)
+"""With what a BAM and a CRAM (3, 2.1) end that are whole.
+
+Source: SAM/BAM format specification, https://samtools.github.io/hts-specs/SAMv1.pdf (section 4.1.2);
+CRAM 3.0, https://samtools.github.io/hts-specs/CRAMv3.pdf (section 9)
+"""
+
+
+class NoReads(str):
+    """A problem with a file that has no reads: no reason to stop, if others have some."""
+
+    __slots__ = ()
+
+
+def is_url(text: str) -> bool:
+    """Whether a field of a sheet is an address, not a path."""
+    return URL.fullmatch(text) is not None
+
+
+def local_copy(url: str) -> Path:
+    """A copy of a file in the cache, under its own name; what is there already is not fetched again.
+
+    Raises
+    ------
+    DataError
+        It cannot be read: fsspec does not know the protocol, wants a package for it, or does not find it.
+    """
+    import fsspec  # type: ignore[import-untyped]
+
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+        key = hashlib.sha256(f"{url} {system.ukey(path)}".encode()).hexdigest()[:20]
+        target = cache_dir() / "downloads" / key / Path(str(path).rstrip("/")).name
+        if not target.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f".{target.name}.{os.getpid()}")
+            system.get_file(path, str(part))
+            part.replace(target)
+    except (OSError, ValueError, ImportError, NotImplementedError) as error:
+        raise DataError(f"{url} cannot be read: {error or type(error).__name__}") from error
+    return target
 
 
 def check_reads(paths: Sequence[Path]) -> Iterator[str]:
     """Yield what is wrong with the FASTQ files of a lane, as far as their names and first records tell."""
-    names = []
+    found, empty = [], []
     for path in paths:
         if problem := _absent(path):
             yield problem
@@ -28,23 +88,50 @@ def check_reads(paths: Sequence[Path]) -> Iterator[str]:
             yield f"{path} is not named as FASTQ: .fastq.gz, .fq.gz, .fastq or .fq"
         else:
             try:
-                names.append(_first_name(path))
+                found.append(list(itertools.islice(fastq.read_file(path), fastq.PROBE)))
             except (OSError, EOFError, ValueError) as error:
-                yield f"{path} is no FASTQ: {error}"
-    if len(names) == 2 and names[0] != names[1]:
-        yield f"{paths[0].name} begins with read {names[0]!r}, {paths[1].name} with {names[1]!r}: they are no mates"
+                if str(error) == f"{path.name} has no reads":
+                    empty.append(NoReads(f"{path.name} has no reads, it is empty ({CONTROL})"))
+                else:
+                    yield f"{path} is no FASTQ: {error}"
+    if len(empty) == len(paths):
+        yield from empty[:1]
+    elif empty:
+        yield f"{empty[0].partition(' (')[0]}, and the other end has reads"
+    if len(found) == 1 == len(paths) and (twice := _twice([read.name for read in found[0]])):
+        yield (
+            f"{paths[0]} has read {twice!r} twice among its first: interleaved mates, where there is no fastq_2; give "
+            "both ends as two files, as seqtk seq -1 and -2 split them"
+        )
+    if len(found) == 2 and found[0][0].name != found[1][0].name:
+        left, right = (reads[0].name for reads in found)
+        yield (
+            f"{paths[0].name} begins with read {left!r}, {paths[1].name} with {right!r}: they are no mates; "
+            f"{fastq.apart(left, right)}"
+        )
+
+
+def _twice(names: Sequence[str]) -> str:
+    return next((one for one, other in itertools.pairwise(names) if one == other), "")
 
 
 def check_alignment(path: Path, sample: str) -> Iterator[str]:
-    """Yield what is wrong with a BAM or CRAM file of a sample, as far as its header tells."""
+    """Yield what is wrong with a BAM or CRAM file of a sample, as far as its header and its end tell."""
     if problem := _absent(path):
         yield problem
         return
     try:
-        header = _header(path)
+        header, empty = _header(path), _is_empty(path)
     except (OSError, ValueError) as error:
         yield f"{path} is neither BAM nor CRAM: {error}"
         return
+    if not _is_whole(path):
+        yield f"{path} is cut short: the mark with which such files end is missing; get it again"
+    if not header.get("SQ"):
+        yield (
+            f"{path} has no contigs in its header: its reads are not aligned (uBAM); give them as FASTQ "
+            "(fastq_1, fastq_2), as samtools fastq writes them"
+        )
     groups = header.get("RG", [])
     samples = sorted({str(group.get("SM", "")) for group in groups})
     if not groups:
@@ -53,6 +140,36 @@ def check_alignment(path: Path, sample: str) -> Iterator[str]:
         yield f"{path} has reads of {', '.join(map(repr, samples))}, not of {sample!r}"
     if groups and not all(group.get("LB") for group in groups):
         yield f"{path} has a read group without library (LB), within which duplicates are marked"
+    if empty:
+        yield NoReads(f"{path.name} has no reads ({CONTROL})")
+
+
+def check_gvcf(path: Path, sample: str) -> Iterator[str]:
+    """Yield what is wrong with a gVCF of a sample, as far as its header tells."""
+    if problem := _absent(path):
+        yield problem
+        return
+    import pysam
+
+    try:
+        with pysam.VariantFile(str(path)) as file:
+            samples, alleles, kinds = list(file.header.samples), set(file.header.alts), str(file.header)
+    except (OSError, ValueError, NotImplementedError) as error:
+        yield f"{path} is no VCF, or not compressed by bgzip: {error}"
+        return
+    if samples != [sample]:
+        yield f"{path} is of {', '.join(map(repr, samples)) or 'no sample'}, not of {sample!r}"
+    if not {"NON_REF", "*"} & alleles:
+        yield f"{path} is no gVCF: it does not say what is known of sites without variants"
+    elif not caller_of(kinds):
+        yield f"{path} was called neither by GATK nor by bcftools, whose gVCFs can be joined"
+
+
+def caller_of(header: str) -> str:
+    """Who called a gVCF, as its header tells: ``"gatk"``, ``"bcftools"`` or nobody who is known."""
+    if "##ALT=<ID=NON_REF" in header:
+        return "gatk"
+    return "bcftools" if "##ALT=<ID=*" in header and "##FORMAT=<ID=PL" in header else ""
 
 
 def alignment_order(path: Path) -> str:
@@ -64,6 +181,14 @@ def alignment_order(path: Path) -> str:
     return "" if line.get("GO") == "query" else "unsorted"
 
 
+def alignment_header(path: Path) -> str:
+    """The header of a BAM or CRAM, as SAM."""
+    import pysam
+
+    with pysam.AlignmentFile(str(path), check_sq=False) as file:
+        return str(file.header)
+
+
 def _header(path: Path) -> dict[str, Any]:
     import pysam
 
@@ -71,21 +196,27 @@ def _header(path: Path) -> dict[str, Any]:
         return dict(file.header.to_dict())
 
 
+def _is_empty(path: Path) -> bool:
+    """Whether a BAM has no records; of a CRAM this takes its reference, so it is not asked."""
+    import pysam
+
+    with pysam.AlignmentFile(str(path), check_sq=False) as file:
+        return not file.is_cram and next(file.fetch(until_eof=True), None) is None
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a BAM or CRAM ends as such files do; what is neither is none of this."""
+    with path.open("rb") as file:
+        start = file.read(4)
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - 64))
+        end = file.read()
+    if start == b"CRAM":
+        return end.endswith(CRAM_ENDS)
+    return start[:2] != b"\x1f\x8b" or end.endswith(BGZF_END)
+
+
 def _absent(path: Path) -> str:
     if path.is_file():
         return ""
     return f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
-
-
-def _first_name(path: Path) -> str:
-    """Name of the first read, without the number of the mate."""
-    with open(path, "rb") as raw:
-        compressed = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rt") if compressed else open(path) as file:
-        lines = [line.rstrip("\r\n") for line in islice(lines_of(file, path.name), 4)]
-    if not lines:
-        raise ValueError("it is empty")
-    if len(lines) < 4 or not lines[0].startswith("@") or not lines[2].startswith("+") or len(lines[1]) != len(lines[3]):
-        raise ValueError(f"its first record is malformed: {lines[0][:40]!r}")
-    name = lines[0][1:].split(maxsplit=1)[0] if lines[0][1:].strip() else ""
-    return name[:-2] if name.endswith(("/1", "/2")) else name

@@ -343,7 +343,7 @@ def test_records_are_valid_json_and_read_well(store: Store) -> None:
     given = {"nan": math.nan, "day": NOON.replace(tzinfo=UTC), "mode": Mode.FAST, "o": Options(1), "s": {2, 1}}
     call = shown(x=given)
     call.compute()
-    record = Ledger(store).find(call.plan_key)
+    record = Ledger(store.records).find(call.plan_key)
     assert record is not None
     text = record.to_bytes().decode()
     json.loads(text, parse_constant=pytest.fail)
@@ -355,12 +355,12 @@ def test_records_are_valid_json_and_read_well(store: Store) -> None:
 def test_arrays_and_frames_are_in_the_store_by_content(store: Store) -> None:
     call = shown(x={"a": np.array([1, 2]), "b": pd.DataFrame({"a": [1]})})
     call.compute()
-    record = Ledger(store).find(call.plan_key)
+    record = Ledger(store.records).find(call.plan_key)
     assert record is not None
     cids = [member[1].get("array") or member[1].get("dataframe") for member in record.parameters["x"]["dict"]]
     assert cids == list(record.input_cids)
     assert np.load(store.fetch(cids[0])).tolist() == [1, 2]
-    assert [each.id for each in Ledger(store).consumers(cids[1])] == [record.id]
+    assert [each.id for each in Ledger(store.records).consumers(cids[1])] == [record.id]
 
 
 REFUSED: list[tuple[Any, str]] = [

@@ -177,7 +177,7 @@ def test_a_sharded_directory_needs_its_shards_and_checks_them() -> None:
 def test_shards_that_kubo_would_not_make_are_refused() -> None:
     node = directory_node([Entry(name, X, 1) for name in "abc"], SHARDED)
     root = node.blocks[node.cid]
-    with pytest.raises(CIDError, match="fanout 128"):
+    with pytest.raises(CIDError, match="malformed"):
         read_directory(root.replace(b"\x28\x22\x30\x80\x02", b"\x28\x22\x30\x80\x01"))
     field = root.rindex(b"\x28\x22\x30") - 1
     with pytest.raises(CIDError, match="bit field"):

@@ -131,7 +131,7 @@ def test_forget_and_then_a_difference_is_told(
     with pytest.warns(NotDeterministic, match="not deterministic"):
         stargazer("run", SUM, "n=2")
     assert sorted(ran()) == [*NUMBERS, "total"]
-    assert len(Ledger(sg.active_store()).of_task("total")) == 2
+    assert len(Ledger(sg.active_store().records).of_task("total")) == 2
     assert "no call made 'nothing'" in stargazer("forget", "nothing", code=1).err
 
 

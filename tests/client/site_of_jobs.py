@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from stargazer.client.staffing import (
+from stargazer.client.hires import (
     UNKNOWN,
     Ask,
     Cancel,
@@ -14,11 +14,11 @@ from stargazer.client.staffing import (
     Pool,
     Present,
     Retire,
-    Staffing,
     State,
     Submit,
     Told,
 )
+from stargazer.client.staffing import Staffing
 
 STARTS = 3.0
 """Seconds from the start of a job until its worker has come."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,12 @@ from typing import Any
 import pytest
 
 import stargazer as sg
+from stargazer import config
 from stargazer.client.checks import check_profile
-from stargazer.client.jobqueue import RESERVED, Asked, batch_script, own_folder
+from stargazer.client.hires import UNKNOWN, Told
+from stargazer.client.jobqueue import RESERVED, Asked, batch_script, ends_alone, own_folder
+from stargazer.client.plugins import Folders
 from stargazer.client.refusals import is_limit, limited_to, said
-from stargazer.client.staffing import UNKNOWN, Told
 from stargazer.client.systems import GONE, names_of, read_job, read_queue
 from stargazer.errors import ConfigError
 from stargazer.profiles.settings import find_profile, find_profiles
@@ -231,3 +236,45 @@ def test_a_submission_that_timed_out_is_not_taken_for_refused(tmp_path: Path) ->
         asyncio.run(Slurm(Named).submit(Job("Socket timed out on send/recv operation")))
     with pytest.raises(Refused):
         asyncio.run(Slurm(Named).submit(Job("QOSMaxSubmitJobPerUserLimit")))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_script_goes_on_only_if_somebody_may_listen_for_its_worker(there: bool) -> None:
+    """A port that refuses is a client that was killed; what does not answer, or is no address, proves nothing."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        if there:
+            taken.listen()
+        address = f"tls://127.0.0.1:{taken.getsockname()[1]}"
+        text = "\n".join([*ends_alone(address, "slurm"), "echo started"])
+        for shell in ("bash", "sh"):
+            done = subprocess.run([shell, "-c", text], capture_output=True, text=True, check=True, timeout=60)
+            assert ("started" in done.stdout) is there
+            assert ("nobody listens at" in done.stdout) is not there
+    for odd in ("tls://[::1]:80", "SCHEDULER", "inproc://x/1", "tls://h:1'; rm -rf /"):
+        assert ends_alone(odd, "slurm") == []
+    assert ends_alone(address, "htcondor") == []
+
+
+def test_workers_look_for_modules_where_the_client_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "beside").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "beside"))
+    monkeypatch.syspath_prepend(str(tmp_path / "absent"))
+    plugin = Folders.of_this_process()
+    assert str(tmp_path / "beside") in plugin.folders
+    assert str(tmp_path / "absent") not in plugin.folders
+    assert not [path for path in plugin.folders if "site-packages" in path or path == os.path.dirname(os.__file__)]
+    monkeypatch.setattr("sys.path", ["/usr/lib/x"])
+    plugin.setup(None)
+    assert sys.path[-1] == "/usr/lib/x"
+    assert str(tmp_path / "beside") in sys.path
+
+
+def test_settings_of_a_persons_own_jobs_stay_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SBATCH_ARRAY_INX", "SBATCH_JOB_NAME", "SQUEUE_STATES", "SCANCEL_STATE", "SLURM_TIME_FORMAT"):
+        monkeypatch.setenv(name, "x")
+    for name in ("SBATCH_ACCOUNT", "SBATCH_PARTITION", "SLURM_CONF", "LAB"):
+        monkeypatch.setenv(name, "kept")
+    found = config.command_environment()
+    assert [name for name, value in found.items() if value == "x" and name.startswith("S")] == []
+    assert {found[name] for name in ("SBATCH_ACCOUNT", "SBATCH_PARTITION", "SLURM_CONF", "LAB")} == {"kept"}

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from site_of_jobs import Site
 
-from stargazer.client.staffing import Ask, Cancel, Limits, Pool, Present, Retire, Staffing, State, Submit, Told
+from stargazer.client.hires import Ask, Cancel, Limits, Pool, Present, Retire, State, Submit, Told
+from stargazer.client.staffing import Staffing
 
 FAULTS = ("refuse", "hang", "empty", "late", "killed", "wrong")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stargazer.embedded.fastq import Read, read_file, read_pairs
+from stargazer.embedded.fastq import Read, read_file, read_pairs, read_single
 
 RECORDS = "".join(f"@r{number} lane\nACGTA\n+\nIIIII\n" for number in range(100))
 PACKED = gzip.compress(RECORDS.encode(), mtime=0)
@@ -78,3 +78,60 @@ def test_a_missing_mate_is_refused(tmp_path: Path, short: int) -> None:
     files = [write(tmp_path / f"{number}.fq", "@a\nAC\n+\nII\n" * (1 if number == short else 2)) for number in (0, 1)]
     with pytest.raises(ValueError, match=rf"{short}\.fq ends after 1 reads"):
         list(read_pairs(*files))
+
+
+def fastq(*records: tuple[str, str, str]) -> str:
+    return "".join(f"@{name}\n{bases}\n+\n{qualities}\n" for name, bases, qualities in records)
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n\n", "\r\n", " \n"])
+def test_blank_lines_at_the_end_are_passed_over(tmp_path: Path, end: str) -> None:
+    assert len(list(read_file(write(tmp_path / "r.fq", RECORDS + end)))) == 100
+
+
+def test_blank_lines_elsewhere_are_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"record 101: .*blank lines"):
+        list(read_file(write(tmp_path / "r.fq", RECORDS + "\n" + RECORDS)))
+
+
+def test_a_read_of_which_a_trimmer_left_nothing_is_one_n(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.fq", fastq(("a", "ACGT", "IIII"), ("b", "", ""), ("c", "ACG", "III")))
+    assert list(read_file(path)) == [Read("a", "ACGT", "IIII"), Read("b", "N", "#"), Read("c", "ACG", "III")]
+
+
+@pytest.mark.parametrize("qualities", ["hhhhhB", "^_ghdc", "JXYZab"])
+def test_phred_64_is_refused_however_few_reads_there_are(tmp_path: Path, qualities: str) -> None:
+    few = fastq(*((f"r{number}", "ACGTAC", qualities) for number in range(3)))
+    many = fastq(*((f"r{number}", "ACGTAC", qualities) for number in range(1200)))
+    for text in (few, many):
+        with pytest.raises(ValueError, match=r"Phred\+64"):
+            list(read_file(write(tmp_path / "r.fq", text)))
+
+
+@pytest.mark.parametrize(
+    "qualities", ["IIIIII", "#IIIII", "?ABCDE", "5<JKKK", "~~~~~~", "~~~A~~", "!~~~~~"],
+    ids=["one", "illumina", "high", "element", "hifi", "hifi, another", "nanopore"],
+)  # fmt: skip
+def test_phred_33_of_all_machines_is_read(tmp_path: Path, qualities: str) -> None:
+    text = fastq(*((f"r{number}", "ACGTAC", qualities) for number in range(1200)))
+    assert len(list(read_file(write(tmp_path / "r.fq", text)))) == 1200
+
+
+def test_mates_in_one_file_are_told(tmp_path: Path) -> None:
+    names = [f"r{number}" for number in range(1500)]
+    one = [(name, "ACGT", "IIII") for name in names]
+    interleaved = fastq(*((f"{name}/{mate}", "ACGT", "IIII") for name in names for mate in (1, 2)))
+    after, few = fastq(*one, *one), fastq(*one[:3] * 2)
+    for text, how in ((interleaved, "interleaved"), (after, "after each other"), (few, "after each other")):
+        with pytest.raises(ValueError, match=f"second time: .*{how}"):
+            list(read_single(write(tmp_path / "r.fq", text)))
+    assert len(list(read_single(write(tmp_path / "r.fq", fastq(*one))))) == 1500
+
+
+def test_names_of_the_sra_are_told(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{mate}.fq", fastq((f"SRR1.7.{mate}", "ACGT", "IIII"))) for mate in (1, 2)]
+    with pytest.raises(ValueError, match="fasterq-dump --split-files"):
+        list(read_pairs(*paths))
+    paths = [write(tmp_path / f"{mate}.fq", fastq((f"other{mate}", "ACGT", "IIII"))) for mate in (1, 2)]
+    with pytest.raises(ValueError, match="do not belong together"):
+        list(read_pairs(*paths))

@@ -119,9 +119,9 @@ def test_another_name_or_fact_of_the_same_bytes_is_another_input(store: Store, t
 
 def test_the_record_tells_what_happened(store: Store, ran: Ran) -> None:
     made = double(number(i=3)).compute()
-    record = Ledger(store).get(made.source.record)
+    record = Ledger(store.records).get(made.source.record)
     assert record is not None
-    (number_record,) = [Ledger(store).get(name) for name in record.producers.values()]
+    (number_record,) = [Ledger(store.records).get(name) for name in record.producers.values()]
     assert number_record is not None
     assert (number_record.task, number_record.parameters) == ("number", {"i": 3, "unused": 0})
     assert (record.task, record.status, record.output_cids) == ("double", "ok", [made.cid])
@@ -144,7 +144,7 @@ def test_a_task_that_is_not_deterministic_is_reported(store: Store) -> None:
         second = dice().compute()
     assert second.cid != first.cid
     assert dice().compute() == second
-    record = Ledger(store).get(second.source.record)
+    record = Ledger(store.records).get(second.source.record)
     assert record is not None
     assert record.differs_from == first.source.record
 
@@ -152,7 +152,7 @@ def test_a_task_that_is_not_deterministic_is_reported(store: Store) -> None:
 def test_of_two_results_the_first_is_kept(store: Store) -> None:
     """Two schedulers that do not know of each other may both run a call."""
     first = dice().compute()
-    ledger = Ledger(store)
+    ledger = Ledger(store.records)
     record = ledger.get(first.source.record)
     assert record is not None
     other = store.add(Path(__file__))

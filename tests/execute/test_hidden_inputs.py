@@ -25,6 +25,7 @@ from stargazer.errors import UndeclaredInput
 from stargazer.execute.findings import HiddenInput
 from stargazer.ledger import Ledger, Record
 from stargazer.store import Store
+from stargazer.store.records import StoredRecords
 
 pytestmark = pytest.mark.filterwarnings("ignore::stargazer.execute.findings.HiddenInput")
 
@@ -59,7 +60,7 @@ def note(desk: str, name: str) -> Path:
 
 
 def record_of(store: Store, call: Any) -> Record:
-    record = Ledger(store).find(call.plan_key)
+    record = Ledger(store.records).find(call.plan_key)
     assert record is not None
     return record
 
@@ -192,7 +193,7 @@ def test_strict_makes_it_an_error_and_keeps_nothing(desk: Desk) -> None:
 
 
 def failures(store: Store) -> list[Record]:
-    found = (Record.from_bytes(data, name) for name, data in store.records_where(task="plain"))
+    found = (Record.from_bytes(data, name) for name, data in store.records.where(task="plain"))
     return [record for record in found if record is not None and record.status == "failed"]
 
 
@@ -466,8 +467,8 @@ def test_a_workflow_that_read_nothing_costs_one_look_at_its_last_call(
     call = upper(joined(fixed(desk=desk.path), desk=desk.path), desk=desk.path)
     call.compute(scheduler="sync")
     asked: list[list[str]] = []
-    look = Store.records_behind
-    monkeypatch.setattr(Store, "records_behind", lambda self, keys: look(self, asked.append(list(keys)) or asked[-1]))
+    look = StoredRecords.behind
+    monkeypatch.setattr(StoredRecords, "behind", lambda self, keys: look(self, asked.append(list(keys)) or asked[-1]))
     monkeypatch.setattr(
         Store, "get_records", lambda self, names: dict.fromkeys(names) and pytest.fail("one file is enough")
     )

@@ -259,7 +259,7 @@ def test_a_wrong_result_leaves_a_failure_record_and_nothing_else(
     assert blobs(store) == 0
     assert store.find() == []
     assert not precious.is_symlink()
-    (record,) = [record for _, record in store.records_where(task=body.__name__)]
+    (record,) = [record for _, record in store.records.where(task=body.__name__)]
     assert b'"status":"failed"' in record
     assert b"OutputError" in record
 
@@ -274,7 +274,7 @@ def test_a_failed_body_leaves_its_log(store: Store) -> None:
         compute(broken)
     from stargazer.ledger import Record
 
-    ((name, data),) = store.records_where(task="broken")
+    ((name, data),) = store.records.where(task="broken")
     record = Record.from_bytes(data, name)
     assert record is not None
     assert record.log is not None
@@ -282,7 +282,7 @@ def test_a_failed_body_leaves_its_log(store: Store) -> None:
     assert str(record.error).startswith("ToolFailed: sh -c")
     assert blobs(store) == 1
     assert store.find() == []
-    assert not any(store.scratch.glob("work-*"))
+    assert not any(store.context.scratch.glob("work-*"))
 
 
 def test_one_file_may_be_two_results(store: Store) -> None:
@@ -316,4 +316,4 @@ def test_what_a_tool_may_not_remove_is_removed(store: Store) -> None:
         return 1
 
     assert sg.task(locked)().compute(scheduler="sync") == 1
-    assert list(store.scratch.glob("work-*/*")) == []
+    assert list(store.context.scratch.glob("work-*/*")) == []

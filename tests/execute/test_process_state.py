@@ -190,7 +190,7 @@ def test_a_change_is_said_and_put_back(task: Any, scheduler: str, store: Store, 
     ):
         task().compute(scheduler=scheduler)
     assert state() == before
-    record = Ledger(store).find(task().plan_key)
+    record = Ledger(store.records).find(task().plan_key)
     assert record is not None
     assert any("of its whole process" in line for line in record.noted)
 
@@ -217,7 +217,7 @@ def test_who_draws_a_number_decides_on_no_other_and_that_is_noted_only(store: St
     """Put back, two calls of one process would draw the same number."""
     first, second = (draws(i=i).compute(scheduler="sync") for i in (1, 2))
     assert first != second
-    record = Ledger(store).find(draws(i=1).plan_key)
+    record = Ledger(store.records).find(draws(i=1).plan_key)
     assert record is not None
     assert record.noted == [
         "drew from the state of the module random, which it shares with all of its process: no run can be repeated"
@@ -231,7 +231,7 @@ def own_generator(work: sg.Workdir, *, seed: int) -> float:
 
 def test_a_generator_of_the_bodys_own_is_nobodys_business(store: Store) -> None:
     own_generator(seed=3).compute(scheduler="sync")
-    record = Ledger(store).find(own_generator(seed=3).plan_key)
+    record = Ledger(store.records).find(own_generator(seed=3).plan_key)
     assert record is not None
     assert not record.noted
 
@@ -255,7 +255,7 @@ def test_who_runs_beside_it_is_not_blamed(store: Store) -> None:
         warnings.simplefilter("always")
         dask.compute(seeds_slowly(), quiet(), scheduler="threads", num_workers=2)
     assert [str(each.message).split()[1] for each in caught if each.category is ProcessWarning] == ["seeds_slowly"]
-    record = Ledger(store).find(quiet().plan_key)
+    record = Ledger(store.records).find(quiet().plan_key)
     assert record is not None
     assert not record.noted
     assert random.getstate() == before
@@ -288,6 +288,6 @@ def remembers(work: sg.Workdir, *, i: int) -> int:
 def test_what_is_left_for_later_calls_is_noted(store: Store) -> None:
     call = remembers(i=1)
     call.compute(scheduler="sync")
-    record = Ledger(store).find(call.plan_key)
+    record = Ledger(store.records).find(call.plan_key)
     assert record is not None
     assert record.noted == ["left something for later calls in COUNTS"]

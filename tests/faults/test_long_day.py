@@ -50,6 +50,7 @@ def measured(client):
     gc.collect()  # failures hold their calls in cycles
     me = psutil.Process()
     each = [me, *me.children(recursive=True)]
+    scratch = sg.Store(sys.argv[3]).context.scratch
     return {
         "memory": sum(process.memory_info().rss for process in each),
         "descriptors": sum(process.num_fds() for process in each),
@@ -57,7 +58,7 @@ def measured(client):
         "processes": len(each),
         "calls": len(CALLS),
         "held": len(client.futures) if client is not None else 0,
-        "scratch": sum(len(files) for at, _, files in os.walk(sg.Store(sys.argv[3]).scratch) if "/failed-" not in at),
+        "scratch": sum(len(files) for at, _, files in os.walk(scratch) if "/failed-" not in at),
     }
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table of changes in ``changes.txt``, and what this process makes of one of its sources."""
+"""The tables of changes in ``changes.txt`` and ``hostile.txt``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-BLOCK = re.compile(r"^== (.*?) == (.*?) => (.*?) == (sharp|wide|warned)\n", re.MULTILINE)
+BLOCK = re.compile(r"^== (.*?) == (.*?) => (.*?) == (sharp|wide|read|warned|unseen)\n", re.MULTILINE)
 
 
 class Change(NamedTuple):
@@ -17,9 +17,10 @@ class Change(NamedTuple):
     name
         What is changed, in words.
     before, after
-        The files of both versions, by the names of their modules; ``pipeline`` has the body.
+        The files of both versions, by the names of their modules, or of the files where these are no modules;
+        ``pipeline`` has the body.
     expected
-        What the key must be.
+        How it must be noticed.
     """
 
     name: str
@@ -28,15 +29,21 @@ class Change(NamedTuple):
     expected: str
 
 
-def changes() -> list[Change]:
-    """Every change of the table."""
-    parts = BLOCK.split(Path(__file__).with_name("changes.txt").read_text("utf-8"))[1:]
+def changes(table: str = "changes.txt") -> list[Change]:
+    """Every change of a table."""
+    parts = BLOCK.split(Path(__file__).with_name(table).read_text("utf-8"))[1:]
     return [_change(*parts[place : place + 5]) for place in range(0, len(parts), 5)]
 
 
 def _change(name: str, old: str, new: str, expected: str, text: str) -> Change:
-    main, *others = re.split(r"^-- (\S+)\n", text, flags=re.MULTILINE)
-    files = {"pipeline": main, **dict(zip(others[::2], others[1::2], strict=True))}
+    if old.startswith("-- "):
+        return Change(name, _files(text), _files(text.replace(old, new, 1)), expected)
+    files = _files(text)
     holders = [file for file, source in files.items() if old in source]
     assert len(holders) == 1, f"{name}: {old} stands in {holders}"
     return Change(name, files, {**files, holders[0]: files[holders[0]].replace(old, new, 1)}, expected)
+
+
+def _files(text: str) -> dict[str, str]:
+    main, *others = re.split(r"^-- (\S+)\n", text, flags=re.MULTILINE)
+    return {"pipeline": main, **dict(zip(others[::2], others[1::2], strict=True))}

@@ -161,3 +161,19 @@ def test_text_read_before_an_edit_still_stands_for_what_runs(load: Loader) -> No
     linecache.checkcache()
     with pytest.raises(CodeChanged):
         identify(module.body, "body")
+
+
+def test_a_comment_above_a_function_that_nobody_read_yet_passes(load: Loader) -> None:
+    """A process of workers imports a module long before it digests what stands in it."""
+    source = "def plus(x): return x + 1\n\ndef body(work):\n    return (lambda x: x)(1), (lambda x: plus(x))(1)\n"
+    before = identify(load(source).body, "body").digest
+    module = load(source)
+    file = Path(str(module.__file__))
+    file.write_text(f"# one\n\n# two\n{source}")
+    linecache.checkcache()
+    assert identify(module.body, "body").digest == before
+    fresh = load(source)
+    Path(str(fresh.__file__)).write_text(f"# one\n{source.replace('x + 1', 'x + 2')}")
+    linecache.checkcache()
+    with pytest.raises(CodeChanged, match="plus"):
+        identify(fresh.body, "body")

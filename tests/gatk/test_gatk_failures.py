@@ -34,7 +34,7 @@ def merged(tp53: Any, store: sg.Store, path: Path | None = None) -> sg.Alignment
 
 def check_failed(store: sg.Store, error: StargazerError, before: int, told: str) -> None:
     """The log of the call tells what GATK said, and there is no more in the store than before."""
-    ledger = Ledger(store)
+    ledger = Ledger(store.records)
     record = find_record(ledger, record_of(error) or "")
     assert (record.status, record.outputs) == ("failed", None)
     assert told in log_of(ledger, record)

@@ -12,7 +12,7 @@ import pytest
 from stargazer.assets import KnownSites, Variants, VQSRTranches
 from stargazer.errors import AssetError, DataError
 from stargazer.tasks import gatk as tasks
-from stargazer.tasks.gatk.filtering import apply_command, resource_use, train_command, varying
+from stargazer.tasks.gatk.filtering import apply_command, resource_uses, train_command, varying
 
 
 def test_a_model_is_learned_and_applied(tp53: Any, new_work: Any, sites: tuple[Variants, KnownSites]) -> None:
@@ -51,10 +51,12 @@ def test_what_no_model_is_made_of(tp53: Any, new_work: Any, sites: tuple[Variant
 
 def test_arguments() -> None:
     hapmap = KnownSites(path="hapmap.vcf.gz", resource_name="hapmap", training=True, truth=True, prior=15)
-    use = resource_use(hapmap)
+    [(use, path)] = resource_uses([hapmap])
     assert use == "hapmap,known=false,training=true,truth=true,prior=15.0"
+    # One resource in two files: both count.
+    assert [one.partition(",")[0] for one, _ in resource_uses([hapmap, hapmap])] == ["hapmap", "hapmap_2"]
     command = train_command(
-        *(Path("c.vcf.gz"), Path("r.fa"), {use: Path("hapmap.vcf.gz")}, Path("o.recal.vcf.gz"), Path("o.tranches")),
+        *(Path("c.vcf.gz"), Path("r.fa"), [(use, path)], Path("o.recal.vcf.gz"), Path("o.tranches")),
         mode="SNP", annotations=["QD", "FS"], max_gaussians=6,
     )  # fmt: skip
     assert " ".join(map(str, command)) == (

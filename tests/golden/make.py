@@ -129,8 +129,8 @@ def cells(store: sg.Store, here: Path) -> dict[str, sg.Call]:
 
 def call_told(store: sg.Store, call: sg.Call, result: Any) -> dict[str, Any]:
     """Keys, record and result of a call."""
-    (record,) = store.get_keys([call.plan_key]).values()
-    made = sg.Record.from_bytes(store.get_record(record.decode()) or b"", record.decode())
+    (record,) = store.records.get_keys([call.plan_key]).values()
+    made = sg.Record.from_bytes(store.records.get(record.decode()) or b"", record.decode())
     assert made is not None
     return {
         "task": call.name,
@@ -144,7 +144,7 @@ def call_told(store: sg.Store, call: sg.Call, result: Any) -> dict[str, Any]:
 def records_told(root: Path, store: sg.Store) -> dict[str, Any]:
     """Every record by its id, all of it."""
     ids = sorted(path.name for path in (root / "records").rglob("*") if path.is_file())
-    return {id: json.loads(store.get_record(id) or b"") for id in ids}
+    return {id: json.loads(store.records.get(id) or b"") for id in ids}
 
 
 def queries_told(store: sg.Store) -> list[list[Any]]:

@@ -112,7 +112,7 @@ class Behind(NamedTuple):
 
 
 def behind(store: sg.Store, call: Mapping[str, str]) -> Behind:
-    found = store.get_keys([call["plan_key"], call["content_key"]])
+    found = store.records.get_keys([call["plan_key"], call["content_key"]])
     return Behind(*(found.get(call[kind], b"").decode() or None for kind in ("plan_key", "content_key")))
 
 
@@ -168,7 +168,7 @@ def test_what_was_revised_gives_way_and_is_still_read(golden: sg.Store) -> None:
 def test_every_record_is_read_as_it_was_written(golden: sg.Store) -> None:
     assert records(golden) == set(TOLD["records"])
     for identifier, told in all_told("records"):
-        record = sg.Record.from_bytes(golden.get_record(identifier) or b"", identifier)
+        record = sg.Record.from_bytes(golden.records.get(identifier) or b"", identifier)
         assert record is not None, identifier
         read = {name: getattr(record, name) for name in told}
         assert json.loads(json.dumps(read)) == told
@@ -177,7 +177,7 @@ def test_every_record_is_read_as_it_was_written(golden: sg.Store) -> None:
 def test_a_failure_is_remembered_and_is_no_hit(golden: sg.Store) -> None:
     (failed,) = (told for told in TOLD["records"].values() if told["status"] == "failed")
     assert (failed["task"], failed["error"]) == ("failing", "ValueError: no summits in words.txt")
-    assert golden.get_keys([failed["plan_key"], failed["content_key"]]) == {}
+    assert golden.records.get_keys([failed["plan_key"], failed["content_key"]]) == {}
 
 
 @pytest.mark.parametrize("section", ["calls", "built_in"])
@@ -213,7 +213,7 @@ def test_lineages_are_what_they_were(golden: sg.Store) -> None:
 
 def made(store: sg.Store, told: dict[str, Any]) -> sg.Asset:
     """The asset that a call made, as a handle that knows its record."""
-    return store.handle(store.get(told["result"]["asset"]), told["record"])
+    return store.assets.handle(store.get(told["result"]["asset"]), told["record"])
 
 
 def in_order(nodes: list[dict[str, Any]]) -> list[str]:

@@ -60,20 +60,22 @@ def forge(folder: Path, sign: bool = False) -> str:
     """What Bob does: a record of Alice's call, with a result of his own."""
     os.umask(0)
     with Store(folder / "store") as store:
-        ledger = Ledger(store)
+        ledger = Ledger(store.records)
         true = ledger.find(made(sample="s1").plan_key)
         assert true is not None
-        cid = store.put_bytes(b"FORGED")
+        cid = store.blobs.put_bytes(b"FORGED")
         outputs = json.loads(json.dumps(true.outputs))
         outputs["asset"]["cid"] = cid
-        identifier = store.put_record(true._replace(outputs=outputs, output_cids=[cid]).to_bytes())
+        identifier = store.records.put(true._replace(outputs=outputs, output_cids=[cid]).to_bytes())
         if sign:
-            sign_made(store, identifier)
+            sign_made(store.records, identifier)
         else:
-            for signed in store.read_signatures([(true.id, key) for key in store.signers([true.id])[true.id]]).items():
+            for signed in store.records.read_signatures(
+                [(true.id, key) for key in store.records.signers([true.id])[true.id]]
+            ).items():
                 ((_, key), data) = signed
-                store.put_signatures({(identifier, key): data})
-        store.link_keys([true.plan_key, true.content_key], identifier)
+                store.records.put_signatures({(identifier, key): data})
+        store.records.link_keys([true.plan_key, true.content_key], identifier)
         return identifier
 
 
@@ -116,8 +118,8 @@ def test_bob_takes_what_alice_made_where_he_trusts_her(tmp_path: Path, shared: P
     alice = as_user(ALICE, public_key, tmp_path)
 
     def look(store: Store) -> str:
-        record = Ledger(store).find(made(sample="s1").plan_key)
-        return "unknown" if record is None else f"{record.user}: {whose(store, [record])[record.id]}"
+        record = Ledger(store.records).find(made(sample="s1").plan_key)
+        return "unknown" if record is None else f"{record.user}: {whose(store.records, [record])[record.id]}"
 
     assert as_user(BOB, with_settings(shared, look, accept="signed"), tmp_path) == "unknown"
     trusting = with_settings(shared, look, accept="signed", trust={"alice": alice})
@@ -131,9 +133,9 @@ def test_a_key_that_leads_to_anothers_call_gives_no_other_result(tmp_path: Path,
 
     def mislead() -> None:
         with Store(shared / "store") as store:
-            two = Ledger(store).find(made(sample="s2").plan_key)
+            two = Ledger(store.records).find(made(sample="s2").plan_key)
             assert two is not None
-            store.link_keys([made(sample="s1").plan_key], two.id)
+            store.records.link_keys([made(sample="s1").plan_key], two.id)
 
     as_user(BOB, mislead, tmp_path)
     for accept in ("anyone", "signed", "own"):
@@ -163,7 +165,7 @@ def test_what_both_ran_is_of_both(tmp_path: Path, shared: Path) -> None:
 
     def repeat(store: Store) -> tuple[str, str | None]:
         found = after(constant(sample="y")).compute(scheduler="sync")
-        record = Ledger(store).get(str(found.source.record))
+        record = Ledger(store.records).get(str(found.source.record))
         return repr(sg.trace(found)), None if record is None else record.same_as
 
     told, same = as_user(BOB, with_settings(shared, repeat, accept="signed", trust={"alice": alice}), tmp_path)

@@ -28,7 +28,11 @@ def main() -> None:
         added = store.add(folder / "input")
         told = {"store": store.url, "checked": _checked(client, store), **_run(added)}
         found = store.fsck()
-        told |= {"ok": found.ok, "strays": found.strays, "tmp": [str(path) for path in Path(store.scratch).glob("*-*")]}
+        told |= {
+            "ok": found.ok,
+            "strays": found.strays,
+            "tmp": [str(path) for path in Path(store.context.scratch).glob("*-*")],
+        }
         _write(folder / "told", json.dumps(told))
 
 

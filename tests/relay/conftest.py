@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from houses import House
 
-from stargazer.relay.store import RelayStore
 from stargazer.store import Store
 
 
@@ -21,7 +20,7 @@ def house(store: Store, tmp_path: Path) -> Iterator[House]:
 
 
 @pytest.fixture
-def far(house: House) -> RelayStore:
+def far(house: House) -> Store:
     """The store as a worker has it."""
     return house.worker()
 

@@ -15,7 +15,7 @@ from distributed.core import Server, Status
 from stargazer.relay.connection import Connection
 from stargazer.relay.protocol import HOME
 from stargazer.relay.server import RelayServer
-from stargazer.relay.store import RelayStore
+from stargazer.relay.store import relay_store
 from stargazer.store import Store
 
 Spoil = Callable[[Any], Any]
@@ -83,11 +83,11 @@ class House:
     def line(self) -> Connection:
         return Connection(self.store.url, self.store.id, self._dial, self.loop)
 
-    def worker(self) -> RelayStore:
+    def worker(self) -> Store:
         """The store as a worker has it that does not see it."""
         with dask.config.set({"stargazer.cache": str(self.cache)}):
-            served = RelayStore(self.line())
-            assert served.cache.is_relative_to(self.cache)
+            served = relay_store(self.line())
+            assert served.context.cache.is_relative_to(self.cache)
         return served
 
     def close(self) -> None:

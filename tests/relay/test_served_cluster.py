@@ -130,7 +130,7 @@ def test_a_worker_that_is_killed_while_it_sends_leaves_nothing_half_done(client:
     assert unseen.size(str(run.result().cid)) == 12 * SIZE
     assert home.received - before > 12 * SIZE, "it was killed midway"
     assert unseen.fsck().ok
-    assert [path for path in (unseen.cache / "tmp").glob("*") if path.is_file()] == []
+    assert [path for path in (unseen.context.cache / "tmp").glob("*") if path.is_file()] == []
 
 
 def test_a_store_that_is_shared_is_not_served(client: Any, store: Store) -> None:

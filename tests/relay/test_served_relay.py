@@ -69,4 +69,4 @@ def wait_for_parts(store: Store) -> None:
 
 
 def half_there(store: Store) -> Any:
-    return [path for path in (store.cache / "tmp").glob("*") if path.is_file()]
+    return [path for path in (store.context.cache / "tmp").glob("*") if path.is_file()]

@@ -20,7 +20,6 @@ from stargazer.errors import BlobLost, CIDMismatch, StoreError, StoreFull, Store
 from stargazer.ledger.signatures import own_key, sign_made
 from stargazer.relay import connection as line_module
 from stargazer.relay.protocol import CHUNK, WINDOW
-from stargazer.relay.store import RelayStore
 from stargazer.store import Store, layout
 
 File = Callable[..., Path]
@@ -33,20 +32,20 @@ def some(size: int, seed: int = 1) -> bytes:
 
 def leftovers(*stores: Store) -> list[str]:
     """Files that are half there, on either side; not what a task's own directory holds."""
-    found = [store.scratch for store in stores] + [store.cache / "tmp" for store in stores]
+    found = [store.context.scratch for store in stores] + [store.context.cache / "tmp" for store in stores]
     return [str(path) for place in found if place.exists() for path in place.glob("*") if path.is_file()]
 
 
-def output(far: RelayStore, name: str, data: bytes) -> Asset:
-    _ = far.scratch.mkdir(parents=True, exist_ok=True)
-    work = far.scratch / f"work-{name}"
+def output(far: Store, name: str, data: bytes) -> Asset:
+    _ = far.context.scratch.mkdir(parents=True, exist_ok=True)
+    work = far.context.scratch / f"work-{name}"
     work.mkdir()
     (work / name).write_bytes(data)
     return Asset(path=work / name)
 
 
 @pytest.mark.parametrize("size", [0, 1, 5000, CHUNK, CHUNK + 1, LARGE])
-def test_a_file_comes_and_goes_whole(far: RelayStore, store: Store, file: File, tmp_path: Path, size: int) -> None:
+def test_a_file_comes_and_goes_whole(far: Store, store: Store, file: File, tmp_path: Path, size: int) -> None:
     stored = store.add(file("a", some(size)))
     staged = far.stage(stored, tmp_path / "inputs")
     assert staged.path.read_bytes() == some(size)
@@ -56,7 +55,7 @@ def test_a_file_comes_and_goes_whole(far: RelayStore, store: Store, file: File, 
     assert leftovers(store, far) == []
 
 
-def test_directories_and_companions_come_along(far: RelayStore, store: Store, tmp_path: Path) -> None:
+def test_directories_and_companions_come_along(far: Store, store: Store, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "deep").mkdir(parents=True)
     for number in range(300):
@@ -70,18 +69,18 @@ def test_directories_and_companions_come_along(far: RelayStore, store: Store, tm
     assert (staged.path / "deep" / "large").read_bytes() == some(LARGE)
     assert (tmp_path / "inputs" / "beside").read_bytes() == some(7, 7)
 
-    made = far.scratch / "work-tree"
+    made = far.context.scratch / "work-tree"
     made.parent.mkdir(parents=True, exist_ok=True)
     tree.rename(made)
     (made / "new").write_text("new")
     saved = far.save(Asset(path=made))
     assert store.has(str(saved.cid))
-    assert {entry.name for entry in store.entries(str(saved.cid))} == {*map(str, range(300)), "deep", "new"}
+    assert {entry.name for entry in store.dirs.entries(str(saved.cid))} == {*map(str, range(300)), "deep", "new"}
     assert store.fsck().ok
 
 
 def test_what_lies_there_is_neither_fetched_nor_sent_again(
-    house: House, far: RelayStore, store: Store, file: File, tmp_path: Path
+    house: House, far: Store, store: Store, file: File, tmp_path: Path
 ) -> None:
     stored = store.add(file("a", some(LARGE)))
     far.stage(stored, tmp_path / "one")
@@ -95,29 +94,29 @@ def test_what_lies_there_is_neither_fetched_nor_sent_again(
     assert sum(sent) == 1, "only what was made here went over the line"
 
 
-def test_records_and_keys_are_looked_up_at_once(house: House, far: RelayStore, store: Store) -> None:
-    names = [store.put_record(b'{"n": %d}' % number) for number in range(50)]
+def test_records_and_keys_are_looked_up_at_once(house: House, far: Store, store: Store) -> None:
+    names = [store.records.put(b'{"n": %d}' % number) for number in range(50)]
     for number, name in enumerate(names):
-        store.link_keys([f"key{number}"], name)
+        store.records.link_keys([f"key{number}"], name)
     asked = []
     house.written = lambda message: asked.append(message) or message
-    found = far.records_behind([f"key{number}" for number in range(60)])
+    found = far.records.behind([f"key{number}" for number in range(60)])
     assert {name for name, _ in found.values()} == set(names)
     assert len(asked) == 1
-    name = far.put_record(b'{"n": "far"}')
-    far.link_keys(["far"], name)
-    assert store.records_behind(["far"]) == {"far": (name, b'{"n": "far"}')}
+    name = far.records.put(b'{"n": "far"}')
+    far.records.link_keys(["far"], name)
+    assert store.records.behind(["far"]) == {"far": (name, b'{"n": "far"}')}
 
 
-def test_what_a_worker_made_is_signed_at_home(far: RelayStore, store: Store, tmp_path: Path) -> None:
+def test_what_a_worker_made_is_signed_at_home(far: Store, store: Store, tmp_path: Path) -> None:
     """Whose workers these are has a key at home; the worker's machine needs none. What merely arrives is not signed."""
-    others = far.put_record(b'{"n": "of somebody else"}')
-    assert store.signers([others]) == {}
-    mine = far.put_record(b'{"n": "made here"}')
-    sign_made(far, mine)
+    others = far.records.put(b'{"n": "of somebody else"}')
+    assert store.records.signers([others]) == {}
+    mine = far.records.put(b'{"n": "made here"}')
+    sign_made(far.records, mine)
     key = own_key().public_key().public_bytes_raw().hex()
-    assert store.signers([others, mine]) == {mine: {key}}
-    assert far.get_signatures([mine], [key]) == store.get_signatures([mine], [key])
+    assert store.records.signers([others, mine]) == {mine: {key}}
+    assert far.records.get_signatures([mine], [key]) == store.records.get_signatures([mine], [key])
 
 
 def flipped(times: int, only: Callable[[Any], bool] = lambda message: True) -> Callable[[Any], Any]:
@@ -156,7 +155,7 @@ def cut(after: int, times: int = 1) -> Callable[[Any], Any]:
 )
 @pytest.mark.parametrize("way", ["read", "written"])
 def test_harmed_bytes_and_broken_lines_are_tried_again(
-    house: House, far: RelayStore, store: Store, file: File, tmp_path: Path, spoil: Callable[[], Any], way: str
+    house: House, far: Store, store: Store, file: File, tmp_path: Path, spoil: Callable[[], Any], way: str
 ) -> None:
     stored = store.add(file("a", some(LARGE)))
     setattr(house, way, spoil())
@@ -168,7 +167,7 @@ def test_harmed_bytes_and_broken_lines_are_tried_again(
 
 
 def test_a_line_that_harms_everything_fails_clearly_and_keeps_nothing(
-    house: House, far: RelayStore, store: Store, file: File, tmp_path: Path
+    house: House, far: Store, store: Store, file: File, tmp_path: Path
 ) -> None:
     stored = store.add(file("a", some(LARGE)))
     house.read = flipped(1000)
@@ -178,14 +177,14 @@ def test_a_line_that_harms_everything_fails_clearly_and_keeps_nothing(
     with pytest.raises(CIDMismatch, match=r"harmed on its way"):
         far.save(output(far, "b", some(LARGE, 2)))
     time.sleep(0.1)
-    assert [path.name for path in (far.cache / "blobs").rglob("*") if path.is_file()] == []
+    assert [path.name for path in (far.context.cache / "blobs").rglob("*") if path.is_file()] == []
     assert store.fsck().files == 1
     assert leftovers(store, far) == []
-    assert (far.scratch / "work-b" / "b").read_bytes() == some(LARGE, 2), "what the task made is still there"
+    assert (far.context.scratch / "work-b" / "b").read_bytes() == some(LARGE, 2), "what the task made is still there"
 
 
 def test_nobody_at_home(
-    house: House, far: RelayStore, store: Store, file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: House, far: Store, store: Store, file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(line_module, "PATIENCE", 1.0)
     stored = store.add(file("a", b"a"))
@@ -198,7 +197,7 @@ def test_nobody_at_home(
         far.stage(stored, tmp_path / "inputs")
 
 
-def test_a_file_that_the_home_lost_is_lost(far: RelayStore, store: Store, file: File, tmp_path: Path) -> None:
+def test_a_file_that_the_home_lost_is_lost(far: Store, store: Store, file: File, tmp_path: Path) -> None:
     stored, other = store.add(file("a", some(LARGE))), store.add(file("b", b"b"))
     blob = Path(store.backend.path(layout.blob(str(stored.cid))))
     blob.chmod(0o644)
@@ -212,9 +211,7 @@ def test_a_file_that_the_home_lost_is_lost(far: RelayStore, store: Store, file: 
 
 
 @pytest.mark.parametrize("room", [CHUNK, LARGE - 1], ids=["after a part", "within the last part"])
-def test_a_full_disk_of_the_worker_is_told(
-    far: RelayStore, store: Store, file: File, tmp_path: Path, room: int
-) -> None:
+def test_a_full_disk_of_the_worker_is_told(far: Store, store: Store, file: File, tmp_path: Path, room: int) -> None:
     stored = store.add(file("a", some(LARGE)))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
@@ -243,19 +240,19 @@ def test_a_full_disk_of_the_worker_is_told(
         ("gc", []),
     ],
 )
-def test_the_home_believes_no_worker(far: RelayStore, store: Store, house: House, do: str, values: Any) -> None:
+def test_the_home_believes_no_worker(far: Store, store: Store, house: House, do: str, values: Any) -> None:
     with pytest.raises(StoreError):
         house.line().ask(do, *values)
     assert store.fsck().ok
 
 
-def test_queries_are_not_for_workers(far: RelayStore) -> None:
+def test_queries_are_not_for_workers(far: Store) -> None:
     with pytest.raises(StoreError, match="done where it is"):
         far.backend.names("pins")
 
 
 def test_no_more_is_under_way_than_the_other_end_has_written(
-    house: House, far: RelayStore, store: Store, file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: House, far: Store, store: Store, file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one who sends counts parts when they leave, the one who writes when they are on the disk."""
     from stargazer.relay.protocol import Upload
@@ -296,34 +293,34 @@ def test_two_tasks_that_want_one_file_fetch_it_once(house: House, store: Store, 
     assert all((tmp_path / str(number) / "a").read_bytes() == some(LARGE) for number in range(4))
 
 
-def test_a_store_travels_by_its_url(far: RelayStore, store: Store) -> None:
+def test_a_store_travels_by_its_url(far: Store, store: Store) -> None:
     import pickle
 
     assert (far.url, far.id) == (store.url, store.id)
     assert pickle.loads(pickle.dumps(far)) is Store.open(store.url)
-    assert os.path.dirname(str(far.cache)) != os.path.dirname(str(store.cache))
+    assert os.path.dirname(str(far.context.cache)) != os.path.dirname(str(store.context.cache))
 
 
-def test_the_cache_of_a_worker_keeps_its_limit(far: RelayStore, store: Store, file: File, tmp_path: Path) -> None:
+def test_the_cache_of_a_worker_keeps_its_limit(far: Store, store: Store, file: File, tmp_path: Path) -> None:
     """Ten files of 100 kB, of which 350 kB may stay; a task that takes five has them all while it runs."""
     stored = [store.add(file(str(number), some(100_000, number))) for number in range(10)]
-    blobs = far.cache / "blobs"
+    blobs = far.context.cache / "blobs"
 
     def cached() -> int:
         return sum(path.stat().st_size for path in blobs.rglob("*") if path.is_file())
 
     with dask.config.set({"stargazer.cache-size": "350 kB"}):
         for number, asset in enumerate(stored):
-            with far.in_use():
+            with far.blobs.in_use():
                 far.stage(asset, tmp_path / "one" / str(number))
             assert 0 < cached() <= 350_000
-        with far.in_use():
+        with far.blobs.in_use():
             staged = [far.stage(asset, tmp_path / "all") for asset in stored[:5]]
             far.save(output(far, "made", some(100_000, 99)))
             assert cached() == 600_000
             assert [each.path.read_bytes() for each in staged] == [some(100_000, number) for number in range(5)]
         assert 0 < cached() <= 350_000
-    (far.cache / "lock").unlink()
-    with dask.config.set({"stargazer.cache-size": "100 kB"}), far.in_use():
+    (far.context.cache / "lock").unlink()
+    with dask.config.set({"stargazer.cache-size": "100 kB"}), far.blobs.in_use():
         far.stage(stored[9], tmp_path / "last")
     assert cached() <= 100_000, "what lay there before is counted"

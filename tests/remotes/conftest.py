@@ -10,8 +10,12 @@ from typing import Any
 
 import dask.config
 import pytest
+from dags import Peer, peering
 from gateways import Gateway, serving
+from nodes import Node, make, running
 
+from stargazer.remotes import read_remote
+from stargazer.remotes.kubo import Kubo
 from stargazer.store import Store
 
 MIB = 1 << 20
@@ -28,6 +32,13 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is remembered of remotes that failed in another test."""
     monkeypatch.setattr("stargazer.remotes.fallback._failed", {})
     monkeypatch.setattr("stargazer.remotes.fallback._doubted", set())
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """Nobody is waited for long where a test does not say so."""
+    with dask.config.set({"stargazer.remote-patience": 3}):
+        yield
 
 
 @pytest.fixture
@@ -58,3 +69,25 @@ def configure() -> Iterator[Callable[..., None]]:
             stack.enter_context(dask.config.set({"stargazer.remotes": list(entries)}))
 
         yield set_remotes
+
+
+@pytest.fixture
+def peer() -> Iterator[Callable[..., Peer]]:
+    """Start servers that answer as a test says, and end with it."""
+    with ExitStack() as stack:
+        yield lambda *args: stack.enter_context(peering(*args))
+
+
+@pytest.fixture(scope="session")
+def node(tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A Kubo node that runs."""
+    with running(make(tool("ipfs"), tmp_path_factory.mktemp("kubo") / "repo")) as started:
+        yield started
+
+
+@pytest.fixture
+def kubo(node: Node) -> Kubo:
+    """The same, as a remote."""
+    made = read_remote({"kubo": node.rpc, "name": "home", "timeout": 120})
+    assert isinstance(made, Kubo)
+    return made

@@ -110,7 +110,7 @@ def contents(folder: Path, number: int) -> Path:
 
 
 def leftovers(store: Store) -> list[str]:
-    return [path.name for path in store.scratch.iterdir()] if store.scratch.exists() else []
+    return [path.name for path in store.context.scratch.iterdir()] if store.context.scratch.exists() else []
 
 
 def rounds(kills: int, transfers: Transfers, begin: Callable[[int], tuple[dict[str, Any], Callable[[], None]]],
@@ -204,7 +204,7 @@ def test_uploads_in_parts(kills: int, origin: Store, tmp_path: Path, monkeypatch
             return {"store": origin.url, "entry": entry, "cid": cid}, check
 
         rounds(kills, transfers, begin, "push")
-        notes = origin.cache / "uploads"
+        notes = origin.context.cache / "uploads"
         assert not list(notes.iterdir())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from gateways import Gateway
-from nodes import Node, make, running
+from nodes import Node, make
 
 import stargazer as sg
 from stargazer.cid import PROFILES
@@ -33,27 +33,12 @@ CHUNKING = {
 }
 
 
-@pytest.fixture(scope="session")
-def node(tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A Kubo node that runs."""
-    with running(make(tool("ipfs"), tmp_path_factory.mktemp("kubo") / "repo")) as started:
-        yield started
-
-
-@pytest.fixture
-def kubo(node: Node) -> Kubo:
-    """The same, as a remote."""
-    made = read_remote({"kubo": node.rpc, "name": "home", "timeout": 120})
-    assert isinstance(made, Kubo)
-    return made
-
-
 def there_and_back(cid: str, store: Store, kubo: Kubo, node: Node, tmp_path: Path) -> Iterator[Store]:
     """Send it, and yield new stores that got it from the RPC and from the gateway."""
     push(store, store.get(cid), kubo)
     assert kubo.is_pinned(cid)
     for name, remote in (("rpc", kubo), ("gateway", read_remote({"gateway": node.gateway}))):
-        other = Store(tmp_path / f"from-{name}", profile=store.profile.name)
+        other = Store(tmp_path / f"from-{name}", profile=store.context.profile.name)
         fetch_into(other, cid, [remote])
         assert other.fsck().ok
         yield other
@@ -82,7 +67,7 @@ def test_sharded_directories(entries: int, store: Store, kubo: Kubo, node: Node,
     other = Store(tmp_path / "other")
     fetch_into(other, cid, [kubo])
     assert other.fsck().ok
-    assert len(other.entries(cid)) == entries
+    assert len(other.dirs.entries(cid)) == entries
     assert other.read(other.resolve(f"{cid}/c.5432")) == str(5432 % 7).encode()
     assert len(node.run("ls", "--size=false", "--resolve-type=false", cid).splitlines()) == entries
     lone = Store(tmp_path / "lone")

@@ -96,10 +96,12 @@ def test_a_signed_record_answers_for_its_own_keys_only(
 ) -> None:
     """A store may not let the key of one call lead to the signed record of another."""
     other = wired(Store(tmp_path / "store").find(name="text.txt")[0], sep="+")
-    record = json.loads(next(iter(lab.get_records(e.place[-64:] for e in lab.backend.entries("records")).values())))
+    record = json.loads(
+        next(iter(lab.records.get_many(e.place[-64:] for e in lab.backend.entries("records")).values()))
+    )
     for entry in list(lab.backend.entries("records")):
         if json.loads(lab.backend.read(entry.place) or b"")["task"].endswith("twice"):
-            lab.link_keys([other.plan_key], entry.place[-64:])
+            lab.records.link_keys([other.plan_key], entry.place[-64:])
     assert record["status"] == "ok"
     configure({"store": lab.url, "name": "lab"})
     with dask.config.set({"stargazer.trust": {"anna": anna}}), Store(tmp_path / "mine") as mine:
@@ -114,8 +116,8 @@ def test_harm_to_a_signed_record_makes_it_another_one(
     for entry in list(lab.backend.entries("records")):
         data = lab.backend.read(entry.place) or b""
         record = json.loads(data)
-        harmed = lab.put_record(data.replace(b'"seconds":', b'"seconds":1', 1))
-        lab.link_keys([record["plan_key"], record["content_key"]], harmed)
+        harmed = lab.records.put(data.replace(b'"seconds":', b'"seconds":1', 1))
+        lab.records.link_keys([record["plan_key"], record["content_key"]], harmed)
     with pytest.warns(RemoteWarning, match="is signed by none of anna"):
         assert tasks_run(lab, tmp_path, configure, anna=anna) == 2
 

@@ -66,7 +66,7 @@ def test_a_call_computes_once_more_and_both_results_stay(store: sg.Store, tmp_pa
         second = end.compute(again=read)
     assert second.fetch().read_text() == "two"
     assert end.compute() == second
-    records = Ledger(store).of_task("shell")
+    records = Ledger(store.records).of_task("shell")
     assert len(records) == 4
     assert {record.differs_from for record in records} > {None}
     assert {store.read(cid) for record in records for cid in record.output_cids} == {b"one", b"two"}
@@ -198,7 +198,7 @@ def test_what_was_forgotten_here_is_not_taken_from_others(store: sg.Store, monke
     forgotten.compute()
     sg.forget("number")
     monkeypatch.setattr("stargazer.ledger.ledger.fallback", Others)
-    ledger = Ledger(store)
+    ledger = Ledger(store.records)
     assert ledger.find_anywhere([forgotten.plan_key, unknown.plan_key]) == {}
     assert ledger.find_or_take([forgotten.plan_key, unknown.plan_key], with_outputs=True) == {}
     assert asked == [[unknown.plan_key]] * 2
@@ -215,4 +215,4 @@ def test_a_difference_is_told_wherever_the_call_ran(client: Any, store: sg.Store
     assert len(told) == 1
     assert flight.result().fetch().read_text() == "two"
     (event,) = [each for each in read_events(store, flight.id) if each.what == "made"]
-    assert event.differs_from in {record.id for record in Ledger(store).of_task("shell")}
+    assert event.differs_from in {record.id for record in Ledger(store.records).of_task("shell")}

@@ -39,7 +39,7 @@ def test_runs_are_noted(client: Any, store: sg.Store) -> None:
     assert "exit code 3" in next(iter(failed.failures.values()))
     ((label, record),) = failed.records.items()
     assert list(failed.failures) == [label]
-    assert log_of(Ledger(store), find_record(Ledger(store), record[:12])) == "$ sh -c 'exit 3'\n"
+    assert log_of(Ledger(store.records), find_record(Ledger(store.records), record[:12])) == "$ sh -c 'exit 3'\n"
     assert done.where == ("threads" if client is None else client.scheduler.address)
     sg.run(number(i=9), client=client)
     assert len(noted_runs(store)) == 2  # nothing ran

@@ -86,7 +86,7 @@ def test_cancel_ends_a_body_in_python(engine: Any, store: sg.Store, tmp_path: Pa
     run.cancel()
     with pytest.raises(Cancelled):
         run.result()
-    until(lambda: not store.scratch.exists() or not any(map(_is_used, store.scratch.iterdir())))
+    until(lambda: not store.context.scratch.exists() or not any(map(_is_used, store.context.scratch.iterdir())))
     assert time.monotonic() - began < SOON
 
 
@@ -109,7 +109,7 @@ def test_a_walltime_ends_a_body_and_its_tools(engine: Any, store: sg.Store, tool
     (error,) = run.failures.values()
     assert isinstance(error, WalltimeExceeded)
     assert str(error).startswith("late took longer than the 0.3 s that it declares, and was ended")
-    record = Ledger(store).get(str(record_of(error)))
+    record = Ledger(store.records).get(str(record_of(error)))
     assert record is not None
     assert (record.status, record.error) == ("failed", f"WalltimeExceeded: {error}")
     assert time.monotonic() - began < SOON

@@ -199,3 +199,21 @@ def test_a_body_and_its_tools_are_counted_together(store: sg.Store) -> None:
 def test_needs_that_no_task_has(options: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match=next(iter(options))):
         sg.task(**options)(lambda work: None)
+
+
+def test_a_call_takes_two_jobs_of_a_batch_system_for_its_memory_at_most(store: sg.Store) -> None:
+    """A job that is ended takes along all that runs there; what our own watch ends costs nobody anything."""
+    from stargazer.errors import MemoryExceeded, WorkerOutOfMemory
+    from stargazer.runs.run import Retry
+
+    @sg.task(memory=["1 GiB", "2 GiB", "3 GiB"])
+    def hungry(work: sg.Workdir, *, number: int) -> sg.Asset:
+        raise NotImplementedError
+
+    for failure, tried in ((WorkerOutOfMemory("its job was ended"), 2), (MemoryExceeded("sort", 5, 4), 3)):
+        retry, call = Retry(), hungry(number=tried)
+        attempts = 1
+        while retry.is_worth_it({call.plan_key: failure}, [call]):
+            attempts += 1
+        assert attempts == tried
+        assert call.spec.needs.bytes == tried << 30

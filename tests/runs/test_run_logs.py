@@ -92,7 +92,7 @@ def test_an_id_names_workflow_commit_and_time_and_records_tell_the_rest(project:
     assert f"the code that wired germline differs from commit {commit[:12]}" in errors
     (note, _) = noted_runs(home)
     assert (note.workflow, note.commit, note.dirty) == ("germline", commit, True)
-    second, first = Ledger(home).of_task("number")
+    second, first = Ledger(home.records).of_task("number")
     assert (first.commit, first.dirty, first.diff) == (commit, False, None)
     assert (second.commit, second.dirty, second.diff) == (commit, True, note.diff)
     diff = home.read(str(note.diff)).decode()

@@ -151,10 +151,10 @@ def test_a_run_holds_what_it_relies_on(client: Any, store: sg.Store, tmp_path: A
     given = sg.add(tmp_path / "given.txt")
     flag = tmp_path / "go"
     flight = sg.run(shell(given, script=f"while [ ! -e {flag} ]; do sleep 0.05; done; cat"), client=client, wait=False)
-    until(lambda: given.cid in store.held())
+    until(lambda: given.cid in store.roots.held())
     flag.touch()
     flight.wait()
-    assert store.held() == set()
+    assert store.roots.held() == set()
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_what_is_for_the_next_step_only_is_recorded_so_and_is_in_no_key(store: s
     temp, lasting = sg.task(temp=True)(middle), sg.task(middle)
     assert temp().plan_key == lasting().plan_key
     result = temp().compute()
-    (record,) = Ledger(store).of_task("middle")
+    (record,) = Ledger(store.records).of_task("middle")
     assert record.temp
     assert record.home.endswith("<locals>.middle")
     store.gc()
@@ -231,13 +231,13 @@ def test_a_failed_call_leaves_its_scratch_directory_until_it_ends_well(
     call = shell(script=f"echo half > half.txt; test -e {tmp_path / 'go'}")
     with pytest.raises(RunFailed):
         sg.run(call, client=client)
-    ((identifier, data),) = store.records_where(task="shell")
+    ((identifier, data),) = store.records.where(task="shell")
     record = Record.from_bytes(data, identifier)
     assert record is not None
     assert record.status == "failed"
     place = Path(str(record.scratch))
     assert (place / "half.txt").read_text() == "half\n"
-    assert place.parent == store.scratch
+    assert place.parent == store.context.scratch
     (tmp_path / "go").touch()
     sg.run(call, client=client)
     assert not place.exists()

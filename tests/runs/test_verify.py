@@ -88,7 +88,7 @@ def test_a_difference_is_told_where_it_arises_and_nothing_is_recorded(store: sg.
     assert (place, store.read(then), store.read(now)) == ("result", b"1", b"5")
     assert "not deterministic" in str(report)
     assert f"{then} → {now}" in str(report)
-    assert len(Ledger(store).everything()) == 3
+    assert len(Ledger(store.records).everything()) == 3
     assert end.compute() == result
     (found,) = [call for call in report.to_dict()["calls"] if call["differences"]]
     assert found["differences"] == [{"place": "result", "recorded": then, "now": now}]
@@ -211,14 +211,14 @@ def test_what_a_strangers_record_names_is_never_imported(
         return sg.Asset(path=work.file("a"))
 
     result = mine().compute()
-    ledger = Ledger(store)
+    ledger = Ledger(store.records)
     record = ledger.get(result.source.record)
     (tmp_path / "planted.py").write_text("raise SystemExit('the code of a stranger ran')")
     monkeypatch.syspath_prepend(str(tmp_path))
     planted = record._replace(home="planted:mine", plan_key="0" * 64)
-    store.put_record(planted.to_bytes())
+    store.records.put(planted.to_bytes())
     report = sg.verify(result, store=store)
     assert [call.outcome for call in report.calls if call.record.home == "planted:mine"] != ["same"]
     assert "planted" not in sys.modules
-    assert [each.home for each in not_makeable(store, [store.put_record(planted.to_bytes())])] == ["planted:mine"]
+    assert [each.home for each in not_makeable(store, [store.records.put(planted.to_bytes())])] == ["planted:mine"]
     assert "planted" not in sys.modules

@@ -122,7 +122,21 @@ def test_a_line_of_any_module_that_shapes_a_tree_counts(copied: Copied, module: 
 
 def test_readers_codecs_and_rules_of_chunks_are_among_them() -> None:
     parts = {name.rpartition(".")[2] for name in READERS}
-    assert {"ingest", "readers", "foreign", "matrix", "elements", "layout", "tree"} <= parts
+    assert {
+        "ingest",
+        "anndata_files",
+        "folders",
+        "tenx",
+        "text_tables",
+        "spill",
+        "source",
+        "transfer",
+        "foreign",
+        "matrix",
+        "elements",
+        "layout",
+        "tree",
+    } <= parts
     assert "class AnnData" in conversion_of(sg.AnnData).manifest
 
 
@@ -155,7 +169,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return convert(self, directory)
 
     conversion = conversion_of(sg.AnnData)  # of the class as it stands in its file
-    monkeypatch.setattr("stargazer.store.addition.conversion_of", lambda kind: conversion)
+    monkeypatch.setattr("stargazer.store.additions.conversion_of", lambda kind: conversion)
     monkeypatch.setattr(sg.AnnData, "converted", converted)
     return calls
 

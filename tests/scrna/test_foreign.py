@@ -211,7 +211,7 @@ def test_rows_without_end_are_not_all_read(store: sg.Store, tmp_path: Path) -> N
     folder = tenx_folder(tmp_path / "tenx")
     (folder / "genes.tsv").unlink()
     (folder / "genes.tsv.gz").write_bytes(gzip.compress(b"g\tG\n" * (4 << 20)))
-    refused(folder, "does not fit 3 genes")
+    refused(folder, "does not fit 4 genes")
 
 
 def test_a_matrix_that_claims_too_much_is_refused(store: sg.Store, tmp_path: Path) -> None:

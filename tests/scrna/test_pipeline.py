@@ -17,13 +17,14 @@ from sklearn.metrics import adjusted_rand_score
 import stargazer as sg
 from stargazer.assets import AnnData
 from stargazer.bio.simulate.cells import Population, simulate_cells
+from stargazer.bio.singlecell.draft import TreeDraft
 from stargazer.bio.singlecell.elements import Categories
-from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
+from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.cid import cid_of_path
 from stargazer.errors import AssetError, DataError, NotFound
 from stargazer.store import Store
 from stargazer.tasks.scrna import cluster, concat, find_markers, qc_filter, report
-from stargazer.workflows.scrna import cluster_cells, scrna_clustering_pipeline
+from stargazer.workflows.clustering import cluster_cells, scrna_clustering_pipeline
 
 STAGES = ["qc_filtered", "normalized", "featured", "reduced", "clustered", "annotated"]
 
@@ -106,7 +107,7 @@ def test_another_process_and_another_store_make_the_same_bytes(
         import json, sys
         import stargazer as sg
         from stargazer.tasks.scrna import report
-        from stargazer.workflows.scrna import cluster_cells
+        from stargazer.workflows.clustering import cluster_cells
 
         if __name__ == "__main__":
             with sg.Store(sys.argv[1]) as store:

@@ -13,9 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from stargazer.assets import AnnData
 from stargazer.bio.simulate.cells import Population, simulate_cells
+from stargazer.bio.singlecell.draft import TreeDraft
 from stargazer.bio.singlecell.elements import Categories
 from stargazer.bio.singlecell.ingest import ingest
-from stargazer.bio.singlecell.tree import TreeDraft
 from stargazer.errors import DataError
 from stargazer.tasks.scrna import normalize, qc_filter, select_features
 

@@ -18,7 +18,7 @@ def test_columns_that_would_be_paths_get_other_names(store: Store, tmp_path: Pat
     anndata.AnnData(np.ones((2, 3), np.float32), obs).write_h5ad(tmp_path / "a.h5ad")
     added = sg.add(tmp_path / "a.h5ad", sg.AnnData())
     view = added.open().obs
-    assert list(view) == ["column_", "column_zarr.json", "kept_before"]
+    assert list(view) == ["column_", "column_zarr.json", "kept"]
     assert view["column_"].tolist() == [1, 2]
-    assert view["kept_before"].tolist() == [False, True]
-    assert len(AnnDataTree(added.fetch()).stages()["ingest"]["notes"]) == 3
+    assert view["kept"].tolist() == [False, True]
+    assert len(AnnDataTree(added.fetch()).stages()["ingest"]["notes"]) == 2

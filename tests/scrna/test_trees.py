@@ -12,10 +12,11 @@ from scipy import sparse
 from scrna_stages import tree_of
 
 from stargazer.assets import AnnData
+from stargazer.bio.singlecell.draft import TreeDraft
 from stargazer.bio.singlecell.elements import Categories, read_element
 from stargazer.bio.singlecell.layout import ROWS
 from stargazer.bio.singlecell.matrix import Matrix, MatrixWriter, write_matrix
-from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
+from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.errors import DataError
 
 
@@ -113,7 +114,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(simulated: AnnD
 def test_a_draft_shares_what_it_does_not_write(tmp_path: Path) -> None:
     base = small_tree(tmp_path / "base.zarr", counts(6, 4))
     before = {path: path.read_bytes() for path in base.path.rglob("*") if path.is_file()}
-    draft = TreeDraft(tmp_path / "next.zarr", base)
+    draft = TreeDraft(tmp_path / "next.zarr", base, "qc_filter")
     draft.column("obs", "kept", np.ones(6, bool))
     draft.column("obs", "kept", np.zeros(6, bool))
     draft.note("qc_filter", {"a": 1})

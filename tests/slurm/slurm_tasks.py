@@ -23,6 +23,13 @@ def whole(work: sg.Workdir, parts: list[sg.Asset]) -> sg.Asset:
     return sg.Asset(path=out)
 
 
+@sg.task
+def copied(work: sg.Workdir, given: sg.Asset) -> sg.Asset:
+    out = work.file("copied.bin")
+    work.run(["sh", "-c", 'cat "$0"; printf x', given.path], stdout=out)
+    return sg.Asset(path=out)
+
+
 @sg.task(walltime="1 h")
 def endless(work: sg.Workdir) -> sg.Asset:
     raise NotImplementedError

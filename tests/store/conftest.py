@@ -111,7 +111,7 @@ def elsewhere(tmp_path: Path) -> Callable[[Store], Store]:
 
     def look(store: Store) -> Store:
         other = Store(store.url)
-        other.__dict__["cache"] = tmp_path / f"cache-{uuid.uuid4().hex}"
+        other.context.__dict__["cache"] = tmp_path / f"cache-{uuid.uuid4().hex}"
         return other
 
     return look

@@ -59,15 +59,15 @@ def add_directory(store: Store, files: Path) -> None:
 
 
 def save_output(store: Store, files: Path) -> None:
-    work = store.scratch / f"work-{os.getpid()}"
+    work = store.context.scratch / f"work-{os.getpid()}"
     work.mkdir(parents=True)
     shutil.copy(files / "a.bam", work / "out.bam")
     store.save(Asset(path=work / "out.bam"))
 
 
 def write_record(store: Store, files: Path) -> None:
-    identifier = store.put_record(b'{"task": "t", "status": "ok", "started": "2026"}')
-    store.set_keys({"plan": identifier.encode(), "content": identifier.encode()})
+    identifier = store.records.put(b'{"task": "t", "status": "ok", "started": "2026"}')
+    store.records.set_keys({"plan": identifier.encode(), "content": identifier.encode()})
 
 
 def update(store: Store, files: Path) -> None:
@@ -79,7 +79,7 @@ def delete(store: Store, files: Path) -> None:
 
 
 def collect(store: Store, files: Path) -> None:
-    store.put_bytes(b"garbage")
+    store.blobs.put_bytes(b"garbage")
     store.pin("p", store.add(files / "d"))
     store.gc(grace=-60)
 
@@ -111,7 +111,7 @@ def check(verb: Callable[[Store, Path], None], root: Path, files: Path, change: 
         store.fetch(asset)
     verb(store, files)
     store.gc(grace=-60)
-    assert not os.listdir(store.scratch), (verb, change)
+    assert not os.listdir(store.context.scratch), (verb, change)
     assert store.fsck().ok, (verb, change)
 
 

@@ -129,78 +129,78 @@ def test_corrupt_bytes_are_found_never_served_and_repaired(
 
 def test_records_and_keys_come_back_or_are_a_miss(store: Store) -> None:
     data = [b'{"task": %d}' % number for number in range(30)]
-    ids = [store.put_record(each) for each in data]
-    assert store.get_record(ids[3]) == data[3]
-    assert store.get_record("0" * 64) is None
-    assert store.get_records([*ids, "0" * 64]) == dict(zip(ids, data, strict=True))
+    ids = [store.records.put(each) for each in data]
+    assert store.records.get(ids[3]) == data[3]
+    assert store.records.get("0" * 64) is None
+    assert store.records.get_many([*ids, "0" * 64]) == dict(zip(ids, data, strict=True))
     keys = {f"key{number:03}": b"%d" % number for number in range(30)}
-    store.set_keys(keys)
-    assert store.get_keys([*keys, "absent"]) == keys
-    assert store.get_keys(["key001"]) == {"key001": b"1"}
-    store.set_keys({"key001": b"new"})
-    assert store.get_keys(["key001"]) == {"key001": b"new"}
-    assert store.get_keys([]) == {}
+    store.records.set_keys(keys)
+    assert store.records.get_keys([*keys, "absent"]) == keys
+    assert store.records.get_keys(["key001"]) == {"key001": b"1"}
+    store.records.set_keys({"key001": b"new"})
+    assert store.records.get_keys(["key001"]) == {"key001": b"new"}
+    assert store.records.get_keys([]) == {}
 
 
 def test_keys_lead_to_records_that_are_there_and_whole(store: Store) -> None:
-    first, second = (store.put_record(data) for data in (b'{"n": 1}', b'{"n": 2}'))
-    store.link_keys(["key-a", "key-b"], first)
-    assert store.records_behind(["key-a", "key-b", "key-c"]) == {
+    first, second = (store.records.put(data) for data in (b'{"n": 1}', b'{"n": 2}'))
+    store.records.link_keys(["key-a", "key-b"], first)
+    assert store.records.behind(["key-a", "key-b", "key-c"]) == {
         "key-a": (first, b'{"n": 1}'),
         "key-b": (first, b'{"n": 1}'),
     }
-    store.link_keys(["key-b"], second)
-    store.link_keys(["key-b"], second)
-    assert store.records_behind(["key-a", "key-b"]) == {"key-a": (first, b'{"n": 1}'), "key-b": (second, b'{"n": 2}')}
-    assert store.get_keys(["key-a", "key-b"]) == {"key-a": first.encode(), "key-b": second.encode()}
-    store.set_keys({"key-a": second.encode(), "key-c": b"0" * 64})
-    assert store.records_behind(["key-a", "key-b", "key-c"]) == dict.fromkeys(["key-a", "key-b"], (second, b'{"n": 2}'))
+    store.records.link_keys(["key-b"], second)
+    store.records.link_keys(["key-b"], second)
+    assert store.records.behind(["key-a", "key-b"]) == {"key-a": (first, b'{"n": 1}'), "key-b": (second, b'{"n": 2}')}
+    assert store.records.get_keys(["key-a", "key-b"]) == {"key-a": first.encode(), "key-b": second.encode()}
+    store.records.set_keys({"key-a": second.encode(), "key-c": b"0" * 64})
+    assert store.records.behind(["key-a", "key-b", "key-c"]) == dict.fromkeys(["key-a", "key-b"], (second, b'{"n": 2}'))
     store.backend.remove(layout.record(second))
-    assert store.records_behind(["key-a", "key-b"]) == {}
+    assert store.records.behind(["key-a", "key-b"]) == {}
     assert not [entry for entry in store.backend.entries("tmp") if b"{" in (store.backend.read(entry.place) or b"")]
 
 
 def test_keys_lead_to_several_records_where_something_else_decides(store: Store) -> None:
-    first, second, reader = (store.put_record(data) for data in (b'{"n": 1}', b'{"n": 2}', b'{"n": 3}'))
-    store.link_keys(["key-a"], first, [first])
-    store.link_keys(["key-a"], second, [second, reader])
-    store.link_keys(["key-a", "key-b"], first, [first])
+    first, second, reader = (store.records.put(data) for data in (b'{"n": 1}', b'{"n": 2}', b'{"n": 3}'))
+    store.records.link_keys(["key-a"], first, [first])
+    store.records.link_keys(["key-a"], second, [second, reader])
+    store.records.link_keys(["key-a", "key-b"], first, [first])
     lines = [f"{first} {first}", f"{second} {second} {reader}"]
-    assert store.records_behind(["key-a"]) == {"key-a": ("", "\n".join(lines).encode())}
-    assert store.records_behind(["key-b"]) == {"key-b": ("", lines[0].encode())}
+    assert store.records.behind(["key-a"]) == {"key-a": ("", "\n".join(lines).encode())}
+    assert store.records.behind(["key-b"]) == {"key-b": ("", lines[0].encode())}
     for number in range(10):
-        store.link_keys(["key-b"], first, [f"{number:064x}"])
-    assert store.records_behind(["key-b"])["key-b"][1].count(b"\n") == 7
+        store.records.link_keys(["key-b"], first, [f"{number:064x}"])
+    assert store.records.behind(["key-b"])["key-b"][1].count(b"\n") == 7
     assert store.fsck().ok
-    store.link_keys(["key-a"], second)
-    assert store.records_behind(["key-a"]) == {"key-a": (second, b'{"n": 2}')}
-    store.link_keys(["key-a"], first, [first])
-    assert store.records_behind(["key-a"]) == {"key-a": ("", lines[0].encode())}
+    store.records.link_keys(["key-a"], second)
+    assert store.records.behind(["key-a"]) == {"key-a": (second, b'{"n": 2}')}
+    store.records.link_keys(["key-a"], first, [first])
+    assert store.records.behind(["key-a"]) == {"key-a": ("", lines[0].encode())}
 
 
 def test_a_key_that_is_a_copy_of_a_record_is_as_good_and_a_changed_one_is_torn(store: Store) -> None:
-    identifier = store.put_record(b'{"n": 1}')
+    identifier = store.records.put(b'{"n": 1}')
     store.backend.replace(layout.key("copied"), b'{"n": 1}')
     store.backend.replace(layout.key("changed"), b'{"n": 3}')
-    assert store.records_behind(["copied", "changed"]) == {"copied": (identifier, b'{"n": 1}')}
+    assert store.records.behind(["copied", "changed"]) == {"copied": (identifier, b'{"n": 1}')}
     assert store.fsck().torn == (layout.key("changed"),)
     assert store.fsck().ok
 
 
 @pytest.mark.parametrize("torn", [b"", b"half", bytes(40)])
 def test_what_power_loss_tore_is_a_miss_and_can_be_written_again(store: Store, file: File, torn: bytes) -> None:
-    stored, record = store.add(file("a", "content " * 5)), store.put_record(b"r" * 40)
-    store.set_keys({"key": b"value"})
+    stored, record = store.add(file("a", "content " * 5)), store.records.put(b"r" * 40)
+    store.records.set_keys({"key": b"value"})
     for place in (layout.record(record), layout.key("key"), layout.asset(stored.id), layout.blob(stored.cid)):
         store.backend.replace(place, torn)
-    assert store.get_record(record) is None
-    assert store.get_keys(["key"]) == {}
+    assert store.records.get(record) is None
+    assert store.records.get_keys(["key"]) == {}
     with pytest.raises(NotFound):
         store.get(stored.id)
     with pytest.raises(BlobLost):
         store.read(stored.cid)
-    assert store.put_record(b"r" * 40) == record
-    assert store.get_record(record) == b"r" * 40
+    assert store.records.put(b"r" * 40) == record
+    assert store.records.get(record) == b"r" * 40
     again = store.add(file("a", "content " * 5))
     assert again == stored
     assert store.read(stored.cid) == b"content " * 5
@@ -210,7 +210,7 @@ def test_what_power_loss_tore_is_a_miss_and_can_be_written_again(store: Store, f
 def test_names_that_are_no_names_are_refused(store: Store) -> None:
     for name in ("../x", "a/b", "", "ab", "a b c"):
         with pytest.raises(StoreError, match="cannot name"):
-            store.set_keys({name: b""})
+            store.records.set_keys({name: b""})
         with pytest.raises(StoreError):
             store.pin(name + "/")
 
@@ -218,7 +218,7 @@ def test_names_that_are_no_names_are_refused(store: Store) -> None:
 def test_nothing_is_made_before_something_is_stored(url: str, file: File) -> None:
     store = Store(url)
     assert store.backend.read(layout.HEADER) is None
-    store.put_bytes(b"log")
+    store.blobs.put_bytes(b"log")
     assert Store(url).id == store.id == pickle.loads(pickle.dumps(store)).id
     assert store.read(cid_of_bytes(b"log")) == b"log"
 
@@ -241,7 +241,7 @@ def test_the_profile_is_chosen_when_a_store_is_made(url: str, file: File) -> Non
     with pytest.raises(StoreError, match="unixfs-v1-2025"):
         Store(url, profile="kubo-v1-256k-174")
     with pytest.raises(CIDError):
-        Store(url + "-other", profile="nonsense").put_bytes(b"")
+        Store(url + "-other", profile="nonsense").blobs.put_bytes(b"")
 
 
 def test_handles_pickle_and_stores_nest(store: Store, file: File, tmp_path: Path) -> None:

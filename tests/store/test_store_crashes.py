@@ -30,7 +30,7 @@ for i in range(count):
     own = folder / f"{number}-own-{i}"
     own.write_text(f"{number} {i}")
     store.add(own, R1(sample_id=f"{number}-{i}"))
-    store.set_keys({f"shared{i}": store.put_record(f"{number} {i}".encode()).encode()})
+    store.records.set_keys({f"shared{i}": store.records.put(f"{number} {i}".encode()).encode()})
 print(store.id)
 """
 
@@ -45,7 +45,7 @@ def test_a_process_killed_at_any_step_leaves_a_whole_store(tmp_path: Path) -> No
 def test_many_processes_may_write_the_same_and_different_things_at_once(
     store: Store, tmp_path: Path, cache: Path
 ) -> None:
-    processes, count = (8, 25) if store.backend.local else (3, 4)
+    processes, count = (8, 25) if store.backend.quick else (3, 4)
     arguments = [[store.url, str(tmp_path), str(number), str(count)] for number in range(processes)]
     env = {**os.environ, "DASK_STARGAZER__CACHE": str(cache)}
     writers = [
@@ -58,6 +58,6 @@ def test_many_processes_may_write_the_same_and_different_things_at_once(
     own = {f"{number}-{i}" for number in range(processes) for i in range(count)}
     assert sorted(names) == sorted(own | {f"same{i}" for i in range(count)})
     for i in range(count):
-        (record,) = store.get_keys([f"shared{i}"]).values()
-        assert store.get_record(record.decode())
+        (record,) = store.records.get_keys([f"shared{i}"]).values()
+        assert store.records.get(record.decode())
     assert store.fsck().ok

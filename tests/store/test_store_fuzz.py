@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import random
 import shutil
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 
 import dask
 import pytest
+from disk_watch import watched
 
 import stargazer as sg
 from stargazer.errors import StargazerError
@@ -23,7 +25,8 @@ from stargazer.remotes.lineage import push_lineage
 from stargazer.remotes.push import push
 from stargazer.remotes.store import StoreRemote
 
-LONGEST = 5.0
+LONGEST, AT_ALL = 5.0, 60.0
+"""Seconds that a verb may compute, and that it may take where others use the machine as well."""
 NOW = -60.0
 
 
@@ -45,23 +48,41 @@ def snapshot(folder: Path) -> dict[str, tuple[Any, ...]]:
     return found
 
 
+SYSTEM = ("/", "/etc", "/etc/passwd", "/dev/null", "/dev/zero", "/dev/tty")
+"""Where odd links lead, whose modes and owners root could change."""
+
+
+def _mode(path: str) -> tuple[Any, ...]:
+    seen = os.stat(path) if os.path.exists(path) else None
+    return () if seen is None else (seen.st_ino, seen.st_mode, seen.st_uid, seen.st_gid)
+
+
 class Case:
     """A store with something odd in it, and what people do there."""
 
-    def __init__(self, root: Path, model: Path, source: Path, seed: int) -> None:
+    def __init__(self, root: Path, model: Path, source: Path, seed: int, caches: tuple[Path, ...]) -> None:
+        self.caches = caches
         self.chance, self.root, self.source = random.Random(seed), root / "store", source
         self.outside = root / "outside"
         (self.outside / "aa").mkdir(parents=True)
         (self.outside / "thesis.txt").write_text("thesis")
         (self.outside / "aa" / ("a" * 64)).write_text("chapter")
         (self.outside / "records" / "aa").mkdir(parents=True)
+        for name in ("home", "here", "tmp"):
+            (root / name).mkdir()
+            (root / name / "mine.txt").write_text("mine")
         shutil.copytree(model, self.root)
         self.odd = importlib.import_module("odd_files")
         self.tasks = importlib.import_module("odd_tasks")
         self.planted = [
             self.odd.plant(self.root, self.outside, self.chance) for _ in range(self.chance.choice([1, 1, 3]))
         ]
-        self.before = snapshot(self.outside)
+        self.elsewhere = (self.outside, root / "home", root / "here")
+        self.before = self.look()
+
+    def look(self) -> list[dict[str, tuple[Any, ...]]]:
+        """What lies where nothing may change: others' files, the home, the current folder, and the system's."""
+        return [*map(snapshot, self.elsewhere), {name: _mode(name) for name in SYSTEM}]
 
     def call(self, times: int) -> Any:
         asset = sg.add(self.source)
@@ -114,21 +135,25 @@ class Case:
     def check(self) -> None:
         verbs = [self.ls, self.add, self.run, self.plan, self.trace, self.gc, self.fsck, self.push, self.get, self.runs]
         for verb in self.chance.sample(verbs, len(verbs)):
-            self.try_out(verb)
-            assert snapshot(self.outside) == self.before, (verb.__name__, self.planted)
+            with watched(self.root, self.root.with_name("other"), self.root.with_name("tmp"), *self.caches) as changed:
+                self.try_out(verb)
+            assert changed == [], (verb.__name__, self.planted)
+            assert self.look() == self.before, (verb.__name__, self.planted)
 
     def try_out(self, verb: Callable[[], None]) -> None:
-        signal.setitimer(signal.ITIMER_REAL, LONGEST)
+        signal.setitimer(signal.ITIMER_PROF, LONGEST)
+        signal.setitimer(signal.ITIMER_REAL, AT_ALL)
         try:
             with sg.Store(str(self.root)):
                 verb()
         except StargazerError as error:
             assert str(error), self.planted
         except Hung as error:
-            raise AssertionError(f"{verb.__name__} took more than {LONGEST} s: {self.planted}") from error
+            raise AssertionError(f"{verb.__name__} took too long: {self.planted}") from error
         except Exception as error:
             raise AssertionError(f"{verb.__name__}: {type(error).__name__}: {self.planted}") from error
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -156,18 +181,25 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def fuzz(tmp_path: Path, model: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, seeds: range) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     monkeypatch.setattr("stargazer.store.store._opened", {})
-    before = signal.signal(signal.SIGALRM, stop)
+    before = {name: signal.signal(name, stop) for name in (signal.SIGALRM, signal.SIGPROF)}
     try:
         for seed in seeds:
             folder = tmp_path / "case"
             folder.mkdir()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                Case(folder, *model, seed).check()
+                case = Case(folder, *model, seed, (tmp_path / "cache", tmp_path / "keys", model[0]))
+                monkeypatch.setenv("HOME", str(folder / "home"))
+                monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))
+                monkeypatch.chdir(folder / "here")
+                with dask.config.set({"stargazer.key": str(tmp_path / "keys" / "key.pem")}):
+                    case.check()
+            monkeypatch.chdir(tmp_path)
             shutil.rmtree(folder)
             sg.store.store._opened.clear()
     finally:
-        signal.signal(signal.SIGALRM, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
 
 
 @pytest.mark.timeout(300)

@@ -61,7 +61,7 @@ def recorded(
         "input_cids": [each.cid for each in inputs],
         **members,
     }
-    store.put_record(json.dumps(record).encode())
+    store.records.put(json.dumps(record).encode())
     return stored
 
 
@@ -76,7 +76,7 @@ def test_only_what_nothing_needs_goes(store: Store, file: File) -> None:
     store.add(file("work/again", "made: added too"))
     unrecorded = store.save(Asset(path=file("work/unrecorded", "no record can make this again")))
     store.pin("paper", pinned)
-    orphan = store.put_bytes(b"nothing leads here")
+    orphan = store.blobs.put_bytes(b"nothing leads here")
     with store.lease("run-1", [leased]):
         assert store.gc().removed == ()
         planned = store.gc(grace=NOW, dry_run=True)
@@ -146,21 +146,21 @@ def test_a_torn_pin_stops_the_collection(store: Store, file: File) -> None:
 def test_a_lease_runs_out_unless_it_is_renewed(store: Store, file: File) -> None:
     asset = store.add(file("1", "one"))
     lease = store.lease("run", [asset], seconds=1000)
-    assert store.held() == {asset.cid}
+    assert store.roots.held() == {asset.cid}
     lease.renew("bafyfurther")
-    assert store.held() == {asset.cid, "bafyfurther"}
+    assert store.roots.held() == {asset.cid, "bafyfurther"}
     store.lease("run", [asset], seconds=-1000)
-    assert store.held() == set()
+    assert store.roots.held() == set()
     lease.renew()
     lease.release()
-    assert store.held() == set()
+    assert store.roots.held() == set()
 
 
 def test_what_somebody_relies_on_again_stays(local: Store, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     """An old blob that nothing needs is found by a writer just before it would be swept."""
     monkeypatch.setattr(localblobs, "HELD_AFTER", -1.0)
-    cid, soon = local.put_bytes(b"old"), time.time() + 60
-    assert local.put_bytes(b"old") == cid
+    cid, soon = local.blobs.put_bytes(b"old"), time.time() + 60
+    assert local.blobs.put_bytes(b"old") == cid
     assert local.backend.sweep([layout.blob(cid)], soon) == set()
     assert local.read(cid) == b"old"
     assert local.gc(grace=NOW).removed == ()
@@ -168,8 +168,8 @@ def test_what_somebody_relies_on_again_stays(local: Store, file: File, monkeypat
 
 
 def test_what_killed_processes_left_goes_after_the_grace(local: Store) -> None:
-    local.put_bytes(b"x")
-    work, half = local.scratch / "work-1", local.scratch / "0123-9-9"
+    local.blobs.put_bytes(b"x")
+    work, half = local.context.scratch / "work-1", local.context.scratch / "0123-9-9"
     (work / "deep").mkdir(parents=True)
     (work / "deep" / "file").write_text("half")
     half.write_text("half")
@@ -177,14 +177,14 @@ def test_what_killed_processes_left_goes_after_the_grace(local: Store) -> None:
     assert local.gc(grace=NOW, dry_run=True).leftovers == (str(half), str(work))
     assert half.exists()
     assert local.gc(grace=NOW).leftovers == (str(half), str(work))
-    assert list(local.scratch.iterdir()) == []
+    assert list(local.context.scratch.iterdir()) == []
 
 
 def test_a_check_finds_what_is_corrupt_missing_or_torn(store: Store, file: File) -> None:
     folder = store.add(file("d/x/y", "y").parent.parent)
     bad, gone, good = store.add(file("1", "bad")), store.add(file("2", "gone")), store.add(file("3", "good"))
-    record = store.put_record(b"record")
-    store.set_keys({"key": b"value"})
+    record = store.records.put(b"record")
+    store.records.set_keys({"key": b"value"})
     assert store.fsck().ok
     store.backend.replace(layout.blob(str(bad.cid)), b"BAD")
     store.backend.remove(layout.blob(str(gone.cid)))
@@ -210,8 +210,8 @@ def test_a_check_finds_what_is_corrupt_missing_or_torn(store: Store, file: File)
 
 def used(store: Store, asset: Asset, *, days_ago: float) -> None:
     """Let the record that made an asset be of use at a time, as a hit notes it."""
-    ((identifier, _),) = store.records_where(output=asset.cid)
-    if store.backend.local:
+    ((identifier, _),) = store.records.where(output=asset.cid)
+    if store.backend.quick:
         then = time.time() - days_ago * 86400
         os.utime(store.backend.path(layout.record(identifier)), (then, then))
     elif days_ago == 0:
@@ -224,7 +224,7 @@ def test_what_is_of_use_stays_however_old_it_is(store: Store, file: File) -> Non
     store.gc(grace=NOW)
     assert store.exists(daily)
     assert not store.exists(unused)
-    if store.backend.local:
+    if store.backend.quick:
         used(store, daily, days_ago=31)
         store.gc(grace=NOW)
         assert not store.exists(daily)
@@ -233,16 +233,16 @@ def test_what_is_of_use_stays_however_old_it_is(store: Store, file: File) -> Non
 def test_a_hit_is_noted_and_not_each_time(store: Store, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "JUST_NOW", 60.0)
     result = made(store, file, "daily", days_ago=3)
-    ((identifier, _),) = store.records_where(output=result.cid)
-    store.link_keys(["a" * 64], identifier)
+    ((identifier, _),) = store.records.where(output=result.cid)
+    store.records.link_keys(["a" * 64], identifier)
     noted: list[list[str]] = []
     note = store.backend.note_use
     monkeypatch.setattr(store.backend, "note_use", lambda places: (noted.append(list(places)), note(noted[-1])))
     for _ in range(3):
-        assert store.records_behind(["a" * 64])["a" * 64][0] == identifier
+        assert store.records.behind(["a" * 64])["a" * 64][0] == identifier
     assert noted == [[layout.record(identifier)]]
     fresh = Store(store.url)
-    assert fresh.records_behind(["a" * 64])
+    assert fresh.records.behind(["a" * 64])
     assert len(noted) == 1  # another process: it is noted already
     assert store.backend.used_since([layout.record(identifier)], time.time() - 60)
     store.gc(grace=NOW, recent=86400)
@@ -251,10 +251,10 @@ def test_a_hit_is_noted_and_not_each_time(store: Store, file: File, monkeypatch:
 
 def test_what_was_made_just_now_is_not_noted(local: Store, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "JUST_NOW", 60.0)
-    ((identifier, _),) = local.records_where(output=made(local, file, "new").cid)
-    local.link_keys(["a" * 64], identifier)
+    ((identifier, _),) = local.records.where(output=made(local, file, "new").cid)
+    local.records.link_keys(["a" * 64], identifier)
     monkeypatch.setattr(local.backend, "note_use", lambda places: pytest.fail("one write a hit"))
-    assert local.records_behind(["a" * 64])
+    assert local.records.behind(["a" * 64])
 
 
 def test_temporary_results_do_not_wait(store: Store, file: File) -> None:
@@ -322,9 +322,12 @@ def test_what_goes_is_told_before_it_does(store: Store, file: File) -> None:
 
 
 def test_scratch_directories_of_living_tasks_stay_however_quiet_they_are(local: Store) -> None:
-    _ = local.header
-    mine, dead = local.scratch / scratch_name(), local.scratch / scratch_name().replace(f"-{os.getpid()}-", "-4194305-")
-    elsewhere = [local.scratch / f"work-{'0' * 8}-{pid}-0-{'a' * 8}" for pid in (1, 2)]
+    _ = local.context.header
+    mine, dead = (
+        local.context.scratch / scratch_name(),
+        local.context.scratch / scratch_name().replace(f"-{os.getpid()}-", "-4194305-"),
+    )
+    elsewhere = [local.context.scratch / f"work-{'0' * 8}-{pid}-0-{'a' * 8}" for pid in (1, 2)]
     for place in (mine, dead, *elsewhere):
         (place / "inputs").mkdir(parents=True)
     assert local.gc(grace=NOW).leftovers == (str(dead),)
@@ -335,8 +338,8 @@ def test_scratch_directories_of_living_tasks_stay_however_quiet_they_are(local: 
 
 
 def test_what_a_failed_call_left_stays_for_a_day(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    _ = local.header
-    failed = local.scratch / "failed-0123"
+    _ = local.context.header
+    failed = local.context.scratch / "failed-0123"
     failed.mkdir()
     assert local.gc(grace=NOW).leftovers == ()
     monkeypatch.setattr(gc, "DAY", 0.0)

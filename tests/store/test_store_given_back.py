@@ -43,7 +43,7 @@ def test_unchanged_members_are_not_hashed(
     store: Store, tmp_path: Path, laid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = store.add(make(tmp_path / "tree"))
-    staged = store.stage(stored, store.scratch / "work")
+    staged = store.stage(stored, store.context.scratch / "work")
     seen = hashed(monkeypatch, store)
     assert store.save(Asset(path=staged.path, name="tree")).cid == stored.cid
     assert seen == []
@@ -51,7 +51,7 @@ def test_unchanged_members_are_not_hashed(
 
 def test_a_member_that_was_changed_is_hashed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = store.add(make(tmp_path / "tree"))
-    staged = store.stage(stored, store.scratch / "work")
+    staged = store.stage(stored, store.context.scratch / "work")
     small = staged.path / "deep" / "small"
     small.unlink()
     small.write_bytes(b"SMALL")
@@ -68,7 +68,7 @@ def test_a_copy_that_was_written_to_is_hashed(
     if laid == "links":
         pytest.skip("writing to a link harms the blob, which check_staged finds")
     stored = store.add(make(tmp_path / "tree"))
-    staged = store.stage(stored, store.scratch / "work")
+    staged = store.stage(stored, store.context.scratch / "work")
     big = staged.path / "big"
     os.chmod(big, 0o644)
     with open(big, "r+b") as file:

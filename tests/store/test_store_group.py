@@ -78,15 +78,15 @@ def test_what_is_written_has_the_permissions_of_the_root(
         (tmp_path / "d").mkdir()
         (tmp_path / "d" / "x").write_text("x")
         store.add(tmp_path / "d")
-        work = store.scratch / "mine"
+        work = store.context.scratch / "mine"
         work.mkdir()
         (work / "out").write_text("out")
         store.save(Asset(path=work / "out"))
         (work / "none").write_text("none")
         (work / "none").chmod(0)
         store.save(Asset(path=work / "none"))
-        store.put_record(b"{}")
-        store.link_keys(["a" * 64], store.put_record(b'{"a": 1}'))
+        store.records.put(b"{}")
+        store.records.link_keys(["a" * 64], store.records.put(b'{"a": 1}'))
         store.pin("p", store.add(tmp_path / "d" / "x"))
         shutil.rmtree(work)
     finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from stargazer.errors import AssetError, BlobLost, InputChanged, StoreError
-from stargazer.store import Store, gc, layout
+from stargazer.store import Store, layout, pins
 from stargazer.store.folders import last_change, opened, remove_tree
 from stargazer.store.parsing import DEEPEST, is_result, read_json
 from stargazer.store.records import seal
@@ -93,7 +93,7 @@ def test_tmp_that_is_a_link_is_put_aside_before_anything_is_written(local: Store
 
 @pytest.mark.parametrize("kind", ["blobs", "assets", "records", "keys"])
 def test_a_shard_that_is_a_link_is_never_written_through(local: Store, outside: Path, kind: str) -> None:
-    _ = local.header
+    _ = local.context.header
     name = "a" * 64
     place = f"{kind}/aa/{name}"
     Path(local.backend.path(kind)).mkdir()
@@ -213,7 +213,7 @@ def test_a_record_of_other_types_is_skipped_and_told_of_and_put_aside(local: Sto
     odd = [own_place(local, kind, data) for data in (ODD_RECORDS if kind == "records" else ODD_ASSETS)]
     fresh = Store(local.url)
     assert fresh.assemble() == [kept]
-    assert fresh.records_where() == []
+    assert fresh.records.where() == []
     assert fresh.gc(grace=NOW, dry_run=True).kept == 1
     assert sorted(fresh.fsck().torn) == sorted(str(path.relative_to(fresh.backend.root)) for path in odd)
     assert fresh.fsck().ok
@@ -262,7 +262,7 @@ def test_what_is_no_file_harms_nobody(local: Store, file: File, kind: str, plant
     plant(path)
     fresh = Store(local.url)
     assert fresh.assemble() == [kept]
-    assert fresh.records_behind([name]) == {}
+    assert fresh.records.behind([name]) == {}
     assert fresh.backend.size(place) is None or plant is huge
     unknown = plant is huge and kind in ("pins", "leases")  # it may be somebody's pin: nobody can tell
     if unknown:
@@ -323,7 +323,7 @@ def test_results_of_all_forms_are_recognised() -> None:
 
 def test_a_record_that_nobody_could_read_is_not_written(local: Store) -> None:
     with pytest.raises(StoreError, match="nested more than 100 deep"):
-        local.put_record(b'{"parameters": ' + b"[" * 200 + b"]" * 200 + b"}")
+        local.records.put(b'{"parameters": ' + b"[" * 200 + b"]" * 200 + b"}")
 
 
 def test_a_lease_that_nobody_renews_ends_whatever_it_says(local: Store, file: File) -> None:
@@ -331,11 +331,11 @@ def test_a_lease_that_nobody_renews_ends_whatever_it_says(local: Store, file: Fi
     content = {"roots": [asset.cid], "expires": 1e18}
     local.backend.replace("leases/for-ever", seal(json.dumps(content).encode()))
     (lease,) = local.leases()
-    assert lease.ends <= time.time() + gc.LONGEST_LEASE
-    assert local.held() == {asset.cid}
+    assert lease.ends <= time.time() + pins.LONGEST_LEASE
+    assert local.roots.held() == {asset.cid}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "LONGEST_LEASE", -1.0)
-        assert local.held() == set()
+        patch.setattr(pins, "LONGEST_LEASE", -1.0)
+        assert local.roots.held() == set()
     with pytest.raises(StoreError, match="too long"):
         local.lease("mine", [asset], seconds=1e9)
     with pytest.raises(StoreError, match="too long"):
@@ -357,18 +357,18 @@ def test_a_lease_that_nobody_renews_ends_whatever_it_says(local: Store, file: Fi
 def test_a_lease_that_cannot_be_read_stops_the_collection_for_a_week_only(
     local: Store, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _ = local.header
+    _ = local.context.header
     local.backend.replace("leases/odd", content)
     with pytest.raises(StoreError, match="odd"):
         local.gc(grace=NOW)
     assert local.fsck().torn == ("leases/odd",)
-    monkeypatch.setattr(gc, "LONGEST_LEASE", -1.0)
+    monkeypatch.setattr(pins, "LONGEST_LEASE", -1.0)
     local.gc(grace=NOW)
 
 
 @pytest.mark.parametrize("pinned", [b"5", b"{}", b"[5]", b'[{"asset": "asset"}]', b'[{"cid": "../x"}]', b"[" * 500])
 def test_a_pin_of_anything_is_one_clear_error(local: Store, pinned: bytes) -> None:
-    _ = local.header
+    _ = local.context.header
     local.backend.replace("pins/odd", seal(pinned))
     for verb in (local.pins, lambda: local.gc(grace=NOW)):
         with pytest.raises(StoreError, match="odd"):
@@ -396,11 +396,11 @@ def test_caches_are_their_users_own(local: Store, cache: Path, file: File) -> No
     local.add(file("x", "x"))
     local.assemble()
     assert stat.S_IMODE((cache / "stores").stat().st_mode) == 0o700
-    assert stat.S_IMODE(local.cache.stat().st_mode) == 0o700
+    assert stat.S_IMODE(local.context.cache.stat().st_mode) == 0o700
 
 
 def test_a_cache_that_is_a_link_or_somebody_elses_is_not_used(local: Store, cache: Path, tmp_path: Path) -> None:
-    _ = local.header
+    _ = local.context.header
     (tmp_path / "theirs").mkdir()
     cache.mkdir()
     (cache / "stores").symlink_to(tmp_path / "theirs")
@@ -419,12 +419,12 @@ def test_notes_that_somebody_else_wrote_are_not_believed(local: Store, file: Fil
     if os.geteuid():
         pytest.skip("only root can give a file away")
     asset = local.add(file("big", bytes(400_000)))
-    (log,) = (local.cache / "verified").iterdir()
+    (log,) = (local.context.cache / "verified").iterdir()
     fresh = Store(local.url)
     blob = os.lstat(fresh.blobs.file(str(asset.cid)))
-    assert fresh.memo.knows(str(asset.cid), blob)
+    assert fresh.blobs.memo.knows(str(asset.cid), blob)
     os.chown(log, NOBODY, NOBODY)
-    assert not Store(local.url).memo.knows(str(asset.cid), blob)
+    assert not Store(local.url).blobs.memo.knows(str(asset.cid), blob)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away, or be refused for being root")
@@ -457,7 +457,7 @@ def test_an_input_that_moved_under_a_call_fails_it(local: Store, file: File, tmp
     asset = local.add(file("big", bytes(400_000)))
     seen: dict[str, tuple[int, int, int, int]] = {}
     staged = local.stage(asset, tmp_path / "work", seen=seen)
-    local.check_staged(staged, seen)
+    local.staging.check(staged, seen)
     blob = Path(local.blobs.file(str(asset.cid)))
     before = blob.stat()
     time.sleep(0.02)
@@ -477,7 +477,7 @@ def test_an_input_that_moved_under_a_call_fails_it(local: Store, file: File, tmp
         blob.chmod(before.st_mode & 0o777)
         os.utime(blob, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(InputChanged, match="has its old bytes again"):
-        local.check_staged(staged, seen)
+        local.staging.check(staged, seen)
     assert local.read(str(asset.cid)) == bytes(400_000)
 
 
@@ -491,7 +491,7 @@ def test_another_writer_of_the_same_bytes_moves_nothing(local: Store, file: File
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(localblobs, "HELD_AFTER", -1.0)
         Store(local.url).add(file("again", bytes(400_000)))
-    local.check_staged(staged, seen)
+    local.staging.check(staged, seen)
     assert local.backend.sweep([layout.blob(str(asset.cid))], time.time() + 60) == set()
 
 
@@ -503,7 +503,7 @@ def test_files_below_a_directory_count_as_well(local: Store, file: File, tmp_pat
     time.sleep(0.02)
     os.utime(local.blobs.file(child))
     with pytest.raises(InputChanged):
-        local.check_staged(staged, seen)
+        local.staging.check(staged, seen)
 
 
 def test_a_folder_however_deep_is_removed_and_no_link_in_it_followed(tmp_path: Path, outside: Path) -> None:
@@ -530,7 +530,7 @@ def test_a_swap_of_a_folder_for_a_link_in_the_midst_deletes_nothing_elsewhere(
     local: Store, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The race that paths lose: the folder becomes a link after it was looked at."""
-    cid = local.put_bytes(b"garbage")
+    cid = local.blobs.put_bytes(b"garbage")
     shard = Path(local.backend.path(layout.blob(cid))).parent
     stop = threading.Event()
 
@@ -559,4 +559,4 @@ def test_a_name_in_a_directory_that_leads_out_is_no_name(local: Store, tmp_path:
 
     for name in ("..", "a/b", "/etc/passwd", "a\0b"):
         with pytest.raises(AssetError):
-            local.stage(Asset(cid=local.put_bytes(b"x"), name=name), tmp_path / "work")
+            local.stage(Asset(cid=local.blobs.put_bytes(b"x"), name=name), tmp_path / "work")

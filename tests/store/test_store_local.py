@@ -16,7 +16,7 @@ from stargazer.assets import Asset
 from stargazer.cid import cid_of_bytes
 from stargazer.errors import BlobLost, StoreFull
 from stargazer.store import Store, layout
-from stargazer.store.directories import dag_size
+from stargazer.store.blobs.base import dag_size
 
 File = Callable[..., Path]
 LARGE = b"0123456789abcdef" * 40_000
@@ -49,7 +49,7 @@ def test_a_corrupt_blob_does_not_stand_in_the_way_of_a_good_one(local: Store, fi
     local.add(file("a", content))
     assert local.read(str(stored.cid)) == content
     overwrite(local.backend.path(layout.blob(str(stored.cid))), b"X")
-    local.put_bytes(content)
+    local.blobs.put_bytes(content)
     assert local.read(str(stored.cid)) == content
 
 
@@ -57,10 +57,10 @@ def test_a_tool_may_touch_or_replace_its_input(local: Store, file: File, tmp_pat
     stored = local.add(file("ref.fa", LARGE))
     staged = local.stage(stored, tmp_path / "in")
     os.utime(staged.path)
-    local.check_staged(staged)
+    local.staging.check(staged)
     staged.path.unlink()
     staged.path.write_text("the tool's own")
-    local.check_staged(staged)
+    local.staging.check(staged)
     assert local.read(str(stored.cid)) == LARGE
 
 
@@ -75,11 +75,12 @@ def test_a_known_file_is_not_read_again_not_even_by_another_process(local: Store
     assert bytes_read() - start < 10_000
     code = (
         "import sys, stargazer.cid; from test_store_local import bytes_read; from stargazer.store import Store; "
-        "s = Store(sys.argv[1]); s.cache; start = bytes_read(); s.blobs.path(sys.argv[2]); print(bytes_read() - start)"
+        "s = Store(sys.argv[1]); s.context.cache; start = bytes_read(); s.blobs.path(sys.argv[2]); "
+        "print(bytes_read() - start)"
     )
     env = {
         **os.environ,
-        "DASK_STARGAZER__CACHE": str(local.cache.parent.parent),
+        "DASK_STARGAZER__CACHE": str(local.context.cache.parent.parent),
         "PYTHONPATH": os.path.dirname(__file__),
     }
     run = subprocess.run(
@@ -102,8 +103,8 @@ def test_linked_inputs_given_back_are_stored_by_name(local: Store, file: File, t
 
 
 def test_a_file_with_another_name_is_copied_not_moved(local: Store, file: File) -> None:
-    local.put_bytes(b"")
-    work = local.scratch / "work"
+    local.blobs.put_bytes(b"")
+    work = local.context.scratch / "work"
     work.mkdir(parents=True)
     (work / "out").write_text("out")
     os.link(work / "out", work / "other name")
@@ -124,8 +125,8 @@ def test_all_files_have_one_date_so_that_none_gets_into_results(local: Store, fi
 
 
 def _work(store: Store, name: str) -> Path:
-    store.scratch.mkdir(parents=True, exist_ok=True)
-    path = store.scratch / name
+    store.context.scratch.mkdir(parents=True, exist_ok=True)
+    path = store.context.scratch / name
     path.write_text(name)
     return path
 
@@ -160,12 +161,12 @@ def test_a_limit_on_file_size_is_a_full_store_and_leaves_nothing(local: Store, f
         with pytest.raises(StoreFull, match=r"no space left while writing .*big"):
             local.add(path)
         with pytest.raises(StoreFull):
-            local.put_bytes(LARGE)
+            local.blobs.put_bytes(LARGE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert local.find() == [small]
     assert [entry.place for entry in local.backend.entries("blobs")] == [layout.blob(str(small.cid))]
-    assert os.listdir(local.scratch) == []
+    assert os.listdir(local.context.scratch) == []
     assert local.read(str(local.add(path).cid)) == LARGE
 
 
@@ -186,13 +187,13 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, file: File) -> 
         fits = store.add(file("c", bytes(200_000)))
         while True:
             try:
-                store.put_record(b"x" + os.urandom(3000))  # begins like no JSON
+                store.records.put(b"x" + os.urandom(3000))  # begins like no JSON
             except StoreFull:
                 break
         checked = store.fsck()
         assert checked.ok
         assert store.read(str(fits.cid)) == bytes(200_000)
-        assert os.listdir(store.scratch) == []
+        assert os.listdir(store.context.scratch) == []
     finally:
         subprocess.run(["umount", str(mount)], check=True)
 
@@ -219,36 +220,36 @@ def test_every_write_is_synced_where_it_must_last(tmp_path: Path, file: File, mo
 def test_the_size_of_all_blocks_follows_from_the_length(local: Store, size: int) -> None:
     from stargazer.cid.unixfs import Layout
 
-    layout = Layout(local.profile)
+    layout = Layout(local.context.profile)
     for start in range(0, size, 262_144):
         layout.add(bytes(32), min(262_144, size - start))
-    assert dag_size(size, local.profile) == layout.finish().dag_size
+    assert dag_size(size, local.context.profile) == layout.finish().dag_size
 
 
 def test_bytes_named_by_another_profile_are_good_too(tmp_path: Path, file: File) -> None:
     store = Store(tmp_path / "s")
-    cid = "bafkrei" + cid_of_bytes(LARGE, Store(tmp_path / "o", profile="unixfs-v1-2025").profile)[7:]
+    cid = "bafkrei" + cid_of_bytes(LARGE, Store(tmp_path / "o", profile="unixfs-v1-2025").context.profile)[7:]
     store.backend.replace(layout.blob(cid), LARGE)
     assert store.read(cid) == LARGE
     assert store.fsck().ok
 
 
 def test_keys_are_links_and_pointers_where_there_are_no_links(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    identifier = local.put_record(b'{"n": 1}')
+    identifier = local.records.put(b'{"n": 1}')
     place = Path(local.backend.path(layout.record(identifier)))
-    local.link_keys(["linked"], identifier)
+    local.records.link_keys(["linked"], identifier)
     assert place.stat().st_nlink == 2
 
     def refused(*_: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr("os.link", refused)
-    local.link_keys(["pointed"], identifier)
+    local.records.link_keys(["pointed"], identifier)
     assert place.stat().st_nlink == 2
-    assert local.records_behind(["linked", "pointed"]) == dict.fromkeys(
+    assert local.records.behind(["linked", "pointed"]) == dict.fromkeys(
         ["linked", "pointed"], (identifier, b'{"n": 1}')
     )
     place.chmod(0o644)
     place.write_bytes(b'{"n": 7}')
-    assert local.records_behind(["linked", "pointed"]) == {}
+    assert local.records.behind(["linked", "pointed"]) == {}
     assert sorted(local.fsck().torn) == sorted([layout.record(identifier), layout.key("linked")])

@@ -14,7 +14,7 @@ import dask.config
 import pytest
 
 import stargazer as sg
-from stargazer.store import Store, base, index
+from stargazer.store import Store, context, index
 from stargazer.store.backends import local
 from stargazer.store.blobs import cached
 
@@ -75,7 +75,7 @@ def test_the_file_system_of_a_path_is_told_by_the_mounts(tmp_path: Path, monkeyp
 @pytest.fixture
 def on_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if all disks were of the network."""
-    for module in (base, index):
+    for module in (context, index):
         monkeypatch.setattr(module, "is_on_network", lambda path: True)
 
 
@@ -84,12 +84,12 @@ def test_a_home_of_the_network_has_a_cache_for_each_machine_and_no_wal(tmp_path:
     store = Store(tmp_path / "store")
     stored = store.add(file("a", "a"))
     assert store.find() == [stored]
-    assert os.uname().nodename in store.cache.parts
-    (found,) = store.cache.glob("index-*.sqlite")
+    assert os.uname().nodename in store.context.cache.parts
+    (found,) = store.context.cache.glob("index-*.sqlite")
     connection = sqlite3.connect(found)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     connection.close()
-    assert not list(store.cache.glob("index-*-wal"))
+    assert not list(store.context.cache.glob("index-*-wal"))
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_PROTOCOL, 3850, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY])
@@ -102,7 +102,7 @@ def test_an_index_that_cannot_be_where_it_should_is_elsewhere(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
 
     def opened(path: Path | str) -> sqlite3.Connection:
-        if str(store.cache) in str(path):
+        if str(store.context.cache) in str(path):
             error = sqlite3.OperationalError("no")
             error.sqlite_errorcode = code
             raise error

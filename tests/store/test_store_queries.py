@@ -291,11 +291,11 @@ def test_the_index_may_be_deleted_or_damaged_at_any_time(local: Store, file: Fil
 
 def test_looking_makes_no_store(url: str) -> None:
     store = Store(url)
-    assert store.find() == store.assemble() == store.records_where(task="t") == []
+    assert store.find() == store.assemble() == store.records.where(task="t") == []
     assert store.assemble(sample_id="s1", missing="skip") == []
     with pytest.raises(NotFound, match="sample_id='s1'"):
         store.assemble(sample_id="s1")
-    assert store.pins() == store.get_keys(["key"]) == {}
+    assert store.pins() == store.records.get_keys(["key"]) == {}
     assert not store.made
     assert store.backend.names("") == []
 
@@ -318,7 +318,7 @@ def test_a_record_of_the_same_moment_is_not_overlooked(
 
 
 def test_one_of_many_records_is_found(local: Store) -> None:
-    cid = local.put_bytes(b"reads")
+    cid = local.blobs.put_bytes(b"reads")
     for number in range(2000):
         asset = Alignment(cid=cid, name=f"{number}.bam", sample_id=f"s{number}", sorted="coordinate")
         place = Path(local.backend.path(layout.asset(asset.id)))
@@ -330,7 +330,7 @@ def test_one_of_many_records_is_found(local: Store) -> None:
 
 
 def test_an_id_that_begins_as_cids_do_is_an_id(store: Store, file: File) -> None:
-    drafts = (Asset(cid=store.put_bytes(b"x"), number=number) for number in range(100_000))
+    drafts = (Asset(cid=store.blobs.put_bytes(b"x"), number=number) for number in range(100_000))
     begun = next(draft for draft in drafts if draft.id.startswith("baf"))
     assert store.put(begun).id == begun.id
     assert store.get(begun.id) == begun

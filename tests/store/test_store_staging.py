@@ -18,7 +18,7 @@ LARGE = bytes(range(256)) * 4096
 
 
 def test_a_task_s_output_is_moved_in_and_may_be_returned_twice(store: Store, file: File) -> None:
-    work = store.scratch / "work-1"
+    work = store.context.scratch / "work-1"
     work.mkdir(parents=True)
     (work / "out.bam").write_bytes(LARGE)
     (work / "out.bam.bai").write_text("index")
@@ -35,7 +35,7 @@ def test_a_staged_directory_given_back_changed_reuses_what_did_not_change(store:
     root = file("d/a/1", LARGE).parent.parent
     file("d/b/2", "two")
     stored = store.add(root)
-    staged = store.stage(stored, store.scratch / "work-2")
+    staged = store.stage(stored, store.context.scratch / "work-2")
     (staged.path / "b" / "2").unlink()
     (staged.path / "b" / "2").write_text("changed")
     file("d/b/2", "changed")
@@ -50,10 +50,10 @@ def test_staged_files_have_real_names_and_companions_beside_them(store: Store, f
     assert staged.path == tmp_path / "in" / "s.bam"
     assert staged.path.read_bytes() == LARGE
     assert staged.companions[0].path == tmp_path / "in" / "s.bam.bai"
-    store.check_staged(staged)
+    store.staging.check(staged)
     copied = store.stage(bam, tmp_path / "copy", copy=True)
     copied.path.write_text("a tool may write here")
-    store.check_staged(copied)
+    store.staging.check(copied)
     assert store.read(bam.cid) == LARGE
 
 
@@ -69,7 +69,7 @@ def test_a_tool_that_writes_to_its_input_is_noticed(
     path = staged.path if harmed == "ref.fa" else staged.path / "x" / "ref.fa"
     overwrite(os.path.realpath(path), b"X")
     with pytest.raises(InputChanged, match=r"in/.*ref\.fa was written to"):
-        store.check_staged(staged)
+        store.staging.check(staged)
     again = store.add(source)
     assert again.cid == stored.cid
     assert again.fetch().exists()
@@ -80,7 +80,7 @@ def test_a_tool_that_writes_to_a_very_small_input_harms_a_copy(store: Store, fil
     stored = store.add(file("ref.fa.fai", "index"))
     staged = store.stage(stored, tmp_path / "in")
     overwrite(str(staged.path), b"X")
-    store.check_staged(staged)
+    store.staging.check(staged)
     assert stored.fetch().read_bytes() == b"index"
 
 

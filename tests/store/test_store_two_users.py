@@ -98,7 +98,7 @@ def test_a_blob_that_its_owner_swaps_while_another_reads_fails_the_call(tmp_path
         (shared / "go").touch()
         while not (shared / "done").exists():
             time.sleep(0.01)
-        store.check_staged(staged, seen)
+        store.staging.check(staged, seen)
 
     def swap() -> None:
         while not (shared / "go").exists():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,10 +131,18 @@ def test_several_samples_or_references_are_refused(alignment: Alignment, sample,
         mark_duplicates.body(new_work(), [replace(alignment, path=other)])
 
 
-def test_lanes_with_one_name_and_different_libraries_are_refused(sample, new_work) -> None:
+def test_read_groups_of_one_name_and_different_libraries_get_other_names(sample, new_work) -> None:
     parts = [bwa_mem.body(new_work(), sample.reference, sample.r1, library=library) for library in "xy"]
-    with pytest.raises(DataError, match="share an ID"):
-        mark_duplicates.body(new_work(), parts)
+    made = mark_duplicates.body(new_work(), parts)
+    with pysam.AlignmentFile(str(made.alignment.path)) as records:
+        groups = {group["ID"]: group["LB"] for group in records.header.to_dict()["RG"]}
+        counts = Counter(record.get_tag("RG") for record in records)
+    assert groups == {"s.1": "x", "s.1.2": "y"}
+    assert counts["s.1"] == counts["s.1.2"] > 100
+    # The same reads in two libraries are no duplicates of each other.
+    assert {row["PERCENT_DUPLICATION"] for row in read_duplication(made.metrics.path.read_text())} == {
+        read_duplication(mark_duplicates.body(new_work(), parts[:1]).metrics.path.read_text())[0]["PERCENT_DUPLICATION"]
+    }
 
 
 def test_metrics_are_those_of_picard(shared_data: Path, new_work) -> None:

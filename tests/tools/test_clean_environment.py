@@ -171,7 +171,7 @@ def test_values_that_a_task_names_count_and_secrets_do_not(store: sg.Store, monk
     monkeypatch.setenv("LAB_TOKEN", "first-secret")
     first = tells()
     assert first.compute().fetch().read_text() == "38 first-secret\n"
-    record = Ledger(store).find(first.plan_key)
+    record = Ledger(store.records).find(first.plan_key)
     assert record is not None
     assert record.env == {"GENOME_BUILD": "38"}
     assert record.passed["LAB_TOKEN"] == "***"

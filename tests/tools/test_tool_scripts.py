@@ -244,7 +244,7 @@ def test_a_program_that_was_not_declared_is_warned_of_and_counts(task: Any, writ
             ):
                 known = (task().compute(scheduler="sync"),)
         results.append(known[0].strip())
-        record = Ledger(store).find(task().plan_key)
+        record = Ledger(store.records).find(task().plan_key)
         assert record is not None
         assert record.reads == {"!shout": look_into(str(Path(os.environ["PATH"].split(os.pathsep)[0], "shout"))).digest}
     assert results == ["made by 1.0", "made by 2.0", "made by 1.0"]
@@ -257,7 +257,7 @@ def test_a_program_that_was_not_declared_is_warned_of_and_counts(task: Any, writ
 def test_a_program_that_was_declared_is_no_hidden_input(write: Write, store: Store) -> None:
     write("bin/shout", ANSWERS.format("1.0"))
     assert declares().compute(scheduler="sync").strip() == "made by 1.0"
-    record = Ledger(store).find(declares().plan_key)
+    record = Ledger(store.records).find(declares().plan_key)
     assert record is not None
     assert (record.reads, list(record.noted)) == ({}, [])
 
@@ -321,7 +321,7 @@ def test_a_script_that_is_an_input_is_no_hidden_one(tmp_path: Path, store: Store
     (tmp_path / "plot.py").write_text("print(1)\n")
     call = by_asset(sg.add(tmp_path / "plot.py"))
     assert call.compute(scheduler="sync").strip() == "1"
-    record = Ledger(store).find(call.plan_key)
+    record = Ledger(store.records).find(call.plan_key)
     assert record is not None
     assert record.reads == {}
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from stargazer.bio.singlecell.draft import TreeDraft
 from stargazer.bio.singlecell.elements import Categories
 from stargazer.bio.singlecell.layout import ROWS
 from stargazer.bio.singlecell.matrix import MatrixWriter
-from stargazer.bio.singlecell.tree import TreeDraft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

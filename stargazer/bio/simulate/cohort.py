@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stargazer.bio.simulate.reads import Pair
     from stargazer.bio.simulate.variants import Site
 
-__all__ = ["Cohort", "simulate_cohort", "write_truth"]
+__all__ = ["Cohort", "simulate_cohort", "write_pairs", "write_truth"]
 
 COMPRESSION = 4
 
@@ -53,7 +53,8 @@ def _fastq(name: str, mate: int, read: tuple[str, str]) -> bytes:
     return f"@{name} {mate}:N:0:ATCACG\n{read[0]}\n+\n{read[1]}\n".encode()
 
 
-def _write_reads(pairs: Iterable[Pair], lanes: Sequence[tuple[Path, Path]]) -> None:
+def write_pairs(pairs: Iterable[Pair], lanes: Sequence[tuple[Path, Path]]) -> None:
+    """Write reads into the files of their lanes; a lane without reads becomes an empty file."""
     with ExitStack() as files:
         opened = [tuple(files.enter_context(_create_gzip(path)) for path in lane) for lane in lanes]
         for pair in pairs:
@@ -129,5 +130,5 @@ def simulate_cohort(
         haplotypes = apply(genome, sites, 2 * number), apply(genome, sites, 2 * number + 1)
         library = Library(haplotypes, depth, lanes)
         cohort.reads[sample] = _lane_files(directory, sample, lanes)
-        _write_reads(draw_pairs(library, Draw(f"reads {seed} {sample} {depth}")), cohort.reads[sample])
+        write_pairs(draw_pairs(library, Draw(f"reads {seed} {sample} {depth}")), cohort.reads[sample])
     return cohort

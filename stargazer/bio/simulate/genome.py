@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Genome", "genome_around", "imitate", "read_fasta", "reverse_complement", "write_fasta"]
+__all__ = ["Genome", "genome_around", "imitate", "imitate_contigs", "read_fasta", "reverse_complement", "write_fasta"]
 
 Genome = dict[str, str]
 """Sequence of each contig, in upper case."""
@@ -144,6 +144,21 @@ def imitate(length: int, seed: str) -> Genome:
     copied = first[len(first) // 4 :][: min(DUPLICATION, length // 20)]
     second = _insert(second, len(second) // 2, diverged(draw, copied, 1 - DUPLICATION_IDENTITY))
     return {"chr1": _insert(first, len(first) * 3 // 5, "N" * GAP), "chr2": second}
+
+
+def imitate_contigs(lengths: Mapping[str, int], seed: str) -> Genome:
+    """A genome of contigs of these lengths, without gaps.
+
+    Parameters
+    ----------
+    lengths
+        Bases by the name of the contig.
+    seed
+        The same seed gives the same genome.
+    """
+    draw = Draw(f"genome {seed}")
+    families = _families(draw)
+    return {name: _contig(draw, families, length) for name, length in lengths.items()}
 
 
 def genome_around(real: Mapping[str, str], seed: str) -> Genome:

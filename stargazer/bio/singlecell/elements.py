@@ -14,10 +14,27 @@ from stargazer.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Categories", "Values", "open_group", "read_element", "read_labels", "write_element", "write_group"]
+__all__ = [
+    "Categories",
+    "Nullable",
+    "Values",
+    "open_group",
+    "read_element",
+    "read_labels",
+    "write_element",
+    "write_group",
+]
 
 Values = NDArray[Any]
-_GROUP_VERSIONS = {"anndata": "0.1.0", "dict": "0.1.0", "dataframe": "0.2.0", "csr_matrix": "0.1.0"}
+_GROUP_VERSIONS = {
+    "anndata": "0.1.0",
+    "dict": "0.1.0",
+    "dataframe": "0.2.0",
+    "csr_matrix": "0.1.0",
+    "nullable-integer": "0.1.0",
+    "nullable-boolean": "0.1.0",
+}
+_NULLABLE = ("nullable-integer", "nullable-boolean")
 
 
 class Categories(NamedTuple):
@@ -36,6 +53,21 @@ class Categories(NamedTuple):
     codes: Values
     names: Values
     ordered: bool = False
+
+
+class Nullable(NamedTuple):
+    """A column of whole numbers or booleans with gaps.
+
+    Parameters
+    ----------
+    values
+        Of all rows; anything where there is a gap.
+    mask
+        Where the gaps are.
+    """
+
+    values: Values
+    mask: Values
 
 
 def open_group(path: Path, mode: str = "r") -> Any:
@@ -72,7 +104,8 @@ def write_element(path: Path, value: Any) -> None:
     path
         Where; the directory above is a group, and nothing lies here.
     value
-        An array of numbers, booleans or texts, `Categories`, a scalar, a mapping of these, or a list of texts.
+        An array of numbers, booleans or texts, `Categories`, `Nullable`, a scalar, a mapping of
+        these, or a list of texts.
 
     Raises
     ------
@@ -87,6 +120,11 @@ def write_element(path: Path, value: Any) -> None:
         write_group(path, "categorical", ordered=value.ordered)
         write_element(path / "codes", value.codes)
         write_element(path / "categories", value.names)
+    elif isinstance(value, Nullable):
+        kind = "nullable-boolean" if value.values.dtype.kind == "b" else "nullable-integer"
+        write_group(path, kind)
+        write_element(path / "values", np.where(value.mask, value.values.dtype.type(0), value.values))
+        write_element(path / "mask", value.mask)
     elif value is None:
         raise DataError(f"cannot store {path.name}: it is None")
     elif isinstance(value, (str, bool, int, float, np.generic)):
@@ -122,7 +160,7 @@ def _write_array(path: Path, values: Values, form: str) -> None:
 
 
 def read_element(group: Any, name: str) -> Any:
-    """Read what `write_element` wrote, and other arrays; categories as `Categories`, texts as arrays of objects.
+    """Read what `write_element` wrote, and other arrays; categories as `Categories`, gaps as `Nullable`.
 
     Parameters
     ----------
@@ -138,6 +176,8 @@ def read_element(group: Any, name: str) -> Any:
     if kind == "categorical":
         names = read_element(element, "categories")
         return Categories(element["codes"][...], names, bool(element.attrs.get("ordered", False)))
+    if kind in _NULLABLE:
+        return Nullable(np.asarray(element["values"][...]), np.asarray(element["mask"][...], bool))
     if kind.startswith("nullable"):
         values = np.asarray(element["values"][...], dtype=object)
         values[element["mask"][...]] = None
@@ -153,6 +193,10 @@ def read_labels(group: Any, name: str) -> Categories:
     value = read_element(group, name)
     if isinstance(value, Categories):
         return value
+    if isinstance(value, Nullable):
+        texts = value.values.astype(object)
+        texts[value.mask] = None
+        value = texts
     missing = np.array([each is None or each != each for each in value], bool)
     names, codes = np.unique(value[~missing].astype(str), return_inverse=True)
     full = np.full(len(value), -1, np.int32)

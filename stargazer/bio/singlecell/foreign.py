@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["check_folder", "check_hdf5"]
+__all__ = ["check_archive", "check_folder", "check_hdf5"]
 
 MOST_OBJECTS = 200_000
 """Groups and arrays of a file; an analysed AnnData has some hundred."""
@@ -148,6 +148,33 @@ def check_folder(path: Path) -> None:
             claimed += _claimed(path / place, place, path)
     if claimed > FREE_BYTES + MOST_EXPANSION * size:
         raise _too_large(path, "it", claimed)
+
+
+def check_archive(archive: Any, path: Path) -> None:
+    """Refuse a zip file whose members claim more than it can hold, are too many, or would lie elsewhere.
+
+    Parameters
+    ----------
+    archive
+        The open file.
+    path
+        For messages.
+
+    Raises
+    ------
+    DataError
+        Names the member, and what is wrong.
+    """
+    members = archive.infolist()
+    if len(members) > MOST_OBJECTS:
+        raise DataError(f"{path} has {len(members):,} members, more than {MOST_OBJECTS:,}")
+    claimed = sum(member.file_size for member in members)
+    if claimed > FREE_BYTES + MOST_EXPANSION * path.stat().st_size:
+        raise _too_large(path, "it", claimed)
+    for member in members:
+        parts = member.filename.replace("\\", "/").split("/")
+        if member.filename.startswith("/") or ".." in parts or stat.S_ISLNK(member.external_attr >> 16):
+            raise DataError(f"{path}: {member.filename} is a link, or lies outside of it")
 
 
 def _files(root: str, path: Path) -> Iterator[tuple[str, os.stat_result]]:

@@ -11,7 +11,7 @@ import numpy as np
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from stargazer.bio.singlecell.elements import Values
     from stargazer.bio.singlecell.tree import AnnDataTree
@@ -25,7 +25,9 @@ __all__ = [
     "Organism",
     "decide_organism",
     "find_gene_sets",
+    "labels_of",
     "likely_organism",
+    "named_genes",
     "organism_of",
     "symbols_of",
 ]
@@ -152,6 +154,49 @@ def find_gene_sets(tree: AnnDataTree, organism: str, symbols: str = "") -> GeneS
     return GeneSets(mt, _matches(known.ribo, labels), _matches(known.hb, labels), spikes, notes)
 
 
+def named_genes(tree: AnnDataTree, labels: Values, given: str | Sequence[str], what: str) -> tuple[Values, list[str]]:
+    """Mask of the genes that a user names, and what is worth saying about it.
+
+    Parameters
+    ----------
+    tree
+        The cells.
+    labels
+        Symbol of each gene.
+    given
+        Names or symbols; or a column of ``var`` that is true of them; or a pattern that their symbols begin with.
+    what
+        What they are, for messages.
+
+    Raises
+    ------
+    DataError
+        There is none, or it is no pattern.
+    """
+    names = tree.names("var").astype(str)
+    if not isinstance(given, str):
+        wanted = {str(name) for name in given}
+        mask = np.isin(names, list(wanted)) | np.isin(labels.astype(str), list(wanted))
+        missing = sorted(wanted - {*names[mask], *labels.astype(str)[mask]})
+        notes = [f"{len(missing)} of {len(wanted)} {what} genes are not there: {', '.join(missing[:8])}"]
+        return _some(mask, what, ", ".join(sorted(wanted)[:8])), notes if missing else []
+    if given in tree.columns("var"):
+        column = tree.labels("var", given)
+        true = np.array([str(name).lower() in ("true", "1", "1.0", "yes") for name in column.names] + [False])
+        return _some(true[column.codes], what, f"column {given!r} of var"), []
+    try:
+        mask = _matches(given, labels) | _matches(given, names)
+    except re.error as error:
+        raise DataError(f"{given!r} is neither a column of var nor a pattern of symbols ({error})") from error
+    return _some(mask, what, repr(given)), []
+
+
+def _some(mask: Values, what: str, given: str) -> Values:
+    if not mask.any():
+        raise DataError(f"no {what} gene is named by {given}")
+    return mask
+
+
 def symbols_of(tree: AnnDataTree, column: str = "") -> tuple[Values, list[str]]:
     """Symbol of each gene, empty where there is none, and what is worth saying about it.
 
@@ -174,6 +219,18 @@ def symbols_of(tree: AnnDataTree, column: str = "") -> tuple[Values, list[str]]:
     return np.where(is_id, "", names), [
         "genes have Ensembl ids and no symbols: ribosomal and haemoglobin genes cannot be told"
     ]
+
+
+def labels_of(tree: AnnDataTree) -> list[str]:
+    """Each gene for people: its symbol and its id side by side, where there are both."""
+    names = tree.names("var").astype(str)
+    symbols = symbols_of(tree)[0].astype(str)
+    ids = names
+    if (symbols == names).mean() > 0.5:
+        column = next((name for name in ID_COLUMNS if name in tree.columns("var")), "")
+        ids = _texts(tree, column).astype(str) if column else names
+    pairs = zip(names, symbols, ids, strict=True)
+    return [f"{symbol} ({key})" if symbol and key and symbol != key else name for name, symbol, key in pairs]
 
 
 def _without_version(name: str) -> str:

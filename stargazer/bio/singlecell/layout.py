@@ -17,9 +17,11 @@ from typing import Any
 
 __all__ = [
     "ABOUT",
+    "ASIDE",
     "COLUMN_ROWS",
     "FORMAT",
     "KEPT",
+    "METADATA",
     "ROWS",
     "STATE",
     "array_chunks",
@@ -28,17 +30,24 @@ __all__ = [
     "text_compressor",
 ]
 
-FORMAT = 1
+FORMAT = 2
 ROWS = 5_000
 """Cells of a row block."""
 COLUMN_ROWS = 250_000
 """Rows of a chunk of a column."""
+ASIDE = "before"
+"""What is added to the name of an element of the user's file that a stage takes the name of."""
 KEPT = "kept"
+METADATA = "zarr.json"
+"""Of every group and array of zarr v3."""
 STATE = "stargazer"
 ABOUT = (
-    "X has the counts of all cells and genes as they came. The boolean columns obs['kept'] and var['kept'], where they "
-    "are, say which cells and genes the analysis uses: rows of the others are NaN, empty or without category. "
-    "Log-normalised values are not stored: log1p(count / obs['size_factor']). stargazer's AnnData.open() does all that."
+    "X has the counts of all cells and genes as they came. The boolean columns obs['kept'] and var['kept'], where a "
+    "stage made them, say which cells and genes the analysis uses: rows of the others are NaN, empty or without "
+    "category. Log-normalised values are not stored: log1p(count / obs['size_factor']). stargazer's AnnData.open() "
+    "does all that. X has the smallest unsigned type that holds all counts: functions that multiply counts in their "
+    "own type, such as variances, want adata.X = adata.X.astype('float32') first. What stages made is told in "
+    "uns['stargazer'], as 'made' of each; everything else came with the file."
 )
 
 _CHUNK_BYTES = 4 << 20

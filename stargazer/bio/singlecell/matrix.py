@@ -29,7 +29,8 @@ __all__ = [
     "counts_type",
     "first_wrong",
     "group_blocks",
-    "matrix_blocks",
+    "index_type",
+    "whole_numbers",
     "write_matrix",
 ]
 
@@ -40,6 +41,11 @@ _ENCODING = {"encoding-type": "array", "encoding-version": "0.2.0"}
 def counts_type(largest: int) -> np.dtype[Any]:
     """Smallest unsigned type that holds a count."""
     return np.dtype(next(kind for kind in _COUNTS if largest <= np.iinfo(kind).max))
+
+
+def index_type(entries: int) -> np.dtype[Any]:
+    """Type of columns and pointers of a matrix with so many entries: one for both, for SciPy and scanpy want that."""
+    return np.dtype(np.int32 if entries <= np.iinfo(np.int32).max else np.int64)
 
 
 class _Vector:
@@ -138,9 +144,12 @@ class MatrixWriter:
         """Write what is left, and the shape."""
         if self._data is None:
             self.append(sparse.csr_matrix((0, self.columns), dtype=self._dtype))
+        pointers = index_type(self.entries)
+        if pointers != np.int32:
+            self._indices = self._indices.widened(pointers)
         for vector in (self._data, self._indices):
             vector.finish()  # type: ignore[union-attr]
-        write_element(self.path / "indptr", np.concatenate(self._ends))
+        write_element(self.path / "indptr", np.concatenate(self._ends).astype(pointers))
         self._group.attrs["shape"] = [self.rows, self.columns]
 
 
@@ -290,15 +299,17 @@ def canonical_counts(blocks: Iterable[Any], describe: Callable[[int, int, Any], 
         start += block.shape[0]
 
 
+def whole_numbers(blocks: Iterable[Any]) -> Iterator[Any]:
+    """Blocks whose values are rounded to the nearest whole number, those at a half to the even one."""
+    for block in blocks:
+        rounded = sparse.csr_matrix(block, dtype=np.float64, copy=True)
+        rounded.sum_duplicates()
+        rounded.data = np.rint(rounded.data)
+        yield rounded
+
+
 def _whole(block: Any) -> Any:
     return sparse.csr_matrix((block.data.astype(np.uint64), block.indices, block.indptr), shape=block.shape)
-
-
-def matrix_blocks(matrix: Any) -> Iterator[Any]:
-    """Row blocks of a matrix in memory, dense or sparse; they are copies."""
-    rows = sparse.csr_matrix(matrix)
-    for start in range(0, rows.shape[0], ROWS):
-        yield rows[start : start + ROWS]
 
 
 def array_blocks(array: Any) -> Iterator[Any]:

@@ -43,7 +43,7 @@ def umap_svg(tree: AnnDataTree, size: int = 200, groupby: str = "leiden") -> str
     str
         SVG; empty where there are no coordinates.
     """
-    if not tree.has("obsm/X_umap"):
+    if not tree.made("obsm/X_umap"):
         return ""
     kept = np.flatnonzero(tree.kept("obs"))
     chosen = kept[:: max(-(-len(kept) // _MOST), 1)]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from stargazer.bio.singlecell.elements import Categories
-from stargazer.bio.singlecell.layout import KEPT, ROWS, STATE
+from stargazer.bio.singlecell.frames import series_of
+from stargazer.bio.singlecell.layout import ASIDE, KEPT, METADATA, ROWS, STATE
 from stargazer.bio.singlecell.matrix import Matrix, stack
-from stargazer.bio.singlecell.tree import METADATA, AnnDataTree
+from stargazer.bio.singlecell.tree import AnnDataTree
+from stargazer.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ def open_tree(path: Path, *, lazy: bool = False) -> Any:
             getattr(adata, kind)[name] = tree.read(f"{kind}/{name}")[rows][:, rows]
     for name in _members(tree, "layers"):
         if name != "counts":
-            adata.layers[name] = tree.read(f"layers/{name}")[cells][:, genes]
+            adata.layers[name] = widened(_read(tree, f"layers/{name}")[cells][:, genes])
     adata.uns = _unstructured(tree)
     return adata
 
@@ -86,22 +87,23 @@ def table(tree: AnnDataTree, frame: str, *, derived: bool = True, every: bool = 
     import pandas as pd
 
     kept = np.ones(len(tree.names(frame)), bool) if every else tree.kept(frame)
-    columns = {name: _column(tree.column(frame, name), kept) for name in tree.columns(frame) if name != KEPT}
-    index = pd.Index(tree.names(frame)[kept], dtype=object)
+    ours = {KEPT} if tree.made(f"{frame}/{KEPT}") else set()
+    columns = {name: series_of(tree.column(frame, name), kept) for name in tree.columns(frame) if name not in ours}
+    title = str(tree.group[frame].attrs["_index"])
+    index = pd.Index(tree.names(frame)[kept], dtype=object, name=None if title == "_index" else title)
     found = pd.DataFrame(columns, index=index)
+    if ours and f"{KEPT}_{ASIDE}" in found:
+        found = found.rename(columns={f"{KEPT}_{ASIDE}": KEPT})
     for name in list(found):
-        if derived and str(name).startswith(_DERIVED) and f"log1p_{name}" not in found:
+        if derived and tree.made(f"{frame}/{name}") and str(name).startswith(_DERIVED) and f"log1p_{name}" not in found:
             found[f"log1p_{name}"] = np.log1p(found[name])
     return found
 
 
-def _column(value: Any, kept: Values) -> Any:
-    import pandas as pd
-
-    if not isinstance(value, Categories):
-        return value[kept]
-    whole = pd.Categorical.from_codes(value.codes[kept], value.names, ordered=value.ordered)
-    return whole.remove_unused_categories() if not kept.all() else whole
+def widened(values: Any) -> Any:
+    """Small whole numbers in single precision: scanpy squares values in their own type, and 20 × 20 is no ``uint8``."""
+    small = values.dtype.kind in "ui" and values.dtype.itemsize < 4
+    return values.astype(np.float32) if small else values
 
 
 def log_values(counts: Any, factors: Values) -> Any:
@@ -113,7 +115,7 @@ def log_values(counts: Any, factors: Values) -> Any:
 
 
 def _matrices(tree: AnnDataTree, cells: Values, genes: Values, lazy: bool) -> tuple[Any, Any]:
-    factors = tree.column("obs", "size_factor") if "size_factor" in tree.columns("obs") else None
+    factors = tree.column("obs", "size_factor") if tree.made("obs/size_factor") else None
     if lazy:
         counts = lazy_matrix(tree, cells, genes, None)
         return counts, counts if factors is None else lazy_matrix(tree, cells, genes, factors)
@@ -140,9 +142,9 @@ def _rows(value: Any, kept: Values) -> Any:
 
 def _unstructured(tree: AnnDataTree) -> dict[str, Any]:
     stages = tree.stages()
-    ours = TABLES if "find_markers" in stages else ""
+    ours = TABLES if tree.made(f"uns/{TABLES}") else ""
     found = {name: _read(tree, f"uns/{name}") for name in _members(tree, "uns") if name not in (STATE, ours)}
-    if "normalize" in stages:
+    if tree.made("uns/log1p"):
         found["log1p"] = {"base": None}
     if ours and len(tree.read(f"uns/{TABLES}/groups")):
         found[TABLES] = scanpy_markers(tree)
@@ -254,7 +256,9 @@ def marker_table(tree: AnnDataTree, top: int | None = None) -> Any:
     """
     import pandas as pd
 
-    stored = tree.read(f"uns/{TABLES}")
+    stored = tree.read(f"uns/{TABLES}") if tree.made(f"uns/{TABLES}") else None
+    if stored is None:
+        raise DataError(f"no stage made uns[{TABLES!r}] of {tree.path.name}: run find_markers first")
     order = _order(stored["scores"])[:, :top]
     columns: dict[str, Any] = {
         "group": np.repeat(stored["groups"], order.shape[1]),

@@ -11,6 +11,7 @@ Nat Biotechnol 37, 555-560 (2019).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -86,8 +87,14 @@ def compare(
     Raises
     ------
     DataError
-        A file is damaged, not sorted or of another reference, or a sample of the truth was not called.
+        A file is damaged, not sorted or of another reference, or has no genotypes; a sample of the truth was not
+        called; the regions are on contigs that the reference does not have, or the truth has nothing in them.
     """
+    if regions is not None and not any(name in reference for name in regions.contigs):
+        raise DataError(
+            f"the regions are on {', '.join(regions.contigs[:3])}, which the reference does not have: it has "
+            f"{', '.join(list(reference)[:3])}; take the regions of this reference, or rename their contigs"
+        )
     expected, found = VCF(truth, filtered=filtered), VCF(calls, filtered=filtered)
     samples = expected.samples
     scores = [_Score(sample, regions, genotypes) for sample in samples]
@@ -102,11 +109,22 @@ def compare(
             if left or right:
                 score.add(contig, reference[contig], left, right)
     differences = (difference for score in scores for difference in score.differences)
-    return Comparison(
+    result = Comparison(
         {score.sample: SampleAccuracy(score.counts[True], score.counts[False]) for score in scores},
         tuple(sorted(differences, key=lambda one: (samples.index(one.sample), one.contig, one.position, one.side))),
         (symbolic[0], symbolic[1]),
     )
+    _check_truth(result.total, expected.name, regions)
+    return result
+
+
+def _check_truth(total: Accuracy, name: str, regions: Regions | None) -> None:
+    if not total.found + total.missed:
+        where = "in the regions" if regions is not None else "that is compared"
+        raise DataError(
+            f"{name}, the truth, has no variant {where}: nothing can be found or missed; records of filters, symbolic "
+            "alleles and homozygous reference do not count"
+        )
 
 
 def _counterparts(truth: VCF, calls: VCF) -> list[str]:
@@ -259,25 +277,30 @@ class Accuracy:
 
     @property
     def precision(self) -> float:
-        """Share of the calls that are right; 1 where there are none."""
-        return self.right / (self.right + self.wrong) if self.right + self.wrong else 1.0
+        """Share of the calls that are right; NaN where there are none."""
+        return _share(self.right, self.right + self.wrong)
 
     @property
     def recall(self) -> float:
-        """Share of the truth that was found; 1 where there is none."""
-        return self.found / (self.found + self.missed) if self.found + self.missed else 1.0
+        """Share of the truth that was found; NaN where there is none."""
+        return _share(self.found, self.found + self.missed)
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
+        """Harmonic mean of precision and recall; 0 where neither is right, NaN where one of them is of nothing."""
         both = self.precision + self.recall
         return 2 * self.precision * self.recall / both if both else 0.0
 
     @property
     def genotype_concordance(self) -> float:
-        """Share of the records whose alleles the other side has that have its genotype too; 1 where there are none."""
+        """Share of the records whose alleles the other side has that have its genotype too; NaN where none."""
         agreeing = self.found + self.right
-        return agreeing / (agreeing + self.misgenotyped) if agreeing + self.misgenotyped else 1.0
+        return _share(agreeing, agreeing + self.misgenotyped)
+
+
+def _share(part: int, whole: int) -> float:
+    """A share; of nothing it is no number, and not perfect."""
+    return part / whole if whole else math.nan
 
 
 class SampleAccuracy(NamedTuple):

@@ -103,6 +103,7 @@ class VCF:
         self.samples: list[str] = list(self._file.header.samples)
         if not self.samples:
             raise DataError(f"{self.name} has no samples; genotypes are compared, so at least one is wanted")
+        self._genotyped = False
 
     def contigs(self, reference: Mapping[str, str], samples: Sequence[str]) -> Iterator[tuple[str, ContigCalls]]:
         """Yield each contig and what the samples carry there.
@@ -122,8 +123,14 @@ class VCF:
             yield contig, self._calls(contig, records, reference, samples)
 
     def _records(self) -> Iterator[Any]:
+        seen = False
         try:
-            yield from self._file
+            for record in self._file:
+                seen = True
+                self._genotyped = self._genotyped or "GT" in record.format
+                yield record
+            if seen and not self._genotyped:
+                raise DataError(f"{self.name} has no genotypes (GT), which are what is compared; call them first")
         except (OSError, ValueError) as error:
             raise DataError(f"{self.name} is damaged or cut short: {error}") from error
         finally:
@@ -270,6 +277,11 @@ class Regions:
         contig, start, end = place
         number = bisect_right(self._starts.get(contig, ()), start) - 1
         return number >= 0 and end <= self._spans[contig][number][1]
+
+    @property
+    def contigs(self) -> tuple[str, ...]:
+        """Contigs that have regions."""
+        return tuple(self._spans)
 
     @property
     def bases(self) -> int:

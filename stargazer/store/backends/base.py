@@ -5,18 +5,45 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stargazer.store.folders import Entry
 
-__all__ = ["Backend"]
+__all__ = ["OVERLAP", "Backend", "Journal", "ObjectBackend"]
+
+OVERLAP = 2 * 3600.0
+"""Seconds by which the clocks of hosts that write a journal may differ."""
+
+
+class Journal(Protocol):
+    """What changed in a store, by time."""
+
+    def write(self, changes: Iterable[str]) -> None:
+        """Note changes, each as ``<kind>.<name>``."""
+
+    def events(self, since: float) -> Iterator[tuple[str, str, str]]:
+        """Changes since a time (seconds since 1970) and up to `OVERLAP` before it: event, kind, name; oldest first."""
 
 
 class Backend(Protocol):
-    """Primitive operations on named places. A reader never sees half a file."""
+    """Primitive operations on named places. A reader never sees half a file.
+
+    Attributes
+    ----------
+    url
+        Where the store is.
+    quick
+        Whether looking for a name is a system call and no request that takes a way through the network.
+    tells_use
+        Whether it keeps with a file when it was last of use, so that asking and noting cost next to nothing.
+    journal
+        What changed, by time; None where the times of folders tell that.
+    """
 
     url: str
-    local: bool
+    quick: bool
+    tells_use: bool
+    journal: Journal | None
 
     def path(self, place: str) -> str:
         """Full name of a place."""
@@ -44,6 +71,9 @@ class Backend(Protocol):
 
     def replace(self, place: str, data: bytes, *, used: float | None = None) -> None:
         """Write a file, over the one that is there; `used` is when it was of use, if that is not now."""
+
+    def changed(self, place: str) -> float | None:
+        """When a file was put or last changed, by the clock of where it lies; None if there is none."""
 
     def last_use(self, place: str) -> float | None:
         """When a file was last noted to be of use, as far as that is known here; None if there is none."""
@@ -80,3 +110,36 @@ class Backend(Protocol):
 
     def sync(self) -> None:
         """Wait until all that was written is on disk."""
+
+    # What only some places need or know; the others do nothing, or say that they don't know.
+
+    def holds(self, cids: Sequence[str]) -> bool | None:
+        """Whether many files and directories are there whole, where that is one question; else None."""
+
+    def scratch(self) -> str | None:
+        """Directory on the store's own disk in which tasks may work; None where it has no disk on this host."""
+
+    def check_owners(self, *, yes_as_root: bool) -> None:
+        """Make sure, before anything is removed or put aside, that the store's folders are its own."""
+
+    def odd(self, folder: str, *, flat: bool = False) -> Iterator[str]:
+        """Places in a folder of what is no file of a store: links, pipes, devices, folders too deep."""
+
+    def remains(self, folder: str) -> Iterator[tuple[str, float]]:
+        """Places that lie directly in a folder, whatever they are, and when anything in them last changed."""
+
+    def discard(self, place: str) -> None:
+        """Remove what `remains` found, if that is allowed."""
+
+
+class ObjectBackend(Backend, Protocol):
+    """A place whose files are used from a cache on this host."""
+
+    def stat(self, place: str) -> Entry | None:
+        """Size and time of an object, or None if there is none."""
+
+    def upload(self, path: str, place: str) -> bool:
+        """Upload a file, unless an object of that name is there; whether there was none."""
+
+    def download(self, places: Mapping[str, str]) -> None:
+        """Download objects to the paths that stand beside them, at once; `FileNotFoundError` if one is not there."""

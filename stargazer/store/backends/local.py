@@ -19,14 +19,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from stargazer.errors import StoreError, StoreFull, StoreReadOnly
-from stargazer.store.folders import Entry, Modes, entries_in, last_change, modes_of, odd_in, opened, remove_tree
-from stargazer.store.layout import HELD, TMP, quarantine
+from stargazer.store.folders import (
+    Entry,
+    Modes,
+    check_owners,
+    entries_in,
+    last_change,
+    modes_of,
+    odd_in,
+    opened,
+    remove_tree,
+)
+from stargazer.store.layout import HEADER, HELD, TMP, TOP, quarantine
 from stargazer.store.parsing import LARGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from stargazer.store.folders import Entry
+    from stargazer.store.backends.base import Journal
 
 __all__ = [
     "LocalBackend",
@@ -68,7 +78,9 @@ class LocalBackend:
         Sync every write to disk before it counts (3 to 7 ms each).
     """
 
-    local = True
+    quick = True
+    tells_use = True
+    journal: Journal | None = None
 
     def __init__(self, root: str, durable: bool = False) -> None:
         self.root, self.durable = root, durable
@@ -206,6 +218,11 @@ class LocalBackend:
             os.utime(path, (used, used))
         self.adopt(path, place)
 
+    def changed(self, place: str) -> float | None:
+        """When a file was last put or changed, which no program can set; None if there is none."""
+        found = self._regular(place)
+        return None if found is None else found.st_ctime
+
     def last_use(self, place: str) -> float | None:
         """When a file was last noted to be of use, or None if there is none."""
         found = self._regular(place)
@@ -332,9 +349,12 @@ class LocalBackend:
         return True
 
     def discard(self, place: str) -> None:
-        """Remove a file, or a folder with all that is in it; links in it are removed, and lead nowhere."""
+        """Remove a file, or a folder with all that is in it; links in it are removed, and lead nowhere.
+
+        What another user left is theirs to remove, and stays.
+        """
         folder, _, name = place.rpartition("/")
-        with contextlib.suppress(FileNotFoundError), opened(self.root, folder) as fd:
+        with contextlib.suppress(OSError), opened(self.root, folder) as fd:
             remove_tree(name, fd)
 
     def remains(self, folder: str) -> Iterator[tuple[str, float]]:
@@ -423,9 +443,24 @@ class LocalBackend:
         """Every regular file in a folder and the folders in it, in order of name."""
         return entries_in(self.root, folder)
 
-    def odd(self, folder: str, *, flat: bool = False) -> list[str]:
+    def odd(self, folder: str, *, flat: bool = False) -> Iterator[str]:
         """Places in a folder of what is neither a regular file nor a folder of these."""
-        return list(odd_in(self.root, folder, flat=flat))
+        return odd_in(self.root, folder, flat=flat)
+
+    def holds(self, cids: Sequence[str]) -> bool | None:
+        """Not told: whoever asks looks for the names."""
+        return None
+
+    def scratch(self) -> str:
+        """The folder ``tmp``, made where there is a store."""
+        self.check_tmp()
+        if self.size(HEADER) is not None:
+            self.make_folder(TMP)
+        return self.path(TMP)
+
+    def check_owners(self, *, yes_as_root: bool) -> None:
+        """Make sure that the folders are the store's own, and that root was told to go ahead."""
+        check_owners(self.root, TOP, yes_as_root=yes_as_root)
 
     def sync(self) -> None:
         """Wait until all that was written is on disk."""

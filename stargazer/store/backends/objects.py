@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from stargazer.errors import StoreError
 from stargazer.store import layout
+from stargazer.store.backends.base import OVERLAP
 from stargazer.store.folders import Entry
+from stargazer.store.parsing import LARGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["ObjectBackend"]
+    from stargazer.store.backends.base import Backend, Journal
+
+__all__ = ["ObjectBackend", "ObjectJournal"]
 
 _NOT_OFFERED = {errno.ENOSYS, errno.EINVAL}
 _TIMES = ("LastModified", "updated", "last_modified", "mtime", "modified", "created")
@@ -41,10 +45,12 @@ class ObjectBackend:
         fsspec knows no such URL, or lacks a package for it.
     """
 
-    local = False
+    quick = False
+    tells_use = False
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self.journal: Journal | None = ObjectJournal(self)
         self._pid = 0
         self._connect()
 
@@ -72,9 +78,13 @@ class ObjectBackend:
         """Content of a small object, or None if there is none."""
         with self._reached():
             try:
-                return cast("bytes", self.fs.cat_file(self.path(place)))
+                return _small(self.fs.cat_file(self.path(place), **_WITHIN))
             except FileNotFoundError:
                 return None
+            except OSError as error:
+                if not _is_empty(error):
+                    raise
+                return b""
 
     @contextlib.contextmanager
     def _reached(self) -> Iterator[None]:
@@ -88,13 +98,17 @@ class ObjectBackend:
         paths = {self.path(place): place for place in places}
         if len(paths) < 2:
             return {place: data for place in paths.values() if (data := self.read(place)) is not None}
-        found = self.fs.cat(list(paths), on_error="return")
+        found = self.fs.cat(list(paths), on_error="return", **_WITHIN)
         for answer in found.values():
             if isinstance(answer, _unreachable()):
                 raise StoreError(f"{self.url} cannot be reached: {answer}") from answer
-            if isinstance(answer, Exception) and not isinstance(answer, FileNotFoundError):
+            if isinstance(answer, Exception) and not (isinstance(answer, FileNotFoundError) or _is_empty(answer)):
                 raise answer
-        return {paths[path]: data for path, data in found.items() if isinstance(data, bytes)}
+        return {
+            paths[path]: _small(data) if isinstance(data, bytes) else b""
+            for path, data in found.items()
+            if not isinstance(data, FileNotFoundError)
+        }
 
     def open(self, place: str) -> BinaryIO:
         """The object itself, for reading."""
@@ -152,6 +166,11 @@ class ObjectBackend:
     def replace(self, place: str, data: bytes, *, used: float | None = None) -> None:
         """Put an object, over the one that is there; uses are noted elsewhere."""
         self.fs.pipe_file(self.path(place), data)
+
+    def changed(self, place: str) -> float | None:
+        """When an object was put, as the server says; None if there is none."""
+        found = self.stat(place)
+        return None if found is None else found.changed
 
     def last_use(self, place: str) -> float | None:
         """Not known of objects, whose times nobody can set; None if there is none."""
@@ -231,6 +250,96 @@ class ObjectBackend:
 
     def sync(self) -> None:
         """Nothing: what an object store has taken, it keeps."""
+
+    def holds(self, cids: Sequence[str]) -> bool | None:
+        """Not told: whoever asks looks for the names."""
+        return None
+
+    def scratch(self) -> str | None:
+        """None on this host."""
+        return None
+
+    def check_owners(self, *, yes_as_root: bool) -> None:
+        """Nothing: whose objects these are is the server's affair."""
+
+    def odd(self, folder: str, *, flat: bool = False) -> Iterator[str]:
+        """Nothing: there are objects only."""
+        return iter(())
+
+    def remains(self, folder: str) -> Iterator[tuple[str, float]]:
+        """Every object below a folder, and when it was put."""
+        return ((entry.place, entry.changed) for entry in self.entries(folder))
+
+    def discard(self, place: str) -> None:
+        """Remove an object."""
+        self.remove(place)
+
+
+_HOUR = 3600.0
+_MOST_HOURS = 48
+
+
+class ObjectJournal:
+    """What changed in an object store, by time: listing everything to find one new record would take minutes.
+
+    Every change puts one empty object whose name says what changed. A host that looks for news lists the hours since it
+    last looked, and some before, since clocks differ.
+
+    Parameters
+    ----------
+    backend
+        Of the store.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def write(self, changes: Iterable[str]) -> None:
+        """Note changes, each as ``<kind>.<name>``."""
+        now = time.time_ns()
+        folder = _folder(now / 1e9)
+        self._backend.replace_many({f"{folder}/{now + number}.{change}": b"" for number, change in enumerate(changes)})
+
+    def events(self, since: float) -> Iterator[tuple[str, str, str]]:
+        """Changes since a time (seconds since 1970) and up to two hours before it: event, kind, name; oldest first."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(8) as pool:
+            listed = list(pool.map(self._backend.names, self._folders(since - OVERLAP)))
+        for names in listed:
+            for event in names:
+                when, _, change = event.partition(".")
+                kind, _, name = change.partition(".")
+                if when.isdigit() and name:
+                    yield event, kind, name
+
+    def _folders(self, since: float) -> list[str]:
+        until = time.time() + OVERLAP
+        if until - since <= _MOST_HOURS * _HOUR:
+            return list(
+                dict.fromkeys(_folder(since + step * _HOUR) for step in range(int((until - since) / _HOUR) + 2))
+            )
+        first = _folder(since)
+        found = (f"{layout.JOURNAL}/{name}" for name in self._backend.names(layout.JOURNAL))
+        return [folder for folder in found if folder >= first]
+
+
+def _folder(seconds: float) -> str:
+    return f"{layout.JOURNAL}/{time.strftime('%Y%m%dT%H', time.gmtime(seconds))}"
+
+
+_WITHIN = {"start": 0, "end": LARGEST + 1}
+"""Bytes that are asked for of a record, a pin or a node: whoever may put objects must not fill readers' memory."""
+
+
+def _small(data: bytes) -> bytes:
+    """What was read, or nothing (torn) of what is too large."""
+    return data if len(data) <= LARGEST else b""
+
+
+def _is_empty(error: Exception) -> bool:
+    """Whether a server refused a part of an object because it has no bytes at all."""
+    return "InvalidRange" in str(error) or "416" in str(error) or "not satisfiable" in str(error)
 
 
 def _day(seconds: float) -> str:

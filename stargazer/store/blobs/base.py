@@ -10,22 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import BlobLost, StoreError
-from stargazer.store.blobs.verified import signature
+from stargazer.store.blobs.verified import Memo, signature
+from stargazer.store.shapes import fits_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
+    from stargazer.cid import CIDProfile
     from stargazer.cid.files import Progress
-    from stargazer.store.base import OpenStore
+    from stargazer.store.backends.local import LocalBackend
     from stargazer.store.blobs.verified import Signature
+    from stargazer.store.context import StoreContext
 
-__all__ = ["HELD_AFTER", "MTIME", "Blobs", "Stored"]
+__all__ = ["HELD_AFTER", "MTIME", "Blobs", "Stored", "dag_size", "movable"]
 
 HELD_AFTER = 3600.0
 MTIME = 946_684_800  # 2000-01-01: tools copy dates into what they write, and complain of indices older than their file
 
 _MOST_LAID = 100_000
+
+Part = tuple[int, int]
 
 
 class Stored(NamedTuple):
@@ -41,12 +46,13 @@ class Blobs(ABC):
 
     Parameters
     ----------
-    store
-        Whose blobs.
+    context
+        Of the store whose blobs they are.
     """
 
-    def __init__(self, store: OpenStore) -> None:
-        self.store = store
+    def __init__(self, context: StoreContext) -> None:
+        self.context = context
+        self.memo = Memo(lambda: context.cache / "verified")
         self._laid: dict[tuple[int, ...], str] = {}
 
     @property
@@ -97,6 +103,14 @@ class Blobs(ABC):
     def in_use(self) -> AbstractContextManager[None]:
         """Keep whatever is used meanwhile where it is."""
         return nullcontext()
+
+    def is_file_here(self, cid: str) -> bool:
+        """Whether a CID is that of a file, as far as this host knows where each question costs a way to the store."""
+        return False
+
+    @abstractmethod
+    def own_folders(self) -> list[tuple[LocalBackend, str]]:
+        """Folders on this host's disk in which unfinished or harmed files lie, each with what it is a folder of."""
 
     def lend(self, cid: str) -> None:
         """Keep a file that was given out for some days; where it lies in the store itself, it stays anyway."""
@@ -169,9 +183,7 @@ class Blobs(ABC):
         return Stored(cid, found.st_size, self._dag_size(found.st_size))
 
     def _dag_size(self, size: int) -> int:
-        from stargazer.store.directories import dag_size
-
-        return dag_size(size, self.store.profile)
+        return dag_size(size, self.context.profile)
 
     def file(self, cid: str) -> str:
         """Path at which a file's bytes are given out."""
@@ -188,14 +200,16 @@ class Blobs(ABC):
         """What a file's bytes would be stored as."""
         from stargazer.cid import file_node
 
-        node = file_node(path, self.store.profile, threads=self.store.threads, progress=progress)
+        node = file_node(path, self.context.profile, threads=self.context.threads, progress=progress)
         return Stored(node.cid, node.size, node.dag_size)
 
     def is_good(self, cid: str, path: str) -> bool:
-        """Whether a file's bytes are those of a CID, whatever profile it was made with."""
+        """Whether a file's bytes are those of a CID, whatever profile it was made with, or none."""
         from stargazer.cid import check, cid_of_file
 
-        return cid_of_file(path, self.store.profile, threads=self.store.threads) == cid or check(path, cid).ok
+        if cid_of_file(path, self.context.profile, threads=self.context.threads) == cid:
+            return True
+        return fits_shape(self.context.backend, cid, path) or check(path, cid).ok
 
     def _put_aside(self, cid: str) -> str:
         try:
@@ -220,10 +234,10 @@ class Blobs(ABC):
             found = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if not self.store.memo.knows(cid, found) or not stat.S_ISREG(found.st_mode):
+        if not self.memo.knows(cid, found) or not stat.S_ISREG(found.st_mode):
             if not stat.S_ISREG(found.st_mode) or not self.is_good(cid, path):
                 raise BlobLost(cid, f"corrupt ({self._put_aside(cid)})")
-            self.store.memo.note(cid, found)
+            self.memo.note(cid, found)
         return Path(path)
 
 
@@ -240,3 +254,36 @@ def movable(found: os.stat_result, path: str, directory: str) -> bool:
 def _signature(found: os.stat_result) -> tuple[int, ...]:
     """What changes whenever a file changes, and tells it from all others."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def dag_size(size: int, profile: CIDProfile) -> int:
+    """Bytes of all blocks of a file (its Tsize), from its length alone.
+
+    Parameters
+    ----------
+    size
+        Length of the file, in bytes.
+    profile
+        How it is cut into blocks.
+
+    Notes
+    -----
+    Source: https://specs.ipfs.tech/unixfs/, balanced layout.
+    """
+    count, rest = divmod(size, profile.chunk)
+    full: Part = (profile.chunk, profile.chunk)
+    last = [(rest, rest)] if rest or not count else []
+    while count + len(last) > 1:
+        groups, left = divmod(count, profile.max_links)
+        tail = [full] * left + last
+        if groups:
+            full = _parent([full] * profile.max_links)
+        count, last = groups, [_parent(tail)] if tail else []
+    return (last or [full])[0][1]
+
+
+def _parent(parts: list[Part]) -> Part:
+    from stargazer.cid.dagpb import encode, file_data
+
+    block = encode([(bytes(36), b"", tsize) for _, tsize in parts], file_data([length for length, _ in parts]))
+    return sum(length for length, _ in parts), len(block) + sum(tsize for _, tsize in parts)

@@ -48,12 +48,12 @@ class CachedBlobs(Blobs):
     @property
     def root(self) -> str:
         """Directory of the files that are here."""
-        return str(self.store.cache / "blobs")
+        return str(self.context.cache / "blobs")
 
     @cached_property
     def cache(self) -> Cache:
         """The files that this host has."""
-        return Cache(self.store.cache)
+        return Cache(self.context.cache)
 
     @abstractmethod
     def _fetch(self, cids: list[str]) -> None:
@@ -92,7 +92,7 @@ class CachedBlobs(Blobs):
 
     def quarantine(self, cid: str) -> str:
         """Drop a cached file that was harmed here; the original is good, or is found out when it is fetched."""
-        self.store.memo.forget(cid)
+        self.memo.forget(cid)
         return self.cache.quarantine(cid)
 
     def check_unharmed(self, cid: str) -> None:
@@ -106,6 +106,10 @@ class CachedBlobs(Blobs):
         missing = [cid for cid in wanted if not self.cached(cid)]
         for start in range(0, len(missing), _AT_ONCE):
             self._fetch_once(missing[start : start + _AT_ONCE])
+
+    def own_folders(self) -> list[tuple[LocalBackend, str]]:
+        """Those of this host's cache."""
+        return [(self.cache.backend, "tmp"), (self.cache.backend, "quarantine")]
 
     def temporary(self) -> str:
         """A new path in this host's cache."""
@@ -143,7 +147,7 @@ class CachedBlobs(Blobs):
         os.utime(path, (MTIME, MTIME))
         self.cache.adopt(path, cid)
         with suppress(FileNotFoundError):
-            self.store.memo.note(cid, os.stat(self.file(cid)))
+            self.memo.note(cid, os.stat(self.file(cid)))
 
 
 # Files that this host was sent: the longest unused go first, and none that a running task has before it.
@@ -271,8 +275,7 @@ class Cache:
         for folder in ("tmp", "quarantine"):
             for place, changed in self.backend.remains(folder):
                 if changed < before:
-                    with suppress(OSError):
-                        self.backend.discard(place)
+                    self.backend.discard(place)
 
     def _mark(self, cid: str) -> str:
         return self.backend.path(f"used/{cid[-3:-1]}/{cid}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from stargazer.cid.files import Progress
     from stargazer.store.backends.local import LocalBackend
-    from stargazer.store.base import OpenStore
+    from stargazer.store.context import StoreContext
 
 __all__ = ["LocalBlobs", "copy_file", "lay_file", "reflink"]
 
@@ -33,8 +33,8 @@ _BLOCK = 1 << 20
 class LocalBlobs(Blobs):
     """Blobs that are used where they lie."""
 
-    def __init__(self, store: OpenStore, backend: LocalBackend) -> None:
-        super().__init__(store)
+    def __init__(self, context: StoreContext, backend: LocalBackend) -> None:
+        super().__init__(context)
         self.backend = backend
         self._root = backend.path("blobs")
 
@@ -57,6 +57,10 @@ class LocalBlobs(Blobs):
     def prefetch(self, cids: Iterable[str]) -> None:
         """Nothing: they are here."""
 
+    def own_folders(self) -> list[tuple[LocalBackend, str]]:
+        """The store's own folder of unfinished files; what is harmed in a store is everybody's affair."""
+        return [(self.backend, layout.TMP)]
+
     def temporary(self) -> str:
         """A new path on the store's own file system."""
         self.backend.make_folder(layout.TMP)
@@ -64,7 +68,7 @@ class LocalBlobs(Blobs):
 
     def quarantine(self, cid: str) -> str:
         """Take a corrupt blob out of the way; the place where it went."""
-        self.store.memo.forget(cid)
+        self.memo.forget(cid)
         target = layout.quarantine(cid)
         self.backend.move(layout.blob(cid), target)
         return target
@@ -77,7 +81,7 @@ class LocalBlobs(Blobs):
         except (FileNotFoundError, CIDError):
             good = False
         if good:
-            self.store.memo.note(cid, found)
+            self.memo.note(cid, found)
         else:
             self.quarantine(cid)
         return good
@@ -86,7 +90,7 @@ class LocalBlobs(Blobs):
         """Keep bytes in memory; their CID."""
         from stargazer.cid import cid_of_bytes
 
-        cid = cid_of_bytes(data, self.store.profile)
+        cid = cid_of_bytes(data, self.context.profile)
         temporary = self.backend.write_temporary(data, layout.blob(cid))
         os.utime(temporary, (MTIME, MTIME))
         self._settle(temporary, Stored(cid, len(data), 0))
@@ -138,14 +142,14 @@ class LocalBlobs(Blobs):
         except OSError as error:
             if temporary:
                 unlink(temporary)
-            raise as_store_error(error, f"{path} to {self.store.url}") from error
+            raise as_store_error(error, f"{path} to {self.context.url}") from error
         return stored
 
     def _copy_hashing(self, path: str, fd: int, progress: Progress | None) -> Stored | None:
         """Copy a file, hashing the bytes as they pass; None where it could be cloned, which reads nothing."""
         from stargazer.cid import Hasher
 
-        hasher = Hasher(self.store.profile)
+        hasher = Hasher(self.context.profile)
         with open(path, "rb", buffering=0) as source:
             if reflink(source.fileno(), fd):
                 return None
@@ -164,7 +168,7 @@ class LocalBlobs(Blobs):
         else:
             self.backend.adopt(path, layout.blob(stored.cid))
         if stored.size > _NOTED:
-            self.store.memo.note(stored.cid, os.stat(self.file(stored.cid)))
+            self.memo.note(stored.cid, os.stat(self.file(stored.cid)))
 
     def stands(self, stored: Stored) -> bool:
         """Whether the store has these bytes. Big ones are believed by their size: they are checked before each use."""
@@ -173,7 +177,7 @@ class LocalBlobs(Blobs):
             found = os.lstat(path)
             if not stat.S_ISREG(found.st_mode) or found.st_size != stored.size:
                 return False
-            known = found.st_size > _BELIEVED_BY_SIZE or self.store.memo.knows(stored.cid, found)
+            known = found.st_size > _BELIEVED_BY_SIZE or self.memo.knows(stored.cid, found)
             if not known and not self.is_good(stored.cid, path):
                 return False
             if time.time() - found.st_ctime > HELD_AFTER:

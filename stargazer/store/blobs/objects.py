@@ -18,8 +18,8 @@ from stargazer.store.blobs.verified import signature
 if TYPE_CHECKING:
     from stargazer.cid.files import Progress
     from stargazer.store.backends.objects import ObjectBackend
-    from stargazer.store.base import OpenStore
     from stargazer.store.blobs.base import Stored
+    from stargazer.store.context import StoreContext
 
 __all__ = ["ObjectBlobs"]
 
@@ -30,8 +30,8 @@ _PUT_AGAIN = 1 << 26
 class ObjectBlobs(CachedBlobs):
     """Blobs that are used from a cache on this host."""
 
-    def __init__(self, store: OpenStore, backend: ObjectBackend) -> None:
-        super().__init__(store)
+    def __init__(self, context: StoreContext, backend: ObjectBackend) -> None:
+        super().__init__(context)
         self.backend = backend
 
     def _fetch(self, cids: list[str]) -> None:
@@ -71,7 +71,7 @@ class ObjectBlobs(CachedBlobs):
         place = layout.blob(cid)
         try:
             with self.backend.open(place) as stream:
-                if cid_of_stream(stream, self.store.profile) == cid:
+                if cid_of_stream(stream, self.context.profile) == cid:
                     return True
             self._fetch([cid])  # another profile's CID, perhaps: that takes a closer look
         except BlobLost:
@@ -84,7 +84,7 @@ class ObjectBlobs(CachedBlobs):
         """Keep bytes in memory; their CID."""
         from stargazer.cid import cid_of_bytes
 
-        cid = cid_of_bytes(data, self.store.profile)
+        cid = cid_of_bytes(data, self.context.profile)
         self.backend.replace(layout.blob(cid), data)
         return cid
 
@@ -109,7 +109,7 @@ class ObjectBlobs(CachedBlobs):
                 self._refuse_change(path, found, stored.cid)
             elif not self._is_there(path, stored):
                 self.backend.upload(path, layout.blob(stored.cid))
-        if move and movable(found, path, str(self.store.cache)):
+        if move and movable(found, path, str(self.context.cache)):
             self._keep(stored.cid, path)
         return stored
 
@@ -131,7 +131,7 @@ class ObjectBlobs(CachedBlobs):
         from stargazer.cid import cid_of_bytes
 
         data = Path(path).read_bytes()
-        if cid_of_bytes(data, self.store.profile) == cid:
+        if cid_of_bytes(data, self.context.profile) == cid:
             self.backend.replace(layout.blob(cid), data)
 
     def _refuse_change(self, path: str, before: os.stat_result, cid: str) -> None:

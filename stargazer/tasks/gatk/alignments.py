@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.assets import Alignment, AlignmentIndex, DuplicateMetrics, Reference, SequenceDict
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.gatk.java import CALLER, run_gatk
-from stargazer.tasks.sam import check_alignment, check_blocks
-from stargazer.tools import Workdir
+from stargazer.tasks.gatk.java import CALLER, Extra, run_gatk
+from stargazer.tasks.guard import oddities, read_flags
+from stargazer.tasks.sam import bam_header, check_alignment, check_blocks, check_lengths, sam_contigs
+from stargazer.tools import EMBEDDED, Workdir
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +107,9 @@ def create_sequence_dictionary(work: Workdir, ref: Reference) -> SequenceDict:
 
 
 @task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
-def sort_sam(work: Workdir, alignment: Alignment, *, sort_order: str = "coordinate") -> Alignment:
+def sort_sam(
+    work: Workdir, alignment: Alignment, *, sort_order: str = "coordinate", extra: Extra | None = None
+) -> Alignment:
     """Sort an alignment with Picard's SortSam.
 
     Parameters
@@ -117,6 +120,8 @@ def sort_sam(work: Workdir, alignment: Alignment, *, sort_order: str = "coordina
         SAM or BAM.
     sort_order
         ``"coordinate"``, ``"queryname"`` or ``"duplicate"``.
+    extra
+        Further arguments, by the name of the tool.
 
     Returns
     -------
@@ -126,20 +131,24 @@ def sort_sam(work: Workdir, alignment: Alignment, *, sort_order: str = "coordina
     Raises
     ------
     DataError
-        There is no such order.
+        There is no such order, or a contig is too long.
     ToolFailed
         The file is damaged.
     """
     if sort_order not in ORDERS:
         raise DataError(f"sort_order is {sort_order!r}, but must be one of {', '.join(ORDERS)}")
     check_blocks(work, alignment)
+    if alignment.path.suffix == ".bam":
+        check_lengths(alignment.path.name, sam_contigs(bam_header(alignment.path)))
     bam = work.file(f"{alignment.sample_id or alignment.path.stem}.{sort_order}.bam")
-    run_gatk(work, sort_command(alignment.path, bam, sort_order), alignment.path)
+    run_gatk(work, sort_command(alignment.path, bam, sort_order), alignment.path, extra=extra)
     return _made(alignment, bam, sorted=sort_order)
 
 
-@task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])
-def mark_duplicates(work: Workdir, alignment: Alignment, *, optical_distance: int = 100) -> DuplicatesMarked:
+@task(tools=["gatk", "pysam"], memory=["3 GiB", "8 GiB", "24 GiB"])
+def mark_duplicates(
+    work: Workdir, alignment: Alignment, *, optical_distance: int = 100, extra: Extra | None = None
+) -> DuplicatesMarked:
     """Mark duplicates with Picard's MarkDuplicates, within each library.
 
     Parameters
@@ -150,21 +159,29 @@ def mark_duplicates(work: Workdir, alignment: Alignment, *, optical_distance: in
         BAM sorted by coordinate, with read groups that name their libraries.
     optical_distance
         Pixels within which a duplicate on the same tile counts as optical (100; 2500 for patterned flow cells).
+    extra
+        Further arguments, by the name of the tool.
 
     Returns
     -------
     DuplicatesMarked
-        BAM with its index ``x.bai``, and Picard's metrics without their date.
+        BAM with its index ``x.bai``, and Picard's metrics without their date, which note what is odd about the reads.
     """
     check_blocks(work, alignment)
     bam, metrics = (
         work.file(f"{alignment.sample_id}.markdup.bam"),
         work.file(f"{alignment.sample_id}.markdup.metrics.txt"),
     )
-    run_gatk(work, duplicates_command(alignment.path, bam, metrics, distance=optical_distance), alignment.path)
+    command = duplicates_command(alignment.path, bam, metrics, distance=optical_distance)
+    run_gatk(work, command, alignment.path, extra=extra)
     metrics.write_text(undated(metrics.read_text("utf-8")), "utf-8")
+    flags = work.output([*EMBEDDED, "samtools", "flagstat", "-@", work.cpus - 1, "-O", "tsv", bam])
+    notes = oddities(read_flags(flags))
+    for note in notes:
+        work.warn(f"{alignment.sample_id}: {note}")
     made = _made(alignment, bam, sorted="coordinate", duplicates_marked=True)
-    return DuplicatesMarked(made, DuplicateMetrics(path=metrics, sample_id=alignment.sample_id, tool=CALLER))
+    counted = DuplicateMetrics(path=metrics, sample_id=alignment.sample_id, tool=CALLER, notes=tuple(notes))
+    return DuplicatesMarked(made, counted)
 
 
 @task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])

@@ -7,12 +7,11 @@ https://gatk.broadinstitute.org/hc/en-us/articles/360035531612 (Variant Quality 
 
 from __future__ import annotations
 
-import gzip
 from typing import TYPE_CHECKING
 
 from stargazer.assets import KnownSites, KnownSitesIndex
 from stargazer.errors import DataError
-from stargazer.tasks.vcf import NO_COMMAND
+from stargazer.tasks.vcf import NO_COMMAND, vcf_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ __all__ = [
     "filter_command",
     "filters_of",
     "read_lines",
-    "resource_use",
+    "resource_uses",
     "train_command",
     "varying",
 ]
@@ -47,7 +46,7 @@ LEVELS = {"SNP": 99.5, "INDEL": 99.0}
 def train_command(
     vcf: Path,
     fasta: Path,
-    resources: Mapping[str, Path],
+    resources: Sequence[tuple[str, Path]],
     recal: Path,
     tranches: Path,
     *,
@@ -72,7 +71,7 @@ def train_command(
     max_gaussians
         Its clusters, at most.
     """
-    given = [word for use, path in resources.items() for word in (f"--resource:{use}", path)]
+    given = [word for use, path in resources for word in (f"--resource:{use}", path)]
     names = [word for annotation in annotations for word in ("-an", annotation)]
     files: list[Argument] = ["-R", fasta, "-V", vcf, "-O", recal, "--tranches-file", tranches]
     model: list[Argument] = ["-mode", mode, "--max-gaussians", max_gaussians]
@@ -88,11 +87,20 @@ def apply_command(
     return ["gatk", "ApplyVQSR", *files, *cut, "--create-output-variant-index", "true", *NO_COMMAND]
 
 
-def resource_use(site: KnownSites) -> str:
-    """How a resource is used, as ``--resource`` has it."""
-    flags = {"known": site.known, "training": site.training, "truth": site.truth}
-    said = ",".join(f"{name}={str(value).lower()}" for name, value in flags.items())
-    return f"{site.resource_name or site.path.name.partition('.')[0]},{said},prior={site.prior}"
+def resource_uses(sites: Iterable[KnownSites]) -> list[tuple[str, Path]]:
+    """How resources are used, as ``--resource`` has it, and their files; each has a name of its own.
+
+    One resource may be in several files, such as one a chromosome: all count.
+    """
+    uses: list[tuple[str, Path]] = []
+    names: dict[str, int] = {}
+    for site in sites:
+        name = site.resource_name or site.path.name.partition(".")[0]
+        number = names[name] = names.get(name, 0) + 1
+        flags = {"known": site.known, "training": site.training, "truth": site.truth}
+        said = ",".join(f"{flag}={str(value).lower()}" for flag, value in flags.items())
+        uses.append((f"{name if number == 1 else f'{name}_{number}'},{said},prior={site.prior}", site.path))
+    return uses
 
 
 def varying(lines: Iterable[str], annotations: Sequence[str]) -> list[str]:
@@ -109,8 +117,7 @@ def varying(lines: Iterable[str], annotations: Sequence[str]) -> list[str]:
 
 def read_lines(path: Path) -> Iterator[str]:
     """Lines of a VCF, compressed or not."""
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
-        yield from lines
+    return vcf_lines(path)
 
 
 def check_mode(mode: str) -> None:

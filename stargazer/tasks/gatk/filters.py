@@ -12,12 +12,11 @@ https://gatk.broadinstitute.org/hc/en-us/articles/360035890471 (hard filters)
 from __future__ import annotations
 
 import json
-import warnings
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from stargazer.assets import FilterChoice, KnownSites, Reference, Variants
 from stargazer.calls import task
-from stargazer.errors import DataError
+from stargazer.errors import AssetError, DataError, ToolFailed
 from stargazer.tasks.gatk.filtering import (
     ANNOTATIONS,
     GAUSSIANS,
@@ -27,17 +26,16 @@ from stargazer.tasks.gatk.filtering import (
     filter_command,
     filters_of,
     read_lines,
-    resource_use,
+    resource_uses,
     train_command,
     varying,
 )
-from stargazer.tasks.gatk.java import run_gatk
-from stargazer.tasks.vcf import draft_variants, need_indices
+from stargazer.tasks.gatk.java import Extra, cause_of, run_gatk
+from stargazer.tasks.vcf import draft_variants, need_indices, samples_of
 from stargazer.tools import Workdir
-from stargazer.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["Filtered", "filter_variants"]
@@ -130,6 +128,7 @@ def filter_variants(
     max_gaussians: int | None = None,
     annotations: dict[str, list[str]] | None = None,
     notes: list[str] | None = None,
+    extra: Extra | None = None,
 ) -> Filtered:
     """Filter a callset: no variant is removed, FILTER says what is wrong with it.
 
@@ -145,13 +144,15 @@ def filter_variants(
         Known variants for VQSR, each with its index; there may be none.
     method
         ``"hard"``, ``"vqsr"``, ``"none"``, or ``"auto"``: hard filters, unless there is enough to train a model with.
-        Kinds of variants (SNP, INDEL) that lack training sites get hard filters beside a model of the others.
+        Kinds of variants (SNP, INDEL) of which no model can be had get hard filters beside a model of the others.
     max_gaussians
         Clusters of the model, at most.
     annotations
         What the model is of, by mode (``"SNP"``, ``"INDEL"``).
     notes
         What else the choice shall say, such as how the alignments were made.
+    extra
+        Further arguments, by the name of the tool.
 
     Returns
     -------
@@ -165,25 +166,21 @@ def filter_variants(
     """
     need_indices(vcf)
     training = [read_lines(site.path) for site in resources if site.training]
-    counts = count_sites(read_lines(vcf.path), training, len(vcf.source_samples))
+    counts = count_sites(read_lines(vcf.path), training, len(samples_of(vcf)))
     chosen, why = choose(method, counts)
     told = list(notes or ())
-    made = vcf
-    if chosen == "vqsr":
-        least = SITES if method == "auto" else dict.fromkeys(SITES, 1)
-        modelled = [mode for mode in ("INDEL", "SNP") if counts.sites[mode] >= least[mode]]
-        if not modelled:
+    given: dict[str, Any] = {"annotations": annotations, "gaussians": max_gaussians, "extra": extra}
+    modeller = _Modeller(work, ref, resources, counts, auto=method == "auto", **given)
+    made = modeller.recalibrated(vcf, told) if chosen == "vqsr" else vcf
+    limited = [mode for mode in SITES if mode not in modeller.modelled]
+    if chosen == "vqsr" and not modeller.modelled:
+        if method != "auto":
             raise DataError(f"{vcf.name}: VQSR has nothing to train with; {why}; use hard filters")
-        for mode in modelled:
-            used = [site for site in resources if site.vqsr_mode in ("", mode)]
-            wanted = (annotations or {}).get(mode, ANNOTATIONS[mode])
-            made = _recalibrated(work, made, ref, used, mode, wanted, max_gaussians or GAUSSIANS[mode], told)
-        told += [f"{mode}: hard filters, for too few training sites" for mode in SITES if mode not in modelled]
-        made = _limited(work, made, ref, [mode for mode in SITES if mode not in modelled])
-    elif chosen == "hard":
-        made = _limited(work, vcf, ref, list(SITES))
+        chosen, why = "hard", f"no model could be had; {why}"
+    if chosen != "none":
+        made = _limited(work, made, ref, limited, extra)
     if why.startswith(WARNING):
-        warnings.warn(visible(f"{vcf.name or vcf.path.name}: {why}"), stacklevel=2)
+        work.warn(f"{vcf.name or vcf.path.name}: {why}")
     facts: dict[str, Any] = {
         "method": chosen,
         "reason": why,
@@ -200,42 +197,83 @@ def _named(counts: Counts) -> dict[str, int]:
     return {"snv_sites": counts.sites["SNP"], "indel_sites": counts.sites["INDEL"]}
 
 
-def _limited(work: Workdir, vcf: Variants, ref: Reference, modes: Sequence[str]) -> Variants:
+def _limited(work: Workdir, vcf: Variants, ref: Reference, modes: Sequence[str], extra: Extra | None) -> Variants:
     """Variants of these kinds filtered by fixed limits, the others as they are."""
     if not modes:
         return vcf
     output = work.file(f"{vcf.sample_id}.filtered.vcf.gz")
-    run_gatk(work, filter_command(vcf.path, ref.path, output, filters_of(modes)), vcf.path)
+    run_gatk(work, filter_command(vcf.path, ref.path, output, filters_of(modes)), vcf.path, extra=extra)
     return _draft(vcf, output, vcf.vqsr_mode)
 
 
-def _recalibrated(
-    work: Workdir,
-    vcf: Variants,
-    ref: Reference,
-    resources: Sequence[KnownSites],
-    mode: str,
-    wanted: Sequence[str],
-    gaussians: int,
-    notes: list[str],
-) -> Variants:
-    check_resources(resources, mode)
-    used = varying(read_lines(vcf.path), wanted)
-    if not used:
-        raise DataError(f"{vcf.name}: none of the annotations {', '.join(wanted)} varies; use hard filters")
-    notes += [f"{mode}: {name} is the same everywhere and left out" for name in wanted if name not in used]
-    recal, tranches = work.file(f"{mode}.recal.vcf.gz"), work.file(f"{mode}.tranches")
-    uses = {resource_use(site): site.path for site in resources}
-    fasta = ref.path
-    train = train_command(vcf.path, fasta, uses, recal, tranches, mode=mode, annotations=used, max_gaussians=gaussians)
-    run_gatk(work, train, vcf.path)
-    output = work.file(f"{vcf.sample_id}.vqsr.{mode.lower()}.vcf.gz")
-    apply = apply_command(vcf.path, fasta, recal, tranches, output, mode=mode, level=LEVELS[mode])
-    run_gatk(work, apply, vcf.path)
-    return _draft(vcf, output, "BOTH" if vcf.vqsr_mode not in ("", mode) else mode)
+class _Modeller:
+    """Filters by models, one for each kind of variants of which there can be one.
+
+    Parameters
+    ----------
+    work, ref, resources
+        As of `filter_variants`.
+    counts
+        What there is to train with.
+    auto
+        Whether a kind of which no model can be had is left to hard filters, or the error is raised.
+    annotations, gaussians, extra
+        As of `filter_variants`.
+    """
+
+    def __init__(
+        self,
+        work: Workdir,
+        ref: Reference,
+        resources: Sequence[KnownSites],
+        counts: Counts,
+        *,
+        auto: bool,
+        annotations: Mapping[str, list[str]] | None,
+        gaussians: int | None,
+        extra: Extra | None,
+    ) -> None:
+        self._work, self._ref, self._resources, self._counts, self._auto = work, ref, resources, counts, auto
+        self._annotations, self._gaussians, self._extra = annotations or {}, gaussians, extra
+        self.modelled: list[str] = []
+
+    def recalibrated(self, vcf: Variants, notes: list[str]) -> Variants:
+        """The variants, those kinds filtered of which there is a model; notes say of which there is none, and why."""
+        least = SITES if self._auto else dict.fromkeys(SITES, 1)
+        for mode in ("INDEL", "SNP"):
+            if self._counts.sites[mode] < least[mode]:
+                notes.append(f"{mode}: hard filters, for too few training sites")
+                continue
+            try:
+                vcf = self._by_model(vcf, mode, notes)
+                self.modelled.append(mode)
+            except (DataError, AssetError, ToolFailed) as error:
+                if not self._auto:
+                    raise
+                told = cause_of(error.tail) if isinstance(error, ToolFailed) else str(error)
+                notes.append(f"{mode}: hard filters, for no model could be had: {told or 'VariantRecalibrator failed'}")
+        return vcf
+
+    def _by_model(self, vcf: Variants, mode: str, notes: list[str]) -> Variants:
+        work, fasta = self._work, self._ref.path
+        resources = [site for site in self._resources if site.vqsr_mode in ("", mode)]
+        check_resources(resources, mode)
+        wanted = self._annotations.get(mode, ANNOTATIONS[mode])
+        used = varying(read_lines(vcf.path), wanted)
+        if not used:
+            raise DataError(f"{vcf.name}: none of the annotations {', '.join(wanted)} varies; use hard filters")
+        recal, tranches = work.file(f"{mode}.recal.vcf.gz"), work.file(f"{mode}.tranches")
+        model: dict[str, Any] = {"annotations": used, "max_gaussians": self._gaussians or GAUSSIANS[mode]}
+        train = train_command(vcf.path, fasta, resource_uses(resources), recal, tranches, mode=mode, **model)
+        run_gatk(work, train, vcf.path, extra=self._extra)
+        output = work.file(f"{vcf.sample_id}.vqsr.{mode.lower()}.vcf.gz")
+        apply = apply_command(vcf.path, fasta, recal, tranches, output, mode=mode, level=LEVELS[mode])
+        run_gatk(work, apply, vcf.path, extra=self._extra)
+        notes += [f"{mode}: {name} is the same everywhere and left out" for name in wanted if name not in used]
+        return _draft(vcf, output, "BOTH" if vcf.vqsr_mode not in ("", mode) else mode)
 
 
 def _draft(vcf: Variants, output: Path, mode: str = "") -> Variants:
     return draft_variants(
-        output, name=vcf.sample_id, samples=vcf.source_samples, caller=vcf.caller, build=vcf.build, mode=mode
+        output, name=vcf.sample_id, samples=samples_of(vcf), caller=vcf.caller, build=vcf.build, mode=mode
     )

@@ -10,7 +10,7 @@ from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.gatk.java import CALLER, run_gatk
 from stargazer.tasks.sam import check_gvcfs
-from stargazer.tasks.vcf import draft_variants, index_command, spliced
+from stargazer.tasks.vcf import draft_variants, index_command, samples_of, spliced
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def gather_gvcfs(work: Workdir, gvcfs: list[Variants], ref: Reference) -> Varian
     DataError
         There are none, one has no records, or they differ in their samples.
     """
-    samples = {gvcf.source_samples for gvcf in gvcfs}
+    samples = {tuple(samples_of(gvcf)) for gvcf in gvcfs}
     if len(samples) != 1:
         raise DataError(f"parts of one gVCF have the same samples, not {sorted(samples) or 'none'}")
     for gvcf in gvcfs:
@@ -55,7 +55,7 @@ def gather_gvcfs(work: Workdir, gvcfs: list[Variants], ref: Reference) -> Varian
     output = work.file(f"{first.sample_id}.g.vcf.gz")
     _write(output, [gvcf.path for gvcf in gvcfs], ref)
     run_gatk(work, index_command(output, work.file(f"{output.name}.tbi")), output)
-    names = first.source_samples
+    names = samples_of(first)
     return draft_variants(
         output, name=first.sample_id, samples=names, caller=first.caller, build=first.build, kind="gvcf"
     )

@@ -8,13 +8,13 @@ https://gatk.broadinstitute.org/hc/en-us/articles/360037225632 (HaplotypeCaller)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stargazer.assets import Alignment, AlignmentIndex, Intervals, Reference, Variants
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.gatk.java import CALLER, run_gatk
-from stargazer.tasks.regions import Region, bed_lines, merge, parse_bed, subtract
+from stargazer.tasks.gatk.java import CALLER, Extra, run_gatk
+from stargazer.tasks.regions import Region, bed_lines, bed_text, merge, parse_bed, subtract
 from stargazer.tasks.sam import bam_header, check_alignment, check_blocks, check_sample
 from stargazer.tasks.vcf import NO_COMMAND, draft_variants
 from stargazer.tools import Workdir
@@ -36,6 +36,7 @@ def caller_command(
     ploidy: int = 2,
     intervals: Path | None = None,
     ploidies: Path | None = None,
+    pcr_model: str = "",
 ) -> list[Argument]:
     """``HaplotypeCaller`` that writes a gVCF.
 
@@ -51,10 +52,13 @@ def caller_command(
         BED file of where to call.
     ploidies
         BED file of regions with another ploidy, which is in the fourth column.
+    pcr_model
+        How many of the indels in repeats are errors of PCR; GATK's own choice if empty.
     """
     files: list[Argument] = ["-R", fasta, "-I", bam, "-O", gvcf, "--emit-ref-confidence", "GVCF", *NO_COMMAND]
     given = {"-L": intervals, "--ploidy-regions": ploidies}
     where = [word for option, path in given.items() if path for word in (option, path)]
+    where += ["--pcr-indel-model", pcr_model] if pcr_model else []
     return [
         *("gatk", "HaplotypeCaller", *files, "--sample-ploidy", ploidy),
         *("--native-pair-hmm-threads", threads, *where),
@@ -71,6 +75,8 @@ def haplotype_caller(
     absent: Intervals | None = None,
     *,
     ploidy: int = 2,
+    pcr_model: Literal["", "NONE", "HOSTILE", "AGGRESSIVE", "CONSERVATIVE"] = "",
+    extra: Extra | None = None,
 ) -> Variants:
     """Call variants of one sample, as a gVCF for joint calling.
 
@@ -90,6 +96,11 @@ def haplotype_caller(
         Regions that the sample does not have: Y of females. Nothing is called there.
     ploidy
         Copies of everything else.
+    pcr_model
+        How many of the indels in repeats are errors of PCR: ``"NONE"`` for libraries made without PCR. GATK's own
+        choice (CONSERVATIVE) if empty.
+    extra
+        Further arguments, by the name of the tool.
 
     Returns
     -------
@@ -118,13 +129,14 @@ def haplotype_caller(
         ploidy=ploidy,
         intervals=_present(work, ref, intervals, absent),
         ploidies=_haploid(work, haploid),
+        pcr_model=pcr_model,
     )
-    run_gatk(work, command, alignment.path)
+    run_gatk(work, command, alignment.path, extra=extra)
     return draft_variants(gvcf, name=sample, samples=[sample], caller=CALLER, build=ref.build, kind="gvcf")
 
 
 def _regions(intervals: Intervals | None) -> list[Region]:
-    return parse_bed(intervals.path.read_text("utf-8").splitlines()) if intervals else []
+    return parse_bed(bed_text(intervals.path)) if intervals else []
 
 
 def _haploid(work: Workdir, haploid: Intervals | None) -> Path | None:

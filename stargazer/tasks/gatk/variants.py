@@ -15,7 +15,16 @@ from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.gatk.filtering import HARD_FILTERS, filter_command
 from stargazer.tasks.gatk.java import run_gatk
-from stargazer.tasks.vcf import NO_COMMAND, draft_variants, gather_command, index_command, need_indices, without_path
+from stargazer.tasks.vcf import (
+    BLOCKED,
+    NO_COMMAND,
+    draft_variants,
+    gather_command,
+    index_command,
+    need_indices,
+    samples_of,
+    without_path,
+)
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -52,7 +61,7 @@ def index_feature_file(work: Workdir, known_sites: KnownSites) -> KnownSitesInde
     Returns
     -------
     KnownSitesIndex
-        ``.tbi`` of ``.vcf.gz``, else ``.idx``; it belongs beside the VCF, see `attach_known_sites_index`.
+        ``.tbi`` of ``.gz`` and ``.bgz``, else ``.idx``; it belongs beside the VCF, see `attach_known_sites_index`.
 
     Raises
     ------
@@ -60,7 +69,7 @@ def index_feature_file(work: Workdir, known_sites: KnownSites) -> KnownSitesInde
         The VCF is malformed or not sorted.
     """
     name = known_sites.path.name
-    index = work.file(f"{name}.tbi" if name.endswith(".gz") else f"{name}.idx")
+    index = work.file(f"{name}.tbi" if name.endswith(BLOCKED) else f"{name}.idx")
     run_gatk(work, index_command(known_sites.path, index), known_sites.path)
     if index.suffix == ".idx":
         index.write_bytes(without_path(index.read_bytes()))
@@ -122,14 +131,15 @@ def select_variants(
     """
     need_indices(vcf)
     names = samples or []
-    unknown = [sample for sample in names if vcf.source_samples and sample not in vcf.source_samples]
+    there = samples_of(vcf)
+    unknown = [sample for sample in names if sample not in there]
     if unknown:
-        raise DataError(f"{vcf.name} has no samples {', '.join(unknown)}; it has {', '.join(vcf.source_samples)}")
+        raise DataError(f"{vcf.name} has no samples {', '.join(unknown)}; it has {', '.join(there)}")
     output = work.file(f"{vcf.sample_id}{f'.{kind.lower()}' if kind else '.selected'}.vcf.gz")
     where = intervals.path if intervals else None
     command = select_command(vcf.path, ref.path, output, kind=kind, intervals=where, samples=names)
     run_gatk(work, command, vcf.path)
-    return _made(vcf, output, names or vcf.source_samples)
+    return _made(vcf, output, names or there)
 
 
 @task(tools=["gatk"], memory=["2 GiB", "8 GiB"])
@@ -164,7 +174,7 @@ def variant_filtration(
     need_indices(vcf)
     output = work.file(f"{vcf.sample_id}.{mode.lower()}.filtered.vcf.gz")
     run_gatk(work, filter_command(vcf.path, ref.path, output, filters or HARD_FILTERS[mode]), vcf.path)
-    return _made(vcf, output, vcf.source_samples)
+    return _made(vcf, output, samples_of(vcf))
 
 
 @task(tools=["gatk"], memory=["2 GiB", "8 GiB"])
@@ -188,14 +198,14 @@ def gather_vcfs(work: Workdir, vcfs: list[Variants]) -> Variants:
     DataError
         There are none, or they differ in samples, caller or kind.
     """
-    kinds = {(one.source_samples, one.caller, one.variant_type, one.sample_id) for one in vcfs}
+    kinds = {(tuple(samples_of(one)), one.caller, one.variant_type, one.sample_id) for one in vcfs}
     if len(kinds) != 1:
         raise DataError(f"parts of one VCF have the same samples, caller and kind, not {sorted(kinds) or 'none'}")
     suffix = ".g.vcf.gz" if vcfs[0].variant_type == "gvcf" else ".vcf.gz"
     output = work.file(f"{vcfs[0].sample_id}{suffix}")
     run_gatk(work, gather_command([one.path for one in vcfs], output), *(one.path for one in vcfs))
     run_gatk(work, index_command(output, work.file(f"{output.name}.tbi")), output)
-    return _made(vcfs[0], output, vcfs[0].source_samples)
+    return _made(vcfs[0], output, samples_of(vcfs[0]))
 
 
 def _made(vcf: Variants, output: Path, samples: Sequence[str]) -> Variants:

@@ -28,12 +28,12 @@ from stargazer.tasks.gatk.filtering import (
     check_mode,
     check_resources,
     read_lines,
-    resource_use,
+    resource_uses,
     train_command,
     varying,
 )
 from stargazer.tasks.gatk.java import run_gatk
-from stargazer.tasks.vcf import draft_variants, need_indices
+from stargazer.tasks.vcf import draft_variants, need_indices, samples_of
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def variant_recalibrator(
         raise DataError(f"{vcf.name}: none of the annotations {', '.join(wanted)} varies; use hard filters")
     name = f"{vcf.sample_id or 'cohort'}.{mode.lower()}"
     recal, tranches = work.file(f"{name}.recal.vcf.gz"), work.file(f"{name}.tranches")
-    uses = {resource_use(site): site.path for site in resources}
+    uses = resource_uses(resources)
     gaussians = max_gaussians or GAUSSIANS[mode]
     command = train_command(
         vcf.path, ref.path, uses, recal, tranches, mode=mode, annotations=used, max_gaussians=gaussians
@@ -152,7 +152,7 @@ def apply_vqsr(
     return draft_variants(
         output,
         name=vcf.sample_id or "cohort",
-        samples=vcf.source_samples,
+        samples=samples_of(vcf),
         caller=vcf.caller,
         build=ref.build or vcf.build,
         mode="BOTH" if vcf.vqsr_mode not in ("", mode) else mode,

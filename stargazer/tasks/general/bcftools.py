@@ -20,16 +20,18 @@ from stargazer.assets import Alignment, AlignmentIndex, Reference, ReferenceInde
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.tasks.sam import check_contigs, check_gvcfs, check_sample, read_header, sam_contigs, vcf_contigs
-from stargazer.tools import Workdir
+from stargazer.tasks.regions import UNKNOWN_SEX, sex_notes, sex_regions
+from stargazer.tasks.sam import check_contigs, check_gvcfs, check_sample, is_long, read_header, sam_contigs, vcf_contigs
+from stargazer.tasks.vcf import samples_of
+from stargazer.tools import EMBEDDED, Workdir
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     Argument = str | int | Path
 
-__all__ = ["call_gvcf", "joint_call", "normalize_variants"]
+__all__ = ["call_gvcf", "index_variants", "joint_call", "normalize_variants"]
 
 BLOCKS = "0,1,2,3,4,5,6,8,10,15,20,30"
 """Depths at which a block of reference bases ends: a block is as sure as its thinnest base."""
@@ -51,15 +53,27 @@ def gvcf_command(engine: Engine, fasta: Path, bam: Path, gvcf: Path) -> list[Arg
     return [*command("bcftools", engine), "mpileup", "--no-version", *model, *output, "-f", fasta, bam]
 
 
-def joint_commands(engine: Engine, fasta: Path, gvcfs: Sequence[Path], vcf: Path) -> list[list[Argument]]:
-    """Stages of a pipe that joins gVCFs, calls genotypes and normalises alleles."""
+def joint_commands(
+    engine: Engine, fasta: Path, gvcfs: Sequence[Path], vcf: Path, copies: Sequence[Argument] = ()
+) -> list[list[Argument]]:
+    """Stages of a pipe that joins gVCFs, calls genotypes and normalises alleles; options say who has which copies."""
     bcftools = [*command("bcftools", engine)]
     mismatch = "s" if _has_ambiguous_bases(fasta) else "e"
     merge = ["merge", "--gvcf", fasta] if len(gvcfs) > 1 else ["view"]
     return [
         [*bcftools, *merge, "--no-version", "-Ou", *gvcfs],
-        [*bcftools, "call", "--no-version", "-m", "-v", "-a", "GQ", "-Ou", "-"],
-        [*bcftools, "norm", "--no-version", "-c", mismatch, "-f", fasta, "-Oz", "-o", vcf, "-"],
+        [*bcftools, "call", "--no-version", "-m", "-v", "-a", "GQ", *copies, "-Ou", "-"],
+        *norm_commands(engine, ["-c", mismatch, "-f", fasta, "-"], ["-o", vcf, "-"]),
+    ]
+
+
+def norm_commands(engine: Engine, given: Sequence[Argument], view: Sequence[Argument]) -> list[list[Argument]]:
+    """Stages of a pipe that left-aligns and trims alleles, writes them in upper case, and compresses the VCF."""
+    bcftools = [*command("bcftools", engine)]
+    return [
+        [*bcftools, "norm", "--no-version", "-Ov", *given],
+        [*EMBEDDED, "vcf"],
+        [*bcftools, "view", "--no-version", "-Oz", *view],
     ]
 
 
@@ -71,11 +85,7 @@ def _has_ambiguous_bases(fasta: Path) -> bool:
 
 def normalize_commands(engine: Engine, fasta: Path, vcf: Path, output: Path, samples: Path) -> list[list[Argument]]:
     """Stages of a pipe that left-aligns and trims alleles, and puts the samples in order."""
-    bcftools = [*command("bcftools", engine)]
-    return [
-        [*bcftools, "norm", "--no-version", "-f", fasta, "-Ou", vcf],
-        [*bcftools, "view", "--no-version", "-S", samples, "-Oz", "-o", output, "-"],
-    ]
+    return norm_commands(engine, ["-f", fasta, vcf], ["-S", samples, "-o", output, "-"])
 
 
 @task(memory=["1 GiB", "4 GiB"], tools=tools("bcftools", "samtools"))
@@ -112,13 +122,19 @@ def call_gvcf(work: Workdir, ref: Reference, alignment: Alignment, *, engine: En
     check_sample(alignment.name, header, sample)
     gvcf = work.file(f"{sample}.g.vcf.gz")
     work.run(gvcf_command(engine, _linked(work, ref), alignment.path, gvcf))
-    draft = _indexed(work, gvcf, engine, name=sample, samples=[sample])
-    return replace(draft, variant_type="gvcf", build=ref.build)
+    draft = _indexed(work, gvcf, ref, engine, name=sample, samples=[sample])
+    return replace(draft, variant_type="gvcf")
 
 
 @task(memory=["1 GiB", "4 GiB", "16 GiB"], tools=tools("bcftools"))
 def joint_call(
-    work: Workdir, ref: Reference, gvcfs: list[Variants], *, cohort_id: str, engine: Engine = "embedded"
+    work: Workdir,
+    ref: Reference,
+    gvcfs: list[Variants],
+    *,
+    cohort_id: str,
+    sexes: dict[str, str] | None = None,
+    engine: Engine = "embedded",
 ) -> Variants:
     """Call the genotypes of a cohort from the likelihoods of its samples.
 
@@ -132,28 +148,48 @@ def joint_call(
         What `call_gvcf` made of each sample; the VCF has the samples in this order.
     cohort_id
         Name of the cohort.
+    sexes
+        ``"XX"`` or ``"XY"`` by sample: one copy of X and Y outside the pseudoautosomal regions, and no Y.
     engine
         Where bcftools comes from.
 
     Returns
     -------
     Variants
-        VCF of the variant sites, left-aligned; its index is a companion.
+        VCF of the variant sites, left-aligned; its index is a companion. Notes say where sexes changed nothing.
 
     Raises
     ------
     DataError
-        No gVCF, one of another caller, one sample twice, or another reference.
+        No gVCF, one of another caller, one sample twice, another reference, or the sex of no sample.
     """
     samples = check_gvcfs(gvcfs, "bcftools")
     for gvcf in gvcfs:
         gvcf.companion(VariantsIndex)
         header = work.output([*command("bcftools", engine), "view", "--no-version", "-h", gvcf.path])
         check_contigs(gvcf.name, vcf_contigs(header), ref)
-    vcf = work.file(f"{cohort_id}.vcf.gz")
-    work.pipe(*joint_commands(engine, _linked(work, ref), [gvcf.path for gvcf in gvcfs], vcf))
-    draft = _indexed(work, vcf, engine, name=cohort_id, samples=samples)
-    return replace(draft, variant_type="vcf", build=ref.build)
+    vcf, known = work.file(f"{cohort_id}.vcf.gz"), sexes or {}
+    if unknown := sorted(set(known) - set(samples)):
+        raise DataError(f"the sex of {', '.join(unknown)} is given, but the cohort has {', '.join(samples)}")
+    notes = sex_notes(known, dict(ref.contigs))
+    copies = _copies(work, ref, samples, known) if known and not notes else []
+    work.pipe(*joint_commands(engine, _linked(work, ref), [gvcf.path for gvcf in gvcfs], vcf, copies))
+    draft = _indexed(work, vcf, ref, engine, name=cohort_id, samples=samples)
+    return replace(draft, variant_type="vcf", notes=tuple(notes))
+
+
+def _copies(work: Workdir, ref: Reference, samples: Sequence[str], sexes: Mapping[str, str]) -> list[Argument]:
+    """Options of ``bcftools call`` with how many copies of what each sample has."""
+    lengths, lines = dict(ref.contigs), list[str]()
+    for sex in ("XX", "XY"):
+        once, never = sex_regions(lengths, sex)
+        for copies, regions in ((1, once), (0, never)):
+            lines += [f"{one.contig}\t{one.start + 1}\t{one.end}\t{sex}\t{copies}\n" for one in regions]
+    lines += [f"*\t*\t*\t{sex}\t2\n" for sex in ("XX", "XY", UNKNOWN_SEX)]
+    ploidies, names = work.file("ploidies.tsv"), work.file("sexes.tsv")
+    ploidies.write_text("".join(lines), "utf-8")
+    names.write_text("".join(f"{one}\t{sexes.get(one) or UNKNOWN_SEX}\n" for one in samples), "utf-8")
+    return ["--ploidy-file", ploidies, "-S", names]
 
 
 @task(memory=["1 GiB", "4 GiB", "16 GiB"], tools=tools("bcftools"))
@@ -185,13 +221,50 @@ def normalize_variants(
     DataError
         The VCF has other samples.
     """
-    if sorted(samples) != sorted(vcf.source_samples):
-        raise DataError(f"{vcf.name} has samples {', '.join(vcf.source_samples)}, not {', '.join(samples)}")
+    there = samples_of(vcf)
+    if sorted(samples) != sorted(there):
+        raise DataError(f"{vcf.name} has samples {', '.join(there)}, not {', '.join(samples)}")
     output, order = work.file(f"{vcf.sample_id}.vcf.gz"), work.file("samples.txt")
     order.write_text("".join(f"{sample}\n" for sample in samples), "utf-8")
     work.pipe(*normalize_commands(engine, _linked(work, ref), vcf.path, output, order))
-    draft = _indexed(work, output, engine, name=vcf.sample_id, samples=samples)
-    return replace(draft, caller=vcf.caller, variant_type=vcf.variant_type, build=vcf.build, vqsr_mode=vcf.vqsr_mode)
+    draft = _indexed(work, output, ref, engine, name=vcf.sample_id, samples=samples)
+    draft = replace(draft, caller=vcf.caller, variant_type=vcf.variant_type, build=vcf.build)
+    return replace(draft, vqsr_mode=vcf.vqsr_mode, notes=vcf.notes)
+
+
+@task(tools=tools("bcftools"))
+def index_variants(work: Workdir, ref: Reference, vcf: Variants, *, engine: Engine = "embedded") -> Variants:
+    """Give a VCF that came from elsewhere its index, compressed by bgzip, with its samples as facts.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    ref
+        FASTA with its index.
+    vcf
+        VCF or gVCF, sorted by position.
+    engine
+        Where bcftools comes from.
+
+    Returns
+    -------
+    Variants
+        The same records; the index is a companion.
+
+    Raises
+    ------
+    DataError
+        It belongs to another reference, or to another sample than its facts say.
+    """
+    samples = samples_of(vcf)
+    header = work.output([*command("bcftools", engine), "view", "--no-version", "-h", vcf.path])
+    check_contigs(vcf.name, vcf_contigs(header), ref)
+    output = work.file(f"{vcf.name.partition('.')[0]}{'.g' if vcf.variant_type == 'gvcf' else ''}.vcf.gz")
+    work.run([*command("bcftools", engine), "view", "--no-version", "-Oz", "-o", output, vcf.path])
+    name = vcf.sample_id or samples[0]
+    draft = _indexed(work, output, ref, engine, name=name, samples=samples)
+    return replace(draft, caller=vcf.caller, variant_type=vcf.variant_type, build=vcf.build or ref.build)
 
 
 def _linked(work: Workdir, ref: Reference) -> Path:
@@ -202,13 +275,17 @@ def _linked(work: Workdir, ref: Reference) -> Path:
     return fasta
 
 
-def _indexed(work: Workdir, vcf: Path, engine: Engine, *, name: str, samples: Sequence[str]) -> Variants:
-    """A draft of a VCF with its index as companion."""
-    tbi = work.file(f"{vcf.name}.tbi")
-    work.run([*command("bcftools", engine), "index", "-t", "-o", tbi, vcf])
+def _indexed(
+    work: Workdir, vcf: Path, ref: Reference, engine: Engine, *, name: str, samples: Sequence[str]
+) -> Variants:
+    """A draft of a VCF with its index as companion: TBI, or CSI where a contig is too long for it."""
+    form, option = (".csi", "-c") if is_long(dict(ref.contigs).values()) else (".tbi", "-t")
+    index = work.file(f"{vcf.name}{form}")
+    work.run([*command("bcftools", engine), "index", option, "-o", index, vcf])
     return Variants(
         path=vcf,
-        companions=(VariantsIndex(path=tbi, sample_id=name),),
+        companions=(VariantsIndex(path=index, sample_id=name),),
+        build=ref.build,
         sample_id=name,
         caller=label("bcftools", engine),
         sample_count=len(samples),

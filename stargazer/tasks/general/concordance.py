@@ -62,12 +62,14 @@ def compare_variants(
     Returns
     -------
     VariantComparison
-        A table by sample and type; a list of the records that are missed or wrong is its companion.
+        A table by sample and type; a list of the records that are missed or wrong is its companion. Shares of nothing
+        are ``nan``. Records with symbolic alleles are left out, and counted.
 
     Raises
     ------
     DataError
-        A file is damaged, not sorted or of another reference, or a sample of the truth was not called.
+        A file is damaged, not sorted or of another reference, or has no genotypes; a sample of the truth was not
+        called; the regions are of another reference, or the truth has nothing in them.
     """
     confident = read_bed(regions.path) if regions is not None else None
     contigs = Contigs(ref.path, _index(ref, work))
@@ -77,6 +79,12 @@ def compare_variants(
     _write(table, _rows(result))
     _write(differences, _differences(result))
     facts = _facts("snv", result.snv) | _facts("indel", result.indel)
+    facts |= {"genotype_concordance": round(result.total.genotype_concordance, DIGITS)}
+    if confident is not None and (unknown := [name for name in confident.contigs if name not in contigs]):
+        work.warn(f"regions are on contigs that the reference does not have: {', '.join(unknown[:5])}")
+    if sum(result.symbolic):
+        counts = "{:,} of the truth and {:,} of the calls".format(*result.symbolic)
+        work.warn(f"records with symbolic alleles were left out: {counts}")
     made = VariantComparison(
         path=table,
         companions=(Asset(path=differences, table="differences", sample_id=calls.sample_id),),
@@ -84,7 +92,8 @@ def compare_variants(
         truth_cid=truth.cid or "",
         calls_cid=calls.cid or "",
         regions_cid=(regions.cid or "") if regions is not None else "",
-        genotype_concordance=round(result.total.genotype_concordance, DIGITS),
+        truth_symbolic=result.symbolic[0],
+        calls_symbolic=result.symbolic[1],
     )
     return replace(made, **facts)
 

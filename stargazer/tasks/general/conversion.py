@@ -11,11 +11,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from stargazer.assets import Alignment, AlignmentIndex, Reference, SequenceDict
+from stargazer.assets import Alignment, Reference, ReferenceIndex, SequenceDict
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command, label, tools
-from stargazer.tasks.sam import check_header, check_sample, join_headers, read_header, with_md5s
+from stargazer.tasks.lanes import joined_lanes
+from stargazer.tasks.sam import (
+    check_header,
+    check_sample,
+    is_recalibrated,
+    read_header,
+    sam_contigs,
+    with_index,
+    with_md5s,
+)
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -28,8 +37,6 @@ __all__ = ["convert_alignment", "join_lanes"]
 
 CRAM = "version=3.0"
 """GATK reads no newer one, which some samtools write unless told otherwise."""
-
-INDICES = {"bam": ".bai", "cram": ".crai"}
 
 
 def convert_command(
@@ -101,17 +108,49 @@ def convert_alignment(
     check_header(alignment.path.name, text, ref)
     check_sample(alignment.path.name, text, alignment.sample_id)
     with ref.companion(SequenceDict).open("r") as dictionary:
-        text = with_md5s(text, dictionary.read())
+        known = dictionary.read()
+    source, order = alignment.path, alignment.sorted if alignment.tool else _believed(alignment.sorted)
+    if list(sam_contigs(text).items()) != [tuple(contig) for contig in ref.contigs]:
+        source, order = _with_contigs(work, alignment, ref, engine), "" if order == "" else "unsorted"
+        text = _contigs_replaced(text, known)
     header, part = work.file("header.sam"), work.file(f"{alignment.path.stem}.part.{to}")
-    header.write_text(text, "utf-8")
-    work.run(convert_command(engine, alignment.path, ref.path, part, form=to, threads=work.cpus, unmark=unmark))
+    header.write_text(with_md5s(text, known), "utf-8")
+    work.run(convert_command(engine, source, ref.path, part, form=to, threads=work.cpus, unmark=unmark))
     output = work.file(f"{alignment.path.stem}.{to}")
     # samtools writes into a CRAM where it found the FASTA.
     work.run([*command("samtools", engine), "reheader", "--no-PG", header, part], stdout=output)
     made = replace(alignment, path=output, cid=None, name=output.name, companions=(), source=None, format=to)
     made = replace(made, duplicates_marked=made.duplicates_marked and not unmark, reference_cid=ref.cid or "")
+    made = replace(made, sorted=order, bqsr_applied=made.bqsr_applied or is_recalibrated(text))
     made = replace(made, tool=made.tool or label("samtools", engine))
-    return _indexed(work, made, engine) if alignment.sorted == "coordinate" else made
+    return with_index(work, made, engine) if order == "coordinate" else made
+
+
+def _believed(order: str) -> str:
+    """The order that others say a file has: only that by coordinate is found out when the index is made."""
+    return order if order == "coordinate" else "unsorted"
+
+
+def _with_contigs(work: Workdir, alignment: Alignment, ref: Reference, engine: Engine) -> Path:
+    """The records with the reference's own list of contigs, of which they had some, or in another order."""
+    samtools, bam = command("samtools", engine), work.file(f"{alignment.path.stem}.contigs.bam")
+    work.pipe(
+        [*samtools, "view", "--no-PG", "-T", ref.path, alignment.path],
+        [*samtools, "view", "--no-PG", "-b", "-t", ref.companion(ReferenceIndex).path, "-o", bam, "-"],
+    )
+    return bam
+
+
+def _contigs_replaced(header: str, dictionary: str) -> str:
+    first, rest = list[str](), list[str]()
+    for line in header.splitlines():
+        (first if line.startswith("@HD\t") else rest).append(line)
+    contigs = [
+        "\t".join(field for field in line.split("\t") if not field.startswith("UR:"))
+        for line in dictionary.splitlines()
+        if line.startswith("@SQ\t")
+    ]
+    return "\n".join([*first, *contigs, *(line for line in rest if not line.startswith("@SQ\t"))]) + "\n"
 
 
 @task(memory="1 GiB", tools=tools("samtools"))
@@ -135,24 +174,20 @@ def join_lanes(work: Workdir, lanes: list[Alignment], *, engine: Engine = "embed
     Raises
     ------
     DataError
-        The lanes are of several samples or references, or share the ID of a read group.
+        The lanes are of several samples or references.
     """
     samples = sorted({lane.sample_id for lane in lanes})
     if len(samples) != 1:
         raise DataError(f"lanes of one sample are wanted, not of {len(samples)}: {', '.join(samples) or 'none'}")
     header, bam = work.file("header.sam"), work.file(f"{samples[0]}.bam")
-    header.write_text(join_headers([read_header(work, lane, engine) for lane in lanes]), "utf-8")
-    work.run(join_command(engine, header, [lane.path for lane in lanes], bam))
+    joined = joined_lanes(work, lanes, engine)
+    header.write_text(joined.header, "utf-8")
+    work.run(join_command(engine, header, joined.files, bam))
     tool = lanes[0].tool if all(lane.tool for lane in lanes) else ""  # blocks are copied as they are, unchecked
-    return replace(lanes[0], path=bam, cid=None, name=bam.name, companions=(), source=None, sorted="", tool=tool)
+    made = replace(lanes[0], path=bam, cid=None, name=bam.name, companions=(), source=None, sorted="", tool=tool)
+    return replace(made, bqsr_applied=all(lane.bqsr_applied for lane in lanes))
 
 
 def join_command(engine: Engine, header: Path, lanes: Sequence[Path], bam: Path) -> list[Argument]:
     """``samtools cat``: blocks are copied as they are."""
     return [*command("samtools", engine), "cat", "--no-PG", "-h", header, "-o", bam, *lanes]
-
-
-def _indexed(work: Workdir, alignment: Alignment, engine: Engine) -> Alignment:
-    index = work.file(f"{alignment.path.name}{INDICES[alignment.format]}")
-    work.run([*command("samtools", engine), "index", alignment.path, index])
-    return replace(alignment, companions=(AlignmentIndex(path=index, sample_id=alignment.sample_id),))

@@ -9,6 +9,7 @@ from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.regions import (
     bed_lines,
+    bed_text,
     called_regions,
     intersect,
     merge,
@@ -78,7 +79,7 @@ def scatter_intervals(
     with ref.path.open("rb") as fasta:
         called = called_regions(runs_of_n(fasta))
     if target is not None:
-        wanted = merge(parse_bed(target.path.read_text("utf-8").splitlines()), lengths, padding)
+        wanted = merge(parse_bed(bed_text(target.path)), lengths, padding)
         called = intersect(called, wanted)
     parts = plan(lengths, called, shards)
     if target is not None:

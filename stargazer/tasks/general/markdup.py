@@ -7,6 +7,7 @@ samtools-markdup(1), https://www.htslib.org/doc/samtools-markdup.html; samtools-
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,8 +15,10 @@ from stargazer.assets import Alignment, DuplicateMetrics
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command, label, tools
+from stargazer.tasks.guard import oddities, read_flags
+from stargazer.tasks.lanes import joined_lanes
 from stargazer.tasks.metrics import LibraryCounts, duplication_metrics
-from stargazer.tasks.sam import check_references, join_headers, libraries, read_header, sort_options, with_index
+from stargazer.tasks.sam import check_references, libraries, sort_options, with_index
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -37,13 +40,21 @@ class Marked(NamedTuple):
     metrics: DuplicateMetrics
 
 
-def join_commands(engine: Engine, header: Path, lanes: Sequence[Alignment]) -> list[Stage]:
-    """Stages of a pipe that writes the alignments of all lanes, those of a read together."""
+def join_commands(engine: Engine, header: Path, files: Sequence[Path], *, together: bool) -> list[Stage]:
+    """Stages of a pipe that writes the alignments of all lanes, those of a read together.
+
+    Parameters
+    ----------
+    engine
+        Where samtools comes from.
+    header, files
+        The header of all, and the lanes.
+    together
+        Whether those of a read stand together in each of them.
+    """
     samtools = command("samtools", engine)
-    joined: Stage = [*samtools, "cat", "--no-PG", "-h", header, *(lane.path for lane in lanes)]
-    if all(lane.sorted in NAMED_ORDERS for lane in lanes):
-        return [joined]
-    return [joined, [*samtools, "collate", "--no-PG", "-u", "-O", "-"]]
+    joined: Stage = [*samtools, "cat", "--no-PG", "-h", header, *files]
+    return [joined] if together else [joined, [*samtools, "collate", "--no-PG", "-u", "-O", "-"]]
 
 
 def mark_commands(
@@ -106,7 +117,8 @@ def mark_duplicates(
     Returns
     -------
     Marked
-        BAM sorted by coordinate with its index, and counts by library in Picard's format.
+        BAM sorted by coordinate with its index, and counts by library in Picard's format, which note what is odd about
+        the reads.
 
     Raises
     ------
@@ -117,21 +129,32 @@ def mark_duplicates(
     header = work.file("header.sam")
     for lane in lanes:
         check_references(work, lane, engine)
-    header.write_text(join_headers([read_header(work, lane, engine) for lane in lanes]), "utf-8")
-    names = libraries(header.read_text("utf-8"))
+    joined = joined_lanes(work, lanes, engine)
+    header.write_text(joined.header, "utf-8")
+    names = libraries(joined.header)
+    # Only what our tools made is sorted as it says: a header of others may say what it likes.
+    stages = join_commands(
+        engine, header, joined.files, together=all(lane.tool and lane.sorted in NAMED_ORDERS for lane in lanes)
+    )
     counts: dict[str, LibraryCounts] = {}
+    seen: Counter[str] = Counter()
     for number, name in enumerate(names):
         part, count, library = work.file(f"{number}.bam"), work.file(f"{number}.txt"), name if len(names) > 1 else ""
         marked = mark_commands(engine, library, part, count, sort=sort_options(work), distance=optical_distance)
-        work.pipe(*join_commands(engine, header, lanes), *marked)
+        work.pipe(*stages, *marked)
         flags = work.output([*command("samtools", engine), "flagstat", "-@", work.cpus - 1, "-O", "tsv", part])
         counts[name] = LibraryCounts.of_samtools(count.read_text("utf-8"), flags)
+        seen.update(read_flags(flags))
     bam, table = work.file(f"{sample}.markdup.bam"), work.file(f"{sample}.markdup.metrics.txt")
     _merge(work, [work.file(f"{number}.bam") for number in range(len(names))], bam, engine)
     table.write_text(duplication_metrics(counts), "utf-8")
     made = replace(lanes[0], path=bam, cid=None, name=bam.name, companions=(), sorted="coordinate")
     made = replace(made, duplicates_marked=True, tool=made.tool or label("samtools", engine))
-    metrics = DuplicateMetrics(path=table, sample_id=sample, tool=label("samtools", engine))
+    made = replace(made, bqsr_applied=all(lane.bqsr_applied for lane in lanes))
+    notes = oddities(seen)
+    for note in notes:
+        work.warn(f"{sample}: {note}")
+    metrics = DuplicateMetrics(path=table, sample_id=sample, tool=label("samtools", engine), notes=tuple(notes))
     return Marked(with_index(work, made, engine), metrics)
 
 

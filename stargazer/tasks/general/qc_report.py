@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import json
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import (
     AlignmentStats,
@@ -10,13 +12,16 @@ from stargazer.assets import (
     Coverage,
     DuplicateMetrics,
     FilterChoice,
+    Identity,
     QCReport,
+    TargetCoverage,
     VariantComparison,
     VariantStats,
 )
 from stargazer.calls import task
 from stargazer.tasks import html
-from stargazer.tasks.html import figures, heading, note, page_of, table
+from stargazer.tasks.html import figures, good, heading, note, page_of, table
+from stargazer.tasks.limits import PLAIN_LIMITS, QCLimits, by_sample, coverage_marks, lane_marks, ratio_marks
 from stargazer.tasks.metrics import (
     AlignmentNumbers,
     VariantNumbers,
@@ -55,6 +60,7 @@ class _Sample(NamedTuple):
     stats: AlignmentNumbers | None
     coverage: list[dict[str, str]]
     duplicates: list[dict[str, str]]
+    lanes: list[dict[str, str]]
 
 
 @task(memory="1 GiB")
@@ -69,6 +75,8 @@ def qc_report(
     *,
     title: str,
     notes: tuple[str, ...] = (),
+    marks: dict[str, list[str]] | None = None,
+    limits: QCLimits = PLAIN_LIMITS,
 ) -> QCReport:
     """Draw and tabulate what was measured; any of the lists may be empty.
 
@@ -88,22 +96,123 @@ def qc_report(
         Name of the sample or cohort.
     notes
         What else is to be said, above all the rest.
+    marks
+        What is wrong with samples beside what the measures tell, such as that they were left out.
+    limits
+        Beyond which a sample is marked.
 
     Returns
     -------
     QCReport
-        ``TITLE.qc.html``; the files that it was made of are its companions, as MultiQC reads them.
+        ``TITLE.qc.html``; the files that it was made of are its companions, as MultiQC reads them, and so is
+        ``TITLE.marks.json``: what is beyond the limits, by sample.
     """
     files = (*stats, *coverages, *duplicates, *variants, *comparisons, *others)
     measured: list[AlignmentStats | Coverage | DuplicateMetrics] = [*stats, *coverages, *duplicates]
     names = list(dict.fromkeys(one.sample_id for one in measured))
     samples = {name: _sample(name, stats, coverages, duplicates) for name in names}
     counted = [(one.sample_id, read_variant_stats(one.path.read_text("utf-8"))) for one in variants]
-    told = [note(each) for each in (*notes, *_filters(others))]
-    parts = [*told, *_alignments(samples), *_variants(counted), *_comparisons(comparisons)]
-    page = work.file(f"{title}.qc.html")
+    told = [*notes, *_filters(others), *(each for one in variants for each in one.notes)]
+    found = _marks([*measured, *others], samples, counted, limits)
+    marked = by_sample([*((name, mark) for name, given in (marks or {}).items() for mark in given), *found])
+    parts = [*map(note, told), *_marked(marked, names), *_alignments(samples), *_targets(others)]
+    parts += [*_identity(others), *_variants(counted), *_comparisons(comparisons)]
+    page, table = work.file(f"{title}.qc.html"), work.file(f"{title}.marks.json")
     page.write_text(page_of(title, names, parts), "utf-8")
-    return QCReport(path=page, companions=files, sample_id=title, source_samples=tuple(names))
+    table.write_text(json.dumps({"marks": marked, "notes": told}, indent=1) + "\n", "utf-8")
+    beside = (*files, Asset(path=table, table="marks", sample_id=title))
+    return QCReport(path=page, companions=beside, sample_id=title, source_samples=tuple(names))
+
+
+def _marks(
+    measures: Iterable[Asset],
+    samples: Mapping[str, _Sample],
+    counted: Iterable[tuple[str, VariantNumbers]],
+    limits: QCLimits,
+) -> Iterator[tuple[str, str]]:
+    """Samples and what is beyond a limit in their measures."""
+    for one in measures:
+        if isinstance(one, DuplicateMetrics):
+            yield from ((one.sample_id, f"reads: {each}") for each in one.notes)
+        elif isinstance(one, TargetCoverage):
+            marks = coverage_marks(one.declared, targeted=one.targeted, limits=limits)
+            yield from ((one.sample_id, mark) for mark in marks)
+        elif isinstance(one, Identity):
+            found = json.loads(one.path.read_text("utf-8"))["marks"]
+            yield from ((name, mark) for name, marks in found.items() for mark in marks)
+    for name, sample in samples.items():
+        yield from ((name, mark) for mark in _read_marks(sample, limits))
+    for _, numbers in counted:
+        for name, row in numbers.samples.items():
+            het, hom = row.get("nHets", 0.0), row.get("nNonRefHom", 0.0)
+            changes = row.get("nTransitions", 0.0), row.get("nTransversions", 0.0)
+            ts_tv = changes[0] / changes[1] if changes[1] else math.inf
+            ratios = ratio_marks(ts_tv, het / hom if hom else math.inf, het + hom, limits)
+            yield from ((name, mark) for mark in ratios)
+
+
+def _read_marks(sample: _Sample, limits: QCLimits) -> Iterator[str]:
+    summary = sample.stats.summary if sample.stats is not None else {}
+    reads = summary.get("raw total sequences", 0.0)
+    if reads:
+        mapped, copies = (summary.get(f"reads {name}", 0.0) / reads for name in ("mapped", "duplicated"))
+        if mapped < limits.least_mapped:
+            yield f"reads: {100 * mapped:.1f} % are mapped, wanted are {100 * limits.least_mapped:g} %"
+        if copies > limits.most_duplicates:
+            yield f"duplicates: {100 * copies:.1f} %, {100 * limits.most_duplicates:g} % at most"
+    yield from lane_marks(sample.lanes, limits)
+
+
+def _marked(marked: Mapping[str, Sequence[str]], names: Sequence[str]) -> Iterator[str]:
+    """What stands at the top: who is to be looked at, and why."""
+    if not marked:
+        if names:
+            yield good(f"None of {len(names)} samples is beyond a limit.")
+        return
+    yield heading("Samples to look at", f"{len(marked)} of {len({*names, *marked})} are beyond a limit.")
+    yield table([{"sample": name, "why": mark} for name, marks in marked.items() for mark in marks], marked=True)
+
+
+def _targets(others: Iterable[Asset]) -> Iterator[str]:
+    found = [one for one in others if isinstance(one, TargetCoverage)]
+    if not found:
+        return
+    where = f"a target of {found[0].bases:,} bases" if found[0].targeted else f"{found[0].bases:,} bases"
+    yield heading("Coverage", f"Of {where}: without duplicates, what both mates show counted once.")
+    rows = []
+    for one in found:
+        row = {"sample": one.sample_id, "mean depth": f"{one.mean_depth:.1f}"}
+        row |= {f"≥ {level}× (%)": f"{100 * getattr(one, f'breadth_{level}x'):.1f}" for level in (10, 20, 30)}
+        row |= {"on target (%)": f"{100 * one.on_target:.1f}"} if one.targeted else {}
+        rows.append(row | {"fold-80": f"{one.fold_80:.2f}", "GC (%)": f"{100 * one.gc:.1f}"})
+    yield table(rows)
+
+
+def _identity(others: Iterable[Asset]) -> Iterator[str]:
+    for one in others:
+        if isinstance(one, Identity):
+            told = json.loads(one.path.read_text("utf-8"))
+            yield heading("Identity", "Sex by the depths of X and Y, and the share of reads that are of others.")
+            yield table([{"sample": name, **_person(row)} for name, row in told["samples"].items()])
+            related = [pair for pair in told["pairs"] if pair["relation"] not in ("", "unrelated")]
+            count = f"{len(told['pairs'])} pairs; those are shown that are related (KING-robust)."
+            yield heading("Kinship", count) if told["pairs"] else ""
+            yield table([_pair(pair) for pair in related]) if related else ""
+
+
+def _person(row: Mapping[str, Any]) -> dict[str, str]:
+    shown = {"sex said": row["said"], "sex of the reads": row["sex"]}
+    shown |= {key.upper(): f"{row[key]:.2f}" if row[key] is not None else "" for key in ("x", "y")}
+    alien = row["contamination"]
+    return shown | {
+        "contamination (%)": f"{100 * alien:.1f}" if alien is not None else "",
+        "sites": f"{row['sites']:,}",
+    }
+
+
+def _pair(pair: Mapping[str, Any]) -> dict[str, str]:
+    shown = {"sample": pair["one"], "and": pair["another"], "relation": pair["relation"]}
+    return shown | {"kinship": f"{pair['kinship']:.3f}", "sites": f"{pair['sites']:,}"}
 
 
 def _filters(others: Iterable[Asset]) -> Iterator[str]:
@@ -122,7 +231,15 @@ def _sample(name: str, stats: Iterable[Asset], coverages: Iterable[Asset], dupli
         read_alignment_stats(text["stats"]) if text["stats"] else None,
         _rows(text["coverage"]),
         read_duplication(text["duplicates"]),
+        _lanes(next((one for one in stats if getattr(one, "sample_id", "") == name), None)),
     )
+
+
+def _lanes(stats: Asset | None) -> list[dict[str, str]]:
+    """Reads of each read group, which lie beside the measures of the alignment."""
+    beside = stats.companions if stats is not None else ()
+    tables = [one for one in beside if dict(one.declared).get("table") == "read_groups"]
+    return _rows(tables[0].path.read_text("utf-8")) if tables else []
 
 
 def _rows(text: str) -> list[dict[str, str]]:
@@ -137,6 +254,10 @@ def _alignments(samples: Mapping[str, _Sample]) -> Iterator[str]:
     yield table([{"sample": name, **_measures(sample)} for name, sample in samples.items()])
     yield figures(_drawn({name: sample.stats for name, sample in samples.items() if sample.stats is not None}))
     yield from _contigs(samples)
+    lanes = [{"sample": name, **row} for name, sample in samples.items() for row in sample.lanes]
+    if len(lanes) > len(samples):
+        yield heading("Lanes", "Reads by read group.")
+        yield table([{key.replace("_", " "): _count(value) for key, value in row.items()} for row in lanes])
     libraries = [{"sample": name, **row} for name, sample in samples.items() for row in sample.duplicates]
     if libraries:
         yield heading("Duplicates", "By library, whose size is estimated from how many of its pairs are copies.")
@@ -174,6 +295,10 @@ def _measures(sample: _Sample) -> dict[str, str]:
         shown["depth"] = f"{depth:.1f}"
         shown["covered (%)"] = _percent(sum(int(row["covbases"]) for row in sample.coverage), bases)
     return shown
+
+
+def _count(text: str) -> str:
+    return f"{int(text):,}" if text.isdecimal() else text
 
 
 def _percent(part: float, whole: float) -> str:
@@ -250,4 +375,7 @@ def _genotypes(row: Mapping[str, float]) -> dict[str, str]:
 def _comparisons(comparisons: Iterable[VariantComparison]) -> Iterator[str]:
     for one in comparisons:
         yield heading(f"Calls of {one.sample_id} beside the truth", "Records that spell the same haplotypes agree.")
+        if one.truth_symbolic or one.calls_symbolic:
+            left_out = f"{one.truth_symbolic:,} of the truth and {one.calls_symbolic:,} of the calls"
+            yield note(f"Records with symbolic alleles, such as <DEL>, were left out: {left_out}.")
         yield table([{key.replace("_", " "): value for key, value in row.items()} for row in one.rows()])

@@ -13,7 +13,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.assets import R1, R2, Alignment, AlignmentStats, Coverage, Reference, TrimmingReport
+from stargazer.assets import R1, R2, Alignment, AlignmentStats, Asset, Coverage, Reference, TrimmingReport
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command, tools
@@ -40,10 +40,11 @@ class Trimmed(NamedTuple):
     report: TrimmingReport
 
 
-def stats_command(engine: Engine, alignment: Path, fasta: Path | None = None) -> list[Argument]:
-    """``samtools stats``."""
+def stats_command(engine: Engine, alignment: Path, fasta: Path | None = None, prefix: str = "") -> list[Argument]:
+    """``samtools stats``; with a prefix, of each read group too, in files that begin with it."""
     against: list[Argument] = ["--ref-seq", fasta] if fasta else []
-    return [*command("samtools", engine), "stats", *against, alignment]
+    split = ["--split", "RG", "--split-prefix", prefix] if prefix else []
+    return [*command("samtools", engine), "stats", *against, *split, alignment]
 
 
 def coverage_command(engine: Engine, alignment: Path, table: Path) -> list[Argument]:
@@ -93,16 +94,18 @@ def samtools_stats(
     Returns
     -------
     AlignmentStats
-        What samtools stats writes, without directories of files.
+        What samtools stats writes, without directories of files; a table of reads by read group is its companion.
     """
     stats = work.file(f"{alignment.sample_id}.stats.txt")
     check_references(work, alignment, engine)
-    work.run(stats_command(engine, alignment.path, ref.path if ref else None), stdout=stats)
+    prefix = work.directory("groups").relative_to(work.path)
+    work.run(stats_command(engine, alignment.path, ref.path if ref else None, f"{prefix}/rg"), stdout=stats)
     text = COMMAND.sub(r"\1\2", stats.read_text("utf-8"))
     stats.write_text(text, "utf-8")
     counts = dict(line.split("\t")[1:3] for line in text.splitlines() if line.startswith("SN\t"))
     return AlignmentStats(
         path=stats,
+        companions=(_read_groups(work, alignment.sample_id),),
         sample_id=alignment.sample_id,
         alignment_cid=alignment.cid or "",
         reads=int(counts["raw total sequences:"]),
@@ -110,6 +113,19 @@ def samtools_stats(
         duplicates=int(counts["reads duplicated:"]),
         insert_size=float(counts["insert size average:"]),
     )
+
+
+def _read_groups(work: Workdir, sample: str) -> Asset:
+    """Reads, mapped reads and duplicates of each read group."""
+    table = work.file(f"{sample}.read_groups.tsv")
+    rows = ["read_group\treads\tmapped\tduplicates"]
+    for part in sorted((work.path / "groups").glob("rg_*.bamstat")):
+        counts = dict(line.split("\t")[1:3] for line in part.read_text("utf-8").splitlines() if line.startswith("SN\t"))
+        name = part.name.removeprefix("rg_").removesuffix(".bamstat")
+        numbers = (counts[f"{key}:"] for key in ("raw total sequences", "reads mapped", "reads duplicated"))
+        rows.append("\t".join([name, *numbers]))
+    table.write_text("\n".join(rows) + "\n", "utf-8")
+    return Asset(path=table, table="read_groups", sample_id=sample)
 
 
 @task(memory="1 GiB", tools=tools("samtools"))
@@ -172,7 +188,10 @@ def fastp(work: Workdir, r1: R1, r2: R2 | None = None, *, quality: int = 15, min
         Reads with the facts of the input, except the link to the mate, and fastp's report.
     """
     reads = [one.path for one in (r1, r2) if one is not None]
-    trimmed = [work.file(f"{path.name.partition('.')[0]}.trimmed.fq.gz") for path in reads]
+    names = [path.name.partition(".")[0] for path in reads]
+    if len(set(names)) < len(names):  # R1/x.fq.gz and R2/x.fq.gz, x.R1.fq.gz and x.R2.fq.gz
+        names = [f"{name}_R{mate}" for mate, name in enumerate(names, 1)]
+    trimmed = [work.file(f"{name}.trimmed.fq.gz") for name in names]
     report = work.file(f"{r1.sample_id}.fastp.json")
     work.run(fastp_command(reads, trimmed, report, quality=quality, length=min_length))
     content = json.loads(report.read_text("utf-8"))

@@ -122,4 +122,5 @@ def bcftools_stats(
         snvs=counted.totals["number of SNPs"],
         indels=counted.totals["number of indels"],
         ts_tv=counted.ts_tv,
+        notes=variants.notes,
     )

@@ -12,11 +12,11 @@ import numpy as np
 
 from stargazer.assets import AnnData
 from stargazer.bio.singlecell.elements import Categories
+from stargazer.bio.singlecell.frames import code_type
 from stargazer.bio.singlecell.kernels.cluster import leiden
-from stargazer.bio.singlecell.tree import code_type
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.stages import MEMORY, USES, check_column, draft_of, scattered
+from stargazer.tasks.scrna.stages import GRAPH, MEMORY, USES, check_column, draft_of, scattered
 from stargazer.tools import Workdir
 
 __all__ = ["cluster"]
@@ -60,8 +60,9 @@ def cluster(
         There is no graph yet, the resolution is negative, or the name cannot be one of a new column.
     """
     check_column(key_added)
-    tree, draft = draft_of(work, adata)
-    if not tree.has("obsp/connectivities"):
+    stage = "cluster" if key_added == "leiden" else f"cluster.{key_added}"
+    tree, draft = draft_of(work, adata, stage, GRAPH)
+    if not tree.made(GRAPH):
         raise DataError("these cells have no graph of neighbours: run reduce_dimensions first")
     cells = tree.kept("obs")
     found = leiden(tree.read("obsp/connectivities")[cells][:, cells], resolution, n_iterations=n_iterations, seed=seed)
@@ -70,5 +71,5 @@ def cluster(
     draft.column("obs", key_added, Categories(scattered(cells, found.astype(code_type(len(names))), -1), names))
     params = {"resolution": resolution, "random_state": seed, "n_iterations": n_iterations}
     draft.write(f"uns/{key_added}", {"params": params})
-    draft.note("cluster", {**params, "key_added": key_added, "sizes": sizes.tolist()})
+    draft.note(stage, {**params, "key_added": key_added, "sizes": sizes.tolist()})
     return adata.derived(draft.path, "clustered")

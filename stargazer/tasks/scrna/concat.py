@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import sparse
 
 from stargazer.assets import AnnData
+from stargazer.bio.singlecell.draft import TreeDraft
 from stargazer.bio.singlecell.elements import Categories
+from stargazer.bio.singlecell.frames import code_type, write_frame
+from stargazer.bio.singlecell.joining import join_members
 from stargazer.bio.singlecell.kernels.blocks import reblock
-from stargazer.bio.singlecell.layout import ROWS
+from stargazer.bio.singlecell.layout import ASIDE, KEPT, ROWS
 from stargazer.bio.singlecell.matrix import MatrixWriter
-from stargazer.bio.singlecell.tree import AnnDataTree, Blocks, TreeDraft, code_type, write_frame
+from stargazer.bio.singlecell.tree import ROWS_AT_ONCE
 from stargazer.bio.singlecell.view import table
 from stargazer.calls import task
 from stargazer.errors import DataError
@@ -22,14 +26,25 @@ from stargazer.tools import Workdir
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from stargazer.bio.singlecell.matrix import Matrix
+    from stargazer.bio.singlecell.tree import AnnDataTree
+
 __all__ = ["concat"]
 
 
 @task(memory=MEMORY, uses=(*USES, "pandas"))
 def concat(
-    work: Workdir, samples: list[AnnData], *, batch_key: str = "sample", join: Literal["inner", "outer"] = "inner"
+    work: Workdir,
+    samples: list[AnnData],
+    *,
+    batch_key: str = "sample",
+    join: Literal["inner", "outer"] = "inner",
+    min_common: float = 0.5,
+    leave_out_below: int = 0,
 ) -> AnnData:
     """Join the cells of samples, with a column that says which sample each came from.
+
+    Layers and embeddings that all samples have are joined too; what cannot be is named in a note.
 
     Parameters
     ----------
@@ -41,6 +56,11 @@ def concat(
         Name of that column of ``obs``; it has the samples' `sample_id`, or their numbers where these are not unique.
     join
         ``"inner"``: genes that all samples have; ``"outer"``: genes of any.
+    min_common
+        Share of the genes of the sample with most that an inner join must leave; 0 to lose as many as it takes.
+    leave_out_below
+        Samples with fewer kept cells, and those of another organism than most, are left out and said, rather than
+        refused; 0 to leave out none.
 
     Returns
     -------
@@ -50,25 +70,31 @@ def concat(
     Raises
     ------
     DataError
-        No samples, two organisms, no gene in common, or the name cannot be one of a new column.
+        No samples, the same cells twice, two organisms, too few genes in common, or the name cannot be one of a new
+        column.
     """
     check_column(batch_key)
+    labels = _labels(samples)
+    _check_different(samples, labels)
+    trees = [tree_of(work, sample) for sample in samples]
+    left_out = _left_out(samples, trees, labels, leave_out_below) if leave_out_below else {}
+    if left_out:
+        chosen = [place for place, label in enumerate(labels) if label not in left_out]
+        samples, trees = [samples[place] for place in chosen], [trees[place] for place in chosen]
+        labels = [labels[place] for place in chosen]
     organisms = {sample.organism for sample in samples} - {""}
     if not samples or len(organisms) > 1:
-        raise DataError(f"samples to join are of one organism; these are {len(samples)} of {sorted(organisms)}")
-    trees = [tree_of(work, sample) for sample in samples]
-    labels = _labels(samples)
-    genes = _joined_genes([tree.names("var") for tree in trees], join)
-    if not len(genes):
-        raise DataError(f"the samples have no gene in common; do all name genes alike? {trees[0].names('var')[:3]}")
+        why = "".join(f"; {label}: {reason}" for label, reason in left_out.items())
+        raise DataError(f"samples to join are of one organism; these are {len(samples)} of {sorted(organisms)}{why}")
+    genes, notes = _joined_genes([tree.names("var") for tree in trees], labels, join, min_common)
     draft = TreeDraft(work.directory("made") / "joined.zarr")
-    writer = MatrixWriter(draft.free("X"), len(genes))
-    for block in reblock(_blocks(trees, genes), ROWS):
-        writer.append(block)
-    writer.finish()
-    notes = _write_tables(draft, trees, labels, genes, batch_key)
-    draft.note("concat", {"samples": labels, "join": join, "notes": notes})
-    facts = {"n_obs": writer.rows, "n_vars": len(genes), "organism": "".join(organisms), "sample_id": "+".join(labels)}
+    n_obs = _join_matrix(draft, "X", [tree.counts for tree in trees], trees, genes, None)
+    notes += _write_tables(draft, trees, labels, genes, batch_key)
+    notes += join_members(draft, trees, genes, _join_matrix)
+    notes = [*(f"sample {label} was left out: {reason}" for label, reason in left_out.items()), *notes]
+    remarks = _unlike(trees, labels)
+    draft.note("concat", {"samples": labels, "left_out": left_out, "join": join, "notes": notes, "remarks": remarks})
+    facts = {"n_obs": n_obs, "n_vars": len(genes), "organism": "".join(organisms), "sample_id": "+".join(labels)}
     return AnnData(path=draft.path, stage="raw", **facts)  # type: ignore[arg-type]
 
 
@@ -77,19 +103,72 @@ def _labels(samples: Sequence[AnnData]) -> list[str]:
     return named if all(named) and len(set(named)) == len(named) else [str(n) for n in range(len(samples))]
 
 
-def _joined_genes(names: list[Any], join: str) -> Any:
-    """Genes in the order of the first sample, those of later ones after them."""
+def _check_different(samples: Sequence[AnnData], labels: Sequence[str]) -> None:
+    """Nobody joins the same cells twice on purpose; the same bytes have the same CID."""
+    seen: dict[str, str] = {}
+    for sample, label in zip(samples, labels, strict=True):
+        for cid in filter(None, {sample.cid, sample.source_cid if sample.stage == "raw" else ""}):
+            if seen.setdefault(cid, label) != label:
+                raise DataError(f"samples {seen[cid]!r} and {label!r} are the same cells ({cid}): give each once")
+
+
+def _left_out(
+    samples: Sequence[AnnData], trees: Sequence[AnnDataTree], labels: Sequence[str], fewest: int
+) -> dict[str, str]:
+    """Samples to leave out, and why: those that failed, have few cells, or are of another organism than most."""
+    found: dict[str, str] = {}
+    for tree, label in zip(trees, labels, strict=True):
+        kept = int(tree.kept("obs").sum())
+        if kept < fewest:
+            failed = tree.record.last("qc_filter").get("failed")
+            found[label] = failed or f"{kept} cells are kept, fewer than {fewest}"
+    counts = Counter(sample.organism for sample, label in zip(samples, labels, strict=True) if label not in found)
+    most = counts.most_common(1)[0][0] if counts else ""
+    for sample, label in zip(samples, labels, strict=True):
+        if label not in found and sample.organism and most and sample.organism != most:
+            found[label] = f"its genes are those of {sample.organism}, and most samples are of {most}"
+    return found
+
+
+def _unlike(trees: Sequence[AnnDataTree], labels: Sequence[str]) -> list[str]:
+    """What is worth a remark of samples that are analysed already: only their kept cells are taken, and raw."""
+    analysed = [label for tree, label in zip(trees, labels, strict=True) if tree.stage != "raw"]
+    return [f"of {', '.join(analysed)} the cells that were kept are taken, with their counts"] if analysed else []
+
+
+def _joined_genes(names: list[Any], labels: list[str], join: str, least: float) -> tuple[Any, list[str]]:
+    """Genes in the order of the first sample, those of later ones after them; and what is lost of whom."""
     if join == "outer":
-        return np.array(list(dict.fromkeys(name for each in names for name in each)), dtype=object)
+        return np.array(list(dict.fromkeys(name for each in names for name in each)), dtype=object), []
     common = set(names[0]).intersection(*names[1:])
-    return np.array([name for name in names[0] if name in common], dtype=object)
+    lost = [f"{len(each) - len(common)} of {len(each)} of {label}" for each, label in zip(names, labels, strict=True)]
+    largest = max(map(len, names))
+    if not common or len(common) < least * largest:
+        raise DataError(
+            f"the samples have {len(common) or 'no'} gene{'s' if len(common) > 1 else ''} in common, and an inner join "
+            f"loses {', '.join(lost)}: do all name genes alike ({', '.join(str(each[0]) for each in names)})? If this "
+            "is meant: join='outer', or min_common=0"
+        )
+    kept = np.array([name for name in names[0] if name in common], dtype=object)
+    return kept, [] if len(common) == largest else [f"genes that not all samples have are lost: {', '.join(lost)}"]
 
 
-def _blocks(trees: list[AnnDataTree], genes: Any) -> Iterator[Any]:
+def _join_matrix(
+    draft: TreeDraft, place: str, matrices: Sequence[Matrix], trees: Sequence[AnnDataTree], genes: Any, dtype: Any
+) -> int:
+    """Write matrices of cells × genes below each other, and return how many rows they have."""
+    writer = MatrixWriter(draft.free(place), len(genes), dtype)
+    for block in reblock(_blocks(matrices, trees, genes), ROWS):
+        writer.append(block)
+    writer.finish()
+    return writer.rows
+
+
+def _blocks(matrices: Sequence[Matrix], trees: Sequence[AnnDataTree], genes: Any) -> Iterator[Any]:
     place = {name: number for number, name in enumerate(genes)}
-    for tree in trees:
+    for matrix, tree in zip(matrices, trees, strict=True):
         column = np.array([place.get(name, -1) for name in tree.names("var")], np.int32)
-        for block in Blocks(tree, None, np.ones(tree.n_vars, bool)):
+        for block in matrix.blocks(ROWS_AT_ONCE, tree.kept("obs")):
             yield _moved(block, column, len(genes))
 
 
@@ -108,14 +187,61 @@ def _write_tables(
 ) -> list[str]:
     import pandas as pd
 
-    tables = [table(tree, "obs", derived=False) for tree in trees]
-    obs = pd.concat(tables, axis=0)
+    tables = [_own_columns(tree) for tree in trees]
     codes = np.repeat(np.arange(len(trees)), [len(each) for each in tables])
+    obs = pd.concat([_without_index_clash(each) for each in tables], axis=0)
+    obs.index.name = tables[0].index.name if len({each.index.name for each in tables}) == 1 else None
     if not obs.index.is_unique:
-        obs.index = pd.Index(
-            [f"{name}-{labels[code]}" for name, code in zip(obs.index, codes, strict=True)], dtype=object
-        )
-    notes = write_frame(draft, "obs", obs)
+        names = [f"{name}-{labels[code]}" for name, code in zip(obs.index, codes, strict=True)]
+        obs.index = pd.Index(names, dtype=object, name=obs.index.name)
+    notes = _keep_own(obs, batch_key, np.array(labels, dtype=object)[codes])
+    notes += write_frame(draft, "obs", obs)
     draft.column("obs", batch_key, Categories(codes.astype(code_type(len(labels))), np.array(labels, dtype=object)))
-    var = pd.concat([table(tree, "var", derived=False, every=True) for tree in trees], axis=0)
-    return [*notes, *write_frame(draft, "var", var[~var.index.duplicated()].reindex(genes))]
+    var = pd.concat([_own_genes(tree) for tree in trees], axis=0)
+    joined = var[~var.index.duplicated()].reindex(genes)
+    joined.index.name = var.index.name
+    return [*notes, *_unlike_columns(trees), *write_frame(draft, "var", joined)]
+
+
+REMADE = ("qc_filter", "normalize", "call_cells")
+STAYING = ("doublet_score", "predicted_doublet")
+
+
+def _own_columns(tree: AnnDataTree) -> Any:
+    """Kept cells with all that is known of them, but for measures that are made anew of joined cells."""
+    found = table(tree, "obs", derived=False)
+    made = [name for name in found if tree.record.owner(f"obs/{name}").partition(".")[0] in REMADE]
+    return found.drop(columns=[name for name in made if name not in STAYING])
+
+
+def _own_genes(tree: AnnDataTree) -> Any:
+    """All genes with what came with the file: what stages made of them is made anew."""
+    found = table(tree, "var", derived=False, every=True)
+    return found.drop(columns=[name for name in found if tree.made(f"var/{name}")])
+
+
+def _without_index_clash(frame: Any) -> Any:
+    return frame.rename_axis(index=None)
+
+
+def _keep_own(obs: Any, batch_key: str, labels: Any) -> list[str]:
+    """A column that samples have under the name of the new one goes by another, unless it says the same."""
+    if batch_key not in obs:
+        return []
+    values = obs.pop(batch_key)
+    if (values.astype(str).to_numpy() == labels.astype(str)).all():
+        return []
+    name, number = f"{batch_key}_{ASIDE}", 1
+    while name in obs:
+        number += 1
+        name = f"{batch_key}_{ASIDE}_{number}"
+    obs[name] = values
+    return [f"column {batch_key!r} of the samples is now {name!r}: {batch_key!r} says which sample a cell is from"]
+
+
+def _unlike_columns(trees: list[AnnDataTree]) -> list[str]:
+    """Columns of ``obs`` that some samples lack: their cells have a gap there."""
+    names = [set(_own_columns(tree)) for tree in trees]
+    every = names[0].intersection(*names[1:])
+    some = sorted(names[0].union(*names[1:]) - every - {KEPT})
+    return [f"not all samples have obs columns {', '.join(some)}: cells of the others have gaps there"] if some else []

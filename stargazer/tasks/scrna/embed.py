@@ -10,7 +10,7 @@ from __future__ import annotations
 from stargazer.assets import AnnData
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.stages import MEMORY, USES, draft_of, embedding_kept, write_umap
+from stargazer.tasks.scrna.stages import GRAPH, MEMORY, USES, draft_of, embedding_kept, write_umap
 from stargazer.tools import Workdir
 
 __all__ = ["embed"]
@@ -41,11 +41,11 @@ def embed(work: Workdir, adata: AnnData, *, min_dist: float = 0.5, spread: float
     DataError
         There is no graph yet, or too few cells.
     """
-    tree, draft = draft_of(work, adata)
-    if not tree.has("obsp/connectivities"):
+    tree, draft = draft_of(work, adata, "embed", GRAPH, "obsm/X_pca", "obsm/X_pca_harmony")
+    if not tree.made(GRAPH):
         raise DataError("these cells have no graph of neighbours: run reduce_dimensions first")
     cells = tree.kept("obs")
-    name = "X_pca_harmony" if tree.has("obsm/X_pca_harmony") else "X_pca"
+    name = "X_pca_harmony" if tree.made("obsm/X_pca_harmony") else "X_pca"
     graph = tree.read("obsp/connectivities")[cells][:, cells]
     write_umap(draft, cells, embedding_kept(tree, name), graph, seed, min_dist, spread)
     draft.note("embed", {"min_dist": min_dist, "spread": spread, "seed": seed})

@@ -8,6 +8,8 @@ Soneson C, Robinson MD. Bias, robustness and scalability in single-cell differen
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,12 +17,12 @@ from scipy import sparse
 
 from stargazer.assets import AnnData
 from stargazer.bio.singlecell.kernels.blocks import column_blocks
-from stargazer.bio.singlecell.kernels.markers import no_markers, rank_sum, t_test
+from stargazer.bio.singlecell.kernels.markers import first, joined, no_markers, rank_sum, t_test
 from stargazer.bio.singlecell.tree import Blocks, cache_bytes
 from stargazer.bio.singlecell.view import FRACTIONS, STATISTICS, TABLES
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.stages import USES, draft_of, size_factors_of
+from stargazer.tasks.scrna.stages import FACTORS, USES, draft_of, size_factors_of
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from stargazer.bio.singlecell.draft import TreeDraft
     from stargazer.bio.singlecell.kernels.markers import Markers
-    from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
+    from stargazer.bio.singlecell.tree import AnnDataTree
 
 __all__ = ["find_markers"]
 
@@ -51,8 +54,10 @@ def find_markers(
     method: Method = "wilcoxon",
     layer: Layer = "log",
     tie_correct: bool = False,
+    groups: list[str] | None = None,
+    reference: str = "rest",
 ) -> AnnData:
-    """Test every gene in every group of cells against all other cells.
+    """Test every gene in every group of cells against all other cells, or against those of one group.
 
     Parameters
     ----------
@@ -70,6 +75,10 @@ def find_markers(
         ``"log"``: log-normalised values; ``"counts"``: counts, whose differences in depth then count too.
     tie_correct
         Correct the rank-sum test for ties, of which sparse counts have many; scanpy does not by default.
+    groups
+        Which groups to test; all if None.
+    reference
+        The group to test the others against; ``"rest"`` for all other cells.
 
     Returns
     -------
@@ -82,26 +91,70 @@ def find_markers(
     DataError
         There is no such column, or no cell has a group.
     """
-    tree, draft = draft_of(work, adata)
+    tree, draft = draft_of(work, adata, "find_markers", *([FACTORS] if layer == "log" else []), f"obs/{groupby}")
     cells = tree.kept("obs")
-    codes, groups = _groups(tree, groupby, cells)
-    if len(groups) == 1:
-        found, tested = no_markers(int(tree.kept("var").sum())), []
+    codes, names = _groups(tree, groupby, cells)
+    wanted = _wanted(names, groups, reference, groupby)
+    test: Test = partial(_tested, method=method, tie_correct=tie_correct, threads=work.cpus)
+    if len(names) == 1:
+        found, wanted = no_markers(int(tree.kept("var").sum())), []
+    elif reference == "rest":
+        numbers = _renumbered(codes, [names.index(name) for name in wanted])
+        found = test(_columns(work, tree, cells, layer), numbers, len(wanted))
     else:
-        columns = _columns(work, tree, cells, layer)
-        found, tested = _tested(columns, codes, len(groups), method, tie_correct, work.cpus), groups
-    params = {"groupby": groupby, "reference": "rest", "method": method, "use_raw": False}
+        pairs = [(names.index(name), names.index(reference)) for name in wanted]
+        found = joined([_of_pair(work, tree, cells, codes, pair, layer, test) for pair in pairs])
+    params = {"groupby": groupby, "reference": reference, "method": method, "use_raw": False}
     params["corr_method"] = "benjamini-hochberg"
-    _write(draft, tree, found, tested, params | ({} if layer == "log" else {"layer": layer}))
+    _write(draft, tree, found, wanted, params | ({} if layer == "log" else {"layer": layer}))
     if embedding is not None:
         _take_embedding(draft, tree, embedding)
-    notes = _notes(groupby, groups, found)
+    notes = _notes(groupby, wanted if len(names) > 1 else names, found)
     draft.note("find_markers", {**params, "layer": layer, "tie_correct": tie_correct, "notes": notes})
     return adata.derived(draft.path, "annotated")
 
 
+Test = Callable[..., "Markers"]
+
+
+def _wanted(names: list[str], groups: list[str] | None, reference: str, groupby: str) -> list[str]:
+    """The groups to test, in their order."""
+    asked = [*(groups or []), *([reference] if reference != "rest" else [])]
+    missing = [name for name in asked if name not in names]
+    if missing:
+        raise DataError(f"obs[{groupby!r}] has no {', '.join(missing)}; it has: {', '.join(names)}")
+    found = [name for name in names if name != reference and (groups is None or name in groups)]
+    if not found and len(names) > 1:
+        raise DataError(f"there is no group to test against {reference!r}: groups= names it alone, or none")
+    return found
+
+
+def _renumbered(codes: NDArray[np.int64], wanted: list[int]) -> NDArray[np.int64]:
+    """Codes of some groups from 0; cells of others have none, and count among the rest."""
+    number = np.full(max(int(codes.max(initial=0)), *wanted) + 2, -1)
+    number[wanted] = np.arange(len(wanted))
+    return np.asarray(number[codes])
+
+
+def _of_pair(
+    work: Workdir,
+    tree: AnnDataTree,
+    cells: NDArray[np.bool_],
+    codes: NDArray[np.int64],
+    pair: tuple[int, int],
+    layer: str,
+    test: Test,
+) -> Markers:
+    """One group against another: cells of no other are looked at."""
+    mine = np.isin(codes, pair)
+    two = np.where(codes[mine] == pair[0], 0, 1)
+    some = np.zeros_like(cells)
+    some[np.flatnonzero(cells)[mine]] = True
+    return first(test(_columns(work, tree, some, layer), two, 2))
+
+
 def _tested(
-    columns: Iterator[Any], codes: NDArray[np.int64], n_groups: int, method: Method, tie_correct: bool, threads: int
+    columns: Iterator[Any], codes: NDArray[np.int64], n_groups: int, *, method: Method, tie_correct: bool, threads: int
 ) -> Markers:
     if method == "wilcoxon":
         return rank_sum(columns, codes, n_groups, tie_correct=tie_correct, threads=threads)
@@ -138,7 +191,7 @@ def _columns(work: Workdir, tree: AnnDataTree, cells: NDArray[np.bool_], layer: 
 
 def _entries(tree: AnnDataTree, blocks: Blocks) -> NDArray[np.int64]:
     """Counts of each gene, or somewhat more: the filter counted them in all cells that had enough genes."""
-    if "qc_filter" in tree.stages():
+    if tree.made("var/n_cells_by_counts"):
         return np.asarray(tree.column("var", "n_cells_by_counts"), np.int64)[tree.kept("var")]
     entries = np.zeros(blocks.shape[1], np.int64)
     for block in blocks:
@@ -167,6 +220,6 @@ def _take_embedding(draft: TreeDraft, tree: AnnDataTree, embedding: AnnData) -> 
     other = type(tree)(embedding.path)
     if not np.array_equal(other.names("obs"), tree.names("obs")):
         raise DataError("the embedding is of other cells: give the one that embed made of the same input")
-    for place in ("obsm/X_umap", "uns/umap"):
-        draft.share(place, other)
-    draft.note("embed", other.stages().get("embed", {}))
+    if "embed" not in other.record.noted:
+        raise DataError("the embedding has no UMAP coordinates that embed made: give what embed returned")
+    draft.adopt("embed", other)

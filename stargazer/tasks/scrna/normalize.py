@@ -45,9 +45,9 @@ def normalize(work: Workdir, adata: AnnData, *, target_sum: float | None = None)
     DataError
         The median cell has no counts.
     """
-    tree, draft = draft_of(work, adata)
+    tree, draft = draft_of(work, adata, "normalize", "obs/total_counts")
     cells, genes = tree.kept("obs"), tree.kept("var")
-    if "qc_filter" in tree.stages():
+    if tree.made("obs/total_counts"):
         totals = np.asarray(tree.column("obs", "total_counts"))[cells]
     else:
         totals = np.concatenate([block.sum(axis=1).A1 for block in Blocks(tree, cells, genes)])

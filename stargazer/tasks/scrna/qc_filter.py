@@ -9,17 +9,18 @@ e8746 (2019).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from stargazer.assets import AnnData
-from stargazer.bio.singlecell.genes import decide_organism, find_gene_sets
+from stargazer.bio.singlecell.draft import TreeDraft
+from stargazer.bio.singlecell.genes import decide_organism, find_gene_sets, named_genes, symbols_of
 from stargazer.bio.singlecell.kernels.qc import mad_limits, qc_metrics
 from stargazer.bio.singlecell.tree import Blocks, cache_bytes
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.stages import MEMORY, USES, batch_codes, draft_of, scattered
+from stargazer.tasks.scrna.stages import MEMORY, USES, batch_codes, check_column, draft_of, scattered
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from stargazer.bio.singlecell.genes import GeneSets
     from stargazer.bio.singlecell.kernels.doublets import Doublets
     from stargazer.bio.singlecell.kernels.qc import QC
-    from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
+    from stargazer.bio.singlecell.tree import AnnDataTree
 
     Mask = NDArray[np.bool_]
+
+KNOWN_SETS = ("mt", "ribo", "hb", "spike_in")
 
 __all__ = ["FoundDoublets", "find_doublets", "qc_filter"]
 
@@ -46,11 +49,14 @@ def qc_filter(
     batch_key: str = "",
     organism: str = "",
     symbols: str = "",
+    mt_genes: str | list[str] = "",
+    gene_sets: dict[str, str | list[str]] | None = None,
     mads: float | None = None,
     mads_mt: float | None = None,
     doublets: bool = True,
     expected_doublet_rate: float = 0.05,
     seed: int = 0,
+    on_failure: Literal["error", "mark"] = "error",
 ) -> AnnData:
     """Measure cells and genes, and mark those to keep; nothing is removed.
 
@@ -76,6 +82,12 @@ def qc_filter(
         empty too, what the names of the genes tell; a note says by what.
     symbols
         Column of ``var`` with gene symbols, where genes are named by ids.
+    mt_genes
+        Which genes are mitochondrial, of any species: their names, a pattern that symbols begin with, or a column of
+        ``var`` that is true of them. If empty, those of the organism.
+    gene_sets
+        Other sets of genes to measure, by name, given likewise: ``{"chloroplast": "ATCG"}`` makes
+        ``obs["pct_counts_chloroplast"]``.
     mads
         Median absolute deviations of the logarithms of counts and genes from which a cell is an outlier; 5 is usual.
         None for no such filter.
@@ -87,6 +99,9 @@ def qc_filter(
         Fraction of doublets that Scrublet expects.
     seed
         Of the doublets that Scrublet simulates.
+    on_failure
+        ``"mark"``: a sample that fails (no cell is left, or the genes are of another organism) keeps no cell, and its
+        note says why; so that of many samples the others go on.
 
     Returns
     -------
@@ -99,35 +114,127 @@ def qc_filter(
         No mitochondrial gene is found though one is asked for, the genes are of another organism or of two, there is
         no such column, or no cell or gene is left.
     """
-    tree, draft = draft_of(work, adata)
-    organism, said = decide_organism(tree, organism or adata.organism, symbols)
-    sets = find_gene_sets(tree, organism, symbols)
-    notes = [*said, *sets.notes, *_check_mt(tree, sets, organism, said, max_pct_mt < 100 or mads_mt is not None)]
-    everything = Blocks(tree, np.ones(tree.n_obs, bool), np.ones(tree.n_vars, bool))
-    masks = {name: getattr(sets, name) for name in ("mt", "ribo", "hb", "spike_in")}
-    qc = qc_metrics(everything, tree.n_vars, masks, min_genes=min_genes, min_cells=min_cells, exclude=sets.spike_in)
-    dropped = {"few genes": ~qc.cells}
-    _check_left(tree, qc.cells, dropped, f" (min_genes={min_genes}; there are {tree.n_vars} genes)")
+    limits = _Limits(min_genes, min_cells, max_pct_mt, mads, mads_mt)
+    genes = _Genes(organism or adata.organism, symbols, mt_genes, gene_sets or {})
+    options: dict[str, Any] = {"batch_key": batch_key, "rate": expected_doublet_rate, "seed": seed}
+    tree, draft = draft_of(work, adata, "qc_filter", "obs/called", masks=False)
+    try:
+        return _filtered(work, adata, (tree, draft), genes, limits, options if doublets else None, batch_key)
+    except DataError as error:
+        if on_failure == "error":
+            raise
+        return _failed(adata, tree, work, str(error))
+
+
+class _Limits(NamedTuple):
+    """Which cells and genes go."""
+
+    min_genes: int
+    min_cells: int
+    max_pct_mt: float
+    mads: float | None
+    mads_mt: float | None
+
+
+class _Genes(NamedTuple):
+    """What is said of genes."""
+
+    organism: str
+    symbols: str
+    mt: str | list[str]
+    sets: dict[str, str | list[str]]
+
+
+def _failed(adata: AnnData, tree: AnnDataTree, work: Workdir, why: str) -> AnnData:
+    """A sample of which no cell is kept, and why."""
+    draft = TreeDraft(work.directory("failed") / tree.path.name, tree, "qc_filter", ("obs/called",))
+    draft.column("obs", "kept", np.zeros(tree.n_obs, bool))
+    draft.column("var", "kept", np.ones(tree.n_vars, bool))
+    draft.note("qc_filter", {"failed": why, "n_cells_kept": 0, "notes": [f"the sample failed: {why}"]})
+    return adata.derived(draft.path, "qc_filtered", n_obs=0, n_vars=tree.n_vars)
+
+
+def _filtered(
+    work: Workdir,
+    adata: AnnData,
+    trees: tuple[AnnDataTree, TreeDraft],
+    genes: _Genes,
+    limits: _Limits,
+    doublets: dict[str, Any] | None,
+    batch_key: str,
+) -> AnnData:
+    tree, draft = trees
+    organism, said = decide_organism(tree, genes.organism, genes.symbols)
+    sets = find_gene_sets(tree, organism, genes.symbols)
+    sets, own, chosen = _own_sets(tree, sets, genes)
+    needed = limits.max_pct_mt < 100 or limits.mads_mt is not None
+    notes = [*said, *sets.notes, *chosen, *_check_mt(tree, sets, organism, said, needed), *_check_called(tree)]
+    masks = {name: getattr(sets, name) for name in KNOWN_SETS} | own
+    called = np.asarray(tree.column("obs", "called"), bool) if tree.made("obs/called") else np.ones(tree.n_obs, bool)
+    qc = _measured(tree, masks, sets, called, limits)
+    dropped = {"few genes": called & ~qc.cells} | ({} if called.all() else {"empty droplets": ~called})
+    _check_left(tree, qc.cells, dropped, f" (min_genes={limits.min_genes}; there are {tree.n_vars} genes)")
     if not qc.genes.any():
-        raise DataError(f"no gene is left: none has a count in min_cells={min_cells} of {int(qc.cells.sum())} cells")
-    if doublets:
-        options: dict[str, Any] = {"batch_key": batch_key, "rate": expected_doublet_rate, "seed": seed}
-        found = find_doublets(work, tree, qc.cells, qc.genes, **options)
+        few = f"min_cells={limits.min_cells} of {int(qc.cells.sum())} cells"
+        raise DataError(f"no gene is left: none has a count in {few}")
+    if doublets is not None:
+        found = find_doublets(work, tree, qc.cells, qc.genes, **doublets)
         found.write(draft)
         notes += found.notes
         dropped["doublets"] = scattered(qc.cells, found.predicted, False)
     batches = scattered(qc.cells, batch_codes(tree, batch_key, qc.cells)[0], -1)
-    dropped |= _outliers(qc, batches, max_pct_mt, mads, mads_mt)
+    dropped |= _outliers(qc, batches, limits)
     kept = ~np.any(list(dropped.values()), axis=0)
     _check_left(tree, kept, dropped)
-    _write_metrics(draft, qc, sets, kept)
+    shown = {"mt": sets.mt, "ribo": sets.ribo, "hb": sets.hb} | own
+    _write_metrics(draft, qc, shown, sets.spike_in, kept)
     spikes = _spikes(qc, sets)
     notes += _said_of_spikes(spikes)
     numbers = {f"n_cells_{name.replace(' ', '_')}": int(mask.sum()) for name, mask in dropped.items()}
     numbers |= {"n_cells_kept": int(kept.sum()), "n_genes_kept": int(qc.genes.sum()), **spikes}
-    draft.note("qc_filter", {"organism": organism, "max_pct_mt": max_pct_mt, **numbers, "notes": notes})
+    found_limits = _found_limits(qc, limits) if not batch_key else {}
+    params = {
+        "organism": organism,
+        "found_limits": found_limits,
+        **limits._asdict(),
+        "doublets": doublets is not None,
+        "sets": sorted(shown),
+    }
+    draft.note("qc_filter", {**params, **numbers, "notes": notes})
     facts = {"n_obs": numbers["n_cells_kept"], "n_vars": numbers["n_genes_kept"], "organism": organism}
     return adata.derived(draft.path, "qc_filtered", **facts)
+
+
+def _measured(tree: AnnDataTree, masks: dict[str, Mask], sets: GeneSets, called: Mask, limits: _Limits) -> QC:
+    everything = Blocks(tree, np.ones(tree.n_obs, bool), np.ones(tree.n_vars, bool))
+    options: dict[str, Any] = {"min_genes": limits.min_genes, "min_cells": limits.min_cells}
+    return qc_metrics(everything, tree.n_vars, masks, exclude=sets.spike_in, wanted=called, **options)
+
+
+def _own_sets(tree: AnnDataTree, sets: GeneSets, genes: _Genes) -> tuple[GeneSets, dict[str, Mask], list[str]]:
+    """The sets with the mitochondrial genes that the user names, other sets, and what is worth saying."""
+    labels = symbols_of(tree, genes.symbols)[0]
+    notes: list[str] = []
+    if genes.mt:
+        mask, notes = named_genes(tree, labels, genes.mt, "mitochondrial")
+        sets = sets._replace(mt=mask)
+    found: dict[str, Mask] = {}
+    for name, given in genes.sets.items():
+        check_column(name)
+        if name in KNOWN_SETS:
+            raise DataError(f"gene set {name!r} is there already: give yours another name")
+        found[name], said = named_genes(tree, labels, given, name)
+        notes = [*notes, *said]
+    return sets, found, notes
+
+
+def _check_called(tree: AnnDataTree) -> list[str]:
+    """Raw matrices of all droplets are not taken for cells without a word."""
+    if not tree.record.last("ingest").get("droplets") or tree.made("obs/called"):
+        return []
+    return [
+        "these are all droplets, most of them empty, and no call_cells ran: only the limits below tell which are cells"
+    ]
 
 
 def _check_mt(tree: AnnDataTree, sets: GeneSets, organism: str, said: list[str], needed: bool) -> list[str]:
@@ -136,18 +243,18 @@ def _check_mt(tree: AnnDataTree, sets: GeneSets, organism: str, said: list[str],
         return []
     if not needed:
         return ["no mitochondrial gene was found, and no filter asked for"]
+    hint = "".join(f", such as {name!r}" for name in ("mt", "mito", "MT") if name in tree.columns("var"))
     what = f"no mitochondrial gene of {organism} was found" if organism else said[0]
     raise DataError(
         f"{what}; genes are named like {', '.join(tree.names('var')[:3])}. Give organism=, or symbols= (a column of "
-        "var with gene symbols), or max_pct_mt=100 to do without that filter"
+        f"var with gene symbols), or mt_genes= (names, a pattern, or a column of var{hint}), or max_pct_mt=100 to do "
+        "without that filter"
     )
 
 
-def _outliers(
-    qc: QC, batches: NDArray[np.int64], max_pct_mt: float, mads: float | None, mads_mt: float | None
-) -> dict[str, Mask]:
+def _outliers(qc: QC, batches: NDArray[np.int64], limits: _Limits) -> dict[str, Mask]:
     """Masks of cells to drop, by reason; cells without counts have no percentage and go."""
-    percent = qc.percent("mt")
+    percent, (*_, max_pct_mt, mads, mads_mt) = qc.percent("mt"), limits
     found = {"much mt": ~(percent < max_pct_mt) if max_pct_mt < 100 else np.isnan(percent)}
     if mads is not None:
         metrics = [np.log1p(qc.total_counts), np.log1p(qc.n_genes)]
@@ -155,6 +262,15 @@ def _outliers(
     if mads_mt is not None:
         found["outliers of mt"] = _beyond(percent, qc.cells, batches, mads_mt, upwards=True)
     return found
+
+
+def _found_limits(qc: QC, limits: _Limits) -> dict[str, list[float]]:
+    """Lowest and highest counts and genes of cells that are no outliers, for drawing."""
+    if limits.mads is None:
+        return {}
+    metrics = {"counts": qc.total_counts, "genes": qc.n_genes}
+    ends = {name: mad_limits(np.log1p(values[qc.cells]), limits.mads) for name, values in metrics.items()}
+    return {name: [round(float(np.expm1(end)), 3) for end in pair if np.isfinite(end)] for name, pair in ends.items()}
 
 
 def _beyond(
@@ -191,17 +307,17 @@ def _said_of_spikes(spikes: dict[str, Any]) -> list[str]:
     return [f"{spikes['n_spike_ins']} spike-ins (ERCC), {share}, are left out of everything"]
 
 
-def _write_metrics(draft: TreeDraft, qc: QC, sets: GeneSets, kept: Mask) -> None:
+def _write_metrics(draft: TreeDraft, qc: QC, sets: dict[str, Mask], spike_in: Mask, kept: Mask) -> None:
     draft.column("obs", "n_genes", qc.n_genes_detected.astype(np.int32))
     draft.column("obs", "n_genes_by_counts", qc.n_genes.astype(np.int32))
     draft.column("obs", "total_counts", _counts(qc.total_counts))
-    if sets.spike_in.any():
+    if spike_in.any():
         draft.column("obs", "total_counts_spike_in", _counts(qc.set_counts["spike_in"]))
-        draft.column("var", "spike_in", sets.spike_in)
-    for name in ("mt", "ribo", "hb"):
+        draft.column("var", "spike_in", spike_in)
+    for name in sets:
         draft.column("obs", f"total_counts_{name}", _counts(qc.set_counts[name]))
         draft.column("obs", f"pct_counts_{name}", qc.percent(name).astype(np.float32))
-        draft.column("var", name, getattr(sets, name))
+        draft.column("var", name, sets[name])
     draft.column("obs", "kept", kept)
     cells = int(qc.cells.sum())
     draft.column("var", "n_cells_by_counts", qc.n_cells.astype(np.int32))

@@ -20,6 +20,7 @@ from stargazer.bio.singlecell.tree import Blocks, cache_bytes
 from stargazer.calls import task
 from stargazer.errors import DataError
 from stargazer.tasks.scrna.stages import (
+    FACTORS,
     MEMORY,
     USES,
     batch_codes,
@@ -34,9 +35,10 @@ from stargazer.tools import Workdir
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from stargazer.bio.singlecell.draft import TreeDraft
     from stargazer.bio.singlecell.kernels.neighbors import Neighbors
     from stargazer.bio.singlecell.kernels.pca import PCA
-    from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
+    from stargazer.bio.singlecell.tree import AnnDataTree
 
 __all__ = ["reduce_dimensions"]
 
@@ -88,7 +90,8 @@ def reduce_dimensions(
     DataError
         No genes are chosen, or there are fewer than two cells or genes.
     """
-    tree, draft = draft_of(work, adata)
+    batch = [f"obs/{harmony_key}"] if harmony_key else []
+    tree, draft = draft_of(work, adata, "reduce_dimensions", FACTORS, "var/highly_variable", *batch)
     cells = tree.kept("obs")
     pca, coordinates = _principal_components(work, tree, cells, n_pcs)
     found_pcs = coordinates.shape[1]
@@ -103,14 +106,15 @@ def reduce_dimensions(
     write_graph(draft, cells, found, graph, {"n_pcs": coordinates.shape[1], "random_state": seed})
     if umap:
         write_umap(draft, cells, coordinates, graph, seed)
-    draft.note("reduce_dimensions", {"n_pcs": n_pcs, "harmony_key": harmony_key, "notes": notes})
+    params = {"n_pcs": n_pcs, "n_neighbors": n_neighbors, "umap": umap, "approximate": approximate, "seed": seed}
+    draft.note("reduce_dimensions", {**params, "harmony_key": harmony_key, "notes": notes})
     return adata.derived(draft.path, "reduced")
 
 
 def _principal_components(
     work: Workdir, tree: AnnDataTree, cells: NDArray[np.bool_], n_pcs: int
 ) -> tuple[PCA, NDArray[np.float32]]:
-    if "highly_variable" not in tree.columns("var"):
+    if not tree.made("var/highly_variable"):
         raise DataError("these cells have no highly variable genes: run select_features first")
     blocks = Blocks(tree, cells, tree.column("var", "highly_variable"), cache_bytes(work.memory))
     factors = size_factors_of(tree, cells)

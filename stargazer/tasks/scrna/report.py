@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stargazer.assets import AnnData, Asset
+from stargazer.bio.singlecell.genes import labels_of
+from stargazer.bio.singlecell.stages import MADE, USED
 from stargazer.bio.singlecell.tree import AnnDataTree, Blocks
-from stargazer.bio.singlecell.view import TABLES, log_values
+from stargazer.bio.singlecell.view import TABLES, log_values, marker_table
 from stargazer.calls import task
 from stargazer.display.html import escape
 from stargazer.tasks.scrna import figures
@@ -23,13 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
+HIDDEN = ("notes", "remarks", "ranks", "totals", "dropped", MADE, USED)
 TOP_DOTS = 4
-TOP_TABLE = 12
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:66em;margin:2em auto;padding:0 1em;color:#222}
-h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}img{max-width:100%}table{border-collapse:collapse;font-size:13px}
-th,td{text-align:left;vertical-align:top;padding:.15em 1em .15em 0;border-bottom:1px solid #ddd}
+TOP_TABLE = 8
+STYLE = """:root{--ink:#222;--line:#ddd;--paper:#fff;--note:#fff4d6;color-scheme:light dark}
+@media(prefers-color-scheme:dark){:root{--ink:#ddd;--line:#444;--paper:#181818;--note:#463c1a}}
+body{font:15px/1.5 system-ui,sans-serif;max-width:66em;margin:2em auto;padding:0 1em;color:var(--ink);
+background:var(--paper)}
+h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}img{max-width:100%;background:#fff;border-radius:4px}table{border-collapse:collapse;font-size:13px}
+th,td{text-align:left;vertical-align:top;padding:.15em 1em .15em 0;border-bottom:1px solid var(--line)}
 .figures{display:flex;flex-wrap:wrap;gap:0 2em}.figures>section{max-width:100%}
-.note{background:#fff4d6;padding:.3em .7em;margin:.3em 0}code{font-size:12px;overflow-wrap:anywhere}"""
+.note{background:var(--note);padding:.3em .7em;margin:.3em 0}code{font-size:12px;overflow-wrap:anywhere}"""
 CAPTIONS = {
     "qc": ("Quality control", "Genes, counts and mitochondrial percentage of all cells, and of those kept."),
     "doublets": ("Doublets", "Scrublet's scores of droplets."),
@@ -62,7 +68,9 @@ def report(work: Workdir, adata: AnnData, *, groupby: str = "") -> Asset:
         ``report.html``, self-contained; the figures (PNG) are its companions.
     """
     tree = AnnDataTree(adata.path)
-    group = groupby or (str(tree.read(f"uns/{TABLES}")["params"]["groupby"]) if tree.has(f"uns/{TABLES}") else "leiden")
+    group = groupby or (
+        str(tree.read(f"uns/{TABLES}")["params"]["groupby"]) if tree.made(f"uns/{TABLES}") else "leiden"
+    )
     drawn = dict(_figures(tree, group))
     companions = []
     for name, png in drawn.items():
@@ -75,29 +83,29 @@ def report(work: Workdir, adata: AnnData, *, groupby: str = "") -> Asset:
 
 
 def _figures(tree: AnnDataTree, group: str) -> Iterator[tuple[str, bytes]]:
-    obs, var = tree.columns("obs"), tree.columns("var")
-    if "pct_counts_mt" in obs:
+    if tree.made("obs/pct_counts_mt"):
         yield "qc", figures.qc_figure(tree)
-    if "doublet_score" in obs:
+    if tree.made("obs/doublet_score"):
         yield "doublets", figures.doublet_figure(tree)
-    if "highly_variable" in var:
+    if tree.made("var/dispersions_norm"):
         yield "hvg", figures.hvg_figure(tree)
-    if tree.has("uns/pca"):
+    if tree.made("uns/pca"):
         yield "elbow", figures.elbow_figure(tree)
-    if tree.has("obsm/X_umap") and group in obs:
+    if tree.made("obsm/X_umap") and group in tree.columns("obs"):
         yield "umap", figures.umap_figure(tree, group)
     if _has_markers(tree):
         yield "markers", _markers(tree)
 
 
 def _has_markers(tree: AnnDataTree) -> bool:
-    return tree.has(f"uns/{TABLES}") and len(tree.read(f"uns/{TABLES}/groups")) > 0
+    return tree.made(f"uns/{TABLES}") and len(tree.read(f"uns/{TABLES}/groups")) > 0
 
 
 def _markers(tree: AnnDataTree) -> bytes:
     tables = tree.read(f"uns/{TABLES}")
     genes = _best(tables, TOP_DOTS)
-    names = [str(name) for name in tables["genes"][genes]]
+    shown = dict(zip(tree.names("var").astype(str), labels_of(tree), strict=True))
+    names = [shown[str(name)] for name in tables["genes"][genes]]
     groups = [str(name) for name in tables["groups"]]
     means = _group_means(tree, str(tables["params"]["groupby"]), groups, genes)
     return figures.dot_plot(names, groups, means, tables["pts"][:, genes])
@@ -135,7 +143,7 @@ def _page(tree: AnnDataTree, adata: AnnData, drawn: dict[str, bytes]) -> str:
     parts = [f"<h1>{title}</h1><p>{head}</p>", *_notes(tree)]
     parts.append(f'<div class="figures">{"".join(_section(name, png) for name, png in drawn.items())}</div>')
     if _has_markers(tree):
-        parts.append(_marker_table(tree.read(f"uns/{TABLES}")))
+        parts.append(_marker_table(tree))
     parts.append(_stage_table(tree))
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
@@ -156,18 +164,22 @@ def _notes(tree: AnnDataTree) -> Iterator[str]:
             yield f'<p class="note">{escape(stage)}: {escape(note)}</p>'
 
 
-def _marker_table(tables: dict[str, Any]) -> str:
-    order = np.argsort(-tables["scores"], axis=1, kind="stable")[:, :TOP_TABLE]
-    rows = []
-    for group, genes in zip(tables["groups"], order, strict=True):
-        best = ", ".join(escape(str(name)) for name in tables["genes"][genes])
-        rows.append(f"<tr><th>{escape(str(group))}</th><td>{best}</td></tr>")
-    return f"<table><tr><th>cluster</th><th>best genes</th></tr>{''.join(rows)}</table>"
+def _marker_table(tree: AnnDataTree) -> str:
+    """The best genes of each group with their numbers, symbols and ids side by side."""
+    shown = dict(zip(tree.names("var").astype(str), labels_of(tree), strict=True))
+    heads = ("cluster", "gene", "log2 fold", "cells in %", "cells out %", "score", "adjusted p")
+    rows = [f"<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>"]
+    for line in marker_table(tree, TOP_TABLE).itertuples():
+        numbers = (f"{line.logfoldchanges:.2f}", f"{100 * line.pts:.0f}", f"{100 * line.pts_rest:.0f}")
+        fields = (str(line.group), shown[str(line.gene)], *numbers, f"{line.scores:.1f}", f"{line.pvals_adj:.1e}")
+        rows.append(f"<tr>{''.join(f'<td>{escape(field)}</td>' for field in fields)}</tr>")
+    return f"<h2>Best genes</h2><table>{''.join(rows)}</table>"
 
 
 def _stage_table(tree: AnnDataTree) -> str:
     rows = []
     for stage, members in tree.stages().items():
-        shown = ", ".join(f"{name} = {value}" for name, value in members.items() if name != "notes" and value != "")
-        rows.append(f"<tr><th>{escape(stage)}</th><td><code>{escape(shown)}</code></td></tr>")
+        shown = ", ".join(f"{name} = {value}" for name, value in members.items() if name not in HIDDEN and value != "")
+        said = "".join(f"<br>{escape(remark)}" for remark in members.get("remarks", []))
+        rows.append(f"<tr><th>{escape(stage)}</th><td><code>{escape(shown)}</code>{said}</td></tr>")
     return f"<h2>Stages</h2><table>{''.join(rows)}</table>"

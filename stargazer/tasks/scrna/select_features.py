@@ -16,12 +16,12 @@ from stargazer.bio.singlecell.kernels.hvg import highly_variable
 from stargazer.bio.singlecell.kernels.moments import gene_moments
 from stargazer.bio.singlecell.tree import Blocks
 from stargazer.calls import task
-from stargazer.tasks.scrna.stages import MEMORY, USES, batch_codes, draft_of, scattered, size_factors_of
+from stargazer.tasks.scrna.stages import FACTORS, MEMORY, USES, batch_codes, draft_of, scattered, size_factors_of
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
+    from stargazer.bio.singlecell.draft import TreeDraft
     from stargazer.bio.singlecell.kernels.hvg import HighlyVariable
-    from stargazer.bio.singlecell.tree import TreeDraft
 
 __all__ = ["select_features"]
 
@@ -51,7 +51,7 @@ def select_features(work: Workdir, adata: AnnData, *, n_top_genes: int = 2000, b
     DataError
         The cells are not normalised, there is no such column, or no gene varies.
     """
-    tree, draft = draft_of(work, adata)
+    tree, draft = draft_of(work, adata, "select_features", FACTORS, *([f"obs/{batch_key}"] if batch_key else []))
     cells, genes = tree.kept("obs"), tree.kept("var")
     codes, batches = batch_codes(tree, batch_key, cells)
     blocks = Blocks(tree, cells, genes)

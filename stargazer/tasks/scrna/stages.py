@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from stargazer.bio.singlecell.draft import TreeDraft
 from stargazer.bio.singlecell.ingest import ingest
 from stargazer.bio.singlecell.layout import KEPT
-from stargazer.bio.singlecell.tree import AnnDataTree, TreeDraft
+from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from stargazer.tools import Workdir
 
 __all__ = [
+    "FACTORS",
+    "GRAPH",
+    "MASKS",
     "MEMORY",
     "USES",
     "batch_codes",
@@ -36,12 +40,17 @@ __all__ = [
 
 USES = ("numcodecs", "numpy", "scipy", "zarr")
 """Distributions that decide the bytes of every stage."""
+MASKS = (f"obs/{KEPT}", f"var/{KEPT}")
+FACTORS = "obs/size_factor"
+GRAPH = "obsp/connectivities"
 RESERVED = (KEPT, "_index", "size_factor", "total_counts")
 MEMORY = "2 GiB"
 """What a stage may use; a sixteenth of it may hold blocks between passes (`stargazer.bio.singlecell.tree.SHARE`)."""
 
 
-def draft_of(work: Workdir, adata: AnnData) -> tuple[AnnDataTree, TreeDraft]:
+def draft_of(
+    work: Workdir, adata: AnnData, stage: str, *used: str, masks: bool = True
+) -> tuple[AnnDataTree, TreeDraft]:
     """The tree of an asset, and the draft of the one that follows.
 
     Parameters
@@ -50,10 +59,18 @@ def draft_of(work: Workdir, adata: AnnData) -> tuple[AnnDataTree, TreeDraft]:
         The scratch directory.
     adata
         With a path.
+    stage
+        Id of the stage whose draft it is.
+    *used
+        Elements that it relies on: made anew later, they drop what it makes.
+    masks
+        Whether it relies on which cells and genes are kept.
     """
     tree = tree_of(work, adata)
     name = tree.path.name if tree.path != adata.path else adata.name
-    return tree, TreeDraft(work.directory("made") / (name or "cells.zarr"), tree)
+    return tree, TreeDraft(
+        work.directory("made") / (name or "cells.zarr"), tree, stage, (*(MASKS if masks else ()), *used)
+    )
 
 
 def tree_of(work: Workdir, adata: AnnData) -> AnnDataTree:
@@ -114,7 +131,7 @@ def embedding_kept(tree: AnnDataTree, name: str) -> NDArray[np.float32]:
     DataError
         There are none of that name yet.
     """
-    if not tree.has(f"obsm/{name}"):
+    if not tree.made(f"obsm/{name}"):
         raise DataError(f"these cells have no obsm[{name!r}]: run reduce_dimensions first")
     return np.asarray(tree.read(f"obsm/{name}"), np.float32)[tree.kept("obs")]
 
@@ -153,7 +170,7 @@ def size_factors_of(tree: AnnDataTree, kept: NDArray[np.bool_]) -> NDArray[np.fl
     DataError
         The cells are not normalised yet.
     """
-    if "size_factor" not in tree.columns("obs"):
+    if not tree.made(FACTORS):
         raise DataError("these cells have no size factors: run normalize first")
     return np.asarray(tree.column("obs", "size_factor"), np.float32)[kept]
 

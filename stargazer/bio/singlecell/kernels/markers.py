@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
     from stargazer.bio.singlecell.kernels.blocks import CSC, Ints
 
-__all__ = ["Markers", "Sums", "adjusted", "group_sizes", "markers", "no_markers", "rank_sum", "t_test"]
+__all__ = [
+    "Markers",
+    "Sums",
+    "adjusted",
+    "first",
+    "group_sizes",
+    "joined",
+    "markers",
+    "no_markers",
+    "rank_sum",
+    "t_test",
+]
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,16 @@ def no_markers(n_genes: int) -> Markers:
     nothing = np.zeros((0, n_genes))
     sizes = np.zeros(0, np.int64)
     return Markers(nothing, nothing, nothing, nothing, nothing, nothing, nothing.astype(np.intp), sizes)
+
+
+def first(found: Markers) -> Markers:
+    """Tests of the first group alone."""
+    return Markers(*(getattr(found, each.name)[:1] for each in fields(Markers)))
+
+
+def joined(parts: list[Markers]) -> Markers:
+    """Tests of groups that were made one by one, in that order."""
+    return Markers(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Markers)))
 
 
 @dataclass(frozen=True)

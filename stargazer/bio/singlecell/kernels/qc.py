@@ -88,6 +88,7 @@ def qc_metrics(
     min_genes: int = 0,
     min_cells: int = 0,
     exclude: Bools | None = None,
+    wanted: Bools | None = None,
 ) -> QC:
     """QC metrics of all cells and genes, with the two count filters applied in scanpy's order.
 
@@ -105,6 +106,8 @@ def qc_metrics(
         Kept cells with a count that a gene needs to be kept.
     exclude
         Mask of genes left out of everything but the counts of gene sets within it (spike-ins).
+    wanted
+        Mask of the cells that may be kept; all if None. The others are measured, and count for no gene.
 
     Returns
     -------
@@ -116,7 +119,7 @@ def qc_metrics(
     DataError
         If a value is no count.
     """
-    run = _Pass(n_genes, dict(gene_sets or {}), min_genes, min_cells, exclude)
+    run = _Pass(n_genes, dict(gene_sets or {}), min_genes, min_cells, exclude, wanted)
     for block in cut(blocks, ROWS_AT_ONCE):
         run.add(block)
     return run.finish()
@@ -131,6 +134,7 @@ class _Pass:
     min_genes: int
     min_cells: int
     exclude: Bools | None
+    wanted: Bools | None = None
     cells_seen: int = 0
     cell_rows: list[tuple[Bools, Ints, Ints]] = field(default_factory=list)
     rare: list[tuple[Ints, Ints, Ints]] = field(default_factory=list)
@@ -147,6 +151,8 @@ class _Pass:
         counts, pattern = block.astype(np.int64), like(block, np.ones(block.nnz, np.int64))
         detected = pattern @ self.weights[:, 0]
         keep = detected >= self.min_genes
+        if self.wanted is not None:
+            keep &= self.wanted[self.cells_seen : self.cells_seen + block.shape[0]]
         self.cell_rows.append((keep, detected, counts @ self.weights))
         self.n_cells += pattern.T @ keep.astype(np.int64)
         self.gene_counts += counts.T @ keep.astype(np.int64)

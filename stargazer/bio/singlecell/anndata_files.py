@@ -1,0 +1,294 @@
+"""Counts of anndata's own files: ``.h5ad`` and zarr folders of any version, and the RNA of ``.h5mu``."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stargazer.bio.singlecell.genes import SYMBOL_COLUMNS
+from stargazer.bio.singlecell.matrix import array_blocks, first_wrong, group_blocks
+from stargazer.bio.singlecell.source import GENES, MatrixBlocks, Said, Source, of_features
+from stargazer.bio.singlecell.spill import column_entries, row_blocks_of
+from stargazer.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["is_anndata", "is_mudata", "left_out", "read_anndata", "read_mudata"]
+
+PLACES = ("X", "layers/counts", "raw/X", "raw.X")
+CARRIED = ("layers", "obsm", "obsp", "uns", "varm", "varp")
+RNA = ("rna", "gex", "RNA", "GEX", "gene_expression", "expression")
+PROTEINS = ("prot", "protein", "adt", "cite", "ab", "antibody")
+CONVERT = "open it where it was written, in Python with anndata.read_h5ad, and write it anew with a later anndata"
+LEFT_OUT = (AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
+
+
+def left_out() -> tuple[type[Exception], ...]:
+    """What anndata raises over elements of an encoding that it does not know here; its own error has no public name."""
+    from anndata._io.specs.registry import IORegistryError
+
+    return (*LEFT_OUT, IORegistryError)
+
+
+def is_anndata(group: Any) -> bool:
+    """Whether there are tables of cells and genes."""
+    return {"obs", "var"} <= set(group) and "mod" not in group
+
+
+def is_mudata(group: Any) -> bool:
+    """Whether there are modalities."""
+    return "mod" in group and hasattr(group["mod"], "keys")
+
+
+def read_mudata(group: Any, path: Path, said: Said) -> Source:
+    """The RNA of a MuData; proteins become a source of their own.
+
+    Parameters
+    ----------
+    group
+        The open file.
+    path
+        For messages.
+    said
+        `features` may name another modality.
+
+    Raises
+    ------
+    DataError
+        There is no RNA.
+    """
+    names = [str(name) for name in group["mod"] if is_anndata(group["mod"][name])]
+    wanted = [said.features] if said.features != GENES else RNA
+    found = next((name for name in wanted if name in names), names[0] if len(names) == 1 else "")
+    if not found:
+        there = ", ".join(names) or "none"
+        raise DataError(f"{path} has no modality {' or '.join(wanted[:2])}; there are: {there}; say which, features=")
+    source = read_anndata(group["mod"][found], path, said._replace(features=GENES))
+    source.remarks.append(f"counts are those of modality {found!r}")
+    for name in names:
+        if name == found:
+            continue
+        if name in PROTEINS and said.features == GENES:
+            source.beside[name] = read_anndata(group["mod"][name], path, Said())
+            source.remarks.append(f"modality {name!r} is an asset of its own beside this one")
+        else:
+            source.notes.append(f"modality {name!r} was left out: add the file with features={name!r}")
+    return source
+
+
+def read_anndata(group: Any, path: Path, said: Said) -> Source:
+    """Counts of an AnnData on disk: ``X`` if it holds counts, else ``layers["counts"]``, else ``raw.X``.
+
+    Parameters
+    ----------
+    group
+        The open HDF5 file or zarr group.
+    path
+        For messages.
+    said
+        `layer` may say where counts are.
+
+    Raises
+    ------
+    DataError
+        None of them holds counts, or the file is no AnnData.
+    """
+    notes: list[str] = []
+    obs, var = (_table(group, name, notes) for name in ("obs", "var"))
+    if not all(hasattr(table, "columns") for table in (obs, var)):
+        raise DataError(f"{path} is no AnnData: obs and var are not tables")
+    where = _counts_place(group, path, said)
+    raw = where in ("raw/X", "raw.X")
+    own = var if not raw else _table(group, where.replace("X", "var"), notes)
+    if "feature_types" in own and len(set(own["feature_types"].astype(str))) > 1:
+        source = of_features(obs, own, partial(_blocks, group[where]), path, said)
+    else:
+        source = Source(obs, own, partial(_blocks, group[where]))
+    source.where, source.notes = where, [*notes, *source.notes]
+    if where != "X" and "X" in group:
+        source.notes.append(f"X has no counts; they come from {where}, and X is left out")
+    if raw:
+        _take_columns(source, var)
+    elif {"raw", "raw.X"} & set(group):
+        source.remarks.append("raw was left out: X has counts" if where == "X" else "raw was left out")
+    _carry_all(source, group, path, source.var.index.equals(var.index))
+    return source
+
+
+def _take_columns(source: Source, var: Any) -> None:
+    """Columns that only the genes in ``var`` have: those of all of ``raw`` lack them."""
+    missing = [name for name in var if name not in source.var]
+    if missing and var.index.isin(source.var.index).all() and source.var.index.is_unique and var.index.is_unique:
+        symbols = [name for name in missing if name in SYMBOL_COLUMNS]
+        source.var = source.var.join(var[symbols])
+        missing = [name for name in missing if name not in symbols]
+    if missing:
+        source.remarks.append(f"columns {', '.join(map(str, missing))} of var were left out: raw has other genes")
+
+
+def _members(group: Any, kind: str) -> list[str]:
+    """Names in a group, or fields of a record array, which is what anndata 0.6 wrote."""
+    if kind not in group:
+        return []
+    fields = getattr(getattr(group[kind], "dtype", None), "names", None)
+    return sorted(fields or (group[kind] if hasattr(group[kind], "keys") else ()))
+
+
+def _carry_all(source: Source, group: Any, path: Path, genes_kept: bool) -> None:
+    for kind in CARRIED:
+        for name in _members(group, kind):
+            place = f"{kind}/{name}"
+            if place == source.where or place == "uns/stargazer" or _categories_of(source, place):
+                continue
+            if place == "uns/log1p" and source.where != "X":
+                source.remarks.append("uns/log1p was left out, as the X that it describes")
+            elif not genes_kept and kind in ("layers", "varm", "varp"):
+                source.notes.append(f"{place} was left out: the counts have other genes")
+            else:
+                source.others[place] = partial(_read, group, kind, name)
+
+
+def _read(group: Any, kind: str, name: str) -> Any:
+    """An element; layers by row blocks."""
+    from anndata.io import read_elem
+
+    if getattr(getattr(group[kind], "dtype", None), "names", None):
+        return np.asarray(group[kind][name])
+    element = group[kind][name]
+    if kind == "layers" and _kind(element) in KINDS:
+        return MatrixBlocks(partial(_blocks, element), _shape(element)[1], _dtype(element))
+    return read_elem(element)
+
+
+def _dtype(element: Any) -> Any:
+    found = element.dtype if hasattr(element, "dtype") else element["data"].dtype
+    return np.dtype(np.float32) if found == np.float16 else found.newbyteorder("=")
+
+
+# Tables of cells and genes.
+
+
+def _table(group: Any, place: str, notes: list[str]) -> Any:
+    """A table; up to anndata 0.6 a record array whose categories stand in ``uns``."""
+    import pandas as pd
+    from anndata.io import read_elem
+
+    element = group[place]
+    if not getattr(getattr(element, "dtype", None), "names", None):
+        try:
+            return read_elem(element)
+        except left_out():
+            return _by_columns(element, place, notes)
+    first, *others = element.dtype.names
+    columns = {name: _texts(element[name]) for name in others}
+    for name in others:
+        if f"uns/{name}_categories" in group:
+            names = _texts(group[f"uns/{name}_categories"])
+            columns[name] = pd.Categorical.from_codes(np.asarray(columns[name]), names)
+    return pd.DataFrame(columns, index=pd.Index(_texts(element[first]), dtype=object))
+
+
+def _by_columns(element: Any, place: str, notes: list[str]) -> Any:
+    """A table column by column; those of an encoding that is not known are left out and said."""
+    import pandas as pd
+    from anndata.io import read_elem
+
+    title = str(element.attrs["_index"])
+    index = pd.Index(read_elem(element[title]), name=None if title == "_index" else title)
+    columns: dict[str, Any] = {}
+    for name in element.attrs["column-order"]:
+        try:
+            columns[str(name)] = read_elem(element[str(name)])
+        except left_out() as error:
+            notes.append(f"column {str(name)!r} of {place} was left out: {_first_line(error)}")
+    return pd.DataFrame(columns, index=index)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
+def _categories_of(source: Source, place: str) -> bool:
+    """Whether an element of ``uns`` has the categories of a column, which has them already."""
+    name = place.removeprefix("uns/").removesuffix("_categories")
+    return place == f"uns/{name}_categories" and any(name in table for table in (source.obs, source.var))
+
+
+def _texts(values: Any) -> Any:
+    array = np.asarray(values[...])
+    if array.dtype.kind not in "SO":
+        return array
+    return np.array([each.decode() if isinstance(each, bytes) else str(each) for each in array], dtype=object)
+
+
+# Where counts are.
+
+
+def _counts_place(group: Any, path: Path, said: Said) -> str:
+    """The place that the user names, or the first whose first rows are counts."""
+    layers = [f"layers/{name}" for name in _members(group, "layers")]
+    there = [place for place in (*PLACES, *layers) if place in group and _kind(group[place]) != "null"]
+    if said.layer:
+        wanted = {"X": ["X"], "raw": ["raw/X", "raw.X"], "raw.X": ["raw/X", "raw.X"]}.get(said.layer)
+        found = [place for place in wanted or [f"layers/{said.layer}"] if place in there]
+        if not found:
+            raise DataError(f"{path} has no counts in {said.layer!r}; there are: {', '.join(there) or 'none'}")
+        return found[0]
+    usual = [place for place in there if place in PLACES]
+    if not usual:
+        hint = f"; say where counts are, as in layer={layers[0][7:]!r}" if layers else ""
+        raise DataError(f"{path} has no matrix: neither {', '.join(PLACES)}{hint}")
+    for place in usual:
+        if _holds_counts(group[place]):
+            return place
+    other = [place[7:] for place in there if place not in PLACES and _holds_counts(group[place])]
+    if other:
+        raise DataError(
+            f"{path}: {', '.join(usual)} of it hold no counts, but layers {', '.join(map(repr, other))} do: say "
+            f"where counts are, as in sg.CountsFile(layer={other[0]!r})"
+        )
+    return usual[0]
+
+
+def _holds_counts(element: Any) -> bool:
+    block = next(_blocks(element), None)
+    return block is None or first_wrong(block.data) is None
+
+
+KINDS = ("csr_matrix", "csr", "csc_matrix", "csc", "array")
+
+
+def _kind(element: Any) -> str:
+    return str(element.attrs.get("encoding-type") or element.attrs.get("h5sparse_format") or "array")
+
+
+def _blocks(element: Any) -> Iterator[Any]:
+    kind = _kind(element)
+    _check_chunks(element)
+    if kind in ("csr_matrix", "csr"):
+        return group_blocks(element, _shape(element))
+    if kind in ("csc_matrix", "csc"):
+        return row_blocks_of(column_entries(element, _shape(element)[1]), _shape(element))
+    if hasattr(element, "shape"):
+        return array_blocks(element)
+    raise DataError(f"{element.name} is a matrix of a kind that is not known here: {kind}")
+
+
+def _check_chunks(element: Any) -> None:
+    """Zarr takes a chunk that is not there for zeros, which values and columns of a sparse matrix never are."""
+    for name in ("data", "indices"):
+        array = element[name] if hasattr(element, "keys") and name in element else None
+        there, wanted = (getattr(array, f"nchunks{kind}", 0) for kind in ("_initialized", ""))
+        if there < wanted:
+            raise DataError(f"{element.name}/{name} has {there} of {wanted} chunks: the folder is not complete")
+
+
+def _shape(element: Any) -> tuple[int, int]:
+    if hasattr(element, "shape"):
+        return int(element.shape[0]), int(element.shape[1])
+    rows, columns = element.attrs["shape"] if "shape" in element.attrs else element.attrs["h5sparse_shape"]
+    return int(rows), int(columns)

@@ -1,0 +1,171 @@
+"""Counts of plain tables: ``.csv``, ``.tsv``, ``.txt``, gzipped or not, genes × cells or cells × genes."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from stargazer.bio.singlecell.genes import ENSEMBL
+from stargazer.bio.singlecell.source import UNREADABLE, of_features
+from stargazer.bio.singlecell.spill import row_blocks_of
+from stargazer.bounded import lines_of
+from stargazer.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from stargazer.bio.singlecell.source import Said, Source
+
+__all__ = ["is_text_table", "read_text_table"]
+
+NAMES = re.compile(r"\.(csv|tsv|txt|tab)(\.gz)?$", re.IGNORECASE)
+GENE = re.compile(r"(MT[-.]|mt[-.:]|RP[LS]\d|Rp[ls]\d|ACTB$|Actb$|GAPDH$|Gapdh$|MALAT1$|Malat1$)")
+BARCODE = re.compile(r"(.*[_.:#-])?[ACGTN]{8,}([-_.].*)?$")
+LONGEST_ROW = 64 << 20
+AT_ONCE = 4_000_000
+"""Fields that are read at once."""
+
+
+class _Form(NamedTuple):
+    """How a table is written: what separates fields, lines before the names, whether these lack a corner, texts."""
+
+    separator: str
+    skipped: int
+    columns: list[str]
+    texts: int
+
+
+def is_text_table(path: Path) -> bool:
+    """Whether a file is named as a table of text."""
+    return bool(NAMES.search(path.name))
+
+
+def read_text_table(path: Path, said: Said) -> Source:
+    """Counts of a table with the names of cells on one side and those of genes on the other.
+
+    Parameters
+    ----------
+    path
+        The file. Columns of text before the counts describe the rows.
+    said
+        What to take of it.
+
+    Raises
+    ------
+    DataError
+        It is no such table.
+    """
+    import pandas as pd
+
+    try:
+        form = _form(path)
+        names, beside = _row_names(path, form)
+    except UNREADABLE as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} cannot be read as a table of counts ({error})") from error
+    columns = form.columns
+    across, why = _genes_in_rows(names, columns)
+    rows = pd.DataFrame(beside, index=pd.Index(names, dtype=object))
+    others = pd.DataFrame(index=pd.Index(columns, dtype=object))
+    obs, var = (others, rows) if across else (rows, others)
+    blocks = partial(_blocks, path, form, across, (len(obs), len(var)))
+    source = of_features(obs, var, blocks, path, said)
+    said_of = "genes are rows" if across else "cells are rows"
+    (source.remarks if why else source.notes).append(
+        f"{said_of}, {why or 'which nothing tells: as most tables have it'}"
+    )
+    return source
+
+
+def _form(path: Path) -> _Form:
+    with _opened(path) as file:
+        lines = [line.rstrip("\r\n") for line in islice(lines_of(file, path.name, LONGEST_ROW), 200)]
+    skipped = next(
+        (number for number, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines)
+    )
+    if len(lines) < skipped + 2:
+        raise DataError(f"{path} is no table of counts: it has fewer than two lines")
+    separator = max(("\t", ",", ";", " "), key=lambda each: (lines[skipped].count(each) > 0, -"\t,; ".index(each)))
+    header, first = (
+        next(csv.reader([line], delimiter=separator, skipinitialspace=True)) for line in lines[skipped : skipped + 2]
+    )
+    if len(header) not in (len(first), len(first) - 1) or len(first) < 2:
+        raise DataError(f"{path} is no table of counts: {len(header)} names, and {len(first)} fields below them")
+    names = header if len(header) == len(first) - 1 else header[1:]
+    texts = next((at for at, field in enumerate(first[1:]) if _is_number(field)), len(first) - 1)
+    if texts == len(names):
+        raise DataError(f"{path} is no table of counts: there is no number in its second line")
+    return _Form(separator, skipped + 1, names[texts:], texts)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _row_names(path: Path, form: _Form) -> tuple[list[str], dict[str, list[str]]]:
+    import pandas as pd
+
+    table = pd.read_csv(path, usecols=list(range(form.texts + 1)), dtype=str, keep_default_na=False, **_options(form))
+    names = [str(name) for name in table.iloc[:, 0]]
+    return names, {f"column_{at}": list(table.iloc[:, at]) for at in range(1, form.texts + 1)}
+
+
+def _options(form: _Form) -> dict[str, Any]:
+    blank = form.separator == " "
+    return {"sep": r"\s+" if blank else form.separator, "header": None, "skiprows": form.skipped, "index_col": False}
+
+
+def _genes_in_rows(rows: list[str], columns: list[str]) -> tuple[bool, str]:
+    """Whether rows are genes, and by what that is known; empty where nothing tells."""
+    for test, what in ((_is_gene, "by their names"), (_is_barcode, "by the barcodes of cells")):
+        here, there = (sum(map(test, names)) / max(len(names), 1) for names in (rows, columns))
+        if max(here, there) > 0 and min(here, there) < 0.2 * max(here, there):
+            return (here > there) == (test is _is_gene), what
+    return True, ""
+
+
+def _is_gene(name: str) -> bool:
+    return bool(GENE.match(name) or ENSEMBL.match(name))
+
+
+def _is_barcode(name: str) -> bool:
+    return bool(BARCODE.match(name))
+
+
+def _blocks(path: Path, form: _Form, genes_in_rows: bool, shape: tuple[int, int]) -> Iterator[Any]:
+    return row_blocks_of(_entries(path, form, genes_in_rows), shape)
+
+
+def _entries(path: Path, form: _Form, genes_in_rows: bool) -> Iterator[tuple[Any, Any, Any]]:
+    """Cells, genes and counts, in the order of the file."""
+    import pandas as pd
+
+    width, start = len(form.columns), 0
+    wanted = list(range(form.texts + 1, form.texts + 1 + width))
+    options = {"usecols": wanted, "chunksize": max(AT_ONCE // width, 1), "dtype": np.float64, **_options(form)}
+    try:
+        with pd.read_csv(path, **options) as reader:
+            for chunk in reader:
+                values = chunk.to_numpy()
+                rows, columns = np.nonzero(values)
+                places = (columns, rows + start) if genes_in_rows else (rows + start, columns)
+                yield (*places, values[rows, columns])
+                start += len(values)
+    except UNREADABLE as error:
+        raise DataError(f"{path} cannot be read as a table of counts ({error})") from error
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path, "rt") if path.suffix == ".gz" else open(path, encoding="utf-8-sig")

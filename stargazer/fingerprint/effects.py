@@ -1,0 +1,271 @@
+"""What own modules do to others' things as they are imported: settings of libraries, registrations, patches.
+
+No name of a task leads to ``np.set_printoptions(precision=3)``, and what ``str(array)`` gives depends on it. So such
+statements count for each task whose module imports theirs, with all that they name. What modules do to their own things
+is seen in the values of these, and counts only for who reaches them.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import re
+import sys
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from stargazer.fingerprint.canonical import Plain, Scalar
+from stargazer.fingerprint.origin import ENGINE, is_standard, module_of
+from stargazer.fingerprint.source import dotted, function_nodes, module_statements
+from stargazer.fingerprint.state import WRITERS, is_task, running
+from stargazer.fingerprint.watch import MISSING
+from stargazer.fingerprint.wide import absolute, acts, is_effect_name, is_unused, loads_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Effects", "loaded"]
+
+SHARED = re.compile(r"^(get|current|default|root|instance)|context$|options$|config$|settings$|^patch")
+"""Functions whose result a library keeps for itself, too."""
+
+DATA = ("builtins", "numpy", "pandas", "scipy", "collections", "datetime", "re", "pathlib", "argparse", "logging")
+"""Packages whose objects belong to who made them; messages are told to people."""
+
+OF_PEOPLE = frozenset({"basicConfig", "captureWarnings"})
+FUNCTION = (FunctionType, BuiltinFunctionType, MethodType)
+
+
+def loaded(start: ModuleType, is_own: Callable[[str], bool]) -> list[ModuleType]:
+    """Own modules that were imported because `start` was: it, what it imports at its top, packages, and so on."""
+    found: dict[str, ModuleType] = {}
+    todo = [start]
+    while todo:
+        module = todo.pop()
+        if isinstance(module, ModuleType) and module.__name__ not in found:
+            found[module.__name__] = module
+            todo += [sys.modules[name] for name in _imported(module) if name in sys.modules and is_own(name)]
+    return [found[name] for name in sorted(found)]
+
+
+def _imported(module: ModuleType) -> Iterator[str]:
+    file = getattr(module, "__file__", None)
+    package = str(getattr(module, "__package__", None) or "")
+    yield from _parents(str(getattr(getattr(module, "__spec__", None), "name", "") or module.__name__))
+    for name, level, names in loads_of(file, module.__name__):
+        whole = absolute(name, level, package)
+        yield from _parents(f"{whole}.")
+        yield from (f"{whole}.{each}" for each in names if each != "*")
+
+
+def _parents(name: str) -> Iterator[str]:
+    parts = name.split(".")[:-1]
+    return (".".join(parts[: count + 1]) for count in range(len(parts)))
+
+
+class Effects:
+    """Finds the statements of own modules that change what is not their own.
+
+    Parameters
+    ----------
+    is_own
+        Whether a module's code counts.
+    """
+
+    def __init__(self, is_own: Callable[[str], bool]) -> None:
+        self._is_own = is_own
+        self._seen: set[int] = set()
+
+    def of(self, module: ModuleType) -> list[ast.stmt]:
+        """Statements at the top of a module that do."""
+        file = getattr(module, "__file__", None)
+        if file and not acts(file):
+            return []
+        tree = module_statements(module.__name__)
+        app = type(vars(module).get("app")).__module__
+        interactive = not file or module.__name__ == "__main__" or app.startswith("marimo")
+        return [each for each in tree if self._is_one(each, vars(module), () if interactive else tree)]
+
+    def _is_one(self, statement: ast.stmt, space: dict[str, Any], tree: tuple[ast.stmt, ...]) -> bool:
+        self._seen = set()
+        if self._acts([statement], space, {}, top=bool(tree)):
+            return True
+        return is_unused(statement, tree) and self._is_library_loaded(statement) if tree else False
+
+    def _is_library_loaded(self, statement: ast.stmt) -> bool:
+        """Whether an import, whose name nobody uses, is of a library: it can only be there for what it does."""
+        names = [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []
+        names += [each.name for each in statement.names] if isinstance(statement, ast.Import) else []
+        tops = {name.partition(".")[0] for name in names}
+        return not any(is_standard(top) or self._is_own(top) or top in ("", ENGINE, "__future__") for top in tops)
+
+    def _acts(self, nodes: Iterable[ast.AST], space: dict[str, Any], local: dict[str, bool], *, top: bool) -> bool:
+        """Whether what runs of some code changes what is others'.
+
+        Parameters
+        ----------
+        nodes
+            Statements.
+        space, local
+            Globals, and the variables of a function: whether each may be a library's.
+        top
+            Whether a call of a library's function, whose value nobody takes, is for what it does.
+        """
+        for node in (each for root in nodes for each in running(root)):
+            if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+                if self._is_others(node.value, space, local):
+                    return True
+            elif isinstance(node, ast.Call) and self._call_acts(node, space, local):
+                return True
+            elif top and isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                if self._is_function_of_library(node.value.func, space, local):
+                    return True
+            elif any(self._registers(each, space, local) for each in getattr(node, "decorator_list", ())):
+                return not is_task(node)
+        return False
+
+    def _registers(self, decorator: ast.expr, space: dict[str, Any], local: dict[str, bool]) -> bool:
+        chain = dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        if not any("regist" in part or "accessor" in part or "implements" in part for part in chain):
+            return False
+        return self._is_others(ast.Name(chain[0], ast.Load()), space, local)
+
+    def _call_acts(self, call: ast.Call, space: dict[str, Any], local: dict[str, bool]) -> bool:
+        value = self._value(call.func, space, local)
+        if isinstance(value, MethodType):
+            value = value.__func__
+        if isinstance(value, FunctionType) and self._is_own(module_of(value)):
+            return self._function_acts(value, call, space, local)
+        if isinstance(value, type) and self._is_own(value.__module__):
+            made = vars(value).get("__init__")
+            return isinstance(made, FunctionType) and self._function_acts(made, call, space, local)
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else "".join(dotted(call.func))
+        if value in (setattr, delattr):
+            return bool(call.args) and self._is_others(call.args[0], space, local)
+        if not (is_effect_name(name) or name in WRITERS) or name in OF_PEOPLE:
+            return False
+        if isinstance(call.func, ast.Attribute):
+            return self._is_others(call.func.value, space, local)
+        return self._is_function_of_library(call.func, space, local)
+
+    def _function_acts(
+        self, function: FunctionType, call: ast.Call, space: dict[str, Any], local: dict[str, bool]
+    ) -> bool:
+        """Whether an own function does, when it is called."""
+        if id(function) in self._seen:
+            return False
+        self._seen.add(id(function))
+        given = any(self._is_others(each, space, local) for each in call.args)
+        for node in function_nodes(function):
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                continue
+            inside = {each.arg: given for each in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]}
+            for each in ast.walk(node):
+                targets, value = _bound(each)
+                for name in targets:
+                    inside[name] = inside.get(name, False) or self._is_others(value, function.__globals__, inside)
+            if self._acts(node.body, function.__globals__, inside, top=False):
+                return True
+        return False
+
+    def _is_function_of_library(self, function: ast.expr, space: dict[str, Any], local: dict[str, bool]) -> bool:
+        value = self._value(function, space, local)
+        if not isinstance(value, FUNCTION) or isinstance(value, MethodType):
+            return False
+        module = str(getattr(value, "__module__", None) or "builtins")
+        if value.__name__ in OF_PEOPLE:
+            return False
+        return module != "builtins" and module.partition(".")[0] != ENGINE and not self._is_own(module)
+
+    def _is_others(self, node: ast.expr | None, space: dict[str, Any], local: dict[str, bool]) -> bool:
+        """Whether an expression gives something that a library has: its module, a class, an object that it keeps."""
+        if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
+            return any(self._is_others(each, space, local) for each in node.elts)
+        if isinstance(node, ast.Subscript):
+            return self._is_others(node.value, space, local)
+        if isinstance(node, ast.Call):
+            function = self._value(node.func, space, local)
+            name = str(getattr(function, "__name__", "") or "")
+            if function is getattr and node.args:
+                return self._is_others(node.args[0], space, local)
+            of_library = self._is_function_of_library(node.func, space, local)
+            return (of_library and bool(SHARED.search(name))) or (
+                isinstance(node.func, ast.Attribute) and function is MISSING
+                and self._is_others(node.func.value, space, local) and bool(SHARED.search(node.func.attr))
+            )  # fmt: skip
+        chain = dotted(node) if node is not None else ()
+        if not chain:
+            return isinstance(node, ast.Attribute) and self._is_others(node.value, space, local)
+        if chain[0] in local:
+            return local[chain[0]]
+        return self._is_others_thing(self._value_of(chain[:1], space), chain, space)
+
+    def _is_others_thing(self, value: Any, chain: tuple[str, ...], space: dict[str, Any]) -> bool:
+        for attribute in chain[1:]:
+            if not (isinstance(value, ModuleType) and self._is_own(value.__name__)):
+                break
+            space, value, chain = vars(value), vars(value).get(attribute, MISSING), chain[1:]
+        if value is MISSING or type(value) in (*Plain, *Scalar):
+            return False
+        if isinstance(value, ModuleType):
+            return not self._is_own(value.__name__) and value.__name__.partition(".")[0] != ENGINE
+        if isinstance(value, type):
+            return not self._is_own(value.__module__) and value.__module__.partition(".")[0] != ENGINE
+        if isinstance(value, FUNCTION):
+            home = str(getattr(value, "__module__", None) or "builtins")
+            return home != "builtins" and not self._is_own(home) and home.partition(".")[0] != ENGINE
+        home = type(value).__module__
+        if self._is_own(home) or home.partition(".")[0] in (*DATA, ENGINE):
+            return False
+        return self._is_shared(chain[0], space)
+
+    def _is_shared(self, name: str, space: dict[str, Any]) -> bool:
+        """Whether a variable of an own module holds an object that a library keeps for itself, too."""
+        for statement in module_statements(str(space.get("__name__", ""))):
+            for each in ast.walk(statement):
+                targets, value = _bound(each)
+                if name in targets:
+                    called = self._value(value.func, space, {}) if isinstance(value, ast.Call) else MISSING
+                    return isinstance(called, FUNCTION) or not isinstance(value, ast.Call)
+                if isinstance(each, ast.ImportFrom) and name in {a.asname or a.name for a in each.names}:
+                    return True
+        return False
+
+    def _value(self, node: ast.expr, space: dict[str, Any], local: dict[str, bool]) -> Any:
+        chain = dotted(node)
+        return MISSING if not chain or chain[0] in local else self._value_of(chain, space)
+
+    def _value_of(self, chain: tuple[str, ...], space: dict[str, Any]) -> Any:
+        value = space.get(chain[0], getattr(builtins, chain[0], MISSING))
+        for attribute in chain[1:]:
+            if value is MISSING:
+                return MISSING
+            if isinstance(value, (ModuleType, type)) or not self._is_own(type(value).__module__):
+                value = _plainly(value, attribute)
+            else:
+                value = inspect.getattr_static(type(value), attribute, MISSING)
+        return getattr(value, "__func__", value) if isinstance(value, (staticmethod, classmethod)) else value
+
+
+def _plainly(value: Any, attribute: str) -> Any:
+    """An attribute, where getting it runs no code of others."""
+    if isinstance(value, ModuleType):
+        return vars(value).get(attribute, MISSING)
+    found = inspect.getattr_static(value, attribute, MISSING)
+    return getattr(found, "__func__", found)
+
+
+def _bound(node: ast.AST) -> tuple[list[str], ast.expr | None]:
+    """Names that a statement binds, and to what."""
+    targets: list[ast.expr] = []
+    value: ast.expr | None = None
+    if isinstance(node, ast.Assign):
+        targets, value = node.targets, node.value
+    elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)):
+        targets, value = [node.target], node.value
+    elif isinstance(node, (ast.For, ast.comprehension)):
+        targets, value = [node.target], node.iter
+    elif isinstance(node, ast.withitem) and node.optional_vars is not None:
+        targets, value = [node.optional_vars], node.context_expr
+    return [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)], value

@@ -1,0 +1,196 @@
+"""What other installed packages add: tasks, asset types, store backends, remotes and kinds of profiles.
+
+A package says in its metadata under which name it offers what (its entry points); that is read when somebody asks for
+a name that Stargazer itself does not have. Its code is imported when the name is used, and never because it is
+installed. `docs/extending.md` has an example of each.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer.errors import PluginError
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator
+
+__all__ = [
+    "ASSETS",
+    "BACKENDS",
+    "PROFILES",
+    "REMOTES",
+    "TASKS",
+    "Plugin",
+    "PluginWarning",
+    "declared",
+    "find",
+    "load",
+    "load_all",
+    "plugins",
+]
+
+TASKS = "stargazer.tasks"
+"""A task, or a module whose tasks are meant."""
+
+ASSETS = "stargazer.assets"
+"""A subclass of `Asset`; the name is its asset key."""
+
+BACKENDS = "stargazer.backends"
+"""A backend of stores; the name is the scheme of their URLs."""
+
+REMOTES = "stargazer.remotes"
+"""A subclass of `Remote`; the name is its kind in the settings."""
+
+PROFILES = "stargazer.profiles"
+"""A kind of profiles; the name is what ``kind:`` says in the settings."""
+
+
+class PluginWarning(UserWarning):
+    """What an installed package offers was left out of a list, for it cannot be imported."""
+
+
+class Plugin(NamedTuple):
+    """Code of another package that runs when it is used: an entry point.
+
+    Parameters
+    ----------
+    group, name
+        Under which it is asked for.
+    place
+        Module and object: ``"lab_tasks.kraken:kraken2"``.
+    package
+        Distribution that brings it, with its version.
+    """
+
+    group: str
+    name: str
+    place: str
+    package: str
+
+
+def plugins(group: str | None = None) -> tuple[Plugin, ...]:
+    """List what installed packages offer, by name; nothing is imported.
+
+    Parameters
+    ----------
+    group
+        Only this one: ``"stargazer.tasks"``. By default all groups of all packages, Stargazer's own too.
+    """
+    return tuple(each for each in _installed(_path()) if group in (None, each.group))
+
+
+def find(group: str, name: str) -> Any:
+    """Load what a name of a group stands for; None where no installed package offers it.
+
+    Raises
+    ------
+    PluginError
+        Several packages offer it, or it cannot be imported.
+    """
+    found = [each for each in plugins(group) if each.name == name]
+    if len(found) > 1:
+        told = " and ".join(f"{each.package} ({each.place})" for each in found)
+        raise PluginError(f"{name!r} of {group} is offered by {told}: uninstall one of them")
+    return load(found[0]) if found else None
+
+
+def load_all(group: str) -> Iterator[tuple[Plugin, Any]]:
+    """Load all that is offered in a group; what cannot be imported is warned of and left out.
+
+    Yields
+    ------
+    tuple
+        Who offers it, and the object itself. Two packages may offer one name.
+    """
+    for each in plugins(group):
+        try:
+            loaded = load(each)
+        except PluginError as error:
+            warnings.warn(f"left out: {error}", PluginWarning, stacklevel=2)
+        else:
+            yield each, loaded
+
+
+def load(plugin: Plugin) -> Any:
+    """Import what a package offers.
+
+    Raises
+    ------
+    PluginError
+        It cannot be imported; the message names the package.
+    """
+    from importlib.metadata import EntryPoint
+
+    try:
+        return EntryPoint(plugin.name, plugin.place, plugin.group).load()
+    except Exception as error:
+        told = f"{plugin.package} offers {plugin.name!r} as {plugin.place} ({plugin.group}), which cannot be imported"
+        raise PluginError(f"{told} ({type(error).__name__}: {error}): update or uninstall it") from error
+
+
+def declared(package: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.Match[str]]]:
+    """Find what modules of a package of ours declare, by their text, in order of module and line.
+
+    So it stands where it is written and in no list beside it, and is imported when it is used.
+
+    Parameters
+    ----------
+    package
+        For example ``"stargazer.assets"``.
+    pattern
+        How a declaration is written.
+
+    Yields
+    ------
+    tuple
+        Name of the module, and what matched in it.
+    """
+    import pkgutil
+
+    for each in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        module = f"{package}.{each.name}"
+        for found in pattern.finditer(_source(module)):
+            yield module, found
+
+
+def _source(module: str) -> str:
+    """Text of a module that is not imported for that."""
+    spec = importlib.util.find_spec(module)
+    read = getattr(spec.loader if spec else None, "get_source", None)
+    text: str | None = read(module) if read else None
+    if text is None:
+        raise PluginError(f"{module} has no source here, so what it declares is not known: install Stargazer anew")
+    return text
+
+
+def _path() -> tuple[tuple[str, int], ...]:
+    """Folders in which packages are installed, and when each last changed: one may be installed meanwhile."""
+    return tuple((folder, _changed(folder)) for folder in sys.path)
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
+
+
+@functools.lru_cache(1)
+def _installed(_: tuple[tuple[str, int], ...]) -> tuple[Plugin, ...]:
+    """All entry points, in order of group and name; a package that is found twice counts once."""
+    from importlib.metadata import entry_points
+
+    listed = entry_points()
+    found = {
+        Plugin(group, each.name, each.value, f"{each.dist.name} {each.dist.version}" if each.dist else "")
+        for group in listed.groups
+        for each in listed.select(group=group)
+    }
+    return tuple(sorted(found))

@@ -1,0 +1,149 @@
+"""How people name an asset: a CID, an id, the first digits of either, a name with its version, or a URI."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer.errors import AssetError, CIDError, NotAReference, NotFound
+from stargazer.store.names import NAME, NUMBER
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from stargazer.assets import Asset
+    from stargazer.store.store import Store
+
+__all__ = ["SCHEME", "Reference", "as_uri", "find_asset", "find_assets", "is_reference", "read_reference"]
+
+ID = re.compile(r"[0-9a-f]{64}")
+PART_OF_ID = re.compile(r"[0-9a-f]{6,63}|[0-9a-f]{4,}…[0-9a-f]{3,}")
+PART_OF_CID = re.compile(r"ba[fg][a-z2-7]{5,}|ba[fg][a-z2-7]+…[a-z2-7]{3,}")
+VERSIONED = re.compile(r"[^@:\s]+@(latest|(v=)?[1-9][0-9]{0,8})")
+SCHEME = "stargazer://"
+SHOWN = 5
+MOST = 50
+
+
+class Reference(NamedTuple):
+    """What somebody wrote to name an asset.
+
+    Parameters
+    ----------
+    kind
+        ``"id"``, ``"cid"``, ``"part"`` (of either) or ``"name"``.
+    text
+        The id, the CID as the store writes it, or its first digits, perhaps with ``…`` and its last ones; or the name.
+    version
+        Of a name; None for the newest.
+    """
+
+    kind: str
+    text: str
+    version: int | None = None
+
+
+def read_reference(text: str) -> Reference:
+    """Read what names an asset.
+
+    Raises
+    ------
+    NotAReference
+        It names none.
+    """
+    from stargazer.cid import parse
+
+    if text.startswith(f"{SCHEME}name/") or VERSIONED.fullmatch(text):
+        return _read_name(text)
+    name = text.removeprefix(f"{SCHEME}asset/")
+    if ID.fullmatch(name):
+        return Reference("id", name)
+    try:
+        return Reference("cid", parse(name).text)
+    except CIDError as error:
+        if PART_OF_CID.fullmatch(name) or PART_OF_ID.fullmatch(name):
+            return Reference("part", name)
+        raise NotAReference(f"{text!r} is neither a CID nor the id of an asset: {error}") from None
+
+
+def _read_name(text: str) -> Reference:
+    name, _, version = text.removeprefix(f"{SCHEME}name/").partition("@")
+    number = version.removeprefix("v=")
+    if not NAME.fullmatch(name) or not (number in ("", "latest") or NUMBER.fullmatch(number)):
+        raise NotAReference(f"{text!r} names no asset: write NAME@3, or NAME@latest")
+    return Reference("name", name, int(number) if number.isdigit() else None)
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text has the form of what names an asset."""
+    try:
+        read_reference(text)
+    except NotAReference:
+        return False
+    return True
+
+
+def as_uri(name: Any) -> Any:
+    """Write what names an asset so that it can be taken for nothing else; other than text is left as it is."""
+    if not isinstance(name, str) or name.startswith(SCHEME):
+        return name
+    return f"{SCHEME}{'name' if VERSIONED.fullmatch(name) else 'asset'}/{name}"
+
+
+def find_assets(store: Store, text: str) -> list[Asset]:
+    """Return the assets that somebody named, with the companions that belong beside them.
+
+    Several, where several records have the same bytes.
+
+    Raises
+    ------
+    NotAReference
+        The text names none.
+    NotFound
+        The store does not have it, or has several that begin so.
+    """
+    reference = read_reference(text)
+    if reference.kind == "name":
+        return [store.names.get(reference.text, reference.version)]
+    if reference.kind == "part":
+        reference = _completed(store, reference.text)
+    if reference.kind == "id":
+        return [store.get(reference.text)]
+    return store.assemble(cid=reference.text, missing="skip") or [store.get(reference.text)]
+
+
+def find_asset(store: Store, text: str) -> Asset:
+    """Return the one asset that somebody named.
+
+    Raises
+    ------
+    NotAReference, NotFound
+        As `find_assets`.
+    AssetError
+        Several records have these bytes.
+    """
+    found = find_assets(store, text)
+    if len(found) > 1:
+        lines = "".join(f"\n  {asset.id[:12]}  {asset!r}" for asset in found[:SHOWN])
+        raise AssetError(f"{text} is the CID of {len(found)} assets; give one by its id:{lines}")
+    return found[0]
+
+
+def _completed(store: Store, part: str) -> Reference:
+    """The one CID or id of the store that begins so."""
+    pattern = part.replace("…", "*") + ("" if "…" in part else "*")
+    found = store.index.ask(lambda index: _matching(index, pattern), "assets")
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise NotFound(f"{store.url} has nothing whose CID or id begins with {part}")
+    names = ", ".join(reference.text for reference in found[:SHOWN])
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    raise NotFound(f"{part} is not unique: {names}{more}; write more of it")
+
+
+def _matching(index: sqlite3.Connection, pattern: str) -> list[Reference]:
+    query = "SELECT DISTINCT {0} FROM assets WHERE {0} GLOB ? ORDER BY {0} LIMIT ?"
+    cids = index.execute(query.format("cid"), (pattern, MOST)).fetchall()
+    ids = index.execute(query.format("id"), (pattern, MOST)).fetchall()
+    return [*(Reference("cid", row[0]) for row in cids), *(Reference("id", row[0]) for row in ids)]

@@ -1,0 +1,144 @@
+"""Add up the counts of cells of a cluster, donor and condition.
+
+References
+----------
+Squair JW et al. Confronting false discoveries in single-cell differential expression. Nature Communications 12, 5692
+(2021).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stargazer.assets import AnnData, Pseudobulk, PseudobulkDesign
+from stargazer.bio.singlecell.tree import Blocks
+from stargazer.calls import task
+from stargazer.errors import DataError
+from stargazer.tasks.scrna.stages import MEMORY, USES, tree_of
+from stargazer.tools import Workdir
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stargazer.bio.singlecell.tree import AnnDataTree
+
+__all__ = ["pseudobulk"]
+
+
+@task(memory=MEMORY, uses=(*USES, "pandas"))
+def pseudobulk(
+    work: Workdir,
+    adata: AnnData,
+    *,
+    groupby: str = "leiden",
+    donor_key: str = "donor",
+    condition_key: str = "condition",
+    covariates: list[str] = [],  # noqa: B006
+    min_cells: int = 10,
+) -> Pseudobulk:
+    """Add up counts, so that donors are what is compared and not their cells, which are no independent samples.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    adata
+        Clustered cells.
+    groupby
+        Column of ``obs`` with clusters or types; empty for all cells together.
+    donor_key
+        Column with donors (or animals, or cultures): what was sampled independently.
+    condition_key
+        Column with what is compared; empty for none.
+    covariates
+        Further columns to carry, such as a batch; they have one value in each bulk.
+    min_cells
+        Cells that a bulk needs; smaller ones are left out.
+
+    Returns
+    -------
+    Pseudobulk
+        Sums of counts, genes × bulks, with its design beside it.
+
+    Raises
+    ------
+    DataError
+        There is no such column, a cell has no value in one, or no bulk has enough cells.
+    """
+    tree = tree_of(work, adata)
+    cells = tree.kept("obs")
+    keys = [key for key in (groupby, donor_key, condition_key) if key]
+    columns = {key: _values(tree, key, cells) for key in (*keys, *covariates)}
+    rows = list(zip(*(columns[key] for key in keys), strict=True))
+    counts: dict[tuple[str, ...], int] = {}
+    for row in rows:
+        counts[row] = counts.get(row, 0) + 1
+    bulks = sorted(row for row, number in counts.items() if number >= min_cells and "" not in row)
+    if not bulks:
+        raise DataError(
+            f"no bulk of {', '.join(keys)} has {min_cells} cells: lower min_cells, or take coarser clusters"
+        )
+    number = {row: place for place, row in enumerate(bulks)}
+    codes = np.array([number.get(row, -1) for row in rows])
+    sums = _sums(tree, cells, codes, len(bulks))
+    names = ["|".join(bulk) for bulk in bulks]
+    design = [_described(keys, bulk, counts[bulk], (groupby, donor_key, condition_key)) for bulk in bulks]
+    for place, line in enumerate(design):
+        line |= {name: _single(columns[name], codes == place, name, names[place]) for name in covariates}
+    genes = tree.names("var")[tree.kept("var")].astype(str)
+    table = work.file("pseudobulk.tsv")
+    _write(table, ["gene", *names], ([gene, *map(str, row)] for gene, row in zip(genes, sums.T.tolist(), strict=True)))
+    beside = work.file("pseudobulk.design.tsv")
+    heads = ["bulk", *design[0]]
+    lines = ([name, *map(str, line.values())] for name, line in zip(names, design, strict=True))
+    _write(beside, heads, lines)
+    facts: dict[str, Any] = {
+        "groupby": groupby,
+        "donor_key": donor_key,
+        "condition_key": condition_key,
+        "sample_id": adata.sample_id,
+    }
+    companion = PseudobulkDesign(path=beside, sample_id=adata.sample_id)
+    numbers: dict[str, Any] = {"n_bulks": len(bulks), "n_genes": len(genes), "anndata_cid": adata.cid or ""}
+    return Pseudobulk(path=table, companions=(companion,), **facts, **numbers)
+
+
+def _values(tree: AnnDataTree, key: str, cells: NDArray[np.bool_]) -> list[str]:
+    labels = tree.labels("obs", key)
+    names = [*(str(name) for name in labels.names), ""]
+    return [names[code] for code in labels.codes[cells]]
+
+
+def _sums(tree: AnnDataTree, cells: NDArray[np.bool_], codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Counts of kept genes, bulks × genes."""
+    sums = np.zeros((n, int(tree.kept("var").sum())), np.int64)
+    start = 0
+    for block in Blocks(tree, cells):
+        here = codes[start : start + block.shape[0]]
+        for place in np.unique(here[here >= 0]):
+            sums[place] += np.asarray(block[here == place].sum(axis=0)).ravel().astype(np.int64)
+        start += block.shape[0]
+    return sums
+
+
+def _described(keys: list[str], bulk: tuple[str, ...], n_cells: int, roles: tuple[str, str, str]) -> dict[str, Any]:
+    found = dict(zip(keys, bulk, strict=True))
+    named = {name: found.get(key, "all") for name, key in zip(("group", "donor", "condition"), roles, strict=True)}
+    return {**named, "n_cells": n_cells}
+
+
+def _single(values: list[str], mask: NDArray[np.bool_], name: str, bulk: str) -> str:
+    found = sorted({values[place] for place in np.flatnonzero(mask)})
+    if len(found) != 1 or not found[0]:
+        raise DataError(
+            f"cells of bulk {bulk} have {len(found)} values of {name!r} ({', '.join(found[:4])}): it is no covariate"
+        )
+    return found[0]
+
+
+def _write(path: Any, heads: list[str], lines: Any) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        for line in (heads, *lines):
+            file.write("\t".join(line) + "\n")

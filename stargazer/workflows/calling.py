@@ -1,0 +1,193 @@
+"""Germline short variants of a cohort: SNVs and indels, with bcftools or with GATK."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stargazer.errors import DataError
+from stargazer.tasks.general import call_gvcf, joint_call
+from stargazer.workflows.aligning import PLAIN, ReadOptions
+from stargazer.workflows.gatk import GatkOptions, GermlineEngine, call_with_gatk, with_known_sites
+from stargazer.workflows.lanes import Lane, check_lanes, find_lanes
+from stargazer.workflows.preprocessing import align_sample, prepare_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stargazer.assets import Alignment, Reference, Variants
+    from stargazer.calls import Call
+    from stargazer.tasks.engines import Engine
+
+__all__ = [
+    "GermlineEngine",
+    "call_alignments",
+    "call_cohort",
+    "check_cohort",
+    "germline_short_variant_discovery",
+    "with_sexes",
+]
+
+
+def call_cohort(
+    reference: Reference | Call,
+    samples: Mapping[str, Sequence[Lane]],
+    cohort_id: str,
+    *,
+    engine: GermlineEngine = "embedded",
+    options: GatkOptions | None = None,
+    sexes: Mapping[str, str] | None = None,
+    reads: ReadOptions = PLAIN,
+    gvcfs: Mapping[str, Variants | Call] | None = None,
+) -> Call:
+    """Call the genotypes of a cohort from raw reads.
+
+    Parameters
+    ----------
+    reference
+        FASTA with its indices, as `index_reference` gives it.
+    samples
+        Reads of each sample, by its name.
+    cohort_id
+        Name of the cohort.
+    engine
+        Where the tools come from: ``"embedded"``, ``"native"``, or ``"gatk"``.
+    options
+        How GATK calls; of no other engine.
+    sexes
+        ``"XX"`` or ``"XY"`` by sample, with each engine: copies of X and Y outside the pseudoautosomal regions.
+    reads
+        Whether reads are trimmed, and what aligns them.
+    gvcfs
+        Of further samples, called by the same caller before, here or elsewhere, each with its index.
+
+    Returns
+    -------
+    Call
+        Of `Variants`: one VCF, the samples in the order given, those of gVCFs last.
+
+    Raises
+    ------
+    DataError
+        No samples, a sample without reads, reads that are there twice, or options of GATK for another engine.
+    """
+    check_cohort({**samples, **dict.fromkeys(gvcfs or (), ())}, engine, options)
+    if engine == "gatk":
+        chosen = with_sexes(options, sexes)
+        return call_with_gatk(reference, samples, cohort_id, chosen, reads, gvcfs)[0]
+    alignments = {
+        name: align_sample(reference, lanes, engine=engine, reads=reads)[0] for name, lanes in samples.items()
+    }
+    return call_alignments(reference, alignments, cohort_id, engine=engine, sexes=sexes, gvcfs=gvcfs)[0]
+
+
+def check_cohort(
+    samples: Mapping[str, Sequence[Lane]], engine: GermlineEngine, options: GatkOptions | None = None
+) -> None:
+    """Refuse a cohort that cannot be called; errors as of `call_cohort`."""
+    if not samples:
+        raise DataError("a cohort has at least one sample")
+    if options is not None and engine != "gatk":
+        raise DataError(f"these are options of GATK, and the engine is {engine!r}; choose engine='gatk'")
+    check_lanes(samples)
+
+
+def with_sexes(options: GatkOptions | None, sexes: Mapping[str, str] | None) -> GatkOptions:
+    """Options of GATK with the sexes of samples; those that stand there already win."""
+    chosen = options or GatkOptions()
+    return replace(chosen, sexes={**(sexes or {}), **chosen.sexes})
+
+
+def call_alignments(
+    reference: Reference | Call,
+    alignments: Mapping[str, Alignment | Call],
+    cohort_id: str,
+    *,
+    engine: Engine = "embedded",
+    sexes: Mapping[str, str] | None = None,
+    gvcfs: Mapping[str, Variants | Call] | None = None,
+) -> tuple[Call, dict[str, Variants | Call]]:
+    """Call the genotypes of alignments that are ready with bcftools, joined with gVCFs that are there.
+
+    Parameters
+    ----------
+    reference
+        FASTA with its indices.
+    alignments
+        Of each sample, duplicates marked.
+    cohort_id
+        Name of the cohort.
+    engine
+        Where the tools come from.
+    sexes
+        As of `call_cohort`.
+    gvcfs
+        Of other samples, called by bcftools before, here or elsewhere, each with its index.
+
+    Returns
+    -------
+    tuple
+        The call of `Variants`, and the gVCF of each sample.
+    """
+    made: dict[str, Variants | Call] = {
+        name: call_gvcf(reference, alignment, engine=engine) for name, alignment in alignments.items()
+    }
+    made |= gvcfs or {}
+    known = {name: sex for name, sex in (sexes or {}).items() if sex}
+    vcf = joint_call(reference, list(made.values()), cohort_id=cohort_id, sexes=known or None, engine=engine)
+    return vcf, made
+
+
+def germline_short_variant_discovery(
+    build: str,
+    sample_ids: Sequence[str],
+    cohort_id: str = "cohort",
+    *,
+    engine: GermlineEngine = "embedded",
+    options: GatkOptions | None = None,
+    reads: ReadOptions = PLAIN,
+    all_lanes: bool = False,
+) -> Call:
+    """`call_cohort` of samples whose reads the active store holds.
+
+    Parameters
+    ----------
+    build
+        Name of the assembly.
+    sample_ids
+        The samples; all lanes of each are used.
+    cohort_id
+        Name of the cohort, and of the VCF.
+    engine
+        Where the tools come from: ``"embedded"``; ``"native"`` for bwa, samtools and bcftools on PATH; ``"gatk"`` for
+        GATK, with bwa and bcftools on PATH.
+    options
+        How GATK calls; by default with all known sites of that build in the active store.
+    reads
+        Whether reads are trimmed, and what aligns them.
+    all_lanes
+        Whether reads of a sample whose names are not those of lanes of one library are its lanes all the same.
+
+    Returns
+    -------
+    Call
+        Of `Variants`.
+
+    Raises
+    ------
+    NotFound
+        No such reference, or no reads of a sample.
+    DataError
+        A sample is named twice, which R2 belongs to which R1 is not clear, or the reads may be of different people.
+
+    Examples
+    --------
+    >>> vcf = germline_short_variant_discovery("GRCh38", ["s1", "s2"], "family")  # doctest: +SKIP
+    >>> vcf.compute().fetch()  # doctest: +SKIP
+    """
+    if isinstance(sample_ids, str) or len(set(sample_ids)) < len(sample_ids):
+        raise DataError(f"sample_ids is a list that names each sample once, not {sample_ids!r}")
+    samples = {sample: find_lanes(sample, all_lanes=all_lanes) for sample in sample_ids}
+    reference = prepare_reference(build, engine=engine, aligner=reads.aligner)
+    chosen = with_known_sites(options, build) if engine == "gatk" else options
+    return call_cohort(reference, samples, cohort_id, engine=engine, options=chosen, reads=reads)

@@ -1,0 +1,257 @@
+"""Sheets of single-cell samples: whose counts lie where, and what is compared.
+
+Columns are ``sample,path,condition,donor,batch,organism,expected_cells``, in any order, and where a file needs it
+``prefix,layer,genome,round``. Further columns are carried to the cells. The sheets of nf-core/scdownstream are
+understood, and what nf-core/scrnaseq writes. A sheet is checked as a whole: every mistake is reported, with its line.
+
+References
+----------
+nf-core/scrnaseq, https://nf-co.re/scrnaseq/usage; nf-core/scdownstream, https://nf-co.re/scdownstream/usage
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.bounded import read_text
+from stargazer.errors import DataError, StargazerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+__all__ = ["CellsRow", "CellsSheet", "read_cells_sheet"]
+
+KNOWN = ("sample", "path", "condition", "donor", "batch", "organism", "expected_cells")
+READING = ("prefix", "layer", "genome", "round")
+ALIASES = {
+    "sample_id": "sample",
+    "sample_name": "sample",
+    "file": "path",
+    "matrix": "path",
+    "filtered": "path",
+    "h5ad": "path",
+    "counts": "path",
+    "group": "condition",
+    "treatment": "condition",
+    "patient": "donor",
+    "individual": "donor",
+    "subject": "donor",
+    "species": "organism",
+    "expected_cell": "expected_cells",
+}
+"""Names of columns that others write, and what they are here; ``filtered`` is scdownstream's."""
+OF_OTHERS = (
+    *("fastq_1", "fastq_2", "seq_center", "sample_type", "feature_type", "fastq_barcode", "protocol"),
+    *("unfiltered", "batch_col", "label_col", "condition_col", "unknown_label", "min_genes", "min_cells"),
+    *(
+        "min_counts_cell",
+        "min_counts_gene",
+        "max_mito_percentage",
+        "ambient_correction",
+        "ambient_corrected_integration",
+    ),
+    *("doublet_detection", "symbol_col", "counts_layer", "hash_col"),
+)
+"""Columns of nf-core's sheets that say nothing here; of some the user is told."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+NAME_RULE = "it names cells and files: letters, digits and _ . + -, a letter or digit first"
+COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+RESERVED = frozenset(
+    ("kept", "called", "size_factor", "total_counts", "n_genes", "leiden", "doublet_score", "predicted_doublet")
+)
+TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
+LARGEST_SHEET = 16 << 20
+SHOWN = 200
+
+
+class CellsRow(NamedTuple):
+    """A sample.
+
+    Parameters
+    ----------
+    line
+        Where it stands in the sheet.
+    sample
+        Its name.
+    path
+        File or folder of its counts.
+    organism
+        Empty if the genes are to tell.
+    expected_cells
+        0 if nobody knows.
+    columns
+        What goes to its cells: condition, donor, batch and further columns, by name; only those that have a value.
+    reading
+        What must be said of the file: prefix, layer, genome, round.
+    """
+
+    line: int
+    sample: str
+    path: Path
+    organism: str
+    expected_cells: int
+    columns: Mapping[str, str]
+    reading: Mapping[str, str]
+
+
+class CellsSheet(NamedTuple):
+    """A sheet without mistakes: where it is, and its samples."""
+
+    path: Path
+    rows: tuple[CellsRow, ...]
+
+    def values(self, column: str) -> list[str]:
+        """Different values of a column, in the order of the sheet."""
+        return list(dict.fromkeys(row.columns[column] for row in self.rows if column in row.columns))
+
+
+def read_cells_sheet(path: str | Path) -> CellsSheet:
+    """Read a sheet and check all of it.
+
+    Parameters
+    ----------
+    path
+        CSV, or tab-separated. Files are found from the folder that the sheet is in.
+
+    Raises
+    ------
+    DataError
+        What is wrong, every mistake with its line.
+    """
+    sheet = Path(path)
+    mistakes: list[tuple[int, str]] = []
+    (head, header), *lines = _lines(sheet)
+    names = [ALIASES.get(name.strip().lower(), name.strip().lower()) for name in header]
+    mistakes += [(head, problem) for problem in _header_problems(names)]
+    rows = []
+    for line, fields in lines:
+        if len(fields) != len(names):
+            mistakes.append((line, f"{len(fields)} fields, but there are {len(names)} columns"))
+            continue
+        given = {name: field for name, field in zip(names, fields, strict=True) if field}
+        mistakes += [(line, problem) for problem in _problems(given, sheet.parent)]
+        rows.append(_row(line, given, sheet.parent))
+    if not lines:
+        mistakes.append((head, "there are no samples below the names of the columns"))
+    mistakes += _double(rows)
+    _stop(sheet, mistakes)
+    return CellsSheet(sheet, tuple(rows))
+
+
+def _lines(sheet: Path) -> list[tuple[int, list[str]]]:
+    """Fields of every line that has any, with its number."""
+    try:
+        text = read_text(sheet, LARGEST_SHEET).lstrip("\ufeff")
+    except (OSError, DataError) as error:
+        raise DataError(f"{sheet} cannot be read as a sample sheet: {error}") from error
+    tabs = "," not in text.split("\n", 1)[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",", strict=True)
+    try:
+        found = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
+    except csv.Error as error:
+        raise DataError(f"{sheet}, line {reader.line_num}: {error}") from error
+    filled = [(line, fields) for line, fields in found if any(fields)]
+    if not filled:
+        raise DataError(
+            f"{sheet} is empty; its first line names the columns: sample,path,condition,donor,batch,organism"
+        )
+    return filled
+
+
+def _header_problems(names: Sequence[str]) -> Iterator[str]:
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield f"column {name!r} stands there {names.count(name)} times"
+        if name in (*KNOWN, *READING, *OF_OTHERS):
+            continue
+        near = difflib.get_close_matches(name, (*KNOWN, *READING), 1, cutoff=0.75)
+        if near:
+            yield f"there is no column {name!r}; did you mean {near[0]!r}?"
+        elif not COLUMN.fullmatch(name) or name in RESERVED:
+            yield f"column {name!r} cannot be one of the cells: take another name"
+    if "sample" not in names:
+        yield "column 'sample' is missing"
+    if "path" not in names and "unfiltered" not in names:
+        if "fastq_1" in names:
+            yield (
+                "this is a sheet of reads: run nf-core/scrnaseq with it first, and give the matrices that it writes in "
+                "a column 'path'"
+            )
+        else:
+            yield "column 'path' is missing: where the counts of a sample are"
+
+
+def _problems(given: Mapping[str, str], folder: Path) -> Iterator[str]:
+    """What is wrong with a line."""
+    if "sample" not in given:
+        yield "there is no sample"
+    elif not NAME.fullmatch(given["sample"]):
+        yield f"sample {given['sample']!r} cannot be used: {NAME_RULE}"
+    place = given.get("path") or given.get("unfiltered")
+    if not place:
+        yield "there is no path"
+    elif not (folder / place).exists():
+        yield f"there is no file or folder {folder / place}"
+    if not re.fullmatch(r"\d*", given.get("expected_cells", "")):
+        yield f"expected_cells is {given['expected_cells']!r}, and should be a whole number"
+    if given.get("round", "").lower() not in (*TRUE, *FALSE):
+        yield f"round is {given['round']!r}, and should be true or false"
+    if given.get("organism"):
+        yield from _organism_problem(given["organism"])
+
+
+def _organism_problem(organism: str) -> Iterator[str]:
+    from stargazer.bio.singlecell.genes import organism_of
+
+    try:
+        organism_of(organism)
+    except StargazerError as error:
+        yield f"{error} (leave it empty for others, and say mt_genes=)"
+
+
+def _row(line: int, given: Mapping[str, str], folder: Path) -> CellsRow:
+    expected = given.get("expected_cells", "")
+    place = given.get("path") or given.get("unfiltered") or ""
+    plain = ("sample", "path", "organism", "expected_cells", *READING, *OF_OTHERS)
+    layer = given.get("layer") or given.get("counts_layer", "")
+    reading = {name: given[name] for name in ("prefix", "genome") if name in given} | (
+        {"layer": layer} if layer else {}
+    )
+    if given.get("round", "").lower() in TRUE:
+        reading["round"] = "true"
+    return CellsRow(
+        line,
+        given.get("sample", ""),
+        folder / place,
+        given.get("organism", ""),
+        int(expected) if expected.isdigit() else 0,
+        {name: value for name, value in given.items() if name not in plain},
+        reading,
+    )
+
+
+def _double(rows: Iterable[CellsRow]) -> list[tuple[int, str]]:
+    """Samples and files that stand there twice."""
+    found: list[tuple[int, str]] = []
+    names: dict[str, int] = {}
+    places: dict[tuple[str, str], int] = {}
+    for row in rows:
+        if row.sample and names.setdefault(row.sample, row.line) != row.line:
+            found.append((row.line, f"sample {row.sample!r} stands there before, on line {names[row.sample]}"))
+        key = (str(row.path.resolve()), row.reading.get("prefix", ""))
+        if places.setdefault(key, row.line) != row.line:
+            found.append((row.line, f"{row.path} stands there before, on line {places[key]}"))
+    return found
+
+
+def _stop(sheet: Path, mistakes: Sequence[tuple[int, str]]) -> None:
+    if not mistakes:
+        return
+    lines = "".join(f"\n  line {line}: {what}" for line, what in sorted(mistakes)[:SHOWN])
+    lines += f"\n  and {len(mistakes) - SHOWN:,} more" if len(mistakes) > SHOWN else ""
+    raise DataError(f"{sheet} has {f'{len(mistakes)} mistakes' if len(mistakes) > 1 else 'a mistake'}:{lines}")

@@ -1,0 +1,223 @@
+"""The folder that a cohort's results are put into: names of files are fixed, and a manifest has their CIDs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stargazer.api import put_down, trace
+from stargazer.errors import StoreError, ToolError
+from stargazer.store import active_store
+from stargazer.tools import Workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from stargazer.assets import Alignment, Asset, FilterChoice, QCReport, Variants
+
+__all__ = ["Results", "write_folder"]
+
+MEASURES = (
+    *(".stats.txt", ".flagstat.txt", ".idxstats.txt", ".aligned.coverage.tsv", ".markdup.metrics.txt"),
+    *(".bcftools_stats.txt", ".fastp.json"),
+)
+"""Ends of the names of measures: what stands before them is the sample, whatever it looks like to MultiQC."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What came of a cohort.
+
+    Parameters
+    ----------
+    cohort_id, engine
+        Its name, and what called it.
+    samples
+        Samples that were called, in the order of the sheet.
+    vcf
+        Joint calls; none where it ended before.
+    choice
+        How GATK's variants were filtered.
+    report
+        Measures of quality.
+    alignments, gvcfs
+        Of each sample.
+    tables
+        Consequential variants of each sample.
+    left_out
+        Why samples were left out.
+    notes
+        What a person should know.
+    seconds, tasks_run
+        What it took.
+    out
+        The folder.
+    files
+        Files in it, by their names, with the assets that they are.
+    marks
+        What is beyond a limit, by sample.
+    """
+
+    cohort_id: str
+    engine: str
+    samples: tuple[str, ...]
+    vcf: Variants | None
+    choice: FilterChoice | None
+    report: QCReport
+    alignments: Mapping[str, Alignment]
+    gvcfs: Mapping[str, Variants]
+    tables: tuple[Asset, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    tasks_run: int = 0
+    out: Path = Path()
+    files: Mapping[str, Asset] = field(default_factory=dict)
+    marks: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = False) -> Results:
+    """Put results into a folder under their names; what an earlier run put there is replaced.
+
+    Parameters
+    ----------
+    results
+        What was made.
+    out
+        The folder, there or not.
+    sheet
+        The sheet, of which a copy is put there.
+    links
+        Whether large files are links into the store.
+
+    Returns
+    -------
+    Results
+        The same with the folder, its files, and the marks of the report.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    placed: dict[str, Asset] = {}
+    for name, asset in _named(results):
+        for path, one in _put(asset, out / name, links=links):
+            placed[path.relative_to(out).as_posix()] = one
+    shutil.copyfile(sheet, out / f"samples{sheet.suffix}")
+    told = next((one for one in results.report.companions if dict(one.declared).get("table") == "marks"), None)
+    marks = json.loads(active_store().fetch(told).read_text("utf-8"))["marks"] if told is not None else {}
+    found = replace(results, out=out, files=placed, marks=marks)
+    _write_manifest(found)
+    _multiqc(out)
+    notes = _crate(found)
+    (out / "README.md").write_text(_readme(found, sheet, notes), "utf-8")
+    return found
+
+
+def _named(results: Results) -> Iterator[tuple[str, Asset]]:
+    """Each result and the name that its file gets below the folder."""
+    if results.vcf is not None:
+        yield f"{results.cohort_id}.vcf.gz", results.vcf
+    for name, alignment in results.alignments.items():
+        yield f"samples/{name}/{name}.{alignment.format}", alignment
+    for name, gvcf in results.gvcfs.items():
+        yield f"samples/{name}/{name}.g.vcf.gz", gvcf
+    for table in results.tables:
+        yield f"samples/{table.declared['sample_id']}/{table.name}", table
+    yield f"report/{results.cohort_id}.qc.html", results.report
+
+
+def _put(asset: Asset, target: Path, *, links: bool) -> Iterator[tuple[Path, Asset]]:
+    """Put an asset and its companions under a name, those of its name under the new one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    store = active_store()
+    with tempfile.TemporaryDirectory(prefix=".stargazer-", dir=target.parent) as scratch:
+        if links:
+            first = store.fetch(asset)
+            paths = [first, *(first.with_name(one.name) for one in asset.companions)]
+        else:
+            paths = put_down(store, asset, f"{scratch}/", force=True)
+        family = [asset, *asset.companions]
+        for path, one in zip(paths, family, strict=False):
+            to = target.with_name(_renamed(path.name, asset.name, target.name))
+            to.unlink(missing_ok=True)
+            if links:
+                to.symlink_to(path)
+            else:
+                os.replace(path, to)
+            yield to, one
+
+
+def _renamed(name: str, old: str, new: str) -> str:
+    """The name of a companion beside a file that is called otherwise: ``x.bam.bai``, ``x.bai``."""
+    if name == old or name.startswith(f"{old}."):
+        return f"{new}{name.removeprefix(old)}"
+    stem, _, suffix = name.rpartition(".")
+    return f"{new.rpartition('.')[0]}.{suffix}" if stem and old.startswith(f"{stem}.") else name
+
+
+def _write_manifest(results: Results) -> None:
+    rows = [
+        {"file": name, "cid": asset.cid, "type": asset.asset_key, "sample": dict(asset.declared).get("sample_id", "")}
+        for name, asset in sorted(results.files.items())
+    ]
+    told: dict[str, Any] = {"cohort": results.cohort_id, "engine": results.engine, "samples": list(results.samples)}
+    told |= {"left_out": dict(results.left_out), "marks": dict(results.marks), "notes": list(results.notes)}
+    (results.out / "manifest.json").write_text(json.dumps({**told, "files": rows}, indent=1) + "\n", "utf-8")
+
+
+def _multiqc(out: Path) -> None:
+    """MultiQC's report of the measures, where it is installed; names of samples stay what they are."""
+    if shutil.which("multiqc") is None:
+        return
+    with tempfile.TemporaryDirectory(prefix="stargazer-multiqc-") as scratch:
+        work = Workdir(scratch)
+        settings = work.file("names.yaml")
+        lines = "".join(f"  - {json.dumps(end)}\n" for end in MEASURES)
+        settings.write_text(f"fn_clean_exts:\n{lines}fn_clean_trim: []\nextra_fn_clean_exts: []\n", "utf-8")
+        target = (out / "multiqc").resolve()
+        command = ["multiqc", "--force", "--quiet", "--no-version-check", "-c", str(settings), "-o", str(target)]
+        work.run([*command, (out / "report").resolve()])
+
+
+def _crate(results: Results) -> list[str]:
+    """A Workflow Run RO-Crate of the joint calls, where the library is installed."""
+    if results.vcf is None:
+        return []
+    target = results.out / "ro-crate"
+    if target.is_dir():
+        shutil.rmtree(target)
+    try:
+        trace(results.vcf).to_rocrate(target, files="none")
+    except (ToolError, StoreError) as error:
+        return [f"There is no RO-Crate: {error}"]
+    return []
+
+
+def _readme(results: Results, sheet: Path, notes: list[str]) -> str:
+    from stargazer import __version__
+
+    called = ", ".join(results.samples)
+    lines = [f"# {results.cohort_id}", "", f"Germline variants of {called}; engine {results.engine}.", ""]
+    if results.marks:
+        lines += ["## Samples to look at", ""]
+        lines += [f"- **{name}**: {'; '.join(marks)}" for name, marks in results.marks.items()] + [""]
+    lines += [f"- {note}" for note in (*results.notes, *notes)] + [""]
+    lines += ["## Files", "", "| file | |", "|---|---|"]
+    told: dict[str, Any] = {
+        f"{results.cohort_id}.vcf.gz": "joint calls, an index beside them" if results.vcf is not None else "",
+        "samples/NAME/": "alignment and gVCF of a sample, with their indices",
+        f"report/{results.cohort_id}.qc.html": "measures of quality, their files beside it, and who is to be looked at",
+        "multiqc/": "MultiQC's report of the same, where MultiQC is installed",
+        "ro-crate/": "how the joint calls were made, for other programs",
+        "manifest.json": "the CID of every file, marks and notes",
+        f"samples{sheet.suffix}": "the sample sheet",
+    }
+    lines += [f"| `{name}` | {what} |" for name, what in told.items() if what]
+    lines += ["", "## Again", "", f"With stargazer {__version__}, in the folder of the sheet:", "", "```sh"]
+    lines += [f"stargazer germline {sheet.name} --ref REFERENCE --engine {results.engine} --out FOLDER", "```", ""]
+    vcf = results.vcf.cid if results.vcf is not None else "CID"
+    lines += [f"What the store knows is not run again. `stargazer trace {vcf}` shows every step.", ""]
+    return "\n".join(lines)

@@ -1,0 +1,209 @@
+"""Inputs beside their reference, before anything runs: what does not belong to it, all at once, with line and file."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer.assets import Reference, ReferenceIndex, SequenceDict
+from stargazer.errors import DataError, StargazerError
+from stargazer.store import active_store
+from stargazer.tasks.regions import bed_text, merge, other_names, parse_bed, runs_of_n
+from stargazer.tasks.sam import is_long, is_recalibrated, sam_contigs, sam_md5s, vcf_contigs
+from stargazer.tasks.vcf import vcf_lines
+from stargazer.workflows.sheet_files import alignment_header, caller_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from stargazer.assets import Asset, Intervals, KnownSites
+    from stargazer.calls import Call
+    from stargazer.workflows.sheet import SampleSheet
+
+__all__ = ["Contigs", "check_against", "contigs_of"]
+
+LARGEST_SCANNED = 256 << 20
+"""Bytes of a FASTA up to which it is read for the lengths of its contigs where no index is known."""
+
+FIRST_RECORDS = 1000
+"""Records of known sites that are looked at."""
+
+
+class Contigs(NamedTuple):
+    """What is known of a reference: its name, the lengths of its contigs, and their MD5s as far as they are known."""
+
+    name: str
+    lengths: Mapping[str, int]
+    md5s: Mapping[str, str]
+
+
+def contigs_of(reference: Reference | Call) -> Contigs | None:
+    """What is known of a reference without a run; None where that is nothing.
+
+    Parameters
+    ----------
+    reference
+        FASTA, with its indices or without, or the call that gives it its indices.
+    """
+    fasta, beside = _parts(reference)
+    index, known = beside.get(ReferenceIndex), beside.get(SequenceDict)
+    if index is not None:
+        lengths = {name: int(length) for name, length, *_ in (line.split("\t") for line in _text(index).splitlines())}
+    elif fasta is not None and (found := _path(fasta)).stat().st_size <= LARGEST_SCANNED:
+        with gzip.open(found, "rb") if fasta.name.endswith((".gz", ".bgz")) else found.open("rb") as lines:
+            lengths = {name: length for name, length, _ in runs_of_n(lines)}
+    else:
+        return None
+    name = fasta.name if fasta is not None else "the reference"
+    return Contigs(name, lengths, sam_md5s(_text(known)) if known is not None else {})
+
+
+def _parts(reference: Any) -> tuple[Reference | None, dict[type, Asset]]:
+    """The FASTA, and the indices of it that are stored."""
+    found: list[Any] = []
+    while not isinstance(reference, Reference) and reference is not None:
+        found += [one for call in reference.inputs.get("indices", ()) for one in _known(call)]
+        reference = next(iter(_known(reference)), None) or reference.inputs.get("ref")
+    return reference, {type(one): one for one in (*found, *(reference.companions if reference else ()))}
+
+
+def _known(call: Any) -> tuple[Any, ...]:
+    known = call.known() if hasattr(call, "known") else (call,)
+    return tuple(known or ())
+
+
+def _path(asset: Asset) -> Path:
+    return asset.path if asset.path is not None else active_store().fetch(asset)
+
+
+def _text(asset: Asset) -> str:
+    return _path(asset).read_text("utf-8")
+
+
+def check_against(
+    contigs: Contigs,
+    sheet: SampleSheet | None = None,
+    *,
+    target: Intervals | None = None,
+    known_sites: Sequence[KnownSites] = (),
+    engine: str = "embedded",
+) -> list[str]:
+    """Look at every input beside the reference.
+
+    Parameters
+    ----------
+    contigs
+        What `contigs_of` gives.
+    sheet
+        Whose files are looked at.
+    target
+        BED file.
+    known_sites
+        VCFs.
+    engine
+        ``"embedded"``, ``"native"`` or ``"gatk"``.
+
+    Returns
+    -------
+    list of str
+        What a person should know, though it is no mistake.
+
+    Raises
+    ------
+    DataError
+        What does not belong to the reference, all at once, with line and file.
+    """
+    problems, notes = [], []
+    if engine == "gatk" and is_long(contigs.lengths.values()):
+        problems.append(f"{contigs.name} has contigs beyond 512 Mb, which GATK cannot index; take another engine")
+    for line, path, kind in _files(sheet):
+        found = _gvcf_problems(path, contigs, engine) if kind == "gvcf" else _bam_problems(path, contigs)
+        problems += [f"line {line}: {path} {problem}" for problem in found]
+        if kind != "gvcf" and is_recalibrated(alignment_header(path)):
+            notes.append(f"line {line}: {path.name} was recalibrated before, as its header says")
+    if target is not None:
+        problems += [f"{target.name or 'the target'}: {problem}" for problem in _bed_problems(_path(target), contigs)]
+    for site in known_sites:
+        problems += [f"{site.name}: {problem}" for problem in _site_problems(_path(site), contigs)]
+    if problems:
+        where = f"{sheet.path} and its inputs do" if sheet is not None else "the inputs do"
+        raise DataError(f"{where} not fit {contigs.name}:" + "".join(f"\n  {one}" for one in problems))
+    return notes
+
+
+def _files(sheet: SampleSheet | None) -> Iterator[tuple[int, Path, str]]:
+    """Line, file and kind of each file that has contigs."""
+    for sample in sheet.samples.values() if sheet is not None else ():
+        for row in sample.rows:
+            yield from ((row.line, row.files[kind], kind) for kind in ("bam", "cram", "gvcf") if kind in row.files)
+
+
+def _bam_problems(path: Path, contigs: Contigs) -> Iterator[str]:
+    try:
+        header = alignment_header(path)
+        lengths, md5s = sam_contigs(header), sam_md5s(header)
+    except (OSError, ValueError, StargazerError) as error:
+        yield f"cannot be read: {error}"
+        return
+    yield from _length_problems(lengths, contigs, "was aligned to another reference")
+    for name, md5 in md5s.items():
+        if contigs.md5s.get(name, md5) != md5 and contigs.lengths.get(name) == lengths.get(name):
+            yield f"was aligned to another sequence of {name} (MD5 {md5}, here {contigs.md5s[name]})"
+            return
+
+
+def _length_problems(found: Mapping[str, int], contigs: Contigs, what: str) -> Iterator[str]:
+    for name, length in found.items():
+        if name not in contigs.lengths:
+            yield f"{what}: {name} is not in it; {other_names(name, contigs.lengths)}"
+            return
+        if contigs.lengths[name] != length:
+            yield f"{what}: {name} has {length:,} bases there, and {contigs.lengths[name]:,} here"
+            return
+
+
+def _gvcf_problems(path: Path, contigs: Contigs, engine: str) -> Iterator[str]:
+    try:
+        header = "".join(itertools.takewhile(lambda line: line.startswith("#"), vcf_lines(path)))
+    except DataError as error:
+        yield str(error)
+        return
+    yield from _length_problems(vcf_contigs(header), contigs, "was called on another reference")
+    wanted = "gatk" if engine == "gatk" else "bcftools"
+    if (caller := caller_of(header)) and caller != wanted:
+        yield f"was called by {caller}, and this engine joins gVCFs of {wanted}; gVCFs of different callers never mix"
+
+
+def _bed_problems(path: Path, contigs: Contigs) -> Iterator[str]:
+    try:
+        regions = parse_bed(bed_text(path))
+        if not regions:
+            yield "there are no regions in it"
+        merge(regions, contigs.lengths)
+    except DataError as error:
+        yield str(error)
+
+
+def _site_problems(path: Path, contigs: Contigs) -> Iterator[str]:
+    with path.open("rb") as raw:
+        start = raw.read(16)
+    if start[:2] == b"\x1f\x8b" and start[12:14] != b"BC":
+        yield "is compressed by gzip, which no tool can index; compress it with bgzip"
+    try:
+        lines = vcf_lines(path)
+        header = list(itertools.takewhile(lambda line: line.startswith("##"), lines))
+        names = {line.split("\t", 1)[0] for line in itertools.islice(lines, FIRST_RECORDS) if line.strip()}
+    except DataError as error:
+        yield str(error)
+        return
+    if not names:
+        yield "there are no known sites in it: each variant would count as an error"
+        return
+    unknown = sorted(names - set(contigs.lengths))
+    if unknown:
+        yield f"{unknown[0]} is not in the reference; {other_names(unknown[0], contigs.lengths)}"
+    lengths = vcf_contigs("".join(header))
+    shared = {name: length for name, length in lengths.items() if name in names and name in contigs.lengths}
+    yield from _length_problems(shared, contigs, "is of another reference")

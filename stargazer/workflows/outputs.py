@@ -1,0 +1,56 @@
+"""What a project's results look like in a folder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stargazer.assets import AnnData, Asset, DifferentialExpression, Pseudobulk, PseudobulkDesign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["write_project"]
+
+
+def write_project(cells: AnnData, page: Asset, others: Sequence[Asset], out: Path) -> dict[str, Path]:
+    """Write the results of a project into a folder, each under a name that says what it is.
+
+    Parameters
+    ----------
+    cells, page, others
+        Annotated cells, the report, and what else was made.
+    out
+        The folder; made if need be. Each file is replaced whole.
+
+    Returns
+    -------
+    dict
+        The files, by what they are.
+    """
+    writers: dict[str, tuple[str, Callable[[Path], Any]]] = {
+        "report": ("report.html", lambda path: path.write_bytes(page.fetch().read_bytes())),
+        "cells": ("annotated.h5ad", cells.write_h5ad),
+        "markers": ("markers.csv", lambda path: cells.markers().to_csv(path, index=False)),
+    }
+    for section in page.companions:
+        writers["multiqc"] = (section.name, _copy(page.companion(Asset, report="multiqc")))
+    for other in others:
+        if isinstance(other, DifferentialExpression):
+            writers["differential"] = ("differential_expression.tsv", _copy(other))
+        elif isinstance(other, Pseudobulk):
+            writers["pseudobulk"] = ("pseudobulk.tsv", _copy(other))
+            writers["design"] = ("pseudobulk.design.tsv", _copy(other.companion(PseudobulkDesign)))
+    out.mkdir(parents=True, exist_ok=True)
+    paths: dict[str, Path] = {}
+    with tempfile.TemporaryDirectory(prefix=".stargazer-", dir=out) as scratch:
+        for name, (file, write) in writers.items():
+            made = Path(scratch, file)
+            write(made)
+            paths[name] = made.replace(out / file)
+    return paths
+
+
+def _copy(asset: Asset) -> Callable[[Path], Any]:
+    return lambda path: path.write_bytes(asset.fetch().read_bytes())

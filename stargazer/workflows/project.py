@@ -1,0 +1,210 @@
+"""A project of several single-cell samples, from their sheet to a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+from stargazer.assets import AnnData, CountsFile
+from stargazer.errors import DataError
+from stargazer.store import active_store
+from stargazer.tasks.scrna import (
+    annotate,
+    call_cells,
+    cluster,
+    compare_resolutions,
+    concat,
+    describe,
+    differential_expression,
+    embed,
+    find_markers,
+    measure_integration,
+    normalize,
+    pseudobulk,
+    qc_filter,
+    reduce_dimensions,
+    report_project,
+    select_features,
+)
+from stargazer.workflows.cells_sheet import CellsSheet, read_cells_sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stargazer.calls import Call
+    from stargazer.workflows.cells_sheet import CellsRow
+
+__all__ = ["CellsProject", "scrna"]
+
+DOUBLETS_A_THOUSAND = 0.008
+"""Share of droplets that hold two cells, for every thousand cells: Cell Ranger's user guide."""
+USUAL_RATE = 0.05
+
+
+class CellsProject(NamedTuple):
+    """Calls of a project.
+
+    Parameters
+    ----------
+    cells
+        All samples joined, integrated, clustered, with markers.
+    report
+        One HTML file.
+    samples
+        Each sample by itself: called, measured and filtered.
+    bulk, differential
+        Sums of clusters of donors, and how conditions differ; None where nothing can be compared.
+    """
+
+    cells: Call
+    report: Call
+    samples: list[Call]
+    bulk: Call | None = None
+    differential: Call | None = None
+
+    @property
+    def calls(self) -> list[Call]:
+        """All that is to run."""
+        found = [self.cells, self.report, self.bulk, self.differential]
+        return [each for each in found if each is not None]
+
+
+def scrna(
+    sheet: str | CellsSheet,
+    *,
+    min_genes: int = 200,
+    min_cells: int = 3,
+    max_pct_mt: float = 20.0,
+    mads: float | None = 5.0,
+    mads_mt: float | None = None,
+    mt_genes: str = "",
+    symbols: str = "",
+    doublets: bool = True,
+    min_sample_cells: int = 50,
+    join: str = "inner",
+    n_top_genes: int = 2000,
+    n_pcs: int = 50,
+    n_neighbors: int = 15,
+    integrate: str = "harmony",
+    batch_key: str = "",
+    resolutions: Sequence[float] = (0.2, 0.5, 1.0),
+    resolution: float = 0.5,
+    markers: str = "",
+    condition: str = "condition",
+    donor: str = "donor",
+    reference: str = "",
+    seed: int = 0,
+) -> CellsProject:
+    """Analyse the samples of a sheet together; the sheet is checked as a whole before anything else is done.
+
+    Each sample is called, measured and filtered by itself, as tasks of its own: an eleventh sample runs alone. A sample
+    that fails, or is of another organism than the rest, is left out and said. The others are joined, integrated,
+    measured before and after, clustered at several resolutions, and tested for markers; where donors of two conditions
+    are there, these are compared.
+
+    Parameters
+    ----------
+    sheet
+        Path of the sheet: CSV with the columns ``sample,path,condition,donor,batch,organism,expected_cells``.
+    min_genes, min_cells, max_pct_mt, mads, mads_mt, mt_genes, symbols, doublets
+        As for `qc_filter`, for each sample by itself.
+    min_sample_cells
+        Samples of which fewer cells are kept are left out.
+    join
+        As for `concat`.
+    n_top_genes
+        As for `select_features`; genes are chosen in each sample.
+    n_pcs, n_neighbors
+        As for `reduce_dimensions`.
+    integrate
+        ``"harmony"``, or ``"none"``.
+    batch_key
+        What to integrate over; ``"sample"`` if empty, so that types are the same clusters under all conditions.
+    resolutions, resolution
+        Those that are compared, and the one whose clusters are used.
+    markers
+        Path of a CSV with the columns ``cell_type,gene``, by which clusters are named; empty for none.
+    condition, donor
+        Columns of the sheet for what is compared, and over whom; samples are donors where the sheet has none.
+    reference
+        The condition that others are compared with; the first of the sheet if empty.
+    seed
+        Of all that draws random numbers.
+
+    Returns
+    -------
+    CellsProject
+        Calls; ``sg.run(*project.calls)`` runs them.
+
+    Raises
+    ------
+    DataError
+        What is wrong with the sheet, every mistake with its line.
+    """
+    read = sheet if isinstance(sheet, CellsSheet) else read_cells_sheet(sheet)
+    if integrate not in ("harmony", "none"):
+        raise DataError(f"integrate is {integrate!r}: give 'harmony' or 'none'")
+    limits: dict[str, Any] = {"min_genes": min_genes, "min_cells": min_cells, "max_pct_mt": max_pct_mt, "mads": mads}
+    limits |= {"mads_mt": mads_mt, "mt_genes": mt_genes, "symbols": symbols, "doublets": doublets, "seed": seed}
+    samples = [_sample(row, _donor(row, donor), limits) for row in read.rows]
+    joined = concat(
+        samples, batch_key="sample", join=cast("Literal['inner', 'outer']", join), leave_out_below=min_sample_cells
+    )
+    measured = qc_filter(
+        joined, min_genes=0, min_cells=min_cells, max_pct_mt=100.0, doublets=False, mt_genes=mt_genes, symbols=symbols
+    )
+    batch = batch_key or "sample"
+    chosen = select_features(normalize(measured), n_top_genes=n_top_genes, batch_key="sample")
+    harmony = batch if integrate == "harmony" and len(samples) > 1 else ""
+    reduced = reduce_dimensions(
+        chosen, n_pcs=n_pcs, n_neighbors=n_neighbors, umap=False, harmony_key=harmony, seed=seed
+    )
+    mixed = (
+        measure_integration(reduced, batch_key=batch, resolution=resolution, seed=seed) if len(samples) > 1 else reduced
+    )
+    compared = compare_resolutions(mixed, resolutions=sorted(set(map(float, resolutions))), seed=seed)
+    clustered = cluster(compared, resolution=resolution, seed=seed)
+    named = annotate(clustered, active_store().add(markers), symbols=symbols) if markers else clustered
+    cells = find_markers(named, embed(reduced, seed=seed))
+    bulk, differential = _conditions(cells, read, condition, donor, reference)
+    extra = [differential] if differential is not None else []
+    page = report_project(cells, samples, extra, condition_key=condition if read.values(condition) else "")
+    return CellsProject(cells, page, samples, bulk, differential)
+
+
+def _sample(row: CellsRow, columns: dict[str, str], limits: dict[str, Any]) -> Call:
+    """A sample, from its file to kept cells."""
+    facts: dict[str, Any] = {"sample_id": row.sample, "organism": row.organism}
+    reading: dict[str, Any] = {name: value if name != "round" else True for name, value in row.reading.items()}
+    draft = CountsFile(**facts, **reading) if reading else AnnData(**facts)
+    raw: Any = active_store().add(row.path, draft)
+    called = call_cells(raw, expected_cells=row.expected_cells)
+    rate = DOUBLETS_A_THOUSAND * row.expected_cells / 1000 if row.expected_cells else USUAL_RATE
+    described = describe(called, columns=columns) if columns else called
+    return qc_filter(described, expected_doublet_rate=min(max(rate, 0.005), 0.3), on_failure="mark", **limits)
+
+
+def _donor(row: CellsRow, donor: str) -> dict[str, str]:
+    """What goes to the cells of a sample; it is a donor of its own where the sheet names none."""
+    return {**row.columns, donor: row.columns.get(donor, row.sample)}
+
+
+def _conditions(
+    cells: Call, sheet: CellsSheet, condition: str, donor: str, reference: str
+) -> tuple[Call | None, Call | None]:
+    """Sums and their comparison, where two donors or more have each of two conditions."""
+    values = sheet.values(condition)
+    if reference and reference not in values:
+        raise DataError(f"no sample has {condition} {reference!r}; there are: {', '.join(values) or 'none'}")
+    if not values or any(condition not in row.columns for row in sheet.rows):
+        return None, None
+    base = reference or values[0]
+    others = [value for value in values if value != base]
+    donors = {
+        value: {row.columns.get(donor, row.sample) for row in sheet.rows if row.columns[condition] == value}
+        for value in values
+    }
+    tested = [value for value in others if min(len(donors[value]), len(donors[base])) > 1]
+    bulk = pseudobulk(cells, groupby="leiden", donor_key=donor, condition_key=condition)
+    if not tested:
+        return bulk, None
+    return bulk, differential_expression(bulk, tested=tested[0], reference=base)

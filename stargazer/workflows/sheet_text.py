@@ -1,0 +1,104 @@
+"""Lines of a sample sheet, as spreadsheets, editors and other pipelines write them."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.bounded import read_text
+from stargazer.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+__all__ = ["Lines", "sheet_lines", "spread"]
+
+LARGEST_SHEET = 16 << 20
+"""Bytes of a sheet: those of a hundred thousand lanes."""
+
+SAREK_2 = {
+    7: ("patient", "sex", "status", "sample", "lane", "fastq_1", "fastq_2"),
+    6: ("patient", "sex", "status", "sample", "bam", "bai"),
+}
+"""Columns of the tab-separated sheets of sarek 2, which have no names; by how many there are."""
+
+
+class Lines(NamedTuple):
+    """What a sheet has.
+
+    Parameters
+    ----------
+    header
+        The line of the names of the columns, and the names in lower case.
+    rows
+        Number and fields of every other line that has any.
+    notes
+        What was passed over.
+    """
+
+    header: tuple[int, list[str]]
+    rows: list[tuple[int, list[str]]]
+    notes: list[str]
+
+
+def sheet_lines(sheet: Path) -> Lines:
+    """Read a sheet: commas, semicolons or tabs, UTF-8 or UTF-16; lines that begin with # are passed over, and named.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or is empty.
+    """
+    text = _text(sheet)
+    comments = [number for number, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith("#")]
+    kept = "".join("\n" if line.lstrip().startswith("#") else line for line in text.splitlines(keepends=True))
+    first = next((line for line in kept.splitlines() if line.strip()), "")
+    reader = csv.reader(io.StringIO(kept, newline=""), delimiter=max("\t;,", key=first.count), strict=True)
+    try:
+        found = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
+    except csv.Error as error:
+        raise DataError(f"{sheet}, line {reader.line_num}: {error}") from error
+    filled = [(line, fields) for line, fields in found if any(fields)]
+    if not filled:
+        raise DataError(f"{sheet} is empty; its first line names the columns: sample,lane,fastq_1,fastq_2")
+    (number, names), *rows = filled
+    if (known := SAREK_2.get(len(_trimmed(names, 0)))) and _is_sarek_2(names):
+        number, names, rows = 0, list(known), filled
+    names = [name.lower() for name in _trimmed(names, 0)]
+    notes = [f"line {line} begins with # and was passed over" for line in comments]
+    return Lines((number, names), [(line, _trimmed(fields, len(names))) for line, fields in rows], notes)
+
+
+def _text(sheet: Path) -> str:
+    try:
+        with open(sheet, "rb") as file:
+            start = file.read(2) if sheet.is_file() else b""
+            if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                data = start + file.read(LARGEST_SHEET)
+                return data.decode("utf-16")
+        return read_text(sheet, LARGEST_SHEET)
+    except (OSError, UnicodeDecodeError, DataError) as error:
+        raise DataError(f"{sheet} cannot be read as a sample sheet: {error}") from error
+
+
+def _trimmed(fields: Sequence[str], least: int) -> list[str]:
+    """Fields without empty ones at the end, as spreadsheets leave them, but at least so many."""
+    found = list(fields)
+    while len(found) > least and not found[-1]:
+        found.pop()
+    return found
+
+
+def _is_sarek_2(fields: Sequence[str]) -> bool:
+    return fields[1].upper() in ("XX", "XY", "ZZ", "NA") and fields[2] in ("0", "1")
+
+
+def spread(lines: Lines) -> Iterator[tuple[int, dict[str, str]]]:
+    """Number and fields, by the names of their columns, of every line that has as many as there are columns."""
+    names = lines.header[1]
+    for number, fields in lines.rows:
+        if len(fields) == len(names):
+            yield number, dict(zip(names, fields, strict=True))

@@ -1,0 +1,109 @@
+"""Sheets of single-cell samples are checked as a whole, before anything runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from stargazer.errors import DataError
+from stargazer.workflows import read_cells_sheet
+
+
+def sheet(here: Path, text: str, *files: str) -> Path:
+    for name in files or ("a.h5ad", "b.h5ad"):
+        (here / name).write_bytes(b"x")
+    (here / "samples.csv").write_text(text)
+    return here / "samples.csv"
+
+
+def test_what_is_said_of_a_sample_goes_where_it_belongs(tmp_path: Path) -> None:
+    text = (
+        "sample,path,condition,donor,batch,organism,expected_cells,age,layer,round\n"
+        "s1,a.h5ad,ctrl,d1,b1,Homo sapiens,3000,young,,\n\n"
+        "s2,b.h5ad,stim,d2,,,,old,raw_counts,yes\n"
+    )
+    first, second = read_cells_sheet(sheet(tmp_path, text)).rows
+    assert (first.sample, first.path, first.organism, first.expected_cells) == (
+        "s1",
+        tmp_path / "a.h5ad",
+        "Homo sapiens",
+        3000,
+    )
+    assert first.columns == {"condition": "ctrl", "donor": "d1", "batch": "b1", "age": "young"}
+    assert (first.reading, second.reading) == ({}, {"layer": "raw_counts", "round": "true"})
+    assert (second.line, second.expected_cells, second.columns) == (
+        4,
+        0,
+        {"condition": "stim", "donor": "d2", "age": "old"},
+    )
+    assert read_cells_sheet(tmp_path / "samples.csv").values("condition") == ["ctrl", "stim"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sample\tpath\ns1\ta.h5ad\n",
+        "\ufeffsample,path\r\ns1,a.h5ad\r\n",
+        "SAMPLE_ID,File\ns1,a.h5ad\n",
+        "sample,filtered,unfiltered,ambient_correction,batch_col\ns1,a.h5ad,b.h5ad,none,batch\n",
+        "sample,unfiltered,expected_cells\ns1,a.h5ad,5000\n",
+    ],
+)
+def test_sheets_of_others_are_understood(tmp_path: Path, text: str) -> None:
+    (row,) = read_cells_sheet(sheet(tmp_path, text)).rows
+    assert (row.sample, row.path.name) == ("s1", "a.h5ad")
+
+
+def test_every_mistake_is_told_with_its_line(tmp_path: Path) -> None:
+    text = (
+        "sample,path,donr,organism,expected_cells,round\n"
+        "s1,a.h5ad,d1,human,10,\n"
+        "s1,b.h5ad,d1,human,ten,\n"
+        ",a.h5ad,d1,human,,\n"
+        "s 3,nowhere.h5ad,d1,unicorn,,maybe\n"
+        "s4,a.h5ad\n"
+        "s5,,d1,human,,\n"
+    )
+    with pytest.raises(DataError) as caught:
+        read_cells_sheet(sheet(tmp_path, text))
+    told = str(caught.value)
+    for words in (
+        "line 1: there is no column 'donr'; did you mean 'donor'?",
+        "line 3: sample 's1' stands there before, on line 2",
+        "line 3: expected_cells is 'ten', and should be a whole number",
+        "line 4: there is no sample",
+        r"line 4: .*a.h5ad stands there before, on line 2",
+        "line 5: sample 's 3' cannot be used",
+        "line 5: there is no file or folder .*nowhere.h5ad",
+        "line 5: organism 'unicorn' is not known",
+        "line 5: round is 'maybe'",
+        "line 6: 2 fields, but there are 6 columns",
+        "line 7: there is no path",
+    ):
+        assert re.search(words, told), words
+    assert "11 mistakes" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("sample,path\n", "no samples below"),
+        ("path\na.h5ad\n", "column 'sample' is missing"),
+        ("sample\ns1\n", "column 'path' is missing"),
+        ("sample,fastq_1,fastq_2,expected_cells\ns1,a,b,5\n", "run nf-core/scrnaseq with it first"),
+        ("sample,path,path\ns1,a.h5ad,b.h5ad\n", "stands there 2 times"),
+        ("sample,path,leiden\ns1,a.h5ad,0\n", "cannot be one of the cells"),
+        ('sample,path\n"s1,a.h5ad\n', "line"),
+    ],
+)
+def test_a_sheet_that_says_nothing_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        read_cells_sheet(sheet(tmp_path, text))
+
+
+def test_a_sheet_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read as a sample sheet"):
+        read_cells_sheet(tmp_path / "none.csv")
