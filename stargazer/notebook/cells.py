@@ -7,6 +7,7 @@ import asyncio
 import builtins
 import inspect
 import json
+import logging
 import os
 import sys
 import time
@@ -18,7 +19,7 @@ from stargazer.assets import Asset, placed
 from stargazer.calls.arguments import read_needs
 from stargazer.calls.call import make_call
 from stargazer.calls.signature import Returns
-from stargazer.errors import CodeChanged, NotKept
+from stargazer.errors import CodeChanged, NotKept, StargazerError
 from stargazer.execute import TaskSpec
 from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
 from stargazer.ledger import walk_assets
@@ -212,7 +213,14 @@ class _Body:
             from stargazer.notebook.alone import perform_alone
 
             return perform_alone(task, staged, work)
-        return perform(task, staged, work.path)
+        for left in range(task.needs.retries, -1, -1):
+            try:
+                return perform(task, staged, work.path)
+            except Exception as error:
+                if isinstance(error, StargazerError) or not left:
+                    raise
+                logging.getLogger("stargazer").warning("%s is tried again: %s", task.name, error)
+        raise AssertionError("unreachable")
 
 
 def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -229,7 +237,7 @@ def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str
     """
     mounts = {mount.name for mount in task.cell.notes.mounts}
     read = {n: value.path if n in mounts else _read(value, task.prelude) for n, value in staged.items()}
-    task.given = {**read, **task.given}
+    task.given = {**{name: value for name, value in task.given.items() if name not in staged}, **read}
     space = {**task.prelude.namespace, **task.given}
     with captured() as out:
         task.captured = out

@@ -43,6 +43,7 @@ from stargazer.notebook.rows import (
 from stargazer.notebook.shown import Captured, captured, error_output
 from stargazer.notebook.tokens import Moved, is_widget, token_of
 from stargazer.notebook.values import Value
+from stargazer.tools.ending import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -426,8 +427,9 @@ class Walk:
 
     def _run_here(self, cell: Cell, space: dict[str, Any], out: Captured, began: float) -> Row | None:
         """Run a cell in this process; return its row where it stopped or failed."""
+        ending = Ending(name_of(cell), lambda: False, cell.notes.timeout)
         try:
-            run_source(cell.source, self.rest[cell], space, out)
+            ending.run(lambda: run_source(cell.source, self.rest[cell], space, out))
         except BaseException as error:
             seconds = time.perf_counter() - began
             if is_stop(error):

@@ -35,6 +35,20 @@ def test_a_cell_that_takes_too_long_is_ended(tmp_path: Path, store: sg.Store) ->
     assert time.monotonic() - began < 50
 
 
+def test_a_live_cell_is_ended_too_and_a_flaky_one_is_tried_again(tmp_path: Path, store: sg.Store) -> None:
+    helper = (
+        "import pathlib, threading, time\ndef flaky():\n"
+        f"    path = pathlib.Path({str(tmp_path / 'tries')!r})\n"
+        "    path.write_text((path.read_text() if path.exists() else '') + '.')\n"
+        "    if len(path.read_text()) < 3:\n        raise OSError('not yet')\n    return len(path.read_text())"
+    )
+    late = "# @timeout 0.5\nlock = threading.Lock()\nfor _ in range(600):\n    time.sleep(0.1)"
+    book = run(tmp_path, helper, "# @cache off\n" + late, "# @retries 3\ntries = flaky()")
+    assert states(book.report) == ["live", "failed", "ran"], str(book.report)
+    assert "WalltimeExceeded" in book.report.rows[1].why[0]
+    assert book["tries"] == 3
+
+
 def test_a_cell_with_an_environment_runs_in_a_process_of_its_own(
     tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
