@@ -53,6 +53,7 @@ __all__ = [
     "CellTask",
     "cell_call",
     "from_here",
+    "is_fixed",
     "is_handles",
     "kept_values",
     "makers_of_handles",
@@ -378,9 +379,9 @@ def refuse_shared(made: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     NotKept
         A value is the same object as another one, and may be changed.
     """
-    seen = {id(value): name for name, value in given.items() if not _is_fixed(value)}
+    seen = {id(value): name for name, value in given.items() if not is_fixed(value)}
     for name, value in made.items():
-        if _is_fixed(value) or is_handles(value):
+        if is_fixed(value) or is_handles(value):
             continue
         other = seen.get(id(value)) or seen.get(id(getattr(value, "base", None)))
         if other is not None and other != name:
@@ -388,7 +389,8 @@ def refuse_shared(made: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         seen[id(value)] = name
 
 
-def _is_fixed(value: Any) -> bool:
+def is_fixed(value: Any) -> bool:
+    """Whether nobody can change a value."""
     return value is None or isinstance(
         value, (str, bytes, int, float, complex, bool, tuple, frozenset, range, type, types.ModuleType, PurePath)
     )
@@ -396,7 +398,7 @@ def _is_fixed(value: Any) -> bool:
 
 def _is_changed(value: Any, staged: Any, prelude: Prelude, folder: Path) -> bool:
     """Whether a cell changed what it was given."""
-    if not isinstance(staged, Value) or staged.codec in ("module", "name", "arrow", "npy-scalar") or _is_fixed(value):
+    if not isinstance(staged, Value) or staged.codec in ("module", "name", "arrow", "npy-scalar") or is_fixed(value):
         return False
     path = folder / "check"
     try:

@@ -35,7 +35,7 @@ from stargazer.notebook.cells import (
 )
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.document import Cell
-from stargazer.notebook.effects import why_live
+from stargazer.notebook.effects import WIDGET, why_live
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.tokens import is_widget, token_of
 from stargazer.notebook.values import Value, decode
@@ -116,6 +116,10 @@ class Live:
         """Learn cells that run unseen, as what stands under ``with app.setup`` in a script; those seen stay."""
         known = {name for cell in self._cells.values() for name in cell.defs}
         self._cells |= {f"unseen {cell.name}": cell for cell in cells if not cell.defs & known}
+
+    def forget(self) -> None:
+        """Take every value for changed: something ran of which nobody knows what it did."""
+        self._values.clear()
 
     def look(self, source: str, namespace: Mapping[str, Any], place: str = "") -> Looked:
         """Find out what a cell is, and whether the ledger knows it.
@@ -251,7 +255,8 @@ class Live:
     def record(self, looked: Looked, namespace: Mapping[str, Any], outputs: list[dict[str, Any]]) -> None:
         """Keep what a cell made, or say why it is not kept; a failure to keep something is never the cell's."""
         if looked.call is None:
-            self._look_again(looked, namespace)
+            if not looked.is_code and looked.why != WIDGET:
+                self.forget()
             self._note(looked, "code" if looked.is_code else "live", looked.why)
             return
         scope = _Scope(namespace, looked.scope._prelude) if looked.scope else None
@@ -266,10 +271,12 @@ class Live:
         if LIVE in result:
             self._note(looked, "live", str(result[LIVE]))
             return
+        changed = result.get(MUTATED)
+        if changed:  # what it changed may be a part of others
+            self.forget()
         for name, asset in result.items():
             if not name.startswith(".") and isinstance(asset, Value) and name in namespace:
                 self._values[name] = namespace[name], asset
-        changed = result.get(MUTATED)
         self._note(looked, "ran", f"it changes {', '.join(changed)}" if changed else "")
 
     def _changed(self, looked: Looked, namespace: Mapping[str, Any], scope: Any) -> list[str]:
@@ -283,11 +290,6 @@ class Live:
             if now is None or now.id != asset.id:
                 changed.append(name)
         return changed
-
-    def _look_again(self, looked: Looked, namespace: Mapping[str, Any]) -> None:
-        """Nobody knows what a live cell did to the values that it read."""
-        for name in looked.cell.refs | looked.cell.defs:
-            self._values.pop(name, None)
 
     def _note(self, looked: Looked, state: str, why: str) -> None:
         name = ", ".join(sorted(looked.cell.defs)) or looked.cell.source.strip().partition("\n")[0][:40]

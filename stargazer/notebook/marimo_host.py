@@ -109,8 +109,12 @@ class Executor:
         from stargazer.notebook.shown import Captured
 
         captured, out = Captured(), list[Any]()
-        with live.watched(looked), teed(captured):
-            yield out
+        try:
+            with live.watched(looked), teed(captured):
+                yield out
+        except BaseException:
+            live.forget()
+            raise
         if looked.call is not None and out[0] is not None:
             captured.outputs.append(_bundle(out[0]))
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
+from stargazer.notebook.cells import is_fixed
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.values import Value, decode
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.document import Cell, Document
 
 __all__ = [
+    "Aliases",
     "ChangesOthers",
     "Done",
     "Outcome",
@@ -90,6 +92,28 @@ class Done:
     used: dict[str, Any]
     result: dict[str, Any] | None
     error: BaseException | None
+
+
+class Aliases(dict[str, frozenset[str]]):
+    """Names that mean one object: what is changed by one of them is changed for all."""
+
+    def join(self, made: Mapping[str, Any], read: Mapping[str, Any]) -> None:
+        """Note which names of a cell that ran here, and of what it read, mean one object."""
+        for value in made.values():
+            names = {other for other, each in {**read, **made}.items() if each is value and not is_fixed(value)}
+            if len(names) > 1:
+                group = frozenset(names).union(*map(self.of, names))
+                self.update(dict.fromkeys(group, group))
+
+    def of(self, name: str) -> frozenset[str]:
+        """All names of what a name means."""
+        return self.get(name, frozenset({name}))
+
+    def part(self, name: str, bound: frozenset[str]) -> None:
+        """A name is bound anew, if it is one of those that a cell binds."""
+        if name in bound:
+            left = self.pop(name, frozenset()) - {name}
+            self.update(dict.fromkeys(left, left))
 
 
 def value_of(asset: Any, scope: Any) -> Any:

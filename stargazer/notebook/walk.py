@@ -27,8 +27,10 @@ from stargazer.notebook.cells import (
 )
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, touches_engine, why_live
+from stargazer.notebook.mounts import local_path, mounted
 from stargazer.notebook.order import ordered, reads_of
 from stargazer.notebook.rows import (
+    Aliases,
     ChangesOthers,
     Done,
     Outcome,
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 
     from stargazer.calls import Call
     from stargazer.ledger import Record
-    from stargazer.notebook.annotations import Loop, Mount
+    from stargazer.notebook.annotations import Loop
     from stargazer.notebook.document import Cell, Document
     from stargazer.store import Store
 
@@ -152,6 +154,7 @@ class Walk:
         self.pending: dict[Cell, Call] = {}
         self._since: list[Cell] = []
         self._handed: set[str] = set()
+        self.same = Aliases()
         self._pure = True
         for name, value in self.given.items():
             if name not in self._widgets:
@@ -234,18 +237,6 @@ class Walk:
         space = {**self.prelude.namespace, **{n: self._value(n) for n in cell.defs - self.split.names if self._has(n)}}
         return bool(eval(text, space))
 
-    def _mounted(self, mount: Mount) -> Any:
-        """The asset that a place is, by its content."""
-        import fsspec  # type: ignore[import-untyped]
-
-        system, path = fsspec.core.url_to_fs(mount.uri)
-        if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
-            return self.store.add(path)
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / path.rstrip("/").rpartition("/")[2]
-            system.get(path, str(target), recursive=True)
-            return self.store.add(target)
-
     def _once(self, cell: Cell) -> None:
         mounts = {mount.name: mount for mount in cell.notes.mounts}
         names = self.reads[cell] - self.split.names - mounts.keys()
@@ -264,7 +255,7 @@ class Walk:
             return
         if self._is_done(cell, data):
             return
-        data |= {name: self._mounted(mount) for name, mount in mounts.items()}
+        data |= {name: mounted(mount, self.store) for name, mount in mounts.items()}
         call = cell_call(cell, self.rest[cell], self.prelude, data, {n: str(self.tokens[n]) for n in alive}, self.store)
         if not self.again and self._known(cell, call):
             return
@@ -320,11 +311,14 @@ class Walk:
         if STOPPED in result:
             self.dead |= dict.fromkeys(cell.defs, "stopped")
         result = from_here(self.store, result)
-        changed = result.get(MUTATED, ())
+        changed = {each: name for name in result.get(MUTATED, ()) for each in self.same.of(name)}
         if changed and not self.document.sequential:
             self._share(cell, changed)
         for name, value in result.items():
+            self.same.part(name, cell.defs)
             self._bind(name, value)
+        for name, other in changed.items():
+            self._bind(name, result[other])
 
     def _bind(self, name: str, asset: Any) -> None:
         if name.startswith(".") or name in self.given:
@@ -387,6 +381,7 @@ class Walk:
     def _ran(self, cell: Cell, result: dict[str, Any], task: CellTask | None, seconds: float, call: Call) -> None:
         if LIVE in result and task is not None and task.left:
             self._bind_live(cell, task.left)
+            self.same.join(task.left, task.given)
             row = self._row(cell, "live", result[LIVE], seconds=seconds, outputs=self._outputs(result))
             self.rows[cell] = row
             return
@@ -412,7 +407,7 @@ class Walk:
             return
         began = time.perf_counter()
         read = {name: self._value(name, share=True) for name in self.reads[cell] if self._has(name)}
-        mounts = {mount.name: _local(mount) for mount in cell.notes.mounts}
+        mounts = {mount.name: local_path(mount) for mount in cell.notes.mounts}
         space = {**self.prelude.namespace, **read, **mounts}
         with captured() as out:
             row = self._run_here(cell, space, out, began)
@@ -422,6 +417,7 @@ class Walk:
         made = {name: space[name] for name in cell.defs - self.split.names if name in space}
         self._take_changes(cell, read)
         self._bind_live(cell, made)
+        self.same.join(made, read)
         seconds = time.perf_counter() - began
         self.rows[cell] = self._row(cell, "live", why, seconds=seconds, outputs=out.outputs)
 
@@ -450,7 +446,7 @@ class Walk:
             for name, value in given.items():
                 now = self._kept(name, value, Path(folder))
                 if name not in cell.defs and (now is None or now.id != self.assets[name].id):
-                    changed[name] = value
+                    changed |= dict.fromkeys(self.same.of(name), value)
         if changed and not self.document.sequential:
             self._share(cell, changed)
         self._bind_live(cell, changed)
@@ -464,6 +460,7 @@ class Walk:
                     continue
                 self.assets.pop(name, None)
                 self.dead.pop(name, None)
+                self.same.part(name, cell.defs)
                 if name in self._widgets and is_widget(value):
                     value = Moved(value, self.given[name])
                 self.live[name], self.tokens[name] = value, None
@@ -557,7 +554,7 @@ class Walk:
             now.update(then)
 
     def _state(self) -> tuple[dict[Any, Any], ...]:
-        return self.rows, self.assets, self.live, self.tokens, self.why, self.dead
+        return self.rows, self.assets, self.live, self.tokens, self.why, self.dead, self.same
 
     def _is_done(self, cell: Cell, data: Mapping[str, Any]) -> bool:
         """Take what a cell came to in this walk, if it was given what it is given now."""
@@ -591,20 +588,6 @@ def _told_error(error: BaseException, task: CellTask | None) -> BaseException:
     """What the cell raised, where it did; a body that was ended was so for the engine's reasons."""
     raised = task.error if task is not None else None
     return raised if raised is not None and not isinstance(error, RunError) else error
-
-
-def _local(mount: Mount) -> Path:
-    """Where a cell that runs here finds what it mounts.
-
-    Raises
-    ------
-    NotebookError
-        It lies elsewhere, and cannot be written to as a file.
-    """
-    path = mount.uri.removeprefix("file://")
-    if "://" in path:
-        raise NotebookError(f"@mount {mount.name} {mount.uri}: only files of this machine can be mounted rw")
-    return Path(path)
 
 
 def _is_handle(value: Any) -> bool:

@@ -405,3 +405,12 @@ def test_a_live_cell_that_reads_what_failed_is_skipped(tmp_path: Path, store: sg
         "fine": "y = x",
     }
     assert [row.state for row in book.run().report.rows] == ["live", "failed", "skipped", "ran", "ran"]
+
+
+def test_what_is_changed_by_one_name_is_changed_for_all_that_mean_it(tmp_path: Path, store: sg.Store) -> None:
+    book = Book(tmp_path, "percent")
+    book.cells = {"x": "x = [1]", "y": "y = x", "change": "y.append(2)", "read": "seen = len(x), len(y)"}
+    for _ in range(2):
+        assert book.run()["seen"] == (2, 2)
+    book.cells["y"] = "y = list(x)"
+    assert book.run()["seen"] == (1, 2)
