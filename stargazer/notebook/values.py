@@ -12,7 +12,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from stargazer.assets import Asset
+from stargazer.assets.notebook import NotebookValue as Value
 from stargazer.errors import NotKept
 
 if TYPE_CHECKING:
@@ -32,26 +32,8 @@ OWN = "own:"
 """How names of codecs begin that people registered."""
 
 
-class Value(Asset, key="notebook_value"):
-    """A value of a notebook, as a file.
-
-    Parameters
-    ----------
-    codec
-        What wrote it, and reads it.
-    kind
-        Its type, for people.
-    code
-        Digest of the code of own classes that it is made of: with other methods it is another value.
-    """
-
-    codec: str = ""
-    kind: str = ""
-    code: str = ""
-
-
 class Encoded(NamedTuple):
-    """How a value was written; see `Value`."""
+    """How a value was written; see `stargazer.assets.NotebookValue`."""
 
     codec: str
     kind: str
