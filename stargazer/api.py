@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 from stargazer.cid import cid_of_path
 from stargazer.errors import CIDError, StargazerError, StoreError
 from stargazer.store import Store, active_store
-from stargazer.store.references import find_asset, read_reference
+from stargazer.store.references import find_asset, full_name, read_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -504,8 +504,9 @@ def forget(what: Asset | str, *, down: bool = False, store: StoreLike = None) ->
     from stargazer.ledger import Ledger
     from stargazer.ledger.chosen import below, chosen
 
-    ledger = Ledger(store_of(store, what).records)
-    found = chosen(ledger, what)
+    where = store_of(store, what)
+    ledger = Ledger(where.records)
+    found = chosen(ledger, full_name(where, what) if isinstance(what, str) else what)
     records = below(ledger, found) if down else found
     ledger.forget(records)
     return records

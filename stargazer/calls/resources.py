@@ -11,6 +11,7 @@ from stargazer.calls.arguments import given_needs
 from stargazer.calls.walk import needs
 from stargazer.errors import NeedUnmet
 from stargazer.execute.spec import most, size
+from stargazer.profiles.profile import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from stargazer.execute import Needs
 
 __all__ = ["Capacity", "amount_text", "capacity_of", "default_client", "granted_here", "granted_on", "until_let_go"]
-
-HERE = ("threads", "local")
 
 
 class Capacity(NamedTuple):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.catalog.entries import Entry
+    from stargazer.catalog.given import AssetKind
     from stargazer.catalog.kinds import Kind
     from stargazer.store import Store
     from stargazer.store.query import Answer
@@ -29,7 +30,9 @@ __all__ = [
 ]
 
 
-def read_arguments(function: Callable[..., Any], pairs: Iterable[str], store: Store) -> dict[str, Any]:
+def read_arguments(
+    function: Callable[..., Any], pairs: Iterable[str], store: Store, *, adding: bool = False
+) -> dict[str, Any]:
     """Return the arguments of a workflow or task.
 
     Parameters
@@ -41,6 +44,8 @@ def read_arguments(function: Callable[..., Any], pairs: Iterable[str], store: St
         is a dataclass each field is given by itself: ``options.filter=hard``.
     store
         In which assets are found that are named.
+    adding
+        Add files that stand where assets are wanted, with the types that are wanted.
 
     Raises
     ------
@@ -51,7 +56,37 @@ def read_arguments(function: Callable[..., Any], pairs: Iterable[str], store: St
     from stargazer.catalog.entries import entry_of
 
     entry = entry_of(function)
-    return bind_entry(entry, parsed(entry, pairs), store=store).arguments
+    given = _with_files_added(entry, pairs, store) if adding else pairs
+    return bind_entry(entry, parsed(entry, given), store=store).arguments
+
+
+def _with_files_added(entry: Entry, pairs: Iterable[str], store: Store) -> list[str]:
+    """Arguments with the ids of what was added in the place of files."""
+    kinds = {param.name: param.kind for param in entry.params}
+    found = []
+    for pair in pairs:
+        name, text = split_pair(pair, "an argument")
+        kind = _asset_kind(_kind_at(kinds, name.split(".")))
+        found.append(f"{name}={_added(text, kind.type, store)}" if kind is not None else pair)
+    return found
+
+
+def _asset_kind(kind: Kind | None) -> AssetKind | None:
+    """The kind of asset that a parameter takes, alone or in a list."""
+    from stargazer.catalog.given import AssetKind, AssetList
+
+    kinds = kind.kinds if isinstance(kind, Either) else [kind]
+    found = [each.each if isinstance(each, AssetList) else each for each in kinds]
+    return next((each for each in found if isinstance(each, AssetKind)), None)
+
+
+def _added(text: str, kind: type[Asset], store: Store) -> str:
+    from stargazer.store.references import is_reference
+
+    items = [text] if os.path.exists(text) else text.split(",")
+    files = [item for item in items if os.path.exists(item) and not is_reference(item)]
+    added = {file: store.add(file, kind()).id for file in files}
+    return ",".join(added.get(item, item) for item in items)
 
 
 def parsed(entry: Entry, pairs: Iterable[str]) -> dict[str, Any]:

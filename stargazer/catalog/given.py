@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset, asset_types
 from stargazer.catalog.kinds import Defs, Kind, Unfit, named, shown
-from stargazer.errors import CIDError, StargazerError
+from stargazer.errors import StargazerError
 from stargazer.store.references import find_assets, is_reference
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Finder:
         """The asset of a type that a text names."""
         try:
             found = find_assets(self.store, text)
-        except (CIDError, StargazerError) as error:
+        except StargazerError as error:
             raise Unfit(f"{place}: {error}") from None
         fitting = [asset for asset in found if isinstance(asset, kind)]
         if not fitting:

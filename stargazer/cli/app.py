@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from stargazer.cli import (
     catalog,
     cid,
+    completion,
     config,
     deleting,
     demo,
@@ -26,7 +27,7 @@ from stargazer.cli import (
     store,
     tools,
 )
-from stargazer.cli.options import examples, say
+from stargazer.cli.options import examples, print_json, say
 from stargazer.cli.run import WithAgain
 from stargazer.errors import ArgumentError, NotAReference, StargazerError, UnknownName
 from stargazer.visible import visible
@@ -43,8 +44,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         shown, warnings.formatwarning = warnings.formatwarning, _warned
+        as_json = "--json" in (*getattr(ctx, "_protected_args", ()), *ctx.args)
         try:
-            return super().invoke(ctx)
+            return super().invoke(ctx) if not as_json else self._invoke_for_json(ctx)
         except (ArgumentError, NotAReference, UnknownName) as error:  # what was typed names nothing, or does not fit
             raise typer.BadParameter(str(error)) from error
         except StargazerError as error:
@@ -58,6 +60,18 @@ class Commands(TyperGroup):
             raise _failed(error) from error
         finally:
             warnings.formatwarning = shown
+
+    def _invoke_for_json(self, ctx: Any) -> Any:
+        """Run a command whose answer is read by a program: what it could not do is an object on stdout, too."""
+        try:
+            return super().invoke(ctx)
+        except (StargazerError, OSError) as error:
+            if not getattr(error, "is_told", False):
+                print_json({"error": {"type": type(error).__name__, "message": _message(error)}})
+            raise
+        except UsageError as error:
+            print_json({"error": {"type": "Usage", "message": error.format_message()}})
+            raise
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order in which they are mostly needed."""
@@ -107,6 +121,7 @@ def stargazer(
     """
 
 
+UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 CID = "bafybeia3lsmhibzqk3uo5phryz4wurlj26pn74klczwbmnxq3pf5q3iyy4"
 
 _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
@@ -160,6 +175,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "pins": (keeping.pins, ["pins --json"]),
     "runs": (run.runs, ["runs", "runs --limit 100 --json"]),
     "log": (run.log, ["log germline-3f2a1c9-20261129T101500Z", "log 3fa1c09be2d4", f"log {CID} --json"]),
+    "completion": (completion.completion, ["completion bash > ~/.local/share/bash-completion/completions/stargazer"]),
     "config": (config.config, ["config", "config profiles.slurm"]),
     "connect": (config.connect, ["connect slurm", "connect --check slurm --for pipeline.py"]),
 }

@@ -35,7 +35,8 @@ def tasks(
     width = max((len(entry.name) for entry in found), default=0)
     for kind in ("workflow", "task"):
         chosen = [entry for entry in found if entry.category == kind]
-        say(f"{kind}s", nl=bool(chosen)) if chosen else None
+        if chosen:
+            say(f"{kind}s")
         for entry in chosen:
             say(f"  {entry.name.ljust(width)}  {entry.summary if not entry.how else f'not here: {entry.how}'}".rstrip())
     if not found:

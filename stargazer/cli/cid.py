@@ -102,7 +102,7 @@ def _print_cids(paths: list[str], how: _How, json: bool) -> None:
             if not json:
                 say(_line(**named[-1]))
     if json:
-        print_json(named)
+        print_json({"named": named})
     if failed:
         raise typer.Exit(1)
 

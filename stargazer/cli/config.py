@@ -30,7 +30,7 @@ def config(
     """
     if plugins:
         found_plugins = _plugins()
-        print_json([each._asdict() for each in found_plugins]) if json else _print_plugins(found_plugins)
+        print_json({"plugins": [each._asdict() for each in found_plugins]}) if json else _print_plugins(found_plugins)
         return
     from stargazer.config import in_force, settings
     from stargazer.profiles.settings import check_settings
@@ -42,6 +42,7 @@ def config(
     if not found:
         raise typer.BadParameter(f"there is no setting {prefix}")
     if json:
+        check_settings()
         print_json({each.key: {"value": each.value, "origin": each.origin} for each in found})
     else:
         _print_table([(each.key, _text(each.value), each.origin) for each in found])
@@ -89,7 +90,7 @@ def connect(
     with open_store(store) as opened:
         findings = check_profile(found, opened, find_tasks(tasks), strict=tasks is not None, named=profile)
     if json:
-        print_json([finding._asdict() for finding in findings])
+        print_json({"findings": [finding._asdict() for finding in findings]})
     else:
         scripts = [finding.told for finding in findings if finding.what == "script"]
         say("".join(f"{text.rstrip()}\n\n" for text in scripts), nl=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, examples, open_store, print_json, say
+from stargazer.cli.options import JSON, STORE, examples, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stargazer.bio.variants import Accuracy
     from stargazer.demo.germline import Outcome, Reads
     from stargazer.demo.scrna import Cells, CellsOutcome
+    from stargazer.store import Store
 
 __all__ = ["OUTSIDE", "app", "scrna"]
 
@@ -75,7 +76,7 @@ def scrna(
     options = {name: value for name, value in ctx.params.items() if name not in OUTSIDE}
     with ExitStack() as stack:
         cells = given(data) if data is not None else stack.enter_context(simulate(small=small))
-        outcome = analyse(cells, stack.enter_context(open_store(store)), options, workers, out)
+        outcome = analyse(cells, stack.enter_context(_store(store)), options, workers, out)
     if json:
         print_json(_cells_json(outcome, cells))
         return
@@ -130,7 +131,22 @@ def _cells_text(outcome: CellsOutcome, cells: Cells) -> str:
     ]
     lines = [f"{name:<11} {value}" for name, value in rows]
     asked = f"{done.cid}{f' --store {outcome.store}' if outcome.store else ''}"
-    return "\n".join([*lines, "", f"stargazer trace {asked}", f"stargazer get {asked}"])
+    return "\n".join([*lines, "", f"stargazer trace {asked}", f"stargazer get {asked}", *_kept(outcome.store)])
+
+
+def _store(url: str | None) -> Store:
+    """The store that was named; else one of demos alone, so that none of it gets among a user's own files."""
+    from stargazer import config
+    from stargazer.store import Store
+
+    return Store.open(config.cache_dir() / OWN) if url is None else Store.open(url)
+
+
+def _kept(store: str) -> list[str]:
+    """How to be rid of what a demo left."""
+    path = store.removeprefix("file://")
+    own = Path(path).name == OWN
+    return ["", f"all of it is in a store of demos: rm -r {path}; --store DIR keeps it in one of yours"] if own else []
 
 
 def _truth_rows(outcome: CellsOutcome) -> Iterator[tuple[str, str]]:
@@ -143,6 +159,9 @@ def _truth_rows(outcome: CellsOutcome) -> Iterator[tuple[str, str]]:
     if not math.isnan(truth.doublet_auc):
         yield "doublets", f"AUC {truth.doublet_auc:.4f}"
 
+
+OWN = "demo-store"
+"""Name of the store of demos, in the user's cache."""
 
 GermlineEngine = Literal["embedded", "native", "gatk"]
 
@@ -193,7 +212,7 @@ def germline(
         raise typer.BadParameter(f"{out} is no folder", param_hint="--out")
     with ExitStack() as stack:
         reads = read_data(data, reference) if data is not None else stack.enter_context(simulate(small=small))
-        outcome = discover(reads, stack.enter_context(open_store(store)), workers, out, engine)
+        outcome = discover(reads, stack.enter_context(_store(store)), workers, out, engine)
     if json:
         print_json(_as_json(outcome, reads))
         return
@@ -264,7 +283,7 @@ def _as_text(outcome: Outcome, reads: Reads) -> str:
     ]
     lines = [f"{name:<11} {value}" for name, value in rows]
     asked = f"{outcome.vcf.cid}{_store_option(outcome)}"
-    return "\n".join([*lines, "", f"stargazer trace {asked}", f"stargazer get {asked}"])
+    return "\n".join([*lines, "", f"stargazer trace {asked}", f"stargazer get {asked}", *_kept(outcome.store)])
 
 
 def _accuracy_rows(outcome: Outcome) -> list[tuple[str, str]]:

@@ -32,9 +32,11 @@ def forget(
     """
     from stargazer.ledger import Ledger
     from stargazer.ledger.chosen import below, chosen
+    from stargazer.store.references import full_name
 
-    ledger = Ledger(open_made_store(store).records)
-    found = chosen(ledger, what)
+    opened = open_made_store(store)
+    ledger = Ledger(opened.records)
+    found = chosen(ledger, full_name(opened, what))
     records = below(ledger, found) if down else found
     if not dry_run:
         ledger.forget(records)
@@ -65,12 +67,14 @@ def verify(
     from stargazer.cli.run import _stdout_kept_clean
     from stargazer.runs.verify import WRONG
     from stargazer.runs.verify import verify as check
+    from stargazer.store.references import full_name
 
     part = _part(sample)
     opened = open_made_store(store)
     with _stdout_kept_clean():
         tasks = named_tasks(code or [])
-        report = check(result, down=down, sample=part, seed=seed, store=opened, tasks=tasks, told=_told)
+        named = None if result is None else full_name(opened, result)
+        report = check(named, down=down, sample=part, seed=seed, store=opened, tasks=tasks, told=_told)
     print_json(report.to_dict()) if json else say(str(report))
     if not report.ok:
         wrong = sum(call.outcome in WRONG for call in report.calls)

@@ -51,7 +51,7 @@ def push(
         if not json:
             say(f"{asset.cid}  {visible(asset.name)}".rstrip())
     if json:
-        print_json([{"cid": asset.cid, "to": remote.name} for asset in assets])
+        print_json({"pushed": [{"cid": asset.cid, "to": remote.name} for asset in assets]})
 
 
 def remotes(json: JSON = False) -> None:
@@ -60,12 +60,11 @@ def remotes(json: JSON = False) -> None:
 
     found = configured()
     if json:
-        print_json(
-            [
-                {"name": r.name, "kind": r.kind, "url": r.url, "offers": list(r.offers), "trust": r.trusted}
-                for r in found
-            ]
-        )
+        members = ("name", "kind", "url")
+        rows = [
+            {each: getattr(r, each) for each in members} | {"offers": list(r.offers), "trust": r.trusted} for r in found
+        ]
+        print_json({"remotes": rows})
         return
     if not found:
         say("no remote is configured: see stargazer.remotes in the settings", err=True)
@@ -85,7 +84,8 @@ def bundles(json: JSON = False) -> None:
 
     found = shipped()
     if json:
-        print_json([{"name": b.name, "description": b.description, "size": b.size, "cids": b.cids} for b in found])
+        rows = [{"name": b.name, "description": b.description, "size": b.size, "cids": b.cids} for b in found]
+        print_json({"bundles": rows})
         return
     for each in found:
         say("\t".join((each.name, f"{len(each.assets)} assets", each.description)))
@@ -159,6 +159,6 @@ def _chosen(store: Store, what: list[str]) -> list[Asset]:
 
 def _print(assets: list[Asset], json: bool) -> None:
     if json:
-        print_json([asset_json(asset) for asset in assets])
+        print_json({"assets": [asset_json(asset) for asset in assets]})
     else:
         say("\n".join(f"{asset.cid}  {visible(asset.name)}" for asset in assets))

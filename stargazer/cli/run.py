@@ -79,6 +79,10 @@ AGAIN = Annotated[
     typer.Option("--again", metavar="[TASK…]", help="Run these tasks once more, or all, whatever is known."),
 ]
 
+ADD = Annotated[
+    bool, typer.Option("--add", help="Add files that stand where assets are wanted, as what the workflow takes.")
+]
+
 
 def run(
     workflow: WORKFLOW,
@@ -91,6 +95,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     again: AGAIN = None,
     timeline: Annotated[str | None, typer.Option(metavar="FILE", help="Draw what ran when, as SVG.")] = None,
+    add: ADD = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
@@ -99,16 +104,24 @@ def run(
     What the store knows is not run again. Without --on, tasks run on threads of this process.
     """
     from stargazer.api import put_down_all
+    from stargazer.errors import RunError
 
     if on:
         chosen_profile(on, workers=workers)
-    with open_store(store) as opened, _stdout_kept_clean():
-        calls = _wire(workflow, arguments or [], opened)
-        flight = _fly(calls, on, workers, _again(again), workflow.rpartition(":")[2])
-        result = flight.result()
-        if timeline:
-            flight.timeline().save(timeline)
-        copies = [str(path) for path in put_down_all(opened, _assets(result), out, force=force)] if out else []
+    opened = open_store(store)
+    try:
+        with opened, _stdout_kept_clean():
+            calls = _wire(workflow, arguments or [], opened, adding=add)
+            flight = _fly(calls, on, workers, _again(again), workflow.rpartition(":")[2])
+            result = flight.result()
+            if timeline:
+                flight.timeline().save(timeline)
+            copies = [str(path) for path in put_down_all(opened, _assets(result), out, force=force)] if out else []
+    except RunError as error:
+        if json:
+            print_json(_failed_json(opened, error))
+            error.is_told = True  # type: ignore[attr-defined]
+        raise
     if json:
         print_json(_run_json(flight, result) | ({"paths": copies} if out else {}))
     else:
@@ -119,6 +132,7 @@ def plan(
     workflow: WORKFLOW,
     arguments: ARGUMENTS = None,
     again: AGAIN = None,
+    add: ADD = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
@@ -129,7 +143,7 @@ def plan(
     from stargazer.runs.planner import plan as make_plan
 
     with open_store(store) as opened, _stdout_kept_clean():
-        made = make_plan(_wire(workflow, arguments or [], opened), again=_again(again))
+        made = make_plan(_wire(workflow, arguments or [], opened, adding=add), again=_again(again))
     print_json(made.to_dict()) if json else say(str(made))
 
 
@@ -147,7 +161,7 @@ def _stdout_kept_clean() -> Iterator[None]:
         yield
 
 
-def _wire(workflow: str, arguments: list[str], store: Store) -> Any:
+def _wire(workflow: str, arguments: list[str], store: Store, *, adding: bool = False) -> Any:
     """The calls that a workflow makes."""
     from stargazer.calls import Task
     from stargazer.calls.call import Call
@@ -160,7 +174,7 @@ def _wire(workflow: str, arguments: list[str], store: Store) -> Any:
     if not isinstance(found, (Call, list, tuple, dict)):
         if not callable(found):
             raise UnknownName(f"{workflow} is {type(found).__name__}, not a workflow")
-        found = found(**read_arguments(found, arguments, store))
+        found = found(**read_arguments(found, arguments, store, adding=adding))
     elif arguments:
         raise UnknownName(f"{workflow} is wired already and takes no arguments")
     if not roots_of(found):
@@ -195,6 +209,27 @@ def _run_json(flight: Run, result: Any) -> dict[str, Any]:
     status = flight.status()
     told = {"result": _plain(result), "tasks_run": flight.tasks_run, "seconds": round(status.seconds, 3)}
     return told | {"run": flight.id or None}
+
+
+def _failed_json(store: Store, error: Exception) -> dict[str, Any]:
+    """What failed, each call with its log."""
+    from stargazer.runs.history import noted_runs
+
+    told: dict[str, Any] = {"error": {"type": type(error).__name__, "message": str(error)}}
+    failures = getattr(error, "failures", {})
+    told |= {"failures": [_failure_json(store, label, each) for label, each in failures.items()]}
+    return told | {"run": next((note.id for note in noted_runs(store, 5) if note.pid == os.getpid()), None)}
+
+
+def _failure_json(store: Store, label: str, error: BaseException) -> dict[str, Any]:
+    from stargazer.ledger import Ledger
+    from stargazer.ledger.logs import log_of, record_of
+
+    ledger = Ledger(store.records)
+    found = record_of(error)
+    record = ledger.get(found) if found else None
+    log = log_of(ledger, record) if record is not None else ""
+    return {"call": label, "type": type(error).__name__, "message": str(error), "record": found or None, "log": log}
 
 
 def _plain(result: Any) -> Any:
@@ -245,7 +280,7 @@ def runs(
     except NotFound as error:
         raise typer.BadParameter(str(error)) from None
     if json:
-        print_json([vars(note) for note in found])
+        print_json({"runs": [vars(note) for note in found]})
     elif run is None:
         _print(_row(note) for note in found)
     else:
@@ -269,10 +304,11 @@ def log(
     wrote to stderr; of one that failed also where in its code it did, and where its scratch directory is.
     """
     from stargazer.ledger import Ledger
+    from stargazer.store.references import full_name
 
     opened = open_made_store(store)
     ledger = Ledger(opened.records)
-    found = _run_or_call(opened, ledger, name)
+    found = _run_or_call(opened, ledger, full_name(opened, name))
     _call_log(ledger, found, json=json) if hasattr(found, "task") else _run_log(opened, found, json=json)
 
 
@@ -430,6 +466,6 @@ def trace(
     if rocrate is not None:
         say(lineage.to_rocrate(rocrate) / "ro-crate-metadata.json")
     elif json:
-        print_json(lineage.to_dict())
+        print_json({"lineage": lineage.to_dict()})
     else:
         say(lineage.to_mermaid() if mermaid else str(lineage))

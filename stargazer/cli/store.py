@@ -78,7 +78,7 @@ def ls(
     opened = open_made_store(store)
     found, missed = answered(opened, filters or [])
     if json:
-        print_json([asset_json(asset) for asset in found])
+        print_json({"assets": [asset_json(asset) for asset in found]} | ({"missing": missed} if missed else {}))
     elif found or not missed:
         _print_assets(found, opened)
     if missed:

@@ -22,7 +22,7 @@ def tools(context: typer.Context, json: JSON = False) -> None:
     """
     if context.invoked_subcommand is None:
         found = [_look(name) for name in _names()]
-        print_json(found) if json else say(_table(found))
+        print_json({"tools": found}) if json else say(_table(found))
 
 
 @app.command(epilog=examples("tools install gatk"))

@@ -133,8 +133,9 @@ def _workers(client: Client, profile: Profile) -> CheckResult:
     hosts = sorted({address.rpartition(":")[0].partition("://")[2] for address in client.run(os.getpid)})
     address = str(client.scheduler.address)  # type: ignore[union-attr]
     ways = {"tls": "connections encrypted", "wss": "connections encrypted", "inproc": "within this process"}
+    where = f"on {', '.join(filter(None, hosts))}" if any(hosts) else "threads"
     return CheckResult(
-        "workers", True, f"on {', '.join(hosts)}, {ways.get(address.partition('://')[0], 'connections not encrypted')}"
+        "workers", True, f"{where}, {ways.get(address.partition('://')[0], 'connections not encrypted')}"
     )
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from stargazer.client.walls import HERE_ALONE, check_encrypted, dashboard_address, session_keys
 from stargazer.errors import ConfigError
 from stargazer.execute.spec import most
-from stargazer.profiles.profile import Offer, Profile, cores, offers, resources_of
+from stargazer.profiles.kinds import find_kind
+from stargazer.profiles.profile import HERE, Offer, Profile, cores, offers, resources_of
 from stargazer.profiles.settings import find_profiles
 
 if TYPE_CHECKING:
@@ -81,7 +82,19 @@ def _client(profile: Profile, *more: Profile) -> Client:
         return queue_client(profile, *more)
     if profile.kind == "address":
         return _at_address(profile)
+    if profile.kind not in HERE:
+        return _of_other_package(profile)
     return _in_this_process(profile) if profile.kind == "threads" else _on_this_machine(profile)
+
+
+def _of_other_package(profile: Profile) -> Client:
+    """The client that an installed package makes of a profile of its own kind."""
+    kind = find_kind(profile.kind)
+    if kind is None:
+        raise ConfigError(f"no installed package offers the kind {profile.kind!r} of the profile {profile.name}")
+    client: Client = kind.connect(profile)
+    offers(client, Offer(profile, profile.resources))
+    return client
 
 
 @contextlib.contextmanager

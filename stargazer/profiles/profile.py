@@ -10,10 +10,25 @@ from weakref import WeakKeyDictionary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["HERE", "Kind", "Offer", "Profile", "Range", "cores", "offer_of", "offers", "resources_of"]
+__all__ = [
+    "HERE",
+    "QUEUES",
+    "Kind",
+    "Offer",
+    "Profile",
+    "Range",
+    "cores",
+    "is_queue",
+    "offer_of",
+    "offers",
+    "resources_of",
+]
 
 HERE = ("threads", "local")
 """Kinds whose workers run on this machine."""
+
+QUEUES = ("htcondor", "lsf", "moab", "oar", "pbs", "sge", "slurm")
+"""Batch systems of dask-jobqueue; others by the name of their class."""
 
 
 class Range(NamedTuple):
@@ -126,7 +141,17 @@ class Profile:
     @property
     def is_queue(self) -> bool:
         """Whether workers are started by a batch system."""
-        return self.kind not in (*HERE, "address", "pools")
+        return is_queue(self.kind)
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What each of its workers has, as Dask counts resources: one processor and no memory where it does not say."""
+        return resources_of(self.cpus or 1, self.memory or 0, self.gpus, self.names)
+
+
+def is_queue(kind: str) -> bool:
+    """Whether a kind of profiles is a batch system."""
+    return kind.lower() in QUEUES or kind.endswith("Cluster")
 
 
 def cores() -> int:

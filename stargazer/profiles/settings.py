@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.errors import ConfigError
-from stargazer.profiles.profile import HERE, Profile, Range
+from stargazer.profiles.kinds import ProfileKind, find_kind, kind_names
+from stargazer.profiles.profile import HERE, QUEUES, Profile, Range, is_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,8 +94,6 @@ OF_QUEUES = (
     "job-name", "submit-rate", "queue-size",
 )  # fmt: skip
 STORES = ("auto", "shared", "served")
-QUEUES = ("htcondor", "lsf", "moab", "oar", "pbs", "sge", "slurm")
-"""Batch systems of dask-jobqueue; others by the name of their class."""
 
 
 def profile_names() -> list[str]:
@@ -212,7 +211,7 @@ def check_settings() -> None:
 def _unwritten(name: str) -> dict[str, Any]:
     if "://" in name:
         return {"kind": "address", "address": name}
-    if _is_queue(name):
+    if is_queue(name) or find_kind(name):
         return {"kind": name}
     raise ConfigError(
         f"there is no profile {name!r}; there are {', '.join(profile_names())}, the batch systems of dask-jobqueue "
@@ -220,20 +219,20 @@ def _unwritten(name: str) -> dict[str, Any]:
     )
 
 
-def _is_queue(kind: str) -> bool:
-    return kind.lower() in QUEUES or kind.endswith("Cluster")
-
-
 def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
     kind = "pools" if options.get("pools") else str(options.get("kind", name))
-    if kind not in (*HERE, "address", "pools") and not _is_queue(kind):
-        raise _wrong(f"{where}.kind", kind, f"must be one of threads, local, address, {', '.join(QUEUES)}")
-    allowed = _allowed(kind)
+    own = None
+    if kind not in (*HERE, "address", "pools") and not is_queue(kind) and (own := find_kind(kind)) is None:
+        known = ", ".join(("threads", "local", "address", *QUEUES, *kind_names()))
+        raise _wrong(f"{where}.kind", kind, f"must be one of {known}")
+    allowed = _allowed(kind) if own is None else EVERYWHERE + OF_WORKERS + tuple(own.options)
     values: dict[str, Any] = {"name": name, "kind": kind}
     for key, value in options.items():
         if key not in allowed:
             raise _wrong(f"{where}.{key}", value, f"is no option of kind {kind}; there are {', '.join(allowed)}")
-        if value is not None and key != "kind":
+        if own is not None and key in own.options:
+            values.setdefault("options", {})[key] = _own(f"{where}.{key}", own, key, value)
+        elif value is not None and key != "kind":
             values[key.replace("-", "_")] = _checked(f"{where}.{key}", key, value)
     if kind == "address" and "address" not in values:
         raise _wrong(f"{where}.address", None, "must be the address of a scheduler, as 'tcp://host:8786'")
@@ -243,7 +242,15 @@ def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
 def _allowed(kind: str) -> tuple[str, ...]:
     if kind in ("address", "pools"):
         return (*EVERYWHERE, kind)
-    return EVERYWHERE + OF_WORKERS + (OF_QUEUES if _is_queue(kind) else ())
+    return EVERYWHERE + OF_WORKERS + (OF_QUEUES if is_queue(kind) else ())
+
+
+def _own(where: str, kind: ProfileKind, key: str, value: Any) -> Any:
+    """Value of an option that a kind of another package has of its own."""
+    try:
+        return kind.options[key](value)
+    except (ValueError, TypeError) as error:
+        raise _wrong(where, value, f"must be what its kind can read: {error}") from None
 
 
 def _checked(where: str, key: str, value: Any) -> Any:

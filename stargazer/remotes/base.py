@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from stargazer.errors import RemoteCannot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, BinaryIO
 
     from stargazer.assets import Asset
@@ -63,6 +63,8 @@ class Remote:
 
     kind: ClassVar[str]
     offers: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[Mapping[str, Any]] = {}
+    """Options in the settings of a kind that another package brings, with their types; ``name`` has each."""
 
     def __init__(self, name: str, url: str, *, trusted: bool = False) -> None:
         self.name, self.url, self.trusted = name, url, trusted

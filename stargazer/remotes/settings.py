@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from stargazer import config
+from stargazer import config, plugins
 from stargazer.errors import ConfigError
 from stargazer.remotes.base import TIMEOUT
 
@@ -103,6 +103,8 @@ def read_remote(entry: Any, where: str = "the remote") -> Remote:
     if not isinstance(entry, Mapping):
         kind = type(entry).__name__
         raise ConfigError(f"{where} is of type {kind}, but must be a mapping such as {{gateway: 'https://ipfs.io'}}")
+    if not any(kind in entry for kind in KINDS) and (other := _of_other_package(entry, where)) is not None:
+        return other
     kinds = [kind for kind in KINDS if kind in entry and not (kind == "gateway" and "pinata" in entry)]
     if len(kinds) != 1:
         found = ", ".join(map(str, entry)) or "nothing"
@@ -114,13 +116,24 @@ def read_remote(entry: Any, where: str = "the remote") -> Remote:
     return _make(kind, url, options)
 
 
+def _of_other_package(entry: Mapping[str, Any], where: str) -> Remote | None:
+    """A remote of a kind that an installed package offers; None where the entry names none.
+
+    Its class is called with the name, what stands beside the kind, and the options that it declares.
+    """
+    for kind in map(str, entry):
+        cls = plugins.find(plugins.REMOTES, kind)
+        if cls is not None:
+            options = {key: value for key, value in entry.items() if key not in (kind, "name")}
+            allowed = {"name": str, **cls.options}
+            _check_values(kind, {key: entry[key] for key in entry if key != kind}, allowed, where)
+            remote: Remote = cls(str(entry.get("name", kind)), str(entry[kind]), **options)
+            return remote
+    return None
+
+
 def _check_options(kind: str, options: Mapping[str, Any], where: str) -> None:
-    allowed = _OPTIONS[kind]
-    for key, value in options.items():
-        if key not in allowed:
-            raise ConfigError(f"{where}: a {kind} has no {key!r}; it may have {', '.join(allowed)}")
-        if not isinstance(value, allowed[key]) or (isinstance(value, bool) and allowed[key] is not bool):
-            raise ConfigError(f"{where}.{key} is of the wrong type ({type(value).__name__})")
+    _check_values(kind, options, _OPTIONS[kind], where)
     for key in {"gateway", "api", "uploads"} & options.keys():
         _check_address(options[key], f"{where}.{key}")
     if options.get("timeout", 1) <= 0:
@@ -128,6 +141,14 @@ def _check_options(kind: str, options: Mapping[str, Any], where: str) -> None:
     token = options.get("token", "X")
     if not token.replace("_", "").isalnum() or not token.isupper():
         raise ConfigError(f"{where}.token must be the name of an environment variable that holds the token")
+
+
+def _check_values(kind: str, options: Mapping[str, Any], allowed: Mapping[str, Any], where: str) -> None:
+    for key, value in options.items():
+        if key not in allowed:
+            raise ConfigError(f"{where}: a {kind} has no {key!r}; it may have {', '.join(allowed)}")
+        if not isinstance(value, allowed[key]) or (isinstance(value, bool) and allowed[key] is not bool):
+            raise ConfigError(f"{where}.{key} is of the wrong type ({type(value).__name__})")
 
 
 def _check_url(kind: str, url: Any, where: str) -> None:

@@ -121,7 +121,7 @@ class Monitor:
         told = {label: f"{type(error).__name__}: {error}" for label, error in shown.items()}
         records = {label: record for label, error in shown.items() if (record := record_of(error))}
         tasks = {name: {each.value: number for each, number in states.items()} for name, states in status.tasks.items()}
-        seconds = round(status.seconds, 1)
+        seconds = round(status.seconds, 3)
         lost = self.run.lost_workers[-SHOWN_FAILURES:]
         note = replace(self._note, state=state, tasks=tasks, seconds=seconds, failures=told, records=records, lost=lost)
         with contextlib.suppress(OSError, StargazerError):

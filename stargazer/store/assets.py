@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from stargazer.assets import Asset, canonical, parse_fact, placed
 from stargazer.errors import NotFound, StargazerError
 from stargazer.store import layout
-from stargazer.store.index import asset_members, note_changes, successor_of
-from stargazer.store.staging import members
+from stargazer.store.index import asset_members, successor_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,12 +22,19 @@ if TYPE_CHECKING:
     from stargazer.store.directories import Directories
     from stargazer.store.index import Index
 
-__all__ = ["NO_PATH", "Assets", "beside", "link_field", "parse_asset"]
+__all__ = ["NO_PATH", "Assets", "beside", "link_field", "members", "parse_asset"]
 
 _AT_ONCE = 16
 
 
 NO_PATH = cast("Path", None)
+
+
+def members(asset: Asset) -> Iterator[Asset]:
+    """An asset and its companions, and theirs."""
+    yield asset
+    for companion in asset.companions:
+        yield from members(companion)
 
 
 class Assets:
@@ -62,6 +68,13 @@ class Assets:
         companions = tuple(map(self.handle, asset.companions))
         return placed(asset, NO_PATH, self._source(self.context.url, None, name), companions)
 
+    def added_at(self, asset: Asset) -> float:
+        """When an asset came into the store, in seconds since 1970; 0 of one that it has no record of."""
+        places = (layout.added(asset.id), layout.asset(asset.id))
+        folder = places[1].rpartition("/")[0]
+        found = {entry.place: entry.changed for entry in self.backend.entries(folder) if entry.place in places}
+        return next((found[place] for place in places if place in found), 0.0)
+
     def put(self, asset: Asset, *, record: str | None = None) -> Asset:
         """Keep the record of an asset whose bytes are stored, and those of its companions.
 
@@ -84,7 +97,7 @@ class Assets:
         """Keep asset records by their ids."""
         _ = self.context.header
         self.backend.create_many({layout.asset(identifier): data for identifier, data in records.items()})
-        note_changes(self.backend, "assets", *records)
+        self.context.note_changes("assets", *records)
 
     def put_elsewhere(self, assets: Iterable[Asset]) -> None:
         """Keep the records of assets that belong to a lineage; bytes that are elsewhere are not missed here."""
@@ -93,7 +106,7 @@ class Assets:
         absent = [identifier for identifier, each in known.items() if not self.exists(each)]
         self.backend.create_many({layout.elsewhere(identifier): b"" for identifier in absent})
         self.backend.create_many({layout.asset(identifier): canonical(each) for identifier, each in known.items()})
-        note_changes(self.backend, "assets", *known)
+        self.context.note_changes("assets", *known)
 
     def read(self, identifiers: Iterable[str]) -> dict[str, Asset]:
         """Those asset records that are there, whole and understood, by id."""
@@ -145,7 +158,7 @@ class Assets:
         self.backend.remove(layout.superseded(newer.id))
         mark = json.dumps({"by": newer.id, "time": time.time()}).encode()
         self.backend.replace(layout.superseded(older), mark)
-        note_changes(self.backend, "assets", older, newer.id)
+        self.context.note_changes("assets", older, newer.id)
 
     def history(self, asset: Asset) -> list[Asset]:
         """All that was known of an asset: the newest record, and those that it superseded, newest first."""
@@ -165,7 +178,7 @@ class Assets:
         gone = [*(each for each in (found.id, *self._older(found.id)) if each in known), *own]
         for identifier in gone:
             self.remove(identifier)
-        note_changes(self.backend, "assets", *gone)
+        self.context.note_changes("assets", *gone)
 
     def remove(self, identifier: str) -> None:
         """Remove a record and the marks beside it."""

@@ -210,3 +210,8 @@ class StoreContext:
         """Directory in which tasks may work, from which outputs are moved into the store for nothing."""
         own = self.backend.scratch()
         return self.cache / layout.TMP if own is None else Path(own)
+
+    def note_changes(self, kind: str, *names: str) -> None:
+        """Note that records of a kind changed, where the times of folders don't tell that."""
+        if self.backend.journal is not None:
+            self.backend.journal.write([f"{kind}.{name}" for name in names])

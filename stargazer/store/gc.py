@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer.store import layout
 from stargazer.store.backends.local import LocalBackend
 from stargazer.store.blobs.cached import FAILED, is_in_use
-from stargazer.store.index import asset_cids, marks, note_changes
+from stargazer.store.index import asset_cids, marks
 from stargazer.store.parsing import moment
 from stargazer.store.shapes import orphaned_shapes
 
@@ -266,7 +266,7 @@ class GarbageCollector:
         if gone and not dry_run:
             for identifier in gone:
                 self.assets.remove(identifier)
-            note_changes(self.backend, "assets", *gone)
+            self.context.note_changes("assets", *gone)
         return [layout.asset(identifier) for identifier in gone]
 
 

@@ -40,7 +40,6 @@ __all__ = [
     "insert_records",
     "is_whole_record",
     "marks",
-    "note_changes",
     "value_text",
 ]
 
@@ -340,12 +339,6 @@ _ABSENT = -2
 _JOURNAL_KEPT = 60 * 86400.0
 _AT_ONCE = 500
 _SUPERSEDED = ".superseded"
-
-
-def note_changes(backend: Backend, kind: str, *names: str) -> None:
-    """Note that records changed, where the times of folders don't tell that."""
-    if backend.journal is not None:
-        backend.journal.write([f"{kind}.{name}" for name in names])
 
 
 def follow(connection: sqlite3.Connection, backend: Backend, kind: str) -> None:

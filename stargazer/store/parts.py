@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stargazer import config
+from stargazer import config, plugins
 from stargazer.store.assets import Assets
 from stargazer.store.backends.local import LocalBackend
 from stargazer.store.blobs.local import LocalBlobs
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stargazer.assets.asset import Source
+    from stargazer.store.backends.base import TransferBackend
     from stargazer.store.blobs.base import Blobs
     from stargazer.store.records import Records
 
@@ -88,9 +89,19 @@ def parts_at(url: str, source: MakeSource, profile: str | None = None, durable: 
         local = LocalBackend(path, durable)
         context = StoreContext(local, profile=profile, durable=durable)
         return parts_of(context, LocalBlobs(context, local), source)
-    from stargazer.store.backends.objects import ObjectBackend
     from stargazer.store.blobs.objects import ObjectBlobs
 
-    remote = ObjectBackend(url)
+    remote = _backend_at(url)
     context = StoreContext(remote, profile=profile, durable=durable)
     return parts_of(context, ObjectBlobs(context, remote), source)
+
+
+def _backend_at(url: str) -> TransferBackend:
+    """The backend for a URL: one that an installed package offers for its scheme, or else fsspec's."""
+    made: TransferBackend
+    if (make := plugins.find(plugins.BACKENDS, url.partition("://")[0])) is not None:
+        made = make(url)
+        return made
+    from stargazer.store.backends.objects import ObjectBackend
+
+    return ObjectBackend(url)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.assets import Asset
 from stargazer.errors import NotFound, StargazerError, StoreError
 from stargazer.store import layout
+from stargazer.store.assets import members
 from stargazer.store.parsing import is_asset, is_names, is_text, read_json
 from stargazer.store.records import check_readable, seal, unseal
-from stargazer.store.staging import members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from stargazer.errors import StoreError
 from stargazer.store import layout
-from stargazer.store.index import note_changes
 from stargazer.store.parsing import check_bounds, is_name, moment
 
 if TYPE_CHECKING:
@@ -167,7 +166,7 @@ class StoredRecords:
         _ = self.context.header
         check_readable(data, "the record of a call")
         self.backend.replace(layout.record(identifier), data, used=_started(data))
-        note_changes(self.backend, "records", identifier)
+        self.context.note_changes("records", identifier)
         return identifier
 
     def get(self, identifier: str) -> bytes | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset
     from stargazer.store.store import Store
 
-__all__ = ["SCHEME", "Reference", "as_uri", "find_asset", "find_assets", "is_reference", "read_reference"]
+__all__ = ["SCHEME", "Reference", "as_uri", "find_asset", "find_assets", "full_name", "is_reference", "read_reference"]
 
 ID = re.compile(r"[0-9a-f]{64}")
 PART_OF_ID = re.compile(r"[0-9a-f]{6,63}|[0-9a-f]{4,}…[0-9a-f]{3,}")
@@ -110,6 +110,18 @@ def find_assets(store: Store, text: str) -> list[Asset]:
     if reference.kind == "id":
         return [store.get(reference.text)]
     return store.assemble(cid=reference.text, missing="skip") or [store.get(reference.text)]
+
+
+def full_name(store: Store, text: str) -> str:
+    """Return the CID or id that a text means: of one that is written in part, the whole; any other text is as it is."""
+    reference = read_reference(text) if is_reference(text) else None
+    if reference is None or reference.kind in ("id", "cid"):
+        return text.removeprefix(f"{SCHEME}asset/")
+    if reference.kind == "name":
+        return find_asset(store, text).id
+    if PART_OF_ID.fullmatch(text) and "…" not in text:
+        return text  # of a record, it may be
+    return _completed(store, reference.text).text
 
 
 def find_asset(store: Store, text: str) -> Asset:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from stargazer.assets import Asset, placed
 from stargazer.errors import AssetError, BlobLost, InputChanged, NotFound
+from stargazer.store.assets import members
 from stargazer.store.backends.local import as_store_error
 from stargazer.store.blobs.local import lay_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from stargazer.store.blobs.base import Blobs
     from stargazer.store.blobs.verified import Signature
@@ -24,13 +25,6 @@ __all__ = ["Staging", "members"]
 
 COPIED = 4096
 """Files of at most one block are copied for a call: a link to a CID takes a block too, and guards the blob less."""
-
-
-def members(asset: Asset) -> Iterator[Asset]:
-    """An asset and its companions, and theirs."""
-    yield asset
-    for companion in asset.companions:
-        yield from members(companion)
 
 
 class Staging:

@@ -110,7 +110,7 @@ def test_run_again_takes_the_names_that_follow(
 
 
 def test_a_task_that_nothing_needs_is_an_error(stargazer: Run, project: Path) -> None:
-    answer = stargazer("run", SUM, "n=2", "--again", "nothing", code=1)
+    answer = stargazer("run", SUM, "n=2", "--again", "nothing", code=2)
     assert "nothing here needs nothing; there are calls of number, total" in answer.err
 
 
@@ -168,7 +168,7 @@ def test_the_log_of_a_run_has_all_that_happened(stargazer: Run, project: Path) -
     stargazer("run", SUM, "n=2")
     failed = stargazer("run", "again_pipeline.py:breaking", "n=1", code=1)
     assert "last words" in failed.err
-    runs = stargazer("runs", "--json").json
+    runs = stargazer("runs", "--json").json["runs"]
     name = runs[0]["id"]
     answer = stargazer("log", name)
     assert answer.out.startswith(f"{name}: failed, began ")

@@ -39,7 +39,7 @@ def test_stdin(stargazer: Run) -> None:
 
 def test_json_is_one_value(stargazer: Run) -> None:
     Path("a").write_bytes(b"hello world")
-    assert stargazer("cid", "--json", "a").json == [{"cid": HELLO, "path": "a"}]
+    assert stargazer("cid", "--json", "a").json == {"named": [{"cid": HELLO, "path": "a"}]}
 
 
 def test_profile(stargazer: Run, big: bytes) -> None:
@@ -120,7 +120,7 @@ def test_names_that_are_not_text(tmp_path: Path) -> None:
     done = subprocess.run([*command, name], cwd=tmp_path, capture_output=True, check=True)
     assert done.stdout == f"{HELLO}  ".encode() + name + b"\n"
     done = subprocess.run([*command, "--json", name], cwd=tmp_path, capture_output=True, check=True)
-    assert os.fsencode(json.loads(done.stdout)[0]["path"]) == name
+    assert os.fsencode(json.loads(done.stdout)["named"][0]["path"]) == name
 
 
 def test_check_of_a_missing_file_failed(stargazer: Run) -> None:

@@ -38,7 +38,7 @@ def test_plugins_are_named_and_not_loaded(tmp_path: Path) -> None:
     done = stargazer(here, "config", "--plugins", "--json", path=site)
     assert done.returncode == 0, done.stderr
     mine = {"group": "stargazer.tasks", "name": "mine", "place": "evil:tasks", "package": "evil 1.0"}
-    assert mine in json.loads(done.stdout)
+    assert mine in json.loads(done.stdout)["plugins"]
     assert "evil:tasks" in stargazer(here, "config", "--plugins", path=site).stdout
     assert not (here / "RAN").exists()
 

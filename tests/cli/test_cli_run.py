@@ -197,7 +197,7 @@ def test_the_log_of_what_failed(stargazer: Run, flow: str, where: list[str]) -> 
     assert 'raise ValueError(f"{i} is negative")' in stargazer(*command[1:]).out
     told = stargazer(*command[1:], "--json").json
     assert (told["task"], told["status"], told["error"]) == ("number", "failed", "ValueError: -7 is negative")
-    (run,) = stargazer("runs", "--json").json
+    (run,) = stargazer("runs", "--json").json["runs"]
     assert " ".join(command) in stargazer("runs", run["id"]).out
     assert "no call is known" in stargazer("log", "0123456789ab", code=1).err
 
@@ -263,7 +263,7 @@ def test_trace(stargazer: Run, flow: str) -> None:
     text = stargazer("trace", total).out
     assert text.count("source.txt") == 2
     assert "number(i=1, mode='slow-left-False-None', scale=1.0)" in text
-    (tree,) = stargazer("trace", total, "--json").json
+    (tree,) = stargazer("trace", total, "--json").json["lineage"]
     assert (tree["task"], [each["task"] for each in tree["next"]]) == ("total", ["number", "number"])
     assert stargazer("trace", total, "--mermaid").out.startswith("flowchart TD\n")
     crate = Path(stargazer("trace", total, "--rocrate", "crate").out.strip())

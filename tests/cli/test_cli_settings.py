@@ -15,7 +15,7 @@ def test_a_profile_that_is_not_there_is_wrong_usage(store: sg.Store, stargazer: 
 
 
 def test_the_command_tells_what_was_found(stargazer: Callable[..., Any], store: sg.Store) -> None:
-    found = stargazer("connect", "--check", "threads", "--store", store.url, "--json").json
+    found = stargazer("connect", "--check", "threads", "--store", store.url, "--json").json["findings"]
     assert {each["what"] for each in found} >= {"workers", "store", "versions", "pysam"}
     assert all(each["ok"] for each in found)
 
@@ -23,7 +23,7 @@ def test_the_command_tells_what_was_found(stargazer: Callable[..., Any], store: 
 def test_runs_are_listed(stargazer: Callable[..., Any], store: sg.Store) -> None:
     assert stargazer("runs", "--store", store.url).out == ""
     sg.run(hello())
-    (note,) = stargazer("runs", "--store", store.url, "--json").json
+    (note,) = stargazer("runs", "--store", store.url, "--json").json["runs"]
     assert (note["state"], note["tasks"]) == ("done", {"hello": {"done": 1}})
     assert "1 of 1 call" in stargazer("runs", "--store", store.url).out
     assert "hello: 1 done" in stargazer("runs", note["id"], "--store", store.url).out

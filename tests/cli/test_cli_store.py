@@ -109,9 +109,9 @@ def test_ls_filters(stargazer: Run, reads: str) -> None:
     rows = [line.split("\t") for line in stargazer("ls", "asset=r1").out.splitlines()]
     assert [row[1:] for row in rows] == [["r1", "s1_R1.fq", "sample_id=s1"], ["r1", "s2.fq", "sample_id=s2"]]
     assert rows[0][0] == reads
-    assert len(stargazer("ls", "sample_id=s1", "sample_id=s2", "--json").json) == 2
-    assert [each["cid"] for each in stargazer("ls", "asset=r1", "sample_id=s1", "--json").json] == [reads]
-    assert stargazer("ls", "asset=variants", "--json").json == []
+    assert len(stargazer("ls", "sample_id=s1", "sample_id=s2", "--json").json["assets"]) == 2
+    assert [each["cid"] for each in stargazer("ls", "asset=r1", "sample_id=s1", "--json").json["assets"]] == [reads]
+    assert stargazer("ls", "asset=variants", "--json").json == {"assets": []}
     assert stargazer("ls", "asset=variants").out == ""
 
 
@@ -119,9 +119,11 @@ def test_ls_shows_what_there_is_and_tells_what_is_not(stargazer: Run, reads: str
     both = stargazer("ls", "asset=r1", "sample_id=s1", "sample_id=s3", code=1)
     assert both.out.startswith(f"{reads}\tr1\t")
     assert "has no r1 with sample_id='s3'\n" in both.err
-    assert [each["cid"] for each in stargazer("ls", "sample_id=s1", "sample_id=s3", "--json", code=1).json] == [reads]
+    some = stargazer("ls", "sample_id=s1", "sample_id=s3", "--json", code=1).json
+    assert [each["cid"] for each in some["assets"]] == [reads]
     none = stargazer("ls", "sample_id=s3", "--json", code=1)
-    assert none.json == []
+    assert none.json["assets"] == []
+    assert "sample_id='s3'" in none.json["missing"]
     assert "sample_id='s3'" in none.err
     assert stargazer("ls", "sample_id=s3", code=1).out == ""
 

@@ -37,6 +37,19 @@ def test_python_blocks_run(page: str, blocks: Blocks, folder: Path) -> None:
     run(folder / "page.py")
 
 
+@pytest.mark.slow
+def test_pages_run_one_after_the_other_in_one_store(blocks: Blocks, folder: Path) -> None:
+    """Whoever reads all pages has what the earlier ones stored."""
+    pages = [page for page in PAGES if blocks(page, "python")]
+    failed = {}
+    for page in pages:
+        (folder / "page.py").write_text("\n".join(blocks(page, "python")))
+        done = subprocess.run([sys.executable, "page.py"], cwd=folder, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            failed[page] = done.stderr
+    assert not failed
+
+
 def test_the_readme_example_is_known_the_second_time(blocks: Blocks, folder: Path) -> None:
     (code,) = blocks("README.md", "python")
     (folder / "example.py").write_text(code)

@@ -470,7 +470,7 @@ def test_a_workflow_that_read_nothing_costs_one_look_at_its_last_call(
     look = StoredRecords.behind
     monkeypatch.setattr(StoredRecords, "behind", lambda self, keys: look(self, asked.append(list(keys)) or asked[-1]))
     monkeypatch.setattr(
-        Store, "get_records", lambda self, names: dict.fromkeys(names) and pytest.fail("one file is enough")
+        StoredRecords, "get_many", lambda self, names: dict.fromkeys(names) and pytest.fail("one file is enough")
     )
     assert call.compute(scheduler="sync") == "A,B 0"
     assert asked == [[call.plan_key]]

@@ -115,7 +115,7 @@ def test_work_is_one_of_blocks_and_not_of_paths(levels: int, store: Store, peer:
     fetch_into(store, cid, [gateway(started.url, timeout=20)])
     assert store.has(cid)
     assert len(started.asked) <= levels + 4
-    assert len(store.entries(cid)) == 300
+    assert len(store.dirs.entries(cid)) == 300
     if levels == 12:
         with pytest.raises(CIDError, match="which nobody can walk"):
             next(iter(path for path, _ in store.walk(cid) if path.count("/") > 1))
@@ -151,7 +151,7 @@ def test_a_file_that_says_it_is_larger_than_the_disk_is_refused_before_its_first
         part, size = dag.file([(part, size)] * 174), size * 174
     with pytest.raises(StoreFull, match=f"says that it has {size} bytes"):
         fetch_into(store, part, [gateway(peer(dag).url, timeout=20)])
-    assert not [path for path in store.scratch.iterdir() if path.name.startswith("fetch")]
+    assert not [path for path in store.context.scratch.iterdir() if path.name.startswith("fetch")]
 
 
 def test_nothing_is_left_of_what_was_refused(store: Store, peer: Start) -> None:
@@ -160,7 +160,7 @@ def test_nothing_is_left_of_what_was_refused(store: Store, peer: Start) -> None:
     lying = dag.file([(good, MIB), (dag.raw(b"short"), 50)])
     with pytest.raises(CIDError, match="where the node above it says 50"):
         fetch_into(store, lying, [gateway(peer(dag).url, timeout=20)])
-    assert not [path for path in store.scratch.iterdir() if path.name.startswith("fetch")]
+    assert not [path for path in store.context.scratch.iterdir() if path.name.startswith("fetch")]
 
 
 # Patience and fairness.

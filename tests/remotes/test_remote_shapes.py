@@ -93,7 +93,7 @@ def test_files_are_kept_under_the_cid_that_was_asked_for(
     assert store.read(cid) == data
     assert store.has(cid)
     assert store.fsck().ok
-    assert not [path for path in store.scratch.iterdir() if path.name.startswith("fetch")]
+    assert not [path for path in store.context.scratch.iterdir() if path.name.startswith("fetch")]
     configure({"gateway": started.url})
     with Store(tmp_path / "empty"):
         assert fsspec.filesystem("cid").cat_file(cid) == data
@@ -148,13 +148,13 @@ def test_sharded_directories_of_any_fan_out(fanout: int, store: Store, tmp_path:
     cid = dag.sharded(names, fanout)
     started = peer(dag)
     fetch_into(store, cid, [gateway(started.url)])
-    assert {entry.name.encode() for entry in store.entries(cid)} == set(names)
+    assert {entry.name.encode() for entry in store.dirs.entries(cid)} == set(names)
     assert store.fsck().ok
     other = Store(tmp_path / "other")
     assert fetch_into(other, f"{cid}/name 7", [gateway(started.url)]) == names[b"name 7"][0]
     inner = next((each for each in dag.walk(cid) if each.startswith("bafybei") and each != cid), cid)
     fetch_into(other, inner, [gateway(started.url)])
-    assert {entry.name.encode() for entry in other.entries(inner)} <= set(names)
+    assert {entry.name.encode() for entry in other.dirs.entries(inner)} <= set(names)
 
 
 def foreign(codec: int, hashed: int, size: int = 32) -> bytes:

@@ -198,7 +198,7 @@ def test_on_the_command_line(store: Store, tmp_path: Path, configure: Configure)
     lab, mine = str(tmp_path / "lab"), str(tmp_path / "mine")
     assert run.invoke(app, ["push", cid, "--to", lab]).stdout == f"{cid}  folder\n"
     configure({"store": lab, "name": "lab"}, {"gateway": "https://gateway.example"})
-    listed = json.loads(run.invoke(app, ["remotes", "--json"]).stdout)
+    listed = json.loads(run.invoke(app, ["remotes", "--json"]).stdout)["remotes"]
     assert [(each["name"], each["kind"]) for each in listed] == [("lab", "store"), ("gateway.example", "gateway")]
     configure({"store": lab, "name": "lab"})
     out = tmp_path / "out"

@@ -147,7 +147,7 @@ def test_tools_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     fake.write_text(f"#!{tmp_path / 'sh'}\necho Version: 0.7.17-r1188\n")
     fake.chmod(0o755)
     with configured(pathing_jar(tmp_path / "gatk")):
-        rows = {row["tool"]: row for row in json.loads(CliRunner().invoke(app, ["tools", "--json"]).stdout)}
+        rows = {row["tool"]: row for row in json.loads(CliRunner().invoke(app, ["tools", "--json"]).stdout)["tools"]}
         table = CliRunner().invoke(app, ["tools"]).stdout
     assert (rows["bwa"]["there"], rows["bwa"]["path"]) == (True, str(fake))
     assert rows["bwa"]["digest"] == hashlib.sha256(fake.read_bytes()).hexdigest()

@@ -24,7 +24,7 @@ DIRECTORY = b"\x08\x01"
 
 def planted(store: Store, entries: Sequence[tuple[bytes, str]]) -> str:
     """A directory node written by hand, whatever its names."""
-    _ = store.header
+    _ = store.context.header
     block = encode([(binary(cid), name, 1) for name, cid in entries], DIRECTORY)
     cid = text_of(b"\x01\x70\x12\x20" + hashlib.sha256(block).digest())
     store.backend.replace(layout.tree(cid), block)
@@ -36,7 +36,7 @@ NAMES = [b"..", b".", b"a/../../../evil", b"/etc/cron.d/x", b"", b"a\0b", b"\xff
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_name_in_a_tree_leads_out_of_it(store: Store, tmp_path: Path, name: bytes) -> None:
-    cid = planted(store, [(name, store.put_bytes(b"x"))])
+    cid = planted(store, [(name, store.blobs.put_bytes(b"x"))])
     for verb in (lambda: store.stage(sg.Asset(cid=cid, name="d"), tmp_path / "a"), lambda: store.fetch(cid)):
         with pytest.raises(CIDError):
             verb()
@@ -45,15 +45,15 @@ def test_no_name_in_a_tree_leads_out_of_it(store: Store, tmp_path: Path, name: b
 
 def test_a_name_that_comes_twice_is_refused(store: Store, tmp_path: Path) -> None:
     """A link, and a folder of its name below which files are then written: git's case, which has no links here."""
-    one, other = store.put_bytes(b"1"), planted(store, [(b"y", store.put_bytes(b"2"))])
-    for second in (store.put_bytes(b"3"), other):
+    one, other = store.blobs.put_bytes(b"1"), planted(store, [(b"y", store.blobs.put_bytes(b"2"))])
+    for second in (store.blobs.put_bytes(b"3"), other):
         cid = planted(store, [(b"x", one), (b"x", second)])
         with pytest.raises(CIDError, match="appears twice"):
             store.stage(sg.Asset(cid=cid, name="d"), tmp_path / second[-4:])
 
 
 def test_ten_nodes_do_not_stand_for_ten_thousand_million_files(store: Store, tmp_path: Path) -> None:
-    cid = store.put_bytes(b"x")
+    cid = store.blobs.put_bytes(b"x")
     for _ in range(12):
         cid = planted(store, [(b"d%d" % number, cid) for number in range(10)])
     began = time.monotonic()
@@ -61,13 +61,13 @@ def test_ten_nodes_do_not_stand_for_ten_thousand_million_files(store: Store, tmp
         store.stage(sg.Asset(cid=cid, name="d"), tmp_path / "work")
     with pytest.raises(CIDError, match="nearly all of them repeated"):
         store.fetch(cid)
-    assert store.closure([cid])
+    assert store.dirs.closure([cid])
     store.gc(grace=-60, recent=0)
     assert time.monotonic() - began < 20
 
 
 def test_a_tree_that_repeats_itself_as_people_write_them_is_laid_out(store: Store, tmp_path: Path) -> None:
-    cid = store.put_bytes(b"x")
+    cid = store.blobs.put_bytes(b"x")
     for _ in range(3):
         cid = planted(store, [(b"d%02d" % number, cid) for number in range(12)])
     path = store.stage(sg.Asset(cid=cid, name="d"), tmp_path / "work").path
@@ -75,7 +75,7 @@ def test_a_tree_that_repeats_itself_as_people_write_them_is_laid_out(store: Stor
 
 
 def test_a_tree_has_an_end_below(store: Store, tmp_path: Path) -> None:
-    cid = store.put_bytes(b"x")
+    cid = store.blobs.put_bytes(b"x")
     for _ in range(400):
         cid = planted(store, [(b"d", cid)])
     with pytest.raises(CIDError, match="more than 256 levels"):
@@ -84,7 +84,7 @@ def test_a_tree_has_an_end_below(store: Store, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("levels", [1, 100])
 def test_names_that_the_disk_does_not_take_are_told(store: Store, tmp_path: Path, levels: int) -> None:
-    cid = store.put_bytes(b"x")
+    cid = store.blobs.put_bytes(b"x")
     for _ in range(levels):
         cid = planted(store, [(b"n" * (300 if levels == 1 else 200), cid)])
     with pytest.raises(AssetError, match="no file of this disk can be called so"):
@@ -142,7 +142,7 @@ def test_a_file_with_the_right_to_be_somebody_loses_it(store: Store, tmp_path: P
 
 @pytest.mark.parametrize("ahead", [0.0, 1e9])
 def test_a_mark_holds_no_longer_than_the_grace_whatever_its_date(store: Store, ahead: float) -> None:
-    cid = store.put_bytes(b"x" * 10)
+    cid = store.blobs.put_bytes(b"x" * 10)
     tmp = Path(store.backend.path("tmp"))
     for name in (f"held-{cid}", f"held-{cid}.1"):
         (tmp / name).write_text("x")
@@ -156,7 +156,7 @@ def test_what_somebody_put_into_quarantine_goes_and_nothing_behind_it(store: Sto
     outside = tmp_path / "outside"
     (outside / "in").mkdir(parents=True)
     (outside / "in" / "thesis").write_text("thesis")
-    _ = store.header
+    _ = store.context.header
     quarantine = Path(store.backend.path("quarantine"))
     quarantine.mkdir()
     (quarantine / name).mkdir()
@@ -195,8 +195,8 @@ def test_dates_of_no_calendar_stop_nobody(store: Store, tmp_path: Path, started:
     record = ledger.get(made.source.record)
     assert record is not None
     odd = record._replace(started=started, seconds=seconds, cpu_seconds=seconds, peak_bytes=1e300)  # type: ignore[arg-type]
-    identifier = store.put_record(odd.to_bytes())
-    store.link_keys([record.plan_key, record.content_key], identifier)
+    identifier = store.records.put(odd.to_bytes())
+    store.records.link_keys([record.plan_key, record.content_key], identifier)
     lineage = sg.trace(dated(number=1).compute())
     assert repr(lineage)
     assert lineage._repr_html_()

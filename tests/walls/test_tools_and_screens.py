@@ -144,7 +144,7 @@ def test_a_worker_that_asks_for_anything_is_told_no_and_others_go_on(
     store: Store, asked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "LINGER", 0.05)
-    _ = store.header
+    _ = store.context.header
 
     async def talk() -> list[Any]:
         home = server.RelayServer()
@@ -186,7 +186,7 @@ def test_workers_that_were_stopped_in_the_midst_do_not_hold_up_the_others(
 
 
 def test_a_flood_of_questions_is_answered(store: Store) -> None:
-    _ = store.header
+    _ = store.context.header
 
     async def talk() -> None:
         home = server.RelayServer()

@@ -42,7 +42,7 @@ def test_a_thief_cannot_write_a_date_of_last_year(store: Store, tmp_path: Path) 
     with person(tmp_path, "ben"), believing(tmp_path, revoked={anna: since.isoformat()}):
         assert whose(store, [true, false]) == {true.id: "signed by anna", false.id: "unsigned"}
         assert Ledger(store).find(true.plan_key) is None
-        store.link_keys([true.plan_key], true.id)
+        store.records.link_keys([true.plan_key], true.id)
         found = Ledger(store).find(true.plan_key)
         assert found is not None
         assert found.id == true.id
@@ -54,7 +54,7 @@ def test_the_mtime_of_a_signature_counts_for_nothing(store: Store, tmp_path: Pat
         key = own_key().public_key().public_bytes_raw().hex()
     before = datetime.now(UTC) - timedelta(days=1)
     old = record._replace(started="2020-01-01T00:00:00+00:00")
-    identifier = store.put_record(old.to_bytes())
+    identifier = store.records.put(old.to_bytes())
     with person(tmp_path, "anna"):
         sign_made(store, identifier)
     os.utime(store.backend.path(layout.signature(identifier, key)), (0, 0))
@@ -94,7 +94,7 @@ def test_a_name_in_trust_is_no_verdict(store: Store, tmp_path: Path, name: str) 
 def test_a_flood_of_signatures_hides_none_that_counts(store: Store, tmp_path: Path) -> None:
     with person(tmp_path, "anna"):
         record = record_of(made(sample="s1").compute())
-    store.put_signatures({(record.id, f"{number:064x}"): bytes(64) for number in range(500)})
+    store.records.put_signatures({(record.id, f"{number:064x}"): bytes(64) for number in range(500)})
     with person(tmp_path, "ben"), believing(tmp_path):
         began = time.process_time()
         assert whose(store, [record]) == {record.id: "signed by anna"}
@@ -128,8 +128,8 @@ def test_a_repeat_of_a_record_that_is_not_there_is_no_hit(store: Store, tmp_path
 def test_names_of_a_result_make_no_code(store: Store, kind: str) -> None:
     record = record_of(made(sample="s1").compute())
     outputs = {"tuple": [{"value": 1}], "fields": ["__class__" if kind == "None" else "a"], "type": kind}
-    identifier = store.put_record(record._replace(outputs=outputs, output_cids=[]).to_bytes())
-    store.link_keys([record.content_key, record.plan_key], identifier)
+    identifier = store.records.put(record._replace(outputs=outputs, output_cids=[]).to_bytes())
+    store.records.link_keys([record.content_key, record.plan_key], identifier)
     found = made(sample="s1").compute()
     if isinstance(found, tuple):
         assert type(found).__mro__[1:] == (tuple, object)
@@ -155,6 +155,6 @@ def test_a_run_that_was_signed_is_no_signature_of_a_record(store: Store) -> None
 
     record = record_of(made(sample="s1").compute())
     key, _, digits = sign_text(json.dumps({"id": record.id}).encode()).partition(".")
-    store.put_signatures({(record.id, key): bytes.fromhex(digits)})
+    store.records.put_signatures({(record.id, key): bytes.fromhex(digits)})
     assert whose(store, [record]) == {record.id: "not as signed"}
     assert not json.dumps({"a": 1}).encode().startswith(statement("")[:1])

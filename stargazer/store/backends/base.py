@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from stargazer.store.folders import Entry
 
-__all__ = ["OVERLAP", "Backend", "Journal", "ObjectBackend"]
+__all__ = ["OVERLAP", "Backend", "Journal", "TransferBackend"]
 
 OVERLAP = 2 * 3600.0
 """Seconds by which the clocks of hosts that write a journal may differ."""
@@ -132,7 +132,7 @@ class Backend(Protocol):
         """Remove what `remains` found, if that is allowed."""
 
 
-class ObjectBackend(Backend, Protocol):
+class TransferBackend(Backend, Protocol):
     """A place whose files are used from a cache on this host."""
 
     def stat(self, place: str) -> Entry | None:

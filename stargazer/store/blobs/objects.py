@@ -17,7 +17,7 @@ from stargazer.store.blobs.verified import signature
 
 if TYPE_CHECKING:
     from stargazer.cid.files import Progress
-    from stargazer.store.backends.objects import ObjectBackend
+    from stargazer.store.backends.base import TransferBackend
     from stargazer.store.blobs.base import Stored
     from stargazer.store.context import StoreContext
 
@@ -30,7 +30,7 @@ _PUT_AGAIN = 1 << 26
 class ObjectBlobs(CachedBlobs):
     """Blobs that are used from a cache on this host."""
 
-    def __init__(self, context: StoreContext, backend: ObjectBackend) -> None:
+    def __init__(self, context: StoreContext, backend: TransferBackend) -> None:
         super().__init__(context)
         self.backend = backend
 
