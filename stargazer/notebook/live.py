@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Live", "Looked"]
 
+CALLERS = 2
+"""References to a value that a function holds which counts them, and who calls it."""
+
 
 class _Scope:
     """The names of a program that runs, with the digests of the notebook's code."""
@@ -161,11 +164,18 @@ class Live:
                 return looked
         looked.call = cell_call(cell, rest, prelude, inputs, tokens, self.store)
         record = self.ledger.find(looked.call.plan_key)
-        if record is not None and LIVE in (result := self.ledger.results(record)):
+        result = self.ledger.results(record) if record is not None else {}
+        if LIVE in result:
             looked.why, looked.call = str(result[LIVE]), None
-        else:
+        elif not any(self._is_held(namespace[name], namespace) for name in result.get(MUTATED, ())):
             looked.record = record
         return looked
+
+    def _is_held(self, value: Any, namespace: Mapping[str, Any]) -> bool:
+        """Whether something beside names holds a value: it would go on holding what was there before a change."""
+        counted = sum(each is value for each in namespace.values())
+        counted += sum(each is value for each, _ in self._values.values())
+        return sys.getrefcount(value) > counted + CALLERS
 
     def _learn(self, cell: Cell, place: str) -> tuple[Prelude, Part, tuple[int, ...], frozenset[str]]:
         """Take a cell among those that are known; return the notebook's code, the cell's own, and the rest of it."""
@@ -219,9 +229,13 @@ class Live:
             exec(compile(code, "<cell>", "exec", dont_inherit=True), namespace)  # type: ignore[arg-type]
         scope = _Scope(namespace, looked.scope._prelude) if looked.scope else None
         values = {n: decode(v, v.fetch(), scope) if isinstance(v, Value) else v for n, v in made.items()}
+        for name in result.get(MUTATED, ()):
+            before = namespace[name]
+            values |= {other: values[name] for other, each in list(namespace.items()) if each is before}
+            self.forget()
         for name, value in values.items():
             namespace[name] = value
-            if isinstance(made[name], Value):
+            if isinstance(made.get(name), Value):
                 self._values[name] = value, made[name]
         shown = result.get(SHOWN)
         self._note(looked, "known", f"since {looked.record.started[:10]}")
