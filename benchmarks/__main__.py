@@ -40,6 +40,7 @@ NAMES = (
     "germline_gatk",
     "scrna",
     "scrna_scale",
+    "notebooks",
 )
 
 

@@ -24,6 +24,7 @@ from stargazer.assets.registry import own_types as own_types
 if TYPE_CHECKING:
     from stargazer.assets.alignment import *
     from stargazer.assets.bulk import *
+    from stargazer.assets.notebook import *
     from stargazer.assets.qc import *
     from stargazer.assets.reads import *
     from stargazer.assets.reference import *

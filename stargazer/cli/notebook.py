@@ -118,7 +118,10 @@ def _run(
                 client = stack.enter_context(connect(on))
             book.run(target=target, set=given, again=again, client=client, strict=strict)
     except NotebookError as error:
-        say(f"stargazer: {error}", err=True)
+        if json:
+            print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+        else:
+            say(f"stargazer: {error}", err=True)
         raise typer.Exit(WRONG) from None
     _end(book, key, out, json)
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotKept
@@ -17,7 +14,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.cells import CellTask
     from stargazer.tools import Workdir
 
-__all__ = ["main", "perform_alone"]
+__all__ = ["JOB", "RESULT", "perform_alone"]
 
 JOB, RESULT = "cell.job", "cell.result"
 
@@ -37,7 +34,7 @@ def perform_alone(task: CellTask, staged: Mapping[str, Any], work: Workdir) -> d
         raise NotKept(f"{task.name} has an environment of its own, and reads {lives}, which has no bytes")
     job = work.path / JOB
     job.write_bytes(pickle.dumps((task, dict(staged), os.getcwd())))
-    work.run(["python", "-m", "stargazer.notebook.alone", JOB])
+    work.run(["python", "-m", "stargazer.notebook.job", JOB])
     made: dict[str, Any] = pickle.loads((work.path / RESULT).read_bytes())
     _check_secrets(task, work)
     return made
@@ -56,26 +53,3 @@ def _check_secrets(task: CellTask, work: Workdir) -> None:
         found = next((name for name, value in held.items() if path.is_file() and value in path.read_bytes()), None)
         if found is not None:
             raise NotKept(f"{path.name.removesuffix('.value')} holds the secret {found}, which is never kept")
-
-
-def main() -> int:
-    """Run the cell of a job file in the current folder."""
-    from stargazer.notebook.cells import perform
-    from stargazer.notebook.shown import own_traceback
-
-    here = Path.cwd()
-    task, staged, folder = pickle.loads((here / sys.argv[1]).read_bytes())
-    os.chdir(folder)
-    try:
-        made = perform(task, staged, here)
-    except Exception as error:  # noqa: BLE001 - whatever a cell raises is told where it was started
-        print(
-            "".join(traceback.format_exception(type(error), error, own_traceback(error.__traceback__))), file=sys.stderr
-        )
-        return 1
-    (here / RESULT).write_bytes(pickle.dumps(made))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

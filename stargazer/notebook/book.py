@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from stargazer.notebook.document import Cell, Document
-    from stargazer.notebook.walk import Outcome, Row, Walk
+    from stargazer.notebook.rows import Outcome, Row
+    from stargazer.notebook.walk import Walk
     from stargazer.store import Store
 
 __all__ = ["Notebook", "Report"]
@@ -134,9 +135,15 @@ class Notebook:
 
     def check(self) -> list[str]:
         """Return what is wrong before anything runs: no Python, names without a cell or with two, circles."""
+        from stargazer.notebook.environment import missing_packages
         from stargazer.notebook.order import check_cells, ordered
 
         wrong = check_cells(self.document)
+        if lacking := missing_packages(self.document):
+            wrong.append(
+                f"its header asks for {', '.join(lacking)}; install that here, or run it where it is "
+                f"(`uv run --with 'stargazer-dask[notebook]' …`)"
+            )
         try:
             ordered(self.document)
         except NotebookError as error:
@@ -251,7 +258,7 @@ class Notebook:
         if name in outcome.live:
             return outcome.live[name]
         if name in outcome.assets:
-            from stargazer.notebook.walk import value_of
+            from stargazer.notebook.rows import value_of
 
             assert self._walk is not None
             return value_of(outcome.assets[name], self._walk.prelude)

@@ -7,6 +7,7 @@ import asyncio
 import builtins
 import inspect
 import json
+import logging
 import os
 import sys
 import time
@@ -18,17 +19,19 @@ from stargazer.assets import Asset, placed
 from stargazer.calls.arguments import read_needs
 from stargazer.calls.call import make_call
 from stargazer.calls.signature import Returns
-from stargazer.errors import CodeChanged, NotKept
+from stargazer.errors import CodeChanged, NotKept, StargazerError
 from stargazer.execute import TaskSpec
 from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
 from stargazer.ledger import walk_assets
 from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import task_key
 from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, file_value, folder_value, tree_value
+from stargazer.notebook.alone import perform_alone
 from stargazer.notebook.annotations import FOREVER
 from stargazer.notebook.code import filename_of, prelude_of
+from stargazer.notebook.encoding import decode, encode
 from stargazer.notebook.shown import Captured, captured
-from stargazer.notebook.values import Value, decode, encode
+from stargazer.notebook.values import Value
 from stargazer.tools import library_version
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ __all__ = [
     "CellTask",
     "cell_call",
     "from_here",
+    "is_fixed",
     "is_handles",
     "kept_values",
     "makers_of_handles",
@@ -209,10 +213,15 @@ class _Body:
         task.ran = True
         staged = dict(zip(task.positional, inputs, strict=True))
         if task.cell.notes.env:
-            from stargazer.notebook.alone import perform_alone
-
             return perform_alone(task, staged, work)
-        return perform(task, staged, work.path)
+        for left in range(task.needs.retries, -1, -1):
+            try:
+                return perform(task, staged, work.path)
+            except Exception as error:
+                if isinstance(error, StargazerError) or not left:
+                    raise
+                logging.getLogger("stargazer").warning("%s is tried again: %s", task.name, error)
+        raise AssertionError("unreachable")
 
 
 def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -229,7 +238,7 @@ def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str
     """
     mounts = {mount.name for mount in task.cell.notes.mounts}
     read = {n: value.path if n in mounts else _read(value, task.prelude) for n, value in staged.items()}
-    task.given = {**read, **task.given}
+    task.given = {**{name: value for name, value in task.given.items() if name not in staged}, **read}
     space = {**task.prelude.namespace, **task.given}
     with captured() as out:
         task.captured = out
@@ -370,9 +379,9 @@ def refuse_shared(made: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     NotKept
         A value is the same object as another one, and may be changed.
     """
-    seen = {id(value): name for name, value in given.items() if not _is_fixed(value)}
+    seen = {id(value): name for name, value in given.items() if not is_fixed(value)}
     for name, value in made.items():
-        if _is_fixed(value) or is_handles(value):
+        if is_fixed(value) or is_handles(value):
             continue
         other = seen.get(id(value)) or seen.get(id(getattr(value, "base", None)))
         if other is not None and other != name:
@@ -380,7 +389,8 @@ def refuse_shared(made: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         seen[id(value)] = name
 
 
-def _is_fixed(value: Any) -> bool:
+def is_fixed(value: Any) -> bool:
+    """Whether nobody can change a value."""
     return value is None or isinstance(
         value, (str, bytes, int, float, complex, bool, tuple, frozenset, range, type, types.ModuleType, PurePath)
     )
@@ -388,7 +398,7 @@ def _is_fixed(value: Any) -> bool:
 
 def _is_changed(value: Any, staged: Any, prelude: Prelude, folder: Path) -> bool:
     """Whether a cell changed what it was given."""
-    if not isinstance(staged, Value) or staged.codec in ("module", "name", "arrow", "npy-scalar") or _is_fixed(value):
+    if not isinstance(staged, Value) or staged.codec in ("module", "name", "arrow", "npy-scalar") or is_fixed(value):
         return False
     path = folder / "check"
     try:

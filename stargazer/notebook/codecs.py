@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stargazer.errors import NotKept
 from stargazer.fingerprint.origin import distribution_of, is_own
-from stargazer.notebook.values import NOTEBOOK, check_size
+from stargazer.notebook.values import NOTEBOOK, OWN, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,7 +72,7 @@ def codec(kind: type) -> Callable[[type[C]], type[C]]:
             holder.write(value, path)
             return True
 
-        name = f"own:{kind.__qualname__}"
+        name = f"{OWN}{kind.__qualname__}"
         _own[name] = Codec(name, lambda value: type(value) is kind, write, holder.read)
         return made
 

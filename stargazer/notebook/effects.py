@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.source import dotted
+from stargazer.notebook.names import QUERIES_OF_FRAMES, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,8 +31,14 @@ WIDGETS, WIDGET = "marimo.ui.", "it makes a widget"
 PROCESS = {"os.chdir": "it moves the whole process", "os.putenv": "it sets variables of the whole process"}
 
 
+LOOKS_UP = {"eval", "exec", "globals", "locals", "vars"}
+"""Built-in functions by which code finds names that its text does not show."""
+
+
 def why_live(cell: Cell, prelude: Prelude) -> str:
     """Why a cell runs each time, as far as its text tells; empty where it need not."""
+    if found := _looks_up(cell, prelude):
+        return f"it looks names up while it runs ({found})"
     if cell.names.stars:
         return f"it imports whatever {cell.names.stars[0]} has"
     if cell.notes.cache == "off":
@@ -45,9 +52,23 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
             return PROCESS[name]
         if name.startswith(("stargazer.",)) and name.rpartition(".")[2] in QUERIES and cell.notes.cache is None:
             return f"it asks the store ({name.removeprefix('stargazer.')})"
+        if name == "marimo.sql" or name.startswith("duckdb."):
+            return "its SQL may name any value"
     for name in _called(cell, prelude, deep=False):
         if f"{name}.".startswith(WIDGETS) or name == "marimo.state":
             return WIDGET
+    return ""
+
+
+def _looks_up(cell: Cell, prelude: Prelude) -> str:
+    """What of a cell, or of what it reaches, reads names that nobody can see in its text."""
+    for node in [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]:
+        for each in ast.walk(node):
+            called = each.func if isinstance(each, ast.Call) else None
+            if isinstance(called, ast.Name) and called.id in LOOKS_UP and not (called.id == "vars" and each.args):  # type: ignore[attr-defined]
+                return called.id
+            if isinstance(called, ast.Attribute) and called.attr in QUERIES_OF_FRAMES and not texts_of(each):
+                return f"a query that is made while it runs, by .{called.attr}"
     return ""
 
 

@@ -50,6 +50,7 @@ class Host(ast.NodeTransformer):
         """Take the body of a known cell away, and put its values in place."""
         source, self._source = self._source, None
         if not self.on or source is None or not isinstance(tree, ast.Module) or "get_ipython()" in source:
+            self.live.forget()
             return tree
         space = self.shell.user_ns
         try:
@@ -92,6 +93,7 @@ class Host(ast.NodeTransformer):
         stack, self._stack = self._stack, contextlib.ExitStack()
         stack.close()
         if result.error_in_exec is not None or result.error_before_exec is not None:
+            self.live.forget()
             return
         outputs = self._out.outputs
         if result.result is not None:

@@ -35,10 +35,11 @@ from stargazer.notebook.cells import (
 )
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.document import Cell
-from stargazer.notebook.effects import why_live
+from stargazer.notebook.effects import WIDGET, why_live
+from stargazer.notebook.encoding import decode
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.tokens import is_widget, token_of
-from stargazer.notebook.values import Value, decode
+from stargazer.notebook.values import Value
 from stargazer.tools.programs import signature_of
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     from stargazer.store import Store
 
 __all__ = ["Live", "Looked"]
+
+CALLERS = 2
+"""References to a value that a function holds which counts them, and who calls it."""
 
 
 class _Scope:
@@ -117,6 +121,10 @@ class Live:
         known = {name for cell in self._cells.values() for name in cell.defs}
         self._cells |= {f"unseen {cell.name}": cell for cell in cells if not cell.defs & known}
 
+    def forget(self) -> None:
+        """Take every value for changed: something ran of which nobody knows what it did."""
+        self._values.clear()
+
     def look(self, source: str, namespace: Mapping[str, Any], place: str = "") -> Looked:
         """Find out what a cell is, and whether the ledger knows it.
 
@@ -138,7 +146,9 @@ class Live:
         if not rest:
             looked.why = "code"
             return looked
-        if why := why_live(cell, prelude):
+        notes = cell.notes
+        asks = "it asks for what only `stargazer nb run` gives" if notes.env or notes.mounts or notes.loop else ""
+        if why := asks or why_live(cell, prelude):
             looked.why = why
             return looked
         inputs, tokens = dict[str, Any](), dict[str, str]()
@@ -155,11 +165,18 @@ class Live:
                 return looked
         looked.call = cell_call(cell, rest, prelude, inputs, tokens, self.store)
         record = self.ledger.find(looked.call.plan_key)
-        if record is not None and LIVE in (result := self.ledger.results(record)):
+        result = self.ledger.results(record) if record is not None else {}
+        if LIVE in result:
             looked.why, looked.call = str(result[LIVE]), None
-        else:
+        elif not any(self._is_held(namespace[name], namespace) for name in result.get(MUTATED, ())):
             looked.record = record
         return looked
+
+    def _is_held(self, value: Any, namespace: Mapping[str, Any]) -> bool:
+        """Whether something beside names holds a value: it would go on holding what was there before a change."""
+        counted = sum(each is value for each in namespace.values())
+        counted += sum(each is value for each, _ in self._values.values())
+        return sys.getrefcount(value) > counted + CALLERS
 
     def _learn(self, cell: Cell, place: str) -> tuple[Prelude, Part, tuple[int, ...], frozenset[str]]:
         """Take a cell among those that are known; return the notebook's code, the cell's own, and the rest of it."""
@@ -213,9 +230,13 @@ class Live:
             exec(compile(code, "<cell>", "exec", dont_inherit=True), namespace)  # type: ignore[arg-type]
         scope = _Scope(namespace, looked.scope._prelude) if looked.scope else None
         values = {n: decode(v, v.fetch(), scope) if isinstance(v, Value) else v for n, v in made.items()}
+        for name in result.get(MUTATED, ()):
+            before = namespace[name]
+            values |= {other: values[name] for other, each in list(namespace.items()) if each is before}
+            self.forget()
         for name, value in values.items():
             namespace[name] = value
-            if isinstance(made[name], Value):
+            if isinstance(made.get(name), Value):
                 self._values[name] = value, made[name]
         shown = result.get(SHOWN)
         self._note(looked, "known", f"since {looked.record.started[:10]}")
@@ -249,7 +270,8 @@ class Live:
     def record(self, looked: Looked, namespace: Mapping[str, Any], outputs: list[dict[str, Any]]) -> None:
         """Keep what a cell made, or say why it is not kept; a failure to keep something is never the cell's."""
         if looked.call is None:
-            self._look_again(looked, namespace)
+            if not looked.is_code and looked.why != WIDGET:
+                self.forget()
             self._note(looked, "code" if looked.is_code else "live", looked.why)
             return
         scope = _Scope(namespace, looked.scope._prelude) if looked.scope else None
@@ -264,10 +286,12 @@ class Live:
         if LIVE in result:
             self._note(looked, "live", str(result[LIVE]))
             return
+        changed = result.get(MUTATED)
+        if changed:  # what it changed may be a part of others
+            self.forget()
         for name, asset in result.items():
             if not name.startswith(".") and isinstance(asset, Value) and name in namespace:
                 self._values[name] = namespace[name], asset
-        changed = result.get(MUTATED)
         self._note(looked, "ran", f"it changes {', '.join(changed)}" if changed else "")
 
     def _changed(self, looked: Looked, namespace: Mapping[str, Any], scope: Any) -> list[str]:
@@ -281,11 +305,6 @@ class Live:
             if now is None or now.id != asset.id:
                 changed.append(name)
         return changed
-
-    def _look_again(self, looked: Looked, namespace: Mapping[str, Any]) -> None:
-        """Nobody knows what a live cell did to the values that it read."""
-        for name in looked.cell.refs | looked.cell.defs:
-            self._values.pop(name, None)
 
     def _note(self, looked: Looked, state: str, why: str) -> None:
         name = ", ".join(sorted(looked.cell.defs)) or looked.cell.source.strip().partition("\n")[0][:40]

@@ -78,7 +78,7 @@ class Executor:
                 return None, None
             live = self._of(path)
             return live.look(cell.code, glbls, str(cell.cell_id)), live
-        except (StargazerError, OSError, SyntaxError) as error:
+        except Exception as error:  # noqa: BLE001 - a cell of marimo's never fails for us
             logging.getLogger("stargazer").warning("a cell runs as if nothing were known of it: %s", error)
             return None, None
 
@@ -97,7 +97,7 @@ class Executor:
             return None
         try:
             outputs = live.restore(looked, glbls)
-        except (StargazerError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - as above
             logging.getLogger("stargazer").warning("a known cell runs once more: %s", error)
             return None
         return (_shown(looked, outputs, glbls),)
@@ -109,11 +109,18 @@ class Executor:
         from stargazer.notebook.shown import Captured
 
         captured, out = Captured(), list[Any]()
-        with live.watched(looked), teed(captured):
-            yield out
+        try:
+            with live.watched(looked), teed(captured):
+                yield out
+        except BaseException:
+            live.forget()
+            raise
         if looked.call is not None and out[0] is not None:
             captured.outputs.append(_bundle(out[0]))
-        live.record(looked, glbls, captured.outputs)
+        try:
+            live.record(looked, glbls, captured.outputs)
+        except Exception as error:  # noqa: BLE001 - as above
+            logging.getLogger("stargazer").warning("what a cell made is not kept: %s", error)
 
 
 def _bundle(value: Any) -> dict[str, Any]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 import symtable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["PRESENT", "Names", "free_names", "names_of"]
+__all__ = ["PRESENT", "QUERIES_OF_FRAMES", "Names", "free_names", "names_of", "texts_of"]
+
+QUERIES_OF_FRAMES = ("query", "eval")
+"""Methods of data frames that read names in a text."""
 
 PRESENT = {*vars(builtins), "__file__", "__name__", "__doc__", "__builtins__", "__spec__"}
 """Names that every cell has without any other cell's doing."""
@@ -63,6 +67,7 @@ def names_of(source: str, *, private: bool = True) -> Names:
         return frozenset(each for each in names if not (private and each.startswith("_")) and each != "__class__")
 
     early = _early(tree, defs)
+    refs |= {name for name in _in_queries(tree) if name not in early}
     return Names(kept(defs), kept(refs - defs - PRESENT - _caught(tree)), kept(early), stars)
 
 
@@ -71,6 +76,22 @@ def _caught(tree: ast.Module) -> set[str]:
     caught = {n.name for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler) and n.name}
     other = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     return caught - other
+
+
+def _in_queries(tree: ast.Module) -> set[str]:
+    """Names that texts of pandas' queries read: ``df.query("x > @limit")``."""
+    calls = (n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute))
+    found = (texts_of(call) for call in calls if call.func.attr in QUERIES_OF_FRAMES)  # type: ignore[attr-defined]
+    return {name for texts in found for text in texts for name in re.findall(r"@(\w+)", text)}
+
+
+def texts_of(call: ast.AST) -> list[str]:
+    """Texts that are written out as the first argument of a call; none where it is made while the call runs."""
+    first = call.args[0] if isinstance(call, ast.Call) and call.args else None
+    if isinstance(first, ast.JoinedStr):
+        parts = [each.value for each in first.values if isinstance(each, ast.Constant)]
+        return [str(each) for each in parts] if len(parts) == len(first.values) else []
+    return [first.value] if isinstance(first, ast.Constant) and isinstance(first.value, str) else []
 
 
 def free_names(node: ast.AST) -> frozenset[str]:

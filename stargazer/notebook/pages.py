@@ -21,8 +21,8 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1d1d1f }
 pre { background: #f6f6f4; padding: .7rem .9rem; border-radius: 6px; overflow-x: auto; font-size: 13px }
 .out { margin: 0 0 1.4rem } .out pre { background: none; padding: 0 .9rem }
-table { border-collapse: collapse; font-size: 14px }
-td, th { padding: .2rem .7rem; border-bottom: 1px solid #ddd; text-align: right }
+table { border: 0; border-collapse: collapse; font-size: 14px }
+td, th { padding: .2rem .7rem; border: 0; border-bottom: 1px solid #ddd; text-align: right }
 img { max-width: 100% } .why { color: #77777c; font-size: 12px; margin: -.6rem 0 .4rem }
 """
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
 from stargazer.errors import NotKept, StargazerError
-from stargazer.notebook.values import digest_of_value
+from stargazer.notebook.encoding import digest_of_value
 
 if TYPE_CHECKING:
     from stargazer.notebook.values import Scope

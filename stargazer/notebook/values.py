@@ -6,20 +6,19 @@ is pickled, with the classes of the notebook by their names. Which codec wrote a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from stargazer.assets import Asset
+from stargazer.assets.notebook import NotebookValue as Value
 from stargazer.errors import NotKept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["NOTEBOOK", "Encoded", "Scope", "Value", "decode", "encode", "from_plain", "to_plain"]
+__all__ = ["NOTEBOOK", "Encoded", "Nowhere", "Scope", "Value", "from_plain", "plain_bytes", "remove", "to_plain"]
 
 NOTEBOOK = "__notebook__"
 """Name of the module that code of a notebook is in, wherever it runs."""
@@ -28,26 +27,12 @@ EXACT_INTEGER = 1 << 53
 """Integers below it are numbers in JSON; readers in other languages have doubles."""
 
 
-class Value(Asset, key="notebook_value"):
-    """A value of a notebook, as a file.
-
-    Parameters
-    ----------
-    codec
-        What wrote it, and reads it.
-    kind
-        Its type, for people.
-    code
-        Digest of the code of own classes that it is made of: with other methods it is another value.
-    """
-
-    codec: str = ""
-    kind: str = ""
-    code: str = ""
+OWN = "own:"
+"""How names of codecs begin that people registered."""
 
 
 class Encoded(NamedTuple):
-    """How a value was written; see `Value`."""
+    """How a value was written; see `stargazer.assets.NotebookValue`."""
 
     codec: str
     kind: str
@@ -73,66 +58,6 @@ class Nowhere:
     def code_of(self, name: str) -> str:
         """Nothing has code here."""
         return ""
-
-
-def encode(value: Any, path: Path, scope: Scope | None = None) -> Encoded:
-    """Write a value.
-
-    Parameters
-    ----------
-    value
-        Of any type.
-    path
-        Where to: a file, or for some codecs a directory.
-    scope
-        The notebook that it is a value of.
-
-    Raises
-    ------
-    NotKept
-        It has no bytes, is too large, or holds what is never pickled.
-    """
-    from stargazer.notebook.codecs import codecs_for
-    from stargazer.notebook.pickles import write_pickle
-
-    kind = type(value).__qualname__
-    try:
-        path.write_bytes(plain_bytes(value))
-        return Encoded("json", kind)
-    except (TypeError, RecursionError):
-        pass
-    for codec in codecs_for(value):
-        if codec.write(value, path):
-            return Encoded(codec.name, kind)
-        remove(path)
-    return Encoded("pickle", kind, write_pickle(value, path, scope or Nowhere()))
-
-
-def decode(asset: Value, path: Path, scope: Scope | None = None) -> Any:
-    """Read what `encode` wrote.
-
-    Parameters
-    ----------
-    asset
-        The value.
-    path
-        Where its bytes are.
-    scope
-        The notebook; classes are looked up there.
-
-    Raises
-    ------
-    NotKept
-        Nothing here reads it: what wrote it is not installed, or not registered.
-    """
-    from stargazer.notebook.codecs import codec_named
-    from stargazer.notebook.pickles import read_pickle
-
-    if asset.codec == "json":
-        return from_plain(json.loads(path.read_bytes()))
-    if asset.codec == "pickle":
-        return read_pickle(path, scope or Nowhere())
-    return codec_named(asset.codec).read(path)
 
 
 def remove(path: Path) -> None:
@@ -236,29 +161,6 @@ def from_plain(value: Any) -> Any:
         ((kind, content),) = value.items()
         return READERS[kind](content)
     return value
-
-
-def digest_of_value(value: Any, scratch: Path, scope: Scope | None = None) -> str:
-    """Digest of a value as it would be written; two equal ones have one.
-
-    Raises
-    ------
-    NotKept
-        It has no bytes.
-    """
-    try:
-        return f"json {hashlib.sha256(plain_bytes(value)).hexdigest()}"
-    except (TypeError, RecursionError):
-        pass
-    from stargazer.cid import cid_of_path
-
-    path = scratch / "value"
-    remove(path)
-    encoded = encode(value, path, scope)
-    try:
-        return f"{encoded.codec} {encoded.code} {cid_of_path(path)}"
-    finally:
-        remove(path)
 
 
 def largest() -> int:

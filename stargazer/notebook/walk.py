@@ -7,11 +7,10 @@ import datetime
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import NotebookError, NotKept, RunError, StargazerError
+from stargazer.errors import NotebookError, NotKept, RunError
 from stargazer.ledger import Ledger
 from stargazer.notebook.cells import (
     LIVE,
@@ -28,10 +27,25 @@ from stargazer.notebook.cells import (
 )
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, touches_engine, why_live
+from stargazer.notebook.mounts import local_path, mounted
 from stargazer.notebook.order import ordered, reads_of
-from stargazer.notebook.shown import captured, error_output
+from stargazer.notebook.rows import (
+    Aliases,
+    ChangesOthers,
+    Done,
+    Outcome,
+    Row,
+    identity_of,
+    is_call,
+    name_of,
+    needed_cells,
+    used_by,
+    value_of,
+)
+from stargazer.notebook.shown import Captured, captured, error_output
 from stargazer.notebook.tokens import Moved, is_widget, token_of
-from stargazer.notebook.values import Value, decode
+from stargazer.notebook.values import Value
+from stargazer.tools.ending import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,66 +54,11 @@ if TYPE_CHECKING:
 
     from stargazer.calls import Call
     from stargazer.ledger import Record
-    from stargazer.notebook.annotations import Loop, Mount
+    from stargazer.notebook.annotations import Loop
     from stargazer.notebook.document import Cell, Document
     from stargazer.store import Store
 
-__all__ = ["Changes", "Outcome", "Row", "Walk"]
-
-
-class ChangesOthers(UserWarning):
-    """A cell changes a value that another cell made."""
-
-
-Changes = ChangesOthers
-
-
-@dataclass
-class Row:
-    """What became of a cell.
-
-    Parameters
-    ----------
-    name, defs
-        Of the cell.
-    state
-        ``ran``, ``known``, ``live``, ``stopped``, ``failed`` or ``skipped``; in a plan ``run`` in place of ``ran``.
-    why
-        In words.
-    seconds
-        That it took, here and now.
-    outputs
-        What it shows, in Jupyter's format.
-    record
-        Id of the record that tells of it.
-    """
-
-    name: str
-    defs: list[str]
-    state: str
-    why: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    outputs: list[dict[str, Any]] = field(default_factory=list, repr=False)
-    record: str = ""
-    error: BaseException | None = field(default=None, repr=False)
-    cell: Cell | None = field(default=None, repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The row as JSON."""
-        told = {name: getattr(self, name) for name in ("name", "defs", "state", "why")}
-        return {**told, "seconds": round(self.seconds, 4)}
-
-
-@dataclass
-class Outcome:
-    """What a walk came to: a row a cell, and the values by name."""
-
-    rows: list[Row]
-    assets: dict[str, Any]
-    live: dict[str, Any]
-    pure: bool
-    records: list[Record]
-    seconds: float
+__all__ = ["Walk"]
 
 
 class _Restart(Exception):
@@ -147,7 +106,7 @@ class Walk:
         self.split = split_cells(self.order)
         self.rest = dict(zip(self.order, self.split.rest, strict=True))
         self.prelude = prelude_of(self.split.parts)
-        self.wanted = set(self.order) if target is None else _needed(self.order, target, document)
+        self.wanted = set(self.order) if target is None else needed_cells(self.order, target, document)
         self.reads: dict[Cell, frozenset[str]] = {}
         bound: set[str] = set()
         for cell in self.order:
@@ -171,6 +130,7 @@ class Walk:
         """
         began = time.perf_counter()
         self._told: set[str] = set()
+        self._done: dict[Cell, Done] = {}
         while True:
             self._begin()
             try:
@@ -192,7 +152,9 @@ class Walk:
         self.dead: dict[str, str] = {}
         self.records: list[Record] = []
         self.pending: dict[Cell, Call] = {}
+        self._since: list[Cell] = []
         self._handed: set[str] = set()
+        self.same = Aliases()
         self._pure = True
         for name, value in self.given.items():
             if name not in self._widgets:
@@ -200,10 +162,13 @@ class Walk:
 
     def _walk(self, cells: Iterable[Cell]) -> None:
         for cell in cells:
+            self._note_place()
             if (row := self._at_once(cell)) is not None:
                 self.rows[cell] = row
             else:
                 self._step(cell)
+            if self.pending:
+                self._since.append(cell)
 
     def _row(self, cell: Cell, state: str, *why: str, **more: Any) -> Row:
         return Row(cell.name, sorted(cell.defs), state, [each for each in why if each], cell=cell, **more)
@@ -250,8 +215,13 @@ class Walk:
         """Run a cell again and again with what it made: each round is a call of its own."""
         began, states = time.perf_counter(), list[str]()
         for _ in range(loop.rounds):
+            self._note_place()
             self._once(cell)
-            self._settle()
+            if self.pending and not self.dry:
+                self._settle()
+                self._once(cell)
+            if cell not in self.rows:  # in a plan: whether it goes on from there is not known
+                return
             states.append(self.rows[cell].state)
             if states[-1] not in ("ran", "known", "live") or (loop.until and self._holds(cell, loop.until)):
                 break
@@ -262,22 +232,10 @@ class Walk:
 
     def _holds(self, cell: Cell, text: str) -> bool:
         """Whether an expression about what a cell made is true; in a plan it is not known."""
-        if self.dry and any(name in self._handed or _is_call(self.assets.get(name)) for name in cell.defs):
+        if self.dry and any(name in self._handed or is_call(self.assets.get(name)) for name in cell.defs):
             return True
         space = {**self.prelude.namespace, **{n: self._value(n) for n in cell.defs - self.split.names if self._has(n)}}
         return bool(eval(text, space))
-
-    def _mounted(self, mount: Mount) -> Any:
-        """The asset that a place is, by its content."""
-        import fsspec  # type: ignore[import-untyped]
-
-        system, path = fsspec.core.url_to_fs(mount.uri)
-        if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
-            return self.store.add(path)
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / path.rstrip("/").rpartition("/")[2]
-            system.get(path, str(target), recursive=True)
-            return self.store.add(target)
 
     def _once(self, cell: Cell) -> None:
         mounts = {mount.name: mount for mount in cell.notes.mounts}
@@ -293,15 +251,16 @@ class Walk:
             return
         if why:
             self._pure = self._pure and why == WIDGET
-            self._settle_for(cell)
             self._live_row(cell, why)
             return
-        data |= {name: self._mounted(mount) for name, mount in mounts.items()}
+        if self._is_done(cell, data):
+            return
+        data |= {name: mounted(mount, self.store) for name, mount in mounts.items()}
         call = cell_call(cell, self.rest[cell], self.prelude, data, {n: str(self.tokens[n]) for n in alive}, self.store)
         if not self.again and self._known(cell, call):
             return
         if alive or touches_engine(cell, self.prelude) or any(_is_handle(value) for value in data.values()):
-            if any(_is_call(value) for value in data.values()):
+            if any(is_call(value) for value in data.values()):
                 self._settle_for(cell)
                 if self.dry:
                     self._hand_on(cell, "run", "its inputs are to be made")
@@ -314,8 +273,7 @@ class Walk:
             return
         self.pending[cell] = call
         for name in cell.defs - self.split.names:
-            self.assets[name] = call[name]
-            self.live.pop(name, None)
+            self._bind(name, call[name])
 
     def _held(self) -> set[str]:
         """Names that are shared, because some cell changes what they mean."""
@@ -336,8 +294,7 @@ class Walk:
             return False
         result = self.ledger.results(record)
         if LIVE in result:
-            self._settle_for(cell)
-            self._live_row(cell, result[LIVE], kept=result)
+            self._live_row(cell, result[LIVE])
             return True
         self._take(cell, result, record)
         now = call.plan_key in self._ran_now
@@ -354,18 +311,20 @@ class Walk:
         if STOPPED in result:
             self.dead |= dict.fromkeys(cell.defs, "stopped")
         result = from_here(self.store, result)
-        changed = result.get(MUTATED, ())
+        changed = {each: name for name in result.get(MUTATED, ()) for each in self.same.of(name)}
         if changed and not self.document.sequential:
             self._share(cell, changed)
         for name, value in result.items():
-            if not name.startswith(".") or name == LIVE:
-                self._bind(name, value)
+            self.same.part(name, cell.defs)
+            self._bind(name, value)
+        for name, other in changed.items():
+            self._bind(name, result[other])
 
     def _bind(self, name: str, asset: Any) -> None:
-        if name.startswith("."):
+        if name.startswith(".") or name in self.given:
             return
         self.assets[name] = asset
-        for known in (self.live, self.tokens, self.why):
+        for known in (self.live, self.tokens, self.why, self.dead):
             known.pop(name, None)
 
     def _share(self, cell: Cell, names: Iterable[str]) -> None:
@@ -373,7 +332,7 @@ class Walk:
         changed = tuple(sorted(names))
         told = ", ".join(changed)
         message = (
-            f"{_cell_name(cell)} changes {told}, which another cell made: it and the cells that read {told} run each "
+            f"{name_of(cell)} changes {told}, which another cell made: it and the cells that read {told} run each "
             f"time; make a copy there ({changed[0]}_2 = {changed[0]}.copy()), or do it where {changed[0]} is made"
         )
         if self.strict:
@@ -384,7 +343,7 @@ class Walk:
         self._shared[cell] = changed
         for other in self.order:
             if self.reads[other] & set(changed):
-                self._lively[other] = f"{_cell_name(cell)} changes {told}"
+                self._lively[other] = f"{name_of(cell)} changes {told}"
         raise _Restart
 
     def _outputs(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -421,7 +380,8 @@ class Walk:
 
     def _ran(self, cell: Cell, result: dict[str, Any], task: CellTask | None, seconds: float, call: Call) -> None:
         if LIVE in result and task is not None and task.left:
-            self._bind_live(cell, task.left, str(result[LIVE]))
+            self._bind_live(cell, task.left)
+            self.same.join(task.left, task.given)
             row = self._row(cell, "live", result[LIVE], seconds=seconds, outputs=self._outputs(result))
             self.rows[cell] = row
             return
@@ -433,43 +393,74 @@ class Walk:
         state = "stopped" if STOPPED in result else "ran"
         self.rows[cell] = self._row(cell, state, seconds=seconds, outputs=self._outputs(result))
 
-    def _live_row(self, cell: Cell, why: str, kept: Mapping[str, Any] | None = None) -> None:
-        """Run a cell that runs each time."""
+    def _live_row(self, cell: Cell, why: str) -> None:
+        """Run a cell that runs each time, after all that waits."""
         if self.dry:
             self._hand_on(cell, "live", why)
             return
-        began = time.perf_counter()
+        self._settle()
+        if (row := self._at_once(cell)) is not None:
+            self.rows[cell] = row
+            return
         if cell.notes.env:
             self.rows[cell] = self._failed(cell, NotebookError(f"a cell with @env runs elsewhere, but {why}"))
             return
+        began = time.perf_counter()
         read = {name: self._value(name, share=True) for name in self.reads[cell] if self._has(name)}
-        mounts = {mount.name: _local(mount) for mount in cell.notes.mounts}
+        mounts = {mount.name: local_path(mount) for mount in cell.notes.mounts}
         space = {**self.prelude.namespace, **read, **mounts}
         with captured() as out:
-            try:
-                run_source(cell.source, self.rest[cell], space, out)
-            except BaseException as error:
-                seconds = time.perf_counter() - began
-                if is_stop(error):
-                    out.result(getattr(error, "output", None))
-                    self.dead |= dict.fromkeys(cell.defs, "stopped")
-                    self.rows[cell] = self._row(cell, "stopped", seconds=seconds, outputs=out.outputs)
-                    return
-                if not isinstance(error, Exception):
-                    raise
-                self.rows[cell] = self._failed(cell, error, seconds, out.outputs)
-                return
+            row = self._run_here(cell, space, out, began)
+        if row is not None:
+            self.rows[cell] = row
+            return
         made = {name: space[name] for name in cell.defs - self.split.names if name in space}
-        self._bind_live(cell, made, why)
+        self._take_changes(cell, read)
+        self._bind_live(cell, made)
+        self.same.join(made, read)
         seconds = time.perf_counter() - began
         self.rows[cell] = self._row(cell, "live", why, seconds=seconds, outputs=out.outputs)
 
-    def _bind_live(self, cell: Cell, made: Mapping[str, Any], why: str) -> None:
+    def _run_here(self, cell: Cell, space: dict[str, Any], out: Captured, began: float) -> Row | None:
+        """Run a cell in this process; return its row where it stopped or failed."""
+        ending = Ending(name_of(cell), lambda: False, cell.notes.timeout)
+        try:
+            ending.run(lambda: run_source(cell.source, self.rest[cell], space, out))
+        except BaseException as error:
+            seconds = time.perf_counter() - began
+            if is_stop(error):
+                out.result(getattr(error, "output", None))
+                self.dead |= dict.fromkeys(cell.defs, "stopped")
+                return self._row(cell, "stopped", seconds=seconds, outputs=out.outputs)
+            if not isinstance(error, Exception):
+                raise
+            return self._failed(cell, error, seconds, out.outputs)
+        return None
+
+    def _take_changes(self, cell: Cell, read: Mapping[str, Any]) -> None:
+        """Find what a live cell changed of what it was given: copies, where the value is kept."""
+        kept = {name for name, asset in self.assets.items() if isinstance(asset, Value)} - self._held()
+        given = {name: value for name, value in read.items() if name in kept}
+        changed: dict[str, Any] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for name, value in given.items():
+                now = self._kept(name, value, Path(folder))
+                if name not in cell.defs and (now is None or now.id != self.assets[name].id):
+                    changed |= dict.fromkeys(self.same.of(name), value)
+        if changed and not self.document.sequential:
+            self._share(cell, changed)
+        self._bind_live(cell, changed)
+
+    def _bind_live(self, cell: Cell, made: Mapping[str, Any]) -> None:
         """Take what a live cell made: as an asset where it has bytes, so that what reads it is known by its content."""
         held = self._held()
         with tempfile.TemporaryDirectory() as folder:
             for name, value in made.items():
+                if name in self.given.keys() - self._widgets:
+                    continue
                 self.assets.pop(name, None)
+                self.dead.pop(name, None)
+                self.same.part(name, cell.defs)
                 if name in self._widgets and is_widget(value):
                     value = Moved(value, self.given[name])
                 self.live[name], self.tokens[name] = value, None
@@ -515,6 +506,11 @@ class Walk:
             self._settle()
 
     def _settle(self) -> None:
+        """Run what waits; then go through the same cells again, which take what they came to.
+
+        In a notebook whose cells run one after the other, one may turn out to have changed what those after it read:
+        then they were given another version than is right, and are asked for anew.
+        """
         pending, self.pending = self.pending, {}
         if not pending:
             return
@@ -523,11 +519,12 @@ class Walk:
                 self.rows[cell] = self._row(cell, "run", self._reason(call))
             return
         results, failures = self._fly(pending)
-        left = [cell for cell, call in pending.items() if not self._settled(cell, call, results, failures)]
-        for cell in left:
-            for name in cell.defs:
-                self.assets.pop(name, None)
-        self._walk(left)
+        for cell, call in pending.items():
+            error = failures.get(f"{call.name} {call.plan_key[:8]}")
+            self._done[cell] = Done(call, used_by(call, results), results.get(call.plan_key), error)
+        cells, self._since = self._since, []
+        self._go_back()
+        self._walk(cells)
         self._settle()
 
     def _fly(self, pending: Mapping[Cell, Call]) -> tuple[dict[str, Any], Mapping[str, BaseException]]:
@@ -543,43 +540,42 @@ class Walk:
                 results[call.plan_key] = result
         return results, flight.failures
 
-    def _settled(
-        self, cell: Cell, call: Call, results: Mapping[str, Any], failures: Mapping[str, BaseException]
-    ) -> bool:
-        """Take the result of a cell that ran in the graph; False where it did not run and is to be looked at again."""
-        task = call.spec.local
-        mine = task if isinstance(task, CellTask) else None
-        if call.plan_key in results:
-            if self.document.sequential and self._is_outdated(call):
-                return False
-            record = self.ledger.find(call.plan_key)
-            ran = self.again or (mine is not None and mine.ran)
-            if not ran and record is not None and record.started < self._flew and self._known(cell, call):
-                return True
-            self._ran(cell, results[call.plan_key], mine, record.seconds if record else 0.0, call)
-            return True
-        error = failures.get(f"{call.name} {call.plan_key[:8]}")
-        if error is None or self._is_upstream(error, call):
+    def _note_place(self) -> None:
+        """Remember how things are before the first cell that waits."""
+        if self.pending:
+            return
+        self._since = []
+        self._place = [dict(each) for each in self._state()], list(self.records)
+
+    def _go_back(self) -> None:
+        states, self.records = self._place
+        for now, then in zip(self._state(), states, strict=True):
+            now.clear()
+            now.update(then)
+
+    def _state(self) -> tuple[dict[Any, Any], ...]:
+        return self.rows, self.assets, self.live, self.tokens, self.why, self.dead, self.same
+
+    def _is_done(self, cell: Cell, data: Mapping[str, Any]) -> bool:
+        """Take what a cell came to in this walk, if it was given what it is given now."""
+        done = self._done.get(cell)
+        if done is None or done.used != {name: identity_of(value) for name, value in data.items()}:
             return False
-        told = _told_error(error, mine)
-        self.rows[cell] = self._failed(cell, told, 0.0, mine.captured.outputs if mine else ())
+        call, task = done.call, done.call.spec.local
+        mine = task if isinstance(task, CellTask) else None
+        if done.result is None and done.error is None:
+            return False
+        if done.result is None:
+            assert done.error is not None
+            outputs = mine.captured.outputs if mine else ()
+            self.rows[cell] = self._failed(cell, _told_error(done.error, mine), 0.0, outputs)
+            return True
+        record = self.ledger.find(call.plan_key)
+        ran = self.again or (mine is not None and mine.ran)
+        if not ran and record is not None and record.started < self._flew and self._known(cell, call):
+            return True
+        self._ran(cell, done.result, mine, record.seconds if record else 0.0, call)
         return True
-
-    def _is_upstream(self, error: BaseException, call: Call) -> bool:
-        """Whether a call failed only because one that it needs had nothing for it."""
-        waits = [value for value in call.inputs.values() if _is_call(value)]
-        return bool(waits) and isinstance(error, StargazerError) and "has no" in str(error)
-
-    def _is_outdated(self, call: Call) -> bool:
-        """Whether a cell before this one changed what it was given: then it reads another version."""
-        return any(
-            name in self.assets and not _is_call(self.assets[name]) and _is_call(value) and name in self._versions
-            for name, value in call.inputs.items()
-        )
-
-    @property
-    def _versions(self) -> set[str]:
-        return {name for row in self.records for name in (self.ledger.results(row).get(MUTATED, ()))}
 
     def _reason(self, call: Call) -> str:
         from stargazer.runs.planner import plan
@@ -588,68 +584,11 @@ class Walk:
         return "; ".join(str(reason) for reason in planned.reasons) if planned is not None else "it was never run"
 
 
-def value_of(asset: Any, scope: Any) -> Any:
-    """The value that is kept as an asset; handles are themselves."""
-    return decode(asset, asset.fetch(), scope) if isinstance(asset, Value) else asset
-
-
 def _told_error(error: BaseException, task: CellTask | None) -> BaseException:
     """What the cell raised, where it did; a body that was ended was so for the engine's reasons."""
     raised = task.error if task is not None else None
     return raised if raised is not None and not isinstance(error, RunError) else error
 
 
-def _local(mount: Mount) -> Path:
-    """Where a cell that runs here finds what it mounts.
-
-    Raises
-    ------
-    NotebookError
-        It lies elsewhere, and cannot be written to as a file.
-    """
-    path = mount.uri.removeprefix("file://")
-    if "://" in path:
-        raise NotebookError(f"@mount {mount.name} {mount.uri}: only files of this machine can be mounted rw")
-    return Path(path)
-
-
-def _is_call(value: Any) -> bool:
-    return hasattr(value, "plan_key")
-
-
 def _is_handle(value: Any) -> bool:
-    return not _is_call(value) and not isinstance(value, Value)
-
-
-def _cell_name(cell: Cell) -> str:
-    if cell.name:
-        return f"cell {cell.name}"
-    return f"the cell that makes {', '.join(sorted(cell.defs))}" if cell.defs else f"the cell at line {cell.line}"
-
-
-def _needed(order: list[Cell], target: str, document: Document) -> set[Cell]:
-    """Cells that a cell or a value needs, and itself.
-
-    Raises
-    ------
-    NotebookError
-        There is none of that name.
-    """
-    found = [cell for cell in order if cell.name == target] or [cell for cell in order if target in cell.defs]
-    if not found:
-        raise NotebookError(f"{document.path} has no cell {target}, and none that makes it")
-    wanted = {found[-1]}
-    todo = [found[-1]]
-    bound: dict[Cell, frozenset[str]] = {}
-    before: set[str] = set()
-    for cell in order:
-        bound[cell] = reads_of(cell, before)
-        before |= cell.defs
-    while todo:
-        cell = todo.pop()
-        last = order.index(cell) if document.sequential else len(order)
-        for other in order[:last]:
-            if other not in wanted and (other.defs & bound[cell] or other.name in cell.notes.after):
-                wanted.add(other)
-                todo.append(other)
-    return wanted
+    return not is_call(value) and not isinstance(value, Value)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from stargazer.notebook.walk import Outcome
+    from stargazer.notebook.rows import Outcome
     from stargazer.store import Store
 
 __all__ = ["Whole", "find_whole", "keep_whole", "whole_key"]

@@ -27,10 +27,26 @@ def states(report: Report) -> list[str]:
 
 def test_a_cell_that_takes_too_long_is_ended(tmp_path: Path, store: sg.Store) -> None:
     began = time.monotonic()
-    report = run(tmp_path, "import time", "# @timeout 0.5\ntime.sleep(60)\nx = 1", "y = 2").report
+    report = run(
+        tmp_path, "import time", "# @timeout 0.5\nfor _ in range(600):\n    time.sleep(0.1)\nx = 1", "y = 2"
+    ).report
     assert states(report) == ["live", "failed", "ran"]
     assert "WalltimeExceeded" in report.rows[1].why[0]
     assert time.monotonic() - began < 50
+
+
+def test_a_live_cell_is_ended_too_and_a_flaky_one_is_tried_again(tmp_path: Path, store: sg.Store) -> None:
+    helper = (
+        "import pathlib, threading, time\ndef flaky():\n"
+        f"    path = pathlib.Path({str(tmp_path / 'tries')!r})\n"
+        "    path.write_text((path.read_text() if path.exists() else '') + '.')\n"
+        "    if len(path.read_text()) < 3:\n        raise OSError('not yet')\n    return len(path.read_text())"
+    )
+    late = "# @timeout 0.5\nlock = threading.Lock()\nfor _ in range(600):\n    time.sleep(0.1)"
+    book = run(tmp_path, helper, "# @cache off\n" + late, "# @retries 3\ntries = flaky()")
+    assert states(book.report) == ["live", "failed", "ran"], str(book.report)
+    assert "WalltimeExceeded" in book.report.rows[1].why[0]
+    assert book["tries"] == 3
 
 
 def test_a_cell_with_an_environment_runs_in_a_process_of_its_own(
@@ -102,14 +118,14 @@ def test_loops_keep_each_round_and_go_on_where_they_were(tmp_path: Path, store: 
     def loop(rounds: int, until: str = "") -> tuple[sg.Notebook, int]:
         log.unlink(missing_ok=True)
         said = f"# @loop_until {until}\n" if until else ""
-        counted = f"with open({str(log)!r}, 'a') as f:\n    _ = f.write('.')\nx = x * 2"
-        source = f"# @loop max_iter={rounds} carry=x\n{said}{counted}"
-        found = run(tmp_path, "x = 1", source, "y = x + 1")
+        mark = f"def mark():\n    with open({str(log)!r}, 'a') as file:\n        file.write('.')"
+        source = f"# @loop max_iter={rounds} carry=x\n{said}mark()\nx = x * 2"
+        found = run(tmp_path, mark, "x = 1", source, "y = x + 1")
         return found, len(log.read_text()) if log.exists() else 0
 
     found, ran = loop(3)
     assert (found["x"], found["y"], ran) == (8, 9, 3)
-    assert "3 rounds, 3 of them new" in found.report.rows[1].why[0]
+    assert "3 rounds, 3 of them new" in found.report.rows[2].why[0]
     assert loop(3)[1] == 0
     found, ran = loop(5)
     assert (found["y"], ran) == (33, 2)

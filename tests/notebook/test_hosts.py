@@ -188,3 +188,29 @@ def test_an_unchanged_notebook_is_one_look_up_that_imports_no_library(place: Pla
     assert again["success"] is True
     assert [row["state"] for row in again["cells"]] == ["live", "live", "known", "known", "known"]
     assert place.ran() == ALL
+
+
+@pytest.mark.slow
+def test_a_kernel_sees_changes_by_another_name_and_after_a_failure(place: Place) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    sources = [
+        "%load_ext stargazer",
+        "x = [1]",
+        "y = x",
+        "a = len(x)",
+        "y.append(2)",
+        "b = len(x)\nb",
+        "y.append(3)\nraise ValueError",
+        "c = len(x)\nc",
+        "%sg off",
+        "x.append(4)",
+        "%sg on",
+        "d = len(x)\nd",
+    ]
+    for _ in range(2):
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        NotebookClient(book, allow_errors=True).execute()
+        shown = [book.cells[number].outputs[0]["data"]["text/plain"] for number in (5, 7, 11)]
+        assert shown == ["2", "3", "4"]

@@ -92,4 +92,5 @@ def test_what_is_wrong_before_anything_runs_is_exit_code_2(file: Path) -> None:
     result = CliRunner().invoke(app, ["nb", "run", str(file)])
     assert result.exit_code == 2
     assert "cell third (line 12) reads nowhere, which no cell defines" in result.stderr
+    assert json.loads(nb(str(file), "--json", code=2))["error"]["type"] == "NotebookError"
     nb(str(file.with_name("missing.py")), code=2)

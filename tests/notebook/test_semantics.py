@@ -12,7 +12,7 @@ import pytest
 
 import stargazer as sg
 from stargazer.errors import NotebookError
-from stargazer.notebook.walk import ChangesOthers
+from stargazer.notebook.rows import ChangesOthers
 
 pytest.importorskip("pyarrow")
 
@@ -345,3 +345,72 @@ def test_a_notebook_wires_tasks_and_traces_lead_through_cells(tmp_path: Path, st
     assert states["stored"] == "ran"
     assert states["biggest"] == "known"
     assert re.fullmatch("live|known|ran", states["sizes"])
+
+
+def test_packages_that_the_header_asks_for_must_be_here(tmp_path: Path, store: sg.Store) -> None:
+    path = tmp_path / "nb.py"
+    asked = '["numpy>=1", "no-such-package-here", "pandas>99"]'
+    header = f'# /// script\n# requires-python = ">=3.8"\n# dependencies = {asked}\n# ///\n'
+    path.write_text(f"{header}# %%\nx = 1\n")
+    with pytest.raises(NotebookError, match=r"no-such-package-here \(not installed\), pandas>99 \(here: [0-9.]+\)"):
+        sg.Notebook(path).run()
+    path.write_text(header.replace(', "no-such-package-here", "pandas>99"', "") + "# %%\nx = 1\n")
+    assert sg.Notebook(path).run()["x"] == 1
+
+
+def test_names_that_only_a_text_shows_count_or_make_a_cell_live(tmp_path: Path, store: sg.Store) -> None:
+    book = Book(tmp_path, "marimo")
+    book.cells = {
+        "imports": "import pandas as pd",
+        "table": "table = pd.DataFrame({'a': [1, 2, 3]})",
+        "limit": "limit = 1",
+        "query": "found = len(table.query('a > @limit'))",
+        "looked": "size = len(eval('[1, 2]'))",
+    }
+    assert book.ran() == {"table", "limit", "query"}
+    book.cells["limit"] = "limit = 2"
+    assert book.ran() == {"limit", "query"}
+    found = book.run()
+    assert (found["found"], found["size"]) == (1, 2)
+    assert "looks names up" in found.why("looked")[0]
+
+
+def test_what_live_cells_change_is_found_as_well(tmp_path: Path, store: sg.Store) -> None:
+    cells = {
+        "imports": "import threading",
+        "make": "d = {'a': 1}",
+        "lock": "lock = threading.Lock()",
+        "change": "with lock:\n    d['b'] = 2\ndone = True",
+        "read": "seen = sorted(d) if done else None",
+    }
+    percent = Book(tmp_path, "percent")
+    percent.cells = cells
+    for _ in range(2):
+        assert percent.run()["seen"] == ["a", "b"]
+    assert percent.run().report.count("ran") == 0
+    (tmp_path / "other").mkdir()
+    marimo = Book(tmp_path / "other", "marimo")
+    marimo.cells = cells
+    with pytest.warns(ChangesOthers, match="cell change changes d"):
+        assert marimo.run()["seen"] == ["a", "b"]
+
+
+def test_a_live_cell_that_reads_what_failed_is_skipped(tmp_path: Path, store: sg.Store) -> None:
+    book = Book(tmp_path, "percent")
+    book.cells = {
+        "imports": "import threading",
+        "bad": "x = 1 / 0",
+        "live": "lock = threading.Lock(), x",
+        "anew": "x = 2",
+        "fine": "y = x",
+    }
+    assert [row.state for row in book.run().report.rows] == ["live", "failed", "skipped", "ran", "ran"]
+
+
+def test_what_is_changed_by_one_name_is_changed_for_all_that_mean_it(tmp_path: Path, store: sg.Store) -> None:
+    book = Book(tmp_path, "percent")
+    book.cells = {"x": "x = [1]", "y": "y = x", "change": "y.append(2)", "read": "seen = len(x), len(y)"}
+    for _ in range(2):
+        assert book.run()["seen"] == (2, 2)
+    book.cells["y"] = "y = list(x)"
+    assert book.run()["seen"] == (1, 2)

@@ -21,8 +21,9 @@ from hypothesis.extra import pandas as hp
 
 import stargazer as sg
 from stargazer.errors import NotKept
+from stargazer.notebook.encoding import decode, encode
 from stargazer.notebook.frames import same_frame
-from stargazer.notebook.values import NOTEBOOK, Value, decode, encode
+from stargazer.notebook.values import NOTEBOOK, Value
 
 pytest.importorskip("pyarrow")
 SHORT = bool(os.environ.get("STARGAZER_SHORT"))
@@ -259,7 +260,7 @@ def test_too_large_a_value_is_refused_before_it_is_written(tmp_path: Path) -> No
 def test_values_are_the_same_whatever_the_hash_seed(tmp_path: Path) -> None:
     code = (
         "import sys, hashlib, pathlib, collections\n"
-        "from stargazer.notebook.values import encode\n"
+        "from stargazer.notebook.encoding import encode\n"
         "words = set('the quick brown fox jumps over a lazy dog'.split())\n"
         "p = pathlib.Path(sys.argv[1])\n"
         "for v in (words, {'a': words}, collections.OrderedDict(s=words), [frozenset(words), words]):\n"

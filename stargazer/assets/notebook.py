@@ -1,0 +1,25 @@
+"""Values of notebooks."""
+
+from __future__ import annotations
+
+from stargazer.assets.asset import Asset
+
+__all__ = ["NotebookValue"]
+
+
+class NotebookValue(Asset):
+    """A value of a notebook's cell, as a file.
+
+    Parameters
+    ----------
+    codec
+        What wrote it, and reads it; see `stargazer.notebook.values`.
+    kind
+        Its type, for people.
+    code
+        Digest of the code of own classes that it is made of: with other methods it is another value.
+    """
+
+    codec: str = ""
+    kind: str = ""
+    code: str = ""

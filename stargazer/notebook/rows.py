@@ -1,0 +1,182 @@
+"""What becomes of cells: rows of a report, results, and what a cell needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stargazer.errors import NotebookError
+from stargazer.notebook.cells import is_fixed
+from stargazer.notebook.encoding import decode
+from stargazer.notebook.order import reads_of
+from stargazer.notebook.values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stargazer.calls import Call
+    from stargazer.ledger import Record
+    from stargazer.notebook.document import Cell, Document
+
+__all__ = [
+    "Aliases",
+    "ChangesOthers",
+    "Done",
+    "Outcome",
+    "Row",
+    "identity_of",
+    "is_call",
+    "name_of",
+    "needed_cells",
+    "used_by",
+    "value_of",
+]
+
+
+class ChangesOthers(UserWarning):
+    """A cell changes a value that another cell made."""
+
+
+@dataclass
+class Row:
+    """What became of a cell.
+
+    Parameters
+    ----------
+    name, defs
+        Of the cell.
+    state
+        ``ran``, ``known``, ``live``, ``stopped``, ``failed`` or ``skipped``; in a plan ``run`` in place of ``ran``.
+    why
+        In words.
+    seconds
+        That it took, here and now.
+    outputs
+        What it shows, in Jupyter's format.
+    record
+        Id of the record that tells of it.
+    """
+
+    name: str
+    defs: list[str]
+    state: str
+    why: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    outputs: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    record: str = ""
+    error: BaseException | None = field(default=None, repr=False)
+    cell: Cell | None = field(default=None, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as JSON."""
+        told = {name: getattr(self, name) for name in ("name", "defs", "state", "why")}
+        return {**told, "seconds": round(self.seconds, 4)}
+
+
+@dataclass
+class Outcome:
+    """What a walk came to: a row a cell, and the values by name."""
+
+    rows: list[Row]
+    assets: dict[str, Any]
+    live: dict[str, Any]
+    pure: bool
+    records: list[Record]
+    seconds: float
+
+
+@dataclass
+class Done:
+    """What a cell came to in the graph: the call, identities of what it was given, and a result or an error."""
+
+    call: Call
+    used: dict[str, Any]
+    result: dict[str, Any] | None
+    error: BaseException | None
+
+
+class Aliases(dict[str, frozenset[str]]):
+    """Names that mean one object: what is changed by one of them is changed for all."""
+
+    def join(self, made: Mapping[str, Any], read: Mapping[str, Any]) -> None:
+        """Note which names of a cell that ran here, and of what it read, mean one object."""
+        for value in made.values():
+            names = {other for other, each in {**read, **made}.items() if each is value and not is_fixed(value)}
+            if len(names) > 1:
+                group = frozenset(names).union(*map(self.of, names))
+                self.update(dict.fromkeys(group, group))
+
+    def of(self, name: str) -> frozenset[str]:
+        """All names of what a name means."""
+        return self.get(name, frozenset({name}))
+
+    def part(self, name: str, bound: frozenset[str]) -> None:
+        """A name is bound anew, if it is one of those that a cell binds."""
+        if name in bound:
+            left = self.pop(name, frozenset()) - {name}
+            self.update(dict.fromkeys(left, left))
+
+
+def value_of(asset: Any, scope: Any) -> Any:
+    """The value that is kept as an asset; handles are themselves."""
+    return decode(asset, asset.fetch(), scope) if isinstance(asset, Value) else asset
+
+
+def identity_of(value: Any) -> Any:
+    """What tells one input from another; None of a call that did not run."""
+    if isinstance(value, list):
+        return [identity_of(item) for item in value]
+    if isinstance(value, dict):
+        return {name: identity_of(item) for name, item in value.items()}
+    return None if value is None or is_call(value) else value.id
+
+
+def used_by(call: Call, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Identities of what a call was given, now that the calls before it have run."""
+    found = {}
+    for name, value in call.inputs.items():
+        if is_call(value):
+            whole = results.get(value.plan_key) or {}
+            value = whole.get(value.index)
+        found[name] = identity_of(value)
+    return found
+
+
+def is_call(value: Any) -> bool:
+    """Whether an input is still to be made."""
+    return hasattr(value, "plan_key")
+
+
+def name_of(cell: Cell) -> str:
+    """How messages call a cell."""
+    if cell.name:
+        return f"cell {cell.name}"
+    return f"the cell that makes {', '.join(sorted(cell.defs))}" if cell.defs else f"the cell at line {cell.line}"
+
+
+def needed_cells(order: list[Cell], target: str, document: Document) -> set[Cell]:
+    """Cells that a cell or a value needs, and itself.
+
+    Raises
+    ------
+    NotebookError
+        There is none of that name.
+    """
+    found = [cell for cell in order if cell.name == target] or [cell for cell in order if target in cell.defs]
+    if not found:
+        raise NotebookError(f"{document.path} has no cell {target}, and none that makes it")
+    wanted = {found[-1]}
+    todo = [found[-1]]
+    bound: dict[Cell, frozenset[str]] = {}
+    before: set[str] = set()
+    for cell in order:
+        bound[cell] = reads_of(cell, before)
+        before |= cell.defs
+    while todo:
+        cell = todo.pop()
+        last = order.index(cell) if document.sequential else len(order)
+        for other in order[:last]:
+            if other not in wanted and (other.defs & bound[cell] or other.name in cell.notes.after):
+                wanted.add(other)
+                todo.append(other)
+    return wanted

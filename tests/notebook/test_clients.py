@@ -1,0 +1,101 @@
+"""Cells run on workers as they do here, several at once; a notebook that was killed goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import stargazer as sg
+
+pytest.importorskip("pyarrow")
+
+TEXT = """\
+# %%
+import os
+import time
+from dataclasses import dataclass
+
+@dataclass
+class Part:
+    number: int
+    pid: int
+
+def slow(number):
+    time.sleep(PAUSE)
+    return Part(number, os.getpid())
+# %% start
+start = 0
+# %% a
+a = slow(start + 1)
+# %% b
+b = slow(start + 2)
+# %% c
+c = slow(start + 3)
+# %% d
+d = slow(start + 4)
+# %% all
+parts = [a, b, c, d]
+total = sum(part.number for part in parts)
+fine = all(isinstance(part, Part) for part in parts)
+"""
+
+
+@pytest.mark.slow
+def test_cells_run_on_workers_and_classes_of_the_notebook_are_themselves(tmp_path: Path, store: sg.Store) -> None:
+    path = tmp_path / "nb.py"
+    path.write_text(TEXT.replace("PAUSE", "0.2"))
+    with sg.connect("local", workers=2) as client:
+        book = sg.Notebook(path).run(client=client)
+    assert book.report.success, str(book.report)
+    assert (book["total"], book["fine"]) == (10, True)
+    assert os.getpid() not in {part.pid for part in book["parts"]}
+    again = sg.Notebook(path).run()
+    assert again.report.count("ran") == 0
+    assert again["a"] == book["a"]
+
+
+def test_independent_cells_run_at_once(tmp_path: Path, store: sg.Store) -> None:
+    """Each waits for the other: they can only end together."""
+    path = tmp_path / "nb.py"
+    meet = (
+        "def meet(mine, other):\n    (HERE / mine).touch()\n"
+        "    while not os.path.exists(HERE / other):\n        time.sleep(0.01)\n    return mine\n"
+    ).replace("HERE", f"pathlib.Path({str(tmp_path)!r})")
+    path.write_text(
+        f"# %%\nimport os, pathlib, time\n{meet}# %%\n# @timeout 300\na = meet('a', 'b')\n"
+        "# %%\n# @timeout 300\nb = meet('b', 'a')\n# %%\nboth = a + b\n"
+    )
+    if (os.cpu_count() or 1) > 1:
+        assert sg.Notebook(path).run()["both"] == "ab"
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASK_STARGAZER__STORE", store.url.removeprefix("file://"))
+    path = tmp_path / "nb.py"
+    cells = "".join(f"# %%\nlog({n})\nv{n} = {n}{' + v' + str(n - 1) if n else ''}\n" for n in range(12))
+    log = tmp_path / "log"
+    body = f"    time.sleep(0.1)\n    with open({str(log)!r}, 'a') as f:\n        print(n, file=f)\n"
+    helper = f"# %%\nimport time\ndef log(n):\n{body}"
+    path.write_text(helper + cells)
+    argv = [sys.executable, "-c", "from stargazer.cli import main; main()", "nb", "run", str(path)]
+    for _ in range(20):
+        child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = len(log.read_text().split()) if log.exists() else 0
+        while child.poll() is None and (len(log.read_text().split()) if log.exists() else 0) < before + 3:
+            time.sleep(0.02)
+        if child.poll() is not None:
+            break
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    ran = [int(n) for n in log.read_text().split()]
+    assert sorted(set(ran)) == list(range(12))
+    assert len(ran) <= 12 + 8
+    assert sg.Notebook(path).run()["v11"] == sum(range(12))
+    assert store.fsck().ok
