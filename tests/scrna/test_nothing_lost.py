@@ -161,7 +161,7 @@ def test_an_inner_join_says_what_it_loses(store: Store, tmp_path: Path, shared: 
     assert joined.n_vars == shared
     assert f"{200 - shared} of 200 of a, {200 - shared} of 200 of b" in notes(joined, "concat")[0]
     outer: Any = concat(samples, join="outer").compute()
-    theirs = anndata.concat([first, second], join="outer")
+    theirs = anndata.concat([first, second], join="outer", index_unique="-")
     assert abs(outer.open()[:, theirs.var_names].X - theirs.X).max() == 0
 
 
