@@ -76,7 +76,7 @@ class TreeDraft:
         """Bring the record of an older format into this one."""
         self.write(f"uns/{STATE}/format", FORMAT)
         self.write(f"uns/{STATE}/about", ABOUT)
-        for stage, note in self._record.noted.items():
+        for stage, note in list(self._record.noted.items()):
             self._write_note(stage, note)
 
     def own(self, place: str) -> Path:

@@ -113,7 +113,7 @@ def read_stages(state: Mapping[str, Any], what: str) -> Stages:
     """
     found = {str(name): _checked(parse_json(state[name], what), what) for name in parse_json(state["order"], what)}
     if int(state["format"]) == 1:
-        found = {stage: {**note, **_of_format_1(stage, note)} for stage, note in found.items()}
+        found = _of_format_1(found)
     return Stages(found)
 
 
@@ -127,10 +127,12 @@ def _checked(note: Any, what: str) -> dict[str, Any]:
     return note
 
 
-def _of_format_1(stage: str, note: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What a stage made that does not say so; everything that ran later relied on all of it."""
-    made = list(FORMAT_1.get(stage, ()))
-    if stage == "cluster":
-        made = [f"obs/{note['key_added']}", f"uns/{note['key_added']}"]
-    before = list(FORMAT_1)[: list(FORMAT_1).index(stage)] if stage in FORMAT_1 else list(FORMAT_1)[:-1]
-    return {MADE: made, USED: [place for name in before for place in FORMAT_1[name]]}
+def _of_format_1(found: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Notes that do not say what their stage made and used; each relied on all that ran before it."""
+    told, before = {}, list[str]()
+    for stage, note in found.items():
+        key = note.get("key_added", "")
+        made = [f"obs/{key}", f"uns/{key}"] if stage == "cluster" else list(FORMAT_1.get(stage, ()))
+        told[stage] = {**note, MADE: made, USED: list(before)}
+        before += made
+    return told
