@@ -216,7 +216,7 @@ def test_a_subset_is_analysed_anew_and_keeps_its_labels(foreign: sg.AnnData, tmp
     [
         ("", "cannot be read at its end"),
         ("leiden", "cannot be read at its end"),
-        ("leiden == 0 and", "cannot be read"),
+        ("truth == t0 and", "cannot be read"),
         ("truth in t0,", "cannot be read"),
         ("(truth == t0", "cannot be read"),
         ("truth == t9", "has none of t9; it has: t0, t1, t2"),

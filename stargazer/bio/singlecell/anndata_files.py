@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -152,17 +153,25 @@ def _carry_all(source: Source, group: Any, path: Path, genes_kept: bool) -> None
                 source.others[place] = partial(_read, group, kind, name)
 
 
-def _read(group: Any, kind: str, name: str) -> Any:
-    """An element; layers by row blocks."""
+def _read_element(element: Any) -> Any:
+    """Read an element as anndata does, which warns of what old versions wrote: that is read as well as any."""
+    from anndata import OldFormatWarning
     from anndata.io import read_elem
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OldFormatWarning)
+        return read_elem(element)
+
+
+def _read(group: Any, kind: str, name: str) -> Any:
+    """An element; layers by row blocks."""
     if getattr(getattr(group[kind], "dtype", None), "names", None):
         return np.asarray(group[kind][name])
     element = group[kind][name]
     if kind == "layers" and _kind(element) in KINDS:
         dense = element if hasattr(element, "shape") else None
         return MatrixBlocks(partial(_blocks, element), _shape(element)[1], _dtype(element), dense)
-    return read_elem(element)
+    return _read_element(element)
 
 
 def _dtype(element: Any) -> Any:
@@ -176,12 +185,11 @@ def _dtype(element: Any) -> Any:
 def _table(group: Any, place: str, notes: list[str]) -> Any:
     """A table; up to anndata 0.6 a record array whose categories stand in ``uns``."""
     import pandas as pd
-    from anndata.io import read_elem
 
     element = group[place]
     if not getattr(getattr(element, "dtype", None), "names", None):
         try:
-            return read_elem(element)
+            return _read_element(element)
         except left_out():
             return _by_columns(element, place, notes)
     first, *others = element.dtype.names
@@ -196,14 +204,13 @@ def _table(group: Any, place: str, notes: list[str]) -> Any:
 def _by_columns(element: Any, place: str, notes: list[str]) -> Any:
     """A table column by column; those of an encoding that is not known are left out and said."""
     import pandas as pd
-    from anndata.io import read_elem
 
     title = str(element.attrs["_index"])
-    index = pd.Index(read_elem(element[title]), name=None if title == "_index" else title)
+    index = pd.Index(_read_element(element[title]), name=None if title == "_index" else title)
     columns: dict[str, Any] = {}
     for name in element.attrs["column-order"]:
         try:
-            columns[str(name)] = read_elem(element[str(name)])
+            columns[str(name)] = _read_element(element[str(name)])
         except left_out() as error:
             notes.append(f"column {str(name)!r} of {place} was left out: {_first_line(error)}")
     return pd.DataFrame(columns, index=index)
