@@ -15,9 +15,14 @@ import stargazer.assets
 from stargazer.assets import Asset
 
 ROOT = Path(__file__).parents[2]
+INSTALLED = "docs/extending.md"
+"""Shows the code of a package, which the tests of plug-ins install and run."""
+
 PAGES = sorted(
-    str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-)  # fmt: skip
+    str(page.relative_to(ROOT))
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    if str(page.relative_to(ROOT)) != INSTALLED
+)
 
 Blocks = Callable[[str, str], list[str]]
 

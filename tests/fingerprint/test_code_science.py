@@ -8,8 +8,12 @@ from builtin import builtin_tasks, reached, science_modules
 from stargazer.fingerprint.origin import SCIENCE, is_own
 
 TASKS = builtin_tasks()
-NO_TASK_USES = ("stargazer.workflows", "stargazer.bio.simulate", "stargazer.embedded")
-"""Workflows wire, the simulator makes data, and what runs as a program is part of the tool's identity."""
+NO_TASK_USES = (
+    *("stargazer.workflows", "stargazer.bio.simulate", "stargazer.embedded"),
+    "stargazer.bio.singlecell.exports",
+)
+"""Workflows wire, the simulator makes data, what runs as a program is part of the tool's identity, and exports are
+written where somebody asks an asset for them: no task gives one."""
 
 NO_PIECES = {"_Limit", "_drafts"}
 """What the code itself changes stands in the pieces of those who name it, by the statements that bind it."""

@@ -15,11 +15,11 @@ EXPECTED = {
     "5 libraries": "257288e26e9caf33",
     "6 imports_inside": "03d6836f37ad6c95",
     "7 classes": "236ee0d4debb2dca",
-    "8 recursion": "6eda08e897515d7b",
+    "8 recursion": "4c8d807cf12143a1",
     "9 generators": "441b069cc65af8b5",
     "10 asynchronous": "a1ebc4835b109896",
     "11 defaults": "7d4f2d22e04062b2",
-    "12 counter.<locals>.step": "c9f63cd8f4981494",
+    "12 counter.<locals>.step": "fc97c991edad790f",
     "13 <lambda>": "638836cefcf8134a",
     "14 add": "1938b5fce9d868c2",
 }
