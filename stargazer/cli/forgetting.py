@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stargazer.catalog.targets import named_tasks
 from stargazer.cli.options import CODE, JSON, STORE, open_made_store, print_json, say
 
 if TYPE_CHECKING:
@@ -72,6 +71,8 @@ def verify(
     part = _part(sample)
     opened = open_made_store(store)
     with _stdout_kept_clean():
+        from stargazer.catalog.targets import named_tasks
+
         tasks = named_tasks(code or [])
         named = None if result is None else full_name(opened, result)
         report = check(named, down=down, sample=part, seed=seed, store=opened, tasks=tasks, told=_told)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stargazer.catalog.arguments import stored
-from stargazer.catalog.targets import named_tasks
 from stargazer.cli.options import (
     CODE,
     JSON,
@@ -112,12 +111,13 @@ def get(
 
 
 def _address(name: str) -> str:
-    """An id as it is; what people paste of a CID, such as the URL of a gateway, as ``<cid>/x/y``."""
+    """A name, an id or a part of one as it is; what people paste of a CID, as a gateway's URL, as ``<cid>/x/y``."""
     from stargazer.cid import address
     from stargazer.errors import CIDError
+    from stargazer.store.references import is_reference
 
     try:
-        return name if len(name) == 64 else address(name)
+        return name if is_reference(name) else address(name)
     except CIDError as error:
         raise typer.BadParameter(f"{name!r} is neither a CID nor the id of an asset: {error}") from None
 
@@ -272,6 +272,8 @@ def gc(
 
     seconds, size = _seconds(grace), _size(budget)
     opened = open_made_store(store)
+    from stargazer.catalog.targets import named_tasks
+
     tasks = named_tasks(code or [])
     lost: list[Record] = []
     with waiting(f"gc {opened.url}", shown=show_progress()):

@@ -51,9 +51,8 @@ def test_simulated_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     markers = pd.read_csv("results/markers.csv")
     assert len(markers) == 4 * first["n_genes"]
     assert markers.groupby("group")["scores"].apply(lambda scores: scores.is_monotonic_decreasing).all()
-    assert (
-        100_000 < first["stored_bytes"] < sum(f.stat().st_size for f in Path("default-store").rglob("*") if f.is_file())
-    )
+    stored = sum(f.stat().st_size for f in tmp_path.rglob("demo-store/**/*") if f.is_file())
+    assert 100_000 < first["stored_bytes"] < stored
     again = demo("--small", "--workers", "1")
     assert again["tasks_run"] == 0, "another process ran it again"
     assert again["annotated"] == first["annotated"]
@@ -100,7 +99,7 @@ def test_wrong_usage(stargazer: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     stargazer("demo", "scrna", "--small", "--data", tmp_path, code=2)
     stargazer("demo", "scrna", "--small", "--out", tmp_path / "file", code=2)
-    assert "no HDF5 file" in stargazer("demo", "scrna", "--data", tmp_path / "file", code=1).err
+    assert "is empty: give a .h5ad" in stargazer("demo", "scrna", "--data", tmp_path / "file", code=1).err
     assert "'elf' is not known" in stargazer("demo", "scrna", "--small", "--organism", "elf", code=1).err
     assert "no column 'lane'" in stargazer("demo", "scrna", "--small", "--batch_key", "lane", code=1).err
 

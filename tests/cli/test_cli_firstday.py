@@ -67,7 +67,7 @@ def test_a_failure_is_one_object_with_the_logs(stargazer: Run, flow: str, tmp_pa
     ],
 )  # fmt: skip
 def test_every_failure_is_one_object(stargazer: Run, tmp_path: Path, command: str, code: int) -> None:
-    sg.Store(tmp_path / "s").put_bytes(b"x")
+    sg.Store(tmp_path / "s").blobs.put_bytes(b"x")
     store = [] if command.startswith(("config", "describe")) else ["--store", f"{tmp_path}/s"]
     told = stargazer(*command.split(), "--json", *store, code=code)
     assert set(told.json) == {"error"}
@@ -112,7 +112,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ..
 
 
 COMMANDS = commands(get_command(app))
-WITHOUT_STORE = {"cid", "tasks", "describe", "completion", "config", "keys", "tools", "remotes", "bundles"}
+WITHOUT_STORE = {"cid", "tasks", "describe", "completion", "config", "keys", "tools", "remotes", "bundles", "delete"}
 
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[" ".join(path) for path, _ in COMMANDS])
