@@ -48,10 +48,13 @@ def outside_names(tree: ast.Module) -> tuple[str, ...]:
 def outside_of(nodes: Iterable[ast.AST], definitions: dict[str, ast.FunctionDef | ast.ClassDef]) -> set[str]:
     """What code reads from outside when it runs; calls of functions of its module are looked into."""
     found: set[str] = set()
-    todo, seen = list(nodes), set()
+    todo, seen, written = list(nodes), set(), set()
     while todo:
         for node in running(todo.pop()):
-            found.update(_reads(node))
+            if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+                written.add(id(node.value))  # ``os.environ["X"] = "1"`` takes nothing in
+            if id(node) not in written:
+                found.update(_reads(node))
             name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
             if name in definitions and name not in seen:
                 seen.add(name)
