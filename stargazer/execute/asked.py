@@ -12,11 +12,19 @@ from stargazer import config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 __all__ = ["install"]
 
 VIEWS = ("collections.abc", "_collections_abc")
 _here = threading.local()
+
+
+def _is_ours(frame: FrameType | None) -> bool:
+    """Whether it is the engine that asks: a body may run calls itself, and what our settings say is in no result."""
+    while frame is not None and frame.f_globals.get("__name__") in (*VIEWS, "os"):
+        frame = frame.f_back
+    return frame is not None and frame.f_globals.get("__name__") == config.__name__
 
 
 def install(told: Callable[[str], None]) -> None:
@@ -36,7 +44,8 @@ def install(told: Callable[[str], None]) -> None:
     def asking(self: Any, name: Any) -> Any:
         frame = sys._getframe(1)
         in_view = frame.f_code.co_name == "__iter__" and frame.f_globals.get("__name__") in VIEWS
-        if not in_view and getattr(_here, "walks", None) != (id(frame), frame.f_lasti):
+        walked = getattr(_here, "walks", None) == (id(frame), frame.f_lasti)
+        if not in_view and not walked and not _is_ours(frame):
             told(os.fsdecode(name) if isinstance(name, bytes) else str(name))
         return ask(self, name)
 

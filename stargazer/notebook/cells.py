@@ -145,7 +145,7 @@ class CellTask:
         found = dict(_paths_of(self.cell, self.prelude, self.given, observed))
         cache = self.cell.notes.cache
         if isinstance(cache, float):
-            found[UNTIL] = f"{time.time() + cache:.0f}"
+            found[UNTIL] = f"{time.time() + cache:.3f}"
         elif cache != FOREVER and observed.addresses:
             found[ALWAYS] = CHANGED
         return found

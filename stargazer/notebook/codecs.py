@@ -216,10 +216,17 @@ def _write_cells(value: Any, path: Path) -> bool:
     check_size(int(value.__sizeof__()), f"AnnData of {value.shape}")
     if value.isbacked or value.is_view:
         value = value.to_memory() if value.isbacked else value.copy()
+    import warnings
+
     import anndata
+    from zarr.errors import ZarrUserWarning
 
     try:
-        with anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=False):
+        with (
+            warnings.catch_warnings(),
+            anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=False),
+        ):
+            warnings.simplefilter("ignore", ZarrUserWarning)  # that others may not read consolidated metadata
             value.write_zarr(path, convert_strings_to_categoricals=False)
     except (TypeError, ValueError, NotImplementedError, KeyError):
         return False

@@ -66,6 +66,7 @@ def test_results_arrive_as_they_finish(client: Any) -> None:
     assert arrived == [0, 1.5]
 
 
+@pytest.mark.filterwarnings("ignore:task shell read")  # the flag that tells it what to do is none of its inputs
 def test_a_failure_is_not_remembered(client: Any, tmp_path: Any) -> None:
     flag = tmp_path / "flag"
     call = shell(script=f"cat {flag}")
@@ -225,6 +226,7 @@ def test_what_is_for_the_next_step_only_is_recorded_so_and_is_in_no_key(store: s
         sg.task(temp="yes")(middle)  # type: ignore[call-overload]
 
 
+@pytest.mark.filterwarnings("ignore:task shell read")  # the flag that tells it what to do is none of its inputs
 def test_a_failed_call_leaves_its_scratch_directory_until_it_ends_well(
     client: Any, store: sg.Store, tmp_path: Path
 ) -> None:

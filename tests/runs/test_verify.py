@@ -94,6 +94,7 @@ def test_a_difference_is_told_where_it_arises_and_nothing_is_recorded(store: sg.
     assert found["differences"] == [{"place": "result", "recorded": then, "now": now}]
 
 
+@pytest.mark.filterwarnings("ignore:task shell read")  # the flag that tells it what to do is none of its inputs
 def test_a_call_that_fails_now_is_no_success(store: sg.Store, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("1")
     result = shell(script=f"cat {tmp_path / 'outside'}").compute()
