@@ -48,7 +48,7 @@ def test_an_unknown_tool_is_wrong_usage() -> None:
 
 def test_a_reader_that_leaves_ends_the_tool_quietly(tmp_path: Path) -> None:
     reads = tmp_path / "r.fq"
-    reads.write_text("@r\nACGT\n+\nIIII\n" * 100_000)
+    reads.write_text("".join(f"@r{n}\nACGT\n+\nIIII\n" for n in range(100_000)))
     with subprocess.Popen([*PROGRAM, "fastq", reads], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdout is not None
         assert program.stderr is not None
