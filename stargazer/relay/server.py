@@ -182,7 +182,7 @@ def _keep(store: Store) -> Callable[[str, str], None]:
 # What a worker may ask the home to look up or to write: only what its name proves to be right is written.
 
 
-READABLE = ("trees", "assets", "records", "keys", "signatures")
+READABLE = ("trees", "shapes", "assets", "records", "keys", "signatures")
 WRITABLE = ("trees", "assets")
 
 
@@ -276,6 +276,7 @@ def _signature(name: str) -> str:
 _PLACES = {
     "blobs": layout.blob,
     "trees": layout.tree,
+    "shapes": layout.shape,
     "assets": layout.asset,
     "records": layout.record,
     "keys": layout.key,
