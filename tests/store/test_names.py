@@ -74,7 +74,7 @@ def test_a_name_is_given_wherever_an_asset_is(store: sg.Store, tmp_path: Path) -
         sg.names.set("words", added(store, tmp_path, "three"))
         made = call.compute()
         assert made.fetch().read_text() == "ONE"
-        record = Ledger(store).get(made.source.record)
+        record = Ledger(store.records).get(made.source.record)
         assert record.named == {one.id: "words@1", two.id: "words@2"}
         assert shout(one, [two]).compute() == made, "a name is in no key"
         with pytest.raises(ArgumentError, match=r"shout: words: .* has no name"):
