@@ -18,6 +18,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.origin import INSTALLED, STANDARD
+from stargazer.fingerprint.parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,7 +173,7 @@ def _statements(text: str) -> tuple[list[tuple[int, int]], str]:
     Calls of these are compiled in another way.
     """
     try:
-        body = ast.parse(text).body
+        body = parse(text).body
     except (SyntaxError, ValueError):
         return [], ""
     starts = [min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]) for node in body]
@@ -239,7 +240,7 @@ def _names(code: CodeType) -> set[str]:
 def _says_what_is(module: ModuleType, text: str) -> bool:
     """Whether a text has the functions that a module has, and its plain constants."""
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError):
         return False
     by_name: dict[str, list[CodeType]] = {}

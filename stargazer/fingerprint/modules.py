@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.compiled import runs
+from stargazer.fingerprint.parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,7 +77,7 @@ class _Source:
 @functools.lru_cache(maxsize=256)
 def _read(place: str, changed: int, size: int) -> _Source:
     """Read a file as it is now; it is parsed once unless it changes."""
-    return _Source(ast.parse(Path(place).read_bytes(), place))
+    return _Source(parse(Path(place).read_bytes(), place))
 
 
 def _named(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[int, str]]:

@@ -17,6 +17,7 @@ from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.dynamic import IMPORTERS, READERS, constants_of, finds
 from stargazer.fingerprint.origin import is_of_python, is_standard, module_of, public_module
 from stargazer.fingerprint.outside import of_the_machine, outside_of
+from stargazer.fingerprint.parsing import parse
 from stargazer.fingerprint.source import (
     module_statements,
     references,
@@ -108,7 +109,7 @@ class Names(Things):
     def _text_run(self, text: str, namespace: dict[str, Any]) -> str:
         """Follow the names in a text that is run as code."""
         try:
-            tree = ast.parse(text)
+            tree = parse(text)
         except SyntaxError:
             return "no code"
         found = references([tree], full=True)

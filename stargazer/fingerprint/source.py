@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import CodeChanged
 from stargazer.fingerprint.compiled import is_as_imported, line_in, runs
+from stargazer.fingerprint.parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -242,7 +243,8 @@ def _files_of(cls: type) -> Iterator[tuple[str, dict[str, Any] | None]]:
 @functools.lru_cache(maxsize=256)
 def _parse(filename: str, text: str) -> ast.Module:
     try:
-        return ast.parse(text, filename)
+        tree: ast.Module = parse(text, filename)
+        return tree
     except SyntaxError:
         return ast.Module(body=[], type_ignores=[])
 
@@ -425,7 +427,8 @@ def parameter_types(node: ast.AST) -> set[Chain]:
 
 def _parsed(text: str) -> ast.expr:
     try:
-        return ast.parse(text, mode="eval").body
+        tree: ast.Expression = parse(text, mode="eval")
+        return tree.body
     except SyntaxError:
         return ast.Constant(None)
 

@@ -22,6 +22,7 @@ from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.dynamic import DOCUMENTS, FINDS_TEXT
 from stargazer.fingerprint.origin import INSTALLED, STANDARD, is_own
 from stargazer.fingerprint.outside import outside_names
+from stargazer.fingerprint.parsing import parse
 from stargazer.fingerprint.source import module_statements, unpacked
 from stargazer.fingerprint.state import is_task, running
 
@@ -316,7 +317,7 @@ def _top_of(path: str) -> Top:
     with open(path, "rb") as file:
         data = file.read()
     try:
-        tree = ast.parse(data)
+        tree = parse(data)
     except (SyntaxError, ValueError):
         return Top((), False)
     body = unpacked(tree)
@@ -413,7 +414,7 @@ def _parsed(path: str) -> Source:
     with open(path, "rb") as file:
         data = file.read()
     try:
-        tree = ast.parse(data)
+        tree = parse(data)
     except (SyntaxError, ValueError):
         digest = hashlib.sha256(data).hexdigest()
         return Source(digest, digest)
@@ -466,7 +467,7 @@ def _definitions(path: str) -> tuple[tuple[str, frozenset[str]], ...]:
 @functools.lru_cache(maxsize=1024)
 def _read_definitions(path: str, stamp: Stamp) -> tuple[tuple[str, frozenset[str]], ...]:
     with open(path, "rb") as file:
-        tree = ast.parse(file.read())
+        tree = parse(file.read())
     tops = [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))]
     named = [(node.name, node) for node in tops if not is_task(node)]
     renamed = [(alias.asname, alias) for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))

@@ -161,12 +161,11 @@ def _identify_package(name: str) -> ToolIdentity:
 
 def _shim() -> list[str]:
     """The code that makes command-line tools of the packages: it shapes what they write."""
-    import ast
-
     from stargazer.fingerprint import canonical
+    from stargazer.fingerprint.parsing import parse
 
     files = sorted(Path(__file__).parent.with_name("embedded").glob("*.py"))
-    return [canonical(ast.parse(file.read_text("utf-8"))) for file in files]
+    return [canonical(parse(file.read_text("utf-8"))) for file in files]
 
 
 @functools.lru_cache(maxsize=256)

@@ -293,8 +293,12 @@ def own_modules(script: str, text: str, places: Iterable[str] = ()) -> list[str]
 
 
 def _parsed(text: str) -> ast.AST:
+    from stargazer.fingerprint.parsing import parse
+
+    found: ast.AST
     try:
-        return ast.parse(text)
+        found = parse(text)
+        return found
     except (SyntaxError, ValueError):
         return ast.Module([], [])
 

@@ -43,8 +43,11 @@ def is_alive(pid: int) -> bool:
 
 
 def all_children() -> set[str]:
-    own = f"/proc/{os.getpid()}/task"
-    return {pid for task in os.listdir(own) for pid in Path(own, task, "children").read_text().split()}
+    found: set[str] = set()
+    for task in os.listdir(f"/proc/{os.getpid()}/task"):
+        with contextlib.suppress(FileNotFoundError):  # a thread that ended meanwhile
+            found.update(Path(f"/proc/{os.getpid()}/task", task, "children").read_text().split())
+    return found
 
 
 def is_reaper(pid: str) -> bool:
