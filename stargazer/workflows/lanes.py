@@ -231,7 +231,7 @@ def optical_distance(lanes: Sequence[Lane]) -> int:
 
 
 def _first_name(r1: R1) -> str:
-    path = r1.path if r1.path is not None else active_store().fetch(r1)
+    path = r1.path if r1.path is not None else r1.fetch()
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
     try:

@@ -34,7 +34,9 @@ MANY = SHORT if os.environ.get("STARGAZER_SHORT") else LONG
 NUMBERS = {bool: st.booleans(), int: st.integers(-(2**60), 2**60) | st.integers(-9, 9).map(float)}
 TEXTS = {"date": "2026-11-29", "Decimal": "1.50", "Path": "a/b"}
 WRONG = [None, True, 7, -2.5, "", [], {}, [[]], {"no_such_name": 1}, [None], {"id": ""}, "a b"]
-ABSENT = re.compile(r"no asset type has|has no |nothing in |is no |neither a CID|but wants|assets; give one|is not one of|text of")
+ABSENT = re.compile(
+    r"no asset type has|has no |nothing in |is no |neither a CID|but wants|assets; give one|is not one of|text of"
+)
 
 
 def values(kind: Kind, assets: dict[str, list[sg.Asset]]) -> st.SearchStrategy[Any]:
