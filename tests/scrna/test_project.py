@@ -87,6 +87,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     return here, json.loads(done.stdout)
 
 
+LONG = pytest.mark.skipif(bool(os.environ.get("STARGAZER_SHORT")), reason="the long form alone: it takes many minutes")
+
+
+@LONG
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 class TestOneCommand:
