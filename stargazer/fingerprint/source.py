@@ -54,6 +54,8 @@ def function_nodes(function: FunctionType) -> list[ast.AST]:
     code, scope = function.__code__, function.__globals__
     text, line = _text(code.co_filename, scope), code.co_firstlineno
     if text and not runs(code, text, scope):
+        if code.co_filename == "<string>":
+            return []  # what dataclasses make; since Python 3.13 the text of ``python -c`` has that name too
         linecache.checkcache(code.co_filename)
         text = _text(code.co_filename, scope)
         if not runs(code, text, scope):
