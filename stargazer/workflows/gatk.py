@@ -14,13 +14,12 @@ from stargazer.tasks.general import join_known_sites, join_lanes, normalize_vari
 from stargazer.tasks.general import ploidy_of_sex as ploidies
 from stargazer.tasks.vcf import has_records
 from stargazer.workflows.aligning import PLAIN, ReadOptions, align_lane
-from stargazer.workflows.lanes import Lane, is_recalibrated, name_lanes
+from stargazer.workflows.lanes import Lane, is_recalibrated, name_lanes, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-    from stargazer.assets import Alignment, Asset, Variants
+    from stargazer.assets import Alignment, Variants
     from stargazer.calls import Call
     from stargazer.tasks.engines import Engine
 
@@ -122,11 +121,7 @@ class GatkOptions:
     @property
     def recalibrating(self) -> list[KnownSites]:
         """Known sites that say anything; a file without records says nothing."""
-        return [site for site in self.known_sites or () if has_records(_path(site))]
-
-
-def _path(asset: Asset) -> Path:
-    return asset.path if asset.path is not None else active_store().fetch(asset)
+        return [site for site in self.known_sites or () if has_records(path_of(site))]
 
 
 def other_tools(engine: GermlineEngine) -> Engine:

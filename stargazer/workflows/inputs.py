@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Reference, ReferenceIndex, SequenceDict
 from stargazer.errors import DataError, StargazerError
-from stargazer.store import active_store
 from stargazer.tasks.regions import bed_text, merge, other_names, parse_bed, runs_of_n
 from stargazer.tasks.sam import is_long, is_recalibrated, sam_contigs, sam_md5s, vcf_contigs
 from stargazer.tasks.vcf import vcf_lines
+from stargazer.workflows.lanes import path_of
 from stargazer.workflows.sheet_files import alignment_header, caller_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def contigs_of(reference: Reference | Call) -> Contigs | None:
     index, known = beside.get(ReferenceIndex), beside.get(SequenceDict)
     if index is not None:
         lengths = {name: int(length) for name, length, *_ in (line.split("\t") for line in _text(index).splitlines())}
-    elif fasta is not None and (found := _path(fasta)).stat().st_size <= LARGEST_SCANNED:
+    elif fasta is not None and (found := path_of(fasta)).stat().st_size <= LARGEST_SCANNED:
         with gzip.open(found, "rb") if fasta.name.endswith((".gz", ".bgz")) else found.open("rb") as lines:
             lengths = {name: length for name, length, _ in runs_of_n(lines)}
     else:
@@ -74,12 +74,8 @@ def _known(call: Any) -> tuple[Any, ...]:
     return tuple(known or ())
 
 
-def _path(asset: Asset) -> Path:
-    return asset.path if asset.path is not None else active_store().fetch(asset)
-
-
 def _text(asset: Asset) -> str:
-    return _path(asset).read_text("utf-8")
+    return path_of(asset).read_text("utf-8")
 
 
 def check_against(
@@ -124,9 +120,9 @@ def check_against(
         if kind != "gvcf" and is_recalibrated(alignment_header(path)):
             notes.append(f"line {line}: {path.name} was recalibrated before, as its header says")
     if target is not None:
-        problems += [f"{target.name or 'the target'}: {problem}" for problem in _bed_problems(_path(target), contigs)]
+        problems += [f"{target.name or 'the target'}: {problem}" for problem in _bed_problems(path_of(target), contigs)]
     for site in known_sites:
-        problems += [f"{site.name}: {problem}" for problem in _site_problems(_path(site), contigs)]
+        problems += [f"{site.name}: {problem}" for problem in _site_problems(path_of(site), contigs)]
     if problems:
         where = f"{sheet.path} and its inputs do" if sheet is not None else "the inputs do"
         raise DataError(f"{where} not fit {contigs.name}:" + "".join(f"\n  {one}" for one in problems))

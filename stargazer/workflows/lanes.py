@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stargazer.calls import Call
     from stargazer.store import Store
 
-__all__ = ["Lane", "check_lanes", "find_lanes", "is_recalibrated", "name_lanes", "optical_distance"]
+__all__ = ["Lane", "check_lanes", "find_lanes", "is_recalibrated", "name_lanes", "optical_distance", "path_of"]
 
 LANE = re.compile(r"_(L\d{3})(?=[_.])")
 """The lane in the names that Illumina's software gives: ``s1_S1_L002_R1_001.fastq.gz``."""
@@ -134,11 +134,12 @@ def _is_recalibrated(lane: Lane) -> bool:
     if not isinstance(aligned, Alignment):
         return False
     return aligned.bqsr_applied or (
-        aligned.format in ("", "bam") and sam.is_recalibrated(sam.bam_header(_path(aligned)))
+        aligned.format in ("", "bam") and sam.is_recalibrated(sam.bam_header(path_of(aligned)))
     )
 
 
-def _path(asset: Alignment) -> Path:
+def path_of(asset: Asset) -> Path:
+    """Where the file of an asset is: its draft's own path, or that of its copy in the active store."""
     return asset.path if asset.path is not None else active_store().fetch(asset)
 
 
