@@ -6,10 +6,13 @@ import importlib
 import sys
 import warnings
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pdoc.render
 from pdoc.doc import Module
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 PUBLIC = (
     "stargazer",

@@ -11,7 +11,8 @@ MAKE = Path(__file__).parents[2] / "docs" / "make"
 
 def script(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"docs_make_{name}", MAKE / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
