@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stargazer import errors as errors
     from stargazer import names as names
+    from stargazer import runs as runs
     from stargazer.api import add as add
     from stargazer.api import assemble as assemble
     from stargazer.api import delete as delete
@@ -104,7 +105,7 @@ _HOOKS = dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "
 """What IPython asks for: ``%load_ext stargazer``."""
 
 __version__ = "0.1.0"
-_MODULES = ("errors", "names")
+_MODULES = ("errors", "names", "runs")
 __all__ = ["__version__", *_MODULES, *_HOME]
 
 

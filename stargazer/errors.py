@@ -353,6 +353,10 @@ class WorkerLost(RunError):
         return str(self.args[0])
 
 
+class RunLost(RunError):
+    """The process that drove a run died; what was finished is kept."""
+
+
 class Cancelled(RunError):
     """The call was cancelled; its tools were ended."""
 
