@@ -173,8 +173,12 @@ class Ledger:
         return None not in cids and self.records.dirs.has_all(cid for cid in cids if cid is not None)
 
     def results(self, record: Record, named: type | None = None) -> Any:
-        """Return the result of a recorded call: handles that know their store and record."""
-        return decode(record.outputs, lambda data: self.records.assets.handle(Asset.from_dict(data), record.id), named)
+        """Return the result of a recorded call: handles that know their store, and the record of what made them."""
+        return decode(record.outputs, lambda data: self._handle(Asset.from_dict(data), record), named)
+
+    def _handle(self, asset: Asset, record: Record) -> Asset:
+        maker = record.makers.get(asset.id, "") if record.wires else record.id
+        return self.records.assets.handle(asset, maker or None)
 
     def readers(self, keys: Iterable[str]) -> tuple[str, ...] | None:
         """Ids of the records that calls rely on which read what no key tells, by the plan keys of these calls.

@@ -151,7 +151,7 @@ class Run(Generic[T]):
     @property
     def failures(self) -> dict[str, BaseException]:
         """Errors of the calls that failed, by task name and the first digits of the plan key."""
-        return {f"{self._watch.name(key)} {key[:8]}": error for key, error in self._watch.failures.copy().items()}
+        return {self._watch.label(key): error for key, error in self._watch.failures.copy().items()}
 
     def log(self, label: str) -> str:
         """Return the log of a call that failed, by its label in `failures`; empty where it left none.
