@@ -12,8 +12,8 @@ import queue
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dask import annotate
 from dask._task_spec import DataNode
+from dask.base import annotate
 
 from stargazer.assets import Asset
 from stargazer.calls.arguments import check_no_call_lost
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stargazer.calls.call import Call
     from stargazer.execute import TaskSpec
 
-__all__ = ["Flat", "Frontier", "Growth", "Step", "grown"]
+__all__ = ["Flat", "Frontier", "Growth", "Step", "grown", "would_wire"]
 
 
 class Frontier:
@@ -235,6 +235,21 @@ def _wired(wiring: Wiring) -> list[Any] | _Found:
     reads |= _relied_on(calls, wiring.spec)
     sketch = Sketch(shape, tuple(call.plan_key for call in calls), reads, noted)
     return _Found(calls, list(reader.paths), sketch)
+
+
+def would_wire(call: Call, inputs: dict[str, Any], parameters: dict[str, Any]) -> list[Call]:
+    """Return what a call would wire with these results; nothing is recorded, and nothing runs.
+
+    Raises
+    ------
+    Exception
+        What the function raises, or what is wrong with what it returns.
+    """
+    wiring = Wiring(call.spec, call.plan_key, inputs, parameters)
+    made, _, _ = wiring.look()
+    reader = _Reader(wiring)
+    reader.read(made)
+    return list(reader.calls.values())
 
 
 class _Reader:

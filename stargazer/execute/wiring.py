@@ -128,7 +128,7 @@ class Wiring:
             Whatever it raises; the record of the failure has the traceback.
         """
         try:
-            return self._wired()
+            return self.look()
         except Exception as error:
             self.failed(error)
             raise
@@ -158,13 +158,15 @@ class Wiring:
             reads={**sketch.reads, **self._read_below(sketch.wired)},
             noted=list(sketch.noted),
             wired=list(sketch.wired),
+            input_cids=[*self.known["input_cids"], *(each.cid for each in outputs if each.cid)],
             makers={each.id: each.source.record for each in outputs if each.source and each.source.record},
         )
         before = self.ledger.readers(self._before)
         kept = self.ledger.append(record, before, newest=self.spec.again)
         return self.ledger.results(kept, self.spec.task.result_type) if kept.outputs != record.outputs else made
 
-    def _wired(self) -> tuple[Any, dict[str, str], tuple[str, ...]]:
+    def look(self) -> tuple[Any, dict[str, str], tuple[str, ...]]:
+        """As `wire`; nothing is recorded if it fails."""
         self.spec.check_code()
         offline = self.store.backend.quick and not config.remotes()
         findings = Findings(self.spec, (), self.parameters, strict=self._strict, alone_online=offline)
@@ -183,7 +185,7 @@ class Wiring:
 
     def _record(self, **members: Any) -> Record:
         seconds = round(time.perf_counter() - self._clock, 6)
-        return Record(**self.known, seconds=seconds, wires=True, **members)
+        return Record(**{**self.known, **members}, seconds=seconds, wires=True)
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ class Record(NamedTuple):
     wired
         Plan keys of the calls that it wired, in the order of its result.
     makers
-        Id of the record that each asset of its result came from, by the asset's id.
+        Id of the record that each asset of its result came from, by the asset's id; such assets count as read.
     """
 
     task: str

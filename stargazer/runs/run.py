@@ -28,6 +28,7 @@ from stargazer.runs.runlog import RunLog, known_calls
 from stargazer.runs.state import RunState, State, Status
 from stargazer.runs.threads import Threads
 from stargazer.store import Store
+from stargazer.store.asking import refuse_while_wiring
 from stargazer.store.fallback import mark_unavailable
 
 if TYPE_CHECKING:
@@ -401,6 +402,7 @@ def run(
     >>> sg.run(index).result().name
     'ref.fa.fai'
     """
+    refuse_while_wiring("runs calls")
     what = calls[0] if len(calls) == 1 else calls
     client = _checked(client)
     if client is not None and client.asynchronous:

@@ -27,6 +27,6 @@ def refuse_while_wiring(what: str) -> None:
     """
     if name := WIRING.get():
         raise WiringError(
-            f"{name} {what}: a function that wires decides by what it is given alone, or an old answer would be taken "
-            "for today's; do it before the call, and pass the result"
+            f"{name} {what}: a function that wires decides by what it is given, and opens, asks and computes nothing "
+            "itself; let a task do that, and pass its result"
         )
