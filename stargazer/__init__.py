@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from stargazer.assets import WgsMetrics as WgsMetrics
     from stargazer.calls import Call as Call
     from stargazer.calls import Task as Task
+    from stargazer.calls.dynamic import dynamic as dynamic
     from stargazer.calls.task import task as task
     from stargazer.client.connect import connect as connect
     from stargazer.ledger import Record as Record
@@ -98,6 +99,7 @@ _HOMES = {
     "stargazer.runs.verify": ("Verification", "verify"),
     "stargazer.store": ("Store", "active_store"),
     "stargazer.calls": ("Call", "Task", "task"),
+    "stargazer.calls.dynamic": ("dynamic",),
     "stargazer.tools": ("Workdir",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -26,6 +26,7 @@ from stargazer.ledger import Ledger
 from stargazer.ledger.keys import call_key, input_key, ordered, plain
 from stargazer.ledger.parameters import Kept, Naming, is_simple, own_copy, paths_in
 from stargazer.store import Store
+from stargazer.store.asking import refuse_while_wiring
 from stargazer.store.fallback import mark_unavailable
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class Call(Delayed):
         Exception
             Whatever a task raises.
         """
+        refuse_while_wiring(f"computes {self!r}")
         if again is not None:
             return renewed([self], again)[self.key].compute(**kwargs)
         lost: set[str] = set()
