@@ -22,6 +22,7 @@ from stargazer.cli import (
     keeping,
     keys,
     notebook,
+    promotion,
     remotes,
     run,
     scrna,
@@ -190,4 +191,5 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(tools.app, name="tools")
 app.add_typer(remotes.app, name="bundle")
 app.add_typer(demo.app, name="demo")
+promotion.add_to(notebook.app)
 app.add_typer(notebook.app, name="nb")
