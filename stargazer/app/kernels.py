@@ -25,7 +25,7 @@ from stargazer.tools.memory import memory_of, processor_seconds
 from stargazer.tools.process import Tool, end, start
 
 if TYPE_CHECKING:
-    from stargazer.app.shelf import Tile
+    from stargazer.app.tiles import Tile
 
 __all__ = ["Kernel", "Kernels", "Mode"]
 

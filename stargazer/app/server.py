@@ -111,7 +111,7 @@ def serve(
     trust_proxy: Path | None = None,
     idle: float = 0.0,
     store: Store | None = None,
-    said: Callable[[str], None] = print,
+    said: Callable[[str], object] = print,
     opened: Callable[[str], object] | None = None,
 ) -> None:
     """Serve the app until it is interrupted.
@@ -151,7 +151,7 @@ def serve(
         address = f"http://{APP_HOST}:{number}{base}/" + ("" if proxy else f"?token={access.token}")
         options: Any = {"ws": "websockets-sansio", "ws_max_size": 1 << 30, "timeout_graceful_shutdown": 2}
         server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, **options))
-        server.ready = lambda: (said(address), opened(address) if opened else None)
+        server.ready = lambda: [tell(address) for tell in (said, opened) if tell is not None]
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
             server.run(sockets)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import stat
 from pathlib import Path
 
+import pytest
 from apps import App, kernels_of, serving, until
+
+from stargazer.app.kernels import Kernels
+from stargazer.app.tiles import Facts, Tile
+from stargazer.errors import NotebookError
 
 BOOK = """# /// script
 # [tool.stargazer]
@@ -117,8 +123,14 @@ def test_what_the_buttons_of_a_tile_do(tmp_path: Path) -> None:
         assert answer.headers["content-disposition"] == 'attachment; filename="ours.py"'
         assert app.ask("/api/notebooks/workspace/ours/delete")["trash"].startswith(".trash/ours-")
         assert "ours" not in {path.stem for path in (root / "workspace").iterdir()}
-        (root / "workspace" / "broken.py").write_text("not a notebook\n")
-        assert "marimo could not open" in app.ask("/api/notebooks/workspace/broken/start", 400, mode="run")["error"]
         app.visit("workspace", "shown", "run")
         ended = until(lambda: (found := app.state()["workspace/shown"])["state"] == "ended" and found)
         assert "nobody looked at it" in ended["why"]
+
+
+def test_the_last_words_of_what_does_not_start(tmp_path: Path) -> None:
+    missing = Tile("workspace", "gone", tmp_path / "gone.py", True, Facts())
+    with pytest.raises(NotebookError, match="marimo could not open gone") as told:
+        asyncio.run(Kernels(folder=tmp_path).open(missing, "run"))
+    assert "gone.py" in str(told.value)
+    assert list(tmp_path.glob("notebook-*")) == []
