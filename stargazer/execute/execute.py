@@ -181,6 +181,7 @@ class Attempt:
             "dirty": spec.dirty,
             "diff": spec.diff,
             "user": config.user_name(),
+            "asked": spec.asked,
         }
 
     def _kept_contents(self) -> list[str]:

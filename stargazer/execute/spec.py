@@ -102,6 +102,8 @@ class TaskSpec:
         result of an earlier one is taken. In no key of the ledger.
     again
         Whether the body runs even where nothing before it changed.
+    asked
+        Who asked a service for the call.
     """
 
     local: LoadedTask | None
@@ -128,6 +130,7 @@ class TaskSpec:
     temp: bool = False
     renewal: str = ""
     again: bool = False
+    asked: str = ""
 
     def __reduce__(self) -> Any:
         if self.payload is None:
