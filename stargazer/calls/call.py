@@ -191,6 +191,10 @@ class Call(Delayed):
         """Let the call have other needs than its task declares: they are in no key."""
         object.__setattr__(self, "spec", self.spec.with_changes(needs=needs))
 
+    def set_annotations(self, **annotations: Any) -> None:
+        """Give the call annotations of Dask, such as a priority, beside those that it was made with: in no key."""
+        object.__setattr__(self, "annotations", {**self.annotations, **annotations})
+
     def visualize(self, *args: Any, **kwargs: Any) -> Any:
         """Draw the part of the graph that would run, with graphviz; see `dask.visualize`."""
         return flat_delayed(self).visualize(*args, **kwargs)

@@ -27,6 +27,7 @@ from stargazer.cli import (
     remotes,
     run,
     scrna,
+    serve,
     store,
     tools,
 )
@@ -184,6 +185,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "log": (run.log, ["log germline-3f2a1c9-20261129T101500Z", "log 3fa1c09be2d4", f"log {CID} --json"]),
     "app": (home.app, ["app", "app ~/notebooks --port 8888 --no-open"]),
     "completion": (completion.completion, ["completion bash > ~/.local/share/bash-completion/completions/stargazer"]),
+    "serve": (serve.serve, ["serve", "serve --host 0.0.0.0 --port 8765 --on slurm", "serve --new-token anna"]),
     "config": (config.config, ["config", "config profiles.slurm"]),
     "connect": (config.connect, ["connect slurm", "connect --check slurm --for pipeline.py"]),
 }

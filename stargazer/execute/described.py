@@ -61,6 +61,7 @@ def described(
         "dirty": spec.dirty,
         "diff": spec.diff,
         "user": config.user_name(),
+        "asked": spec.asked,
     }
 
 
