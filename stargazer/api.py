@@ -175,11 +175,9 @@ def assemble(
     """
     where = store_of(store)
     found = where.assemble(missing=missing, **filters)
-    return (
-        found
-        if versions == "all" or "sample_id" not in filters
-        else one_version(found, versions, where.assets.added_at)
-    )  # type: ignore[return-value]
+    if versions != "all" and "sample_id" in filters:
+        found = one_version(found, versions, where.assets.added_at)
+    return found  # type: ignore[return-value]
 
 
 def fetch(asset: Asset | str, *, lineage: bool = False, store: StoreLike = None, progress: Progress = None) -> Path:
