@@ -149,19 +149,23 @@ def run(
 def plan(
     workflow: WORKFLOW,
     arguments: ARGUMENTS = None,
+    on: Annotated[str | None, typer.Option(metavar="WHERE", help="The profile that time is estimated for.")] = None,
     again: AGAIN = None,
     add: ADD = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
-    """Show what a workflow would run, and why.
+    """Show what a workflow would run, why, and what that will take.
 
-    Nothing runs.
+    Nothing runs. Times, core-hours and bytes are those of earlier calls of the same tasks in this store.
     """
     from stargazer.runs.planner import plan as make_plan
 
+    if on:
+        chosen_profile(on)
+
     with open_store(store) as opened, _stdout_kept_clean():
-        made = make_plan(_wire(workflow, arguments or [], opened, adding=add), again=_again(again))
+        made = make_plan(_wire(workflow, arguments or [], opened, adding=add), again=_again(again), on=on)
     print_json(made.to_dict()) if json else say(str(made))
 
 

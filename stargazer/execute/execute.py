@@ -181,6 +181,7 @@ class Attempt:
             "dirty": spec.dirty,
             "diff": spec.diff,
             "user": config.user_name(),
+            "asked": _asked(spec),
         }
 
     def _kept_contents(self) -> list[str]:
@@ -325,6 +326,12 @@ class Attempt:
         )
         before = self.ledger.readers(self._before) if record.status == "ok" else None
         return self.ledger.append(record, before, newest=self.spec.again)
+
+
+def _asked(spec: TaskSpec) -> dict[str, float]:
+    """What a call runs with, where that is more than any call: what it used can be compared with it."""
+    given = {"cpus": spec.needs.cpus if spec.needs.cpus > 1 else 0, "memory": spec.needs.bytes or 0}
+    return {name: amount for name, amount in given.items() if amount}
 
 
 @functools.lru_cache(maxsize=64)

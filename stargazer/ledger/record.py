@@ -30,7 +30,7 @@ def tools_digest(tools: Any, libraries: Mapping[str, str], env: Mapping[str, str
 
 LATER = (
     "env", "passed", "reads", "noted", "home", "temp", "scratch", "commit", "dirty", "diff", "user", "same_as",
-    "named",
+    "named", "asked",
 )  # fmt: skip
 """Members that came after 0.1.0."""
 
@@ -98,6 +98,8 @@ class Record(NamedTuple):
         reached on another way.
     named
         Name and version by which inputs were given, by the input's asset id; none for those that were given otherwise.
+    asked
+        What it was given to run with: ``cpus``, and ``memory`` in bytes; without what was not asked for.
     """
 
     task: str
@@ -136,6 +138,7 @@ class Record(NamedTuple):
     user: str = ""
     same_as: str | None = None
     named: Mapping[str, str] = {}
+    asked: Mapping[str, float] = {}
     format: int = FORMAT
     id: str = ""
 

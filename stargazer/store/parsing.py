@@ -270,6 +270,7 @@ _MEMBERS: dict[str, Callable[[Any], bool]] = {
     "user": is_text,
     "same_as": _or_none(is_name),
     "named": is_texts,
+    "asked": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
     "env": _is_environment,
     "passed": is_texts,
     "reads": is_texts,
