@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ASSETS",
     "BACKENDS",
+    "NOTEBOOK_FORMATS",
     "PROFILES",
     "REMOTES",
     "TASKS",
@@ -50,6 +51,9 @@ REMOTES = "stargazer.remotes"
 
 PROFILES = "stargazer.profiles"
 """A kind of profiles; the name is what ``kind:`` says in the settings."""
+
+NOTEBOOK_FORMATS = "stargazer.notebook_formats"
+"""A format of notebooks (`stargazer.notebook.flow.NotebookFormat`); the name is what ``format:`` says of an entry."""
 
 
 class PluginWarning(UserWarning):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.whole import Whole
     from stargazer.store import Store
 
-__all__ = ["app"]
+__all__ = ["WRONG", "app", "given_values"]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run notebooks whose cells are calls.")
 
@@ -25,7 +25,7 @@ WRONG = 2
 """Exit code where a notebook is wrong before anything of it runs."""
 
 
-def _given(pairs: list[str] | None) -> dict[str, Any]:
+def given_values(pairs: list[str] | None) -> dict[str, Any]:
     """``name=value`` pairs; values are JSON where they can be, else texts."""
     found: dict[str, Any] = {}
     for pair in pairs or ():
@@ -64,7 +64,7 @@ def run(
     """
     from stargazer.notebook.whole import find_whole, whole_key
 
-    given, opened = _given(values), open_store(store)
+    given, opened = given_values(values), open_store(store)
     try:
         key = whole_key(file.read_bytes(), file, target, given)
     except OSError as error:
