@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ASSETS",
     "BACKENDS",
+    "NOTEBOOKS",
     "NOTEBOOK_FORMATS",
     "PROFILES",
     "REMOTES",
@@ -54,6 +55,10 @@ PROFILES = "stargazer.profiles"
 
 NOTEBOOK_FORMATS = "stargazer.notebook_formats"
 """A format of notebooks (`stargazer.notebook.flow.NotebookFormat`); the name is what ``format:`` says of an entry."""
+
+
+NOTEBOOKS = "stargazer.notebooks"
+"""A package whose folders ``tutorials`` and ``workflows`` hold notebooks; it is not imported for them."""
 
 
 class PluginWarning(UserWarning):

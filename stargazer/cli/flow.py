@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from stargazer.cli.notebook import WRONG, app, given_values
+from stargazer.cli.notebook import WRONG, given_values
 from stargazer.cli.options import JSON, STORE, examples, open_store, print_json, say
 from stargazer.errors import NotebookError, PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["add_commands"]
+__all__ = ["add_to"]
 
 FLOW = Annotated[
     str | None, typer.Option("--flow", metavar="NAME", help="A flow by name or folder; default: the one you are in.")
@@ -330,7 +330,7 @@ _COMMANDS: dict[str, tuple[Any, list[str]]] = {
 }
 
 
-def add_commands() -> None:
+def add_to(app: typer.Typer) -> None:
     """Give ``stargazer nb`` the commands of flows."""
     for name, (command, lines) in _COMMANDS.items():
         app.command(name, epilog=examples(*lines))(command)

@@ -291,12 +291,12 @@ def _spliced(head: str, first: list[Part], rest: list[tuple[Part, str]], parts: 
     count = len(first)
     if len(parts) < count or any(known[j] != (j, True) for j in range(count)):
         return ""
-    stood = [i if same else None for i, same in known[count:]]
-    made = _apart(head, not stood or stood[0] == count)
-    for number, (i, part) in enumerate(zip(stood, parts[count:], strict=True)):
-        kept = i is not None and i >= count
-        follows = number + 1 == len(stood) or (kept and i is not None and stood[number + 1] == i + 1)
-        made += _apart(rest[i - count][1] if kept and i is not None else _fresh(part), follows)
+    stood = known[count:]
+    made = _apart(head, not stood or stood[0][0] == count)
+    for number, ((i, same), part) in enumerate(zip(stood, parts[count:], strict=True)):
+        lines = rest[i - count][1] if i is not None and i >= count else ""
+        follows = number + 1 == len(stood) or (bool(lines) and i is not None and stood[number + 1][0] == i + 1)
+        made += _apart(lines if same and lines else _fresh(part) + _gap(lines), follows)
     return made.rstrip("\n") + "\n"
 
 
@@ -305,8 +305,13 @@ def _apart(chunk: str, follows: bool) -> str:
     return chunk if follows or not chunk.strip() or chunk.endswith("\n\n") else f"{chunk.rstrip()}\n\n"
 
 
+def _gap(chunk: str) -> str:
+    """Blank lines at the end of a cell's lines."""
+    return chunk[len(chunk.rstrip("\n")) + 1 :]
+
+
 def _fresh(part: Part) -> str:
-    text = _written(_bare([_cell(part)]), PERCENT)
+    text = _written(_bare([_cell(part)]), PERCENT).rstrip("\n") + "\n"
     return text if MARK.match(text) else f"# %%\n{text}"
 
 
