@@ -17,6 +17,7 @@ from stargazer.cli import (
     deleting,
     demo,
     exchange,
+    flow,
     forgetting,
     germline,
     home,
@@ -202,5 +203,6 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(tools.app, name="tools")
 app.add_typer(remotes.app, name="bundle")
 app.add_typer(demo.app, name="demo")
+flow.add_to(notebook.app)
 promotion.add_to(notebook.app)
 app.add_typer(notebook.app, name="nb")
