@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Desk", "body_of", "desk_of", "error_answer", "page"]
 
 LARGEST_BODY = 1 << 20
-SECTIONS = (("", "Notebooks"), ("files", "Files"), ("runs", "Runs"), ("catalog", "Catalog"), ("settings", "Settings"))
+SECTIONS = (("", "Notebooks"), ("files", "Files"))
 
 
 @dataclass
@@ -60,7 +60,6 @@ class Desk:
     store: Store
     uploads: Path
     profile: str = ""
-    runs: dict[str, Any] = field(default_factory=dict)
 
 
 def desk_of(request: HTTPConnection) -> Desk:
