@@ -285,6 +285,10 @@ class UndeclaredInput(TaskError):
     """With `stargazer.strict`: a body read what is not among its inputs, or ran what its task does not declare."""
 
 
+class WiringError(TaskError):
+    """A function that wires calls did what only tasks do, or wired what can never end."""
+
+
 class ProcessChanged(TaskError):
     """A body would change what everything in its process shares."""
 
@@ -357,6 +361,10 @@ class WorkerLost(RunError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class RunLost(RunError):
+    """The process that drove a run died; what was finished is kept."""
 
 
 class Cancelled(RunError):
