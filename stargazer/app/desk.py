@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Desk", "body_of", "desk_of", "error_answer", "page"]
 
 LARGEST_BODY = 1 << 20
-SECTIONS = (("", "Notebooks"), ("files", "Files"))
+SECTIONS = (("", "Notebooks"), ("files", "Files"), ("runs", "Runs"), ("catalog", "Catalog"), ("settings", "Settings"))
 
 
 @dataclass
