@@ -139,7 +139,7 @@ async def _car(visit: Visit, blocks: Blocks, trail: list[str]) -> Response:
 
 def _span(text: str) -> tuple[int, int | None]:
     """First byte and last byte (or None for the end) of an entity; both may be counted from its end."""
-    first, colon, last = text.partition(":")
+    first, _colon, last = text.partition(":")
     try:
         return int(first), None if last == "*" else int(last)
     except ValueError:

@@ -63,6 +63,27 @@ class Queries:
             raise NotFound(f'{missed}; add what is missing, or go on without it: assemble(…, missing="skip")')
         return assets
 
+    def page(self, filters: Mapping[str, Any], start: int, number: int) -> tuple[int, list[Asset]]:
+        """Some of the assets with these facts, as they were stored, and how many there are: for tables.
+
+        Parameters
+        ----------
+        filters
+            Those of `assemble`.
+        start, number
+            Which of them, in the order of type, name and id.
+
+        Raises
+        ------
+        AssetError
+            As in `assemble`: filters that nothing could ever fit.
+        """
+        wanted = Filters.read(filters)
+        rows = self.index.ask(lambda index: matching(index, wanted), "assets")
+        order = {name: (each["asset"], each.get("name") or "", name) for name, each in _members(rows)}
+        chosen = sorted((row for row in rows if row[0] in order), key=lambda row: order[row[0]])[start : start + number]
+        return len(rows), [self.assets.handle(asset) for asset in decode(chosen)]
+
     def answer(self, filters: Mapping[str, Any]) -> Answer:
         """What `assemble` finds, and what it misses, as two things: for those who show both.
 
@@ -115,6 +136,11 @@ def decode(rows: Iterable[tuple[str, bytes]]) -> list[Asset]:
         except (StargazerError, ValueError, TypeError, KeyError) as error:
             warnings.warn(visible(f"asset record {identifier} is left out: {error}", lines=True), stacklevel=3)
     return assets
+
+
+def _members(rows: Iterable[tuple[str, bytes]]) -> Iterable[tuple[str, Any]]:
+    """Id and members of each record."""
+    return ((identifier, json.loads(data)) for identifier, data in rows)
 
 
 def _order(asset: Asset) -> tuple[str, ...]:
