@@ -42,7 +42,7 @@ def _blocks(url: str) -> Blocks:
 
 
 async def ipfs(visit: Visit) -> Response:
-    """Return what a CID names: a file or a part of it, a listing, a block (``format=raw``) or a CAR (``format=car``)."""
+    """Return what a CID names: a file or a part of it, a listing, a block (``format=raw``), a CAR (``format=car``)."""
     path = visit.path("path")
     root, _, inside = path.partition("/")
     try:
@@ -139,7 +139,7 @@ async def _car(visit: Visit, blocks: Blocks, trail: list[str]) -> Response:
 
 def _span(text: str) -> tuple[int, int | None]:
     """First byte and last byte (or None for the end) of an entity; both may be counted from its end."""
-    first, colon, last = text.partition(":")
+    first, _colon, last = text.partition(":")
     try:
         return int(first), None if last == "*" else int(last)
     except ValueError:
@@ -246,7 +246,10 @@ def _listing(visit: Visit, store: Store, cid: str, inside: str, headers: dict[st
     return HTMLResponse(f"{page}<table>{up}{names}</table>", headers={**headers, "Cache-Control": FOREVER})
 
 
-STYLE = "body{font:15px sans-serif;margin:2rem}td{padding:.2rem 1rem .2rem 0}td:nth-child(2){text-align:right}code{color:#666}"
+STYLE = (
+    "body{font:15px sans-serif;margin:2rem}td{padding:.2rem 1rem .2rem 0}"
+    "td:nth-child(2){text-align:right}code{color:#666}"
+)
 
 
 def _row(name: str, cid: str, size: int | None) -> str:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from stargazer.service.visit import Visit
 
 __all__ = [
-    "asset", "catalog_entry", "catalog_list", "data", "dependents", "gc", "lineage", "name", "names", "query", "records",
-    "run", "runs", "set_name",
+    "asset", "catalog_entry", "catalog_list", "data", "dependents", "gc", "lineage", "name", "names", "query",
+    "records", "run", "runs", "set_name",
 ]  # fmt: skip
 
 MOST = 10_000
@@ -43,7 +43,7 @@ async def asset(visit: Visit) -> Response:
 
 
 async def data(visit: Visit) -> Response:
-    """Return the bytes of an asset, or of what lies in it: files with ranges, tables as Arrow streams, folders as tar."""
+    """Return the bytes of an asset or in it: files with ranges, tables as Arrow streams, folders as tar."""
     found, inside = await visit.asset(), visit.request.path_params.get("inside", "").strip("/")
     cid = await visit.in_thread(lambda: visit.store.resolve(f"{found.cid}/{inside}" if inside else found.cid))
     name = inside.rpartition("/")[2] or found.name
