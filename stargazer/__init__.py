@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stargazer import errors as errors
     from stargazer import names as names
+    from stargazer import runs as runs
     from stargazer.api import add as add
     from stargazer.api import assemble as assemble
     from stargazer.api import delete as delete
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from stargazer.assets import WgsMetrics as WgsMetrics
     from stargazer.calls import Call as Call
     from stargazer.calls import Task as Task
+    from stargazer.calls.dynamic import dynamic as dynamic
     from stargazer.calls.task import task as task
     from stargazer.client.connect import connect as connect
     from stargazer.ledger import Record as Record
@@ -104,6 +106,7 @@ _HOMES = {
     "stargazer.service": ("Artifact", "ServiceClient", "is_stale", "materialize", "transform"),
     "stargazer.store": ("Store", "active_store"),
     "stargazer.calls": ("Call", "Task", "task"),
+    "stargazer.calls.dynamic": ("dynamic",),
     "stargazer.tools": ("Workdir",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -111,7 +114,7 @@ _HOOKS = dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "
 """What IPython asks for: ``%load_ext stargazer``."""
 
 __version__ = "0.1.0"
-_MODULES = ("errors", "names")
+_MODULES = ("errors", "names", "runs")
 __all__ = ["__version__", *_MODULES, *_HOME]
 
 

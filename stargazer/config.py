@@ -38,6 +38,7 @@ __all__ = [
     "in_force",
     "is_secret",
     "key_file",
+    "mcp_setting",
     "notebook_setting",
     "origin",
     "origin_of",
@@ -48,6 +49,7 @@ __all__ = [
     "revoked",
     "scratch_dir",
     "secret",
+    "secret_values",
     "secrets",
     "service_settings",
     "set_variable",
@@ -56,6 +58,7 @@ __all__ = [
     "store_url",
     "strict",
     "told_environment",
+    "token_file",
     "trust",
     "user_name",
     "variable",
@@ -338,6 +341,22 @@ def service_settings() -> dict[str, Any]:
     return {**defaults, **given}
 
 
+def mcp_setting(name: str) -> Any:
+    """One of the settings of the MCP server: ``folders``, ``verify`` or ``largest-upload``."""
+    defaults = _defaults()["mcp"]
+    value = {**defaults, **(setting("mcp", dict) or {})}[name]
+    kinds: dict[str, tuple[type, ...]] = {"folders": (list,), "verify": (str,), "largest-upload": (str, int)}
+    is_right = value is None or (isinstance(value, kinds[name]) and not isinstance(value, bool))
+    if not is_right or (name == "folders" and not all(isinstance(each, str) and each for each in value or ())):
+        raise ConfigError(f"stargazer.mcp.{name} is {value!r} ({origin_of('mcp')}), but is as {defaults[name]!r}")
+    return value
+
+
+def token_file() -> Path:
+    """File that holds the token with which programs of this user reach a server over HTTP."""
+    return key_file().with_name("mcp-token")
+
+
 def key_file() -> Path:
     """File that holds the private key with which this user signs records."""
     configured: str | None = setting("key", str)
@@ -351,6 +370,11 @@ def key_file() -> Path:
 def secret(name: str) -> str | None:
     """A token or password: from the environment variable of that name and from nowhere else."""
     return os.environ.get(name, "").strip() or None
+
+
+def secret_values() -> list[str]:
+    """Values of all variables of the environment that nobody should read: no answer and no log has them."""
+    return sorted({value.strip() for name, value in os.environ.items() if is_secret(name) and len(value.strip()) > 5})
 
 
 def batch_job() -> str | None:

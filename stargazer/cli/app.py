@@ -19,9 +19,11 @@ from stargazer.cli import (
     exchange,
     forgetting,
     germline,
+    home,
     keeping,
     keys,
     notebook,
+    promotion,
     remotes,
     run,
     scrna,
@@ -181,6 +183,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "pins": (keeping.pins, ["pins --json"]),
     "runs": (run.runs, ["runs", "runs --limit 100 --json"]),
     "log": (run.log, ["log germline-3f2a1c9-20261129T101500Z", "log 3fa1c09be2d4", f"log {CID} --json"]),
+    "app": (home.app, ["app", "app ~/notebooks --port 8888 --no-open"]),
     "completion": (completion.completion, ["completion bash > ~/.local/share/bash-completion/completions/stargazer"]),
     "serve": (serve.serve, ["serve", "serve --host 0.0.0.0 --port 8765 --on slurm", "serve --new-token anna"]),
     "config": (config.config, ["config", "config profiles.slurm"]),
@@ -192,4 +195,5 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(tools.app, name="tools")
 app.add_typer(remotes.app, name="bundle")
 app.add_typer(demo.app, name="demo")
+promotion.add_to(notebook.app)
 app.add_typer(notebook.app, name="nb")
