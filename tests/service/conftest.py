@@ -29,7 +29,7 @@ def lab(tmp_path: Path) -> Settings:
         person("root", "lab", "admin"),
         person("carl", "clinic", "read", "run", "write"),
         person("nobody", "lab"),
-        person("dora", "lab", "read", "run", "write", names=("open/*",)),
+        person("dora", "lab", "read", "run", "write", names=("open/*",), tables=("file:///open/*",)),
     )
     return Settings(stores, tokens, limits=Limits(2, 1 << 40))
 

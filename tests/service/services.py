@@ -16,7 +16,7 @@ from stargazer.service.application import application
 from stargazer.service.serving import listening
 from stargazer.service.settings import Principal, Settings, Token, digest_of
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 @sg.transform("except@v1")

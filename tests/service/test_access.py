@@ -132,6 +132,7 @@ def test_names_that_one_may_not_know_are_not_there(serve: Serve, lab: Settings, 
             {"inputs": [], "transform": {"executor": "copy@v1", "params": {"a": ["closed/a@1"]}}},
         ),
         ("POST", "/v1/materialize", {"inputs": ["file:///x#a.b"], "transform": {"executor": "scan@v1"}}),
+        ("POST", "/v1/materialize", {"inputs": ["file:///open/..%2F#a.b"], "transform": {"executor": "scan@v1"}}),
     ):
         assert service.ask(method, path, "dora-token", json=body).status_code == 404, path
     allowed = {"inputs": ["open/a@1"], "transform": {"executor": "copy@v1"}, "name": "open/copy"}
