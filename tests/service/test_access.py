@@ -84,10 +84,8 @@ def ask(served: Served, endpoint: Endpoint, places: dict[str, Any], token: str |
 
 @pytest.mark.parametrize("endpoint", ROUTES, ids=lambda each: f"{each.method} {each.path}")
 def test_every_route(served: Served, places: dict[str, Any], endpoint: Endpoint) -> None:
-    for token in (None, "guess", "read-token ", "READ-token"):
+    for token in (None, "guess", "READ-token", f"{digest_of('read-token')}"):
         found = ask(served, endpoint, places, token)
-        if token == "read-token ":
-            continue  # spaces around a token are none of it
         assert (found.status_code, found.headers["www-authenticate"]) == (401, 'Bearer realm="stargazer"')
         assert found.json()["type"] == "urn:stargazer:error:Unauthorized"
     assert ask(served, endpoint, places, None, **{**PROXY, "X-Stargazer-Proxy-Token": "x"}).status_code == 401

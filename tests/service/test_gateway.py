@@ -105,8 +105,8 @@ def test_raw_blocks(gateway: Served, tree: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("query", "number"),
     [
-        ("format=car", 8),
-        ("format=car&dag-scope=all", 8),
+        ("format=car", 9),
+        ("format=car&dag-scope=all", 9),
         ("format=car&dag-scope=entity", 1),
         ("format=car&dag-scope=block", 1),
     ],
