@@ -1,0 +1,312 @@
+"""Runs that a server started: shared by who asks for the same, waited for, ended when nobody wants them."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+from mcp.server.subscriptions import ResourcesListChanged, ResourceUpdated
+
+from stargazer.runs import run as start_run
+from stargazer.runs.expected import Expected
+from stargazer.runs.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from distributed import Client
+    from mcp.server.mcpserver import Context
+    from mcp.server.subscriptions import SubscriptionBus
+
+    from stargazer.runs import Status
+    from stargazer.store import Store
+
+__all__ = ["Flight", "Flights", "InFlight"]
+
+EVERY = 0.1
+"""Seconds between two looks at a run."""
+
+TELL_EVERY = 1.0
+"""Seconds between two words of progress where nothing changed."""
+
+KEPT = 200
+"""Runs that have ended and are still answered for."""
+
+
+class InFlight(Protocol):
+    """What is asked of a run: `stargazer.runs.Run`, or a process that runs a notebook."""
+
+    @property
+    def id(self) -> str:
+        """Name under which the store knows it; empty where it does not."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+
+    @property
+    def notice(self) -> str | None:
+        """What somebody should know who watches."""
+
+    @property
+    def failures(self) -> dict[str, BaseException]:
+        """Errors of the calls that failed."""
+
+    def status(self) -> Status:
+        """Calls in each state."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end; return whether it has come."""
+
+    def cancel(self) -> None:
+        """End what runs."""
+
+    def result(self) -> Any:
+        """What it gave; raises if it failed or was cancelled."""
+
+
+@dataclass(eq=False)
+class Flight:
+    """A run that this server started.
+
+    Parameters
+    ----------
+    id
+        Its handle: the name under which the store knows the run; of one that had nothing to run, one of this server.
+    what
+        Task or workflow.
+    run
+        The run.
+    asked
+        Keys of the calls: who asks for the same gets this run.
+    expected
+        How long its calls took before.
+    owners
+        Requests that wait for it and would end it.
+    kept
+        Whether a handle was given out: then no request ends it any more, but `cancel_run` and the client's going do.
+    """
+
+    id: str
+    what: str
+    run: InFlight
+    asked: tuple[str, ...]
+    expected: Expected
+    owners: int = 0
+    kept: bool = False
+    began: float = field(default_factory=time.time)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self.run.ended
+
+    def progress(self) -> tuple[int, int, str]:
+        """Calls that have ended, all, and a line that tells what runs and for how long yet."""
+        status = self.run.status()
+        done, total = status.ended, status.count()
+        running = [f"{name}{f' × {n}' if (n := counts.get(State.RUNNING, 0)) > 1 else ''}"
+                   for name, counts in status.tasks.items() if counts.get(State.RUNNING)]  # fmt: skip
+        parts = [f"{done} of {total} calls", *([f"running {', '.join(running[:5])}"] if running else [])]
+        if left := self.expected.told(status):
+            parts.append(left)
+        if notice := self.run.notice:
+            parts.append(notice)
+        return done, total, "; ".join(parts)
+
+
+class Flights:
+    """The runs of one server.
+
+    Parameters
+    ----------
+    store
+        In which they run.
+    on
+        Profile; threads of this process by default.
+    """
+
+    def __init__(self, store: Store, on: str | None = None) -> None:
+        self.store, self.on = store, on
+        self.bus: SubscriptionBus | None = None
+        self._flights: dict[str, Flight] = {}
+        self._lock = threading.RLock()
+        self._stack = ExitStack()
+        self._client: Client | None = None
+        self._numbers = itertools.count(1)
+        self._is_over = False
+
+    def start(self, calls: Any, what: str, again: Any = None) -> Flight:
+        """Start a run, or join the one that makes the same; the flight has one owner more.
+
+        Parameters
+        ----------
+        calls
+            What a workflow wired.
+        what
+            Its name.
+        again
+            What runs once more, as for `stargazer.run`.
+        """
+        from stargazer.runs.planner import roots_of
+
+        asked = tuple(sorted({call.key for call in roots_of(calls)})) if again is None else ()
+        with self._lock:
+            found = next((each for each in self._flights.values() if asked and each.asked == asked), None)
+            if found is None or found.ended:
+                found = self._started(calls, what, asked, again)
+            found.owners += 1
+            return found
+
+    def _started(self, calls: Any, what: str, asked: tuple[str, ...], again: Any) -> Flight:
+        with self.store:
+            run = start_run(calls, client=self._connected(), wait=False, progress=False, again=again)
+        return self._kept(run.id or f"known-{next(self._numbers)}", what, run, asked)
+
+    def take(self, what: str, asked: tuple[str, ...], start: Callable[[], InFlight]) -> Flight:
+        """As `start`, of what runs in another way.
+
+        Parameters
+        ----------
+        what
+            Its name.
+        asked
+            What makes it the same: one that runs already is joined.
+        start
+            Starts it.
+        """
+        with self._lock:
+            found = next((each for each in self._flights.values() if each.asked == asked and not each.ended), None)
+            found = found or self._kept(f"{Path(what).stem}-{next(self._numbers)}", what, start(), asked)
+            found.owners += 1
+            return found
+
+    def _kept(self, name: str, what: str, run: InFlight, asked: tuple[str, ...]) -> Flight:
+        flight = self._flights[name] = Flight(name, what, run, asked, Expected(self.store))
+        for old in [each.id for each in self._flights.values() if each.ended][:-KEPT]:
+            del self._flights[old]
+        if self._is_over:
+            run.cancel()
+        return flight
+
+    def _connected(self) -> Client | None:
+        if self.on is not None and self._client is None:
+            from stargazer.client import connect
+
+            self._client = self._stack.enter_context(connect(self.on))
+        return self._client
+
+    def find(self, name: str) -> Flight | None:
+        """The flight of a handle, or of the beginning of one; None where it is none of this server."""
+        if name in self._flights:
+            return self._flights[name]
+        found = [each for each in self._flights.values() if name and each.id.startswith(name)]
+        return found[0] if len(found) == 1 else None
+
+    def all(self) -> list[Flight]:
+        """All flights, the newest first."""
+        return sorted(self._flights.values(), key=lambda flight: flight.began, reverse=True)
+
+    def leave(self, flight: Flight) -> None:
+        """One owner less; a run that nobody wants ends."""
+        with self._lock:
+            flight.owners -= 1
+            wanted = flight.owners > 0 or flight.kept
+        if not wanted and not flight.ended:
+            flight.run.cancel()
+
+    def end_with_session(self, flight: Flight, ctx: Context[Any, Any]) -> None:
+        """Let a run end when the session of its client does, where it has one over HTTP; over stdio the server ends.
+
+        Clients of the newest protocol have no sessions: their run goes on until it ends, or is cancelled.
+        """
+        connection = getattr(ctx.session, "_connection", None)
+        if connection is not None and connection.session_id is not None:
+            connection.exit_stack.callback(self.let_go, flight)
+
+    def let_go(self, flight: Flight) -> None:
+        """The client to whom a handle was given is gone."""
+        with self._lock:
+            flight.kept = False
+            wanted = flight.owners > 0
+        if not wanted and not flight.ended:
+            flight.run.cancel()
+
+    def end_all(self, seconds: float) -> None:
+        """End every run and its tools, and start none any more.
+
+        Parameters
+        ----------
+        seconds
+            To wait for that.
+        """
+        self._is_over = True
+        running = [flight for flight in self.all() if not flight.ended]
+        for flight in running:
+            flight.run.cancel()
+        deadline = time.monotonic() + seconds
+        for flight in running:
+            flight.run.wait(max(deadline - time.monotonic(), 0.0))
+
+    def close(self) -> None:
+        """Let go of the workers."""
+        self._stack.close()
+
+    async def wait(
+        self, flight: Flight, seconds: float, tell: Callable[[int, int, str], Awaitable[None]], *, owns: bool
+    ) -> None:
+        """Wait for the end of a run, for some seconds at most, and tell how far it is.
+
+        Parameters
+        ----------
+        flight
+            What is waited for.
+        seconds
+            How long.
+        tell
+            Takes calls done, all, and a line.
+        owns
+            Whether the run ends when the one who waits goes, and nobody else wants it.
+        """
+        try:
+            with anyio.move_on_after(seconds):
+                await self._watch(flight, tell)
+        except BaseException:
+            if owns:
+                self.leave(flight)
+            raise
+        if owns:
+            with self._lock:
+                flight.owners -= 1
+                flight.kept = True
+
+    async def _watch(self, flight: Flight, tell: Callable[[int, int, str], Awaitable[None]]) -> None:
+        last, said, moment = "", "", 0.0
+        pause = 0.005
+        while not flight.ended:
+            done, total, line = flight.progress()
+            if line.partition(";")[0] != last or (line != said and time.monotonic() - moment > TELL_EVERY):
+                last, said, moment = line.partition(";")[0], line, time.monotonic()
+                await tell(done, total, line)
+                await self._publish(flight)
+            await anyio.sleep(pause)
+            pause = min(pause * 2, EVERY)
+
+    async def _publish(self, flight: Flight) -> None:
+        if self.bus is not None:
+            await self.bus.publish(ResourceUpdated(uri=f"stargazer://runs/{flight.id}"))
+
+    async def announce(self, flight: Flight) -> None:
+        """Tell those who listen that there is a run, and when it has ended."""
+        if self.bus is None:
+            return
+        await self.bus.publish(ResourcesListChanged())
+        while not flight.ended:
+            await anyio.sleep(EVERY)
+        await self.bus.publish(ResourceUpdated(uri=f"stargazer://runs/{flight.id}"))

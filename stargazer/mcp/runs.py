@@ -1,0 +1,181 @@
+"""Tools on runs: start, wait, list, cancel."""
+
+import asyncio
+import functools
+import time
+from typing import Annotated, Any
+
+import anyio
+from anyio import to_thread
+from mcp.server.mcpserver import Context
+from pydantic import Field
+
+from stargazer.errors import ArgumentError, Cancelled, RunFailed, StargazerError
+from stargazer.ledger.logs import record_of
+from stargazer.mcp.answers import fitted, page, told, without_secrets
+from stargazer.mcp.catalog import Again, Cursor, Filters, Inputs, bound_calls
+from stargazer.mcp.flights import Flight
+from stargazer.mcp.hints import READS, REMOVES, RUNS, tool
+from stargazer.mcp.place import Place
+from stargazer.mcp.shapes import RunOut, RunRow, RunsOut
+from stargazer.runs.history import Note, find_run, noted_runs
+
+__all__ = ["RunTools", "flight_told", "note_told"]
+
+WAIT = 45.0
+"""Seconds after which a handle comes back: clients give up after 60."""
+
+Wait = Annotated[float, Field(ge=0, le=WAIT, description="Seconds to wait before the handle comes back.")]
+Handle = Annotated[str, Field(description="Handle of a run, or the beginning of it.", min_length=1, max_length=300)]
+EVERY = 0.5
+LISTED = 200
+
+
+class RunTools:
+    """Tools on runs.
+
+    Parameters
+    ----------
+    place
+        What the server works on.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @tool(RUNS)
+    async def run_task(
+        self,
+        task_name: str,
+        ctx: Context[Any, Any],
+        filters: Filters = None,
+        inputs: Inputs = None,
+        wait: Wait = WAIT,
+        again: Again = None,
+    ) -> RunOut:
+        """Run one task; what is known is not run again. Returns the result, or after `wait` seconds a handle."""
+        make = functools.partial(bound_calls, self.place, "task", task_name, filters, inputs)
+        return await self._run(make, task_name, ctx, wait, again or None)
+
+    @tool(RUNS)
+    async def run_workflow(
+        self,
+        workflow_name: str,
+        ctx: Context[Any, Any],
+        inputs: Inputs = None,
+        wait: Wait = WAIT,
+        again: Again = None,
+    ) -> RunOut:
+        """Run a workflow; what is known is not run again. Returns the result, or after `wait` seconds a handle."""
+        make = functools.partial(bound_calls, self.place, "workflow", workflow_name, None, inputs)
+        return await self._run(make, workflow_name, ctx, wait, again or None)
+
+    async def _run(self, make: Any, name: str, ctx: Context[Any, Any], wait: float, again: Any) -> RunOut:
+        calls = await to_thread.run_sync(make)
+        flight = await to_thread.run_sync(self.place.flights.start, calls, name, again)
+        return await self.watch(flight, ctx, wait)
+
+    async def watch(self, flight: Flight, ctx: Context[Any, Any], wait: float) -> RunOut:
+        """Wait for a run that this request owns, and tell of it; its client's going ends it."""
+        announced = asyncio.get_running_loop().create_task(self.place.flights.announce(flight))
+        self._tasks.add(announced)
+        announced.add_done_callback(self._tasks.discard)
+        await self.place.flights.wait(flight, wait, functools.partial(_tell, ctx), owns=True)
+        if not flight.ended:
+            self.place.flights.end_with_session(flight, ctx)
+        return await to_thread.run_sync(flight_told, self.place, flight)
+
+    @tool(READS)
+    async def wait_for_run(self, run: Handle, ctx: Context[Any, Any], wait: Wait = WAIT) -> RunOut:
+        """Tell the state of a run, and its result when it has ended; waits for that, and only watches."""
+        flight = self.place.flights.find(run)
+        if flight is None:
+            return await self._of_others(run, wait)
+        await self.place.flights.wait(flight, wait, functools.partial(_tell, ctx), owns=False)
+        return await to_thread.run_sync(flight_told, self.place, flight)
+
+    async def _of_others(self, run: str, wait: float) -> RunOut:
+        """A run of another process, as the store knows it."""
+        deadline = time.monotonic() + wait
+        note = await to_thread.run_sync(find_run, self.place.store, run)
+        while note.state == "running" and time.monotonic() < deadline:
+            await anyio.sleep(EVERY)
+            note = await to_thread.run_sync(find_run, self.place.store, note.id)
+        return await to_thread.run_sync(note_told, note)
+
+    @tool(READS)
+    def list_runs(
+        self,
+        state: Annotated[str | None, Field(description="Only these, as running or failed.", max_length=20)] = None,
+        limit: Annotated[int, Field(ge=1, le=LISTED)] = 20,
+        cursor: Cursor = None,
+    ) -> RunsOut:
+        """List the runs of the store, of this server and of all others, past and present, the newest first."""
+        notes = noted_runs(self.place.store, LISTED)
+        mine = {flight.id: flight for flight in self.place.flights.all()}
+        rows = [_row(note, mine.get(note.id)) for note in notes]
+        found = [row for row in rows if state is None or row.state == state]
+        chosen, following = page(found, cursor, limit, ["list_runs", state], lambda row: row.model_dump())
+        return RunsOut(runs=chosen, next_cursor=following)
+
+    @tool(REMOVES)
+    async def cancel_run(self, run: Handle) -> RunOut:
+        """End a run and its tools; what has finished stays, and the next run goes on from there."""
+        flight = self.place.flights.find(run)
+        if flight is None:
+            note = await to_thread.run_sync(find_run, self.place.store, run)
+            raise ArgumentError(f"{note.id} is a run of another process, {note.user}@{note.host}: it ends there")
+        await to_thread.run_sync(flight.run.cancel)
+        await to_thread.run_sync(flight.run.wait, 10.0)
+        return await to_thread.run_sync(flight_told, self.place, flight)
+
+
+async def _tell(ctx: Context[Any, Any], done: int, total: int, line: str) -> None:
+    await ctx.report_progress(done, total, without_secrets(line))
+
+
+def flight_told(place: Place, flight: Flight) -> RunOut:
+    """What is to be said of a run of this server."""
+    done, total, line = flight.progress()
+    found = RunOut(run=flight.id, what=flight.what, state="running", done=done, total=total,
+                   seconds=round(flight.run.status().seconds, 3), progress=line)  # fmt: skip
+    if not flight.ended:
+        return found.model_copy(update={"progress": f"{line}; wait_for_run(run={flight.id!r}) tells the result"})
+    try:
+        result = flight.run.result()
+    except Cancelled:
+        return found.model_copy(update={"state": "cancelled"})
+    except RunFailed:
+        failures = flight.run.failures
+        logs = {label: (record_of(error) or "")[:12] for label, error in failures.items()}
+        texts = {label: told(error, label)[:1500] for label, error in list(failures.items())[:20]}
+        logs = {label: record for label, record in list(logs.items())[:20] if record}
+        return found.model_copy(update={"state": "failed", "failures": texts, "logs": logs})
+    except StargazerError as error:
+        return found.model_copy(update={"state": "failed", "failures": {flight.what: told(error, flight.what)}})
+    return found.model_copy(update={"state": "done", "result": fitted(place.shown(result))})
+
+
+def note_told(note: Note) -> RunOut:
+    """What the store knows of a run of another process."""
+    done, failed = note.count("done"), note.count("failed")
+    line = f"{done + failed} of {note.calls} calls, {note.known} known before; on {note.user}@{note.host}"
+    failures = {label: without_secrets(why)[:1500] for label, why in list(note.failures.items())[:20]}
+    logs = {label: record[:12] for label, record in note.records.items() if label in failures}
+    return RunOut(
+        run=note.id, what=note.workflow, state=note.state, done=done + failed, total=note.calls,  # type: ignore[arg-type]
+        seconds=round(note.seconds, 3), progress=line, failures=failures, logs=logs,
+    )  # fmt: skip
+
+
+def _row(note: Note, flight: Flight | None) -> RunRow:
+    done = sum(note.count(state) for state in ("done", "failed", "skipped", "cancelled"))
+    state: Any = note.state
+    if flight is not None and flight.ended and state == "running":
+        state = "done"
+    return RunRow(
+        run=note.id, what=note.workflow, state=state, started=note.started, seconds=round(note.seconds, 1), done=done,
+        total=note.calls, failed=note.count("failed"), where=note.where, user=f"{note.user}@{note.host}",
+        mine=flight is not None,
+    )  # fmt: skip
