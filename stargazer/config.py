@@ -51,6 +51,7 @@ __all__ = [
     "secret",
     "secret_values",
     "secrets",
+    "service_settings",
     "set_variable",
     "setting",
     "settings",
@@ -327,6 +328,17 @@ def notebook_setting(name: str) -> Any:
             f"stargazer.notebook.{name} is {value!r} ({origin_of('notebook')}), but is {defaults[name]!r}"
         )
     return value
+
+
+def service_settings() -> dict[str, Any]:
+    """The settings of the service, complete with defaults; what they mean is read by `stargazer.service`."""
+    defaults = _defaults()["service"]
+    given = setting("service", dict) or {}
+    if unknown := sorted(set(given) - set(defaults)):
+        raise ConfigError(
+            f"stargazer.service has no {', '.join(unknown)} ({origin_of('service')}); it has {', '.join(defaults)}"
+        )
+    return {**defaults, **given}
 
 
 def mcp_setting(name: str) -> Any:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ASSETS",
     "BACKENDS",
+    "NOTEBOOKS",
     "PROFILES",
     "REMOTES",
     "TASKS",
@@ -50,6 +51,10 @@ REMOTES = "stargazer.remotes"
 
 PROFILES = "stargazer.profiles"
 """A kind of profiles; the name is what ``kind:`` says in the settings."""
+
+
+NOTEBOOKS = "stargazer.notebooks"
+"""A package whose folders ``tutorials`` and ``workflows`` hold notebooks; it is not imported for them."""
 
 
 class PluginWarning(UserWarning):

@@ -19,13 +19,16 @@ from stargazer.cli import (
     exchange,
     forgetting,
     germline,
+    home,
     keeping,
     keys,
     mcp,
     notebook,
+    promotion,
     remotes,
     run,
     scrna,
+    serve,
     store,
     tools,
 )
@@ -182,7 +185,9 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "runs": (run.runs, ["runs", "runs --limit 100 --json"]),
     "log": (run.log, ["log germline-3f2a1c9-20261129T101500Z", "log 3fa1c09be2d4", f"log {CID} --json"]),
     "mcp": (mcp.mcp, ["mcp", "mcp --http --port 8731", "mcp --check"]),
+    "app": (home.app, ["app", "app ~/notebooks --port 8888 --no-open"]),
     "completion": (completion.completion, ["completion bash > ~/.local/share/bash-completion/completions/stargazer"]),
+    "serve": (serve.serve, ["serve", "serve --host 0.0.0.0 --port 8765 --on slurm", "serve --new-token anna"]),
     "config": (config.config, ["config", "config profiles.slurm"]),
     "connect": (config.connect, ["connect slurm", "connect --check slurm --for pipeline.py"]),
 }
@@ -192,4 +197,5 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(tools.app, name="tools")
 app.add_typer(remotes.app, name="bundle")
 app.add_typer(demo.app, name="demo")
+promotion.add_to(notebook.app)
 app.add_typer(notebook.app, name="nb")

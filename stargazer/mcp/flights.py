@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
     from mcp.server.subscriptions import SubscriptionBus
 
-    from stargazer.runs import Status
+    from stargazer.runs import KeptRun, Status
     from stargazer.store import Store
 
 __all__ = ["Flight", "Flights", "InFlight"]
@@ -168,6 +168,17 @@ class Flights:
         with self.store:
             run = start_run(calls, client=self._connected(), wait=False, progress=False, again=again)
         return self._kept(run.id or f"known-{next(self._numbers)}", what, run, asked)
+
+    def detach(self, calls: Any, what: str, again: Any = None) -> KeptRun:
+        """Let a process of its own run something, which outlives this server.
+
+        Parameters
+        ----------
+        calls, what, again
+            As for `start`.
+        """
+        with self.store:
+            return start_run(calls, detach=True, on=self.on, again=again, name=what)
 
     def take(self, what: str, asked: tuple[str, ...], start: Callable[[], InFlight]) -> Flight:
         """As `start`, of what runs in another way.

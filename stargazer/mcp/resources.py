@@ -11,8 +11,8 @@ from stargazer import catalog, config
 from stargazer.ledger import Ledger
 from stargazer.mcp.answers import clip, fitted, without_secrets
 from stargazer.mcp.lineage import call_told
-from stargazer.mcp.runs import flight_told, note_told
-from stargazer.runs.history import find_run
+from stargazer.mcp.runs import flight_told, kept_told
+from stargazer.runs import get as get_run
 from stargazer.store.references import find_asset
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def add_resources(server: MCPServer[Any], place: Place) -> None:
     def run(id: str) -> str:
         """How a run stands; changes are told to who subscribes."""
         flight = place.flights.find(id)
-        told = flight_told(place, flight) if flight else note_told(find_run(place.store, id))
+        told = flight_told(place, flight) if flight else kept_told(place, get_run(id, place.store))
         return _json(told.model_dump())
 
     @server.resource("stargazer://notebooks/{+path}", mime_type="text/plain")

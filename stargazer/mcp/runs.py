@@ -10,7 +10,7 @@ from anyio import to_thread
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
-from stargazer.errors import ArgumentError, Cancelled, RunFailed, StargazerError
+from stargazer.errors import Cancelled, NotFound, RunFailed, StargazerError
 from stargazer.ledger.logs import record_of
 from stargazer.mcp.answers import fitted, page, told, without_secrets
 from stargazer.mcp.catalog import Again, Cursor, Filters, Inputs, bound_calls
@@ -18,17 +18,24 @@ from stargazer.mcp.flights import Flight
 from stargazer.mcp.hints import READS, REMOVES, RUNS, tool
 from stargazer.mcp.place import Place
 from stargazer.mcp.shapes import RunOut, RunRow, RunsOut
-from stargazer.runs.history import Note, find_run, noted_runs
+from stargazer.runs import KeptRun
+from stargazer.runs import get as get_run
+from stargazer.runs.history import Note, noted_runs
+from stargazer.runs.kept import ENDED
 
-__all__ = ["RunTools", "flight_told", "note_told"]
+__all__ = ["RunTools", "flight_told", "kept_told"]
 
 WAIT = 45.0
 """Seconds after which a handle comes back: clients give up after 60."""
 
 Wait = Annotated[float, Field(ge=0, le=WAIT, description="Seconds to wait before the handle comes back.")]
 Handle = Annotated[str, Field(description="Handle of a run, or the beginning of it.", min_length=1, max_length=300)]
+Detach = Annotated[
+    bool, Field(description="In a process of its own that outlives client and server: list_runs finds it again.")
+]
 EVERY = 0.5
 LISTED = 200
+ENDS_WITHIN = 10.0
 
 
 class RunTools:
@@ -53,10 +60,11 @@ class RunTools:
         inputs: Inputs = None,
         wait: Wait = WAIT,
         again: Again = None,
+        detach: Detach = False,
     ) -> RunOut:
         """Run one task; what is known is not run again. Returns the result, or after `wait` seconds a handle."""
         make = functools.partial(bound_calls, self.place, "task", task_name, filters, inputs)
-        return await self._run(make, task_name, ctx, wait, again or None)
+        return await self._run(make, task_name, ctx, wait, again or None, detach)
 
     @tool(RUNS)
     async def run_workflow(
@@ -66,13 +74,17 @@ class RunTools:
         inputs: Inputs = None,
         wait: Wait = WAIT,
         again: Again = None,
+        detach: Detach = False,
     ) -> RunOut:
         """Run a workflow; what is known is not run again. Returns the result, or after `wait` seconds a handle."""
         make = functools.partial(bound_calls, self.place, "workflow", workflow_name, None, inputs)
-        return await self._run(make, workflow_name, ctx, wait, again or None)
+        return await self._run(make, workflow_name, ctx, wait, again or None, detach)
 
-    async def _run(self, make: Any, name: str, ctx: Context[Any, Any], wait: float, again: Any) -> RunOut:
+    async def _run(self, make: Any, name: str, ctx: Context[Any, Any], wait: float, again: Any, detach: bool) -> RunOut:
         calls = await to_thread.run_sync(make)
+        if detach:
+            kept = await to_thread.run_sync(self.place.flights.detach, calls, name, again)
+            return await self._of_others(kept.id, wait)
         flight = await to_thread.run_sync(self.place.flights.start, calls, name, again)
         return await self.watch(flight, ctx, wait)
 
@@ -98,11 +110,10 @@ class RunTools:
     async def _of_others(self, run: str, wait: float) -> RunOut:
         """A run of another process, as the store knows it."""
         deadline = time.monotonic() + wait
-        note = await to_thread.run_sync(find_run, self.place.store, run)
-        while note.state == "running" and time.monotonic() < deadline:
+        kept = await to_thread.run_sync(get_run, run, self.place.store)
+        while await to_thread.run_sync(lambda: kept.state) not in ENDED and time.monotonic() < deadline:
             await anyio.sleep(EVERY)
-            note = await to_thread.run_sync(find_run, self.place.store, note.id)
-        return await to_thread.run_sync(note_told, note)
+        return await to_thread.run_sync(kept_told, self.place, kept)
 
     @tool(READS)
     def list_runs(
@@ -124,11 +135,16 @@ class RunTools:
         """End a run and its tools; what has finished stays, and the next run goes on from there."""
         flight = self.place.flights.find(run)
         if flight is None:
-            note = await to_thread.run_sync(find_run, self.place.store, run)
-            raise ArgumentError(f"{note.id} is a run of another process, {note.user}@{note.host}: it ends there")
+            return await self._cancel_of_others(run)
         await to_thread.run_sync(flight.run.cancel)
         await to_thread.run_sync(flight.run.wait, 10.0)
         return await to_thread.run_sync(flight_told, self.place, flight)
+
+    async def _cancel_of_others(self, run: str) -> RunOut:
+        kept = await to_thread.run_sync(get_run, run, self.place.store)
+        await to_thread.run_sync(kept.cancel)
+        await to_thread.run_sync(kept.wait, ENDS_WITHIN)
+        return await to_thread.run_sync(kept_told, self.place, kept)
 
 
 async def _tell(ctx: Context[Any, Any], done: int, total: int, line: str) -> None:
@@ -157,25 +173,36 @@ def flight_told(place: Place, flight: Flight) -> RunOut:
     return found.model_copy(update={"state": "done", "result": fitted(place.shown(result))})
 
 
-def note_told(note: Note) -> RunOut:
+def kept_told(place: Place, kept: KeptRun) -> RunOut:
     """What the store knows of a run of another process."""
-    done, failed = note.count("done"), note.count("failed")
-    line = f"{done + failed} of {note.calls} calls, {note.known} known before; on {note.user}@{note.host}"
+    note, state = kept.note, kept.state
+    done = sum(note.count(each) for each in ("done", "failed", "skipped", "cancelled"))
+    told_line = f"{done} of {note.calls} calls, {note.known} known before; on {note.user}@{note.host}"
     failures = {label: without_secrets(why)[:1500] for label, why in list(note.failures.items())[:20]}
     logs = {label: record[:12] for label, record in note.records.items() if label in failures}
     return RunOut(
-        run=note.id, what=note.workflow, state=note.state, done=done + failed, total=note.calls,  # type: ignore[arg-type]
-        seconds=round(note.seconds, 3), progress=line, failures=failures, logs=logs,
+        run=note.id, what=note.workflow, state=_state(state), done=done, total=note.calls,
+        seconds=round(note.seconds, 3), progress=told_line, failures=failures, logs=logs,
+        result=_kept_result(place, kept) if state == "done" else None,
     )  # fmt: skip
+
+
+def _kept_result(place: Place, kept: KeptRun) -> Any:
+    try:
+        return fitted(place.shown(kept.result(0.0)))
+    except NotFound:  # the result of a run that was not detached, in its shape, only its own process had
+        return {"outputs": [cid for event in kept.events() for cid in event.outputs][-20:]}
+
+
+def _state(state: str) -> Any:
+    return "running" if state == "pending" else state
 
 
 def _row(note: Note, flight: Flight | None) -> RunRow:
     done = sum(note.count(state) for state in ("done", "failed", "skipped", "cancelled"))
-    state: Any = note.state
-    if flight is not None and flight.ended and state == "running":
-        state = "done"
+    is_over = flight is not None and flight.ended and note.state == "running"
     return RunRow(
-        run=note.id, what=note.workflow, state=state, started=note.started, seconds=round(note.seconds, 1), done=done,
-        total=note.calls, failed=note.count("failed"), where=note.where, user=f"{note.user}@{note.host}",
+        run=note.id, what=note.workflow, state="done" if is_over else _state(note.state), started=note.started, seconds=round(note.seconds, 1),
+        done=done, total=note.calls, failed=note.count("failed"), where=note.where, user=f"{note.user}@{note.host}",
         mine=flight is not None,
     )  # fmt: skip

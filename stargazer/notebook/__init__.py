@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from stargazer.notebook.document import Cell as Cell
     from stargazer.notebook.document import Document as Document
     from stargazer.notebook.document import read_document as read_document
+    from stargazer.notebook.promotion.promote import Promotion as Promotion
+    from stargazer.notebook.promotion.promote import check_task as check_task
+    from stargazer.notebook.promotion.promote import promote as promote
 
 _HOMES = {
     "Notebook": "stargazer.notebook.book",
@@ -18,9 +21,12 @@ _HOMES = {
     "Cell": "stargazer.notebook.document",
     "Document": "stargazer.notebook.document",
     "read_document": "stargazer.notebook.document",
+    "Promotion": "stargazer.notebook.promotion.promote",
+    "check_task": "stargazer.notebook.promotion.promote",
+    "promote": "stargazer.notebook.promotion.promote",
 }
 
-__all__ = ["Cell", "Document", "Notebook", "codec", "read_document"]
+__all__ = ["Cell", "Document", "Notebook", "Promotion", "check_task", "codec", "promote", "read_document"]
 
 
 def __getattr__(name: str) -> Any:

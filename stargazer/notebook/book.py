@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import NotebookError
@@ -206,6 +207,7 @@ class Notebook:
 
         if wrong := self.check():
             raise NotebookError("\n".join([f"{self.document.path}:", *wrong]))
+        find_beside(self.document.path)
         return Walk(self.document, self.store, **options)
 
     def _report(self, outcome: Outcome) -> Report:
@@ -265,3 +267,10 @@ class Notebook:
         if self._walk is not None and name in self._walk.prelude.namespace:
             return self._walk.prelude.namespace[name]
         raise NotebookError(f"{self.document.path} has no value {name}: {self.why_not(name)}")
+
+
+def find_beside(path: Path) -> None:
+    """Let imports find modules that lie beside a notebook, as marimo, Jupyter and ``python FILE`` do."""
+    folder = str(path.absolute().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)

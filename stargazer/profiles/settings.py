@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
@@ -14,7 +15,16 @@ from stargazer.profiles.profile import HERE, QUEUES, Profile, Range, is_queue
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["bytes_of", "check_settings", "clock_of", "find_profile", "find_profiles", "profile_names", "seconds_of"]
+__all__ = [
+    "bytes_of",
+    "check_settings",
+    "clock_of",
+    "find_profile",
+    "find_profiles",
+    "profile_names",
+    "seconds_of",
+    "written",
+]
 
 # Amounts as people write them.
 
@@ -176,6 +186,18 @@ def _names(name: str | Sequence[str] | None) -> list[Any]:
 
 def _changes(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if value is not None}
+
+
+def written(profile: Profile) -> dict[str, Any]:
+    """Return a profile as it would stand in the settings, with all that `find_profile` was told to change."""
+    plain = Profile(profile.name)
+    found: dict[str, Any] = {"kind": profile.kind}
+    for each in fields(Profile):
+        value = getattr(profile, each.name)
+        if each.name not in ("name", "kind") and value != getattr(plain, each.name):
+            value = str(value) if isinstance(value, Range) else list(value) if isinstance(value, tuple) else value
+            found[each.name.replace("_", "-")] = value
+    return found
 
 
 def check_settings() -> None:

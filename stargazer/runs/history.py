@@ -21,6 +21,7 @@ from stargazer.ledger.logs import SHOWN_DIGITS, log_of, record_of
 from stargazer.ledger.signatures import sign_text, whose_text
 from stargazer.store import layout
 from stargazer.store.parsing import read_object
+from stargazer.tools.apart import is_alive, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,7 +53,8 @@ class Note:
     where
         Threads of the process, or what the client was connected to.
     state
-        ``"running"``, ``"done"``, ``"failed"``, ``"cancelled"``, or ``"lost"``: its process died.
+        ``"pending"``: its driver has not begun; ``"running"``, ``"done"``, ``"failed"``, ``"cancelled"``; or
+        ``"lost"``: its process died.
     tasks
         Number of calls in each state, by task.
     known
@@ -71,6 +73,9 @@ class Note:
         Name of the function that wired the calls, or of its script.
     commit, dirty, diff
         Of which commit that code was, if it was under control of git; whether it had been changed; CID of the changes.
+    driver
+        Of a run of its own: ``pid`` or ``job`` of what drives it, ``machine`` on which that number means something,
+        digest of what it was ``given``, and which of its drivers this is.
     whose
         ``yours``, ``signed by NAME``, ``unsigned`` or ``not as signed``; found out when it is read.
     """
@@ -93,6 +98,7 @@ class Note:
     commit: str = ""
     dirty: bool = False
     diff: str | None = None
+    driver: dict[str, Any] = field(default_factory=dict)
     whose: str = ""
 
     @classmethod
@@ -146,6 +152,12 @@ class Note:
         """Number of calls in a state."""
         return sum(states.get(state, 0) for states in self.tasks.values())
 
+    @property
+    def driver_text(self) -> str:
+        """Where its driver is: the process or the job, and the machine."""
+        number = f"job {self.driver['job']}" if self.driver.get("job") else f"process {self.pid}" if self.pid else ""
+        return " on ".join(filter(None, (number, self.host)))
+
 
 def noted_runs(store: Store, limit: int = 20) -> list[Note]:
     """Return the newest runs, the newest first; those that are silent for long are ``"lost"``.
@@ -191,7 +203,7 @@ def _signed_text(members: Mapping[str, Any]) -> bytes:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("id", "started", "user", "host", "where", "state", "workflow", "commit"), str),
-    **dict.fromkeys(("tasks", "failures", "records"), dict),
+    **dict.fromkeys(("tasks", "failures", "records", "driver"), dict),
     **dict.fromkeys(("pid", "known"), int),
     **dict.fromkeys(("seconds", "updated"), (int, float)),
     "lost": list,
@@ -227,8 +239,17 @@ def _moment(name: str) -> tuple[str, int, str]:
 
 
 def _judged(note: Note) -> Note:
-    silent = time.time() - note.updated
-    return replace(note, state="lost") if note.state == "running" and silent > LOST_AFTER else note
+    if note.state not in ("running", "pending"):
+        return note
+    waits = note.state == "pending" and note.driver.get("job")  # a batch system may let it wait for days
+    silent = time.time() - note.updated > LOST_AFTER and not waits
+    return replace(note, state="lost") if silent or _died(note) else note
+
+
+def _died(note: Note) -> bool:
+    """Whether the process that drives a run was on this machine, and is there no more."""
+    here = bool(note.pid) and note.driver.get("machine") == machine()
+    return here and not is_alive(note.pid)
 
 
 def _user() -> str:

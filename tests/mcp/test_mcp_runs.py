@@ -131,6 +131,34 @@ def test_a_log_comes_in_pieces(ask: Ask, place: Place, monkeypatch: pytest.Monke
     assert ask("read_log", name=cid)["text"].endswith(whole[-100:])
 
 
+def test_a_detached_run_outlives_client_and_server(store: sg.Store, folder: Path) -> None:
+    inputs = {"n": 1, "seconds": 87.5}
+
+    async def begin(client: Client) -> str:
+        told = await asked(client, "run_workflow", workflow_name="adding", inputs=inputs, wait=0, detach=True)
+        assert told["state"] == "running"
+        await until(lambda: sleeping(87.5) == 1, 120)
+        return str(told["run"])
+
+    async def end(client: Client) -> None:
+        assert [row["state"] for row in (await asked(client, "list_runs"))["runs"]] == ["running"]
+        assert (await asked(client, "wait_for_run", run=run, wait=0.1))["state"] == "running"
+        told = await asked(client, "cancel_run", run=run)
+        while told["state"] == "running":
+            told = await asked(client, "wait_for_run", run=run, wait=5)
+        assert told["state"] == "cancelled"
+        await until(lambda: sleeping(87.5) == 0)
+        quick = {"n": 2, "mark": "detached"}
+        told = await asked(client, "run_workflow", workflow_name="adding", inputs=quick, detach=True)
+        while told["state"] == "running":
+            told = await asked(client, "wait_for_run", run=told["run"])
+        assert told["state"] == "done"
+        assert told["result"]["name"] == "total.txt"
+
+    run = with_client(make_server(Place(store)), begin)
+    with_client(make_server(Place(store)), end)
+
+
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 def test_a_client_that_goes_ends_its_runs_over_stdio(store: sg.Store, folder: Path, mode: str) -> None:
     seconds = {"legacy": 94.5, "auto": 95.5}[mode]
