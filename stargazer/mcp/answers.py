@@ -120,7 +120,9 @@ def fitted(value: Any, budget: int = BUDGET) -> Any:
         return value
     if isinstance(value, dict):
         share = max(budget // max(len(value), 1), 200)
-        return {name: fitted(each, share) for name, each in list(value.items())[: max(budget // 50, 1)]}
+        most = max(budget // share, 1)
+        kept_members = {name: fitted(each, share) for name, each in list(value.items())[:most]}
+        return kept_members | ({"left_out": len(value) - most} if len(value) > most else {})
     if isinstance(value, list):
         kept: list[Any] = []
         left = budget

@@ -36,6 +36,10 @@ KeyValues = Annotated[
 ]
 
 
+LARGEST_PREVIEW = 256 << 20
+"""Bytes of a file that is elsewhere which are fetched to show its beginning."""
+
+
 class FileTools:
     """Tools on files.
 
@@ -75,6 +79,8 @@ class FileTools:
     ) -> DescribedFile:
         """Describe a file: facts, companions, and if asked for its beginning (text, VCF, BAM header, AnnData)."""
         asset = find_asset(self.place.store, cid)
+        if preview and not self.place.is_local and (asset_size(asset) or 0) > LARGEST_PREVIEW:
+            raise ArgumentError(f"{asset.name or asset.cid} is large and not on this machine: stargazer get brings it")
         seen = shown_preview(asset, lines) if preview else None
         records = Ledger(self.place.store.records).producers(str(asset.cid))
         return DescribedFile(
@@ -224,6 +230,11 @@ def _typed(asset: Asset, keyvalues: dict[str, Any]) -> dict[str, Any]:
     texts = {each: _text(value) for each, value in keyvalues.items() if each != "name"}
     read = Asset.from_keyvalues({**texts, "asset": asset.asset_key}).declared
     return {each: read[each] for each in texts} | ({"name": name} if name is not None else {})
+
+
+def asset_size(asset: Asset) -> int | None:
+    """Bytes of a file; None where they are not there."""
+    return _file(asset).size
 
 
 def _sent(asset: Asset) -> dict[str, Any]:

@@ -90,7 +90,9 @@ class Flight:
     owners
         Requests that wait for it and would end it.
     kept
-        Whether a handle was given out: then no request ends it any more, but `cancel_run` and the client's going do.
+        Number of handles that were given out: while a client has one no request ends the run; `cancel_run` does.
+    is_ending
+        Whether nobody wants it any more.
     """
 
     id: str
@@ -99,7 +101,8 @@ class Flight:
     asked: tuple[str, ...]
     expected: Expected
     owners: int = 0
-    kept: bool = False
+    kept: int = 0
+    is_ending: bool = False
     began: float = field(default_factory=time.time)
 
     @property
@@ -113,7 +116,10 @@ class Flight:
         done, total = status.ended, status.count()
         running = [f"{name}{f' × {n}' if (n := counts.get(State.RUNNING, 0)) > 1 else ''}"
                    for name, counts in status.tasks.items() if counts.get(State.RUNNING)]  # fmt: skip
-        parts = [f"{done} of {total} calls", *([f"running {', '.join(running[:5])}"] if running else [])]
+        parts = [
+            f"{done} of {total} calls" if total else f"{status.seconds:.0f} s",
+            *([f"running {', '.join(running[:5])}"] if running else []),
+        ]
         if left := self.expected.told(status):
             parts.append(left)
         if notice := self.run.notice:
@@ -158,11 +164,16 @@ class Flights:
 
         asked = tuple(sorted({call.key for call in roots_of(calls)})) if again is None else ()
         with self._lock:
-            found = next((each for each in self._flights.values() if asked and each.asked == asked), None)
-            if found is None or found.ended:
+            found = self._in_flight(asked)
+            if found is None:
                 found = self._started(calls, what, asked, again)
             found.owners += 1
             return found
+
+    def _in_flight(self, asked: tuple[str, ...]) -> Flight | None:
+        """The run that makes the same, and is not about to end."""
+        found = (each for each in self._flights.values() if asked and each.asked == asked)
+        return next((each for each in found if not (each.ended or each.is_ending)), None)
 
     def _started(self, calls: Any, what: str, asked: tuple[str, ...], again: Any) -> Flight:
         with self.store:
@@ -193,8 +204,9 @@ class Flights:
             Starts it.
         """
         with self._lock:
-            found = next((each for each in self._flights.values() if each.asked == asked and not each.ended), None)
-            found = found or self._kept(f"{Path(what).stem}-{next(self._numbers)}", what, start(), asked)
+            found = self._in_flight(asked) or self._kept(
+                f"{Path(what).stem}-{next(self._numbers)}", what, start(), asked
+            )
             found.owners += 1
             return found
 
@@ -228,9 +240,7 @@ class Flights:
         """One owner less; a run that nobody wants ends."""
         with self._lock:
             flight.owners -= 1
-            wanted = flight.owners > 0 or flight.kept
-        if not wanted and not flight.ended:
-            flight.run.cancel()
+        self._end_unwanted(flight)
 
     def end_with_session(self, flight: Flight, ctx: Context[Any, Any]) -> None:
         """Let a run end when the session of its client does, where it has one over HTTP; over stdio the server ends.
@@ -244,10 +254,15 @@ class Flights:
     def let_go(self, flight: Flight) -> None:
         """The client to whom a handle was given is gone."""
         with self._lock:
-            flight.kept = False
-            wanted = flight.owners > 0
-        if not wanted and not flight.ended:
-            flight.run.cancel()
+            flight.kept -= 1
+        self._end_unwanted(flight)
+
+    def _end_unwanted(self, flight: Flight) -> None:
+        """End a run that nobody wants; in a thread, for that may take a moment, and who asks may be an event loop."""
+        with self._lock:
+            flight.is_ending = flight.is_ending or (flight.owners <= 0 and flight.kept <= 0)
+        if flight.is_ending and not flight.ended:
+            threading.Thread(target=flight.run.cancel, name="stargazer-cancel", daemon=True).start()
 
     def end_all(self, seconds: float) -> None:
         """End every run and its tools, and start none any more.
@@ -295,7 +310,7 @@ class Flights:
         if owns:
             with self._lock:
                 flight.owners -= 1
-                flight.kept = True
+                flight.kept += 1
 
     async def _watch(self, flight: Flight, tell: Callable[[int, int, str], Awaitable[None]]) -> None:
         last, said, moment = "", "", 0.0

@@ -22,6 +22,7 @@ __all__ = ["LineageTools", "call_told"]
 
 LONGEST_TREE = 12_000
 LONGEST_LOG = 16_000
+MOST_LINES = 100
 
 
 class LineageTools:
@@ -53,7 +54,7 @@ class LineageTools:
             direction=direction,
             records=len(calls),
             text=tree if rest is None else f"{tree}\n… (the rest of the tree is left out)",
-            sources=[f"{asset.cid}  {asset.name}" for asset in lineage.sources[:100]],
+            sources=_listed([f"{asset.cid}  {asset.name}" for asset in lineage.sources]),
             calls=rows,
             next_cursor=following,
         )
@@ -74,7 +75,7 @@ class LineageTools:
         made = plan(bound_calls(self.place, catalog.get(name).category, name, filters, inputs))
         reasons = [f"{each.call.name}: {reason}" for each in made.to_run for reason in each.reasons]
         state = "known" if not made.to_run else f"{len(made.to_run)} of {len(made)} calls would run"
-        return WhyOut(what=name, state=state, why=list(dict.fromkeys(reasons))[:100] or ["all of it is known"])
+        return WhyOut(what=name, state=state, why=_listed(list(dict.fromkeys(reasons))) or ["all of it is known"])
 
     def _why_made(self, name: str) -> WhyOut:
         ledger = Ledger(self.place.store.records)
@@ -126,6 +127,12 @@ def call_told(record: Record) -> dict[str, Any]:
     found = {"task": record.task, "record": record.id[:12], "parameters": fitted(dict(record.parameters), 2000)}
     found |= {"tools": tools, "libraries": dict(record.libraries), "started": record.started, "seconds": record.seconds}
     return found | {"user": record.user, "commit": record.commit, "log": record.id[:12] if record.log else None}
+
+
+def _listed(lines: list[str]) -> list[str]:
+    """Some lines, and how many more there are."""
+    rest = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], f"… and {rest} more"] if rest > 0 else lines
 
 
 def _differences(record: Record, older: list[Record]) -> list[str]:

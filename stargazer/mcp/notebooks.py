@@ -92,8 +92,7 @@ class NotebookTools:
         options = ["--again"] if again else []
         asked = (str(file), str(target), repr(sorted((values or {}).items())), str(again))
         start = functools.partial(self._started, file, target, values, options)
-        flight = await to_thread.run_sync(self.place.flights.take, file.name, asked, start)
-        return await self._runs.watch(flight, ctx, wait)
+        return await self._runs.watch(functools.partial(self.place.flights.take, file.name, asked, start), ctx, wait)
 
     async def _file(self, path: str, ctx: Context[Any, Any]) -> Path:
         file = self.place.folders.file(path, await roots_of(ctx))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.catalog import marshal
 from stargazer.errors import StargazerError
+from stargazer.ledger.codec import walk_assets
 from stargazer.mcp.flights import Flights
 from stargazer.mcp.folders import Folders
 from stargazer.store import Store, active_store
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from stargazer.mcp.transfers import Transfers
 
 __all__ = ["Place"]
+
+MOST_PATHS = 50
+"""Results with more files than that are told without paths; download_file tells them."""
 
 
 class Place:
@@ -43,9 +47,14 @@ class Place:
         """Whether clients may be on another machine: then no path of this one is told or taken."""
         return self.transfers is not None
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the store's files are on this machine: then a path of one costs nothing."""
+        return self.store.url.startswith("file:")
+
     def shown(self, value: Any) -> Any:
         """A result as JSON; with paths where the client can read them."""
-        if self.is_remote:
+        if self.is_remote or not self.is_local or len(list(walk_assets(value))) > MOST_PATHS:
             return marshal(value)
         try:
             return marshal(value, path=True)

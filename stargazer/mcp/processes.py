@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -61,9 +62,9 @@ class NotebookProcess:
 
     def _ran(self, folder: Path) -> dict[str, Any]:
         out, told = folder / "out.json", folder / "err.txt"
-        with out.open("wb") as stdout, told.open("wb") as stderr:
+        with out.open("wb") as stdout, told.open("wb") as stderr, open(os.devnull, "rb") as stdin:
             env = config.command_environment()
-            tool = start(self._argv, cwd=folder, env=env, stdin=None, stdout=stdout, stderr=stderr)
+            tool = start(self._argv, cwd=folder, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
             try:
                 wait([tool], lambda: self._cancelled)
             finally:

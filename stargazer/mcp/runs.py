@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import anyio
@@ -85,11 +86,12 @@ class RunTools:
         if detach:
             kept = await to_thread.run_sync(self.place.flights.detach, calls, name, again)
             return await self._of_others(kept.id, wait)
-        flight = await to_thread.run_sync(self.place.flights.start, calls, name, again)
-        return await self.watch(flight, ctx, wait)
+        return await self.watch(functools.partial(self.place.flights.start, calls, name, again), ctx, wait)
 
-    async def watch(self, flight: Flight, ctx: Context[Any, Any], wait: float) -> RunOut:
-        """Wait for a run that this request owns, and tell of it; its client's going ends it."""
+    async def watch(self, start: Callable[[], Flight], ctx: Context[Any, Any], wait: float) -> RunOut:
+        """Start a run that this request owns, wait for it, and tell of it; its client's going ends it."""
+        with anyio.CancelScope(shield=True):  # who asks may go at that very moment: the run has its owner then
+            flight = await to_thread.run_sync(start)
         announced = asyncio.get_running_loop().create_task(self.place.flights.announce(flight))
         self._tasks.add(announced)
         announced.add_done_callback(self._tasks.discard)
@@ -202,7 +204,7 @@ def _row(note: Note, flight: Flight | None) -> RunRow:
     done = sum(note.count(state) for state in ("done", "failed", "skipped", "cancelled"))
     is_over = flight is not None and flight.ended and note.state == "running"
     return RunRow(
-        run=note.id, what=note.workflow, state="done" if is_over else _state(note.state), started=note.started, seconds=round(note.seconds, 1),
-        done=done, total=note.calls, failed=note.count("failed"), where=note.where, user=f"{note.user}@{note.host}",
-        mine=flight is not None,
+        run=note.id, what=note.workflow, state="done" if is_over else _state(note.state), started=note.started,
+        seconds=round(note.seconds, 1), done=done, total=note.calls, failed=note.count("failed"), where=note.where,
+        user=f"{note.user}@{note.host}", mine=flight is not None,
     )  # fmt: skip

@@ -11,6 +11,8 @@ import anyio
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
 from mcp.server.subscriptions import InMemorySubscriptionBus
+from mcp.shared.exceptions import MCPError
+from mcp.types import INVALID_PARAMS
 from pydantic import ValidationError
 
 from stargazer.assets.registry import did_you_mean
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from mcp.server.lowlevel.helper_types import ReadResourceContents
     from mcp.server.mcpserver import Context
-    from mcp.types import CallToolResult, InputRequiredResult
+    from mcp.types import CallToolResult, GetPromptResult, InputRequiredResult
     from pydantic.networks import AnyUrl
 
     from stargazer.store import Store
@@ -102,13 +104,39 @@ class Server(MCPServer[Any]):
         try:
             return await super().read_resource(uri, context)
         except ResourceError as error:
-            cause = error.__cause__
-            while isinstance(cause, ResourceError) and cause.__cause__ is not None:
-                cause = cause.__cause__
-            if cause is None:
+            cause = _innermost(error)
+            if cause is error:
                 raise
             kind = ResourceNotFoundError if isinstance(cause, NotFound) else ResourceError
             raise kind(told(cause, f"reading {str(uri)[:200]}")) from None
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Any, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        """Give a prompt; whatever goes wrong is told in words that help.
+
+        Raises
+        ------
+        MCPError
+            There is none, or it cannot be written.
+        """
+        known = {prompt.name: prompt for prompt in self._prompt_manager.list_prompts()}
+        if name not in known:
+            raise MCPError(INVALID_PARAMS, f"there is no prompt {name[:80]!r}; there are {', '.join(known)}")
+        needed = [each.name for each in known[name].arguments or () if each.required]
+        if missing := [each for each in needed if each not in (arguments or {})]:
+            raise MCPError(INVALID_PARAMS, f"{name}: {', '.join(missing)} missing; it takes {', '.join(needed)}")
+        try:
+            return await super().get_prompt(name, arguments, context)
+        except ValueError as error:
+            raise MCPError(INVALID_PARAMS, told(_innermost(error), name)) from None
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What was raised first: libraries raise their own errors from ours."""
+    while error.__cause__ is not None and not isinstance(error, StargazerError):
+        error = error.__cause__
+    return error
 
 
 def make_server(place: Place) -> Server:

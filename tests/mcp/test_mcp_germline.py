@@ -14,13 +14,14 @@ import stargazer as sg
 
 @pytest.mark.slow
 def test_from_reads_to_a_traced_vcf(store: sg.Store, folder: Path) -> None:
-    from stargazer.demo.germline import simulate
+    from stargazer.bio.simulate import simulate_cohort
 
-    reads = simulate(folder)
+    reads = simulate_cohort(folder, length=6_000, depth=20.0)
+    samples = {sample: lanes[0] for sample, lanes in reads.reads.items()}
 
     async def work(client: Client) -> dict[str, Any]:
         await asked(client, "upload_file", path=str(reads.reference), keyvalues={"asset": "reference", "build": "demo"})
-        for sample, (r1, r2) in reads.samples.items():
+        for sample, (r1, r2) in samples.items():
             for kind, file in (("r1", r1), ("r2", r2)):
                 facts = {"asset": kind, "sample_id": sample}
                 assert (await asked(client, "upload_file", path=str(file), keyvalues=facts))["cid"]
@@ -29,7 +30,7 @@ def test_from_reads_to_a_traced_vcf(store: sg.Store, folder: Path) -> None:
         assert name in {entry["name"] for entry in found["tasks"]}
         described = await asked(client, "describe_task", name=name)
         assert {"build", "sample_ids"} <= set(described["input_schema"]["properties"])
-        inputs = {"build": "demo", "sample_ids": list(reads.samples)}
+        inputs = {"build": "demo", "sample_ids": list(samples)}
         assert (await asked(client, "plan_workflow", workflow_name=name, inputs=inputs))["to_run"] > 5
         told = await asked(client, "run_workflow", workflow_name=name, inputs=inputs)
         while told["state"] == "running":

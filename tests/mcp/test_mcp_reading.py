@@ -192,6 +192,22 @@ def test_a_resource_that_is_not_there(place: Place) -> None:
     assert "Traceback" not in with_client(make_server(place), work)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("methods_section", {"cid": "nothing"}, "neither a CID nor the id"),
+        ("methods_section", {}, "cid missing"),
+        ("no_prompt", {}, "there is no prompt 'no_prompt'"),
+    ],
+)
+def test_a_prompt_that_cannot_be(place: Place, name: str, arguments: dict[str, str], told: str) -> None:
+    async def work(client: Any) -> None:
+        with pytest.raises(Exception, match=told):
+            await client.get_prompt(name, arguments)
+
+    with_client(make_server(place), work)
+
+
 def test_notebooks_are_listed(ask: Ask, folder: Path) -> None:
     (folder / "a.py").write_text("# %% [markdown]\n# # Title of it\n# %%\nx = 1\n")
     (folder / "plain.py").write_text("x = 1\n")

@@ -118,6 +118,27 @@ def test_failures_are_explained(place: Place) -> None:
     with_client(make_server(place), work)
 
 
+def test_changes_of_runs_are_told(place: Place) -> None:
+    async def work(client: Client) -> None:
+        async with client.listen(resources_list_changed=True) as events:
+            await asked(client, "run_workflow", workflow_name="adding", inputs={"n": 1, "mark": "told"})
+            async for event in events:
+                assert type(event).__name__ == "ResourcesListChanged"
+                break
+
+    with_client(make_server(place), work)
+
+
+def test_why_a_call_ran(ask: Ask, store: sg.Store) -> None:
+    first = ask("run_workflow", workflow_name="adding", inputs={"n": 1})["result"]["cid"]
+    assert ask("why", name=first)["why"] == ["total had never run before"]
+    second = ask("run_workflow", workflow_name="adding", inputs={"n": 2})["result"]["cid"]
+    assert ask("why", name=second)["why"] == ["inputs differed from all runs before"]
+    traced = ask("trace", cid=second)
+    assert {call["task"] for call in traced["calls"]} == {"part", "total"}
+    assert ask("why", name="adding", inputs={"n": 2})["state"] == "known"
+
+
 def test_a_log_comes_in_pieces(ask: Ask, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     from stargazer.mcp import lineage
 
