@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from stargazer.errors import CIDError
@@ -16,6 +15,7 @@ from stargazer.store.references import find_asset, full_name, read_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from stargazer.assets import Asset
     from stargazer.assets.asset import Found
