@@ -11,11 +11,13 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from stargazer.config import command_environment
 from stargazer.errors import NotebookError
 from stargazer.notebook.flow.files import read_file, write_all
 from stargazer.notebook.flow.results import Executed
 from stargazer.notebook.flow.syncing import kernelspec
 from stargazer.notebook.flow.texts import match, notebook_text, parts_of_ipynb, parts_of_py, read_ipynb, shared_of
+from stargazer.store import active_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +31,9 @@ __all__ = ["GIVEN", "TO_STARGAZER", "end_kernels", "outputs_digest", "run_in_ker
 
 LOAD = "%load_ext stargazer"
 GIVEN = "given"
+STARTUP = 300
+"""Seconds in which a kernel must be there; machines may be busy."""
+
 TO_STARGAZER = "stargazer"
 """Under which name the notebook's metadata say what it was given."""
 
@@ -93,12 +98,18 @@ def _run(book: Book, shown: NotebookNode, timeout: float, given: Mapping[str, An
     name = shown.metadata.kernelspec.name
     resources = {"metadata": {"path": str(book.workspace)}}
     client = NotebookClient(
-        shown, timeout=int(timeout), kernel_name=name, resources=resources, record_timing=False, coalesce_streams=True
+        shown,
+        timeout=int(timeout),
+        kernel_name=name,
+        resources=resources,
+        record_timing=False,
+        coalesce_streams=True,
+        startup_timeout=STARTUP,
     )
     number, note = 0, ""
     _clients.add(client)
     try:
-        with open(os.devnull, "wb") as nowhere, client.setup_kernel(stderr=nowhere):
+        with open(os.devnull, "wb") as nowhere, client.setup_kernel(stderr=nowhere, env=_environment()):
             note = _loaded(client, shown)
             for number, cell in enumerate(shown.cells, 1):
                 _run_cell(client, cell, number - 1, given)
@@ -113,6 +124,11 @@ def _run(book: Book, shown: NotebookNode, timeout: float, given: Mapping[str, An
     finally:
         _clients.discard(client)
     return "", note
+
+
+def _environment() -> dict[str, str]:
+    """The user's own, with the store that is active here."""
+    return {**command_environment(), "DASK_STARGAZER__STORE": active_store().url}
 
 
 def _loaded(client: Any, shown: NotebookNode) -> str:
