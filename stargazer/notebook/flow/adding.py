@@ -11,7 +11,7 @@ from stargazer.errors import NotebookError
 from stargazer.notebook.flow.checks import read_header
 from stargazer.notebook.flow.edits import BLANK, with_entries
 from stargazer.notebook.flow.files import read_file, write_all
-from stargazer.notebook.flow.formats import detect, format_named, format_of
+from stargazer.notebook.flow.formats import detect, format_named, format_names, format_of
 from stargazer.notebook.flow.model import Config, Entry
 from stargazer.notebook.flow.place import (
     CONFIG,
@@ -107,9 +107,10 @@ def _unknown(flow: Flow, known: set[Path]) -> Iterator[Entry]:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Files that may be notebooks; of hidden folders only those of sources are looked into."""
+    endings = (".ipynb", *(format_named(name).suffix for name in format_names()))
     for root, names, files in os.walk(folder):
         names[:] = sorted(name for name in names if name == ".src" or (name[:1] != "." and name not in SKIPPED))
-        yield from (Path(root) / name for name in sorted(files) if name.endswith((".py", ".ipynb")))
+        yield from (Path(root) / name for name in sorted(files) if name.endswith(endings))
 
 
 def _entry(flow: Flow, path: Path) -> Entry | None:

@@ -154,7 +154,8 @@ def test_scan_registers_drafts_by_full_path(desk: Desk) -> None:
     desk.begin()
     for path, text in (
         ("demo/.src/noise.py", SOURCE), ("demo/live.py", "import marimo\n\napp = marimo.App()\n"),
-        ("explore/tools.py", "x = 1\n"), ("explore/.ipynb_checkpoints/a.ipynb", "{}"), ("explore/flat.py", "# %%\nx = 1\n"),
+        ("explore/tools.py", "x = 1\n"),
+        ("explore/.ipynb_checkpoints/a.ipynb", "{}"), ("explore/flat.py", "# %%\nx = 1\n"),
     ):  # fmt: skip
         place = desk.root / "notebooks" / path
         place.parent.mkdir(parents=True, exist_ok=True)
