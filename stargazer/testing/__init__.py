@@ -1,4 +1,4 @@
-"""For the tests of others: contracts of stores, remotes and formats of notebooks as classes, and small inputs. It needs pytest."""
+"""For the tests of others: contracts of stores, remotes and notebook formats as classes, small inputs; with pytest."""
 
 import pytest
 

@@ -111,8 +111,8 @@ def _run(book: Book, shown: NotebookNode, timeout: float, given: Mapping[str, An
     try:
         with open(os.devnull, "wb") as nowhere, client.setup_kernel(stderr=nowhere, env=_environment()):
             note = _loaded(client, shown)
-            for number, cell in enumerate(shown.cells, 1):
-                _run_cell(client, cell, number - 1, given)
+            for number in range(1, len(shown.cells) + 1):
+                _run_cell(client, shown, number - 1, given)
     except NoSuchKernel:
         return f"there is no kernel {name!r} here; `jupyter kernelspec list` shows those that are", note
     except CellExecutionError as error:
@@ -135,24 +135,29 @@ def _loaded(client: Any, shown: NotebookNode) -> str:
     """Load the ledger, unless the notebook does; what is odd about it."""
     from nbclient.exceptions import CellExecutionError
 
-    if any(LOAD in cell.source for cell in shown.cells):
+    if not shown.cells or any(LOAD in cell.source for cell in shown.cells):
         return ""
-    cell = _hidden(LOAD)
     try:
-        client.execute_cell(cell, 0, store_history=False)
+        told = _run_hidden(client, shown, 0, LOAD)
     except CellExecutionError as error:
         return f"its kernel has no stargazer ({error.ename}): no cell is taken from the ledger, and none is kept"
-    told = " ".join(output.get("text", "") for output in cell.outputs).strip()
     return _one_line(told) if "Error" in told else ""
 
 
-def _hidden(source: str) -> Any:
+def _run_hidden(client: Any, shown: NotebookNode, index: int, source: str) -> str:
+    """Run what stands in no cell; nbclient puts what it ran into the notebook, from which it is taken again."""
     import nbformat.v4 as v4
 
-    return v4.new_code_cell(source)
+    own, cell = shown.cells[index], v4.new_code_cell(source)
+    try:
+        client.execute_cell(cell, index, store_history=False)
+    finally:
+        shown.cells[index] = own
+    return " ".join(output.get("text", "") for output in cell.outputs).strip()
 
 
-def _run_cell(client: Any, cell: Any, index: int, given: Mapping[str, Any]) -> None:
+def _run_cell(client: Any, shown: NotebookNode, index: int, given: Mapping[str, Any]) -> None:
+    cell = shown.cells[index]
     if cell.cell_type != "code":
         return
     source, (changed, after) = cell.source, with_given(cell.source, given)
@@ -162,8 +167,7 @@ def _run_cell(client: Any, cell: Any, index: int, given: Mapping[str, Any]) -> N
     finally:
         cell.source = source
     if after:
-        lines = [f"{name} = {given[name]!r}" for name in after]
-        client.execute_cell(_hidden("\n".join(lines)), index, store_history=False)
+        _run_hidden(client, shown, index, "\n".join(f"{name} = {given[name]!r}" for name in after))
 
 
 def with_given(source: str, given: Mapping[str, Any]) -> tuple[str, list[str]]:
