@@ -290,3 +290,12 @@ def test_help_has_an_example(command: str) -> None:
     assert f"  stargazer nb {command}" in result.stdout.partition("Example")[2]
     assert "--json" in result.stdout
     assert CliRunner().invoke(app, ["nb", command, "--no-such-option"]).exit_code == 2
+
+
+def test_lab_for_marimo_starts_where_its_notebooks_are(desk: Desk) -> None:
+    pytest.importorskip("marimo")
+    desk.begin(entry=ENTRY + "  - path: notebooks/explore/look.py\n    kind: interactive\n    format: marimo\n")
+    (desk.root / "notebooks/explore/look.py").write_text("import marimo\n\napp = marimo.App()\n")
+    found = nb.lab(desk.root, marimo=True)
+    assert [link.name for link in found.links] == ["look"]
+    assert found.command[1:] == ("-m", "marimo", "edit", str(desk.root / "notebooks"))
