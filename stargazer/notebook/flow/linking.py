@@ -115,7 +115,7 @@ def lab(
 
 
 def _in_marimo(flows: Sequence[Flow], books: Sequence[Book]) -> Lab:
-    """marimo does not follow links, and what it finds by itself are its own notebooks: it needs none."""
+    """Marimo does not follow links, and what it finds by itself are its own notebooks: it needs none."""
     folder = Path(os.path.commonpath([each.folder for each in flows]))
     links = tuple(Link(book.flow.name, book.name, "", book.source, book.source) for book in books)
     return Lab(folder, links, (), (sys.executable, "-m", "marimo", "edit", str(folder)))
