@@ -12,7 +12,6 @@ from stargazer.errors import Cancelled, StargazerError
 from stargazer.runs import run
 from stargazer.service.materializing import finished, named
 from stargazer.service.problems import Refusal, problem
-from stargazer.service.settings import Limits, Principal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from stargazer.runs import Run
     from stargazer.service.artifact import Artifact
+    from stargazer.service.settings import Limits, Principal
     from stargazer.service.wanted import Wanted
 
 __all__ = ["Build", "Builds"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +19,7 @@ from stargazer.store.references import find_assets
 from stargazer.tables import read_table
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from stargazer.assets import Asset
