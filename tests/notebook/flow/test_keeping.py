@@ -281,6 +281,13 @@ def test_new_notebooks_are_registered(desk: Desk) -> None:
     assert "is no name" in told(desk, "new", "../x", code=2)["error"]["message"]
     refused = told(desk, "new", "x", "--mode", "interactive", "--format", "percent", code=2)
     assert "marimo's" in refused["error"]["message"]
+    desk.config.write_text("default_format: marimo\n" + desk.config.read_text().replace('default_format: ""', ""))
+    told(desk, "new", "third", "--format", "percent")
+    told(desk, "new", "fourth")
+    formats = [(book.name, book.format) for book in nb.status(desk.root)[0].books]
+    assert formats[1:] == [("third", "percent"), ("fourth", "marimo")]
+    told(desk, "check", "third", "fourth")
+    desk.config.write_text(desk.config.read_text().replace("default_format: marimo\n", ""))
     assert [found for found in nb.check(desk.root, names=["first"]) if found.finding.level == "error"] == []
 
 
