@@ -12,6 +12,7 @@ from dask.base import get_annotations
 from dask.delayed import Delayed
 
 from stargazer import config
+from stargazer.calls.afar import compute_afar, grows
 from stargazer.calls.arguments import shown_value
 from stargazer.calls.elements import element, place
 from stargazer.calls.graph import LAYER, flat_delayed, graph_of
@@ -26,6 +27,7 @@ from stargazer.ledger import Ledger
 from stargazer.ledger.keys import call_key, input_key, ordered, plain
 from stargazer.ledger.parameters import Kept, Naming, is_simple, own_copy, paths_in
 from stargazer.store import Store
+from stargazer.store.asking import refuse_while_wiring
 from stargazer.store.fallback import mark_unavailable
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     from stargazer.execute import Needs, TaskSpec
 
-__all__ = ["Call", "make_call", "make_element", "unpack"]
+__all__ = ["Call", "make_call", "make_element", "pack", "unpack", "unpack_all"]
 
 
 if TYPE_CHECKING:
@@ -144,6 +146,7 @@ class Call(Delayed):
         Exception
             Whatever a task raises.
         """
+        refuse_while_wiring(f"computes {self!r}")
         if again is not None:
             return renewed([self], again)[self.key].compute(**kwargs)
         lost: set[str] = set()
@@ -151,6 +154,8 @@ class Call(Delayed):
         while (result := self.known()) is None:
             _refuse_asynchronous(kwargs)
             try:
+                if not kwargs and (client := default_client()) is not None and grows(self):
+                    return compute_afar(self, client)
                 return super().compute(**kwargs)  # type: ignore[no-untyped-call]
             except BlobLost as error:
                 if error.cid in lost:
@@ -188,6 +193,10 @@ class Call(Delayed):
     def set_needs(self, needs: Needs) -> None:
         """Let the call have other needs than its task declares: they are in no key."""
         object.__setattr__(self, "spec", self.spec.with_changes(needs=needs))
+
+    def set_annotations(self, **annotations: Any) -> None:
+        """Give the call annotations of Dask, such as a priority, beside those that it was made with: in no key."""
+        object.__setattr__(self, "annotations", {**self.annotations, **annotations})
 
     def visualize(self, *args: Any, **kwargs: Any) -> Any:
         """Draw the part of the graph that would run, with graphviz; see `dask.visualize`."""
@@ -259,7 +268,7 @@ class Call(Delayed):
         return call_html(self)
 
     def __reduce__(self) -> Any:
-        return unpack, (self.key, _pack(self))
+        return unpack, (self.key, pack([self]))
 
 
 if TYPE_CHECKING:
@@ -418,9 +427,9 @@ def _warn_of_paths(task: str, name: str, value: Any) -> None:
 # Calls as rows, to be pickled: chains may be deeper than the interpreter's stack.
 
 
-def _pack(root: Call) -> list[tuple[Any, ...]]:
-    """Return `root` and all that it needs as flat rows."""
-    rows, todo = {}, [root]
+def pack(roots: Iterable[Call]) -> list[tuple[Any, ...]]:
+    """Return calls and all that they need as flat rows."""
+    rows, todo = {}, [*roots]
     while todo:
         call = todo.pop()
         if call.key in rows:
@@ -443,11 +452,19 @@ def _pack(root: Call) -> list[tuple[Any, ...]]:
 
 
 def unpack(root: str, rows: list[tuple[Any, ...]]) -> Call:
-    """Return the call that `_pack` was given."""
-    packed, todo = dict(rows), [root]
+    """Return the one call that `pack` was given."""
+    return unpack_all([root], rows)[root]
+
+
+def unpack_all(roots: Iterable[str], rows: list[tuple[Any, ...]]) -> dict[str, Call]:
+    """Return the calls that `pack` was given, and those that they need, by their keys."""
+    packed, todo = dict(rows), [*roots]
     made: dict[str, Call] = {}
     while todo:
         key = todo[-1]
+        if key in made:
+            todo.pop()
+            continue
         spec, plan_key, returns, inputs, parameters, annotations, parent, index = packed[key]
         wanted = {
             *_keys_in(inputs.values()),
@@ -462,7 +479,7 @@ def unpack(root: str, rows: list[tuple[Any, ...]]) -> Call:
             {name: _unpacked(value, made) for name, value in each.items()} for each in (inputs, parameters)
         )
         made[key] = _intern(spec, plan_key, returns, inputs, parameters, annotations, made.get(parent), index)
-    return made[root]
+    return made
 
 
 class _CallKey(str):

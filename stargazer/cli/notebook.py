@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.whole import Whole
     from stargazer.store import Store
 
-__all__ = ["app", "client_of", "given_values"]
+__all__ = ["WRONG", "app", "client_of", "given_values"]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run notebooks whose cells are calls.")
 
