@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stargazer.cli.notebook import WRONG
 from stargazer.cli.options import JSON, STORE, examples, open_store, print_json, say
+from stargazer.errors import NotebookError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -206,4 +209,20 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
 def add_to(app: typer.Typer) -> None:
     """Add the commands to those of notebooks."""
     for name, (command, shown) in _COMMANDS.items():
-        app.command(name, epilog=examples(*shown))(command)
+        app.command(name, epilog=examples(*shown))(_wrong_is_2(command))
+
+
+def _wrong_is_2(command: Callable[..., None]) -> Callable[..., None]:
+    """What is wrong before anything is done ends with 2."""
+
+    @functools.wraps(command)
+    def run(*args: Any, json: bool = False, **options: Any) -> None:
+        try:
+            command(*args, json=json, **options)
+        except NotebookError as error:
+            if json:
+                print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+            say(f"stargazer: {error}", err=True)
+            raise typer.Exit(WRONG) from None
+
+    return run

@@ -17,9 +17,9 @@ from stargazer.notebook.document import read_document
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ENTRY_POINTS", "SECTIONS", "Tile", "find_tile", "tile_of", "tiles"]
+__all__ = ["ENTRY_POINTS", "SECTIONS", "Tile", "find_tile", "own_folder", "tile_of", "tiles"]
 
-SECTIONS = ("tutorials", "workflows", "workspace")
+SECTIONS = ("tutorials", "workflows", "seeds")
 ENTRY_POINTS = "stargazer.notebooks"
 
 
@@ -58,7 +58,7 @@ def tiles(section: str | None = None) -> list[Tile]:
     Parameters
     ----------
     section
-        ``tutorials``, ``workflows`` or ``workspace``; all by default.
+        ``tutorials``, ``workflows`` or ``seeds``; all by default.
 
     Raises
     ------
@@ -110,13 +110,17 @@ def tile_of(path: Path) -> Tile:
     return Tile(path.stem, path.parent.name, title, told.get("description", ""), *numbers, memory, path)
 
 
-def _folders() -> Iterator[Path]:
-    """Folders that hold notebooks by section: our own, beside the package or in its copy of the source, and others'."""
+def own_folder() -> Path | None:
+    """The folder of our own notebooks: beside the package, or in the copy of the source that it is in."""
     beside = Path(stargazer.__file__).parent.parent
-    for name in ("stargazer_notebooks", "notebooks"):
-        if (beside / name / SECTIONS[0]).is_dir():
-            yield beside / name
-            break
+    found = (beside / name for name in ("stargazer_notebooks", "notebooks"))
+    return next((folder for folder in found if (folder / SECTIONS[0]).is_dir()), None)
+
+
+def _folders() -> Iterator[Path]:
+    """Folders that hold notebooks by section: our own, and those of other packages."""
+    if own := own_folder():
+        yield own
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         spec = importlib.util.find_spec(entry.module.partition(".")[0])  # a package's own code does not run for that
         for place in (spec.submodule_search_locations or ()) if spec is not None else ():

@@ -21,7 +21,7 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("marimo")
 
 ROOT = Path(sg.__file__).parent.parent
-QUICK = ["workspace/blank", "workspace/template", "tutorials/assets", "tutorials/tasks", "tutorials/workflows"]
+QUICK = ["seeds/blank", "seeds/template", "tutorials/assets", "tutorials/tasks", "tutorials/workflows"]
 HEAVY = ["tutorials/execution", "workflows/germline", "workflows/scrna"]
 
 
@@ -29,7 +29,7 @@ def test_tiles_say_what_they_are() -> None:
     found = tiles()
     assert [f"{tile.section}/{tile.name}" for tile in found] == [
         "tutorials/assets", "tutorials/tasks", "tutorials/workflows", "tutorials/execution",
-        "workflows/germline", "workflows/scrna", "workspace/blank", "workspace/template",
+        "workflows/germline", "workflows/scrna", "seeds/blank", "seeds/template",
     ]  # fmt: skip
     assert all(tile.title and tile.description.endswith(".") and tile.memory.endswith("GiB") for tile in found)
     assert [tile.name for tile in tiles("workflows")] == ["germline", "scrna"]
