@@ -97,9 +97,14 @@ def verify(
     json: JSON = False,
 ) -> None:
     """Run a snapshot again, in a process and a folder of its own, and tell what differs; exit 1 if anything does."""
+    from stargazer.notebook.snapshots import find_snapshot
     from stargazer.notebook.verify import verify_snapshot
 
-    found = verify_snapshot(snapshot, store=open_store(store))
+    opened = open_store(store)
+    there = find_snapshot(snapshot, opened)
+    if there.whose != "yours":
+        say(f"stargazer: this runs the code of somebody ({there.whose}) as you", err=True)
+    found = verify_snapshot(there, store=opened)
     print_json(found.to_dict()) if json else say(str(found))
     if not found.ok:
         raise typer.Exit(1)
