@@ -54,7 +54,7 @@ def _check_secrets(task: CellTask, work: Workdir) -> None:
     shown = work.path / "outputs.json"
     if shown.exists():
         text = work.masked(shown.read_text())
-        for form in (form.decode() for forms in held.values() for form in forms):
+        for form in sorted((form.decode() for forms in held.values() for form in forms), key=len, reverse=True):
             text = text.replace(form, MASK)
         shown.write_text(text)
     for folder in ("made", "changed"):
@@ -67,7 +67,8 @@ def _check_secrets(task: CellTask, work: Workdir) -> None:
 
 def _written(value: str) -> set[bytes]:
     """How a text stands in others: as it is, in JSON, in a URL, and in base64 whatever stands before it."""
-    forms = {value, json.dumps(value)[1:-1], urllib.parse.quote(value, safe="")}
+    once = json.dumps(value)[1:-1]
+    forms = {value, once, json.dumps(once)[1:-1], urllib.parse.quote(value, safe="")}  # JSON is kept as JSON's text
     for before in range(3):
         data = bytes(before) + value.encode()
         text = base64.b64encode(data).decode().rstrip("=")
