@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.app.tiles import SECTIONS, Tile, changed_header, read_tile
 from stargazer.errors import Conflict, NotebookError, NotFound
+from stargazer.notebook.shipped import own_folder
 from stargazer.plugins import NOTEBOOKS, plugins
 
 if TYPE_CHECKING:
@@ -217,8 +218,8 @@ def check_name(name: str) -> None:
 
 def shipped_folders() -> list[tuple[str, Path]]:
     """Folders of notebooks that installed packages bring along, none of which is imported for that."""
-    own = Path(__file__).parents[1] / "notebooks"
-    found = [("stargazer", own)] if own.is_dir() else []
+    own = own_folder()
+    found = [("stargazer", own)] if own is not None else []
     for plugin in plugins(NOTEBOOKS):
         module = plugin.place.partition(":")[0]
         spec = importlib.util.find_spec(module.partition(".")[0])
