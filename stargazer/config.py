@@ -39,6 +39,7 @@ __all__ = [
     "in_force",
     "is_secret",
     "key_file",
+    "mcp_setting",
     "notebook_setting",
     "on_end",
     "origin",
@@ -50,12 +51,15 @@ __all__ = [
     "revoked",
     "scratch_dir",
     "secret",
+    "secret_values",
     "secrets",
+    "service_settings",
     "set_variable",
     "setting",
     "settings",
     "store_url",
     "strict",
+    "token_file",
     "told_environment",
     "trust",
     "user_environment",
@@ -329,6 +333,33 @@ def notebook_setting(name: str) -> Any:
     return value
 
 
+def service_settings() -> dict[str, Any]:
+    """The settings of the service, complete with defaults; what they mean is read by `stargazer.service`."""
+    defaults = _defaults()["service"]
+    given = setting("service", dict) or {}
+    if unknown := sorted(set(given) - set(defaults)):
+        raise ConfigError(
+            f"stargazer.service has no {', '.join(unknown)} ({origin_of('service')}); it has {', '.join(defaults)}"
+        )
+    return {**defaults, **given}
+
+
+def mcp_setting(name: str) -> Any:
+    """One of the settings of the MCP server: ``folders``, ``verify`` or ``largest-upload``."""
+    defaults = _defaults()["mcp"]
+    value = {**defaults, **(setting("mcp", dict) or {})}[name]
+    kinds: dict[str, tuple[type, ...]] = {"folders": (list,), "verify": (str,), "largest-upload": (str, int)}
+    is_right = value is None or (isinstance(value, kinds[name]) and not isinstance(value, bool))
+    if not is_right or (name == "folders" and not all(isinstance(each, str) and each for each in value or ())):
+        raise ConfigError(f"stargazer.mcp.{name} is {value!r} ({origin_of('mcp')}), but is as {defaults[name]!r}")
+    return value
+
+
+def token_file() -> Path:
+    """File that holds the token with which programs of this user reach a server over HTTP."""
+    return key_file().with_name("mcp-token")
+
+
 def key_file() -> Path:
     """File that holds the private key with which this user signs records."""
     configured: str | None = setting("key", str)
@@ -342,6 +373,11 @@ def key_file() -> Path:
 def secret(name: str) -> str | None:
     """A token or password: from the environment variable of that name and from nowhere else."""
     return os.environ.get(name, "").strip() or None
+
+
+def secret_values() -> list[str]:
+    """Values of all variables of the environment that nobody should read: no answer and no log has them."""
+    return sorted({value.strip() for name, value in os.environ.items() if is_secret(name) and len(value.strip()) > 5})
 
 
 def batch_job() -> str | None:

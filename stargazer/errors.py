@@ -40,6 +40,7 @@
     │       └── WorkerOutOfMemory   the batch system ended its worker for that
     ├── NotebookError               a notebook is wrong: cycles, names defined twice or nowhere, …
     │   └── NotKept (TypeError)     a value of a cell has no bytes, or may not be kept
+    ├── Conflict                    what is there stands in the way: a name that is taken, a file that changed
     └── RunError
         ├── RunFailed               some calls failed; `failures` has each
         ├── NeedUnmet               no worker has, or may be started with, what a call needs
@@ -61,6 +62,7 @@ __all__ = [
     "Cancelled",
     "CodeChanged",
     "ConfigError",
+    "Conflict",
     "DataError",
     "DataWarning",
     "DefinitionError",
@@ -283,6 +285,10 @@ class UndeclaredInput(TaskError):
     """With `stargazer.strict`: a body read what is not among its inputs, or ran what its task does not declare."""
 
 
+class WiringError(TaskError):
+    """A function that wires calls did what only tasks do, or wired what can never end."""
+
+
 class ProcessChanged(TaskError):
     """A body would change what everything in its process shares."""
 
@@ -301,6 +307,10 @@ class NotebookError(StargazerError):
 
 class NotKept(NotebookError, TypeError):
     """A value of a cell cannot be kept: it has no bytes, is too large, or holds what may not be pickled."""
+
+
+class Conflict(StargazerError):
+    """What is there stands in the way: a name is taken, a notebook is open, a file changed meanwhile."""
 
 
 class RunError(StargazerError):

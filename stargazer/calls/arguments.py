@@ -15,6 +15,7 @@ from stargazer.errors import ArgumentError, AssetError, DefinitionError, NotFoun
 from stargazer.execute.spec import Needs
 from stargazer.ledger.parameters import Kept
 from stargazer.store import active_store
+from stargazer.store.asking import refuse_while_wiring
 from stargazer.store.references import find_asset, is_reference
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_ty
 
 def _named(task: str, place: str, text: str) -> Asset:
     """What a text names in the active store, now; the handle remembers by which version of which name."""
+    refuse_while_wiring(f"asks what {text!r} names")
     try:
         return find_asset(active_store(), text)
     except (NotFound, AssetError) as error:

@@ -12,6 +12,7 @@ from dask.base import get_annotations
 from dask.delayed import Delayed
 
 from stargazer import config
+from stargazer.calls.afar import compute_afar, grows
 from stargazer.calls.arguments import shown_value
 from stargazer.calls.elements import element, place
 from stargazer.calls.graph import LAYER, flat_delayed, graph_of
@@ -26,6 +27,7 @@ from stargazer.ledger import Ledger
 from stargazer.ledger.keys import call_key, input_key, ordered, plain
 from stargazer.ledger.parameters import Kept, Naming, is_simple, own_copy, paths_in
 from stargazer.store import Store
+from stargazer.store.asking import refuse_while_wiring
 from stargazer.store.fallback import mark_unavailable
 
 if TYPE_CHECKING:
@@ -144,6 +146,7 @@ class Call(Delayed):
         Exception
             Whatever a task raises.
         """
+        refuse_while_wiring(f"computes {self!r}")
         if again is not None:
             return renewed([self], again)[self.key].compute(**kwargs)
         lost: set[str] = set()
@@ -151,6 +154,8 @@ class Call(Delayed):
         while (result := self.known()) is None:
             _refuse_asynchronous(kwargs)
             try:
+                if not kwargs and (client := default_client()) is not None and grows(self):
+                    return compute_afar(self, client)
                 return super().compute(**kwargs)  # type: ignore[no-untyped-call]
             except BlobLost as error:
                 if error.cid in lost:
@@ -188,6 +193,10 @@ class Call(Delayed):
     def set_needs(self, needs: Needs) -> None:
         """Let the call have other needs than its task declares: they are in no key."""
         object.__setattr__(self, "spec", self.spec.with_changes(needs=needs))
+
+    def set_annotations(self, **annotations: Any) -> None:
+        """Give the call annotations of Dask, such as a priority, beside those that it was made with: in no key."""
+        object.__setattr__(self, "annotations", {**self.annotations, **annotations})
 
     def visualize(self, *args: Any, **kwargs: Any) -> Any:
         """Draw the part of the graph that would run, with graphviz; see `dask.visualize`."""

@@ -28,16 +28,27 @@ from stargazer.ledger import Ledger, walk_assets
 from stargazer.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from dask.typing import Key
 
     from stargazer.calls.call import Call
     from stargazer.execute import TaskSpec
+    from stargazer.execute.wiring import Sketch
     from stargazer.ledger import Record
 
-__all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "node_of"]
+__all__ = [
+    "LAYER",
+    "delayed_of",
+    "flat_delayed",
+    "flatten",
+    "graph_of",
+    "known_values",
+    "node_of",
+    "part_of",
+    "value_node",
+]
 
 LAYER = "stargazer"
 
@@ -172,6 +183,18 @@ def delayed_of(
     return [Delayed(key, whole, layer=LAYER) for key in keys]
 
 
+def part_of(graph: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """Return the nodes of a flat graph that some of them need."""
+    found: dict[str, Any] = {}
+    todo = list(keys)
+    while todo:
+        key = todo.pop()
+        if key not in found:
+            found[key] = graph[key]
+            todo += graph[key].dependencies
+    return found
+
+
 def _with_needs(graph: dict[str, Any], calls: dict[str, Call]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The graph and its annotations; calls that would wait for ever on the active client's workers fail instead."""
     resources, unmet = granted_here(calls)
@@ -283,9 +306,13 @@ def _code_error(call: Call, checked: dict[int, CodeChanged | None]) -> CodeChang
 
 
 def _known(call: Call, record: Record, ledger: Ledger) -> DataNode | Task:
-    value = ledger.results(record, call.returns.named)
+    return value_node(call.key, ledger.results(record, call.returns.named))
+
+
+def value_node(key: str, value: Any) -> DataNode | Task:
+    """Return the node of a call whose result is there."""
     sealed = seal(value)
-    return DataNode(call.key, value) if sealed is value else Task(call.key, opened, sealed)
+    return DataNode(key, value) if sealed is value else Task(key, opened, sealed)
 
 
 def known_values(node: Any) -> list[Any]:
@@ -295,7 +322,15 @@ def known_values(node: Any) -> list[Any]:
     return [opened(node.args[0])] if isinstance(node, Task) and node.func is opened else []
 
 
-def node_of(call: Call, function: Callable[..., Any], spec: TaskSpec, *, strict: bool) -> Task:
+def node_of(
+    call: Call,
+    function: Callable[..., Any],
+    spec: TaskSpec,
+    *,
+    strict: bool,
+    sketch: Sketch | None = None,
+    wired: Sequence[Call] = (),
+) -> Task:
     """Return the node of one call.
 
     Parameters
@@ -308,15 +343,19 @@ def node_of(call: Call, function: Callable[..., Any], spec: TaskSpec, *, strict:
         The call's own, as it travels.
     strict
         Whether hidden inputs are errors.
+    sketch, wired
+        Of one that has wired others: what it returned, and these calls.
     """
     parameters: Any = {name: _reference(value) for name, value in call.given.items()}
     if any(isinstance(value, Delayed) for value in call.given.values()):
         parameters = Dict(parameters)
     inputs = [_reference(value) for value in call.inputs.values()]
     before = tuple(dict.fromkeys(needed.plan_key for needed in needs(call)))
-    wired: dict[str, Any] = {"before": before} if before else {}
-    wired |= {"strict": True} if strict else {}
-    return Task(call.key, function, spec, call.plan_key, parameters, *inputs, **wired)
+    told: dict[str, Any] = {"before": before} if before else {}
+    told |= {"strict": True} if strict else {}
+    if sketch is not None:
+        told |= {"sketch": sketch._replace(shape=seal(sketch.shape)), "results": List(*map(_reference, wired))}
+    return Task(call.key, function, spec, call.plan_key, parameters, *inputs, **told)
 
 
 def _reference(value: Any) -> Any:

@@ -5,24 +5,26 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.arguments import given_needs
 from stargazer.calls.losses import marked
 from stargazer.calls.resources import Capacity
-from stargazer.errors import CodeChanged, NeedUnmet
+from stargazer.errors import CodeChanged, NeedUnmet, StargazerError
 from stargazer.execute.execute import execute
 from stargazer.execute.slots import IN_BODY, shared
+from stargazer.execute.wiring import Wiring
 from stargazer.ledger import walk_assets
 from stargazer.tools import interruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stargazer.errors import StargazerError
     from stargazer.execute import TaskSpec
+    from stargazer.execute.wiring import Sketch
 
-__all__ = ["Sealed", "named_inputs", "opened", "refuse", "run", "seal"]
+__all__ = ["Sealed", "joined", "named_inputs", "on_worker", "opened", "refuse", "run", "seal"]
 
 HERE = "threads of this process"
 CLOSING = ("closing", "closed", "failed")
@@ -35,9 +37,16 @@ def run(
     *inputs: Any,
     before: tuple[str, ...] = (),
     strict: bool = False,
+    sketch: Sketch | None = None,
+    results: tuple[Any, ...] | list[Any] = (),
 ) -> Any:
-    """Execute one call; ends its tools when the call is released."""
+    """Execute one call; ends its tools when the call is released.
+
+    Of one that wires, what it wired is done where this runs; or, with a sketch of it, is done already.
+    """
     given = named_inputs(spec, inputs)
+    if spec.wires:
+        return _wired(spec, plan_key, given, opened(parameters), before, strict, sketch, results)
     if not spec.needs.are_given:
         spec = _with_needs(spec, given | dict(opened(parameters)))
     if spec.needs.walltime is not None:
@@ -56,6 +65,43 @@ def run(
 
         note_files(worker, key, spec.store, walk_assets([*given.values(), result]))
         return result
+
+
+def _wired(
+    spec: TaskSpec,
+    plan_key: str,
+    given: dict[str, Any],
+    parameters: dict[str, Any],
+    before: tuple[str, ...],
+    strict: bool,
+    sketch: Sketch | None,
+    results: Any,
+) -> Any:
+    worker, _ = _worker_and_key()
+    told: dict[str, Any] = {"before": before, "strict": strict}
+    with contextlib.nullcontext() if worker is None else _reached(worker, spec, released()):
+        if sketch is not None:
+            return joined(spec, plan_key, given, parameters, sketch, results, **told)
+        warn = warnings.warn if worker is None else _warn_client
+        return spec.wiring.grown(spec, plan_key, given, parameters, warn=warn, **told)
+
+
+def joined(
+    spec: TaskSpec,
+    plan_key: str,
+    inputs: dict[str, Any],
+    parameters: dict[str, Any],
+    sketch: Sketch,
+    results: Any,
+    **told: Any,
+) -> Any:
+    """Return the result of a call that wired others, now that they have ended, and record it."""
+    wiring = Wiring(spec, plan_key, inputs, parameters, **told)
+    try:
+        return wiring.end(sketch._replace(shape=opened(sketch.shape)), results)
+    except StargazerError as error:
+        wiring.failed(error)
+        raise
 
 
 def _with_needs(spec: TaskSpec, values: dict[str, Any]) -> TaskSpec:
@@ -149,6 +195,11 @@ async def _leave(worker: Any) -> None:
     await worker.scheduler.retire_workers(workers=[worker.address], close_workers=False, remove=False)
     for task in [*worker.state.ready, *worker.state.constrained]:
         worker.batched_send({"op": "reschedule", "key": task.key, "stimulus_id": f"stargazer-leave-{time.time()}"})
+
+
+def on_worker() -> bool:
+    """Whether this thread runs a node for a worker of a Dask client."""
+    return _worker_and_key()[0] is not None
 
 
 def _worker_and_key() -> tuple[Any, Any]:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from stargazer.calls.call import Call
     from stargazer.execute import TaskSpec
 
-__all__ = ["renewed"]
+__all__ = ["renewed", "renewed_within"]
+
+EVERYTHING = ("*",)
+"""Stands for all calls, among the names of what runs once more."""
 
 
 def renewed(roots: Iterable[Call], again: Any) -> dict[Key, Call]:
@@ -48,6 +51,20 @@ def renewed(roots: Iterable[Call], again: Any) -> dict[Key, Call]:
     return {call.key: made[call.key] for call in calls}
 
 
+def renewed_within(calls: Iterable[Call], spec: TaskSpec) -> dict[Key, Call]:
+    """As `renewed`, for what a call wired that runs once more itself; names that nothing here has are no mistake.
+
+    Parameters
+    ----------
+    calls
+        What it wired.
+    spec
+        Its own: says what of it runs once more.
+    """
+    renewal = _Renewal(True if spec.renews == EVERYTHING else list(spec.renews), spec.renewal)
+    return {call.key: renewal.call(call) for call in _needed_first(calls)}
+
+
 def _needed_first(roots: Iterable[Call]) -> Iterator[Call]:
     """Yield all calls below some and elements of their results, each after what it needs; chains may be deep."""
     done: set[Key] = set()
@@ -67,7 +84,7 @@ def _needed_first(roots: Iterable[Call]) -> Iterator[Call]:
 class _Renewal:
     """One request to run something once more."""
 
-    def __init__(self, again: Any) -> None:
+    def __init__(self, again: Any, token: str = "") -> None:
         self._everything = again is True
         several = isinstance(again, (list, tuple, set, frozenset))
         named = [] if isinstance(again, bool | None) else list(again) if several else [again]
@@ -76,10 +93,12 @@ class _Renewal:
                 raise ArgumentError(f"again={again!r}: {each!r} is no task, call or task's name; or write again=True")
         self._left = {_place(each): each for each in named}
         self._named = set(self._left)
-        self._token = uuid.uuid4().hex
+        self._token = token or uuid.uuid4().hex
+        self._within = EVERYTHING if self._everything else tuple(self._left)
         self._made: dict[Key, Call] = {}
         self._specs: dict[tuple[int, bool], TaskSpec] = {}
         self._seen: dict[str, None] = {}
+        self._grows = False
 
     def call(self, call: Call) -> Call:
         """Return a call as it is to run; those that it needs were asked about before."""
@@ -89,7 +108,7 @@ class _Renewal:
 
     def check_all_found(self) -> None:
         """Refuse a name that no call has."""
-        if self._left:
+        if self._left and not self._grows:
             names = ", ".join(str(each) for each in self._left.values())
             raise ArgumentError(
                 f"again: nothing here needs {names}; there are calls of {', '.join(sorted(self._seen))}"
@@ -103,7 +122,8 @@ class _Renewal:
 
     def _whole(self, call: Call) -> Call:
         self._seen[call.name] = None
-        again = self._everything or self._is_named(call)
+        again = self._everything or self._is_named(call) or call.spec.wires
+        self._grows = self._grows or call.spec.wires
         if not again and all(self._made[needed.key] is needed for needed in needs(call)):
             return call
         inputs, parameters = (
@@ -123,7 +143,8 @@ class _Renewal:
     def _spec(self, spec: TaskSpec, again: bool) -> TaskSpec:
         place = (id(spec), again)
         if place not in self._specs:
-            self._specs[place] = spec.with_changes(renewal=self._token, again=again)
+            renews = self._within if spec.wires else ()
+            self._specs[place] = spec.with_changes(renewal=self._token, again=again, renews=renews)
         return self._specs[place]
 
     def _mapped(self, value: Any) -> Any:

@@ -30,6 +30,7 @@ __all__ = [
     "Unfit",
     "check_for",
     "read_signature",
+    "read_wiring",
     "shown",
 ]
 
@@ -337,8 +338,15 @@ class Signature(NamedTuple):
     check: Check
 
 
-def check_form(body: Callable[..., Any]) -> None:
+def check_form(body: Callable[..., Any], *, wires: bool = False) -> None:
     """Check what can be checked before the annotations can be read.
+
+    Parameters
+    ----------
+    body
+        Of a task.
+    wires
+        Whether it wires calls instead, and has no work directory.
 
     Raises
     ------
@@ -349,10 +357,8 @@ def check_form(body: Callable[..., Any]) -> None:
     parameters = list(inspect.signature(body).parameters.values())
     if inspect.iscoroutinefunction(body) or inspect.isgeneratorfunction(body):
         raise DefinitionError(f"{where}: a body is a plain function, neither async nor a generator")
-    if not parameters or parameters[0].kind not in (
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    ):
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if not wires and (not parameters or parameters[0].kind not in positional):
         raise DefinitionError(
             f"{where}: the first parameter is the work directory: def {body.__name__}(work: sg.Workdir, …)"
         )
@@ -372,38 +378,98 @@ def read_signature(body: Callable[..., Any]) -> Signature:
         A positional parameter is no asset, or an annotation cannot be resolved.
     """
     check_form(body)
+    hints = _hints(body)
+    parameters = list(inspect.signature(body).parameters.values())[1:]
+    keywords = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    positional = [p for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    returned = hints.get("return", REQUIRED)
+    return Signature(
+        tuple(_asset_parameter(body.__name__, p, hints.get(p.name)) for p in positional),
+        tuple(_plain_parameter(p, hints.get(p.name, REQUIRED)) for p in keywords),
+        _returns(returned),
+        check_for(returned),
+    )
+
+
+def read_wiring(body: Callable[..., Any], call: type) -> Signature:
+    """Read the annotations of a function that wires calls: assets and plain values stand in any position.
+
+    Parameters
+    ----------
+    body
+        The function.
+    call
+        Type of calls; what is declared to return them says nothing of their results.
+
+    Raises
+    ------
+    DefinitionError
+        A parameter has no annotation, or one of something that no call could be given.
+    """
+    check_form(body, wires=True)
+    hints = _hints(body)
+    assets, plains = [], []
+    for parameter in inspect.signature(body).parameters.values():
+        hint = hints.get(parameter.name, REQUIRED)
+        if (found := _as_asset(parameter, hint)) is not None:
+            assets.append(found)
+        elif _is_plain(hint) and not _names_any(hint, call):
+            plains.append(_plain_parameter(parameter, hint))
+        else:
+            raise _neither(body.__name__, parameter.name, hint)
+    returned = hints.get("return", REQUIRED)
+    returned = REQUIRED if _names_any(returned, call) else returned
+    return Signature(tuple(assets), tuple(plains), _returns(returned), check_for(returned))
+
+
+def _neither(name: str, parameter: str, hint: Any) -> DefinitionError:
+    return DefinitionError(
+        f"dynamic {name}: {parameter} is annotated {'with nothing' if hint is REQUIRED else shown(hint)}, but must be "
+        "an asset, a list[…] or dict[str, …] of one type of asset, or a plain value, as in (parts: list[sg.Asset], "
+        "least: int); of a tuple of several, pass each: call[0], call[1]"
+    )
+
+
+def _names_any(hint: Any, kind: type) -> bool:
+    """Whether a type stands in a hint, at any depth."""
+    if isinstance(hint, type) and not typing.get_args(hint):
+        return issubclass(hint, kind)
+    return any(_names_any(part, kind) for part in typing.get_args(hint))
+
+
+def _hints(body: Callable[..., Any]) -> dict[str, Any]:
     try:
-        hints = typing.get_type_hints(body)
+        return typing.get_type_hints(body)
     except Exception as error:
         raise DefinitionError(
             f"task {body.__name__}: an annotation cannot be resolved ({error}); a task's annotations are used when it "
             "runs, so import what they name outside of `if TYPE_CHECKING:`"
         ) from error
-    parameters = list(inspect.signature(body).parameters.values())[1:]
-    keywords = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    positional = [p for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-    return Signature(
-        tuple(_asset_parameter(body.__name__, p, hints.get(p.name)) for p in positional),
-        tuple(
-            PlainParameter(p.name, shown(hint), check_for(hint), p.default)
-            for p, hint in ((p, hints.get(p.name, REQUIRED)) for p in keywords)
-        ),
-        _returns(hints.get("return", REQUIRED)),
-        check_for(hints.get("return", REQUIRED)),
-    )
+
+
+def _plain_parameter(parameter: inspect.Parameter, hint: Any) -> PlainParameter:
+    return PlainParameter(parameter.name, shown(hint), check_for(hint), parameter.default)
 
 
 def _asset_parameter(task: str, parameter: inspect.Parameter, hint: Any) -> AssetParameter:
-    inner, optional = _without_none(hint)
-    origin, arguments = typing.get_origin(inner), typing.get_args(inner)
-    shape: Shape = "list" if origin is list else "dict" if origin is dict else "one"
-    kind = inner if shape == "one" else arguments[-1] if arguments else None
-    if not (isinstance(kind, type) and issubclass(kind, Asset)):
+    found = _as_asset(parameter, hint)
+    if found is None:
         raise DefinitionError(
             f"task {task}: positional parameters are assets, but {parameter.name} is annotated "
             f"{'with nothing' if hint is None else shown(hint)}; "
             f"make plain values keyword-only: (…, *, {parameter.name}: …)"
         )
+    return found
+
+
+def _as_asset(parameter: inspect.Parameter, hint: Any) -> AssetParameter | None:
+    """A parameter that takes an asset, or a list or dict of them; None where it is none."""
+    inner, optional = _without_none(hint)
+    origin, arguments = typing.get_origin(inner), typing.get_args(inner)
+    shape: Shape = "list" if origin is list else "dict" if origin is dict else "one"
+    kind = inner if shape == "one" else arguments[-1] if arguments else None
+    if not (isinstance(kind, type) and issubclass(kind, Asset)):
+        return None
     return AssetParameter(parameter.name, shape, kind, optional, parameter.default)
 
 

@@ -20,6 +20,7 @@ from stargazer.calls.arguments import (
     read_needs,
 )
 from stargazer.calls.call import Call, make_call
+from stargazer.calls.mapped import Mapped
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.calls.wired import Wired, wired_by
 from stargazer.config import strict, variables
@@ -111,6 +112,7 @@ class Task(Generic[P, R]):
     __module__: str
     __qualname__: str
     reads_are_inputs = False
+    wires = False
 
     def __init__(
         self,
@@ -164,9 +166,44 @@ class Task(Generic[P, R]):
         ToolMissing
             A tool that goes into the key is not installed.
         """
-        inputs, parameters = bind(self.name, self.signature, Call, args, kwargs)
+        inputs, parameters = self._bound(args, kwargs)
         spec = self._spec(inputs, parameters, wired_by(sys._getframe(1)))
         return make_call(spec, self.signature.returns, inputs, parameters)
+
+    def map(self, *lists: Any, **same: Any) -> Pending[list[R]]:
+        """Call the task for each element of a list, whose length may be known only when it is there.
+
+        Parameters
+        ----------
+        *lists
+            A call that gives a list of assets, or a list; of several, which go through the first parameters of the
+            task, elements of one place go together.
+        **same
+            What is the same for all: parameters, and further assets by name.
+
+        Raises
+        ------
+        ArgumentError
+            An argument does not fit.
+
+        Examples
+        --------
+        >>> import stargazer as sg
+        >>> @sg.task
+        ... def upper(work: sg.Workdir, words: sg.Asset) -> sg.Asset:
+        ...     out = work.file(words.name)
+        ...     out.write_text(words.path.read_text().upper())
+        ...     return sg.Asset(path=out)
+        >>> [made.name for made in upper.map([sg.add("words.txt")]).compute()]
+        ['words.txt']
+        """
+        if len(lists) not in self._mapped:
+            self._mapped[len(lists)] = Mapped(self, len(lists))
+        made: Pending[list[R]] = self._mapped[len(lists)](*lists, **same)
+        return made
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        return bind(self.name, self.signature, Call, args, kwargs)
 
     def __reduce__(self) -> Any:
 
@@ -177,7 +214,12 @@ class Task(Generic[P, R]):
         options |= {"stage": stage, "temp": self.temp, "env": self.env}
         options |= {name: getattr(self.needs, name) for name in ("cpus", "gpus", "walltime", "worker", "retries")}
         options |= {"memory": self.needs.memory or None, **dict(self.needs.functions)}
-        return rebuilt, (self.body, options, self.code.digest, self._imports())
+        return rebuilt, (self.body, options, self.code.alone(), self._imports())
+
+    @functools.cached_property
+    def _mapped(self) -> dict[int, Mapped]:
+        """The task over lists, by how many."""
+        return {}
 
     @functools.cached_property
     def signature(self) -> Signature:
@@ -225,7 +267,9 @@ class Task(Generic[P, R]):
 
     @property
     def code(self) -> CodeIdentity:
-        """Identity of its code, derived anew whenever something that it reaches has changed."""
+        """Identity of its code, derived anew whenever something that it reaches has changed; or as it was sent."""
+        if self._sent is not None:
+            return self._sent.code
         if self.version is not None:
             return self._versioned(self.version)
         if self._identity is None or not self._identity.is_current():
@@ -292,7 +336,7 @@ class Task(Generic[P, R]):
         key = task_key(self.name, code.digest, tools, libraries, env)
         identity = (key, code.digest, code.manifest, tools, libraries, store.url, store.id, kinds)
         notes: dict[str, Any] = {"home": f"{self.__module__}:{self.__qualname__}", "wired": wired, "temp": self.temp}
-        notes |= {"env": env, "secrets": tuple(name for name in self.env if name not in env)}
+        notes |= {"wires": self.wires, "env": env, "secrets": tuple(name for name in self.env if name not in env)}
         spec = TaskSpec(self, self.name, self.needs, self.copy_inputs, *identity, **notes)
         self._specs[place] = spec
         return spec
@@ -371,13 +415,13 @@ class Sent:
     Parameters
     ----------
     code
-        Digest of its code, where it was sent from.
+        Identity of its code, where it was sent from.
     imports
         What it imports here, which did not come with it: names by module, and their digest where it was sent from.
     """
 
-    def __init__(self, code: str, imports: dict[str, tuple[tuple[str, ...], str | None]]) -> None:
-        self._code, self._imports = code, imports
+    def __init__(self, code: CodeIdentity, imports: dict[str, tuple[tuple[str, ...], str | None]]) -> None:
+        self.code, self._imports = code, imports
 
     def check(self, name: str, wanted: str) -> None:
         """Refuse a call that was made with other code, or whose imports are other versions here.
@@ -387,7 +431,7 @@ class Sent:
         CodeChanged
             Says what differs.
         """
-        if self._code != wanted:
+        if self.code.digest != wanted:
             raise CodeChanged(f"task {name} came with other code than its call was made with")
         for module in list(self._imports):
             names, digest = self._imports[module]
@@ -410,7 +454,7 @@ def imported(module: str, qualname: str) -> Task:
     return found
 
 
-def rebuilt(body: Callable[..., Any], options: dict[str, Any], code: str, imports: dict[str, Any]) -> Task:
+def rebuilt(body: Callable[..., Any], options: dict[str, Any], code: CodeIdentity, imports: dict[str, Any]) -> Task:
     """Return a task that was sent by value."""
     task = Task(body, **options)
     task._sent = Sent(code, imports)

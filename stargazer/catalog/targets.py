@@ -101,9 +101,10 @@ def _reached(roots: Iterable[Any]) -> Iterator[Task]:
         if id(value) in seen or not isinstance(value, (Task, FunctionType)):
             continue
         seen.add(id(value))
-        if isinstance(value, Task):
+        if isinstance(value, Task) and not value.wires:
             yield value
-        elif _may_wire(value, roots):
+        elif isinstance(value, Task) or _may_wire(value, roots):
+            value = getattr(value, "body", value)
             todo += [value.__globals__[name] for name in _names_in(value.__code__) if name in value.__globals__]
 
 

@@ -17,14 +17,18 @@ from stargazer.cli import (
     deleting,
     demo,
     exchange,
+    flow,
     forgetting,
     germline,
+    home,
     keeping,
     keys,
     notebook,
+    promotion,
     remotes,
     run,
     scrna,
+    serve,
     stats,
     store,
     tools,
@@ -187,7 +191,9 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "resume": (unattended.resume, ["resume germline-3f2a1c9-20261129T101500Z"]),
     "stats": (stats.stats, ["stats", "stats bwa_mem --json", "stats --run germline-3f2a1c9-20261129T101500Z"]),
     "log": (run.log, ["log germline-3f2a1c9-20261129T101500Z", "log 3fa1c09be2d4", f"log {CID} --json"]),
+    "app": (home.app, ["app", "app ~/notebooks --port 8888 --no-open"]),
     "completion": (completion.completion, ["completion bash > ~/.local/share/bash-completion/completions/stargazer"]),
+    "serve": (serve.serve, ["serve", "serve --host 0.0.0.0 --port 8765 --on slurm", "serve --new-token anna"]),
     "config": (config.config, ["config", "config profiles.slurm"]),
     "connect": (config.connect, ["connect slurm", "connect --check slurm --for pipeline.py"]),
 }
@@ -197,4 +203,6 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(tools.app, name="tools")
 app.add_typer(remotes.app, name="bundle")
 app.add_typer(demo.app, name="demo")
+flow.add_to(notebook.app)
+promotion.add_to(notebook.app)
 app.add_typer(notebook.app, name="nb")

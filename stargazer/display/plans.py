@@ -61,7 +61,8 @@ def headline(plan: Any) -> str:
     if not run:
         return f"nothing would run: {'the call is' if known == 1 else f'all {known:,} calls are'} known"
     sure = f" ({maybe:,} of them perhaps)" if maybe else ""
-    return f"{run:,} of {plural(len(plan), 'call')} would run{sure}, {known:,} {'is' if known == 1 else 'are'} known"
+    told = f"{run:,} of {plural(len(plan), 'call')} would run{sure}, {known:,} {'is' if known == 1 else 'are'} known"
+    return "".join([told, *dict.fromkeys(f", and {each.grows.text(each.call.name)}" for each in plan.growing)])
 
 
 def estimate_text(estimate: Any) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import functools
 import logging
 import os
-import platform
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -15,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from stargazer import config
 from stargazer.assets import Asset
 from stargazer.errors import Cancelled, DataWarning, OutputError, StargazerError, StoreError, StoreFull, ToolFailed
+from stargazer.execute.described import cut_off, described
 from stargazer.execute.findings import Findings
 from stargazer.execute.outputs import Aside, Outputs
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.codec import encode, map_assets, walk_assets
-from stargazer.ledger.keys import call_key, input_keys, plain
+from stargazer.ledger.codec import encode, walk_assets
 from stargazer.ledger.logs import origin_text, remember
-from stargazer.ledger.parameters import Kept, contents_of, own_copy
+from stargazer.ledger.parameters import own_copy
 from stargazer.store import Store
 from stargazer.store.backends.local import is_full
 from stargazer.store.fallback import fetch_missing
@@ -154,52 +152,14 @@ class Attempt:
         places = own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
         offline = self.store.backend.quick and not config.remotes()
         self._findings = Findings(spec, places, parameters, strict=strict or config.strict(), alone_online=offline)
-        given = list(walk_assets(list(inputs.values())))
-        values = {name: plain(value) for name, value in parameters.items()}
-        keys = {name: input_keys(value, spec.kinds) for name, value in inputs.items()}
-        self.plan_key, self.content_key = plan_key, call_key(spec.key, values, keys)
-        self.known: dict[str, Any] = {
-            "task": spec.name,
-            "plan_key": plan_key,
-            "content_key": self.content_key,
-            "code": spec.code,
-            "manifest": dict(spec.manifest),
-            "parameters": values,
-            "inputs": {name: map_assets(value, lambda asset: asset.id) for name, value in inputs.items()},
-            "tools": [tool._asdict() for tool in spec.tools],
-            "libraries": dict(spec.libraries),
-            "env": dict(spec.env),
-            "producers": {asset.id: asset.source.record for asset in given if asset.source and asset.source.record},
-            "named": {asset.id: name for asset in given if (name := getattr(asset.source, "named", ""))},
-            "input_cids": [*(asset.cid for asset in given if asset.cid), *self._kept_contents()],
-            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-            "host": platform.node(),
-            "python": platform.python_version(),
-            "home": spec.home,
-            "temp": spec.temp,
-            "commit": spec.commit,
-            "dirty": spec.dirty,
-            "diff": spec.diff,
-            "user": config.user_name(),
-            "asked": _asked(spec),
-        }
-
-    def _kept_contents(self) -> list[str]:
-        """CIDs of the arrays and data frames among the parameters, which the store keeps: keys only name them."""
-        kept = (value.open() for value in self.parameters.values() if type(value) is Kept)
-        return [self.store.blobs.put_bytes(data) for value in kept for data in contents_of(value)]
+        self.plan_key = plan_key
+        self.known = described(spec, plan_key, inputs, parameters, self.store)
+        self.content_key: str = self.known["content_key"]
 
     def result(self, cancelled: Callable[[], bool]) -> Any:
         """Early cut-off where the same bytes were reached on another way; else run."""
-        key = self.content_key
-        asked = (key != self.plan_key or self.spec.renewal) and not self.spec.again
-        record = self.ledger.find_or_take([key], with_outputs=True).get(key) if asked else None
-        if record is None:
-            return self.run(cancelled)
-        pointed = self.ledger.point(
-            record, self.plan_key, self.known["producers"], before=self.ledger.readers(self._before)
-        )
-        return self.ledger.results(pointed, self.spec.task.result_type)
+        record = cut_off(self.ledger, self.spec, self.known, self._before)
+        return self.run(cancelled) if record is None else self.ledger.results(record, self.spec.task.result_type)
 
     def tried(self, cancelled: Callable[[], bool]) -> Any:
         """Stage and run the body; return what it made, as a record would say it. Nothing is recorded."""
@@ -326,12 +286,6 @@ class Attempt:
         )
         before = self.ledger.readers(self._before) if record.status == "ok" else None
         return self.ledger.append(record, before, newest=self.spec.again)
-
-
-def _asked(spec: TaskSpec) -> dict[str, float]:
-    """What a call runs with, where that is more than any call: what it used can be compared with it."""
-    given = {"cpus": spec.needs.cpus if spec.needs.cpus > 1 else 0, "memory": spec.needs.bytes or 0}
-    return {name: amount for name, amount in given.items() if amount}
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from stargazer.errors import CodeChanged, WorkerMismatch
 from stargazer.tools import ToolIdentity, identify_tool, library_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stargazer.execute.audit import Observed
 
@@ -58,6 +58,26 @@ class LoadedTask(Protocol):
         """Raise `CodeChanged` where its code has another digest here."""
 
 
+class LoadedWiring(LoadedTask, Protocol):
+    """What is asked of a function that wires calls."""
+
+    def called(self, spec: TaskSpec, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
+        """What the function returns."""
+
+    def grown(
+        self,
+        spec: TaskSpec,
+        plan_key: str,
+        inputs: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        *,
+        before: Sequence[str],
+        strict: bool,
+        warn: Callable[[str, type[Warning]], None],
+    ) -> Any:
+        """The result of a call, and of all that it wires, made where this runs."""
+
+
 @dataclass(frozen=True, eq=False)
 class TaskSpec:
     """Describe a task to those who run its calls, as plain data: schedulers never import or rebuild the user's code.
@@ -102,6 +122,12 @@ class TaskSpec:
         result of an earlier one is taken. In no key of the ledger.
     again
         Whether the body runs even where nothing before it changed.
+    wires
+        Whether the body wires calls, whose results are its own.
+    renews
+        Of such a body that runs once more: what runs once more of what it wires, by name; ``*`` for all of it.
+    principal
+        Who asked a service for the call.
     """
 
     local: LoadedTask | None
@@ -128,6 +154,9 @@ class TaskSpec:
     temp: bool = False
     renewal: str = ""
     again: bool = False
+    wires: bool = False
+    renews: tuple[str, ...] = ()
+    principal: str = ""
 
     def __reduce__(self) -> Any:
         if self.payload is None:
@@ -157,6 +186,12 @@ class TaskSpec:
             object.__setattr__(self, "local", _unpickled(self.payload))
         assert self.local is not None
         return self.local
+
+    @property
+    def wiring(self) -> LoadedWiring:
+        """The same, of one that wires."""
+        assert self.wires
+        return cast("LoadedWiring", self.task)
 
     def check_code(self) -> None:
         """Refuse a call whose task has other code here.

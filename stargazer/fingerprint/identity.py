@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import UncertainCode
@@ -66,6 +66,10 @@ class CodeIdentity:
     def is_current(self) -> bool:
         """Whether nothing that was reached has been rebound or changed since. Cheap: no source is read."""
         return self._reach is None or self._reach.watch.is_current()
+
+    def alone(self) -> CodeIdentity:
+        """The same without what tells whether it is current, to be sent to another process."""
+        return replace(self, _reach=None)
 
     @property
     def imports(self) -> dict[str, tuple[str, ...]]:

@@ -173,8 +173,12 @@ class Ledger:
         return None not in cids and self.records.dirs.has_all(cid for cid in cids if cid is not None)
 
     def results(self, record: Record, named: type | None = None) -> Any:
-        """Return the result of a recorded call: handles that know their store and record."""
-        return decode(record.outputs, lambda data: self.records.assets.handle(Asset.from_dict(data), record.id), named)
+        """Return the result of a recorded call: handles that know their store, and the record of what made them."""
+        return decode(record.outputs, lambda data: self._handle(Asset.from_dict(data), record), named)
+
+    def _handle(self, asset: Asset, record: Record) -> Asset:
+        maker = record.makers.get(asset.id, "") if record.wires else record.id
+        return self.records.assets.handle(asset, maker or None)
 
     def readers(self, keys: Iterable[str]) -> tuple[str, ...] | None:
         """Ids of the records that calls rely on which read what no key tells, by the plan keys of these calls.
@@ -242,7 +246,8 @@ class Ledger:
         int
             Number of keys that led to them.
         """
-        unwanted = {each.id for record in records for each in (record, *self.repeats(record))}
+        given = [each for record in records for each in (record, *self._holding(record))]
+        unwanted = {each.id for record in given for each in (record, *self.repeats(record))}
         found = 0
         for keys in self.records.key_names():
             values = {key: value.decode("ascii", "replace") for key, value in self.records.get_keys(keys).items()}
@@ -250,6 +255,11 @@ class Ledger:
             self.records.set_keys(dead)
             found += len(dead)
         return found
+
+    def _holding(self, record: Record) -> list[Record]:
+        """Records of the calls that wired one: with them its result would be known still."""
+        found = [each for cid in record.output_cids for each in self.consumers(cid)]
+        return [each for each in found if each.wires and record.id in each.makers.values()]
 
     def forgotten(self, key: str) -> Record | None:
         """Return the record that a key led to before it was forgotten; None where it was not."""

@@ -256,7 +256,7 @@ class _Walker:
     def _used_by(self, step: _Step) -> Iterator[tuple[Asset, Record | None, str]]:
         for user in self.ledger.consumers(step.asset.cid or ""):
             names = [name for name, identifier in _inputs(user) if identifier == step.asset.id]
-            if user.status == "ok" and names:
+            if user.status == "ok" and names and not user.wires:  # what it wired tells of itself
                 for made in walk_assets(self.ledger.results(user)):
                     yield made, user, names[0]
 

@@ -3,8 +3,8 @@
 A record holds names and what stood behind them: files by their path with their CID, folders (the path ends in ``/``)
 with a digest of the names in them, folders that a program was given whole (``//``), variables of the environment
 (``$NAME``) with a digest of their value, programs that no task declared (``!name``) with a digest of what runs under
-that name; and what begins with ``@``: see `ALWAYS`, `UNTIL` and `LIBRARY`. The record is an answer only while all of
-that is as it was.
+that name; and what begins with ``@``: see `ALWAYS`, `UNTIL`, `LIBRARY` and `TOOL`. The record is an answer only while
+all of that is as it was.
 
 References
 ----------
@@ -23,7 +23,7 @@ from stargazer import config
 from stargazer.cid import cid_of_file
 from stargazer.errors import CIDError, ToolMissing
 from stargazer.store.blobs.verified import Memo
-from stargazer.tools import library_version
+from stargazer.tools import identify_tool, library_version
 from stargazer.tools.programs import program_digest, signature_of
 
 if TYPE_CHECKING:
@@ -34,12 +34,14 @@ __all__ = [
     "CHANGED",
     "LIBRARY",
     "MISSING",
+    "TOOL",
     "TREE",
     "UNSET",
     "UNTIL",
     "Present",
     "file_value",
     "folder_value",
+    "tool_value",
     "tree_value",
     "variable_value",
 ]
@@ -64,6 +66,9 @@ UNTIL = "@until"
 
 LIBRARY = "@library "
 """How the name of an installed distribution begins; its value is the version."""
+
+TOOL = "@tool "
+"""How the name of a tool begins that a call declares which was wired; its value are version and digest."""
 
 _MEMO = Memo(lambda: config.cache_dir() / "reads")
 
@@ -103,6 +108,8 @@ def present_value(name: str, expected: str = "") -> str:
         return expected if time.time() < float(expected or 0) else CHANGED
     if name.startswith(LIBRARY):
         return _version(name.removeprefix(LIBRARY))
+    if name.startswith(TOOL):
+        return tool_value(name.removeprefix(TOOL))
     if name.startswith("$"):
         return variable_value(name[1:])
     if name.startswith("!"):
@@ -117,6 +124,15 @@ def _version(distribution: str) -> str:
         return library_version(distribution)
     except ToolMissing:
         return MISSING
+
+
+def tool_value(name: str) -> str:
+    """Version and digest of a tool; `MISSING` where it is not installed."""
+    try:
+        found = identify_tool(name)
+    except ToolMissing:
+        return MISSING
+    return f"{found.version} {found.digest}".strip()
 
 
 def file_value(path: str, expected: str = "") -> str:

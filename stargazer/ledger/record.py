@@ -30,7 +30,7 @@ def tools_digest(tools: Any, libraries: Mapping[str, str], env: Mapping[str, str
 
 LATER = (
     "env", "passed", "reads", "noted", "home", "temp", "scratch", "commit", "dirty", "diff", "user", "same_as",
-    "named", "asked",
+    "named", "wires", "wired", "makers", "principal", "asked",
 )  # fmt: skip
 """Members that came after 0.1.0."""
 
@@ -98,6 +98,14 @@ class Record(NamedTuple):
         reached on another way.
     named
         Name and version by which inputs were given, by the input's asset id; none for those that were given otherwise.
+    wires
+        Whether the call wired others, whose results are its own (`stargazer.dynamic`).
+    wired
+        Plan keys of the calls that it wired, in the order of its result.
+    makers
+        Id of the record that each asset of its result came from, by the asset's id; such assets count as read.
+    principal
+        Who asked a service for it, as that service knows who it was; empty where `user` asked.
     asked
         What it was given to run with: ``cpus``, and ``memory`` in bytes; without what was not asked for.
     """
@@ -138,6 +146,10 @@ class Record(NamedTuple):
     user: str = ""
     same_as: str | None = None
     named: Mapping[str, str] = {}
+    wires: bool = False
+    wired: Sequence[str] = ()
+    makers: Mapping[str, str] = {}
+    principal: str = ""
     asked: Mapping[str, float] = {}
     format: int = FORMAT
     id: str = ""

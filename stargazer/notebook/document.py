@@ -307,6 +307,8 @@ def _markdown(source: str) -> str | None:
 def _definition(node: Any, decorator: ast.expr, lines: list[str]) -> Cell:
     kept = [each for each in node.decorator_list if each is not decorator]
     first = min([node.lineno, *(each.lineno for each in kept)])
+    if decorator.lineno < first:  # comments may stand below it
+        first = (decorator.end_lineno or decorator.lineno) + 1
     role = "class" if isinstance(node, ast.ClassDef) else "function"
     source = "".join(lines[first - 1 : node.end_lineno]).strip("\n")
     return Cell(node.name, source, line=first, options=_keywords(decorator), role=role)

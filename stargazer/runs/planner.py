@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Asset
 from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.call import Call
 from stargazer.calls.elements import element
+from stargazer.calls.growth import would_wire
 from stargazer.calls.renewed import renewed
 from stargazer.calls.resources import default_client
 from stargazer.calls.walk import needs
@@ -18,7 +20,7 @@ from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import call_key, input_keys, plain, readable
-from stargazer.ledger.reads import Present
+from stargazer.ledger.reads import LIBRARY, TOOL, Present
 from stargazer.ledger.record import digest, tools_digest
 from stargazer.ledger.signatures import whose
 from stargazer.profiles.profile import offer_of
@@ -89,6 +91,11 @@ class Plan:
             found |= whose(Store.open(url).records, records)
         return found
 
+    @property
+    def growing(self) -> list[Planned]:
+        """Calls that wire others, of which nobody knows yet how many: what these need has not ended."""
+        return [planned for planned in self.calls if planned.grows is not None]
+
     def __iter__(self) -> Iterator[Planned]:
         return iter(self.calls)
 
@@ -118,6 +125,7 @@ class Plan:
                     "key": planned.call.plan_key,
                     "state": planned.state,
                     "where": planned.where,
+                    "grows": planned.grows._asdict() if planned.grows else None,
                     "whose": self.whose.get(planned.record.id, "") if planned.record else "",
                     "reasons": [{"kind": reason.kind, "text": reason.text} for reason in planned.reasons],
                 }
@@ -158,9 +166,7 @@ def plan(*calls: Any, again: Any = None, on: str | None = None) -> Plan:
     planner, roots = Planner(), roots_of(calls)
     if again is not None:
         roots = list(renewed(roots, again).values())
-    planner.look_up(roots)
-    for call in ordered(roots, planner.is_known):
-        planner.add(call)
+    planner.plan(roots)
     return Plan(tuple(planner.planned.values()), on or _active_profile())
 
 
@@ -211,6 +217,30 @@ CANDIDATES = 50
 """Newest records of a task with which a call is compared."""
 
 
+class Grows(NamedTuple):
+    """What is not known yet of a call that wires others.
+
+    Parameters
+    ----------
+    after
+        Names of the tasks that must have ended before it wires.
+    last
+        Number of calls that it wired last time; None where it never did.
+    wired
+        Their plan keys.
+    """
+
+    after: tuple[str, ...]
+    last: int | None
+    wired: tuple[str, ...] = ()
+
+    def text(self, name: str) -> str:
+        """Say it, as in "those of per_cluster when split has ended (12 last time)"."""
+        when = f" when {' and '.join(self.after)} {'has' if len(self.after) == 1 else 'have'} ended"
+        last = "" if self.last is None else f" ({self.last:,} last time)"
+        return f"those of {name}{when if self.after else ''}{last}"
+
+
 @dataclass(frozen=True)
 class Planned:
     """One call in a plan.
@@ -225,12 +255,15 @@ class Planned:
         What the ledger knows of it.
     where
         Name of the remote that knows it, if this store does not.
+    grows
+        Of one that wires: what is not known yet; None where its calls stand in the plan.
     """
 
     call: Call
     state: str
     record: Record | None = None
     where: str = ""
+    grows: Grows | None = None
     _why: Callable[[], list[Reason]] = field(default=list, repr=False, compare=False)
 
     @functools.cached_property
@@ -248,10 +281,49 @@ class Planner:
         self._checked: dict[int, TaskSpec] = {}
         self._newest: dict[tuple[str, str], list[Record]] = {}
         self._parts_of: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
+        self._grown: dict[Key, str] = {}
+
+    def plan(self, roots: list[Call]) -> None:
+        """Plan calls and all that they need, also what is wired on the way, as far as that can be told now."""
+        self.look_up(roots)
+        todo = [iter(ordered(roots, self.is_known))]
+        while todo:
+            call = next(todo[-1], None)
+            if call is None:
+                todo.pop()
+            elif call.key not in self.planned:
+                wired = self._wired(call)
+                self.look_up(wired)
+                if wired:
+                    todo.append(iter([*ordered(roots_of(wired), self.is_known), call]))
+                else:
+                    self.add(call)
+
+    def _wired(self, call: Call) -> list[Call]:
+        """What a call wires whose inputs are known, the first time that this is asked; errors are told later."""
+        if not call.spec.wires or call.key in self._grown or self.is_known(call):
+            return []
+        needed = [self.planned[need.whole.key] for need in needs(call)]
+        if any(each.state != "known" for each in needed) or self._by_content(call) is not None:
+            return []
+        self._grown[call.key] = ""
+        try:
+            return would_wire(call, self._inputs(call), {name: self._resolved(v) for name, v in call.given.items()})
+        except Exception as error:  # noqa: BLE001 - the user's own; it is told as the reason
+            self._grown[call.key] = f"wiring it fails: {type(error).__name__}: {error}"
+            return []
+
+    def _grows(self, call: Call) -> Grows | None:
+        """What is not known yet of a call that wires."""
+        if not call.spec.wires or call.key in self._grown:
+            return None
+        waits = dict.fromkeys(need.name for need in needs(call) if self.planned[need.whole.key].state != "known")
+        last = next(iter(Ledger(call.store.records).newest(call.name, 1)), None)
+        return Grows(tuple(waits), None if last is None else len(last.wired), tuple(last.wired if last else ()))
 
     def look_up(self, calls: Iterable[Call]) -> None:
         """Ask the ledger for calls, then for what those need that it does not know: level by level, many at once."""
-        level = {call.key: call for call in calls}
+        level = {call.key: call for call in calls if call.key not in self._found}
         while level:
             by_store: dict[str, list[Call]] = {}
             for call in level.values():
@@ -284,8 +356,14 @@ class Planner:
         if call.spec.again:
             self.planned[call.key] = Planned(call, "run", _why=lambda: [Reason("again", "asked for again")])
             return
-        past = self._candidates(call)
-        self.planned[call.key] = Planned(call, state, None, "", lambda: reasons_for(call, self._inputs(call), past))
+        grows, past = self._grows(call), self._candidates(call)
+
+        def why() -> list[Reason]:
+            fails = [Reason("error", error)] if (error := self._grown.get(call.key)) else []
+            told = [Reason("grows", _last_time(call, grows))] if grows else []
+            return [*fails, *told, *reasons_for(call, self._inputs(call), past)]
+
+        self.planned[call.key] = Planned(call, state, None, "", grows, why)
 
     def _candidates(self, call: Call) -> list[Record]:
         place = (call.spec.store, call.name)
@@ -349,7 +427,7 @@ class Reason:
     ----------
     kind
         ``"never ran"``, ``"code"``, ``"parameter"``, ``"input"``, ``"tool"``, ``"read"``, ``"lost"``,
-        ``"forgotten"`` or ``"again"``.
+        ``"forgotten"`` or ``"again"``; of one that wires, ``"grows"`` or ``"error"``.
     text
         In words: what changed, from what to what.
     """
@@ -359,6 +437,16 @@ class Reason:
 
     def __str__(self) -> str:
         return self.text
+
+
+def _last_time(call: Call, grows: Grows) -> str:
+    """What it wired last time, by task."""
+    if not grows.wired:
+        return "what it wires is known only then"
+    found = Ledger(call.store.records).lookup(grows.wired)
+    tasks = Counter(record.task for record in found.values())
+    told = ", ".join(f"{name} ×{number:,}" if number > 1 else name for name, number in tasks.items())
+    return f"wired last time: {told}" if told else f"wired {grows.last:,} calls last time"
 
 
 def calls_of(value: Any) -> list[Call]:
@@ -390,6 +478,8 @@ def _hidden_reason(store: Store, record: Record) -> Reason:
 
 
 def _read_name(name: str) -> str:
+    if name.startswith((TOOL, LIBRARY)):
+        return name[1:]
     kinds = {"$": "variable ", "!": "program "}
     return f"{kinds[name[0]]}{name[1:]}" if name[0] in kinds else name
 

@@ -26,6 +26,7 @@ from stargazer.runs.runlog import RunLog, known_calls
 from stargazer.runs.state import RunState, State, Status
 from stargazer.runs.threads import Threads
 from stargazer.store import Store
+from stargazer.store.asking import refuse_while_wiring
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -158,7 +159,7 @@ class Run(Generic[T]):
     @property
     def failures(self) -> dict[str, BaseException]:
         """Errors of the calls that failed, by task name and the first digits of the plan key."""
-        return {f"{self._watch.name(key)} {key[:8]}": error for key, error in self._watch.failures.copy().items()}
+        return {self._watch.label(key): error for key, error in self._watch.failures.copy().items()}
 
     def log(self, label: str) -> str:
         """Return the log of a call that failed, by its label in `failures`; empty where it left none.
@@ -429,6 +430,7 @@ def run(
     >>> sg.run(index).result().name
     'ref.fa.fai'
     """
+    refuse_while_wiring("runs calls")
     what = calls[0] if len(calls) == 1 else calls
     if on is not None and not detach:
         raise ArgumentError("on= is for sg.run(…, detach=True); else connect first: with sg.connect(…): sg.run(…)")

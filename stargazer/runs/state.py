@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stargazer.calls.call import Call
+    from stargazer.calls.growth import Growth
 
 __all__ = ["RunState", "State", "Status"]
 
@@ -81,8 +82,19 @@ class RunState:
         self._names: dict[str, str] = {}
         self._states: dict[str, State] = {}
         self.failures: dict[str, BaseException] = {}
+        self._growth: Growth | None = None
         self.events: list[tuple[float, str, str]] = []
         """What happened: when, the new state of a call, its plan key."""
+
+    def grows(self, growth: Growth) -> Growth:
+        """Let the graph be one that grows: it tells where a call stands in what wired it."""
+        self._growth = growth
+        return growth
+
+    def label(self, key: str) -> str:
+        """How a call is named where it failed: task, first digits of its key, and its place in what wired it."""
+        place = self._growth.place(key) if self._growth else ""
+        return f"{self.name(key)} {key[:8]}" + (f" of {place}" if place else "")
 
     def expect(self, calls: dict[str, Call]) -> None:
         """Begin, or begin again, with these calls waiting."""

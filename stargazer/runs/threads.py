@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.calls.arguments import given_needs
 from stargazer.calls.elements import element
-from stargazer.calls.node import named_inputs, opened
+from stargazer.calls.growth import Flat, Growth, Step
+from stargazer.calls.node import joined, named_inputs, opened
 from stargazer.calls.resources import Capacity
+from stargazer.calls.walk import needs
 from stargazer.errors import Cancelled, OutputError
 from stargazer.execute.execute import execute
 from stargazer.execute.slots import IN_BODY, Slots, of_this_process, shared
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stargazer.calls.call import Call
     from stargazer.execute import TaskSpec
     from stargazer.runs.state import RunState
@@ -45,11 +49,38 @@ class Threads:
         from dask.threaded import ContextAwareThreadPoolExecutor, get
 
         has = self._slots.has
-        Capacity(has, "threads of this process", clamp=True).check(calls.values())
+        self._check(calls)
+        growth = self.watch.grows(Growth(graph, calls, self.node, self.take, self.watch.done_keys))
         # Dask would keep a pool for each thread that ever ran a graph.
         with ContextAwareThreadPoolExecutor(int(has["cpus"])) as pool:
-            results = get(graph, keys, pool=pool)
+            if growth:
+                results = Flat(growth, lambda *found: self._wire(growth, *found), pool.submit).run(keys)
+            else:
+                results = get(graph, keys, pool=pool)
         return {key: value for key, value in zip(keys, results, strict=True) if not isinstance(value, Missing)}
+
+    def _check(self, calls: Mapping[str, Call]) -> None:
+        Capacity(self._slots.has, "threads of this process", clamp=True).check(calls.values())
+
+    def _wire(self, growth: Growth, call: Call, results: Mapping[str, Any]) -> Step:
+        """Let a call wire; a failure becomes a `Missing`, here too."""
+        given = [results.get(need.key, results.get(need.whole.key)) for need in needs(call)]
+        if self._stop.is_set() or _holds_missing(given):
+            growth.waiting.pop(call.key)
+            told = self.watch.cancelled if self._stop.is_set() else self.watch.skipped
+            told(call.plan_key)
+            return Step([Missing()], [], {})
+        self.watch.started(call.plan_key)
+        try:
+            step = growth.wire(call, results)
+            self._check(step.calls)
+        except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
+            self.watch.failed(call.plan_key, error)
+            return Step([Missing()], [], {})
+        self.watch.expect(step.calls)
+        if step.known:
+            self.watch.done(call.plan_key, step.known[0])
+        return step
 
     def cancel(self) -> None:
         """Start nothing more, and end what runs."""
@@ -75,10 +106,12 @@ class Threads:
 
     def node(self, spec: TaskSpec, plan_key: str, parameters: dict[str, Any], *inputs: Any, **wired: Any) -> Any:
         """Run one call; a failure becomes a `Missing`, so that its siblings go on."""
-        if _holds_missing([*inputs, *parameters.values()]):
+        if _holds_missing([*inputs, *parameters.values(), wired.get("results")]):
             self.watch.skipped(plan_key)
             return Missing()
         try:
+            if "sketch" in wired:
+                return self._joined(spec, plan_key, parameters, inputs, wired)
             spec = _given(spec, inputs, parameters)
             with self._slots.take(spec.needs.fitted(self._slots.has, clamp=True), self._stop.is_set):
                 if self._stop.is_set():
@@ -92,6 +125,18 @@ class Threads:
         except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
             self.watch.failed(plan_key, error)
             return Missing()
+        self.watch.done(plan_key, result)
+        return result
+
+    def _joined(
+        self,
+        spec: TaskSpec,
+        plan_key: str,
+        parameters: dict[str, Any],
+        inputs: tuple[Any, ...],
+        wired: dict[str, Any],
+    ) -> Any:
+        result = joined(spec, plan_key, named_inputs(spec, inputs), opened(parameters), **wired)
         self.watch.done(plan_key, result)
         return result
 

@@ -188,9 +188,11 @@ def _wanted(
     """The records of those calls that are checked, and the number of those among which they were chosen."""
     if result is None and part < 1:  # of a whole store, those that are not chosen are not even read
         names = ledger.records.ids()
-        drawn = [record for name in _sampled(names, part, seed) if (record := ledger.get(name)) is not None]
+        read = (ledger.get(name) for name in _sampled(names, part, seed))
+        drawn = [record for record in read if record is not None and not record.wires]
         return _newest(drawn), len(names)
     found = ledger.everything() if result is None else (below if down else above)(ledger, chosen(ledger, result))
+    found = [record for record in found if not record.wires]  # what they wired is among them
     newest = {record.id: record for record in _newest(found)}
     return [newest[name] for name in _sampled(list(newest), part, seed)], len(newest)
 

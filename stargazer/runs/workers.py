@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stargazer.calls.elements import element
-from stargazer.calls.graph import delayed_of
+from stargazer.calls.graph import delayed_of, part_of
+from stargazer.calls.growth import Growth
+from stargazer.calls.late import Late
 from stargazer.calls.node import run as node
 from stargazer.calls.resources import granted_on, until_let_go
 from stargazer.calls.walk import needs
-from stargazer.errors import NeedUnmet, OutputError, WorkerLost
+from stargazer.errors import NeedUnmet, OutputError, WiringError, WorkerLost
 from stargazer.profiles.profile import offer_of
 from stargazer.relay.client import serve
-from stargazer.runs.late import Late
 from stargazer.runs.state import State
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Workers:
         self._futures: dict[str, Future[Any]] = {}
         self._calls: dict[str, Call] = {}
         self._cancelled = False
+        self._growth = Growth({}, {})
         self._granted: dict[str, dict[str, float]] = {}
         self._lost_before = len(self._ended())
 
@@ -75,53 +77,83 @@ class Workers:
 
         serve(self.client)
         self._forget_old_failures(calls)
-        wanted = list(dict.fromkeys([*keys, *calls]))
         self._calls, self._granted = calls, {}
-        late = Late(graph, calls, self.node)
+        growth = self._growth = self.watch.grows(Growth(graph, calls, self.node, self.take, self.watch.done_keys))
+        late = Late(growth, dict.fromkeys([*keys, *calls]), self.node, self._expect)
         late.arrived({})
-        self._send(graph, calls, wanted, late)
-        asked = {*keys, *_wholes(graph, [key for key in keys if key not in calls]), *late.wanted}
         results: dict[str, Any] = {}
+        self._send(late, results)
+        asked = {*keys, *_wholes(graph, [key for key in keys if key not in calls])}
         try:
             completed = as_completed(list(self._futures.values()), loop=self.client.loop, raise_errors=False)
             for batch in completed.batches():
-                arrived = self._gather([future for future in batch if future.key in asked])
+                arrived = self._gather([each for each in batch if each.key in asked or each.key in late.wanted])
                 results |= arrived
-                if late:
+                if late and not self._cancelled:
                     self._drop([str(future.key) for future in batch if future.status != "finished"], late)
                     late.arrived({key: arrived[key] for key in arrived.keys() & late.wanted})
-                    for future in self._send(graph, calls, wanted, late):
+                    for future in self._send(late, results):
                         completed.add(future)
                 for future in batch:
                     self._note(calls.get(future.key), future, results.get(future.key))
                 self._blame([calls[future.key] for future in batch if future.key in calls])
                 time.sleep(min(LONGEST_PAUSE, completed.count() * PAUSE))
             self._blame(calls.values())
+            self._leave(late)
         finally:
             self._release()
         return {key: results[key] for key in keys if key in results}
 
-    def _send(self, graph: dict[str, Any], calls: dict[str, Call], wanted: list[str], late: Late) -> list[Future[Any]]:
+    def _expect(self, calls: dict[str, Call]) -> None:
+        """Calls were wired that nobody knew of."""
+        self._forget_old_failures(calls)
+        self.watch.expect(calls)
+
+    def _send(self, late: Late, results: dict[str, Any]) -> list[Future[Any]]:
         """Send what can be sent now; return the futures of what is new."""
-        for key, error in late.failed.items():
-            self._fail(key, error, late)
-        held = late.held_back()
-        ready = [key for key in wanted if key not in held and key not in self._futures]
-        ready = [key for key in ready if key in calls or not held & _wholes(graph, [key])]
+        sent: list[Future[Any]] = []
+        while True:
+            for key, error in late.failed.items():
+                self._fail(key, error, late)
+            for key in late.known.keys() - results.keys():
+                results[key] = late.known[key]
+                self.watch.done(self._calls[key].plan_key, results[key])
+            sent += self._sent(late)
+            # What is wired may want results that nobody did when they came.
+            there = [self._futures[key] for key in late.wanted - results.keys() if key in self._futures]
+            if not late or not (arrived := self._gather(there)):
+                return sent
+            results |= arrived
+            late.arrived(arrived)
+
+    def _sent(self, late: Late) -> list[Future[Any]]:
+        ready = [key for key in late.sendable() if key not in self._futures]
         if not ready:
             return []
-        new = {key: calls[key] for key in calls.keys() - held}
+        graph, new = self._growth.graph, {key: self._calls[key] for key in ready if key in self._calls}
         try:
-            self._granted |= granted_on(self.client, {key: new[key] for key in new.keys() - self._granted.keys()})
+            self._granted |= granted_on(self.client, new)
         except NeedUnmet as error:
             if not self._futures:
                 raise
             for key in ready:
                 self._fail(key, error, late)
             return []
-        made = self.client.compute(delayed_of(graph, new, ready, self._granted))
+        part = part_of(graph, ready) if self._growth or self._futures else graph
+        made = self.client.compute(delayed_of(part, new, ready, self._granted))
         self._futures |= (sent := dict(zip(ready, made, strict=True)))
         return list(sent.values())
+
+    def _leave(self, late: Late) -> None:
+        """What waits still, though nothing runs, was cancelled or waits for what failed; or it waits for itself."""
+        for call in late.waiting:
+            if self._cancelled:
+                self.watch.cancelled(call.plan_key)
+            elif any(map(self._is_spoilt, needs(call))):
+                self._drop([call.key], late)
+                self.watch.skipped(call.plan_key)
+            else:
+                self._fail(call.key, WiringError(f"what {call.name} is given waits for it, and never ends"), late)
 
     def _fail(self, key: str, error: Exception, late: Late) -> None:
         """A call cannot be sent, ever."""
@@ -245,9 +277,13 @@ class Workers:
         """Dask gives a failure to all that depends on it; here only the call that failed is to blame."""
         failures = self.watch.failures
         failed = [call for call in calls if call.plan_key in failures]
-        for call in [call for call in failed if any(map(self._is_spoilt, needs(call)))]:
+        for call in [call for call in failed if any(map(self._is_spoilt, self._needed(call)))]:
             failures.pop(call.plan_key, None)
             self.watch.skipped(call.plan_key)
+
+    def _needed(self, call: Call) -> list[Call]:
+        """What a call takes the results of, also of what it has wired itself."""
+        return [*needs(call), *self._growth.wired.get(call.key, ())]
 
     def _is_spoilt(self, needed: Call) -> bool:
         key = needed.whole.plan_key

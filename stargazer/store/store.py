@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 from stargazer import config
 from stargazer.errors import BlobLost
+from stargazer.store.asking import refuse_while_wiring
 from stargazer.store.context import check_url
 from stargazer.store.fallback import fallback
 from stargazer.store.parts import Parts, parts_at
@@ -58,6 +59,7 @@ class StoreSource(NamedTuple):
 
     def fetch(self, asset: Asset) -> Path:
         """Path of the asset's file on this host, its companions beside it; what the store lacks, remotes bring."""
+        refuse_while_wiring(f"opens {asset.name}")
         store = open_store(self.url)
         try:
             return store.fetch(asset)
