@@ -9,38 +9,8 @@ import sys
 from typing import Any
 
 from growing import count, grow, per_part, read, split, total, until, value, values
-from hypothesis import strategies as st
 
 import stargazer as sg
-
-NUMBERS = st.lists(st.integers(0, 14), min_size=0, max_size=4)
-
-
-def programs(depth: int = 3) -> st.SearchStrategy[list[Any]]:
-    """Programs that give one file."""
-    below = lists(depth - 1)
-    kinds = [st.tuples(st.just("total"), below), st.tuples(st.just("pick"), below, st.integers(0, 3))]
-    if depth > 1:
-        own = programs(depth - 1)
-        kinds.append(st.tuples(st.just("branch"), below, st.integers(0, 9), own, own))
-        kinds.append(st.tuples(st.just("loop"), own, st.integers(0, 20), st.integers(0, 5)))
-    return st.one_of(kinds).map(list)
-
-
-def lists(depth: int) -> st.SearchStrategy[list[Any]]:
-    """Programs that give a list of files."""
-    flat = st.tuples(st.just("split"), NUMBERS)
-    if depth <= 0:
-        return flat.map(list)
-    own = lists(depth - 1)
-    kinds = [
-        flat,
-        st.tuples(st.just("each"), own, st.integers(1, 9)),
-        st.tuples(st.just("map"), own, st.integers(1, 9)),
-        st.tuples(st.just("nest"), own, programs(depth)),
-    ]
-    return st.one_of(kinds).map(list)
-
 
 # Wired.
 
@@ -79,6 +49,11 @@ def branch(parts: list[sg.Asset], least: int, *, limit: int, then: list, other: 
 @sg.dynamic
 def nest(parts: list[sg.Asset], numbers: list[int], *, inner: list) -> list[sg.Asset]:
     return [total([part, wired(inner)]) if number % 2 else part for part, number in zip(parts, numbers, strict=True)]
+
+
+@sg.dynamic
+def both(parts: list[sg.Asset], last: sg.Asset) -> sg.Asset:
+    return total([*parts, last])
 
 
 # Step by step.

@@ -18,7 +18,7 @@ import pytest
 from growing import read
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from random_graphs import changed, plain, programs, wired
+from random_graphs import changed, plain, wired
 
 import stargazer as sg
 from stargazer.errors import RunFailed
@@ -26,6 +26,35 @@ from stargazer.store import Store
 
 SHORT = os.environ.get("STARGAZER_SHORT") == "1"
 FAILED = "failed: no thirteens here"
+
+
+NUMBERS = st.lists(st.integers(0, 14), min_size=0, max_size=4)
+
+
+def programs(depth: int = 3) -> st.SearchStrategy[list[Any]]:
+    """Programs that give one file."""
+    below = lists(depth - 1)
+    kinds = [st.tuples(st.just("total"), below), st.tuples(st.just("pick"), below, st.integers(0, 3))]
+    if depth > 1:
+        own = programs(depth - 1)
+        kinds.append(st.tuples(st.just("branch"), below, st.integers(0, 9), own, own))
+        kinds.append(st.tuples(st.just("loop"), own, st.integers(0, 20), st.integers(0, 5)))
+    return st.one_of(kinds).map(list)
+
+
+def lists(depth: int) -> st.SearchStrategy[list[Any]]:
+    """Programs that give a list of files."""
+    flat = st.tuples(st.just("split"), NUMBERS)
+    if depth <= 0:
+        return flat.map(list)
+    own = lists(depth - 1)
+    kinds = [
+        flat,
+        st.tuples(st.just("each"), own, st.integers(1, 9)),
+        st.tuples(st.just("map"), own, st.integers(1, 9)),
+        st.tuples(st.just("nest"), own, programs(depth)),
+    ]
+    return st.one_of(kinds).map(list)
 
 
 @pytest.fixture(scope="module")
