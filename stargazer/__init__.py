@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stargazer import errors as errors
     from stargazer import names as names
+    from stargazer import runs as runs
     from stargazer.api import add as add
     from stargazer.api import assemble as assemble
     from stargazer.api import delete as delete
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from stargazer.assets import Reference as Reference
     from stargazer.assets import ReferenceIndex as ReferenceIndex
     from stargazer.assets import SequenceDict as SequenceDict
+    from stargazer.assets import Table as Table
     from stargazer.assets import TrimmingReport as TrimmingReport
     from stargazer.assets import VariantComparison as VariantComparison
     from stargazer.assets import Variants as Variants
@@ -73,6 +75,11 @@ if TYPE_CHECKING:
     from stargazer.runs.run import run_async as run_async
     from stargazer.runs.verify import Verification as Verification
     from stargazer.runs.verify import verify as verify
+    from stargazer.service import Artifact as Artifact
+    from stargazer.service import ServiceClient as ServiceClient
+    from stargazer.service import is_stale as is_stale
+    from stargazer.service import materialize as materialize
+    from stargazer.service import transform as transform
     from stargazer.store import Store as Store
     from stargazer.store import active_store as active_store
     from stargazer.tools import Workdir as Workdir
@@ -87,7 +94,7 @@ _HOMES = {
         "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
         "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "FilterChoice", "GenomicsDB",
         "Intervals", "AlignmentStats", "Coverage", "TrimmingReport", "ContigCounts", "FlagCounts",
-        "QCReport", "VariantStats", "WgsMetrics",
+        "QCReport", "Table", "VariantStats", "WgsMetrics",
     ),
     "stargazer.client": ("connect",),
     "stargazer.ledger": ("Record",),
@@ -96,6 +103,7 @@ _HOMES = {
     "stargazer.runs.planner": ("Plan", "plan"),
     "stargazer.runs": ("Run", "run", "run_async"),
     "stargazer.runs.verify": ("Verification", "verify"),
+    "stargazer.service": ("Artifact", "ServiceClient", "is_stale", "materialize", "transform"),
     "stargazer.store": ("Store", "active_store"),
     "stargazer.calls": ("Call", "Task", "task"),
     "stargazer.calls.dynamic": ("dynamic",),
@@ -106,7 +114,7 @@ _HOOKS = dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "
 """What IPython asks for: ``%load_ext stargazer``."""
 
 __version__ = "0.1.0"
-_MODULES = ("errors", "names")
+_MODULES = ("errors", "names", "runs")
 __all__ = ["__version__", *_MODULES, *_HOME]
 
 

@@ -38,7 +38,9 @@ __all__ = [
     "in_force",
     "is_secret",
     "key_file",
+    "mcp_setting",
     "notebook_setting",
+    "on_end",
     "origin",
     "origin_of",
     "passed_names",
@@ -48,14 +50,18 @@ __all__ = [
     "revoked",
     "scratch_dir",
     "secret",
+    "secret_values",
     "secrets",
+    "service_settings",
     "set_variable",
     "setting",
     "settings",
     "store_url",
     "strict",
+    "token_file",
     "told_environment",
     "trust",
+    "user_environment",
     "user_name",
     "variable",
     "variables",
@@ -326,6 +332,33 @@ def notebook_setting(name: str) -> Any:
     return value
 
 
+def service_settings() -> dict[str, Any]:
+    """The settings of the service, complete with defaults; what they mean is read by `stargazer.service`."""
+    defaults = _defaults()["service"]
+    given = setting("service", dict) or {}
+    if unknown := sorted(set(given) - set(defaults)):
+        raise ConfigError(
+            f"stargazer.service has no {', '.join(unknown)} ({origin_of('service')}); it has {', '.join(defaults)}"
+        )
+    return {**defaults, **given}
+
+
+def mcp_setting(name: str) -> Any:
+    """One of the settings of the MCP server: ``folders``, ``verify`` or ``largest-upload``."""
+    defaults = _defaults()["mcp"]
+    value = {**defaults, **(setting("mcp", dict) or {})}[name]
+    kinds: dict[str, tuple[type, ...]] = {"folders": (list,), "verify": (str,), "largest-upload": (str, int)}
+    is_right = value is None or (isinstance(value, kinds[name]) and not isinstance(value, bool))
+    if not is_right or (name == "folders" and not all(isinstance(each, str) and each for each in value or ())):
+        raise ConfigError(f"stargazer.mcp.{name} is {value!r} ({origin_of('mcp')}), but is as {defaults[name]!r}")
+    return value
+
+
+def token_file() -> Path:
+    """File that holds the token with which programs of this user reach a server over HTTP."""
+    return key_file().with_name("mcp-token")
+
+
 def key_file() -> Path:
     """File that holds the private key with which this user signs records."""
     configured: str | None = setting("key", str)
@@ -339,6 +372,11 @@ def key_file() -> Path:
 def secret(name: str) -> str | None:
     """A token or password: from the environment variable of that name and from nowhere else."""
     return os.environ.get(name, "").strip() or None
+
+
+def secret_values() -> list[str]:
+    """Values of all variables of the environment that nobody should read: no answer and no log has them."""
+    return sorted({value.strip() for name, value in os.environ.items() if is_secret(name) and len(value.strip()) > 5})
 
 
 def batch_job() -> str | None:
@@ -362,10 +400,32 @@ FILTERS = ("SQUEUE_", "SCANCEL_", "SLURM_TIME_FORMAT")
 """Variables that stand above what our scripts and commands say: names, number, time of jobs, which are listed."""
 
 
+OF_USER = ("SLURM_CONF", "SLURM_JWT", "SLURM_CLUSTERS")
+"""Variables that say where SLURM is; of all others, a job is told by SLURM what it has itself."""
+
+OF_JOB = ("SLURM_", "SLURMD_", "SRUN_", "PMI_", "PMIX_")
+
+
 def command_environment() -> dict[str, str]:
-    """Environment for the commands of a batch system: the user's own, save what would make them do another thing."""
+    """Environment for the commands of a batch system: the user's own, save what would make them do another thing.
+
+    Within a job that is also what its batch system said of it: a job that it submits would take that for its own.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FILTERS)}
+    if batch_job() is not None:
+        kept = {name: value for name, value in kept.items() if name in OF_USER or not name.startswith(OF_JOB)}
     return {name: value for name, value in kept.items() if name not in OF_COMMANDS}
+
+
+def user_environment(told: Mapping[str, str]) -> dict[str, str]:
+    """Environment of this process with further variables, for a command that the user's own settings name."""
+    return os.environ | told
+
+
+def on_end() -> str | None:
+    """Command that is run when a run of its own has ended."""
+    command: str | None = setting("on-end", str)
+    return command or None
 
 
 def environment_class() -> type[os._Environ[str]]:

@@ -40,6 +40,7 @@
     │       └── WorkerOutOfMemory   the batch system ended its worker for that
     ├── NotebookError               a notebook is wrong: cycles, names defined twice or nowhere, …
     │   └── NotKept (TypeError)     a value of a cell has no bytes, or may not be kept
+    ├── Conflict                    what is there stands in the way: a name that is taken, a file that changed
     └── RunError
         ├── RunFailed               some calls failed; `failures` has each
         ├── NeedUnmet               no worker has, or may be started with, what a call needs
@@ -61,6 +62,7 @@ __all__ = [
     "Cancelled",
     "CodeChanged",
     "ConfigError",
+    "Conflict",
     "DataError",
     "DataWarning",
     "DefinitionError",
@@ -307,6 +309,10 @@ class NotKept(NotebookError, TypeError):
     """A value of a cell cannot be kept: it has no bytes, is too large, or holds what may not be pickled."""
 
 
+class Conflict(StargazerError):
+    """What is there stands in the way: a name is taken, a notebook is open, a file changed meanwhile."""
+
+
 class RunError(StargazerError):
     """A run did not end well."""
 
@@ -355,6 +361,10 @@ class WorkerLost(RunError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class RunLost(RunError):
+    """The process that drove a run died; what was finished is kept."""
 
 
 class Cancelled(RunError):

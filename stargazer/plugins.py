@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ASSETS",
     "BACKENDS",
+    "NOTEBOOKS",
+    "NOTEBOOK_FORMATS",
     "PROFILES",
     "REMOTES",
     "TASKS",
@@ -50,6 +52,13 @@ REMOTES = "stargazer.remotes"
 
 PROFILES = "stargazer.profiles"
 """A kind of profiles; the name is what ``kind:`` says in the settings."""
+
+NOTEBOOK_FORMATS = "stargazer.notebook_formats"
+"""A format of notebooks (`stargazer.notebook.flow.NotebookFormat`); the name is what ``format:`` says of an entry."""
+
+
+NOTEBOOKS = "stargazer.notebooks"
+"""A package whose folders ``tutorials`` and ``workflows`` hold notebooks; it is not imported for them."""
 
 
 class PluginWarning(UserWarning):

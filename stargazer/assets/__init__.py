@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from stargazer.assets.reads import *
     from stargazer.assets.reference import *
     from stargazer.assets.scrna import *
+    from stargazer.assets.table import *
     from stargazer.assets.variants import *
 
 OTHERS = {"Contig": "stargazer.assets.reference"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import re
 import sys
 import weakref
@@ -39,6 +40,8 @@ _files: weakref.WeakKeyDictionary[type[Asset], str] = weakref.WeakKeyDictionary(
 """Files of the classes of ``__main__``."""
 _foreign: list[weakref.ref[type[Asset]]] = []
 _ENGINE = f"{__package__.partition('.')[0]}."
+_OF_NOTEBOOKS = ("__main__", "__notebook__")
+"""Modules that the cells of a notebook are."""
 _empty: list[tuple[weakref.ref[type[Asset]], str, str]] = []
 """Classes that came without a body where another one stood, their keys, and how they were marked."""
 
@@ -195,7 +198,15 @@ def _take_filled() -> None:
 
 
 def _gives_way(held: type[Asset], cls: type[Asset]) -> bool:
-    return _same_place(held, cls) or "<locals>" in held.__qualname__
+    return _same_place(held, cls) or "<locals>" in held.__qualname__ or _has_moved(held, cls)
+
+
+def _has_moved(held: type[Asset], cls: type[Asset]) -> bool:
+    """Whether a class of a notebook has become that of a module: the same name and the same facts."""
+    if held.__module__ not in _OF_NOTEBOOKS or cls.__module__ in _OF_NOTEBOOKS or held.__name__ != cls.__name__:
+        return False
+    one, other = (inspect.get_annotations(each) for each in (held, cls))
+    return {name: str(note) for name, note in one.items()} == {name: str(note) for name, note in other.items()}
 
 
 def _same_place(one: type[Asset], other: type[Asset]) -> bool:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from stargazer.execute import Needs, TaskSpec
 
-__all__ = ["Call", "make_call", "make_element", "unpack"]
+__all__ = ["Call", "make_call", "make_element", "pack", "unpack", "unpack_all"]
 
 
 if TYPE_CHECKING:
@@ -194,6 +194,10 @@ class Call(Delayed):
         """Let the call have other needs than its task declares: they are in no key."""
         object.__setattr__(self, "spec", self.spec.with_changes(needs=needs))
 
+    def set_annotations(self, **annotations: Any) -> None:
+        """Give the call annotations of Dask, such as a priority, beside those that it was made with: in no key."""
+        object.__setattr__(self, "annotations", {**self.annotations, **annotations})
+
     def visualize(self, *args: Any, **kwargs: Any) -> Any:
         """Draw the part of the graph that would run, with graphviz; see `dask.visualize`."""
         return flat_delayed(self).visualize(*args, **kwargs)
@@ -264,7 +268,7 @@ class Call(Delayed):
         return call_html(self)
 
     def __reduce__(self) -> Any:
-        return unpack, (self.key, _pack(self))
+        return unpack, (self.key, pack([self]))
 
 
 if TYPE_CHECKING:
@@ -423,9 +427,9 @@ def _warn_of_paths(task: str, name: str, value: Any) -> None:
 # Calls as rows, to be pickled: chains may be deeper than the interpreter's stack.
 
 
-def _pack(root: Call) -> list[tuple[Any, ...]]:
-    """Return `root` and all that it needs as flat rows."""
-    rows, todo = {}, [root]
+def pack(roots: Iterable[Call]) -> list[tuple[Any, ...]]:
+    """Return calls and all that they need as flat rows."""
+    rows, todo = {}, [*roots]
     while todo:
         call = todo.pop()
         if call.key in rows:
@@ -448,11 +452,19 @@ def _pack(root: Call) -> list[tuple[Any, ...]]:
 
 
 def unpack(root: str, rows: list[tuple[Any, ...]]) -> Call:
-    """Return the call that `_pack` was given."""
-    packed, todo = dict(rows), [root]
+    """Return the one call that `pack` was given."""
+    return unpack_all([root], rows)[root]
+
+
+def unpack_all(roots: Iterable[str], rows: list[tuple[Any, ...]]) -> dict[str, Call]:
+    """Return the calls that `pack` was given, and those that they need, by their keys."""
+    packed, todo = dict(rows), [*roots]
     made: dict[str, Call] = {}
     while todo:
         key = todo[-1]
+        if key in made:
+            todo.pop()
+            continue
         spec, plan_key, returns, inputs, parameters, annotations, parent, index = packed[key]
         wanted = {
             *_keys_in(inputs.values()),
@@ -467,7 +479,7 @@ def unpack(root: str, rows: list[tuple[Any, ...]]) -> Call:
             {name: _unpacked(value, made) for name, value in each.items()} for each in (inputs, parameters)
         )
         made[key] = _intern(spec, plan_key, returns, inputs, parameters, annotations, made.get(parent), index)
-    return made[root]
+    return made
 
 
 class _CallKey(str):

@@ -6,7 +6,7 @@ from builtins import list as List
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets.registry import did_you_mean
-from stargazer.calls import Task
+from stargazer.calls import Call, Task
 from stargazer.calls.arguments import bind as bind_arguments
 from stargazer.catalog.given import Finder
 from stargazer.catalog.kinds import Unfit
@@ -128,7 +128,8 @@ def bind(name: str, values: Mapping[str, Any], *, store: Store | None = None) ->
     name
         As for `get`.
     values
-        By name: as its schema says. Assets are CIDs, ids, URIs, the JSON of an asset, or objects of facts.
+        By name: as its schema says. Assets are CIDs, ids, URIs, the JSON of an asset, or objects of facts; from Python
+        also assets themselves, and calls that make them.
     store
         Where assets are found; the active one by default.
 
@@ -160,7 +161,7 @@ def bind_entry(entry: Entry, values: Mapping[str, Any], *, store: Store | None =
     if problems:
         raise ArgumentError(f"{entry.name}: {'; '.join(problems)}; {usage(entry)}")
     if isinstance(entry.function, Task):
-        bind_arguments(entry.name, entry.function.signature, (), (), dict(arguments))
+        bind_arguments(entry.name, entry.function.signature, Call, (), dict(arguments))
     return Bound(entry, arguments, where)
 
 

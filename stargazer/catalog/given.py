@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset, asset_types
+from stargazer.calls import Call
 from stargazer.catalog.kinds import Defs, Kind, Unfit, named, shown
 from stargazer.errors import StargazerError
 from stargazer.store.references import find_assets, is_reference
@@ -137,6 +138,8 @@ class AssetKind(Kind):
         """The stored asset."""
         if isinstance(value, str) and value:
             return finder.named(value, self.type, place)
+        if isinstance(value, Call):
+            return value
         if isinstance(value, Asset):
             if isinstance(value, self.type):
                 return value

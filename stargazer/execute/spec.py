@@ -126,6 +126,8 @@ class TaskSpec:
         Whether the body wires calls, whose results are its own.
     renews
         Of such a body that runs once more: what runs once more of what it wires, by name; ``*`` for all of it.
+    principal
+        Who asked a service for the call.
     """
 
     local: LoadedTask | None
@@ -154,6 +156,7 @@ class TaskSpec:
     again: bool = False
     wires: bool = False
     renews: tuple[str, ...] = ()
+    principal: str = ""
 
     def __reduce__(self) -> Any:
         if self.payload is None:

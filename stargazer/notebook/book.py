@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import NotebookError
@@ -85,16 +86,16 @@ class Assets:
         self._book = book
 
     def __getitem__(self, name: str) -> Any:
-        found = self._book._outcome.assets
+        found = self._book.outcome.assets
         if name not in found:
             raise NotebookError(f"{name} is not kept: {self._book.why_not(name)}")
         return found[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._book._outcome.assets))
+        return iter(sorted(self._book.outcome.assets))
 
     def __len__(self) -> int:
-        return len(self._book._outcome.assets)
+        return len(self._book.outcome.assets)
 
 
 class Notebook:
@@ -206,6 +207,7 @@ class Notebook:
 
         if wrong := self.check():
             raise NotebookError("\n".join([f"{self.document.path}:", *wrong]))
+        find_beside(self.document.path)
         return Walk(self.document, self.store, **options)
 
     def _report(self, outcome: Outcome) -> Report:
@@ -215,17 +217,18 @@ class Notebook:
         """Note what the last run came to under the key of the whole notebook."""
         from stargazer.notebook.whole import keep_whole
 
-        keep_whole(self.store, key, self.document.path, self._outcome)
+        keep_whole(self.store, key, self.document.path, self.outcome)
 
     def write_page(self, out: str) -> Path:
         """Write the notebook with what its cells show in the last run: ``.html``, ``.ipynb`` or ``.md``."""
         from stargazer.notebook.pages import write_page
 
-        shown = {row.cell: row.outputs for row in self._outcome.rows if row.cell is not None}
+        shown = {row.cell: row.outputs for row in self.outcome.rows if row.cell is not None}
         return write_page(self.document, shown, out)
 
     @property
-    def _outcome(self) -> Outcome:
+    def outcome(self) -> Outcome:
+        """All that the last run came to: rows, assets, records."""
         if self._walked is None:
             raise NotebookError(f"{self.document.path} has not run: call run() first")
         return self._walked
@@ -233,7 +236,7 @@ class Notebook:
     @property
     def report(self) -> Report:
         """What became of each cell in the last run."""
-        return self._report(self._outcome)
+        return self._report(self.outcome)
 
     def why(self, cell: str) -> list[str]:
         """Say why a cell would run, or did; by its name, or a name that it makes."""
@@ -245,7 +248,7 @@ class Notebook:
 
     def why_not(self, name: str) -> str:
         """Why a name has no asset."""
-        rows = [row for row in self._outcome.rows if name in row.defs]
+        rows = [row for row in self.outcome.rows if name in row.defs]
         return "; ".join([f"its cell is {rows[0].state}", *rows[0].why]) if rows else "no cell makes it"
 
     @functools.cached_property
@@ -254,7 +257,7 @@ class Notebook:
         return Assets(self)
 
     def __getitem__(self, name: str) -> Any:
-        outcome = self._outcome
+        outcome = self.outcome
         if name in outcome.live:
             return outcome.live[name]
         if name in outcome.assets:
@@ -265,3 +268,10 @@ class Notebook:
         if self._walk is not None and name in self._walk.prelude.namespace:
             return self._walk.prelude.namespace[name]
         raise NotebookError(f"{self.document.path} has no value {name}: {self.why_not(name)}")
+
+
+def find_beside(path: Path) -> None:
+    """Let imports find modules that lie beside a notebook, as marimo, Jupyter and ``python FILE`` do."""
+    folder = str(path.absolute().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)

@@ -14,13 +14,15 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from stargazer import config
 from stargazer.display.timeline import Bar, timeline_svg
 from stargazer.errors import NotFound, StargazerError
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import SHOWN_DIGITS, log_of, record_of
-from stargazer.ledger.signatures import sign_text, whose_text
+from stargazer.ledger.signatures import NOT_AS_SIGNED, YOURS, names_of_keys, sign_text, whose_text
 from stargazer.store import layout
 from stargazer.store.parsing import read_object
+from stargazer.tools.apart import is_alive, machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,10 +30,15 @@ if TYPE_CHECKING:
     from stargazer.execute import TaskSpec
     from stargazer.store import Store
 
-__all__ = ["LOST_AFTER", "Logs", "Note", "Timeline", "find_run", "noted_runs"]
+__all__ = [
+    "JOB_UNKNOWN", "LOST_AFTER", "Logs", "Note", "Timeline", "find_run", "noted_runs", "read_job", "whose_may_go_on",
+]  # fmt: skip
 
 SHOWN_COMMIT = 7
 LONGEST_NAME = 60
+
+JOB_UNKNOWN = "?"
+"""Stands for the number of a job in a note that was written before the job was asked for."""
 
 LOST_AFTER = 120.0
 """Seconds without a word after which a run is taken for dead."""
@@ -52,7 +59,8 @@ class Note:
     where
         Threads of the process, or what the client was connected to.
     state
-        ``"running"``, ``"done"``, ``"failed"``, ``"cancelled"``, or ``"lost"``: its process died.
+        ``"pending"``: its driver has not begun; ``"running"``, ``"done"``, ``"failed"``, ``"cancelled"``; or
+        ``"lost"``: its process died.
     tasks
         Number of calls in each state, by task.
     known
@@ -71,6 +79,9 @@ class Note:
         Name of the function that wired the calls, or of its script.
     commit, dirty, diff
         Of which commit that code was, if it was under control of git; whether it had been changed; CID of the changes.
+    driver
+        Of a run of its own: ``pid`` or ``job`` of what drives it, ``machine`` on which that number means something,
+        digest of what it was ``given``, and which of its drivers this is.
     whose
         ``yours``, ``signed by NAME``, ``unsigned`` or ``not as signed``; found out when it is read.
     """
@@ -93,6 +104,7 @@ class Note:
     commit: str = ""
     dirty: bool = False
     diff: str | None = None
+    driver: dict[str, Any] = field(default_factory=dict)
     whose: str = ""
 
     @classmethod
@@ -146,6 +158,12 @@ class Note:
         """Number of calls in a state."""
         return sum(states.get(state, 0) for states in self.tasks.values())
 
+    @property
+    def driver_text(self) -> str:
+        """Where its driver is: the process or the job, and the machine."""
+        number = f"job {self.driver['job']}" if self.driver.get("job") else f"process {self.pid}" if self.pid else ""
+        return " on ".join(filter(None, (number, self.host)))
+
 
 def noted_runs(store: Store, limit: int = 20) -> list[Note]:
     """Return the newest runs, the newest first; those that are silent for long are ``"lost"``.
@@ -162,7 +180,7 @@ def noted_runs(store: Store, limit: int = 20) -> list[Note]:
     notes = []
     for name in names:
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            notes.append(_judged(_read(found[layout.run(name)])))
+            notes.append(_judged(_numbered(store, _read(found[layout.run(name)]))))
     # Of one second, names do not tell which came first.
     return sorted(notes, key=lambda note: (_moment(note.id)[0], note.started, _moment(note.id)), reverse=True)
 
@@ -191,7 +209,7 @@ def _signed_text(members: Mapping[str, Any]) -> bytes:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("id", "started", "user", "host", "where", "state", "workflow", "commit"), str),
-    **dict.fromkeys(("tasks", "failures", "records"), dict),
+    **dict.fromkeys(("tasks", "failures", "records", "driver"), dict),
     **dict.fromkeys(("pid", "known"), int),
     **dict.fromkeys(("seconds", "updated"), (int, float)),
     "lost": list,
@@ -215,9 +233,32 @@ def find_run(store: Store, name: str) -> Note:
         raise NotFound(f"{told} in {store.url}; stargazer runs lists them")
     data = store.backend.read(layout.run(found[0]))
     try:
-        return _judged(_read(data or b""))
+        return _judged(_numbered(store, _read(data or b"")))
     except (ValueError, TypeError) as error:
         raise NotFound(f"the note of run {found[0]} in {store.url} is torn: {error}") from error
+
+
+def read_job(store: Store, run: str) -> str | None:
+    """Return the number of the job that was submitted last to drive a run; None where none was, or it is not known."""
+    try:
+        job = read_object(store.backend.read(layout.driver(run, "job")) or b"").get("job")
+    except ValueError:
+        return None
+    return job if isinstance(job, str) else None
+
+
+def _numbered(store: Store, note: Note) -> Note:
+    """The note with the number of its driver's job, where that was not known when it was written."""
+    if note.driver.get("job") != JOB_UNKNOWN:
+        return note
+    return replace(note, driver=note.driver | {"job": read_job(store, note.id) or JOB_UNKNOWN})
+
+
+def whose_may_go_on(note: Note) -> bool:
+    """Whether a run is of somebody whose code may run as the user: the setting ``accept`` says whose."""
+    believed = note.whose in names_of_keys().values()
+    allowed = {"anyone": note.whose != NOT_AS_SIGNED, "signed": believed, "own": note.whose == YOURS}
+    return allowed[config.accept()]
 
 
 def _moment(name: str) -> tuple[str, int, str]:
@@ -227,8 +268,17 @@ def _moment(name: str) -> tuple[str, int, str]:
 
 
 def _judged(note: Note) -> Note:
-    silent = time.time() - note.updated
-    return replace(note, state="lost") if note.state == "running" and silent > LOST_AFTER else note
+    if note.state not in ("running", "pending"):
+        return note
+    waits = note.state == "pending" and note.driver.get("job")  # a batch system may let it wait for days
+    silent = time.time() - note.updated > LOST_AFTER and not waits
+    return replace(note, state="lost") if silent or _died(note) else note
+
+
+def _died(note: Note) -> bool:
+    """Whether the process that drives a run was on this machine, and is there no more."""
+    here = bool(note.pid) and note.driver.get("machine") == machine()
+    return here and not is_alive(note.pid)
 
 
 def _user() -> str:

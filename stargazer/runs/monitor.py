@@ -15,7 +15,7 @@ from stargazer.errors import StargazerError
 from stargazer.ledger import walk_assets
 from stargazer.ledger.logs import record_of
 from stargazer.runs.history import Note
-from stargazer.store import Store
+from stargazer.store import Store, layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stargazer.calls.call import Call
     from stargazer.runs.runlog import RunLog
 
-__all__ = ["Monitor", "held"]
+__all__ = ["Monitor", "held", "is_cancelled"]
 
 EVERY = 2.0
 NOTED_EVERY = 20.0
@@ -48,20 +48,32 @@ class Monitor:
         Seconds to wait for workers before it is told that none comes.
     log
         What happens in the run, call by call.
+    note
+        Of a run that has one already, for it was asked for before: its driver says how it ends.
 
     Attributes
     ----------
     id
         Of the run.
+    note
+        How it stands.
     """
 
     def __init__(
-        self, run: Any, store: Store, where: str, patience: float = PATIENCE, log: RunLog | None = None
+        self,
+        run: Any,
+        store: Store,
+        where: str,
+        patience: float = PATIENCE,
+        log: RunLog | None = None,
+        note: Note | None = None,
     ) -> None:
         self.run, self.store, self.patience = run, store, patience
         self.notice: str | None = None
-        self._log = log
-        self._note = self._claimed(where)
+        self._log, self._is_driven = log, note is not None
+        self.note = replace(note, where=where, known=run.known) if note is not None else self._claimed(where)
+        if log is not None and note is not None:
+            log.continue_after(store, note.id)
         self._since: float | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="stargazer-beside", daemon=True)
@@ -71,7 +83,7 @@ class Monitor:
     @property
     def id(self) -> str:
         """Name of the run."""
-        return self._note.id
+        return self.note.id
 
     def _claimed(self, where: str) -> Note:
         """A note under an id of its own; one that cannot be written is kept here."""
@@ -91,12 +103,14 @@ class Monitor:
         self._ended.set()
         self._thread.join()
         self.notice = None
-        self._write(state)
+        self._write("running" if self._is_driven else state)
 
     def _work(self) -> None:
         noted = time.monotonic()
         while not self._ended.wait(EVERY):
             self._look()
+            if is_cancelled(self.store, self.id):
+                self.run.cancel()
             if time.monotonic() - noted > NOTED_EVERY:
                 noted = time.monotonic()
                 self._write("running")
@@ -123,11 +137,20 @@ class Monitor:
         tasks = {name: {each.value: number for each, number in states.items()} for name, states in status.tasks.items()}
         seconds = round(status.seconds, 3)
         lost = self.run.lost_workers[-SHOWN_FAILURES:]
-        note = replace(self._note, state=state, tasks=tasks, seconds=seconds, failures=told, records=records, lost=lost)
+        self.note = replace(
+            self.note, state=state, tasks=tasks, seconds=seconds, failures=told, records=records, lost=lost
+        )
         with contextlib.suppress(OSError, StargazerError):
-            note.write(self.store)
+            self.note.write(self.store)
             if self._log is not None:
                 self._log.write(self.store, self.id)
+
+
+def is_cancelled(store: Store, run: str) -> bool:
+    """Whether somebody asked, anywhere, that a run ends."""
+    with contextlib.suppress(OSError, StargazerError):
+        return store.backend.size(layout.driver(run, "cancel")) is not None
+    return False
 
 
 # What a run relies on stays, whatever garbage collection runs beside it.

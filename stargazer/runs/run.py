@@ -8,40 +8,38 @@ import queue
 import threading
 import time
 import warnings
-from collections import Counter
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
-from stargazer.calls.arguments import check_no_call_lost
-from stargazer.calls.call import Call
 from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten
-from stargazer.calls.memory import give_more, lacked_memory
 from stargazer.calls.renewed import renewed
 from stargazer.calls.resources import default_client
 from stargazer.calls.walk import needs
 from stargazer.calls.wired import stamped
-from stargazer.errors import ArgumentError, BlobLost, Cancelled, OutputError, RunFailed, WorkerOutOfMemory
+from stargazer.errors import ArgumentError, Cancelled, OutputError, RunFailed
 from stargazer.ledger import Ledger, NotDeterministic
 from stargazer.runs.history import Logs
 from stargazer.runs.monitor import Monitor, held
+from stargazer.runs.nested import calls_in, replaced
+from stargazer.runs.retry import Retry
 from stargazer.runs.runlog import RunLog, known_calls
 from stargazer.runs.state import RunState, State, Status
 from stargazer.runs.threads import Threads
 from stargazer.store import Store
 from stargazer.store.asking import refuse_while_wiring
-from stargazer.store.fallback import mark_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator
 
     from distributed import Client
     from typing_extensions import TypeVar
 
-    from stargazer.calls.call import Pending
+    from stargazer.calls.call import Call, Pending
     from stargazer.execute import TaskSpec
     from stargazer.ledger import Record
     from stargazer.runs.engine import Engine
-    from stargazer.runs.history import Timeline
+    from stargazer.runs.history import Note, Timeline
+    from stargazer.runs.kept import KeptRun
 
     T = TypeVar("T", default=Any)
     R = TypeVar("R")
@@ -50,7 +48,7 @@ else:
 
     T = TypeVar("T")
 
-__all__ = ["Retry", "Run", "calls_in", "failure_text", "in_order", "replaced", "run", "run_async"]
+__all__ = ["Run", "failure_text", "in_order", "run", "run_async"]
 
 CLOCKS_DIFFER = 5.0
 
@@ -68,6 +66,8 @@ class Run(Generic[T]):
         What runs once more, whatever is known.
     workflow
         Name of the workflow; by default of the function that wired the calls.
+    note
+        Of a run that was asked for before, whose driver this process is.
 
     Attributes
     ----------
@@ -75,8 +75,15 @@ class Run(Generic[T]):
         Number of calls that the ledger answered when the run began.
     """
 
-    def __init__(self, what: Any, client: Client | None = None, again: Any = None, workflow: str = "") -> None:
-        self._workflow = workflow
+    def __init__(
+        self,
+        what: Any,
+        client: Client | None = None,
+        again: Any = None,
+        workflow: str = "",
+        note: Note | None = None,
+    ) -> None:
+        self._workflow, self._note = workflow, note
         self._compared = again is None
         asked = list(calls_in(what))
         fresh = renewed(asked, again) if again is not None else {call.key: call for call in asked}
@@ -244,11 +251,16 @@ class Run(Generic[T]):
             self._arrived.put(None)
 
     def _attended(self, missing: dict[str, Call]) -> Monitor | None:
-        first = next(iter(missing.values()), None)
+        first = next(iter(missing.values() if self._note is None else self._calls.values()), None)
         if first is None:
             return None
         log = RunLog(self._watch, known_calls(self._calls.values(), missing))
-        return Monitor(self, first.store, self._engine.where, self._engine.patience, log)
+        return Monitor(self, first.store, self._engine.where, self._engine.patience, log, self._note)
+
+    @property
+    def note(self) -> Note | None:
+        """What is noted of it in the store; None where nothing had to run."""
+        return self._beside.note if self._beside else None
 
     @property
     def wired(self) -> tuple[str, TaskSpec]:
@@ -327,6 +339,15 @@ ENDS_WITHIN = 10.0
 
 @overload
 def run(
+    *calls: Any,
+    detach: Literal[True],
+    client: Client | None = ...,
+    on: str | None = ...,
+    again: Any = ...,
+    name: str = ...,
+) -> KeptRun: ...
+@overload
+def run(
     call: Pending[R],
     /,
     *,
@@ -363,7 +384,9 @@ def run(
     progress: bool | None = None,
     again: Any = None,
     name: str = "",
-) -> Run[Any]:
+    detach: bool = False,
+    on: str | None = None,
+) -> Run[Any] | KeptRun:
     """Run calls, with progress; results are in the store the moment a task ends.
 
     Parameters
@@ -381,6 +404,11 @@ def run(
         What needs these runs as well where their results differ now.
     name
         Of the run; by default that of the function that wired the calls.
+    detach
+        Let a process of its own run them, which outlives this one, and return at once: a `KeptRun`, which
+        `stargazer.runs.get` finds again anywhere by its id.
+    on
+        Where such a process runs them: a profile, or the address of a scheduler. By default as the active client.
 
     Returns
     -------
@@ -404,7 +432,14 @@ def run(
     """
     refuse_while_wiring("runs calls")
     what = calls[0] if len(calls) == 1 else calls
+    if on is not None and not detach:
+        raise ArgumentError("on= is for sg.run(…, detach=True); else connect first: with sg.connect(…): sg.run(…)")
     client = _checked(client)
+    if detach:
+        from stargazer.runs.detached import detach as detached
+        from stargazer.runs.detached import options_like
+
+        return detached(what, options_like(client, on, again), name)
     if client is not None and client.asynchronous:
         raise ArgumentError(
             "this client is asynchronous: write `await sg.run_async(…)`, or `await client.compute(call)`; sg.run would "
@@ -501,46 +536,6 @@ def _show(flight: Run, progress: bool | None) -> None:
     show_run(flight, progress)
 
 
-# Calls in lists, tuples and dicts, and results in their places.
-
-
-def calls_in(what: Any) -> list[Call]:
-    """Return every call in `what`; refuse what was probably meant to be one.
-
-    Raises
-    ------
-    ArgumentError
-        Something else stands where a call should; or a list holds itself.
-    """
-    try:
-        return list(_calls_in(what))
-    except RecursionError:
-        raise ArgumentError("a list of calls holds itself, or is nested too deeply") from None
-
-
-def _calls_in(what: Any) -> Iterator[Call]:
-    if isinstance(what, Call):
-        yield what
-    elif isinstance(what, (list, tuple)):
-        for item in what:
-            yield from _calls_in(item)
-    elif isinstance(what, dict):
-        for item in what.values():
-            yield from _calls_in(item)
-    else:
-        check_no_call_lost(what)
-
-
-def replaced(what: Any, result: Callable[[Call], Any]) -> Any:
-    """Return `what` with each call replaced by its result."""
-    if isinstance(what, Call):
-        return result(what)
-    if isinstance(what, (list, tuple)):
-        items = [replaced(item, result) for item in what]
-        return items if isinstance(what, list) else tuple(items)
-    return {key: replaced(item, result) for key, item in what.items()} if isinstance(what, dict) else what
-
-
 # What is told of the calls of a run: in which order they come, and why some failed.
 
 
@@ -565,46 +560,3 @@ def failure_text(flight: Run) -> str:
     if len(failures) > SHOWN_FAILURES:
         lines.append(f"… and {len(failures) - SHOWN_FAILURES} more in `.failures`")
     return "\n".join(lines)
-
-
-# Failures that are worth another try: what was lost is made again, what lacked memory gets more.
-
-
-MOST_KILLS = 2
-"""Jobs that a batch system ends for the memory of one call, which then ends, whatever sizes its task still names."""
-
-
-class Retry:
-    """Remembers what was tried, so that each cause is tried once."""
-
-    def __init__(self) -> None:
-        self._lost: set[str] = set()
-        self._killed: Counter[str] = Counter()
-
-    def is_worth_it(self, failures: Mapping[str, BaseException], calls: Iterable[Call]) -> bool:
-        """Whether some of these failures may end otherwise if the calls are planned again; gives them more memory.
-
-        Parameters
-        ----------
-        failures
-            Errors by plan key.
-        calls
-            That ran.
-        """
-        errors = [error for error in failures.values() if isinstance(error, BlobLost)]
-        lost = {error.cid for error in errors} - self._lost
-        self._lost |= lost
-        for error in errors:
-            mark_unavailable(error)
-        starved = [call for call in calls if self._may_have_more(call, failures.get(call.plan_key))]
-        given = list(map(give_more, starved))
-        return bool(lost) or any(given)
-
-    def _may_have_more(self, call: Call, failure: BaseException | None) -> bool:
-        """Whether more memory is worth a try; a job of a shared queue, with all that ran there, goes twice at most."""
-        if isinstance(failure, WorkerOutOfMemory):
-            self._killed[call.plan_key] += 1
-            if self._killed[call.plan_key] >= MOST_KILLS:
-                failure.add_note(f"{MOST_KILLS} jobs were ended for it, so no larger size of memory=[…] is tried")
-                return False
-        return lacked_memory(failure)

@@ -81,6 +81,13 @@ class RunLog:
         self._watch, self._told, self._written = watch, 0, -1
         self._lines = [_line(at=began, what="known", task=call.name, key=call.plan_key) for call in known]
 
+    def continue_after(self, store: Store, run: str) -> None:
+        """Let what an earlier driver of the run has told stand before; calls that were known then are told once."""
+        before = (store.backend.read(layout.run_log(run)) or b"").decode("utf-8", "replace").splitlines(keepends=True)
+        told = {event.key for event in _parsed("".join(before).encode()) if event.what in ("known", "made")}
+        fresh = [line for line in self._lines if json.loads(line)["key"] not in told]
+        self._lines = [*(line for line in before if line.endswith("\n")), *fresh]
+
     def write(self, store: Store, run: str) -> None:
         """Put what has happened so far into the store."""
         events = self._watch.events[self._told :]

@@ -18,6 +18,7 @@
     leases/<name>                 the same, until they expire
     runs/<id>                     notes on runs: when, where, how each went; may be deleted
     logs/<id>                     what happened in each, call by call; the same
+    drivers/<id>.<what>           of runs of their own: what they were given, whose turn it is, what they gave
     uses/<day>/<event>            object stores only: which records were of use that day
     journal/<hour>/<event>        object stores only: what changed, by time
     quarantine/<name>.<time>      what was found corrupt, and when (ns)
@@ -45,6 +46,7 @@ __all__ = [
     "asset",
     "blob",
     "check_name",
+    "driver",
     "elsewhere",
     "is_plain",
     "key",
@@ -69,7 +71,7 @@ HELD = "held-"
 JOURNAL = "journal"
 USES = "uses"
 SHARDED = ("blobs", "trees", "assets", "records", "keys")
-FLAT = ("pins", "leases", "runs", "logs")
+FLAT = ("pins", "leases", "runs", "logs", "drivers")
 TOP = (*SHARDED, "shapes", "signatures", *FLAT, "names", "quarantine", TMP, JOURNAL, USES)
 """Every folder that a store may have."""
 
@@ -173,6 +175,11 @@ def run(name: str) -> str:
 def run_log(name: str) -> str:
     """Place of the log of a run."""
     return f"logs/{check_name(name)}"
+
+
+def driver(run: str, what: str) -> str:
+    """Place of something that the driver of a run needs or leaves."""
+    return f"drivers/{check_name(f'{run}.{what}')}"
 
 
 def quarantine(name: str) -> str:

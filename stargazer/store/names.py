@@ -20,7 +20,7 @@ from stargazer.store.parsing import is_asset, read_json
 from stargazer.store.records import seal, unseal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from stargazer.store.assets import Assets
@@ -48,7 +48,9 @@ class Version(NamedTuple):
     time
         When it was set: ISO 8601, UTC.
     user
-        Who set it, as that person's machine says.
+        Who set it, as that person's machine says, or the service that was asked to.
+    made
+        What was asked for that made it, where it was made to have this name; see `stargazer.service`.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Version(NamedTuple):
     asset: Asset
     time: str
     user: str
+    made: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
@@ -103,7 +106,9 @@ class Names:
     def __init__(self, context: StoreContext, assets: Assets) -> None:
         self.context, self.backend, self.assets = context, context.backend, assets
 
-    def set(self, name: str, asset: Asset) -> Version:
+    def set(
+        self, name: str, asset: Asset, *, user: str | None = None, made: Mapping[str, Any] | None = None
+    ) -> Version:
         """Let a name stand for an asset from now on: its next version.
 
         Parameters
@@ -112,6 +117,10 @@ class Names:
             Such as ``"pbmc/clusters"``.
         asset
             A stored asset.
+        user
+            Who sets it; by default the user of this process.
+        made
+            What was asked for that made it, as JSON values.
 
         Returns
         -------
@@ -132,7 +141,8 @@ class Names:
             return there
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         content = {"asset": placed(asset, _NO_PATH, None, asset.companions).to_dict(), "time": now}
-        content |= {"user": config.user_name(), "claim": secrets.token_hex(16)}
+        content |= {"user": user or config.user_name(), "claim": secrets.token_hex(16)}
+        content |= {"made": dict(made)} if made is not None else {}
         data = seal(json.dumps(content, sort_keys=True).encode())
         number = newest + 1
         while not self._claim(place_of(name, number), data):
@@ -244,7 +254,9 @@ class Names:
             asset = Asset.from_dict(content["asset"])
         except StargazerError as error:
             raise StoreError(f"{name}@{version} cannot be read here: {error}") from error
-        return Version(name, version, self.assets.named(asset, f"{name}@{version}"), content["time"], content["user"])
+        made = content.get("made")
+        named = self.assets.named(asset, f"{name}@{version}")
+        return Version(name, version, named, content["time"], content["user"], made if isinstance(made, dict) else None)
 
 
 _NO_PATH: Path = None  # type: ignore[assignment]

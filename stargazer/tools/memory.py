@@ -12,7 +12,7 @@ from stargazer.errors import MemoryExceeded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Growth", "limit_of", "memory_of", "resident"]
+__all__ = ["Growth", "limit_of", "memory_of", "processor_seconds", "resident"]
 
 TOLERATED = 1.1
 """Memory that a call may take, in parts of what its task declares."""
@@ -61,6 +61,26 @@ def _children(pid: int) -> Iterator[int]:
     for thread in threads:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as children:
             yield from map(int, children.read().split())
+
+
+def processor_seconds(pids: Iterable[int]) -> float:
+    """Return the processor time that processes and their living descendants have used; 0 where that is not known.
+
+    Parameters
+    ----------
+    pids
+        Numbers of processes.
+    """
+    return sum(map(_used, _family(pids)))
+
+
+def _used(pid: int) -> float:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def resident(pid: int) -> int:

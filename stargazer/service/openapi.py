@@ -1,0 +1,87 @@
+"""``/openapi.json``: the routes, and the parameters of every transform, from the catalog."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse
+
+from stargazer import catalog
+from stargazer.service.transforms import transforms
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from stargazer.service.routes import Endpoint
+    from stargazer.service.visit import Visit
+
+__all__ = ["document", "openapi"]
+
+VARIABLE = re.compile(r"{(\w+)(?::path)?}")
+PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "where"],
+    "properties": {
+        "type": {"type": "string", "description": "urn:stargazer:error: and the name of the error."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What was wrong, and what to do."},
+        "where": {"type": "string", "description": "Part of the request."},
+        "failures": {"type": "object", "description": "Errors of a run, by call."},
+    },
+}
+
+
+async def openapi(visit: Visit) -> Response:
+    """Describe all of this, as OpenAPI 3.1."""
+    return JSONResponse(await visit.in_thread(document))
+
+
+def document() -> dict[str, Any]:
+    """Return the description of the service: routes and transforms."""
+    from stargazer import __version__
+    from stargazer.service.routes import ROUTES
+
+    paths: dict[str, Any] = {}
+    for each in ROUTES:
+        paths.setdefault(VARIABLE.sub(r"{\1}", each.path), {})[each.method.lower()] = _operation(each)
+    schemas = {"Problem": PROBLEM, **_transforms()}
+    security = {"token": {"type": "http", "scheme": "bearer"}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Stargazer", "version": __version__},
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": security},
+        "security": [{"token": []}, {}],
+    }
+
+
+def _operation(each: Endpoint) -> dict[str, Any]:
+    names = VARIABLE.findall(each.path)
+    found: dict[str, Any] = {
+        "operationId": f"{each.method.lower()}_{each.answer.__name__}_{len(names)}",
+        "summary": (inspect.getdoc(each.answer) or "").partition("\n")[0],
+        "x-scope": each.scope,
+        "responses": {
+            str(each.status): {"description": "It went well."},
+            "default": {
+                "description": "It did not.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            },
+        },
+    }
+    if names:
+        found["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        ]
+    if each.body is not None:
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": each.body}}}
+    return found
+
+
+def _transforms() -> dict[str, Any]:
+    """Schemas of what transforms take, by name; their definitions within."""
+    entries = [*transforms(), *(entry for entry in catalog.list() if entry.function is not None)]
+    return {re.sub(r"[^A-Za-z0-9._-]", "_", f"transform.{entry.name}"): entry.schema() for entry in entries}

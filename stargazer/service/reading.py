@@ -1,0 +1,189 @@
+"""``/v1/assets``, ``/names``, ``/query``, ``/catalog``, ``/runs``, ``/gc``: one verb of the engine each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse, Response
+
+from stargazer import api, catalog
+from stargazer.assets.table import Table
+from stargazer.ledger import Ledger
+from stargazer.runs.history import find_run, noted_runs
+from stargazer.service.access import check_references
+from stargazer.service.materializing import is_stale
+from stargazer.service.problems import Refusal
+from stargazer.service.shown import asset_json, record_json, version_json
+from stargazer.service.streams import ARROW, arrow_response, bytes_response, file_headers, is_known_to, tar_response
+from stargazer.service.transforms import find_transform, transforms
+from stargazer.store.references import find_asset, find_assets
+
+if TYPE_CHECKING:
+    from stargazer.assets import Asset
+    from stargazer.ledger.lineage import Direction
+    from stargazer.service.visit import Visit
+
+__all__ = [
+    "asset", "catalog_entry", "catalog_list", "data", "dependents", "gc", "lineage", "name", "names", "query",
+    "records", "run", "runs", "set_name",
+]  # fmt: skip
+
+MOST = 10_000
+HOUR = 3600.0
+
+
+async def asset(visit: Visit) -> Response:
+    """Say what is known of an asset."""
+    text = visit.path("ref")
+    check_references(visit.principal, text)
+    found = await visit.in_thread(lambda: find_assets(visit.store, text))
+    told = await visit.in_thread(lambda: asset_json(found[0]))
+    return JSONResponse({**told, "also": [other.id for other in found[1:]]})
+
+
+async def data(visit: Visit) -> Response:
+    """Return the bytes of an asset or in it: files with ranges, tables as Arrow streams, folders as tar."""
+    found, inside = await visit.asset(), visit.request.path_params.get("inside", "").strip("/")
+    cid = await visit.in_thread(lambda: visit.store.resolve(f"{found.cid}/{inside}" if inside else found.cid))
+    name = inside.rpartition("/")[2] or found.name
+    is_folder = await visit.in_thread(lambda: visit.store.is_directory(cid))
+    wanted = visit.query("format") or ("arrow" if ARROW in visit.request.headers.get("accept", "") else "")
+    if wanted not in ("", "arrow", "tar", "raw"):
+        raise Refusal(406, "ArgumentError", f"format={wanted!r}: there are raw, arrow and tar", "query format")
+    as_arrow = wanted == "arrow" or (not wanted and is_folder and isinstance(found, Table) and not inside)
+    headers = file_headers(cid, name, tag=f"{cid}.arrow" if as_arrow else f"{cid}.tar" if is_folder else cid)
+    headers |= {"Vary": "Accept"}
+    if known := is_known_to(visit.request, headers):
+        return known
+    if as_arrow:
+        return await visit.in_thread(lambda: arrow_response(_path(visit, found, inside), headers))
+    if is_folder:
+        return tar_response(visit.store, cid, name, headers)
+    return await visit.in_thread(lambda: bytes_response(visit.store, cid, name, headers))
+
+
+def _path(visit: Visit, found: Asset, inside: str) -> Any:
+    path = visit.store.fetch(found)
+    return path / inside if inside else path
+
+
+async def lineage(visit: Visit) -> Response:
+    """Say where an asset came from."""
+    return await _traced(visit, "up")
+
+
+async def dependents(visit: Visit) -> Response:
+    """Say what was made of an asset."""
+    return await _traced(visit, "down")
+
+
+async def _traced(visit: Visit, direction: Direction) -> Response:
+    found = await visit.asset()
+
+    def told() -> dict[str, Any]:
+        traced = api.trace(found, direction=direction, store=visit.store)
+        recorded = {record.id: record_json(record, visit.may_name) for record in traced.records}
+        return {"direction": direction, "roots": traced.to_dict(), "records": recorded}
+
+    return JSONResponse(await visit.in_thread(told))
+
+
+async def records(visit: Visit) -> Response:
+    """List the records of the calls that made an asset, the newest first."""
+    found = await visit.asset()
+    made = await visit.in_thread(lambda: Ledger(visit.store.records).producers(found.cid))
+    return JSONResponse({"records": [record_json(each, visit.may_name) for each in made]})
+
+
+async def query(visit: Visit) -> Response:
+    """Find assets by their facts, with the companions that belong beside them."""
+    body = await visit.json()
+    limit = body.pop("limit", 1000)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MOST:
+        raise Refusal(422, "ArgumentError", f"limit is a number up to {MOST}", "body.limit")
+    found = await visit.in_thread(lambda: visit.store.assemble(missing="skip", **body))
+    told = await visit.in_thread(lambda: [asset_json(each) for each in found[:limit]])
+    return JSONResponse({"assets": told, "total": len(found)})
+
+
+# Names.
+
+
+async def names(visit: Visit) -> Response:
+    """List the names, each with the number of its newest version."""
+    found = await visit.in_thread(visit.store.names.newest)
+    return JSONResponse({"names": {name: newest for name, newest in found.items() if visit.may_name(name)}})
+
+
+async def name(visit: Visit) -> Response:
+    """Say what a name stands for: ``version``, ``history``, and whether it is ``stale``."""
+    wanted = visit.path("name")
+    visit.check_name(wanted)
+    number = visit.number("version", 0, 999_999_999) or None
+    if visit.flag("history"):
+        versions = await visit.in_thread(lambda: visit.store.names.history(wanted))
+        return JSONResponse({"versions": await visit.in_thread(lambda: [version_json(each) for each in versions])})
+    version = await visit.in_thread(lambda: visit.store.names.get_version(wanted, number))
+    told = await visit.in_thread(lambda: version_json(version))
+    if visit.flag("stale"):
+        check_references(visit.principal, version.made)
+        told["stale"] = await visit.in_thread(lambda: is_stale(wanted, store=visit.store, own_code=visit.may_code))
+    return JSONResponse(told)
+
+
+async def set_name(visit: Visit) -> Response:
+    """Let a name stand for an asset: the next version of it."""
+    wanted = visit.path("name")
+    visit.check_name(wanted)
+    body = await visit.json(("asset",))
+    if not isinstance(body.get("asset"), str):
+        raise Refusal(422, "ArgumentError", "asset is a CID, an id or a URI", "body.asset")
+
+    def given() -> dict[str, Any]:
+        found = find_asset(visit.store, body["asset"])
+        return version_json(visit.store.names.set(wanted, found, user=visit.asked or None))
+
+    return JSONResponse(await visit.in_thread(given))
+
+
+# What can be asked for, what ran, and what nothing needs.
+
+
+async def catalog_list(visit: Visit) -> Response:
+    """List tasks, workflows and transforms."""
+    word = visit.query("word")
+    entries = await visit.in_thread(lambda: [*transforms(), *catalog.list(word=word)])
+    return JSONResponse({"entries": [each.to_dict() for each in entries]})
+
+
+async def catalog_entry(visit: Visit) -> Response:
+    """Describe a task, workflow or transform, with the JSON Schema of what it takes."""
+    entry = await visit.in_thread(lambda: find_transform(visit.path("ref"), own_code=False))
+    return JSONResponse({**entry.to_dict(), "schema": entry.schema()})
+
+
+async def runs(visit: Visit) -> Response:
+    """List the newest runs of the store."""
+    found = await visit.in_thread(lambda: noted_runs(visit.store, visit.number("limit", 20, MOST)))
+    return JSONResponse({"runs": [asdict(each) for each in found]})
+
+
+async def run(visit: Visit) -> Response:
+    """Say how a run went."""
+    return JSONResponse(asdict(await visit.in_thread(lambda: find_run(visit.store, visit.path("run")))))
+
+
+async def gc(visit: Visit) -> Response:
+    """Say what nothing needs; remove it where ``dry_run`` is false."""
+    body = await visit.json(("dry_run", "grace", "recent", "budget"))
+    dry = body.pop("dry_run", True)
+    numbers = {key: value for key, value in body.items() if value is not None}
+    wrong = [key for key, value in numbers.items() if not isinstance(value, (int, float)) or isinstance(value, bool)]
+    if not isinstance(dry, bool) or wrong:
+        raise Refusal(422, "ArgumentError", "dry_run is true or false; grace, recent and budget are numbers", "body")
+    if numbers.get("grace", HOUR) < HOUR:
+        raise Refusal(422, "ArgumentError", "grace is an hour at least: others write to this store", "body.grace")
+    swept = await visit.in_thread(lambda: visit.store.gc(dry_run=dry, **numbers))
+    told = {**swept._asdict(), "removed": len(swept.removed), "leftovers": len(swept.leftovers)}
+    return JSONResponse({**told, "results": list(swept.results)})

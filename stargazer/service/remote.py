@@ -1,0 +1,207 @@
+"""A service elsewhere, by HTTP: questions, files in and out, lineages."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from stargazer import errors
+from stargazer.assets import Asset
+from stargazer.cid import cid_of_file
+from stargazer.errors import AssetError, NotFound, RemoteError, StargazerError
+from stargazer.ledger import Record
+from stargazer.ledger.lineage import Direction, Lineage, Node
+from stargazer.remotes.gateway import Gateway
+from stargazer.remotes.http import Web
+from stargazer.remotes.push import fetch_asset
+from stargazer.service.shown import asset_of
+from stargazer.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from stargazer.store import Store
+
+__all__ = ["Remote"]
+
+TIMEOUT = 90.0
+PART = 64 << 20
+PIECE = 1 << 20
+ATTEMPTS, PAUSE = 5, 1.0
+TUS = {"Tus-Resumable": "1.0.0"}
+
+
+class Remote:
+    """A service elsewhere.
+
+    Parameters
+    ----------
+    url
+        Of the service.
+    token
+        That lets in, if it wants one.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise errors.ArgumentError(f"{url!r} is no address of a service: write http://HOST:PORT")
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers=self._headers, timeout=httpx.Timeout(TIMEOUT, connect=10.0))
+
+    def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """Return what a request is answered with; a service that is busy is asked again when it says so.
+
+        Raises
+        ------
+        StargazerError
+            The error that the service tells of, as its own process raised it where that is known here.
+        RemoteError
+            It cannot be reached, or says something else.
+        """
+        found: dict[str, Any] = _read(self.asked(method, path, **options), self.url)
+        return found
+
+    def asked(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Return an answer that is none of a failure."""
+        for attempt in range(ATTEMPTS):
+            try:
+                answer = self._client.request(method, path, **options)
+            except httpx.HTTPError as error:
+                raise RemoteError(f"the service {self.url} cannot be asked: {error or type(error).__name__}") from error
+            if answer.status_code not in (429, 423) or attempt == ATTEMPTS - 1:
+                break
+            time.sleep(min(float(answer.headers.get("Retry-After", PAUSE)), 30.0))
+        if answer.is_error:
+            self.refuse({"problem": _problem(answer)})
+        return answer
+
+    def refuse(self, told: dict[str, Any]) -> None:
+        """Raise what a service says went wrong, if something did."""
+        if told.get("state") == "cancelled":
+            raise errors.Cancelled("the build was cancelled")
+        problem = told.get("problem")
+        if problem is None:
+            return
+        name, detail = (
+            str(problem.get("type", "")).rpartition(":")[2],
+            visible(str(problem.get("detail", "")), lines=True),
+        )
+        kind = getattr(errors, name, None)
+        known = isinstance(kind, type) and issubclass(kind, StargazerError) and name in PLAIN
+        where = f" ({problem['where']} of {self.url})" if problem.get("where") else ""
+        raise (kind if known else RemoteError)(f"{detail}{where}")
+
+    # Files.
+
+    def fetched(self, store: Store, asset: Asset) -> Path:
+        """Return a path of an asset, brought into a store of this process and checked there."""
+        gateway = Gateway(self.url, self.url)
+        gateway.web = Web(self.url, self.url, TIMEOUT, lambda: self._headers)
+        return store.fetch(fetch_asset(store, asset, [gateway]))
+
+    def sent(self, path: Path, asset: Asset | None) -> Asset:
+        """Send a file in parts; it goes on where it was cut off, and is what it was here."""
+        if not path.is_file():
+            raise NotFound(f"there is no file {path}; folders are added where the store is")
+        draft = asset or Asset()
+        if draft.companions:
+            raise AssetError("companions are sent by themselves: add each, then give their CIDs as inputs")
+        members = {
+            "type": draft.asset_key,
+            "filename": draft.name or path.name,
+            "facts": json.dumps(dict(draft.declared)),
+        }
+        if not draft.converts:
+            members["cid"] = cid_of_file(path)
+        metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in members.items())
+        size = path.stat().st_size
+        begun = self.asked(
+            "POST", "/v1/assets", headers={**TUS, "Upload-Length": str(size), "Upload-Metadata": metadata}
+        )
+        if begun.status_code == 200:
+            return asset_of(_read(begun, self.url))
+        return asset_of(self._parts(begun.headers["Location"], path, size))
+
+    def _parts(self, place: str, path: Path, size: int) -> dict[str, Any]:
+        start = failures = 0
+        while True:
+            length = min(PART, size - start)
+            headers = {**TUS, "Upload-Offset": str(start), "Content-Length": str(length)}
+            headers["Content-Type"] = "application/offset+octet-stream"
+            try:
+                answer = self.asked("PATCH", place, content=_part(path, start, length), headers=headers)
+            except RemoteError:
+                failures += 1
+                if failures == ATTEMPTS:
+                    raise
+                time.sleep(PAUSE)
+                start = int(self.asked("HEAD", place, headers=TUS).headers["Upload-Offset"])
+                continue
+            if answer.status_code == 201:
+                return _read(answer, self.url)
+            start = int(answer.headers["Upload-Offset"])
+
+    def traced(self, asset: Asset, direction: Direction) -> Lineage:
+        """Return the lineage of an asset, as the service knows it."""
+        told = self.json("GET", f"/v1/assets/{asset.id}/{'lineage' if direction == 'up' else 'dependents'}")
+        known = {name: _record(members) for name, members in told["records"].items()}
+        return Lineage(tuple(_node(root, known) for root in told["roots"]), direction)
+
+
+PLAIN = {
+    "ArgumentError", "AssetError", "BlobLost", "CIDError", "Cancelled", "ConfigError", "DataError", "InvalidField",
+    "NotAReference", "NotFound", "OutputError", "RunFailed", "StoreError", "ToolMissing", "UnknownField", "UnknownName",
+}  # fmt: skip
+"""Errors that are made of a message."""
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if isinstance(found, dict) and "detail" in found:
+        return found
+    return {"detail": f"it answered {answer.status_code} {answer.reason_phrase}", "where": str(answer.url.path)}
+
+
+def _read(answer: httpx.Response, url: str) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        raise RemoteError(f"{url} answered with something that is no JSON: is it a Stargazer service?") from None
+
+
+def _part(path: Path, start: int, length: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
+        while length > 0 and (piece := file.read(min(PIECE, length))):
+            length -= len(piece)
+            yield piece
+
+
+def _record(members: dict[str, Any]) -> Record:
+    return Record(**{name: members[name] for name in Record._fields if name in members})
+
+
+def _node(told: dict[str, Any], known: dict[str, Record]) -> Node:
+    """A tree of a lineage; iterative, for chains may be deeper than the interpreter's stack."""
+    made: dict[int, Node] = {}
+    todo = [told]
+    for each in todo:
+        todo.extend(each["next"])
+    for each in reversed(todo):
+        members = asset_of(each["asset"])
+        following = tuple(made[id(child)] for child in each["next"])
+        made[id(each)] = Node(members, known.get(each["record"] or ""), each["parameter"], following)
+    return made[id(told)]

@@ -1,0 +1,105 @@
+"""Every route of the service: method, path, the scope that it wants, and what answers it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stargazer.service import gateway, metrics, openapi, reading, running, uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.responses import Response
+
+    from stargazer.service.visit import Visit
+
+    Answer = Callable[[Visit], Awaitable[Response]]
+
+__all__ = ["ROUTES", "Endpoint"]
+
+
+class Endpoint(NamedTuple):
+    """A route.
+
+    Parameters
+    ----------
+    method
+        Of HTTP; GET answers HEAD as well.
+    path
+        With its variables in braces.
+    scope
+        That whoever asks must have.
+    answer
+        Gives the answer.
+    body
+        JSON Schema of the body; None where it takes none, or bytes.
+    status
+        Of an answer where all went well.
+    """
+
+    method: str
+    path: str
+    scope: str
+    answer: Answer
+    body: dict[str, Any] | None = None
+    status: int = 200
+
+
+MATERIALIZE: dict[str, Any] = {
+    "type": "object",
+    "required": ["transform"],
+    "additionalProperties": False,
+    "properties": {
+        "inputs": {"type": "array", "description": "CIDs, ids, stargazer:// URIs, URIs of tables; by position."},
+        "transform": {
+            "type": "object",
+            "required": ["executor"],
+            "additionalProperties": False,
+            "properties": {"executor": {"type": "string"}, "params": {"type": "object"}},
+        },
+        "name": {"type": ["string", "null"], "description": "Name that the result gets."},
+        "refresh": {"type": "boolean", "description": "Run what is known once more."},
+        "explain": {"type": "boolean", "description": "Say what would run, and why; nothing runs."},
+        "wait": {"type": "number", "minimum": 0, "description": "Seconds to wait, 45 at most."},
+        "priority": {"enum": ["interactive", "bulk"]},
+    },
+}
+NAMED: dict[str, Any] = {
+    "type": "object", "required": ["asset"], "additionalProperties": False, "properties": {"asset": {"type": "string"}},
+}  # fmt: skip
+GC: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"dry_run": {"type": "boolean", "default": True}, "grace": {"type": "number"},
+                   "recent": {"type": "number"}, "budget": {"type": "integer"}},
+}  # fmt: skip
+QUERY: dict[str, Any] = {"type": "object", "description": "asset, name, cid and facts; lists hold alternatives; limit."}
+
+ROUTES: tuple[Endpoint, ...] = (
+    Endpoint("POST", "/v1/materialize", "run", running.materialize, MATERIALIZE),
+    Endpoint("GET", "/v1/builds", "read", running.builds),
+    Endpoint("GET", "/v1/builds/{key}", "read", running.build),
+    Endpoint("DELETE", "/v1/builds/{key}", "run", running.cancel),
+    Endpoint("POST", "/v1/assets", "write", uploads.add, None, 201),
+    Endpoint("GET", "/v1/uploads/{upload}", "write", uploads.offset),
+    Endpoint("PATCH", "/v1/uploads/{upload}", "write", uploads.append, None, 204),
+    Endpoint("DELETE", "/v1/uploads/{upload}", "write", uploads.drop, None, 204),
+    Endpoint("GET", "/v1/assets/{ref}", "read", reading.asset),
+    Endpoint("GET", "/v1/assets/{ref}/data", "read", reading.data),
+    Endpoint("GET", "/v1/assets/{ref}/data/{inside:path}", "read", reading.data),
+    Endpoint("GET", "/v1/assets/{ref}/lineage", "read", reading.lineage),
+    Endpoint("GET", "/v1/assets/{ref}/dependents", "read", reading.dependents),
+    Endpoint("GET", "/v1/assets/{ref}/records", "read", reading.records),
+    Endpoint("GET", "/v1/names", "read", reading.names),
+    Endpoint("GET", "/v1/names/{name:path}", "read", reading.name),
+    Endpoint("PUT", "/v1/names/{name:path}", "write", reading.set_name, NAMED),
+    Endpoint("GET", "/v1/catalog", "read", reading.catalog_list),
+    Endpoint("GET", "/v1/catalog/{ref:path}", "read", reading.catalog_entry),
+    Endpoint("POST", "/v1/query", "read", reading.query, QUERY),
+    Endpoint("GET", "/v1/runs", "read", reading.runs),
+    Endpoint("GET", "/v1/runs/{run}", "read", reading.run),
+    Endpoint("POST", "/v1/gc", "admin", reading.gc, GC),
+    Endpoint("GET", "/ipfs/{path:path}", "read", gateway.ipfs),
+    Endpoint("GET", "/metrics", "read", metrics.metrics),
+    Endpoint("GET", "/openapi.json", "read", openapi.openapi),
+)

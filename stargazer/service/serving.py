@@ -1,0 +1,82 @@
+"""The service on a port: where it may listen, and what it says first."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import TYPE_CHECKING, Any
+
+from stargazer.errors import ConfigError, ToolMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stargazer.service.settings import Settings
+
+__all__ = ["check_host", "listening", "serve"]
+
+BACKLOG = 2048
+
+
+def check_host(host: str, settings: Settings) -> None:
+    """Refuse to listen beyond this machine where anybody would be let in.
+
+    Raises
+    ------
+    ConfigError
+        There are neither tokens nor a proxy.
+    """
+    if settings.is_open and not _is_loopback(host):
+        raise ConfigError(
+            f"{host} is seen by other machines, and anybody there could run what they like as you: "
+            "make a token (stargazer serve --new-token NAME), and put it into stargazer.service.tokens"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises
+    ------
+    ConfigError
+        The port is taken, or the host is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        made = socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}; try another --port") from error
+    made.set_inheritable(False)
+    return made
+
+
+def serve(app: Any, host: str, port: int, told: Callable[[str], None]) -> None:
+    """Serve an application until it is interrupted.
+
+    Parameters
+    ----------
+    app
+        From `application`.
+    host, port
+        Where; port 0 for any that is free.
+    told
+        Called with the address before anything is served.
+    """
+    try:
+        import uvicorn
+    except ImportError:
+        raise ToolMissing("the service wants uvicorn: pip install 'stargazer-dask[service]'") from None
+    opened = listening(host, port)
+    shown = f"[{host.strip('[]')}]" if ":" in host else host
+    told(f"http://{shown}:{opened.getsockname()[1]}")
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=10, server_header=False
+    )
+    uvicorn.Server(config).run(sockets=[opened])

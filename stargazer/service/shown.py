@@ -1,0 +1,61 @@
+"""What a service says of assets, records and versions, as JSON values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stargazer.errors import StargazerError
+from stargazer.store.references import SCHEME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from stargazer.assets import Asset
+    from stargazer.ledger import Record
+    from stargazer.store.names import Version
+
+__all__ = ["asset_json", "asset_of", "record_json", "uri_of", "version_json"]
+
+
+def uri_of(asset: Asset) -> str:
+    """The URI of an asset: by its id, for two assets may share their bytes."""
+    return f"{SCHEME}asset/{asset.id}"
+
+
+def asset_json(asset: Asset) -> dict[str, Any]:
+    """An asset as JSON values; never a path of this machine."""
+    members = asset.to_dict()
+    members.pop("path", None)
+    found = {"id": asset.id, "uri": uri_of(asset), "type": type(asset).__name__, "size": _size(asset)}
+    return {**found, "keyvalues": asset.to_keyvalues(), **members}
+
+
+def _size(asset: Asset) -> int | None:
+    """Bytes of it; None where they are gone."""
+    try:
+        return None if asset.source is None else asset.source.size(asset)
+    except StargazerError:
+        return None
+
+
+ENCODED = ("asset", "cid", "name", "facts", "companions")
+
+
+def asset_of(members: Mapping[str, Any]) -> Asset:
+    """The asset that `asset_json` wrote."""
+    from stargazer.assets import Asset
+
+    return Asset.from_dict({name: members[name] for name in ENCODED if name in members})
+
+
+def record_json(record: Record, may_name: Callable[[str], bool]) -> dict[str, Any]:
+    """A record as JSON values, without the names that whoever reads it may not know."""
+    named = {asset: name for asset, name in record.named.items() if may_name(name.rpartition("@")[0])}
+    return {**record._asdict(), "named": named, "parts": record.parts()}
+
+
+def version_json(version: Version) -> dict[str, Any]:
+    """A version of a name as JSON values."""
+    told = {"name": version.name, "version": version.version, "time": version.time, "user": version.user}
+    uri = f"{SCHEME}name/{version.name}@{version.version}"
+    return {**told, "uri": uri, "asset": asset_json(version.asset), "made": version.made}

@@ -1,0 +1,110 @@
+"""Bytes on their way out: files with ranges, folders as tar, tables as Arrow streams."""
+
+from __future__ import annotations
+
+import mimetypes
+import tarfile
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from stargazer.tables.arrow import arrow, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+    from stargazer.store import Store
+
+__all__ = ["ARROW", "FOREVER", "arrow_response", "bytes_response", "file_headers", "is_known_to", "tar_response"]
+
+ARROW = "application/vnd.apache.arrow.stream"
+FOREVER = "public, max-age=29030400, immutable"
+PIECE, BLOCK = 1 << 20, tarfile.BLOCKSIZE
+
+
+def file_headers(cid: str, name: str, *, tag: str = "", download: bool = True) -> dict[str, str]:
+    """Headers of an answer with the bytes of a CID, which never change."""
+    headers = {"ETag": f'"{tag or cid}"', "X-Ipfs-Path": f"/ipfs/{cid}", "Cache-Control": FOREVER}
+    headers["X-Content-Type-Options"] = "nosniff"
+    # What lies in a store is data: no page in it may act in the name of whoever looks at it.
+    headers["Content-Security-Policy"] = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:"
+    if name and download:
+        headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(name)}"
+    return headers
+
+
+def is_known_to(request: Request, headers: Mapping[str, str]) -> Response | None:
+    """Answer 304 where the client has these bytes; None where it has not."""
+    given = request.headers.get("if-none-match", "")
+    tags = [each.strip().removeprefix("W/") for each in given.split(",")]
+    return Response(status_code=304, headers=dict(headers)) if headers["ETag"] in tags or "*" in tags else None
+
+
+def bytes_response(store: Store, cid: str, name: str, headers: Mapping[str, str]) -> Response:
+    """Answer with a file, or the parts of it that were asked for."""
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return FileResponse(store.blobs.path(cid), headers=dict(headers), media_type=kind)
+
+
+def tar_response(store: Store, cid: str, name: str, headers: Mapping[str, str]) -> Response:
+    """Answer with a folder as a tar, the same bytes each time."""
+    return StreamingResponse(_tar(store, cid, name or cid), headers=dict(headers), media_type="application/x-tar")
+
+
+def _tar(store: Store, cid: str, name: str) -> Iterator[bytes]:
+    yield _tar_header(name, 0, tarfile.DIRTYPE)
+    for path, file in store.walk(cid):
+        if file is None:
+            yield _tar_header(f"{name}/{path}", 0, tarfile.DIRTYPE)
+            continue
+        size = store.size(file) or 0
+        yield _tar_header(f"{name}/{path}", size, tarfile.REGTYPE)
+        with store.dirs.open(file) as opened:
+            while part := opened.read(PIECE):
+                yield part
+        yield bytes(-size % BLOCK)
+    yield bytes(2 * BLOCK)
+
+
+def _tar_header(name: str, size: int, kind: bytes) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.mode = size, kind, 0o755 if kind == tarfile.DIRTYPE else 0o644
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def arrow_response(path: Path, headers: Mapping[str, str]) -> Response:
+    """Answer with a table as an Arrow stream."""
+    return StreamingResponse(_arrow(read_table(path)), headers=dict(headers), media_type=ARROW)
+
+
+class _Pieces:
+    """Takes what is written, to be taken away at once."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def write(self, data: Any) -> int:
+        self.parts.append(bytes(data))
+        return len(self.parts[-1])
+
+    def flush(self) -> None:
+        return
+
+    def taken(self) -> bytes:
+        found, self.parts = b"".join(self.parts), []
+        return found
+
+
+def _arrow(table: Any) -> Iterator[bytes]:
+    pa, pieces = arrow(), _Pieces()
+    with pa.ipc.new_stream(pa.PythonFile(pieces, mode="w"), table.schema) as writer:
+        for batch in table.to_batches():
+            writer.write_batch(batch)
+            yield pieces.taken()
+    yield pieces.taken()

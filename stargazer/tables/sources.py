@@ -1,0 +1,171 @@
+"""Where tables are: warehouses of Iceberg, catalogs of pyiceberg's own configuration, folders of Parquet files."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from stargazer.errors import ArgumentError, DataError, NotFound, StargazerError, ToolMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["TableURI", "iceberg", "is_table_uri", "open_iceberg", "parquet_files", "read_table_uri", "refusals"]
+
+SCHEMES = re.compile(r"(file|iceberg|s3|s3a|gs|gcs|abfss?|hdfs)://", re.IGNORECASE)
+CATALOG_FILES = ("catalog.db", "pyiceberg_catalog.db", "iceberg.db")
+VERSION = re.compile(r"v?(\d+)")
+
+
+class TableURI(NamedTuple):
+    """A table, as somebody named it.
+
+    Parameters
+    ----------
+    place
+        Folder or URL of a warehouse, or of Parquet files; name of a catalog.
+    table
+        ``namespace.table``; empty of Parquet files.
+    catalog
+        Whether `place` is the name of a catalog in pyiceberg's own configuration.
+    """
+
+    place: str
+    table: str = ""
+    catalog: bool = False
+
+
+def is_table_uri(text: object) -> bool:
+    """Whether something has the form of a table's URI: an asset's is ``stargazer://…``."""
+    return isinstance(text, str) and SCHEMES.match(text) is not None
+
+
+def read_table_uri(uri: str) -> TableURI:
+    """Read the URI of a table.
+
+    Parameters
+    ----------
+    uri
+        ``file:///warehouse#db.events``: a table of a warehouse in a folder; ``iceberg://CATALOG/db.events``: of a
+        catalog of pyiceberg's own configuration; ``file:///folder``: the Parquet files in a folder, or one of them.
+
+    Raises
+    ------
+    ArgumentError
+        It is none of these.
+    """
+    if not is_table_uri(uri):
+        raise ArgumentError(
+            f"{uri!r:.200} names no table: write file:///warehouse#db.events, iceberg://CATALOG/db.events, or "
+            "file:///folder of Parquet files"
+        )
+    parts = urlsplit(uri)
+    if parts.scheme.lower() == "iceberg":
+        table = parts.path.strip("/").replace("/", ".")
+        if not parts.netloc or "." not in table:
+            raise ArgumentError(f"{uri} names no table: write iceberg://CATALOG/db.events")
+        return TableURI(parts.netloc, table, True)
+    if parts.scheme.lower() == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise ArgumentError(f"{uri}: {parts.netloc} is another host; write file:///path, with three slashes")
+        return TableURI(unquote(parts.path), unquote(parts.fragment))
+    raise ArgumentError(f"{uri}: tables in {parts.scheme} are read by a catalog: iceberg://CATALOG/db.events")
+
+
+@contextlib.contextmanager
+def refusals(what: str) -> Iterator[None]:
+    """Let what Iceberg's and Arrow's libraries raise about a table be told as ours, with the table's name."""
+    try:
+        yield
+    except StargazerError:
+        raise
+    except ImportError as error:
+        raise ToolMissing(f"{what}: tables of Iceberg want pyiceberg: pip install 'stargazer-dask[iceberg]'") from error
+    except (FileNotFoundError, LookupError) as error:
+        raise NotFound(f"{what}: {error}") from error
+    except (ValueError, TypeError, NotImplementedError, OSError) as error:
+        raise DataError(f"{what}: {error}") from error
+    except Exception as error:
+        if type(error).__module__.startswith(("pyiceberg.", "pyarrow.", "sqlalchemy.", "pydantic")):
+            raise (NotFound if "NoSuch" in type(error).__name__ else DataError)(f"{what}: {error}") from error
+        raise
+
+
+def open_iceberg(source: TableURI) -> Any:
+    """Return a table as pyiceberg knows it.
+
+    Raises
+    ------
+    NotFound
+        There is no such warehouse, catalog or table.
+    DataError
+        It cannot be read.
+    """
+    if source.catalog:
+        from pyiceberg.catalog import load_catalog
+
+        return load_catalog(source.place).load_table(source.table)
+    folder = Path(source.place)
+    if not folder.is_dir():
+        raise NotFound(f"there is no warehouse {source.place}")
+    database = next((folder / name for name in CATALOG_FILES if (folder / name).is_file()), None)
+    if database is None:
+        return _from_folder(folder, source.table)
+    return _catalog_of(database, folder).load_table(source.table)
+
+
+def _catalog_of(database: Path, folder: Path) -> Any:
+    """The catalog in a file of SQLite, by the name that its tables have there."""
+    import sqlite3
+
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        names = [row[0] for row in connection.execute("SELECT DISTINCT catalog_name FROM iceberg_tables")]
+    if len(names) > 1:
+        raise DataError(f"{database} holds several catalogs: {', '.join(sorted(names))}; name one by iceberg://CATALOG")
+    return SqlCatalog(names[0] if names else "default", uri=f"sqlite:///{database}", warehouse=f"file://{folder}")
+
+
+def _from_folder(folder: Path, table: str) -> Any:
+    """A table of which only the files are there: the newest of its metadata counts."""
+    from pyiceberg.table import StaticTable
+
+    places = [
+        folder.joinpath(*table.split(".")),
+        folder.joinpath(f"{table.rpartition('.')[0]}.db", table.split(".")[-1]),
+    ]
+    for place in places:
+        found = sorted((place / "metadata").glob("*.metadata.json"), key=_version)
+        if found:
+            return StaticTable.from_metadata(f"file://{found[-1]}")
+    raise NotFound(f"{folder} has neither a catalog ({', '.join(CATALOG_FILES)}) nor a table {table}")
+
+
+def _version(path: Path) -> tuple[int, str]:
+    found = VERSION.match(path.name)
+    return (int(found[1]) if found else -1, path.name)
+
+
+def iceberg(source: TableURI) -> bool:
+    """Whether a URI names a table of Iceberg, and not Parquet files."""
+    return bool(source.table)
+
+
+def parquet_files(source: TableURI) -> list[Path]:
+    """Return the Parquet files that a URI names, in order of their paths.
+
+    Raises
+    ------
+    NotFound
+        There are none.
+    """
+    place = Path(source.place)
+    found = [place] if place.is_file() else sorted(place.rglob("*.parquet")) if place.is_dir() else []
+    files = [path for path in found if not any(part.startswith(("_", ".")) for part in path.relative_to(place).parts)]
+    if not files:
+        raise NotFound(f"there are no Parquet files in {source.place}; a table of Iceberg is named file://…#db.events")
+    return files

@@ -1,0 +1,178 @@
+"""Who is let in: each row of the table is a request that somebody might try."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from apps import PATIENCE, App, serving
+from starlette.datastructures import Headers
+
+from stargazer.app.access import Access, ProxyTrust
+from stargazer.app.server import _base, read_secret
+from stargazer.config import user_name
+from stargazer.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    folder = tmp_path_factory.mktemp("access")
+    root = folder / "notebooks"
+    root.mkdir()
+    places = {"DASK_STARGAZER__STORE": str(folder / "store"), "DASK_STARGAZER__CACHE": str(folder / "cache")}
+    with serving(root, **places) as found:
+        yield found
+
+
+def test_the_first_line_is_an_address_and_the_token_in_it_counts_once_shown(app: App) -> None:
+    assert app.address.startswith("http://127.0.0.1:")
+    assert len(app.token) >= 32
+    assert httpx.get(app.url, timeout=PATIENCE).status_code == 401
+    assert httpx.get(f"{app.url}/?token=wrong", timeout=PATIENCE).status_code == 401
+    cookie = httpx.get(app.address, timeout=PATIENCE).headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    assert app.token not in cookie
+    assert app.get("/").status_code == 200
+
+
+HOSTILE = [
+    ("GET", "/", {"Host": "evil.example"}, 403),
+    ("GET", "/", {"Host": "127.0.0.1.evil.example:80"}, 403),
+    ("GET", "/", {"Host": "127.0.0.1:port"}, 403),
+    ("GET", "/", {"Host": ""}, 403),
+    ("GET", "/", {"Origin": "http://evil.example"}, 403),
+    ("GET", "/", {"Origin": "null"}, 403),
+    ("GET", "/", {"Sec-Fetch-Dest": "iframe"}, 403),
+    ("GET", "/", {"Sec-Fetch-Dest": "empty"}, 403),
+    ("GET", "/", {"Cookie": "stargazer_app=1"}, 401),
+    ("POST", "/api/notebooks", {}, 403),
+    ("POST", "/api/notebooks", {"X-Stargazer": "guess"}, 403),
+    ("POST", "/api/notebooks", {"X-Stargazer": "right", "Origin": "http://evil.example"}, 403),
+    ("POST", "/api/notebooks", {"X-Stargazer": "right", "Origin": "http://127.0.0.1:1"}, 403),
+    ("GET", "/api/notebooks", {}, 403),
+    ("GET", "/nb/workspace/x/edit/", {}, 403),
+    ("GET", "/nb/workspace/x/edit/", {"Host": "localhost"}, 401),
+    ("GET", "/static/../server.py", {"X-Stargazer": "right"}, 404),
+    ("GET", "/static/%2e%2e/server.py", {"X-Stargazer": "right"}, 404),
+    ("GET", "/notebooks/workspace/..%2f..%2fetc%2fpasswd", {}, 404),
+    ("GET", "/download/notebook/workspace/%2e%2e", {}, 404),
+    ("GET", "/download/notebook/..%2f/x", {}, 404),
+    ("GET", "/notebooks/workspace/a%00b", {}, 404),
+    ("POST", "/api/notebooks/workspace/..%2fx/copy", {"X-Stargazer": "right"}, 404),
+    ("DELETE", "/", {"X-Stargazer": "right"}, 405),
+    ("GET", "/no/such/page", {}, 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status"), HOSTILE)
+def test_hostile_requests(app: App, method: str, path: str, headers: dict[str, str], status: int) -> None:
+    given = {name: app.page_token if value == "right" else value for name, value in headers.items()}
+    answer = app.client.request(method, app.url + path, headers=given)
+    assert answer.status_code == status, answer.text
+    assert app.token not in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_two_hosts_in_one_request_are_refused(app: App) -> None:
+    port = int(app.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+        assert raw.recv(64).split()[1] in (b"400", b"403")
+
+
+def test_pages_say_what_browsers_must_know(app: App) -> None:
+    headers = app.get("/").headers
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "script-src 'self'" in headers["content-security-policy"]
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+
+
+def test_who_types_localhost_comes_to_the_app(app: App) -> None:
+    answer = httpx.get(app.address.replace("127.0.0.1", "localhost"), timeout=PATIENCE)
+    assert answer.status_code == 303
+    assert answer.headers["location"] == app.address
+
+
+def test_another_port_before_a_tunnel_is_fine(app: App) -> None:
+    headers = {"Host": "127.0.0.1:9999", "Origin": "http://127.0.0.1:9999", "X-Stargazer": app.page_token}
+    cookie = "; ".join(f"{each.name}={each.value}" for each in app.client.cookies.jar)
+    answer = httpx.get(f"{app.url}/api/notebooks", headers={**headers, "Cookie": cookie}, timeout=PATIENCE)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_second_app_of_one_folder_is_refused(app: App, tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "from stargazer.cli import main; main()", "app", str(app.root), "--no-open"]
+    env = {**os.environ, "DASK_STARGAZER__CACHE": str(app.root.parent / "cache")}
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, env=env)
+    assert done.returncode == 1
+    assert "another `stargazer app` serves" in done.stderr
+
+
+def test_tickets_count_once_and_for_one_path() -> None:
+    access = Access("t")
+    ticket = access.ticket("/nb/a")
+    assert not access.redeem(ticket, "/nb/b")
+    assert not access.redeem(ticket, "/nb/a")
+    assert access.redeem(access.ticket("/nb/a"), "/nb/a")
+
+
+def test_a_proxy_lets_in_its_owner_only() -> None:
+    trust = ProxyTrust("s" * 32, "anna")
+    good = {"x-stargazer-proxy": "s" * 32, "x-stargazer-user": "anna"}
+    assert trust.admits(Headers(good))
+    for change in ({"x-stargazer-user": "eve"}, {"x-stargazer-proxy": "t" * 32}, {"x-stargazer-user": ""}):
+        assert not trust.admits(Headers({**good, **change}))
+    assert not trust.admits(Headers({}))
+
+
+def test_behind_a_proxy(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef0123")
+    secret.chmod(0o600)
+    root = tmp_path / "notebooks"
+    root.mkdir()
+    with serving(root, "--base-url", "/user/anna/stargazer", "--trust-proxy", str(secret)) as app:
+        assert "token" not in app.address
+        headers = {"X-Stargazer-Proxy": "0123456789abcdef0123", "X-Stargazer-User": user_name(), "Host": "hub.example"}
+        assert httpx.get(app.url + "/", headers=headers, timeout=PATIENCE).status_code == 200
+        assert httpx.get(app.url + "/static/app.css", headers=headers, timeout=PATIENCE).status_code == 200
+        assert httpx.get(app.url + "/", timeout=PATIENCE).status_code == 403
+        assert (
+            httpx.get(app.url + "/", headers={**headers, "X-Stargazer-User": "eve"}, timeout=PATIENCE).status_code
+            == 403
+        )
+        assert (
+            httpx.get(
+                app.url + "/", headers={**headers, "Origin": "https://evil.example"}, timeout=PATIENCE
+            ).status_code
+            == 403
+        )
+
+
+@pytest.mark.parametrize("path", ["x", "/a//b", "/../b", "/a/./b"])
+def test_wrong_bases(path: str) -> None:
+    with pytest.raises(ConfigError, match="begins with a slash"):
+        _base(path)
+
+
+def test_the_secret_of_a_proxy_is_nobody_elses(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("0123456789abcdef")
+    file.chmod(stat.S_IRUSR | stat.S_IRGRP)
+    with pytest.raises(ConfigError, match="read by others"):
+        read_secret(file)
+    file.chmod(0o600)
+    assert read_secret(file) == "0123456789abcdef"
+    file.write_text("short")
+    with pytest.raises(ConfigError, match="no secret"):
+        read_secret(file)
