@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse
@@ -12,6 +12,7 @@ from starlette.routing import Route
 from stargazer.app.desk import body_of, desk_of, page
 from stargazer.app.shelf import TEMPLATES
 from stargazer.app.tiles import SECTIONS
+from stargazer.app.versions import changed
 from stargazer.errors import ArgumentError, Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -49,8 +50,10 @@ def routes() -> list[Route]:
 async def home(request: Request) -> Response:
     """The four sections."""
     desk = desk_of(request)
-    sections = await asyncio.to_thread(_sections, desk)
-    return page(request, "home", sections=sections, templates=list(TEMPLATES), root=str(desk.shelf.root))
+    sections, differing = await asyncio.to_thread(lambda: (_sections(desk), changed(desk)))
+    return page(
+        request, "home", sections=sections, templates=list(TEMPLATES), root=str(desk.shelf.root), changed=differing
+    )
 
 
 def _sections(desk: Desk) -> list[tuple[Section, list[tuple[Tile, dict[str, Any]]]]]:
@@ -167,12 +170,42 @@ async def download(request: Request) -> Response:
     return FileResponse(tile.path, media_type="text/x-python", filename=tile.path.name)
 
 
+class Action(NamedTuple):
+    """A button of a notebook's page.
+
+    Parameters
+    ----------
+    name
+        Of what it does, below the notebook's path.
+    title, told
+        What people read.
+    ask
+        A question before it is done.
+    dialog
+        What is asked for before: names of fields with their labels.
+    """
+
+    name: str
+    title: str
+    told: str
+    ask: str = ""
+    dialog: tuple[tuple[str, str], ...] = ()
+
+
 async def settings_page(request: Request) -> Response:
     """What a tile says, to be read and changed; of the notebook itself nothing runs."""
-    tile = await asyncio.to_thread(_tile, request)
-    text = await asyncio.to_thread(tile.path.read_text, "utf-8", "replace")
-    return page(request, "notebook", tile=tile, text=text, state=_state(desk_of(request), *tile.key),
-                actions=[], remarks=_remarks(tile))  # fmt: skip
+    return page(request, "notebook", **await asyncio.to_thread(_page, request))
+
+
+def _page(request: Request) -> dict[str, Any]:
+    desk, tile = desk_of(request), _tile(request)
+    differing = changed(desk)
+    actions = [Action("save", "Save", "Commits this notebook, and nothing else", dialog=(("message", "What changed"),))]
+    return {
+        "tile": tile, "text": tile.path.read_text("utf-8", "replace"), "state": _state(desk, *tile.key),
+        "actions": actions if differing and tile.path.resolve() in differing else [],
+        "remarks": _remarks(tile), "snapshot": None,
+    }  # fmt: skip
 
 
 def _remarks(tile: Tile) -> list[str]:

@@ -18,11 +18,11 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from stargazer import config
-from stargazer.app import files, flights, forms, home
+from stargazer.app import files, flights, forms, home, versions
 from stargazer.app.access import APP_HOST, Access, Guard, ProxyTrust
 from stargazer.app.desk import Desk, error_answer, page
 from stargazer.app.kernels import Kernels
@@ -84,7 +84,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
             await kernels.stop_all()
             await proxy.close()
 
-    own = [*home.routes(), *files.routes(), *forms.routes(), *flights.routes()]
+    own: list[BaseRoute] = [*home.routes(), *files.routes(), *forms.routes(), *flights.routes(), *versions.routes()]
     own += [Mount("/static", StaticFiles(packages=[("stargazer.app", "static")]))]
     own += [WebSocketRoute(NOTEBOOK, proxy.socket), Route(NOTEBOOK, proxy.http, methods=METHODS)]
     handlers: Any = {StargazerError: error_answer, OSError: error_answer, HTTPException: _not_there}

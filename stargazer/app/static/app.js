@@ -272,6 +272,15 @@ if (call) {
   });
 }
 
+// The chosen file stands in the middle of its graph.
+
+const chosen = document.querySelector(".graph .chosen rect");
+if (chosen) {
+  const place = chosen.closest(".graph");
+  place.scrollLeft = chosen.x.baseVal.value + chosen.width.baseVal.value / 2 - place.clientWidth / 2;
+  place.scrollTop = chosen.y.baseVal.value - place.clientHeight / 2;
+}
+
 // Runs that are under way.
 
 async function follow() {
