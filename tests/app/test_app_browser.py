@@ -49,6 +49,7 @@ def test_new_edit_save_stop_open_run_copy(app: App, browser: BrowserContext) -> 
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(app.address)
+    page.wait_for_selector("h1")
     assert "token" not in page.url
     page.click("text=New notebook")
     page.keyboard.type("first")
@@ -145,6 +146,7 @@ def test_every_page_by_keyboard_narrow_and_dark(app: App, browser: BrowserContex
     app.ask("/api/notebooks", 201, name="first")
     page = browser.new_page()
     page.goto(app.address)
+    page.wait_for_selector("h1")
     for path in (*PAGES, "/notebooks/workspace/first"):
         for width, scheme in ((380, "dark"), (1200, "light")):
             page.set_viewport_size({"width": width, "height": 900})
@@ -179,6 +181,7 @@ def test_an_upload_that_is_interrupted_goes_on(app: App, browser: BrowserContext
             file.write(bytes([number]) * (1 << 20))
     page = browser.new_page()
     page.goto(app.address)
+    page.wait_for_selector("h1")
     page.goto(f"{app.url}/files/add")
     asked: list[str] = []
 
