@@ -41,6 +41,7 @@ NAMES = (
     "scrna",
     "scrna_scale",
     "notebooks",
+    "service",
 )
 
 

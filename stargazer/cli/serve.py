@@ -45,7 +45,9 @@ def serve(
 
         raise ToolMissing("the service wants Starlette: pip install 'stargazer-dask[service]'") from None
     if stdio:
-        _serve_stdio()
+        from stargazer.cli.mcp import mcp
+
+        mcp(store=store, on=on)
         return
     settings = read_settings(store)
     if new_token is not None:
@@ -81,7 +83,7 @@ def _serve(settings: Settings, host: str, port: int, on: str | None, json: bool)
 
             chosen_profile(on)
             client = stack.enter_context(connect(on))
-        app = application(settings, client=client, mounts=_mounts(settings))
+        app = application(settings, client=client, mounts=_mounts(settings, host, on))
 
         def told(url: str) -> None:
             import json as json_module
@@ -95,12 +97,19 @@ def _serve(settings: Settings, host: str, port: int, on: str | None, json: bool)
         run(app, host, port, told)
 
 
-def _mounts(settings: Settings) -> dict[str, Any]:
-    """Further applications of the same port."""
-    return {}
+def _mounts(settings: Settings, host: str, on: str | None) -> dict[str, Any]:
+    """The Model Context Protocol on the same port: for the only tenant, to whoever may do all with it.
 
+    Without tokens of the service it asks for this user's own, as `stargazer mcp --http` does.
+    """
+    from importlib.util import find_spec
 
-def _serve_stdio() -> None:
-    from stargazer.errors import ToolMissing
+    if find_spec("mcp") is None or len(settings.stores) > 1 or settings.proxy is not None:
+        return {}
+    from stargazer.mcp import http_app
+    from stargazer.mcp.http import LOOPBACK
 
-    raise ToolMissing("the Model Context Protocol is served by `stargazer mcp`, which is not installed here")
+    (store,) = settings.stores.values()
+    own = (f"[{host}]" if ":" in host else host).lower()
+    token = settings.lets_do_all if settings.tokens else None
+    return {"/mcp": http_app(store, token, hosts=(*LOOPBACK, own), on=on)}

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from stargazer import config
 from stargazer.errors import NotAReference
@@ -127,6 +128,13 @@ def may_name(principal: Principal, name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in principal.names)
 
 
+def may_read_table(principal: Principal, uri: str) -> bool:
+    """Whether somebody may read a table; a way up and down again would lead around the patterns."""
+    if ".." in unquote(uri).replace("#", "/").split("/") and not principal.local:
+        return False
+    return any(fnmatchcase(uri, pattern) for pattern in principal.tables)
+
+
 def check_references(principal: Principal, value: Any) -> None:
     """Refuse names and tables that somebody may not know of, wherever in a request they stand.
 
@@ -136,7 +144,7 @@ def check_references(principal: Principal, value: Any) -> None:
         404: as if they were not there.
     """
     for text in _texts(value):
-        if is_table_uri(text) and not any(fnmatchcase(text, pattern) for pattern in principal.tables):
+        if is_table_uri(text) and not may_read_table(principal, text):
             raise Refusal(404, "NotFound", f"there is no table {text}")
         if not (text.startswith(f"{SCHEME}name/") or VERSIONED.fullmatch(text)):
             continue

@@ -54,8 +54,8 @@ def application(
     client
         Where runs go; threads of this process by default.
     mounts
-        Further applications by their path, such as ``{"/mcp": …}``: whoever asks them needs all scopes of the only
-        tenant, for they know no others.
+        Further applications by their path, such as ``{"/mcp": …}``, which find out themselves who asks; they live as
+        long as the service where they have a `lifespan`.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def application(
     others = dict(mounts or {})
     routes: list[Any] = [Route("/health", _health)]
     routes += [Route(each.path, _answering(each, engine), methods=[each.method]) for each in ROUTES]
-    routes += [Mount(path, _Guarded(app, engine)) for path, app in others.items()]
+    routes += [made for path, app in others.items() for made in (Route(path, app), Mount(path, app))]
     made = Starlette(
         routes=routes,
         middleware=_middleware(chosen, engine),
@@ -95,8 +95,8 @@ async def _alive(engine: Engine, others: list[Any]) -> AsyncIterator[None]:
     """While the service runs; what it began ends with it, and what was finished is kept."""
     async with contextlib.AsyncExitStack() as stack:
         for app in others:
-            if hasattr(getattr(app, "router", None), "lifespan_context"):
-                await stack.enter_async_context(app.router.lifespan_context(app))
+            if hasattr(app, "lifespan"):
+                await stack.enter_async_context(app.lifespan())
         try:
             yield
         finally:
@@ -169,28 +169,3 @@ class _Metered:
             await send(message)
 
         await self.app(scope, receive, counted if scope["type"] == "http" else send)
-
-
-class _Guarded:
-    """Lets only those to another application who may do everything with the only store."""
-
-    def __init__(self, app: App, engine: Engine) -> None:
-        self.app, self.engine = app, engine
-
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        from starlette.requests import HTTPConnection
-
-        try:
-            principal = self.engine.gate.principal(HTTPConnection(scope))  # type: ignore[arg-type]
-            missing = [each for each in ("read", "run", "write") if not principal.may(each)]
-            if missing or len(self.engine.settings.stores) > 1 or not self._may_all(principal):
-                told = "this serves the only tenant of a service, to those who may read, run and write all of it"
-                raise Refusal(404 if len(self.engine.settings.stores) > 1 else 403, "Forbidden", told)
-        except Refusal as error:
-            if scope["type"] == "http":
-                await problem_of(error, scope.get("path", ""))(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
-
-    def _may_all(self, principal: Any) -> bool:
-        return principal.local or ("*" in principal.names and self.engine.settings.allow_code)

@@ -74,10 +74,12 @@ class Blocks:
         cut = self.cut(owner)
         return cut.nodes[cid] if cid in cut.nodes else self._leaf(owner, cut.leaves[cid])
 
-    def size(self, cid: str) -> int | None:
-        """Bytes of a block, or None."""
-        block = self.get(cid)
-        return None if block is None else len(block)
+    def has(self, cid: str) -> bool:
+        """Whether the store has a file, a node of a directory, or (as far as it knows) a block of a file."""
+        if self.store.size(cid) is not None or (not is_raw(cid) and self.store.dirs.node(cid) is not None):
+            return True
+        owner = self._owners.get(cid)
+        return owner is not None and self.store.size(owner) is not None
 
     def _whole(self, cid: str) -> bytes:
         return self.store.read(cid)

@@ -42,7 +42,7 @@ def _blocks(url: str) -> Blocks:
 
 
 async def ipfs(visit: Visit) -> Response:
-    """Return what a CID names: a file or a part of it, a listing, a block (``format=raw``) or a CAR (``format=car``)."""
+    """Return what a CID names: a file or a part of it, a listing, a block (``format=raw``), a CAR (``format=car``)."""
     path = visit.path("path")
     root, _, inside = path.partition("/")
     try:
@@ -55,12 +55,11 @@ async def ipfs(visit: Visit) -> Response:
     if trail is None:
         status, told = (412, "only what is here is served") if _only_cached(visit) else (404, "the store has not")
         raise Refusal(status, "NotFound", f"{told}: {path}", "path")
-    cid = trail[-1]
     if wanted == RAW:
         return await _raw(visit, blocks, trail)
     if wanted == CAR:
         return await _car(visit, blocks, trail)
-    return await visit.in_thread(lambda: _plain(visit, cid, root, inside, wanted == TAR))
+    return await visit.in_thread(lambda: _plain(visit, trail, inside, wanted == TAR))
 
 
 def _only_cached(visit: Visit) -> bool:
@@ -91,8 +90,7 @@ def _trail(blocks: Blocks, root: str, inside: str) -> list[str] | None:
         if child is None:
             return None
         trail.append(child)
-    there = inline_of(trail[-1]) is not None or blocks.store.has(trail[-1]) or blocks.get(trail[-1]) is not None
-    return trail if there else None
+    return trail if inline_of(trail[-1]) is not None or blocks.has(trail[-1]) else None
 
 
 def _must(blocks: Blocks, cid: str) -> bytes:
@@ -213,9 +211,8 @@ def _of_span(blocks: Blocks, cid: str, block: bytes, span: tuple[int, int | None
 # Plain bytes and listings.
 
 
-def _plain(visit: Visit, cid: str, root: str, inside: str, as_tar: bool) -> Response:
-    store = visit.store
-    trail = _trail(_blocks(store.url), root, inside) or [cid]
+def _plain(visit: Visit, trail: list[str], inside: str, as_tar: bool) -> Response:
+    store, cid = visit.store, trail[-1]
     name = visit.query("filename") or inside.rstrip("/").rpartition("/")[2]
     if inline_of(cid) is not None and is_raw(cid):
         return Response(inline_of(cid), headers=_headers(trail, visit.path("path"), cid))
@@ -246,7 +243,10 @@ def _listing(visit: Visit, store: Store, cid: str, inside: str, headers: dict[st
     return HTMLResponse(f"{page}<table>{up}{names}</table>", headers={**headers, "Cache-Control": FOREVER})
 
 
-STYLE = "body{font:15px sans-serif;margin:2rem}td{padding:.2rem 1rem .2rem 0}td:nth-child(2){text-align:right}code{color:#666}"
+STYLE = (
+    "body{font:15px sans-serif;margin:2rem}td{padding:.2rem 1rem .2rem 0}"
+    "td:nth-child(2){text-align:right}code{color:#666}"
+)
 
 
 def _row(name: str, cid: str, size: int | None) -> str:

@@ -11,7 +11,7 @@ from stargazer import api, catalog
 from stargazer.assets.table import Table
 from stargazer.ledger import Ledger
 from stargazer.runs.history import find_run, noted_runs
-from stargazer.service.access import check_references, may_name
+from stargazer.service.access import check_references
 from stargazer.service.materializing import is_stale
 from stargazer.service.problems import Refusal
 from stargazer.service.shown import asset_json, record_json, version_json
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from stargazer.service.visit import Visit
 
 __all__ = [
-    "asset", "catalog_entry", "catalog_list", "data", "dependents", "gc", "lineage", "name", "names", "query", "records",
-    "run", "runs", "set_name",
+    "asset", "catalog_entry", "catalog_list", "data", "dependents", "gc", "lineage", "name", "names", "query",
+    "records", "run", "runs", "set_name",
 ]  # fmt: skip
 
 MOST = 10_000
@@ -43,7 +43,7 @@ async def asset(visit: Visit) -> Response:
 
 
 async def data(visit: Visit) -> Response:
-    """Return the bytes of an asset, or of what lies in it: files with ranges, tables as Arrow streams, folders as tar."""
+    """Return the bytes of an asset or in it: files with ranges, tables as Arrow streams, folders as tar."""
     found, inside = await visit.asset(), visit.request.path_params.get("inside", "").strip("/")
     cid = await visit.in_thread(lambda: visit.store.resolve(f"{found.cid}/{inside}" if inside else found.cid))
     name = inside.rpartition("/")[2] or found.name
@@ -83,7 +83,7 @@ async def _traced(visit: Visit, direction: Direction) -> Response:
 
     def told() -> dict[str, Any]:
         traced = api.trace(found, direction=direction, store=visit.store)
-        recorded = {record.id: record_json(record) for record in traced.records}
+        recorded = {record.id: record_json(record, visit.may_name) for record in traced.records}
         return {"direction": direction, "roots": traced.to_dict(), "records": recorded}
 
     return JSONResponse(await visit.in_thread(told))
@@ -93,7 +93,7 @@ async def records(visit: Visit) -> Response:
     """List the records of the calls that made an asset, the newest first."""
     found = await visit.asset()
     made = await visit.in_thread(lambda: Ledger(visit.store.records).producers(found.cid))
-    return JSONResponse({"records": [record_json(each) for each in made]})
+    return JSONResponse({"records": [record_json(each, visit.may_name) for each in made]})
 
 
 async def query(visit: Visit) -> Response:
@@ -113,7 +113,7 @@ async def query(visit: Visit) -> Response:
 async def names(visit: Visit) -> Response:
     """List the names, each with the number of its newest version."""
     found = await visit.in_thread(visit.store.names.newest)
-    return JSONResponse({"names": {name: newest for name, newest in found.items() if may_name(visit.principal, name)}})
+    return JSONResponse({"names": {name: newest for name, newest in found.items() if visit.may_name(name)}})
 
 
 async def name(visit: Visit) -> Response:

@@ -8,7 +8,7 @@ from stargazer.errors import StargazerError
 from stargazer.store.references import SCHEME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from stargazer.assets import Asset
     from stargazer.ledger import Record
@@ -48,9 +48,10 @@ def asset_of(members: Mapping[str, Any]) -> Asset:
     return Asset.from_dict({name: members[name] for name in ENCODED if name in members})
 
 
-def record_json(record: Record) -> dict[str, Any]:
-    """A record as JSON values."""
-    return {**record._asdict(), "parts": record.parts()}
+def record_json(record: Record, may_name: Callable[[str], bool]) -> dict[str, Any]:
+    """A record as JSON values, without the names that whoever reads it may not know."""
+    named = {asset: name for asset, name in record.named.items() if may_name(name.rpartition("@")[0])}
+    return {**record._asdict(), "named": named, "parts": record.parts()}
 
 
 def version_json(version: Version) -> dict[str, Any]:

@@ -100,15 +100,15 @@ def find_transform(ref: str, *, own_code: bool = True) -> Entry:
         return entry_of(_registered[ref], ref, "transforms")
     if ":" not in ref:
         return _of_catalog(ref)
+    if own_code:
+        return find_entry(ref)
     known = next((entry for entry in all_entries() if entry.home == ref and entry.function is not None), None)
-    if known is not None:
-        return known
-    if not own_code:
+    if known is None:
         raise UnknownName(
             f"{ref} is no transform of this service, which runs no other code: name it in its setting "
             "stargazer.catalog, or let it with stargazer.service.allow-code"
         )
-    return find_entry(ref)
+    return known
 
 
 def _of_catalog(ref: str) -> Entry:

@@ -145,9 +145,13 @@ class Visit:
         found = await self.in_thread(lambda: find_assets(self.store, text))
         return found[0]
 
+    def may_name(self, name: str) -> bool:
+        """Whether who asks may know of a name."""
+        return may_name(self.principal, name)
+
     def check_name(self, name: str) -> None:
         """Refuse a name that its asker may not know of."""
-        if not may_name(self.principal, name):
+        if not self.may_name(name):
             raise Refusal(404, "NotFound", f"there is no name {name!r}")
 
     async def in_thread(self, do: Callable[[], T]) -> T:

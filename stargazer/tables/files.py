@@ -58,7 +58,7 @@ def read_by_iceberg(file: dict[str, Any], table: dict[str, Any], catalog: str) -
     return scan.to_table([task])
 
 
-def _data_file(file: dict[str, Any], version: int) -> Any:
+def _data_file(file: dict[str, Any], version: Any) -> Any:
     from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
     from pyiceberg.typedef import Record
 
@@ -78,15 +78,19 @@ def _metadata(table: dict[str, Any]) -> Any:
 
     schema = Schema.model_validate_json(table["schema"])
     spec = PartitionSpec.model_validate_json(table["spec"])
-    return TableMetadataV2(
-        location="memory:table",
-        last_column_id=schema.highest_field_id,
-        schemas=[schema],
-        current_schema_id=schema.schema_id,
-        partition_specs=[spec],
-        default_spec_id=spec.spec_id,
-        last_partition_id=max((field.field_id for field in spec.fields), default=999),
-        properties={"schema.name-mapping.default": table["mapping"]} if table["mapping"] else {},
+    return TableMetadataV2.model_validate(
+        {
+            "format-version": 2,
+            "location": "memory:table",
+            "last-updated-ms": 0,
+            "last-column-id": schema.highest_field_id,
+            "schemas": [schema],
+            "current-schema-id": schema.schema_id,
+            "partition-specs": [spec],
+            "default-spec-id": spec.spec_id,
+            "last-partition-id": max((field.field_id for field in spec.fields), default=999),
+            "properties": {"schema.name-mapping.default": table["mapping"]} if table["mapping"] else {},
+        }
     )
 
 
@@ -117,15 +121,12 @@ def fitting(paths: Sequence[Path], schema: str, columns: list[str], where: str) 
     from pyiceberg.schema import Schema
 
     pa, known = arrow(), Schema.model_validate_json(schema)
-    shape = schema_to_pyarrow(known, include_field_ids=False)
-    parts = [_shaped(read_table(path), shape) for path in paths]
-    found = pa.concat_tables([shape.empty_table(), *parts])
-    if where:
-        found = found.filter(expression_to_pyarrow(bind(known, parsed_filter(where), True), known))
-    return found.select(columns)
-
-
-def _shaped(part: Any, shape: Any) -> Any:
-    """A part in the types that the table has; widths of offsets may differ from file to file."""
-    chosen = part.select(shape.names)
-    return chosen if chosen.schema.equals(shape) else chosen.cast(shape)
+    names = [field.name for field in known.fields]
+    condition = expression_to_pyarrow(bind(known, parsed_filter(where), True), known) if where else None
+    parts = [read_table(path).select(names) for path in paths]
+    left = [part if condition is None else part.filter(condition) for part in parts]
+    # As pyiceberg puts files together: of the widths that texts have in them, the widest.
+    found = [part for part in left if part.num_rows] or [
+        schema_to_pyarrow(known, include_field_ids=False).empty_table()
+    ]
+    return pa.concat_tables(found, promote_options="permissive").select(columns)

@@ -283,7 +283,7 @@ def _groups(
             there = pyarrow_to_schema(fragment.physical_schema, None, downcast_ns_timestamp_to_us=True)
         except (ValueError, TypeError, NotImplementedError):  # without ids of fields, or of types that Iceberg lacks
             return None
-        if not _is_same(needed, there):
+        if not _is_same(needed, there) or not _is_plain(needed, fragment.physical_schema):
             return None
         return _kept_groups(fragment, there, where)
 
@@ -296,6 +296,33 @@ def _is_same(needed: Any, there: Any) -> bool:
         and (mine.name, mine.field_type) == (field.name, field.field_type)
         for field in needed.fields
     )
+
+
+def _is_plain(needed: Any, physical: Any) -> bool:
+    """Whether a file's columns have the types of Arrow that the table's have, texts of any width."""
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+    return all(
+        physical.field(field.name).nullable == field.nullable
+        and _narrow(physical.field(field.name).type) == _narrow(field.type)
+        for field in schema_to_pyarrow(needed, include_field_ids=False)
+    )
+
+
+def _narrow(kind: Any) -> Any:
+    """A type with texts, bytes and lists of the narrow kind."""
+    pa = arrow()
+    if pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
+        return pa.string() if pa.types.is_large_string(kind) else pa.binary()
+    if pa.types.is_struct(kind):
+        fields = [kind.field(number) for number in range(kind.num_fields)]
+        return pa.struct([each.with_type(_narrow(each.type)).remove_metadata() for each in fields])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(kind.value_field.with_type(_narrow(kind.value_type)).remove_metadata())
+    if pa.types.is_map(kind):
+        key, item = (each.with_type(_narrow(each.type)).remove_metadata() for each in (kind.key_field, kind.item_field))
+        return pa.map_(key, item)
+    return kind
 
 
 def _kept_groups(fragment: Any, schema: Any, where: str) -> tuple[tuple[int, ...], int]:
