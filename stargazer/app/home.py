@@ -10,10 +10,11 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse
 from starlette.routing import Route
 
 from stargazer.app.desk import body_of, desk_of, page
+from stargazer.app.frozen import remotes, snapshot_of
 from stargazer.app.shelf import TEMPLATES
 from stargazer.app.tiles import SECTIONS
 from stargazer.app.versions import changed
-from stargazer.errors import ArgumentError, Conflict, NotFound
+from stargazer.errors import ArgumentError, Conflict, NotFound, StargazerError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     from stargazer.app.desk import Desk
     from stargazer.app.kernels import Kernel
     from stargazer.app.tiles import Section, Tile
+    from stargazer.notebook.snapshots import Snapshot
 
 __all__ = ["routes"]
 
+FREEZE = "Runs it to its end, keeps all of it under one CID, and moves it to the snapshots, where it never changes"
+PROMOTE = "Moves a task of a cell to a module beside the notebook, which imports it then"
+AGAIN = "Runs all of it once more, in a process of its own, and says whether it comes to the same"
 NUMBERS = {"order": float, "cpus": int}
 
 
@@ -181,15 +186,15 @@ class Action(NamedTuple):
         What people read.
     ask
         A question before it is done.
-    dialog
-        What is asked for before: names of fields with their labels.
+    fields
+        What is asked for before.
     """
 
     name: str
     title: str
     told: str
     ask: str = ""
-    dialog: tuple[tuple[str, str], ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 async def settings_page(request: Request) -> Response:
@@ -199,13 +204,40 @@ async def settings_page(request: Request) -> Response:
 
 def _page(request: Request) -> dict[str, Any]:
     desk, tile = desk_of(request), _tile(request)
-    differing = changed(desk)
-    actions = [Action("save", "Save", "Commits this notebook, and nothing else", dialog=(("message", "What changed"),))]
+    snapshot, told = _snapshot(desk, tile)
     return {
         "tile": tile, "text": tile.path.read_text("utf-8", "replace"), "state": _state(desk, *tile.key),
-        "actions": actions if differing and tile.path.resolve() in differing else [],
-        "remarks": _remarks(tile), "snapshot": None,
+        "actions": _actions(desk, tile, snapshot), "remarks": [*_remarks(tile), *told], "snapshot": snapshot,
     }  # fmt: skip
+
+
+def _snapshot(desk: Desk, tile: Tile) -> tuple[Snapshot | None, list[str]]:
+    """The snapshot of a tile, and why there is none where there should be."""
+    if tile.section != "snapshots":
+        return None, []
+    try:
+        return snapshot_of(desk, tile), []
+    except StargazerError as error:
+        return None, [str(error)]
+
+
+def _actions(desk: Desk, tile: Tile, snapshot: Snapshot | None) -> list[Action]:
+    """What can be done with a notebook, where it is now."""
+    found = []
+    differing = changed(desk)
+    if differing and tile.path.resolve() in differing:
+        found.append(Action("save", "Save", "Commits this notebook, and nothing else", fields=("message",)))
+    if tile.is_own and tile.section == "workspace":
+        ask = f"Run {tile.name} to its end and freeze it?"
+        found.append(Action("freeze", "Freeze", FREEZE, ask=ask))
+        found.append(Action("promote", "Promote a task", PROMOTE, fields=("task", "to")))
+    if snapshot is not None:
+        whose = {"yours": "your own code"}.get(snapshot.whose, f"code that is {snapshot.whose}")
+        found.append(Action("again", "Run again", AGAIN, ask=f"This runs {whose}, with all that you may do. Run it?"))
+        if remotes():
+            told = f"Sends it with all that led to it to one of: {', '.join(remotes())}"
+            found.append(Action("share", "Share", told, fields=("remote",)))
+    return found
 
 
 def _remarks(tile: Tile) -> list[str]:

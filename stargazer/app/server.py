@@ -22,9 +22,10 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from stargazer import config
-from stargazer.app import files, flights, forms, home, versions
+from stargazer.app import files, flights, forms, frozen, home, versions
 from stargazer.app.access import APP_HOST, Access, Guard, ProxyTrust
 from stargazer.app.desk import Desk, error_answer, page
+from stargazer.app.jobs import Jobs
 from stargazer.app.kernels import Kernels
 from stargazer.app.proxy import Proxy
 from stargazer.app.shelf import Shelf
@@ -72,7 +73,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
     place = folder or config.cache_dir() / "app"
     place.mkdir(parents=True, exist_ok=True)
     kernels = Kernels(access.base, idle, place)
-    proxy = Proxy(kernels, access)
+    proxy, jobs = Proxy(kernels, access), Jobs()
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
@@ -81,10 +82,18 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
             yield
         finally:
             watching.cancel()
+            await jobs.stop()
             await kernels.stop_all()
             await proxy.close()
 
-    own: list[BaseRoute] = [*home.routes(), *files.routes(), *forms.routes(), *flights.routes(), *versions.routes()]
+    own: list[BaseRoute] = [
+        *home.routes(),
+        *files.routes(),
+        *forms.routes(),
+        *flights.routes(),
+        *versions.routes(),
+        *frozen.routes(),
+    ]
     own += [Mount("/static", StaticFiles(packages=[("stargazer.app", "static")]))]
     own += [WebSocketRoute(NOTEBOOK, proxy.socket), Route(NOTEBOOK, proxy.http, methods=METHODS)]
     handlers: Any = {StargazerError: error_answer, OSError: error_answer, HTTPException: _not_there}
@@ -94,7 +103,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
         exception_handlers=handlers,
         lifespan=life,
     )
-    app.state.desk = Desk(Shelf(root), kernels, proxy, access, store, config.cache_dir() / "uploads")
+    app.state.desk = Desk(Shelf(root), kernels, proxy, access, store, config.cache_dir() / "uploads", jobs)
     return app
 
 

@@ -112,7 +112,7 @@ class Shelf:
 
     def _all(self, section: str) -> Iterator[Tile]:
         """First those that came with packages, then those of the root: of one name, the last counts."""
-        for package, folder in shipped_folders():
+        for package, folder in shipped_folders() if section in ("tutorials", "workflows") else ():
             for path in _notebooks(folder / section):
                 yield read_tile(section, path.stem, path, is_own=False, package=package)
         for path in _notebooks(self.root / section):
@@ -217,8 +217,9 @@ def check_name(name: str) -> None:
 
 def shipped_folders() -> list[tuple[str, Path]]:
     """Folders of notebooks that installed packages bring along, none of which is imported for that."""
-    own = Path(__file__).parents[1] / "notebooks"
-    found = [("stargazer", own)] if own.is_dir() else []
+    beside = Path(__file__).parents[2]
+    own = [beside / name for name in ("stargazer_notebooks", "notebooks") if (beside / name / "tutorials").is_dir()]
+    found = [("", folder) for folder in own[:1]]
     for plugin in plugins(NOTEBOOKS):
         module = plugin.place.partition(":")[0]
         spec = importlib.util.find_spec(module.partition(".")[0])
