@@ -24,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 from stargazer import config
 from stargazer.app import files, flights, forms, frozen, home, versions
 from stargazer.app.access import APP_HOST, Access, Guard, ProxyTrust
+from stargazer.app.agents import Agents
 from stargazer.app.desk import Desk, error_answer, page
 from stargazer.app.jobs import Jobs
 from stargazer.app.kernels import Kernels
@@ -73,7 +74,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
     place = folder or config.cache_dir() / "app"
     place.mkdir(parents=True, exist_ok=True)
     kernels = Kernels(access.base, idle, place)
-    proxy, jobs = Proxy(kernels, access), Jobs()
+    proxy, jobs, agents = Proxy(kernels, access), Jobs(), Agents(store)
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
@@ -83,6 +84,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
         finally:
             watching.cancel()
             await jobs.stop()
+            await agents.stop()
             await kernels.stop_all()
             await proxy.close()
 
@@ -96,6 +98,8 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
     ]
     own += [Mount("/static", StaticFiles(packages=[("stargazer.app", "static")]))]
     own += [WebSocketRoute(NOTEBOOK, proxy.socket), Route(NOTEBOOK, proxy.http, methods=METHODS)]
+    if access.proxy is None:  # agents do not come through it
+        own += [Route("/mcp", agents), Mount("/mcp", agents)]
     handlers: Any = {StargazerError: error_answer, OSError: error_answer, HTTPException: _not_there}
     app = Starlette(
         routes=[Mount(access.base, routes=own)] if access.base else own,
