@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import importlib.util
+import json
 import keyword
 import os
 import re
@@ -26,6 +27,9 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,79}")
 SHOWN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,119}")
 TRASH = ".trash"
 LARGEST = 64 << 20
+
+AGENTS = {"mcpServers": {"stargazer": {"command": "stargazer", "args": ["mcp"]}}}
+"""What agents read in the folder that they work in."""
 
 BLANK = """import marimo
 
@@ -189,9 +193,15 @@ class Shelf:
             raise NotebookError(found.facts.problem)
         return found
 
+    def _make_workspace(self) -> None:
+        """Make the folder, with what leads agents that work in it to the MCP server."""
+        if not self.workspace.is_dir():
+            self.workspace.mkdir(parents=True, exist_ok=True)
+            (self.workspace / ".mcp.json").write_text(json.dumps(AGENTS, indent=2) + "\n", "utf-8")
+
     def _written(self, name: str, text: str) -> Tile:
         check_name(name)
-        self.workspace.mkdir(parents=True, exist_ok=True)
+        self._make_workspace()
         try:
             with open(self.workspace / f"{name}.py", "x", encoding="utf-8") as file:
                 file.write(text)

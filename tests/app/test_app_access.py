@@ -159,6 +159,16 @@ def test_behind_a_proxy(tmp_path: Path) -> None:
         )
 
 
+def test_what_jupyter_is_told() -> None:
+    from stargazer.app.jupyter import setup
+
+    told = setup()
+    (file,) = [Path(word) for word in told["command"] if "proxy-" in word]
+    assert told["request_headers_override"]["X-Stargazer-Proxy"] == read_secret(file)
+    assert not any(read_secret(file) in word for word in told["command"])
+    assert told["command"][-3:-1] == ["{base_url}stargazer", "--trust-proxy"]
+
+
 @pytest.mark.parametrize("path", ["x", "/a//b", "/../b", "/a/./b"])
 def test_wrong_bases(path: str) -> None:
     with pytest.raises(ConfigError, match="begins with a slash"):
