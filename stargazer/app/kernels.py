@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import datetime
+import logging
 import os
 import secrets
 import shutil
@@ -224,7 +225,10 @@ class Kernels:
         """Look at them until cancelled."""
         while True:
             for each in self.running():
-                await asyncio.to_thread(each.look, self.idle)
+                try:
+                    await asyncio.to_thread(each.look, self.idle)
+                except OSError:  # it was stopped while it was looked at
+                    logging.getLogger("stargazer").info("%s could not be looked at", each.tile.name, exc_info=True)
             await asyncio.sleep(TICK)
 
 
