@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,8 +31,13 @@ def browser() -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[App]:
-    root = tmp_path / "notebooks"
+def app() -> Iterator[App]:
+    """An app of a folder that is not below /tmp: there marimo asks for a name before it saves."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="stargazer-app-") as folder:
+        yield from _served(Path(folder) / "notebooks")
+
+
+def _served(root: Path) -> Iterator[App]:
     shadow = root / "workspace" / "stargazer"
     shadow.mkdir(parents=True)
     for place in (shadow, root / "stargazer"):
