@@ -30,6 +30,7 @@ from stargazer.cli import (
     serve,
     store,
     tools,
+    worker,
 )
 from stargazer.cli.options import examples, print_json, say
 from stargazer.cli.run import WithAgain
@@ -197,3 +198,4 @@ app.add_typer(remotes.app, name="bundle")
 app.add_typer(demo.app, name="demo")
 promotion.add_to(notebook.app)
 app.add_typer(notebook.app, name="nb")
+app.add_typer(worker.app, name="worker")

@@ -80,19 +80,27 @@ def until(condition: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Served]:
-    """Serve on a free port."""
-    app, opened = application(settings), listening("127.0.0.1", 0)
+def listen(app: Any) -> Iterator[str]:
+    """Serve an application on a free port; give its address."""
+    opened = listening("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]}, daemon=True)
     thread.start()
     until(lambda: server.started)
     try:
-        yield Served(f"http://127.0.0.1:{opened.getsockname()[1]}", app)
+        yield f"http://127.0.0.1:{opened.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(PATIENCE)
         opened.close()
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Served]:
+    """Serve on a free port."""
+    app = application(settings)
+    with listen(app) as url:
+        yield Served(url, app)
 
 
 def person(name: str, tenant: str, *scopes: str, **more: Any) -> Token:
