@@ -14,6 +14,7 @@ from stargazer.cid import cid_of_path
 from stargazer.errors import CIDError, StargazerError, StoreError
 from stargazer.store import Store, active_store
 from stargazer.store.asking import refuse_while_wiring
+from stargazer.store.query import one_version
 from stargazer.store.references import find_asset, full_name, read_reference
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from stargazer.assets.asset import Found
     from stargazer.ledger import Record
     from stargazer.ledger.lineage import Direction, Lineage
-    from stargazer.store.query import Missing
+    from stargazer.store.query import Missing, Versions
 
     A = TypeVar("A", bound=Asset)
 
@@ -141,13 +142,18 @@ def add(
         return store_of(store).add(path, asset, companions=tuple(companions), name=name, progress=told)
 
 
-def assemble(*, missing: Missing = "error", store: StoreLike = None, **filters: Any) -> list[Found]:
+def assemble(
+    *, missing: Missing = "error", versions: Versions = "error", store: StoreLike = None, **filters: Any
+) -> list[Found]:
     """Find assets by their facts, all that was asked for, each with the companions that belong beside it.
 
     Parameters
     ----------
     missing
         ``"skip"`` leaves out values that no asset has; otherwise they are an error.
+    versions
+        What is done where a sample that was asked for has several files of one type, name and facts, which are
+        versions of one another and no lanes: ``"newest"`` takes the one that was added last, ``"all"`` each of them.
     store
         Where; the active store by default.
     **filters
@@ -158,7 +164,7 @@ def assemble(*, missing: Missing = "error", store: StoreLike = None, **filters: 
     NotFound
         Values that were asked for and that nothing has; all of them.
     AssetError
-        A type or fact that there is not.
+        A type or fact that there is not, or several versions of a sample's file; the message names them all.
 
     Examples
     --------
@@ -167,7 +173,11 @@ def assemble(*, missing: Missing = "error", store: StoreLike = None, **filters: 
     >>> sg.assemble(asset="r1", sample_id="s1") == [reads]
     True
     """
-    return store_of(store).assemble(missing=missing, **filters)  # type: ignore[return-value]
+    where = store_of(store)
+    found = where.assemble(missing=missing, **filters)
+    if versions != "all" and "sample_id" in filters:
+        found = one_version(found, versions, where.assets.added_at)
+    return found  # type: ignore[return-value]
 
 
 def fetch(asset: Asset | str, *, lineage: bool = False, store: StoreLike = None, progress: Progress = None) -> Path:

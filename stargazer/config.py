@@ -40,6 +40,7 @@ __all__ = [
     "key_file",
     "mcp_setting",
     "notebook_setting",
+    "on_end",
     "origin",
     "origin_of",
     "passed_names",
@@ -60,6 +61,7 @@ __all__ = [
     "token_file",
     "told_environment",
     "trust",
+    "user_environment",
     "user_name",
     "variable",
     "variables",
@@ -398,10 +400,32 @@ FILTERS = ("SQUEUE_", "SCANCEL_", "SLURM_TIME_FORMAT")
 """Variables that stand above what our scripts and commands say: names, number, time of jobs, which are listed."""
 
 
+OF_USER = ("SLURM_CONF", "SLURM_JWT", "SLURM_CLUSTERS")
+"""Variables that say where SLURM is; of all others, a job is told by SLURM what it has itself."""
+
+OF_JOB = ("SLURM_", "SLURMD_", "SRUN_", "PMI_", "PMIX_")
+
+
 def command_environment() -> dict[str, str]:
-    """Environment for the commands of a batch system: the user's own, save what would make them do another thing."""
+    """Environment for the commands of a batch system: the user's own, save what would make them do another thing.
+
+    Within a job that is also what its batch system said of it: a job that it submits would take that for its own.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FILTERS)}
+    if batch_job() is not None:
+        kept = {name: value for name, value in kept.items() if name in OF_USER or not name.startswith(OF_JOB)}
     return {name: value for name, value in kept.items() if name not in OF_COMMANDS}
+
+
+def user_environment(told: Mapping[str, str]) -> dict[str, str]:
+    """Environment of this process with further variables, for a command that the user's own settings name."""
+    return os.environ | told
+
+
+def on_end() -> str | None:
+    """Command that is run when a run of its own has ended."""
+    command: str | None = setting("on-end", str)
+    return command or None
 
 
 def environment_class() -> type[os._Environ[str]]:

@@ -25,6 +25,7 @@ __all__ = [
     "ASSETS",
     "BACKENDS",
     "NOTEBOOKS",
+    "NOTEBOOK_FORMATS",
     "PROFILES",
     "REMOTES",
     "TASKS",
@@ -51,6 +52,9 @@ REMOTES = "stargazer.remotes"
 
 PROFILES = "stargazer.profiles"
 """A kind of profiles; the name is what ``kind:`` says in the settings."""
+
+NOTEBOOK_FORMATS = "stargazer.notebook_formats"
+"""A format of notebooks (`stargazer.notebook.flow.NotebookFormat`); the name is what ``format:`` says of an entry."""
 
 
 NOTEBOOKS = "stargazer.notebooks"

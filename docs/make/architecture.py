@@ -20,7 +20,7 @@ GROUPS = {
     "surfaces": ("cli", "testing", "demo", "app", "mcp", "notebook", "service", "catalog"),
     "science": ("workflows", "tasks", "bio", "embedded"),
     "engine": (
-        "client", "names", "runs", "tables", "api", "calls", "execute", "remotes", "relay", "ledger", "tools", "store",
+        "driver", "client", "names", "runs", "tables", "api", "calls", "execute", "remotes", "relay", "ledger", "tools", "store",
         "assets", "profiles",
     ),
     "ground": ("cid", "display", "fingerprint", "config", "bounded", "plugins", "errors", "visible"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,6 @@ class Desk:
     store: Store
     uploads: Path
     profile: str = ""
-    runs: dict[str, Any] = field(default_factory=dict)
 
 
 def desk_of(request: HTTPConnection) -> Desk:

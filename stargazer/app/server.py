@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from stargazer import config
-from stargazer.app import home
+from stargazer.app import files, flights, forms, home
 from stargazer.app.access import APP_HOST, Access, Guard, ProxyTrust
 from stargazer.app.desk import Desk, error_answer, page
 from stargazer.app.kernels import Kernels
@@ -84,7 +84,8 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
             await kernels.stop_all()
             await proxy.close()
 
-    own = [*home.routes(), Mount("/static", StaticFiles(packages=[("stargazer.app", "static")]))]
+    own = [*home.routes(), *files.routes(), *forms.routes(), *flights.routes()]
+    own += [Mount("/static", StaticFiles(packages=[("stargazer.app", "static")]))]
     own += [WebSocketRoute(NOTEBOOK, proxy.socket), Route(NOTEBOOK, proxy.http, methods=METHODS)]
     handlers: Any = {StargazerError: error_answer, OSError: error_answer, HTTPException: _not_there}
     app = Starlette(

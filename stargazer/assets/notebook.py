@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stargazer.assets.asset import Asset
 
-__all__ = ["NotebookValue"]
+__all__ = ["NotebookSnapshot", "NotebookValue"]
 
 
 class NotebookValue(Asset):
@@ -23,3 +23,21 @@ class NotebookValue(Asset):
     codec: str = ""
     kind: str = ""
     code: str = ""
+
+
+class NotebookSnapshot(Asset):
+    """A notebook as it was: source, page, report, versions, and the CIDs of all that went in and came out.
+
+    Parameters
+    ----------
+    notebook
+        Name of its file.
+    title
+        What its header calls it.
+    signer
+        The public key of who froze it; empty where nobody signed.
+    """
+
+    notebook: str = ""
+    title: str = ""
+    signer: str = ""

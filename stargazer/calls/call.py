@@ -12,6 +12,7 @@ from dask.base import get_annotations
 from dask.delayed import Delayed
 
 from stargazer import config
+from stargazer.calls.afar import compute_afar, grows
 from stargazer.calls.arguments import shown_value
 from stargazer.calls.elements import element, place
 from stargazer.calls.graph import LAYER, flat_delayed, graph_of
@@ -153,6 +154,8 @@ class Call(Delayed):
         while (result := self.known()) is None:
             _refuse_asynchronous(kwargs)
             try:
+                if not kwargs and (client := default_client()) is not None and grows(self):
+                    return compute_afar(self, client)
                 return super().compute(**kwargs)  # type: ignore[no-untyped-call]
             except BlobLost as error:
                 if error.cid in lost:

@@ -38,7 +38,17 @@ if TYPE_CHECKING:
     from stargazer.execute.wiring import Sketch
     from stargazer.ledger import Record
 
-__all__ = ["LAYER", "delayed_of", "flat_delayed", "flatten", "graph_of", "known_values", "node_of", "value_node"]
+__all__ = [
+    "LAYER",
+    "delayed_of",
+    "flat_delayed",
+    "flatten",
+    "graph_of",
+    "known_values",
+    "node_of",
+    "part_of",
+    "value_node",
+]
 
 LAYER = "stargazer"
 
@@ -171,6 +181,18 @@ def delayed_of(
     """Return a plain `Delayed` for each of `keys` in a graph made by `flatten`, whose calls take `resources`."""
     whole = HighLevelGraph({LAYER: Flat(graph, _annotations(calls, resources))}, {LAYER: set()})
     return [Delayed(key, whole, layer=LAYER) for key in keys]
+
+
+def part_of(graph: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """Return the nodes of a flat graph that some of them need."""
+    found: dict[str, Any] = {}
+    todo = list(keys)
+    while todo:
+        key = todo.pop()
+        if key not in found:
+            found[key] = graph[key]
+            todo += graph[key].dependencies
+    return found
 
 
 def _with_needs(graph: dict[str, Any], calls: dict[str, Call]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Wired", "asked_by", "stamped", "wired_by"]
 
-_asked: ContextVar[str] = ContextVar("stargazer_asked", default="")
+_principal: ContextVar[str] = ContextVar("stargazer_principal", default="")
 
 TYPED = ("<string>", "<stdin>")
 """Names that Python gives to code which is in no file, and in no notebook either."""
@@ -37,13 +37,13 @@ class Wired(NamedTuple):
         Qualified name of its function; ``<module>`` of a script or a cell.
     path
         File of the user's code: of a workflow that comes along, of what called it.
-    asked
+    principal
         Who asked a service for it.
     """
 
     name: str = ""
     path: str = ""
-    asked: str = ""
+    principal: str = ""
 
     @property
     def workflow(self) -> str:
@@ -58,26 +58,26 @@ class Wired(NamedTuple):
 
 def wired_by(frame: FrameType | None) -> Wired:
     """Return the code that a frame belongs to."""
-    asked = _asked.get()
+    principal = _principal.get()
     if frame is None:
-        return Wired(asked=asked)
+        return Wired(principal=principal)
     code = frame.f_code
     name, path = code.co_qualname, code.co_filename
     while path.startswith(PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
         path = frame.f_code.co_filename
         name = frame.f_code.co_qualname if name.startswith("<") else name
-    return Wired(name, path, asked)
+    return Wired(name, path, principal)
 
 
 @contextmanager
 def asked_by(principal: str) -> Iterator[None]:
     """Let the records of calls that are wired in here say who asked a service for them."""
-    token = _asked.set(principal)
+    token = _principal.set(principal)
     try:
         yield
     finally:
-        _asked.reset(token)
+        _principal.reset(token)
 
 
 def stamped(spec: TaskSpec) -> TaskSpec:
@@ -98,4 +98,4 @@ def stamped(spec: TaskSpec) -> TaskSpec:
         with suppress(StoreError, OSError):  # a store that cannot be written to runs nothing either, and says so
             diff = Store.open(spec.store).blobs.put_bytes(revision.diff)
     found = {"commit": revision.commit, "dirty": revision.dirty, "diff": diff}
-    return spec.with_changes(**found, asked=spec.wired.asked, wired=None)
+    return spec.with_changes(**found, principal=spec.wired.principal, wired=None)

@@ -17,6 +17,7 @@ from stargazer.cli import (
     deleting,
     demo,
     exchange,
+    flow,
     forgetting,
     germline,
     home,
@@ -28,8 +29,10 @@ from stargazer.cli import (
     run,
     scrna,
     serve,
+    stats,
     store,
     tools,
+    unattended,
     worker,
 )
 from stargazer.cli.options import examples, print_json, say
@@ -154,6 +157,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
             "run germline_short_variant_discovery build=GRCh38 sample_ids=s1,s2 --out results/",
             f"run pipeline.py:analyse reads={CID}",
             f"run pipeline.py:analyse reads={CID} --again align sort",
+            f"run pipeline.py:analyse reads={CID} --submit --on slurm",
         ],
     ),
     "germline": (
@@ -183,6 +187,10 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "unpin": (keeping.unpin, ["unpin paper-2026"]),
     "pins": (keeping.pins, ["pins --json"]),
     "runs": (run.runs, ["runs", "runs --limit 100 --json"]),
+    "attach": (unattended.attach, ["attach germline-3f2a1c9-20261129T101500Z", "attach germline-3f2a --json"]),
+    "cancel": (unattended.cancel, ["cancel germline-3f2a1c9-20261129T101500Z"]),
+    "resume": (unattended.resume, ["resume germline-3f2a1c9-20261129T101500Z"]),
+    "stats": (stats.stats, ["stats", "stats bwa_mem --json", "stats --run germline-3f2a1c9-20261129T101500Z"]),
     "log": (run.log, ["log germline-3f2a1c9-20261129T101500Z", "log 3fa1c09be2d4", f"log {CID} --json"]),
     "app": (home.app, ["app", "app ~/notebooks --port 8888 --no-open"]),
     "completion": (completion.completion, ["completion bash > ~/.local/share/bash-completion/completions/stargazer"]),
@@ -196,6 +204,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(tools.app, name="tools")
 app.add_typer(remotes.app, name="bundle")
 app.add_typer(demo.app, name="demo")
+flow.add_to(notebook.app)
 promotion.add_to(notebook.app)
 app.add_typer(notebook.app, name="nb")
 app.add_typer(worker.app, name="worker")

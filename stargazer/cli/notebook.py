@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import os
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.whole import Whole
     from stargazer.store import Store
 
-__all__ = ["app"]
+__all__ = ["WRONG", "app", "client_of", "given_values"]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run notebooks whose cells are calls.")
 
@@ -25,7 +25,7 @@ WRONG = 2
 """Exit code where a notebook is wrong before anything of it runs."""
 
 
-def _given(pairs: list[str] | None) -> dict[str, Any]:
+def given_values(pairs: list[str] | None) -> dict[str, Any]:
     """``name=value`` pairs; values are JSON where they can be, else texts."""
     found: dict[str, Any] = {}
     for pair in pairs or ():
@@ -64,7 +64,7 @@ def run(
     """
     from stargazer.notebook.whole import find_whole, whole_key
 
-    given, opened = _given(values), open_store(store)
+    given, opened = given_values(values), open_store(store)
     try:
         key = whole_key(file.read_bytes(), file, target, given)
     except OSError as error:
@@ -110,12 +110,7 @@ def _run(
         if plan:
             _print(book.plan(target=target, set=given, again=again), json)
             return
-        with ExitStack() as stack:
-            client = None
-            if on:
-                from stargazer.client import connect
-
-                client = stack.enter_context(connect(on))
+        with client_of(on) as client:
             book.run(target=target, set=given, again=again, client=client, strict=strict)
     except NotebookError as error:
         if json:
@@ -124,6 +119,15 @@ def _run(
             say(f"stargazer: {error}", err=True)
         raise typer.Exit(WRONG) from None
     _end(book, key, out, json)
+
+
+def client_of(profile: str | None) -> AbstractContextManager[Any]:
+    """The client of a profile, which is closed at the end; threads of this process where there is none."""
+    if not profile:
+        return nullcontext()
+    from stargazer.client import connect
+
+    return connect(profile)
 
 
 def _end(book: Notebook, key: str | None, out: str | None, json: bool) -> None:

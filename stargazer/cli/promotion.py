@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.promotion.promote import Promotion
     from stargazer.notebook.promotion.review import Remark
+    from stargazer.notebook.snapshots import Snapshot
 
 __all__ = ["add_to"]
 
@@ -65,11 +66,70 @@ def _print(made: Promotion, dry_run: bool) -> None:
         say(f"  {remark}", err=True)
 
 
+def freeze(
+    notebook: FILE,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Of the pin that keeps it.")] = "",
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A value in place of a cell's.")
+    ] = None,
+    on: Annotated[str | None, typer.Option("--on", metavar="PROFILE", help="Where the cells run.")] = None,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Make a snapshot of a notebook: source, report, page, versions and CIDs in one directory, which is pinned.
+
+    What is known does not run. The snapshot is signed with your key, if you have one.
+    """
+    from stargazer.cli.notebook import client_of, given_values
+    from stargazer.notebook.snapshots import freeze as make
+
+    with client_of(on) as client:
+        made = make(notebook, name=name, set=given_values(values), client=client, store=open_store(store))
+    _print_snapshot(made, json)
+
+
+def verify(
+    snapshot: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="CID, id, name or pin of a snapshot.")],
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Run a snapshot again, in a process and a folder of its own, and tell what differs; exit 1 if anything does."""
+    from stargazer.notebook.verify import verify_snapshot
+
+    found = verify_snapshot(snapshot, store=open_store(store))
+    print_json(found.to_dict()) if json else say(str(found))
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def fetch(
+    what: Annotated[str, typer.Argument(metavar="CID|BUNDLE", help="A snapshot's CID, or a bundle that has one.")],
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Bring somebody's published snapshot: every byte is checked, and it says whose it is."""
+    from stargazer.notebook.snapshots import fetch_snapshot
+
+    _print_snapshot(fetch_snapshot(what, store=open_store(store)), json)
+
+
+def _print_snapshot(found: Snapshot, json: bool) -> None:
+    if json:
+        print_json(found.to_dict())
+        return
+    content = found.content
+    say(f"{found.cid}  {content['notebook']}  {found.whose}")
+    say(f"  {len(content['cells'])} cells, {len(content['values'])} values, {len(content['inputs'])} inputs")
+
+
 _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "promote": (
         promote,
         ["nb promote qc.py trim --to src/lab/tasks.py --tests", "nb promote qc.py trim --check"],
     ),
+    "freeze": (freeze, ["nb freeze qc.py", "nb freeze qc.py --name paper-figure-2"]),
+    "verify": (verify, ["nb verify paper-figure-2"]),
+    "fetch": (fetch, ["nb fetch bafybeia3lsmhibzqk3uo5phryz4wurlj26pn74klczwbmnxq3pf5q3iyy4"]),
 }
 
 

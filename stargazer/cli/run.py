@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from stargazer.cli.options import JSON, STORE, asset_json, chosen_profile, open_made_store, open_store, print_json, say
+from stargazer.cli import unattended
+from stargazer.cli.options import JSON, STORE, chosen_profile, open_made_store, open_store, print_json, say
+from stargazer.cli.unattended import plain, print_assets
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -96,12 +98,19 @@ def run(
     again: AGAIN = None,
     timeline: Annotated[str | None, typer.Option(metavar="FILE", help="Draw what ran when, as SVG.")] = None,
     add: ADD = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Let a process of its own run it, which outlives this terminal.")
+    ] = False,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Let a job of the batch system drive it, and all its workers.")
+    ] = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
     """Run a workflow.
 
-    What the store knows is not run again. Without --on, tasks run on threads of this process.
+    What the store knows is not run again. Without --on, tasks run on threads of this process. With --detach or --submit
+    it goes on by itself: see `attach`, `cancel` and `resume`.
     """
     from stargazer.api import put_down_all
     from stargazer.errors import RunError
@@ -109,6 +118,15 @@ def run(
     if on:
         chosen_profile(on, workers=workers)
     opened = open_store(store)
+    if detach or submit:
+        if timeline or (detach and submit):
+            raise typer.BadParameter("--detach, --submit and --timeline: choose one")
+        with opened, _stdout_kept_clean():
+            calls = _wire(workflow, arguments or [], opened, adding=add)
+        given: dict[str, Any] = {"workflow": workflow, "arguments": arguments or [], "on": on, "workers": workers}
+        given |= {"out": out, "force": force, "again": _again(again)}
+        unattended.ask(calls, name=workflow.rpartition(":")[2], submit=submit, json=json, **given)
+        return
     try:
         with opened, _stdout_kept_clean():
             calls = _wire(workflow, arguments or [], opened, adding=add)
@@ -131,19 +149,23 @@ def run(
 def plan(
     workflow: WORKFLOW,
     arguments: ARGUMENTS = None,
+    on: Annotated[str | None, typer.Option(metavar="WHERE", help="The profile that time is estimated for.")] = None,
     again: AGAIN = None,
     add: ADD = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
-    """Show what a workflow would run, and why.
+    """Show what a workflow would run, why, and what that will take.
 
-    Nothing runs.
+    Nothing runs. Times, core-hours and bytes are those of earlier calls of the same tasks in this store.
     """
     from stargazer.runs.planner import plan as make_plan
 
+    if on:
+        chosen_profile(on)
+
     with open_store(store) as opened, _stdout_kept_clean():
-        made = make_plan(_wire(workflow, arguments or [], opened, adding=add), again=_again(again))
+        made = make_plan(_wire(workflow, arguments or [], opened, adding=add), again=_again(again), on=on)
     print_json(made.to_dict()) if json else say(str(made))
 
 
@@ -207,7 +229,7 @@ def _assets(result: Any) -> Iterator[Asset]:
 
 def _run_json(flight: Run, result: Any) -> dict[str, Any]:
     status = flight.status()
-    told = {"result": _plain(result), "tasks_run": flight.tasks_run, "seconds": round(status.seconds, 3)}
+    told = {"result": plain(result), "tasks_run": flight.tasks_run, "seconds": round(status.seconds, 3)}
     return told | {"run": flight.id or None}
 
 
@@ -232,24 +254,10 @@ def _failure_json(store: Store, label: str, error: BaseException) -> dict[str, A
     return {"call": label, "type": type(error).__name__, "message": str(error), "record": found or None, "log": log}
 
 
-def _plain(result: Any) -> Any:
-    """A result as JSON."""
-    if isinstance(result, (list, tuple)):
-        names = getattr(result, "_fields", None)
-        return dict(zip(names, map(_plain, result), strict=True)) if names else [_plain(each) for each in result]
-    if isinstance(result, dict):
-        return {name: _plain(each) for name, each in result.items()}
-    return asset_json(result) if hasattr(result, "asset_key") else result
-
-
 def _print_result(flight: Run, result: Any, copies: list[str]) -> None:
     from stargazer.display import plural, seconds_text
 
-    assets = list(_assets(result))
-    for asset in assets:
-        say(f"{asset.cid}  {visible(asset.name)}")
-    if not assets:
-        say(result)
+    print_assets(result)
     for path in copies:
         say(path)
     named = f", {flight.id}" if flight.id else ""
@@ -417,7 +425,14 @@ def _row(note: Note) -> tuple[str, ...]:
     known = f", {note.known} known" if note.known else ""
     ran = f"{note.count('done')} of {plural(note.calls, 'call')}{failed}{known}"
     told = note.id, note.state, seconds_text(note.seconds), ran, note.where
-    return *told, f"{note.user}@{note.host}", note.whose
+    return *told, f"{note.user}@{note.host}" if note.host else note.user, _driver(note), note.whose
+
+
+def _driver(note: Note) -> str:
+    """The process or job that drives a run of its own; plain runs are driven by who waits for them."""
+    if not note.driver:
+        return ""
+    return f"job {note.driver['job']}" if note.driver.get("job") else f"process {note.pid}" if note.pid else ""
 
 
 def _print_one(note: Note) -> None:

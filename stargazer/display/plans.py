@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stargazer.display.html import Markup, card, escape, note, plural, state, table
+from stargazer.display.html import Markup, card, escape, note, plural, seconds_text, size_text, state, table
 
 __all__ = ["plan_html", "plan_text"]
 
@@ -65,6 +65,15 @@ def headline(plan: Any) -> str:
     return "".join([told, *dict.fromkeys(f", and {each.grows.text(each.call.name)}" for each in plan.growing)])
 
 
+def estimate_text(estimate: Any) -> str:
+    """What calls will take, and what that rests on, in a line."""
+    hours = f"{estimate.core_hours:.1f}" if estimate.core_hours >= 0.1 else f"{estimate.core_hours:.3f}"
+    told = f"about {seconds_text(estimate.wall)} on {estimate.where}, {hours} core-hours, {size_text(estimate.stored)}"
+    never = len(estimate.never_ran)
+    unknown = f"; {plural(never, 'task')} never ran" if never else ""
+    return f"{told} to be stored (from {plural(estimate.records, 'record')}{unknown})"
+
+
 def _rows(plan: Any) -> list[_Row]:
     rows: dict[tuple[str, str, str], _Row] = {}
     looked: dict[str, int] = {}
@@ -98,6 +107,8 @@ def _lines(why: str) -> Markup:
 def _remark(plan: Any, rows: list[_Row]) -> str:
     maybe = any(row.state == "maybe" for row in rows)
     lines = ["maybe: runs unless the calls before it make the same bytes as last time"] if maybe else []
+    if (estimate := getattr(plan, "estimate", None)) is not None:
+        lines.append(estimate_text(estimate))
     for task, reasons in plan.wide.items():
         lines.append(f"{task} runs again for more than its own code, because of {'; '.join(reasons)}")
     return "\n".join(lines)

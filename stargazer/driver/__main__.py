@@ -12,11 +12,16 @@ def main() -> int:
     parser.add_argument("run")
     parser.add_argument("--store", required=True)
     parser.add_argument("--given", required=True)
+    parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--profile")
+    parser.add_argument("--walltime", type=float)
     told = parser.parse_args()
 
     from stargazer.driver.drive import drive
+    from stargazer.driver.handover import Handover
 
-    return drive(told.run, told.store, told.given)
+    ends = Handover(told.profile, told.walltime, told.times) if told.profile else None
+    return drive(told.run, told.store, told.given, ends)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
@@ -12,11 +13,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import dask.config
+
 from stargazer import config
 from stargazer.api import put_down_all
 from stargazer.client import connect
 from stargazer.errors import Cancelled, RunFailed, StargazerError
 from stargazer.ledger.codec import walk_assets
+from stargazer.profiles.settings import find_profiles
 from stargazer.runs.given import read_given
 from stargazer.runs.history import find_run
 from stargazer.runs.kept import keep_result
@@ -24,12 +28,15 @@ from stargazer.runs.lease import DriverLease
 from stargazer.runs.monitor import is_cancelled
 from stargazer.runs.run import Run
 from stargazer.store import Store
-from stargazer.tools.apart import machine
+from stargazer.tools.apart import machine, run_briefly
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stargazer.runs.given import Given
+    from distributed import Client
+
+    from stargazer.driver.handover import Handover
+    from stargazer.runs.given import Given, Options
     from stargazer.runs.history import Note
 
 __all__ = ["drive"]
@@ -37,10 +44,15 @@ __all__ = ["drive"]
 ENDS_WITHIN = 10.0
 """Seconds in which a driver that lost its turn must have ended what it runs."""
 
-EXIT = {"done": 0, "failed": 1, "cancelled": 130, "lost": 75}
+EXIT = {"done": 0, "failed": 1, "cancelled": 130, "lost": 75, "pending": 0}
+GOES_ON = ("pending", "running", "lost")
+
+LOOKED_EVERY = 1.0
+LONGEST_COMMAND = 60.0
+"""Seconds that the command of the setting ``on-end`` may take."""
 
 
-def drive(run: str, url: str, digest: str) -> int:
+def drive(run: str, url: str, digest: str, ends: Handover | None = None) -> int:
     """Drive a run to its end; return the exit code of the process.
 
     Parameters
@@ -51,17 +63,19 @@ def drive(run: str, url: str, digest: str) -> int:
         Of its store.
     digest
         Of what it was given.
+    ends
+        What is known of the end of the job that this process is.
     """
     signal.signal(signal.SIGTERM, _exit)
     store = Store.open(url)
-    driver = _Driver(store, run)
+    driver = _Driver(store, run, ends)
     turn = DriverLease(store, run, driver.lose)
     if not turn.take(lambda: is_cancelled(store, run)):
-        driver.note = replace(find_run(store, run), state="cancelled")
-        driver.note.write(store)
+        replace(find_run(store, run), state="cancelled").write(store)
         return EXIT["cancelled"]
     try:
-        state = driver.work(digest)
+        # A job that was submitted as the next one finds, now and then, that the one before came to the end.
+        state = driver.work(digest) if find_run(store, run).state in GOES_ON else "done"
     finally:
         turn.release()
     return EXIT[state]
@@ -78,10 +92,13 @@ class _Driver:
     ----------
     store, run
         The run, and where it is.
+    ends
+        What is known of the end of the job that this process is.
     """
 
-    def __init__(self, store: Store, run: str) -> None:
-        self.store, self.run = store, run
+    def __init__(self, store: Store, run: str, ends: Handover | None) -> None:
+        self.store, self.run, self.ends = store, run, ends
+        self.is_handed_over = False
         self.flight: Run[Any] | None = None
         self.is_lost = False
         self.note: Note = find_run(store, run)
@@ -99,50 +116,112 @@ class _Driver:
     def work(self, digest: str) -> str:
         """Run what was given, and note how that ended."""
         self._begin()
-        state, failures = "failed", {}
         try:
-            self._run(read_given(self.store, self.run, digest))
-            state = "done"
+            given = read_given(self.store, self.run, digest)
+        except StargazerError as error:
+            self._end("failed", {"driver": str(error)})
+            return "failed"
+        with dask.config.set({"stargazer": given.options.settings | {"store": self.store.url}}):
+            state, failures = self._ran(given)
+            if self.is_lost:
+                return "lost"
+            if state != "pending":
+                self._end(state, failures)
+        return state
+
+    def _ran(self, given: Given) -> tuple[str, dict[str, str]]:
+        """Run, and say how that ended; under the settings that were in force when the run was asked for."""
+        try:
+            self._run(given)
         except RunFailed:
-            pass
+            return "failed", {}
         except (Cancelled, KeyboardInterrupt, SystemExit):
-            state = "cancelled"
+            return self._stopped()
         except Exception as error:  # noqa: BLE001 - nobody is there to see it but who reads the note
             traceback.print_exc()
             told = "" if isinstance(error, StargazerError) else f"{type(error).__name__}: "
-            failures = {"driver": f"{told}{error}"}
-        if self.is_lost:
-            return "lost"
-        self._end(state, failures)
-        return state
+            return "failed", {"driver": f"{told}{error}"}
+        return "done", {}
+
+    def _stopped(self) -> tuple[str, dict[str, str]]:
+        """How a run stands that was cancelled by somebody, or by its driver because the walltime is nearly over."""
+        if not self.is_handed_over or self.ends is None:
+            return "cancelled", {}
+        if self.ends.asked:
+            self.note = self.ends.next_note(self._noted())
+            self.note.write(self.store)
+            return "pending", {}
+        return "failed", {"driver": f"the walltime of its driver is over: {self.ends.trouble}"}
 
     def _begin(self) -> None:
         where = {"machine": machine(), "job": config.batch_job() if self.note.driver.get("job") else None}
         driver = self.note.driver | {name: value for name, value in where.items() if value}
+        if self.ends is not None:
+            driver["times"] = self.ends.times
         here = replace(self.note, pid=os.getpid(), host=platform.node(), driver=driver)
         self.note = replace(here, state="running", failures={}, records={})
         self.note.write(self.store)
 
+    def _noted(self) -> Note:
+        return self.flight.note if self.flight is not None and self.flight.note is not None else self.note
+
     def _end(self, state: str, failures: dict[str, str]) -> None:
-        noted = self.flight.note if self.flight is not None and self.flight.note is not None else self.note
+        noted = self._noted()
         self.note = replace(noted, state=state, failures={**noted.failures, **failures})
         self.note.write(self.store)
+        if self.ends is not None:
+            self.ends.take_back(self.store, self.run)
+        if command := config.on_end():
+            trouble = run_briefly(command, _told(self.store, self.note), seconds=LONGEST_COMMAND)
+            if trouble:
+                logging.getLogger("stargazer").warning("on-end: %s", trouble)
 
     def _run(self, given: Given) -> None:
-        import dask.config
-
         options = given.options
         os.chdir(options.folder)
         with ExitStack() as stack:
-            stack.enter_context(dask.config.set({"stargazer": options.settings | {"store": self.store.url}}))
-            what = given.unpacked(self._folder())
+            what = given.unpacked(self._folder(options))
             stack.enter_context(self.store)
-            client = stack.enter_context(connect(options.on, workers=options.workers)) if options.on else None
+            client = stack.enter_context(_connected(options)) if options.on else None
             self.flight = Run(what, client, options.again, self.note.workflow, self.note)
+            self._wait(self.flight)
             result = self.flight.result()
             keep_result(self.store, self.run, result)
             if options.out:
                 put_down_all(self.store, walk_assets(result), options.out, force=options.force)
 
-    def _folder(self) -> Path:
+    def _wait(self, flight: Run[Any]) -> None:
+        while not flight.wait(LOOKED_EVERY):
+            if self.ends is not None and self.ends.look(self.store, self._noted()):
+                self.is_handed_over = True
+                flight.cancel()
+                flight.wait(ENDS_WITHIN)
+                return
+
+    def _folder(self, options: Options) -> Path:
+        """Where the code of the run goes: workers of a batch system must see it."""
+        profile = find_profiles(options.on)[0] if options.on else None
+        if profile is not None and (profile.is_queue or profile.kind == "allocation"):
+            from stargazer.client.apart import driver_folder
+
+            return driver_folder(profile) / self.run
         return config.cache_dir() / "drivers" / self.run
+
+
+def _connected(options: Options) -> Client:
+    """A client as the run asks for; one of a batch system gives its workers back when this process is asked to go."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        return connect(options.on, workers=options.workers)
+    finally:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _exit)
+
+
+def _told(store: Store, note: Note) -> dict[str, str]:
+    """What the command at the end of a run finds in its environment."""
+    states = sorted({state for each in note.tasks.values() for state in each})
+    counts = {state: note.count(state) for state in states} | {"known": note.known}
+    told = {"RUN": note.id, "STATE": note.state, "WORKFLOW": note.workflow, "STORE": store.url}
+    told |= {"SECONDS": f"{note.seconds:.3f}", "COUNTS": json.dumps(counts), "FAILURES": json.dumps(note.failures)}
+    return {f"STARGAZER_{name}": value for name, value in told.items()}

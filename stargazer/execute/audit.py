@@ -46,6 +46,9 @@ IMPORTERS = (
 ASK_FOR_OTHERS = ("os", "posixpath", "ntpath", "genericpath", "pathlib", "collections", "_collections_abc", "stargazer")
 """Modules that ask for a variable because somebody asks them."""
 
+CALLS_BODY = "called"
+"""Name of the method that calls a function which wires."""
+
 LOADING = ("_load_unlocked", "exec_module", "_exec", "_find_and_load_unlocked")
 INSTALLED = "installed"
 ENGINE = "stargazer."
@@ -96,13 +99,15 @@ class Observed:
     ----------
     may_move
         Whether it is the user's own program, which may change its directory.
+    wires
+        Whether it wires calls: what the engine does meanwhile, as to learn of tools, is not its doing.
     """
 
     def __init__(
         self, task: str, own: Iterable[str], names: frozenset[str] = frozenset(), *, alone_online: bool = True
     ) -> None:
         self.task, self.names, self.alone_online = task, names, alone_online
-        self.may_move = False
+        self.may_move = self.wires = False
         self.places = tuple(f"{path.rstrip(os.sep)}{os.sep}" for path in own)
         self.own = (*self.places, *_libraries())
         self.imported: dict[str, str] = {}
@@ -381,13 +386,24 @@ def _body_here() -> Observed | None:
     """The body that this thread works for; None where there is none, or nobody can say which."""
     found = _bodies.get(threading.get_ident())
     if found is not None or not _active:
-        return found
+        return None if found is not None and found.wires and _is_engine_at_work() else found
     thread = getattr(threading, "_active", {}).get(threading.get_ident())
     owner = _children.get(thread) if thread is not None else None
     if owner in _active:
         return owner
     shared = owner is not None or str(getattr(thread, "name", "")).startswith(SHARED_LOOPS)
     return _active[0] if shared and len(_active) == 1 else None
+
+
+def _is_engine_at_work() -> bool:
+    """Whether the engine does something for a function that wires, as to learn of a tool.
+
+    Between the method that calls such a function and what the function does itself stands no module of the engine.
+    """
+    frame = _outside()
+    while frame is not None and not _module(frame).startswith(ENGINE):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_name != CALLS_BODY
 
 
 def _open(path: Any, mode: Any, flags: Any) -> None:

@@ -61,8 +61,15 @@ def described(
         "dirty": spec.dirty,
         "diff": spec.diff,
         "user": config.user_name(),
-        "asked": spec.asked,
+        "principal": spec.principal,
+        "asked": _asked(spec),
     }
+
+
+def _asked(spec: TaskSpec) -> dict[str, float]:
+    """What a call runs with, where that is more than any call: what it used can be compared with it."""
+    given = {"cpus": spec.needs.cpus if spec.needs.cpus > 1 else 0, "memory": spec.needs.bytes or 0}
+    return {name: amount for name, amount in given.items() if amount}
 
 
 def _kept_contents(parameters: Mapping[str, Any], store: Store) -> list[str]:

@@ -126,7 +126,7 @@ class TaskSpec:
         Whether the body wires calls, whose results are its own.
     renews
         Of such a body that runs once more: what runs once more of what it wires, by name; ``*`` for all of it.
-    asked
+    principal
         Who asked a service for the call.
     """
 
@@ -156,7 +156,7 @@ class TaskSpec:
     again: bool = False
     wires: bool = False
     renews: tuple[str, ...] = ()
-    asked: str = ""
+    principal: str = ""
 
     def __reduce__(self) -> Any:
         if self.payload is None:

@@ -170,6 +170,7 @@ class Wiring:
         self.spec.check_code()
         offline = self.store.backend.quick and not config.remotes()
         findings = Findings(self.spec, (), self.parameters, strict=self._strict, alone_online=offline)
+        findings.body.wires = True
         with self.store, _no_work(self.spec.name, findings):
             made = self.spec.wiring.called(self.spec, self.inputs, self.parameters)
         findings.tell(self._warn)

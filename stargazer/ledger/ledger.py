@@ -338,6 +338,11 @@ class Ledger:
         """Return all successful records of a task, newest first."""
         return self.newest(task, ALL)
 
+    def tried(self, task: str | None = None, limit: int | None = None) -> list[Record]:
+        """Return what was really run, newest first, failures too: of one task, or of all."""
+        conditions = {} if task is None else {"task": task}
+        return [record for record in self._where(limit=limit or ALL, **conditions) if not record.same_as]
+
     def everything(self) -> list[Record]:
         """Return all successful records, newest first."""
         return list(filter(_is_result, self._where(limit=ALL)))

@@ -30,7 +30,7 @@ def tools_digest(tools: Any, libraries: Mapping[str, str], env: Mapping[str, str
 
 LATER = (
     "env", "passed", "reads", "noted", "home", "temp", "scratch", "commit", "dirty", "diff", "user", "same_as",
-    "named", "wires", "wired", "makers", "asked",
+    "named", "wires", "wired", "makers", "principal", "asked",
 )  # fmt: skip
 """Members that came after 0.1.0."""
 
@@ -104,8 +104,10 @@ class Record(NamedTuple):
         Plan keys of the calls that it wired, in the order of its result.
     makers
         Id of the record that each asset of its result came from, by the asset's id; such assets count as read.
-    asked
+    principal
         Who asked a service for it, as that service knows who it was; empty where `user` asked.
+    asked
+        What it was given to run with: ``cpus``, and ``memory`` in bytes; without what was not asked for.
     """
 
     task: str
@@ -147,7 +149,8 @@ class Record(NamedTuple):
     wires: bool = False
     wired: Sequence[str] = ()
     makers: Mapping[str, str] = {}
-    asked: str = ""
+    principal: str = ""
+    asked: Mapping[str, float] = {}
     format: int = FORMAT
     id: str = ""
 

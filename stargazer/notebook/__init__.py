@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from stargazer.notebook.promotion.promote import Promotion as Promotion
     from stargazer.notebook.promotion.promote import check_task as check_task
     from stargazer.notebook.promotion.promote import promote as promote
+    from stargazer.notebook.snapshots import Snapshot as Snapshot
+    from stargazer.notebook.snapshots import fetch_snapshot as fetch_snapshot
+    from stargazer.notebook.snapshots import find_snapshot as find_snapshot
+    from stargazer.notebook.snapshots import freeze as freeze
+    from stargazer.notebook.snapshots import list_snapshots as list_snapshots
+    from stargazer.notebook.verify import verify_snapshot as verify_snapshot
 
 _HOMES = {
     "Notebook": "stargazer.notebook.book",
@@ -24,9 +30,18 @@ _HOMES = {
     "Promotion": "stargazer.notebook.promotion.promote",
     "check_task": "stargazer.notebook.promotion.promote",
     "promote": "stargazer.notebook.promotion.promote",
+    "Snapshot": "stargazer.notebook.snapshots",
+    "fetch_snapshot": "stargazer.notebook.snapshots",
+    "find_snapshot": "stargazer.notebook.snapshots",
+    "freeze": "stargazer.notebook.snapshots",
+    "list_snapshots": "stargazer.notebook.snapshots",
+    "verify_snapshot": "stargazer.notebook.verify",
 }
 
-__all__ = ["Cell", "Document", "Notebook", "Promotion", "check_task", "codec", "promote", "read_document"]
+__all__ = [
+    "Cell", "Document", "Notebook", "Promotion", "Snapshot", "check_task", "codec", "fetch_snapshot", "find_snapshot",
+    "freeze", "list_snapshots", "promote", "read_document", "verify_snapshot",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -86,16 +86,16 @@ class Assets:
         self._book = book
 
     def __getitem__(self, name: str) -> Any:
-        found = self._book._outcome.assets
+        found = self._book.outcome.assets
         if name not in found:
             raise NotebookError(f"{name} is not kept: {self._book.why_not(name)}")
         return found[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._book._outcome.assets))
+        return iter(sorted(self._book.outcome.assets))
 
     def __len__(self) -> int:
-        return len(self._book._outcome.assets)
+        return len(self._book.outcome.assets)
 
 
 class Notebook:
@@ -217,17 +217,18 @@ class Notebook:
         """Note what the last run came to under the key of the whole notebook."""
         from stargazer.notebook.whole import keep_whole
 
-        keep_whole(self.store, key, self.document.path, self._outcome)
+        keep_whole(self.store, key, self.document.path, self.outcome)
 
     def write_page(self, out: str) -> Path:
         """Write the notebook with what its cells show in the last run: ``.html``, ``.ipynb`` or ``.md``."""
         from stargazer.notebook.pages import write_page
 
-        shown = {row.cell: row.outputs for row in self._outcome.rows if row.cell is not None}
+        shown = {row.cell: row.outputs for row in self.outcome.rows if row.cell is not None}
         return write_page(self.document, shown, out)
 
     @property
-    def _outcome(self) -> Outcome:
+    def outcome(self) -> Outcome:
+        """All that the last run came to: rows, assets, records."""
         if self._walked is None:
             raise NotebookError(f"{self.document.path} has not run: call run() first")
         return self._walked
@@ -235,7 +236,7 @@ class Notebook:
     @property
     def report(self) -> Report:
         """What became of each cell in the last run."""
-        return self._report(self._outcome)
+        return self._report(self.outcome)
 
     def why(self, cell: str) -> list[str]:
         """Say why a cell would run, or did; by its name, or a name that it makes."""
@@ -247,7 +248,7 @@ class Notebook:
 
     def why_not(self, name: str) -> str:
         """Why a name has no asset."""
-        rows = [row for row in self._outcome.rows if name in row.defs]
+        rows = [row for row in self.outcome.rows if name in row.defs]
         return "; ".join([f"its cell is {rows[0].state}", *rows[0].why]) if rows else "no cell makes it"
 
     @functools.cached_property
@@ -256,7 +257,7 @@ class Notebook:
         return Assets(self)
 
     def __getitem__(self, name: str) -> Any:
-        outcome = self._outcome
+        outcome = self.outcome
         if name in outcome.live:
             return outcome.live[name]
         if name in outcome.assets:

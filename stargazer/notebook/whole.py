@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.rows import Outcome
     from stargazer.store import Store
 
-__all__ = ["Whole", "find_whole", "keep_whole", "whole_key"]
+__all__ = ["Whole", "find_whole", "keep_whole", "own_modules", "whole_key"]
 
 FORMAT = "stargazer/notebook/1"
 ROWS, OUTPUTS = ".rows", ".outputs"
@@ -130,10 +130,10 @@ def _reads(outcome: Outcome) -> dict[str, str]:
         found |= record.reads
         found |= {UNTIL: min(ends, key=float)} if ends else {}
         found |= {f"{LIBRARY}{name}": version for name, version in record.libraries.items()}
-    return found | _own_modules()
+    return found | own_modules()
 
 
-def _own_modules() -> dict[str, str]:
+def own_modules() -> dict[str, str]:
     """Files of own modules that this process has: cells may reach any of them."""
     from stargazer.fingerprint.origin import is_own
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HERE",
     "QUEUES",
+    "DriverJob",
     "Kind",
     "Offer",
     "Profile",
@@ -50,6 +51,34 @@ class Range(NamedTuple):
 
     def __str__(self) -> str:
         return str(self.maximum) if self.is_fixed else f"{self.minimum}-{self.maximum}"
+
+
+class DriverJob(NamedTuple):
+    """The job in which the driver of a run of its own works: what the profile's option ``driver`` says.
+
+    Parameters
+    ----------
+    cpus, memory
+        Processors, and bytes.
+    walltime
+        Seconds after which the batch system ends it; before, it submits the next, which goes on.
+    queue
+        Of the batch system; None for that of the workers.
+    directives
+        Further lines for the head of the script, as those for mail.
+    times
+        Jobs that one run may take, one after the other.
+    """
+
+    cpus: int = 1
+    memory: int = 2 << 30
+    walltime: float | None = None
+    queue: str | None = None
+    directives: tuple[str, ...] = ()
+    times: int = 20
+
+
+DRIVER = DriverJob()
 
 
 @dataclass(frozen=True)
@@ -108,6 +137,8 @@ class Profile:
         Jobs at once, those that run and those that wait; None for as many as ``workers`` allows.
     pools
         Profiles whose workers one client has side by side; of such a profile nothing else is read.
+    driver
+        The job of the driver of a run that is submitted.
     """
 
     name: str
@@ -137,6 +168,7 @@ class Profile:
     submit_rate: int = 20
     queue_size: int | None = None
     pools: tuple[str, ...] = ()
+    driver: DriverJob = DRIVER
 
     @property
     def is_queue(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer import config
 from stargazer.errors import ConfigError
 from stargazer.profiles.kinds import ProfileKind, find_kind, kind_names
-from stargazer.profiles.profile import HERE, QUEUES, Profile, Range, is_queue
+from stargazer.profiles.profile import HERE, QUEUES, DriverJob, Profile, Range, is_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,7 +101,7 @@ EVERYWHERE = ("kind", "patience", "store")
 OF_WORKERS = ("workers", "cpus", "memory", "gpus", "names", "dashboard", "env")
 OF_QUEUES = (
     "walltime", "queue", "account", "interface", "tls", "shared", "directives", "prologue", "python", "options", "idle",
-    "job-name", "submit-rate", "queue-size",
+    "job-name", "submit-rate", "queue-size", "driver",
 )  # fmt: skip
 STORES = ("auto", "shared", "served")
 
@@ -195,6 +195,8 @@ def written(profile: Profile) -> dict[str, Any]:
     for each in fields(Profile):
         value = getattr(profile, each.name)
         if each.name not in ("name", "kind") and value != getattr(plain, each.name):
+            if isinstance(value, DriverJob):
+                value = {name: item for name, item in value._asdict().items() if item is not None}
             value = str(value) if isinstance(value, Range) else list(value) if isinstance(value, tuple) else value
             found[each.name.replace("_", "-")] = value
     return found
@@ -279,7 +281,7 @@ def _checked(where: str, key: str, value: Any) -> Any:
     check, wanted = CHECKS[key]
     try:
         return check(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         raise _wrong(where, value, f"must be {wanted}") from None
 
 
@@ -362,6 +364,19 @@ def _rate(value: Any) -> int:
     return _whole(re.sub(r"\s*/\s*(min|minute)$", "", value) if isinstance(value, str) else value, 1)
 
 
+def _driver(value: Any) -> DriverJob:
+    """The job of a driver; what is wrong in it is told as a whole, with what it may have."""
+    if isinstance(value, DriverJob):
+        return value
+    options = {str(key).replace("_", "-"): item for key, item in value.items()}
+    if unknown := options.keys() - set(DriverJob._fields):
+        raise ValueError(f"no option {', '.join(sorted(unknown))}")
+    checks = {name: CHECKS[name][0] for name in DriverJob._fields if name != "times"} | {
+        "times": lambda item: _whole(item, 1)
+    }
+    return DriverJob(**{name: checks[name](item) for name, item in options.items() if item is not None})
+
+
 CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "address": (_address, "the address of a scheduler, as 'tcp://host:8786'"),
     "workers": (_range, "a number from 1, or a range as '0-10'"),
@@ -388,4 +403,5 @@ CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "job-name": (_job_name, "a name of letters, digits, '_', '.' and '-'"),
     "submit-rate": (_rate, "submissions a minute, as 20 or '20/min'"),
     "queue-size": (lambda value: _whole(value, 1), "a whole number from 1"),
+    "driver": (_driver, "a mapping with cpus, memory, walltime, queue, directives, times, as {walltime: 7-00:00:00}"),
 }

@@ -77,10 +77,20 @@ def start_driver(store: Store, note: Note, folder: str) -> KeptRun:
     return KeptRun(store, note, start_apart(command(store, note), folder=folder, log=log))
 
 
-def command(store: Store, note: Note, python: str = sys.executable) -> list[str]:
+def command(store: Store, note: Note, python: str | None = None) -> list[str]:
     """Return what starts the driver of a run; the digest binds it to what it was given."""
     # Python would look for modules in the folder where it starts, which may hold data.
-    return [python, "-P", "-m", DRIVER, note.id, "--store", store.url, "--given", note.driver["given"]]
+    return [
+        python or sys.executable,
+        "-P",
+        "-m",
+        DRIVER,
+        note.id,
+        "--store",
+        store.url,
+        "--given",
+        note.driver["given"],
+    ]
 
 
 def _one_store(calls: list[Call]) -> Store:

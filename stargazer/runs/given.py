@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stargazer.execute import TaskSpec
     from stargazer.store import Store
 
-__all__ = ["Given", "Options", "read_given", "write_given"]
+__all__ = ["Given", "Options", "read_given", "read_options", "write_given"]
 
 OPTIONS, CALLS, CODE = "given.json", "calls.pickle", "code/"
 
@@ -144,6 +144,17 @@ def read_given(store: Store, run: str, digest: str) -> Given:
         members = {name: archive.read(name) for name in archive.namelist()}
     code = {name.removeprefix(CODE): content for name, content in members.items() if name.startswith(CODE)}
     return Given(Options(**json.loads(members[OPTIONS])), members[CALLS], code)
+
+
+def read_options(store: Store, run: str, digest: str) -> Options:
+    """Return how a run is to be run; nothing of its calls or code is made.
+
+    Raises
+    ------
+    NotFound
+        It is not there, or somebody changed it.
+    """
+    return read_given(store, run, digest).options
 
 
 def _archive(members: Mapping[str, bytes]) -> bytes:

@@ -14,11 +14,12 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from stargazer import config
 from stargazer.display.timeline import Bar, timeline_svg
 from stargazer.errors import NotFound, StargazerError
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import SHOWN_DIGITS, log_of, record_of
-from stargazer.ledger.signatures import sign_text, whose_text
+from stargazer.ledger.signatures import NOT_AS_SIGNED, YOURS, names_of_keys, sign_text, whose_text
 from stargazer.store import layout
 from stargazer.store.parsing import read_object
 from stargazer.tools.apart import is_alive, machine
@@ -29,10 +30,15 @@ if TYPE_CHECKING:
     from stargazer.execute import TaskSpec
     from stargazer.store import Store
 
-__all__ = ["LOST_AFTER", "Logs", "Note", "Timeline", "find_run", "noted_runs"]
+__all__ = [
+    "JOB_UNKNOWN", "LOST_AFTER", "Logs", "Note", "Timeline", "find_run", "noted_runs", "read_job", "whose_may_go_on",
+]  # fmt: skip
 
 SHOWN_COMMIT = 7
 LONGEST_NAME = 60
+
+JOB_UNKNOWN = "?"
+"""Stands for the number of a job in a note that was written before the job was asked for."""
 
 LOST_AFTER = 120.0
 """Seconds without a word after which a run is taken for dead."""
@@ -174,7 +180,7 @@ def noted_runs(store: Store, limit: int = 20) -> list[Note]:
     notes = []
     for name in names:
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            notes.append(_judged(_read(found[layout.run(name)])))
+            notes.append(_judged(_numbered(store, _read(found[layout.run(name)]))))
     # Of one second, names do not tell which came first.
     return sorted(notes, key=lambda note: (_moment(note.id)[0], note.started, _moment(note.id)), reverse=True)
 
@@ -227,9 +233,32 @@ def find_run(store: Store, name: str) -> Note:
         raise NotFound(f"{told} in {store.url}; stargazer runs lists them")
     data = store.backend.read(layout.run(found[0]))
     try:
-        return _judged(_read(data or b""))
+        return _judged(_numbered(store, _read(data or b"")))
     except (ValueError, TypeError) as error:
         raise NotFound(f"the note of run {found[0]} in {store.url} is torn: {error}") from error
+
+
+def read_job(store: Store, run: str) -> str | None:
+    """Return the number of the job that was submitted last to drive a run; None where none was, or it is not known."""
+    try:
+        job = read_object(store.backend.read(layout.driver(run, "job")) or b"").get("job")
+    except ValueError:
+        return None
+    return job if isinstance(job, str) else None
+
+
+def _numbered(store: Store, note: Note) -> Note:
+    """The note with the number of its driver's job, where that was not known when it was written."""
+    if note.driver.get("job") != JOB_UNKNOWN:
+        return note
+    return replace(note, driver=note.driver | {"job": read_job(store, note.id) or JOB_UNKNOWN})
+
+
+def whose_may_go_on(note: Note) -> bool:
+    """Whether a run is of somebody whose code may run as the user: the setting ``accept`` says whose."""
+    believed = note.whose in names_of_keys().values()
+    allowed = {"anyone": note.whose != NOT_AS_SIGNED, "signed": believed, "own": note.whose == YOURS}
+    return allowed[config.accept()]
 
 
 def _moment(name: str) -> tuple[str, int, str]:

@@ -13,6 +13,7 @@ from stargazer.calls.call import Call
 from stargazer.calls.elements import element
 from stargazer.calls.growth import would_wire
 from stargazer.calls.renewed import renewed
+from stargazer.calls.resources import default_client
 from stargazer.calls.walk import needs
 from stargazer.errors import ArgumentError
 from stargazer.fingerprint import wide_of
@@ -22,6 +23,7 @@ from stargazer.ledger.keys import call_key, input_keys, plain, readable
 from stargazer.ledger.reads import LIBRARY, TOOL, Present
 from stargazer.ledger.record import digest, tools_digest
 from stargazer.ledger.signatures import whose
+from stargazer.profiles.profile import offer_of
 from stargazer.store import Store
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from dask.typing import Key
 
     from stargazer.execute import TaskSpec
+    from stargazer.runs.estimate import Estimate
     from stargazer.store.fallback import Known
 
 __all__ = ["Plan", "Planned", "Planner", "Reason", "calls_of", "ordered", "plan", "reasons_for", "roots_of"]
@@ -43,9 +46,12 @@ class Plan:
     ----------
     calls
         In an order in which they could run. Below a known call, nothing is looked at.
+    on
+        Profile on which they would run; None for threads of this process.
     """
 
     calls: tuple[Planned, ...]
+    on: str | None = None
 
     @property
     def known(self) -> list[Planned]:
@@ -62,6 +68,13 @@ class Plan:
         """What is not understood whole of each task's code, and what to write in its place: such keys are wide."""
         found = {planned.call.name: wide_of(planned.call.spec.manifest) for planned in self.calls}
         return {name: reasons for name, reasons in found.items() if reasons}
+
+    @functools.cached_property
+    def estimate(self) -> Estimate | None:
+        """What the calls that would run will take; None where nothing would, or no record tells of any of them."""
+        from stargazer.runs.estimate import estimated
+
+        return estimated(self.calls, self.on) if self.to_run else None
 
     @functools.cached_property
     def whose(self) -> dict[str, str]:
@@ -104,6 +117,7 @@ class Plan:
         return {
             "known": len(self.known),
             "to_run": len(self.to_run),
+            "estimate": self.estimate.to_dict() if self.estimate else None,
             "wide": {name: list(reasons) for name, reasons in self.wide.items()},
             "calls": [
                 {
@@ -120,7 +134,7 @@ class Plan:
         }
 
 
-def plan(*calls: Any, again: Any = None) -> Plan:
+def plan(*calls: Any, again: Any = None, on: str | None = None) -> Plan:
     """Say what computing `calls` would run, what is known, and why something is not; nothing runs.
 
     Parameters
@@ -129,6 +143,8 @@ def plan(*calls: Any, again: Any = None) -> Plan:
         Calls, or lists, tuples and dicts of them.
     again
         What would be asked to run once more, as for `stargazer.run`.
+    on
+        Profile for which time is estimated; by default that of the active client, or threads of this process.
 
     Raises
     ------
@@ -151,7 +167,14 @@ def plan(*calls: Any, again: Any = None) -> Plan:
     if again is not None:
         roots = list(renewed(roots, again).values())
     planner.plan(roots)
-    return Plan(tuple(planner.planned.values()))
+    return Plan(tuple(planner.planned.values()), on or _active_profile())
+
+
+def _active_profile() -> str | None:
+    """Name of the profile of the active client; None where there is none, or it was made without a profile."""
+    client = default_client()
+    offer = offer_of(client) if client is not None else None
+    return offer.where if offer is not None and offer.profile.kind != "address" else None
 
 
 def roots_of(value: Any) -> list[Call]:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stargazer.calls.elements import element
-from stargazer.calls.graph import delayed_of
+from stargazer.calls.graph import delayed_of, part_of
 from stargazer.calls.growth import Growth
+from stargazer.calls.late import Late
 from stargazer.calls.node import run as node
 from stargazer.calls.resources import granted_on, until_let_go
 from stargazer.calls.walk import needs
 from stargazer.errors import NeedUnmet, OutputError, WiringError, WorkerLost
 from stargazer.profiles.profile import offer_of
 from stargazer.relay.client import serve
-from stargazer.runs.late import Late
 from stargazer.runs.state import State
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Workers:
             for key in ready:
                 self._fail(key, error, late)
             return []
-        part = _part(graph, ready) if self._growth or self._futures else graph
+        part = part_of(graph, ready) if self._growth or self._futures else graph
         made = self.client.compute(delayed_of(part, new, ready, self._granted))
         self._futures |= (sent := dict(zip(ready, made, strict=True)))
         return list(sent.values())
@@ -293,17 +293,6 @@ class Workers:
 def _presence(dask_scheduler: Any) -> tuple[int, int]:
     workers = dask_scheduler.workers.values()
     return len(workers), sum(len(worker.processing) for worker in workers)
-
-
-def _part(graph: dict[str, Any], keys: list[str]) -> dict[str, Any]:
-    """The nodes of a graph that some of them need."""
-    found, todo = dict[str, Any](), list(keys)
-    while todo:
-        key = todo.pop()
-        if key not in found:
-            found[key] = graph[key]
-            todo += graph[key].dependencies
-    return found
 
 
 def _wholes(graph: dict[str, Any], keys: list[str]) -> set[str]:

@@ -273,6 +273,8 @@ _MEMBERS: dict[str, Callable[[Any], bool]] = {
     "wires": lambda value: isinstance(value, bool),
     "wired": is_names,
     "makers": _is_producers,
+    "principal": is_text,
+    "asked": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
     "env": _is_environment,
     "passed": is_texts,
     "reads": is_texts,

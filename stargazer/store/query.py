@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from stargazer.store.context import StoreContext
     from stargazer.store.index import Index
 
-__all__ = ["Answer", "Filters", "Missing", "Queries", "matching"]
+__all__ = ["Answer", "Filters", "Missing", "Queries", "Versions", "matching", "one_version"]
 
 Missing = Literal["error", "skip"]
+Versions = Literal["error", "newest", "all"]
 """What becomes of a value that was asked for and that nothing has."""
 
 _AT_ONCE = 500
@@ -61,6 +62,27 @@ class Queries:
         if missed and missing == "error":
             raise NotFound(f'{missed}; add what is missing, or go on without it: assemble(…, missing="skip")')
         return assets
+
+    def page(self, filters: Mapping[str, Any], start: int, number: int) -> tuple[int, list[Asset]]:
+        """Some of the assets with these facts, as they were stored, and how many there are: for tables.
+
+        Parameters
+        ----------
+        filters
+            Those of `assemble`.
+        start, number
+            Which of them, in the order of type, name and id.
+
+        Raises
+        ------
+        AssetError
+            As in `assemble`: filters that nothing could ever fit.
+        """
+        wanted = Filters.read(filters)
+        rows = self.index.ask(lambda index: matching(index, wanted), "assets")
+        order = {name: (each["asset"], each.get("name") or "", name) for name, each in _members(rows)}
+        chosen = sorted((row for row in rows if row[0] in order), key=lambda row: order[row[0]])[start : start + number]
+        return len(rows), [self.assets.handle(asset) for asset in decode(chosen)]
 
     def answer(self, filters: Mapping[str, Any]) -> Answer:
         """What `assemble` finds, and what it misses, as two things: for those who show both.
@@ -114,6 +136,11 @@ def decode(rows: Iterable[tuple[str, bytes]]) -> list[Asset]:
         except (StargazerError, ValueError, TypeError, KeyError) as error:
             warnings.warn(visible(f"asset record {identifier} is left out: {error}", lines=True), stacklevel=3)
     return assets
+
+
+def _members(rows: Iterable[tuple[str, bytes]]) -> Iterable[tuple[str, Any]]:
+    """Id and members of each record."""
+    return ((identifier, json.loads(data)) for identifier, data in rows)
 
 
 def _order(asset: Asset) -> tuple[str, ...]:
@@ -368,3 +395,35 @@ def _query(
 
 def _marks(values: tuple[str, ...]) -> str:
     return ", ".join("?" * len(values))
+
+
+def one_version(found: list[Asset], versions: Versions, added_at: Callable[[Asset], float]) -> list[Asset]:
+    """Of files that differ in nothing but their bytes, the one that was added last; an error where that was not said.
+
+    Parameters
+    ----------
+    found
+        Assets of a sample that was asked for.
+    versions
+        ``"error"`` or ``"newest"``.
+    added_at
+        When an asset was added.
+
+    Raises
+    ------
+    AssetError
+        There are versions, and nobody said which; all are named.
+    """
+    alike: dict[str, list[Asset]] = {}
+    for asset in found:
+        facts = {name: value for name, value in asset.to_keyvalues().items() if not name.endswith("cid")}
+        alike.setdefault(repr(sorted(facts.items())), []).append(asset)
+    several = [group for group in alike.values() if len(group) > 1]
+    if several and versions == "error":
+        named = "; ".join(f"{group[0].name}: {', '.join(str(each.cid) for each in group)}" for group in several)
+        raise AssetError(
+            f"there are versions of the same file, with the same facts and other bytes ({named}). Say "
+            'versions="newest" for those that were added last, or versions="all"; or name one by cid='
+        )
+    left_out = {id(each) for group in several for each in group} - {id(max(group, key=added_at)) for group in several}
+    return [asset for asset in found if id(asset) not in left_out]

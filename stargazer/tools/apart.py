@@ -6,13 +6,16 @@ import os
 import platform
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from stargazer import config
 
-__all__ = ["is_alive", "machine", "start_apart"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["is_alive", "machine", "run_briefly", "seconds_alive", "start_apart"]
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 NUMBERS = Path("/proc/self/ns/pid")
@@ -38,6 +41,35 @@ def start_apart(argv: Sequence[str], *, folder: str, log: Path) -> int:
     # Where it ends before this process does, somebody must collect it: until then its number seems to live.
     threading.Thread(target=process.wait, name="stargazer-apart", daemon=True).start()
     return process.pid
+
+
+def run_briefly(command: str, told: Mapping[str, str], *, seconds: float) -> str | None:
+    """Run a command of the user's settings to its end; say what went wrong with it, if something did.
+
+    Parameters
+    ----------
+    command
+        For the shell.
+    told
+        Further variables of its environment.
+    seconds
+        After which it is ended.
+    """
+    env = config.user_environment(told)
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", command], env=env, stdin=subprocess.DEVNULL, timeout=seconds, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{command!r}: {error}"
+    return f"{command!r} ended with exit code {done.returncode}" if done.returncode else None
+
+
+def seconds_alive() -> float:
+    """Seconds since this process was started."""
+    import psutil  # type: ignore[import-untyped]
+
+    return max(0.0, time.time() - float(psutil.Process().create_time()))
 
 
 def machine() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -167,6 +168,7 @@ def test_a_run_is_not_driven_by_what_somebody_changed(store: sg.Store) -> None:
 
     run = sg.run(letter(text="mine"), detach=True)
     run.result(LONGEST)
+    dataclasses.replace(run.note, state="pending").write(store)
     place = f"drivers/{run.id}.given"
     store.backend.replace(place, store.backend.read(place)[:-1] + b"x")
     before = signal.getsignal(signal.SIGTERM)
@@ -188,3 +190,46 @@ def test_secrets_of_settings_stay_here(store: sg.Store) -> None:
     told = json.dumps(read_given(store, run.id, run.note.driver["given"]).options.settings)
     assert "other" in told
     assert "s3cr3t!" not in told
+
+
+def test_a_command_is_run_at_the_end(store: sg.Store, tmp_path: Path) -> None:
+    import dask.config
+
+    said = tmp_path / "said"
+    with dask.config.set({"stargazer.on-end": f"env | grep ^STARGAZER_ | sort > {said}.part; mv {said}.part {said}"}):
+        run = sg.run(letter(text="end"), detach=True, name="ending")
+    until(said.exists)
+    told = dict(line.split("=", 1) for line in said.read_text().splitlines())
+    assert (told["STARGAZER_RUN"], told["STARGAZER_STATE"]) == (run.id, "done")
+    assert json.loads(told["STARGAZER_COUNTS"]) == {"done": 1, "known": 0}
+    assert (told["STARGAZER_WORKFLOW"], told["STARGAZER_STORE"]) == ("ending", store.url)
+    assert float(told["STARGAZER_SECONDS"]) > 0
+
+
+def test_two_drivers_never_work_at_once(store: sg.Store, tmp_path: Path) -> None:
+    from stargazer.runs.detached import command
+
+    log, go = tmp_path / "log", tmp_path / "go"
+    script = f"echo begin >> {log}; until test -e {go}; do sleep 0.05; done; echo end >> {log}"
+    run = sg.run(shell(script=script), detach=True)
+    until(log.exists)
+    second = subprocess.Popen(command(store, run.note))
+    os.kill(run.where["pid"], signal.SIGSTOP)  # silent, but alive: the second waits
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(3)
+    os.kill(run.where["pid"], signal.SIGCONT)
+    go.touch()
+    assert run.result(LONGEST).fetch().read_text() == ""
+    assert second.wait(LONGEST) == 0  # its turn came, and nothing was left to do
+    assert log.read_text() == "begin\nend\n"
+
+
+def test_a_driver_whose_turn_was_taken_ends_itself(store: sg.Store, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    run = sg.run(shell(script=f"echo $$ > {pid}; exec sleep 600"), detach=True)
+    until(lambda: pid.exists() and pid.read_text().strip())
+    store.backend.create_once(f"drivers/{run.id}.turn-2", b'{"holder": "another", "sign": 1}')
+    driver = run.where["pid"]
+    until(lambda: not is_alive(int(pid.read_text())))
+    until(lambda: not is_alive(driver))
+    assert run.state == "lost"  # nothing was noted: what is from now on is the other's

@@ -167,3 +167,124 @@ refresh().catch(() => {});
 if (document.querySelector("[data-notebook]")) {
   setInterval(() => { if (!document.hidden) refresh().catch(() => say("the app does not answer")); }, 3000);
 }
+
+// Files from this computer, in pieces of 8 MiB; the app knows how far each got.
+
+const PIECE = 8 << 20;
+
+function element(name, options, ...inside) {
+  const made = Object.assign(document.createElement(name), options);
+  made.append(...inside);
+  return made;
+}
+
+async function put(path, body) {
+  const answer = await fetch(BASE + path, { method: "PUT", headers: HEADERS, body });
+  const found = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw Object.assign(new Error(found.error || `the app answered ${answer.status}`), { status: answer.status });
+  return found;
+}
+
+async function upload(file, type, facts, line) {
+  const bar = element("progress", { max: file.size || 1, value: 0, ariaLabel: file.name });
+  const told = element("span", { className: "small" });
+  line.append(element("span", { textContent: `${file.name} ` }), bar, " ", told);
+  const key = `${file.lastModified}`;
+  const begin = () => ask("/api/uploads", { name: file.name, size: file.size, type, facts, key });
+  let state = await begin();
+  for (let tries = 0; state.offset < file.size;) {
+    bar.value = state.offset;
+    told.textContent = `${bytes(state.offset)} of ${bytes(file.size)}`;
+    try {
+      state = await put(`/api/uploads/${state.id}?offset=${state.offset}`, file.slice(state.offset, state.offset + PIECE));
+      tries = 0;
+    } catch (error) {
+      if ((error.status && error.status !== 409) || tries >= 30) throw error;
+      tries += 1;
+      told.textContent = "the connection broke; trying again";
+      await new Promise((done) => setTimeout(done, 1000));
+      state = await begin().catch(() => state);
+    }
+  }
+  bar.value = bar.max;
+  told.textContent = "into the store …";
+  const made = await ask(`/api/uploads/${state.id}/finish`, {});
+  bar.remove();
+  told.textContent = "";
+  line.append(element("a", { href: `${BASE}/files/${made.id}`, textContent: made.cid, className: "mono" }));
+}
+
+const adding = document.getElementById("add");
+if (adding) {
+  const kinds = JSON.parse(document.getElementById("kinds").textContent);
+  const type = document.getElementById("add-type");
+  const place = document.getElementById("add-facts");
+  const draw = () => {
+    place.replaceChildren(...kinds[type.value].map((fact) => element("div", { className: "field" },
+      element("label", { htmlFor: `fact-${fact.name}`, textContent: fact.name }),
+      element("input", { id: `fact-${fact.name}`, name: fact.name, placeholder: fact.label, autocomplete: "off" }))));
+  };
+  type.addEventListener("change", draw);
+  draw();
+  adding.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const told = adding.querySelector(".told");
+    told.hidden = true;
+    busy(event.submitter, async () => {
+      const facts = Object.fromEntries([...place.querySelectorAll("input")].filter((each) => each.value).map((each) => [each.name, each.value]));
+      for (const file of document.getElementById("add-files").files) {
+        const line = element("li", {});
+        document.getElementById("added").append(line);
+        try { await upload(file, type.value, facts, line); } catch (error) {
+          told.textContent = `${file.name}: ${error.message}`;
+          told.hidden = false;
+        }
+      }
+    });
+  });
+}
+
+// A task or workflow: the plan first, then the run.
+
+const call = document.getElementById("call");
+if (call) {
+  const told = call.querySelector(".told");
+  const run = document.getElementById("run-it");
+  call.addEventListener("input", () => { run.disabled = true; });
+  call.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const what = event.submitter && event.submitter.value === "run" ? "run" : "plan";
+    told.hidden = true;
+    busy(event.submitter || call.querySelector("button"), async () => {
+      try {
+        const given = Object.fromEntries([...new FormData(call)].filter(([name, value]) => name !== "do" && value !== ""));
+        const answer = await ask(`/api/catalog/${encodeURIComponent(call.dataset.entry)}/${what}`, given);
+        if (what === "run") { go(answer.go); return; }
+        // The only HTML that is shown as such: the app made it, with every name in it escaped.
+        document.getElementById("planned").innerHTML = answer.html;
+        document.getElementById("plan").hidden = false;
+        setTimeout(() => { run.disabled = false; });
+      } catch (error) {
+        told.textContent = error.message;
+        told.hidden = false;
+      }
+    });
+  });
+}
+
+// Runs that are under way.
+
+async function follow() {
+  const live = [...document.querySelectorAll("[data-run][data-live]")];
+  if (!live.length || document.hidden) return;
+  const alone = live.length === 1 ? `?id=${encodeURIComponent(live[0].dataset.run)}` : "";
+  const { runs } = await ask(`/api/runs${alone}`);
+  for (const place of live) {
+    const run = runs[place.dataset.run];
+    if (!run) continue;
+    if (run.ended) { location.reload(); return; }
+    for (const name of ["state", "told"]) place.querySelector(`[data-told="${name}"]`).textContent = run[name];
+    place.querySelector('[data-told="seconds"]').textContent = `${Math.round(run.seconds)} s`;
+  }
+}
+if (document.querySelector("[data-run][data-live]")) setInterval(() => follow().catch(() => {}), 2000);

@@ -1,0 +1,92 @@
+"""Jobs of a batch system that are no workers: the driver of a run of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import shlex
+from typing import TYPE_CHECKING
+
+from stargazer.client.jobqueue import Asked
+from stargazer.client.systems import NoAnswer, Refused, job_class, system_of
+from stargazer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from stargazer.profiles.profile import Profile
+
+__all__ = ["cancel_job", "driver_folder", "has_ended", "submit_driver"]
+
+
+def submit_driver(profile: Profile, name: str, command: Sequence[str]) -> str:
+    """Submit a job that runs a command with what the profile's option ``driver`` says; return its number.
+
+    Parameters
+    ----------
+    profile
+        Of a batch system.
+    name
+        Of the job.
+    command
+        What it runs.
+
+    Raises
+    ------
+    ConfigError
+        The batch system refuses it, or does not answer.
+    """
+    asked, job_cls = _asked(profile)
+    job = job_cls("DRIVER", name=name, **asked.job_arguments([name], f"stargazer run {name}"))
+    job._command_template = shlex.join(command)
+    try:
+        (number,) = asyncio.run(system_of(job_cls).submit(job))
+    except (Refused, NoAnswer) as error:
+        raise ConfigError(f"{asked.system} does not take the driver of {name}: {error}") from None
+    return number
+
+
+def cancel_job(profile: Profile, job: str) -> None:
+    """Cancel a job; one that is gone already is no mistake.
+
+    Raises
+    ------
+    ConfigError
+        It may still be there.
+    """
+    asked, job_cls = _asked(profile)
+    try:
+        asyncio.run(system_of(job_cls).cancel([job]))
+    except (Refused, NoAnswer) as error:
+        raise ConfigError(f"{asked.system} does not cancel job {job}: {error}") from None
+
+
+def has_ended(profile: Profile, job: str) -> str | None:
+    """Why a job will not begin any more, as the batch system says it; None where it may, or nobody can be asked."""
+    from stargazer.client.hires import ACTIVE, ENDING
+
+    _, job_cls = _asked(profile)
+    try:
+        told = asyncio.run(system_of(job_cls).explain(job))
+    except (Refused, NoAnswer):
+        return None
+    return None if told is None or told.state in ACTIVE or told.state == ENDING else told.state
+
+
+def driver_folder(profile: Profile) -> Path:
+    """Return a folder that this machine and the workers of a batch system see, for the code of runs."""
+    return Asked(profile).shared / "drivers"
+
+
+def _asked(profile: Profile) -> tuple[Asked, Any]:
+    """What is asked for the driver's job; options of the workers' class are theirs alone."""
+    job = profile.driver
+    asked = Asked(
+        dataclasses.replace(
+            profile, cpus=job.cpus, memory=job.memory, walltime=job.walltime, queue=job.queue or profile.queue,
+            directives=job.directives, gpus=0, names=(), options={}, pools=(),
+        )
+    )  # fmt: skip
+    return asked, job_class(asked.cluster_class.job_cls)

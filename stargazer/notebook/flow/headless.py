@@ -1,0 +1,45 @@
+"""A marimo notebook in a process of its own: ``python -m stargazer.notebook.flow.headless JOB``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from stargazer.errors import StargazerError
+from stargazer.notebook.book import Notebook
+from stargazer.notebook.shown import text_of
+from stargazer.store import Store
+
+__all__ = ["main"]
+
+
+def main(place: str) -> None:
+    """Run what a job says, and write its report and page."""
+    job = json.loads(Path(place).read_text("utf-8"))
+    os.chdir(job["folder"])
+    try:
+        with Store.open(job["store"]) as store:
+            report = _run(job, store)
+    except StargazerError as error:
+        report = {"problem": " ".join(str(error).split())}
+    Path(job["report"]).write_text(json.dumps(report), "utf-8")
+
+
+def _run(job: dict[str, Any], store: Store) -> dict[str, Any]:
+    book = Notebook(job["file"], store).run(set=job["given"])
+    book.write_page(job["page"])
+    cells = [{**row.to_dict(), "problem": _problem(row)} for row in book.report.rows]
+    return {"cells": cells, "values": {name: str(book.assets[name].cid) for name in book.assets}}
+
+
+def _problem(row: Any) -> str:
+    """Last line of what a failed cell showed."""
+    lines = text_of(row.outputs).strip().splitlines() if row.state == "failed" else []
+    return lines[-1] if lines else ""
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

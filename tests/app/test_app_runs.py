@@ -1,0 +1,114 @@
+"""Tasks from a form, with the plan before; runs, failures with their logs, and how one is ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import dask.config
+import pytest
+from apps import until
+from starlette.testclient import TestClient
+
+import stargazer as sg
+from stargazer.app import make_app
+from stargazer.app.access import PAGE_HEADER, Access
+from stargazer.app.forms import fields_of
+from stargazer.store import Store
+from stargazer.tools.apart import is_alive
+
+TASKS = str(Path(__file__).with_name("app_tasks.py"))
+
+
+@pytest.fixture
+def pages(store: Store, tmp_path: Path) -> Iterator[TestClient]:
+    access = Access("token")
+    app = make_app(tmp_path / "root", access, store, folder=tmp_path / "private")
+    with (
+        dask.config.set({"stargazer.catalog": [TASKS]}),
+        TestClient(app, base_url="http://127.0.0.1:8000") as client,
+    ):
+        client.get("/?token=token")
+        client.headers[PAGE_HEADER] = access.page_token
+        yield client
+        for run in sg.runs.list(store):
+            pid = run.where["pid"]
+            if pid and pid != os.getpid() and is_alive(pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_form_says_what_the_schema_says(pages: TestClient, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "ref.fa").write_text(">1\nACGT\n")
+    ref = sg.add(tmp_path / "ref.fa", sg.Reference(build="b37"))
+    fields = {each.name: each for each in fields_of(sg.catalog.get("greet"), store)}
+    assert fields["text"].required
+    assert (fields["loud"].choices, fields["loud"].default) == (("true", "false"), "false")
+    assert fields["by"].choices == ("a", "b")
+    assert (fields["times"].default, fields["times"].text) == ("1", "How often.")
+    (offered,) = fields_of(sg.catalog.get("samtools_faidx"), store)[0].offered
+    assert offered == (ref.id[:16], "ref.fa")
+    for entry in sg.catalog.list():
+        if entry.function is not None:
+            assert fields_of(entry, store) is not None
+    assert "greet" in pages.get("/catalog?word=greet").text
+    assert pages.get("/catalog/no_such_task").status_code == 404
+
+
+def test_plan_then_run_then_its_page(pages: TestClient, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "who.txt").write_text("you")
+    who = sg.add(tmp_path / "who.txt")
+    wrong = pages.post("/api/catalog/greet/plan", json={"text": "nobody", "times": "x"})
+    assert wrong.status_code == 400
+    assert "times" in wrong.json()["error"]
+    given = {"text": who.id[:16], "times": "2", "loud": "true"}
+    plan = pages.post("/api/catalog/greet/plan", json=given).json()
+    assert plan["to_run"] == 1
+    assert "greet" in plan["html"]
+    assert sg.runs.list(store) == []
+    begun = pages.post("/api/catalog/greet/run", json=given)
+    assert begun.status_code == 201, begun.text
+    name = begun.json()["go"].removeprefix("/runs/")
+    until(lambda: pages.get(f"/api/runs?id={name}").json()["runs"][name]["ended"])
+    shown = pages.get(f"/runs/{name}").text
+    assert "greeting.txt" in shown, shown
+    (run,) = sg.runs.list(store)
+    assert run.state == "done"
+    (made,) = sg.assemble(name="greeting.txt")
+    assert made.fetch().read_text() == "HELLO YOU\n" * 2
+    record = next(each.record for each in run.events() if each.record)
+    assert "ended well" in pages.get(f"/runs/calls/{record}").text
+    assert name in pages.get("/runs").text
+    assert pages.post("/api/catalog/greet/plan", json=given).json()["known"] == 1
+
+
+def test_a_failure_with_its_log_and_a_run_that_is_cancelled(pages: TestClient, store: Store, tmp_path: Path) -> None:
+    script = "echo why <b>it</b> fell >&2; exit 3"
+    name = pages.post("/api/catalog/shell/run", json={"script": script}).json()["go"].removeprefix("/runs/")
+    until(lambda: pages.get(f"/api/runs?id={name}").json()["runs"][name]["ended"])
+    shown = pages.get(f"/runs/{name}").text
+    assert "exit code 3" in shown
+    (record,) = sg.runs.get(name, store).note.records.values()
+    assert f"/runs/calls/{record}" in shown
+    log = pages.get(f"/runs/calls/{record}").text
+    assert "why &lt;b&gt;it&lt;/b&gt; fell" in log
+    flag = tmp_path / "flag"
+    name = pages.post("/api/catalog/shell/run", json={"script": f"touch {flag}; sleep 300"}).json()["go"][6:]
+    until(flag.exists)
+    assert pages.post(f"/api/runs/{name}/cancel", json={}).status_code == 200
+    until(lambda: sg.runs.get(name, store).state == "cancelled")
+    assert pages.get("/runs/no-such-run").status_code == 404
+    assert pages.get("/runs/calls/ffff").status_code == 404
+
+
+def test_settings_and_the_one_switch(pages: TestClient) -> None:
+    shown = pages.get("/settings").text
+    assert "stargazer.store" in shown
+    assert "local" in shown
+    assert pages.post("/api/settings/profile", json={"profile": "nowhere"}).status_code == 400
+    assert "local" in pages.post("/api/settings/profile", json={"profile": "local"}).json()["said"]
+    assert "<option selected>local" in pages.get("/settings").text
+    assert "the profile local" in pages.get("/catalog/greet").text
