@@ -172,9 +172,7 @@ async def build(visit: Visit) -> Response:
         return StreamingResponse(
             _events(visit, found), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
-    await _ended_within(
-        found, visit.number("wait", 0, 3600) if visit.number("wait", 0, 3600) < LONGEST_WAIT else LONGEST_WAIT
-    )
+    await _ended_within(found, min(visit.number("wait", 0, 3600), LONGEST_WAIT))
     if found.state in ("building", "cancelled", "failed"):
         return JSONResponse(found.told(), headers={"Retry-After": "1"} if found.state == "building" else {})
     return await _answer(visit, found)
