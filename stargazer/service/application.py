@@ -82,11 +82,14 @@ def application(
 def _middleware(settings: Settings, engine: Engine) -> list[Middleware]:
     found = [Middleware(_Metered, engine=engine)]
     if settings.origins:
-        allowed = {
-            "allow_origins": settings.origins,
-            "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        }
-        found.insert(0, Middleware(CORSMiddleware, **allowed, allow_headers=["*"], expose_headers=EXPOSED))
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+        found.insert(0, cors)
     return found
 
 
