@@ -44,7 +44,9 @@ def serve(
     except ImportError:
         raise ToolMissing("the service wants Starlette: pip install 'stargazer-dask[service]'") from None
     if stdio:
-        _agents("stargazer.cli.mcp").mcp(store=store, on=on)
+        from stargazer.cli.mcp import mcp
+
+        mcp(store=store, on=on)
         return
     settings = read_settings(store)
     if new_token is not None:
@@ -102,27 +104,10 @@ def _mounts(settings: Settings, host: str, on: str | None) -> dict[str, Any]:
     if len(settings.stores) > 1 or settings.proxy is not None:
         return {}
     try:
-        agents = _agents("stargazer.mcp.http")
-    except ToolMissing:
+        from stargazer.mcp.http import LOOPBACK, http_app
+    except ImportError:  # without the extra mcp
         return {}
     (store,) = settings.stores.values()
     own = (f"[{host}]" if ":" in host else host).lower()
     token = settings.lets_do_all if settings.tokens else None
-    return {"/mcp": agents.http_app(store, token, hosts=(*agents.LOOPBACK, own), on=on)}
-
-
-def _agents(module: str) -> Any:
-    """A module of the server of the Model Context Protocol.
-
-    Raises
-    ------
-    ToolMissing
-        Its library is not installed.
-    """
-    import importlib
-
-    try:
-        importlib.import_module("mcp")
-        return importlib.import_module(module)
-    except ImportError:
-        raise ToolMissing("the Model Context Protocol wants: pip install 'stargazer-dask[mcp]'") from None
+    return {"/mcp": http_app(store, token, hosts=(*LOOPBACK, own), on=on)}

@@ -53,9 +53,11 @@ def main(folder: Path) -> None:
 def _run(source: str, namespace: dict[str, Any]) -> Any:
     """Run a cell; the value of its last line, if that is an expression."""
     tree = ast.parse(source, CELL)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    shown = ast.Expression(last.value) if isinstance(last, ast.Expr) else None
+    del tree.body[len(tree.body) - (shown is not None) :]
     exec(compile(tree, CELL, "exec"), namespace)
-    return None if last is None else eval(compile(ast.Expression(last.value), CELL, "eval"), namespace)
+    return None if shown is None else eval(compile(shown, CELL, "eval"), namespace)
 
 
 def _is_made(name: str, value: Any, given: dict[str, Any]) -> bool:
