@@ -1,4 +1,4 @@
-"""Make the README's pictures: ``python docs/make/pictures.py [CHROMIUM]``; it needs ``.[scrna]``, Playwright, a browser.
+"""Make the README's pictures, by ``.[scrna]`` and Playwright: ``python docs/make/pictures.py [CHROMIUM]``.
 
 Simulated cells are planned, clustered and traced in a store of their own; each picture is what a notebook shows, or the
 report that the workflow made.

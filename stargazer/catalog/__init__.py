@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from stargazer.catalog.entries import Entry as Entry
     from stargazer.catalog.entries import Param as Param
     from stargazer.catalog.filtered import bind_filtered as bind_filtered
-    from stargazer.catalog.marshal import asset_json as asset_json
-    from stargazer.catalog.marshal import marshal as marshal
     from stargazer.catalog.outputs import Output as Output
+    from stargazer.catalog.results import asset_json as asset_json
+    from stargazer.catalog.results import marshal as marshal
 
 _HOMES = {
     "stargazer.catalog.catalog": ("Bound", "bind", "get", "list", "schema"),
     "stargazer.catalog.entries": ("Entry", "Param"),
     "stargazer.catalog.filtered": ("bind_filtered",),
-    "stargazer.catalog.marshal": ("asset_json", "marshal"),
+    "stargazer.catalog.results": ("asset_json", "marshal"),
     "stargazer.catalog.outputs": ("Output",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -378,7 +378,7 @@ def _percent(text: str, path: Path) -> Document:
     if any(line.strip() for line in rest):
         cells.append(_cell("", "\n".join(rest).strip("\n"), "code", len(lines[:first] or lines) - len(rest) + 1, {}))
     ends = [number - 1 for number, _ in marks[1:]] + [len(lines)]
-    for (number, found), end in zip(marks, ends, strict=True):
+    for (number, found), end in zip(marks, ends if marks else [], strict=True):
         body = lines[number:end]
         blank = next((n for n, line in enumerate(body) if line.strip()), 0)
         cells.append(_percent_cell(found["rest"].strip(), "\n".join(body).strip("\n"), number + 1 + blank))

@@ -1,0 +1,137 @@
+"""Tools on what can be called: list, describe, plan."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from stargazer import catalog
+from stargazer.catalog import Entry
+from stargazer.errors import ArgumentError
+from stargazer.mcp.answers import page
+from stargazer.mcp.hints import READS, tool
+from stargazer.mcp.place import Place
+from stargazer.mcp.shapes import EntryOut, OutputOut, ParamOut, PlanOut, StepOut, TaskOut, TasksOut
+from stargazer.runs.planner import Plan, plan
+
+__all__ = ["CatalogTools", "bound_calls"]
+
+Cursor = Annotated[str | None, Field(description="next_cursor of the page before.", max_length=200)]
+Filters = Annotated[
+    dict[str, Any] | None,
+    Field(description="Facts by which assets are found, as {\"build\": \"GRCh38\", \"sample_id\": \"s1\"}: each asset "
+                      "parameter gets those that its type knows; a list of values holds alternatives."),
+]  # fmt: skip
+Inputs = Annotated[
+    dict[str, Any] | None,
+    Field(description="Arguments by name. An asset is a CID, an id, name@version or an object of facts."),
+]
+Again = Annotated[
+    bool | list[str] | None,
+    Field(description="Run once more what is known: true for all, or names of tasks."),
+]
+
+
+class CatalogTools:
+    """Tools on tasks and workflows.
+
+    Parameters
+    ----------
+    place
+        What the server works on.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    @tool(READS)
+    def list_tasks(
+        self,
+        category: Literal["task", "workflow"] | None = None,
+        word: Annotated[
+            str | None, Field(description="Only those that have it in name, summary, types or tools.", max_length=200)
+        ] = None,
+        limit: Annotated[int, Field(ge=1, le=200)] = 100,
+        cursor: Cursor = None,
+    ) -> TasksOut:
+        """List tasks and workflows with their parameters and outputs; describe_task tells all of one."""
+        found = catalog.list(category, word)
+        rows, following = page(found, cursor, limit, ["list_tasks", category, word], lambda e: _row(e).model_dump())
+        return TasksOut(tasks=[_row(entry) for entry in rows], total=len(found), next_cursor=following)
+
+    @tool(READS)
+    def describe_task(self, name: Annotated[str, Field(max_length=300)]) -> TaskOut:
+        """Describe a task or workflow: what it takes (with JSON Schema), gives, needs, and which tools it runs."""
+        entry = catalog.get(name)
+        params = [ParamOut(**param.to_dict()) for param in entry.params]
+        row = _row(entry).model_dump() | {"params": params}
+        tools = [each._asdict() for each in entry.tools]
+        return TaskOut(**row, text=entry.text, input_schema=entry.schema(), needs=entry.needs, tools=tools)
+
+    @tool(READS)
+    def plan_task(
+        self,
+        task_name: str,
+        filters: Filters = None,
+        inputs: Inputs = None,
+        again: Again = None,
+        cursor: Cursor = None,
+    ) -> PlanOut:
+        """Say whether a task would run or is known, and why. Nothing runs."""
+        calls = bound_calls(self.place, "task", task_name, filters, inputs)
+        return _planned(plan(calls, again=again or None), cursor, [task_name, filters, inputs, again])
+
+    @tool(READS)
+    def plan_workflow(
+        self, workflow_name: str, inputs: Inputs = None, again: Again = None, cursor: Cursor = None
+    ) -> PlanOut:
+        """Say what a workflow would run, what is known already, and why something is not. Nothing runs."""
+        calls = bound_calls(self.place, "workflow", workflow_name, None, inputs)
+        return _planned(plan(calls, again=again or None), cursor, [workflow_name, inputs, again])
+
+
+def bound_calls(
+    place: Place, category: str, name: str, filters: dict[str, Any] | None, inputs: dict[str, Any] | None
+) -> Any:
+    """Return the calls that a task or workflow makes of its inputs.
+
+    Raises
+    ------
+    UnknownName
+        There is none of that name.
+    ArgumentError
+        It is of the other category; or arguments do not fit, all of them told.
+    """
+    entry = catalog.get(name)
+    if entry.category != category:
+        other = f"{entry.name} is a {entry.category}"
+        raise ArgumentError(f"{other}: use run_{entry.category} or plan_{entry.category} instead")
+    with place.store:
+        return catalog.bind_filtered(entry, filters or {}, inputs or {}, store=place.store).wire()
+
+
+def _row(entry: Entry) -> EntryOut:
+    params = [
+        ParamOut(name=name, type=kind, required=required, default=default)
+        for name, kind, required, default in (
+            (each["name"], each["type"], each["required"], each["default"])
+            for each in (param.to_dict() for param in entry.params)
+        )
+    ]
+    outputs = [OutputOut(**output._asdict()) for output in entry.outputs]
+    return EntryOut(
+        name=entry.name, category=entry.category, description=entry.summary, params=params, outputs=outputs,
+        how=entry.how or None,
+    )  # fmt: skip
+
+
+def _planned(made: Plan, cursor: str | None, of: Any) -> PlanOut:
+    groups: dict[tuple[str, str, tuple[str, ...]], int] = {}
+    for each in made:
+        key = each.call.name, each.state, tuple(dict.fromkeys(str(reason) for reason in each.reasons))
+        groups[key] = groups.get(key, 0) + 1
+    steps = [
+        StepOut(task=task, state=state, calls=count, reasons=list(reasons))  # type: ignore[arg-type]
+        for (task, state, reasons), count in groups.items()
+    ]
+    rows, following = page(steps, cursor, 200, ["plan", of], lambda step: step.model_dump())
+    return PlanOut(known=len(made.known), to_run=len(made.to_run), steps=rows, next_cursor=following)

@@ -1,0 +1,216 @@
+"""The server over HTTP, alone or mounted in another app: who may ask, from where, and how much."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from anyio import to_thread
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from stargazer.errors import ArgumentError
+from stargazer.mcp.place import Place
+from stargazer.mcp.server import PATIENCE, make_server
+from stargazer.mcp.token import verifier
+from stargazer.mcp.transfers import Transfers
+from stargazer.store import Store, active_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+__all__ = ["LOOPBACK", "HttpApp", "http_app", "serve_http"]
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+"""Names under which a server on this machine is reached."""
+
+LARGEST_MESSAGE = 4 << 20
+GRACE = 3
+
+
+class HttpApp:
+    """The server as an ASGI app; made by `http_app`.
+
+    It answers at its root, and at ``/mcp`` where it stands alone. Mounted, its lifespan is entered by the app around
+    it: ``async with app.lifespan():``.
+
+    Parameters
+    ----------
+    place
+        What it works on.
+    verify
+        Says whether a bearer token is right.
+    hosts
+        Names under which it may be reached, with any port.
+    """
+
+    def __init__(self, place: Place, verify: Callable[[str], Any], hosts: Iterable[str]) -> None:
+        self.place, self._verify = place, verify
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self.server = make_server(place)
+        # Host and Origin are checked here, for files too.
+        unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+        self._starlette = self.server.streamable_http_app(
+            streamable_http_path="/", transport_security=unchecked, max_request_body_size=LARGEST_MESSAGE
+        )
+        self._mcp: ASGIApp = self.server.session_manager.asgi_app
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: object = None) -> AsyncIterator[None]:
+        """Run it; at the end its runs and their tools end. It can be entered once."""
+        async with self.server.session_manager.run():
+            try:
+                yield
+            finally:
+                await to_thread.run_sync(self.place.flights.end_all, PATIENCE)
+                await to_thread.run_sync(self.place.flights.close)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "lifespan":
+            await self._alone(receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _alone(self, receive: Receive, send: Send) -> None:
+        """The lifespan of an app that is not mounted."""
+        await receive()
+        try:
+            async with self.lifespan():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        path = str(scope["path"]).removeprefix(str(scope.get("root_path", ""))).removeprefix("/mcp")
+        verb, _, secret = path.strip("/").partition("/")
+        if refusal := self._refused(request):
+            await refusal(scope, receive, send)
+        elif verb in ("upload", "download") and secret and self.place.transfers is not None:
+            transfers = self.place.transfers
+            answer = await (transfers.receive if verb == "upload" else transfers.send)(request, secret)
+            await answer(scope, receive, send)
+        elif verb:
+            await PlainTextResponse("there is nothing at this address\n", 404)(scope, receive, send)
+        elif not await self._is_known(request):
+            told = "a bearer token is needed: Authorization: Bearer …\n"
+            headers = {"WWW-Authenticate": "Bearer"}
+            await PlainTextResponse(told, 401, headers=headers)(scope, receive, send)
+        else:
+            await self._mcp(scope, receive, send)
+
+    def _refused(self, request: Request) -> PlainTextResponse | None:
+        """Refuse requests that a page of somebody else made a browser send."""
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or _name_of(f"//{hosts[0]}") not in self._hosts:
+            return PlainTextResponse("this server is not reached under that name\n", 421)
+        origins = request.headers.getlist("origin")
+        if any(not _is_web(origin) or _name_of(origin) not in self._hosts for origin in origins):
+            return PlainTextResponse("pages of that origin may not ask this server\n", 403)
+        return None
+
+    async def _is_known(self, request: Request) -> bool:
+        given = request.headers.getlist("authorization")
+        kind, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        return kind.lower() == "bearer" and bool(token.strip()) and bool(await self._verify(token.strip()))
+
+
+def _name_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # a port that is none makes the whole wrong
+    except ValueError:
+        return ""
+    host = (parts.hostname or "").lower()
+    if parts.username is not None or parts.path or parts.query or parts.fragment:
+        return ""
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_web(origin: str) -> bool:
+    return origin.startswith(("http://", "https://"))
+
+
+def http_app(
+    store: Store | str | None = None,
+    token: str | Callable[[str], Any] | None = None,
+    *,
+    hosts: Iterable[str] = LOOPBACK,
+    on: str | None = None,
+) -> HttpApp:
+    """Return the MCP server as an ASGI app, to be served or mounted.
+
+    Parameters
+    ----------
+    store
+        A store or its URL; the active one by default.
+    token
+        The bearer token that is asked for, or a function, perhaps a coroutine function, that says whether one is right.
+        By default that of the settings, else this user's own, made at the first start.
+    hosts
+        Names under which it may be reached: of the Host and Origin of each request.
+    on
+        Profile on which runs take place; threads of this process by default.
+
+    Examples
+    --------
+    >>> app = http_app(token="kept elsewhere")
+    >>> async def lifespan(_):
+    ...     async with app.lifespan():
+    ...         yield
+    >>> routes = [Route("/mcp", app), Mount("/mcp", app)]  # doctest: +SKIP
+    """
+    opened = store if isinstance(store, Store) else Store.open(store) if store else active_store()
+    return HttpApp(Place(opened, Transfers(opened), on), verifier(token), hosts)
+
+
+def serve_http(
+    store: Store | str | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    on: str | None = None,
+    ready: Callable[[str], object] = lambda url: None,
+) -> None:
+    """Serve over HTTP until somebody stops it.
+
+    Parameters
+    ----------
+    store, on
+        As for `http_app`.
+    host, port
+        Where to listen; any free port by default.
+    ready
+        Called with the address when it is known.
+
+    Raises
+    ------
+    ArgumentError
+        Nobody can listen there.
+    """
+    import uvicorn
+
+    app = http_app(store, hosts=(*LOOPBACK, f"[{host}]".lower() if ":" in host else host.lower()), on=on)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ArgumentError(f"nothing can listen at {host}:{port}: {error.strerror}") from error
+    shown = f"[{host}]" if ":" in host else host
+    with listening:
+        ready(f"http://{shown}:{listening.getsockname()[1]}/mcp")
+        options = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False
+        )
+        uvicorn.Server(options).run(sockets=[listening])

@@ -1,0 +1,210 @@
+"""Two hundred inputs that nobody should send: each is refused in our words, and nothing is read, written or told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp.types import ListRootsResult, Root
+from mcp_agents import asked, refused, with_client
+
+import stargazer as sg
+from stargazer.mcp.folders import Folders
+from stargazer.mcp.place import Place
+from stargazer.mcp.server import make_server
+
+SECRET = "the-content-of-a-file-of-somebody-else"
+ABSENT = "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy"
+FORBIDDEN = (SECRET, "Traceback", "pydantic", "site-packages", "root:")
+
+
+@pytest.fixture
+def outside(tmp_path: Path, folder: Path) -> Path:
+    """A folder beside that of the server, and ways that lead there."""
+    place = tmp_path / "outside"
+    place.mkdir()
+    (place / "secret.txt").write_text(SECRET)
+    (place / "secret.py").write_text(f"# %%\nx = '{SECRET}'\n")
+    (folder / "link.txt").symlink_to(place / "secret.txt")
+    (folder / "link.py").symlink_to(place / "secret.py")
+    (folder / "linked").symlink_to(place)
+    (folder / "inner").mkdir()
+    (folder / "inner" / "deep").symlink_to(place / "secret.txt")
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "dangling").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "pipe")
+    os.mkfifo(folder / "pipe.py")
+    (folder / "pipes").mkdir()
+    os.mkfifo(folder / "pipes" / "pipe")
+    return place
+
+
+def paths(outside: Path) -> list[str]:
+    """Paths to what is not to be read."""
+    up = "../" * 9
+    return [
+        "../outside/secret.txt", "../outside/secret.py", f"{up}etc/passwd", "/etc/passwd", "/etc/shadow",
+        "/proc/self/environ", "~nobody-there/x", "/proc/self/mem", "/dev/zero", "/dev/stdin", "/dev/null", "/dev/fd/0",
+        "~/.ssh/id_rsa", "~root/.bashrc",
+        str(outside), str(outside / "secret.txt"), str(outside / "secret.py"), "link.txt", "link.py",
+        "linked/secret.txt", "linked/secret.py", "linked", "inner", "inner/deep", "inner/../../outside/secret.txt",
+        "./.././outside/secret.txt", "loop", "dangling", "pipe", "pipe.py", "pipes", "", " ", "\0", "a\0b",
+        "x" * 5000, "/" * 4096, "nothing.txt",
+        "nothing.py", "file:///etc/passwd", "http://127.0.0.1/x", "..", "/", "%2e%2e/outside/secret.txt",
+        "..\\outside\\secret.txt", "\u202e../outside", "\x1b]0;title\x07", "$HOME/x", "`id`", "; rm -rf .", "-rf",
+        "--help",
+    ]  # fmt: skip
+
+
+def questions(outside: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Questions that are all to be refused."""
+    for path in paths(outside):
+        yield "upload_file", {"path": path, "keyvalues": {"asset": "asset"}}
+        yield "read_notebook", {"path": path}
+        if path not in ("nothing.py",):
+            yield "create_notebook", {"path": path, "cells": [{"source": "x = 1"}]}
+    for path in paths(outside)[:20]:
+        yield "run_notebook", {"path": path}
+    for name in (
+        ABSENT,
+        "bafy",
+        "0" * 64,
+        "g" * 64,
+        "../x",
+        "stargazer://asset/x",
+        "stargazer://name/x@1",
+        "x@latest",
+        "",
+    ):
+        for tool in ("describe_file", "download_file", "delete_file", "trace"):
+            yield tool, {"cid": name} | ({"confirm": True} if tool == "delete_file" else {})
+        yield "update_file", {"cid": name, "keyvalues": {"sample_id": "s"}}
+    for facts in (
+        {"asset": "no"}, {"asset": 7}, {"asset": "r1", "cid": ABSENT}, {"asset": "r1", "path": "/etc/passwd"},
+        {"asset": "r1", "name": "../x"}, {"asset": "r1", "name": "a/b"}, {"asset": "r1", "name": ".."},
+        {"asset": "r1", "name": ""}, {"asset": "r1", "name": "\0"}, {"asset": "r1", "no_such_fact": "1"},
+        {"asset": "r1", "companions": []}, {"asset": "r1", "id": "0" * 64},
+    ):  # fmt: skip
+        yield "upload_file", {"path": "fine.txt", "keyvalues": facts}
+    deep: Any = "x"
+    for _ in range(200):
+        deep = [deep]
+    for value in ("x" * (5 << 20), ["x" * 1000] * 5000, {str(n): "x" * 100 for n in range(50_000)}, deep, {"a": deep}):
+        yield "plan_workflow", {"workflow_name": "adding", "inputs": {"n": value}}
+        yield "query_files", {"keyvalues": {"sample_id": value}}
+    for inputs in (
+        {"n": "3; import os"},
+        {"n": None},
+        {"n": 1, "__class__": 1},
+        {"self": 1},
+        {"n": 1, "work": "/"},
+        [],
+        "x",
+    ):
+        yield "run_workflow", {"workflow_name": "adding", "inputs": inputs}
+    for name in (
+        "os.system",
+        "stargazer.workflows:adding",
+        "/etc/passwd:x",
+        "mcp_flows.py:adding",
+        "__import__",
+        "adding ",
+        "",
+    ):
+        yield "run_workflow", {"workflow_name": name, "inputs": {"n": 1}}
+        yield "run_task", {"task_name": name}
+        yield "describe_task", {"name": name}
+    for cursor in ("x", "MA", "../..", "-1", "9" * 150, "MC4wMDAwMDAwMDAwMDA"):
+        yield "list_tasks", {"cursor": cursor}
+    for run in ("../../x", "nothing", "0" * 64, "a" * 299, "\0"):
+        yield "wait_for_run", {"run": run, "wait": 0}
+        yield "cancel_run", {"run": run}
+        yield "read_log", {"name": run}
+    for wait in (-1, 1e9, "soon", None):
+        yield "run_workflow", {"workflow_name": "adding", "inputs": {"n": 1}, "wait": wait}
+    for bundle in ("../../x", "/etc/passwd", "x.yaml", "/tmp/x.yaml", ""):
+        yield "fetch_resource_bundle", {"bundle_name": bundle}
+
+
+def test_what_nobody_should_send(place: Place, store: sg.Store, folder: Path, outside: Path) -> None:
+    (folder / "fine.txt").write_text("fine")
+    before = sorted(map(str, folder.iterdir()))
+    asked_for = list(questions(outside))
+    assert len(asked_for) >= 200
+
+    async def work(client: Client) -> None:
+        for tool, arguments in asked_for:
+            answer = await client.call_tool(tool, arguments)
+            told = str(answer.content[0].text) if answer.content else ""  # type: ignore[union-attr]
+            shown = {name: str(value)[:60] for name, value in arguments.items()}
+            assert answer.is_error, (tool, shown, told[:300])
+            assert len(told) < 6000, (tool, shown)
+            assert not [word for word in FORBIDDEN if word in told], (tool, shown, told)
+            assert "nobody foresaw" not in told, (tool, shown, told)
+            assert "\x1b" not in told
+
+    with_client(make_server(place), work)
+    assert sorted(map(str, folder.iterdir())) == before
+    assert sorted(each.name for each in outside.iterdir()) == ["secret.py", "secret.txt"]
+    assert store.find() == []
+    assert place.flights.all() == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "stargazer://notebooks/../outside/secret.py", "stargazer://notebooks//etc/passwd", "stargazer://notebooks/link.py",
+        "stargazer://notebooks/%2e%2e/outside/secret.py", f"stargazer://assets/{ABSENT}", "stargazer://assets/..",
+        "stargazer://runs/..", "stargazer://nothing", "file:///etc/passwd",
+    ],
+)  # fmt: skip
+def test_resources_that_nobody_may_read(place: Place, outside: Path, uri: str) -> None:
+    async def work(client: Client) -> str:
+        with pytest.raises(Exception) as caught:
+            await client.read_resource(uri)
+        return str(caught.value)
+
+    told = with_client(make_server(place), work)
+    assert not [word for word in FORBIDDEN if word in told]
+
+
+def test_roots_of_the_client_narrow(place: Place, folder: Path, tmp_path: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "in.txt").write_text("in")
+    (folder / "out.txt").write_text("out")
+    facts = {"asset": "asset"}
+
+    def told(*uris: str) -> Any:
+        async def roots(_: Any) -> ListRootsResult:
+            return ListRootsResult(roots=[Root(uri=uri) for uri in uris])  # type: ignore[arg-type]
+
+        async def work(client: Client) -> tuple[str, str]:
+            return (
+                await refused(client, "upload_file", path=str(folder / "out.txt"), keyvalues=facts),
+                str(await asked(client, "upload_file", path=str(folder / "sub" / "in.txt"), keyvalues=facts)),
+            )
+
+        return with_client(make_server(place), work, mode="legacy", list_roots_callback=roots)
+
+    refusal, taken = told((folder / "sub").as_uri(), tmp_path.joinpath("elsewhere").as_uri())
+    assert "outside of what may be read" in refusal
+    assert "in.txt" in taken
+
+
+def test_folders_of_the_settings(tmp_path: Path, folder: Path) -> None:
+    import dask.config
+
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a").write_text("a")
+    with dask.config.set({"stargazer.mcp": {"folders": [str(data)]}}):
+        folders = Folders()
+    assert folders.file(str(data / "a")) == data / "a"
+    assert folders.within([tmp_path]) == [data]
+    assert folders.within([tmp_path / "other"]) == []
+    with pytest.raises(sg.errors.ArgumentError, match="outside"):
+        folders.file(str(folder))
