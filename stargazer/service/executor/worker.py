@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import io
 import json
@@ -26,7 +27,7 @@ from stargazer.service.problems import Refusal, problem_of
 from stargazer.tools import Scratch, Workdir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from starlette.requests import Request
@@ -148,10 +149,7 @@ class _Worker:
                 ]
                 asked = {"source": params["source"], "inputs": inputs, "trust": self.trust}
                 (folder / "request.json").write_text(json.dumps(asked), "utf-8")
-                async with anyio.create_task_group() as group:
-                    group.start_soon(_watch, request, gone)
-                    body = await anyio.to_thread.run_sync(lambda: self._run(folder, params, gone.is_set))
-                    group.cancel_scope.cancel()
+                body = await _beside(_watch(request, gone), lambda: self._run(folder, params, gone.is_set))
         return Response(body, media_type="application/x-tar")
 
     async def _input(self, folder: Path, number: int, told: Any, form: Any) -> dict[str, str]:
@@ -226,6 +224,15 @@ async def _metadata(form: Any) -> dict[str, Any]:
         )
     found: dict[str, Any] = told
     return found
+
+
+async def _beside(watch: Coroutine[Any, Any, None], do: Callable[[], bytes]) -> bytes:
+    """Do something in a thread, and let a coroutine watch meanwhile."""
+    watching = asyncio.ensure_future(watch)
+    try:
+        return await anyio.to_thread.run_sync(do)
+    finally:
+        watching.cancel()
 
 
 async def _watch(request: Request, gone: threading.Event) -> None:
