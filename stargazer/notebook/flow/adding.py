@@ -183,7 +183,8 @@ def new(
     book = Book(place, entry)
     if taken := [path for path in (book.source, book.ipynb) if path.exists()]:
         raise NotebookError(f"{taken[0]} is there already; take another name")
-    draft = Draft(name, mode, entry.kind, entry.status, objective, mod, _queries(mod))
+    queries, of_task = _about(mod)
+    draft = Draft(name, mode, entry.kind, entry.status, objective, mod, queries, of_task)
     stands = read_file(place.file)
     config = with_entries(stands or BLANK, [entry], str(place.file))
     write_all(place, {book.source: form.template(draft), place.file: config}, {place.file: stands, book.source: None})
@@ -227,13 +228,15 @@ def _flow(where: Path, flow: str | None) -> Flow:
         return Flow(root, flow_name(root), Config())
 
 
-def _queries(mod: str) -> tuple[str, ...]:
-    """Asset keys of what a task or workflow makes."""
+def _about(mod: str) -> tuple[tuple[str, ...], bool]:
+    """Asset keys of what a task or workflow makes, and whether it is a task."""
     if not mod:
-        return ()
+        return (), True
     from stargazer import catalog
     from stargazer.assets.registry import asset_types
 
     types = {kind.__name__: key for key, kind in asset_types().items()}
-    found = [re.findall(r"\w+", output.type) for output in catalog.get(mod).outputs]
-    return tuple(dict.fromkeys(types[word] for words in found for word in words if word in types))
+    entry = catalog.get(mod)
+    found = [re.findall(r"\w+", output.type) for output in entry.outputs]
+    keys = dict.fromkeys(types[word] for words in found for word in words if word in types)
+    return tuple(keys), entry.category == "task"

@@ -52,6 +52,8 @@ class Draft(NamedTuple):
         The task or workflow that it is about, or nothing.
     queries
         Asset keys of what that makes.
+    of_task
+        Whether it is a task, whose name stands in the records of what it made.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Draft(NamedTuple):
     objective: str = ""
     mod: str = ""
     queries: tuple[str, ...] = ()
+    of_task: bool = True
 
     @property
     def header(self) -> str:

@@ -55,6 +55,11 @@ def _work(draft: Draft) -> list[tuple[str, str]]:
         return [("stored", "stored = sg.assemble()\nlen(stored)"), ("kinds", KINDS)]
     keys = ", ".join(repr(key).replace("'", '"') for key in draft.queries)
     query = f"sg.assemble(asset=[{keys}])" if draft.queries else "sg.assemble()"
+    if not draft.of_task:
+        return [
+            ("made", f"# What {draft.mod} makes, of all that is stored.\nmade = {query}\nlen(made)"),
+            ("facts", FACTS),
+        ]
     made = MADE.format(mod=draft.mod, bare=draft.mod.rpartition(".")[2], query=query)
     return [("made", made), ("facts", FACTS)]
 

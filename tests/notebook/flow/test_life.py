@@ -73,6 +73,11 @@ entries:
 class Life(Desk):
     """Four notebooks: two that run, one that fails, one that nobody paired."""
 
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.rows: dict[str, nb.Executed] = {}
+        self.told: list[str] = []
+
     def write(self) -> Life:
         for path, text in (
             ("demo/.src/good.py", GOOD), ("demo/live.py", MARIMO), ("explore/.src/broken.py", BROKEN),
@@ -83,6 +88,18 @@ class Life(Desk):
             place.write_text(text)
         self.py, self.ipynb = self.root / "notebooks/demo/.src/good.py", self.root / "notebooks/demo/good.ipynb"
         return self
+
+    def ran(self) -> dict[str, nb.Executed]:
+        """What became of all of them; they run when this is first asked for."""
+        if not self.rows:
+            done = nb.execute(self.root, keep_going=True, told=lambda row: self.told.append(row.name))
+            self.rows = {row.name: row for row in done}
+        return self.rows
+
+    def published(self) -> dict[str, nb.Publication]:
+        """What became of the pages."""
+        self.ran()
+        return {row.name: row for row in nb.publish(self.root, run=False)}
 
     def outputs(self) -> list[list[str]]:
         cells = [cell for cell in self.read().cells if cell.cell_type == "code"]
@@ -102,12 +119,11 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
 
 
 def test_all_run_at_once_and_a_failure_is_one_line(life: Life) -> None:
-    told: list[str] = []
-    rows = {row.name: row for row in nb.execute(life.root, keep_going=True, told=lambda done: told.append(done.name))}
+    rows = life.ran()
     assert {name: row.state for name, row in rows.items()} == {
         "good": "ran", "live": "ran", "broken": "failed", "lonely": "ran",
     }, rows  # fmt: skip
-    assert sorted(told) == sorted(rows)
+    assert sorted(life.told) == sorted(rows)
     assert rows["broken"].problem == "code cell 2 (y = 1 / 0): ZeroDivisionError: division by zero"
     assert life.outputs() == [[], ["total is 3\n", "3"]]
     assert rows["good"].note == ""
@@ -124,7 +140,7 @@ def test_all_run_at_once_and_a_failure_is_one_line(life: Life) -> None:
 
 
 def test_pages_say_of_what_they_were_made(life: Life) -> None:
-    rows = {row.name: row for row in nb.publish(life.root, run=False)}
+    rows = life.published()
     assert rows.keys() == {"good", "live"}
     assert all(row.success for row in rows.values()), rows
     page = (life.root / "docs/nb-good.html").read_text()
@@ -149,6 +165,7 @@ def test_pages_that_do_not_hold_are_found_without_running(life: Life) -> None:
     """In a clone, too, where nothing is noted beside the files."""
     import shutil
 
+    life.published()
     shutil.copytree(life.root, life.root.parent / "clone", ignore=shutil.ignore_patterns(".stargazer"))
     clone = Life(life.root.parent / "clone").write()
     assert clone.states() == {"good": ["yes", "yes"], "live": ["yes"], "broken": [], "lonely": []}
@@ -170,6 +187,7 @@ def test_pages_that_do_not_hold_are_found_without_running(life: Life) -> None:
 
 @pytest.mark.slow
 def test_values_are_given_and_the_first_failure_ends_it(life: Life) -> None:
+    life.published()
     rows = nb.execute(life.root, entry=["good", "live"], set={"n": 10})
     assert [row.state for row in rows] == ["ran", "ran"], rows
     assert life.outputs()[1] == ["total is 45\n", "45"]
