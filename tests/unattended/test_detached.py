@@ -233,3 +233,15 @@ def test_a_driver_whose_turn_was_taken_ends_itself(store: sg.Store, tmp_path: Pa
     until(lambda: not is_alive(int(pid.read_text())))
     until(lambda: not is_alive(driver))
     assert run.state == "lost"  # nothing was noted: what is from now on is the other's
+
+
+def test_what_a_driver_needs_is_kept_as_long_as_its_run(store: sg.Store) -> None:
+    run = sg.run(letter(text="kept"), detach=True)
+    run.result(LONGEST)
+    until(lambda: not is_alive(run.where["pid"]))
+    store.gc(grace=0)
+    assert run.result().fetch().read_text() == "kept"
+    assert store.backend.names("drivers")
+    store.backend.remove(f"runs/{run.id}")
+    store.gc(grace=0)
+    assert store.backend.names("drivers") == []
