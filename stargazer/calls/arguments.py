@@ -273,7 +273,8 @@ def given_needs(task: str, needs: Needs, values: Mapping[str, Any]) -> Needs:
     Exception
         Whatever a function raises.
     """
-    known, found = {**values, "attempt": needs.attempt}, {}
+    plain = {name: value.open() if type(value) is Kept else value for name, value in values.items()}
+    known, found = {**plain, "attempt": needs.attempt}, {}
     for option, function in needs.functions:
         found[option] = function(**{name: known[name] for name in inspect.signature(function).parameters})
     if isinstance(found.get("memory"), float):

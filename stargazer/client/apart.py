@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["cancel_job", "driver_folder", "has_ended", "submit_driver"]
 
 
-def submit_driver(profile: Profile, name: str, command: Sequence[str]) -> str:
+def submit_driver(profile: Profile, name: str, command: Sequence[str], after: str | None = None) -> str:
     """Submit a job that runs a command with what the profile's option ``driver`` says; return its number.
 
     Parameters
@@ -32,13 +32,15 @@ def submit_driver(profile: Profile, name: str, command: Sequence[str]) -> str:
         Of the job.
     command
         What it runs.
+    after
+        Number of a job whose end SLURM waits for before it begins; on other systems it may begin, and waits itself.
 
     Raises
     ------
     ConfigError
         The batch system refuses it, or does not answer.
     """
-    asked, job_cls = _asked(profile)
+    asked, job_cls = _asked(profile, after)
     job = job_cls("DRIVER", name=name, **asked.job_arguments([name], f"stargazer run {name}"))
     job._command_template = shlex.join(command)
     try:
@@ -80,11 +82,12 @@ def driver_folder(profile: Profile) -> Path:
     return _asked(profile)[0].shared / "drivers"
 
 
-def _asked(profile: Profile) -> tuple[Asked, Any]:
+def _asked(profile: Profile, after: str | None = None) -> tuple[Asked, Any]:
     """What is asked for the driver's job; options of the workers' class are theirs alone."""
     job = profile.driver
     kind = "slurm" if profile.kind == "allocation" else profile.kind
     size = {"cpus": job.cpus, "memory": job.memory, "walltime": job.walltime, "queue": job.queue or profile.queue}
-    plain = {"directives": job.directives, "gpus": 0, "names": (), "options": {}, "pools": ()}
+    waits = (f"--dependency=afterany:{after}",) if after and kind == "slurm" else ()
+    plain = {"directives": (*job.directives, *waits), "gpus": 0, "names": (), "options": {}, "pools": ()}
     asked = Asked(dataclasses.replace(profile, kind=kind, **size, **plain))  # type: ignore[arg-type]
     return asked, job_class(asked.cluster_class.job_cls)

@@ -10,6 +10,7 @@ from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten
 from stargazer.calls.node import run as node
 from stargazer.client.capacity import offered
+from stargazer.config import batch_job
 from stargazer.errors import ArgumentError, ConfigError, NotFound
 from stargazer.profiles.settings import find_profiles
 from stargazer.runs.detached import ask_for, command, start_driver
@@ -115,7 +116,7 @@ def submit_job(store: Store, note: Note, profile: Profile) -> None:
         )
     told = [*command(store, note, profile.python), "--times", str(times), "--profile", profile.name]
     told += ["--walltime", str(walltime)] if walltime else []
-    job = submit_driver(profile, note.id, told)
+    job = submit_driver(profile, note.id, told, after=batch_job() if times > 1 else None)
     store.backend.replace(layout.driver(note.id, "job"), json.dumps({"job": job}).encode())
 
 

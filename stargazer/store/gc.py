@@ -246,10 +246,17 @@ class GarbageCollector:
         kept_since = min(before, time.time() - _HISTORY_KEPT)
         for folder in ["runs", "logs", layout.USES, *([layout.JOURNAL] if self.backend.journal else [])]:
             old += [entry.place for entry in self.backend.entries(folder) if entry.changed < kept_since]
+        old += self._of_gone_runs(before)
         places = {entry.place: entry.changed for entry in self.backend.entries("assets")}
         marked = ((place, place.partition(".")[0]) for place in places if "." in place)
         old += [place for place, record in marked if record not in places and places[place] < before]
         return old + list(orphaned_shapes(self.backend, before))
+
+    def _of_gone_runs(self, before: float) -> list[str]:
+        """What drivers were given or left whose runs are not noted any more; a run may be older than a file of it."""
+        noted = set(self.backend.names("runs"))
+        entries = [entry for entry in self.backend.entries("drivers") if entry.changed < before]
+        return [entry.place for entry in entries if _base(entry.place).rpartition(".")[0] not in noted]
 
     def _remove_leftovers(self, leftovers: Iterable[str]) -> None:
         for place in leftovers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -155,3 +156,18 @@ def test_a_directory_is_as_large_as_its_files(store: sg.Store) -> None:
         return sg.Asset(path=out)
 
     assert folder().compute().size == 800_003
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    times: int
+
+
+@sg.task(cpus=lambda choice: choice.times)
+def chosen(work: sg.Workdir, *, choice: Choice) -> int:
+    return choice.times
+
+
+def test_functions_of_needs_get_values_of_own_classes(store: sg.Store) -> None:
+    """Which travel sealed: a function sees what the body sees."""
+    assert sg.run(chosen(choice=Choice(1))).result() == 1

@@ -144,6 +144,46 @@ def test_it_outlives_its_script_and_edits_change_nothing(
     assert run.result(LONGEST).fetch().read_text() == "first late 1"
 
 
+NOTEBOOK = """
+import dataclasses
+import stargazer as sg
+
+WORD = "cell"
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    times: int
+
+@sg.task(memory=lambda given: 1000 + given.size, cpus=lambda choice: choice.times)
+def repeated(work: sg.Workdir, given: sg.Asset, *, choice: Choice) -> sg.Asset:
+    out = work.file("out.txt")
+    out.write_text(WORD * choice.times)
+    return sg.Asset(path=out)
+
+@sg.task
+def first(work: sg.Workdir) -> sg.Asset:
+    out = work.file("out.txt")
+    out.write_text("first")
+    return sg.Asset(path=out)
+
+with sg.Store({store!r}):
+    print(sg.run(repeated(first(), choice=Choice(2)), detach=True, **{options!r}).id)
+"""
+
+
+@pytest.mark.parametrize("options", [{}, {"on": "local"}], ids=["threads", "processes"])
+def test_what_is_defined_in_a_script_or_a_cell_goes_along(
+    store: sg.Store, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """Also functions of needs, which are asked when the inputs are there, and classes of parameters."""
+    script = tmp_path / "cells.py"
+    script.write_text(NOTEBOOK.format(store=store.url, options=options))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    script.unlink()
+    run = sg.runs.get(done.stdout.strip())
+    assert run.result(LONGEST).fetch().read_text() == "cellcell"
+
+
 def test_what_cannot_be_run_is_said_before(store: sg.Store) -> None:
     from distributed import Client
 
@@ -233,3 +273,15 @@ def test_a_driver_whose_turn_was_taken_ends_itself(store: sg.Store, tmp_path: Pa
     until(lambda: not is_alive(int(pid.read_text())))
     until(lambda: not is_alive(driver))
     assert run.state == "lost"  # nothing was noted: what is from now on is the other's
+
+
+def test_what_a_driver_needs_is_kept_as_long_as_its_run(store: sg.Store) -> None:
+    run = sg.run(letter(text="kept"), detach=True)
+    run.result(LONGEST)
+    until(lambda: not is_alive(run.where["pid"]))
+    store.gc(grace=0)
+    assert run.result().fetch().read_text() == "kept"
+    assert store.backend.names("drivers")
+    store.backend.remove(f"runs/{run.id}")
+    store.gc(grace=0)
+    assert store.backend.names("drivers") == []
