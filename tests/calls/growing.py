@@ -57,6 +57,16 @@ def add(work: sg.Workdir, left: sg.Asset, right: sg.Asset) -> sg.Asset:
     return sg.Asset(path=out)
 
 
+@sg.task(memory=lambda part: 1000 + part.size)
+def hungry(work: sg.Workdir, part: sg.Asset) -> int:
+    return int(work.memory or 0)
+
+
+@sg.dynamic
+def feed(parts: list[sg.Asset]) -> list[int]:
+    return [hungry(grow(part)) for part in parts]
+
+
 @sg.dynamic
 def per_part(parts: list[sg.Asset], by: int = 1) -> list[sg.Asset]:
     return [grow(part, by=by) for part in parts]

@@ -111,7 +111,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@settings(max_examples=25, **OPTIONS)
+@settings(max_examples=10, **OPTIONS)
 @given(program=programs(), more=st.integers(0, 14))
 def test_random_graphs_equal_a_plain_loop(client: Any, program: list[Any], more: int) -> None:
     check(client, program, more)
