@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.app.tiles import SECTIONS, Tile, changed_header, read_tile
 from stargazer.errors import Conflict, NotebookError, NotFound
+from stargazer.notebook.shipped import own_folder
 from stargazer.plugins import NOTEBOOKS, plugins
 
 if TYPE_CHECKING:
@@ -227,9 +228,8 @@ def check_name(name: str) -> None:
 
 def shipped_folders() -> list[tuple[str, Path]]:
     """Folders of notebooks that installed packages bring along, none of which is imported for that."""
-    beside = Path(__file__).parents[2]
-    own = [beside / name for name in ("stargazer_notebooks", "notebooks") if (beside / name / "tutorials").is_dir()]
-    found = [("", folder) for folder in own[:1]]
+    own = own_folder()
+    found = [("", own)] if own is not None else []
     for plugin in plugins(NOTEBOOKS):
         module = plugin.place.partition(":")[0]
         spec = importlib.util.find_spec(module.partition(".")[0])

@@ -112,8 +112,8 @@ def run(
     What the store knows is not run again. Without --on, tasks run on threads of this process. With --detach or --submit
     it goes on by itself: see `attach`, `cancel` and `resume`.
     """
-    from stargazer.api import put_down_all
     from stargazer.errors import RunError
+    from stargazer.store.copies import put_down_all
 
     if on:
         chosen_profile(on, workers=workers)

@@ -99,7 +99,7 @@ def get(
 
     It gets its real name, and its companions lie beside it; directories come whole.
     """
-    from stargazer.api import put_down
+    from stargazer.store.copies import put_down
 
     opened, name = open_store(store), _address(name)
     asset = _with_lineage(opened, name) if lineage else _found(opened, name)

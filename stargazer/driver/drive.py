@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import dask.config
 
 from stargazer import config
-from stargazer.api import put_down_all
 from stargazer.client import connect
 from stargazer.errors import Cancelled, RunFailed, StargazerError
 from stargazer.ledger.codec import walk_assets
@@ -28,6 +27,7 @@ from stargazer.runs.lease import DriverLease
 from stargazer.runs.monitor import is_cancelled
 from stargazer.runs.run import Run
 from stargazer.store import Store
+from stargazer.store.copies import put_down_all
 from stargazer.tools.apart import machine, run_briefly
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from stargazer.mcp.answers import check_size, told, told_wrong
 from stargazer.mcp.catalog import CatalogTools
 from stargazer.mcp.editing import EditTools
 from stargazer.mcp.files import FileTools
+from stargazer.mcp.flows import FlowTools
 from stargazer.mcp.hints import tools_of
 from stargazer.mcp.lineage import LineageTools
 from stargazer.mcp.notebooks import NotebookTools
@@ -149,7 +150,7 @@ def make_server(place: Place) -> Server:
         "stargazer", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING", subscriptions=bus,
         description="Typed, content-addressed files and reproducible analyses of sequencing data.",
     )  # fmt: skip
-    kinds = CatalogTools, RunTools, FileTools, LineageTools, NotebookTools, EditTools
+    kinds = CatalogTools, RunTools, FileTools, LineageTools, NotebookTools, EditTools, FlowTools
     for owner in [kind(place) for kind in kinds]:
         for method, hints in tools_of(owner):
             server.add_tool(method, annotations=hints)

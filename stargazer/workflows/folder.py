@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.api import put_down, trace
+from stargazer.api import trace
 from stargazer.errors import StoreError, ToolError
 from stargazer.store import active_store
+from stargazer.store.copies import put_down
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:

@@ -162,3 +162,20 @@ def test_agents_write(ask: Ask, refuse: Callable[..., str], folder: Path, monkey
     twice = [{"source": "a = 1"}, {"source": "a = 2"}]
     ask("create_notebook", path="twice.py", cells=twice)
     assert any("a" in told for told in ask("check_notebook", path="twice.py")["problems"])
+
+
+def test_flows_are_told(ask: Ask, refuse: Callable[..., str], folder: Path) -> None:
+    from stargazer.notebook import flow
+
+    flow.new("qc", where=folder)
+    told = ask("notebook_status")
+    assert [row["name"] for row in told["found"]] == ["qc"]
+    assert told["errors"] == 0
+    assert ask("audit_notebooks")["errors"] == 0
+
+
+def test_a_flow_above_the_folder_is_not_told(refuse: Callable[..., str], folder: Path) -> None:
+    from stargazer.notebook import flow
+
+    flow.new("secret_analysis", where=folder.parent)
+    assert "secret_analysis" not in refuse("notebook_status")

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 import stargazer as sg
 from stargazer import config
-from stargazer.api import put_down
 from stargazer.cid import address, cid_of_bytes, parse
 from stargazer.cid.cid import binary, text_of
 from stargazer.cid.shape import Shape
@@ -27,6 +26,7 @@ from stargazer.errors import CIDError, RemoteLacks
 from stargazer.remotes import RemoteWarning, fetch_into, for_a_person, push, read_remote
 from stargazer.remotes.kubo import Kubo
 from stargazer.store import Store, layout
+from stargazer.store.copies import put_down
 
 Start = Callable[..., Peer]
 MIB = 1 << 20
