@@ -29,6 +29,7 @@ __all__ = ["routes"]
 
 FREEZE = "Runs it to its end, keeps all of it under one CID, and moves it to the snapshots, where it never changes"
 PROMOTE = "Moves a task of a cell to a module beside the notebook, which imports it then"
+GRADUATE = "Moves it to the workflows, its tasks to a module beside it, and says what is left to do before"
 AGAIN = "Runs all of it once more, in a process of its own, and says whether it comes to the same"
 NUMBERS = {"order": float, "cpus": int}
 
@@ -231,6 +232,7 @@ def _actions(desk: Desk, tile: Tile, snapshot: Snapshot | None) -> list[Action]:
         ask = f"Run {tile.name} to its end and freeze it?"
         found.append(Action("freeze", "Freeze", FREEZE, ask=ask))
         found.append(Action("promote", "Promote a task", PROMOTE, fields=("task", "to")))
+        found.append(Action("graduate", "Graduate", GRADUATE, ask=f"Move {tile.name} to the workflows?"))
     if snapshot is not None:
         whose = {"yours": "your own code"}.get(snapshot.whose, f"code that is {snapshot.whose}")
         found.append(Action("again", "Run again", AGAIN, ask=f"This runs {whose}, with all that you may do. Run it?"))

@@ -104,6 +104,7 @@ def test_freeze_show_run_again_copy(pages: TestClient, store: Store, root: Path)
     assert file.read_text() == BOOK
 
 
+@pytest.mark.slow
 def test_what_fails_is_not_frozen_and_says_why(pages: TestClient, root: Path) -> None:
     job = _ended(pages, pages.post("/api/notebooks/workspace/broken/freeze", json={}))
     assert job["state"] == "failed"
