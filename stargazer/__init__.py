@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from stargazer.client.connect import connect as connect
     from stargazer.ledger import Record as Record
     from stargazer.ledger.lineage import Lineage as Lineage
+    from stargazer.notebook import ui as ui
     from stargazer.notebook.book import Notebook as Notebook
     from stargazer.notebook.codecs import codec as codec
     from stargazer.notebook.ipython import load_ipython_extension as load_ipython_extension
@@ -115,10 +116,12 @@ _HOOKS = dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "
 
 __version__ = "0.1.0"
 _MODULES = ("errors", "names", "runs")
-__all__ = ["__version__", *_MODULES, *_HOME]
+__all__ = ["__version__", "ui", *_MODULES, *_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "ui":
+        return importlib.import_module("stargazer.notebook.ui")
     if name in (*_MODULES, "tasks", "workflows"):
         return importlib.import_module(f"stargazer.{name}")
     home = _HOME.get(name) or _HOOKS.get(name)

@@ -23,6 +23,7 @@ __all__ = [
     "MASK",
     "Setting",
     "accept",
+    "allocated",
     "batch_job",
     "cache_dir",
     "cache_size",
@@ -386,6 +387,17 @@ def batch_job() -> str | None:
         return f"{array}_{index}"
     names = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
     return next((value for name in names if (value := os.environ.get(name))), None)
+
+
+def allocated() -> dict[str, str] | None:
+    """What SLURM says of the job that this process belongs to: ``cpus`` by node, ``memory`` of each in MiB, or nothing.
+
+    None where it belongs to none.
+    """
+    if "SLURM_JOB_ID" not in os.environ:
+        return None
+    cpus = os.environ.get("SLURM_JOB_CPUS_PER_NODE") or os.environ.get("SLURM_CPUS_ON_NODE") or "1"
+    return {"cpus": cpus, "memory": os.environ.get("SLURM_MEM_PER_NODE", "")}
 
 
 OF_COMMANDS = (

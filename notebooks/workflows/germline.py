@@ -201,10 +201,10 @@ def _(vcf):
     with pysam.VariantFile(str(vcf.fetch())) as file:
         for record in file:
             genotypes = {name: "/".join(map(str, call["GT"])) for name, call in record.samples.items()}
-            rows.append({"contig": record.contig, "position": record.pos, "ref": record.ref} |
-                        {"alt": ",".join(record.alts or ()), "quality": record.qual} | genotypes)  # fmt: skip
-    print(len(rows), "variants in", vcf.name)
-    mo.ui.table(rows, page_size=10)
+            where = {"contig": record.contig, "position": record.pos, "ref": record.ref}
+            what = {"alt": ",".join(record.alts or ()), "quality": round(record.qual or 0.0, 1)}
+            rows.append(where | what | genotypes)
+    mo.vstack([mo.md(f"{len(rows)} variants in {vcf.name}"), mo.ui.table(rows, page_size=10, selection=None)])
     return (rows,)
 
 

@@ -207,7 +207,7 @@ class Guard:
 
     def _cookie_page(self, scope: Scope, place: Place, query: dict[str, str]) -> Response:
         # A redirect would be part of a navigation that began elsewhere, and SameSite=Strict would hold the cookie back.
-        target = quote(scope["path"]) + (f"?{urlencode(query)}" if query else "")
+        target = "/" + quote(scope["path"].lstrip("/")) + (f"?{urlencode(query)}" if query else "")
         page = HTMLResponse(
             f'<!doctype html><meta http-equiv="refresh" content="0;url={target}"><title>Stargazer</title>'
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from stargazer.app.access import Access
+    from stargazer.app.jobs import Jobs
     from stargazer.app.kernels import Kernels
     from stargazer.app.proxy import Proxy
     from stargazer.app.shelf import Shelf
@@ -49,6 +50,8 @@ class Desk:
         Of the files and runs.
     uploads
         Folder of uploads that are not complete.
+    jobs
+        What takes longer than a page waits.
     profile
         Where new runs take place; empty for what the settings say.
     """
@@ -59,6 +62,7 @@ class Desk:
     access: Access
     store: Store
     uploads: Path
+    jobs: Jobs
     profile: str = ""
 
 

@@ -13,7 +13,6 @@ from starlette.routing import Route
 from stargazer import api
 from stargazer.app.desk import body_of, desk_of, page
 from stargazer.app.graph import AT_ONCE, graph_around
-from stargazer.app.previews import Preview, preview
 from stargazer.app.uploads import Uploads
 from stargazer.assets import asset_types
 from stargazer.assets.fields import schema_of
@@ -21,6 +20,7 @@ from stargazer.catalog.arguments import read_filters
 from stargazer.errors import ArgumentError, AssetError, NotFound, StargazerError
 from stargazer.ledger import Ledger
 from stargazer.ledger.signatures import whose
+from stargazer.mcp.previews import Preview, preview
 
 if TYPE_CHECKING:
     from starlette.requests import Request

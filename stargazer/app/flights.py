@@ -144,7 +144,7 @@ async def settings(request: Request) -> Response:
 
 
 def _settings(request: Request) -> dict[str, Any]:
-    from stargazer.config import in_force, is_secret
+    from stargazer.config import in_force, is_secret, token_file
     from stargazer.config import settings as defaults
 
     wrong = ""
@@ -153,7 +153,13 @@ def _settings(request: Request) -> dict[str, Any]:
     except ConfigError as error:
         wrong = str(error)
     found = [each._replace(value="…") if is_secret(each.key) and each.value else each for each in in_force(defaults())]
-    return {"found": found, "wrong": wrong, "profiles": profile_names(), "chosen": desk_of(request).profile}
+    return {
+        "found": found,
+        "wrong": wrong,
+        "profiles": profile_names(),
+        "chosen": desk_of(request).profile,
+        "token_file": str(token_file()),
+    }
 
 
 async def choose_profile(request: Request) -> Response:

@@ -99,7 +99,7 @@ def graph_around(store: Store, asset: Asset, limit: int = AT_ONCE) -> Graph:
     graph = Graph(asset.id, {asset.id: asset})
     todo: deque[tuple[Node, bool]] = deque()
     for direction in ("up", "down"):
-        todo += [(root, direction == "up") for root in trace(store, str(asset.cid), direction).roots]  # type: ignore[arg-type]
+        todo += [(root, direction == "up") for root in trace(store, str(asset.cid), direction).roots]
     seen: set[int] = set()
     while todo:
         node, up = todo.popleft()

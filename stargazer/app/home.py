@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse
 from starlette.routing import Route
 
 from stargazer.app.desk import body_of, desk_of, page
+from stargazer.app.frozen import remotes, snapshot_of
 from stargazer.app.shelf import TEMPLATES
 from stargazer.app.tiles import SECTIONS
-from stargazer.errors import ArgumentError, Conflict, NotFound
+from stargazer.app.versions import changed
+from stargazer.errors import ArgumentError, Conflict, NotFound, StargazerError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
     from stargazer.app.desk import Desk
     from stargazer.app.kernels import Kernel
     from stargazer.app.tiles import Section, Tile
+    from stargazer.notebook.snapshots import Snapshot
 
 __all__ = ["routes"]
 
+FREEZE = "Runs it to its end, keeps all of it under one CID, and moves it to the snapshots, where it never changes"
+PROMOTE = "Moves a task of a cell to a module beside the notebook, which imports it then"
+AGAIN = "Runs all of it once more, in a process of its own, and says whether it comes to the same"
 NUMBERS = {"order": float, "cpus": int}
 
 
@@ -49,8 +55,10 @@ def routes() -> list[Route]:
 async def home(request: Request) -> Response:
     """The four sections."""
     desk = desk_of(request)
-    sections = await asyncio.to_thread(_sections, desk)
-    return page(request, "home", sections=sections, templates=list(TEMPLATES), root=str(desk.shelf.root))
+    sections, differing = await asyncio.to_thread(lambda: (_sections(desk), changed(desk)))
+    return page(
+        request, "home", sections=sections, templates=list(TEMPLATES), root=str(desk.shelf.root), changed=differing
+    )
 
 
 def _sections(desk: Desk) -> list[tuple[Section, list[tuple[Tile, dict[str, Any]]]]]:
@@ -167,12 +175,69 @@ async def download(request: Request) -> Response:
     return FileResponse(tile.path, media_type="text/x-python", filename=tile.path.name)
 
 
+class Action(NamedTuple):
+    """A button of a notebook's page.
+
+    Parameters
+    ----------
+    name
+        Of what it does, below the notebook's path.
+    title, told
+        What people read.
+    ask
+        A question before it is done.
+    fields
+        What is asked for before.
+    """
+
+    name: str
+    title: str
+    told: str
+    ask: str = ""
+    fields: tuple[str, ...] = ()
+
+
 async def settings_page(request: Request) -> Response:
     """What a tile says, to be read and changed; of the notebook itself nothing runs."""
-    tile = await asyncio.to_thread(_tile, request)
-    text = await asyncio.to_thread(tile.path.read_text, "utf-8", "replace")
-    return page(request, "notebook", tile=tile, text=text, state=_state(desk_of(request), *tile.key),
-                actions=[], remarks=_remarks(tile))  # fmt: skip
+    return page(request, "notebook", **await asyncio.to_thread(_page, request))
+
+
+def _page(request: Request) -> dict[str, Any]:
+    desk, tile = desk_of(request), _tile(request)
+    snapshot, told = _snapshot(desk, tile)
+    return {
+        "tile": tile, "text": tile.path.read_text("utf-8", "replace"), "state": _state(desk, *tile.key),
+        "actions": _actions(desk, tile, snapshot), "remarks": [*_remarks(tile), *told], "snapshot": snapshot,
+    }  # fmt: skip
+
+
+def _snapshot(desk: Desk, tile: Tile) -> tuple[Snapshot | None, list[str]]:
+    """The snapshot of a tile, and why there is none where there should be."""
+    if tile.section != "snapshots":
+        return None, []
+    try:
+        return snapshot_of(desk, tile), []
+    except StargazerError as error:
+        return None, [str(error)]
+
+
+def _actions(desk: Desk, tile: Tile, snapshot: Snapshot | None) -> list[Action]:
+    """What can be done with a notebook, where it is now."""
+    found = []
+    differing = changed(desk)
+    if differing and tile.path.resolve() in differing:
+        found.append(Action("save", "Save", "Commits this notebook, and nothing else", fields=("message",)))
+    if tile.is_own and tile.section == "workspace":
+        ask = f"Run {tile.name} to its end and freeze it?"
+        found.append(Action("freeze", "Freeze", FREEZE, ask=ask))
+        found.append(Action("promote", "Promote a task", PROMOTE, fields=("task", "to")))
+    if snapshot is not None:
+        whose = {"yours": "your own code"}.get(snapshot.whose, f"code that is {snapshot.whose}")
+        found.append(Action("again", "Run again", AGAIN, ask=f"This runs {whose}, with all that you may do. Run it?"))
+        if remotes():
+            told = f"Sends it with all that led to it to one of: {', '.join(remotes())}"
+            found.append(Action("share", "Share", told, fields=("remote",)))
+    return found
 
 
 def _remarks(tile: Tile) -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import datetime
+import logging
 import os
 import secrets
 import shutil
@@ -27,7 +28,7 @@ from stargazer.tools.process import Tool, end, start
 if TYPE_CHECKING:
     from stargazer.app.tiles import Tile
 
-__all__ = ["Kernel", "Kernels", "Mode"]
+__all__ = ["Kernel", "Kernels", "Mode", "scratch_copy"]
 
 Mode = Literal["edit", "run"]
 
@@ -224,7 +225,10 @@ class Kernels:
         """Look at them until cancelled."""
         while True:
             for each in self.running():
-                await asyncio.to_thread(each.look, self.idle)
+                try:
+                    await asyncio.to_thread(each.look, self.idle)
+                except OSError:  # it was stopped while it was looked at
+                    logging.getLogger("stargazer").info("%s could not be looked at", each.tile.name, exc_info=True)
             await asyncio.sleep(TICK)
 
 
@@ -233,10 +237,7 @@ def _started(tile: Tile, mode: Mode, of: Kernels) -> Kernel:
     secret, password = secrets.token_urlsafe(24), folder / "token"
     with open(os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secret)
-    scratch = mode == "edit" and not tile.is_own
-    edited = Path(shutil.copy(tile.path, folder)) if scratch else tile.path
-    if scratch:
-        edited.chmod(0o600)
+    edited = tile.path if tile.is_own or tile.section == "snapshots" else scratch_copy(tile, folder / "scratch")
     port, place = _free_port(), f"{of.base}/nb/{tile.section}/{tile.name}/{mode}"
     argv = [sys.executable, "-P", "-m", "stargazer.app.kernel", str(edited), str(tile.cpus)]
     argv += ["-q", "-y", mode, str(edited), "--headless", "--host", "127.0.0.1", "-p", str(port), "--base-url", place]
@@ -247,6 +248,14 @@ def _started(tile: Tile, mode: Mode, of: Kernels) -> Kernel:
             argv, cwd=folder, env=_environment(tile, edited, of.profile), stdin=nothing, stdout=log, stderr=log
         )
     return Kernel(tile, mode, place, edited, folder, port, secret, tool)
+
+
+def scratch_copy(tile: Tile, folder: Path) -> Path:
+    """Copy a notebook that came along, with those beside it that it may import; what it writes stays there too."""
+    folder.mkdir()
+    for path in tile.path.parent.glob("*.py"):
+        shutil.copyfile(path, folder / path.name)
+    return folder / tile.path.name
 
 
 def _environment(tile: Tile, edited: Path, profile: str) -> dict[str, str]:

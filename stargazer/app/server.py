@@ -18,13 +18,15 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from stargazer import config
-from stargazer.app import files, flights, forms, home
+from stargazer.app import files, flights, forms, frozen, home, versions
 from stargazer.app.access import APP_HOST, Access, Guard, ProxyTrust
+from stargazer.app.agents import Agents
 from stargazer.app.desk import Desk, error_answer, page
+from stargazer.app.jobs import Jobs
 from stargazer.app.kernels import Kernels
 from stargazer.app.proxy import Proxy
 from stargazer.app.shelf import Shelf
@@ -72,7 +74,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
     place = folder or config.cache_dir() / "app"
     place.mkdir(parents=True, exist_ok=True)
     kernels = Kernels(access.base, idle, place)
-    proxy = Proxy(kernels, access)
+    proxy, jobs, agents = Proxy(kernels, access), Jobs(), Agents(store)
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
@@ -81,12 +83,23 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
             yield
         finally:
             watching.cancel()
+            await jobs.stop()
+            await agents.stop()
             await kernels.stop_all()
             await proxy.close()
 
-    own = [*home.routes(), *files.routes(), *forms.routes(), *flights.routes()]
+    own: list[BaseRoute] = [
+        *home.routes(),
+        *files.routes(),
+        *forms.routes(),
+        *flights.routes(),
+        *versions.routes(),
+        *frozen.routes(),
+    ]
     own += [Mount("/static", StaticFiles(packages=[("stargazer.app", "static")]))]
     own += [WebSocketRoute(NOTEBOOK, proxy.socket), Route(NOTEBOOK, proxy.http, methods=METHODS)]
+    if access.proxy is None:  # agents do not come through it
+        own += [Route("/mcp", agents), Mount("/mcp", agents)]
     handlers: Any = {StargazerError: error_answer, OSError: error_answer, HTTPException: _not_there}
     app = Starlette(
         routes=[Mount(access.base, routes=own)] if access.base else own,
@@ -94,7 +107,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
         exception_handlers=handlers,
         lifespan=life,
     )
-    app.state.desk = Desk(Shelf(root), kernels, proxy, access, store, config.cache_dir() / "uploads")
+    app.state.desk = Desk(Shelf(root), kernels, proxy, access, store, config.cache_dir() / "uploads", jobs)
     return app
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import importlib.util
+import json
 import keyword
 import os
 import re
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.app.tiles import SECTIONS, Tile, changed_header, read_tile
 from stargazer.errors import Conflict, NotebookError, NotFound
+from stargazer.notebook.shipped import own_folder
 from stargazer.plugins import NOTEBOOKS, plugins
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,79}")
 SHOWN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,119}")
 TRASH = ".trash"
 LARGEST = 64 << 20
+
+AGENTS = {"mcpServers": {"stargazer": {"command": "stargazer", "args": ["mcp"]}}}
+"""What agents read in the folder that they work in."""
 
 BLANK = """import marimo
 
@@ -112,7 +117,7 @@ class Shelf:
 
     def _all(self, section: str) -> Iterator[Tile]:
         """First those that came with packages, then those of the root: of one name, the last counts."""
-        for package, folder in shipped_folders():
+        for package, folder in shipped_folders() if section in ("tutorials", "workflows") else ():
             for path in _notebooks(folder / section):
                 yield read_tile(section, path.stem, path, is_own=False, package=package)
         for path in _notebooks(self.root / section):
@@ -189,9 +194,15 @@ class Shelf:
             raise NotebookError(found.facts.problem)
         return found
 
+    def _make_workspace(self) -> None:
+        """Make the folder, with what leads agents that work in it to the MCP server."""
+        if not self.workspace.is_dir():
+            self.workspace.mkdir(parents=True, exist_ok=True)
+            (self.workspace / ".mcp.json").write_text(json.dumps(AGENTS, indent=2) + "\n", "utf-8")
+
     def _written(self, name: str, text: str) -> Tile:
         check_name(name)
-        self.workspace.mkdir(parents=True, exist_ok=True)
+        self._make_workspace()
         try:
             with open(self.workspace / f"{name}.py", "x", encoding="utf-8") as file:
                 file.write(text)
@@ -217,8 +228,8 @@ def check_name(name: str) -> None:
 
 def shipped_folders() -> list[tuple[str, Path]]:
     """Folders of notebooks that installed packages bring along, none of which is imported for that."""
-    own = Path(__file__).parents[1] / "notebooks"
-    found = [("stargazer", own)] if own.is_dir() else []
+    own = own_folder()
+    found = [("", own)] if own is not None else []
     for plugin in plugins(NOTEBOOKS):
         module = plugin.place.partition(":")[0]
         spec = importlib.util.find_spec(module.partition(".")[0])

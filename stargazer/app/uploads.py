@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -97,6 +98,11 @@ class Uploads:
         place = self._place(number)
         size = self._about(place)["size"]
         with open(place / "bytes", "ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict("another page sends the same file just now; wait for it, or close that page") from None
+            file.seek(0, os.SEEK_END)
             if file.tell() != offset:
                 raise Conflict(f"{file.tell():,} bytes have arrived, not {offset:,}; go on from there")
             async for piece in pieces:

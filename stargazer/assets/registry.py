@@ -202,8 +202,8 @@ def _gives_way(held: type[Asset], cls: type[Asset]) -> bool:
 
 
 def _has_moved(held: type[Asset], cls: type[Asset]) -> bool:
-    """Whether a class of a notebook has become that of a module: the same name and the same facts."""
-    if held.__module__ not in _OF_NOTEBOOKS or cls.__module__ in _OF_NOTEBOOKS or held.__name__ != cls.__name__:
+    """Whether a class of a notebook is defined elsewhere now, in a module or another host: same name, same facts."""
+    if held.__module__ not in _OF_NOTEBOOKS or held.__name__ != cls.__name__:
         return False
     one, other = (inspect.get_annotations(each) for each in (held, cls))
     return {name: str(note) for name, note in one.items()} == {name: str(note) for name, note in other.items()}

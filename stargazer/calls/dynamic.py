@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
     from typing_extensions import ParamSpec, TypeVar
 
+    from stargazer.assets import Asset
+    from stargazer.calls.call import Pending
     from stargazer.calls.signature import Signature
     from stargazer.execute import TaskSpec
     from stargazer.fingerprint import CodeIdentity
 
     P = ParamSpec("P", default=...)
     R = TypeVar("R", default=Any)
+    F = TypeVar("F", bound=Asset | tuple[Any, ...])
 
     class Decorator(Protocol):
         """Makes a function that wires of a function, with options."""
@@ -95,6 +98,15 @@ class Dynamic(Task[P, R]):
 
     def __repr__(self) -> str:
         return f"<dynamic {self.name}>"
+
+    if TYPE_CHECKING:  # as a task's; checkers do not find the overloads of a base by the type of `self`
+
+        @overload
+        def __call__(self: Dynamic[P, F], *args: P.args, **kwargs: P.kwargs) -> F: ...  # type: ignore[overload-overlap]
+        @overload
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Pending[R]: ...
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            """Bind it to what it is given; nothing runs."""
 
     def __reduce__(self) -> Any:
         found = super().__reduce__()

@@ -7,6 +7,7 @@ import hashlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from stargazer.assets import foreign_keys
 from stargazer.calls.arguments import bind, checked_result
 from stargazer.calls.call import Call, make_call
 from stargazer.calls.growth import grown
@@ -128,19 +129,23 @@ class Mapped:
             The lists have different lengths.
         """
         lists = {name: inputs[name] for name in self.positional[: self.number]}
-        rest = {name: value for name, value in inputs.items() if name not in lists} | dict(parameters)
-        return [self._element(spec, row, rest) for row in _rows(self.name, lists)]
+        same = {name: value for name, value in inputs.items() if name not in lists}
+        rows = [dict(zip(lists, row, strict=True)) | same for row in _rows(self.name, lists)]
+        # All elements share one order, unless classes of assets are the user's own: then that counts what it is given.
+        shared = None if foreign_keys() or not rows else self._noted(spec, rows[0], parameters)
+        returns = self.task.signature.returns
+        return [make_call(shared or self._noted(spec, row, parameters), returns, row, dict(parameters)) for row in rows]
 
     grown = staticmethod(grown)
 
-    def _element(self, spec: TaskSpec, row: tuple[Any, ...], rest: dict[str, Any]) -> Call:
-        inputs, parameters = bind(self.task.name, self.task.signature, Call, row, rest)
-        shared = self.task._spec(inputs, parameters, spec.wired or Wired())
+    def _noted(self, spec: TaskSpec, inputs: dict[str, Any], parameters: Mapping[str, Any]) -> TaskSpec:
+        """The task's own for one element, with the commit of what wired the whole."""
+        shared = self.task._spec(inputs, dict(parameters), spec.wired or Wired())
         place = (id(shared), spec.commit)
         if place not in self._specs:
             noted = {"commit": spec.commit, "dirty": spec.dirty, "diff": spec.diff, "wired": spec.wired}
             self._specs[place] = shared.with_changes(**noted, local=self.task)
-        return make_call(self._specs[place], self.task.signature.returns, inputs, parameters)
+        return self._specs[place]
 
     def _spec_of(self, shared: TaskSpec) -> TaskSpec:
         """What its calls share: the task's own, as one that wires."""

@@ -413,7 +413,7 @@ def read_wiring(body: Callable[..., Any], call: type) -> Signature:
         hint = hints.get(parameter.name, REQUIRED)
         if (found := _as_asset(parameter, hint)) is not None:
             assets.append(found)
-        elif _is_plain(hint) and not _names_any(hint, call):
+        elif (hint is not REQUIRED or parameter.kind is parameter.KEYWORD_ONLY) and not _names_any(hint, (Asset, call)):
             plains.append(_plain_parameter(parameter, hint))
         else:
             raise _neither(body.__name__, parameter.name, hint)
@@ -430,8 +430,8 @@ def _neither(name: str, parameter: str, hint: Any) -> DefinitionError:
     )
 
 
-def _names_any(hint: Any, kind: type) -> bool:
-    """Whether a type stands in a hint, at any depth."""
+def _names_any(hint: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether a type, or one of several, stands in a hint, at any depth."""
     if isinstance(hint, type) and not typing.get_args(hint):
         return issubclass(hint, kind)
     return any(_names_any(part, kind) for part in typing.get_args(hint))

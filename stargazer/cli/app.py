@@ -32,8 +32,10 @@ from stargazer.cli import (
     serve,
     stats,
     store,
+    tables,
     tools,
     unattended,
+    worker,
 )
 from stargazer.cli.options import examples, print_json, say
 from stargazer.cli.run import WithAgain
@@ -195,6 +197,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "mcp": (mcp.mcp, ["mcp", "mcp --http --port 8731", "mcp --check"]),
     "app": (home.app, ["app", "app ~/notebooks --port 8888 --no-open"]),
     "completion": (completion.completion, ["completion bash > ~/.local/share/bash-completion/completions/stargazer"]),
+    "warm": (tables.warm, ["warm file:///warehouse#db.events --columns id,value"]),
     "serve": (serve.serve, ["serve", "serve --host 0.0.0.0 --port 8765 --on slurm", "serve --new-token anna"]),
     "config": (config.config, ["config", "config profiles.slurm"]),
     "connect": (config.connect, ["connect slurm", "connect --check slurm --for pipeline.py"]),
@@ -208,3 +211,4 @@ app.add_typer(demo.app, name="demo")
 flow.add_to(notebook.app)
 promotion.add_to(notebook.app)
 app.add_typer(notebook.app, name="nb")
+app.add_typer(worker.app, name="worker")

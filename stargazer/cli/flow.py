@@ -290,7 +290,7 @@ def lab(
     flow: FLOW = None,
     sync: Annotated[bool, typer.Option("--sync", help="Bring them in step first.")] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Make the links anew; start nothing.")] = False,
-    marimo: Annotated[bool, typer.Option("--marimo", help="marimo's notebooks, in marimo.")] = False,
+    marimo: Annotated[bool, typer.Option("--marimo", help="Start marimo, in the folder of the notebooks.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON; start nothing.")] = False,
 ) -> None:
     """Link the notebooks that are worked on in one folder, and start Jupyter Lab there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import os
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["WRONG", "app", "client_of", "given_values"]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run notebooks whose cells are calls.")
+
+INSIDE = "--in-its-environment"
+"""Says that the packages of the notebook's header are there; `stargazer.notebook.elsewhere` gives it."""
 
 WRONG = 2
 """Exit code where a notebook is wrong before anything of it runs."""
@@ -55,10 +59,13 @@ def run(
     out: Annotated[
         str | None, typer.Option("--out", metavar="PAGE", help="Write a page: .html, .ipynb or .md.")
     ] = None,
+    inside: Annotated[bool, typer.Option(INSIDE, hidden=True)] = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
     """Run a notebook: what is known is taken from the ledger.
+
+    Where its header (PEP 723) asks for packages that are not here, uv lays them over this environment for the run.
 
     Exits with 1 if a cell failed, and with 2 if the notebook is wrong before anything runs.
     """
@@ -74,8 +81,25 @@ def run(
     if whole is not None:
         _answer(opened, file, whole, out, json)
         return
+    if not inside:
+        _go_where_packages_are(file)
     with opened:
         _run(file, target, given, plan, again, strict, on, out, json, key)
+
+
+def _go_where_packages_are(file: Path) -> None:
+    """Start this program again where what a notebook asks for is; go on where nothing is missing."""
+    if sys.argv[1:3] != ["nb", "run"]:  # called from within another program, which goes on
+        return
+    from stargazer.errors import NotebookError
+    from stargazer.notebook.document import read_document
+    from stargazer.notebook.elsewhere import with_uv
+
+    try:
+        with_uv(read_document(file), sys.argv[1:])
+    except NotebookError as error:
+        say(f"stargazer: {error}", err=True)
+        raise typer.Exit(WRONG) from None
 
 
 def _answer(store: Store, file: Path, whole: Whole, out: str | None, json: bool) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stargazer.cli.notebook import WRONG
 from stargazer.cli.options import JSON, STORE, examples, open_store, print_json, say
+from stargazer.errors import NotebookError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,9 +97,14 @@ def verify(
     json: JSON = False,
 ) -> None:
     """Run a snapshot again, in a process and a folder of its own, and tell what differs; exit 1 if anything does."""
+    from stargazer.notebook.snapshots import find_snapshot
     from stargazer.notebook.verify import verify_snapshot
 
-    found = verify_snapshot(snapshot, store=open_store(store))
+    opened = open_store(store)
+    there = find_snapshot(snapshot, opened)
+    if there.whose != "yours":
+        say(f"stargazer: this runs the code of somebody ({there.whose}) as you", err=True)
+    found = verify_snapshot(there, store=opened)
     print_json(found.to_dict()) if json else say(str(found))
     if not found.ok:
         raise typer.Exit(1)
@@ -122,6 +130,74 @@ def _print_snapshot(found: Snapshot, json: bool) -> None:
     say(f"  {len(content['cells'])} cells, {len(content['values'])} values, {len(content['inputs'])} inputs")
 
 
+def graduate(
+    notebook: FILE,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where it goes.")] = Path("notebooks/workflows"),
+    tasks: Annotated[
+        Path | None, typer.Option("--tasks", metavar="PATH", help="The module for its tasks; beside it by default.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Of its tile, if its header has none.")] = "",
+    description: Annotated[str, typer.Option(help="A sentence for its tile, if its header has none.")] = "",
+    order: Annotated[float | None, typer.Option(help="Its place among others.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only say what is left to do; exit 1 if anything.")] = False,
+    store: STORE = None,
+    json: JSON = False,
+) -> None:
+    """Make a workflow for others of a notebook: promote its tasks, check what is left, move it, give it a tile."""
+    from stargazer.notebook.document import read_document
+    from stargazer.notebook.graduation import graduate as move
+    from stargazer.notebook.graduation import left_to_do
+
+    opened = open_store(store)
+    if check:
+        told = {name: value for name, value in (("title", title), ("description", description)) if value}
+        wrong = left_to_do(read_document(notebook), opened, told)
+        print_json({"left": wrong}) if json else say("\n".join(wrong) or "nothing is left to do")
+        if wrong:
+            raise typer.Exit(1)
+        return
+    made = move(notebook, to, tasks=tasks, title=title, description=description, order=order, store=opened)
+    if json:
+        print_json(made.to_dict())
+        return
+    for each in made.promoted:
+        _print(each, dry_run=False)
+    say(f"{made.tile.path}: {made.tile.title}")
+
+
+def env(
+    notebook: FILE,
+    add: Annotated[list[str] | None, typer.Option("--add", metavar="PKG", help="A package that it needs.")] = None,
+    remove: Annotated[list[str] | None, typer.Option("--remove", metavar="PKG", help="One that it does not.")] = None,
+    take: Annotated[
+        list[Path] | None, typer.Option("--import", metavar="FILE", help="A requirements.txt or environment.yml.")
+    ] = None,
+    lock: Annotated[bool, typer.Option("--lock", help="Write the versions that uv chooses to NB.lock.")] = False,
+    json: JSON = False,
+) -> None:
+    """Show or change what the header of a notebook (PEP 723) asks for; exit 1 if something is not installed here."""
+    from stargazer.notebook.document import read_document
+    from stargazer.notebook.elsewhere import lock as write_lock
+    from stargazer.notebook.environment import missing_packages
+    from stargazer.notebook.header import read_requirements, with_dependencies
+    from stargazer.notebook.promotion.promote import write_whole
+
+    wanted = [*(each for file in take or () for each in read_requirements(file)), *(add or ())]
+    if wanted or remove:
+        write_whole({notebook: with_dependencies(read_document(notebook), wanted, remove or ()).encode()})
+    locked = write_lock(notebook) if lock else None
+    document = read_document(notebook)
+    asked, lacking = [str(each) for each in document.script.get("dependencies", ())], missing_packages(document)
+    if json:
+        print_json({"dependencies": asked, "missing": lacking, "lock": str(locked) if locked else None})
+    else:
+        say("\n".join(asked) or "its header asks for nothing")
+        for each in lacking:
+            say(f"not here: {each}", err=True)
+    if lacking and not (wanted or remove or lock):
+        raise typer.Exit(1)
+
+
 _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "promote": (
         promote,
@@ -129,6 +205,8 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     ),
     "freeze": (freeze, ["nb freeze qc.py", "nb freeze qc.py --name paper-figure-2"]),
     "verify": (verify, ["nb verify paper-figure-2"]),
+    "graduate": (graduate, ["nb graduate peaks.py --title Peaks --description 'Peaks of a sample.'"]),
+    "env": (env, ["nb env qc.py", "nb env qc.py --add 'polars>=1' --lock"]),
     "fetch": (fetch, ["nb fetch bafybeia3lsmhibzqk3uo5phryz4wurlj26pn74klczwbmnxq3pf5q3iyy4"]),
 }
 
@@ -136,4 +214,20 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
 def add_to(app: typer.Typer) -> None:
     """Add the commands to those of notebooks."""
     for name, (command, shown) in _COMMANDS.items():
-        app.command(name, epilog=examples(*shown))(command)
+        app.command(name, epilog=examples(*shown))(_wrong_is_2(command))
+
+
+def _wrong_is_2(command: Callable[..., None]) -> Callable[..., None]:
+    """What is wrong before anything is done ends with 2."""
+
+    @functools.wraps(command)
+    def run(*args: Any, json: bool = False, **options: Any) -> None:
+        try:
+            command(*args, json=json, **options)
+        except NotebookError as error:
+            if json:
+                print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+            say(f"stargazer: {error}", err=True)
+            raise typer.Exit(WRONG) from None
+
+    return run

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stargazer.cli.options import JSON, STORE, chosen_profile, print_json, say
+from stargazer.errors import ToolMissing
 
 if TYPE_CHECKING:
     from stargazer.service.settings import Settings
@@ -41,8 +42,6 @@ def serve(
         from stargazer.service.settings import new_token as make_token
         from stargazer.service.settings import read_settings
     except ImportError:
-        from stargazer.errors import ToolMissing
-
         raise ToolMissing("the service wants Starlette: pip install 'stargazer-dask[service]'") from None
     if stdio:
         from stargazer.cli.mcp import mcp
@@ -102,13 +101,12 @@ def _mounts(settings: Settings, host: str, on: str | None) -> dict[str, Any]:
 
     Without tokens of the service it asks for this user's own, as `stargazer mcp --http` does.
     """
-    from importlib.util import find_spec
-
-    if find_spec("mcp") is None or len(settings.stores) > 1 or settings.proxy is not None:
+    if len(settings.stores) > 1 or settings.proxy is not None:
         return {}
-    from stargazer.mcp import http_app
-    from stargazer.mcp.http import LOOPBACK
-
+    try:
+        from stargazer.mcp.http import LOOPBACK, http_app
+    except ImportError:  # without the extra mcp
+        return {}
     (store,) = settings.stores.values()
     own = (f"[{host}]" if ":" in host else host).lower()
     token = settings.lets_do_all if settings.tokens else None

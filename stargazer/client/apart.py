@@ -77,16 +77,14 @@ def has_ended(profile: Profile, job: str) -> str | None:
 
 def driver_folder(profile: Profile) -> Path:
     """Return a folder that this machine and the workers of a batch system see, for the code of runs."""
-    return Asked(profile).shared / "drivers"
+    return _asked(profile)[0].shared / "drivers"
 
 
 def _asked(profile: Profile) -> tuple[Asked, Any]:
     """What is asked for the driver's job; options of the workers' class are theirs alone."""
     job = profile.driver
-    asked = Asked(
-        dataclasses.replace(
-            profile, cpus=job.cpus, memory=job.memory, walltime=job.walltime, queue=job.queue or profile.queue,
-            directives=job.directives, gpus=0, names=(), options={}, pools=(),
-        )
-    )  # fmt: skip
+    kind = "slurm" if profile.kind == "allocation" else profile.kind
+    size = {"cpus": job.cpus, "memory": job.memory, "walltime": job.walltime, "queue": job.queue or profile.queue}
+    plain = {"directives": job.directives, "gpus": 0, "names": (), "options": {}, "pools": ()}
+    asked = Asked(dataclasses.replace(profile, kind=kind, **size, **plain))  # type: ignore[arg-type]
     return asked, job_class(asked.cluster_class.job_cls)

@@ -82,6 +82,10 @@ def _client(profile: Profile, *more: Profile) -> Client:
         return queue_client(profile, *more)
     if profile.kind == "address":
         return _at_address(profile)
+    if profile.kind == "allocation":
+        from stargazer.client.allocation import allocation_client
+
+        return allocation_client(profile)
     if profile.kind not in HERE:
         return _of_other_package(profile)
     return _in_this_process(profile) if profile.kind == "threads" else _on_this_machine(profile)

@@ -151,7 +151,7 @@ def _run(
 
 
 def _paths(store: Store, vcf: Asset, out: str | None) -> list[Path]:
-    from stargazer.api import put_down
+    from stargazer.store.copies import put_down
 
     if out is not None:
         return put_down(store, vcf, f"{out}/", force=True)

@@ -11,9 +11,14 @@ if TYPE_CHECKING:
     from stargazer.notebook.document import Cell as Cell
     from stargazer.notebook.document import Document as Document
     from stargazer.notebook.document import read_document as read_document
+    from stargazer.notebook.graduation import Graduation as Graduation
+    from stargazer.notebook.graduation import graduate as graduate
     from stargazer.notebook.promotion.promote import Promotion as Promotion
     from stargazer.notebook.promotion.promote import check_task as check_task
     from stargazer.notebook.promotion.promote import promote as promote
+    from stargazer.notebook.shipped import Tile as Tile
+    from stargazer.notebook.shipped import find_tile as find_tile
+    from stargazer.notebook.shipped import tiles as tiles
     from stargazer.notebook.snapshots import Snapshot as Snapshot
     from stargazer.notebook.snapshots import fetch_snapshot as fetch_snapshot
     from stargazer.notebook.snapshots import find_snapshot as find_snapshot
@@ -32,6 +37,11 @@ _HOMES = {
     "promote": "stargazer.notebook.promotion.promote",
     "Snapshot": "stargazer.notebook.snapshots",
     "fetch_snapshot": "stargazer.notebook.snapshots",
+    "Tile": "stargazer.notebook.shipped",
+    "find_tile": "stargazer.notebook.shipped",
+    "tiles": "stargazer.notebook.shipped",
+    "Graduation": "stargazer.notebook.graduation",
+    "graduate": "stargazer.notebook.graduation",
     "find_snapshot": "stargazer.notebook.snapshots",
     "freeze": "stargazer.notebook.snapshots",
     "list_snapshots": "stargazer.notebook.snapshots",
@@ -39,8 +49,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "Cell", "Document", "Notebook", "Promotion", "Snapshot", "check_task", "codec", "fetch_snapshot", "find_snapshot",
-    "freeze", "list_snapshots", "promote", "read_document", "verify_snapshot",
+    "Cell", "Document", "Graduation", "Notebook", "Promotion", "Snapshot", "Tile", "check_task", "codec",
+    "fetch_snapshot", "find_snapshot", "find_tile", "freeze", "graduate", "list_snapshots", "promote", "read_document",
+    "tiles", "verify_snapshot",
 ]  # fmt: skip
 
 

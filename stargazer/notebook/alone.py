@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import pickle
+import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotKept
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["JOB", "RESULT", "perform_alone"]
 
 JOB, RESULT = "cell.job", "cell.result"
+SHORTEST = 8
+"""Characters of base64 below which it may be anything."""
 
 
 def perform_alone(task: CellTask, staged: Mapping[str, Any], work: Workdir) -> dict[str, Any]:
@@ -41,15 +46,32 @@ def perform_alone(task: CellTask, staged: Mapping[str, Any], work: Workdir) -> d
 
 
 def _check_secrets(task: CellTask, work: Workdir) -> None:
-    """Mask secrets in what was shown, and refuse values that hold one."""
-    from stargazer.config import secrets
+    """Mask secrets in what was shown, and refuse values that hold one, also as URLs, JSON and headers write it."""
+    from stargazer.config import MASK, secrets
 
     names = [name for name, value in task.cell.notes.env.items() if value is None]
-    held = {name: value.encode() for name, value in secrets(names).items() if value}
+    held = {name: _written(value) for name, value in secrets(names).items() if value}
     shown = work.path / "outputs.json"
     if shown.exists():
-        shown.write_text(work.masked(shown.read_text()))
-    for path in sorted((work.path / "made").rglob("*")):
-        found = next((name for name, value in held.items() if path.is_file() and value in path.read_bytes()), None)
-        if found is not None:
-            raise NotKept(f"{path.name.removesuffix('.value')} holds the secret {found}, which is never kept")
+        text = work.masked(shown.read_text())
+        for form in sorted((form.decode() for forms in held.values() for form in forms), key=len, reverse=True):
+            text = text.replace(form, MASK)
+        shown.write_text(text)
+    for folder in ("made", "changed"):
+        for path in sorted((work.path / folder).rglob("*")):
+            data = path.read_bytes() if path.is_file() else b""
+            found = next((name for name, forms in held.items() if any(form in data for form in forms)), None)
+            if found is not None:
+                raise NotKept(f"{path.name.removesuffix('.value')} holds the secret {found}, which is never kept")
+
+
+def _written(value: str) -> set[bytes]:
+    """How a text stands in others: as it is, in JSON, in a URL, and in base64 whatever stands before it."""
+    once = json.dumps(value)[1:-1]
+    forms = {value, once, json.dumps(once)[1:-1], urllib.parse.quote(value, safe="")}  # JSON is kept as JSON's text
+    for before in range(3):
+        data = bytes(before) + value.encode()
+        text = base64.b64encode(data).decode().rstrip("=")
+        core = text[(0, 2, 3)[before] : len(text) - bool(len(data) % 3)]
+        forms |= {core, core.translate(str.maketrans("+/", "-_"))} if len(core) >= SHORTEST else set()
+    return {form.encode() for form in forms}

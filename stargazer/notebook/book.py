@@ -142,8 +142,8 @@ class Notebook:
         wrong = check_cells(self.document)
         if lacking := missing_packages(self.document):
             wrong.append(
-                f"its header asks for {', '.join(lacking)}; install that here, or run it where it is "
-                f"(`uv run --with 'stargazer-dask[notebook]' …`)"
+                f"its header asks for {', '.join(lacking)}; install that here, or run it by "
+                f"`stargazer nb run`, which lets uv bring it"
             )
         try:
             ordered(self.document)

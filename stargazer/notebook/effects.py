@@ -24,7 +24,20 @@ CLOCKS = {
     "os.urandom", "secrets.token_hex", "secrets.token_bytes", "secrets.token_urlsafe", "pandas.Timestamp.now",
     "pandas.Timestamp.today", "pandas.Timestamp.utcnow",
 }  # fmt: skip
-QUERIES = {"add", "assemble", "active_store", "forget", "push", "verify", "names", "connect", "plan", "trace", "Store"}
+QUERIES = {
+    "add",
+    "assemble",
+    "active_store",
+    "forget",
+    "push",
+    "verify",
+    "names",
+    "connect",
+    "plan",
+    "trace",
+    "Store",
+    "notebook",
+}
 """Names of the engine's that ask or change what is in a store, or elsewhere."""
 
 WIDGETS, WIDGET = "marimo.ui.", "it makes a widget"

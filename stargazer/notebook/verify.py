@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.errors import ToolFailed
+from stargazer.errors import NotebookError, ToolFailed
+from stargazer.ledger.signatures import NOT_AS_SIGNED
 from stargazer.notebook.snapshots import INPUTS, SOURCE, Snapshot, find_snapshot
 from stargazer.store import active_store
 
@@ -88,10 +89,12 @@ def verify_snapshot(name: str | Snapshot, *, store: Store | None = None) -> Repe
     Raises
     ------
     NotFound, NotebookError
-        As `find_snapshot`.
+        As `find_snapshot`; or its signature does not fit.
     """
     opened = store or active_store()
     snapshot = name if isinstance(name, Snapshot) else find_snapshot(name, opened)
+    if snapshot.whose == NOT_AS_SIGNED:
+        raise NotebookError(f"{snapshot.cid} is not as its owner signed it: nothing of it is run")
     with tempfile.TemporaryDirectory() as folder:
         missing = _lay_out(snapshot, Path(folder), opened)
         now = _run(snapshot, Path(folder), opened)

@@ -90,7 +90,8 @@ class Profile:
     name
         Under which it stands in the settings.
     kind
-        ``"threads"``, ``"local"``, ``"address"``, or a batch system that dask-jobqueue knows: ``"slurm"``, ``"pbs"``, …
+        ``"threads"``, ``"local"``, ``"address"``, ``"allocation"``, or a batch system that dask-jobqueue knows:
+        ``"slurm"``, ``"pbs"``, …
     address
         Of a scheduler that runs: ``tcp://…`` or ``tls://…``.
     workers

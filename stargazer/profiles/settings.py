@@ -103,6 +103,12 @@ OF_QUEUES = (
     "walltime", "queue", "account", "interface", "tls", "shared", "directives", "prologue", "python", "options", "idle",
     "job-name", "submit-rate", "queue-size", "driver",
 )  # fmt: skip
+OF_ALLOCATIONS = (
+    "queue", "account", "interface", "tls", "shared", "prologue", "python", "job-name", "driver",
+)  # fmt: skip
+"""An allocation is the job of the driver itself: ``driver`` says how large it is."""
+
+OURS = (*HERE, "address", "allocation")
 STORES = ("auto", "shared", "served")
 
 
@@ -235,7 +241,7 @@ def check_settings() -> None:
 def _unwritten(name: str) -> dict[str, Any]:
     if "://" in name:
         return {"kind": "address", "address": name}
-    if is_queue(name) or find_kind(name):
+    if is_queue(name) or name == "allocation" or find_kind(name):
         return {"kind": name}
     raise ConfigError(
         f"there is no profile {name!r}; there are {', '.join(profile_names())}, the batch systems of dask-jobqueue "
@@ -246,8 +252,12 @@ def _unwritten(name: str) -> dict[str, Any]:
 def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
     kind = "pools" if options.get("pools") else str(options.get("kind", name))
     own = None
-    if kind not in (*HERE, "address", "pools") and not is_queue(kind) and (own := find_kind(kind)) is None:
-        known = ", ".join(("threads", "local", "address", *QUEUES, *kind_names()))
+    if (
+        kind not in (*HERE, "address", "allocation", "pools")
+        and not is_queue(kind)
+        and (own := find_kind(kind)) is None
+    ):
+        known = ", ".join(("threads", "local", "address", "allocation", *QUEUES, *kind_names()))
         raise _wrong(f"{where}.kind", kind, f"must be one of {known}")
     allowed = _allowed(kind) if own is None else EVERYWHERE + OF_WORKERS + tuple(own.options)
     values: dict[str, Any] = {"name": name, "kind": kind}
@@ -266,6 +276,8 @@ def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
 def _allowed(kind: str) -> tuple[str, ...]:
     if kind in ("address", "pools"):
         return (*EVERYWHERE, kind)
+    if kind == "allocation":
+        return EVERYWHERE + OF_WORKERS + OF_ALLOCATIONS
     return EVERYWHERE + OF_WORKERS + (OF_QUEUES if is_queue(kind) else ())
 
 

@@ -82,11 +82,14 @@ def application(
 def _middleware(settings: Settings, engine: Engine) -> list[Middleware]:
     found = [Middleware(_Metered, engine=engine)]
     if settings.origins:
-        allowed = {
-            "allow_origins": settings.origins,
-            "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        }
-        found.insert(0, Middleware(CORSMiddleware, **allowed, allow_headers=["*"], expose_headers=EXPOSED))
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+        )
+        found.insert(0, cors)
     return found
 
 
@@ -130,14 +133,16 @@ def _answering(endpoint: Endpoint, engine: Engine) -> Callable[[Request], Awaita
 
     async def answer(request: Request) -> Response:
         began, tenant = time.perf_counter(), ""
+        hidden: dict[str, str] = {}
         try:
             principal, store = engine.gate.admit(request, endpoint.scope)
             tenant = request.state.tenant = principal.tenant
             request.state.principal = principal
+            hidden = {} if principal.local else {store.url: "the store", store.url.removeprefix("file://"): "the store"}
             engine.meter.check(principal)
             response = await endpoint.answer(Visit(request, principal, store, engine))
         except (Refusal, StargazerError) as error:
-            response = problem_of(error, _where(request))
+            response = problem_of(error, _where(request), hidden)
         except Exception as error:
             logging.getLogger("stargazer").exception("%s failed", _where(request))
             response = problem_of(error, _where(request))

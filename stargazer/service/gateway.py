@@ -131,6 +131,8 @@ async def _car(visit: Visit, blocks: Blocks, trail: list[str]) -> Response:
     if known := is_known_to(visit.request, headers):
         return known
     kind = f"{CAR}; version=1; order=dfs; dups=n"
+    if visit.request.method == "HEAD":  # whoever asks whether it is there need not wait until it is hashed
+        return Response(headers=headers, media_type=kind)
     await visit.in_thread(lambda: _block(blocks, trail[-1]))
     return StreamingResponse(_sections(blocks, trail, scope, span), headers=headers, media_type=kind)
 

@@ -14,6 +14,7 @@ from stargazer.runs.planner import plan
 from stargazer.service.artifact import Artifact
 from stargazer.service.wanted import bind
 from stargazer.store import active_store
+from stargazer.store.names import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,6 +81,8 @@ def materialize(
         Inputs or parameters do not fit.
     UnknownName
         There is no such transform.
+    StoreError
+        The name is none.
     RunFailed
         It was not known, and could not be made.
 
@@ -94,6 +97,8 @@ def materialize(
     True
     """
     where = store or active_store()
+    if name is not None:
+        place_of(name)  # a wrong name is told before anything runs
     wanted = bind(inputs, transform, where)
     known = None if refresh else wanted.known()
     if known is None:

@@ -6,9 +6,8 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse
-
 from stargazer import catalog
+from stargazer.service.answers import JSONAnswer
 from stargazer.service.transforms import transforms
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ PROBLEM: dict[str, Any] = {
 
 async def openapi(visit: Visit) -> Response:
     """Describe all of this, as OpenAPI 3.1."""
-    return JSONResponse(await visit.in_thread(document))
+    return JSONAnswer(await visit.in_thread(document))
 
 
 def document() -> dict[str, Any]:

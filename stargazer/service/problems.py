@@ -8,10 +8,9 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse
-
 from stargazer import errors
 from stargazer.errors import StargazerError
+from stargazer.service.answers import JSONAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +94,7 @@ def _members(name: str, status: int, detail: str, where: str) -> dict[str, Any]:
     return {"type": f"{TYPE}{name}", "title": name, "status": status, "detail": detail, "where": where}
 
 
-def problem_of(error: BaseException, where: str) -> JSONResponse:
+def problem_of(error: BaseException, where: str, hidden: Mapping[str, str] | None = None) -> JSONAnswer:
     """Answer a request with what went wrong.
 
     Parameters
@@ -104,8 +103,12 @@ def problem_of(error: BaseException, where: str) -> JSONResponse:
         What was raised.
     where
         Method and path of the request, unless the error knows better.
+    hidden
+        Texts that are nobody's business, each with what is said instead: where a store lies.
     """
     members = problem(error)
+    for text, shown in (hidden or {}).items():
+        members["detail"] = members["detail"].replace(text, shown)
     members["where"] = members["where"] or where
     headers = error.headers if isinstance(error, Refusal) else {}
-    return JSONResponse(members, members["status"], {**headers, "Cache-Control": "no-store"}, media_type=MEDIA)
+    return JSONAnswer(members, members["status"], {**headers, "Cache-Control": "no-store"}, media_type=MEDIA)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse, Response
-
 from stargazer import api, catalog
 from stargazer.assets.table import Table
 from stargazer.ledger import Ledger
 from stargazer.runs.history import find_run, noted_runs
 from stargazer.service.access import check_references
+from stargazer.service.answers import JSONAnswer
 from stargazer.service.materializing import is_stale
 from stargazer.service.problems import Refusal
 from stargazer.service.shown import asset_json, record_json, version_json
@@ -20,6 +19,8 @@ from stargazer.service.transforms import find_transform, transforms
 from stargazer.store.references import find_asset, find_assets
 
 if TYPE_CHECKING:
+    from starlette.responses import Response
+
     from stargazer.assets import Asset
     from stargazer.ledger.lineage import Direction
     from stargazer.service.visit import Visit
@@ -39,7 +40,7 @@ async def asset(visit: Visit) -> Response:
     check_references(visit.principal, text)
     found = await visit.in_thread(lambda: find_assets(visit.store, text))
     told = await visit.in_thread(lambda: asset_json(found[0]))
-    return JSONResponse({**told, "also": [other.id for other in found[1:]]})
+    return JSONAnswer({**told, "also": [other.id for other in found[1:]]})
 
 
 async def data(visit: Visit) -> Response:
@@ -86,14 +87,14 @@ async def _traced(visit: Visit, direction: Direction) -> Response:
         recorded = {record.id: record_json(record, visit.may_name) for record in traced.records}
         return {"direction": direction, "roots": traced.to_dict(), "records": recorded}
 
-    return JSONResponse(await visit.in_thread(told))
+    return JSONAnswer(await visit.in_thread(told))
 
 
 async def records(visit: Visit) -> Response:
     """List the records of the calls that made an asset, the newest first."""
     found = await visit.asset()
     made = await visit.in_thread(lambda: Ledger(visit.store.records).producers(found.cid))
-    return JSONResponse({"records": [record_json(each, visit.may_name) for each in made]})
+    return JSONAnswer({"records": [record_json(each, visit.may_name) for each in made]})
 
 
 async def query(visit: Visit) -> Response:
@@ -104,7 +105,7 @@ async def query(visit: Visit) -> Response:
         raise Refusal(422, "ArgumentError", f"limit is a number up to {MOST}", "body.limit")
     found = await visit.in_thread(lambda: visit.store.assemble(missing="skip", **body))
     told = await visit.in_thread(lambda: [asset_json(each) for each in found[:limit]])
-    return JSONResponse({"assets": told, "total": len(found)})
+    return JSONAnswer({"assets": told, "total": len(found)})
 
 
 # Names.
@@ -113,7 +114,7 @@ async def query(visit: Visit) -> Response:
 async def names(visit: Visit) -> Response:
     """List the names, each with the number of its newest version."""
     found = await visit.in_thread(visit.store.names.newest)
-    return JSONResponse({"names": {name: newest for name, newest in found.items() if visit.may_name(name)}})
+    return JSONAnswer({"names": {name: newest for name, newest in found.items() if visit.may_name(name)}})
 
 
 async def name(visit: Visit) -> Response:
@@ -123,13 +124,13 @@ async def name(visit: Visit) -> Response:
     number = visit.number("version", 0, 999_999_999) or None
     if visit.flag("history"):
         versions = await visit.in_thread(lambda: visit.store.names.history(wanted))
-        return JSONResponse({"versions": await visit.in_thread(lambda: [version_json(each) for each in versions])})
+        return JSONAnswer({"versions": await visit.in_thread(lambda: [version_json(each) for each in versions])})
     version = await visit.in_thread(lambda: visit.store.names.get_version(wanted, number))
     told = await visit.in_thread(lambda: version_json(version))
     if visit.flag("stale"):
         check_references(visit.principal, version.made)
         told["stale"] = await visit.in_thread(lambda: is_stale(wanted, store=visit.store, own_code=visit.may_code))
-    return JSONResponse(told)
+    return JSONAnswer(told)
 
 
 async def set_name(visit: Visit) -> Response:
@@ -144,7 +145,7 @@ async def set_name(visit: Visit) -> Response:
         found = find_asset(visit.store, body["asset"])
         return version_json(visit.store.names.set(wanted, found, user=visit.asked or None))
 
-    return JSONResponse(await visit.in_thread(given))
+    return JSONAnswer(await visit.in_thread(given))
 
 
 # What can be asked for, what ran, and what nothing needs.
@@ -154,24 +155,24 @@ async def catalog_list(visit: Visit) -> Response:
     """List tasks, workflows and transforms."""
     word = visit.query("word")
     entries = await visit.in_thread(lambda: [*transforms(), *catalog.list(word=word)])
-    return JSONResponse({"entries": [each.to_dict() for each in entries]})
+    return JSONAnswer({"entries": [each.to_dict() for each in entries]})
 
 
 async def catalog_entry(visit: Visit) -> Response:
     """Describe a task, workflow or transform, with the JSON Schema of what it takes."""
     entry = await visit.in_thread(lambda: find_transform(visit.path("ref"), own_code=False))
-    return JSONResponse({**entry.to_dict(), "schema": entry.schema()})
+    return JSONAnswer({**entry.to_dict(), "schema": entry.schema()})
 
 
 async def runs(visit: Visit) -> Response:
     """List the newest runs of the store."""
     found = await visit.in_thread(lambda: noted_runs(visit.store, visit.number("limit", 20, MOST)))
-    return JSONResponse({"runs": [asdict(each) for each in found]})
+    return JSONAnswer({"runs": [asdict(each) for each in found]})
 
 
 async def run(visit: Visit) -> Response:
     """Say how a run went."""
-    return JSONResponse(asdict(await visit.in_thread(lambda: find_run(visit.store, visit.path("run")))))
+    return JSONAnswer(asdict(await visit.in_thread(lambda: find_run(visit.store, visit.path("run")))))
 
 
 async def gc(visit: Visit) -> Response:
@@ -186,4 +187,4 @@ async def gc(visit: Visit) -> Response:
         raise Refusal(422, "ArgumentError", "grace is an hour at least: others write to this store", "body.grace")
     swept = await visit.in_thread(lambda: visit.store.gc(dry_run=dry, **numbers))
     told = {**swept._asdict(), "removed": len(swept.removed), "leftovers": len(swept.leftovers)}
-    return JSONResponse({**told, "results": list(swept.results)})
+    return JSONAnswer({**told, "results": list(swept.results)})

@@ -96,10 +96,9 @@ class Remote:
             str(problem.get("type", "")).rpartition(":")[2],
             visible(str(problem.get("detail", "")), lines=True),
         )
-        kind = getattr(errors, name, None)
-        known = isinstance(kind, type) and issubclass(kind, StargazerError) and name in PLAIN
+        kind: type[StargazerError] = getattr(errors, name) if name in PLAIN else RemoteError
         where = f" ({problem['where']} of {self.url})" if problem.get("where") else ""
-        raise (kind if known else RemoteError)(f"{detail}{where}")
+        raise kind(f"{detail}{where}")
 
     # Files.
 
@@ -148,7 +147,8 @@ class Remote:
                 start = int(self.asked("HEAD", place, headers=TUS).headers["Upload-Offset"])
                 continue
             if answer.status_code == 201:
-                return _read(answer, self.url)
+                found: dict[str, Any] = _read(answer, self.url)
+                return found
             start = int(answer.headers["Upload-Offset"])
 
     def traced(self, asset: Asset, direction: Direction) -> Lineage:

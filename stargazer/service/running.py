@@ -8,16 +8,18 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from stargazer.catalog.kinds import Text
 from stargazer.ledger import Ledger
 from stargazer.runs.planner import plan
+from stargazer.service.answers import JSONAnswer
 from stargazer.service.materializing import finished
 from stargazer.service.problems import Refusal
 from stargazer.service.shown import asset_json
 from stargazer.service.transforms import SCAN, find_transform
 from stargazer.service.wanted import Wanted, bind, read_transform
+from stargazer.store.names import place_of
 from stargazer.store.references import SCHEME
 from stargazer.tables import is_table_uri
 
@@ -43,14 +45,14 @@ async def materialize(visit: Visit) -> Response:
     name, wait, priority, refresh, explain = _read(visit, body)
     wanted = await visit.in_thread(lambda: _bound(visit, body))
     if explain:
-        return JSONResponse(await visit.in_thread(lambda: {"key": wanted.key, **plan(wanted.wired).to_dict()}))
+        return JSONAnswer(await visit.in_thread(lambda: {"key": wanted.key, **plan(wanted.wired).to_dict()}))
     known = None if refresh else await visit.in_thread(wanted.known)
     if known is not None:
         visit.engine.builds.note(visit.principal, "known")
         artifact = await visit.in_thread(
             lambda: finished(wanted, known[0], hit=True, name=name, user=visit.asked or None)
         )
-        return JSONResponse(await visit.in_thread(lambda: _ready(artifact, name)))
+        return JSONAnswer(await visit.in_thread(lambda: _ready(artifact, name)))
     started = await visit.in_thread(
         lambda: visit.engine.builds.start(wanted, visit.principal, name=name, refresh=refresh, priority=priority)
     )
@@ -65,6 +67,7 @@ def _read(visit: Visit, body: dict[str, Any]) -> tuple[str | None, int, str, boo
         raise Refusal(422, "ArgumentError", "name is a text", "body.name")
     if name is not None:
         visit.check_name(name)
+        place_of(name)
         if not visit.principal.may("write"):
             raise Refusal(
                 403, "Forbidden", f"{visit.principal.name} may not write here, so not give names", "body.name"
@@ -147,19 +150,19 @@ async def _answer(visit: Visit, started: Build, name: str | None = None) -> Resp
         raise started.error
     if started.state != "ready" or started.artifact is None:
         headers = {"Location": f"/v1/builds/{started.key}", "Retry-After": "1"}
-        return JSONResponse(started.told(), 202 if started.state == "building" else 200, headers)
+        return JSONAnswer(started.told(), 202 if started.state == "building" else 200, headers)
     artifact = started.artifact
     told = await visit.in_thread(lambda: _ready(artifact, None))
     if name:
         version = await visit.in_thread(lambda: visit.store.names.set(name, artifact.asset, user=visit.asked or None))
         told["name"] = {"name": name, "version": version.version}
-    return JSONResponse({**told, "build": started.key, "progress": started.progress()})
+    return JSONAnswer({**told, "build": started.key, "progress": started.progress()})
 
 
 async def builds(visit: Visit) -> Response:
     """List the builds of the tenant that go on."""
     found = visit.engine.builds.active(tenant=visit.principal.tenant)
-    return JSONResponse({"builds": [each.told() for each in found]})
+    return JSONAnswer({"builds": [each.told() for each in found]})
 
 
 async def build(visit: Visit) -> Response:
@@ -172,11 +175,9 @@ async def build(visit: Visit) -> Response:
         return StreamingResponse(
             _events(visit, found), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
-    await _ended_within(
-        found, visit.number("wait", 0, 3600) if visit.number("wait", 0, 3600) < LONGEST_WAIT else LONGEST_WAIT
-    )
+    await _ended_within(found, min(visit.number("wait", 0, 3600), LONGEST_WAIT))
     if found.state in ("building", "cancelled", "failed"):
-        return JSONResponse(found.told(), headers={"Retry-After": "1"} if found.state == "building" else {})
+        return JSONAnswer(found.told(), headers={"Retry-After": "1"} if found.state == "building" else {})
     return await _answer(visit, found)
 
 
@@ -190,7 +191,7 @@ async def _from_ledger(visit: Visit, key: str) -> Response:
     result = await visit.in_thread(lambda: ledger.results(record))
     artifact = finished(Wanted(record.task, None, visit.store, {"inputs": []}), result, hit=True)
     told = await visit.in_thread(lambda: _ready(artifact, None))
-    return JSONResponse({**told, "key": key, "build": key})
+    return JSONAnswer({**told, "key": key, "build": key})
 
 
 async def _events(visit: Visit, found: Build) -> AsyncIterator[str]:
@@ -226,4 +227,4 @@ async def cancel(visit: Visit) -> Response:
     ends = await visit.in_thread(lambda: found.leave(visit.principal))
     if ends:
         await _ended_within(found, LONGEST_WAIT)
-    return JSONResponse({**found.told(), "cancelled": ends})
+    return JSONAnswer({**found.told(), "cancelled": ends})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -76,9 +77,15 @@ def transform(ref: str) -> Callable[[F], F]:
     return register
 
 
+@functools.lru_cache(maxsize=1024)
+def _entry(function: Callable[..., Any], ref: str) -> Entry:
+    """The entry of what was registered, read once."""
+    return entry_of(function, ref, "transforms")
+
+
 def transforms() -> list[Entry]:
     """Return what was registered, by name."""
-    return [entry_of(function, ref, "transforms") for ref, function in sorted(_registered.items())]
+    return [_entry(function, ref) for ref, function in sorted(_registered.items())]
 
 
 def find_transform(ref: str, *, own_code: bool = True) -> Entry:
@@ -97,7 +104,7 @@ def find_transform(ref: str, *, own_code: bool = True) -> Entry:
         There is none, or nobody may name modules here.
     """
     if ref in _registered:
-        return entry_of(_registered[ref], ref, "transforms")
+        return _entry(_registered[ref], ref)
     if ":" not in ref:
         return _of_catalog(ref)
     if own_code:
@@ -117,7 +124,7 @@ def _of_catalog(ref: str) -> Entry:
         return catalog.get(ref)
     except UnknownName as error:
         if ref in _registered:
-            return entry_of(_registered[ref], ref, "transforms")
+            return _entry(_registered[ref], ref)
         if not REF.fullmatch(ref):
             raise
         there = [SCAN, *sorted(_registered)]

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from stargazer.assets import Asset, asset_types, no_type
 from stargazer.cid import parse
 from stargazer.errors import CIDError, CIDMismatch
+from stargazer.service.answers import JSONAnswer
 from stargazer.service.problems import Refusal
 from stargazer.service.shown import asset_json
 
@@ -156,7 +157,7 @@ async def add(visit: Visit) -> Response:
     announced = _announced_in_header(headers.get(METADATA, ""))
     there = await visit.in_thread(lambda: _there(visit.store, announced))
     if there is not None:
-        return JSONResponse(await visit.in_thread(lambda: asset_json(there)), 200, {"Tus-Resumable": TUS})
+        return JSONAnswer(await visit.in_thread(lambda: asset_json(there)), 200, {"Tus-Resumable": TUS})
     name = await visit.in_thread(lambda: uploads.begin(visit.store, visit.principal.name, length, announced))
     if headers.get("content-type", "") == PART:
         return await _continue(visit, name, 0)
@@ -240,7 +241,7 @@ async def _write(visit: Visit, file: Any, waiting: bytearray) -> None:
 async def _taken(visit: Visit, path: Path, announced: Announced) -> Response:
     asset = await visit.in_thread(lambda: _kept(visit.store, path, announced))
     told = await visit.in_thread(lambda: asset_json(asset))
-    return JSONResponse(told, 201, {"Location": f"/v1/assets/{asset.id}", "ETag": f'"{asset.cid}"'})
+    return JSONAnswer(told, 201, {"Location": f"/v1/assets/{asset.id}", "ETag": f'"{asset.cid}"'})
 
 
 def _kept(store: Store, path: Path, announced: Announced) -> Asset:

@@ -17,7 +17,7 @@ from stargazer.catalog.given import AssetKind, AssetList
 from stargazer.errors import ArgumentError
 from stargazer.ledger import Ledger, walk_assets
 from stargazer.ledger.codec import map_assets
-from stargazer.runs.run import calls_in, replaced
+from stargazer.runs.nested import calls_in, replaced
 from stargazer.service.transforms import SCAN, find_transform
 from stargazer.tables import is_table_uri, scan
 
@@ -60,7 +60,8 @@ class Wanted:
     def key(self) -> str:
         """Identity of what is wanted: the plan key of a call; of several, a digest of theirs."""
         if len(calls := self.calls) == 1 and calls[0].parent is None and calls[0] is self.wired:
-            return calls[0].plan_key
+            plan_key: str = calls[0].plan_key
+            return plan_key
         tokens = " ".join([*(call.token for call in calls), *(asset.id for asset in walk_assets(self.wired))])
         return hashlib.sha256(tokens.encode()).hexdigest()
 
@@ -104,7 +105,7 @@ def read_transform(given: Mapping[str, Any] | str) -> tuple[str, dict[str, Any]]
     ArgumentError
         It is no name, and no mapping with ``executor`` and ``params``.
     """
-    members = {"executor": given} if isinstance(given, str) else given
+    members: Mapping[str, Any] = {"executor": given} if isinstance(given, str) else given
     if not isinstance(members, Mapping) or not isinstance(members.get("executor"), str):
         raise ArgumentError('transform: give {"executor": "scan@v1", "params": {…}}, or a name')
     params = members.get("params", {})

@@ -1,5 +1,5 @@
-"""For the tests of others: contracts of stores and remotes as classes, and small inputs. It needs pytest."""
+"""For the tests of others: contracts of stores, remotes and notebook formats as classes, small inputs; with pytest."""
 
 import pytest
 
-pytest.register_assert_rewrite("stargazer.testing.stores", "stargazer.testing.remotes")
+pytest.register_assert_rewrite("stargazer.testing.stores", "stargazer.testing.remotes", "stargazer.testing.notebooks")

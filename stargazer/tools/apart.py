@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import signal
 import subprocess
 import threading
 import time
@@ -11,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargazer import config
+from stargazer.errors import ToolMissing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["is_alive", "machine", "run_briefly", "seconds_alive", "start_apart"]
+__all__ = ["Beside", "is_alive", "machine", "run_briefly", "seconds_alive", "start_apart"]
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 NUMBERS = Path("/proc/self/ns/pid")
@@ -41,6 +44,41 @@ def start_apart(argv: Sequence[str], *, folder: str, log: Path) -> int:
     # Where it ends before this process does, somebody must collect it: until then its number seems to live.
     threading.Thread(target=process.wait, name="stargazer-apart", daemon=True).start()
     return process.pid
+
+
+class Beside:
+    """A process that runs beside this one and ends with it: in a session of its own, so that no Ctrl-C reaches it.
+
+    Parameters
+    ----------
+    argv
+        Its command.
+    log
+        File that gets what it says.
+    """
+
+    def __init__(self, argv: Sequence[str], *, log: Path) -> None:
+        try:
+            with log.open("ab") as said:
+                self._process = subprocess.Popen(
+                    argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+                )
+        except OSError as error:
+            raise ToolMissing(f"cannot start {argv[0]!r}: {error.strerror}") from None
+
+    def ended(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.poll()
+
+    def end(self, seconds: float = 10.0) -> None:
+        """Ask it to go, and end it where it does not."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self._process.poll() is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+                return
 
 
 def run_briefly(command: str, told: Mapping[str, str], *, seconds: float) -> str | None:

@@ -118,6 +118,11 @@ def test_a_second_app_of_one_folder_is_refused(app: App, tmp_path: Path) -> None
     assert "another `stargazer app` serves" in done.stderr
 
 
+def test_the_page_after_the_token_leads_nowhere_else(app: App) -> None:
+    page = httpx.get(f"{app.url}//evil.example/?token={app.token}&x=%22%3E", timeout=PATIENCE).text
+    assert 'content="0;url=/evil.example/?x=%22%3E"' in page
+
+
 def test_tickets_count_once_and_for_one_path() -> None:
     access = Access("t")
     ticket = access.ticket("/nb/a")
@@ -157,6 +162,16 @@ def test_behind_a_proxy(tmp_path: Path) -> None:
             ).status_code
             == 403
         )
+
+
+def test_what_jupyter_is_told() -> None:
+    from stargazer.app.jupyter import setup
+
+    told = setup()
+    (file,) = [Path(word) for word in told["command"] if "proxy-" in word]
+    assert told["request_headers_override"]["X-Stargazer-Proxy"] == read_secret(file)
+    assert not any(read_secret(file) in word for word in told["command"])
+    assert told["command"][-3:-1] == ["{base_url}stargazer", "--trust-proxy"]
 
 
 @pytest.mark.parametrize("path", ["x", "/a//b", "/../b", "/a/./b"])

@@ -174,6 +174,29 @@ def test_an_upload_goes_on_where_it_was(tmp_path: Path, store: Store) -> None:
         uploads.state(begun["id"])
 
 
+def test_two_pages_that_send_one_file_do_not_mix_it(tmp_path: Path, store: Store) -> None:
+    uploads = Uploads(tmp_path / "uploads")
+    number = uploads.begin("r.bin", 4, "asset", {}, "")["id"]
+
+    async def both() -> None:
+        wait = asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"12"
+            await wait.wait()
+            yield b"34"
+
+        first = asyncio.create_task(uploads.take(number, 0, slow()))
+        await asyncio.sleep(0)
+        with pytest.raises(Conflict, match="another page"):
+            await uploads.take(number, 0, _pieces(b"xxxx"))
+        wait.set()
+        await first
+
+    asyncio.run(both())
+    assert uploads.finish(number, store).fetch().read_bytes() == b"1234"
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc/passwd", "a\0b", "x" * 256])
 def test_names_that_no_upload_has(tmp_path: Path, name: str) -> None:
     with pytest.raises(ArgumentError, match="name of a file"):

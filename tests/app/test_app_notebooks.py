@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from apps import App, kernels_of, serving, until
 
-from stargazer.app.kernels import Kernels
+from stargazer.app.kernels import Kernels, scratch_copy
 from stargazer.app.tiles import Facts, Tile
 from stargazer.errors import NotebookError
 
@@ -126,6 +126,18 @@ def test_what_the_buttons_of_a_tile_do(tmp_path: Path) -> None:
         app.visit("workspace", "shown", "run")
         ended = until(lambda: (found := app.state()["workspace/shown"])["state"] == "ended" and found)
         assert "nobody looked at it" in ended["why"]
+
+
+def test_what_came_along_is_opened_as_a_copy_with_its_neighbours(tmp_path: Path) -> None:
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    for name in ("one", "two"):
+        (shipped / f"{name}.py").write_text(f"{name} = 1\n")
+        (shipped / f"{name}.py").chmod(0o444)
+    copy = scratch_copy(Tile("tutorials", "one", shipped / "one.py", False, Facts()), tmp_path / "scratch")
+    copy.write_text("changed")
+    assert (shipped / "one.py").read_text() == "one = 1\n"
+    assert copy.with_name("two.py").read_text() == "two = 1\n"
 
 
 def test_the_last_words_of_what_does_not_start(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import stargazer as sg
 from stargazer.app import make_app
 from stargazer.app.access import PAGE_HEADER, Access
 from stargazer.app.forms import fields_of
+from stargazer.mcp.token import kept_token
 from stargazer.store import Store
 from stargazer.tools.apart import is_alive
 
@@ -112,3 +113,22 @@ def test_settings_and_the_one_switch(pages: TestClient) -> None:
     assert "local" in pages.post("/api/settings/profile", json={"profile": "local"}).json()["said"]
     assert "<option selected>local" in pages.get("/settings").text
     assert "the profile local" in pages.get("/catalog/greet").text
+
+
+INITIALIZE = {
+    "jsonrpc": "2.0", "id": 1, "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+}  # fmt: skip
+
+
+def test_agents_show_a_token_of_their_own(pages: TestClient) -> None:
+    accept = {"Accept": "application/json, text/event-stream"}
+    assert pages.post("/mcp", json=INITIALIZE, headers=accept).status_code == 401
+    wrong = {**accept, "Authorization": "Bearer wrong"}
+    assert pages.post("/mcp", json=INITIALIZE, headers=wrong).status_code == 401
+    right = {**accept, "Authorization": f"Bearer {kept_token()[0]}"}
+    answer = pages.post("/mcp", json=INITIALIZE, headers=right)
+    assert answer.status_code == 200, answer.text
+    assert '"serverInfo"' in answer.text
+    evil = pages.post("/mcp", json=INITIALIZE, headers={**right, "Origin": "http://evil.example"})
+    assert evil.status_code == 403

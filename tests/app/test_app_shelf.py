@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -89,6 +90,15 @@ def test_names_that_no_notebook_gets(shelf: Shelf, name: str) -> None:
     with pytest.raises(NotebookError):
         shelf.create(name)
     assert not list(shelf.root.glob("workspace/*"))
+
+
+def test_a_new_workspace_leads_agents_to_the_server(shelf: Shelf) -> None:
+    shelf.create("mine")
+    told = json.loads((shelf.workspace / ".mcp.json").read_text())
+    assert told["mcpServers"]["stargazer"] == {"command": "stargazer", "args": ["mcp"]}
+    (shelf.workspace / ".mcp.json").write_text("{}")
+    shelf.create("other")
+    assert (shelf.workspace / ".mcp.json").read_text() == "{}"
 
 
 def test_taken_names_and_unknown_templates(shelf: Shelf) -> None:

@@ -61,6 +61,34 @@ def parts(work: sg.Workdir, table: Kmers) -> list[Kmers]:
     return [table]
 
 
+@sg.dynamic
+def per_table(tables: list[Kmers], least: int = 0) -> list[Kmers]:
+    return [count(sg.R1(path="r.fq"), k=table.k) for table in tables if table.k > least]
+
+
+@sg.dynamic(version="1")
+def numbers(tables: list[Kmers]) -> list[int]:
+    return [number(table) for table in tables]
+
+
+def grown(reads: sg.R1, table: Kmers) -> None:
+    counted = per_table(parts(table), least=2)
+    merge(counted)
+    per_table(per_table([table]), number(table))
+    found: list[Kmers] = per_table([table]).compute()
+    every: list[int] = number.map(parts(table)).compute()
+    counts: list[Kmers] = sg.run(count.map([reads], k=3)).result()
+    merge(count.map([reads]))
+    sums: list[int] = sg.run(numbers(found)).result()
+    per_table(table)  # wrong
+    per_table([table], leasst=1)  # wrong
+    per_table([table], least="no")  # wrong
+    wrong: list[str] = per_table([table]).compute()  # wrong
+    wrong = number.map([table]).compute()  # wrong
+    count.mapp([reads])  # wrong
+    print(every, counts, sums, wrong)
+
+
 def calls(reads: sg.R1, mates: sg.R2) -> sg.Call:
     counted: Kmers = count(reads, mates, k=4)
     merged = merge([counted, count(reads)])

@@ -85,6 +85,31 @@ def test_a_value_that_holds_a_secret_is_refused(
     assert "header holds the secret NOTEBOOK_TOKEN" in report.rows[1].why[0]
 
 
+WRITTEN = [
+    "base64.b64encode(b'user:' + token.encode()).decode()",
+    "base64.urlsafe_b64encode(b'me:' + token.encode()).decode()",
+    "urllib.parse.quote(token, safe='')",
+    "json.dumps(['a', token])",
+]
+
+
+@pytest.mark.parametrize("form", WRITTEN)
+def test_a_secret_is_found_however_it_is_written(
+    form: str, tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTEBOOK_TOKEN", 's3cr3t/"0123?456789')
+    imports = "import base64, json, os, urllib.parse"
+    read = "# @env NOTEBOOK_TOKEN\ntoken = os.environ['NOTEBOOK_TOKEN']\n"
+    held = run(tmp_path, imports, f"{read}header = {form}\ndel token").report
+    assert "header holds the secret NOTEBOOK_TOKEN" in held.rows[1].why[0]
+    shown = run(tmp_path, imports, f"{read}print({form})\ndel token").report
+    assert shown.rows[1].state == "ran"
+    text = str(shown.rows[1].outputs)
+    assert "***" in text or "•" in text or "…" in text
+    assert "456789" not in text
+    assert "MDEyMz" not in text
+
+
 def test_what_fails_in_another_process_is_told_in_the_cells_lines(tmp_path: Path, store: sg.Store) -> None:
     report = run(tmp_path, "# @env A=1\nx = 1 / 0").report
     assert "ZeroDivisionError" in report.rows[0].why[0]

@@ -311,7 +311,7 @@ def test_the_command(tmp_path: Path, store: sg.Store) -> None:
     assert path.read_bytes() == before
     assert not to.exists()
     code, told = nb("nothing", "--to", str(to))
-    assert code == 1
+    assert code == 2
     assert "its tasks: shout" in told
     code, told = nb("shout", "--to", str(to))
     assert code == 0

@@ -151,7 +151,10 @@ def test_a_changed_snapshot_is_refused_and_a_false_signature_told(book: Path, st
     text = json.loads((folder / "snapshot.json").read_text())
     (folder / "snapshot.json").unlink()
     (folder / "snapshot.json").write_text(json.dumps({**text, "title": "Mine"}))
-    assert find_snapshot(str(store.add(folder, kind).cid)).whose == "not as signed"
+    changed = find_snapshot(str(store.add(folder, kind).cid))
+    assert changed.whose == "not as signed"
+    with pytest.raises(NotebookError, match="nothing of it is run"):
+        verify_snapshot(changed)
     (folder / "snapshot.json").write_text(json.dumps({**text, "notebook": "../qc.py"}))
     with pytest.raises(NotebookError, match="do not trust it"):
         find_snapshot(str(store.add(folder, kind).cid))

@@ -29,9 +29,9 @@ TENANTS_OWN = {"/v1/builds", "/v1/names", "/v1/catalog", "/v1/query", "/v1/runs"
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A service of two tenants, and the names of things that the first one has."""
     base = tmp_path_factory.mktemp("tenants")
-    (base / "a").write_text("abc")
+    (base / "known-to-the-lab.txt").write_text("abc")
     with sg.Store(str(base / "lab")) as store:
-        asset = sg.add(base / "a")
+        asset = sg.add(base / "known-to-the-lab.txt")
         sg.names.set("demo/a", asset)
         made = sg.materialize([asset], "copy@v1")
         run = next(iter(store.backend.names("runs")))
@@ -103,6 +103,7 @@ def test_every_route(served: Served, places: dict[str, Any], endpoint: Endpoint)
             assert places["asset"].name not in found.text.replace(found.json().get("where", ""), "")
         assert found.status_code != 403
         assert places["asset"].cid not in found.text or endpoint.path == "/ipfs/{path:path}"
+        assert "/clinic" not in found.text.replace(found.request.url.path, "")
         assert places["run"] not in found.text or endpoint.path == "/v1/runs/{run}"
 
 

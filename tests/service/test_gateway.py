@@ -180,7 +180,7 @@ def test_the_client_of_a_service(serve: Callable[..., Served], lab: Settings, tm
     assert client.fetch("stargazer://name/demo/rest@1").read_text() == "acd"
     assert not client.is_stale("demo/rest")
     assert {asset.id for asset in made.lineage().sources} == {left.id, right.id}
-    assert made.lineage().records[0].asked == "anna"
+    assert made.lineage().records[0].principal == "anna"
     assert made.asset.id in {asset.id for asset in client.dependents(left.cid).assets}
     with pytest.raises(sg.errors.UnknownName, match="no transform is registered as none@v1"):
         client.materialize([], "none@v1")

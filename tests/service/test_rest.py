@@ -56,7 +56,7 @@ def test_materialize_names_data_lineage(service: Served, letters: Pair) -> None:
     assert (part.status_code, part.content, part.headers["content-range"]) == (206, b"b", "bytes 1-1/3")
     lineage = service.ask("GET", f"/v1/assets/{one['id']}/lineage", "ben-token").json()
     (record,) = lineage["records"].values()
-    assert (record["task"], record["asked"]) == ("except_", "anna")
+    assert (record["task"], record["principal"]) == ("except_", "anna")
     assert (
         service.ask("GET", f"/v1/assets/{one['cid']}/records", "ben-token").json()["records"][0]["id"] == one["record"]
     )

@@ -61,13 +61,14 @@ def test_a_driver_is_a_job_which_hires_workers_and_leaves_none(
     until(lambda: queue.running() == [])
 
 
+@pytest.mark.slow
 def test_a_job_that_is_cancelled_or_killed_goes_on_under_its_id(
     queue: Queue, site: dict[str, Any], store: sg.Store, tmp_path: Path
 ) -> None:
     log, go = tmp_path / "ran", tmp_path / "go"
     calls = [part(i=0, log=str(log)), part(i=1, log=str(log), script=f"until test -e {go}; do sleep 0.1; done")]
     run = submitted(calls)
-    until(lambda: len(lines(log)) == 2, LONGEST)
+    until(lambda: len(lines(log)) == 2 and calls[0].known() is not None, LONGEST)
     queue.cancel(run.where["job"])
     assert run.wait(LONGEST)
     assert run.state in ("cancelled", "lost")  # lost where SLURM killed it before it could say so
@@ -145,6 +146,27 @@ def test_submit_and_log_out(queue: Queue, site: dict[str, Any], store: sg.Store,
     run.result(LONGEST)
     assert [each.read_text() for each in Path("results").iterdir()] == ["5\n"]
     until(lambda: queue.running() == [])
+
+
+def test_one_large_job_for_all(queue: Queue, site: dict[str, Any], store: sg.Store, tmp_path: Path) -> None:
+    """Workers are started by srun on the nodes of the driver's own job; no other job is."""
+    log = tmp_path / "ran"
+    driver = {"cpus": 2, "memory": "1500 MB", "walltime": "10 min", "directives": ["--nodes=2", "--ntasks=2"]}
+    profile = {"kind": "allocation", "cpus": 1, "shared": str(queue.folder), "interface": "lo", "driver": driver}
+    calls = [part(i=i, log=str(log), script="sleep 1") for i in range(6)]
+    with dask.config.set({"stargazer.profiles.whole": profile}):
+        run = ask(whole(calls), Options(on="whole"), submit=True)
+    until(lambda: len(lines(log)) >= 2, LONGEST)
+    assert queue.running() == [run.where["job"]]
+    assert run.result(LONGEST).fetch().read_text() == "0\n1\n2\n3\n4\n5\n"
+    assert {number for _, number in lines(log)} == {run.where["job"]}
+    until(lambda: queue.running() == [], LONGEST)
+    assert not any("Traceback" in file.read_text() for file in Path(queue.folder).rglob("*.out"))
+
+
+def test_an_allocation_is_needed(queue: Queue, store: sg.Store) -> None:
+    with pytest.raises(ConfigError, match="belongs to none"):
+        sg.connect("allocation")
 
 
 @pytest.mark.slow

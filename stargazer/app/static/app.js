@@ -25,6 +25,26 @@ function say(text) {
   saying = setTimeout(() => { place.textContent = ""; }, 12000);
 }
 
+// What takes longer than a page waits is asked for until it ends.
+async function ended(answer) {
+  let job = answer;
+  while (job.state === "running") {
+    say(`${job.name} …`);
+    await new Promise((done) => setTimeout(done, 700));
+    job = await ask(`/api/jobs/${job.job}`);
+  }
+  if (job.state === "failed") throw new Error(job.said);
+  return job;
+}
+
+function outcome(text) {
+  const place = document.getElementById("outcome");
+  if (!place) return false;
+  place.textContent = text;
+  place.hidden = false;
+  return true;
+}
+
 function later(text) { sessionStorage.setItem("said", text); }
 
 function go(then, answer) {
@@ -108,7 +128,11 @@ async function open_(button) {
 async function act(button) {
   const { act: name, ask: question, then } = button.dataset;
   if (question && !confirm(question)) return;
-  const answer = await ask(button.dataset.path || `${api(button)}/${name}`, {});
+  let answer = await ask(button.dataset.path || `${api(button)}/${name}`, {});
+  if (answer.job) {
+    answer = await ended(answer).catch((error) => { outcome(error.message); throw error; });
+    if (!answer.go && outcome(answer.said)) { say(answer.said); return; }
+  }
   if (answer.said) later(answer.said);
   else if (name === "copy") later(`${answer.name} is in the workspace now`);
   go(answer.go || then || "reload", answer);
@@ -130,7 +154,8 @@ async function send(form) {
   const told = form.querySelector(".told");
   if (told) told.hidden = true;
   try {
-    const answer = await ask(form.dataset.post, values(form));
+    let answer = await ask(form.dataset.post, values(form));
+    if (answer.job) answer = await ended(answer);
     if (answer.said) later(answer.said);
     go(answer.go || form.dataset.then, answer);
   } catch (error) {
@@ -270,6 +295,15 @@ if (call) {
       }
     });
   });
+}
+
+// The chosen file stands in the middle of its graph.
+
+const chosen = document.querySelector(".graph .chosen rect");
+if (chosen) {
+  const place = chosen.closest(".graph");
+  place.scrollLeft = chosen.x.baseVal.value + chosen.width.baseVal.value / 2 - place.clientWidth / 2;
+  place.scrollTop = chosen.y.baseVal.value - place.clientHeight / 2;
 }
 
 // Runs that are under way.

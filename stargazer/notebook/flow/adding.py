@@ -11,8 +11,8 @@ from stargazer.errors import NotebookError
 from stargazer.notebook.flow.checks import read_header
 from stargazer.notebook.flow.edits import BLANK, with_entries
 from stargazer.notebook.flow.files import read_file, write_all
-from stargazer.notebook.flow.formats import detect, format_named, format_of
-from stargazer.notebook.flow.model import Config, Entry
+from stargazer.notebook.flow.formats import detect, format_named, format_names, format_of
+from stargazer.notebook.flow.model import BUILT_IN, Config, Entry
 from stargazer.notebook.flow.place import (
     CONFIG,
     PIPELINES,
@@ -30,6 +30,8 @@ from stargazer.notebook.flow.results import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from stargazer.notebook.flow.formats import NotebookFormat
 
 __all__ = ["Mode", "Scanned", "new", "scan"]
 
@@ -107,9 +109,10 @@ def _unknown(flow: Flow, known: set[Path]) -> Iterator[Entry]:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Files that may be notebooks; of hidden folders only those of sources are looked into."""
+    endings = (".ipynb", *(format_named(name).suffix for name in format_names()))
     for root, names, files in os.walk(folder):
         names[:] = sorted(name for name in names if name == ".src" or (name[:1] != "." and name not in SKIPPED))
-        yield from (Path(root) / name for name in sorted(files) if name.endswith((".py", ".ipynb")))
+        yield from (Path(root) / name for name in sorted(files) if name.endswith(endings))
 
 
 def _entry(flow: Flow, path: Path) -> Entry | None:
@@ -176,7 +179,7 @@ def new(
     form = format_named(chosen)
     if mode == "interactive" and form.paired:
         raise NotebookError(f"an interactive notebook is marimo's, not {chosen}: people turn its widgets")
-    entry = _new_entry(name, mode, form.paired, form.suffix, chosen, mod, objective)
+    entry = _new_entry(name, mode, form, _stated(place, chosen), mod, objective)
     book = Book(place, entry)
     if taken := [path for path in (book.source, book.ipynb) if path.exists()]:
         raise NotebookError(f"{taken[0]} is there already; take another name")
@@ -189,13 +192,18 @@ def new(
     return made
 
 
-def _new_entry(name: str, mode: Mode, paired: bool, suffix: str, format: str, mod: str, objective: str) -> Entry:
+def _stated(flow: Flow, format: str) -> str:
+    """What an entry says of its format: nothing, where that is found out, or the flow says the same."""
+    default = flow.config.default_format
+    return "" if format == default or (not default and format in BUILT_IN) else format
+
+
+def _new_entry(name: str, mode: Mode, form: NotebookFormat, stated: str, mod: str, objective: str) -> Entry:
     folder = "notebooks/demo" if mode == "demo" else "notebooks/explore"
-    path = f"{folder}/.src/{name}{suffix}" if paired else f"{folder}/{name}{suffix}"
+    path = f"{folder}/.src/{name}{form.suffix}" if form.paired else f"{folder}/{name}{form.suffix}"
     status = "active" if mode == "interactive" else "draft"
-    stated = "" if format in ("percent", "marimo") else format
     shown = mode == "demo"
-    return Entry(path, mode, status, objective, stated, "", mod, pair_ipynb=paired, publish_html=shown)
+    return Entry(path, mode, status, objective, stated, "", mod, pair_ipynb=form.paired, publish_html=shown)
 
 
 def _flow(where: Path, flow: str | None) -> Flow:

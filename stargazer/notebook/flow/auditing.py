@@ -14,7 +14,7 @@ from stargazer.notebook.flow.kernel import ran_whole
 from stargazer.notebook.flow.pages import pages_of
 from stargazer.notebook.flow.place import chosen, find_flows
 from stargazer.notebook.flow.results import Finding
-from stargazer.notebook.flow.syncing import BOTH, CONFLICT, NB_AHEAD, NEVER, PY_AHEAD, look
+from stargazer.notebook.flow.syncing import BOTH, CONFLICT, NB_AHEAD, NEVER, PY_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -128,7 +128,8 @@ def _of_files(book: Book) -> Iterator[Finding]:
     if not book.source.exists():
         yield Finding("error", "py_missing", f"{entry.path} is not there")
         return
-    if not format_of(book).paired:
+    form = format_of(book)
+    if not form.paired:
         return
     if not entry.pair_ipynb:
         yield _warn("pair_ipynb_disabled", f"{name} has no .ipynb for people; set pair_ipynb: true")
@@ -136,7 +137,7 @@ def _of_files(book: Book) -> Iterator[Finding]:
     if not book.ipynb.exists():
         yield _warn("ipynb_missing", f"{book.told(book.ipynb)} is not there; nb pair makes it")
         return
-    state = look(book).state
+    state = form.sync(book, dry=True).state
     if state in (PY_AHEAD, BOTH, CONFLICT, NEVER):
         yield _warn("ipynb_stale", f"{entry.path} has what {book.ipynb.name} has not ({state}); nb sync")
     if state in (NB_AHEAD, BOTH, CONFLICT, NEVER):

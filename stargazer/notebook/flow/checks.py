@@ -153,7 +153,7 @@ def check_header(text: str, entry: Entry, path: Path) -> list[Finding]:
         Finding("warning", "header", f"its header has no {name}", 1) for name in HEADER if not header.get(name)
     ]  # fmt: skip
     title, status = header.get("Title", ""), header.get("Status", "").lower()
-    if title and title.removesuffix(path.suffix) != entry.name and entry.name not in title.split():
+    if title and not re.search(rf"(?<!\w){re.escape(entry.name)}(?!\w)", title):
         found.append(Finding("error", "header", f"its header has the Title {title}, and its file is {path.name}", 2))
     if status and NOUNS.get(status, status) not in (entry.status, entry.kind):
         said = f"its header has the Status {status}, and its entry is {entry.status}"

@@ -8,7 +8,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.errors import NotebookError
+from stargazer.errors import NotebookError, StargazerError
 from stargazer.notebook.flow.files import read_file, write_all
 from stargazer.notebook.flow.formats import format_of
 from stargazer.notebook.flow.kernel import end_kernels
@@ -121,7 +121,7 @@ def _one(book: Book, timeout: float, given: dict[str, Any], store: Store) -> Exe
             notes = {"source": source_of(book), "values": done.values, "given": given}
             write_all(book.flow, {book.noted("ran", ".json"): json.dumps(notes, sort_keys=True)}, {})
         return done
-    except NotebookError as error:
+    except StargazerError as error:
         problem = " ".join(str(error).split())
         return Executed(book.name, "failed", time.monotonic() - began, problem)
 

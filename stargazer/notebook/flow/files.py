@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ def write_all(flow: Flow, texts: Mapping[Path, str], seen: Mapping[Path, str | N
     made: list[tuple[Path, Path]] = []
     try:
         for number, (path, text) in enumerate(texts.items()):
-            draft = drafts / f"{os.getpid()}-{number}"
+            draft = drafts / f"{os.getpid()}-{threading.get_ident()}-{number}"
             draft.write_text(text, "utf-8")
             made.append((draft, Path(os.path.realpath(path))))
         for path, before in seen.items():

@@ -11,11 +11,13 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from stargazer.config import command_environment
 from stargazer.errors import NotebookError
 from stargazer.notebook.flow.files import read_file, write_all
 from stargazer.notebook.flow.results import Executed
 from stargazer.notebook.flow.syncing import kernelspec
 from stargazer.notebook.flow.texts import match, notebook_text, parts_of_ipynb, parts_of_py, read_ipynb, shared_of
+from stargazer.store import active_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +31,9 @@ __all__ = ["GIVEN", "TO_STARGAZER", "end_kernels", "outputs_digest", "run_in_ker
 
 LOAD = "%load_ext stargazer"
 GIVEN = "given"
+STARTUP = 300
+"""Seconds in which a kernel must be there; machines may be busy."""
+
 TO_STARGAZER = "stargazer"
 """Under which name the notebook's metadata say what it was given."""
 
@@ -93,15 +98,21 @@ def _run(book: Book, shown: NotebookNode, timeout: float, given: Mapping[str, An
     name = shown.metadata.kernelspec.name
     resources = {"metadata": {"path": str(book.workspace)}}
     client = NotebookClient(
-        shown, timeout=int(timeout), kernel_name=name, resources=resources, record_timing=False, coalesce_streams=True
+        shown,
+        timeout=int(timeout),
+        kernel_name=name,
+        resources=resources,
+        record_timing=False,
+        coalesce_streams=True,
+        startup_timeout=STARTUP,
     )
     number, note = 0, ""
     _clients.add(client)
     try:
-        with open(os.devnull, "wb") as nowhere, client.setup_kernel(stderr=nowhere):
+        with open(os.devnull, "wb") as nowhere, client.setup_kernel(stderr=nowhere, env=_environment()):
             note = _loaded(client, shown)
-            for number, cell in enumerate(shown.cells, 1):
-                _run_cell(client, cell, number - 1, given)
+            for number in range(1, len(shown.cells) + 1):
+                _run_cell(client, shown, number - 1, given)
     except NoSuchKernel:
         return f"there is no kernel {name!r} here; `jupyter kernelspec list` shows those that are", note
     except CellExecutionError as error:
@@ -115,28 +126,38 @@ def _run(book: Book, shown: NotebookNode, timeout: float, given: Mapping[str, An
     return "", note
 
 
+def _environment() -> dict[str, str]:
+    """The user's own, with the store that is active here."""
+    return {**command_environment(), "DASK_STARGAZER__STORE": active_store().url}
+
+
 def _loaded(client: Any, shown: NotebookNode) -> str:
     """Load the ledger, unless the notebook does; what is odd about it."""
     from nbclient.exceptions import CellExecutionError
 
-    if any(LOAD in cell.source for cell in shown.cells):
+    if not shown.cells or any(LOAD in cell.source for cell in shown.cells):
         return ""
-    cell = _hidden(LOAD)
     try:
-        client.execute_cell(cell, 0, store_history=False)
+        told = _run_hidden(client, shown, 0, LOAD)
     except CellExecutionError as error:
         return f"its kernel has no stargazer ({error.ename}): no cell is taken from the ledger, and none is kept"
-    told = " ".join(output.get("text", "") for output in cell.outputs).strip()
     return _one_line(told) if "Error" in told else ""
 
 
-def _hidden(source: str) -> Any:
+def _run_hidden(client: Any, shown: NotebookNode, index: int, source: str) -> str:
+    """Run what stands in no cell; nbclient puts what it ran into the notebook, from which it is taken again."""
     import nbformat.v4 as v4
 
-    return v4.new_code_cell(source)
+    own, cell = shown.cells[index], v4.new_code_cell(source)
+    try:
+        client.execute_cell(cell, index, store_history=False)
+    finally:
+        shown.cells[index] = own
+    return " ".join(output.get("text", "") for output in cell.outputs).strip()
 
 
-def _run_cell(client: Any, cell: Any, index: int, given: Mapping[str, Any]) -> None:
+def _run_cell(client: Any, shown: NotebookNode, index: int, given: Mapping[str, Any]) -> None:
+    cell = shown.cells[index]
     if cell.cell_type != "code":
         return
     source, (changed, after) = cell.source, with_given(cell.source, given)
@@ -146,8 +167,7 @@ def _run_cell(client: Any, cell: Any, index: int, given: Mapping[str, Any]) -> N
     finally:
         cell.source = source
     if after:
-        lines = [f"{name} = {given[name]!r}" for name in after]
-        client.execute_cell(_hidden("\n".join(lines)), index, store_history=False)
+        _run_hidden(client, shown, index, "\n".join(f"{name} = {given[name]!r}" for name in after))
 
 
 def with_given(source: str, given: Mapping[str, Any]) -> tuple[str, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +13,7 @@ from stargazer.errors import NotebookError
 from stargazer.notebook.flow.files import ignored_folder, read_file
 from stargazer.notebook.flow.formats import format_of
 from stargazer.notebook.flow.pairing import sync as sync_all
-from stargazer.notebook.flow.place import OWN, Book, Flow, chosen, find_flows, flows_below, project_of
+from stargazer.notebook.flow.place import OWN, Book, Flow, find_flows, flows_below, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,7 +96,7 @@ def lab(
     sync
         Bring them in step first.
     marimo
-        marimo's notebooks for marimo, in place of paired ones for Jupyter Lab.
+        marimo, in the folder of the notebooks: it shows its own, and follows no links.
     start
         What starts is meant to be started: it must be installed.
 
@@ -109,14 +110,25 @@ def lab(
         _check_installed(marimo)
     if sync:
         _sync(flows)
-    project = project_of(flows[0].root)
-    top = ignored_folder(project / OWN) / ("marimo" if marimo else "lab")
+    books = [book for each in flows for book in each.books if _is_linked(book, marimo)]
+    return _in_marimo(flows, books) if marimo else _in_jupyter(flows, books, pipe)
+
+
+def _in_marimo(flows: Sequence[Flow], books: Sequence[Book]) -> Lab:
+    """Marimo does not follow links, and what it finds by itself are its own notebooks: it needs none."""
+    folder = Path(os.path.commonpath([each.folder for each in flows]))
+    links = tuple(Link(book.flow.name, book.name, "", book.source, book.source) for book in books)
+    return Lab(folder, links, (), (sys.executable, "-m", "marimo", "edit", str(folder)))
+
+
+def _in_jupyter(flows: Sequence[Flow], books: Sequence[Book], pipe: str | None) -> Lab:
+    top = ignored_folder(project_of(flows[0].root) / OWN) / "lab"
     folder = top / flows[0].name if len(flows) == 1 else top / pipe if pipe is not None else top
-    books = [book for each in flows for book in chosen(each.root) if _is_linked(book, marimo)]
-    wanted = {top / each.name / name: book for each in flows for name, book in _named(each, books, marimo).items()}
+    wanted = {top / each.name / name: book for each in flows for name, book in _named(each, books).items()}
     folder.mkdir(parents=True, exist_ok=True)
-    links, removed = _link(top, {each.name for each in flows}, wanted, marimo)
-    return Lab(folder, tuple(links), tuple(removed), _command(folder, marimo))
+    links, removed = _link(top, {each.name for each in flows}, wanted)
+    command = (sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}")
+    return Lab(folder, tuple(links), tuple(removed), command)
 
 
 def _of_pipe(where: Path, pipe: str) -> list[Flow]:
@@ -150,20 +162,19 @@ def _is_linked(book: Book, marimo: bool) -> bool:
     return form.paired and book.entry.pair_ipynb and book.ipynb.exists()
 
 
-def _named(flow: Flow, books: Sequence[Book], marimo: bool) -> dict[str, Book]:
+def _named(flow: Flow, books: Sequence[Book]) -> dict[str, Book]:
     """Notebooks by the names of their links: of two of one name, the folder stands before."""
     own = [book for book in books if book.flow.root == flow.root]
     found = {}
     for book in own:
         alike = sum(other.name == book.name for other in own) > 1
         folder = book.workspace.relative_to(flow.folder).as_posix().replace("/", "-")
-        file = book.source if marimo else book.ipynb
-        found[f"{folder}-{file.name}" if alike else file.name] = book
+        found[f"{folder}-{book.ipynb.name}" if alike else book.ipynb.name] = book
     return found
 
 
 def _link(
-    top: Path, flows: set[str], wanted: Mapping[Path, Book], marimo: bool
+    top: Path, flows: set[str], wanted: Mapping[Path, Book]
 ) -> tuple[list[Link], list[str]]:  # fmt: skip
     notes = _notes(top)
     mine = {place: target for place, target in notes.items() if str(Path(place).parent) in flows}
@@ -176,13 +187,12 @@ def _link(
         notes.pop(place)
     links = []
     for path, book in wanted.items():
-        target = book.source if marimo else book.ipynb
-        leads = os.path.relpath(target, path.parent)
+        leads = os.path.relpath(book.ipynb, path.parent)
         place = path.relative_to(top).as_posix()
         taken = not _made(path, leads, mine.get(place))
         if not taken:
             notes[place] = leads
-        links.append(Link(book.flow.name, book.name, "" if marimo else book.kernel, path, target, taken))
+        links.append(Link(book.flow.name, book.name, book.kernel, path, book.ipynb, taken))
     top.mkdir(parents=True, exist_ok=True)
     (top.parent / f"{top.name}-{NOTES}").write_text(json.dumps(notes, sort_keys=True, indent=1))
     return links, removed
@@ -207,11 +217,3 @@ def _made(path: Path, leads: str, before: str | None) -> bool:
         return False
     path.symlink_to(leads)
     return True
-
-
-def _command(folder: Path, marimo: bool) -> tuple[str, ...]:
-    import sys
-
-    if marimo:
-        return (sys.executable, "-m", "marimo", "edit", str(folder))
-    return (sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}")

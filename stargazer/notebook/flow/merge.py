@@ -63,8 +63,8 @@ def merge(
 def _groups(base: Sequence[Part], mine: Sequence[Part], theirs: Sequence[Part]) -> Any:
     from merge3 import Merge3
 
-    cells: Any = (base, mine, theirs)
-    return Merge3(*cells, is_cherrypick=False).merge_groups()
+    made: Any = Merge3  # it says that it takes lines
+    return made(base, mine, theirs, is_cherrypick=False).merge_groups()
 
 
 class _Side(NamedTuple):

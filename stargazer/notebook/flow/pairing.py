@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import NotebookError
 from stargazer.notebook.flow.formats import format_of
+from stargazer.notebook.flow.percent import Percent
 from stargazer.notebook.flow.place import chosen
-from stargazer.notebook.flow.syncing import Synced, diff_pair, look
+from stargazer.notebook.flow.syncing import IN_STEP, Synced, diff_pair, look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from stargazer.notebook.flow.formats import NotebookFormat
     from stargazer.notebook.flow.place import Book
     from stargazer.notebook.flow.syncing import Direction
 
@@ -51,7 +53,7 @@ def _paired(book: Book, force: bool) -> Synced:
         return form.sync(book, "py2nb" if entry.pair_ipynb and not lacks_nb else "auto", force=True)
     if not book.source.exists() or lacks_nb or lacks_myst:
         return form.sync(book)
-    return Synced(book.name, look(book).state if book.ipynb.exists() else "in step")
+    return Synced(book.name, form.sync(book, dry=True).state if book.ipynb.exists() else "in step")
 
 
 def sync(
@@ -125,6 +127,17 @@ def diff(where: str | Path = ".", flow: str | None = None, names: Sequence[str] 
     NotebookError
         ``notebook.yml`` is wrong, or a file cannot be read.
     """
-    books = [book for book in chosen(where, flow, names) if format_of(book).paired]
-    shown = [book for book in books if book.entry.pair_ipynb or book.ipynb.exists()]
-    return [Difference(book.name, look(book).state, diff_pair(book)) for book in shown]
+    pairs = [(book, format_of(book)) for book in chosen(where, flow, names)]
+    return [
+        _difference(book, form)
+        for book, form in pairs
+        if form.paired and (book.entry.pair_ipynb or book.ipynb.exists())
+    ]
+
+
+def _difference(book: Book, form: NotebookFormat) -> Difference:
+    """Of other formats than ours only the state is known: what their cells are is theirs to say."""
+    if isinstance(form, Percent):
+        return Difference(book.name, look(book).state, diff_pair(book))
+    state = form.sync(book, dry=True).state
+    return Difference(book.name, state, "" if state == IN_STEP else f"{book.told(book.ipynb)}: {state}\n")

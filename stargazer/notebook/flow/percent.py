@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
@@ -69,11 +70,21 @@ class Percent:
         return percent_template(draft)
 
 
+def _templates() -> list[str]:
+    """Where nbconvert's own templates were installed; it looks below this environment, not where it lies itself."""
+    from importlib.metadata import files
+
+    mark = "nbconvert/templates/lab/index.html.j2"
+    found = (str(each.locate()) for each in files("nbconvert") or () if str(each).endswith(mark))
+    return [os.path.abspath(place).removesuffix("/lab/index.html.j2") for place in found]
+
+
 def _html(shown: Any, book: Book) -> str:
     try:
         from nbconvert import HTMLExporter
     except ImportError:
         raise NotebookError("HTML pages want nbconvert: pip install 'stargazer-dask[publish]'") from None
     shown.cells = [cell for cell in shown.cells if not (cell.cell_type == "raw" and cell.source.startswith("---\n"))]
-    text, _ = HTMLExporter().from_notebook_node(shown, resources={"metadata": {"name": book.name}})
+    exporter = HTMLExporter(extra_template_basedirs=_templates(), extra_template_paths=_templates())
+    text, _ = exporter.from_notebook_node(shown, resources={"metadata": {"name": book.name}})
     return str(text).rstrip("\n") + "\n"

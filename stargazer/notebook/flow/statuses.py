@@ -10,14 +10,13 @@ from stargazer.notebook.flow.files import read_file
 from stargazer.notebook.flow.formats import resolved
 from stargazer.notebook.flow.pages import Page, pages_of
 from stargazer.notebook.flow.place import Flow, find_flows
-from stargazer.notebook.flow.syncing import CONFLICT, IN_STEP, NB_AHEAD, NEVER, PY_AHEAD, look
-from stargazer.notebook.flow.texts import myst_text
+from stargazer.notebook.flow.syncing import NB_AHEAD, NO_PY, PY_AHEAD
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stargazer.notebook.flow.formats import NotebookFormat
     from stargazer.notebook.flow.place import Book
-    from stargazer.notebook.flow.syncing import Sides
 
 __all__ = ["BookStatus", "Face", "FlowStatus", "status"]
 
@@ -150,38 +149,38 @@ def _book(book: Book) -> BookStatus:
     try:
         form = resolved(book.flow, book).format
         name, kernel = form.name, book.kernel if form.paired else ""
-        faces = tuple(_faces(book, form.paired))
+        faces = tuple(_faces(book, form))
         pages = tuple(pages_of(book))
     except NotebookError as error:
         problem = " ".join(str(error).split())
     return BookStatus(book.name, entry.path, entry.kind, entry.status, name, kernel, faces, pages, problem)
 
 
-def _faces(book: Book, paired: bool) -> list[Face]:
+def _faces(book: Book, form: NotebookFormat) -> list[Face]:
     there = book.source.exists()
     found = [_face(book, book.source, "source" if there else "missing")]
-    if not paired:
+    if not form.paired:
         return found
-    sides = look(book)
-    if book.entry.pair_ipynb or sides.nb is not None:
-        found.append(_face(book, book.ipynb, _side(sides)))
+    if book.entry.pair_ipynb or book.ipynb.exists():
+        found.append(_face(book, book.ipynb, _side(book, form)))
     if book.entry.pair_myst:
-        found.append(_face(book, book.myst, _myst(book, sides)))
+        found.append(_face(book, book.myst, _myst(book, form)))
     return found
 
 
-def _side(sides: Sides) -> str:
-    if sides.nb is None:
+def _side(book: Book, form: NotebookFormat) -> str:
+    """How the ``.ipynb`` stands to the source."""
+    if not book.ipynb.exists():
         return "missing"
-    states = {IN_STEP: "in step", PY_AHEAD: "behind", NB_AHEAD: "ahead", CONFLICT: "conflict", NEVER: "never synced"}
-    return states.get(sides.state, "ahead" if sides.py is None else "both changed")
+    state = form.sync(book, dry=True).state
+    return {PY_AHEAD: "behind", NB_AHEAD: "ahead", NO_PY: "ahead"}.get(state, state)
 
 
-def _myst(book: Book, sides: Sides) -> str:
+def _myst(book: Book, form: NotebookFormat) -> str:
     text = read_file(book.myst)
     if text is None:
         return "missing"
-    return "in step" if text == myst_text(sides.py or "", book.kernel or "python3") else "behind"
+    return "in step" if text == form.export(book, "myst") else "behind"
 
 
 def _face(book: Book, path: Path, state: str) -> Face:

@@ -1,0 +1,67 @@
+"""The MCP server at ``/mcp`` of the app: made when an agent first asks, for most people never do."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from stargazer.mcp.http import HttpApp
+    from stargazer.store import Store
+
+__all__ = ["Agents"]
+
+
+class Agents:
+    """Answers agents, who show a token of their own.
+
+    Parameters
+    ----------
+    store
+        On which they work.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._app: ASGIApp | None = None
+        self._lock, self._ended = asyncio.Lock(), asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        app = await self._ready()
+        await app(scope, receive, send)
+
+    async def _ready(self) -> ASGIApp:
+        async with self._lock:
+            if self._app is None:
+                ready: asyncio.Future[ASGIApp] = asyncio.get_running_loop().create_future()
+                self._running = asyncio.create_task(self._run(ready))
+                self._app = await ready
+            return self._app
+
+    async def _run(self, ready: asyncio.Future[ASGIApp]) -> None:
+        """Keep the server for as long as the app lasts; its scopes are entered and left by one task."""
+        try:
+            made = await asyncio.to_thread(_made, self.store)
+            async with made.lifespan():
+                ready.set_result(made)
+                await self._ended.wait()
+        except Exception as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    async def stop(self) -> None:
+        """End it, and the runs that it started."""
+        self._ended.set()
+        if self._running is not None:
+            await self._running
+
+
+def _made(store: Store) -> HttpApp:
+    from stargazer.mcp.http import http_app
+
+    return http_app(store)

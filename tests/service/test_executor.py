@@ -1,0 +1,159 @@
+"""Cells on an executor: what is sent comes back, within limits, in the shapes of protocol v1."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from services import PATIENCE, listen, until
+
+from stargazer.errors import CIDMismatch, RemoteError
+from stargazer.service.executor import Executor
+from stargazer.service.executor.asking import _check
+from stargazer.service.executor.values import Unsendable, decode, encode
+from stargazer.service.executor.worker import WorkerLimits, worker_application
+
+pd = pytest.importorskip("pandas")
+np = pytest.importorskip("numpy")
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    limits = WorkerLimits(seconds=120.0, memory=512 << 20, bytes=64 << 20, at_once=2)
+    with listen(worker_application("secret", limits)) as found:
+        yield found
+
+
+@pytest.fixture
+def executor(url: str) -> Executor:
+    return Executor(url, "secret")
+
+
+def test_a_cell_gets_its_inputs_and_gives_what_it_makes(executor: Executor) -> None:
+    source = "print('far away')\nb = int(df['a'].sum()) + n\ndf2 = df * 2\nimport math\nf = lambda x: x\ndf2"
+    done = executor.execute(source, {"df": pd.DataFrame({"a": [1, 2, 3]}), "n": 4})
+    assert done.success, done.traceback
+    assert (done.stdout, done.variables["b"]) == ("far away\n", 10)
+    assert done.variables["df2"].equals(pd.DataFrame({"a": [2, 4, 6]}))
+    assert done.variables["_"].equals(done.variables["df2"])
+    assert done.variables["math"].pi > 3
+    assert "pickles are not trusted" in done.unsent["f"]
+    assert "df" not in done.variables
+
+
+def test_what_a_cell_raises_is_its_result(executor: Executor) -> None:
+    done = executor.execute("x = 1\nraise ValueError('no columns')")
+    assert (done.success, done.error, done.variables) == (False, "ValueError: no columns", {})
+    assert done.traceback is not None
+    assert 'File "<cell>", line 2' in done.traceback
+    assert executor.execute("import sys; sys.exit(3)").error == "SystemExit: 3"
+    assert executor.execute("x =").error.startswith("SyntaxError")  # type: ignore[union-attr]
+    assert not executor.execute("import os; os._exit(9)").success
+
+
+def test_limits(url: str, executor: Executor) -> None:
+    with pytest.raises(RemoteError, match=r"408.*took longer"):
+        executor.execute("import time\nwhile True: time.sleep(0.1)", timeout=2.0)
+    with pytest.raises(RemoteError, match="413"):
+        executor.execute("x = 'a' * 70_000_000")
+    heavy = executor.execute(
+        "x = bytearray(3 << 29)\nfor i in range(0, len(x), 4096): x[i] = 1\nimport time; time.sleep(60)"
+    )
+    assert "of memory" in str(heavy.error)
+    with pytest.raises(RemoteError, match="401"):
+        Executor(url, "guess").execute("1")
+
+
+def test_the_network_is_forbidden_where_that_can_be(executor: Executor) -> None:
+    if executor.health()["capabilities"]["features"]["network"]:
+        pytest.skip("this system lets nobody start a process without a network")
+    done = executor.execute("import socket\nsocket.create_connection(('127.0.0.1', 9), 1)")
+    assert "unreachable" in str(done.error)
+
+
+def ask(url: str, metadata: Any, files: dict[str, bytes] | None = None, **headers: str) -> httpx.Response:
+    told = {"Authorization": "Bearer secret", "X-Strata-Executor-Protocol": "v1", **headers}
+    parts: list[Any] = [("metadata", ("metadata.json", json.dumps(metadata), "application/json"))]
+    parts += [(name, (name, data)) for name, data in (files or {}).items()]
+    return httpx.post(f"{url}/v1/execute", headers=told, files=parts, timeout=PATIENCE)
+
+
+def request(source: str = "y = x", **changes: Any) -> dict[str, Any]:
+    """As the published protocol writes it."""
+    params = {"source": source, "timeout_seconds": 60, "env": {}, "mounts": [], **changes.pop("params", {})}
+    transform = {"ref": "notebook_cell@v1", "code_hash": "0" * 64, "params": params}
+    inputs = [{"name": "x", "format": "json/object", "uri": "x", "byte_size": 1}]
+    told = {"protocol_version": "v1", "build_id": "b1", "tenant": None, "principal": None, "provenance_hash": "0" * 64}
+    return {**told, "transform": transform, "inputs": inputs, **changes}
+
+
+def test_the_shapes_of_the_protocol(url: str) -> None:
+    answer = ask(url, request(), {"x": b"7"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-tar")
+    with tarfile.open(fileobj=io.BytesIO(answer.content), mode="r:") as tar:
+        assert set(tar.getnames()) == {"manifest.json", "stdout.txt", "stderr.txt", "files/0"}
+        manifest = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
+        assert tar.extractfile("files/0").read() == b"7"  # type: ignore[union-attr]
+    assert {"success", "variables", "stdout_file", "stderr_file", "mutation_warnings", "error"} <= set(manifest)
+    assert manifest["variables"]["y"]["content_type"] == "json/object"
+    health = httpx.get(f"{url}/health", timeout=PATIENCE).json()
+    assert health["capabilities"]["protocol_versions"] == ["v1"]
+    assert health["capabilities"]["transform_refs"] == ["notebook_cell@v1"]
+
+
+def test_requests_that_are_refused(url: str) -> None:
+    assert ask(url, request(), {"x": b"7"}, **{"X-Strata-Executor-Protocol": "v2"}).status_code == 400
+    assert ask(url, request(), {"x": b"7"}, Authorization="Bearer x").status_code == 401
+    assert ask(url, request(), {}).status_code == 422
+    assert ask(url, {"x": 1}).status_code == 422
+    assert ask(url, request(params={"mounts": [{"path": "/etc"}]}), {"x": b"7"}).status_code == 422
+    wrong = request(
+        inputs=[
+            {"name": "x", "format": "json/object", "cid": "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy"}
+        ]
+    )
+    assert ask(url, wrong, {"x": b"7"}).json()["type"] == "urn:stargazer:error:CIDMismatch"
+    pickled = request(inputs=[{"name": "x", "format": "pickle/object"}])
+    body = ask(url, pickled, {"x": b"cos\nsystem\n(S'true'\ntR."})
+    with tarfile.open(fileobj=io.BytesIO(body.content)) as tar:
+        assert "not trusted" in json.load(tar.extractfile("manifest.json"))["error"]  # type: ignore[arg-type]
+
+
+def test_closing_the_connection_cancels(url: str, tmp_path: Path) -> None:
+    ticks = tmp_path / "ticks"
+    source = f"import time\nwhile True:\n    open({str(ticks)!r}, 'a').write('.')\n    time.sleep(0.05)"
+
+    told = {"Authorization": "Bearer secret", "X-Strata-Executor-Protocol": "v1"}
+    parts = [("metadata", ("m", json.dumps(request(source, inputs=[]))))]
+    asked = httpx.Request("POST", f"{url}/v1/execute", headers=told, files=parts)
+    lines = [b"POST /v1/execute HTTP/1.1", *(name + b": " + value for name, value in asked.headers.raw)]
+    with socket.create_connection((asked.url.host, asked.url.port or 80), PATIENCE) as connection:
+        connection.sendall(b"\r\n".join([*lines, b"", asked.read()]))
+        until(ticks.exists)
+    until(lambda: httpx.get(f"{url}/health", timeout=PATIENCE).json()["active_executions"] == 0)
+    assert ticks.stat().st_size
+
+
+@pytest.mark.parametrize("value", [1, 1.5, "a", None, True, [1, {"a": "b"}], {"x": [None]}])
+def test_json_comes_back_as_it_was(value: object) -> None:
+    assert decode(*encode(value, trust=False), trust=False) == value
+
+
+def test_values_that_json_would_change_are_not_sent_as_json() -> None:
+    for value in ((1, 2), {1: 2}, float("nan"), 1 << 60, {1}, b"x", object()):
+        with pytest.raises(Unsendable):
+            encode(value, trust=False)
+    assert decode(*encode((1, 2), trust=True), trust=True) == (1, 2)
+    series = pd.Series([1.0, 2.0], name="v")
+    assert decode(*encode(series, trust=False), trust=False).equals(series)
+    assert (decode(*encode(np.arange(3), trust=False), trust=False) == np.arange(3)).all()
+    assert decode(*encode(np.int64(3), trust=False), trust=False) == 3
+    with pytest.raises(CIDMismatch):
+        _check("x", b"other", "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy")
