@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 from mcp.server.subscriptions import ResourcesListChanged, ResourceUpdated
 
+from stargazer.mcp.processes import NotebookProcess
 from stargazer.runs import run as start_run
 from stargazer.runs.expected import Expected
 from stargazer.runs.state import State
@@ -142,7 +143,7 @@ class Flights:
         self.store, self.on = store, on
         self.bus: SubscriptionBus | None = None
         self._flights: dict[str, Flight] = {}
-        self._lock = threading.RLock()
+        self._lock, self._beginning = threading.Lock(), threading.Lock()
         self._stack = ExitStack()
         self._client: Client | None = None
         self._numbers = itertools.count(1)
@@ -163,33 +164,12 @@ class Flights:
         from stargazer.runs.planner import roots_of
 
         asked = tuple(sorted({call.key for call in roots_of(calls)})) if again is None else ()
-        with self._lock:
-            found = self._in_flight(asked)
-            if found is None:
-                found = self._started(calls, what, asked, again)
-            found.owners += 1
-            return found
 
-    def _in_flight(self, asked: tuple[str, ...]) -> Flight | None:
-        """The run that makes the same, and is not about to end."""
-        found = (each for each in self._flights.values() if asked and each.asked == asked)
-        return next((each for each in found if not (each.ended or each.is_ending)), None)
+        def begin() -> InFlight:
+            with self.store:
+                return start_run(calls, client=self._connected(), wait=False, progress=False, again=again)
 
-    def _started(self, calls: Any, what: str, asked: tuple[str, ...], again: Any) -> Flight:
-        with self.store:
-            run = start_run(calls, client=self._connected(), wait=False, progress=False, again=again)
-        return self._kept(run.id or f"known-{next(self._numbers)}", what, run, asked)
-
-    def detach(self, calls: Any, what: str, again: Any = None) -> KeptRun:
-        """Let a process of its own run something, which outlives this server.
-
-        Parameters
-        ----------
-        calls, what, again
-            As for `start`.
-        """
-        with self.store:
-            return start_run(calls, detach=True, on=self.on, again=again, name=what)
+        return self._joined(asked, what, begin)
 
     def take(self, what: str, asked: tuple[str, ...], start: Callable[[], InFlight]) -> Flight:
         """As `start`, of what runs in another way.
@@ -203,15 +183,39 @@ class Flights:
         start
             Starts it.
         """
-        with self._lock:
-            found = self._in_flight(asked) or self._kept(
-                f"{Path(what).stem}-{next(self._numbers)}", what, start(), asked
-            )
-            found.owners += 1
-            return found
+        return self._joined(asked, what, start)
 
-    def _kept(self, name: str, what: str, run: InFlight, asked: tuple[str, ...]) -> Flight:
-        flight = self._flights[name] = Flight(name, what, run, asked, Expected(self.store))
+    def _joined(self, asked: tuple[str, ...], what: str, begin: Callable[[], InFlight]) -> Flight:
+        """The run that makes the same, or a new one; beginning it may take long, and holds up nobody who leaves."""
+        with self._beginning:
+            with self._lock:
+                if found := self._in_flight(asked):
+                    found.owners += 1
+                    return found
+            run = begin()
+            with self._lock:
+                return self._kept(run, what, asked)
+
+    def _in_flight(self, asked: tuple[str, ...]) -> Flight | None:
+        """The run that makes the same, and is not about to end."""
+        found = (each for each in self._flights.values() if asked and each.asked == asked)
+        return next((each for each in found if not (each.ended or each.is_ending)), None)
+
+    def detach(self, calls: Any, what: str, again: Any = None) -> KeptRun:
+        """Let a process of its own run something, which outlives this server.
+
+        Parameters
+        ----------
+        calls, what, again
+            As for `start`.
+        """
+        with self.store:
+            return start_run(calls, detach=True, on=self.on, again=again, name=what)
+
+    def _kept(self, run: InFlight, what: str, asked: tuple[str, ...]) -> Flight:
+        stem = Path(what).stem if isinstance(run, NotebookProcess) else "known"
+        name = run.id or f"{stem}-{next(self._numbers)}"
+        flight = self._flights[name] = Flight(name, what, run, asked, Expected(self.store), owners=1)
         for old in [each.id for each in self._flights.values() if each.ended][:-KEPT]:
             del self._flights[old]
         if self._is_over:
@@ -229,12 +233,13 @@ class Flights:
         """The flight of a handle, or of the beginning of one; None where it is none of this server."""
         if name in self._flights:
             return self._flights[name]
-        found = [each for each in self._flights.values() if name and each.id.startswith(name)]
+        found = [each for each in self.all() if name and each.id.startswith(name)]
         return found[0] if len(found) == 1 else None
 
     def all(self) -> list[Flight]:
         """All flights, the newest first."""
-        return sorted(self._flights.values(), key=lambda flight: flight.began, reverse=True)
+        flights = list(self._flights.values())  # other threads add to them
+        return sorted(flights, key=lambda flight: flight.began, reverse=True)
 
     def leave(self, flight: Flight) -> None:
         """One owner less; a run that nobody wants ends."""
