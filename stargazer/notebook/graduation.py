@@ -90,8 +90,8 @@ def graduate(
     """
     source, opened = Path(notebook), store or active_store()
     document = read_document(source)
-    told = {name: value for name, value in (("title", title), ("description", description)) if value}
-    told |= {"order": order} if order is not None else {}
+    given: dict[str, Any] = {"title": title or None, "description": description or None, "order": order}
+    told = {name: value for name, value in given.items() if value is not None}
     if wrong := left_to_do(document, opened, told):
         raise NotebookError("\n".join([f"{source} cannot graduate yet:", *wrong]))
     target = Path(to) / source.name
@@ -177,9 +177,9 @@ def _fixed(cell: Cell) -> Iterator[str]:
         for node in values:
             name = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
             yield f"fixes {name} in line {cell.line + node.lineno - 1}: make it a widget, or give it a cell of its own"
-    for node in ast.walk(cell.tree):
-        text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-        if PLACE.fullmatch(text) and not _in_widget(cell, node):
+    for inner in ast.walk(cell.tree):
+        text = inner.value if isinstance(inner, ast.Constant) and isinstance(inner.value, str) else ""
+        if PLACE.fullmatch(text) and not _in_widget(cell, inner):
             yield f"names {text}, which is on your machine: make it a widget, or an asset"
 
 

@@ -97,11 +97,8 @@ def tile_of(path: Path) -> Tile:
     """
     tools = read_document(path).script.get("tool", {})
     told = tools.get("stargazer", {}) if isinstance(tools, dict) else {}
-    wrong = [
-        name
-        for name, kind in {"title": str, "description": str, "order": (int, float), "cpus": (int, float)}.items()
-        if not isinstance(told.get(name, kind() if isinstance(kind, type) else 0), kind)
-    ]
+    wrong = [name for name in ("title", "description") if not isinstance(told.get(name, ""), str)]
+    wrong += [name for name in ("order", "cpus") if not isinstance(told.get(name, 0), (int, float))]
     if wrong:
         raise NotebookError(f"{path}: [tool.stargazer] {', '.join(wrong)} is of the wrong type")
     title = told.get("title") or path.stem.replace("_", " ").capitalize()

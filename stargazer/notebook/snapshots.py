@@ -79,7 +79,7 @@ class Snapshot:
     @property
     def source(self) -> Path:
         """The notebook's file, in the snapshot."""
-        return self.asset.fetch() / SOURCE / self.content["notebook"]
+        return self.asset.fetch() / SOURCE / str(self.content["notebook"])
 
     @property
     def page(self) -> Path:
