@@ -72,7 +72,7 @@ def _interactive() -> list[tuple[str, str]]:
     ]
 
 
-KINDS = "kinds = sorted({type(asset).__name__ for asset in stored})\nkinds"
+KINDS = "kinds = sorted({asset.asset_key for asset in stored})\nkinds"
 
 MADE = """\
 # What {mod} made, of all that is stored.
