@@ -7,16 +7,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from stargazer import catalog
-from stargazer.service.answers import JSONAnswer
 from stargazer.service.transforms import transforms
 
 if TYPE_CHECKING:
-    from starlette.responses import Response
+    from collections.abc import Iterable
 
     from stargazer.service.routes import Endpoint
-    from stargazer.service.visit import Visit
 
-__all__ = ["document", "openapi"]
+__all__ = ["document"]
 
 VARIABLE = re.compile(r"{(\w+)(?::path)?}")
 PROBLEM: dict[str, Any] = {
@@ -33,18 +31,12 @@ PROBLEM: dict[str, Any] = {
 }
 
 
-async def openapi(visit: Visit) -> Response:
-    """Describe all of this, as OpenAPI 3.1."""
-    return JSONAnswer(await visit.in_thread(document))
-
-
-def document() -> dict[str, Any]:
+def document(routes: Iterable[Endpoint]) -> dict[str, Any]:
     """Return the description of the service: routes and transforms."""
     from stargazer import __version__
-    from stargazer.service.routes import ROUTES
 
     paths: dict[str, Any] = {}
-    for each in ROUTES:
+    for each in routes:
         paths.setdefault(VARIABLE.sub(r"{\1}", each.path), {})[each.method.lower()] = _operation(each)
     schemas = {"Problem": PROBLEM, **_transforms()}
     security = {"token": {"type": "http", "scheme": "bearer"}}
