@@ -12,6 +12,10 @@ from stargazer.driver import handover
 from stargazer.driver.handover import Handover
 from stargazer.errors import ConfigError
 from stargazer.runs.history import Note
+from stargazer.tools.apart import machine
+
+DEAD = 1 << 22
+"""A number that no process has: one more than Linux gives."""
 
 
 @pytest.fixture
@@ -59,3 +63,16 @@ def test_a_run_takes_so_many_drivers_and_no_more(store: sg.Store) -> None:
         note = Note.new("slurm", 0)
         with pytest.raises(ConfigError, match=r"2 drivers.*allows no more"):
             submit_job(store, Note(**{**vars(note), "driver": {"given": "0", "times": 3}}), find_profile("slurm"))
+
+
+def test_a_driver_that_died_after_it_submitted_the_next_is_not_lost(store: sg.Store) -> None:
+    from dataclasses import replace
+
+    note = replace(
+        Note.new("slurm", 0).claimed(store), driver={"given": "0", "job": "7", "machine": machine()}, pid=DEAD
+    )
+    note.write(store)
+    assert sg.runs.get(note.id).state == "lost"
+    store.backend.replace(f"drivers/{note.id}.job", b'{"job": "8"}')
+    run = sg.runs.get(note.id)
+    assert (run.state, run.where["job"]) == ("pending", "8")
