@@ -145,8 +145,11 @@ class _Driver:
 
     def _stopped(self) -> tuple[str, dict[str, str]]:
         """How a run stands that was cancelled by somebody, or by its driver because the walltime is nearly over."""
-        if not self.is_handed_over or self.ends is None:
+        if self.ends is None or is_cancelled(self.store, self.run):
             return "cancelled", {}
+        if not (self.is_handed_over or self.ends.is_over()):
+            return "cancelled", {}
+        self.ends.ask(self.store, self._noted())
         if self.ends.asked:
             self.note = self.ends.next_note(self._noted())
             self.note.write(self.store)

@@ -51,12 +51,20 @@ class Handover:
         """Submit the next when it is time; return whether this driver must stop now."""
         if self._ends is None or self._walltime is None:
             return False
-        left = self._ends - time.monotonic()
-        if left <= _margin(ASKED, self._walltime) and not (self.asked or self.trouble):
-            self._ask(store, note)
-        return left <= _margin(STOPS, self._walltime)
+        if self._ends - time.monotonic() <= _margin(ASKED, self._walltime):
+            self.ask(store, note)
+        return self.is_over()
 
-    def _ask(self, store: Store, note: Note) -> None:
+    def is_over(self) -> bool:
+        """Whether so little is left that the driver must stop; a signal that comes then is the batch system's."""
+        if self._ends is None or self._walltime is None:
+            return False
+        return self._ends - time.monotonic() <= _margin(STOPS, self._walltime)
+
+    def ask(self, store: Store, note: Note) -> None:
+        """Submit the next driver, once."""
+        if self.asked or self.trouble:
+            return
         try:
             submit_job(store, self.next_note(note), self.profile)
             self.asked = True

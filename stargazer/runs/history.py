@@ -180,7 +180,7 @@ def noted_runs(store: Store, limit: int = 20) -> list[Note]:
     notes = []
     for name in names:
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            notes.append(_judged(_numbered(store, _read(found[layout.run(name)]))))
+            notes.append(_judged(store, _numbered(store, _read(found[layout.run(name)]))))
     # Of one second, names do not tell which came first.
     return sorted(notes, key=lambda note: (_moment(note.id)[0], note.started, _moment(note.id)), reverse=True)
 
@@ -233,7 +233,7 @@ def find_run(store: Store, name: str) -> Note:
         raise NotFound(f"{told} in {store.url}; stargazer runs lists them")
     data = store.backend.read(layout.run(found[0]))
     try:
-        return _judged(_numbered(store, _read(data or b"")))
+        return _judged(store, _numbered(store, _read(data or b"")))
     except (ValueError, TypeError) as error:
         raise NotFound(f"the note of run {found[0]} in {store.url} is torn: {error}") from error
 
@@ -267,12 +267,17 @@ def _moment(name: str) -> tuple[str, int, str]:
     return (found[1], int(found[2] or found[3] or 0), name) if found else ("", 0, name)
 
 
-def _judged(note: Note) -> Note:
+def _judged(store: Store, note: Note) -> Note:
     if note.state not in ("running", "pending"):
         return note
     waits = note.state == "pending" and note.driver.get("job")  # a batch system may let it wait for days
     silent = time.time() - note.updated > LOST_AFTER and not waits
-    return replace(note, state="lost") if silent or _died(note) else note
+    if not (silent or _died(note)):
+        return note
+    coming = read_job(store, note.id) if note.driver.get("job") else None
+    if coming is not None and coming != note.driver["job"]:  # the next driver was submitted, and goes on
+        return replace(note, state="pending", driver=note.driver | {"job": coming})
+    return replace(note, state="lost")
 
 
 def _died(note: Note) -> bool:
