@@ -141,7 +141,7 @@ def test_tiles_stand_in_their_order(shelf: Shelf) -> None:
     for name, order in (("b", 1), ("a", 2), ("c", None)):
         told = f"# /// script\n# [tool.stargazer]\n# order = {order}\n# ///\n" if order else ""
         (shelf.root / "tutorials" / f"{name}.py").write_text(told)
-    own = [tile.name for tile in shelf.tiles("tutorials") if not tile.package]
+    own = [tile.name for tile in shelf.tiles("tutorials") if tile.is_own]
     assert own == ["b", "a", "c"]
 
 

@@ -130,10 +130,9 @@ class Executor:
                 continue
             _check(name, data, each.get("cid"))
             made[name] = decode(str(each["content_type"]), data, trust=self.trust)
-        texts = [
-            files.get(str(told.get(each)), b"").decode("utf-8", "replace") for each in ("stdout_file", "stderr_file")
-        ]
-        return Executed(bool(told["success"]), made, unsent, *texts, told.get("error"), told.get("traceback"))
+        printed = (files.get(str(told.get(each)), b"") for each in ("stdout_file", "stderr_file"))
+        out, err = (text.decode("utf-8", "replace") for text in printed)
+        return Executed(bool(told["success"]), made, unsent, out, err, told.get("error"), told.get("traceback"))
 
 
 def _metadata(source: str, given: Mapping[str, tuple[str, bytes]], timeout: float) -> dict[str, Any]:

@@ -175,7 +175,10 @@ class _Worker:
     def _run(self, folder: Path, params: dict[str, Any], is_gone: Callable[[], bool]) -> bytes:
         seconds = min(float(params.get("timeout_seconds") or self.limits.seconds), self.limits.seconds)
         deadline = time.monotonic() + seconds
-        late = lambda: time.monotonic() > deadline  # noqa: E731
+
+        def late() -> bool:
+            return time.monotonic() > deadline
+
         env = {str(name): str(value) for name, value in (params.get("env") or {}).items()}
         work = Workdir(folder, memory=self.limits.memory, cancelled=lambda: late() or is_gone(), env=env)
         command = [*(NO_NETWORK if self.alone else ()), sys.executable, "-m", HARNESS]
