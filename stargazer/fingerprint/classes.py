@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
 import warnings
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from stargazer.errors import CodeChanged
 from stargazer.fingerprint.identity import CodeIdentity, UncertainIdentity, identify_class
 from stargazer.fingerprint.origin import ENGINE, is_own
 
 __all__ = ["class_code", "class_name", "module_name"]
 
 _KNOWN: WeakKeyDictionary[type, CodeIdentity] = WeakKeyDictionary()
+_EDITED: WeakKeyDictionary[type, tuple[float, str]] = WeakKeyDictionary()
+"""Classes whose code was edited since it was imported: until when that is not asked again, and what was told."""
+
+STANDS = 1.0
+"""Seconds for which that stands: to find it out takes a walk through all that the class reaches, for every call."""
 
 
 def module_name(module: str) -> str:
@@ -50,6 +57,11 @@ def class_code(cls: type, owner: str, *, given: bool = True) -> str:
     UncertainIdentity
         Something that the class reaches cannot be hashed.
 
+    Raises
+    ------
+    CodeChanged
+        Its file, or one that it reaches, was edited after it was imported.
+
     Returns
     -------
     str
@@ -58,13 +70,24 @@ def class_code(cls: type, owner: str, *, given: bool = True) -> str:
     if is_own(cls.__module__, owner):
         known = _KNOWN.get(cls)
         if known is None or not known.is_current():
-            known = _KNOWN[cls] = identify_class(cls)
+            known = _KNOWN[cls] = _identified(cls, given=given)
         if known.uncertain and given:
             told = f"changes of these go unnoticed by {cls.__qualname__}: {'; '.join(known.uncertain)}"
             warnings.warn(told, UncertainIdentity, stacklevel=6)
         return known.digest
     top = cls.__module__.partition(".")[0]
     return "" if top == ENGINE or top in sys.stdlib_module_names else _version(top)
+
+
+def _identified(cls: type, *, given: bool) -> CodeIdentity:
+    until, told = _EDITED.get(cls, (0.0, ""))
+    if not given and time.monotonic() < until:
+        raise CodeChanged(told)
+    try:
+        return identify_class(cls)
+    except CodeChanged as error:
+        _EDITED[cls] = time.monotonic() + STANDS, str(error)
+        raise
 
 
 @functools.lru_cache(maxsize=64)

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 from apps import App, kernels_of, serving, until
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 PATIENCE = 120_000
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def browser() -> Iterator[BrowserContext]:
+def browser(tool: Callable[[str], str]) -> Iterator[BrowserContext]:
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=tool("chromium"), args=["--no-sandbox"])
         context = found.new_context(viewport={"width": 1200, "height": 900})
         context.set_default_timeout(PATIENCE)
         yield context
@@ -189,9 +189,8 @@ def test_every_page_by_keyboard_narrow_and_dark(app: App, browser: BrowserContex
 
 
 def _is_accessible(page: Page, where: str) -> None:
-    """No serious finding of axe, where it is installed."""
-    core = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-    found = core.Axe().run(page).response["violations"]
+    """No serious finding of axe."""
+    found = Axe().run(page).response["violations"]
     serious = [f"{each['id']}: {[node['html'] for node in each['nodes']][:3]}" for each in found
                if each["impact"] in ("serious", "critical")]  # fmt: skip
     assert serious == [], f"{where}: {serious}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -184,11 +184,11 @@ def test_without_uv_it_is_said_what_is_missing(book: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-def test_uv_brings_what_is_missing_and_its_version_counts(tmp_path: Path, store: sg.Store) -> None:
+def test_uv_brings_what_is_missing_and_its_version_counts(
+    tmp_path: Path, store: sg.Store, tool: Callable[[str], str]
+) -> None:
     """A package that is nowhere but in a folder: uv lays it over this environment."""
-    uv = shutil.which("uv")
-    if uv is None:
-        pytest.skip("uv is not installed")
+    tool("uv")
     env = {**os.environ, "DASK_STARGAZER__STORE": store.url, "UV_OFFLINE": "1"}
     path = tmp_path / "book.py"
     states = []
