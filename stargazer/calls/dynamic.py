@@ -169,7 +169,7 @@ def dynamic(body: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     ... def files(found: list[str]) -> list[sg.Asset]:
     ...     return [letter(of=each) for each in found if each.isalpha()]
     >>> [made.name for made in files(letters(sg.add("words.txt"))).compute()][:2]
-    ['a', 'b']
+    ['a.txt', 'b.txt']
     """
     for name in options:
         if name not in Options.__annotations__:

@@ -63,7 +63,7 @@ def _resolved(hint: Any, names: Mapping[str, Any]) -> Any:
 def _names_at(place: Any) -> dict[str, Any]:
     """Names that annotations written there may use."""
     module = sys.modules.get(place.__module__, builtins)
-    names = _imported_for_checkers(module) | vars(module)
+    names = _imported_for_checkers(module) | vars(module) | getattr(place, "__globals__", {})
     for name, cell in zip(_free(place), getattr(place, "__closure__", None) or (), strict=False):
         try:
             names[name] = cell.cell_contents

@@ -93,7 +93,7 @@ def materialize(
     >>> made = sg.materialize(inputs=[reference], transform={"executor": "samtools_faidx"}, name="b37/index")
     >>> made.asset.name, made.version, made.hit
     ('ref.fa.fai', 1, False)
-    >>> sg.materialize([reference.cid], "samtools_faidx").hit
+    >>> sg.materialize([reference.id], "samtools_faidx").hit
     True
     """
     where = store or active_store()
