@@ -361,14 +361,21 @@ def is_handles(value: Any) -> bool:
 
 
 def _read(staged: Any, prelude: Prelude) -> Any:
-    """What a cell is given of an input: a value is decoded, a handle knows the store and no path."""
+    """What a cell is given of an input: a value is decoded, a handle knows the store and no path.
+
+    Lists and dicts hold handles alone: a value that stands in one is an asset that somebody asked the store for.
+    """
     if isinstance(staged, Value):
         return decode(staged, staged.path, prelude)
     if isinstance(staged, Asset):
-        return placed(staged, None, staged.source, staged.companions)  # type: ignore[arg-type]
+        return _handle(staged)
     if isinstance(staged, list):
-        return [_read(item, prelude) for item in staged]
-    return {name: _read(item, prelude) for name, item in staged.items()}
+        return [_handle(item) for item in staged]
+    return {name: _handle(item) for name, item in staged.items()}
+
+
+def _handle(staged: Asset) -> Asset:
+    return placed(staged, None, staged.source, staged.companions)  # type: ignore[arg-type]
 
 
 def refuse_shared(made: Mapping[str, Any], given: Mapping[str, Any]) -> None:

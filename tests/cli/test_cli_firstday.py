@@ -112,7 +112,9 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ..
 
 
 COMMANDS = commands(get_command(app))
-WITHOUT_STORE = {"cid", "tasks", "describe", "completion", "config", "keys", "tools", "remotes", "bundles", "delete", "worker"}
+WITHOUT_STORE = {
+    "cid", "tasks", "describe", "completion", "config", "keys", "tools", "remotes", "bundles", "delete", "worker",
+}  # fmt: skip
 OF_FILES = {"new", "scan", "pair", "sync", "diff", "status", "audit", "check", "migrate", "lab", "env"}
 """Commands of notebooks as files: they open no store."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stargazer.errors import StargazerError
+from stargazer.ledger import walk_assets
 from stargazer.notebook.book import Notebook
 from stargazer.notebook.shown import text_of
 from stargazer.store import Store
@@ -32,7 +33,12 @@ def _run(job: dict[str, Any], store: Store) -> dict[str, Any]:
     book = Notebook(job["file"], store).run(set=job["given"])
     book.write_page(job["page"])
     cells = [{**row.to_dict(), "problem": _problem(row)} for row in book.report.rows]
-    return {"cells": cells, "values": {name: str(book.assets[name].cid) for name in book.assets}}
+    return {"cells": cells, "values": {name: _cids(book.assets[name]) for name in book.assets}}
+
+
+def _cids(value: Any) -> str:
+    """Names of a value: one, or those of the assets of which it is a list."""
+    return " ".join(str(asset.cid) for asset in walk_assets([value]))
 
 
 def _problem(row: Any) -> str:
