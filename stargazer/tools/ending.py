@@ -11,14 +11,15 @@ import logging
 import os
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from stargazer.errors import Cancelled, WalltimeExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "held"]
 
 T = TypeVar("T")
 
@@ -27,6 +28,31 @@ EVERY = 0.1
 
 AGAIN = 2.0
 """Seconds after which a body that held the error up gets it once more."""
+
+
+_holding: dict[int, int] = {}
+"""Threads that end by themselves, by how often they said so."""
+
+_hold = threading.Lock()
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Raise nothing in this thread from another one: it runs a tool, and looks itself whether it should end.
+
+    An error between the start of a process and the line that notes it would leave the process alone.
+    """
+    me = threading.get_ident()
+    with _hold:
+        _holding[me] = _holding.get(me, 0) + 1
+    try:
+        _arrived()  # what was raised just before comes here, where nothing has been started
+        yield
+    finally:
+        with _hold:
+            _holding[me] -= 1
+            if not _holding[me]:
+                del _holding[me]
 
 
 class _Ended(BaseException):
@@ -91,13 +117,17 @@ class Ending:
         except Cancelled:
             if self._is_late() and not self._cancelled():
                 raise self._late() from None
+            if self._reason is not None and not isinstance(self._reason, Cancelled):
+                raise self._reason from None
             raise
 
     def look(self) -> bool:
         """End the body if there is a reason; return whether it still runs."""
         self._reason = self._reason or self._found()
         if self._reason is not None and time.monotonic() - self._told > AGAIN:
-            with self._lock:
+            with self._lock, _hold:
+                if self._thread in _holding:
+                    return self._runs
                 if self._runs:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(_Ended))
             self._told = time.monotonic()

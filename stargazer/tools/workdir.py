@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.errors import Cancelled, DataError, DataWarning, MemoryExceeded, ToolFailed
+from stargazer.tools.ending import held
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Workdir:
         for place, stage in enumerate(stages):
             self._noted([*stage, stdin] if stdin and not place else stage)
         logs = [self._new_log(command) for command in commands]
-        with contextlib.ExitStack() as files:
+        with held(), contextlib.ExitStack() as files:
             source: Any = files.enter_context(open(self.path / stdin, "rb")) if stdin else subprocess.DEVNULL
             target = files.enter_context(open(self.path / stdout, "wb")) if stdout else None
             running: list[Tool] = []
