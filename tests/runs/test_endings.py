@@ -113,7 +113,7 @@ def test_a_walltime_ends_a_body_and_its_tools(engine: Any, store: sg.Store, tool
     assert record is not None
     assert (record.status, record.error) == ("failed", f"WalltimeExceeded: {error}")
     assert time.monotonic() - began < SOON
-    assert not subprocess.run(["pgrep", "-f", "sleep 60.0451"], capture_output=True, check=False).stdout
+    until(lambda: not subprocess.run(["pgrep", "-f", "^sleep 60.0451$"], capture_output=True, check=False).stdout)
 
 
 KILLER = """
