@@ -1,4 +1,4 @@
-"""What a terminal or a page would obey, shown instead.
+"""What a terminal or a page would obey, and what readers of JSON could not take, shown instead.
 
 It stands here, below everything, because errors are printed by whoever catches them; `stargazer.display` offers it to
 all others.
@@ -6,9 +6,10 @@ all others.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-__all__ = ["cell", "visible"]
+__all__ = ["cell", "finite", "visible"]
 
 FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 """First characters of a formula, in both widths."""
@@ -56,6 +57,15 @@ def cell(value: Any) -> Any:
         return value
     shown = visible(value)
     return f"'{shown}" if shown.lstrip()[:1] in FORMULA and not _is_number(shown) else shown
+
+
+def finite(value: Any) -> Any:
+    """Return values for JSON, which has no number that is none, nor an infinite one: they are null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: finite(each) for name, each in value.items()}
+    return [finite(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_number(text: str) -> bool:

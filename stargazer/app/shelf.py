@@ -10,12 +10,12 @@ import keyword
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargazer.app.tiles import SECTIONS, Tile, changed_header, read_tile
 from stargazer.errors import Conflict, NotebookError, NotFound
+from stargazer.notebook.editing import version_of, write_text
 from stargazer.notebook.shipped import own_folder
 from stargazer.plugins import NOTEBOOKS, plugins
 
@@ -262,10 +262,7 @@ def _taken(name: str) -> Conflict:
 
 def _replace(path: Path, text: str, expected: str) -> None:
     """Write a file in one step, if it still is what was read."""
-    if path.read_text("utf-8") != expected:
-        raise Conflict(f"{path.name} was changed meanwhile; look at it again")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    with open(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(name, path.stat().st_mode & 0o777)
-    os.replace(name, path)
+    try:
+        write_text(path, text, version_of(expected))
+    except NotebookError:
+        raise Conflict(f"{path.name} was changed meanwhile; look at it again") from None

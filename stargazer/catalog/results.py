@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
 from stargazer.catalog.kinds import as_json, shown
 from stargazer.errors import StargazerError
 from stargazer.store.references import SCHEME
+from stargazer.visible import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +34,7 @@ def asset_json(asset: Asset, *, path: bool = False) -> dict[str, Any]:
     ('r1', 's1', True)
     """
     found: dict[str, Any] = {"cid": asset.cid, "id": asset.id, "type": asset.asset_key, "name": asset.name}
-    found |= {"facts": _finite(asset.to_dict()["facts"]), "keyvalues": asset.to_keyvalues(), "size": _size(asset)}
+    found |= {"facts": finite(asset.to_dict()["facts"]), "keyvalues": asset.to_keyvalues(), "size": _size(asset)}
     found |= {"uri": f"{SCHEME}asset/{asset.cid}"}
     return found | ({"path": str(asset.fetch())} if path else {})
 
@@ -74,13 +74,4 @@ def marshal(value: Any, *, path: bool = False) -> Any:
     if isinstance(value, dict):
         return {str(name): marshal(each, path=path) for name, each in value.items()}
     plain = as_json(value)
-    return shown(value) if plain is None and value is not None else _finite(plain)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no number that is none, nor an infinite one: they are null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value
+    return shown(value) if plain is None and value is not None else finite(plain)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stargazer.visible import visible
+from stargazer.visible import finite, visible
 
 if TYPE_CHECKING:
     from stargazer.assets import Asset
@@ -74,7 +73,7 @@ def chosen_profile(name: str | None, **changes: Any) -> Profile:
 
 def print_json(value: Any) -> None:
     """One JSON value on stdout; JSON has no number that is none, nor an infinite one: they are null."""
-    say(json.dumps(_finite(value), indent=2, allow_nan=False))
+    say(json.dumps(finite(value), indent=2, allow_nan=False))
 
 
 def say(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
@@ -84,14 +83,6 @@ def say(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
         return
     shown = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
     typer.echo(visible(shown, lines=True), err=err, nl=nl)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def show_progress() -> bool | None:

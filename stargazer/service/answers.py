@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 from starlette.responses import JSONResponse
+
+from stargazer.visible import finite
 
 __all__ = ["JSONAnswer"]
 
@@ -16,12 +17,4 @@ class JSONAnswer(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         """Return the body; of names that are no UTF-8, too."""
-        return json.dumps(_finite(content), allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value
+        return json.dumps(finite(content), allow_nan=False, separators=(",", ":")).encode("ascii")
