@@ -425,5 +425,5 @@ def one_version(found: list[Asset], versions: Versions, added_at: Callable[[Asse
             f"there are versions of the same file, with the same facts and other bytes ({named}). Say "
             'versions="newest" for those that were added last, or versions="all"; or name one by cid='
         )
-    left_out = {id(each) for group in several for each in group} - {id(max(group, key=added_at)) for group in several}
-    return [asset for asset in found if id(asset) not in left_out]
+    newest = {id(group[0] if len(group) == 1 else max(group, key=added_at)) for group in alike.values()}
+    return [asset for asset in found if id(asset) in newest]
