@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import NotebookError
+from stargazer.fingerprint.parsing import parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,7 +180,7 @@ def _docstring(text: str) -> str:
     """The docstring of the module, or of a percent script's first text; only what stands before code is parsed."""
     head = re.split(r"(?m)^(?:import|from|with|@|def|class|app\s*=|# ?%%)", text, maxsplit=1)[0]
     try:
-        return ast.get_docstring(ast.parse(head)) or ""
+        return ast.get_docstring(parse(head)) or ""
     except (SyntaxError, ValueError):
         return ""
 

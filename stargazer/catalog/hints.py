@@ -12,6 +12,8 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.fingerprint.parsing import parse
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -81,7 +83,7 @@ def _free(place: Any) -> tuple[str, ...]:
 def _imported_for_checkers(module: types.ModuleType) -> dict[str, Any]:
     """Names under ``if TYPE_CHECKING:``, as far as what they come from is there."""
     try:
-        tree = ast.parse(inspect.getsource(module))
+        tree = parse(inspect.getsource(module))
     except (OSError, TypeError, SyntaxError):
         return {}
     names: dict[str, Any] = {}

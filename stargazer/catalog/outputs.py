@@ -13,6 +13,7 @@ from stargazer.calls import Task
 from stargazer.calls.signature import Returns, shown
 from stargazer.catalog.annotations import is_call
 from stargazer.catalog.hints import annotations_of, result_of
+from stargazer.fingerprint.parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,7 +155,7 @@ def _parsed(function: Any) -> ast.FunctionDef | None:
     if not isinstance(function, FunctionType):
         return None
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+        tree = parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
         return None
     return next((node for node in tree.body if isinstance(node, ast.FunctionDef)), None)

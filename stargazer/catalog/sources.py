@@ -16,6 +16,7 @@ from stargazer.catalog.entries import Category, Entry, entry_of
 from stargazer.catalog.modules import load, public_names
 from stargazer.catalog.outputs import wires
 from stargazer.errors import ConfigError, StargazerError
+from stargazer.fingerprint.parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -116,7 +117,7 @@ def _written_names(module: str) -> list[str]:
     """Public functions of a module that cannot be imported, from its text."""
     package, _, name = module.rpartition(".")
     text = Path(str(importlib.import_module(package).__file__)).parent / name / "__init__.py"
-    for node in ast.parse(text.read_text("utf-8")).body:
+    for node in parse(text.read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "__all__" for target in node.targets):
             return [name for name in ast.literal_eval(node.value) if name[:1].islower()]
     return []

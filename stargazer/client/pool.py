@@ -82,6 +82,7 @@ class WorkerPool:
         self._starts: dict[str, float] = {}
         self._asked_at: dict[str, float] = {}
         self._doing: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Future[None] | None = None
         self._looking: Any = None
         self.sight = Sight(lambda name: self.staffing.arrived(name, time.monotonic()))
 
@@ -274,7 +275,15 @@ class WorkerPool:
     # The end.
 
     async def close(self) -> None:
-        """Give everybody up, until the batch system has confirmed it or has said nothing for long."""
+        """Give everybody up, until the batch system has confirmed it or has said nothing for long.
+
+        A signal and the end of the program may both ask for it: they wait for the same closing.
+        """
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._give_up())
+        await asyncio.shield(self._closing)
+
+    async def _give_up(self) -> None:
         if self._looking is not None:
             self._looking.stop()
         self.staffing.leave_all(time.monotonic())

@@ -22,6 +22,9 @@ __all__ = ["NoAnswer", "Refused", "System", "asked", "job_class", "read_job", "r
 SUBMITTED_WITHIN, TOLD_WITHIN = 60.0, 10.0
 """Seconds that a batch system may take to take a job on, and to answer a question."""
 
+GONE_WITHIN = 2.0
+"""Seconds in which a command that was killed ends."""
+
 DOUBTED = 3
 """Jobs that a listing leaves out, and that are asked after one by one, each time."""
 
@@ -72,6 +75,8 @@ async def asked(command: Sequence[str], limit: float, *, shell: bool = False) ->
     except BaseException as error:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+        if not isinstance(error, GeneratorExit):
+            await _gone(process)
         if isinstance(error, TimeoutError):
             raise NoAnswer(f"{_program(command)} said nothing for {limit:.0f} s") from None
         raise
@@ -81,6 +86,14 @@ async def asked(command: Sequence[str], limit: float, *, shell: bool = False) ->
     if process.returncode:
         raise Refused(said(trouble) if trouble.strip() else said(text))
     return text
+
+
+async def _gone(process: asyncio.subprocess.Process) -> None:
+    """Wait until a killed command is gone: what is left when the event loop ends is an error in its last words."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GONE_WITHIN):
+            await process.communicate()
+            await asyncio.sleep(0)
 
 
 def _program(command: Sequence[str]) -> str:

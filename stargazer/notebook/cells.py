@@ -22,6 +22,7 @@ from stargazer.calls.signature import Returns
 from stargazer.errors import CodeChanged, NotKept, StargazerError
 from stargazer.execute import TaskSpec
 from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
+from stargazer.fingerprint.parsing import parse
 from stargazer.ledger import walk_assets
 from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import task_key
@@ -287,7 +288,7 @@ def run_source(source: str, rest: Sequence[int], space: dict[str, Any], out: Cap
     """Run statements of a cell as a module's are run, and show the value of the last one."""
     space.setdefault("__builtins__", builtins)
     space["display"] = space.get("display", out.display)
-    body = ast.parse(source).body
+    body = parse(source).body
     chosen = [body[number] for number in rest]
     last = chosen.pop() if chosen and chosen[-1] is body[-1] and isinstance(body[-1], ast.Expr) else None
     name = filename_of(source)

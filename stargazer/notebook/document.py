@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from stargazer.errors import NotebookError
+from stargazer.fingerprint.parsing import parse
 from stargazer.notebook.annotations import Annotations, Problem, read_annotations
 from stargazer.notebook.names import Names, names_of
 
@@ -68,7 +69,7 @@ class Cell:
     def tree(self) -> ast.Module:
         """The syntax tree; empty for text, and for what is not Python."""
         try:
-            return ast.parse(self.source) if self.kind == "code" else ast.Module([], [])
+            return parse(self.source) if self.kind == "code" else ast.Module([], [])
         except SyntaxError:
             return ast.Module([], [])
 
@@ -229,14 +230,14 @@ def detect_format(text: str, path: Path) -> Format:
 
 def _marimo(text: str, path: Path) -> Document:
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except SyntaxError as error:
         raise NotebookError(f"{path}, line {error.lineno}: it is not Python: {error.msg}") from None
     lines = text.splitlines(keepends=True)
     app, options, cells, begins = "", {}, list[Cell](), len(lines)
     for node in tree.body:
         if _is_app(node):
-            app, options, begins = node.targets[0].id, _keywords(node.value), node.lineno - 1  # type: ignore[attr-defined]
+            app, options, begins = node.targets[0].id, _keywords(node.value), node.lineno - 1
         elif app and (cell := _marimo_cell(node, app, lines)) is not None:
             cells.append(cell)
     header = "".join(line for line in lines[:begins] if not line.startswith("import marimo"))
@@ -292,7 +293,7 @@ def _function_cell(node: Any, decorator: ast.expr, lines: list[str]) -> Cell:
 def _markdown(source: str) -> str | None:
     """Text of a cell that does nothing but show a text that is written out in it."""
     try:
-        body = ast.parse(source).body
+        body = parse(source).body
     except SyntaxError:
         return None
     call = body[0].value if len(body) == 1 and isinstance(body[0], ast.Expr) else None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from stargazer.errors import NotebookError
+from stargazer.fingerprint.parsing import parse
 from stargazer.notebook.document import PERCENT, read_text
 from stargazer.notebook.names import names_of
 
@@ -165,9 +166,9 @@ def _marimo_spans(document: Document, lines: list[str]) -> list[tuple[int, int]]
     from stargazer.notebook.document import _is_app, _marimo_cell
 
     app, spans, end = "", list[tuple[int, int]](), 0
-    for node in ast.parse(document.text).body:
+    for node in parse(document.text).body:
         if _is_app(node):
-            app = node.targets[0].id  # type: ignore[attr-defined]
+            app = node.targets[0].id
         elif app and _marimo_cell(node, app, lines) is not None:
             first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))]) - 1
             spans.append((end if spans else first, node.end_lineno or node.lineno))

@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.fingerprint.parsing import parse
 from stargazer.notebook.names import names_of
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def edited(
         for each in found
     ]
     if document.format == "marimo":
-        tree = ast.parse(document.text)
+        tree = parse(document.text)
         splices += [_header(document, tree, cell, found) for cell, found in changes.items() if not cell.role]
         splices += [_construct(document, tree, cell) for cell in gone]
         splices += [_setup(document, tree, setup)] if setup else []

@@ -8,6 +8,8 @@ import re
 import symtable
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.fingerprint.parsing import parse
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -57,7 +59,7 @@ def names_of(source: str, *, private: bool = True) -> Names:
     SyntaxError
         It is not Python.
     """
-    tree = ast.parse(source)
+    tree = parse(source)
     table = symtable.symtable(source, "<cell>", "exec")
     defs, refs = _of_table(table)
     defs -= _caught(tree)

@@ -12,6 +12,8 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from stargazer.fingerprint.parsing import parse
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
@@ -166,7 +168,7 @@ def _figure(value: Any) -> dict[str, Any]:
 
 def last_name(source: str) -> str | None:
     """The bare name that the last line of a cell is, or None."""
-    body = ast.parse(source).body
+    body = parse(source).body
     last = body[-1] if body else None
     shown = last.value if isinstance(last, ast.Expr) else None
     return shown.id if isinstance(shown, ast.Name) else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.config import command_environment
 from stargazer.errors import NotebookError
+from stargazer.fingerprint.parsing import parse
 from stargazer.notebook.flow.files import read_file, write_all
 from stargazer.notebook.flow.results import Executed
 from stargazer.notebook.flow.syncing import kernelspec
@@ -181,15 +182,15 @@ def with_given(source: str, given: Mapping[str, Any]) -> tuple[str, list[str]]:
     from stargazer.notebook.names import names_of
 
     try:
-        body = ast.parse(source).body if given else []
+        body = parse(source).body if given else []
     except SyntaxError:
         return source, [name for name in given if name in source]
     lines = source.encode().splitlines(keepends=True)
     done: set[str] = set()
     for node in reversed(body):
         name = _assigned(node)
-        if name in given and node.value is not None:  # type: ignore[attr-defined]
-            lines = _replaced(lines, node.value, repr(given[name]).encode())  # type: ignore[attr-defined]
+        if name in given and node.value is not None:
+            lines = _replaced(lines, node.value, repr(given[name]).encode())
             done.add(name)
     bound = names_of(source).defs if body else frozenset()
     return b"".join(lines).decode(), sorted(name for name in given if name in bound and name not in done)
