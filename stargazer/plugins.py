@@ -27,6 +27,7 @@ __all__ = [
     "NOTEBOOKS",
     "NOTEBOOK_FORMATS",
     "PROFILES",
+    "PROVIDERS",
     "REMOTES",
     "TASKS",
     "Plugin",
@@ -52,6 +53,9 @@ REMOTES = "stargazer.remotes"
 
 PROFILES = "stargazer.profiles"
 """A kind of profiles; the name is what ``kind:`` says in the settings."""
+
+PROVIDERS = "stargazer.providers"
+"""A function that asks models, of a `stargazer.prompts.Request` to an `Answer`; models are named after it."""
 
 NOTEBOOK_FORMATS = "stargazer.notebook_formats"
 """A format of notebooks (`stargazer.notebook.flow.NotebookFormat`); the name is what ``format:`` says of an entry."""
