@@ -66,18 +66,24 @@ def bind(
             f"{task} takes {len(signature.assets)} positional arguments ({_names(signature)}), but {len(args)} were "
             "given; plain values are passed by keyword"
         )
-    given = dict(zip((parameter.name for parameter in signature.assets), args, strict=False))
-    for name in given.keys() & kwargs.keys():
-        raise ArgumentError(f"{task}: {name} is given twice, by position and by name")
-    given |= kwargs
+    given = kwargs
+    if args:
+        given = dict(zip((parameter.name for parameter in signature.assets), args, strict=False))
+        for name in given.keys() & kwargs.keys():
+            raise ArgumentError(f"{task}: {name} is given twice, by position and by name")
+        given |= kwargs
+    inputs: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     try:
-        inputs = {p.name: _input(task, p, given.pop(p.name, p.default), call_type) for p in signature.assets}
-        parameters = {p.name: _parameter(task, p, given.pop(p.name, p.default), call_type) for p in signature.plains}
+        for asset in signature.assets:
+            inputs[asset.name] = _input(task, asset, given.get(asset.name, asset.default), call_type)
+        for plain in signature.plains:
+            parameters[plain.name] = _parameter(task, plain, given.get(plain.name, plain.default), call_type)
     except ArgumentError:
         # A misspelt name is better news than that what it was meant for is missing.
         _refuse_unknown(task, signature, kwargs)
         raise
-    if given:
+    if not all(name in inputs or name in parameters for name in given):
         _refuse_unknown(task, signature, given)
     return inputs, parameters
 
@@ -173,6 +179,8 @@ def _is_path(value: Any) -> bool:
 
 def _parameter(task: str, parameter: PlainParameter, value: Any, call_type: Any) -> Any:
     name = parameter.name
+    if type(value) in NO_CALL:
+        return _checked(task, parameter, value)
     if value is REQUIRED:
         raise ArgumentError(f"{task} needs {name}=… ({parameter.annotation})")
     if isinstance(value, call_type):
@@ -183,6 +191,15 @@ def _parameter(task: str, parameter: PlainParameter, value: Any, call_type: Any)
         raise ArgumentError(f"{task}: {name} is a plain value, but got {value!r}; assets are positional")
     if type(value) is Kept:
         return value  # checked where the call was made
+    return _checked(task, parameter, value)
+
+
+NO_CALL = frozenset((str, int, float, bool, type(None)))
+"""Types of most parameters: of these it needs no asking what else the value may be."""
+
+
+def _checked(task: str, parameter: PlainParameter, value: Any) -> Any:
+    name = parameter.name
     try:
         return parameter.check(value)
     except Unfit as error:

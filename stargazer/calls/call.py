@@ -306,9 +306,11 @@ _MAKING = threading.Lock()
 
 def make_call(spec: TaskSpec, returns: Returns, inputs: dict[str, Any], parameters: dict[str, Any]) -> Call:
     """Return the call of a task with checked inputs and parameters."""
-    keys = {name: _input_keys(spec, value) for name, value in inputs.items()}
-    given = {name: _given(spec, name, value) for name, value in parameters.items()}
-    values = {name: {"call": v.token} if isinstance(v, Call) else plain(v) for name, v in given.items()}
+    keys = {name: _input_keys(spec, value) for name, value in inputs.items()} if inputs else inputs
+    given, values = {}, {}
+    for name, value in parameters.items():
+        given[name] = kept = _given(spec, name, value)
+        values[name] = {"call": kept.token} if isinstance(kept, Call) else plain(kept)
     plan_key = call_key(spec.key, values, keys)
     return _intern(spec, plan_key, returns, inputs, given, get_annotations(), None, None)
 
@@ -336,17 +338,14 @@ def _intern(
         call = CALLS.get(key)
         if call is None:
             call = object.__new__(Call)
-            for name, value in (
-                ("_key", key),
-                ("_layer", key),
-                ("plan_key", plan_key),
-                ("inputs", inputs),
-                ("given", given),
-                ("parent", parent),
-                ("index", index),
-                ("annotations", annotations),
-            ):
-                write(call, name, value)
+            write(call, "_key", key)
+            write(call, "_layer", key)
+            write(call, "plan_key", plan_key)
+            write(call, "inputs", inputs)
+            write(call, "given", given)
+            write(call, "parent", parent)
+            write(call, "index", index)
+            write(call, "annotations", annotations)
             CALLS[key] = call
         # What is in no key counts as the task is defined now, and as the call was last annotated.
         write(call, "spec", spec)

@@ -323,11 +323,13 @@ class Task(Generic[P, R]):
     def _spec(self, inputs: dict[str, Any], parameters: dict[str, Any], wired: Wired) -> TaskSpec:
         """What all calls of the task that one function wires in the active store share, made once."""
         store = active_store()
-        tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
+        tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters))) if self.tools else ()
         code = self.code
-        env = variables(self.env)
+        env = variables(self.env) if self.env else {}
         kinds = self._kinds(inputs) if inputs else {}
-        place = (store.url, code.digest, tools, wired, *kinds.items(), *env.items())
+        place: tuple[Any, ...] = (store.url, code.digest, tools, wired)
+        if kinds or env:
+            place = (*place, *kinds.items(), *env.items())
         made = self._specs.get(place)
         if made is not None:
             return made
