@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from stargazer.execute.spec import Needs
 from stargazer.ledger.parameters import Kept
 from stargazer.store import active_store
 from stargazer.store.asking import refuse_while_wiring
-from stargazer.store.references import find_asset, is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -116,7 +114,7 @@ def _input(task: str, parameter: AssetParameter, value: Any, call_type: Any) -> 
 def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_type: Any) -> Any:
     if isinstance(value, call_type):
         return _fitting_call(task, parameter, place, value)
-    if isinstance(value, str) and is_reference(value):
+    if isinstance(value, str):
         value = _named(task, place, value)
     if not isinstance(value, Asset):
         wanted = parameter.type.__name__
@@ -128,8 +126,15 @@ def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_ty
     return value
 
 
-def _named(task: str, place: str, text: str) -> Asset:
-    """What a text names in the active store, now; the handle remembers by which version of which name."""
+def _named(task: str, place: str, text: str) -> Asset | str:
+    """What a text names in the active store, now; the handle remembers by which version of which name.
+
+    A text that can name nothing comes back.
+    """
+    from stargazer.store.references import find_asset, is_reference
+
+    if not is_reference(text):
+        return text
     refuse_while_wiring(f"asks what {text!r} names")
     try:
         return find_asset(active_store(), text)
@@ -357,6 +362,8 @@ def check_names(options: Iterable[str]) -> None:
     known = list(Options.__annotations__)
     for name in options:
         if name not in known:
+            import difflib
+
             close = difflib.get_close_matches(name, known, 1)
             meant = f"did you mean {close[0]!r}? " if close else ""
             raise DefinitionError(f"@sg.task has no option {name!r}; {meant}there are {', '.join(known)}")
