@@ -20,7 +20,6 @@ from stargazer.calls.arguments import (
     read_needs,
 )
 from stargazer.calls.call import Call, make_call
-from stargazer.calls.mapped import Mapped
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.calls.wired import Wired, wired_by
 from stargazer.config import strict, variables
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.calls.call import Pending
+    from stargazer.calls.mapped import Mapped
     from stargazer.execute.audit import Observed
     from stargazer.tools import Workdir
 
@@ -197,6 +197,8 @@ class Task(Generic[P, R]):
         >>> [made.name for made in upper.map([sg.add("words.txt")]).compute()]
         ['words.txt']
         """
+        from stargazer.calls.mapped import Mapped
+
         if len(lists) not in self._mapped:
             self._mapped[len(lists)] = Mapped(self, len(lists))
         made: Pending[list[R]] = self._mapped[len(lists)](*lists, **same)
@@ -323,11 +325,13 @@ class Task(Generic[P, R]):
     def _spec(self, inputs: dict[str, Any], parameters: dict[str, Any], wired: Wired) -> TaskSpec:
         """What all calls of the task that one function wires in the active store share, made once."""
         store = active_store()
-        tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
+        tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters))) if self.tools else ()
         code = self.code
-        env = variables(self.env)
+        env = variables(self.env) if self.env else {}
         kinds = self._kinds(inputs) if inputs else {}
-        place = (store.url, code.digest, tools, wired, *kinds.items(), *env.items())
+        place: tuple[Any, ...] = (store.url, code.digest, tools, wired)
+        if kinds or env:
+            place = (*place, *kinds.items(), *env.items())
         made = self._specs.get(place)
         if made is not None:
             return made
