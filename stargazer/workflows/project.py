@@ -145,7 +145,7 @@ def scrna(
         raise DataError(f"integrate is {integrate!r}: give 'harmony' or 'none'")
     limits: dict[str, Any] = {"min_genes": min_genes, "min_cells": min_cells, "max_pct_mt": max_pct_mt, "mads": mads}
     limits |= {"mads_mt": mads_mt, "mt_genes": mt_genes, "symbols": symbols, "doublets": doublets, "seed": seed}
-    samples = [_sample(row, _donor(row, donor), limits) for row in read.rows]
+    samples = _samples(read, donor, limits)
     joined = concat(
         samples, batch_key="sample", join=cast("Literal['inner', 'outer']", join), leave_out_below=min_sample_cells
     )
@@ -171,13 +171,27 @@ def scrna(
     return CellsProject(cells, page, samples, bulk, differential)
 
 
+def _samples(sheet: CellsSheet, donor: str, limits: dict[str, Any]) -> list[Call]:
+    """All samples, or what is wrong with each file that cannot be read."""
+    made: list[Call] = []
+    wrong = []
+    for row in sheet.rows:
+        try:
+            made.append(_sample(row, _donor(row, donor), limits))
+        except DataError as error:
+            wrong.append(f"\n  line {row.line}: {error}")
+    if wrong:
+        raise DataError(f"of the files of {sheet.path} cannot be read:{''.join(wrong)}")
+    return made
+
+
 def _sample(row: CellsRow, columns: dict[str, str], limits: dict[str, Any]) -> Call:
     """A sample, from its file to kept cells."""
     facts: dict[str, Any] = {"sample_id": row.sample, "organism": row.organism}
     reading: dict[str, Any] = {name: value if name != "round" else True for name, value in row.reading.items()}
     draft = CountsFile(**facts, **reading) if reading else AnnData(**facts)
     raw: Any = active_store().add(row.path, draft)
-    called = call_cells(raw, expected_cells=row.expected_cells)
+    called = call_cells(raw, expected_cells=row.expected_cells, on_failure="mark")
     rate = DOUBLETS_A_THOUSAND * row.expected_cells / 1000 if row.expected_cells else USUAL_RATE
     described = describe(called, columns=columns) if columns else called
     return qc_filter(described, expected_doublet_rate=min(max(rate, 0.005), 0.3), on_failure="mark", **limits)

@@ -141,8 +141,9 @@ def _head(tree: AnnDataTree, trees: Sequence[tuple[str, Any]], groupby: str, tab
 def _warnings(tree: AnnDataTree, trees: Sequence[tuple[str, AnnDataTree]]) -> Iterator[str]:
     """Samples that are not in the result first, then what stages had to say, by sample."""
     left_out: Mapping[str, str] = tree.record.last("concat").get("left_out", {})
-    for name, reason in left_out.items():
-        yield f'<p class="failed">{escape(name)} is not among the cells: {escape(reason)}</p>'
+    order = [name for name, _ in trees]
+    for name in sorted(left_out, key=lambda each: order.index(each) if each in order else len(order)):
+        yield f'<p class="failed">{escape(name)} is not among the cells: {escape(left_out[name])}</p>'
     for stage, told in tree.stages().items():
         for text in told.get("notes", []):
             if not any(text.startswith(f"sample {name} was left out") for name in left_out):
