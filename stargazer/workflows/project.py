@@ -25,12 +25,13 @@ from stargazer.tasks.scrna import (
     report_project,
     select_features,
 )
+from stargazer.tasks.scrna.integrations import find_mixing, find_naming
 from stargazer.workflows.cells_sheet import CellsSheet, read_cells_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from stargazer.calls import Call
+    from stargazer.calls import Call, Task
     from stargazer.workflows.cells_sheet import CellsRow
 
 __all__ = ["CellsProject", "scrna"]
@@ -89,6 +90,8 @@ def scrna(
     resolutions: Sequence[float] = (0.2, 0.5, 1.0),
     resolution: float = 0.5,
     markers: str = "",
+    model: str = "",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     condition: str = "condition",
     donor: str = "donor",
     reference: str = "",
@@ -116,13 +119,17 @@ def scrna(
     n_pcs, n_neighbors
         As for `reduce_dimensions`.
     integrate
-        ``"harmony"``, or ``"none"``.
+        ``"harmony"``, ``"none"``, or an integration that an installed package offers (``stargazer.integrations``).
     batch_key
         What to integrate over; ``"sample"`` if empty, so that types are the same clusters under all conditions.
     resolutions, resolution
         Those that are compared, and the one whose clusters are used.
     markers
         Path of a CSV with the columns ``cell_type,gene``, by which clusters are named; empty for none.
+    model
+        In place of these a model of cell types that an installed package offers (``stargazer.integrations``).
+    options
+        Further parameters of such an integration and such a model, by their names.
     condition, donor
         Columns of the sheet for what is compared, and over whom; samples are donors where the sheet has none.
     reference
@@ -138,11 +145,16 @@ def scrna(
     Raises
     ------
     DataError
-        What is wrong with the sheet, every mistake with its line.
+        What is wrong with the sheet, every mistake with its line; or there is no such integration or model.
     """
     read = sheet if isinstance(sheet, CellsSheet) else read_cells_sheet(sheet)
-    if integrate not in ("harmony", "none"):
-        raise DataError(f"integrate is {integrate!r}: give 'harmony' or 'none'")
+    mixing = find_mixing(integrate) if integrate not in ("harmony", "none") else None
+    naming = find_naming(model) if model else None
+    if naming and markers:
+        raise DataError("clusters are named by markers or by a model: give one of both")
+    said = {name: dict(given) for name, given in (options or {}).items()}
+    if unused := sorted(set(said) - ({integrate} if mixing else set()) - {model}):
+        raise DataError(f"options are given for {', '.join(unused)}, which is no integration or model that is used")
     limits: dict[str, Any] = {"min_genes": min_genes, "min_cells": min_cells, "max_pct_mt": max_pct_mt, "mads": mads}
     limits |= {"mads_mt": mads_mt, "mt_genes": mt_genes, "symbols": symbols, "doublets": doublets, "seed": seed}
     samples = _samples(read, donor, limits)
@@ -158,17 +170,29 @@ def scrna(
     reduced = reduce_dimensions(
         chosen, n_pcs=n_pcs, n_neighbors=n_neighbors, umap=False, harmony_key=harmony, seed=seed
     )
+    if mixing is not None and len(samples) > 1:
+        usual = {"batch_key": batch, "n_neighbors": n_neighbors, "seed": seed}
+        reduced = _foreign(mixing, reduced, usual, said.get(integrate, {}))
     mixed = (
         measure_integration(reduced, batch_key=batch, resolution=resolution, seed=seed) if len(samples) > 1 else reduced
     )
     compared = compare_resolutions(mixed, resolutions=sorted(set(map(float, resolutions))), seed=seed)
     clustered = cluster(compared, resolution=resolution, seed=seed)
     named = annotate(clustered, active_store().add(markers), symbols=symbols) if markers else clustered
+    if naming is not None:
+        usual = {"groupby": "leiden", "symbols": symbols, "seed": seed}
+        named = _foreign(naming, clustered, usual, said.get(model, {}))
     cells = find_markers(named, embed(reduced, seed=seed))
     bulk, differential = _conditions(cells, read, condition, donor, reference)
     extra = [differential] if differential is not None else []
     page = report_project(cells, samples, extra, condition_key=condition if read.values(condition) else "")
     return CellsProject(cells, page, samples, bulk, differential)
+
+
+def _foreign(task: Task[..., Any], cells: Call, usual: Mapping[str, Any], said: Mapping[str, Any]) -> Call:
+    """A call of another package's task, given those of the usual parameters that it has."""
+    known = {each.name for each in task.signature.plains}
+    return cast("Call", task(cells, **{name: value for name, value in usual.items() if name in known} | dict(said)))
 
 
 def _samples(sheet: CellsSheet, donor: str, limits: dict[str, Any]) -> list[Call]:
