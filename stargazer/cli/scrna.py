@@ -103,7 +103,10 @@ def _put_down(project: CellsProject, results: Any, out: Path) -> dict[str, Path]
 def _as_json(project: CellsProject, results: Any, flight: Run, paths: dict[str, Path]) -> dict[str, Any]:
     cells, page, *others = results
     found = {"cells": cells.cid, "report": page.cid, "n_cells": cells.n_obs, "n_genes": cells.n_vars}
-    named = {type(other).asset_key: other.cid for other in others}
+    named: dict[str, str] = {}
+    for other in others:
+        key = type(other).asset_key
+        named[key if key not in named else f"{key}.{other.tested}"] = other.cid
     shown = {name: str(path) for name, path in paths.items()}
     return {**found, **named, "samples": len(project.samples), "tasks_run": flight.tasks_run, "out": shown}
 

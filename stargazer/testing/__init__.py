@@ -1,4 +1,4 @@
-"""For the tests of others: contracts of stores, remotes, formats, integrations as classes, small inputs; with pytest."""
+"""For the tests of others: contracts of stores, remotes, formats, integrations as classes; small inputs; for pytest."""
 
 import pytest
 

@@ -17,6 +17,7 @@ from stargazer.tasks.scrna import (
     differential_expression,
     embed,
     find_markers,
+    join_differences,
     measure_integration,
     normalize,
     pseudobulk,
@@ -24,6 +25,7 @@ from stargazer.tasks.scrna import (
     reduce_dimensions,
     report_project,
     select_features,
+    split_pseudobulk,
 )
 from stargazer.tasks.scrna.integrations import find_mixing, find_naming
 from stargazer.workflows.cells_sheet import CellsSheet, read_cells_sheet
@@ -54,6 +56,8 @@ class CellsProject(NamedTuple):
         Each sample by itself: called, measured and filtered.
     bulk, differential
         Sums of clusters of donors, and how conditions differ; None where nothing can be compared.
+    further
+        Of more than two conditions, how each other one differs.
     """
 
     cells: Call
@@ -61,11 +65,12 @@ class CellsProject(NamedTuple):
     samples: list[Call]
     bulk: Call | None = None
     differential: Call | None = None
+    further: tuple[Call, ...] = ()
 
     @property
     def calls(self) -> list[Call]:
         """All that is to run."""
-        found = [self.cells, self.report, self.bulk, self.differential]
+        found = [self.cells, self.report, self.bulk, self.differential, *self.further]
         return [each for each in found if each is not None]
 
 
@@ -183,10 +188,10 @@ def scrna(
         usual = {"groupby": "leiden", "symbols": symbols, "seed": seed}
         named = _foreign(naming, clustered, usual, said.get(model, {}))
     cells = find_markers(named, embed(reduced, seed=seed))
-    bulk, differential = _conditions(cells, read, condition, donor, reference)
-    extra = [differential] if differential is not None else []
-    page = report_project(cells, samples, extra, condition_key=condition if read.values(condition) else "")
-    return CellsProject(cells, page, samples, bulk, differential)
+    bulk, differences = _conditions(cells, read, condition, donor, reference)
+    page = report_project(cells, samples, differences, condition_key=condition if read.values(condition) else "")
+    first, further = (differences[0], differences[1:]) if differences else (None, [])
+    return CellsProject(cells, page, samples, bulk, first, tuple(further))
 
 
 def _foreign(task: Task[..., Any], cells: Call, usual: Mapping[str, Any], said: Mapping[str, Any]) -> Call:
@@ -228,13 +233,13 @@ def _donor(row: CellsRow, donor: str) -> dict[str, str]:
 
 def _conditions(
     cells: Call, sheet: CellsSheet, condition: str, donor: str, reference: str
-) -> tuple[Call | None, Call | None]:
-    """Sums and their comparison, where two donors or more have each of two conditions."""
+) -> tuple[Call | None, list[Call]]:
+    """Sums, and the comparison of each condition with the reference where two donors or more have both."""
     values = sheet.values(condition)
     if reference and reference not in values:
         raise DataError(f"no sample has {condition} {reference!r}; there are: {', '.join(values) or 'none'}")
     if not values or any(condition not in row.columns for row in sheet.rows):
-        return None, None
+        return None, []
     base = reference or values[0]
     others = [value for value in values if value != base]
     donors = {
@@ -243,6 +248,10 @@ def _conditions(
     }
     tested = [value for value in others if min(len(donors[value]), len(donors[base])) > 1]
     bulk = pseudobulk(cells, groupby="leiden", donor_key=donor, condition_key=condition)
-    if not tested:
-        return bulk, None
-    return bulk, differential_expression(bulk, tested=tested[0], reference=base)
+    return bulk, [_compared(bulk, value, base) for value in tested]
+
+
+def _compared(bulk: Call, tested: str, reference: str) -> Call:
+    """Each cluster by itself, so that one that changes runs alone."""
+    both = {"tested": tested, "reference": reference}
+    return join_differences(bulk, differential_expression.map(split_pseudobulk(bulk, **both), **both), **both)

@@ -277,7 +277,8 @@ def _differences(tree: AnnDataTree, groupby: str, tables: Sequence[tuple[Any, An
             "Genes that differ between conditions, donors being compared (PyDESeq2); p is adjusted in a cluster.",
         )
         counts = found.assign(significant=found["padj"] < asset.alpha).groupby("group")["significant"].sum()
-        yield table([{"cluster": str(name), "genes that differ": f"{int(n):,}"} for name, n in counts.items()])
+        if len(found):
+            yield table([{"cluster": str(name), "genes that differ": f"{int(n):,}"} for name, n in counts.items()])
         best = found[found["padj"] < asset.alpha].sort_values(["padj", "pvalue"]).groupby("group").head(TOP_GENES)
         rows = [
             {
@@ -293,7 +294,8 @@ def _differences(tree: AnnDataTree, groupby: str, tables: Sequence[tuple[Any, An
         if alone:
             few = f"clusters {', '.join(alone)} have fewer than two donors in one of the conditions"
             yield note(f"{few}, and are not compared: the condition may have made clusters of its own")
-        yield table(rows) if rows else note("no gene differs")
+        if len(found):
+            yield table(rows) if rows else note("no gene differs")
 
 
 def _integration(tree: AnnDataTree) -> Iterator[str]:
