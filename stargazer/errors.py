@@ -219,6 +219,13 @@ class StoreReadOnly(StoreError, PermissionError):
         return self.strerror or super().__str__()
 
 
+class StoreGone(StoreError, OSError):
+    """A store that was there is not any more: a disk that is not mounted, a folder that was moved or deleted."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
 class Unreadable(StoreError):
     """Bytes are there and cannot be read now, as in an archive from which they must be restored first."""
 

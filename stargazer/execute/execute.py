@@ -176,11 +176,16 @@ class Attempt:
         passed: dict[str, Any] = {"env": self.spec.env, "secrets": self.spec.secrets, "own_memory": own}
         passed |= {"noted": self._findings.command, "cancelled": ending.is_due, "warned": self._told.append}
         with self.store.blobs.in_use(), Scratch(self._scratch_dir(), key) as self.scratch:
-            yield Workdir(self.scratch.path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
+            yield Workdir(self._scratch_path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
 
     def _scratch_dir(self) -> Path:
         """Where scratch directories lie: as the settings say, or where the store takes outputs for nothing."""
         return config.scratch_dir() or self.store.context.scratch
+
+    def _scratch_path(self) -> Path:
+        """The scratch directory, made only where the store still is."""
+        self._scratch_dir()
+        return self.scratch.path()
 
     def run(self, cancelled: Callable[[], bool]) -> Any:
         """Stage, run the body, save what it made and append the record; return the result that counts."""
