@@ -243,6 +243,10 @@ class RemoteError(StargazerError):
     """A place outside the store could not do what was asked of it; the message names it."""
 
 
+class ModelError(RemoteError):
+    """A model gave no answer that could be used: it is not there, refused, was cut off, or does not fit its schema."""
+
+
 class RemoteRefused(RemoteError):
     """What a remote sent was refused: other bytes, too many, too few or too slowly."""
 

@@ -20,6 +20,7 @@ from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import encode, walk_assets
 from stargazer.ledger.logs import origin_text, remember
 from stargazer.ledger.parameters import own_copy
+from stargazer.ledger.reads import ALWAYS, CHANGED
 from stargazer.store import Store
 from stargazer.store.backends.local import is_full
 from stargazer.store.fallback import fetch_missing
@@ -238,6 +239,9 @@ class Attempt:
     def _made(self, work: Workdir, staged: dict[str, Any], ending: Ending) -> Any:
         def body() -> Any:
             task = self.spec.task
+            if self.spec.executor is not None:
+                self._findings.reads |= reads_afar(self.spec, self._findings)
+                return task.sent(self.spec.executor, self.spec, work, staged, self.parameters)
             with self._findings.watched():
                 return task.body(
                     work,
@@ -298,6 +302,12 @@ class Attempt:
         )
         before = self.ledger.readers(self._before) if record.status == "ok" else None
         return self.ledger.append(record, before, newest=self.spec.again)
+
+
+def reads_afar(spec: TaskSpec, findings: Findings) -> dict[str, str]:
+    """What the result of a body depends on that runs elsewhere: on all that is there, where that has no name."""
+    unnamed = spec.executor is not None and spec.executor.runtime is None
+    return {**({ALWAYS: CHANGED} if unnamed else {}), **spec.task.also_read(findings.body)}
 
 
 @functools.lru_cache(maxsize=64)
