@@ -113,6 +113,8 @@ class Live:
     def __init__(self, store: Store, *, sequential: bool) -> None:
         self.store, self.sequential, self.ledger = store, sequential, Ledger(store.records)
         self.rows: list[tuple[str, str, str]] = []
+        self.reads: dict[str, str] = {}
+        """What the cells that are calls read beside their names, as records have it."""
         self._cells: dict[str, Cell] = {}
         self._values: dict[str, tuple[Any, Any]] = {}
 
@@ -239,6 +241,7 @@ class Live:
             if isinstance(made.get(name), Value):
                 self._values[name] = value, made[name]
         shown = result.get(SHOWN)
+        self.reads |= looked.record.reads
         self._note(looked, "known", f"since {looked.record.started[:10]}")
         return list(json.loads(self.store.read(str(shown.cid)))) if shown is not None else []
 
@@ -265,6 +268,7 @@ class Live:
         assert isinstance(task, CellTask)
         task.given = {name: value for name, (value, _) in self._values.items() if name in looked.call.inputs}
         looked.reads = found | task.also_read(body)
+        self.reads |= looked.reads
         looked.seconds = time.perf_counter() - began
 
     def record(self, looked: Looked, namespace: Mapping[str, Any], outputs: list[dict[str, Any]]) -> None:
