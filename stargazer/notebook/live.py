@@ -27,7 +27,6 @@ from stargazer.notebook.cells import (
     CellTask,
     cell_call,
     from_here,
-    is_handles,
     kept_values,
     makers_of_handles,
     outputs_draft,
@@ -37,6 +36,7 @@ from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.document import Cell
 from stargazer.notebook.effects import WIDGET, why_live
 from stargazer.notebook.encoding import decode
+from stargazer.notebook.handles import boxed, is_handles, unboxed
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.tokens import is_widget, token_of
 from stargazer.notebook.values import Value
@@ -201,7 +201,7 @@ class Live:
         if known is not None and known[0] is value and not fresh:
             return known[1]
         if is_handles(value):
-            return value
+            return boxed(value)
         if is_widget(value):
             return None
         with tempfile.TemporaryDirectory() as folder:
@@ -231,7 +231,7 @@ class Live:
             code = ast.Module(looked.code.nodes(), [])
             exec(compile(code, "<cell>", "exec", dont_inherit=True), namespace)  # type: ignore[arg-type]
         scope = _Scope(namespace, looked.scope._prelude) if looked.scope else None
-        values = {n: decode(v, v.fetch(), scope) if isinstance(v, Value) else v for n, v in made.items()}
+        values = {n: decode(v, v.fetch(), scope) if isinstance(v, Value) else unboxed(v) for n, v in made.items()}
         for name in result.get(MUTATED, ()):
             before = namespace[name]
             values |= {other: values[name] for other, each in list(namespace.items()) if each is before}
