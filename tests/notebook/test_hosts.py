@@ -155,7 +155,7 @@ def _answers(port: int) -> None:
 
 
 ALL = ["n", "table", "total"]
-PATIENCE = 180_000
+PATIENCE = 400_000
 KERNEL = """
 import json, sys
 import nbformat
