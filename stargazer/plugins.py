@@ -64,7 +64,6 @@ PROVIDERS = "stargazer.providers"
 NOTEBOOK_FORMATS = "stargazer.notebook_formats"
 """A format of notebooks (`stargazer.notebook.flow.NotebookFormat`); the name is what ``format:`` says of an entry."""
 
-
 NOTEBOOKS = "stargazer.notebooks"
 """A package whose folders ``tutorials`` and ``workflows`` hold notebooks; it is not imported for them."""
 

@@ -21,13 +21,13 @@ from stargazer.notebook.cells import (
     CellTask,
     cell_call,
     from_here,
-    is_handles,
     is_stop,
     kept_values,
     run_source,
 )
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, touches_engine, why_live
+from stargazer.notebook.handles import boxed, is_handles
 from stargazer.notebook.mounts import local_path, mounted
 from stargazer.notebook.order import ordered, reads_of
 from stargazer.notebook.questions import ask_cell
@@ -485,7 +485,7 @@ class Walk:
                 if name in held:
                     continue
                 if is_handles(value):
-                    self.assets[name] = value
+                    self.assets[name] = boxed(value)
                 elif is_widget(value) or (token := self._kept(name, value, Path(folder))) is None:
                     self.tokens[name] = token_of(value, self.prelude)
                     self._pure = self._pure and self.tokens[name] is not None
