@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import time
 from typing import Any
 
-__all__ = ["parse"]
+__all__ = ["lines_of", "parse"]
 
 TRIES = 20
 
@@ -35,3 +36,19 @@ def parse(source: str | bytes, filename: str = "<unknown>", mode: str = "exec") 
                 raise
             time.sleep(0.001 * attempt)
     raise AssertionError("unreachable")
+
+
+def lines_of(text: str, ends: bool = False) -> list[str]:
+    """Return the lines of some source as the parser counts them.
+
+    `str.splitlines` also ends lines at form feeds and at Unicode's separators, which stand between the pages of old
+    sources and in texts that were pasted: whoever takes lines by the numbers of a tree would take others.
+
+    Parameters
+    ----------
+    text
+        As files come when they are read as text: a line feed ends a line.
+    ends
+        Keep the ends.
+    """
+    return re.findall(r"[^\n]*\n|[^\n]+", text) if ends else text.removesuffix("\n").split("\n") if text else []

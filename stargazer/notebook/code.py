@@ -18,6 +18,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.fingerprint import CodeIdentity, identify
+from stargazer.fingerprint.parsing import lines_of
 from stargazer.notebook.names import PRESENT, free_names
 from stargazer.notebook.values import NOTEBOOK
 
@@ -212,7 +213,7 @@ class Prelude:
             made.__file__ = f"<notebook {self.digest}>"
             statements = [node for part in self.parts for node in part.nodes()]
             text = ast.unparse(ast.Module(statements, []))
-            linecache.cache[made.__file__] = (len(text), None, text.splitlines(True), made.__file__)
+            linecache.cache[made.__file__] = (len(text), None, lines_of(text, ends=True), made.__file__)
             sys.modules[NOTEBOOK] = made
             for number, part in enumerate(self.parts):
                 self._run(number, part, made)
@@ -305,7 +306,7 @@ def _function(module: ModuleType, source: str, parameters: list[str]) -> Functio
     arguments = ast.arguments([], [ast.arg(name) for name in parameters], None, [], [], None, [])
     text = ast.unparse(ast.fix_missing_locations(ast.Module([kind("cell", arguments, body, [])], [])))
     name = f"<cell-identity {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
-    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    linecache.cache[name] = (len(text), None, lines_of(text, ends=True), name)
     scope: dict[str, Any] = {}
     exec(compile(text, name, "exec", dont_inherit=True), module.__dict__, scope)
     found: FunctionType = scope["cell"]
@@ -356,7 +357,7 @@ def filename_of(source: str) -> str:
     name = f"<cell {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
     if name not in linecache.cache:
         text = source if source.endswith("\n") else f"{source}\n"
-        linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+        linecache.cache[name] = (len(text), None, lines_of(text, ends=True), name)
     return name
 
 
