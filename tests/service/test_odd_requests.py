@@ -60,7 +60,7 @@ def test_what_everybody_of_this_machine_may_read_is_kept_by_caches(serve: Serve,
 def test_refreshing_is_no_way_around_the_limit(serve: Serve, lab: Settings, letters: Pair, tmp_path: Path) -> None:
     service, flag = serve(lab._replace(allow_code=True, limits=Limits(1, 1 << 40))), tmp_path / "flag"
     transform = {"executor": "wait@v1", "params": {"until": str(flag)}}
-    body: dict[str, Any] = {"inputs": [letters[0].cid], "transform": transform, "wait": 0}
+    body: dict[str, Any] = {"inputs": [letters[0].id], "transform": transform, "wait": 0}
     first = service.ask("POST", "/v1/materialize", "anna-token", json=body).json()
     refused = service.ask("POST", "/v1/materialize", "anna-token", json={**body, "refresh": True})
     assert (refused.status_code, "being made just now" in refused.json()["detail"]) == (409, True)
