@@ -306,7 +306,8 @@ def _made(task: CellTask, space: dict[str, Any], out: Captured, folder: Path) ->
     """Run a cell and keep what it bound; what cannot be kept is left in the task, for this process."""
     task.left = {}
     try:
-        run_source(task.cell.source, task.rest, space, out)
+        with task.prelude.around():
+            run_source(task.cell.source, task.rest, space, out)
     except BaseException as error:
         if not is_stop(error):
             task.error = error
