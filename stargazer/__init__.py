@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stargazer.api import fetch as fetch
     from stargazer.api import forget as forget
     from stargazer.api import pin as pin
+    from stargazer.api import publish as publish
     from stargazer.api import push as push
     from stargazer.api import trace as trace
     from stargazer.api import unpin as unpin
@@ -88,7 +89,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "stargazer.api": (
-        "add", "assemble", "delete", "fetch", "forget", "pin", "push", "trace", "unpin", "update",
+        "add", "assemble", "delete", "fetch", "forget", "pin", "publish", "push", "trace", "unpin", "update",
     ),
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",

@@ -123,6 +123,7 @@ def serve(
     root: Path,
     *,
     port: int | None = None,
+    host: str = APP_HOST,
     base_url: str = "",
     trust_proxy: Path | None = None,
     idle: float = 0.0,
@@ -138,6 +139,8 @@ def serve(
         Folder of the notebooks.
     port
         Where it listens; the first free one from 8765 on by default.
+    host
+        Where it listens. Whatever that is, it answers to ``127.0.0.1`` and ``localhost`` only.
     base_url
         Path below which a proxy shows it.
     trust_proxy
@@ -154,7 +157,7 @@ def serve(
     Raises
     ------
     Conflict
-        Another app serves that folder, or the port is taken.
+        Another app serves that folder, the port is taken, or nobody can listen there.
     ConfigError
         The path or the secret's file is wrong.
     """
@@ -162,7 +165,7 @@ def serve(
     proxy = ProxyTrust(read_secret(trust_proxy), config.user_name()) if trust_proxy else None
     access = Access(secrets.token_urlsafe(24), base, proxy)
     root.mkdir(parents=True, exist_ok=True)
-    with _alone(root) as folder, _listening(port) as (number, sockets):
+    with _alone(root) as folder, _listening(port, host) as (number, sockets):
         app = make_app(root, access, store or active_store(), idle=idle, folder=folder)
         address = f"http://{APP_HOST}:{number}{base}/" + ("" if proxy else f"?token={access.token}")
         options: Any = {"ws": "websockets-sansio", "ws_max_size": 1 << 30, "timeout_graceful_shutdown": 2}
@@ -227,21 +230,23 @@ def _alone(root: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _listening(port: int | None) -> Iterator[tuple[int, list[socket.socket]]]:
-    """Listen on one port of both loopback addresses: ``localhost`` may be either."""
+def _listening(port: int | None, host: str = APP_HOST) -> Iterator[tuple[int, list[socket.socket]]]:
+    """Listen on one port, by default of both loopback addresses: ``localhost`` may be either."""
     numbers = range(FIRST_PORT, FIRST_PORT + TRIES) if port is None else [port]
     for number in numbers:
         sockets: list[socket.socket] = []
         try:
-            sockets.append(_bound(socket.AF_INET, "127.0.0.1", number))
+            sockets.append(_bound(socket.AF_INET6 if ":" in host else socket.AF_INET, host, number))
             found = sockets[0].getsockname()[1]
-            if _has_ipv6():
+            if host == APP_HOST and _has_ipv6():
                 sockets.append(_bound(socket.AF_INET6, "::1", found))
         except OSError as error:
             for each in sockets:
                 each.close()
             if error.errno != errno.EADDRINUSE or number == numbers[-1]:
-                raise Conflict(f"port {number} cannot be had: {error.strerror}; choose another: --port") from None
+                place = f"port {number}" + ("" if host == APP_HOST else f" of {host}")
+                told = f"{place} cannot be had: {error.strerror or error}; choose another: --port, --host"
+                raise Conflict(told) from None
             continue
         try:
             yield found, sockets

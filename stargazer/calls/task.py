@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import uuid
 from types import FunctionType
@@ -20,7 +21,6 @@ from stargazer.calls.arguments import (
     read_needs,
 )
 from stargazer.calls.call import Call, make_call
-from stargazer.calls.mapped import Mapped
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.calls.wired import Wired, wired_by
 from stargazer.config import strict, variables
@@ -32,7 +32,8 @@ from stargazer.ledger import walk_assets
 from stargazer.ledger.keys import task_key
 from stargazer.store import active_store
 from stargazer.store.staging import members
-from stargazer.tools import identify_tool, library_version
+from stargazer.tools import EMBEDDED_TOOLS, identify_tool, library_version
+from stargazer.tools.environments import environment_name, keyed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.calls.call import Pending
+    from stargazer.calls.mapped import Mapped
     from stargazer.execute.audit import Observed
     from stargazer.executors import Place
     from stargazer.tools import Workdir
@@ -65,7 +67,7 @@ class Task(Generic[P, R]):
     """A function from assets to assets, with an identity.
 
     Identity, a part of every key: the name, the code of the body and of all of the user's code that it reaches (or
-    `version`), `tools`, `uses` and `env`.
+    `version`), `tools`, `container` or `conda`, `uses` and `env`.
     Options, in no key: `cpus`, `memory`, `gpus`, `walltime`, `worker`, `retries`, `stage`, `temp`.
 
     Parameters
@@ -103,6 +105,12 @@ class Task(Generic[P, R]):
         defaults, and what its closure holds still count.
     stage
         ``"copy"`` gives tools that write to their inputs copies of them; ``"link"`` is cheaper.
+    container
+        Image in which its tools run, by its digest (``"name@sha256:…"``), a folder that holds a whole system
+        (``"dir:path"``) or a ``.sif`` file; paths begin where the file lies that defines it. All commands run in there
+        but ``python``, and see nothing else but their work directory. Its digest counts in place of tools'.
+    conda
+        ``env.yml`` of the environment of conda in which they run; the lock file beside it is what counts.
     temp
         What it makes is of use to the next step only: it is the first that garbage collection takes.
 
@@ -114,6 +122,7 @@ class Task(Generic[P, R]):
 
     __module__: str
     __qualname__: str
+    environment: str = ""
     reads_are_inputs = False
     wires = False
 
@@ -133,6 +142,8 @@ class Task(Generic[P, R]):
         version: str | None = None,
         stage: Literal["link", "copy"] = "link",
         temp: bool = False,
+        container: str | None = None,
+        conda: str | None = None,
     ) -> None:
         if not isinstance(body, FunctionType):
             raise DefinitionError(f"@sg.task decorates a function, not {type(body).__name__}")
@@ -146,6 +157,8 @@ class Task(Generic[P, R]):
         self.tools, self.version, self.env = tools, version, tuple(env)
         self.uses = None if uses is None else tuple(uses)
         self.copy_inputs, self.temp = stage == "copy", temp
+        if container is not None or conda is not None:
+            self.environment = environment_name(body.__name__, container, conda, _folder_of(body))
         self._identity: CodeIdentity | None = None
         self._sent: Sent | None = None
         self._specs: dict[Any, TaskSpec] = {}
@@ -200,6 +213,8 @@ class Task(Generic[P, R]):
         >>> [made.name for made in upper.map([sg.add("words.txt")]).compute()]
         ['words.txt']
         """
+        from stargazer.calls.mapped import Mapped
+
         if len(lists) not in self._mapped:
             self._mapped[len(lists)] = Mapped(self, len(lists))
         made: Pending[list[R]] = self._mapped[len(lists)](*lists, **same)
@@ -214,7 +229,7 @@ class Task(Generic[P, R]):
             return imported, (self.__module__, self.__qualname__)
         stage = "copy" if self.copy_inputs else "link"
         options: dict[str, Any] = {"tools": self.tools, "uses": self.uses, "version": self.version}
-        options |= {"stage": stage, "temp": self.temp, "env": self.env}
+        options |= {"stage": stage, "temp": self.temp, "env": self.env, **_environment_option(self.environment)}
         options |= {name: getattr(self.needs, name) for name in ("cpus", "gpus", "walltime", "worker", "retries")}
         options |= {"memory": self.needs.memory or None, **dict(self.needs.functions)}
         return rebuilt, (self.body, options, self.code.alone(), self._imports())
@@ -334,18 +349,21 @@ class Task(Generic[P, R]):
     def _spec(self, inputs: dict[str, Any], parameters: dict[str, Any], wired: Wired) -> TaskSpec:
         """What all calls of the task that one function wires in the active store share, made once."""
         store = active_store()
-        tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
+        uses_tools = self.tools or self.environment
+        tools = tuple(map(identify_tool, self.identified(parameters))) if uses_tools else ()
         code = self.code
-        env = variables(self.env)
+        env = variables(self.env) if self.env else {}
         kinds = self._kinds(inputs) if inputs else {}
         executor = self._place()
-        place = (store.url, code.digest, tools, wired, executor, *kinds.items(), *env.items())
+        place: tuple[Any, ...] = (store.url, code.digest, tools, wired, executor)
+        if kinds or env:
+            place = (*place, *kinds.items(), *env.items())
         made = self._specs.get(place)
         if made is not None:
             return made
         named = code.libraries if self.uses is None else self.uses
         libraries = {name: library_version(name) for name in named}
-        key = task_key(self.name, code.digest, tools, libraries, env)
+        key = task_key(self.name, code.digest, tuple(map(keyed, tools)), libraries, env)
         key = executor.key(key) if executor else key
         identity = (key, code.digest, code.manifest, tools, libraries, store.url, store.id, kinds)
         notes: dict[str, Any] = {"home": f"{self.__module__}:{self.__qualname__}", "wired": wired, "temp": self.temp}
@@ -355,6 +373,19 @@ class Task(Generic[P, R]):
         spec = TaskSpec(self, self.name, needs, self.copy_inputs, *identity, executor=executor, **notes)
         self._specs[place] = spec
         return spec
+
+    def identified(self, parameters: Mapping[str, Any]) -> list[str]:
+        """Names of what its result depends on: tools, or the environment in place of those that run in there.
+
+        Parameters
+        ----------
+        parameters
+            Plain values by name, which may choose the tools.
+        """
+        names = chosen_tools(self.tools, parameters)
+        if not self.environment:
+            return [*names]
+        return [*(name for name in names if name in EMBEDDED_TOOLS), self.environment]
 
     def _place(self) -> Place | None:
         """The executor that runs its bodies; None where Dask's workers do."""
@@ -394,6 +425,17 @@ class Task(Generic[P, R]):
         for name in self.__qualname__.split("."):
             found = getattr(found, name, None)
         return found is self
+
+
+def _folder_of(body: FunctionType) -> str:
+    """Folder of the file that defines a function; the present one where that is no file, as in a notebook."""
+    path = body.__code__.co_filename
+    return os.path.dirname(os.path.abspath(path)) if os.path.isfile(path) else os.getcwd()
+
+
+def _environment_option(name: str) -> dict[str, str]:
+    option, colon, source = name.partition(":")
+    return {option: source} if colon else {}
 
 
 def _has_call(value: Any) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.calls.arguments import chosen_tools
 from stargazer.calls.resources import amount_text, capacity_of
 from stargazer.client.connect import connect
 from stargazer.errors import ConfigError, StargazerError, StoreError, ToolMissing
@@ -106,7 +105,7 @@ def _here_alone(store: Store, tools: Iterable[str], why: str) -> Iterator[CheckR
 
 def _wanted(tasks: Sequence[Task]) -> tuple[list[str], list[str]]:
     """Tools of the tasks, as their defaults choose them, and their libraries."""
-    tools = {tool for task in tasks for tool in chosen_tools(task.tools, _defaults(task))}
+    tools = {tool for task in tasks for tool in task.identified(_defaults(task))}
     return sorted(tools), sorted({name for task in tasks for name in task.uses or ()})
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from stargazer.execute.spec import TaskSpec
     from stargazer.store.blobs.verified import Signature
+    from stargazer.tools.enclosure import Enclosure
 
 __all__ = ["Attempt", "execute", "own_places"]
 
@@ -150,6 +151,7 @@ class Attempt:
         self.ledger, self.store = ledger, Store.open(spec.store)
         self._before, self._warn = before, warn
         self._told: list[str] = []
+        self._enclosure: Enclosure | None = None
         places = own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
         offline = self.store.backend.quick and not config.remotes()
         self._findings = Findings(spec, places, parameters, strict=strict or config.strict(), alone_online=offline)
@@ -176,6 +178,10 @@ class Attempt:
         ending = self._ending(cancelled)
         passed: dict[str, Any] = {"env": self.spec.env, "secrets": self.spec.secrets, "own_memory": own}
         passed |= {"noted": self._findings.command, "cancelled": ending.is_due, "warned": self._told.append}
+        if any(":" in tool.name for tool in self.spec.tools):
+            from stargazer.tools.enclosure import enclosed
+
+            self._enclosure = passed["enclosure"] = enclosed(self.spec.tools)
         with self.store.blobs.in_use(), Scratch(self._scratch_dir(), key) as self.scratch:
             yield Workdir(self._scratch_path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
 
@@ -290,6 +296,7 @@ class Attempt:
             cpu_seconds=round(time.thread_time() - cpu_clock + work.cpu_seconds, 6),
             peak_bytes=work.peak_bytes,
             passed=work.passed(),
+            environment=self._enclosure.told() if self._enclosure else {},
             log=self.store.blobs.put_bytes(log) if log else None,
             **members,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.fingerprint.parsing import lines_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -118,7 +120,7 @@ def read_annotations(source: str, line: int = 1) -> tuple[Annotations, list[Prob
     """
     members: dict[str, Any] = {}
     problems: list[Problem] = []
-    for number, text in enumerate(source.splitlines(), line):
+    for number, text in enumerate(lines_of(source), line):
         stripped = text.strip()
         if stripped and not stripped.startswith("#"):
             break

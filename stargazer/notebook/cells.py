@@ -34,6 +34,7 @@ from stargazer.notebook.alone import perform_alone
 from stargazer.notebook.annotations import FOREVER
 from stargazer.notebook.code import filename_of, prelude_of
 from stargazer.notebook.encoding import decode, encode
+from stargazer.notebook.handles import boxed, is_handles, unboxed
 from stargazer.notebook.shown import Captured, captured
 from stargazer.notebook.values import Value
 from stargazer.tools import library_version
@@ -61,7 +62,6 @@ __all__ = [
     "cell_call",
     "from_here",
     "is_fixed",
-    "is_handles",
     "kept_values",
     "makers_of_handles",
     "outputs_draft",
@@ -306,7 +306,8 @@ def _made(task: CellTask, space: dict[str, Any], out: Captured, folder: Path) ->
     """Run a cell and keep what it bound; what cannot be kept is left in the task, for this process."""
     task.left = {}
     try:
-        run_source(task.cell.source, task.rest, space, out)
+        with task.prelude.around():
+            run_source(task.cell.source, task.rest, space, out)
     except BaseException as error:
         if not is_stop(error):
             task.error = error
@@ -370,7 +371,7 @@ def kept_values(names: Sequence[str], space: Mapping[str, Any], scope: Scope | N
     for name in names:
         value = space[name]
         if is_handles(value):
-            made[name] = value
+            made[name] = boxed(value)
             continue
         folder.mkdir(exist_ok=True)
         path = folder / f"{name}.value"
@@ -396,22 +397,10 @@ def from_here(store: Store, result: dict[str, Any]) -> dict[str, Any]:
     return map_assets(result, lambda asset: store.assets.handle(asset, told[asset.id]) if asset.id in told else asset)  # type: ignore[no-any-return]
 
 
-def is_handles(value: Any) -> bool:
-    """Whether a value is a stored asset, or a list or dict of nothing else."""
-    if isinstance(value, Asset):
-        return value.cid is not None
-    items: list[Any] = []
-    if type(value) is list:
-        items = value
-    elif type(value) is dict and all(type(key) is str for key in value):
-        items = list(value.values())
-    return bool(items) and all(isinstance(item, Asset) and item.cid is not None for item in items)
-
-
 def _read(staged: Any, prelude: Prelude) -> Any:
     """What a cell is given of an input: a value is decoded, a handle knows the store and no path.
 
-    Lists and dicts hold handles alone: a value that stands in one is an asset that somebody asked the store for.
+    Lists, dicts and boxes hold handles alone: a value that stands in one is an asset that somebody asked the store for.
     """
     if isinstance(staged, Value):
         return decode(staged, staged.path, prelude)
@@ -419,7 +408,7 @@ def _read(staged: Any, prelude: Prelude) -> Any:
         return _handle(staged)
     if isinstance(staged, list):
         return [_handle(item) for item in staged]
-    return {name: _handle(item) for name, item in staged.items()}
+    return unboxed({name: _handle(item) for name, item in staged.items()})
 
 
 def _handle(staged: Asset) -> Asset:

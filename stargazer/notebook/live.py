@@ -28,7 +28,6 @@ from stargazer.notebook.cells import (
     CellTask,
     cell_call,
     from_here,
-    is_handles,
     kept_values,
     makers_of_handles,
     outputs_draft,
@@ -38,6 +37,7 @@ from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.document import Cell
 from stargazer.notebook.effects import WIDGET, why_live
 from stargazer.notebook.encoding import decode
+from stargazer.notebook.handles import boxed, is_handles, unboxed
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.tokens import is_widget, token_of
 from stargazer.notebook.values import Value
@@ -114,6 +114,8 @@ class Live:
     def __init__(self, store: Store, *, sequential: bool) -> None:
         self.store, self.sequential, self.ledger = store, sequential, Ledger(store.records)
         self.rows: list[tuple[str, str, str]] = []
+        self.reads: dict[str, str] = {}
+        """What the cells that are calls read beside their names, as records have it."""
         self._cells: dict[str, Cell] = {}
         self._values: dict[str, tuple[Any, Any]] = {}
 
@@ -202,7 +204,7 @@ class Live:
         if known is not None and known[0] is value and not fresh:
             return known[1]
         if is_handles(value):
-            return value
+            return boxed(value)
         if is_widget(value):
             return None
         with tempfile.TemporaryDirectory() as folder:
@@ -232,7 +234,7 @@ class Live:
             code = ast.Module(looked.code.nodes(), [])
             exec(compile(code, "<cell>", "exec", dont_inherit=True), namespace)  # type: ignore[arg-type]
         scope = _Scope(namespace, looked.scope._prelude) if looked.scope else None
-        values = {n: decode(v, v.fetch(), scope) if isinstance(v, Value) else v for n, v in made.items()}
+        values = {n: decode(v, v.fetch(), scope) if isinstance(v, Value) else unboxed(v) for n, v in made.items()}
         for name in result.get(MUTATED, ()):
             before = namespace[name]
             values |= {other: values[name] for other, each in list(namespace.items()) if each is before}
@@ -242,6 +244,7 @@ class Live:
             if isinstance(made.get(name), Value):
                 self._values[name] = value, made[name]
         shown = result.get(SHOWN)
+        self.reads |= looked.record.reads
         self._note(looked, "known", f"since {looked.record.started[:10]}")
         return list(json.loads(self.store.read(str(shown.cid)))) if shown is not None else []
 
@@ -268,6 +271,7 @@ class Live:
         assert isinstance(task, CellTask)
         task.given = {name: value for name, (value, _) in self._values.items() if name in looked.call.inputs}
         looked.reads = found | task.also_read(body)
+        self.reads |= looked.reads
         looked.seconds = time.perf_counter() - began
 
     def record(self, looked: Looked, namespace: Mapping[str, Any], outputs: list[dict[str, Any]]) -> None:

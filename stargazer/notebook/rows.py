@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer.errors import NotebookError, RunError
 from stargazer.notebook.cells import is_fixed
 from stargazer.notebook.encoding import decode
+from stargazer.notebook.handles import unboxed
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.values import Value
 
@@ -122,7 +123,7 @@ class Aliases(dict[str, frozenset[str]]):
 
 def value_of(asset: Any, scope: Any) -> Any:
     """The value that is kept as an asset; handles are themselves."""
-    return decode(asset, asset.fetch(), scope) if isinstance(asset, Value) else asset
+    return decode(asset, asset.fetch(), scope) if isinstance(asset, Value) else unboxed(asset)
 
 
 def identity_of(value: Any) -> Any:

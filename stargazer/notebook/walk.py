@@ -21,13 +21,13 @@ from stargazer.notebook.cells import (
     CellTask,
     cell_call,
     from_here,
-    is_handles,
     is_stop,
     kept_values,
     run_source,
 )
 from stargazer.notebook.code import prelude_of, split_cells
-from stargazer.notebook.effects import WIDGET, touches_engine, why_live
+from stargazer.notebook.effects import WIDGET, hidden_order, touches_engine, why_live
+from stargazer.notebook.handles import boxed, is_handles
 from stargazer.notebook.mounts import local_path, mounted
 from stargazer.notebook.order import ordered, reads_of
 from stargazer.notebook.questions import ask_cell
@@ -120,7 +120,7 @@ class Walk:
         self._widgets = {
             name for cell in makers if why_live(cell, self.prelude) == WIDGET for name in cell.defs & self.given.keys()
         }
-        self._lively: dict[Cell, str] = {}
+        self._lively = hidden_order(self.order, self.rest, self.prelude)
         self._shared: dict[Cell, tuple[str, ...]] = {}
         self._ran_now: set[str] = set()
 
@@ -133,6 +133,8 @@ class Walk:
             With `strict`: a cell changes what another made.
         """
         began = time.perf_counter()
+        if not self.dry:
+            self.prelude.set_up_again()
         self._told: set[str] = set()
         self._done: dict[Cell, Done] = {}
         while True:
@@ -440,7 +442,8 @@ class Walk:
         """Run a cell in this process; return its row where it stopped or failed."""
         ending = Ending(name_of(cell), lambda: False, cell.notes.timeout)
         try:
-            ending.run(lambda: run_source(cell.source, self.rest[cell], space, out))
+            with self.prelude.around(keep=True):
+                ending.run(lambda: run_source(cell.source, self.rest[cell], space, out))
         except BaseException as error:
             seconds = time.perf_counter() - began
             if is_stop(error):
@@ -485,7 +488,7 @@ class Walk:
                 if name in held:
                     continue
                 if is_handles(value):
-                    self.assets[name] = value
+                    self.assets[name] = boxed(value)
                 elif is_widget(value) or (token := self._kept(name, value, Path(folder))) is None:
                     self.tokens[name] = token_of(value, self.prelude)
                     self._pure = self._pure and self.tokens[name] is not None

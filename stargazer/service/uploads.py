@@ -165,7 +165,7 @@ async def add(visit: Visit) -> Response:
     if there is not None:
         return JSONAnswer(await visit.in_thread(lambda: asset_json(there)), 200, {"Tus-Resumable": TUS})
     name = await visit.in_thread(lambda: uploads.begin(visit.store, visit.principal.name, length, announced))
-    if headers.get("content-type", "") == PART:
+    if headers.get("content-type", "") == PART or not length:  # of an empty file there is no part to come
         return await _continue(visit, name, 0)
     return Response(status_code=201, headers={"Location": f"/v1/uploads/{name}", "Tus-Resumable": TUS, OFFSET: "0"})
 
@@ -178,9 +178,15 @@ def _there(store: Store, announced: Announced) -> Asset | None:
 
 
 async def offset(visit: Visit) -> Response:
-    """Say how much of an upload is here."""
-    path, length, _ = visit.engine.uploads.find(visit.store, visit.principal.name, visit.path("upload"))
-    headers = {OFFSET: str(path.stat().st_size), LENGTH: str(length), "Tus-Resumable": TUS, "Cache-Control": "no-store"}
+    """Say how much of an upload is here; one that came whole, before the service was ended, is taken in now."""
+    uploads, name = visit.engine.uploads, visit.path("upload")
+    path, length, announced = uploads.find(visit.store, visit.principal.name, name)
+    here = path.stat().st_size
+    headers = {OFFSET: str(here), LENGTH: str(length), "Tus-Resumable": TUS, "Cache-Control": "no-store"}
+    if here == length:
+        with uploads.alone(name):
+            taken = await _ended(visit, name, path, announced)
+        headers |= {each: taken.headers[each] for each in ("Location", "ETag")}
     return Response(headers=headers)
 
 
@@ -210,12 +216,17 @@ async def _continue(visit: Visit, name: str, start: int) -> Response:
         await _receive(visit, path, length)
         if (here := path.stat().st_size) < length:
             return Response(status_code=204, headers={OFFSET: str(here), "Tus-Resumable": TUS})
-        try:
-            answer = await _taken(visit, path, announced)
-        finally:
-            uploads.end(visit.store, name)
+        answer = await _ended(visit, name, path, announced)
     answer.headers.update({"Tus-Resumable": TUS, OFFSET: str(length)})
     return answer
+
+
+async def _ended(visit: Visit, name: str, path: Path, announced: Announced) -> Response:
+    """Make an asset of an upload that is whole."""
+    try:
+        return await _taken(visit, path, announced)
+    finally:
+        visit.engine.uploads.end(visit.store, name)
 
 
 async def _receive(visit: Visit, path: Path, length: int | None) -> None:
