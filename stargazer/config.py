@@ -358,6 +358,22 @@ def service_settings() -> dict[str, Any]:
     return {**defaults, **given}
 
 
+def prompt_settings() -> dict[str, Any]:
+    """How models are asked, complete with defaults: ``providers`` by name, and ``budget`` in seconds."""
+    defaults = _defaults()["prompts"]
+    found = {**defaults, **(setting("prompts", dict) or {})}
+    where = f"stargazer.prompts ({origin_of('prompts')})"
+    if unknown := sorted(set(found) - set(defaults)):
+        raise ConfigError(f"{where} has no {', '.join(unknown)}; it has {', '.join(defaults)}")
+    if not isinstance(found["providers"], dict) or not all(
+        isinstance(each, dict) for each in found["providers"].values()
+    ):
+        raise ConfigError(f"{where}: providers are {{kind, url, key}} by name")
+    if isinstance(found["budget"], bool) or not isinstance(found["budget"], (int, float)) or found["budget"] < 0:
+        raise ConfigError(f"{where}: budget is a number of seconds, not {found['budget']!r}")
+    return found
+
+
 def mcp_setting(name: str) -> Any:
     """One of the settings of the MCP server: ``folders``, ``verify`` or ``largest-upload``."""
     defaults = _defaults()["mcp"]

@@ -29,6 +29,7 @@ from stargazer.app.desk import Desk, error_answer, page
 from stargazer.app.jobs import Jobs
 from stargazer.app.kernels import Kernels
 from stargazer.app.proxy import Proxy
+from stargazer.app.rest import Rest
 from stargazer.app.shelf import Shelf
 from stargazer.errors import ConfigError, Conflict, StargazerError
 from stargazer.store import active_store
@@ -74,7 +75,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
     place = folder or config.cache_dir() / "app"
     place.mkdir(parents=True, exist_ok=True)
     kernels = Kernels(access.base, idle, place)
-    proxy, jobs, agents = Proxy(kernels, access), Jobs(), Agents(store)
+    proxy, jobs, agents, rest = Proxy(kernels, access), Jobs(), Agents(store), Rest(store, access.token)
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
@@ -85,6 +86,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
             watching.cancel()
             await jobs.stop()
             await agents.stop()
+            await rest.stop()
             await kernels.stop_all()
             await proxy.close()
 
@@ -98,8 +100,8 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
     ]
     own += [Mount("/static", StaticFiles(packages=[("stargazer.app", "static")]))]
     own += [WebSocketRoute(NOTEBOOK, proxy.socket), Route(NOTEBOOK, proxy.http, methods=METHODS)]
-    if access.proxy is None:  # agents do not come through it
-        own += [Route("/mcp", agents), Mount("/mcp", agents)]
+    if access.proxy is None:  # agents and programs do not come through it
+        own += [Route("/mcp", agents), Mount("/mcp", agents), Route("/v1/{rest:path}", rest)]
     handlers: Any = {StargazerError: error_answer, OSError: error_answer, HTTPException: _not_there}
     app = Starlette(
         routes=[Mount(access.base, routes=own)] if access.base else own,

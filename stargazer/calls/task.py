@@ -21,12 +21,12 @@ from stargazer.calls.arguments import (
     read_needs,
 )
 from stargazer.calls.call import Call, make_call
-from stargazer.calls.mapped import Mapped
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.calls.wired import Wired, wired_by
 from stargazer.config import strict, variables
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import TaskSpec
+from stargazer.execute.spec import Needs
 from stargazer.fingerprint import CodeIdentity, class_code, digest_of, identify, identify_version, note_modules
 from stargazer.ledger import walk_assets
 from stargazer.ledger.keys import task_key
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.calls.call import Pending
+    from stargazer.calls.mapped import Mapped
     from stargazer.execute.audit import Observed
+    from stargazer.executors import Place
     from stargazer.tools import Workdir
 
     P = ParamSpec("P", default=...)
@@ -83,7 +85,8 @@ class Task(Generic[P, R]):
         Longest time that it takes, as ``"2 h"`` or in seconds; after that it is ended with its tools. None where nobody
         knows.
     worker
-        Name that the worker must have, as profiles give them.
+        Name that the worker must have, as profiles give them; or that of a profile of kind ``executor``, which then
+        runs the body, and whose ``runtime`` is a part of the identity.
     retries
         Times that it is tried again where a tool fails: for tools that fail for reasons of the day, not of their input.
         `cpus`, `memory`, `gpus` and `walltime` may be functions of inputs (handles, with ``size`` and facts) and
@@ -210,6 +213,8 @@ class Task(Generic[P, R]):
         >>> [made.name for made in upper.map([sg.add("words.txt")]).compute()]
         ['words.txt']
         """
+        from stargazer.calls.mapped import Mapped
+
         if len(lists) not in self._mapped:
             self._mapped[len(lists)] = Mapped(self, len(lists))
         made: Pending[list[R]] = self._mapped[len(lists)](*lists, **same)
@@ -293,6 +298,14 @@ class Task(Generic[P, R]):
         """Nothing: what a body reads is seen, or is among its inputs."""
         return {}
 
+    def sent(
+        self, place: Place, spec: TaskSpec, work: Workdir, staged: Mapping[str, Any], parameters: Mapping[str, Any]
+    ) -> Any:
+        """Let an executor run the body, and return what it made: drafts in the work directory."""
+        from stargazer.executors.tasks import perform_task
+
+        return perform_task(place, self, spec, work, staged, parameters)
+
     def check_code(self, spec: TaskSpec) -> None:
         """Refuse to run under a key that was made with other code.
 
@@ -336,21 +349,28 @@ class Task(Generic[P, R]):
     def _spec(self, inputs: dict[str, Any], parameters: dict[str, Any], wired: Wired) -> TaskSpec:
         """What all calls of the task that one function wires in the active store share, made once."""
         store = active_store()
-        tools = tuple(map(identify_tool, self.identified(parameters)))
+        uses_tools = self.tools or self.environment
+        tools = tuple(map(identify_tool, self.identified(parameters))) if uses_tools else ()
         code = self.code
-        env = variables(self.env)
+        env = variables(self.env) if self.env else {}
         kinds = self._kinds(inputs) if inputs else {}
-        place = (store.url, code.digest, tools, wired, *kinds.items(), *env.items())
+        executor = self._place()
+        place: tuple[Any, ...] = (store.url, code.digest, tools, wired, executor)
+        if kinds or env:
+            place = (*place, *kinds.items(), *env.items())
         made = self._specs.get(place)
         if made is not None:
             return made
         named = code.libraries if self.uses is None else self.uses
         libraries = {name: library_version(name) for name in named}
         key = task_key(self.name, code.digest, tuple(map(keyed, tools)), libraries, env)
+        key = executor.key(key) if executor else key
         identity = (key, code.digest, code.manifest, tools, libraries, store.url, store.id, kinds)
         notes: dict[str, Any] = {"home": f"{self.__module__}:{self.__qualname__}", "wired": wired, "temp": self.temp}
         notes |= {"wires": self.wires, "env": env, "secrets": tuple(name for name in self.env if name not in env)}
-        spec = TaskSpec(self, self.name, self.needs, self.copy_inputs, *identity, **notes)
+        # Who waits for an executor needs nothing of the worker that does.
+        needs = Needs(walltime=self.needs.walltime, retries=self.needs.retries) if executor else self.needs
+        spec = TaskSpec(self, self.name, needs, self.copy_inputs, *identity, executor=executor, **notes)
         self._specs[place] = spec
         return spec
 
@@ -366,6 +386,14 @@ class Task(Generic[P, R]):
         if not self.environment:
             return [*names]
         return [*(name for name in names if name in EMBEDDED_TOOLS), self.environment]
+
+    def _place(self) -> Place | None:
+        """The executor that runs its bodies; None where Dask's workers do."""
+        if not self.needs.worker:
+            return None
+        from stargazer.executors.place import find_place  # what has no worker's name need not know of them
+
+        return find_place(self.needs.worker)
 
     def _kinds(self, inputs: dict[str, Any]) -> dict[str, str]:
         """What tells the user's own types of assets as they are from what they were; the engine's count as it does.

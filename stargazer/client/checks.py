@@ -46,6 +46,8 @@ def check_profile(
         large enough and live long enough.
     """
     tasks = list(tasks)
+    if profile.kind == "executor":
+        return list(_executor(profile, tasks))
     tools, libraries = _wanted(tasks)
     if not strict:
         tools, libraries = list(filter(_is_here, tools)), []
@@ -204,6 +206,38 @@ def _tool(client: Client, name: str) -> CheckResult:
             shown = told if isinstance(told, Exception) else f"{told.version} ({told.digest[:12]}…)"
             return CheckResult(name, False, f"{here.version} ({here.digest[:12]}…) here, but on {address} {shown}")
     return CheckResult(name, True, f"{here.version} on all workers")
+
+
+def _executor(profile: Profile, tasks: Sequence[Task]) -> Iterator[CheckResult]:
+    """Ask an executor what it takes, and let it run a cell of one line."""
+    from stargazer.executors.asking import CELL, VERSION
+    from stargazer.executors.place import place_of
+    from stargazer.executors.tasks import TASK
+    from stargazer.executors.values import PICKLE
+
+    place = place_of(profile)
+    try:
+        executor = place.executor()
+        told = executor.health().get("capabilities") or {}
+        refs, inputs = told.get("transform_refs") or [], (told.get("features") or {}).get("inputs")
+        speaks = VERSION in (told.get("protocol_versions") or []) and CELL in refs
+        yield CheckResult("executor", speaks, f"{place.url} takes {', '.join(refs) or 'nothing that is known here'}")
+        done = executor.execute("print(1 + 1)", timeout=60.0)
+        yield CheckResult("cells", done.stdout == "2\n", done.error or "a cell of one line ran there")
+    except StargazerError as error:
+        yield CheckResult("executor", False, str(error))
+        return
+    if tasks:
+        takes = TASK in refs
+        yield CheckResult("tasks", takes, f"it {'takes' if takes else 'does not take'} bodies of tasks")
+    if place.trust:
+        takes = inputs is None or PICKLE in inputs
+        yield CheckResult("trust", takes, "pickles go there" if takes else "pickles are not taken there: --trust")
+    named = f"{place.runtime}; what it made is known under that name"
+    yield CheckResult("runtime", True if place.runtime else None, named if place.runtime else NO_RUNTIME)
+
+
+NO_RUNTIME = "none is named, so nothing that is made there is taken for an answer later: option runtime"
 
 
 # Whether the workers of a profile have what tasks declare to need, and live as long.

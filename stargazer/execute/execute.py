@@ -20,6 +20,7 @@ from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import encode, walk_assets
 from stargazer.ledger.logs import origin_text, remember
 from stargazer.ledger.parameters import own_copy
+from stargazer.ledger.reads import ALWAYS, CHANGED
 from stargazer.store import Store
 from stargazer.store.backends.local import is_full
 from stargazer.store.fallback import fetch_missing
@@ -182,11 +183,16 @@ class Attempt:
 
             self._enclosure = passed["enclosure"] = enclosed(self.spec.tools)
         with self.store.blobs.in_use(), Scratch(self._scratch_dir(), key) as self.scratch:
-            yield Workdir(self.scratch.path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
+            yield Workdir(self._scratch_path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
 
     def _scratch_dir(self) -> Path:
         """Where scratch directories lie: as the settings say, or where the store takes outputs for nothing."""
         return config.scratch_dir() or self.store.context.scratch
+
+    def _scratch_path(self) -> Path:
+        """The scratch directory, made only where the store still is."""
+        self._scratch_dir()
+        return self.scratch.path()
 
     def run(self, cancelled: Callable[[], bool]) -> Any:
         """Stage, run the body, save what it made and append the record; return the result that counts."""
@@ -233,6 +239,9 @@ class Attempt:
     def _made(self, work: Workdir, staged: dict[str, Any], ending: Ending) -> Any:
         def body() -> Any:
             task = self.spec.task
+            if self.spec.executor is not None:
+                self._findings.reads |= reads_afar(self.spec, self._findings)
+                return task.sent(self.spec.executor, self.spec, work, staged, self.parameters)
             with self._findings.watched():
                 return task.body(
                     work,
@@ -293,6 +302,12 @@ class Attempt:
         )
         before = self.ledger.readers(self._before) if record.status == "ok" else None
         return self.ledger.append(record, before, newest=self.spec.again)
+
+
+def reads_afar(spec: TaskSpec, findings: Findings) -> dict[str, str]:
+    """What the result of a body depends on that runs elsewhere: on all that is there, where that has no name."""
+    unnamed = spec.executor is not None and spec.executor.runtime is None
+    return {**({ALWAYS: CHANGED} if unnamed else {}), **spec.task.also_read(findings.body)}
 
 
 @functools.lru_cache(maxsize=64)

@@ -159,9 +159,16 @@ def library_version(distribution: str) -> str:
         found = importlib.metadata.distribution(distribution)
         origin = json.loads(found.read_text("direct_url.json") or "{}")
         commit = origin.get("vcs_info", {}).get("commit_id", "")
-        return f"{found.version}@{commit}" if commit else found.version
+        version = _version_in(found.read_text("METADATA") or "") or found.version
+        return f"{version}@{commit}" if commit else version
     except importlib.metadata.PackageNotFoundError:
         raise ToolMissing(f"the Python package {distribution} is not installed: pip install {distribution}") from None
+
+
+def _version_in(metadata: str) -> str:
+    """The version that metadata of a distribution name; a parser of mails would read its whole description for that."""
+    header = metadata.partition("\n\n")[0]
+    return next((line[8:].strip() for line in header.splitlines() if line.startswith("Version:")), "")
 
 
 @functools.cache

@@ -234,6 +234,15 @@ class Workdir:
         else:
             warnings.warn(visible(self.masked(text)), DataWarning, stacklevel=2)
 
+    def is_cancelled(self) -> bool:
+        """Whether what runs here is wanted no more: tools are ended by themselves, other waiting asks."""
+        return self._cancelled()
+
+    def note(self, title: str, text: bytes) -> None:
+        """Put into the log what was written elsewhere in the name of this call."""
+        with self._new_log([title]).open("ab") as log:
+            log.write(text if text.endswith(b"\n") else text + b"\n")
+
     def log(self) -> bytes:
         """Every command so far, each with what it wrote to stderr; the middle of what is huge is left out."""
         if not self._commands:
