@@ -86,6 +86,12 @@ def wrong(project: Project, folder: Path, jar: str) -> list[str]:
     return problems
 
 
+@pytest.fixture(autouse=True)
+def no_multiqc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than all the rest, and calls nothing."""
+    monkeypatch.setattr("stargazer.workflows.folder._multiqc", lambda out: None)
+
+
 @pytest.mark.slow
 def test_projects_at_random_are_called_as_by_hand(tool: Any, store: sg.Store, tmp_path: Path, short: bool) -> None:
     for name in ("bwa", "samtools", "bcftools", "fastp"):
