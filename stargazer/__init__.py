@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.book import Notebook as Notebook
     from stargazer.notebook.codecs import codec as codec
     from stargazer.notebook.ipython import load_ipython_extension as load_ipython_extension
+    from stargazer.prompts import prompt as prompt
     from stargazer.runs import Run as Run
     from stargazer.runs.planner import Plan as Plan
     from stargazer.runs.planner import plan as plan
@@ -102,6 +103,7 @@ _HOMES = {
     "stargazer.ledger": ("Record",),
     "stargazer.ledger.lineage": ("Lineage",),
     "stargazer.notebook": ("Notebook", "codec"),
+    "stargazer.prompts": ("prompt",),
     "stargazer.runs.planner": ("Plan", "plan"),
     "stargazer.runs": ("Run", "run", "run_async"),
     "stargazer.runs.verify": ("Verification", "verify"),

@@ -221,6 +221,13 @@ class StoreReadOnly(StoreError, PermissionError):
         return self.strerror or super().__str__()
 
 
+class StoreGone(StoreError, OSError):
+    """A store that was there is not any more: a disk that is not mounted, a folder that was moved or deleted."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
 class Unreadable(StoreError):
     """Bytes are there and cannot be read now, as in an archive from which they must be restored first."""
 
@@ -234,6 +241,10 @@ class StoreUnseen(StoreError):
 
 class RemoteError(StargazerError):
     """A place outside the store could not do what was asked of it; the message names it."""
+
+
+class ModelError(RemoteError):
+    """A model gave no answer that could be used: it is not there, refused, was cut off, or does not fit its schema."""
 
 
 class RemoteRefused(RemoteError):
