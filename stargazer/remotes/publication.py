@@ -18,6 +18,7 @@ from stargazer.errors import NotPublic, RemoteCannot, ToolMissing
 from stargazer.ledger import Ledger, walk_assets
 from stargazer.ledger.lineage import Lineage, trace
 from stargazer.remotes.bundles import BUNDLE, Bundle, make_bundle
+from stargazer.remotes.histories import made_by
 from stargazer.remotes.kubo import Kubo
 from stargazer.remotes.pinata import Pinata
 from stargazer.remotes.push import push
@@ -99,15 +100,16 @@ def publish(
     """
     if "push" not in remote.offers:
         raise RemoteCannot(f"{remote.name} is a {remote.kind}, to which nothing can be published; name another remote")
-    lineage = trace(store, asset)
-    bundle = make_bundle(file_name(asset), [asset], store, title, lineage=True)
-    chosen = sorted(bundle.assets, key=lambda each: each.cid != asset.cid)
-    if remote.public and not public and (found := reads_among(store, chosen)):
+    record = made_by(store, asset)
+    beside = list(walk_assets(Ledger(store.records).results(record))) if record else []
+    if remote.public and not public and (found := reads_among(store, [asset, *beside])):
         raise NotPublic(
             f"{remote.name} is a public place, and {', '.join(found[:3])} holds reads that may be a person's: nobody "
             "can take them back once they are there. If they may be public, say so: --public (public=True)"
         )
-    cid = _directory(store, bundle, chosen, lineage, licence)
+    bundle = make_bundle(file_name(asset), [asset], store, title, lineage=True)
+    chosen = sorted(bundle.assets, key=lambda each: each.cid != asset.cid)
+    cid = _directory(store, bundle, chosen, trace(store, asset), licence)
     directory = store.put(Asset(cid=cid, name=f"{file_name(asset)}-published"))
     store.pin(f"published-{cid[-16:]}", directory)
     _send(store, directory, chosen, remote, progress)

@@ -267,6 +267,7 @@ def test_reads_go_to_a_public_account_only_if_that_is_said(
         with pytest.raises(NotPublic, match=r"s1\.fq holds reads.*--public"):
             publish(store, reads, read_remote(entry), public=public)
         assert not service.files[network]
+        assert not store.pins(), "nothing was kept for it"
         return
     done = publish(store, reads, read_remote(entry), public=public)
     assert done.pinned

@@ -180,7 +180,7 @@ class ObjectBackend:
         return {
             paths[path]: _small(data) if isinstance(data, bytes) else b""
             for path, data in found.items()
-            if isinstance(data, bytes) or not self._absent(data)
+            if isinstance(data, bytes) or (isinstance(data, OSError) and not self._absent(data))
         }
 
     def open(self, place: str) -> BinaryIO:
