@@ -28,7 +28,7 @@ from stargazer.notebook.cells import (
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, hidden_order, touches_engine, why_live
 from stargazer.notebook.mounts import local_path, mounted
-from stargazer.notebook.order import ordered, reads_of
+from stargazer.notebook.order import binds_of, ordered, reads_of
 from stargazer.notebook.rows import (
     Aliases,
     ChangesOthers,
@@ -416,7 +416,7 @@ class Walk:
         if row is not None:
             self.rows[cell] = row
             return
-        made = {name: space[name] for name in cell.defs - self.split.names if name in space}
+        made = {name: space[name] for name in binds_of(cell, self.order, space) - self.split.names if name in space}
         self._take_changes(cell, read)
         self._bind_live(cell, made)
         self.same.join(made, read)

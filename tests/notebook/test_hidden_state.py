@@ -65,6 +65,10 @@ VALUES: dict[str, list[tuple[list[str], Any]]] = {
     "name-of-a-comprehension": [
         (["k = [2]", "def f():\n    return k[0]", "y = [k for k in range(3)]", "x = f()", "k = 1"], 2),
     ],
+    "all-names-of-a-module": [
+        (["from math import *", "a = 3.7", "x = floor(pi * a)"], 11),
+        (["from math import *", "a = 4.7", "x = floor(pi * a)"], 14),
+    ],
     "imported-twice": [
         (["import math\ndef f(v):\n    return math.floor(v)", "import math\ny = 1", "x = f(2.5)"], 2),
     ],
@@ -87,6 +91,11 @@ def test_one_draw_from_what_constants_seed_is_kept(tmp_path: Path) -> None:
     cells = [SEEDED, "x = random.random()"]
     _book(tmp_path, cells).run()
     assert [row.state for row in _book(tmp_path, cells).run().report.rows] == ["live", "known"]
+
+
+def test_all_names_of_a_module_that_hide_pythons_own_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotebookError, match=r"line 2.* from numpy import \* hides Python's own sum, which other cells"):
+        _book(tmp_path, ["from numpy import *", "x = sum([[1, 2], [3, 4]])"]).run()
 
 
 LATE = {
