@@ -51,6 +51,9 @@ OWN_GENERATORS = {
 }  # fmt: skip
 """What `random` and `numpy.random` have beside draws from the generator that the whole process shares."""
 
+OF_FILES = {"exists", "lexists", "is_file", "isfile", "is_dir", "isdir", "getmtime", "stat", "lstat"}
+"""Methods and functions that say whether a file is there, or since when."""
+
 SHARED = (
     "it draws random numbers from where other cells draw them, too; with a generator of its own, random.Random(1) or "
     "np.random.default_rng(1), it would be kept"
@@ -79,6 +82,8 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
             return f"it asks the store ({name.removeprefix('stargazer.')})"
         if name == "marimo.sql" or name.startswith("duckdb."):
             return "its SQL may name any value"
+    if cell.notes.cache is None and (asked := _asks_for_files(cell, prelude)):
+        return f"it asks what files there are (.{asked})"
     for name in _called(cell, prelude, deep=False):
         if f"{name}.".startswith(WIDGETS) or name == "marimo.state":
             return WIDGET
@@ -128,6 +133,14 @@ def _looks_up(cell: Cell, prelude: Prelude) -> str:
             if isinstance(called, ast.Attribute) and called.attr in QUERIES_OF_FRAMES and not texts_of(each):
                 return f"a query that is made while it runs, by .{called.attr}"
     return ""
+
+
+def _asks_for_files(cell: Cell, prelude: Prelude) -> str:
+    """How a cell, or what it reaches, asks whether a file is there: no event of Python's tells of that."""
+    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
+    calls = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
+    names = (getattr(each.func, "attr", None) or getattr(each.func, "id", "") for each in calls)
+    return next((name for name in names if name in OF_FILES), "")
 
 
 def touches_engine(cell: Cell, prelude: Prelude) -> bool:

@@ -87,6 +87,24 @@ def test_cells_find_what_a_kernel_would_have_left_them(tmp_path: Path, name: str
         assert _book(tmp_path, cells).run()["x"] == value
 
 
+ASKED = {
+    "os": "import os\nx = os.path.exists('late.txt')",
+    "imported": "from os.path import isfile\nx = isfile('late.txt')",
+    "pathlib": "from pathlib import Path\nx = Path('late.txt').is_file()",
+    "helper": "import os\ndef there(name):\n    return os.path.exists(name)\n\nx = there('late.txt')",
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_cell_that_asks_whether_a_file_is_there_is_never_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not _book(tmp_path, [ASKED[name]]).run()["x"]
+    (tmp_path / "late.txt").touch()
+    assert _book(tmp_path, [ASKED[name]]).run()["x"]
+
+
 def test_one_draw_from_what_constants_seed_is_kept(tmp_path: Path) -> None:
     cells = [SEEDED, "x = random.random()"]
     _book(tmp_path, cells).run()
