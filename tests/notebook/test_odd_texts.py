@@ -121,3 +121,13 @@ def test_half_a_character_is_refused_and_nothing_is_written(tmp_path: Path) -> N
         write_text(path, text, version_of(document.text))
     assert path.read_text() == before
     assert [each.name for each in tmp_path.iterdir()] == ["x.ipynb"]
+
+
+@pytest.mark.parametrize("name", ["json", "re", "x" * 81, "a b", "../x", "-x", ""])
+def test_names_that_no_notebook_should_have(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("jupytext")
+    from stargazer.notebook import flow
+
+    with pytest.raises(NotebookError, match="is no name of a notebook|is a module of Python's"):
+        flow.new(name, "explore", where=tmp_path)
+    assert list(tmp_path.iterdir()) == []
