@@ -128,6 +128,6 @@ def test_names_that_no_notebook_should_have(tmp_path: Path, name: str) -> None:
     pytest.importorskip("jupytext")
     from stargazer.notebook import flow
 
-    with pytest.raises(NotebookError, match="is no name of a notebook|is a module of Python's"):
+    with pytest.raises(NotebookError, match=r"is no name of a notebook|is a module of Python's"):
         flow.new(name, "explore", where=tmp_path)
     assert list(tmp_path.iterdir()) == []
