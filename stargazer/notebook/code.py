@@ -96,7 +96,10 @@ def split_cells(cells: Sequence[Cell]) -> Split:
     A name that is bound in two ways is no code, and neither is what reads it.
     """
     bodies = [cell.tree.body for cell in cells]
-    chosen = {(c, n) for c, body in enumerate(bodies) for n, node in enumerate(body) if _may_be_code(node)}
+    asked = {c for c, cell in enumerate(cells) if cell.notes.prompt is not None}
+    chosen = {
+        (c, n) for c, body in enumerate(bodies) if c not in asked for n, node in enumerate(body) if _may_be_code(node)
+    }
     others = _bound_by_others(cells, bodies, chosen)
     while True:
         texts: dict[str, set[str]] = {}
@@ -286,6 +289,13 @@ class Prelude:
     def nodes_of(self, names: Iterable[str]) -> list[ast.stmt]:
         """Statements that bind some names."""
         return [node for name in sorted(names) for node in self._statements.get(name, ())]
+
+    def statements_of(self, names: frozenset[str]) -> list[ast.stmt]:
+        """Statements that bind some names, and those that set up the libraries these stand for, as they are run."""
+        nodes = [node for part in self.parts for node in part.nodes()]
+        return [
+            node for node in nodes if statement_names(node) & names or (not _may_be_code(node) and _root(node) in names)
+        ]
 
     def settings(self, names: frozenset[str]) -> str:
         """Digest of what sets up the libraries that some names of code stand for; empty where nothing does."""

@@ -19,6 +19,7 @@ from stargazer.notebook.annotations import Annotations, Problem, read_annotation
 from stargazer.notebook.magics import NO_PYTHON, commands, without_magics
 from stargazer.notebook.names import Names, names_of
 from stargazer.notebook.plaintext import read_plain
+from stargazer.notebook.questions import Question, read_question
 
 __all__ = ["Cell", "Document", "Format", "Kind", "detect_format", "read_document", "read_text"]
 
@@ -75,6 +76,8 @@ class Cell:
         """The names at its border."""
         if self.kind != "code" or self.error is not None:
             return Names(frozenset(), frozenset())
+        if isinstance(self.question, Question):
+            return Names(frozenset({self.question.name}), self.question.refs)
         return names_of(self.source, private=not self.sequential)
 
     @property
@@ -102,8 +105,17 @@ class Cell:
         return [*self._read[1], *([self.error] if self.error else [])]
 
     @functools.cached_property
+    def question(self) -> Question | Problem | None:
+        """What it asks a model, or what is wrong with that; None of other cells."""
+        return None if self.notes.prompt is None else read_question(self.tree, self.notes, self.line)
+
+    @functools.cached_property
     def error(self) -> Problem | None:
-        """What is not Python in it."""
+        """What is not Python in it, or no question."""
+        return self._wrong_python or (self.question if isinstance(self.question, Problem) else None)
+
+    @functools.cached_property
+    def _wrong_python(self) -> Problem | None:
         if self.kind != "code":
             return None
         try:
