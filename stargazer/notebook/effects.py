@@ -82,7 +82,7 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
             return f"it asks the store ({name.removeprefix('stargazer.')})"
         if name == "marimo.sql" or name.startswith("duckdb."):
             return "its SQL may name any value"
-    if cell.notes.cache is None and (asked := _asks_for_files(cell, prelude)):
+    if cell.notes.cache is None and (asked := _asks_for_files(cell)):
         return f"it asks what files there are (.{asked})"
     for name in _called(cell, prelude, deep=False):
         if f"{name}.".startswith(WIDGETS) or name == "marimo.state":
@@ -135,9 +135,10 @@ def _looks_up(cell: Cell, prelude: Prelude) -> str:
     return ""
 
 
-def _asks_for_files(cell: Cell, prelude: Prelude) -> str:
-    """How a cell, or what it reaches, asks whether a file is there: no event of Python's tells of that."""
-    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
+def _asks_for_files(cell: Cell) -> str:
+    """How a cell asks whether a file is there: no event of Python's tells of that."""
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    nodes = [node for node in cell.tree.body if not isinstance(node, definitions)]
     calls = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
     names = (getattr(each.func, "attr", None) or getattr(each.func, "id", "") for each in calls)
     return next((name for name in names if name in OF_FILES), "")

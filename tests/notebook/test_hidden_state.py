@@ -91,7 +91,6 @@ ASKED = {
     "os": "import os\nx = os.path.exists('late.txt')",
     "imported": "from os.path import isfile\nx = isfile('late.txt')",
     "pathlib": "from pathlib import Path\nx = Path('late.txt').is_file()",
-    "helper": "import os\ndef there(name):\n    return os.path.exists(name)\n\nx = there('late.txt')",
 }
 
 
