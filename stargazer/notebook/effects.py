@@ -90,14 +90,25 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
     return ""
 
 
-def hidden_order(order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], prelude: Prelude) -> dict[Cell, str]:
+def hidden_order(
+    order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], prelude: Prelude, *, all_seen: bool = True
+) -> dict[Cell, str]:
     """Why cells run each time, one after the other, whose order counts though no name tells of it.
 
     What one cell leaves in a library, those after it find there: numbers drawn from the generator of the process, and
     what a library was set up with by the value of another cell. What is set up with constants is code, and in keys.
+
+    Parameters
+    ----------
+    order, rest
+        Cells of code, and of each the statements that are no code.
+    prelude
+        The code.
+    all_seen
+        Whether these are all cells; a program that shows them one by one may have others that draw.
     """
     drawing = [cell for cell in order if _draws(cell, rest[cell], prelude)]
-    found = dict.fromkeys(drawing, SHARED) if len(drawing) > 1 else {}
+    found = dict.fromkeys(drawing, SHARED) if len(drawing) > 1 or not all_seen else {}
     where = ""
     for cell in order:
         if where:

@@ -129,3 +129,19 @@ LATE = {
 def test_what_a_function_reads_too_late_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(NotebookError, match=r"uses f of the cell at line \d+, which reads k; that was bound again"):
         _book(tmp_path, LATE[name]).run()
+
+
+def test_a_program_that_shows_cells_one_by_one_runs_what_seeds_and_what_draws(tmp_path: Path) -> None:
+    from stargazer.notebook.live import Live
+    from stargazer.store import active_store
+
+    space: dict[str, Any] = {}
+    live = Live(active_store(), sequential=True)
+    told = []
+    for number, source in enumerate(["import random\nn = 1", "random.seed(n)", "x = random.random()", "y = n + 1"]):
+        told.append(live.look(source, space, str(number)).why)
+        exec(source, space)
+    assert [bool(why) for why in told] == [False, True, True, True]
+    assert "sets up random" in told[1]
+    assert "draws random numbers" in told[2]
+    assert "set up before it" in told[3]
