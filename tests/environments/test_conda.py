@@ -15,6 +15,7 @@ import yaml
 import stargazer as sg
 from stargazer.errors import DefinitionError, ToolFailed, ToolMissing
 from stargazer.tools.condalock import read_lock
+from stargazer.tools.enclosure import build
 from stargazer.tools.environments import conda_platform
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -63,6 +64,7 @@ for line in lines:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an environment and its lock; a client of conda is on PATH."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
     here = tmp_path / "steps"
     (tmp_path / "bin").mkdir()
     here.mkdir()
@@ -121,11 +123,8 @@ def test_built_once_it_runs_tools_and_the_record_says_which(
     assert b"shout-1.2.1-h1_0" in store.read(record.log)
 
 
-def test_a_program_that_is_none_of_its_own_is_told(
-    folder: Path, words: sg.Asset, tmp_path: Path, stargazer: Callable[..., Any]
-) -> None:
-    (folder / "steps.py").write_text(STEPS)
-    stargazer("tools", "build", folder / "steps.py")
+def test_a_program_that_is_none_of_its_own_is_told(folder: Path, words: sg.Asset, tmp_path: Path) -> None:
+    build(f"conda:{folder / 'env.yml'}")
     other = tmp_path / "other"
     other.write_text("#!/bin/sh\ncat\n")
     other.chmod(0o755)
@@ -219,8 +218,6 @@ def test_files_of_conda_lock_are_read_too(folder: Path) -> None:
 def test_what_could_not_be_built_leaves_nothing(
     folder: Path, words: sg.Asset, package: str, error: type[Exception], told: str
 ) -> None:
-    from stargazer.tools.enclosure import build
-
     (folder / "env.lock").write_text(f"{LOCK}{CHANNEL}/{package}-1-0.conda#{HASH}\n")
     with pytest.raises(error, match=told):
         build(f"conda:{folder / 'env.yml'}")
@@ -229,8 +226,8 @@ def test_what_could_not_be_built_leaves_nothing(
 
 
 def test_the_list_names_environments_and_what_is_missing(folder: Path, stargazer: Callable[..., Any]) -> None:
-    (folder / "steps.py").write_text(STEPS)
-    with dask.config.set({"stargazer.catalog": [str(folder / "steps.py")]}):
+    (folder / "listed.py").write_text(STEPS)
+    with dask.config.set({"stargazer.catalog": [str(folder / "listed.py")]}):
         found = stargazer("tools", "--json").json["environments"]
         assert [(row["environment"], row["there"]) for row in found] == [(f"conda:{folder / 'env.yml'}", False)]
         assert "stargazer tools build" in stargazer("tools").out
