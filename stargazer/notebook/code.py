@@ -225,8 +225,12 @@ class Prelude:
             text = ast.unparse(ast.Module(statements, []))
             linecache.cache[made.__file__] = (len(text), None, lines_of(text, ends=True), made.__file__)
             sys.modules[NOTEBOOK] = made
-            self._surroundings.note(lambda: [self._run(number, each, made) for number, each in enumerate(self.parts)])
+            self._surroundings.note(lambda: self._run_all(made))
             return made
+
+    def _run_all(self, made: ModuleType) -> None:
+        for number, part in enumerate(self.parts):
+            self._run(number, part, made)
 
     def _run(self, number: int, part: Part, made: ModuleType) -> None:
         code = compile(ast.Module(part.nodes(), []), filename_of(part.source), "exec", dont_inherit=True)
@@ -238,13 +242,14 @@ class Prelude:
     def set_up_again(self) -> None:
         """Run what sets up libraries once more, as for a kernel that is started anew: seeds, above all."""
         with self._lock:
-            self._surroundings.note(lambda: [self._set_up(part) for part in self.parts])
+            self._surroundings.note(self._set_up)
 
-    def _set_up(self, part: Part) -> None:
-        nodes = [node for node in part.nodes() if not _may_be_code(node)]
-        code = compile(ast.Module(nodes, []), filename_of(part.source), "exec", dont_inherit=True)
-        with contextlib.suppress(Exception):  # it was raised, and told, when the module was made
-            exec(code, self.module.__dict__)
+    def _set_up(self) -> None:
+        for part in self.parts:
+            nodes = [node for node in part.nodes() if not _may_be_code(node)]
+            code = compile(ast.Module(nodes, []), filename_of(part.source), "exec", dont_inherit=True)
+            with contextlib.suppress(Exception):  # it was raised, and told, when the module was made
+                exec(code, self.module.__dict__)
 
     def around(self, *, keep: bool = False) -> contextlib.AbstractContextManager[None]:
         """Let what the code set for its own thread, as the precision of decimals, hold in this one."""

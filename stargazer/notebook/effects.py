@@ -51,6 +51,9 @@ OWN_GENERATORS = {
 }  # fmt: skip
 """What `random` and `numpy.random` have beside draws from the generator that the whole process shares."""
 
+OF_FILES = {"exists", "lexists", "is_file", "isfile", "is_dir", "isdir", "getmtime", "stat", "lstat"}
+"""Methods and functions that say whether a file is there, or since when."""
+
 SHARED = (
     "it draws random numbers from where other cells draw them, too; with a generator of its own, random.Random(1) or "
     "np.random.default_rng(1), it would be kept"
@@ -79,20 +82,33 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
             return f"it asks the store ({name.removeprefix('stargazer.')})"
         if name == "marimo.sql" or name.startswith("duckdb."):
             return "its SQL may name any value"
+    if cell.notes.cache is None and (asked := _asks_for_files(cell)):
+        return f"it asks what files there are (.{asked})"
     for name in _called(cell, prelude, deep=False):
         if f"{name}.".startswith(WIDGETS) or name == "marimo.state":
             return WIDGET
     return ""
 
 
-def hidden_order(order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], prelude: Prelude) -> dict[Cell, str]:
+def hidden_order(
+    order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], prelude: Prelude, *, all_seen: bool = True
+) -> dict[Cell, str]:
     """Why cells run each time, one after the other, whose order counts though no name tells of it.
 
     What one cell leaves in a library, those after it find there: numbers drawn from the generator of the process, and
     what a library was set up with by the value of another cell. What is set up with constants is code, and in keys.
+
+    Parameters
+    ----------
+    order, rest
+        Cells of code, and of each the statements that are no code.
+    prelude
+        The code.
+    all_seen
+        Whether these are all cells; a program that shows them one by one may have others that draw.
     """
     drawing = [cell for cell in order if _draws(cell, rest[cell], prelude)]
-    found = dict.fromkeys(drawing, SHARED) if len(drawing) > 1 else {}
+    found = dict.fromkeys(drawing, SHARED) if len(drawing) > 1 or not all_seen else {}
     where = ""
     for cell in order:
         if where:
@@ -128,6 +144,15 @@ def _looks_up(cell: Cell, prelude: Prelude) -> str:
             if isinstance(called, ast.Attribute) and called.attr in QUERIES_OF_FRAMES and not texts_of(each):
                 return f"a query that is made while it runs, by .{called.attr}"
     return ""
+
+
+def _asks_for_files(cell: Cell) -> str:
+    """How a cell asks whether a file is there: no event of Python's tells of that."""
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    nodes = [node for node in cell.tree.body if not isinstance(node, definitions)]
+    calls = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
+    names = (getattr(each.func, "attr", None) or getattr(each.func, "id", "") for each in calls)
+    return next((name for name in names if name in OF_FILES), "")
 
 
 def touches_engine(cell: Cell, prelude: Prelude) -> bool:

@@ -35,7 +35,7 @@ from stargazer.notebook.cells import (
 )
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.document import Cell
-from stargazer.notebook.effects import WIDGET, why_live
+from stargazer.notebook.effects import WIDGET, hidden_order, why_live
 from stargazer.notebook.encoding import decode
 from stargazer.notebook.handles import boxed, is_handles, unboxed
 from stargazer.notebook.order import reads_of
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from stargazer.calls import Call
     from stargazer.ledger import Record
-    from stargazer.notebook.code import Part, Prelude
+    from stargazer.notebook.code import Part, Prelude, Split
     from stargazer.store import Store
 
 __all__ = ["Live", "Looked"]
@@ -143,7 +143,10 @@ class Live:
         cell = Cell("", source, sequential=self.sequential)
         if cell.error is not None:
             return Looked(cell, why="it is not Python")
-        prelude, code, rest, names = self._learn(cell, place)
+        prelude, split = self._learn(cell, place)
+        cells = list(self._cells.values())
+        here = cells.index(cell)
+        code, rest, names = split.parts[here], split.rest[here], split.names
         scope = _Scope(namespace, prelude)
         looked = Looked(cell, code=code, scope=scope, names=names)
         if not rest:
@@ -153,7 +156,8 @@ class Live:
         beyond = notes.env or notes.mounts or notes.loop or notes.prompt
         asks = "it asks for what only `stargazer nb run` gives" if beyond else ""
         asks = f"only `stargazer nb run` sends it to {notes.worker}" if find_place(notes.worker) else asks
-        if why := asks or why_live(cell, prelude):
+        order = hidden_order(cells, dict(zip(cells, split.rest, strict=True)), prelude, all_seen=False)
+        if why := asks or why_live(cell, prelude) or order.get(cell):
             looked.why = why
             return looked
         inputs, tokens = dict[str, Any](), dict[str, str]()
@@ -183,16 +187,14 @@ class Live:
         counted += sum(each is value for each, _ in self._values.values())
         return sys.getrefcount(value) > counted + CALLERS
 
-    def _learn(self, cell: Cell, place: str) -> tuple[Prelude, Part, tuple[int, ...], frozenset[str]]:
-        """Take a cell among those that are known; return the notebook's code, the cell's own, and the rest of it."""
+    def _learn(self, cell: Cell, place: str) -> tuple[Prelude, Split]:
+        """Take a cell among those that are known; return the notebook's code, and what of each cell is code."""
         older = [key for key, each in self._cells.items() if key != place and each.defs and each.defs <= cell.defs]
         for key in older:
             del self._cells[key]
         self._cells[place or cell.source] = cell
-        cells = list(self._cells.values())
-        split = split_cells(cells)
-        here = cells.index(cell)
-        return prelude_of(split.parts), split.parts[here], split.rest[here], split.names
+        split = split_cells(list(self._cells.values()))
+        return prelude_of(split.parts), split
 
     def _reads(self, cell: Cell, place: str) -> frozenset[str]:
         others = (each for key, each in self._cells.items() if each is not cell)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import heapq
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
 from stargazer.notebook.late import used_late
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from stargazer.notebook.document import Cell, Document
 
-__all__ = ["check_cells", "makers_of", "ordered", "reads_of"]
+__all__ = ["binds_of", "check_cells", "makers_of", "ordered", "reads_of"]
 
 OF_KERNELS = frozenset({"display", "get_ipython", "exit", "quit", "In", "Out"})
 """Names that every cell of Jupyter has."""
@@ -30,6 +32,34 @@ def reads_of(cell: Cell, before: Iterable[str]) -> frozenset[str]:
         Where cells run one after the other, the names that are bound when it begins.
     """
     return cell.refs | (cell.names.early & frozenset(before)) if cell.sequential else cell.refs
+
+
+def binds_of(cell: Cell, cells: Sequence[Cell], space: Mapping[str, Any]) -> frozenset[str]:
+    """Names that a cell has bound for others.
+
+    Where it imports all names of a module, these are also the names that others read and no cell defines.
+
+    Parameters
+    ----------
+    cell, cells
+        It, and all cells of code.
+    space
+        What its names mean, now that it ran.
+
+    Raises
+    ------
+    NotebookError
+        It hides functions of Python's own, such as ``sum``, which other cells use: whose they mean no text tells.
+    """
+    if not cell.names.stars:
+        return cell.defs
+    used = {n.id for each in cells if each is not cell for n in ast.walk(each.tree) if isinstance(n, ast.Name)}
+    hidden = sorted(n for n in used & vars(builtins).keys() if space.get(n, vars(builtins)[n]) is not vars(builtins)[n])
+    if hidden:
+        told = f"from {cell.names.stars[0]} import * hides Python's own {', '.join(hidden)}, which other cells use"
+        raise NotebookError(f"{_told(cell)}: {told}: import the names that you need")
+    loose = frozenset().union(*(each.refs for each in cells)) - frozenset().union(*(each.defs for each in cells))
+    return cell.defs | loose
 
 
 def makers_of(cells: Sequence[Cell]) -> dict[str, list[int]]:

@@ -29,7 +29,7 @@ from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, hidden_order, touches_engine, why_live
 from stargazer.notebook.handles import boxed, is_handles
 from stargazer.notebook.mounts import local_path, mounted
-from stargazer.notebook.order import ordered, reads_of
+from stargazer.notebook.order import binds_of, ordered, reads_of
 from stargazer.notebook.questions import ask_cell
 from stargazer.notebook.rows import (
     Aliases,
@@ -133,8 +133,6 @@ class Walk:
             With `strict`: a cell changes what another made.
         """
         began = time.perf_counter()
-        if not self.dry:
-            self.prelude.set_up_again()
         self._told: set[str] = set()
         self._done: dict[Cell, Done] = {}
         while True:
@@ -150,6 +148,7 @@ class Walk:
         return Outcome(rows, self.assets, self.live, pure, self.records, time.perf_counter() - began)
 
     def _begin(self) -> None:
+        self.prelude.set_up_again()
         self.rows: dict[Cell, Row] = {}
         self.assets: dict[str, Any] = {}
         self.live: dict[str, Any] = {}
@@ -426,12 +425,12 @@ class Walk:
         read = {name: self._value(name, share=True) for name in self.reads[cell] if self._has(name)}
         mounts = {mount.name: local_path(mount) for mount in cell.notes.mounts}
         space = {**self.prelude.namespace, **read, **mounts}
-        with captured() as out:
+        with captured() as out, self.prelude.around(keep=True):
             row = self._run_here(cell, space, out, began)
         if row is not None:
             self.rows[cell] = row
             return
-        made = {name: space[name] for name in cell.defs - self.split.names if name in space}
+        made = {name: space[name] for name in binds_of(cell, self.order, space) - self.split.names if name in space}
         self._take_changes(cell, read)
         self._bind_live(cell, made)
         self.same.join(made, read)
@@ -442,8 +441,7 @@ class Walk:
         """Run a cell in this process; return its row where it stopped or failed."""
         ending = Ending(name_of(cell), lambda: False, cell.notes.timeout)
         try:
-            with self.prelude.around(keep=True):
-                ending.run(lambda: run_source(cell.source, self.rest[cell], space, out))
+            ending.run(lambda: run_source(cell.source, self.rest[cell], space, out))
         except BaseException as error:
             seconds = time.perf_counter() - began
             if is_stop(error):

@@ -65,6 +65,10 @@ VALUES: dict[str, list[tuple[list[str], Any]]] = {
     "name-of-a-comprehension": [
         (["k = [2]", "def f():\n    return k[0]", "y = [k for k in range(3)]", "x = f()", "k = 1"], 2),
     ],
+    "all-names-of-a-module": [
+        (["from math import *", "a = 3.7", "x = floor(pi * a)"], 11),
+        (["from math import *", "a = 4.7", "x = floor(pi * a)"], 14),
+    ],
     "imported-twice": [
         (["import math\ndef f(v):\n    return math.floor(v)", "import math\ny = 1", "x = f(2.5)"], 2),
     ],
@@ -83,10 +87,32 @@ def test_cells_find_what_a_kernel_would_have_left_them(tmp_path: Path, name: str
         assert _book(tmp_path, cells).run()["x"] == value
 
 
+ASKED = {
+    "os": "import os\nx = os.path.exists('late.txt')",
+    "imported": "from os.path import isfile\nx = isfile('late.txt')",
+    "pathlib": "from pathlib import Path\nx = Path('late.txt').is_file()",
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_cell_that_asks_whether_a_file_is_there_is_never_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not _book(tmp_path, [ASKED[name]]).run()["x"]
+    (tmp_path / "late.txt").touch()
+    assert _book(tmp_path, [ASKED[name]]).run()["x"]
+
+
 def test_one_draw_from_what_constants_seed_is_kept(tmp_path: Path) -> None:
     cells = [SEEDED, "x = random.random()"]
     _book(tmp_path, cells).run()
     assert [row.state for row in _book(tmp_path, cells).run().report.rows] == ["live", "known"]
+
+
+def test_all_names_of_a_module_that_hide_pythons_own_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotebookError, match=r"line 2.* from numpy import \* hides Python's own sum, which other cells"):
+        _book(tmp_path, ["from numpy import *", "x = sum([[1, 2], [3, 4]])"]).run()
 
 
 LATE = {
@@ -103,3 +129,19 @@ LATE = {
 def test_what_a_function_reads_too_late_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(NotebookError, match=r"uses f of the cell at line \d+, which reads k; that was bound again"):
         _book(tmp_path, LATE[name]).run()
+
+
+def test_a_program_that_shows_cells_one_by_one_runs_what_seeds_and_what_draws(tmp_path: Path) -> None:
+    from stargazer.notebook.live import Live
+    from stargazer.store import active_store
+
+    space: dict[str, Any] = {}
+    live = Live(active_store(), sequential=True)
+    told = []
+    for number, source in enumerate(["import random\nn = 1", "random.seed(n)", "x = random.random()", "y = n + 1"]):
+        told.append(live.look(source, space, str(number)).why)
+        exec(source, space)
+    assert [bool(why) for why in told] == [False, True, True, True]
+    assert "sets up random" in told[1]
+    assert "draws random numbers" in told[2]
+    assert "set up before it" in told[3]

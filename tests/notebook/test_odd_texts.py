@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,8 @@ SOURCES = {
 
 
 def _jupyter(source: str) -> str:
-    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+    cell: dict[str, Any] = {"cell_type": "code", "id": "a", "metadata": {}, "source": source}
+    cell |= {"outputs": [], "execution_count": None}
     return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 
 
@@ -121,3 +123,13 @@ def test_half_a_character_is_refused_and_nothing_is_written(tmp_path: Path) -> N
         write_text(path, text, version_of(document.text))
     assert path.read_text() == before
     assert [each.name for each in tmp_path.iterdir()] == ["x.ipynb"]
+
+
+@pytest.mark.parametrize("name", ["json", "re", "x" * 81, "a b", "../x", "-x", ""])
+def test_names_that_no_notebook_should_have(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("jupytext")
+    from stargazer.notebook import flow
+
+    with pytest.raises(NotebookError, match=r"is no name of a notebook|is a module of Python's"):
+        flow.new(name, "explore", where=tmp_path)
+    assert list(tmp_path.iterdir()) == []

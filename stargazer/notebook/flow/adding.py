@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Mode", "Scanned", "new", "scan"]
 
 Mode = Literal["explore", "demo", "interactive"]
-NAME = re.compile(r"[A-Za-z0-9_][\w-]*")
+NAME = re.compile(r"[A-Za-z0-9_][\w-]{0,79}")
 
 
 class Scanned(NamedTuple):
@@ -174,7 +175,9 @@ def new(
         There is no such task or workflow.
     """
     if not NAME.fullmatch(name):
-        raise NotebookError(f"{name!r} is no name of a notebook: letters, digits, _ and - are")
+        raise NotebookError(f"{name[:80]!r} is no name of a notebook: letters, digits, _ and - are, 80 at most")
+    if name in sys.stdlib_module_names:
+        raise NotebookError(f"{name!r} is a module of Python's, which notebooks beside it could not import any more")
     place = _flow(Path(where), flow)
     chosen = format or ("marimo" if mode == "interactive" else place.config.default_format or "percent")
     form = format_named(chosen)
