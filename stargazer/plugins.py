@@ -28,6 +28,7 @@ __all__ = [
     "NOTEBOOKS",
     "NOTEBOOK_FORMATS",
     "PROFILES",
+    "PROVIDERS",
     "REMOTES",
     "TASKS",
     "Plugin",
@@ -57,9 +58,11 @@ PROFILES = "stargazer.profiles"
 INTEGRATIONS = "stargazer.integrations"
 """An integration of batches of cells, or a model of cell types (`stargazer.tasks.scrna.integrations`)."""
 
+PROVIDERS = "stargazer.providers"
+"""A function that asks models, of a `stargazer.prompts.Request` to an `Answer`; models are named after it."""
+
 NOTEBOOK_FORMATS = "stargazer.notebook_formats"
 """A format of notebooks (`stargazer.notebook.flow.NotebookFormat`); the name is what ``format:`` says of an entry."""
-
 
 NOTEBOOKS = "stargazer.notebooks"
 """A package whose folders ``tutorials`` and ``workflows`` hold notebooks; it is not imported for them."""
