@@ -38,9 +38,9 @@ def write_project(cells: AnnData, page: Asset, others: Sequence[Asset], out: Pat
     for section in page.companions:
         writers["multiqc"] = (section.name, _copy(page.companion(Asset, report="multiqc")))
     compared = [other for other in others if isinstance(other, DifferentialExpression)]
-    for other in compared:
-        which = f".{other.tested}" if len(compared) > 1 else ""
-        writers[f"differential{which}"] = (f"differential_expression{_safe(which)}.tsv", _copy(other))
+    for difference in compared:
+        which = f".{difference.tested}" if len(compared) > 1 else ""
+        writers[f"differential{which}"] = (f"differential_expression{_safe(which)}.tsv", _copy(difference))
     for other in others:
         if isinstance(other, Pseudobulk):
             writers["pseudobulk"] = ("pseudobulk.tsv", _copy(other))

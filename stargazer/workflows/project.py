@@ -253,5 +253,6 @@ def _conditions(
 
 def _compared(bulk: Call, tested: str, reference: str) -> Call:
     """Each cluster by itself, so that one that changes runs alone."""
-    both = {"tested": tested, "reference": reference}
-    return join_differences(bulk, differential_expression.map(split_pseudobulk(bulk, **both), **both), **both)
+    both: dict[str, Any] = {"tested": tested, "reference": reference}
+    each: Any = differential_expression.map(split_pseudobulk(bulk, **both), **both)
+    return join_differences(bulk, each, **both)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from stargazer.bio.singlecell.genes import ENSEMBL, ID_COLUMNS, SYMBOL_COLUMNS
-from stargazer.errors import DataError, ToolMissing
+from stargazer.errors import DataError, DataWarning, ToolMissing
 
 if TYPE_CHECKING:
     import os
@@ -142,6 +143,9 @@ def _described(obs: Any, terms: Mapping[str, str]) -> tuple[Any, list[str]]:
         if name in obs:
             obs[name] = obs[name].astype(str) == "True" if name == "is_primary_data" else obs[name].astype("category")
     barred = [name for name in obs if name in RESERVED or str(name).startswith("__")]
+    if barred:
+        told = f"columns {', '.join(map(repr, barred))} of obs are left out: CELLxGENE's schema makes or bars them"
+        warnings.warn(told, DataWarning, stacklevel=4)
     return _plain_columns(obs.drop(columns=barred)), problems
 
 

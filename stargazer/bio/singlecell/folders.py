@@ -225,6 +225,10 @@ def _summed(blocks: Any, column: Any, n_genes: int) -> Iterator[Any]:
 # The matrix itself, some lines at a time.
 
 
+FIELDS = ("integer", "unsigned-integer", "real", "double", "pattern")
+"""Of these may entries of a matrix of counts be; complex numbers are none."""
+
+
 class _Header(NamedTuple):
     """What the head of a Matrix Market file says: rows, columns, entries, whether entries have values, lines of it."""
 
@@ -235,7 +239,7 @@ class _Header(NamedTuple):
 
 
 def _opened(path: Path) -> IO[str]:
-    return gzip.open(path, "rt") if path.suffix == ".gz" else open(path, encoding="utf-8")
+    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
 
 
 def _read_header(path: Path) -> _Header:
@@ -254,7 +258,8 @@ def _read_header(path: Path) -> _Header:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} cannot be read ({error}); is it complete?") from error
-    if first[:3] != ["%%matrixmarket", "matrix", "coordinate"] or first[4:] != ["general"]:
+    known = first[:3] == ["%%matrixmarket", "matrix", "coordinate"] and first[4:] == ["general"]
+    if not known or first[3] not in FIELDS:
         raise DataError(f"{path} is no sparse matrix of Matrix Market: it begins with {' '.join(first)[:80]!r}")
     return _Header((rows, columns), entries, first[3] != "pattern", lines)
 
@@ -282,6 +287,7 @@ def _entries(path: Path, header: _Header, swapped: bool) -> Iterator[tuple[Any, 
                 seen += len(chunk)
                 values = chunk["value"].to_numpy(float) if header.valued else np.ones(len(chunk))
                 places = chunk["row"].to_numpy() - 1, chunk["column"].to_numpy() - 1
+                _check_inside(path, places, header.shape)
                 yield (*(places[::-1] if swapped else places), values)
     except pd.errors.EmptyDataError:
         pass
@@ -291,6 +297,16 @@ def _entries(path: Path, header: _Header, swapped: bool) -> Iterator[tuple[Any, 
         raise DataError(f"{path} cannot be read ({error}); is it complete?") from error
     if seen != header.entries:
         raise DataError(f"{path} cannot be read (it has {seen} of {header.entries} entries); is it complete?")
+
+
+def _check_inside(path: Path, places: tuple[Any, Any], shape: tuple[int, int]) -> None:
+    outside = [(each < 0) | (each >= length) for each, length in zip(places, shape, strict=True)]
+    wrong = np.flatnonzero(outside[0] | outside[1])
+    if len(wrong):
+        row, column = (int(each[wrong[0]]) + 1 for each in places)
+        raise DataError(
+            f"{path} has an entry at {row}, {column}, outside of its {shape[0]} × {shape[1]}: it is damaged"
+        )
 
 
 def _rows(path: Path) -> Iterator[list[str]]:

@@ -284,6 +284,8 @@ def canonical_counts(blocks: Iterable[Any], describe: Callable[[int, int, Any], 
     """
     start = 0
     for block in blocks:
+        if block.data.dtype.kind not in "biuf":
+            raise DataError(f"values are of the type {block.data.dtype}, and counts are whole numbers")
         if block.nnz and not 0 <= block.indices.min() <= block.indices.max() < block.shape[1]:
             raise DataError(f"a count belongs to gene {block.indices.max()} of {block.shape[1]}: the file is damaged")
         if not block.has_canonical_format:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PALETTE", "colour", "umap_svg"]
 
-# Source: Okabe and Ito 2008, "Color universal design", then Paul Tol's "muted" scheme.
+# Source: Okabe and Ito 2008, "Color universal design", then Paul Tol's "muted" scheme, its two darkest made lighter.
 PALETTE = (
     *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B8A800"),
-    *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499"),
+    *("#6F5FC9", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#A0336B", "#AA4499"),
 )
 _MOST = 1_500
 

@@ -168,4 +168,5 @@ def _entries(path: Path, form: _Form, genes_in_rows: bool) -> Iterator[tuple[Any
 
 
 def _opened(path: Path) -> Any:
-    return gzip.open(path, "rt") if path.suffix == ".gz" else open(path, encoding="utf-8-sig")
+    options: dict[str, Any] = {"mode": "rt", "encoding": "utf-8-sig"}
+    return gzip.open(path, **options) if path.suffix == ".gz" else open(path, **options)

@@ -230,7 +230,7 @@ def _composition(tree: AnnDataTree, groupby: str, sample_key: str) -> Iterator[s
         label = f"{name} {types.get(str(name), '')}".strip()
         rows.append(f"<tr><td>{escape(label)}</td>{cells}<td>{int(counts[place].sum()):,}</td></tr>")
     yield heading(
-        "Clusters and samples", "Cells of each cluster in each sample; darker is a larger share of the sample."
+        "Clusters and samples", "Cells of each cluster in each sample; a stronger blue is a larger share of the sample."
     )
     yield f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
     alone = [
