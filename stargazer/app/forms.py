@@ -13,6 +13,7 @@ from stargazer.app.desk import body_of, desk_of, page
 from stargazer.catalog.arguments import parsed
 from stargazer.catalog.catalog import bind_entry
 from stargazer.catalog.kinds import as_json
+from stargazer.catalog.outline import outline
 from stargazer.runs import run
 from stargazer.runs.planner import plan
 
@@ -65,9 +66,9 @@ def routes() -> list[Route]:
 
 
 async def table(request: Request) -> Response:
-    """Tasks and workflows, all or those with a word."""
+    """Tasks and workflows, all or those with a word; their libraries are imported when one is opened."""
     word = request.query_params.get("word", "").strip()
-    entries = await asyncio.to_thread(catalog.list, None, word or None)
+    entries = await asyncio.to_thread(outline, None, word or None)
     groups = [(title, [each for each in entries if each.category == kind])
               for kind, title in (("workflow", "Workflows"), ("task", "Tasks"))]  # fmt: skip
     return page(request, "catalog", groups=groups, word=word)

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from stargazer.app.desk import body_of, desk_of, page
 from stargazer.app.frozen import remotes, snapshot_of
+from stargazer.app.kernels import uv_here
 from stargazer.app.shelf import TEMPLATES
 from stargazer.app.tiles import SECTIONS
 from stargazer.app.versions import changed
@@ -244,5 +245,6 @@ def _actions(desk: Desk, tile: Tile, snapshot: Snapshot | None) -> list[Action]:
 
 def _remarks(tile: Tile) -> list[str]:
     """What a person should know before they open it."""
-    lacking = f"Its header wants packages that are not installed here: {', '.join(tile.lacking)}"
+    how = "uv brings them when it is opened" if uv_here() else "install them, or uv, which brings them"
+    lacking = f"Its header wants packages that are not installed here: {', '.join(tile.lacking)}; {how}"
     return [*([lacking] if tile.lacking else []), *([tile.facts.problem] if tile.facts.problem else [])]

@@ -21,19 +21,24 @@ from typing import TYPE_CHECKING, Literal
 import httpx
 
 from stargazer import config
-from stargazer.errors import Conflict, NotebookError, NotFound
+from stargazer.errors import Conflict, NotebookError, NotFound, ToolMissing
+from stargazer.notebook.elsewhere import python_with
+from stargazer.tools.identity import locate_tool
 from stargazer.tools.memory import memory_of, processor_seconds
 from stargazer.tools.process import Tool, end, start
 
 if TYPE_CHECKING:
     from stargazer.app.tiles import Tile
 
-__all__ = ["Kernel", "Kernels", "Mode", "scratch_copy"]
+__all__ = ["Kernel", "Kernels", "Mode", "scratch_copy", "uv_here"]
 
 Mode = Literal["edit", "run"]
 
 PATIENCE = 120.0
 """Seconds that marimo may take to answer first."""
+
+BRINGING = 900.0
+"""Seconds that it may take where packages are brought before."""
 
 TICK = 2.0
 """Seconds between two looks at what runs."""
@@ -186,7 +191,7 @@ class Kernels:
         return made
 
     async def _ready(self, kernel: Kernel) -> None:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + (BRINGING if kernel.tile.lacking else PATIENCE)
         async with httpx.AsyncClient(trust_env=False) as client:
             while kernel.state == "starting":
                 if kernel.tool.poll() or time.monotonic() > until:
@@ -239,7 +244,7 @@ def _started(tile: Tile, mode: Mode, of: Kernels) -> Kernel:
         file.write(secret)
     edited = tile.path if tile.is_own or tile.section == "snapshots" else scratch_copy(tile, folder / "scratch")
     port, place = _free_port(), f"{of.base}/nb/{tile.section}/{tile.name}/{mode}"
-    argv = [sys.executable, "-P", "-m", "stargazer.app.kernel", str(edited), str(tile.cpus)]
+    argv = [*_python(tile), "-P", "-m", "stargazer.app.kernel", str(edited), str(tile.cpus)]
     argv += ["-q", "-y", mode, str(edited), "--headless", "--host", "127.0.0.1", "-p", str(port), "--base-url", place]
     argv += ["--token-password-file", str(password), "--no-sandbox"]
     argv += ["--include-code"] if mode == "run" else ["--skip-update-check"]
@@ -248,6 +253,19 @@ def _started(tile: Tile, mode: Mode, of: Kernels) -> Kernel:
             argv, cwd=folder, env=_environment(tile, edited, of.profile), stdin=nothing, stdout=log, stderr=log
         )
     return Kernel(tile, mode, place, edited, folder, port, secret, tool)
+
+
+def _python(tile: Tile) -> list[str]:
+    """The Python of a notebook: this one, with what its header asks for laid over it where uv is there to bring it."""
+    uv = uv_here() if tile.lacking else None
+    return python_with(tile.lacking, uv) if uv else [sys.executable]
+
+
+def uv_here() -> str | None:
+    """Path of uv; None where it is not installed."""
+    with contextlib.suppress(ToolMissing):
+        return locate_tool("uv")
+    return None
 
 
 def scratch_copy(tile: Tile, folder: Path) -> Path:

@@ -249,6 +249,8 @@ class Options(TypedDict, total=False):
     version: str | None
     stage: Literal["link", "copy"]
     temp: bool
+    container: str | None
+    conda: str | None
 
 
 def read_needs(task: str, cpus: Any, memory: Any, gpus: Any, walltime: Any, worker: Any, retries: Any = 0) -> Needs:

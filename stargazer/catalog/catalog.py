@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stargazer.catalog.entries import Category, Entry
     from stargazer.store import Store
 
-__all__ = ["Bound", "bind", "bind_entry", "get", "list", "schema"]
+__all__ = ["Bound", "bind", "bind_entry", "get", "list", "schema", "words_of"]
 
 
 class Bound(NamedTuple):
@@ -68,10 +68,11 @@ def list(category: Category | None = None, word: str | None = None) -> List[Entr
     ['gatk.mark_duplicates', 'general.mark_duplicates']
     """
     found = [entry for entry in all_entries() if category in (None, entry.category)]
-    return found if not word else [entry for entry in found if word.lower() in _words(entry)]
+    return found if not word else [entry for entry in found if word.lower() in words_of(entry)]
 
 
-def _words(entry: Entry) -> str:
+def words_of(entry: Entry) -> str:
+    """What a search for a word looks in."""
     parts = [entry.name, entry.group, entry.summary]
     parts += [part for param in entry.params for part in (param.name, param.type)]
     parts += [part for output in entry.outputs for part in output]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
     from types import ModuleType
 
-__all__ = ["all_entries"]
+__all__ = ["all_entries", "entries_elsewhere", "entries_here", "entries_of"]
 
 GROUP = "stargazer.tasks"
 """Entry points of other packages: each a task, a workflow, or a module of them."""
@@ -58,9 +58,41 @@ def all_entries() -> list[Entry]:
     return list(_entries(tuple(config.catalog())))
 
 
+def entries_of(places: Iterable[str]) -> list[Entry]:
+    """Return tasks and workflows of modules and files.
+
+    Parameters
+    ----------
+    places
+        Names of modules, and paths of files.
+
+    Raises
+    ------
+    StargazerError
+        One of them cannot be loaded.
+    """
+    modules = [load(str(Path(place).resolve()) if place.endswith(".py") else place) for place in places]
+    return [entry_of(value) for module in modules for value in _values(module)]
+
+
+def entries_here() -> list[Entry]:
+    """Return what comes along."""
+    return _named(_own())
+
+
+def entries_elsewhere(configured: Iterable[str]) -> list[Entry]:
+    """Return what other packages add, and the modules and files that the settings name."""
+    return _named([*_installed(), *_configured(configured)])
+
+
 @functools.lru_cache(maxsize=8)
 def _entries(configured: tuple[str, ...]) -> list[Entry]:
-    found = _unique([*_own(), *_installed(), *_configured(configured)])
+    return _named([*_own(), *_installed(), *_configured(configured)])
+
+
+def _named(sources: Iterable[_Found]) -> list[Entry]:
+    """Entries of what was found; those of one name have their groups before it."""
+    found = _unique(sources)
     counts: dict[str, int] = {}
     for each in found:
         counts[each.bare] = counts.get(each.bare, 0) + 1

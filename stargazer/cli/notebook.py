@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
-import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path  # noqa: TC003 - typer reads it
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stargazer.cli.known import read_value, told
 from stargazer.cli.options import JSON, STORE, examples, open_store, print_json, say
 
 if TYPE_CHECKING:
@@ -36,10 +35,7 @@ def given_values(pairs: list[str] | None) -> dict[str, Any]:
         name, equal, text = pair.partition("=")
         if not equal or not name.isidentifier():
             raise typer.BadParameter(f"--set {pair}: write --set NAME=VALUE")
-        try:
-            found[name] = json_module.loads(text)
-        except ValueError:
-            found[name] = text
+        found[name] = read_value(text)
     return found
 
 
@@ -77,7 +73,7 @@ def run(
     except OSError as error:
         say(f"stargazer: {file} cannot be read: {error.strerror}", err=True)
         raise typer.Exit(WRONG) from None
-    whole = find_whole(opened, key) if key and not (again or plan) else None
+    whole = find_whole(opened, key) if key and not (again or plan or strict) else None
     if whole is not None:
         _answer(opened, file, whole, out, json)
         return
@@ -113,11 +109,7 @@ def _answer(store: Store, file: Path, whole: Whole, out: str | None, json: bool)
         document = read_document(file)
         shown = dict(zip(ordered(document), outputs_of(store, whole), strict=True))
         say(f"wrote {write_page(document, shown, out)}", err=True)
-    if json:
-        print_json({"notebook": os.fspath(file), "success": True, "seconds": 0.0, "cells": whole.rows})
-        return
-    known = sum(row["state"] == "known" for row in whole.rows)
-    say(f"✓ all of {file.name} is known since {whole.started[:10]}: {known} cells")
+    say(told(file, whole, json))
 
 
 def _run(

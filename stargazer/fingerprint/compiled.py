@@ -18,7 +18,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.origin import INSTALLED, STANDARD
-from stargazer.fingerprint.parsing import parse, tree_of, walk
+from stargazer.fingerprint.parsing import lines_of, parse, tree_of, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,7 +200,7 @@ def _compiled(text: str, first: int, last: int, imported: str, flags: int) -> Co
 
 @functools.lru_cache(maxsize=256)
 def _lines(text: str) -> list[str]:
-    return text.splitlines(keepends=True)
+    return lines_of(text, ends=True)
 
 
 def _all_codes(text: str, flags: int) -> Iterator[CodeType]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import time
 from typing import Any
 
-__all__ = ["children", "parse", "tree_of", "walk"]
+__all__ = ["children", "lines_of", "parse", "tree_of", "walk"]
 
 TRIES = 20
 
@@ -94,3 +95,19 @@ def walk(node: ast.AST) -> list[ast.AST]:
             elif isinstance(value, ast.AST):
                 found.append(value)
     return found
+
+
+def lines_of(text: str, ends: bool = False) -> list[str]:
+    """Return the lines of some source as the parser counts them.
+
+    `str.splitlines` also ends lines at form feeds and at Unicode's separators, which stand between the pages of old
+    sources and in texts that were pasted: whoever takes lines by the numbers of a tree would take others.
+
+    Parameters
+    ----------
+    text
+        As files come when they are read as text: a line feed ends a line.
+    ends
+        Keep the ends.
+    """
+    return re.findall(r"[^\n]*\n|[^\n]+", text) if ends else text.removesuffix("\n").split("\n") if text else []

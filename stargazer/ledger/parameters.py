@@ -13,7 +13,6 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.cid import KUBO, cid_of_bytes
-from stargazer.fingerprint import class_code, class_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,6 +57,8 @@ class Naming(NamedTuple):
 
     def of_class(self, cls: type) -> dict[str, str]:
         """Name of a class, and what tells whether its methods are the same."""
+        from stargazer.fingerprint import class_code, class_name  # who only looks results up does not pay for it
+
         code = class_code(cls, self.owner)
         return {"class": class_name(cls)} | ({"code": code} if code else {})
 
@@ -440,6 +441,8 @@ class Kept:
 
 def _imported(value: Any, owner: str) -> Iterator[tuple[str, str, str]]:
     """Own classes of a value that do not travel with it."""
+    from stargazer.fingerprint import class_code
+
     cls = type(value)
     if is_dataclass(value) or (isinstance(value, (enum.Enum, *BASES)) and cls not in BASES):
         digest = class_code(cls, owner) if _is_sent_by_name(cls) else ""

@@ -9,6 +9,7 @@ from anyio import to_thread
 from mcp.server.mcpserver import Context  # noqa: TC002 - the server reads annotations
 
 from stargazer import catalog, config
+from stargazer.catalog.outline import outline
 from stargazer.ledger import Ledger
 from stargazer.mcp.answers import clip, fitted, without_secrets
 from stargazer.mcp.lineage import call_told
@@ -38,7 +39,7 @@ def add_resources(server: MCPServer[Any], place: Place) -> None:
     @server.resource("stargazer://catalog", mime_type=JSON)
     def entries() -> str:
         """Names and first lines of all tasks and workflows."""
-        rows = [[entry.name, entry.category, entry.summary] for entry in catalog.list()]
+        rows = [[line.name, line.category, line.summary] for line in outline()]
         return json.dumps({"columns": ["name", "category", "description"], "rows": rows}, indent=0)
 
     @server.resource("stargazer://assets/{cid}", mime_type=JSON)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import NotebookError
 from stargazer.notebook.document import read_document
+from stargazer.notebook.handles import unboxed
 from stargazer.store import active_store
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Assets:
         found = self._book.outcome.assets
         if name not in found:
             raise NotebookError(f"{name} is not kept: {self._book.why_not(name)}")
-        return found[name]
+        return unboxed(found[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._book.outcome.assets))

@@ -10,12 +10,12 @@ from stargazer.errors import NotebookError, ToolMissing
 from stargazer.notebook.environment import missing_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from stargazer.notebook.document import Document
 
-__all__ = ["INSIDE", "lock", "uv_command", "with_uv"]
+__all__ = ["INSIDE", "lock", "python_with", "uv_command", "with_uv"]
 
 INSIDE = "--in-its-environment"
 """Option of the program that is started again: it does not start itself once more."""
@@ -39,10 +39,22 @@ def uv_command(document: Document, arguments: Sequence[str]) -> list[str]:
     if python := [each for each in lacking if each.startswith("Python ")]:
         raise NotebookError(f"{document.path}: its header asks for {python[0]}; start it with such a Python")
     wanted = [each.rpartition(" (")[0] for each in lacking]
-    told = f"{document.path}: its header asks for {', '.join(lacking)}"
-    laid = [word for each in wanted for word in ("--with", each)]
-    uv = _uv(told)
-    return [uv, "run", "--no-project", "--python", sys.executable, *laid, "python", "-c", START, *arguments, INSIDE]
+    uv = _uv(f"{document.path}: its header asks for {', '.join(lacking)}")
+    return [*python_with(wanted, uv), "-c", START, *arguments, INSIDE]
+
+
+def python_with(packages: Iterable[str], uv: str) -> list[str]:
+    """Return the beginning of a command: this Python, with packages laid over what is here.
+
+    Parameters
+    ----------
+    packages
+        As headers ask for them.
+    uv
+        Path of uv.
+    """
+    laid = [word for each in packages for word in ("--with", each)]
+    return [uv, "run", "--no-project", "--python", sys.executable, *laid, "python"]
 
 
 def _uv(told: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,7 @@ class Host(ast.NodeTransformer):
         return message
 
     def magic(self, line: str) -> None:
-        """``%sg plan``, ``%sg why``, ``%sg off``, ``%sg on``."""
+        """``%sg plan``, ``%sg why``, ``%sg off``, ``%sg on``; ``%sg reads`` tells a program which files cells read."""
         word = line.strip()
         if word in ("on", "off"):
             self.on = word == "on"
@@ -124,6 +125,8 @@ class Host(ast.NodeTransformer):
         elif word == "why":
             name, state, why = self.live.rows[-1] if self.live.rows else ("no cell", "ran yet", "")
             print(f"{name}: {state} {why}".rstrip())
+        elif word == "reads":
+            print(json.dumps(self.live.reads))
         else:
             print(HELP)
 

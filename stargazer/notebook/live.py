@@ -17,6 +17,7 @@ from stargazer.errors import NotKept, StargazerError
 from stargazer.execute.audit import Observed, observed
 from stargazer.execute.execute import Attempt, own_places
 from stargazer.execute.named import named_by
+from stargazer.executors import find_place
 from stargazer.ledger import Ledger
 from stargazer.ledger.reads import CHANGED, MISSING, file_value, variable_value
 from stargazer.notebook.cells import (
@@ -27,7 +28,6 @@ from stargazer.notebook.cells import (
     CellTask,
     cell_call,
     from_here,
-    is_handles,
     kept_values,
     makers_of_handles,
     outputs_draft,
@@ -37,6 +37,7 @@ from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.document import Cell
 from stargazer.notebook.effects import WIDGET, why_live
 from stargazer.notebook.encoding import decode
+from stargazer.notebook.handles import boxed, is_handles, unboxed
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.tokens import is_widget, token_of
 from stargazer.notebook.values import Value
@@ -113,6 +114,8 @@ class Live:
     def __init__(self, store: Store, *, sequential: bool) -> None:
         self.store, self.sequential, self.ledger = store, sequential, Ledger(store.records)
         self.rows: list[tuple[str, str, str]] = []
+        self.reads: dict[str, str] = {}
+        """What the cells that are calls read beside their names, as records have it."""
         self._cells: dict[str, Cell] = {}
         self._values: dict[str, tuple[Any, Any]] = {}
 
@@ -147,7 +150,9 @@ class Live:
             looked.why = "code"
             return looked
         notes = cell.notes
-        asks = "it asks for what only `stargazer nb run` gives" if notes.env or notes.mounts or notes.loop else ""
+        beyond = notes.env or notes.mounts or notes.loop or notes.prompt
+        asks = "it asks for what only `stargazer nb run` gives" if beyond else ""
+        asks = f"only `stargazer nb run` sends it to {notes.worker}" if find_place(notes.worker) else asks
         if why := asks or why_live(cell, prelude):
             looked.why = why
             return looked
@@ -199,7 +204,7 @@ class Live:
         if known is not None and known[0] is value and not fresh:
             return known[1]
         if is_handles(value):
-            return value
+            return boxed(value)
         if is_widget(value):
             return None
         with tempfile.TemporaryDirectory() as folder:
@@ -229,7 +234,7 @@ class Live:
             code = ast.Module(looked.code.nodes(), [])
             exec(compile(code, "<cell>", "exec", dont_inherit=True), namespace)  # type: ignore[arg-type]
         scope = _Scope(namespace, looked.scope._prelude) if looked.scope else None
-        values = {n: decode(v, v.fetch(), scope) if isinstance(v, Value) else v for n, v in made.items()}
+        values = {n: decode(v, v.fetch(), scope) if isinstance(v, Value) else unboxed(v) for n, v in made.items()}
         for name in result.get(MUTATED, ()):
             before = namespace[name]
             values |= {other: values[name] for other, each in list(namespace.items()) if each is before}
@@ -239,6 +244,7 @@ class Live:
             if isinstance(made.get(name), Value):
                 self._values[name] = value, made[name]
         shown = result.get(SHOWN)
+        self.reads |= looked.record.reads
         self._note(looked, "known", f"since {looked.record.started[:10]}")
         return list(json.loads(self.store.read(str(shown.cid)))) if shown is not None else []
 
@@ -265,6 +271,7 @@ class Live:
         assert isinstance(task, CellTask)
         task.given = {name: value for name, (value, _) in self._values.items() if name in looked.call.inputs}
         looked.reads = found | task.also_read(body)
+        self.reads |= looked.reads
         looked.seconds = time.perf_counter() - began
 
     def record(self, looked: Looked, namespace: Mapping[str, Any], outputs: list[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.codec import encode, walk_assets
+from stargazer.ledger.codec import decode, encode, walk_assets
 from stargazer.ledger.reads import ALWAYS, LIBRARY, UNTIL, file_value
 
 if TYPE_CHECKING:
@@ -39,16 +39,13 @@ class Whole(NamedTuple):
     rows
         Of its cells, as `stargazer.notebook.walk.Row.to_dict` writes them.
     outputs
-        What each shows.
-    assets
-        Values by name.
+        CID of what each shows.
     started
         When it ran.
     """
 
     rows: list[dict[str, Any]]
-    outputs: Any
-    assets: dict[str, Any]
+    outputs: str
     started: str
 
 
@@ -68,15 +65,13 @@ def find_whole(store: Store, key: str) -> Whole | None:
     record = ledger.find(key)
     if record is None:
         return None
-    result = ledger.results(record)
-    rows = json.loads(result[ROWS])
-    assets = {name: value for name, value in result.items() if not name.startswith(".")}
-    return Whole(rows, result[OUTPUTS], assets, record.started)
+    result = decode(record.outputs, lambda data: data)  # nobody asked for the values
+    return Whole(json.loads(result[ROWS]), str(result[OUTPUTS]["cid"]), record.started)
 
 
 def outputs_of(store: Store, whole: Whole) -> list[list[dict[str, Any]]]:
     """What each cell shows."""
-    return list(json.loads(store.read(str(whole.outputs.cid))))
+    return list(json.loads(store.read(whole.outputs)))
 
 
 def keep_whole(store: Store, key: str, path: Path, outcome: Outcome) -> None:

@@ -277,6 +277,8 @@ _MEMBERS: dict[str, Callable[[Any], bool]] = {
     "makers": _is_producers,
     "principal": is_text,
     "asked": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+    "image": is_text,
+    "environment": is_texts,
     "env": _is_environment,
     "passed": is_texts,
     "reads": is_texts,

@@ -6,6 +6,9 @@ import asyncio
 import os
 import signal
 import stat
+import subprocess
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -146,3 +149,38 @@ def test_the_last_words_of_what_does_not_start(tmp_path: Path) -> None:
         asyncio.run(Kernels(folder=tmp_path).open(missing, "run"))
     assert "gone.py" in str(told.value)
     assert list(tmp_path.glob("notebook-*")) == []
+
+
+def _write_wheel(folder: Path) -> None:
+    info = "sg_laid_kernel-1.0.dist-info"
+    files = {
+        "sg_laid_kernel.py": "VALUE = 'laid over'\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: sg-laid-kernel\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(folder / "sg_laid_kernel-1.0-py3-none-any.whl", "w") as wheel:
+        for name, text in {**files, f"{info}/RECORD": record}.items():
+            wheel.writestr(name, text)
+
+
+@pytest.mark.slow
+def test_a_notebook_has_the_packages_of_its_header(tmp_path: Path, tool: Callable[[str], str]) -> None:
+    """A package that is nowhere but in a folder: the process of the notebook has it, beside all that is here."""
+    tool("uv")
+    root = _root(tmp_path)
+    _write_wheel(tmp_path)
+    header = '# dependencies = ["sg-laid-kernel==1.0"]\n# [tool.stargazer]'
+    (root / "workspace" / "laid.py").write_text(BOOK.replace("# [tool.stargazer]", header))
+    with serving(root, UV_OFFLINE="1", UV_FIND_LINKS=str(tmp_path)) as app:
+        assert "uv brings them" in app.get("/notebooks/workspace/laid").text
+        visitor, address = app.visit("workspace", "laid", "run")
+        assert "<marimo" in visitor.get(address).text
+        programs = {_words(pid, "cmdline").partition("\0")[0] for pid in kernels_of(root)}
+        (python,) = (each for each in programs if Path(each).name.startswith("python"))
+        told = subprocess.run(
+            [python, "-c", "import marimo, stargazer, sg_laid_kernel; print(sg_laid_kernel.VALUE)"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert told.stdout == "laid over\n"
+    until(lambda: not kernels_of(root))

@@ -76,6 +76,33 @@ def test_independent_cells_run_at_once(tmp_path: Path, store: sg.Store) -> None:
 
 
 @pytest.mark.slow
+def test_a_killed_loop_goes_on_with_the_round_in_which_it_was(
+    tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASK_STARGAZER__STORE", store.url.removeprefix("file://"))
+    path, log = tmp_path / "nb.py", tmp_path / "log"
+    mark = f"import time\ndef mark(x):\n    time.sleep(0.2)\n    open({str(log)!r}, 'a').write(f'{{x}}\\n')\n"
+    path.write_text(f"# %%\n{mark}# %%\nx = 0\n# %%\n# @loop max_iter=10 carry=x\nmark(x)\nx = x + 1\n")
+    argv = [sys.executable, "-c", "from stargazer.cli import main; main()", "nb", "run", str(path)]
+
+    def rounds() -> list[int]:
+        return [int(line) for line in log.read_text().split("\n")[:-1]] if log.exists() else []
+
+    for most in (3, 7):
+        child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while child.poll() is None and len(rounds()) < most:
+            time.sleep(0.02)
+        assert child.poll() is None, "it ended before it was killed"
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    book = sg.Notebook(path).run()
+    assert book["x"] == 10
+    assert sorted(set(rounds())) == list(range(10))
+    assert len(rounds()) <= 10 + 2, "a round of which the record was not written yet runs once more, and no other"
+    assert store.fsck().ok
+
+
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASK_STARGAZER__STORE", store.url.removeprefix("file://"))
     path = tmp_path / "nb.py"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,8 +114,57 @@ class Place:
         NotebookClient(book, resources={"metadata": {"path": str(self.folder)}}).execute()
         return [dict(cell) for cell in book.cells]
 
+    def kernel(self) -> subprocess.Popen[str]:
+        """Begin to run the notebook of Jupyter in a process of its own, which prints what the cells showed."""
+        cells = [text.replace("LOG", str(self.log)) for text in JUPYTER]
+        argv = [sys.executable, "-c", KERNEL, str(self.folder), json.dumps(cells)]
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+    def editor(self, chromium: str) -> str:
+        """Open the notebook in marimo's editor, in a browser, and return what the page says when all has run."""
+        from playwright.sync_api import sync_playwright
+
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        server = [sys.executable, "-m", "marimo", "-y", "edit", str(self.file), "--headless", "--no-token"]
+        process = subprocess.Popen([*server, "--port", str(port)], cwd=self.folder, stdout=subprocess.DEVNULL)
+        try:
+            _answers(port)
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+                page = browser.new_page()
+                page.goto(f"http://127.0.0.1:{port}", timeout=PATIENCE)
+                page.wait_for_selector("text=total is 10", timeout=PATIENCE)
+                told = page.inner_text("body")
+                browser.close()
+            return told
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def _answers(port: int) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the editor does not answer")
+
 
 ALL = ["n", "table", "total"]
+PATIENCE = 400_000
+KERNEL = """
+import json, sys
+import nbformat
+from nbclient import NotebookClient
+folder, cells = sys.argv[1], json.loads(sys.argv[2])
+book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+NotebookClient(book, resources={"metadata": {"path": folder}}, startup_timeout=300).execute()
+print(json.dumps([[dict(output) for output in cell.outputs] for cell in book.cells]))
+"""
 
 
 @pytest.fixture
@@ -138,6 +190,35 @@ def test_what_one_host_computed_all_know(place: Place) -> None:
     assert "text/html" in cells[4]["outputs"][0]["data"]
     told = cells[-1]["outputs"][0]["text"]
     assert told.count("known") == 3
+
+
+@pytest.mark.slow
+def test_six_ways_of_running_one_notebook_run_it_once(place: Place, tool: Callable[[str], str]) -> None:
+    chromium = tool("chromium")
+    place.python()
+    assert place.ran() == ALL
+    told = place.editor(chromium)
+    assert told.count("from the ledger") == 3
+    assert place.export().count("from the ledger") == 3
+    assert place.headless() == {"Path,pd": "live", "note": "live", "n": "known", "table": "known", "total": "known"}
+    with sg.connect("local", workers=2) as client:
+        assert sg.Notebook(place.file).run(client=client).report.count("ran") == 0
+    imported = "import nb; print(nb.app.run()[1]['total'])"
+    assert place.call(sys.executable, "-c", imported).splitlines()[-1] == "10"
+    assert place.ran() == []
+
+
+@pytest.mark.slow
+def test_two_kernels_run_one_notebook_at_once(place: Place, store: sg.Store) -> None:
+    for most in (2, 0):
+        kernels = [place.kernel() for _ in range(2)]
+        shown = [json.loads(kernel.communicate(timeout=600)[0].splitlines()[-1]) for kernel in kernels]
+        assert [cells[5][0]["text"] for cells in shown] == ["total is 10\n"] * 2
+        assert shown[0][4] == shown[1][4]
+        ran = place.ran()
+        assert set(ran) == (set(ALL) if most else set())
+        assert all(ran.count(word) <= most for word in ALL)
+    assert store.fsck().ok
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import random
 import warnings
@@ -12,6 +14,9 @@ import pytest
 
 import stargazer as sg
 from stargazer.notebook.rows import ChangesOthers
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("marimo")
 
 EDITS = 40 if os.environ.get("STARGAZER_SHORT") else 300
 HELPERS = """\
@@ -79,7 +84,13 @@ class Random:
         self.path.write_text(f"import marimo\n\napp = marimo.App()\n\n\n{cells}")
 
     def fresh(self) -> dict[str, Any]:
-        space: dict[str, Any] = {"print": lambda *_: None}
+        """What the notebook comes to where nothing is known: marimo itself runs its files."""
+        space: dict[str, Any] = {"print": lambda *_: None, "__name__": "nb", "__file__": str(self.path)}
+        if self.kind == "marimo":
+            exec(compile(self.path.read_text(), self.path, "exec"), space)
+            with contextlib.redirect_stdout(io.StringIO()):
+                _, values = space["app"].run()
+            return {name: value for name, value in values.items() if name.startswith("v")}
         for source in self.sources():
             exec(source, space)
         return {name: value for name, value in space.items() if name.startswith("v")}
@@ -103,7 +114,9 @@ def test_random_edits(kind: str, tmp_path: Path, store: sg.Store) -> None:
             states = [row.state for row in opened.report.rows]
             told = f"seed {seed}\n{book.path.read_text()}\n{planned}\n{opened.report}"
             assert opened.report.success, told
-            for name, value in book.fresh().items():
+            fresh = book.fresh()
+            assert len(fresh) == len(book.cells), told
+            for name, value in fresh.items():
                 assert opened[name] == value, f"{name}: {opened[name]} != {value}\n{told}"
             for row, state in zip(planned.rows, states, strict=True):
                 assert state != "ran" or row.state == "run", told

@@ -118,7 +118,7 @@ def _one(book: Book, timeout: float, given: dict[str, Any], store: Store) -> Exe
         with store:
             done = form.execute(book, timeout, given)
         if done.success:
-            notes = {"source": source_of(book), "values": done.values, "given": given}
+            notes = {"source": source_of(book), "values": done.values, "given": given, "reads": done.reads}
             write_all(book.flow, {book.noted("ran", ".json"): json.dumps(notes, sort_keys=True)}, {})
         return done
     except StargazerError as error:

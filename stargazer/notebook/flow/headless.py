@@ -33,7 +33,8 @@ def _run(job: dict[str, Any], store: Store) -> dict[str, Any]:
     book = Notebook(job["file"], store).run(set=job["given"])
     book.write_page(job["page"])
     cells = [{**row.to_dict(), "problem": _problem(row)} for row in book.report.rows]
-    return {"cells": cells, "values": {name: _cids(book.assets[name]) for name in book.assets}}
+    reads = {name: value for record in book.outcome.records for name, value in record.reads.items()}
+    return {"cells": cells, "values": {name: _cids(book.assets[name]) for name in book.assets}, "reads": reads}
 
 
 def _cids(value: Any) -> str:

@@ -15,6 +15,7 @@ from stargazer.config import command_environment
 from stargazer.errors import NotebookError
 from stargazer.fingerprint.parsing import parse
 from stargazer.notebook.flow.files import read_file, write_all
+from stargazer.notebook.flow.read import files_of
 from stargazer.notebook.flow.results import Executed
 from stargazer.notebook.flow.syncing import kernelspec
 from stargazer.notebook.flow.texts import match, notebook_text, parts_of_ipynb, parts_of_py, read_ipynb, shared_of
@@ -66,11 +67,12 @@ def run_in_kernel(book: Book, timeout: float, given: Mapping[str, Any]) -> Execu
     """
     began = time.monotonic()
     shown = _fresh(book)
-    problem, note = _run(book, shown, timeout, given)
+    problem, note, reads = _run(book, shown, timeout, given)
     wrote = _write(book, shown, given)
     state = "failed" if problem else "ran"
     values = {"outputs": outputs_digest(shown)}
-    return Executed(book.name, state, time.monotonic() - began, problem, note, book.told(wrote), values)
+    seconds = time.monotonic() - began
+    return Executed(book.name, state, seconds, problem, note, book.told(wrote), values, files_of(book, reads))
 
 
 def _fresh(book: Book) -> NotebookNode:
@@ -88,8 +90,8 @@ def _stated_kernel(book: Book) -> str:
     return str(metadata.get("kernelspec", {}).get("name", ""))
 
 
-def _run(book: Book, shown: NotebookNode, timeout: float, given: Mapping[str, Any]) -> tuple[str, str]:
-    """What failed, and what is odd; each in one line."""
+def _run(book: Book, shown: NotebookNode, timeout: float, given: Mapping[str, Any]) -> tuple[str, str, dict[str, str]]:
+    """What failed, and what is odd, each in one line; and what the cells read."""
     try:
         from jupyter_client.kernelspec import NoSuchKernel
         from nbclient import NotebookClient
@@ -107,24 +109,36 @@ def _run(book: Book, shown: NotebookNode, timeout: float, given: Mapping[str, An
         coalesce_streams=True,
         startup_timeout=STARTUP,
     )
-    number, note = 0, ""
+    number, note, reads = 0, "", dict[str, str]()
     _clients.add(client)
     try:
         with open(os.devnull, "wb") as nowhere, client.setup_kernel(stderr=nowhere, env=_environment()):
             note = _loaded(client, shown)
             for number in range(1, len(shown.cells) + 1):
                 _run_cell(client, shown, number - 1, given)
+            reads = _reads(client, shown) if not note else {}
     except NoSuchKernel:
-        return f"there is no kernel {name!r} here; `jupyter kernelspec list` shows those that are", note
+        return f"there is no kernel {name!r} here; `jupyter kernelspec list` shows those that are", note, reads
     except CellExecutionError as error:
-        return f"{_place(shown, number)}: {error.ename}: {_one_line(error.evalue)}", note
+        return f"{_place(shown, number)}: {error.ename}: {_one_line(error.evalue)}", note, reads
     except CellTimeoutError:
-        return f"{_place(shown, number)}: it took longer than {timeout:g} s", note
+        return f"{_place(shown, number)}: it took longer than {timeout:g} s", note, reads
     except DeadKernelError:
-        return f"{_place(shown, number)}: the kernel ended", note
+        return f"{_place(shown, number)}: the kernel ended", note, reads
     finally:
         _clients.discard(client)
-    return "", note
+    return "", note, reads
+
+
+def _reads(client: Any, shown: NotebookNode) -> dict[str, str]:
+    """What the cells read, as the ledger in the kernel noted it; nothing where it was switched off."""
+    from nbclient.exceptions import CellExecutionError
+
+    if not shown.cells:
+        return {}
+    with contextlib.suppress(CellExecutionError, ValueError):
+        return dict(json.loads(_run_hidden(client, shown, 0, "%sg reads")))
+    return {}
 
 
 def _environment() -> dict[str, str]:

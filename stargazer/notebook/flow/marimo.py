@@ -11,6 +11,7 @@ from stargazer.errors import Cancelled, NotebookError, StargazerError, ToolFaile
 from stargazer.notebook.document import detect_format, read_text
 from stargazer.notebook.flow.checks import check_marimo
 from stargazer.notebook.flow.files import read_file, write_all
+from stargazer.notebook.flow.read import files_of
 from stargazer.notebook.flow.results import Executed, source_digest
 from stargazer.notebook.flow.syncing import Synced
 from stargazer.notebook.flow.templates import marimo_template
@@ -68,7 +69,8 @@ class Marimo:
             write_all(book.flow, {wrote: page, book.noted("executed", ".json"): json.dumps(notes)}, {})
         seconds = time.monotonic() - began
         state = "failed" if problem else "ran"
-        return Executed(book.name, state, seconds, problem, "", book.told(wrote) if page else "", values)
+        place = book.told(wrote) if page else ""
+        return Executed(book.name, state, seconds, problem, "", place, values, files_of(book, report.get("reads", {})))
 
     def check(self, text: str, path: Path) -> list[Finding]:
         """Return what is wrong in it."""

@@ -12,6 +12,7 @@ from stargazer.errors import NotebookError
 from stargazer.notebook.flow.files import read_file
 from stargazer.notebook.flow.formats import format_of
 from stargazer.notebook.flow.kernel import GIVEN, TO_STARGAZER, outputs_digest
+from stargazer.notebook.flow.read import compare_files
 from stargazer.notebook.flow.results import source_digest
 from stargazer.notebook.flow.texts import read_ipynb
 
@@ -26,6 +27,7 @@ __all__ = ["Page", "kinds_of", "note_of", "page_path", "pages_of", "source_of", 
 OF_FORMATS: dict[str, PageKind] = {"html": "html", "markdown": "myst", "myst": "myst", "ipynb": "ipynb"}
 ENDINGS = {"html": "html", "myst": "md", "ipynb": "ipynb"}
 NOTE = "stargazer"
+MOST_NAMED = 3
 HEAD = re.compile(r"<head[^>]*>|<meta charset[^>]*>")
 IN_HTML = re.compile(r'<meta name="stargazer" content="([^"]*)">')
 IN_MYST = re.compile(r"<!-- stargazer (\{.*\}) -->\s*\Z")
@@ -45,7 +47,7 @@ class Page(NamedTuple):
     date
         Since when it is there.
     why
-        Why it is stale.
+        Why it is stale, or what could not be compared.
     """
 
     kind: PageKind
@@ -55,7 +57,8 @@ class Page(NamedTuple):
     why: str = ""
 
     def __str__(self) -> str:
-        return {"yes": f"yes ({self.date})", "stale": f"stale ({self.why})"}.get(self.state, self.state)
+        since = "; ".join(filter(None, [self.date, self.why]))
+        return {"yes": f"yes ({since})", "stale": f"stale ({self.why})"}.get(self.state, self.state)
 
     def to_dict(self) -> dict[str, Any]:
         """It as JSON."""
@@ -100,9 +103,17 @@ def source_of(book: Book) -> str:
 
 
 def note_of(book: Book, kind: PageKind) -> dict[str, Any]:
-    """What a page says of itself: its source, and, where it shows results, what these are."""
+    """What a page says of itself: its source, and, where it shows results, what these are, and files that it read."""
+    source = source_of(book)
     values, given = _values(book) if kind != "myst" else ({}, {})
-    return {"source": source_of(book), "values": values, GIVEN: given}
+    reads = _reads(book, source) if kind != "myst" else {}
+    return {"source": source, "values": values, GIVEN: given, **({"reads": reads} if reads else {})}
+
+
+def _reads(book: Book, source: str) -> dict[str, str]:
+    """Files that the notebook read when it last ran here, if it ran as it is."""
+    noted = json.loads(read_file(book.noted("ran", ".json")) or "{}")
+    return dict(noted.get("reads", {})) if noted.get("source") == source else {}
 
 
 def _values(book: Book) -> tuple[dict[str, str], dict[str, Any]]:
@@ -155,8 +166,15 @@ def _page(book: Book, kind: PageKind) -> Page:
     if text is None:
         return Page(kind, path, "no")
     date = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone().strftime("%Y-%m-%d")
-    why = _stale(_noted(text, kind), note_of(book, kind))
-    return Page(kind, path, "stale" if why else "yes", date, why)
+    noted = _noted(text, kind)
+    changed, absent = compare_files(book, noted.get("reads", {}) if noted else {})
+    why = _stale(noted, note_of(book, kind)) or (f"it read {_listed(changed)}, which changed" if changed else "")
+    told = f"{_listed(absent)} not here to be compared" if absent else ""
+    return Page(kind, path, "stale" if why else "yes", date, why or told)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
 
 
 def _stale(page: dict[str, Any] | None, now: dict[str, Any]) -> str:

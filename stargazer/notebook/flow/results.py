@@ -93,6 +93,8 @@ class Executed(NamedTuple):
         Where what it showed is, from the flow's folder.
     values
         What it came to: CIDs by name, or digests.
+    reads
+        Files that its cells read, by their paths from the flow's folder.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Executed(NamedTuple):
     note: str = ""
     wrote: str = ""
     values: dict[str, str] = {}  # noqa: RUF012 - never changed
+    reads: dict[str, str] = {}  # noqa: RUF012 - never changed
 
     @property
     def success(self) -> bool:

@@ -22,7 +22,7 @@ GOOD = """\
 # # Good
 # %% table
 n = 3
-table = list(range(n))
+table = [*range(n), *map(int, open("../../data/more.txt").read().split())]
 # %% total
 total = sum(table)
 print("total is", total)
@@ -37,7 +37,7 @@ app = marimo.App()
 
 @app.cell
 def _():
-    n = 4
+    n = int(open("../../data/n.txt").read())
     return (n,)
 
 
@@ -86,6 +86,9 @@ class Life(Desk):
             place = self.root / "notebooks" / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
+        (self.root / "data").mkdir(exist_ok=True)
+        (self.root / "data/n.txt").write_text("4")
+        (self.root / "data/more.txt").write_text("")
         self.py, self.ipynb = self.root / "notebooks/demo/.src/good.py", self.root / "notebooks/demo/good.ipynb"
         return self
 
@@ -183,6 +186,25 @@ def test_pages_that_do_not_hold_are_found_without_running(life: Life) -> None:
     assert (page.state, page.why) == ("stale", "other values: outputs")
     with pytest.raises(NotebookError, match="neither publish_html"):
         nb.publish(clone.root, names=["broken"])
+
+
+def test_a_page_does_not_hold_when_a_file_that_was_read_changed(life: Life) -> None:
+    life.published()
+    more, n = life.root / "data/more.txt", life.root / "data/n.txt"
+    more.write_text("7")
+    assert life.states()["good"] == ["stale", "yes"], "the MyST page shows no results"
+    assert life.states()["live"] == ["yes"]
+    n.write_text("5")
+    (row,) = nb.publish(life.root, names=["live"], check=True)
+    assert (row.success, row.pages[0].why) == (False, "it read data/n.txt, which changed")
+    more.write_text("")
+    n.write_text("4")
+    assert life.states()["good"] + life.states()["live"] == ["yes", "yes", "yes"]
+    n.unlink()
+    (row,) = nb.publish(life.root, names=["live"], check=True)
+    assert row.success
+    assert "data/n.txt not here to be compared" in str(row.pages[0])
+    n.write_text("4")
 
 
 @pytest.mark.slow
