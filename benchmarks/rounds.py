@@ -189,7 +189,9 @@ def process(*argv: str | Path | int, env: Mapping[str, str] | None = None, bound
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         command = [sys.executable, *map(str, argv)]
         start = time.perf_counter()
-        child = subprocess.Popen(command, stdout=out, stderr=err, env={**os.environ, **(env or {})})
+        # What is installed is compiled, wherever a developer's shell says that nothing shall be.
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        child = subprocess.Popen(command, stdout=out, stderr=err, env={**inherited, **(env or {})})
         peak, stopped = _watched(child.pid, bounds) if bounds else (0, "")
         _, status, usage = os.wait4(child.pid, 0)
         spent = Spent(time.perf_counter() - start, usage.ru_utime + usage.ru_stime)

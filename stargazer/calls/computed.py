@@ -53,7 +53,7 @@ def computed(root: Call, **kwargs: Any) -> Any:
         try:
             if not kwargs and (client := default_client()) is not None and _grows(root):
                 return _Flight(root, client).result()
-            return Delayed.compute(root, **kwargs)  # type: ignore[no-untyped-call]
+            return Delayed.compute(root, **kwargs)
         except BlobLost as error:
             if error.cid in lost:
                 raise

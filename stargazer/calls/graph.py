@@ -344,11 +344,12 @@ def node_of(
         Of one that has wired others: what it returned, and these calls.
     """
     parameters: Any = {name: _reference(value) for name, value in call.given.items()}
-    if any(isinstance(value, Delayed) for value in call.given.values()):
-        parameters = Dict(parameters)
     inputs = [_reference(value) for value in call.inputs.values()]
-    before = tuple(dict.fromkeys(needed.plan_key for needed in needs(call)))
-    told: dict[str, Any] = {"before": before} if before else {}
+    told: dict[str, Any] = {}
+    if needed := needs(call):
+        if any(isinstance(value, Delayed) for value in call.given.values()):
+            parameters = Dict(parameters)
+        told = {"before": tuple(dict.fromkeys([each.plan_key for each in needed]))}
     told |= {"strict": True} if strict else {}
     if sketch is not None:
         told |= {"sketch": sketch._replace(shape=seal(sketch.shape)), "results": List(*map(_reference, wired))}

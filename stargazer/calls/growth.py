@@ -308,7 +308,7 @@ def _relied_on(calls: Iterable[Call], spec: TaskSpec) -> dict[str, str]:
 
 def _walked(call: Call) -> Iterator[Call]:
     """A call and those that it needs; most have none below them."""
-    return walk(call) if any(True for _ in needs(call.whole)) else iter((call,))
+    return walk(call) if needs(call.whole) else iter((call,))
 
 
 # Running a graph that grows, node by node.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from dask.delayed import Delayed
@@ -23,11 +23,17 @@ CALLS: WeakValueDictionary[Key, Call] = WeakValueDictionary()
 """Every live call of this process by its Dask key: equal calls are one object."""
 
 
-def needs(call: Call) -> Iterator[Call]:
-    """Yield the calls whose results a call takes: no other `Delayed` is ever among its inputs."""
-    for value in (*call.inputs.values(), *call.given.values()):
-        items = value if isinstance(value, list) else value.values() if isinstance(value, dict) else (value,)
-        yield from (item for item in items if isinstance(item, Delayed))  # type: ignore[misc]
+def needs(call: Call) -> list[Call]:
+    """Return the calls whose results a call takes: no other `Delayed` is ever among its inputs."""
+    found: list[Any] = []
+    for values in (call.inputs, call.given):
+        for value in values.values():
+            if isinstance(value, Delayed):
+                found.append(value)
+            elif isinstance(value, (list, dict)):
+                items = value if isinstance(value, list) else value.values()
+                found += [item for item in items if isinstance(item, Delayed)]
+    return found
 
 
 def walk(root: Call) -> Iterator[Call]:

@@ -81,7 +81,7 @@ def _write(node: ast.AST, out: list[str], *, in_function: bool, without: frozens
     is_constant = isinstance(node, ast.Constant)
     out.append(f"{type(node).__name__}(")
     for name in node._fields:
-        value = getattr(node, name, MISSING)
+        value: Any = getattr(node, name, MISSING)
         if name in skipped or value is MISSING:
             continue
         if (value is None or (type(value) is list and not value)) and not (is_constant and name == "value"):

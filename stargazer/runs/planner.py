@@ -389,7 +389,7 @@ class Planner:
 
     def _by_content(self, call: Call) -> Record | None:
         """Early cut-off can be told before the run where all inputs are known; without calls, both keys are one."""
-        if call.spec.again or next(needs(call), None) is None:
+        if call.spec.again or not needs(call):
             return None
         inputs = self._inputs(call)
         if any(isinstance(value, Call) for value in call.given.values()) or calls_of(inputs):

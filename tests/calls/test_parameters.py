@@ -7,6 +7,7 @@ import datetime
 import decimal
 import enum
 import fractions
+import hashlib
 import importlib.util
 import json
 import math
@@ -433,3 +434,17 @@ def test_keys_of_plain_values_are_what_they_were() -> None:
     written = {name: plain(value) for name, value in values.items()}
     assert json.dumps(written, sort_keys=True, separators=(",", ":")) == text
     assert call_key("0" * 64, written, {}) == "7410a693d5a738b0d929ce77ec0cb95168d627b404f90447ca5a0be2a2902dae"
+
+
+TEXT = 'quo"te \\ \n \u2028 é 😀'
+MEMBERS: list[Any] = [1, -5, 10**4000, True, None, "", TEXT, 2.5, 1e300, [1, "a"], {"dict": [["z", 1]]}]
+
+
+def test_keys_are_written_as_the_encoder_writes_them() -> None:
+    encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+    for first in MEMBERS:
+        for values in ({"é": first}, {"b": first, "a": 1, "c": "t"}, {"b": first, "a": MEMBERS[9]}):
+            whole = "\n".join(("task", encode(values), encode({"x": ["asset:1"], "y": None, "z": "call:2"})))
+            expected = hashlib.sha256(whole.encode()).hexdigest()
+            assert call_key("task", values, {"z": "call:2", "x": ["asset:1"], "y": None}) == expected
+    assert call_key("task", {}, {}) == hashlib.sha256(b"task\n{}\n{}").hexdigest()

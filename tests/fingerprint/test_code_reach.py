@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from stargazer.fingerprint import parsing
+from stargazer.fingerprint.parsing import children, walk
 
 BLOCK = re.compile(r"^== (.*?) == (.*) => (.*)\n((?:(?!==).*\n)+)", re.MULTILINE)
 """Name, what is replaced by what, and the source in which it is replaced."""
@@ -643,3 +647,10 @@ def test_what_a_function_imports_is_the_same_whether_it_is_loaded_already(tmp_pa
         for first in ("", "import late_library", "import late_library.inner, runpy, pkgutil, joblib")
     }  # fmt: skip
     assert len(found) == 1
+
+
+def test_trees_are_walked_in_the_order_of_ast() -> None:
+    for file in [*Path(parsing.__file__).parent.glob("*.py"), Path(ast.__file__), Path(__file__)]:
+        tree = ast.parse(file.read_text("utf-8"))
+        assert walk(tree) == list(ast.walk(tree))
+        assert all(children(node) == list(ast.iter_child_nodes(node)) for node in walk(tree)[::5])
