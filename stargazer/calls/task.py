@@ -393,7 +393,13 @@ class Task(Generic[P, R]):
             return None
         from stargazer.executors.place import find_place  # what has no worker's name need not know of them
 
-        return find_place(self.needs.worker)
+        found = find_place(self.needs.worker)
+        if found is not None and self.environment:
+            raise DefinitionError(
+                f"task {self.name}: worker={self.needs.worker!r} is an executor, whose runtime says which tools there "
+                "are; container= and conda= do not reach it: take one of the two"
+            )
+        return found
 
     def _kinds(self, inputs: dict[str, Any]) -> dict[str, str]:
         """What tells the user's own types of assets as they are from what they were; the engine's count as it does.

@@ -73,7 +73,11 @@ class Enclosure:
 
     def has(self, program: str) -> bool:
         """Whether a program belongs to the environment, so that its digest tells which one it is."""
-        return self.environment.kind != "conda" or shutil.which(program, path=str(self.place / "bin")) is not None
+        if self.environment.kind != "conda":
+            return True
+        if os.sep in program:
+            return os.path.abspath(program).startswith(f"{self.place}{os.sep}")
+        return shutil.which(program, path=str(self.place / "bin")) is not None
 
     def told(self) -> dict[str, str]:
         """What records say of it."""

@@ -175,11 +175,12 @@ def _entries(root: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     todo = [""]
     while todo:
         place = todo.pop()
+        folder = os.path.join(root, place.rstrip("/")) if place else root
         try:
-            with os.scandir(os.path.join(root, place)) as listed:
+            with os.scandir(folder) as listed:
                 entries = sorted(listed, key=lambda entry: entry.name)
         except OSError as error:
-            raise ToolMissing(f"{os.path.join(root, place)} cannot be read: {error.strerror}") from None
+            raise ToolMissing(f"{folder} cannot be read: {error.strerror}") from None
         for entry in entries:
             path = f"{place}{entry.name}"
             yield path, entry

@@ -76,6 +76,19 @@ def words(tmp_path: Path) -> sg.Asset:
     return sg.add(path)
 
 
+LONG = "long\n" * 5000
+"""Of more than some bytes, inputs are links to where the store has them."""
+
+
+@pytest.fixture
+def linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> sg.Asset:
+    """An input that is a link in the work directory, whatever the disk can do."""
+    monkeypatch.setattr("stargazer.store.blobs.local._clone", lambda *_: False)
+    path = tmp_path / "long.txt"
+    path.write_text(LONG)
+    return sg.add(path)
+
+
 def test_tools_run_in_there_and_the_record_says_where(system: Path, words: sg.Asset) -> None:
     made = sg.run(
         task_in(system, tools=["nobody-has-it"])(words, script="tr a-z A-Z; cat /etc/inside; hostname")
@@ -90,20 +103,21 @@ def test_tools_run_in_there_and_the_record_says_where(system: Path, words: sg.As
     assert (tool["name"], record.reads, list(record.noted)) == (f"container:dir:{system}", {}, [])
 
 
-def test_they_see_their_inputs_and_nothing_else(system: Path, words: sg.Asset, tmp_path: Path) -> None:
+def test_they_see_their_inputs_and_nothing_else(system: Path, linked: sg.Asset, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("of this machine")
     script = f"""
         cat {tmp_path}/secret 2> /dev/null && echo seen
         ls /root /home {Path(sys.prefix)} 2> /dev/null
         cat /proc/net/dev | while read name rest; do case $name in *:) echo "$name";; esac; done
-        (echo x > inputs/words/words.txt) 2> /dev/null && echo written
+        (echo x > inputs/words/long.txt) 2> /dev/null && echo written
+        while read line; do last=$line; done; echo "$last"
         (echo x > /etc/inside) 2> /dev/null && echo changed
         (echo x > /new) 2> /dev/null && echo made
         echo "$PATH:$HOME:$SECRET_TOKEN:$PLAIN"
     """
-    made = task_in(system)(words, script=script).compute().fetch().read_text().splitlines()
-    assert made == ["lo:", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/tmp::"]
-    assert words.fetch().read_text() == "hello\n"
+    made = task_in(system)(linked, script=script).compute().fetch().read_text().splitlines()
+    assert made == ["lo:", "long", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/tmp::"]
+    assert linked.fetch().read_text() == LONG
     assert (system / "etc/inside").read_text() == "inside\n"
 
 
@@ -151,11 +165,12 @@ def test_the_digest_counts_and_nothing_else_of_it(system: Path, words: sg.Asset,
     shutil.copytree(system, tmp_path / "copy", symlinks=True)
     same = task_in(tmp_path / "copy")(words)
     assert same.plan_key == there.plan_key
+    there.compute()
     plain = sg.task(body)(words)
     assert plain.plan_key != there.plan_key
     (tmp_path / "copy/etc/inside").write_text("other\n")
-    other = until(lambda: (call := task_in(tmp_path / "copy")(words)).plan_key != there.plan_key and call)
-    there.compute()
+    until(lambda: task_in(tmp_path / "copy")(words).plan_key != there.plan_key)
+    other = task_in(tmp_path / "copy")(words)
     assert task_in(system)(words).known() is not None
     assert other.known() is None
     assert f"container:dir:{tmp_path / 'copy'}" in str(sg.plan(other))
@@ -205,6 +220,12 @@ def test_a_chosen_runtime_must_be_able_to(system: Path, words: sg.Asset, tmp_pat
 def test_what_names_no_environment_is_refused_where_it_is_written(options: dict[str, Any], told: str) -> None:
     with pytest.raises(DefinitionError, match=told):
         sg.task(**options)(body)
+
+
+def test_an_executor_has_tools_of_its_own(words: sg.Asset) -> None:
+    profile = {"kind": "executor", "url": "http://127.0.0.1:1", "runtime": "x"}
+    with dask.config.set({"stargazer.profiles.afar": profile}), pytest.raises(DefinitionError, match="do not reach it"):
+        sg.task(container="a/b@sha256:" + "ab" * 32, worker="afar")(body)(words)
 
 
 def test_a_folder_that_is_not_there_is_named(words: sg.Asset, tmp_path: Path) -> None:
@@ -263,10 +284,11 @@ def test_memory_of_tools_in_there_counts(system: Path, words: sg.Asset) -> None:
 
 def test_many_inputs_are_shown_by_their_folder(system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stargazer.tools.enclosure.MOST_BINDS", 2)
+    monkeypatch.setattr("stargazer.store.blobs.local._clone", lambda *_: False)
     files = []
     for number in range(5):
         path = tmp_path / f"part{number}.txt"
-        path.write_text(f"{number}\n")
+        path.write_text(f"{number}{LONG}")
         files.append(sg.add(path))
 
     @sg.task(container=f"dir:{system}")
@@ -275,7 +297,7 @@ def test_many_inputs_are_shown_by_their_folder(system: Path, tmp_path: Path, mon
         work.run(["cat", *(part.path for part in parts)], stdout=out)
         return sg.Asset(path=out)
 
-    assert joined(files).compute().fetch().read_text() == "0\n1\n2\n3\n4\n"
+    assert joined(files).compute().fetch().read_text() == "".join(f"{number}{LONG}" for number in range(5))
 
 
 # What other runtimes are told; none of these is on every machine, so a script stands in for them.
@@ -292,9 +314,7 @@ exec "$@"
 
 
 @pytest.mark.parametrize("name", ["apptainer", "podman"])
-def test_what_a_runtime_is_told(
-    name: str, words: sg.Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: Path
-) -> None:
+def test_what_a_runtime_is_told(name: str, linked: sg.Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = "cd" * 32
     image = f"example.org/tools:1.0@sha256:{digest}"
     place = tmp_path / "bin"
@@ -315,8 +335,8 @@ def test_what_a_runtime_is_told(
         return sg.Asset(path=out)
 
     with dask.config.set({"stargazer.container-runtime": name}):
-        made = copied(words).compute()
-    assert made.fetch().read_text() == "hello\n"
+        made = copied(linked).compute()
+    assert made.fetch().read_text() == LONG
     record = record_of(made)
     assert dict(record.environment) == {
         "kind": "image", "source": image, "digest": f"sha256:{digest}", "runtime": f"{name} 9.8.7",
@@ -325,7 +345,7 @@ def test_what_a_runtime_is_told(
     assert "none" in told
     assert not any("hush" in word for word in told)
     blob = next(word for word in told if word.endswith(":ro"))
-    assert Path(blob.split(":")[0]).read_text() == "hello\n"
+    assert Path(blob.split(":")[0]).read_text() == LONG
     if name == "apptainer":
         assert "APPTAINERENV_SECRET_TOKEN=hush-hush" in env
         assert "APPTAINERENV_STARGAZER_OWNER=" in env
