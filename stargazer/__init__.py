@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stargazer.api import fetch as fetch
     from stargazer.api import forget as forget
     from stargazer.api import pin as pin
+    from stargazer.api import publish as publish
     from stargazer.api import push as push
     from stargazer.api import trace as trace
     from stargazer.api import unpin as unpin
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.book import Notebook as Notebook
     from stargazer.notebook.codecs import codec as codec
     from stargazer.notebook.ipython import load_ipython_extension as load_ipython_extension
+    from stargazer.prompts import prompt as prompt
     from stargazer.runs import Run as Run
     from stargazer.runs.planner import Plan as Plan
     from stargazer.runs.planner import plan as plan
@@ -87,7 +89,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "stargazer.api": (
-        "add", "assemble", "delete", "fetch", "forget", "pin", "push", "trace", "unpin", "update",
+        "add", "assemble", "delete", "fetch", "forget", "pin", "publish", "push", "trace", "unpin", "update",
     ),
     "stargazer.assets": (
         "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
@@ -101,6 +103,7 @@ _HOMES = {
     "stargazer.ledger": ("Record",),
     "stargazer.ledger.lineage": ("Lineage",),
     "stargazer.notebook": ("Notebook", "codec"),
+    "stargazer.prompts": ("prompt",),
     "stargazer.runs.planner": ("Plan", "plan"),
     "stargazer.runs": ("Run", "run", "run_async"),
     "stargazer.runs.verify": ("Verification", "verify"),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stargazer.assets.asset import Found
     from stargazer.ledger import Record
     from stargazer.ledger.lineage import Direction, Lineage
+    from stargazer.remotes.publication import Published
     from stargazer.store.query import Missing, Versions
 
     A = TypeVar("A", bound=Asset)
@@ -34,6 +35,7 @@ __all__ = [
     "fetch",
     "forget",
     "pin",
+    "publish",
     "push",
     "store_of",
     "trace",
@@ -308,6 +310,62 @@ def push(
         else:
             send(where, found, remote, told)
     return found
+
+
+def publish(
+    asset: Asset | str,
+    *,
+    to: str,
+    public: bool = False,
+    title: str = "",
+    license: str = "",
+    store: StoreLike = None,
+    progress: Progress = None,
+) -> Published:
+    """Send a result to a remote as one directory that explains itself: files, a page, bundle, RO-Crate, records.
+
+    Parameters
+    ----------
+    asset
+        A stored asset, or what names one; what the same call made beside it goes along.
+    to
+        Name of a remote of the settings, or path or URL of another store.
+    public
+        Whether reads (FASTQ, BAM, CRAM) may go where everybody sees them.
+    title, license
+        Heading of the page; URL or SPDX identifier of the licence of the data.
+    store
+        Where it is; that of the asset, or the active one by default.
+    progress
+        Called with the number of bytes just sent; False for silence.
+
+    Returns
+    -------
+    Published
+        The CID of the directory, links to it, and whether the remote keeps it.
+
+    Raises
+    ------
+    NotPublic
+        Reads would become public, and nothing says that they are of another species than ours.
+    RemoteError
+        The remote takes nothing, failed, or gave it another CID.
+
+    Examples
+    --------
+    >>> import stargazer as sg
+    >>> done = sg.publish(sg.add("words.txt"), to="./other-store", title="Some words")
+    >>> sg.Store("./other-store").read(f"{done.cid}/result/words.txt") == open("words.txt", "rb").read()
+    True
+    """
+    from stargazer.display import byte_progress
+    from stargazer.remotes import named
+    from stargazer.remotes.publication import publish as send
+
+    where = store_of(store, asset)
+    remote, found = named(to), _named(where, asset)
+    with _shown(progress, byte_progress, f"publish {found.name or found.cid}") as told:
+        return send(where, found, remote, public=public, title=title, licence=license, progress=told)
 
 
 def trace(asset: Asset | str, *, direction: Direction = "up", store: StoreLike = None) -> Lineage:

@@ -30,12 +30,15 @@ __all__ = [
     "catalog",
     "cid_profile",
     "command_environment",
+    "container_runtime",
     "cram_references",
     "default_gateways",
     "durable",
     "environment",
     "environment_class",
+    "environment_inside",
     "gatk_jar",
+    "image",
     "in_force",
     "is_secret",
     "key_file",
@@ -226,6 +229,17 @@ def gatk_jar() -> Path | None:
     return Path(configured).expanduser().absolute() if configured else None
 
 
+def container_runtime() -> str | None:
+    """Name of the program that runs containers, where the first one that is here shall not."""
+    chosen: str | None = setting("container-runtime", str)
+    return chosen or None
+
+
+def image() -> str:
+    """What says in which container image this process runs, as whoever started that knows it; in no key."""
+    return str(setting("image", str) or "")
+
+
 def cid_profile() -> str:
     """Name of the CID profile of stores that are made from now on."""
     return str(setting("cid-profile", str))
@@ -342,6 +356,22 @@ def service_settings() -> dict[str, Any]:
             f"stargazer.service has no {', '.join(unknown)} ({origin_of('service')}); it has {', '.join(defaults)}"
         )
     return {**defaults, **given}
+
+
+def prompt_settings() -> dict[str, Any]:
+    """How models are asked, complete with defaults: ``providers`` by name, and ``budget`` in seconds."""
+    defaults = _defaults()["prompts"]
+    found = {**defaults, **(setting("prompts", dict) or {})}
+    where = f"stargazer.prompts ({origin_of('prompts')})"
+    if unknown := sorted(set(found) - set(defaults)):
+        raise ConfigError(f"{where} has no {', '.join(unknown)}; it has {', '.join(defaults)}")
+    if not isinstance(found["providers"], dict) or not all(
+        isinstance(each, dict) for each in found["providers"].values()
+    ):
+        raise ConfigError(f"{where}: providers are {{kind, url, key}} by name")
+    if isinstance(found["budget"], bool) or not isinstance(found["budget"], (int, float)) or found["budget"] < 0:
+        raise ConfigError(f"{where}: budget is a number of seconds, not {found['budget']!r}")
+    return found
 
 
 def mcp_setting(name: str) -> Any:
@@ -489,6 +519,29 @@ def environment(named: Mapping[str, str | None] | None = None, names: Iterable[s
     given = {name: value for name, value in {**env, **(named or {})}.items() if value is not None}
     lists = {name: _absolute(given[name]) for name in SEARCHED if name in given}
     return {name: value for name, value in {**given, **lists}.items() if value or name not in SEARCHED}
+
+
+def environment_inside(named: Mapping[str, str | None] | None = None, names: Iterable[str] = ()) -> dict[str, str]:
+    """Environment for tools that do not run on the machine itself: nothing of where this machine has its things.
+
+    Parameters
+    ----------
+    named, names
+        As for `environment`.
+    """
+    asked = {*names, *passed_names(), *(named or {})}
+    return {
+        name: value
+        for name, value in environment(named, names).items()
+        if name in asked or name not in (*PASSED, *PLACES)
+    }
+
+
+HOMES = ("HOME", "USER", "LOGNAME", "SHELL", "TERM")
+"""Variables that say who runs a tool, and nothing of where other programs are."""
+
+OF_RUNTIMES = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "APPTAINER_TMPDIR", "SINGULARITY_TMPDIR")
+"""Variables by which programs that run containers find what they keep."""
 
 
 def told_environment(names: Iterable[str] = ()) -> dict[str, str]:

@@ -31,6 +31,7 @@
     ├── RemoteError                 a place outside the store failed; names it
     │   ├── RemoteRefused           what it sent is not what was asked for, or breaks a limit
     │   ├── RemoteCannot, RemoteLacks (LookupError)     it does not offer it, or have it
+    │   ├── NotPublic               reads that may be a person's would become public
     │   └── TokenMissing (ConfigError)    the variable that holds its token is not set
     ├── DataError (ValueError)      input data is malformed: truncated FASTQ, other contigs, …
     ├── ToolError
@@ -73,6 +74,7 @@ __all__ = [
     "NotAReference",
     "NotFound",
     "NotKept",
+    "NotPublic",
     "NotebookError",
     "OutputError",
     "PluginError",
@@ -219,6 +221,13 @@ class StoreReadOnly(StoreError, PermissionError):
         return self.strerror or super().__str__()
 
 
+class StoreGone(StoreError, OSError):
+    """A store that was there is not any more: a disk that is not mounted, a folder that was moved or deleted."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
 class Unreadable(StoreError):
     """Bytes are there and cannot be read now, as in an archive from which they must be restored first."""
 
@@ -234,12 +243,20 @@ class RemoteError(StargazerError):
     """A place outside the store could not do what was asked of it; the message names it."""
 
 
+class ModelError(RemoteError):
+    """A model gave no answer that could be used: it is not there, refused, was cut off, or does not fit its schema."""
+
+
 class RemoteRefused(RemoteError):
     """What a remote sent was refused: other bytes, too many, too few or too slowly."""
 
 
 class RemoteCannot(RemoteError):
     """A remote does not offer what was asked of it."""
+
+
+class NotPublic(RemoteError):
+    """What may be a person's would become public, and nobody said that it may."""
 
 
 class RemoteLacks(RemoteError, LookupError):

@@ -1,4 +1,4 @@
-"""What other installed packages add: tasks, asset types, store backends, remotes and kinds of profiles.
+"""What other installed packages add: tasks, asset types, store backends, remotes, kinds of profiles, integrations.
 
 A package says in its metadata under which name it offers what (its entry points); that is read when somebody asks for
 a name that Stargazer itself does not have. Its code is imported when the name is used, and never because it is
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ASSETS",
     "BACKENDS",
+    "INTEGRATIONS",
     "NOTEBOOKS",
     "NOTEBOOK_FORMATS",
     "PROFILES",
+    "PROVIDERS",
     "REMOTES",
     "TASKS",
     "Plugin",
@@ -53,9 +55,14 @@ REMOTES = "stargazer.remotes"
 PROFILES = "stargazer.profiles"
 """A kind of profiles; the name is what ``kind:`` says in the settings."""
 
+INTEGRATIONS = "stargazer.integrations"
+"""An integration of batches of cells, or a model of cell types (`stargazer.tasks.scrna.integrations`)."""
+
+PROVIDERS = "stargazer.providers"
+"""A function that asks models, of a `stargazer.prompts.Request` to an `Answer`; models are named after it."""
+
 NOTEBOOK_FORMATS = "stargazer.notebook_formats"
 """A format of notebooks (`stargazer.notebook.flow.NotebookFormat`); the name is what ``format:`` says of an entry."""
-
 
 NOTEBOOKS = "stargazer.notebooks"
 """A package whose folders ``tutorials`` and ``workflows`` hold notebooks; it is not imported for them."""

@@ -30,6 +30,10 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+OTHERS_TIMES = ("app", "client", "faults", "mcp", "relay", "service", "slurm", "unattended")
+"""Folders whose tests wait for batch systems, browsers, servers and processes that others schedule: where CI asks for
+it, what fails there is tried once more, listed as RERUN, and to be looked at though it passes then."""
+
 TOGETHER = ("slurm", "gatk", "scrna")
 """Folders whose tests share a fixture that is dear: one process runs all of a folder."""
 
@@ -40,6 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder, *rest = item.path.relative_to(Path(__file__).parent).parts
         item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else "/".join((folder, *rest))))
+        if folder in OTHERS_TIMES and os.environ.get("STARGAZER_TRY_TWICE"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def pytest_collection_finish() -> None:

@@ -20,8 +20,8 @@ GROUPS = {
     "surfaces": ("cli", "testing", "demo", "app", "mcp", "notebook", "service", "catalog"),
     "science": ("workflows", "tasks", "bio", "embedded"),
     "engine": (
-        "driver", "client", "names", "runs", "tables", "api", "calls", "execute", "remotes", "relay", "ledger",
-        "tools", "store", "assets", "profiles",
+        "driver", "client", "names", "prompts", "runs", "tables", "api", "calls", "execute", "executors", "remotes",
+        "relay", "ledger", "tools", "store", "assets", "profiles",
     ),
     "ground": ("cid", "display", "fingerprint", "config", "bounded", "plugins", "errors", "visible"),
 }  # fmt: skip

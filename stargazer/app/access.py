@@ -151,7 +151,7 @@ class Guard:
         path = scope["path"].removeprefix(self.access.base)
         if path.startswith(("/nb/", "/stored/")):
             return "notebooks"
-        return "open" if path == "/mcp" or path.startswith("/mcp/") else "app"
+        return "open" if path == "/mcp" or path.startswith(("/mcp/", "/v1/")) else "app"
 
     def _refusal(self, scope: Scope, place: Place) -> Response | None:
         """What is answered instead; None where the request may pass."""

@@ -29,6 +29,7 @@ from stargazer.app.desk import Desk, error_answer, page
 from stargazer.app.jobs import Jobs
 from stargazer.app.kernels import Kernels
 from stargazer.app.proxy import Proxy
+from stargazer.app.rest import Rest
 from stargazer.app.shelf import Shelf
 from stargazer.errors import ConfigError, Conflict, StargazerError
 from stargazer.store import active_store
@@ -74,7 +75,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
     place = folder or config.cache_dir() / "app"
     place.mkdir(parents=True, exist_ok=True)
     kernels = Kernels(access.base, idle, place)
-    proxy, jobs, agents = Proxy(kernels, access), Jobs(), Agents(store)
+    proxy, jobs, agents, rest = Proxy(kernels, access), Jobs(), Agents(store), Rest(store, access.token)
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
@@ -85,6 +86,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
             watching.cancel()
             await jobs.stop()
             await agents.stop()
+            await rest.stop()
             await kernels.stop_all()
             await proxy.close()
 
@@ -98,8 +100,8 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
     ]
     own += [Mount("/static", StaticFiles(packages=[("stargazer.app", "static")]))]
     own += [WebSocketRoute(NOTEBOOK, proxy.socket), Route(NOTEBOOK, proxy.http, methods=METHODS)]
-    if access.proxy is None:  # agents do not come through it
-        own += [Route("/mcp", agents), Mount("/mcp", agents)]
+    if access.proxy is None:  # agents and programs do not come through it
+        own += [Route("/mcp", agents), Mount("/mcp", agents), Route("/v1/{rest:path}", rest)]
     handlers: Any = {StargazerError: error_answer, OSError: error_answer, HTTPException: _not_there}
     app = Starlette(
         routes=[Mount(access.base, routes=own)] if access.base else own,
@@ -121,6 +123,7 @@ def serve(
     root: Path,
     *,
     port: int | None = None,
+    host: str = APP_HOST,
     base_url: str = "",
     trust_proxy: Path | None = None,
     idle: float = 0.0,
@@ -136,6 +139,8 @@ def serve(
         Folder of the notebooks.
     port
         Where it listens; the first free one from 8765 on by default.
+    host
+        Where it listens. Whatever that is, it answers to ``127.0.0.1`` and ``localhost`` only.
     base_url
         Path below which a proxy shows it.
     trust_proxy
@@ -152,7 +157,7 @@ def serve(
     Raises
     ------
     Conflict
-        Another app serves that folder, or the port is taken.
+        Another app serves that folder, the port is taken, or nobody can listen there.
     ConfigError
         The path or the secret's file is wrong.
     """
@@ -160,7 +165,7 @@ def serve(
     proxy = ProxyTrust(read_secret(trust_proxy), config.user_name()) if trust_proxy else None
     access = Access(secrets.token_urlsafe(24), base, proxy)
     root.mkdir(parents=True, exist_ok=True)
-    with _alone(root) as folder, _listening(port) as (number, sockets):
+    with _alone(root) as folder, _listening(port, host) as (number, sockets):
         app = make_app(root, access, store or active_store(), idle=idle, folder=folder)
         address = f"http://{APP_HOST}:{number}{base}/" + ("" if proxy else f"?token={access.token}")
         options: Any = {"ws": "websockets-sansio", "ws_max_size": 1 << 30, "timeout_graceful_shutdown": 2}
@@ -225,21 +230,23 @@ def _alone(root: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _listening(port: int | None) -> Iterator[tuple[int, list[socket.socket]]]:
-    """Listen on one port of both loopback addresses: ``localhost`` may be either."""
+def _listening(port: int | None, host: str = APP_HOST) -> Iterator[tuple[int, list[socket.socket]]]:
+    """Listen on one port, by default of both loopback addresses: ``localhost`` may be either."""
     numbers = range(FIRST_PORT, FIRST_PORT + TRIES) if port is None else [port]
     for number in numbers:
         sockets: list[socket.socket] = []
         try:
-            sockets.append(_bound(socket.AF_INET, "127.0.0.1", number))
+            sockets.append(_bound(socket.AF_INET6 if ":" in host else socket.AF_INET, host, number))
             found = sockets[0].getsockname()[1]
-            if _has_ipv6():
+            if host == APP_HOST and _has_ipv6():
                 sockets.append(_bound(socket.AF_INET6, "::1", found))
         except OSError as error:
             for each in sockets:
                 each.close()
             if error.errno != errno.EADDRINUSE or number == numbers[-1]:
-                raise Conflict(f"port {number} cannot be had: {error.strerror}; choose another: --port") from None
+                place = f"port {number}" + ("" if host == APP_HOST else f" of {host}")
+                told = f"{place} cannot be had: {error.strerror or error}; choose another: --port, --host"
+                raise Conflict(told) from None
             continue
         try:
             yield found, sockets

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from stargazer.app.tiles import SECTIONS, Tile, changed_header, read_tile
 from stargazer.errors import Conflict, NotebookError, NotFound
 from stargazer.notebook.editing import version_of, write_text
+from stargazer.notebook.plaintext import read_plain
 from stargazer.notebook.shipped import own_folder
 from stargazer.plugins import NOTEBOOKS, plugins
 
@@ -146,7 +147,7 @@ class Shelf:
         Conflict
             The workspace has one of that name.
         """
-        return self._written(tile.name, tile.path.read_text("utf-8"))
+        return self._written(tile.name, read_plain(tile.path))
 
     def rename(self, tile: Tile, name: str) -> Tile:
         """Give a notebook of the workspace another name.
@@ -185,7 +186,7 @@ class Shelf:
             A value is none that it could have, or the header cannot be changed.
         """
         _must_be_own(tile)
-        text = tile.path.read_text("utf-8")
+        text = read_plain(tile.path)
         new = changed_header(text, changes)
         _replace(tile.path, new, text)
         found = self.find(tile.section, tile.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -144,8 +145,9 @@ class Uploads:
 
     def _tidy(self) -> None:
         for place in self.folder.glob("*/bytes"):
-            if time.time() - place.stat().st_mtime > KEPT:
-                shutil.rmtree(place.parent, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another page ended it just now
+                if time.time() - place.stat().st_mtime > KEPT:
+                    shutil.rmtree(place.parent, ignore_errors=True)
 
 
 def _checked(name: str, size: int) -> None:

@@ -90,11 +90,14 @@ class DuplicateMetrics(Asset):
         The alignment whose duplicates were counted.
     notes
         What is odd about the reads, such as that hardly any is mapped.
+    optical_distance
+        Pixels within which duplicates were counted as optical; 0 where it is not known.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("notes",)
+    later: ClassVar[tuple[str, ...]] = ("notes", "optical_distance")
 
     sample_id: str = ""
     tool: str = ""
     alignment_cid: str = ""
     notes: tuple[str, ...] = ()
+    optical_distance: int = 0

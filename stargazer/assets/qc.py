@@ -10,6 +10,7 @@ from stargazer.assets.fact_types import Share
 
 __all__ = [
     "AlignmentStats",
+    "Contamination",
     "ContigCounts",
     "Coverage",
     "FlagCounts",
@@ -80,12 +81,17 @@ class TrimmingReport(Asset):
         The forward reads.
     reads, kept
         Reads before and after, of both ends.
+    lane
+        Name of the lane; empty where it has none.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("lane",)
 
     sample_id: str = ""
     r1_cid: str = ""
     reads: int = 0
     kept: int = 0
+    lane: str = ""
 
 
 class VariantComparison(Asset):
@@ -170,6 +176,28 @@ class ContigCounts(Asset):
 
     sample_id: str = ""
     alignment_cid: str = ""
+
+
+class Contamination(Asset):
+    """Which share of a sample's reads is of somebody else, as JSON.
+
+    Parameters
+    ----------
+    sample_id
+        The sample.
+    alignment_cid, variants_cid
+        The alignment, and the joint calls of its cohort.
+    share
+        Share of the reads, 0 to 0.5; NaN where there are too few sites to tell.
+    sites
+        Sites with reads at which people of the cohort differ.
+    """
+
+    sample_id: str = ""
+    alignment_cid: str = ""
+    variants_cid: str = ""
+    share: Share = Share(0.0)
+    sites: int = 0
 
 
 class VariantStats(Asset):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from stargazer.execute.spec import Needs
 from stargazer.ledger.parameters import Kept
 from stargazer.store import active_store
 from stargazer.store.asking import refuse_while_wiring
-from stargazer.store.references import find_asset, is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,18 +64,24 @@ def bind(
             f"{task} takes {len(signature.assets)} positional arguments ({_names(signature)}), but {len(args)} were "
             "given; plain values are passed by keyword"
         )
-    given = dict(zip((parameter.name for parameter in signature.assets), args, strict=False))
-    for name in given.keys() & kwargs.keys():
-        raise ArgumentError(f"{task}: {name} is given twice, by position and by name")
-    given |= kwargs
+    given = kwargs
+    if args:
+        given = dict(zip((parameter.name for parameter in signature.assets), args, strict=False))
+        for name in given.keys() & kwargs.keys():
+            raise ArgumentError(f"{task}: {name} is given twice, by position and by name")
+        given |= kwargs
+    inputs: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     try:
-        inputs = {p.name: _input(task, p, given.pop(p.name, p.default), call_type) for p in signature.assets}
-        parameters = {p.name: _parameter(task, p, given.pop(p.name, p.default), call_type) for p in signature.plains}
+        for asset in signature.assets:
+            inputs[asset.name] = _input(task, asset, given.get(asset.name, asset.default), call_type)
+        for plain in signature.plains:
+            parameters[plain.name] = _parameter(task, plain, given.get(plain.name, plain.default), call_type)
     except ArgumentError:
         # A misspelt name is better news than that what it was meant for is missing.
         _refuse_unknown(task, signature, kwargs)
         raise
-    if given:
+    if not all(name in inputs or name in parameters for name in given):
         _refuse_unknown(task, signature, given)
     return inputs, parameters
 
@@ -110,7 +114,7 @@ def _input(task: str, parameter: AssetParameter, value: Any, call_type: Any) -> 
 def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_type: Any) -> Any:
     if isinstance(value, call_type):
         return _fitting_call(task, parameter, place, value)
-    if isinstance(value, str) and is_reference(value):
+    if isinstance(value, str):
         value = _named(task, place, value)
     if not isinstance(value, Asset):
         wanted = parameter.type.__name__
@@ -122,8 +126,15 @@ def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_ty
     return value
 
 
-def _named(task: str, place: str, text: str) -> Asset:
-    """What a text names in the active store, now; the handle remembers by which version of which name."""
+def _named(task: str, place: str, text: str) -> Asset | str:
+    """What a text names in the active store, now; the handle remembers by which version of which name.
+
+    A text that can name nothing comes back.
+    """
+    from stargazer.store.references import find_asset, is_reference
+
+    if not is_reference(text):
+        return text
     refuse_while_wiring(f"asks what {text!r} names")
     try:
         return find_asset(active_store(), text)
@@ -173,6 +184,8 @@ def _is_path(value: Any) -> bool:
 
 def _parameter(task: str, parameter: PlainParameter, value: Any, call_type: Any) -> Any:
     name = parameter.name
+    if type(value) in NO_CALL:
+        return _checked(task, parameter, value)
     if value is REQUIRED:
         raise ArgumentError(f"{task} needs {name}=… ({parameter.annotation})")
     if isinstance(value, call_type):
@@ -183,6 +196,15 @@ def _parameter(task: str, parameter: PlainParameter, value: Any, call_type: Any)
         raise ArgumentError(f"{task}: {name} is a plain value, but got {value!r}; assets are positional")
     if type(value) is Kept:
         return value  # checked where the call was made
+    return _checked(task, parameter, value)
+
+
+NO_CALL = frozenset((str, int, float, bool, type(None)))
+"""Types of most parameters: of these it needs no asking what else the value may be."""
+
+
+def _checked(task: str, parameter: PlainParameter, value: Any) -> Any:
+    name = parameter.name
     try:
         return parameter.check(value)
     except Unfit as error:
@@ -227,6 +249,8 @@ class Options(TypedDict, total=False):
     version: str | None
     stage: Literal["link", "copy"]
     temp: bool
+    container: str | None
+    conda: str | None
 
 
 def read_needs(task: str, cpus: Any, memory: Any, gpus: Any, walltime: Any, worker: Any, retries: Any = 0) -> Needs:
@@ -340,6 +364,8 @@ def check_names(options: Iterable[str]) -> None:
     known = list(Options.__annotations__)
     for name in options:
         if name not in known:
+            import difflib
+
             close = difflib.get_close_matches(name, known, 1)
             meant = f"did you mean {close[0]!r}? " if close else ""
             raise DefinitionError(f"@sg.task has no option {name!r}; {meant}there are {', '.join(known)}")

@@ -12,23 +12,17 @@ from dask.base import get_annotations
 from dask.delayed import Delayed
 
 from stargazer import config
-from stargazer.calls.afar import compute_afar, grows
 from stargazer.calls.arguments import shown_value
 from stargazer.calls.elements import element, place
-from stargazer.calls.graph import LAYER, flat_delayed, graph_of
-from stargazer.calls.memory import give_more_within
-from stargazer.calls.renewed import renewed
-from stargazer.calls.resources import default_client, until_let_go
 from stargazer.calls.signature import Returns
-from stargazer.calls.walk import CALLS, needs, walk
-from stargazer.errors import ArgumentError, BlobLost, NeedUnmet, StoresMixed, ToolError
+from stargazer.calls.walk import CALLS, LAYER, needs
+from stargazer.errors import ArgumentError, StoresMixed
 from stargazer.fingerprint import UncertainIdentity, class_code
 from stargazer.ledger import Ledger
 from stargazer.ledger.keys import call_key, input_key, ordered, plain
 from stargazer.ledger.parameters import Kept, Naming, is_simple, own_copy, paths_in
 from stargazer.store import Store
 from stargazer.store.asking import refuse_while_wiring
-from stargazer.store.fallback import mark_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -113,6 +107,8 @@ class Call(Delayed):
     @property
     def dask(self) -> HighLevelGraph:
         """The graph, as Dask's schedulers want it; what the ledger knows is cut away when they ask for it."""
+        from stargazer.calls.graph import graph_of
+
         return graph_of(self)
 
     def __dask_layers__(self) -> tuple[str, ...]:
@@ -148,34 +144,15 @@ class Call(Delayed):
         """
         refuse_while_wiring(f"computes {self!r}")
         if again is not None:
+            from stargazer.calls.renewed import renewed
+
             return renewed([self], again)[self.key].compute(**kwargs)
-        lost: set[str] = set()
-        starved: ToolError | None = None
-        while (result := self.known()) is None:
-            _refuse_asynchronous(kwargs)
-            try:
-                if not kwargs and (client := default_client()) is not None and grows(self):
-                    return compute_afar(self, client)
-                return super().compute(**kwargs)  # type: ignore[no-untyped-call]
-            except BlobLost as error:
-                if error.cid in lost:
-                    raise
-                lost.add(error.cid)
-                mark_unavailable(error)
-            except ToolError as error:
-                if not give_more_within(self, error):
-                    raise
-                starved = error
-            except NeedUnmet as error:
-                if starved is None:
-                    raise
-                starved.add_note(f"with more memory it cannot be tried: {error}")
-                raise starved from None
-            except KeyboardInterrupt:
-                _end_tools()
-                raise
-            _let_go(self)
-        return result[0]
+        if (result := self.known()) is not None:
+            return result[0]
+        # A process in which all is known needs nothing of what runs calls.
+        from stargazer.calls.computed import computed
+
+        return computed(self, **kwargs)
 
     def replace(
         self,
@@ -200,6 +177,8 @@ class Call(Delayed):
 
     def visualize(self, *args: Any, **kwargs: Any) -> Any:
         """Draw the part of the graph that would run, with graphviz; see `dask.visualize`."""
+        from stargazer.calls.graph import flat_delayed
+
         return flat_delayed(self).visualize(*args, **kwargs)
 
     def __getitem__(self, index: int | str) -> Call:
@@ -280,24 +259,6 @@ if TYPE_CHECKING:
         def __getitem__(self, index: int | str) -> Any: ...
 
 
-def _refuse_asynchronous(kwargs: dict[str, Any]) -> None:
-    """An asynchronous client gives Dask a coroutine where it waits for results."""
-    if "scheduler" not in kwargs and (client := default_client()) is not None and client.asynchronous:
-        raise ArgumentError(
-            "this client is asynchronous: write `await client.compute(call)`, or `await sg.run_async(call)`"
-        )
-
-
-def _let_go(root: Call) -> None:
-    until_let_go(default_client(), [root.key, *(call.key for call in walk(root))])
-
-
-def _end_tools() -> None:
-    from stargazer.tools import end_all
-
-    end_all()
-
-
 # Calls are made here: keyed, and one object for equal ones.
 
 
@@ -306,9 +267,11 @@ _MAKING = threading.Lock()
 
 def make_call(spec: TaskSpec, returns: Returns, inputs: dict[str, Any], parameters: dict[str, Any]) -> Call:
     """Return the call of a task with checked inputs and parameters."""
-    keys = {name: _input_keys(spec, value) for name, value in inputs.items()}
-    given = {name: _given(spec, name, value) for name, value in parameters.items()}
-    values = {name: {"call": v.token} if isinstance(v, Call) else plain(v) for name, v in given.items()}
+    keys = {name: _input_keys(spec, value) for name, value in inputs.items()} if inputs else inputs
+    given, values = {}, {}
+    for name, value in parameters.items():
+        given[name] = kept = _given(spec, name, value)
+        values[name] = {"call": kept.token} if isinstance(kept, Call) else plain(kept)
     plan_key = call_key(spec.key, values, keys)
     return _intern(spec, plan_key, returns, inputs, given, get_annotations(), None, None)
 
@@ -336,17 +299,14 @@ def _intern(
         call = CALLS.get(key)
         if call is None:
             call = object.__new__(Call)
-            for name, value in (
-                ("_key", key),
-                ("_layer", key),
-                ("plan_key", plan_key),
-                ("inputs", inputs),
-                ("given", given),
-                ("parent", parent),
-                ("index", index),
-                ("annotations", annotations),
-            ):
-                write(call, name, value)
+            write(call, "_key", key)
+            write(call, "_layer", key)
+            write(call, "plan_key", plan_key)
+            write(call, "inputs", inputs)
+            write(call, "given", given)
+            write(call, "parent", parent)
+            write(call, "index", index)
+            write(call, "annotations", annotations)
             CALLS[key] = call
         # What is in no key counts as the task is defined now, and as the call was last annotated.
         write(call, "spec", spec)

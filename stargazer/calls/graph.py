@@ -21,7 +21,7 @@ from stargazer import config
 from stargazer.calls.elements import element
 from stargazer.calls.node import opened, refuse, run, seal
 from stargazer.calls.resources import granted_here
-from stargazer.calls.walk import CALLS, needs
+from stargazer.calls.walk import CALLS, LAYER, needs
 from stargazer.calls.wired import stamped
 from stargazer.errors import CodeChanged, NeedUnmet, StoresMixed
 from stargazer.ledger import Ledger, walk_assets
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from stargazer.ledger import Record
 
 __all__ = [
-    "LAYER",
     "delayed_of",
     "flat_delayed",
     "flatten",
@@ -49,8 +48,6 @@ __all__ = [
     "part_of",
     "value_node",
 ]
-
-LAYER = "stargazer"
 
 
 class Flat(MaterializedLayer):

@@ -123,6 +123,8 @@ class Growth:
         self._paths: dict[str, list[str]] = {}
         self._within: dict[str, str] = {}
         self._places: dict[str, str] = {}
+        self.relied_on: Callable[[dict[str, Any], Mapping[str, Call]], object] = lambda graph, calls: None
+        """Told of the nodes and calls that come as functions wire, before anything of them runs."""
 
     def __bool__(self) -> bool:
         return bool(self.waiting or self.wired)
@@ -151,10 +153,13 @@ class Growth:
         before = node.kwargs.get("before", ())
         with annotate(**call.annotations) if call.annotations else contextlib.nullcontext():
             found = _wired(Wiring(sent, call.plan_key, inputs, parameters, before=before, strict=strict))
-        if not isinstance(found, _Found):
+        if isinstance(found, _Found):
+            step = self._grow(call, found, sent, strict)
+        else:
             self.graph[call.key] = value_node(call.key, found[0])
-            return Step(found, [call.key], {})
-        return self._grow(call, found, sent, strict)
+            step = Step(found, [call.key], {})
+        self.relied_on({key: self.graph[key] for key in step.keys}, step.calls)
+        return step
 
     def place(self, plan_key: str) -> str:
         """Where a call stands in what wired it, as ``"per_cluster[3]"``; empty where nothing did."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import uuid
 from types import FunctionType
@@ -20,18 +21,19 @@ from stargazer.calls.arguments import (
     read_needs,
 )
 from stargazer.calls.call import Call, make_call
-from stargazer.calls.mapped import Mapped
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.calls.wired import Wired, wired_by
 from stargazer.config import strict, variables
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import TaskSpec
+from stargazer.execute.spec import Needs
 from stargazer.fingerprint import CodeIdentity, class_code, digest_of, identify, identify_version, note_modules
 from stargazer.ledger import walk_assets
 from stargazer.ledger.keys import task_key
 from stargazer.store import active_store
 from stargazer.store.staging import members
-from stargazer.tools import identify_tool, library_version
+from stargazer.tools import EMBEDDED_TOOLS, identify_tool, library_version
+from stargazer.tools.environments import environment_name, keyed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.calls.call import Pending
+    from stargazer.calls.mapped import Mapped
     from stargazer.execute.audit import Observed
+    from stargazer.executors import Place
     from stargazer.tools import Workdir
 
     P = ParamSpec("P", default=...)
@@ -63,7 +67,7 @@ class Task(Generic[P, R]):
     """A function from assets to assets, with an identity.
 
     Identity, a part of every key: the name, the code of the body and of all of the user's code that it reaches (or
-    `version`), `tools`, `uses` and `env`.
+    `version`), `tools`, `container` or `conda`, `uses` and `env`.
     Options, in no key: `cpus`, `memory`, `gpus`, `walltime`, `worker`, `retries`, `stage`, `temp`.
 
     Parameters
@@ -81,7 +85,8 @@ class Task(Generic[P, R]):
         Longest time that it takes, as ``"2 h"`` or in seconds; after that it is ended with its tools. None where nobody
         knows.
     worker
-        Name that the worker must have, as profiles give them.
+        Name that the worker must have, as profiles give them; or that of a profile of kind ``executor``, which then
+        runs the body, and whose ``runtime`` is a part of the identity.
     retries
         Times that it is tried again where a tool fails: for tools that fail for reasons of the day, not of their input.
         `cpus`, `memory`, `gpus` and `walltime` may be functions of inputs (handles, with ``size`` and facts) and
@@ -100,6 +105,12 @@ class Task(Generic[P, R]):
         defaults, and what its closure holds still count.
     stage
         ``"copy"`` gives tools that write to their inputs copies of them; ``"link"`` is cheaper.
+    container
+        Image in which its tools run, by its digest (``"name@sha256:…"``), a folder that holds a whole system
+        (``"dir:path"``) or a ``.sif`` file; paths begin where the file lies that defines it. All commands run in there
+        but ``python``, and see nothing else but their work directory. Its digest counts in place of tools'.
+    conda
+        ``env.yml`` of the environment of conda in which they run; the lock file beside it is what counts.
     temp
         What it makes is of use to the next step only: it is the first that garbage collection takes.
 
@@ -111,6 +122,7 @@ class Task(Generic[P, R]):
 
     __module__: str
     __qualname__: str
+    environment: str = ""
     reads_are_inputs = False
     wires = False
 
@@ -130,6 +142,8 @@ class Task(Generic[P, R]):
         version: str | None = None,
         stage: Literal["link", "copy"] = "link",
         temp: bool = False,
+        container: str | None = None,
+        conda: str | None = None,
     ) -> None:
         if not isinstance(body, FunctionType):
             raise DefinitionError(f"@sg.task decorates a function, not {type(body).__name__}")
@@ -143,6 +157,8 @@ class Task(Generic[P, R]):
         self.tools, self.version, self.env = tools, version, tuple(env)
         self.uses = None if uses is None else tuple(uses)
         self.copy_inputs, self.temp = stage == "copy", temp
+        if container is not None or conda is not None:
+            self.environment = environment_name(body.__name__, container, conda, _folder_of(body))
         self._identity: CodeIdentity | None = None
         self._sent: Sent | None = None
         self._specs: dict[Any, TaskSpec] = {}
@@ -197,6 +213,8 @@ class Task(Generic[P, R]):
         >>> [made.name for made in upper.map([sg.add("words.txt")]).compute()]
         ['words.txt']
         """
+        from stargazer.calls.mapped import Mapped
+
         if len(lists) not in self._mapped:
             self._mapped[len(lists)] = Mapped(self, len(lists))
         made: Pending[list[R]] = self._mapped[len(lists)](*lists, **same)
@@ -211,7 +229,7 @@ class Task(Generic[P, R]):
             return imported, (self.__module__, self.__qualname__)
         stage = "copy" if self.copy_inputs else "link"
         options: dict[str, Any] = {"tools": self.tools, "uses": self.uses, "version": self.version}
-        options |= {"stage": stage, "temp": self.temp, "env": self.env}
+        options |= {"stage": stage, "temp": self.temp, "env": self.env, **_environment_option(self.environment)}
         options |= {name: getattr(self.needs, name) for name in ("cpus", "gpus", "walltime", "worker", "retries")}
         options |= {"memory": self.needs.memory or None, **dict(self.needs.functions)}
         return rebuilt, (self.body, options, self.code.alone(), self._imports())
@@ -280,6 +298,14 @@ class Task(Generic[P, R]):
         """Nothing: what a body reads is seen, or is among its inputs."""
         return {}
 
+    def sent(
+        self, place: Place, spec: TaskSpec, work: Workdir, staged: Mapping[str, Any], parameters: Mapping[str, Any]
+    ) -> Any:
+        """Let an executor run the body, and return what it made: drafts in the work directory."""
+        from stargazer.executors.tasks import perform_task
+
+        return perform_task(place, self, spec, work, staged, parameters)
+
     def check_code(self, spec: TaskSpec) -> None:
         """Refuse to run under a key that was made with other code.
 
@@ -323,23 +349,51 @@ class Task(Generic[P, R]):
     def _spec(self, inputs: dict[str, Any], parameters: dict[str, Any], wired: Wired) -> TaskSpec:
         """What all calls of the task that one function wires in the active store share, made once."""
         store = active_store()
-        tools = tuple(map(identify_tool, chosen_tools(self.tools, parameters)))
+        uses_tools = self.tools or self.environment
+        tools = tuple(map(identify_tool, self.identified(parameters))) if uses_tools else ()
         code = self.code
-        env = variables(self.env)
+        env = variables(self.env) if self.env else {}
         kinds = self._kinds(inputs) if inputs else {}
-        place = (store.url, code.digest, tools, wired, *kinds.items(), *env.items())
+        executor = self._place()
+        place: tuple[Any, ...] = (store.url, code.digest, tools, wired, executor)
+        if kinds or env:
+            place = (*place, *kinds.items(), *env.items())
         made = self._specs.get(place)
         if made is not None:
             return made
         named = code.libraries if self.uses is None else self.uses
         libraries = {name: library_version(name) for name in named}
-        key = task_key(self.name, code.digest, tools, libraries, env)
+        key = task_key(self.name, code.digest, tuple(map(keyed, tools)), libraries, env)
+        key = executor.key(key) if executor else key
         identity = (key, code.digest, code.manifest, tools, libraries, store.url, store.id, kinds)
         notes: dict[str, Any] = {"home": f"{self.__module__}:{self.__qualname__}", "wired": wired, "temp": self.temp}
         notes |= {"wires": self.wires, "env": env, "secrets": tuple(name for name in self.env if name not in env)}
-        spec = TaskSpec(self, self.name, self.needs, self.copy_inputs, *identity, **notes)
+        # Who waits for an executor needs nothing of the worker that does.
+        needs = Needs(walltime=self.needs.walltime, retries=self.needs.retries) if executor else self.needs
+        spec = TaskSpec(self, self.name, needs, self.copy_inputs, *identity, executor=executor, **notes)
         self._specs[place] = spec
         return spec
+
+    def identified(self, parameters: Mapping[str, Any]) -> list[str]:
+        """Names of what its result depends on: tools, or the environment in place of those that run in there.
+
+        Parameters
+        ----------
+        parameters
+            Plain values by name, which may choose the tools.
+        """
+        names = chosen_tools(self.tools, parameters)
+        if not self.environment:
+            return [*names]
+        return [*(name for name in names if name in EMBEDDED_TOOLS), self.environment]
+
+    def _place(self) -> Place | None:
+        """The executor that runs its bodies; None where Dask's workers do."""
+        if not self.needs.worker:
+            return None
+        from stargazer.executors.place import find_place  # what has no worker's name need not know of them
+
+        return find_place(self.needs.worker)
 
     def _kinds(self, inputs: dict[str, Any]) -> dict[str, str]:
         """What tells the user's own types of assets as they are from what they were; the engine's count as it does.
@@ -371,6 +425,17 @@ class Task(Generic[P, R]):
         for name in self.__qualname__.split("."):
             found = getattr(found, name, None)
         return found is self
+
+
+def _folder_of(body: FunctionType) -> str:
+    """Folder of the file that defines a function; the present one where that is no file, as in a notebook."""
+    path = body.__code__.co_filename
+    return os.path.dirname(os.path.abspath(path)) if os.path.isfile(path) else os.getcwd()
+
+
+def _environment_option(name: str) -> dict[str, str]:
+    option, colon, source = name.partition(":")
+    return {option: source} if colon else {}
 
 
 def _has_call(value: Any) -> bool:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from stargazer.calls.call import Call
 
-__all__ = ["CALLS", "needs", "walk"]
+__all__ = ["CALLS", "LAYER", "needs", "walk"]
+
+LAYER = "stargazer"
+"""Name of the one layer of all graphs in which calls stand."""
 
 CALLS: WeakValueDictionary[Key, Call] = WeakValueDictionary()
 """Every live call of this process by its Dask key: equal calls are one object."""

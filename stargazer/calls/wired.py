@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import StoreError
 from stargazer.store import Store
-from stargazer.tools.git import revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +91,8 @@ def stamped(spec: TaskSpec) -> TaskSpec:
     """
     if spec.wired is None:
         return spec
+    from stargazer.tools.git import revision_of
+
     revision = revision_of(spec.wired.path)
     diff = None
     if revision.diff:

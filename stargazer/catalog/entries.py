@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from stargazer.calls import Task
-from stargazer.calls.arguments import chosen_tools
 from stargazer.catalog.annotations import kind_of
 from stargazer.catalog.docstrings import explained, read_docstring
 from stargazer.catalog.hints import annotations_of
@@ -219,7 +218,7 @@ def _tools(task: Task) -> typing.Iterator[Tool]:
     choices = _choices(task) if callable(task.tools) else [{}]
     found: dict[str, list[dict[str, Any]]] = {}
     for chosen in choices:
-        for name in chosen_tools(task.tools, _defaults(task) | chosen):
+        for name in task.identified(_defaults(task) | chosen):
             found.setdefault(name, []).append(chosen)
     for name, when in found.items():
         there, how = _look(name)
@@ -252,6 +251,8 @@ def _look(name: str) -> tuple[bool, str]:
     from stargazer.errors import ToolMissing
     from stargazer.tools.identity import EMBEDDED_TOOLS, HOW_TO_GET, USUAL_WAY, library_version, locate_tool
 
+    if ":" in name:
+        return _look_at_environment(name)
     embedded = name in EMBEDDED_TOOLS
     how = f"pip install {name}" if embedded else HOW_TO_GET.get(name, USUAL_WAY.format(name))
     try:
@@ -259,3 +260,15 @@ def _look(name: str) -> tuple[bool, str]:
     except ToolMissing:
         return False, how
     return True, how
+
+
+def _look_at_environment(name: str) -> tuple[bool, str]:
+    """Whether an environment of tools can be used here, and what to do where it cannot."""
+    from stargazer.errors import StargazerError
+    from stargazer.tools.enclosure import unready
+
+    try:
+        why = unready([name])
+    except StargazerError as error:
+        return False, str(error)
+    return not why, why.get(name, "stargazer tools build")

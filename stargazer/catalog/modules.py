@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = ["is_function", "load", "public_names"]
+
+OURS = f"{Path(__file__).parents[1]}{os.sep}"
+"""Where the package lies, which may be no folder of installed packages."""
 
 
 def load(where: str) -> ModuleType:
@@ -63,7 +67,8 @@ def _imported(name: str) -> ModuleType:
 def _place(error: Exception) -> str:
     """Where the user's own code raised an error: the last line outside of libraries."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [each for each in frames if "importlib" not in each.filename and "site-packages" not in each.filename]
+    libraries = ("importlib", "site-packages", OURS)
+    own = [each for each in frames if not any(part in each.filename for part in libraries)]
     last = own[-1] if own else frames[-1]
     return f"{last.filename}, line {last.lineno}: "
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["asset_json", "marshal"]
 
 
-def asset_json(asset: Asset, *, path: bool = False) -> dict[str, Any]:
-    """Return an asset as programs see it; `bind` takes it back.
+def asset_json(asset: Asset, *, path: bool = False, companions: bool = False) -> dict[str, Any]:
+    """Return an asset as programs see it, wherever they ask; `bind` takes it back.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ def asset_json(asset: Asset, *, path: bool = False) -> dict[str, Any]:
         A stored asset.
     path
         Whether to name a local path of it too: for who may read it.
+    companions
+        Whether to tell of what lies beside it, too, each in the same shape.
 
     Examples
     --------
@@ -36,6 +38,8 @@ def asset_json(asset: Asset, *, path: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = {"cid": asset.cid, "id": asset.id, "type": asset.asset_key, "name": asset.name}
     found |= {"facts": finite(asset.to_dict()["facts"]), "keyvalues": asset.to_keyvalues(), "size": _size(asset)}
     found |= {"uri": f"{SCHEME}asset/{asset.cid}"}
+    if companions:
+        found["companions"] = [asset_json(each, companions=True) for each in asset.companions]
     return found | ({"path": str(asset.fetch())} if path else {})
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
     from types import ModuleType
 
-__all__ = ["all_entries", "entries_elsewhere", "entries_here"]
+__all__ = ["all_entries", "entries_elsewhere", "entries_here", "entries_of"]
 
 GROUP = "stargazer.tasks"
 """Entry points of other packages: each a task, a workflow, or a module of them."""
@@ -56,6 +56,23 @@ def all_entries() -> list[Entry]:
         ``stargazer.catalog`` names what is not there.
     """
     return list(_entries(tuple(config.catalog())))
+
+
+def entries_of(places: Iterable[str]) -> list[Entry]:
+    """Return tasks and workflows of modules and files.
+
+    Parameters
+    ----------
+    places
+        Names of modules, and paths of files.
+
+    Raises
+    ------
+    StargazerError
+        One of them cannot be loaded.
+    """
+    modules = [load(str(Path(place).resolve()) if place.endswith(".py") else place) for place in places]
+    return [entry_of(value) for module in modules for value in _values(module)]
 
 
 def entries_here() -> list[Entry]:

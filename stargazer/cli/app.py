@@ -26,6 +26,7 @@ from stargazer.cli import (
     mcp,
     notebook,
     promotion,
+    publishing,
     remotes,
     run,
     scrna,
@@ -147,6 +148,10 @@ _COMMANDS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "get": (store.get, [f"get {CID} --out results/"]),
     "push": (remotes.push, [f"push {CID} --to lab"]),
     "remotes": (remotes.remotes, ["remotes --json"]),
+    "publish": (
+        publishing.publish,
+        ["publish cohort.vcf.gz --to home --title 'Variants of the family'", f"publish {CID} --to pinata --public"],
+    ),
     "mirror": (exchange.mirror, ["mirror --to lab", "mirror asset=variants --to home"]),
     "where": (exchange.where, [f"where {CID}"]),
     "export": (exchange.export, [f"export {CID} --car reads.car"]),

@@ -17,6 +17,9 @@ def app(
         Path, typer.Argument(metavar="[ROOT]", help="Folder of the notebooks; it is made where it is not there.")
     ] = Path("notebooks"),
     port: Annotated[int | None, typer.Option(help="Where it listens; the first free one from 8765 on.")] = None,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; 0.0.0.0 in a container, whose port is published to 127.0.0.1 only.")
+    ] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
     base_url: Annotated[str, typer.Option("--base-url", metavar="PATH", help="Below which a proxy shows it.")] = "",
     trust_proxy: Annotated[
@@ -58,6 +61,6 @@ def app(
 
     opened_store = open_store(store)
     serve(
-        root.absolute(), port=port, base_url=base_url, trust_proxy=trust_proxy, idle=seconds, store=opened_store,
-        said=said, opened=None if no_open else opened,
+        root.absolute(), port=port, host=host, base_url=base_url, trust_proxy=trust_proxy, idle=seconds,
+        store=opened_store, said=said, opened=None if no_open else opened,
     )  # fmt: skip

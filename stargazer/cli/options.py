@@ -91,5 +91,7 @@ def show_progress() -> bool | None:
 
 
 def asset_json(asset: Asset) -> dict[str, Any]:
-    """An asset as JSON, with its id."""
-    return {"id": asset.id, **asset.to_dict()}
+    """An asset as all surfaces tell of it, with what lies beside it."""
+    from stargazer import catalog
+
+    return catalog.asset_json(asset, companions=True)

@@ -92,30 +92,45 @@ def bundles(json: JSON = False) -> None:
 
 
 @app.command(
-    epilog=examples("bundle fetch variant_calling_demo", "bundle fetch shared/cohort.yaml --from https://ipfs.io")
+    epilog=examples(
+        "bundle fetch variant_calling_demo",
+        "bundle fetch shared/cohort.yaml --from https://ipfs.io",
+        "bundle fetch https://dweb.link/ipfs/bafy…/",
+    )
 )
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a bundle, or path of its .yaml file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Name of a bundle, path or URL of its .yaml file, or CID of that or of what was published.",
+        ),
+    ],
     gateways: Annotated[
         list[str] | None,
         typer.Option("--from", metavar="URL", help="An IPFS gateway or a store to ask before those of the settings."),
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Believe its records of calls, whoever signed them, as of a trusted store.")
+    ] = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
     """Have all files of a bundle in the store, verified, with their facts.
 
-    Nothing is known to the store before all of it is there. What is there is not fetched again.
+    Nothing is known to the store before all of it is there. What is there is not fetched again. Where it brings the
+    records of the calls that made them, and they are believed, the same calls are known from then on.
     """
     from stargazer.display import byte_progress
-    from stargazer.remotes import configured, find_bundle, for_a_person, read_remote
+    from stargazer.remotes import bundle_at, configured, for_a_person, read_remote
 
-    bundle = find_bundle(name)
     kinds = [("gateway" if url.startswith(("http://", "https://")) else "store", url) for url in gateways or []]
     chosen = [read_remote({kind: url}, "--from") for kind, url in kinds]
     remotes = [*chosen, *configured()] if chosen else for_a_person(lambda told: say(told, err=True))
+    opened = open_store(store)
+    bundle = bundle_at(name, opened, remotes)
     with byte_progress(f"fetch {bundle.name}", bundle.size, shown=show_progress()) as progress:
-        assets = bundle.fetch(open_store(store), remotes, progress)
+        assets = bundle.fetch(opened, remotes, progress, trusted=trust)
     _print(assets, json)
 
 
@@ -130,6 +145,10 @@ def make(
     ],
     out: Annotated[str | None, typer.Option("--out", metavar="FILE", help="Where to; NAME.yaml by default.")] = None,
     description: Annotated[str, typer.Option("--description", metavar="TEXT", help="A sentence about it.")] = "",
+    lineage: Annotated[
+        bool,
+        typer.Option("--lineage", help="With the records of the calls that made them, which are put into the store."),
+    ] = False,
     store: STORE = None,
     json: JSON = False,
 ) -> None:
@@ -139,7 +158,10 @@ def make(
     opened = open_store(store)
     chosen = _chosen(opened, what)
     target = Path(out or f"{name}.yaml")
-    target.write_text(make_bundle(name, chosen, opened, description).to_yaml(), "utf-8")
+    bundle = make_bundle(name, chosen, opened, description, lineage=lineage)
+    target.write_text(bundle.to_yaml(), "utf-8")
+    if bundle.lineage and not json:
+        say(f"records of the calls: {bundle.lineage}; push it too, with the files", err=True)
     if json:
         _print(chosen, json)
     else:

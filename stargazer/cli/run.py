@@ -113,10 +113,12 @@ def run(
     it goes on by itself: see `attach`, `cancel` and `resume`.
     """
     from stargazer.errors import RunError
-    from stargazer.store.copies import put_down_all
+    from stargazer.store.copies import check_folder, put_down_all
 
     if on:
         chosen_profile(on, workers=workers)
+    if out:
+        check_folder(out)
     opened = open_store(store)
     if detach or submit:
         if timeline or (detach and submit):

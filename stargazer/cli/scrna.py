@@ -31,9 +31,12 @@ def scrna(
         float, typer.Option(help="Percentage of mitochondrial counts from which a cell goes.")
     ] = 20.0,
     mt_genes: Annotated[str, typer.Option(help="Pattern of mitochondrial genes, or a column of var.")] = "",
-    integrate: Annotated[str, typer.Option(help="'harmony' or 'none'.")] = "harmony",
+    integrate: Annotated[str, typer.Option(help="'harmony', 'none', or what an installed package offers.")] = "harmony",
     batch: Annotated[str, typer.Option(metavar="COLUMN", help="What to integrate over.")] = "",
     markers: Annotated[str, typer.Option(metavar="FILE", help="CSV: cell_type,gene; clusters are named by it.")] = "",
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="A model of cell types that an installed package offers.")
+    ] = "",
     reference: Annotated[str, typer.Option(metavar="CONDITION", help="What other conditions are compared with.")] = "",
     n_top_genes: Annotated[int, typer.Option(min=1, help="Highly variable genes.")] = 2000,
     n_pcs: Annotated[int, typer.Option(min=1, help="Principal components.")] = 50,
@@ -64,6 +67,7 @@ def scrna(
         chosen_profile(on, workers=workers)
     options: dict[str, Any] = {"resolution": resolution, "min_genes": min_genes, "max_pct_mt": max_pct_mt}
     options |= {"mt_genes": mt_genes, "integrate": integrate, "batch_key": batch, "markers": markers}
+    options |= {"model": model}
     options |= {"reference": reference, "n_top_genes": n_top_genes, "n_pcs": n_pcs, "seed": seed}
     with open_store(store):
         project = wire(read, **options)
@@ -99,7 +103,10 @@ def _put_down(project: CellsProject, results: Any, out: Path) -> dict[str, Path]
 def _as_json(project: CellsProject, results: Any, flight: Run, paths: dict[str, Path]) -> dict[str, Any]:
     cells, page, *others = results
     found = {"cells": cells.cid, "report": page.cid, "n_cells": cells.n_obs, "n_genes": cells.n_vars}
-    named = {type(other).asset_key: other.cid for other in others}
+    named: dict[str, str] = {}
+    for other in others:
+        key = type(other).asset_key
+        named[key if key not in named else f"{key}.{other.tested}"] = other.cid
     shown = {name: str(path) for name, path in paths.items()}
     return {**found, **named, "samples": len(project.samples), "tasks_run": flight.tasks_run, "out": shown}
 

@@ -31,6 +31,10 @@ def serve(
     at_once: Annotated[int, typer.Option(min=1, help="Cells side by side.")] = 2,
     trust: Annotated[bool, typer.Option("--trust", help="Read and write pickles.")] = False,
     network: Annotated[bool, typer.Option("--network", help="Let cells use the network.")] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="Of a private network, from which inputs may be fetched by signed URLs."),
+    ] = None,
     json: JSON = False,
 ) -> None:
     """Run cells of others, each in a process of its own with limits on memory and time, and without a network.
@@ -52,7 +56,7 @@ def serve(
         raise typer.BadParameter(f"--memory {memory!r} is no size, as '4 GiB'") from None
     given = config.secret(TOKEN)
     token = given or f"sg_{secrets.token_urlsafe(32)}"
-    application = worker_application(token, limits, trust=trust, network=network)
+    application = worker_application(token, limits, trust=trust, network=network, allowed=allow_host or ())
 
     def told(url: str) -> None:
         if json:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.calls.arguments import chosen_tools
 from stargazer.calls.resources import amount_text, capacity_of
 from stargazer.client.connect import connect
 from stargazer.errors import ConfigError, StargazerError, StoreError, ToolMissing
@@ -47,6 +46,8 @@ def check_profile(
         large enough and live long enough.
     """
     tasks = list(tasks)
+    if profile.kind == "executor":
+        return list(_executor(profile, tasks))
     tools, libraries = _wanted(tasks)
     if not strict:
         tools, libraries = list(filter(_is_here, tools)), []
@@ -104,7 +105,7 @@ def _here_alone(store: Store, tools: Iterable[str], why: str) -> Iterator[CheckR
 
 def _wanted(tasks: Sequence[Task]) -> tuple[list[str], list[str]]:
     """Tools of the tasks, as their defaults choose them, and their libraries."""
-    tools = {tool for task in tasks for tool in chosen_tools(task.tools, _defaults(task))}
+    tools = {tool for task in tasks for tool in task.identified(_defaults(task))}
     return sorted(tools), sorted({name for task in tasks for name in task.uses or ()})
 
 
@@ -205,6 +206,38 @@ def _tool(client: Client, name: str) -> CheckResult:
             shown = told if isinstance(told, Exception) else f"{told.version} ({told.digest[:12]}…)"
             return CheckResult(name, False, f"{here.version} ({here.digest[:12]}…) here, but on {address} {shown}")
     return CheckResult(name, True, f"{here.version} on all workers")
+
+
+def _executor(profile: Profile, tasks: Sequence[Task]) -> Iterator[CheckResult]:
+    """Ask an executor what it takes, and let it run a cell of one line."""
+    from stargazer.executors.asking import CELL, VERSION
+    from stargazer.executors.place import place_of
+    from stargazer.executors.tasks import TASK
+    from stargazer.executors.values import PICKLE
+
+    place = place_of(profile)
+    try:
+        executor = place.executor()
+        told = executor.health().get("capabilities") or {}
+        refs, inputs = told.get("transform_refs") or [], (told.get("features") or {}).get("inputs")
+        speaks = VERSION in (told.get("protocol_versions") or []) and CELL in refs
+        yield CheckResult("executor", speaks, f"{place.url} takes {', '.join(refs) or 'nothing that is known here'}")
+        done = executor.execute("print(1 + 1)", timeout=60.0)
+        yield CheckResult("cells", done.stdout == "2\n", done.error or "a cell of one line ran there")
+    except StargazerError as error:
+        yield CheckResult("executor", False, str(error))
+        return
+    if tasks:
+        takes = TASK in refs
+        yield CheckResult("tasks", takes, f"it {'takes' if takes else 'does not take'} bodies of tasks")
+    if place.trust:
+        takes = inputs is None or PICKLE in inputs
+        yield CheckResult("trust", takes, "pickles go there" if takes else "pickles are not taken there: --trust")
+    named = f"{place.runtime}; what it made is known under that name"
+    yield CheckResult("runtime", True if place.runtime else None, named if place.runtime else NO_RUNTIME)
+
+
+NO_RUNTIME = "none is named, so nothing that is made there is taken for an answer later: option runtime"
 
 
 # Whether the workers of a profile have what tasks declare to need, and live as long.

@@ -82,6 +82,9 @@ def _client(profile: Profile, *more: Profile) -> Client:
         return queue_client(profile, *more)
     if profile.kind == "address":
         return _at_address(profile)
+    if profile.kind == "executor":
+        told = f"the profile {profile.name} is an executor: it takes single tasks and cells, those with worker="
+        raise ConfigError(f"{told}{profile.name!r} or `# @worker {profile.name}`, and no whole runs")
     if profile.kind == "allocation":
         from stargazer.client.allocation import allocation_client
 

@@ -116,6 +116,7 @@ def _measured(record: Any) -> list[tuple[str, Any]]:
     peak = f", {size_text(record.peak_bytes)} at most" if record.peak_bytes else ""
     took = f"{seconds_text(record.seconds)} ({seconds_text(record.cpu_seconds)} of processor time{peak})"
     where = f"{record.host}, Python {record.python}{f', by {record.user}' if record.user else ''}"
+    where += f", in image {record.image}" if record.image else ""
     log = ("log", code(record.log) if record.log else "")
     wide = [("counts widely", reason) for reason in record.wide]
     return [("started", record.started), ("took", took), ("on", where), ("code", code(short(record.code))), *wide, log]

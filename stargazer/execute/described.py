@@ -63,6 +63,7 @@ def described(
         "user": config.user_name(),
         "principal": spec.principal,
         "asked": _asked(spec),
+        "image": config.image(),
     }
 
 

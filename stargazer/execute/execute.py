@@ -20,6 +20,7 @@ from stargazer.ledger import Ledger, Record
 from stargazer.ledger.codec import encode, walk_assets
 from stargazer.ledger.logs import origin_text, remember
 from stargazer.ledger.parameters import own_copy
+from stargazer.ledger.reads import ALWAYS, CHANGED
 from stargazer.store import Store
 from stargazer.store.backends.local import is_full
 from stargazer.store.fallback import fetch_missing
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from stargazer.execute.spec import TaskSpec
     from stargazer.store.blobs.verified import Signature
+    from stargazer.tools.enclosure import Enclosure
 
 __all__ = ["Attempt", "execute", "own_places"]
 
@@ -149,6 +151,7 @@ class Attempt:
         self.ledger, self.store = ledger, Store.open(spec.store)
         self._before, self._warn = before, warn
         self._told: list[str] = []
+        self._enclosure: Enclosure | None = None
         places = own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
         offline = self.store.backend.quick and not config.remotes()
         self._findings = Findings(spec, places, parameters, strict=strict or config.strict(), alone_online=offline)
@@ -175,12 +178,21 @@ class Attempt:
         ending = self._ending(cancelled)
         passed: dict[str, Any] = {"env": self.spec.env, "secrets": self.spec.secrets, "own_memory": own}
         passed |= {"noted": self._findings.command, "cancelled": ending.is_due, "warned": self._told.append}
+        if any(":" in tool.name for tool in self.spec.tools):
+            from stargazer.tools.enclosure import enclosed
+
+            self._enclosure = passed["enclosure"] = enclosed(self.spec.tools)
         with self.store.blobs.in_use(), Scratch(self._scratch_dir(), key) as self.scratch:
-            yield Workdir(self.scratch.path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
+            yield Workdir(self._scratch_path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
 
     def _scratch_dir(self) -> Path:
         """Where scratch directories lie: as the settings say, or where the store takes outputs for nothing."""
         return config.scratch_dir() or self.store.context.scratch
+
+    def _scratch_path(self) -> Path:
+        """The scratch directory, made only where the store still is."""
+        self._scratch_dir()
+        return self.scratch.path()
 
     def run(self, cancelled: Callable[[], bool]) -> Any:
         """Stage, run the body, save what it made and append the record; return the result that counts."""
@@ -227,6 +239,9 @@ class Attempt:
     def _made(self, work: Workdir, staged: dict[str, Any], ending: Ending) -> Any:
         def body() -> Any:
             task = self.spec.task
+            if self.spec.executor is not None:
+                self._findings.reads |= reads_afar(self.spec, self._findings)
+                return task.sent(self.spec.executor, self.spec, work, staged, self.parameters)
             with self._findings.watched():
                 return task.body(
                     work,
@@ -281,11 +296,18 @@ class Attempt:
             cpu_seconds=round(time.thread_time() - cpu_clock + work.cpu_seconds, 6),
             peak_bytes=work.peak_bytes,
             passed=work.passed(),
+            environment=self._enclosure.told() if self._enclosure else {},
             log=self.store.blobs.put_bytes(log) if log else None,
             **members,
         )
         before = self.ledger.readers(self._before) if record.status == "ok" else None
         return self.ledger.append(record, before, newest=self.spec.again)
+
+
+def reads_afar(spec: TaskSpec, findings: Findings) -> dict[str, str]:
+    """What the result of a body depends on that runs elsewhere: on all that is there, where that has no name."""
+    unnamed = spec.executor is not None and spec.executor.runtime is None
+    return {**({ALWAYS: CHANGED} if unnamed else {}), **spec.task.also_read(findings.body)}
 
 
 @functools.lru_cache(maxsize=64)

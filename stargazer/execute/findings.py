@@ -226,16 +226,21 @@ class Findings:
         self._found(f"!{name}", program_digest(name))
 
     def _is_declared(self, name: str, path: str) -> bool:
-        declared = {tool.name for tool in self.spec.tools}
+        declared = self._tools
         if name == "python" or name in declared or (name == "java" and "gatk" in declared):
             return True
         real = os.path.realpath(path)
         places = [sys.executable, *map(locate_tool, declared - EMBEDDED_TOOLS.keys())]
         return real in map(os.path.realpath, places)
 
+    @property
+    def _tools(self) -> set[str]:
+        """Names of the tools that it declares, without the environment that others run in."""
+        return {tool.name for tool in self.spec.tools if ":" not in tool.name}
+
     def _is_part_of_tool(self, path: str) -> bool:
         """Whether a file is a declared tool, or belongs to the jar that is one: its digest stands in the key."""
-        names = {tool.name for tool in self.spec.tools} - EMBEDDED_TOOLS.keys()
+        names = self._tools - EMBEDDED_TOOLS.keys()
         tools = {os.path.realpath(place) for place in map(locate_tool, names)}
         jars = {os.path.dirname(place) for place in tools if place.endswith(".jar")}
         real = os.path.realpath(path)

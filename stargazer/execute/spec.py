@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stargazer.execute.audit import Observed
+    from stargazer.executors import Place
+    from stargazer.tools import Workdir
 
 __all__ = ["LoadedTask", "Needs", "TaskSpec", "fits", "most", "size"]
 
@@ -53,6 +55,11 @@ class LoadedTask(Protocol):
 
     def checked(self, made: Any) -> Any:
         """Return what the body returned, if it is what it declares to return."""
+
+    def sent(
+        self, place: Place, spec: TaskSpec, work: Workdir, staged: Mapping[str, Any], parameters: Mapping[str, Any]
+    ) -> Any:
+        """Let an executor run the body, and return what that made."""
 
     def check_code(self, spec: TaskSpec) -> None:
         """Raise `CodeChanged` where its code has another digest here."""
@@ -128,6 +135,8 @@ class TaskSpec:
         Of such a body that runs once more: what runs once more of what it wires, by name; ``*`` for all of it.
     principal
         Who asked a service for the call.
+    executor
+        Where the body runs, if not here: an executor that the task's worker stands for.
     """
 
     local: LoadedTask | None
@@ -157,6 +166,7 @@ class TaskSpec:
     wires: bool = False
     renews: tuple[str, ...] = ()
     principal: str = ""
+    executor: Place | None = None
 
     def __reduce__(self) -> Any:
         if self.payload is None:
@@ -211,7 +221,7 @@ class TaskSpec:
             raise WorkerMismatch(f"this worker cannot run task {self.name}: {error}") from error
 
     def check_here(self) -> None:
-        """Refuse to run where code, tools or libraries are others.
+        """Refuse to run where code, tools or libraries are others; an executor compares them itself.
 
         Raises
         ------
@@ -219,6 +229,8 @@ class TaskSpec:
             Names what differs, and both versions.
         """
         self.check_code()
+        if self.executor is not None:
+            return
         for wanted in self.tools:
             found = identify_tool(wanted.name)
             if found != wanted:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import traceback
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -197,13 +198,21 @@ def _no_work(name: str, findings: Findings) -> Iterator[None]:
         with findings.watched():
             yield
     except Exception as error:
-        if did := _work(findings):
+        if did := _work(findings) or _path_asked_for(error):
             raise WiringError(f"{name} {did}: {REMEDY}") from error
         raise
     finally:
         WIRING.reset(token)
     if did := _work(findings):
         raise WiringError(f"{name} {did}: {REMEDY}")
+
+
+def _path_asked_for(error: Exception) -> str:
+    """What a function did that took a handle for a file, in words: where calls are wired handles have no path."""
+    if not isinstance(error, (AttributeError, TypeError)) or "NoneType" not in str(error):
+        return ""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"asked a handle for its path ({(last.line or '').strip()})" if ".path" in (last.line or "") else ""
 
 
 def _work(findings: Findings) -> str:

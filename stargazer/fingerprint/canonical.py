@@ -76,32 +76,49 @@ def _write(node: ast.AST, out: list[str], *, in_function: bool, without: frozens
     if in_function and not full and isinstance(node, ast.AnnAssign) and node.value is not None:
         node = ast.Assign(targets=[node.target], value=node.value)
     inside = isinstance(node, Function) or (in_function and not isinstance(node, ast.ClassDef))
-    skipped = without | (NO_MEANING if full else _ignored_fields(node, in_function))
+    skipped = NO_MEANING if full else _ignored_fields(node, in_function)
+    skipped = skipped | without if without else skipped
+    is_constant = isinstance(node, ast.Constant)
     out.append(f"{type(node).__name__}(")
-    for name, value in ast.iter_fields(node):
-        literal = isinstance(node, ast.Constant) and name == "value"
-        if name in skipped or (not literal and (value is None or value == [])):
+    for name in node._fields:
+        value = getattr(node, name, MISSING)
+        if name in skipped or value is MISSING:
+            continue
+        if (value is None or (type(value) is list and not value)) and not (is_constant and name == "value"):
             continue
         if isinstance(node, ast.JoinedStr):
             value = [each for each in value if not (isinstance(each, ast.Constant) and each.value == "")]
         out.append(f"{name}=")
-        _write_field(value if full else _without_docstring(node, name, value), out, inside, full)
+        if name == "body" and not full:
+            value = _without_docstring(node, value)
+        if isinstance(value, ast.AST):
+            _write(value, out, in_function=inside, without=NONE, full=full)
+        else:
+            _write_field(value, out, inside, full)
     out.append(")")
+
+
+MISSING = object()
+NONE = frozenset[str]()
 
 
 NO_MEANING = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
 
 
+NO_RESULT = NO_MEANING | {"returns"}
+NO_KIND = NO_MEANING | {"annotation", "simple"}
+
+
 def _ignored_fields(node: ast.AST, in_function: bool) -> frozenset[str]:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return NO_MEANING | {"returns"}
-    if isinstance(node, ast.arg) or (isinstance(node, ast.AnnAssign) and in_function):
-        return NO_MEANING | {"annotation", "simple"}
+        return NO_RESULT
+    if isinstance(node, ast.arg) or (in_function and isinstance(node, ast.AnnAssign)):
+        return NO_KIND
     return NO_MEANING
 
 
-def _without_docstring(node: ast.AST, name: str, value: Any) -> Any:
-    return value[1:] if name == "body" and docstring_of(node) is not None else value
+def _without_docstring(node: ast.AST, value: Any) -> Any:
+    return value[1:] if docstring_of(node) is not None else value
 
 
 def _write_field(value: Any, out: list[str], in_function: bool, full: bool) -> None:
@@ -112,7 +129,7 @@ def _write_field(value: Any, out: list[str], in_function: bool, full: bool) -> N
                 _write_field(item, out, in_function, full)
         out.append("]")
     elif isinstance(value, ast.AST):
-        _write(value, out, in_function=in_function, without=frozenset(), full=full)
+        _write(value, out, in_function=in_function, without=NONE, full=full)
     else:
         out.append(f"{type(value).__name__}:{_literal(value)},")
 

@@ -18,7 +18,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.origin import INSTALLED, STANDARD
-from stargazer.fingerprint.parsing import parse
+from stargazer.fingerprint.parsing import lines_of, parse, tree_of, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +173,7 @@ def _statements(text: str) -> tuple[list[tuple[int, int]], str]:
     Calls of these are compiled in another way.
     """
     try:
-        body = parse(text).body
+        body = tree_of(text).body
     except (SyntaxError, ValueError):
         return [], ""
     starts = [min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]) for node in body]
@@ -200,7 +200,7 @@ def _compiled(text: str, first: int, last: int, imported: str, flags: int) -> Co
 
 @functools.lru_cache(maxsize=256)
 def _lines(text: str) -> list[str]:
-    return text.splitlines(keepends=True)
+    return lines_of(text, ends=True)
 
 
 def _all_codes(text: str, flags: int) -> Iterator[CodeType]:
@@ -283,7 +283,7 @@ def _spaces(tree: ast.Module, space: Any) -> Iterator[tuple[list[ast.stmt], Any]
 
 def _constants_agree(body: list[ast.stmt], space: Any) -> bool:
     """Whether what a body says outright (``K = 1``, ``x: int = 1``, ``def f``) is what there is."""
-    names = [node for each in body for node in ast.walk(each) if isinstance(node, ast.Name)]
+    names = [node for each in body for node in walk(each) if isinstance(node, ast.Name)]
     deleted = {node.id for node in names if isinstance(node.ctx, ast.Del)}
     bound = collections.Counter(node.id for node in names if isinstance(node.ctx, ast.Store))
     for node in body:

@@ -8,6 +8,7 @@ import functools
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from stargazer.fingerprint.parsing import children, walk
 from stargazer.fingerprint.source import dotted, global_names
 from stargazer.fingerprint.state import WRITERS, may_write
 from stargazer.fingerprint.watch import MISSING, contents
@@ -53,7 +54,7 @@ class Counters:
     def told(self) -> Iterator[str]:
         """What no key tells, in words; asked when all functions are noted."""
         for function, nodes in self._noted if self._grown else ():
-            for chain in sorted({dotted(each) for node in nodes for each in ast.walk(node)} - {()}):
+            for chain in sorted({dotted(each) for node in nodes for each in walk(node)} - {()}):
                 name, keyed = self._grown.get(_variable(function, chain) or (0, ""), ("", False))
                 if name and any(reads(node, chain, whole=keyed) for node in nodes):
                     yield (
@@ -98,10 +99,10 @@ def grows(node: ast.AST) -> dict[Chain, bool]:
     What it fills where it finds it empty (``if not TABLE: …``) is made once, and tells nothing of earlier calls.
     """
     found: dict[Chain, bool] = {}
-    for each in ast.walk(node):
+    for each in walk(node):
         for name, keyed in _growth(each):
             found[name] = keyed and found.get(name, True)
-    made_once = {_holder(part) for test in _guards(node) for part in ast.walk(test)}
+    made_once = {_holder(part) for test in _guards(node) for part in walk(test)}
     return {name: keyed for name, keyed in found.items() if name not in made_once}
 
 
@@ -112,7 +113,7 @@ def _growth(node: ast.AST) -> Iterator[tuple[Chain, bool]]:
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in {*GROWERS, "add"}:
         yield _holder(node.func.value), node.func.attr == "add"  # to a set, which is asked for one member
     elif isinstance(node, ast.Assign):
-        asked = {_holder(part) for part in ast.walk(node.value)} if not isinstance(node.value, ast.BoolOp) else set()
+        asked = {_holder(part) for part in walk(node.value)} if not isinstance(node.value, ast.BoolOp) else set()
         for target in node.targets:
             name = _holder(target)
             if isinstance(target, ast.Subscript):
@@ -123,10 +124,10 @@ def _growth(node: ast.AST) -> Iterator[tuple[Chain, bool]]:
 
 def _guards(node: ast.AST) -> Iterator[ast.expr]:
     """Conditions under which something is filled, or behind which nothing is."""
-    for each in ast.walk(node):
+    for each in walk(node):
         if isinstance(each, ast.If):
-            filled = {name for part in each.body for inner in ast.walk(part) for name, _ in _growth(inner)}
-            asked = {_holder(part) for part in ast.walk(each.test)}
+            filled = {name for part in each.body for inner in walk(part) for name, _ in _growth(inner)}
+            asked = {_holder(part) for part in walk(each.test)}
             if filled & asked or any(isinstance(last, ast.Return) for last in each.body[-1:]):
                 yield each.test
 
@@ -170,7 +171,7 @@ def reads(node: ast.AST, name: Chain, *, whole: bool) -> bool:
 def _read_parts(node: ast.AST, name: Chain, whole: bool) -> Iterable[ast.AST]:
     """Parts of code whose values go on."""
     if isinstance(node, (ast.If, ast.While, ast.IfExp)):
-        return [child for child in ast.iter_child_nodes(node) if child is not node.test]
+        return [child for child in children(node) if child is not node.test]
     if isinstance(node, ast.AugAssign):
         return [node.value]
     if isinstance(node, ast.Assign) and name in map(_holder, node.targets):
@@ -178,8 +179,8 @@ def _read_parts(node: ast.AST, name: Chain, whole: bool) -> Iterable[ast.AST]:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _is_no_result(node.value, name):
         return []
     if whole and _is_keyed(node, name):
-        return [child for child in ast.iter_child_nodes(node) if _holder(child) != name]
-    return ast.iter_child_nodes(node)
+        return [child for child in children(node) if _holder(child) != name]
+    return children(node)
 
 
 def _is_no_result(call: ast.Call, name: Chain) -> bool:

@@ -6,6 +6,7 @@ import ast
 from types import CodeType
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.fingerprint.parsing import walk
 from stargazer.fingerprint.source import Chain, dotted
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Uses(NamedTuple):
 def uses_of(nodes: Iterable[ast.AST]) -> Uses:
     """Look through code for attributes that lead to other code, also for those that are named in a text."""
     documents, walks = False, set[tuple[str, Chain]]()
-    for node in (each for root in nodes for each in ast.walk(root)):
+    for node in (each for root in nodes for each in walk(root)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             documents = documents or node.value in DOCUMENTS
             walks |= {(node.value, ())} if node.value in WALKS else set()
@@ -133,7 +134,7 @@ def constants_of(nodes: Iterable[ast.AST], chain: Chain) -> list[str | None]:
     """What the first argument, or the subscript, of a dotted name is each time it occurs: None if it is no text."""
     argued: dict[int, str | None] = {}
     found = []
-    for node in (each for root in nodes for each in ast.walk(root)):
+    for node in (each for root in nodes for each in walk(root)):
         if isinstance(node, ast.Call) and node.args:
             argued[id(node.func)] = _text(node.args[0])
         elif isinstance(node, ast.Subscript):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.canonical import Plain, Scalar
 from stargazer.fingerprint.origin import ENGINE, is_standard, module_of
+from stargazer.fingerprint.parsing import walk
 from stargazer.fingerprint.source import dotted, function_nodes, module_statements
 from stargazer.fingerprint.state import WRITERS, is_task, running
 from stargazer.fingerprint.watch import MISSING
@@ -161,7 +162,7 @@ class Effects:
             if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 continue
             inside = {each.arg: given for each in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]}
-            for each in ast.walk(node):
+            for each in walk(node):
                 targets, value = _bound(each)
                 for name in targets:
                     inside[name] = inside.get(name, False) or self._is_others(value, function.__globals__, inside)
@@ -223,7 +224,7 @@ class Effects:
     def _is_shared(self, name: str, space: dict[str, Any]) -> bool:
         """Whether a variable of an own module holds an object that a library keeps for itself, too."""
         for statement in module_statements(str(space.get("__name__", ""))):
-            for each in ast.walk(statement):
+            for each in walk(statement):
                 targets, value = _bound(each)
                 if name in targets:
                     called = self._value(value.func, space, {}) if isinstance(value, ast.Call) else MISSING
@@ -268,4 +269,4 @@ def _bound(node: ast.AST) -> tuple[list[str], ast.expr | None]:
         targets, value = [node.target], node.iter
     elif isinstance(node, ast.withitem) and node.optional_vars is not None:
         targets, value = [node.optional_vars], node.context_expr
-    return [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)], value
+    return [each.id for target in targets for each in walk(target) if isinstance(each, ast.Name)], value

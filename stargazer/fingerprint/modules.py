@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.compiled import runs
-from stargazer.fingerprint.parsing import parse
+from stargazer.fingerprint.parsing import parse, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,7 +70,7 @@ class _Source:
 
     def __init__(self, tree: ast.Module) -> None:
         self.digest = hashlib.sha256(canonical(tree).encode()).hexdigest()
-        nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+        nodes = [node for node in walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
         self.imports = tuple(each for node in nodes for each in _named(node))
 
 

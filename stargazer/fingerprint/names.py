@@ -17,7 +17,7 @@ from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.dynamic import IMPORTERS, READERS, constants_of, finds
 from stargazer.fingerprint.origin import is_of_python, is_standard, module_of, public_module
 from stargazer.fingerprint.outside import of_the_machine, outside_of
-from stargazer.fingerprint.parsing import parse
+from stargazer.fingerprint.parsing import parse, walk
 from stargazer.fingerprint.source import (
     module_statements,
     references,
@@ -348,7 +348,7 @@ def _bindings_of(tree: tuple[ast.stmt, ...]) -> dict[str, list[ast.stmt]]:
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.setdefault(statement.name, []).append(statement)
             continue
-        for node in ast.walk(statement):
+        for node in walk(statement):
             names = (
                 [(a.asname or a.name).partition(".")[0] for a in node.names]
                 if isinstance(node, (ast.Import, ast.ImportFrom))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import CodeChanged
 from stargazer.fingerprint.compiled import is_as_imported, line_in, runs
-from stargazer.fingerprint.parsing import parse
+from stargazer.fingerprint.parsing import children, parse, tree_of, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +63,7 @@ def function_nodes(function: FunctionType) -> list[ast.AST]:
             if moved is None:
                 raise CodeChanged(_edited(code.co_filename, function.__qualname__))
             line = moved
-    found = _functions(code.co_filename, text).get((code.co_name, line), [])
+    found = _functions(text).get((code.co_name, line), [])
     there = line - code.co_firstlineno
     return found if len(found) < 2 else [node for node in found if _has_places(node, code, there)] or found
 
@@ -123,8 +123,8 @@ def enclosing_node(function: FunctionType) -> ast.AST | None:
     outer = function.__qualname__.partition(".<locals>")[0]
     text = _text(function.__code__.co_filename, function.__globals__)
     line = function.__code__.co_firstlineno
-    tops = _parse(function.__code__.co_filename, text).body
-    inside = (node for node in tops for each in ast.walk(node) if _spans(each, outer.rpartition(".")[2], line))
+    tops = _parse(text).body
+    inside = (node for node in tops for each in walk(node) if _spans(each, outer.rpartition(".")[2], line))
     return next(inside, None)
 
 
@@ -161,7 +161,7 @@ def module_statements(name: str) -> tuple[ast.stmt, ...]:
     if name != "__main__":
         return ()
     cells = [filename for filename in linecache.cache if filename.startswith("<ipython") or "ipykernel" in filename]
-    return tuple(node for filename in cells for node in _parse(filename, _text(filename, None)).body)
+    return tuple(node for filename in cells for node in _parse(_text(filename, None)).body)
 
 
 @functools.lru_cache(maxsize=256)
@@ -184,7 +184,7 @@ def class_node(cls: type) -> ast.ClassDef | None:
     """Return the syntax tree of `cls`, or None where it has no source."""
     for filename, namespace in _files_of(cls):
         text = _text(filename, namespace)
-        found = _classes(filename, text).get(cls.__qualname__.rpartition("<locals>.")[2], [])
+        found = _classes(text).get(cls.__qualname__.rpartition("<locals>.")[2], [])
         if found:
             return next((node for node in found if _is_made_by(cls, node)), found[-1])
     return None
@@ -193,7 +193,7 @@ def class_node(cls: type) -> ast.ClassDef | None:
 def is_ambiguous(cls: type, node: ast.ClassDef) -> bool:
     """Whether a file has several classes of that name, and none of them is known to be the one."""
     for filename, namespace in _files_of(cls):
-        found = _classes(filename, _text(filename, namespace)).get(cls.__qualname__.rpartition("<locals>.")[2], [])
+        found = _classes(_text(filename, namespace)).get(cls.__qualname__.rpartition("<locals>.")[2], [])
         if found:
             return len(found) > 1 and not _is_made_by(cls, node)
     return False
@@ -204,21 +204,37 @@ def module_tree(module: Any) -> ast.Module | None:
     check_module(module)
     filename = getattr(module, "__file__", None)
     text = _text(filename, vars(module)) if filename else ""
-    return _parse(filename, text) if filename and text else None
+    return _parse(text) if filename and text else None
 
 
 def methods(cls: type) -> list[FunctionType]:
     """Return the functions written in the body of `cls`: not those that dataclasses, enums or named tuples add."""
     parts: list[Any] = []
     for member in vars(cls).values():
-        parts += [getattr(member, name, None) for name in ("fget", "fset", "fdel", "func")]
-        parts.append(inspect.unwrap(getattr(member, "__func__", member)))
+        if type(member) is FunctionType and not vars(member):
+            parts.append(member)
+        elif type(member) not in NO_METHOD:
+            parts += [getattr(member, name, None) for name in ("fget", "fset", "fdel", "func")]
+            parts.append(inspect.unwrap(getattr(member, "__func__", member)))
     prefix = f"{cls.__qualname__}."
     return [p for p in parts if isinstance(p, FunctionType) and p.__code__.co_qualname.startswith(prefix)]
 
 
+_joined: dict[str, tuple[list[str], str]] = {}
+"""Texts of files, with the lines that they were put together from, which are others once a file is read again."""
+
+
 def _text(filename: str, namespace: dict[str, Any] | None) -> str:
-    return "".join(linecache.getlines(filename, namespace))
+    """Text of a file. One object as long as it is the same: what is kept by texts then needs not compare them."""
+    lines = linecache.getlines(filename, namespace)
+    kept = _joined.get(filename)
+    if kept is None or kept[0] is not lines:
+        kept = _joined[filename] = lines, "".join(lines)
+    return kept[1]
+
+
+NO_METHOD = frozenset((str, int, float, bool, type(None), tuple, list, dict))
+"""Types of members that hold no function as a method."""
 
 
 def _is_made_by(cls: type, node: ast.ClassDef) -> bool:
@@ -242,19 +258,20 @@ def _files_of(cls: type) -> Iterator[tuple[str, dict[str, Any] | None]]:
             yield filename, None
 
 
-@functools.lru_cache(maxsize=256)
-def _parse(filename: str, text: str) -> ast.Module:
+NOTHING = ast.Module(body=[], type_ignores=[])
+
+
+def _parse(text: str) -> ast.Module:
     try:
-        tree: ast.Module = parse(text, filename)
-        return tree
+        return tree_of(text)
     except SyntaxError:
-        return ast.Module(body=[], type_ignores=[])
+        return NOTHING
 
 
 @functools.lru_cache(maxsize=256)
-def _functions(filename: str, text: str) -> dict[tuple[str, int], list[ast.AST]]:
+def _functions(text: str) -> dict[tuple[str, int], list[ast.AST]]:
     found: dict[tuple[str, int], list[ast.AST]] = {}
-    for node in ast.walk(_parse(filename, text)):
+    for node in walk(_parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             found.setdefault((node.name, first), []).append(node)
@@ -266,11 +283,13 @@ def _functions(filename: str, text: str) -> dict[tuple[str, int], list[ast.AST]]
 
 
 @functools.lru_cache(maxsize=256)
-def _classes(filename: str, text: str) -> dict[str, list[ast.ClassDef]]:
+def _classes(text: str) -> dict[str, list[ast.ClassDef]]:
     found: dict[str, list[ast.ClassDef]] = {}
 
     def visit(node: ast.AST, prefix: str) -> None:
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
+            if not isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+                continue  # no class stands in an expression
             inner = prefix
             if isinstance(child, ast.ClassDef):
                 found.setdefault(prefix + child.name, []).append(child)
@@ -279,7 +298,7 @@ def _classes(filename: str, text: str) -> dict[str, list[ast.ClassDef]]:
                 inner = ""
             visit(child, inner)
 
-    visit(_parse(filename, text), "")
+    visit(_parse(text), "")
     return found
 
 
@@ -397,7 +416,7 @@ class References(ast.NodeVisitor):
         while todo:
             node = todo.pop()
             self.visit(node)
-            constants = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+            constants = [part.value for part in walk(node) if isinstance(part, ast.Constant)]
             todo += [_parsed(text) for text in constants if isinstance(text, str)]
 
     def _note(self, name: str, what: Import) -> None:

@@ -12,8 +12,10 @@ import opcode
 from types import CodeType
 from typing import TYPE_CHECKING
 
+from stargazer.fingerprint.parsing import children, walk
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 __all__ = ["WRITERS", "is_main_guard", "is_task", "may_write", "mentions", "remembered", "running", "written"]
 
@@ -42,7 +44,7 @@ def may_write(code: CodeType) -> bool:
 def written(node: ast.AST) -> frozenset[tuple[str, str | None]]:
     """Names that code binds as globals or changes in place; with the attribute, where it changes one."""
     found: set[tuple[str, str | None]] = set()
-    for each in ast.walk(node):
+    for each in walk(node):
         if isinstance(each, (ast.Global, ast.Nonlocal)):
             found |= {(name, None) for name in each.names}
         elif isinstance(each, (ast.Subscript, ast.Attribute)) and isinstance(each.ctx, (ast.Store, ast.Del)):
@@ -68,7 +70,7 @@ def remembered(node: ast.AST) -> set[str]:
     if not first or not _set([node], first[0].arg):
         return set()
     found: set[str] = set()
-    for each in ast.walk(node):
+    for each in walk(node):
         if isinstance(each, ast.If):
             found |= _asked(each.test, first[0].arg) & _set([*each.body, *each.orelse], first[0].arg)
             if any(isinstance(last, ast.Return) for last in each.body[-1:]):  # if known: return it
@@ -83,7 +85,7 @@ def remembered(node: ast.AST) -> set[str]:
 def _asked(node: ast.AST, holder: str) -> set[str]:
     """Attributes of `holder` that code reads, also by ``hasattr`` and ``getattr``."""
     found: set[str] = set()
-    for each in ast.walk(node):
+    for each in walk(node):
         if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id == holder:
             found.add(each.attr)
         elif isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id in ("hasattr", "getattr"):
@@ -105,26 +107,33 @@ def mentions(node: ast.AST, names: Iterable[str]) -> bool:
     )
 
 
-def running(node: ast.AST) -> Iterator[ast.AST]:
-    """What runs when a statement does: of functions that it only defines, decorators and defaults; no main guard."""
-    if isinstance(node, ast.stmt) and is_main_guard(node):
-        return
-    yield node
-    children: Iterable[ast.AST]
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        children = [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
-    elif isinstance(node, ast.Lambda):
-        children = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
-    else:
-        children = ast.iter_child_nodes(node)
-    for child in children:
-        yield from running(child)
+def running(node: ast.AST) -> list[ast.AST]:
+    """What runs when a statement does: of functions that it only defines, decorators and defaults; no main guard.
+
+    Nodes come before those below them, from the left.
+    """
+    found: list[ast.AST] = []
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and is_main_guard(node):
+            continue
+        found.append(node)
+        below: list[ast.AST]
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            below = [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
+        elif isinstance(node, ast.Lambda):
+            below = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
+        else:
+            below = children(node)
+        todo += reversed(below)
+    return found
 
 
 def is_main_guard(node: ast.stmt) -> bool:
     """Whether a statement is ``if __name__ == "__main__"``."""
     return isinstance(node, ast.If) and any(
-        isinstance(each, ast.Name) and each.id == "__name__" for each in ast.walk(node.test)
+        isinstance(each, ast.Name) and each.id == "__name__" for each in walk(node.test)
     )
 
 

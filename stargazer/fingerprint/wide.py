@@ -15,6 +15,7 @@ import marshal
 import os
 import re
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.config import cache_dir
@@ -22,7 +23,7 @@ from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.dynamic import DOCUMENTS, FINDS_TEXT
 from stargazer.fingerprint.origin import INSTALLED, STANDARD, is_own
 from stargazer.fingerprint.outside import outside_names
-from stargazer.fingerprint.parsing import parse
+from stargazer.fingerprint.parsing import parse, walk
 from stargazer.fingerprint.source import module_statements, unpacked
 from stargazer.fingerprint.state import is_task, running
 
@@ -338,7 +339,7 @@ def _loads(body: Iterable[ast.stmt]) -> Imports:
 
 def is_for_checkers(node: ast.stmt) -> bool:
     """Whether a statement is ``if TYPE_CHECKING``."""
-    names = list(ast.walk(node.test)) if isinstance(node, ast.If) else []
+    names = list(walk(node.test)) if isinstance(node, ast.If) else []
     return any(isinstance(each, ast.Name) and each.id == "TYPE_CHECKING" for each in names) or any(
         isinstance(each, ast.Attribute) and each.attr == "TYPE_CHECKING" for each in names
     )
@@ -374,16 +375,32 @@ def is_unused(statement: ast.stmt, body: Iterable[ast.stmt]) -> bool:
     bound = {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
     if "*" in bound or any(alias.asname == alias.name for alias in statement.names):
         return False
-    return bound.isdisjoint(_all_names(tuple(body)))
+    return not _names_in(tuple(body)).have_any(bound)
+
+
+class _NamesIn:
+    """Names that occur in a module, also in texts: of exports, and in annotations; looked for as far as is asked."""
+
+    def __init__(self, body: tuple[ast.stmt, ...]) -> None:
+        self._left = list(reversed(body))
+        self._found: set[str] = set()
+        self._lock = threading.Lock()
+
+    def have_any(self, names: set[str]) -> bool:
+        """Whether any of some names is among them."""
+        with self._lock:
+            while self._left and self._found.isdisjoint(names):
+                for node in walk(self._left.pop()):
+                    if isinstance(node, ast.Name):
+                        self._found.add(node.id)
+                    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 200:
+                        self._found.update(re.findall(r"\w+", node.value))
+            return not self._found.isdisjoint(names)
 
 
 @functools.lru_cache(maxsize=64)
-def _all_names(body: tuple[ast.stmt, ...]) -> frozenset[str]:
-    """Names that occur in a module, also in texts: of exports, and in annotations."""
-    nodes = [node for statement in body for node in ast.walk(statement)]
-    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    words = {word for text in texts if len(text) < 200 for word in re.findall(r"\w+", text)}
-    return frozenset({node.id for node in nodes if isinstance(node, ast.Name)} | words)
+def _names_in(body: tuple[ast.stmt, ...]) -> _NamesIn:
+    return _NamesIn(body)
 
 
 def _stamp(path: str) -> Stamp:
@@ -430,7 +447,7 @@ def _summary(tree: ast.Module) -> tuple[Imports, tuple[str, ...], tuple[str, ...
     imports: list[tuple[str, int, tuple[str, ...]]] = []
     strings: set[str] = set()
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Import):
             imports += [(alias.name, 0, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -470,9 +487,9 @@ def _read_definitions(path: str, stamp: Stamp) -> tuple[tuple[str, frozenset[str
         tree = parse(file.read())
     tops = [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))]
     named = [(node.name, node) for node in tops if not is_task(node)]
-    renamed = [(alias.asname, alias) for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))
+    renamed = [(alias.asname, alias) for node in walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))
                for alias in node.names if alias.asname]  # fmt: skip
-    return tuple((name, frozenset().union(*map(_names, ast.walk(node)))) for name, node in [*named, *renamed])
+    return tuple((name, frozenset().union(*map(_names, walk(node)))) for name, node in [*named, *renamed])
 
 
 def _sha256(path: str) -> str:

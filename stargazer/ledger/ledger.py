@@ -9,7 +9,6 @@ from stargazer import config
 from stargazer.assets import Asset
 from stargazer.ledger.codec import cids_in, decode
 from stargazer.ledger.record import Record
-from stargazer.ledger.signatures import accepted, sign_made
 from stargazer.store.fallback import Known, fallback
 from stargazer.store.parsing import is_name
 from stargazer.store.store import open_store
@@ -140,6 +139,8 @@ class Ledger:
         """Those of somebody whose results are accepted."""
         if (accept := self.accept) == "anyone":
             return chosen
+        from stargazer.ledger.signatures import accepted
+
         good = accepted(self.records, list({lead.record.id: lead.record for lead in chosen.values()}.values()), accept)
         return {key: lead for key, lead in chosen.items() if lead.record.id in good}
 
@@ -353,6 +354,8 @@ class Ledger:
 
     def _sign(self, record: Record) -> Record:
         """Write what was done here, and vouch for it."""
+        from stargazer.ledger.signatures import sign_made
+
         written = self._write(record)
         sign_made(self.records, written.id)
         return written

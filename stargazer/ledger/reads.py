@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from stargazer import config
 from stargazer.cid import cid_of_file
-from stargazer.errors import CIDError, ToolMissing
+from stargazer.errors import CIDError, DefinitionError, ToolMissing
 from stargazer.store.blobs.verified import Memo
 from stargazer.tools import identify_tool, library_version
 from stargazer.tools.programs import program_digest, signature_of
@@ -127,10 +127,10 @@ def _version(distribution: str) -> str:
 
 
 def tool_value(name: str) -> str:
-    """Version and digest of a tool; `MISSING` where it is not installed."""
+    """Version and digest of a tool; `MISSING` where it is not installed, or no lock file says what it is."""
     try:
         found = identify_tool(name)
-    except ToolMissing:
+    except (ToolMissing, DefinitionError):
         return MISSING
     return f"{found.version} {found.digest}".strip()
 

@@ -30,7 +30,7 @@ def tools_digest(tools: Any, libraries: Mapping[str, str], env: Mapping[str, str
 
 LATER = (
     "env", "passed", "reads", "noted", "home", "temp", "scratch", "commit", "dirty", "diff", "user", "same_as",
-    "named", "wires", "wired", "makers", "principal", "asked",
+    "named", "wires", "wired", "makers", "principal", "asked", "image", "environment",
 )  # fmt: skip
 """Members that came after 0.1.0."""
 
@@ -108,6 +108,11 @@ class Record(NamedTuple):
         Who asked a service for it, as that service knows who it was; empty where `user` asked.
     asked
         What it was given to run with: ``cpus``, and ``memory`` in bytes; without what was not asked for.
+    image
+        Digest or name of the image that all of Stargazer ran in, as its settings said; empty where they say nothing.
+    environment
+        Where its tools ran, where that was a container or an environment of its own: ``kind``, ``source`` as the task
+        names it, ``digest``, and ``runtime`` with its version.
     """
 
     task: str
@@ -151,6 +156,8 @@ class Record(NamedTuple):
     makers: Mapping[str, str] = {}
     principal: str = ""
     asked: Mapping[str, float] = {}
+    image: str = ""
+    environment: Mapping[str, str] = {}
     format: int = FORMAT
     id: str = ""
 

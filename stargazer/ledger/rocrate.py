@@ -165,7 +165,7 @@ class _Crate:
         ]
         outputs = [self._file(asset) for asset in walk_assets(self._ledger.results(record))]
         times = {"startTime": _iso(_started(record)), "endTime": _iso(_ended(record))}
-        told = {"name": visible(record.task), "description": f"Record {record.id}, Python {record.python}", **times}
+        told = {"name": visible(record.task), "description": _told(record), **times}
         self._action(f"#record-{record.id}", told, task, inputs, outputs)
 
     def write(self, folder: Path) -> None:
@@ -240,6 +240,12 @@ def _ids(inputs: dict[str, Any]) -> list[str]:
         each = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
         found += [identifier for identifier in each if identifier]
     return found
+
+
+def _told(record: Record) -> str:
+    """What else there is to say of a run: where it ran, beside its tools."""
+    inside = f", in image {record.image}" if record.image else ""
+    return visible(f"Record {record.id}, Python {record.python}{inside}")
 
 
 def _plain(value: Any) -> Any:

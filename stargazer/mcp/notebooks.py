@@ -20,6 +20,7 @@ from stargazer.mcp.roots import roots_of
 from stargazer.mcp.runs import WAIT, RunTools, Wait
 from stargazer.mcp.shapes import NotebookOut, NotebookPlan, NotebooksOut, RunOut
 from stargazer.notebook import Document, read_document
+from stargazer.notebook.plaintext import read_plain
 
 __all__ = ["NotebookTools", "found_notebooks", "title_of"]
 
@@ -135,7 +136,7 @@ def _is_notebook(path: Path) -> bool:
     try:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST:
             return False
-        text = path.read_text("utf-8")
+        text = read_plain(path)
     except (OSError, UnicodeDecodeError):
         return False
     return path.suffix == ".ipynb" or any(sign in text for sign in SIGNS)

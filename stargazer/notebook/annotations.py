@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.fingerprint.parsing import lines_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Annotations", "Loop", "Mount", "Problem", "read_annotations"]
+__all__ = ["Annotations", "Asked", "Loop", "Mount", "Problem", "read_annotations"]
 
 LINE = re.compile(r"#\s*@(\w+)\b\s*(.*)$")
 NAME = re.compile(r"[A-Za-z_]\w*")
@@ -39,6 +41,30 @@ class Loop(NamedTuple):
     until: str = ""
 
 
+class Asked(NamedTuple):
+    """How a cell asks a model: ``# @prompt`` and what stands beside it; None where nothing is said.
+
+    Parameters
+    ----------
+    model
+        ``SERVICE/MODEL``.
+    temperature, max_tokens, system, validate_retries
+        As of `stargazer.prompts.prompt`.
+    output
+        ``text``, ``json`` or ``schema``.
+    schema
+        JSON of a schema, or a name of the notebook that means one.
+    """
+
+    model: str = ""
+    temperature: float | None = None
+    max_tokens: int | None = None
+    system: str = ""
+    output: str = "text"
+    schema: str = ""
+    validate_retries: int | None = None
+
+
 class Annotations(NamedTuple):
     """What a cell asks for.
 
@@ -58,6 +84,8 @@ class Annotations(NamedTuple):
         ``"forever"``, ``"off"``, seconds that a result is good for, or None for the usual rule.
     cpus, memory, gpus, retries
         As a task's.
+    prompt
+        How it asks a model, where it is a question.
     """
 
     name: str = ""
@@ -72,6 +100,7 @@ class Annotations(NamedTuple):
     memory: str | None = None
     gpus: int = 0
     retries: int = 0
+    prompt: Asked | None = None
 
 
 def read_annotations(source: str, line: int = 1) -> tuple[Annotations, list[Problem]]:
@@ -91,7 +120,7 @@ def read_annotations(source: str, line: int = 1) -> tuple[Annotations, list[Prob
     """
     members: dict[str, Any] = {}
     problems: list[Problem] = []
-    for number, text in enumerate(source.splitlines(), line):
+    for number, text in enumerate(lines_of(source), line):
         stripped = text.strip()
         if stripped and not stripped.startswith("#"):
             break
@@ -111,7 +140,10 @@ def read_annotations(source: str, line: int = 1) -> tuple[Annotations, list[Prob
         problems.append(Problem(line, "@loop_until stands without @loop max_iter=N carry=x"))
     elif until and loop is not None:
         members["loop"] = loop._replace(until=until)
-    return Annotations(**members), problems
+    asked, is_asked = members.pop("asked", {}), members.pop("is_asked", False)
+    if asked and not is_asked:
+        problems.append(Problem(line, f"@{next(iter(asked))} stands without @prompt"))
+    return Annotations(**members, prompt=Asked(**asked) if is_asked else None), problems
 
 
 def _name(members: dict[str, Any], text: str) -> None:
@@ -201,6 +233,37 @@ def _number(name: str, least: int) -> Callable[[dict[str, Any], str], None]:
     return read
 
 
+def _prompt(members: dict[str, Any], text: str) -> None:
+    if text:
+        raise ValueError(f"@prompt {text}: write @prompt alone, and below it a name and the question in quotes")
+    members["is_asked"] = True
+
+
+def _of_prompt(name: str, read: Callable[[str], Any]) -> Callable[[dict[str, Any], str], None]:
+    def note(members: dict[str, Any], text: str) -> None:
+        try:
+            value = read(text)
+        except ValueError:
+            raise ValueError(f"@{name} {text} is not understood") from None
+        asked = members.setdefault("asked", {})
+        asked[name] = f"{asked[name]}\n{value}" if name == "system" and name in asked else value
+
+    return note
+
+
+def _output(members: dict[str, Any], text: str) -> None:
+    kind, _, schema = text.partition(" ")
+    if kind not in ("text", "json", "schema") or bool(schema.strip()) != (kind == "schema"):
+        raise ValueError(f"@output {text}: write @output text, @output json, or @output schema NAME or {{…}}")
+    members.setdefault("asked", {}).update(output=kind, schema=schema.strip())
+
+
+def _some(text: str) -> str:
+    if not text:
+        raise ValueError("nothing")
+    return text
+
+
 READERS: dict[str, Callable[[dict[str, Any], str], None]] = {
     "name": _name,
     "worker": _worker,
@@ -215,5 +278,12 @@ READERS: dict[str, Callable[[dict[str, Any], str], None]] = {
     "memory": _memory,
     "gpus": _number("gpus", 0),
     "retries": _number("retries", 0),
+    "prompt": _prompt,
+    "model": _of_prompt("model", _some),
+    "temperature": _of_prompt("temperature", float),
+    "max_tokens": _of_prompt("max_tokens", int),
+    "system": _of_prompt("system", _some),
+    "output": _output,
+    "validate_retries": _of_prompt("validate_retries", int),
 }
 """How each annotation is read."""

@@ -19,14 +19,17 @@ from stargazer.assets import Asset, placed
 from stargazer.calls.arguments import read_needs
 from stargazer.calls.call import make_call
 from stargazer.calls.signature import Returns
-from stargazer.errors import CodeChanged, NotKept, StargazerError
+from stargazer.errors import CodeChanged, NotebookError, NotKept, RemoteError, StargazerError
 from stargazer.execute import TaskSpec
 from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
+from stargazer.execute.spec import Needs
+from stargazer.executors import find_place
 from stargazer.fingerprint.parsing import parse
 from stargazer.ledger import walk_assets
 from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import task_key
 from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, file_value, folder_value, tree_value
+from stargazer.notebook.afar import run_afar
 from stargazer.notebook.alone import perform_alone
 from stargazer.notebook.annotations import FOREVER
 from stargazer.notebook.code import filename_of, prelude_of
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
     from stargazer.calls import Call
     from stargazer.execute.audit import Observed
+    from stargazer.executors import Place
     from stargazer.fingerprint import CodeIdentity
     from stargazer.notebook.code import Part, Prelude
     from stargazer.notebook.document import Cell
@@ -100,6 +104,7 @@ class CellTask:
         self.needs = read_needs(
             self.name, notes.cpus, notes.memory, notes.gpus, notes.timeout, notes.worker, notes.retries
         )
+        self.is_afar = False
         self.code: CodeIdentity | None = None
         self.given: dict[str, Any] = {}
         self.left: dict[str, Any] = {}
@@ -118,6 +123,20 @@ class CellTask:
     def checked(self, made: Any) -> Any:
         """Pass on what it made."""
         return made
+
+    def sent(
+        self, place: Place, spec: TaskSpec, work: Workdir, staged: Mapping[str, Any], parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Let an executor run the cell, and return what it made as drafts."""
+        self.is_afar = self.ran = True
+        for left in range(self.needs.retries, -1, -1):
+            try:
+                return perform_afar(self, place, staged, work)
+            except (NotebookError, RemoteError) as error:
+                if isinstance(error, NotKept) or not left:
+                    raise
+                logging.getLogger("stargazer").warning("%s is tried again: %s", self.name, error)
+        raise AssertionError("unreachable")
 
     def check_code(self, spec: TaskSpec) -> None:
         """Refuse to run under a key of other code.
@@ -143,8 +162,8 @@ class CellTask:
 
     def also_read(self, observed: Observed) -> dict[str, str]:
         """What it reads that no event tells, and whether its result is good for later at all."""
-        found = dict(_paths_of(self.cell, self.prelude, self.given, observed))
         cache = self.cell.notes.cache
+        found = {} if self.is_afar else dict(_paths_of(self.cell, self.prelude, self.given, observed))
         if isinstance(cache, float):
             found[UNTIL] = f"{time.time() + cache:.3f}"
         elif cache != FOREVER and observed.addresses:
@@ -182,11 +201,14 @@ def cell_call(
     libraries = {name: library_version(name) for name in code.libraries}
     libraries |= {"python": ".".join(map(str, sys.version_info[:2]))}
     env = {name: value for name, value in cell.notes.env.items() if value is not None}
-    key = task_key(task.name, code.digest, (), libraries, env)
+    key, place = task_key(task.name, code.digest, (), libraries, env), find_place(cell.notes.worker)
+    key = place.key(key) if place else key
+    needs = Needs(walltime=task.needs.walltime, retries=task.needs.retries) if place else task.needs
     spec = TaskSpec(
-        task, task.name, task.needs, False, key, code.digest, code.manifest, (),
+        task, task.name, needs, False, key, code.digest, code.manifest, (),
         {name: version for name, version in libraries.items() if name != "python"}, store.url, store.id,
         home=f"{task.module}:cell", env=env, secrets=tuple(cell.notes.env.keys() - env.keys()),
+        executor=place,
     )  # fmt: skip
     reached = prelude.reached(cell.refs)
     given: dict[str, Any] = {"live": dict(sorted(tokens.items()))} if tokens else {}
@@ -225,6 +247,31 @@ class _Body:
         raise AssertionError("unreachable")
 
 
+def perform_afar(task: CellTask, place: Place, staged: Mapping[str, Any], work: Workdir) -> dict[str, Any]:
+    """Let an executor run a cell, and return what it made as drafts.
+
+    Raises
+    ------
+    NotKept
+        It reads what has no bytes, or made what cannot come back.
+    NotebookError
+        It asks for what executors do not have, or failed there.
+    """
+    read = {name: _read(value, task.prelude) for name, value in staged.items()}
+    given = {**{name: value for name, value in task.given.items() if name not in staged}, **read}
+    with captured() as out:
+        task.captured = out
+        made, changed = run_afar(task.cell, task.rest, task.prelude, given, out, place, work.is_cancelled)
+    task.left, folder = made, work.path
+    kept = kept_values(sorted(made.keys() - changed.keys()), made, task.prelude, folder / "made")
+    kept |= kept_values(sorted(changed), changed, task.prelude, folder / "changed")
+    if changed:
+        kept[MUTATED] = sorted(changed)
+    if out.outputs:
+        kept[SHOWN] = outputs_draft(out.outputs, folder)
+    return kept
+
+
 def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Run a cell on what it is given, and return what it made as drafts.
 
@@ -259,7 +306,8 @@ def _made(task: CellTask, space: dict[str, Any], out: Captured, folder: Path) ->
     """Run a cell and keep what it bound; what cannot be kept is left in the task, for this process."""
     task.left = {}
     try:
-        run_source(task.cell.source, task.rest, space, out)
+        with task.prelude.around():
+            run_source(task.cell.source, task.rest, space, out)
     except BaseException as error:
         if not is_stop(error):
             task.error = error

@@ -8,6 +8,7 @@ a cell is digested there, with all that it reaches.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import linecache
@@ -18,7 +19,9 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.fingerprint import CodeIdentity, identify
+from stargazer.fingerprint.parsing import lines_of
 from stargazer.notebook.names import PRESENT, free_names
+from stargazer.notebook.surroundings import Surroundings
 from stargazer.notebook.values import NOTEBOOK
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Cell
 
-__all__ = ["Part", "Prelude", "Split", "prelude_of", "split_cells", "statement_names"]
+__all__ = ["Part", "Prelude", "Split", "prelude_of", "root_set_up", "split_cells", "statement_names"]
 
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 CONSTANT = (
@@ -93,7 +96,10 @@ def split_cells(cells: Sequence[Cell]) -> Split:
     A name that is bound in two ways is no code, and neither is what reads it.
     """
     bodies = [cell.tree.body for cell in cells]
-    chosen = {(c, n) for c, body in enumerate(bodies) for n, node in enumerate(body) if _may_be_code(node)}
+    asked = {c for c, cell in enumerate(cells) if cell.notes.prompt is not None}
+    chosen = {
+        (c, n) for c, body in enumerate(bodies) if c not in asked for n, node in enumerate(body) if _may_be_code(node)
+    }
     others = _bound_by_others(cells, bodies, chosen)
     while True:
         texts: dict[str, set[str]] = {}
@@ -166,14 +172,18 @@ def _may_be_code(node: ast.stmt) -> bool:
 
 
 def _sets_up(node: ast.stmt, code: set[str]) -> bool:
-    """Whether a statement changes what a library keeps: ``np.random.seed(0)``, ``pd.options.x = 1``."""
+    """Whether a statement of code changes what a library keeps: ``np.random.seed(0)``, ``pd.options.x = 1``."""
+    return bool(root_set_up(node)) and _free(node) <= code
+
+
+def root_set_up(node: ast.stmt) -> str:
+    """The name by which a statement changes what it stands for; empty where it does not look like that."""
     if isinstance(node, ast.Assign):
-        targets = [each for each in node.targets if isinstance(each, (ast.Attribute, ast.Subscript))]
-        return bool(targets) and len(targets) == len(node.targets) and _free(node) <= code
+        changes = all(isinstance(each, (ast.Attribute, ast.Subscript)) for each in node.targets)
+        return _root(node) if changes else ""
     call = node.value if isinstance(node, ast.Expr) else None
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-        return False
-    return SETS_UP.match(call.func.attr) is not None and bool(_free(node)) and _free(node) <= code
+    called = call.func if isinstance(call, ast.Call) else None
+    return _root(node) if isinstance(called, ast.Attribute) and SETS_UP.match(called.attr) else ""
 
 
 class Prelude:
@@ -195,6 +205,7 @@ class Prelude:
         self.errors: dict[int, BaseException] = {}
         self._lock = threading.RLock()
         self._codes: dict[str, str] = {}
+        self._surroundings = Surroundings()
 
     def __reduce__(self) -> Any:
         return prelude_of, (self.parts,)
@@ -212,10 +223,9 @@ class Prelude:
             made.__file__ = f"<notebook {self.digest}>"
             statements = [node for part in self.parts for node in part.nodes()]
             text = ast.unparse(ast.Module(statements, []))
-            linecache.cache[made.__file__] = (len(text), None, text.splitlines(True), made.__file__)
+            linecache.cache[made.__file__] = (len(text), None, lines_of(text, ends=True), made.__file__)
             sys.modules[NOTEBOOK] = made
-            for number, part in enumerate(self.parts):
-                self._run(number, part, made)
+            self._surroundings.note(lambda: [self._run(number, each, made) for number, each in enumerate(self.parts)])
             return made
 
     def _run(self, number: int, part: Part, made: ModuleType) -> None:
@@ -224,6 +234,21 @@ class Prelude:
             exec(code, made.__dict__)
         except Exception as error:  # noqa: BLE001 - it is told where the cell is
             self.errors[number] = error
+
+    def set_up_again(self) -> None:
+        """Run what sets up libraries once more, as for a kernel that is started anew: seeds, above all."""
+        with self._lock:
+            self._surroundings.note(lambda: [self._set_up(part) for part in self.parts])
+
+    def _set_up(self, part: Part) -> None:
+        nodes = [node for node in part.nodes() if not _may_be_code(node)]
+        code = compile(ast.Module(nodes, []), filename_of(part.source), "exec", dont_inherit=True)
+        with contextlib.suppress(Exception):  # it was raised, and told, when the module was made
+            exec(code, self.module.__dict__)
+
+    def around(self, *, keep: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Let what the code set for its own thread, as the precision of decimals, hold in this one."""
+        return self._surroundings.again(keep=keep)
 
     @property
     def namespace(self) -> Mapping[str, Any]:
@@ -265,6 +290,13 @@ class Prelude:
         """Statements that bind some names."""
         return [node for name in sorted(names) for node in self._statements.get(name, ())]
 
+    def statements_of(self, names: frozenset[str]) -> list[ast.stmt]:
+        """Statements that bind some names, and those that set up the libraries these stand for, as they are run."""
+        nodes = [node for part in self.parts for node in part.nodes()]
+        return [
+            node for node in nodes if statement_names(node) & names or (not _may_be_code(node) and _root(node) in names)
+        ]
+
     def settings(self, names: frozenset[str]) -> str:
         """Digest of what sets up the libraries that some names of code stand for; empty where nothing does."""
         texts = [text for root, text in self._settings if root in names]
@@ -305,7 +337,7 @@ def _function(module: ModuleType, source: str, parameters: list[str]) -> Functio
     arguments = ast.arguments([], [ast.arg(name) for name in parameters], None, [], [], None, [])
     text = ast.unparse(ast.fix_missing_locations(ast.Module([kind("cell", arguments, body, [])], [])))
     name = f"<cell-identity {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
-    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    linecache.cache[name] = (len(text), None, lines_of(text, ends=True), name)
     scope: dict[str, Any] = {}
     exec(compile(text, name, "exec", dont_inherit=True), module.__dict__, scope)
     found: FunctionType = scope["cell"]
@@ -345,9 +377,8 @@ def _is_future(node: ast.stmt) -> bool:
 def _root(node: ast.stmt) -> str:
     """The name that a statement like ``a.b.c(…)`` or ``a.b = …`` begins with."""
     found: Any = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "value", None)
-    found = found.func if isinstance(found, ast.Call) else found
-    while isinstance(found, (ast.Attribute, ast.Subscript)):
-        found = found.value
+    while isinstance(found, (ast.Attribute, ast.Subscript, ast.Call)):
+        found = found.func if isinstance(found, ast.Call) else found.value
     return found.id if isinstance(found, ast.Name) else ""
 
 
@@ -356,7 +387,7 @@ def filename_of(source: str) -> str:
     name = f"<cell {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
     if name not in linecache.cache:
         text = source if source.endswith("\n") else f"{source}\n"
-        linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+        linecache.cache[name] = (len(text), None, lines_of(text, ends=True), name)
     return name
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import functools
 import io
+import itertools
 import json
 import re
 import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from stargazer.errors import NotebookError
-from stargazer.fingerprint.parsing import parse
+from stargazer.fingerprint.parsing import lines_of, parse
 from stargazer.notebook.annotations import Annotations, Problem, read_annotations
+from stargazer.notebook.magics import NO_PYTHON, commands, without_magics
 from stargazer.notebook.names import Names, names_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from stargazer.notebook.plaintext import read_plain
+from stargazer.notebook.questions import Question, read_question
 
 __all__ = ["Cell", "Document", "Format", "Kind", "detect_format", "read_document", "read_text"]
 
@@ -28,8 +28,6 @@ Kind = Literal["code", "markdown"]
 
 PERCENT = re.compile(r"^# ?%%(?P<rest>.*)$")
 TITLE = re.compile(r"(?P<title>.*?)\s*(?P<kind>\[\w+\])?\s*(?P<options>(?:\{|[\w-]+\s*=).*)?$")
-MAGIC = re.compile(r"^\s*[%!]")
-SHELL = re.compile(r"^\s*(%%|!)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +68,7 @@ class Cell:
         """The syntax tree; empty for text, and for what is not Python."""
         try:
             return parse(self.source) if self.kind == "code" else ast.Module([], [])
-        except SyntaxError:
+        except NO_PYTHON:
             return ast.Module([], [])
 
     @functools.cached_property
@@ -78,6 +76,8 @@ class Cell:
         """The names at its border."""
         if self.kind != "code" or self.error is not None:
             return Names(frozenset(), frozenset())
+        if isinstance(self.question, Question):
+            return Names(frozenset({self.question.name}), self.question.refs)
         return names_of(self.source, private=not self.sequential)
 
     @property
@@ -105,16 +105,26 @@ class Cell:
         return [*self._read[1], *([self.error] if self.error else [])]
 
     @functools.cached_property
+    def question(self) -> Question | Problem | None:
+        """What it asks a model, or what is wrong with that; None of other cells."""
+        return None if self.notes.prompt is None else read_question(self.tree, self.notes, self.line)
+
+    @functools.cached_property
     def error(self) -> Problem | None:
-        """What is not Python in it."""
+        """What is not Python in it, or no question."""
+        return self._wrong_python or (self.question if isinstance(self.question, Problem) else None)
+
+    @functools.cached_property
+    def _wrong_python(self) -> Problem | None:
         if self.kind != "code":
             return None
-        if any(SHELL.match(line) for line in self.source.splitlines()):
-            return Problem(self.line, "a command of IPython stands in it, which only a kernel runs")
         try:
             compile(self.source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        except SyntaxError as error:
-            return Problem(self.line + (error.lineno or 1) - 1, f"it is not Python: {error.msg}")
+        except NO_PYTHON as error:
+            if commands(self.source):
+                return Problem(self.line, "a command of IPython stands in it, which only a kernel runs")
+            line = getattr(error, "lineno", None) or 1
+            return Problem(self.line + line - 1, f"it is not Python: {getattr(error, 'msg', None) or error}")
         return None
 
     @property
@@ -192,7 +202,7 @@ def read_document(path: str | Path, format: Format | None = None) -> Document:
     """
     place = Path(path)
     try:
-        text = place.read_text("utf-8")
+        text = read_plain(place)
     except (OSError, UnicodeDecodeError) as error:
         raise NotebookError(f"{place} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     return read_text(text, place, format)
@@ -231,9 +241,10 @@ def detect_format(text: str, path: Path) -> Format:
 def _marimo(text: str, path: Path) -> Document:
     try:
         tree = parse(text)
-    except SyntaxError as error:
-        raise NotebookError(f"{path}, line {error.lineno}: it is not Python: {error.msg}") from None
-    lines = text.splitlines(keepends=True)
+    except NO_PYTHON as error:
+        where = f"{path}, line {getattr(error, 'lineno', None) or 1}"
+        raise NotebookError(f"{where}: it is not Python: {getattr(error, 'msg', None) or error}") from None
+    lines = lines_of(text, ends=True)
     app, options, cells, begins = "", {}, list[Cell](), len(lines)
     for node in tree.body:
         if _is_app(node):
@@ -294,7 +305,7 @@ def _markdown(source: str) -> str | None:
     """Text of a cell that does nothing but show a text that is written out in it."""
     try:
         body = parse(source).body
-    except SyntaxError:
+    except NO_PYTHON:
         return None
     call = body[0].value if len(body) == 1 and isinstance(body[0], ast.Expr) else None
     if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "mo.md" and len(call.args) == 1):
@@ -340,8 +351,8 @@ def _after_colon(lines: list[str], node: Any, body: list[ast.stmt]) -> int:
 
 def _dedented(text: str) -> str:
     """Take four columns off every line, as marimo does: not off a string that stands further left than the code."""
-    rows = text.splitlines(keepends=True)
-    kept = {n for block in _strings(text) if _stands_left([rows[n] for n in block]) for n in block}
+    rows = lines_of(text, ends=True)
+    kept = {n for block in _strings(text, "if 1:\n") if _stands_left([rows[n] for n in block]) for n in block}
     return "".join(
         row if n in kept else row[4:] if row[:4].isspace() and len(row) > 4 else row.lstrip(" \t")
         for n, row in enumerate(rows)
@@ -352,11 +363,11 @@ def _stands_left(rows: list[str]) -> bool:
     return any(row.strip() and len(row) - len(row.lstrip()) < 4 for row in rows)
 
 
-def _strings(text: str) -> list[range]:
-    """Rows, from 0, that begin inside of a string over several lines."""
+def _strings(text: str, before: str = "\n", whole: bool = False) -> list[range]:
+    """Rows, from 0, that begin in a string over several lines; none of a text that must be, and is not, whole."""
     found, began = list[range](), list[int]()
-    with contextlib.suppress(tokenize.TokenError, IndentationError):
-        for token in tokenize.generate_tokens(io.StringIO("if 1:\n" + text).readline):
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(before + text).readline):
             kind = tokenize.tok_name[token.type]
             if kind == "STRING":
                 found.append(range(token.start[0] - 1, token.end[0] - 1))
@@ -364,6 +375,8 @@ def _strings(text: str) -> list[range]:
                 began.append(token.start[0])
             elif kind in ("FSTRING_END", "TSTRING_END"):
                 found.append(range(began.pop() - 1, token.end[0] - 1))
+    except (tokenize.TokenError, SyntaxError):
+        return [] if whole else found
     return found
 
 
@@ -371,8 +384,8 @@ def _strings(text: str) -> list[range]:
 
 
 def _percent(text: str, path: Path) -> Document:
-    marks = [(number, found) for number, line in enumerate(text.splitlines(), 1) if (found := PERCENT.match(line))]
-    lines = text.splitlines()
+    lines = lines_of(text)
+    marks = _marks(text, lines)
     first = marks[0][0] - 1 if marks else 0
     header, rest = _front(lines[:first] if marks else lines)
     cells = []
@@ -384,6 +397,17 @@ def _percent(text: str, path: Path) -> Document:
         blank = next((n for n, line in enumerate(body) if line.strip()), 0)
         cells.append(_percent_cell(found["rest"].strip(), "\n".join(body).strip("\n"), number + 1 + blank))
     return Document(path, "percent", "\n".join(header), tuple(cells), text)
+
+
+def _marks(text: str, lines: list[str]) -> list[tuple[int, re.Match[str]]]:
+    """Numbers of the lines, from 1, that begin a cell; a mark within a string is part of that string."""
+    found = [(number, mark) for number, line in enumerate(lines, 1) if (mark := PERCENT.match(line))]
+    ends = [number for number, _ in found] + [len(lines)]
+    between = ["\n".join(lines[start:end]) for start, end in itertools.pairwise([0, *ends])]
+    if all(each.count(quotes) % 2 == 0 for each in between for quotes in ('"""', "'''")):
+        return found
+    within = {row for rows in _strings(text, whole=True) for row in rows}
+    return [(number, mark) for number, mark in found if number - 1 not in within]
 
 
 def _front(lines: list[str]) -> tuple[list[str], list[str]]:
@@ -423,20 +447,15 @@ def _json(text: str) -> Any:
 def _uncommented(source: str) -> str:
     if source.lstrip().startswith(('"""', "'''")):
         return source.strip().strip("\"'").strip()
-    return "\n".join(line.removeprefix("#").removeprefix(" ") for line in source.splitlines())
+    return "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines_of(source))
 
 
 def _cell(name: str, source: str, kind: Kind, line: int, options: dict[str, Any], identifier: str = "") -> Cell:
     """A cell of a notebook whose cells run one after the other."""
     if kind == "code":
-        source = "\n".join(_without_magic(source.splitlines()))
+        source = without_magics(source)
         name = read_annotations(source)[0].name or name
     return Cell(name, source, kind, line, options, sequential=True, id=identifier)
-
-
-def _without_magic(lines: Iterable[str]) -> list[str]:
-    """Line magics are settings of a kernel: comments for everybody else, as jupytext writes them."""
-    return [f"# {line}" if MAGIC.match(line) and not SHELL.match(line) else line for line in lines]
 
 
 # Jupyter and MyST.
@@ -453,7 +472,7 @@ def _ipynb(text: str, path: Path) -> Document:
 
 def _ipynb_cell(cell: dict[str, Any]) -> Cell:
     source = cell.get("source", "")
-    text = source if isinstance(source, str) else "".join(source)
+    text = (source if isinstance(source, str) else "".join(source)).replace("\r\n", "\n").replace("\r", "\n")
     metadata = dict(cell.get("metadata", {}))
     name = str(metadata.get("name") or metadata.get("title") or "")
     kind: Kind = "code" if cell["cell_type"] == "code" else "markdown"
@@ -465,7 +484,7 @@ PLUS = re.compile(r"^\+\+\+(?P<rest>.*)$")
 
 
 def _myst(text: str, path: Path) -> Document:
-    lines = text.splitlines()
+    lines = lines_of(text)
     header = _front_matter(lines)
     cells: list[Cell] = []
     prose: list[str] = []
@@ -486,8 +505,9 @@ def _myst(text: str, path: Path) -> Document:
             at += 1
             continue
         end_of_prose(at)
+        where = f"{path}, line {at + 1}"
         stop = next((n for n in range(at + 1, len(lines)) if lines[n].rstrip() == fence["fence"]), len(lines))
-        cells.append(_myst_code(lines[at + 1 : stop], at + 2))
+        cells.append(_myst_code(lines[at + 1 : stop], at + 2, where))
         at = stop + 1
     end_of_prose(at)
     return Document(path, "myst", "\n".join(lines[:start]), tuple(cells), text)
@@ -500,15 +520,13 @@ def _front_matter(lines: list[str]) -> list[str]:
     return lines[: end + 1]
 
 
-def _myst_code(lines: list[str], line: int) -> Cell:
+def _myst_code(lines: list[str], line: int, where: str) -> Cell:
     """A code cell: ``:key: value`` lines, or a block of YAML, stand before its code."""
     options: dict[str, Any] = {}
     count = 0
     if lines and lines[0].strip() == "---":
-        import yaml
-
         count = next((n for n, each in enumerate(lines[1:], 1) if each.strip() == "---"), len(lines) - 1) + 1
-        options = dict(yaml.safe_load("\n".join(lines[1 : count - 1])) or {})
+        options = _yaml_options("\n".join(lines[1 : count - 1]), where)
     else:
         while count < len(lines) and (found := re.match(r":([\w-]+):\s*(.*)$", lines[count])):
             options[found[1]] = _json(found[2])
@@ -517,3 +535,15 @@ def _myst_code(lines: list[str], line: int) -> Cell:
     blank = next((n for n, each in enumerate(body) if each.strip()), 0)
     name = str(options.get("name", ""))
     return _cell(name, "\n".join(body).strip("\n"), "code", line + count + blank, options)
+
+
+def _yaml_options(text: str, where: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise NotebookError(f"{where}: the options of the cell are not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(found, dict):
+        raise NotebookError(f"{where}: the options of the cell must be `name: value`, but are {text.strip()!r}")
+    return found

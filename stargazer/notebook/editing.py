@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from stargazer.errors import NotebookError
-from stargazer.fingerprint.parsing import parse
+from stargazer.fingerprint.parsing import lines_of, parse
 from stargazer.notebook.document import PERCENT, read_text
 from stargazer.notebook.names import names_of
+from stargazer.notebook.plaintext import bytes_for, read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +137,7 @@ def _taken_apart(document: Document) -> tuple[Any, list[_Piece], str]:
         whole = json.loads(document.text)
         cells = whole["cells"]
         return whole, [_Piece(raw, cell.source, cell.kind) for raw, cell in zip(cells, document.cells, strict=True)], ""
-    lines = document.text.splitlines(keepends=True)
+    lines = lines_of(document.text, ends=True)
     spans = _marimo_spans(document, lines) if document.format == "marimo" else _percent_spans(document, lines)
     if len(spans) != len(document.cells):
         raise NotebookError(f"{document.path}: its cells do not stand one after the other; edit it in an editor")
@@ -185,14 +186,14 @@ def _percent_text(source: str, kind: Kind, name: str | None, old: _Piece | None,
         mark = before
     else:
         mark = " ".join(filter(None, ("# %%", name or "", "[markdown]" if kind == "markdown" else "")))
-    body = "\n".join(f"# {line}".rstrip() for line in source.splitlines()) if kind == "markdown" else source
+    body = "\n".join(f"# {line}".rstrip() for line in lines_of(source)) if kind == "markdown" else source
     return f"{mark}\n{body}\n\n"
 
 
 def _jupyter_cell(source: str, kind: Kind, name: str | None, old: _Piece | None, role: str) -> dict[str, Any]:
     raw: dict[str, Any] = dict(old.text) if old else {"metadata": {}, "id": os.urandom(4).hex()}
     metadata = {**raw.get("metadata", {}), **({"name": name} if name else {})}
-    raw |= {"cell_type": kind, "metadata": metadata, "source": source.splitlines(keepends=True)}
+    raw |= {"cell_type": kind, "metadata": metadata, "source": lines_of(source, ends=True)}
     if kind == "code":
         return raw | {"outputs": [], "execution_count": None}
     return {key: value for key, value in raw.items() if key not in ("outputs", "execution_count")}
@@ -305,10 +306,10 @@ def write_text(path: Path, text: str, version: str | None) -> None:
         return
     descriptor, made = tempfile.mkstemp(prefix=".stargazer-", suffix=path.suffix, dir=path.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            opened.write(text)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(bytes_for(path, text))
         os.chmod(made, path.stat().st_mode & 0o777)
-        if version_of(path.read_text("utf-8")) != version:
+        if version_of(read_plain(path)) != version:
             raise NotebookError(f"{path} was changed meanwhile: read it again, and edit what stands there now")
         os.replace(made, path)
     except FileNotFoundError:

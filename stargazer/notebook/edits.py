@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.fingerprint.parsing import parse
+from stargazer.fingerprint.parsing import lines_of, parse
 from stargazer.notebook.names import names_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class _Splice(NamedTuple):
 
 def changed_source(cell: Cell, changes: Sequence[Change]) -> str:
     """Text of a cell after some changes."""
-    lines = cell.source.splitlines()
+    lines = lines_of(cell.source)
     for change in sorted(changes, reverse=True):
         lines[change.first - 1 : change.last] = change.lines
     return "\n".join(lines)
@@ -144,11 +144,11 @@ def _in_jupyter(document: Document, changes: Mapping[Cell, Sequence[Change]]) ->
         if cell not in changes:
             continue
         source = raw["source"] if isinstance(raw["source"], str) else "".join(raw["source"])
-        lines = source.splitlines()
+        lines = lines_of(source)
         for change in sorted(changes[cell], reverse=True):
             lines[change.first - 1 : change.last] = change.lines
         text = "\n".join(lines)
-        raw["source"] = text if isinstance(raw["source"], str) else text.splitlines(keepends=True)
+        raw["source"] = text if isinstance(raw["source"], str) else lines_of(text, ends=True)
         raw |= {"outputs": [], "execution_count": None}
     indent = re.match(r"\{\n( +)", document.text)
     width = len(indent[1]) if indent else None

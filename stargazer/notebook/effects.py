@@ -8,15 +8,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.source import dotted
+from stargazer.notebook.code import root_set_up
 from stargazer.notebook.names import QUERIES_OF_FRAMES, texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stargazer.notebook.code import Prelude
     from stargazer.notebook.document import Cell
 
-__all__ = ["WIDGET", "touches_engine", "why_live"]
+__all__ = ["WIDGET", "hidden_order", "touches_engine", "why_live"]
 
 CLOCKS = {
     "time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime", "datetime.datetime.now",
@@ -43,6 +44,17 @@ QUERIES = {
 WIDGETS, WIDGET = "marimo.ui.", "it makes a widget"
 PROCESS = {"os.chdir": "it moves the whole process", "os.putenv": "it sets variables of the whole process"}
 
+
+OWN_GENERATORS = {
+    "Random", "SystemRandom", "default_rng", "Generator", "RandomState", "SeedSequence", "BitGenerator", "PCG64",
+    "PCG64DXSM", "Philox", "SFC64", "MT19937", "getstate", "get_state",
+}  # fmt: skip
+"""What `random` and `numpy.random` have beside draws from the generator that the whole process shares."""
+
+SHARED = (
+    "it draws random numbers from where other cells draw them, too; with a generator of its own, random.Random(1) or "
+    "np.random.default_rng(1), it would be kept"
+)
 
 LOOKS_UP = {"eval", "exec", "globals", "locals", "vars"}
 """Built-in functions by which code finds names that its text does not show."""
@@ -71,6 +83,39 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
         if f"{name}.".startswith(WIDGETS) or name == "marimo.state":
             return WIDGET
     return ""
+
+
+def hidden_order(order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], prelude: Prelude) -> dict[Cell, str]:
+    """Why cells run each time, one after the other, whose order counts though no name tells of it.
+
+    What one cell leaves in a library, those after it find there: numbers drawn from the generator of the process, and
+    what a library was set up with by the value of another cell. What is set up with constants is code, and in keys.
+    """
+    drawing = [cell for cell in order if _draws(cell, rest[cell], prelude)]
+    found = dict.fromkeys(drawing, SHARED) if len(drawing) > 1 else {}
+    where = ""
+    for cell in order:
+        if where:
+            found.setdefault(cell, where)
+        if not where and (root := _set_up_by_values(cell, rest[cell], prelude)):
+            found[cell] = f"it sets up {root} with what a cell made; with a constant (N = 1) it would be code"
+            where = f"{root} is set up before it with what a cell made"
+    return found
+
+
+def _draws(cell: Cell, rest: Sequence[int], prelude: Prelude) -> bool:
+    nodes = [cell.tree.body[number] for number in rest]
+    for name in _names_in([*nodes, *prelude.nodes_of(prelude.reached(cell.refs))], prelude) if nodes else ():
+        parts = name.split(".")
+        drawn = parts[1:] if parts[0] == "random" else parts[2:] if parts[:2] == ["numpy", "random"] else []
+        if drawn and (drawn[0] not in OWN_GENERATORS or (len(parts) > 2 and parts[0] == "random")):
+            return True
+    return False
+
+
+def _set_up_by_values(cell: Cell, rest: Sequence[int], prelude: Prelude) -> str:
+    roots = (root_set_up(cell.tree.body[number]) for number in rest)
+    return next((root for root in roots if isinstance(prelude.namespace.get(root), ModuleType)), "")
 
 
 def _looks_up(cell: Cell, prelude: Prelude) -> str:
@@ -103,6 +148,10 @@ def _called(cell: Cell, prelude: Prelude, *, deep: bool = True) -> Iterator[str]
     nodes: Iterable[ast.AST] = cell.tree.body
     if deep:
         nodes = [*nodes, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
+    yield from _names_in(nodes, prelude)
+
+
+def _names_in(nodes: Iterable[ast.AST], prelude: Prelude) -> Iterator[str]:
     for node in nodes:
         for each in ast.walk(node):
             if isinstance(each, (ast.Attribute, ast.Name)) and (chain := dotted(each)):

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
+from stargazer.notebook.plaintext import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,7 +111,7 @@ def read_requirements(path: Path) -> list[str]:
         It cannot be read, or says what no header can: other files, packages of conda that are none of Python's.
     """
     try:
-        text = path.read_text("utf-8")
+        text = read_plain(path)
     except (OSError, UnicodeDecodeError) as error:
         raise NotebookError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     lines = _of_conda(text, path) if path.suffix in (".yml", ".yaml") else text.splitlines()

@@ -17,6 +17,7 @@ from stargazer.errors import NotKept, StargazerError
 from stargazer.execute.audit import Observed, observed
 from stargazer.execute.execute import Attempt, own_places
 from stargazer.execute.named import named_by
+from stargazer.executors import find_place
 from stargazer.ledger import Ledger
 from stargazer.ledger.reads import CHANGED, MISSING, file_value, variable_value
 from stargazer.notebook.cells import (
@@ -149,7 +150,9 @@ class Live:
             looked.why = "code"
             return looked
         notes = cell.notes
-        asks = "it asks for what only `stargazer nb run` gives" if notes.env or notes.mounts or notes.loop else ""
+        beyond = notes.env or notes.mounts or notes.loop or notes.prompt
+        asks = "it asks for what only `stargazer nb run` gives" if beyond else ""
+        asks = f"only `stargazer nb run` sends it to {notes.worker}" if find_place(notes.worker) else asks
         if why := asks or why_live(cell, prelude):
             looked.why = why
             return looked

@@ -6,6 +6,7 @@ import heapq
 from typing import TYPE_CHECKING
 
 from stargazer.errors import NotebookError
+from stargazer.notebook.late import used_late
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -89,6 +90,7 @@ def check_cells(document: Document) -> list[str]:
     wrong = [f"line {cell.error.line}: {cell.error.message}" for cell in cells if cell.error]
     wrong += _twice(document, cells) if not document.sequential else []
     wrong += _undefined(document, cells)
+    wrong += _late(cells) if document.sequential and not wrong else []
     wrong += [f"{_told(cell)}: {told}" for cell in cells for told in _looped(cell, document)]
     named = {cell.name for cell in cells}
     wrong += [
@@ -131,6 +133,14 @@ def _undefined(document: Document, cells: Sequence[Cell]) -> list[str]:
             wrong.append(f"{_told(cell)} reads {', '.join(missing)}{later or ', which no cell defines'}")
         known |= cell.defs
     return wrong
+
+
+def _late(cells: Sequence[Cell]) -> list[str]:
+    return [
+        f"{_told(use.cell)} uses {use.name} of {_told(use.maker)}, which reads {', '.join(use.again)}; that was bound "
+        f"again in between. Pass it to {use.name} as a parameter, make {use.name} after it, or name it otherwise"
+        for use in used_late(cells)
+    ]
 
 
 def _told(cell: Cell) -> str:

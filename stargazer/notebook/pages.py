@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
+from stargazer.fingerprint.parsing import lines_of
 from stargazer.notebook.shown import html_of, text_of
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _ipynb(document: Document, shown: Mapping[Cell, Sequence[dict[str, Any]]]) -
 
 def _ipynb_cell(cell: Cell, number: int, outputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     made: dict[str, Any] = {"cell_type": cell.kind, "id": cell.id or f"cell-{number}", "metadata": {}}
-    made["source"] = cell.source.splitlines(keepends=True)
+    made["source"] = lines_of(cell.source, ends=True)
     if cell.kind == "code":
         made |= {"execution_count": None, "outputs": list(outputs)}
     return made

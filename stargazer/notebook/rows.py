@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import NotebookError
+from stargazer.errors import NotebookError, RunError
 from stargazer.notebook.cells import is_fixed
 from stargazer.notebook.encoding import decode
 from stargazer.notebook.handles import unboxed
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from stargazer.calls import Call
     from stargazer.ledger import Record
+    from stargazer.notebook.cells import CellTask
     from stargazer.notebook.document import Cell, Document
 
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "Row",
     "identity_of",
     "is_call",
+    "is_handle",
     "name_of",
     "needed_cells",
+    "told_error",
     "used_by",
     "value_of",
 ]
@@ -146,6 +149,17 @@ def used_by(call: Call, results: Mapping[str, Any]) -> dict[str, Any]:
 def is_call(value: Any) -> bool:
     """Whether an input is still to be made."""
     return hasattr(value, "plan_key")
+
+
+def is_handle(value: Any) -> bool:
+    """Whether an input is an asset for itself, and stands for no value."""
+    return not is_call(value) and not isinstance(value, Value)
+
+
+def told_error(error: BaseException, task: CellTask | None) -> BaseException:
+    """What the cell raised, where it did; a body that was ended was so for the engine's reasons."""
+    raised = task.error if task is not None else None
+    return raised if raised is not None and not isinstance(error, RunError) else error
 
 
 def name_of(cell: Cell) -> str:

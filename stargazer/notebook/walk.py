@@ -10,8 +10,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import NotebookError, NotKept, RunError
+from stargazer.errors import NotebookError, NotKept
 from stargazer.ledger import Ledger
+from stargazer.notebook.afar import runs_elsewhere
 from stargazer.notebook.cells import (
     LIVE,
     MUTATED,
@@ -25,10 +26,11 @@ from stargazer.notebook.cells import (
     run_source,
 )
 from stargazer.notebook.code import prelude_of, split_cells
-from stargazer.notebook.effects import WIDGET, touches_engine, why_live
+from stargazer.notebook.effects import WIDGET, hidden_order, touches_engine, why_live
 from stargazer.notebook.handles import boxed, is_handles
 from stargazer.notebook.mounts import local_path, mounted
 from stargazer.notebook.order import ordered, reads_of
+from stargazer.notebook.questions import ask_cell
 from stargazer.notebook.rows import (
     Aliases,
     ChangesOthers,
@@ -37,8 +39,10 @@ from stargazer.notebook.rows import (
     Row,
     identity_of,
     is_call,
+    is_handle,
     name_of,
     needed_cells,
+    told_error,
     used_by,
     value_of,
 )
@@ -116,7 +120,7 @@ class Walk:
         self._widgets = {
             name for cell in makers if why_live(cell, self.prelude) == WIDGET for name in cell.defs & self.given.keys()
         }
-        self._lively: dict[Cell, str] = {}
+        self._lively = hidden_order(self.order, self.rest, self.prelude)
         self._shared: dict[Cell, tuple[str, ...]] = {}
         self._ran_now: set[str] = set()
 
@@ -129,6 +133,8 @@ class Walk:
             With `strict`: a cell changes what another made.
         """
         began = time.perf_counter()
+        if not self.dry:
+            self.prelude.set_up_again()
         self._told: set[str] = set()
         self._done: dict[Cell, Done] = {}
         while True:
@@ -237,7 +243,26 @@ class Walk:
         space = {**self.prelude.namespace, **{n: self._value(n) for n in cell.defs - self.split.names if self._has(n)}}
         return bool(eval(text, space))
 
+    def is_made_later(self, cell: Cell, names: frozenset[str]) -> bool:
+        """Whether a cell that runs here had to wait for what it reads, and was seen to; in a plan that is not there."""
+        if self.dry and any(name in self._handed for name in names):
+            self._hand_on(cell, "run", "it reads what is made each time")
+            return True
+        if not any(is_call(self.assets.get(name)) for name in names):
+            return False
+        self._settle_for(cell)
+        if self.dry:
+            self._hand_on(cell, "run", "its inputs are to be made")
+        elif (row := self._at_once(cell)) is not None:
+            self.rows[cell] = row
+        else:
+            self._once(cell)
+        return True
+
     def _once(self, cell: Cell) -> None:
+        if cell.notes.prompt is not None:
+            ask_cell(self, cell)
+            return
         mounts = {mount.name: mount for mount in cell.notes.mounts}
         names = self.reads[cell] - self.split.names - mounts.keys()
         data = {name: self.assets[name] for name in sorted(names) if name in self.assets and name not in self._held()}
@@ -259,17 +284,9 @@ class Walk:
         call = cell_call(cell, self.rest[cell], self.prelude, data, {n: str(self.tokens[n]) for n in alive}, self.store)
         if not self.again and self._known(cell, call):
             return
-        if alive or touches_engine(cell, self.prelude) or any(_is_handle(value) for value in data.values()):
-            if any(is_call(value) for value in data.values()):
-                self._settle_for(cell)
-                if self.dry:
-                    self._hand_on(cell, "run", "its inputs are to be made")
-                elif (row := self._at_once(cell)) is not None:
-                    self.rows[cell] = row
-                else:
-                    self._once(cell)
-                return
-            self._here(cell, call)
+        if alive or touches_engine(cell, self.prelude) or any(is_handle(value) for value in data.values()):
+            if not self.is_made_later(cell, frozenset(data)):
+                self._here(cell, call)
             return
         self.pending[cell] = call
         for name in cell.defs - self.split.names:
@@ -402,8 +419,8 @@ class Walk:
         if (row := self._at_once(cell)) is not None:
             self.rows[cell] = row
             return
-        if cell.notes.env:
-            self.rows[cell] = self._failed(cell, NotebookError(f"a cell with @env runs elsewhere, but {why}"))
+        if told := runs_elsewhere(cell):
+            self.rows[cell] = self._failed(cell, NotebookError(f"{told}, but {why}"))
             return
         began = time.perf_counter()
         read = {name: self._value(name, share=True) for name in self.reads[cell] if self._has(name)}
@@ -425,7 +442,8 @@ class Walk:
         """Run a cell in this process; return its row where it stopped or failed."""
         ending = Ending(name_of(cell), lambda: False, cell.notes.timeout)
         try:
-            ending.run(lambda: run_source(cell.source, self.rest[cell], space, out))
+            with self.prelude.around(keep=True):
+                ending.run(lambda: run_source(cell.source, self.rest[cell], space, out))
         except BaseException as error:
             seconds = time.perf_counter() - began
             if is_stop(error):
@@ -568,7 +586,7 @@ class Walk:
         if done.result is None:
             assert done.error is not None
             outputs = mine.captured.outputs if mine else ()
-            self.rows[cell] = self._failed(cell, _told_error(done.error, mine), 0.0, outputs)
+            self.rows[cell] = self._failed(cell, told_error(done.error, mine), 0.0, outputs)
             return True
         record = self.ledger.find(call.plan_key)
         ran = self.again or (mine is not None and mine.ran)
@@ -582,13 +600,3 @@ class Walk:
 
         planned = next((each for each in plan(call) if each.call.plan_key == call.plan_key), None)
         return "; ".join(str(reason) for reason in planned.reasons) if planned is not None else "it was never run"
-
-
-def _told_error(error: BaseException, task: CellTask | None) -> BaseException:
-    """What the cell raised, where it did; a body that was ended was so for the engine's reasons."""
-    raised = task.error if task is not None else None
-    return raised if raised is not None and not isinstance(error, RunError) else error
-
-
-def _is_handle(value: Any) -> bool:
-    return not is_call(value) and not isinstance(value, Value)

@@ -90,8 +90,8 @@ class Profile:
     name
         Under which it stands in the settings.
     kind
-        ``"threads"``, ``"local"``, ``"address"``, ``"allocation"``, or a batch system that dask-jobqueue knows:
-        ``"slurm"``, ``"pbs"``, …
+        ``"threads"``, ``"local"``, ``"address"``, ``"allocation"``, ``"executor"``, or a batch system that
+        dask-jobqueue knows: ``"slurm"``, ``"pbs"``, …
     address
         Of a scheduler that runs: ``tcp://…`` or ``tls://…``.
     workers
@@ -140,6 +140,10 @@ class Profile:
         Profiles whose workers one client has side by side; of such a profile nothing else is read.
     driver
         The job of the driver of a run that is submitted.
+    url, token, runtime, trust, largest, pull
+        Of an executor, of kind ``"executor"``: where it is asked; the environment variable that holds its token; what
+        tells its software from any other; whether pickles go there; bytes that go there or come back at once;
+        where it fetches its inputs from this machine, if it does.
     """
 
     name: str
@@ -170,6 +174,12 @@ class Profile:
     queue_size: int | None = None
     pools: tuple[str, ...] = ()
     driver: DriverJob = DRIVER
+    url: str | None = None
+    token: str | None = None
+    runtime: str | None = None
+    trust: bool = False
+    largest: int | None = None
+    pull: str | None = None
 
     @property
     def is_queue(self) -> bool:

@@ -108,7 +108,8 @@ OF_ALLOCATIONS = (
 )  # fmt: skip
 """An allocation is the job of the driver itself: ``driver`` says how large it is."""
 
-OURS = (*HERE, "address", "allocation")
+OF_EXECUTORS = ("url", "token", "runtime", "trust", "walltime", "largest", "pull")
+OURS = (*HERE, "address", "allocation", "executor")
 STORES = ("auto", "shared", "served")
 
 
@@ -252,12 +253,8 @@ def _unwritten(name: str) -> dict[str, Any]:
 def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
     kind = "pools" if options.get("pools") else str(options.get("kind", name))
     own = None
-    if (
-        kind not in (*HERE, "address", "allocation", "pools")
-        and not is_queue(kind)
-        and (own := find_kind(kind)) is None
-    ):
-        known = ", ".join(("threads", "local", "address", "allocation", *QUEUES, *kind_names()))
+    if kind not in (*OURS, "pools") and not is_queue(kind) and (own := find_kind(kind)) is None:
+        known = ", ".join(("threads", "local", "address", "allocation", "executor", *QUEUES, *kind_names()))
         raise _wrong(f"{where}.kind", kind, f"must be one of {known}")
     allowed = _allowed(kind) if own is None else EVERYWHERE + OF_WORKERS + tuple(own.options)
     values: dict[str, Any] = {"name": name, "kind": kind}
@@ -270,12 +267,16 @@ def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
             values[key.replace("-", "_")] = _checked(f"{where}.{key}", key, value)
     if kind == "address" and "address" not in values:
         raise _wrong(f"{where}.address", None, "must be the address of a scheduler, as 'tcp://host:8786'")
+    if kind == "executor" and "url" not in values:
+        raise _wrong(f"{where}.url", None, "must be the URL of an executor, as 'https://gpu.lab:8790'")
     return Profile(**values)
 
 
 def _allowed(kind: str) -> tuple[str, ...]:
     if kind in ("address", "pools"):
         return (*EVERYWHERE, kind)
+    if kind == "executor":
+        return (*EVERYWHERE[:2], *OF_EXECUTORS)
     if kind == "allocation":
         return EVERYWHERE + OF_WORKERS + OF_ALLOCATIONS
     return EVERYWHERE + OF_WORKERS + (OF_QUEUES if is_queue(kind) else ())
@@ -294,7 +295,8 @@ def _checked(where: str, key: str, value: Any) -> Any:
     try:
         return check(value)
     except (ValueError, TypeError, AttributeError):
-        raise _wrong(where, value, f"must be {wanted}") from None
+        shown = "…" if key == "token" else value  # somebody may have written the token itself
+        raise _wrong(where, shown, f"must be {wanted}") from None
 
 
 def _wrong(where: str, value: Any, problem: str) -> ConfigError:
@@ -341,6 +343,18 @@ def _truth(value: Any) -> bool:
 def _address(value: Any) -> str:
     if "://" not in value:
         raise ValueError("no address")
+    return str(value)
+
+
+def _url(value: Any) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
+        raise ValueError("no URL")
+    return str(value).rstrip("/")
+
+
+def _variable(value: Any) -> str:
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
+        raise ValueError("no name")
     return str(value)
 
 
@@ -415,5 +429,11 @@ CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "job-name": (_job_name, "a name of letters, digits, '_', '.' and '-'"),
     "submit-rate": (_rate, "submissions a minute, as 20 or '20/min'"),
     "queue-size": (lambda value: _whole(value, 1), "a whole number from 1"),
+    "url": (_url, "the URL of an executor, as 'https://gpu.lab:8790'"),
+    "token": (_variable, "the name of an environment variable that holds the token, never the token itself"),
+    "runtime": (_text, "a text that tells the software there from any other, as 'torch-2.9-cu13'"),
+    "trust": (_truth, "true or false"),
+    "pull": (_url, "by which URL it reaches this machine, as 'http://10.0.0.7:8791'"),
+    "largest": (bytes_of, "a size, as '4 GiB'"),
     "driver": (_driver, "a mapping with cpus, memory, walltime, queue, directives, times, as {walltime: 7-00:00:00}"),
 }

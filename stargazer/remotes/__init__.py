@@ -2,7 +2,7 @@
 
 from stargazer.remotes.base import Remote
 from stargazer.remotes.blocks import RemoteWarning
-from stargazer.remotes.bundles import Bundle, bundles, find_bundle, make_bundle, read_bundle
+from stargazer.remotes.bundles import Bundle, bundle_at, bundles, find_bundle, make_bundle, read_bundle
 from stargazer.remotes.fetch import fetch_into
 from stargazer.remotes.lineage import fetch_lineage, push_lineage
 from stargazer.remotes.push import fetch_asset, push
@@ -13,6 +13,7 @@ __all__ = [
     "Bundle",
     "Remote",
     "RemoteWarning",
+    "bundle_at",
     "bundles",
     "configured",
     "fetch_asset",

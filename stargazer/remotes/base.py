@@ -72,6 +72,11 @@ class Remote:
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}: {self.url}>"
 
+    @property
+    def public(self) -> bool:
+        """Whether everybody may see what is sent there; of kinds of which that is not known, it is taken to be so."""
+        return True
+
     def has(self, cid: str) -> bool:
         """Whether it says that it has a file or directory."""
         raise self._cannot("tell whether it has something")

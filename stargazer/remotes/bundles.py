@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
-from stargazer.bounded import parse_yaml, read_text
-from stargazer.cid import parse
+from stargazer.bounded import LARGEST, parse_yaml, read_text
+from stargazer.cid import address, parse
 from stargazer.errors import AssetError, CIDError, DataError, NotFound, RemoteError, RemoteLacks
+from stargazer.remotes.base import TIMEOUT
+from stargazer.remotes.blocks import RemoteWarning
 from stargazer.remotes.fetch import fetch_into
 from stargazer.store.staging import file_name, members
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,10 +23,13 @@ if TYPE_CHECKING:
     from stargazer.remotes.base import Progress, Remote
     from stargazer.store import Store
 
-__all__ = ["Bundle", "bundles", "find_bundle", "make_bundle", "read_bundle"]
+__all__ = ["BUNDLE", "Bundle", "bundle_at", "bundles", "find_bundle", "make_bundle", "read_bundle"]
+
+BUNDLE = "bundle.yaml"
+"""Name of the bundle in a directory that was published."""
 
 _SHIPPED = Path(__file__).with_name("bundled")
-_MEMBERS = {"name": str, "description": str, "assets": list}
+_MEMBERS = {"name": str, "description": str, "lineage": str, "assets": list}
 _ASSET = {"asset", "name", "cid", "size", "facts", "companions"}
 
 
@@ -40,12 +47,15 @@ class Bundle:
         What is in it, with CIDs, companions too.
     sizes
         Bytes of each file or directory by its CID, where they are told.
+    lineage
+        CID of the records of the calls that made them, as `stargazer.remotes.histories` writes them; empty without.
     """
 
     name: str
     description: str
     assets: tuple[Asset, ...]
     sizes: Mapping[str, int]
+    lineage: str = ""
 
     @property
     def size(self) -> int | None:
@@ -58,8 +68,12 @@ class Bundle:
         """CIDs of all files, each once."""
         return list(dict.fromkeys(str(each.cid) for asset in self.assets for each in members(asset)))
 
-    def fetch(self, store: Store, remotes: Sequence[Remote], progress: Progress | None = None) -> list[Asset]:
+    def fetch(
+        self, store: Store, remotes: Sequence[Remote], progress: Progress | None = None, *, trusted: bool = False
+    ) -> list[Asset]:
         """Have everything in a store; the store knows the assets only when it has all of them.
+
+        The records of the calls that made them come along, as far as they are believed: then the same calls are known.
 
         Parameters
         ----------
@@ -69,6 +83,8 @@ class Bundle:
             Where to look.
         progress
             Called with the number of bytes that just came.
+        trusted
+            Whether its records are believed whoever signed them.
 
         Returns
         -------
@@ -85,7 +101,20 @@ class Bundle:
         for asset in self.assets:
             for member in members(asset):
                 self._fetch_one(store, member, remotes, progress)
-        return [store.put(asset) for asset in self.assets]
+        stored = [store.put(asset) for asset in self.assets]
+        if self.lineage:
+            self._fetch_lineage(store, remotes, trusted, progress)
+        return stored
+
+    def _fetch_lineage(self, store: Store, remotes: Sequence[Remote], trusted: bool, progress: Progress | None) -> None:
+        from stargazer.remotes.histories import take_history
+
+        source = f"bundle {self.name}"
+        try:
+            take_history(store, self.lineage, self.assets, remotes, source=source, trusted=trusted, progress=progress)
+        except RemoteError as error:
+            message = f"{source}: its records cannot be had ({error}); its files are here all the same"
+            warnings.warn(visible(message, lines=True), RemoteWarning, stacklevel=3)
 
     def _fetch_one(self, store: Store, asset: Asset, remotes: Sequence[Remote], progress: Progress | None) -> None:
         cid = str(asset.cid)
@@ -103,7 +132,8 @@ class Bundle:
         import yaml
 
         assets = [_written(asset, self.sizes) for asset in self.assets]
-        content = {"name": self.name, "description": self.description, "assets": assets}
+        about = {"name": self.name, "description": self.description}
+        content = about | ({"lineage": self.lineage} if self.lineage else {}) | {"assets": assets}
         return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=200))
 
 
@@ -129,7 +159,9 @@ def find_bundle(name: str) -> Bundle:
     return read_bundle(known[name])
 
 
-def make_bundle(name: str, assets: Iterable[Asset], store: Store, description: str = "") -> Bundle:
+def make_bundle(
+    name: str, assets: Iterable[Asset], store: Store, description: str = "", *, lineage: bool = False
+) -> Bundle:
     """A bundle of stored assets: of what a query found, or a run's results.
 
     Parameters
@@ -142,6 +174,9 @@ def make_bundle(name: str, assets: Iterable[Asset], store: Store, description: s
         Where they are; it tells their sizes.
     description
         A sentence about it.
+    lineage
+        Put the records of the calls that made them into the store as a folder, and name it in the bundle. What the same
+        calls made beside them belongs to the bundle then, for only so are the calls known to others.
 
     Raises
     ------
@@ -149,12 +184,72 @@ def make_bundle(name: str, assets: Iterable[Asset], store: Store, description: s
         One is not in the store, or there are none.
     """
     chosen = tuple(dict.fromkeys(assets))
+    history = ""
+    if lineage:
+        from stargazer.remotes.histories import keep_history
+
+        chosen, history = keep_history(store, chosen)
     if not chosen:
         raise NotFound(f"nothing is to go into the bundle {name}")
     if absent := [asset for asset in chosen if not store.exists(asset)]:
         raise NotFound(f"{store.url} does not have {absent[0]!r}, which was to go into the bundle {name}")
     cids = dict.fromkeys(str(member.cid) for asset in chosen for member in members(asset))
-    return Bundle(name, description, chosen, {cid: _bytes_of(store, cid) for cid in cids})
+    return Bundle(name, description, chosen, {cid: _bytes_of(store, cid) for cid in cids}, history)
+
+
+def bundle_at(name: str, store: Store, remotes: Sequence[Remote]) -> Bundle:
+    """A bundle by its name, by the path or URL of its YAML, or by the CID of that or of a directory that holds it.
+
+    Parameters
+    ----------
+    name
+        As people paste it: ``ipfs://…``, the URL of a gateway, a path below a CID.
+    store
+        Where what comes is kept.
+    remotes
+        Where to look for what the store lacks.
+
+    Raises
+    ------
+    NotFound
+        There is none.
+    DataError
+        What is there is no bundle.
+    """
+    if Path(name).suffix in (".yaml", ".yml") and "://" not in name and Path(name).exists():
+        return read_bundle(Path(name))
+    try:
+        place = address(name)
+    except CIDError:
+        if name.startswith(("http://", "https://")):
+            return _parsed(_downloaded(name).decode("utf-8", "replace"), name, Path(name).stem)
+        return find_bundle(name)
+    cid = fetch_into(store, _place_of(place, store, remotes), remotes)
+    if (size := store.size(cid)) is None or size > LARGEST:
+        raise DataError(f"{name} is no bundle: it has {size or 'no'} bytes")
+    return _parsed(store.read(cid).decode("utf-8", "replace"), name, cid[-8:])
+
+
+def _place_of(place: str, store: Store, remotes: Sequence[Remote]) -> str:
+    """Where a bundle lies: in a directory that was published, beside its page, or just here."""
+    from stargazer.remotes.read import first_view
+
+    place = place.removesuffix("/index.html")
+    if Path(place).suffix in (".yaml", ".yml"):
+        return place
+    if store.has(place.partition("/")[0]):
+        return f"{place}/{BUNDLE}" if store.is_directory(store.resolve(place)) else place
+    view, cid = first_view(place, remotes)
+    return f"{place}/{BUNDLE}" if view.is_directory(cid) else place
+
+
+def _downloaded(url: str) -> bytes:
+    from stargazer.remotes.http import Web
+    from stargazer.remotes.settings import check_address
+
+    check_address(url, "the bundle")
+    base, _, file = url.rpartition("/")
+    return Web(base, base, TIMEOUT, dict).get(f"/{file}", LARGEST)
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -168,7 +263,16 @@ def read_bundle(path: Path) -> Bundle:
         It cannot be read.
     """
     try:
-        content = parse_yaml(read_text(path), f"the bundle {path}")
+        text = read_text(path)
+    except DataError as error:
+        raise DataError(f"{path} is no bundle: {error}") from error
+    return _parsed(text, str(path), path.stem)
+
+
+def _parsed(text: str, path: str, stem: str) -> Bundle:
+    """A bundle from its text; `path` is where it came from, `stem` its name where it has none itself."""
+    try:
+        content = parse_yaml(text, f"the bundle {path}")
     except DataError as error:
         raise DataError(f"{path} is no bundle: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("assets"), list):
@@ -177,7 +281,16 @@ def read_bundle(path: Path) -> Bundle:
         raise DataError(f"{path}: a bundle has no {', '.join(map(str, unknown))}; it has {', '.join(_MEMBERS)}")
     sizes: dict[str, int] = {}
     assets = [_read(each, sizes, f"{path}: assets[{place}]") for place, each in enumerate(content["assets"])]
-    return Bundle(str(content.get("name") or path.stem), str(content.get("description") or ""), tuple(assets), sizes)
+    name, description = str(content.get("name") or stem), str(content.get("description") or "")
+    return Bundle(name, description, tuple(assets), sizes, _lineage(content, path))
+
+
+def _lineage(content: Mapping[str, Any], path: str) -> str:
+    told = content.get("lineage") or ""
+    try:
+        return parse(told).text if told else ""
+    except (CIDError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: lineage is {told!r}, but must be the CID of a lineage: {error}") from error
 
 
 def _read(entry: Any, sizes: dict[str, int], where: str) -> Asset:

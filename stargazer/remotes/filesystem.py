@@ -7,10 +7,14 @@ they are given. Nodes of directories and sizes of files are remembered across op
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import functools
+import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from fsspec.spec import AbstractFileSystem  # type: ignore[import-untyped]
+from fsspec.asyn import AsyncFileSystem  # type: ignore[import-untyped]
 
 from stargazer.errors import CIDError, NotFound, RemoteError, RemoteLacks, ToolMissing
 from stargazer.remotes.base import TIMEOUT
@@ -19,13 +23,46 @@ from stargazer.remotes.read import View, first_view
 from stargazer.remotes.settings import configured
 from stargazer.store.filesystem import CIDFileSystem as StoreFileSystem
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
 __all__ = ["CIDFileSystem", "VerifiedIPFSFileSystem", "listed", "shown", "verify_ipfs"]
 
 _AT_ONCE = 8
+_ASYNC = 16
+"""Reads of callers with an event loop that are under way at once."""
 
 
-class SideBySide(AbstractFileSystem):  # type: ignore[misc]
-    """Reads many paths, and many ranges, several at once."""
+@functools.cache
+def _readers(_process: int) -> ThreadPoolExecutor:
+    """Threads in which those read who have an event loop; others after a fork."""
+    return ThreadPoolExecutor(_ASYNC, "stargazer-read")
+
+
+class SideBySide(AsyncFileSystem):  # type: ignore[misc]
+    """Reads many paths, and many ranges, several at once.
+
+    Who has an event loop, as zarr, reads in threads of our own: those that a loop has by itself are hardly more than
+    the processor has cores, and most of the time each of them waits for a remote.
+    """
+
+    mirror_sync_methods = False  # what is called without a loop needs none
+
+    async def _beside(self, read: Callable[..., T], *args: Any, **options: Any) -> T:
+        called = functools.partial(contextvars.copy_context().run, read, *args, **options)
+        return await asyncio.get_running_loop().run_in_executor(_readers(os.getpid()), called)
+
+    async def _info(self, path: str, **options: Any) -> dict[str, Any]:
+        return await self._beside(self.info, path, **options)
+
+    async def _ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
+        return await self._beside(self.ls, path, detail, **options)
+
+    async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
+        found: bytes = await self._beside(self.cat_file, path, start, end, **options)
+        return found
 
     def cat(self, path: str | list[str], recursive: bool = False, on_error: str = "raise", **options: Any) -> Any:
         """Bytes of a file, or of several by their paths."""

@@ -103,6 +103,11 @@ class Pinata(FileRemote):
         self.api, self.uploads = (Web(name, url, timeout, lambda: bearer(token, name)) for url in (api, uploads))
         self.large, self.part = LARGE, PART
 
+    @property
+    def public(self) -> bool:
+        """Whether the account is used for its public network."""
+        return self.network == "public"
+
     def has(self, cid: str) -> bool:
         """Whether the account has a file of that CID."""
         return any(True for _ in self.files(cid=cid))
@@ -151,6 +156,13 @@ class Pinata(FileRemote):
         if store.is_directory(cid) and self._directories != "car":
             self._push_files(cid, store, described, progress)
             return
+        self._push_whole(cid, store, described, progress)
+
+    def push_directory(self, cid: str, store: Store, name: str, progress: Progress | None = None) -> None:
+        """Send a directory under its own CID, as one CAR, whatever the settings say of others."""
+        self._push_whole(cid, store, Asset(cid=cid, name=name), progress)
+
+    def _push_whole(self, cid: str, store: Store, described: Asset, progress: Progress | None) -> None:
         facts, name = keyvalues_of(described), described.name or cid
         known = list(self.files(cid=cid))
         if not known:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from threading import Lock, RLock
+from contextlib import suppress
+from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from stargazer.cid import check
 from stargazer.cid.dagpb import DIRECTORY, SHARD
 from stargazer.cid.directory import read_entries
 from stargazer.cid.parts import Leaf, Part, is_raw, node_of, parts_of, size_of
-from stargazer.errors import RemoteError, RemoteLacks, RemoteRefused
+from stargazer.errors import CIDError, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import BlockRemote, FileRemote
 from stargazer.remotes.blocks import Blocks, Complaints, RemoteWarning, check_block
-from stargazer.remotes.dag import resolve
+from stargazer.remotes.dag import children, resolve
 from stargazer.remotes.fetch import grouped
 from stargazer.remotes.streams import Bodies
 from stargazer.store.directories import RAW, is_symlink, links, warn_of_odd
@@ -35,6 +36,7 @@ _MOST_NODES = 64 << 20
 _MOST_RAW = 16 << 20
 _MOST_SIZES = 1 << 20
 _LOCKS = 256
+_NEIGHBOURS = 8
 
 
 class View:
@@ -105,6 +107,34 @@ class BlockView(View):
                     block = self._known.keep(cid, blocks.get(cid))
             return block
 
+    def resolve(self, path: str) -> str:
+        """CID of what lies at ``<cid>/x/y``; for who goes from neighbour to neighbour the next ones are asked ahead."""
+        above = ""
+
+        def get(cid: str) -> bytes:
+            nonlocal above
+            if above and self._known.get(cid) is None and self._known.entered(above):
+                self._ask_ahead(above, cid)
+            above = cid
+            return self._block(cid)
+
+        return resolve(path, get)
+
+    def _ask_ahead(self, directory: str, cid: str) -> None:
+        """Ask for the nodes that follow one in a directory; nobody waits for them but who wants one of them."""
+        block = self._known.get(directory)
+        below = list(dict.fromkeys(children(node_of(directory, block)))) if block else []
+        following = below[below.index(cid) + 1 :] if cid in below else []
+        for each in [each for each in following if not is_raw(each)][:_NEIGHBOURS]:
+            if self._known.claim(each):
+                Thread(
+                    target=self.afresh(Complaints())._ready, args=(each,), name="stargazer-ahead", daemon=True
+                ).start()
+
+    def _ready(self, cid: str) -> None:
+        with suppress(RemoteError, CIDError):  # whoever wants it asks once more, and is told
+            self._block(cid)
+
     def prefetch(self, cids: Sequence[str]) -> None:
         """Have blocks ready that will be asked for, several at once; of raw ones their sizes at least."""
         wanted = [cid for cid in dict.fromkeys(cids) if cid not in self._known.sizes and self._known.get(cid) is None]
@@ -152,10 +182,29 @@ class Known:
         self._nodes = _Recent(_MOST_NODES)
         self._raw = _Recent(_MOST_RAW)
         self._locks = [RLock() for _ in range(_LOCKS)]
+        self._entered: set[str] = set()
+        self._claimed: set[str] = set()
 
     def alone(self, cid: str) -> RLock:
         """What lets one thread at a time ask for a block."""
         return self._locks[hash(cid) % _LOCKS]
+
+    def entered(self, directory: str) -> bool:
+        """Whether somebody has gone on from a directory before; that somebody does now is noted."""
+        return not self._first(self._entered, directory)
+
+    def claim(self, cid: str) -> bool:
+        """Whether a block is neither known nor being asked ahead; then it is the caller who asks."""
+        return self.get(cid) is None and self._first(self._claimed, cid)
+
+    def _first(self, seen: set[str], cid: str) -> bool:
+        with self.alone(cid):
+            if cid in seen:
+                return False
+            if len(seen) > _MOST_SIZES:
+                seen.clear()
+            seen.add(cid)
+            return True
 
     def get(self, cid: str) -> bytes | None:
         """A block, if it is remembered."""

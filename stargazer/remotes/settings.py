@@ -7,19 +7,30 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from stargazer import config, plugins
-from stargazer.errors import ConfigError
+from stargazer.errors import ConfigError, StoreError
 from stargazer.remotes.base import TIMEOUT
+from stargazer.store.backends.addresses import OPTIONS, read_address, with_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stargazer.remotes.base import Remote
 
-__all__ = ["KINDS", "configured", "for_a_person", "named", "read_remote"]
+__all__ = ["KINDS", "check_address", "configured", "for_a_person", "named", "read_remote"]
 
 KINDS = ("store", "gateway", "kubo", "pinata")
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "store": {"name": str, "trust": bool},
+    "store": {
+        "name": str,
+        "trust": bool,
+        "endpoint": str,
+        "profile": str,
+        "region": str,
+        "requester-pays": bool,
+        "anonymous": bool,
+        "account": str,
+        "project": str,
+    },
     "gateway": {"name": str, "timeout": (int, float), "token": str},
     "kubo": {"name": str, "timeout": (int, float), "token": str},
     "pinata": {
@@ -124,7 +135,7 @@ def read_remote(entry: Any, where: str = "the remote") -> Remote:
     options = {key: value for key, value in entry.items() if key != kind}
     _check_options(kind, options, where)
     _check_url(kind, url, where)
-    return _make(kind, url, options)
+    return _make(kind, url, options, where)
 
 
 def _of_other_package(entry: Mapping[str, Any], where: str) -> Remote | None:
@@ -145,8 +156,8 @@ def _of_other_package(entry: Mapping[str, Any], where: str) -> Remote | None:
 
 def _check_options(kind: str, options: Mapping[str, Any], where: str) -> None:
     _check_values(kind, options, _OPTIONS[kind], where)
-    for key in {"gateway", "api", "uploads"} & options.keys():
-        _check_address(options[key], f"{where}.{key}")
+    for key in {"gateway", "api", "uploads", "endpoint"} & options.keys():
+        check_address(options[key], f"{where}.{key}")
     if options.get("directories", "car") not in DIRECTORIES:
         raise ConfigError(f"{where}.directories is {options['directories']!r}, but must be {' or '.join(DIRECTORIES)}")
     if options.get("timeout", 1) <= 0:
@@ -172,9 +183,10 @@ def _check_url(kind: str, url: Any, where: str) -> None:
             raise ConfigError(f"{where}.pinata is {url!r}, but must be 'public' or 'private'")
         return
     if kind == "store":
-        _check_no_secret(url, f"{where}.store")
+        if url.partition("://")[0] not in OPTIONS:
+            _check_no_secret(url, f"{where}.store")
     else:
-        _check_address(url, f"{where}.{kind}")
+        check_address(url, f"{where}.{kind}")
 
 
 def _split(url: str, where: str) -> SplitResult:
@@ -192,7 +204,8 @@ def _check_no_secret(url: str, where: str) -> None:
         raise ConfigError(f"{where} holds a user name or a password; secrets belong in the environment")
 
 
-def _check_address(url: str, where: str) -> None:
+def check_address(url: str, where: str) -> None:
+    """Make sure that something is an http or https address without secrets, query or pattern."""
     _check_no_secret(url, where)
     parts = _split(url, where)
     if parts.query or parts.fragment or "{" in url:
@@ -201,12 +214,12 @@ def _check_address(url: str, where: str) -> None:
         raise ConfigError(f"{where} is {url!r}, but must be an http or https URL")
 
 
-def _make(kind: str, url: str, options: Mapping[str, Any]) -> Remote:
+def _make(kind: str, url: str, options: Mapping[str, Any], where: str) -> Remote:
     name = options.get("name") or (url if kind == "store" else urlsplit(url).netloc) or kind
     if kind == "store":
         from stargazer.remotes.store import StoreRemote
 
-        return StoreRemote(name, url, trusted=options.get("trust", False))
+        return StoreRemote(name, _address(url, options, where), trusted=options.get("trust", False))
     timeout = float(options.get("timeout", TIMEOUT))
     if kind == "gateway":
         from stargazer.remotes.gateway import Gateway
@@ -220,3 +233,16 @@ def _make(kind: str, url: str, options: Mapping[str, Any]) -> Remote:
 
     others = {key: options[key] for key in _PASSED if key in options}
     return Pinata(options.get("name", "pinata"), url, timeout=timeout, **others)
+
+
+def _address(url: str, options: Mapping[str, Any], where: str) -> str:
+    """The address of a store with the options that stand beside it."""
+    beside = {key: options[key] for key in options if key not in ("name", "trust")}
+    if url.partition("://")[0] not in OPTIONS:
+        if beside:
+            raise ConfigError(f"{where}: {', '.join(beside)} mean nothing for a store at {url}")
+        return url
+    try:
+        return read_address(with_options(url, beside)).url
+    except StoreError as error:
+        raise ConfigError(f"{where}: {error}") from None

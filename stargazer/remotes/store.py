@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,11 @@ class StoreRemote(FileRemote):
     kind = "store"
     offers = ("has", "fetch", "push", "query", "records")
 
+    @property
+    def public(self) -> bool:
+        """Not public: whoever reads it was given the right to."""
+        return False
+
     @cached_property
     def store(self) -> Store:
         """The store itself; opened when it is asked for something."""
@@ -57,15 +63,16 @@ class StoreRemote(FileRemote):
     def stream(self, cid: str, start: int = 0) -> Iterator[bytes]:
         """Bytes of a file from `start` on, unchecked."""
         try:
-            with self.store.backend.open(layout.blob(cid)) as file:
+            backend = self.store.backend
+            with getattr(backend, "reached", nullcontext)(), backend.open(layout.blob(cid)) as file:
                 file.seek(start)
                 yield from iter(lambda: file.read(_PIECE), b"")
         except FileNotFoundError:
             raise RemoteLacks(f"{self.name} does not have {cid}") from None
-        except OSError as error:
-            raise RemoteError(f"{self.name} failed ({type(error).__name__}: {error.strerror or error})") from None
         except StoreError as error:
             raise RemoteError(f"{self.name} failed: {error}") from error
+        except OSError as error:
+            raise RemoteError(f"{self.name} failed ({type(error).__name__}: {error.strerror or error})") from None
 
     def open(self, cid: str) -> BinaryIO | None:
         """The checked file."""

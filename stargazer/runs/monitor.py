@@ -18,10 +18,11 @@ from stargazer.runs.history import Note
 from stargazer.store import Store, layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from stargazer.calls.call import Call
     from stargazer.runs.runlog import RunLog
+    from stargazer.store.pins import Lease
 
 __all__ = ["Monitor", "held", "is_cancelled"]
 
@@ -162,25 +163,69 @@ LEASE = 3600.0
 RENEWED_EVERY = LEASE / 4
 
 
+MOST_ROOTS = 1000
+"""CIDs that a lease takes when it is written again: of a graph that grows, each round would write all before it."""
+
+
 @contextlib.contextmanager
-def held(graph: dict[str, Any], calls: dict[str, Call]) -> Iterator[None]:
+def held(graph: dict[str, Any], calls: dict[str, Call]) -> Iterator[Held]:
     """Hold a lease on the known results in a graph and the stored inputs of its calls, renewed as long as it runs."""
-    stores = {call.spec.store for call in calls.values()}
-    if not stores:
-        yield
-        return
-    with Store.open(stores.pop()).lease(f"run-{uuid.uuid4().hex}", _relied_on(graph, calls), seconds=LEASE) as lease:
-        ended = threading.Event()
-        thread = threading.Thread(target=_renew, args=(lease, ended), name="stargazer-lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+    lease = Held(graph, calls)
+    ended = threading.Event()
+    thread = threading.Thread(target=_renew, args=(lease, ended), name="stargazer-lease", daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        ended.set()
+        thread.join()
+        lease.release()
 
 
-def _relied_on(graph: dict[str, Any], calls: dict[str, Call]) -> set[str]:
+class Held:
+    """What a run relies on, in as many leases as it takes; safe to use from any thread.
+
+    Parameters
+    ----------
+    graph, calls
+        From `stargazer.calls.graph.flatten`, as the run begins.
+    """
+
+    def __init__(self, graph: dict[str, Any], calls: dict[str, Call]) -> None:
+        self._name = f"run-{uuid.uuid4().hex}"
+        self._leases: list[Lease] = []
+        self._roots: set[str] = set()
+        self._store = next((call.store for call in calls.values()), None)  # of calls of one store
+        self._lock = threading.Lock()
+        self.add(graph, calls)
+
+    def add(self, graph: dict[str, Any], calls: Mapping[str, Call]) -> None:
+        """Hold also what came since: of functions that wired, what the ledger knew, and what their calls are given."""
+        with self._lock:
+            new = _relied_on(graph, calls) - self._roots
+            if self._store is None or (self._leases and not new):
+                return
+            if self._leases and len(self._leases[-1].roots) + len(new) <= MOST_ROOTS:
+                self._leases[-1].renew(*new)
+            else:
+                name = f"{self._name}-{len(self._leases)}" if self._leases else self._name
+                self._leases.append(self._store.lease(name, new, seconds=LEASE))
+            self._roots |= new
+
+    def renew(self) -> None:
+        """Hold all of it for as long again."""
+        with self._lock:
+            for lease in self._leases:
+                lease.renew()
+
+    def release(self) -> None:
+        """Let go."""
+        with self._lock:
+            for lease in self._leases:
+                lease.release()
+
+
+def _relied_on(graph: dict[str, Any], calls: Mapping[str, Call]) -> set[str]:
     known = [value for node in graph.values() for value in known_values(node)]
     given = [value for call in calls.values() for value in call.inputs.values()]
     return {cid for asset in walk_assets([*known, *given]) for cid in _cids(asset)}
@@ -193,6 +238,6 @@ def _cids(asset: Any) -> Iterator[str]:
         yield from _cids(companion)
 
 
-def _renew(lease: Any, ended: threading.Event) -> None:
+def _renew(lease: Held, ended: threading.Event) -> None:
     while not ended.wait(RENEWED_EVERY):
         lease.renew()

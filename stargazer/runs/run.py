@@ -234,7 +234,8 @@ class Run(Generic[T]):
             if self._beside is not None:
                 self._engine.begin(self._beside.id, self._made())
             while True:
-                with held(graph, missing):
+                with held(graph, missing) as lease:
+                    self._watch.relied_on = lease.add
                     self._collect(self._engine.execute(graph, missing, list(self._calls)))
                 if self._cancelled or not again.is_worth_it(self._watch.failures, missing.values()):
                     break

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from stargazer.calls.call import Call
     from stargazer.calls.growth import Growth
@@ -83,12 +83,16 @@ class RunState:
         self._states: dict[str, State] = {}
         self.failures: dict[str, BaseException] = {}
         self._growth: Growth | None = None
+        self.relied_on: Callable[[dict[str, Any], Mapping[str, Call]], object] = lambda graph, calls: None
+        """Told of what comes as functions wire; a run lets its lease hold it."""
+
         self.events: list[tuple[float, str, str]] = []
         """What happened: when, the new state of a call, its plan key."""
 
     def grows(self, growth: Growth) -> Growth:
         """Let the graph be one that grows: it tells where a call stands in what wired it."""
         self._growth = growth
+        growth.relied_on = self.relied_on
         return growth
 
     def label(self, key: str) -> str:

@@ -14,6 +14,7 @@ from stargazer.calls.walk import needs
 from stargazer.errors import Cancelled, OutputError
 from stargazer.execute.execute import execute
 from stargazer.execute.slots import IN_BODY, Slots, of_this_process, shared
+from stargazer.runs.environments import check_environments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +62,7 @@ class Threads:
 
     def _check(self, calls: Mapping[str, Call]) -> None:
         Capacity(self._slots.has, "threads of this process", clamp=True).check(calls.values())
+        check_environments(calls.values())
 
     def _wire(self, growth: Growth, call: Call, results: Mapping[str, Any]) -> Step:
         """Let a call wire; a failure becomes a `Missing`, here too."""

@@ -16,6 +16,7 @@ from stargazer.calls.walk import needs
 from stargazer.errors import NeedUnmet, OutputError, WiringError, WorkerLost
 from stargazer.profiles.profile import offer_of
 from stargazer.relay.client import serve
+from stargazer.runs.environments import check_environments
 from stargazer.runs.state import State
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Workers:
         from distributed import as_completed
 
         serve(self.client)
+        check_environments(calls.values(), self.client)
         self._forget_old_failures(calls)
         self._calls, self._granted = calls, {}
         growth = self._growth = self.watch.grows(Growth(graph, calls, self.node, self.take, self.watch.done_keys))

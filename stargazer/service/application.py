@@ -147,6 +147,9 @@ def _answering(endpoint: Endpoint, engine: Engine) -> Callable[[Request], Awaita
             logging.getLogger("stargazer").exception("%s failed", _where(request))
             response = problem_of(error, _where(request))
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if not engine.settings.is_open:  # a cache in front would give one tenant what another one asked for
+            kept = response.headers.get("Cache-Control", "no-cache")
+            response.headers["Cache-Control"] = f"private, {kept.removeprefix('public, ')}"
         if tenant:
             seconds = time.perf_counter() - began
             request.app.state.requests.note(tenant, endpoint.method, endpoint.path, response.status_code, seconds)

@@ -44,10 +44,12 @@ class Build:
         Who asked first.
     start
         Begins the run.
+    refreshes
+        Whether it runs what is known once more.
     """
 
-    def __init__(self, wanted: Wanted, principal: Principal, start: Callable[[], Run]) -> None:
-        self.wanted, self.principal = wanted, principal
+    def __init__(self, wanted: Wanted, principal: Principal, start: Callable[[], Run], refreshes: bool = False) -> None:
+        self.wanted, self.principal, self.refreshes = wanted, principal, refreshes
         self.askers = {principal.name}
         self.began, self.stopped = time.time(), 0.0
         self.artifact: Artifact | None = None
@@ -178,20 +180,23 @@ class Builds:
         Raises
         ------
         Refusal
-            429: as many runs of that principal go on as it may have.
+            429: as many runs of that principal go on as it may have; 409: what is to be run once more is being made.
         """
         place = (principal.tenant, wanted.key)
         with self._lock:
             self._forget()
             there = self._builds.get(place)
-            if there is not None and not there.ended.is_set() and not refresh:
+            if there is not None and not there.ended.is_set():
+                if refresh and not there.refreshes:
+                    told = "it is being made just now: refresh it when that has ended"
+                    raise Refusal(409, "Busy", told, headers={"Retry-After": str(RETRY)})
                 self.note(principal, "joined")
                 there.join(principal, name)
                 return there
             if len(self.active(principal)) >= self.limits.runs:
                 told = f"{self.limits.runs} runs of {principal.name} go on, which is the limit here"
                 raise Refusal(429, "TooMany", told, headers={"Retry-After": str(RETRY)})
-            build = Build(wanted, principal, lambda: self._begin(wanted, refresh, priority))
+            build = Build(wanted, principal, lambda: self._begin(wanted, refresh, priority), refresh)
             self._builds[place] = build
             self.note(principal, "run")
         build.join(principal, name)

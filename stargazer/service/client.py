@@ -105,7 +105,7 @@ class ServiceClient:
         return self._place.find(uri)
 
     def add(self, path: str | os.PathLike[str], asset: Asset | None = None) -> Asset:
-        """Make a file an asset there; what was sent is checked by its CID, and goes on where it was cut off."""
+        """Make a file or folder an asset there; it is checked by its CID, and goes on where it was cut off."""
         return self._place.add(Path(path), asset)
 
     def set_name(self, name: str, uri: str) -> int:

@@ -215,7 +215,7 @@ def _of_span(blocks: Blocks, cid: str, block: bytes, span: tuple[int, int | None
 
 def _plain(visit: Visit, trail: list[str], inside: str, as_tar: bool) -> Response:
     store, cid = visit.store, trail[-1]
-    name = visit.query("filename") or inside.rstrip("/").rpartition("/")[2]
+    name = (visit.query("filename") or "").rpartition("/")[2].strip(".") or inside.rstrip("/").rpartition("/")[2]
     if inline_of(cid) is not None and is_raw(cid):
         return Response(inline_of(cid), headers=_headers(trail, visit.path("path"), cid))
     if store.is_directory(cid):

@@ -31,6 +31,23 @@ PROBLEM: dict[str, Any] = {
 }
 
 
+ASSET: dict[str, Any] = {
+    "type": "object",
+    "required": ["cid", "id", "type", "name", "facts", "keyvalues", "size", "uri"],
+    "properties": {
+        "cid": {"type": "string", "description": "Content identifier of its bytes."},
+        "id": {"type": "string", "description": "SHA-256 of type, CID, name, facts and companions."},
+        "type": {"type": "string", "description": "Key of its type, as r1."},
+        "name": {"type": "string", "description": "Its real name."},
+        "facts": {"type": "object"},
+        "keyvalues": {"type": "object", "description": "The same, as flat texts."},
+        "size": {"type": ["integer", "null"], "description": "Bytes; null where they are gone."},
+        "uri": {"type": "string", "description": "stargazer://asset/ and the CID."},
+        "companions": {"type": "array", "items": {"$ref": "#/components/schemas/Asset"}},
+    },
+}
+
+
 def document(routes: Iterable[Endpoint]) -> dict[str, Any]:
     """Return the description of the service: routes and transforms."""
     from stargazer import __version__
@@ -38,7 +55,7 @@ def document(routes: Iterable[Endpoint]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for each in routes:
         paths.setdefault(VARIABLE.sub(r"{\1}", each.path), {})[each.method.lower()] = _operation(each)
-    schemas = {"Problem": PROBLEM, **_transforms()}
+    schemas = {"Asset": ASSET, "Problem": PROBLEM, **_transforms()}
     security = {"token": {"type": "http", "scheme": "bearer"}}
     return {
         "openapi": "3.1.0",

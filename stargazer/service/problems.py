@@ -26,6 +26,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.RemoteLacks, 404),
     (errors.CIDMismatch, 422),
     (errors.StoreFull, 507),
+    (errors.StoreGone, 503),
     (errors.StoreReadOnly, 409),
     (errors.BlobLost, 410),
     (errors.Cancelled, 409),

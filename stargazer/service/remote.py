@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
 import time
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from stargazer import errors
 from stargazer.assets import Asset
-from stargazer.cid import cid_of_file
+from stargazer.cid import cid_of_path
 from stargazer.errors import AssetError, NotFound, RemoteError, StargazerError
 from stargazer.ledger import Record
 from stargazer.ledger.lineage import Direction, Lineage, Node
 from stargazer.remotes.gateway import Gateway
 from stargazer.remotes.http import Web
 from stargazer.remotes.push import fetch_asset
+from stargazer.service.folders import pack
 from stargazer.service.shown import asset_of
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from stargazer.store import Store
 
@@ -109,9 +111,17 @@ class Remote:
         return store.fetch(fetch_asset(store, asset, [gateway]))
 
     def sent(self, path: Path, asset: Asset | None) -> Asset:
-        """Send a file in parts; it goes on where it was cut off, and is what it was here."""
-        if not path.is_file():
-            raise NotFound(f"there is no file {path}; folders are added where the store is")
+        """Send a file, or a folder, in parts; it goes on where it was cut off, and is what it was here."""
+        if not path.exists():
+            raise NotFound(f"there is no file or folder {path}")
+        if not path.is_dir():
+            return self._sent(path, path, asset)
+        with tempfile.TemporaryDirectory(prefix="stargazer-upload-") as place:
+            packed = Path(place) / "folder.tar"
+            pack(path, packed)
+            return self._sent(path, packed, asset)
+
+    def _sent(self, path: Path, packed: Path, asset: Asset | None) -> Asset:
         draft = asset or Asset()
         if draft.companions:
             raise AssetError("companions are sent by themselves: add each, then give their CIDs as inputs")
@@ -120,16 +130,18 @@ class Remote:
             "filename": draft.name or path.name,
             "facts": json.dumps(dict(draft.declared)),
         }
+        if path.is_dir():
+            members["folder"] = "tar"
         if not draft.converts:
-            members["cid"] = cid_of_file(path)
+            members["cid"] = cid_of_path(path)
         metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in members.items())
-        size = path.stat().st_size
+        size = packed.stat().st_size
         begun = self.asked(
             "POST", "/v1/assets", headers={**TUS, "Upload-Length": str(size), "Upload-Metadata": metadata}
         )
         if begun.status_code == 200:
             return asset_of(_read(begun, self.url))
-        return asset_of(self._parts(begun.headers["Location"], path, size))
+        return asset_of(self._parts(begun.headers["Location"], packed, size))
 
     def _parts(self, place: str, path: Path, size: int) -> dict[str, Any]:
         start = failures = 0

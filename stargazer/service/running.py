@@ -72,13 +72,13 @@ def _read(visit: Visit, body: dict[str, Any]) -> tuple[str | None, int, str, boo
             raise Refusal(
                 403, "Forbidden", f"{visit.principal.name} may not write here, so not give names", "body.name"
             )
-    if not isinstance(wait, (int, float)) or isinstance(wait, bool) or wait < 0:
+    if not isinstance(wait, (int, float)) or isinstance(wait, bool) or not wait >= 0:  # NaN neither
         raise Refusal(422, "ArgumentError", "wait is a number of seconds", "body.wait")
     if priority not in ("interactive", "bulk"):
         raise Refusal(422, "ArgumentError", "priority is interactive or bulk", "body.priority")
     if not isinstance(refresh, bool) or not isinstance(explain, bool):
         raise Refusal(422, "ArgumentError", "refresh and explain are true or false", "body")
-    return name, min(int(wait), LONGEST_WAIT), str(priority), refresh, explain
+    return name, int(min(wait, LONGEST_WAIT)), str(priority), refresh, explain
 
 
 def _bound(visit: Visit, body: dict[str, Any]) -> Wanted:

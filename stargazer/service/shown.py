@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import StargazerError
+from stargazer import catalog
+from stargazer.assets import Asset
 from stargazer.store.references import SCHEME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from stargazer.assets import Asset
     from stargazer.ledger import Record
     from stargazer.store.names import Version
 
@@ -23,29 +23,19 @@ def uri_of(asset: Asset) -> str:
 
 
 def asset_json(asset: Asset) -> dict[str, Any]:
-    """An asset as JSON values; never a path of this machine."""
-    members = asset.to_dict()
-    members.pop("path", None)
-    found = {"id": asset.id, "uri": uri_of(asset), "type": type(asset).__name__, "size": _size(asset)}
-    return {**found, "keyvalues": asset.to_keyvalues(), **members}
-
-
-def _size(asset: Asset) -> int | None:
-    """Bytes of it; None where they are gone."""
-    try:
-        return None if asset.source is None else asset.source.size(asset)
-    except StargazerError:
-        return None
-
-
-ENCODED = ("asset", "cid", "name", "facts", "companions")
+    """An asset as JSON values, with what lies beside it; never a path of this machine."""
+    return catalog.asset_json(asset, companions=True)
 
 
 def asset_of(members: Mapping[str, Any]) -> Asset:
     """The asset that `asset_json` wrote."""
-    from stargazer.assets import Asset
+    return Asset.from_dict(_encoded(members))
 
-    return Asset.from_dict({name: members[name] for name in ENCODED if name in members})
+
+def _encoded(members: Mapping[str, Any]) -> dict[str, Any]:
+    companions = [_encoded(each) for each in members.get("companions", ())]
+    kept = {name: members[name] for name in ("cid", "name", "facts") if name in members}
+    return {"asset": members["type"], **kept, "companions": companions}
 
 
 def record_json(record: Record, may_name: Callable[[str], bool]) -> dict[str, Any]:

@@ -12,8 +12,10 @@ import json
 import os
 import re
 import secrets
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -21,15 +23,15 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from stargazer.assets import Asset, asset_types, no_type
-from stargazer.cid import parse
+from stargazer.cid import cid_of_path, parse
 from stargazer.errors import CIDError, CIDMismatch
 from stargazer.service.answers import JSONAnswer
+from stargazer.service.folders import unpack
 from stargazer.service.problems import Refusal
 from stargazer.service.shown import asset_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from stargazer.service.visit import Visit
     from stargazer.store import Store
@@ -44,6 +46,7 @@ KEPT = 2 * 86400.0
 
 NUMBER = re.compile(r"\d{1,18}")
 IDENTIFIER = re.compile(r"[0-9a-f]{32}")
+MOST_ENTRIES = 1_000_000
 GATHERED = 4 << 20
 """Bytes that are written at once."""
 
@@ -58,12 +61,15 @@ class Announced:
         Key of its type, its real name, and what is known of it.
     cid
         That it must have; empty where the client does not know.
+    folder
+        Whether it is a folder, sent as a tar of what lies in it.
     """
 
     type: str = "asset"
     name: str = ""
     facts: Mapping[str, Any] | None = None
     cid: str = ""
+    folder: bool = False
 
     def draft(self, path: Path) -> Asset:
         """The asset that the file becomes."""
@@ -159,7 +165,7 @@ async def add(visit: Visit) -> Response:
     if there is not None:
         return JSONAnswer(await visit.in_thread(lambda: asset_json(there)), 200, {"Tus-Resumable": TUS})
     name = await visit.in_thread(lambda: uploads.begin(visit.store, visit.principal.name, length, announced))
-    if headers.get("content-type", "") == PART:
+    if headers.get("content-type", "") == PART or not length:  # of an empty file there is no part to come
         return await _continue(visit, name, 0)
     return Response(status_code=201, headers={"Location": f"/v1/uploads/{name}", "Tus-Resumable": TUS, OFFSET: "0"})
 
@@ -172,9 +178,15 @@ def _there(store: Store, announced: Announced) -> Asset | None:
 
 
 async def offset(visit: Visit) -> Response:
-    """Say how much of an upload is here."""
-    path, length, _ = visit.engine.uploads.find(visit.store, visit.principal.name, visit.path("upload"))
-    headers = {OFFSET: str(path.stat().st_size), LENGTH: str(length), "Tus-Resumable": TUS, "Cache-Control": "no-store"}
+    """Say how much of an upload is here; one that came whole, before the service was ended, is taken in now."""
+    uploads, name = visit.engine.uploads, visit.path("upload")
+    path, length, announced = uploads.find(visit.store, visit.principal.name, name)
+    here = path.stat().st_size
+    headers = {OFFSET: str(here), LENGTH: str(length), "Tus-Resumable": TUS, "Cache-Control": "no-store"}
+    if here == length:
+        with uploads.alone(name):
+            taken = await _ended(visit, name, path, announced)
+        headers |= {each: taken.headers[each] for each in ("Location", "ETag")}
     return Response(headers=headers)
 
 
@@ -204,12 +216,17 @@ async def _continue(visit: Visit, name: str, start: int) -> Response:
         await _receive(visit, path, length)
         if (here := path.stat().st_size) < length:
             return Response(status_code=204, headers={OFFSET: str(here), "Tus-Resumable": TUS})
-        try:
-            answer = await _taken(visit, path, announced)
-        finally:
-            uploads.end(visit.store, name)
+        answer = await _ended(visit, name, path, announced)
     answer.headers.update({"Tus-Resumable": TUS, OFFSET: str(length)})
     return answer
+
+
+async def _ended(visit: Visit, name: str, path: Path, announced: Announced) -> Response:
+    """Make an asset of an upload that is whole."""
+    try:
+        return await _taken(visit, path, announced)
+    finally:
+        visit.engine.uploads.end(visit.store, name)
 
 
 async def _receive(visit: Visit, path: Path, length: int | None) -> None:
@@ -252,6 +269,8 @@ def _kept(store: Store, path: Path, announced: Announced) -> Asset:
     CIDMismatch
         They are others; nothing is kept.
     """
+    if announced.folder:
+        return _kept_folder(store, path, announced)
     draft = announced.draft(path)
     _ = store.context.header
     if not type(draft).converts:
@@ -262,6 +281,16 @@ def _kept(store: Store, path: Path, announced: Announced) -> Asset:
     if announced.cid:
         _check(announced, store.blobs.hashed(os.fspath(path)).cid)
     return store.add(path, announced.draft(path), name=announced.name or None)
+
+
+def _kept_folder(store: Store, path: Path, announced: Announced) -> Asset:
+    """Have a folder in the store that came as a tar, if it is the one that was announced."""
+    with tempfile.TemporaryDirectory(dir=Uploads.folder(store)) as place:
+        folder = Path(place) / (announced.name or "folder")
+        unpack(path, folder, MOST_ENTRIES)
+        if announced.cid:
+            _check(announced, cid_of_path(folder, store.context.profile))
+        return store.add(folder, announced.draft(folder), name=announced.name or None)
 
 
 def _added(store: Store, asset: Asset) -> Asset:
@@ -283,11 +312,11 @@ def _check(announced: Announced, found: str) -> None:
 def _announced_in_query(visit: Visit) -> Announced:
     given = dict(visit.request.query_params)
     facts = {name.removeprefix("fact."): given.pop(name) for name in list(given) if name.startswith("fact.")}
-    if unknown := sorted(set(given) - {"type", "name", "cid"}):
-        raise Refusal(
-            422, "ArgumentError", f"no {', '.join(unknown)}; there are type, name, cid and fact.NAME", "query"
-        )
-    return _checked(given.get("type", "asset"), given.get("name", ""), facts, given.get("cid", ""), texts=True)
+    if unknown := sorted(set(given) - {"type", "name", "cid", "folder"}):
+        there = "type, name, cid, folder and fact.NAME"
+        raise Refusal(422, "ArgumentError", f"no {', '.join(unknown)}; there are {there}", "query")
+    members = given.get("type", "asset"), given.get("name", ""), facts, given.get("cid", ""), given.get("folder", "")
+    return _checked(*members, texts=True)
 
 
 def _announced_in_header(text: str) -> Announced:
@@ -304,13 +333,14 @@ def _announced_in_header(text: str) -> Announced:
         facts = None
     if not isinstance(facts, dict):
         raise Refusal(422, "ArgumentError", "facts is a JSON object", f"header {METADATA}")
-    return _checked(
-        given.get("type", "asset"), given.get("filename", given.get("name", "")), facts, given.get("cid", "")
-    )
+    name = given.get("filename", given.get("name", ""))
+    return _checked(given.get("type", "asset"), name, facts, given.get("cid", ""), given.get("folder", ""))
 
 
-def _checked(kind: str, name: str, facts: dict[str, Any], cid: str, *, texts: bool = False) -> Announced:
+def _checked(kind: str, name: str, facts: dict[str, Any], cid: str, folder: str, *, texts: bool = False) -> Announced:
     """All that can be wrong is told before anything is sent."""
+    if folder not in ("", "tar"):
+        raise Refusal(422, "ArgumentError", f"folder is tar, or not there, and not {folder!r}", "folder")
     if kind not in asset_types():
         raise no_type(kind)
     if "/" in name or "\0" in name or name in (".", ".."):
@@ -323,7 +353,7 @@ def _checked(kind: str, name: str, facts: dict[str, Any], cid: str, *, texts: bo
     if texts:
         facts = dict(Asset.from_keyvalues({"asset": kind, **facts}).declared)
     Asset.from_dict({"asset": kind, "name": name, "facts": facts})
-    return Announced(kind, name, facts, cid)
+    return Announced(kind, name, facts, cid, folder == "tar")
 
 
 def _number(visit: Visit, header: str) -> int:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "Visit"]
 
 MOST_JSON = 16 << 20
+DIGITS = 18
 TRUE, FALSE = ("1", "true", "yes", ""), ("0", "false", "no")
 
 
@@ -106,8 +107,8 @@ class Visit:
         text = self.query(name)
         if text is None:
             return default
-        if not text.isdigit() or int(text) > most:
-            raise Refusal(422, "ArgumentError", f"{name}={text!r} is no number up to {most}", f"query {name}")
+        if not (text.isascii() and text.isdigit() and len(text) <= DIGITS and int(text) <= most):
+            raise Refusal(422, "ArgumentError", f"{name}={text[:40]!r} is no number up to {most}", f"query {name}")
         return int(text)
 
     async def json(self, known: tuple[str, ...] | None = None) -> dict[str, Any]:

@@ -18,7 +18,32 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset
     from stargazer.store.store import Store
 
-__all__ = ["put_down", "put_down_all"]
+__all__ = ["check_folder", "put_down", "put_down_all"]
+
+
+def check_folder(out: str) -> None:
+    """Refuse, before anything runs, a directory in which nothing could be put.
+
+    Parameters
+    ----------
+    out
+        The directory, there or not.
+
+    Raises
+    ------
+    StoreError
+        A file stands in its place or above it, or it may not be written to.
+    """
+    place = Path(out).absolute()
+    try:
+        there = next(each for each in (place, *place.parents) if os.path.lexists(each))
+        fits = there.is_dir()
+    except OSError as error:
+        raise StoreError(f"{out!r} cannot be a folder for results: {error.strerror}") from None
+    if not fits:
+        raise StoreError(f"results cannot be put into {out!r}: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise StoreError(f"results cannot be put into {out!r}: {there} may not be written to")
 
 
 def put_down(store: Store, asset: Asset, out: str | Path, *, force: bool = False) -> list[Path]:

@@ -52,9 +52,9 @@ class CIDFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Name, size in bytes, type and CID of a path."""
         name: str = self._strip_protocol(path)
-        return self._info(name, self._resolve(path))
+        return self._shown(name, self._resolve(path))
 
-    def _info(self, name: str, cid: str) -> dict[str, Any]:
+    def _shown(self, name: str, cid: str) -> dict[str, Any]:
         if self.source.is_directory(cid):
             return {"name": name, "size": 0, "type": "directory", "cid": cid}
         size = self.source.size(cid)
@@ -67,9 +67,9 @@ class CIDFileSystem(AbstractFileSystem):  # type: ignore[misc]
         name: str = self._strip_protocol(path)
         cid = self._resolve(path)
         if not self.source.is_directory(cid):
-            found = [self._info(name, cid)]
+            found = [self._shown(name, cid)]
         else:
-            found = [self._info(f"{name}/{entry.name}", entry.cid) for entry in self.source.dirs.entries(cid)]
+            found = [self._shown(f"{name}/{entry.name}", entry.cid) for entry in self.source.dirs.entries(cid)]
         return found if detail else [each["name"] for each in found]
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> BinaryIO:

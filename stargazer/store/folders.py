@@ -12,7 +12,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.errors import StoreError
+from stargazer.errors import StoreError, StoreGone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ __all__ = [
     "Entry",
     "Modes",
     "check_owners",
+    "check_sign",
     "entries_in",
     "last_change",
     "modes_of",
@@ -75,7 +76,7 @@ def modes_of(root: str) -> Modes:
 
 
 @contextlib.contextmanager
-def opened(root: str, folder: str, *, make: bool = False) -> Iterator[int]:
+def opened(root: str, folder: str, *, make: bool = False, sign: str = "") -> Iterator[int]:
     """Open a folder below a root; no part of the way may be a link.
 
     Parameters
@@ -86,6 +87,8 @@ def opened(root: str, folder: str, *, make: bool = False) -> Iterator[int]:
         Relative to it: ``records/aa``; empty for the root itself.
     make
         Make what is not there, with the permissions of the root.
+    sign
+        Name of a file in the root without which nothing is made: below it another disk may lie, or nothing.
 
     Raises
     ------
@@ -93,23 +96,39 @@ def opened(root: str, folder: str, *, make: bool = False) -> Iterator[int]:
         It is not there.
     StoreError
         A part of the way is a link or no folder.
+    StoreGone
+        It would be made, and the sign is not there.
     """
-    fd = _open_or_make(root, folder) if make else _open(root, folder)
+    fd = _open_or_make(root, folder, sign) if make else _open(root, folder)
     try:
         yield fd
     finally:
         os.close(fd)
 
 
-def _open_or_make(root: str, folder: str) -> int:
+def check_sign(root: str, sign: str) -> None:
+    """Make sure that a store is where it was.
+
+    Raises
+    ------
+    StoreGone
+        A file that every store has is not there.
+    """
+    if sign and not os.path.lexists(f"{root}/{sign}"):
+        message = f"the store at {root} was there and is not any more (is its disk mounted?)"
+        raise StoreGone(errno.ENOENT, f"{message}; nothing was written in its place: bring it back, and go on")
+
+
+def _open_or_make(root: str, folder: str, sign: str) -> int:
     try:
         return _open(root, folder)
     except FileNotFoundError:
+        check_sign(root, sign)
         os.makedirs(root, exist_ok=True)
     if not folder:
         return _open(root, folder)
     above, _, name = folder.rpartition("/")
-    with opened(root, above, make=bool(above)) as fd:
+    with opened(root, above, make=bool(above), sign=sign) as fd:
         made = _make(name, fd)
     if made:
         with opened(root, folder) as fd:

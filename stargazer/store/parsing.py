@@ -91,7 +91,9 @@ def _are_names(values: Collection[Any]) -> bool:
     if not _only_text(values):
         return False
     joined = "".join(values)
-    if joined.isascii() and joined.isalnum() and min(map(len, values)) > 2 and max(map(len, values)) <= 200:
+    lengths = [*map(len, values)]
+    # Of bytes, for in text each character would be looked up among all of Unicode.
+    if joined.isascii() and joined.encode("ascii").isalnum() and min(lengths) > 2 and max(lengths) <= 200:
         return True
     return all(map(_NAME.fullmatch, values))
 
@@ -275,6 +277,8 @@ _MEMBERS: dict[str, Callable[[Any], bool]] = {
     "makers": _is_producers,
     "principal": is_text,
     "asked": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+    "image": is_text,
+    "environment": is_texts,
     "env": _is_environment,
     "passed": is_texts,
     "reads": is_texts,

@@ -1,4 +1,4 @@
-"""Tables of Iceberg and Parquet as calls: one for each row group that may hold a wanted row."""
+"""Tables of Iceberg, Parquet and zarr as calls: one for each row group that may hold a wanted row."""
 
 from __future__ import annotations
 

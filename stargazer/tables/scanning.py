@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from stargazer.errors import ArgumentError
@@ -13,11 +14,10 @@ from stargazer.store import active_store
 from stargazer.tables.arrow import arrow
 from stargazer.tables.files import fitting, opened, parsed_filter
 from stargazer.tables.sources import TableURI, iceberg, open_iceberg, parquet_files, read_table_uri, refusals
-from stargazer.tables.tasks import gather_rows, read_data_file, read_row_group
+from stargazer.tables.tasks import gather_rows, read_data_file, read_row_group, read_zarr_rows
+from stargazer.tables.zarrs import columns_of, is_zarr, parts_of, schema_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from stargazer.calls import Call
     from stargazer.store import Store
 
@@ -124,7 +124,8 @@ def scan(
     Parameters
     ----------
     uri
-        ``file:///warehouse#db.events``, ``iceberg://CATALOG/db.events``, or ``file:///folder`` of Parquet files.
+        ``file:///warehouse#db.events``, ``iceberg://CATALOG/db.events``, ``file:///folder`` of Parquet files, or
+        ``file:///x.zarr/obs``, a group of zarr.
     columns
         Names of whole columns; all by default. They come in the order of the table.
     where
@@ -157,7 +158,7 @@ def scan(
         raise ArgumentError(f"columns is a list of names, not {columns!r:.80}")
     with refusals(uri):
         _check(condition)
-        made = _of_iceberg if iceberg(source) else _of_parquet
+        made = _of_iceberg if iceberg(source) else _of_zarr if is_zarr(Path(source.place)) else _of_parquet
         found, schema, wanted = made(source, columns, condition, snapshot)
     calls = [call for each in found for call in each.calls]
     odd = sum(each.groups == 0 and bool(each.calls) for each in found)
@@ -335,6 +336,25 @@ def _kept_groups(fragment: Any, schema: Any, where: str) -> tuple[tuple[int, ...
     condition = expression_to_pyarrow(bind(schema, parsed_filter(where), True), schema)
     left = fragment.split_by_row_group(condition, schema=fragment.physical_schema)
     return tuple(group.id for each in left for group in each.row_groups), number
+
+
+# Groups of zarr.
+
+
+def _of_zarr(
+    source: TableURI, columns: Sequence[str] | None, where: str, snapshot: int | str | None
+) -> tuple[list[_File], Any, list[str]]:
+    if snapshot is not None:
+        raise ArgumentError(f"{source.place} has no snapshots: it is no table of Iceberg")
+    place = Path(source.place).absolute()
+    found = {column.name: column for column in columns_of(place)}
+    wanted, needed = _columns(_numbered(schema_of(list(found.values()))), columns, where)
+    names = [field.name for field in needed.fields]
+    calls: list[Any] = [
+        read_zarr_rows(group=place.as_uri(), stamp=part.stamp, start=part.start, stop=part.stop, columns=names)
+        for part in parts_of(place, [found[name] for name in names])
+    ]
+    return [_File(calls, len(calls))], needed, wanted
 
 
 # Parquet files that no catalog knows.

@@ -50,7 +50,8 @@ def read_table_uri(uri: str) -> TableURI:
     ----------
     uri
         ``file:///warehouse#db.events``: a table of a warehouse in a folder; ``iceberg://CATALOG/db.events``: of a
-        catalog of pyiceberg's own configuration; ``file:///folder``: the Parquet files in a folder, or one of them.
+        catalog of pyiceberg's own configuration; ``file:///folder``: the Parquet files in a folder, or one of them; or
+        a group of zarr.
 
     Raises
     ------

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from stargazer.assets.table import Table
 from stargazer.calls.task import task
 from stargazer.tables.arrow import arrow, write_table
 from stargazer.tools import Workdir  # noqa: TC001 - annotations of tasks are read when they run
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["gather_rows", "read_data_file", "read_row_group"]
+__all__ = ["gather_rows", "read_data_file", "read_row_group", "read_zarr_rows"]
 
 
 @task(uses=["pyarrow"])
@@ -49,6 +47,34 @@ def read_row_group(
     with opened(file, catalog) as source:
         found = arrow("parquet").ParquetFile(source).read_row_group(group, columns=columns)
     return _kept(work, _plain(found.select(columns)))
+
+
+@task(uses=["pyarrow", "zarr"])
+def read_zarr_rows(work: Workdir, *, group: str, stamp: str, start: int, stop: int, columns: list[str]) -> Table:
+    """Read rows of a group of zarr, whose arrays are columns.
+
+    Parameters
+    ----------
+    group
+        URL of its folder on this host.
+    stamp
+        Of the files that hold the rows: what changes with them.
+    start
+        Number of the first row.
+    stop
+        Number of the row after the last.
+    columns
+        Their names, in the order of the table.
+
+    Returns
+    -------
+    Table
+        An Arrow IPC file.
+    """
+    from stargazer.tables.files import local_path
+    from stargazer.tables.zarrs import read_rows
+
+    return _kept(work, read_rows(Path(str(local_path(group))), columns, start, stop))
 
 
 @task(uses=["pyarrow", "pyiceberg"])

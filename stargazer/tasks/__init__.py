@@ -25,6 +25,7 @@ from stargazer.tasks.general import (
     convert_alignment,
     coverage,
     create_sequence_dictionary,
+    estimate_contamination,
     fastp,
     identify_samples,
     index_variants,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from stargazer.tasks.scrna import differential_expression as differential_expression
     from stargazer.tasks.scrna import embed as embed
     from stargazer.tasks.scrna import find_markers as find_markers
+    from stargazer.tasks.scrna import join_differences as join_differences
     from stargazer.tasks.scrna import label as label
     from stargazer.tasks.scrna import measure_integration as measure_integration
     from stargazer.tasks.scrna import normalize as normalize
@@ -87,6 +89,7 @@ if TYPE_CHECKING:
     from stargazer.tasks.scrna import report as report
     from stargazer.tasks.scrna import report_project as report_project
     from stargazer.tasks.scrna import select_features as select_features
+    from stargazer.tasks.scrna import split_pseudobulk as split_pseudobulk
     from stargazer.tasks.scrna import subset as subset
     from stargazer.tasks.scrna import transfer_labels as transfer_labels
 
@@ -120,6 +123,7 @@ __all__ = [
     "describe",
     "differential_expression",
     "embed",
+    "estimate_contamination",
     "fastp",
     "filter_variants",
     "find_markers",
@@ -132,6 +136,7 @@ __all__ = [
     "identify_samples",
     "index_feature_file",
     "index_variants",
+    "join_differences",
     "join_known_sites",
     "join_lanes",
     "joint_call",
@@ -161,6 +166,7 @@ __all__ = [
     "select_features",
     "select_variants",
     "sort_sam",
+    "split_pseudobulk",
     "subset",
     "target_coverage",
     "transfer_labels",

@@ -64,7 +64,7 @@ class QCLimits:
     least_mapped: float = 0.8
     most_duplicates: float = 0.5
     least_lane: float = 0.1
-    most_contamination: float = 0.05
+    most_contamination: float = 0.03
     least_ts_tv: float = 1.2
     het_hom: tuple[float, float] = (0.6, 4.0)
     same: float = 0.354

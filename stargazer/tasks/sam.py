@@ -104,14 +104,17 @@ def check_references(work: Workdir, alignment: Alignment, engine: Engine) -> Non
 
 
 def read_header(work: Workdir, alignment: Alignment, engine: Engine) -> str:
-    """The header of an alignment.
+    """The header of an alignment; of a BAM that a task made it is read here, which spares a process.
 
     Raises
     ------
     DataError
         It has no read group.
     """
-    header = work.output([*command("samtools", engine), "view", "--no-PG", "-H", alignment.path])
+    if alignment.tool and alignment.path.suffix == ".bam":
+        header = bam_header(alignment.path)
+    else:
+        header = work.output([*command("samtools", engine), "view", "--no-PG", "-H", alignment.path])
     if "\n@RG\t" not in f"\n{header}":
         raise DataError(
             f"{alignment.path.name} has no read groups, so its sample and library are unknown; align it anew"

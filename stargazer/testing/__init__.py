@@ -1,5 +1,6 @@
-"""For the tests of others: contracts of stores, remotes and notebook formats as classes, small inputs; with pytest."""
+"""For the tests of others: contracts of stores, remotes, formats, integrations as classes; small inputs; for pytest."""
 
 import pytest
 
-pytest.register_assert_rewrite("stargazer.testing.stores", "stargazer.testing.remotes", "stargazer.testing.notebooks")
+for _name in ("stores", "remotes", "notebooks", "integrations"):
+    pytest.register_assert_rewrite(f"stargazer.testing.{_name}")

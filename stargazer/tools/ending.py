@@ -6,7 +6,6 @@ the thread of a body, at its next step in Python. A long step inside a library i
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import threading
@@ -125,6 +124,8 @@ class Ending:
         """End the body if there is a reason; return whether it still runs."""
         self._reason = self._reason or self._found()
         if self._reason is not None and time.monotonic() - self._told > AGAIN:
+            import ctypes
+
             with self._lock, _hold:
                 if self._thread in _holding:
                     return self._runs

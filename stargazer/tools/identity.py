@@ -20,9 +20,19 @@ from stargazer.errors import Cancelled, StoreError, ToolMissing
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stargazer.tools.programs import Program
 
-__all__ = ["EMBEDDED_TOOLS", "HOW_TO_GET", "ToolIdentity", "identify_tool", "library_version", "locate_tool"]
+__all__ = [
+    "EMBEDDED_TOOLS",
+    "HOW_TO_GET",
+    "ToolIdentity",
+    "identify_tool",
+    "library_version",
+    "locate_tool",
+    "noted_identity",
+]
 
 EMBEDDED_TOOLS = {"pysam": "samtools, bcftools and htslib in a Python package", "pybwa": "bwa in a Python package"}
 """Tools that come as Python packages, run by ``python -m stargazer.embedded``."""
@@ -74,8 +84,8 @@ class ToolIdentity(NamedTuple):
 def identify_tool(name: str) -> ToolIdentity:
     """Return version and digest of a tool; remembered while the file stays as it is.
 
-    A script says nothing by its file: what it starts may change. So it counts with what it leads to, and each process
-    asks it once.
+    An environment of tools, ``container:…`` or ``conda:…``, is one, too. A script says nothing by its file: what it
+    starts may change. So it counts with what it leads to, and each process asks it once.
 
     Raises
     ------
@@ -84,6 +94,11 @@ def identify_tool(name: str) -> ToolIdentity:
     """
     if name in EMBEDDED_TOOLS:
         return _identify_package(name)
+    if ":" in name:
+        from stargazer.tools.environments import identify_environment, read_environment
+
+        if (environment := read_environment(name)) is not None:
+            return identify_environment(environment)
     try:
         stat = os.stat(path := locate_tool(name))
     except FileNotFoundError:
@@ -184,11 +199,26 @@ def _identify_script(name: str, path: str, program: Program) -> ToolIdentity:
 @functools.lru_cache(maxsize=256)
 def _identify_binary(name: str, path: str, stat: tuple[int, int, int]) -> ToolIdentity:
     path = os.path.realpath(path)
-    known = cache_dir() / "tools" / hashlib.sha256(f"{name} {path} {stat}".encode()).hexdigest()
+    return noted_identity(name, f"{path} {stat}", lambda: ToolIdentity(name, *_version_and_digest(name, path)))
+
+
+def noted_identity(name: str, seen: str, ask: Callable[[], ToolIdentity]) -> ToolIdentity:
+    """Return what this user noted of a tool, or ask and note it.
+
+    Parameters
+    ----------
+    name
+        Of the tool.
+    seen
+        What changes whenever the tool does.
+    ask
+        Takes a while.
+    """
+    known = cache_dir() / "tools" / hashlib.sha256(f"{name} {seen}".encode()).hexdigest()
     try:
         return _noted(known)
     except (OSError, ValueError, TypeError, RecursionError):
-        identity = ToolIdentity(name, *_version_and_digest(name, path))
+        identity = ask()
         _remember(known, identity)
         return identity
 

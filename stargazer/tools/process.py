@@ -93,8 +93,17 @@ class Tool:
                 os.killpg(self.process.pid, name)
 
 
-def start(argv: Sequence[str], *, cwd: Path, env: dict[str, str], stdin: Any, stdout: Any, stderr: Any) -> Tool:
+def start(
+    argv: Sequence[str], *, cwd: Path, env: dict[str, str], stdin: Any, stdout: Any, stderr: Any, again: str = ""
+) -> Tool:
     """Start one tool in a session of its own, with the environment that is given and no other.
+
+    Parameters
+    ----------
+    argv, cwd, env, stdin, stdout, stderr
+        As for `subprocess.Popen`.
+    again
+        What names of variables begin with that the tool hands on to what runs for it.
 
     Raises
     ------
@@ -105,7 +114,8 @@ def start(argv: Sequence[str], *, cwd: Path, env: dict[str, str], stdin: Any, st
     token = keeper.new_token()
     temporary = cwd / "tmp"
     temporary.mkdir(exist_ok=True)
-    env = env | {OWNER: token, "TMPDIR": str(temporary)}
+    given = {OWNER: token, "TMPDIR": str(temporary)}
+    env = env | given | ({f"{again}{name}": value for name, value in given.items()} if again else {})
     try:
         process = subprocess.Popen(
             argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True

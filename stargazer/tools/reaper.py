@@ -28,13 +28,18 @@ def kill_groups(groups: set[int]) -> None:
 def kill_bearers(token: bytes, rounds: int = 5) -> None:
     """End every process whose environment holds `token`; several times, for they may start others meanwhile."""
     for _ in range(rounds if os.path.isdir("/proc/self") else 0):
-        found = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _bears(pid, token)]
+        found = bearers(token)
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         if not found:
             return
         time.sleep(0.01)
+
+
+def bearers(token: bytes) -> list[int]:
+    """Every process whose environment holds `token`."""
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _bears(pid, token)]
 
 
 def _bears(pid: int, token: bytes) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
+    from stargazer.tools.enclosure import Enclosure
     from stargazer.tools.process import Tool
 
     Argument: TypeAlias = str | Path | int | float
@@ -48,6 +49,9 @@ SETTINGS = frozenset(
 
 PYTHON = re.compile(r"python[\d.]*")
 LOGS = ".logs"
+SHELLS_SIGNAL = 128
+"""What shells, and programs that run containers, add to the number of a signal to make an exit code of it."""
+
 LONGEST_OUTPUT = 256 << 20
 """Bytes that `Workdir.output` reads at most: headers of files, which may claim any size."""
 TAIL_LINES, LONGEST_TAIL = 20, 1 << 16
@@ -78,6 +82,8 @@ class Workdir:
         Told of every command before it is started.
     warned
         Told of what `warn` is given; without it, it is a warning at once.
+    enclosure
+        The environment that tools run in; None for the machine itself.
 
     Examples
     --------
@@ -100,7 +106,9 @@ class Workdir:
         secrets: Sequence[str] = (),
         noted: Callable[[Sequence[Argument]], None] = lambda argv: None,
         warned: Callable[[str], None] | None = None,
+        enclosure: Enclosure | None = None,
     ) -> None:
+        self._enclosure = enclosure
         self._env, self._secrets = env or {}, tuple(secrets)
         self._place, self._own_memory, self._noted, self._warned = path, own_memory, noted, warned
         self.cpus, self.memory = cpus, memory
@@ -187,7 +195,7 @@ class Workdir:
         if self._cancelled():
             raise Cancelled(f"cancelled before {_joined(commands[0])} was started")
         for place, stage in enumerate(stages):
-            self._noted([*stage, stdin] if stdin and not place else stage)
+            self._note(stage, stdin if not place else None)
         logs = [self._new_log(command) for command in commands]
         with held(), contextlib.ExitStack() as files:
             source: Any = files.enter_context(open(self.path / stdin, "rb")) if stdin else subprocess.DEVNULL
@@ -198,13 +206,10 @@ class Workdir:
                 error = files.enter_context(open(log, "ab"))
                 sink = (target or error) if len(running) == len(commands) - 1 else subprocess.PIPE
                 streams = {"stdin": source, "stdout": sink, "stderr": error}
-                tool = process.start(
-                    _resolved(command), cwd=self.path, env=self._environment | _guard(command), **streams
-                )
-                running.append(tool)
+                running.append(process.start(**self._started(command), cwd=self.path, **streams))
                 if running[:-1]:
                     source.close()
-                source = tool.process.stdout
+                source = running[-1].process.stdout
                 if source is not None:
                     files.callback(source.close)
             finished = process.wait(running, self._cancelled, lambda: self._check_memory(commands, running))
@@ -228,6 +233,15 @@ class Workdir:
             self._warned(self.masked(text))
         else:
             warnings.warn(visible(self.masked(text)), DataWarning, stacklevel=2)
+
+    def is_cancelled(self) -> bool:
+        """Whether what runs here is wanted no more: tools are ended by themselves, other waiting asks."""
+        return self._cancelled()
+
+    def note(self, title: str, text: bytes) -> None:
+        """Put into the log what was written elsewhere in the name of this call."""
+        with self._new_log([title]).open("ab") as log:
+            log.write(text if text.endswith(b"\n") else text + b"\n")
 
     def log(self) -> bytes:
         """Every command so far, each with what it wrote to stderr; the middle of what is huge is left out."""
@@ -253,14 +267,50 @@ class Workdir:
     def _environment(self) -> dict[str, str]:
         return config.environment(self._env, self._secrets)
 
+    def _note(self, stage: Sequence[Argument], stdin: Path | None) -> None:
+        """Tell of a command; what is in an environment says by its digest what it is, and sees no file elsewhere."""
+        if self._enclosure is not None and self._enclosure.holds(stage) and self._enclosure.has(str(stage[0])):
+            if stdin:
+                self._noted(["cat", stdin])
+        else:
+            self._noted([*stage, stdin] if stdin else stage)
+
+    def _started(self, command: Sequence[str]) -> dict[str, Any]:
+        """What starts a command, on the machine itself or in its environment."""
+        argv, env, inside = _resolved(command), self._environment | _guard(command), self._enclosure
+        if inside is None or not inside.holds(command):
+            return {"argv": argv, "env": env}
+        passed = config.environment_inside(self._env, self._secrets) | _guard(command)
+        outside = config.environment(None, config.OF_RUNTIMES)
+        argv = inside.command(argv, self.path, self._shown, passed)
+        return {"argv": argv, "env": inside.environ(outside, passed), "again": inside.again}
+
+    @functools.cached_property
+    def _shown(self) -> list[str]:
+        """Where the bytes of inputs lie, for an environment that sees nothing else."""
+        from stargazer.tools.enclosure import shown_paths
+        from stargazer.tools.scratch import INPUTS
+
+        return shown_paths(self.path / INPUTS)
+
     def _check_memory(self, commands: Sequence[Sequence[str]], running: Sequence[Tool]) -> None:
         """End a call that takes much more than its task declares, before the machine swaps."""
         from stargazer.tools.memory import limit_of, memory_of
 
         limit = limit_of(self.memory)
-        used = memory_of((tool.process.pid for tool in running), limit) + self._own_memory()
+        used = memory_of(self._processes(running), limit) + self._own_memory()
         if used > limit:
             raise MemoryExceeded(" | ".join(map(_joined, commands)), used, limit)
+
+    def _processes(self, running: Sequence[Tool]) -> set[int]:
+        """Numbers of the processes of tools, those that their environment runs beside them among these."""
+        from stargazer.tools.process import OWNER
+        from stargazer.tools.reaper import bearers
+
+        found = {tool.process.pid for tool in running}
+        if self._enclosure is not None and self._enclosure.is_beside:
+            found |= {pid for tool in running for pid in bearers(f"{OWNER}={tool.token}\0".encode())}
+        return found
 
     def _end(self, running: Sequence[Tool]) -> None:
         from stargazer.tools import process
@@ -286,12 +336,18 @@ class Workdir:
         return log
 
     def _raise_failed(self, commands: Sequence[Sequence[str]], ended: Sequence[Tool], logs: Sequence[Path]) -> None:
-        failed = [stage for stage, done in enumerate(ended) if done.code]
+        codes = [self._code(command, done.code or 0) for command, done in zip(commands, ended, strict=True)]
+        failed = [stage for stage, code in enumerate(codes) if code]
         # A stage whose reader died is a victim, not the cause; so are those that failed after it, or had to be ended.
-        causes = [stage for stage in failed if (ended[stage].code or 0) != -signal.SIGPIPE] or failed
+        causes = [stage for stage in failed if codes[stage] != -signal.SIGPIPE] or failed
         for stage in sorted(causes, key=lambda stage: ended[stage].ended)[:1]:
             command, tail = self.masked(_joined(commands[stage])), self.masked(_tail(logs[stage]))
-            raise ToolFailed(command, (ended[stage].code or 0), tail)
+            raise ToolFailed(command, codes[stage], tail)
+
+    def _code(self, command: Sequence[str], code: int) -> int:
+        """Exit code of a command, negative for a signal; what runs containers tells of signals as shells do."""
+        inside = self._enclosure is not None and self._enclosure.tells_as_shells and self._enclosure.holds(command)
+        return SHELLS_SIGNAL - code if inside and SHELLS_SIGNAL < code <= SHELLS_SIGNAL + signal.NSIG else code
 
 
 def _is_obeyed(word: str) -> bool:

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from stargazer.errors import DataError
 from stargazer.tasks.general import bwa_mem, bwa_mem2_mem, convert_alignment, fastp
-from stargazer.workflows.lanes import optical_distance
+from stargazer.workflows.lanes import name_lanes
+from stargazer.workflows.optical import Optical, optical_distance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stargazer.assets import Reference
     from stargazer.calls import Call
     from stargazer.tasks.engines import Engine
     from stargazer.workflows.lanes import Lane
 
-__all__ = ["PLAIN", "Aligner", "ReadOptions", "align_lane"]
+__all__ = ["PLAIN", "Aligner", "ReadOptions", "align_lane", "trimming_reports"]
 
 Aligner: TypeAlias = Literal["bwa", "bwa-mem2"]
 
@@ -44,9 +45,9 @@ class ReadOptions:
         if self.aligner not in ("bwa", "bwa-mem2"):
             raise DataError(f"aligner is {self.aligner!r}, but must be bwa or bwa-mem2")
 
-    def distance(self, lanes: Sequence[Lane]) -> int:
-        """Pixels within which duplicates of a sample are optical."""
-        return optical_distance(lanes) if self.optical_distance is None else self.optical_distance
+    def optical(self, lanes: Sequence[Lane]) -> Optical:
+        """Within how many pixels duplicates of a sample are optical, and by which instruments."""
+        return optical_distance(lanes) if self.optical_distance is None else Optical(self.optical_distance)
 
 
 PLAIN = ReadOptions()
@@ -71,9 +72,23 @@ def align_lane(reference: Reference | Call, lane: Lane, engine: Engine, reads: R
     r1, r2 = lane.r1, lane.r2
     assert r1 is not None
     if reads.trim:
-        trimmed = fastp(r1, r2)
+        trimmed = fastp(r1, r2, lane=lane.name)
         r1, r2 = trimmed.r1, trimmed.r2 if r2 is not None else None
     named: dict[str, Any] = {"lane": lane.name, "library": lane.library, "platform_unit": lane.platform_unit}
     if reads.aligner == "bwa-mem2":
         return bwa_mem2_mem(reference, r1, r2, **named)
     return bwa_mem(reference, r1, r2, **named, engine=engine)
+
+
+def trimming_reports(samples: Mapping[str, Sequence[Lane]], reads: ReadOptions) -> list[Call]:
+    """What fastp did to each lane of reads: the calls that `align_lane` makes; none where reads are not trimmed.
+
+    Parameters
+    ----------
+    samples
+        Lanes by sample.
+    reads
+        What is done with raw reads.
+    """
+    lanes = [lane for given in samples.values() for lane in name_lanes(given)] if reads.trim else []
+    return [fastp(lane.r1, lane.r2, lane=lane.name).report for lane in lanes if lane.r1 is not None]

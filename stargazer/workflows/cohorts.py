@@ -21,6 +21,7 @@ from stargazer.tasks.general import (
     bcftools_stats,
     convert_alignment,
     coverage,
+    estimate_contamination,
     identify_samples,
     list_consequences,
     predict_consequences,
@@ -33,7 +34,8 @@ from stargazer.tasks.general import (
 from stargazer.tasks.guard import is_usable
 from stargazer.tasks.limits import PLAIN_LIMITS, QCLimits
 from stargazer.visible import visible
-from stargazer.workflows.aligning import PLAIN, ReadOptions
+from stargazer.workflows.again import germline_command
+from stargazer.workflows.aligning import PLAIN, ReadOptions, trimming_reports
 from stargazer.workflows.builds import find_build
 from stargazer.workflows.calling import call_alignments, with_sexes
 from stargazer.workflows.folder import Results, write_folder
@@ -113,6 +115,7 @@ class _Cohort:
     notes: list[str]
     left_out: dict[str, str]
     tasks_run: int = 0
+    lanes: Mapping[str, Sequence[Lane]] = field(default_factory=dict)
     ready: dict[str, tuple[Alignment, DuplicateMetrics]] = field(default_factory=dict)
 
     def run(self, calls: Any) -> Any:
@@ -190,11 +193,13 @@ def germline(
     started = time.monotonic()
     chosen = options or CohortOptions()
     cohort = _checked(sheet, ref, target, engine, known_sites, gatk, reads, chosen, cohort_id, client)
-    lanes = sheet_lanes(cohort.sheet)
+    cohort.lanes = sheet_lanes(cohort.sheet)
     gvcfs = sheet_gvcfs(cohort.sheet, cohort.reference, engine)
-    _preprocess(cohort, lanes)
-    made = _reported(cohort, {}, None) if chosen.stop_after == "preprocess" else _called(cohort, lanes, gvcfs)
-    made = replace(made, seconds=time.monotonic() - started, tasks_run=cohort.tasks_run)
+    _preprocess(cohort)
+    made = _ready(cohort) if chosen.stop_after == "preprocess" else _called(cohort, gvcfs)
+    asked: dict[str, Any] = {"target": target, "engine": engine, "known_sites": known_sites, "gatk": gatk}
+    command = germline_command(sheet, ref, **asked, reads=reads, options=chosen, cohort_id=cohort_id)
+    made = replace(made, seconds=time.monotonic() - started, tasks_run=cohort.tasks_run, command=command)
     return write_folder(made, Path(out), cohort.sheet.path, links=chosen.links)
 
 
@@ -272,9 +277,12 @@ def _added(path: Any, draft: Any) -> Any:
     return active_store().add(path, draft)
 
 
-def _preprocess(cohort: _Cohort, lanes: Mapping[str, Sequence[Lane]]) -> None:
+def _preprocess(cohort: _Cohort) -> None:
     """Make alignments that are ready, and leave out samples without usable reads."""
-    reference, engine, reads = cohort.reference, cohort.engine, cohort.reads
+    reference, engine, reads, lanes = cohort.reference, cohort.engine, cohort.reads, cohort.lanes
+    for name, given in lanes.items():
+        if note := reads.optical(given).note:
+            cohort.tell(f"{name}: {note}")
     calls: dict[str, Any] = {}
     if engine == "gatk":
         check_options(dict.fromkeys(cohort.sheet.samples, ()), cohort.gatk)
@@ -296,7 +304,19 @@ def _preprocess(cohort: _Cohort, lanes: Mapping[str, Sequence[Lane]]) -> None:
         cohort.tell(f"sample {name!r} is left out: {notes[0]}")
 
 
-def _called(cohort: _Cohort, lanes: Mapping[str, Sequence[Lane]], gvcfs: Mapping[str, Variants | Call]) -> Results:
+def _ready(cohort: _Cohort) -> Results:
+    """Report alignments alone."""
+    if not cohort.ready:
+        raise DataError(f"{cohort.sheet.path} has no sample with reads, so that there is nothing to preprocess")
+    cohort.notes += recalibration(cohort.gatk, cohort.lanes) if cohort.engine == "gatk" else [_unchanged(cohort)]
+    return _reported(cohort, {}, None)
+
+
+def _unchanged(cohort: _Cohort) -> str:
+    return f"Base qualities were not recalibrated: the engine is {cohort.engine!r}, not GATK."
+
+
+def _called(cohort: _Cohort, gvcfs: Mapping[str, Variants | Call]) -> Results:
     """Call the variants of the samples that have usable reads, and report it all."""
     alignments = {name: one for name, (one, _) in cohort.ready.items() if name not in cohort.left_out}
     if not alignments and not gvcfs:
@@ -305,12 +325,13 @@ def _called(cohort: _Cohort, lanes: Mapping[str, Sequence[Lane]], gvcfs: Mapping
     kept = {*alignments, *gvcfs}
     sexes = {sample: sex for sample, sex in cohort.gatk.sexes.items() if sample in kept}
     if cohort.engine == "gatk":
-        told = recalibration(cohort.gatk, {sample: lanes[sample] for sample in alignments}) if alignments else []
+        lanes = {sample: cohort.lanes[sample] for sample in alignments}
+        told = recalibration(cohort.gatk, lanes) if alignments else []
         chosen = replace(cohort.gatk, sexes=sexes)
         called = call_alignments_with_gatk(reference, alignments, name, chosen, gvcfs=gvcfs, notes=told)
         vcf, choice, made = called.variants, called.choice, called.gvcfs
     else:
-        cohort.notes.append(f"Base qualities were not recalibrated: the engine is {cohort.engine!r}, not GATK.")
+        cohort.notes.append(_unchanged(cohort))
         vcf, made = call_alignments(reference, alignments, name, engine=cohort.engine, sexes=sexes, gvcfs=gvcfs)
     return _reported(cohort, made, vcf, choice)
 
@@ -373,9 +394,19 @@ def _report(cohort: _Cohort, vcf: Call | None, choice: Call | None) -> Call:
     said: dict[str, Any] = {"sexes": sheet_sexes(cohort.sheet)}
     said["patients"] = {name: one.patient for name, one in samples.items() if one.patient}
     said["parents"] = {name: [p for p in (one.father, one.mother) if p] for name, one in samples.items()}
-    identity = identify_samples(vcf, counts, cohort.target, cohort_id=cohort.name, limits=limits, **said)
+    called = [bam for name, (bam, _) in cohort.ready.items() if name not in cohort.left_out]
+    alien = [estimate_contamination(bam, vcf, reference, engine=source) for bam in called] if vcf is not None else []
+    identity = identify_samples(vcf, counts, alien, cohort.target, cohort_id=cohort.name, limits=limits, **said)
     variants = [bcftools_stats(vcf, engine=source)] if vcf is not None else []
-    others: list[Asset | Call] = [*targets, identity, *counts, *flags, *([choice] if choice is not None else [])]
+    others: list[Asset | Call] = [
+        *targets,
+        identity,
+        *alien,
+        *counts,
+        *flags,
+        *([choice] if choice is not None else []),
+    ]
+    others += trimming_reports(cohort.lanes, cohort.reads)
     marks = {name: [f"left out: {why}"] for name, why in cohort.left_out.items()}
     lost = _lost_lanes(cohort.sheet)
     for name, told in lost.items():

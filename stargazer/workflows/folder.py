@@ -56,6 +56,8 @@ class Results:
         What a person should know.
     seconds, tasks_run
         What it took.
+    command
+        The command that does it again.
     out
         The folder.
     files
@@ -77,6 +79,7 @@ class Results:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     tasks_run: int = 0
+    command: str = ""
     out: Path = Path()
     files: Mapping[str, Asset] = field(default_factory=dict)
     marks: Mapping[str, list[str]] = field(default_factory=dict)
@@ -200,25 +203,26 @@ def _crate(results: Results) -> list[str]:
 def _readme(results: Results, sheet: Path, notes: list[str]) -> str:
     from stargazer import __version__
 
-    called = ", ".join(results.samples)
-    lines = [f"# {results.cohort_id}", "", f"Germline variants of {called}; engine {results.engine}.", ""]
+    ended = results.vcf is not None
+    what = "Germline variants" if ended else "Alignments that are ready for calling"
+    lines = [f"# {results.cohort_id}", "", f"{what} of {', '.join(results.samples)}; engine {results.engine}.", ""]
     if results.marks:
         lines += ["## Samples to look at", ""]
         lines += [f"- **{name}**: {'; '.join(marks)}" for name, marks in results.marks.items()] + [""]
-    lines += [f"- {note}" for note in (*results.notes, *notes)] + [""]
+    lines += [*(f"- {note}" for note in (*results.notes, *notes)), ""] if (*results.notes, *notes) else []
     lines += ["## Files", "", "| file | |", "|---|---|"]
     told: dict[str, Any] = {
-        f"{results.cohort_id}.vcf.gz": "joint calls, an index beside them" if results.vcf is not None else "",
-        "samples/NAME/": "alignment and gVCF of a sample, with their indices",
+        f"{results.cohort_id}.vcf.gz": "joint calls, an index beside them" if ended else "",
+        "samples/NAME/": f"alignment{' and gVCF' if ended else ''} of a sample, indices beside them",
         f"report/{results.cohort_id}.qc.html": "measures of quality, their files beside it, and who is to be looked at",
         "multiqc/": "MultiQC's report of the same, where MultiQC is installed",
-        "ro-crate/": "how the joint calls were made, for other programs",
+        "ro-crate/": "how the joint calls were made, for other programs" if ended else "",
         "manifest.json": "the CID of every file, marks and notes",
         f"samples{sheet.suffix}": "the sample sheet",
     }
     lines += [f"| `{name}` | {what} |" for name, what in told.items() if what]
-    lines += ["", "## Again", "", f"With stargazer {__version__}, in the folder of the sheet:", "", "```sh"]
-    lines += [f"stargazer germline {sheet.name} --ref REFERENCE --engine {results.engine} --out FOLDER", "```", ""]
-    vcf = results.vcf.cid if results.vcf is not None else "CID"
-    lines += [f"What the store knows is not run again. `stargazer trace {vcf}` shows every step.", ""]
+    lines += ["", "## Again", "", f"With stargazer {__version__}, from the folder where it was run:", "", "```sh"]
+    lines += [results.command, "```", ""]
+    made = results.vcf or next(iter(results.alignments.values()), results.report)
+    lines += [f"What the store knows is not run again. `stargazer trace {made.cid}` shows every step.", ""]
     return "\n".join(lines)

@@ -166,7 +166,7 @@ def align_with_gatk(
     aligned = [align_lane(reference, lane, "native", reads) for lane in named]
     joined = aligned[0] if len(aligned) == 1 else join_lanes(aligned, engine="native")
     in_order = gatk.sort_sam(joined, extra=extra)
-    marked = gatk.mark_duplicates(in_order, optical_distance=reads.distance(named), extra=extra)
+    marked = gatk.mark_duplicates(in_order, optical_distance=reads.optical(named).distance, extra=extra)
     alignment, metrics = marked
     sites = [indexed(one) for one in options.recalibrating]
     if sites and not is_recalibrated(lanes):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from stargazer.calls import Call
     from stargazer.store import Store
 
-__all__ = ["Lane", "check_lanes", "find_lanes", "is_recalibrated", "name_lanes", "optical_distance", "path_of"]
+__all__ = ["Lane", "check_lanes", "find_lanes", "is_recalibrated", "name_lanes", "path_of"]
 
 LANE = re.compile(r"_(L\d{3})(?=[_.])")
 """The lane in the names that Illumina's software gives: ``s1_S1_L002_R1_001.fastq.gz``."""
@@ -213,30 +212,3 @@ def _mate(r1: R1, candidates: Iterable[R2]) -> R2 | None:
         elif not r1.mate_cid and not r2.mate_cid and MATE.sub("", r1.name) == MATE.sub("", r2.name):
             alike.append(r2)
     return next(iter(linked or alike), None)
-
-
-PATTERNED, OTHER = 2500, 100
-"""Pixels within which duplicates are optical, on flow cells with a pattern of wells and on those without."""
-
-PATTERNED_INSTRUMENTS = re.compile(r"(A|E|J|K|LH|VH|FS|SH)\d{3,}(R)?:")
-"""Names of Illumina's instruments with such flow cells: NovaSeq, HiSeq X, 3000 and 4000, NovaSeq X, NextSeq 2000, iSeq.
-
-Source: read names of public runs, as listed in https://www.biostars.org/p/198143/
-"""
-
-
-def optical_distance(lanes: Sequence[Lane]) -> int:
-    """Pixels within which duplicates of a sample are optical, by the instruments that the names of its reads tell."""
-    names = [_first_name(lane.r1) for lane in lanes if isinstance(lane.r1, R1)]
-    return PATTERNED if names and all(PATTERNED_INSTRUMENTS.match(name) for name in names) else OTHER
-
-
-def _first_name(r1: R1) -> str:
-    path = r1.path if r1.path is not None else r1.fetch()
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-    try:
-        with gzip.open(path, "rt", errors="replace") if packed else path.open(errors="replace") as file:
-            return file.readline(1000).removeprefix("@")
-    except (OSError, EOFError):
-        return ""  # whoever aligns it says what is wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +37,12 @@ def write_project(cells: AnnData, page: Asset, others: Sequence[Asset], out: Pat
     }
     for section in page.companions:
         writers["multiqc"] = (section.name, _copy(page.companion(Asset, report="multiqc")))
+    compared = [other for other in others if isinstance(other, DifferentialExpression)]
+    for other in compared:
+        which = f".{other.tested}" if len(compared) > 1 else ""
+        writers[f"differential{which}"] = (f"differential_expression{_safe(which)}.tsv", _copy(other))
     for other in others:
-        if isinstance(other, DifferentialExpression):
-            writers["differential"] = ("differential_expression.tsv", _copy(other))
-        elif isinstance(other, Pseudobulk):
+        if isinstance(other, Pseudobulk):
             writers["pseudobulk"] = ("pseudobulk.tsv", _copy(other))
             writers["design"] = ("pseudobulk.design.tsv", _copy(other.companion(PseudobulkDesign)))
     out.mkdir(parents=True, exist_ok=True)
@@ -50,6 +53,11 @@ def write_project(cells: AnnData, page: Asset, others: Sequence[Asset], out: Pat
             write(made)
             paths[name] = made.replace(out / file)
     return paths
+
+
+def _safe(condition: str) -> str:
+    """A condition as part of a file's name."""
+    return re.sub(r"[^\w.+-]", "_", condition)
 
 
 def _copy(asset: Asset) -> Callable[[Path], Any]:

@@ -99,7 +99,7 @@ def align_sample(
     """
     named = name_lanes(lanes)
     alignments = [align_lane(reference, lane, engine, reads) for lane in named]
-    return mark_duplicates(alignments, optical_distance=reads.distance(named), engine=engine)
+    return mark_duplicates(alignments, optical_distance=reads.optical(named).distance, engine=engine)
 
 
 def prepare_reference(build: str, *, engine: GermlineEngine = "embedded", aligner: Aligner = "bwa") -> Call:

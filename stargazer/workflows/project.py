@@ -17,6 +17,7 @@ from stargazer.tasks.scrna import (
     differential_expression,
     embed,
     find_markers,
+    join_differences,
     measure_integration,
     normalize,
     pseudobulk,
@@ -24,13 +25,15 @@ from stargazer.tasks.scrna import (
     reduce_dimensions,
     report_project,
     select_features,
+    split_pseudobulk,
 )
+from stargazer.tasks.scrna.integrations import find_mixing, find_naming
 from stargazer.workflows.cells_sheet import CellsSheet, read_cells_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from stargazer.calls import Call
+    from stargazer.calls import Call, Task
     from stargazer.workflows.cells_sheet import CellsRow
 
 __all__ = ["CellsProject", "scrna"]
@@ -53,6 +56,8 @@ class CellsProject(NamedTuple):
         Each sample by itself: called, measured and filtered.
     bulk, differential
         Sums of clusters of donors, and how conditions differ; None where nothing can be compared.
+    further
+        Of more than two conditions, how each other one differs.
     """
 
     cells: Call
@@ -60,11 +65,12 @@ class CellsProject(NamedTuple):
     samples: list[Call]
     bulk: Call | None = None
     differential: Call | None = None
+    further: tuple[Call, ...] = ()
 
     @property
     def calls(self) -> list[Call]:
         """All that is to run."""
-        found = [self.cells, self.report, self.bulk, self.differential]
+        found = [self.cells, self.report, self.bulk, self.differential, *self.further]
         return [each for each in found if each is not None]
 
 
@@ -89,6 +95,8 @@ def scrna(
     resolutions: Sequence[float] = (0.2, 0.5, 1.0),
     resolution: float = 0.5,
     markers: str = "",
+    model: str = "",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     condition: str = "condition",
     donor: str = "donor",
     reference: str = "",
@@ -116,13 +124,17 @@ def scrna(
     n_pcs, n_neighbors
         As for `reduce_dimensions`.
     integrate
-        ``"harmony"``, or ``"none"``.
+        ``"harmony"``, ``"none"``, or an integration that an installed package offers (``stargazer.integrations``).
     batch_key
         What to integrate over; ``"sample"`` if empty, so that types are the same clusters under all conditions.
     resolutions, resolution
         Those that are compared, and the one whose clusters are used.
     markers
         Path of a CSV with the columns ``cell_type,gene``, by which clusters are named; empty for none.
+    model
+        In place of these a model of cell types that an installed package offers (``stargazer.integrations``).
+    options
+        Further parameters of such an integration and such a model, by their names.
     condition, donor
         Columns of the sheet for what is compared, and over whom; samples are donors where the sheet has none.
     reference
@@ -138,14 +150,19 @@ def scrna(
     Raises
     ------
     DataError
-        What is wrong with the sheet, every mistake with its line.
+        What is wrong with the sheet, every mistake with its line; or there is no such integration or model.
     """
     read = sheet if isinstance(sheet, CellsSheet) else read_cells_sheet(sheet)
-    if integrate not in ("harmony", "none"):
-        raise DataError(f"integrate is {integrate!r}: give 'harmony' or 'none'")
+    mixing = find_mixing(integrate) if integrate not in ("harmony", "none") else None
+    naming = find_naming(model) if model else None
+    if naming and markers:
+        raise DataError("clusters are named by markers or by a model: give one of both")
+    said = {name: dict(given) for name, given in (options or {}).items()}
+    if unused := sorted(set(said) - ({integrate} if mixing else set()) - {model}):
+        raise DataError(f"options are given for {', '.join(unused)}, which is no integration or model that is used")
     limits: dict[str, Any] = {"min_genes": min_genes, "min_cells": min_cells, "max_pct_mt": max_pct_mt, "mads": mads}
     limits |= {"mads_mt": mads_mt, "mt_genes": mt_genes, "symbols": symbols, "doublets": doublets, "seed": seed}
-    samples = [_sample(row, _donor(row, donor), limits) for row in read.rows]
+    samples = _samples(read, donor, limits)
     joined = concat(
         samples, batch_key="sample", join=cast("Literal['inner', 'outer']", join), leave_out_below=min_sample_cells
     )
@@ -158,17 +175,43 @@ def scrna(
     reduced = reduce_dimensions(
         chosen, n_pcs=n_pcs, n_neighbors=n_neighbors, umap=False, harmony_key=harmony, seed=seed
     )
+    if mixing is not None and len(samples) > 1:
+        usual = {"batch_key": batch, "n_neighbors": n_neighbors, "seed": seed}
+        reduced = _foreign(mixing, reduced, usual, said.get(integrate, {}))
     mixed = (
         measure_integration(reduced, batch_key=batch, resolution=resolution, seed=seed) if len(samples) > 1 else reduced
     )
     compared = compare_resolutions(mixed, resolutions=sorted(set(map(float, resolutions))), seed=seed)
     clustered = cluster(compared, resolution=resolution, seed=seed)
     named = annotate(clustered, active_store().add(markers), symbols=symbols) if markers else clustered
+    if naming is not None:
+        usual = {"groupby": "leiden", "symbols": symbols, "seed": seed}
+        named = _foreign(naming, clustered, usual, said.get(model, {}))
     cells = find_markers(named, embed(reduced, seed=seed))
-    bulk, differential = _conditions(cells, read, condition, donor, reference)
-    extra = [differential] if differential is not None else []
-    page = report_project(cells, samples, extra, condition_key=condition if read.values(condition) else "")
-    return CellsProject(cells, page, samples, bulk, differential)
+    bulk, differences = _conditions(cells, read, condition, donor, reference)
+    page = report_project(cells, samples, differences, condition_key=condition if read.values(condition) else "")
+    first, further = (differences[0], differences[1:]) if differences else (None, [])
+    return CellsProject(cells, page, samples, bulk, first, tuple(further))
+
+
+def _foreign(task: Task[..., Any], cells: Call, usual: Mapping[str, Any], said: Mapping[str, Any]) -> Call:
+    """A call of another package's task, given those of the usual parameters that it has."""
+    known = {each.name for each in task.signature.plains}
+    return cast("Call", task(cells, **{name: value for name, value in usual.items() if name in known} | dict(said)))
+
+
+def _samples(sheet: CellsSheet, donor: str, limits: dict[str, Any]) -> list[Call]:
+    """All samples, or what is wrong with each file that cannot be read."""
+    made: list[Call] = []
+    wrong = []
+    for row in sheet.rows:
+        try:
+            made.append(_sample(row, _donor(row, donor), limits))
+        except DataError as error:
+            wrong.append(f"\n  line {row.line}: {error}")
+    if wrong:
+        raise DataError(f"of the files of {sheet.path} cannot be read:{''.join(wrong)}")
+    return made
 
 
 def _sample(row: CellsRow, columns: dict[str, str], limits: dict[str, Any]) -> Call:
@@ -177,7 +220,7 @@ def _sample(row: CellsRow, columns: dict[str, str], limits: dict[str, Any]) -> C
     reading: dict[str, Any] = {name: value if name != "round" else True for name, value in row.reading.items()}
     draft = CountsFile(**facts, **reading) if reading else AnnData(**facts)
     raw: Any = active_store().add(row.path, draft)
-    called = call_cells(raw, expected_cells=row.expected_cells)
+    called = call_cells(raw, expected_cells=row.expected_cells, on_failure="mark")
     rate = DOUBLETS_A_THOUSAND * row.expected_cells / 1000 if row.expected_cells else USUAL_RATE
     described = describe(called, columns=columns) if columns else called
     return qc_filter(described, expected_doublet_rate=min(max(rate, 0.005), 0.3), on_failure="mark", **limits)
@@ -190,13 +233,13 @@ def _donor(row: CellsRow, donor: str) -> dict[str, str]:
 
 def _conditions(
     cells: Call, sheet: CellsSheet, condition: str, donor: str, reference: str
-) -> tuple[Call | None, Call | None]:
-    """Sums and their comparison, where two donors or more have each of two conditions."""
+) -> tuple[Call | None, list[Call]]:
+    """Sums, and the comparison of each condition with the reference where two donors or more have both."""
     values = sheet.values(condition)
     if reference and reference not in values:
         raise DataError(f"no sample has {condition} {reference!r}; there are: {', '.join(values) or 'none'}")
     if not values or any(condition not in row.columns for row in sheet.rows):
-        return None, None
+        return None, []
     base = reference or values[0]
     others = [value for value in values if value != base]
     donors = {
@@ -205,6 +248,10 @@ def _conditions(
     }
     tested = [value for value in others if min(len(donors[value]), len(donors[base])) > 1]
     bulk = pseudobulk(cells, groupby="leiden", donor_key=donor, condition_key=condition)
-    if not tested:
-        return bulk, None
-    return bulk, differential_expression(bulk, tested=tested[0], reference=base)
+    return bulk, [_compared(bulk, value, base) for value in tested]
+
+
+def _compared(bulk: Call, tested: str, reference: str) -> Call:
+    """Each cluster by itself, so that one that changes runs alone."""
+    both = {"tested": tested, "reference": reference}
+    return join_differences(bulk, differential_expression.map(split_pseudobulk(bulk, **both), **both), **both)

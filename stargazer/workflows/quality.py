@@ -13,7 +13,7 @@ from stargazer.tasks.general import (
     samtools_idxstats,
     samtools_stats,
 )
-from stargazer.workflows.aligning import PLAIN, ReadOptions
+from stargazer.workflows.aligning import PLAIN, ReadOptions, trimming_reports
 from stargazer.workflows.calling import GermlineEngine, call_cohort, check_cohort, with_sexes
 from stargazer.workflows.gatk import GatkOptions, call_with_gatk
 from stargazer.workflows.preprocessing import align_sample
@@ -104,15 +104,17 @@ def report_cohort(
         Of `QCReport`. What `call_cohort` makes with the same arguments is not made again.
     """
     check_cohort(samples, engine, options)
+    trimmed = trimming_reports(samples, reads)
     if engine == "gatk":
         vcf, choice, aligned = call_with_gatk(reference, samples, cohort_id, with_sexes(options, sexes), reads)
         alignments, duplicates = ([each[part] for each in aligned.values()] for part in (0, 1))
-        told: dict[str, Any] = {"others": [choice], "notes": notes, "engine": "native"}
+        told: dict[str, Any] = {"others": [choice, *trimmed], "notes": notes, "engine": "native"}
         return measure_cohort(reference, alignments, duplicates, vcf, cohort_id, **told)
     marked = [align_sample(reference, lanes, engine=engine, reads=reads) for lanes in samples.values()]
     vcf = call_cohort(reference, samples, cohort_id, engine=engine, sexes=sexes, reads=reads)
     alignments, duplicates = ([each[part] for each in marked] for part in (0, 1))
-    return measure_cohort(reference, alignments, duplicates, vcf, cohort_id, notes=notes, engine=engine)
+    told = {"others": trimmed, "notes": notes, "engine": engine}
+    return measure_cohort(reference, alignments, duplicates, vcf, cohort_id, **told)
 
 
 def report_sheet(

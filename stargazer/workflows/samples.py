@@ -140,10 +140,11 @@ def sheet_cohort(
         sites = (chosen.known_sites or ()) if chosen is not None and engine == "gatk" else ()
         target = chosen.target if chosen is not None else None
         notes += check_against(contigs, read, target=target, known_sites=sites, engine=engine)
+    lanes, gvcfs = sheet_lanes(read), sheet_gvcfs(read, reference, engine)
+    notes += [f"{name}: {note}" for name, given in lanes.items() if (note := reads.optical(given).note)]
     for note in notes:
         warnings.warn(visible(f"{read.path.name}: {note}"), DataWarning, stacklevel=3)
-    gvcfs = sheet_gvcfs(read, reference, engine)
-    return SheetCohort(reference, sheet_lanes(read), gvcfs, sheet_sexes(read), chosen, tuple(notes))
+    return SheetCohort(reference, lanes, gvcfs, sheet_sexes(read), chosen, tuple(notes))
 
 
 def call_sheet(

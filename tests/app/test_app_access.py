@@ -16,9 +16,9 @@ from apps import PATIENCE, App, serving
 from starlette.datastructures import Headers
 
 from stargazer.app.access import Access, ProxyTrust
-from stargazer.app.server import _base, read_secret
+from stargazer.app.server import _base, _listening, read_secret
 from stargazer.config import user_name
-from stargazer.errors import ConfigError
+from stargazer.errors import ConfigError, Conflict
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +116,27 @@ def test_a_second_app_of_one_folder_is_refused(app: App, tmp_path: Path) -> None
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, env=env)
     assert done.returncode == 1
     assert "another `stargazer app` serves" in done.stderr
+
+
+def test_listening_for_a_container_lets_nobody_in_by_another_name(tmp_path: Path) -> None:
+    root = tmp_path / "notebooks"
+    root.mkdir()
+    places = {"DASK_STARGAZER__STORE": str(tmp_path / "store"), "DASK_STARGAZER__CACHE": str(tmp_path / "cache")}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with serving(root, "--host", "0.0.0.0", "--port", str(port), **places) as found:
+        assert found.address.startswith(f"http://127.0.0.1:{port}/?token=")
+        assert found.get("/").status_code == 200
+        # Whoever comes by another address of the machine, as 127.0.0.2 is one, has no name of it.
+        other = f"http://127.0.0.2:{port}/?token={found.token}"
+        assert httpx.get(other, timeout=PATIENCE).status_code == 403
+        assert httpx.get(other, timeout=PATIENCE, headers={"Host": f"127.0.0.1:{port}"}).status_code == 200
+
+
+def test_an_address_that_is_not_of_this_machine_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Conflict, match=r"port 8765 of 192\.0\.2\.1 cannot be had"), _listening(8765, "192.0.2.1"):
+        raise AssertionError("it listens there")
 
 
 def test_the_page_after_the_token_leads_nowhere_else(app: App) -> None:

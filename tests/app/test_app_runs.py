@@ -121,6 +121,20 @@ INITIALIZE = {
 }  # fmt: skip
 
 
+def test_programs_show_the_token_of_the_app(pages: TestClient, store: sg.Store, tmp_path: Path) -> None:
+    assert pages.get("/v1/runs").status_code == 401, "a browser's cookie is none"
+    told = {"Authorization": "Bearer token"}
+    added = pages.post("/v1/assets?name=words.txt&type=asset", content=b"words", headers=told)
+    assert added.status_code == 201, added.text
+    assert store.has(added.json()["cid"])
+    assert pages.get(f"/v1/assets/{added.json()['id']}/data", headers=told).content == b"words"
+    body = {"inputs": [], "transform": {"executor": "no-such-task"}}
+    assert pages.post("/v1/materialize", json=body, headers=told).json()["type"].endswith("UnknownName")
+    assert pages.get("/v1/runs", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert pages.get("/v1/runs", headers={**told, "Origin": "http://evil.example"}).status_code == 403
+    assert pages.get("/v1/runs", headers={**told, "Host": "evil.example"}).status_code == 403
+
+
 def test_agents_show_a_token_of_their_own(pages: TestClient) -> None:
     accept = {"Accept": "application/json, text/event-stream"}
     assert pages.post("/mcp", json=INITIALIZE, headers=accept).status_code == 401

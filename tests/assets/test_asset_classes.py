@@ -120,7 +120,7 @@ def test_a_subtype_of_a_type_has_its_facts_and_its_own_key() -> None:
     trimmed = TrimmedR1(sample_id="s1", trimmer="fastp")
     assert isinstance(trimmed, R1)
     assert (trimmed.asset_key, R1.asset_key) == ("trimmed_r1", "r1")
-    assert list(trimmed.declared) == ["sample_id", "mate_cid", "sequencing_platform", "trimmer"]
+    assert list(trimmed.declared) == ["sample_id", "mate_cid", "sequencing_platform", "trimmed_by", "trimmer"]
     assert R1.from_dict(trimmed.to_dict()) == trimmed
 
 

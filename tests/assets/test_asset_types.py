@@ -34,7 +34,7 @@ FIELDS = {
     "reference_index": ("ReferenceIndex", "build tool reference_cid"),
     "sequence_dict": ("SequenceDict", "build tool reference_cid"),
     "aligner_index": ("AlignerIndex", "build aligner reference_cid"),
-    "r1": ("R1", "sample_id mate_cid sequencing_platform"),
+    "r1": ("R1", "sample_id mate_cid sequencing_platform trimmed_by"),
     "r2": ("R2", "sample_id mate_cid sequencing_platform"),
     "alignment": (
         "Alignment",
@@ -42,7 +42,7 @@ FIELDS = {
     ),
     "alignment_index": ("AlignmentIndex", "sample_id alignment_cid"),
     "bqsr_report": ("BQSRReport", "sample_id tool alignment_cid"),
-    "duplicate_metrics": ("DuplicateMetrics", "sample_id tool alignment_cid notes"),
+    "duplicate_metrics": ("DuplicateMetrics", "sample_id tool alignment_cid notes optical_distance"),
     "variants": ("Variants", "sample_id caller variant_type build vqsr_mode sample_count source_samples notes"),
     "variants_index": ("VariantsIndex", "sample_id variants_cid"),
     "known_sites": ("KnownSites", "build resource_name known training truth prior vqsr_mode"),
@@ -52,7 +52,7 @@ FIELDS = {
     "genomics_db": ("GenomicsDB", "sample_id caller build sample_count source_samples"),
     "alignment_stats": ("AlignmentStats", "sample_id alignment_cid reads mapped duplicates insert_size"),
     "coverage": ("Coverage", "sample_id alignment_cid mean_depth breadth"),
-    "trimming_report": ("TrimmingReport", "sample_id r1_cid reads kept"),
+    "trimming_report": ("TrimmingReport", "sample_id r1_cid reads kept lane"),
     "filter_choice": ("FilterChoice", "sample_id method reason samples snv_sites indel_sites notes"),
     "intervals": ("Intervals", "build reference_cid"),
     "variant_comparison": (
@@ -61,6 +61,7 @@ FIELDS = {
     ),
     "flag_counts": ("FlagCounts", "sample_id alignment_cid"),
     "contig_counts": ("ContigCounts", "sample_id alignment_cid"),
+    "contamination": ("Contamination", "sample_id alignment_cid variants_cid share sites"),
     "variant_stats": ("VariantStats", "sample_id variants_cid snvs indels ts_tv notes"),
     "target_coverage": (
         "TargetCoverage",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,49 @@ def test_arguments_are_checked_as_a_tasks() -> None:
             wrong([])
     with pytest.raises(DefinitionError, match=r"has no option 'cpus'; there are uses, version"):
         sg.dynamic(cpus=4)
+
+
+@sg.task
+def waiting(work: sg.Workdir, *, flag: str) -> int:
+    wait_for(lambda: Path(flag).exists())
+    return 1
+
+
+def wait_for(there: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < ends, "it did not come"
+        time.sleep(0.02)
+
+
+@sg.task
+def one(work: sg.Workdir) -> int:
+    return 1
+
+
+@sg.task
+def named(work: sg.Workdir, *, text: str) -> sg.Asset:
+    out = work.file("named.txt")
+    out.write_text(text)
+    return sg.Asset(path=out)
+
+
+@sg.dynamic
+def with_known(start: int, *, text: str, flag: str) -> tuple[sg.Asset, int]:
+    return named(text=text), waiting(flag=flag)
+
+
+def test_what_is_known_as_it_is_wired_is_held_till_the_end(store: Store, tmp_path: Path) -> None:
+    known = sg.run(named(text="found while wiring"), progress=False).result()
+    flag = tmp_path / "flag"
+    flight = sg.run(with_known(one(), text="found while wiring", flag=str(flag)), wait=False)
+    try:
+        wait_for(lambda: known.cid in store.roots.held())
+    finally:
+        flag.touch()
+    found, _ = flight.result()
+    assert found.cid == known.cid
+    assert store.roots.held() == set()
 
 
 @pytest.mark.parametrize("way", WAYS)

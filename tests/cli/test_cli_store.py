@@ -63,7 +63,7 @@ def test_companions_come_along(stargazer: Run, tmp_path: Path) -> None:
     Path("ref.fa").write_text(">c\nA\n")
     Path("ref.fa.fai").write_text("c\t1\t3\t1\t2\n")
     added = stargazer("add", "ref.fa", "--as", "reference", "--companion", "reference_index=ref.fa.fai", "--json").json
-    assert [each["asset"] for each in added["companions"]] == ["reference_index"]
+    assert [each["type"] for each in added["companions"]] == ["reference_index"]
     got = stargazer("get", added["cid"], "--out", tmp_path / "out", "--json").json
     assert got["path"] == str(tmp_path / "out"), "a path that is no directory is the copy's"
     got = stargazer("get", added["id"], "--out", f"{tmp_path}/folder/", "--json").json

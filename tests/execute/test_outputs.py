@@ -40,7 +40,9 @@ def small(store: Store, tmp_path: Path) -> sg.Asset:
 
 
 def blobs(store: Store) -> int:
-    return len(list(Path(store.url.removeprefix("file://")).glob("blobs/*/*")))
+    """Blobs of a store, but for the change that this code may have since its last commit, which runs keep."""
+    found = Path(store.url.removeprefix("file://")).glob("blobs/*/*")
+    return sum(not path.read_bytes().startswith(b"diff --git") for path in found)
 
 
 def same(work: sg.Workdir, x: sg.Alignment) -> sg.Alignment:

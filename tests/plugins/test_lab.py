@@ -48,7 +48,7 @@ def test_one_of_each_kind_is_found_when_it_is_used(lab: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     loaded, offered, lines, kind, found, known = json.loads(done.stdout)
     assert loaded == []
-    assert sorted(offered) == ["count_lines", "folder", "lab", "line_count", "spare"]
+    assert sorted(offered) == ["balanced", "centred", "count_lines", "folder", "lab", "line_count", "linear", "spare"]
     assert (lines, kind, found) == (2, "LineCount", True)
     assert "known" in known
 

@@ -16,8 +16,15 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from stargazer.cid import cid_of_bytes
+from stargazer.cid.cid import text_of
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.c3RhbmQtaW4.a-secret-that-nobody-may-see"
+
+
+def root_of(car: bytes) -> str:
+    """The first root that the header of a CAR names."""
+    _before, _, after = car.partition(b"\xd8\x2a\x58\x25\x00")
+    return text_of(after[:36])
 
 
 class PinataStandIn:
@@ -39,8 +46,10 @@ class PinataStandIn:
         self.lock = threading.Lock()
         self.url = ""
 
-    def keep(self, data: bytes, network: str, name: str, keyvalues: dict[str, str]) -> dict[str, Any]:
-        cid = self.wrong_cid or cid_of_bytes(data)
+    def keep(
+        self, data: bytes, network: str, name: str, keyvalues: dict[str, str], *, car: bool = False
+    ) -> dict[str, Any]:
+        cid = self.wrong_cid or (root_of(data) if car else cid_of_bytes(data))
         entry = {"id": str(uuid.uuid4()), "name": name, "cid": cid, "size": len(data), "keyvalues": keyvalues}
         entry["is_duplicate"] = any(each["cid"] == cid for each in self.files[network])
         self.bytes[cid] = data
@@ -128,7 +137,8 @@ class Answering(BaseHTTPRequestHandler):
             fields[name[1].decode()] = data
         name = fields["name"].decode()
         keyvalues = json.loads(fields["keyvalues"])
-        self.answer({"data": self.service.keep(fields["file"], fields["network"].decode(), name, keyvalues)})
+        network, car = fields["network"].decode(), fields.get("car") == b"true"
+        self.answer({"data": self.service.keep(fields["file"], network, name, keyvalues, car=car)})
 
     def begin(self) -> None:
         pairs = (each.split(" ") for each in self.headers["Upload-Metadata"].split(","))

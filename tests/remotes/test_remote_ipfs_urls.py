@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
-from gateways import EVIL, Gateway, blocks_of
+from gateways import EVIL, Gateway, Request, blocks_of
 
 from stargazer.errors import RemoteError
 from stargazer.remotes.filesystem import VerifiedIPFSFileSystem, verify_ipfs
@@ -67,3 +70,61 @@ def test_evil_answers_are_refused(
     fs = VerifiedIPFSFileSystem(gateway_addr=serve(blocks_of(origin, cid), EVIL[evil]).url)
     with pytest.raises(RemoteError, match=r"GW\(.* sent"):
         fs.cat_file(cid)
+
+
+def test_who_goes_from_directory_to_directory_has_the_next_ones_ready(
+    store: Store, tmp_path: Path, serve: Callable[..., Gateway], configure: Callable[..., None]
+) -> None:
+    origin = Store(tmp_path / "rows")
+    for row in range(12):
+        for column in range(3):
+            place = tmp_path / f"array/c/{row:02}/{column}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(b"%d %d" % (row, column))
+    cid = str(origin.add(tmp_path / "array").cid)
+    blocks = blocks_of(origin, cid)
+    gateway = serve(blocks)
+    configure({"gateway": gateway.url})
+    fs = fsspec.filesystem("cid")
+    rows = [origin.resolve(f"{cid}/c/{row:02}") for row in range(12)]
+    assert fs.cat_file(f"{cid}/c/00/0") == b"0 0"
+    assert not set(rows[1:]) & set(gateway.raw()), "one look is no walk"
+    assert fs.cat_file(f"{cid}/c/01/0") == b"1 0"
+    deadline = time.monotonic() + 60
+    while not set(rows[2:10]) <= set(gateway.raw()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for row in range(12):
+        assert fs.cat([f"{cid}/c/{row:02}/{column}" for column in range(3)]) == {
+            f"{cid}/c/{row:02}/{column}": b"%d %d" % (row, column) for column in range(3)
+        }
+    assert sorted(gateway.raw()) == sorted(blocks), "each block was asked for once"
+
+
+def test_callers_with_an_event_loop_read_many_at_once(
+    store: Store, tmp_path: Path, serve: Callable[..., Gateway], configure: Callable[..., None]
+) -> None:
+    origin, together = Store(tmp_path / "many"), threading.Barrier(12, timeout=60)
+    for number in range(12):
+        place = tmp_path / f"chunks/{number:02}"
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(b"chunk %d" % number)
+    cid = str(origin.add(tmp_path / "chunks").cid)
+    blocks = blocks_of(origin, cid)
+
+    def answer(request: Request, block: bytes) -> None:
+        if block.startswith(b"chunk"):
+            together.wait()  # twelve are under way, or the test fails
+        request.answer(block)
+
+    gateway = serve(blocks, answer)
+    configure({"gateway": gateway.url})
+    fs = fsspec.filesystem("cid", asynchronous=True)
+    assert fs.async_impl
+
+    async def read() -> list[bytes]:
+        return list(await asyncio.gather(*(fs._cat_file(f"{cid}/{number:02}") for number in range(12))))
+
+    assert asyncio.run(read()) == [b"chunk %d" % number for number in range(12)]
+    assert asyncio.run(fs._info(f"{cid}/03"))["size"] == 7
+    assert len(asyncio.run(fs._ls(cid))) == 12

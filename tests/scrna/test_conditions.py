@@ -16,7 +16,16 @@ from scrna_stages import raw, run
 import stargazer as sg
 from stargazer.errors import DataError
 from stargazer.store import Store
-from stargazer.tasks.scrna import differential_expression, find_markers, label, normalize, pseudobulk, qc_filter
+from stargazer.tasks.scrna import (
+    differential_expression,
+    find_markers,
+    join_differences,
+    label,
+    normalize,
+    pseudobulk,
+    qc_filter,
+    split_pseudobulk,
+)
 
 DONORS = {"d1": "ctrl", "d2": "ctrl", "d3": "ctrl", "d4": "stim", "d5": "stim", "d6": "stim"}
 
@@ -72,6 +81,43 @@ def test_planted_differences_are_found(tmp_path: Path) -> None:
     assert len(called & planted) >= 27
     assert len(called - planted) <= 0.1 * len(called)
     assert (table.set_index("gene").loc[sorted(planted), "log2FoldChange"] > 0).all()
+
+
+BOTH: dict[str, Any] = {"tested": "stim", "reference": "ctrl"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_clusters_are_compared_one_by_one_and_one_that_changed_runs_alone(store: Store, tmp_path: Path) -> None:
+    given = donors(genes=40, cells_each=24, planted=5)
+    given.obs["group"] = np.where(given.obs["condition"] == "ctrl", ["a", "b", "c"] * 48, ["a", "b", "b"] * 48)
+
+    def analysed(name: str) -> tuple[Any, Any, int]:
+        added: Any = sg.add(saved(given, tmp_path / name), sg.AnnData(sample_id="s", organism="human"))
+        kept = qc_filter(added, min_genes=0, min_cells=0, max_pct_mt=100.0, doublets=False)
+        bulk = pseudobulk(normalize(kept), groupby="group", min_cells=5)
+        each = differential_expression.map(split_pseudobulk(bulk, **BOTH), **BOTH)
+        flight = sg.run(join_differences(bulk, each, **BOTH), differential_expression(bulk, **BOTH))
+        one_by_one, at_once = flight.result()
+        return one_by_one, at_once, flight.tasks_run
+
+    one_by_one, at_once, ran = analysed("a.h5ad")
+    assert one_by_one == at_once, "the same bytes and facts"
+    assert one_by_one.table()["group"].unique().tolist() == ["a", "b"], "c has donors of one condition alone"
+    assert one_by_one.n_significant > 0
+    given.X[np.flatnonzero(given.obs["group"] == "b")[0]] *= 2
+    changed, at_once, ran_again = analysed("b.h5ad")
+    assert changed == at_once != one_by_one
+    assert ran_again == ran - 1
+
+
+def test_without_donors_there_is_a_table_without_rows(tmp_path: Path) -> None:
+    made = prepared(donors(genes=20, cells_each=12), tmp_path)
+    bulk = run(pseudobulk, tmp_path, made, groupby="group", donor_key="condition")
+    assert run(split_pseudobulk, tmp_path, bulk, **BOTH) == []
+    found = run(join_differences, tmp_path, bulk, [], **BOTH)
+    assert (len(found.path.read_text().splitlines()), found.n_significant) == (1, 0)
+    with pytest.raises(DataError, match="no condition none"):
+        run(split_pseudobulk, tmp_path, bulk, tested="stim", reference="none")
 
 
 def test_sums_are_those_of_the_cells(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import stargazer as sg
 from stargazer.bio.singlecell.kernels.droplets import find_knee
 from stargazer.errors import DataError
 from stargazer.store import Store
-from stargazer.tasks.scrna import call_cells, qc_filter
+from stargazer.tasks.scrna import call_cells, concat, qc_filter
 
 
 def droplets(
@@ -120,3 +121,26 @@ def test_far_fewer_cells_than_expected_are_said(store: Store, tmp_path: Path) ->
 def test_soup_alone_has_no_cells(store: Store, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no cells to call"):
         find_knee(np.full(500, 20))
+    asset = added(droplets(5, 600), tmp_path)
+    with pytest.raises(DataError, match="no cells to call"):
+        run(call_cells, tmp_path, body(asset), method="knee")
+
+
+def test_a_sample_without_cells_ends_no_project(store: Store, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    soup = anndata.AnnData(
+        sparse.csr_matrix(rng.poisson(0.02, (120, 200)).astype(np.float32)),
+        obs=pd.DataFrame(index=[f"B{i}" for i in range(120)]),
+        var=cells().var,
+    )
+    marked = run(call_cells, tmp_path, body(added(soup, tmp_path)), on_failure="mark")
+    assert marked.n_obs == 0
+    failed = run(qc_filter, tmp_path, marked, on_failure="mark")
+    assert "no cells to call" in tree_of(failed).stages()["qc_filter"]["failed"]
+    with pytest.raises(DataError, match="no cells to call"):
+        run(qc_filter, tmp_path, marked)
+    good = run(qc_filter, tmp_path, body(added(cells(100), tmp_path)), min_genes=0, doublets=False)
+    samples = [replace(good, sample_id="good"), replace(failed, sample_id="bad")]
+    joined = run(concat, tmp_path, samples, leave_out_below=9)
+    assert joined.n_obs == good.n_obs
+    assert "no cells to call" in tree_of(joined).stages()["concat"]["left_out"]["bad"]

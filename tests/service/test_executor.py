@@ -14,10 +14,11 @@ import httpx
 import pytest
 from services import PATIENCE, listen, until
 
-from stargazer.errors import CIDMismatch, RemoteError
+from stargazer.errors import CIDMismatch, RemoteError, RemoteRefused
+from stargazer.executors.asking import Bundle, Sent, _check
+from stargazer.executors.desk import Desk
+from stargazer.executors.values import Unsendable, decode, encode
 from stargazer.service.executor import Executor
-from stargazer.service.executor.asking import _check
-from stargazer.service.executor.values import Unsendable, decode, encode
 from stargazer.service.executor.worker import WorkerLimits, worker_application
 
 pd = pytest.importorskip("pandas")
@@ -105,15 +106,15 @@ def test_the_shapes_of_the_protocol(url: str) -> None:
     assert manifest["variables"]["y"]["content_type"] == "json/object"
     health = httpx.get(f"{url}/health", timeout=PATIENCE).json()
     assert health["capabilities"]["protocol_versions"] == ["v1"]
-    assert health["capabilities"]["transform_refs"] == ["notebook_cell@v1"]
+    assert health["capabilities"]["transform_refs"] == ["notebook_cell@v1", "stargazer_task@v1"]
 
 
 def test_requests_that_are_refused(url: str) -> None:
     assert ask(url, request(), {"x": b"7"}, **{"X-Strata-Executor-Protocol": "v2"}).status_code == 400
     assert ask(url, request(), {"x": b"7"}, Authorization="Bearer x").status_code == 401
-    assert ask(url, request(), {}).status_code == 422
-    assert ask(url, {"x": 1}).status_code == 422
-    assert ask(url, request(params={"mounts": [{"path": "/etc"}]}), {"x": b"7"}).status_code == 422
+    assert ask(url, request(), {}).status_code == 400
+    assert ask(url, {"x": 1}).status_code == 400
+    assert ask(url, request(params={"mounts": [{"path": "/etc"}]}), {"x": b"7"}).status_code == 400
     wrong = request(
         inputs=[
             {"name": "x", "format": "json/object", "cid": "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy"}
@@ -157,3 +158,82 @@ def test_values_that_json_would_change_are_not_sent_as_json() -> None:
     assert decode(*encode(np.int64(3), trust=False), trust=False) == 3
     with pytest.raises(CIDMismatch):
         _check("x", b"other", "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy")
+
+
+@pytest.fixture(scope="module")
+def pulling() -> Iterator[str]:
+    limits = WorkerLimits(seconds=120.0, memory=512 << 20, bytes=64 << 20)
+    with listen(worker_application("secret", limits, allowed=("127.0.0.1",))) as found:
+        yield found
+
+
+def test_an_executor_fetches_what_it_takes(pulling: str) -> None:
+    far = Executor(pulling, "secret", pull="http://127.0.0.1:0")
+    done = far.execute("y = x + 1\nbig = list(range(100_000))", {"x": 1})
+    assert (done.variables["y"], len(done.variables["big"])) == (2, 100_000)
+    assert far.execute("raise ValueError('no')").error == "ValueError: no"
+
+
+def manifest(desk: Desk, source: str = "y = x") -> dict[str, Any]:
+    inputs = [each.described() for each in desk.given]
+    ref = {"ref": "notebook_cell@v1", "params": {"source": source, "timeout_seconds": 60}}
+    return desk.manifest({"inputs": inputs, "transform": ref})
+
+
+def pull(url: str, told: Any) -> httpx.Response:
+    headers = {"Authorization": "Bearer secret"}
+    return httpx.post(f"{url}/v1/execute-manifest", headers=headers, json=told, timeout=PATIENCE)
+
+
+def test_the_shapes_of_manifests(url: str, pulling: str, tmp_path: Path) -> None:
+    given = [Sent("x", "json/object", b"7")]
+    with Desk("http://127.0.0.1:0", "b1", given, tmp_path / "bundle.tar", 1 << 20, 60) as desk:
+        told = manifest(desk)
+        answer = pull(pulling, told).json()
+        assert (answer["success"], answer["build_id"]) == (True, "b1")
+        assert (answer["protocol_version"], answer["finalize"]["success"]) == ("notebook-build-manifest@v1", True)
+        with Bundle(desk.taken(), pulling) as bundle:
+            assert bundle.manifest["schema_version"] == "notebook-output-bundle@v1"
+            assert bundle.read(bundle.manifest["variables"]["y"]["file"], 100) == b"7"
+        refused = pull(url, told)
+        assert (refused.status_code, "private network" in refused.json()["detail"]) == (400, True)
+        small = {**told, "output": {**told["output"], "max_bytes": 10}}
+        assert pull(pulling, small).status_code == 413
+        late = {**told, "inputs": [{**told["inputs"][0], "expires_at": 1.0}]}
+        assert "has expired" in pull(pulling, late).json()["detail"]
+        file = {**told, "inputs": [{**told["inputs"][0], "url": "file:///etc/passwd"}]}
+        assert pull(pulling, file).status_code == 400
+        assert pull(pulling, {**told, "inputs": []}).status_code == 400
+        assert pull(pulling, {"build_id": "b1"}).status_code == 400
+
+
+def test_signed_urls_are_good_for_one_thing(tmp_path: Path) -> None:
+    given = [Sent("x", "json/object", b"7")]
+    with Desk("http://127.0.0.1:0", "b1", given, tmp_path / "bundle.tar", 10, 60) as desk:
+        told = manifest(desk)
+        good, output = told["inputs"][0]["url"], told["output"]["url"]
+        assert httpx.get(good, timeout=PATIENCE).content == b"7"
+        for wrong in (
+            good.replace("size=1", "size=2"),
+            good.replace("expires=", "expires=9"),
+            good.replace("/b1/", "/b2/"),
+            good.replace("input-0", "output"),
+            good[:-1] + ("0" if good[-1] != "0" else "1"),
+            good.partition("?")[0],
+            output,
+        ):
+            assert httpx.get(wrong, timeout=PATIENCE).status_code == 403, wrong
+        assert httpx.post(good, content=b"x", timeout=PATIENCE).status_code == 403
+        assert httpx.post(output, content=b"x" * 11, timeout=PATIENCE).status_code == 413
+        with pytest.raises(RemoteRefused):
+            desk.taken()
+    with Desk("http://127.0.0.1:0", "b1", given, tmp_path / "late.tar", 10, -1) as desk:
+        assert httpx.get(manifest(desk)["inputs"][0]["url"], timeout=PATIENCE).status_code == 403
+
+
+def test_an_input_that_was_changed_is_not_taken(pulling: str, tmp_path: Path) -> None:
+    given = [Sent("x", "json/object", b"7")]
+    with Desk("http://127.0.0.1:0", "b1", given, tmp_path / "bundle.tar", 1 << 20, 60) as desk:
+        told = manifest(desk)
+        desk.given[0] = Sent("x", "json/object", b"8")
+        assert pull(pulling, told).json()["type"] == "urn:stargazer:error:CIDMismatch"

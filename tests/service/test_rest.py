@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from services import Served, until
 
 import stargazer as sg
-from stargazer.cid import cid_of_file
+from stargazer.cid import cid_of_file, cid_of_path
 from stargazer.service.settings import Limits, Settings
 
 Serve = Callable[[Settings], Served]
@@ -213,7 +214,7 @@ def metadata(**members: str) -> str:
 def test_a_file_is_sent_in_one_request(service: Served, lab: Settings) -> None:
     told = service.ask("POST", "/v1/assets?name=s1.fq&type=r1&fact.sample_id=s1", "anna-token", content=b"@a\n")
     found = told.json()
-    assert (told.status_code, found["type"], found["facts"]["sample_id"], found["size"]) == (201, "R1", "s1", 3)
+    assert (told.status_code, found["type"], found["facts"]["sample_id"], found["size"]) == (201, "r1", "s1", 3)
     query = service.ask("POST", "/v1/query", "ben-token", json={"asset": "r1", "sample_id": "s1"}).json()
     assert [each["id"] for each in query["assets"]] == [found["id"]]
     wrong = service.ask("POST", f"/v1/assets?cid={found['cid']}", "anna-token", content=b"@b\n")
@@ -301,3 +302,42 @@ def test_catalog_runs_gc_openapi(service: Served, letters: Pair) -> None:
     body = described["paths"]["/v1/materialize"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     jsonschema.validate(wanted(*letters, name="x", wait=1), body)
     assert "/v1/names/{name}" in described["paths"]
+
+
+def test_folders_are_sent_as_they_are(serve: Callable[[Settings], Served], lab: Settings, tmp_path: Path) -> None:
+    service = serve(lab)
+    folder = tmp_path / "sample.zarr"
+    (folder / "a" / "empty").mkdir(parents=True)
+    (folder / ".zgroup").write_text("{}")
+    (folder / "a" / "0.0").write_bytes(bytes(1000))
+    client = sg.ServiceClient(service.url, "anna-token", store=sg.Store(str(tmp_path / "mine")))
+    added = client.add(folder, sg.Asset(facts={"organ": "liver"}))
+    assert (added.cid, added.name, added.facts["organ"]) == (cid_of_path(folder), "sample.zarr", "liver")
+    assert sorted(path.name for path in client.fetch(added).rglob("*")) == [".zgroup", "0.0", "a", "empty"]
+    assert client.add(folder).cid == added.cid, "what is there is not sent again"
+
+
+def test_odd_folders_are_refused(serve: Callable[[Settings], Served], lab: Settings, tmp_path: Path) -> None:
+    service = serve(lab)
+
+    def send(name: str, kind: bytes = tarfile.REGTYPE) -> httpx.Response:
+        sink = io.BytesIO()
+        with tarfile.open(fileobj=sink, mode="w") as tar:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            tar.addfile(info)
+        path = "/v1/assets?name=folder&folder=tar"
+        return service.ask("POST", path, "anna-token", content=sink.getvalue())
+
+    assert send("fine.txt").status_code == 201
+    for name, kind in (
+        ("../x", tarfile.REGTYPE),
+        ("/x", tarfile.REGTYPE),
+        ("x", tarfile.SYMTYPE),
+        ("x", tarfile.LNKTYPE),
+    ):
+        assert send(name, kind).json()["type"] == "urn:stargazer:error:DataError", name
+    cut = service.ask("POST", "/v1/assets?name=folder&folder=tar", "anna-token", content=b"no tar")
+    assert cut.json()["type"] == "urn:stargazer:error:DataError"
+    other = service.ask("POST", "/v1/assets?name=folder&folder=zip", "anna-token", content=b"x")
+    assert other.status_code == 422

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faults import KINDS, Faults
@@ -120,7 +121,13 @@ def driver(queue: Queue, folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
     (folder / "driver.py").write_text(DRIVER)
     command, out = [sys.executable, "driver.py", str(folder / "ran"), str(queue.folder)], folder / "out"
     with out.open("w") as file:
-        return subprocess.Popen(command, stdout=file, stderr=file, cwd=folder, start_new_session=True), out
+        options: dict[str, Any] = {"stdout": file, "stderr": file, "cwd": folder, "start_new_session": True}
+        return subprocess.Popen(command, **options, preexec_fn=_hears_hangups), out
+
+
+def _hears_hangups() -> None:
+    """As in a terminal, though these tests run below ``nohup``."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def test_closing_while_a_submission_is_refused_ends_well(

@@ -15,7 +15,8 @@ import stargazer as sg
 from stargazer.bio.simulate import simulate_cohort, simulate_exomes
 from stargazer.cli.app import app
 from stargazer.errors import DataError, DataWarning
-from stargazer.workflows import CohortOptions, germline
+from stargazer.workflows import CohortOptions, GatkOptions, ReadOptions, germline
+from stargazer.workflows.again import germline_command
 
 GFF3 = """##gff-version 3
 chr1\tensembl\tgene\t2001\t8000\t.\t+\t.\tID=gene:G1;Name=GENE1;biotype=protein_coding;gene_id=G1
@@ -93,6 +94,22 @@ def test_a_sheet_becomes_a_folder(folder: Path, tmp_path: Path) -> None:
     assert again["files"] == told["files"]
 
 
+def test_the_command_does_it_again() -> None:
+    given = {"engine": "gatk", "target": "my exome.bed", "known_sites": ["dbsnp=d.vcf"], "cohort_id": "c"}
+    options = CohortOptions(genes="g.gff3", annotations=["clinvar=x.vcf"], info=["CLNSIG"], stop_after="preprocess")
+    reads, gatk = ReadOptions(trim=True, aligner="bwa-mem2"), GatkOptions(filter="hard", ploidy=1)
+    words, python = germline_command("s.csv", "r.fa", **given, gatk=gatk, reads=reads, options=options).splitlines()
+    assert words == (
+        "stargazer germline s.csv --ref r.fa --out FOLDER --engine gatk --cohort c --target 'my exome.bed' "
+        "--known-sites dbsnp=d.vcf --annotate clinvar=x.vcf --info CLNSIG --genes g.gff3 --filter hard --trim "
+        "--aligner bwa-mem2 --stop-after preprocess"
+    )
+    assert "GatkOptions(ploidy=1)" in python
+    plain = {"engine": "embedded", "target": None, "known_sites": None, "gatk": None, "cohort_id": "cohort"}
+    told = germline_command("s.csv", "GRCh38", **plain, reads=ReadOptions(), options=CohortOptions())
+    assert told == "stargazer germline s.csv --ref GRCh38 --out FOLDER"
+
+
 @pytest.mark.slow
 def test_multiqc_keeps_names_apart(folder: Path, tmp_path: Path, tool, store: sg.Store) -> None:
     tool("multiqc")
@@ -107,6 +124,56 @@ def test_multiqc_keeps_names_apart(folder: Path, tmp_path: Path, tool, store: sg
     data = json.loads((tmp_path / "out" / "multiqc" / "multiqc_data" / "multiqc_data.json").read_text())
     found = data["report_data_sources"]["Samtools"]["stats"]
     assert {"P1", "P1.sorted"} <= set(found)
+
+
+@pytest.mark.slow
+def test_trimmed_reads_and_another_aligner(folder: Path, tmp_path: Path, tool, store: sg.Store) -> None:
+    for name in ("fastp", "bwa-mem2", "samtools", "bcftools"):
+        tool(name)
+    sheet = folder / "one.csv"
+    sheet.write_text("sample,fastq_1,fastq_2\nP1,P1_R1.fastq.gz,P1_R2.fastq.gz\n")
+    given = {"reads": ReadOptions(trim=True, aligner="bwa-mem2"), "options": CohortOptions(cram=False)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = germline(sheet, folder / "reference.fa", tmp_path / "out", **given)
+        plain = germline(sheet, folder / "reference.fa", tmp_path / "plain")
+        other = germline(sheet, folder / "reference.fa", tmp_path / "native", engine="native", **given)
+    assert made.alignments["P1"].tool == other.alignments["P1"].tool == "bwa-mem2"
+    assert plain.alignments["P1"].tool == "bwa (pybwa)"
+    assert "report/P1.1.fastp.json" in made.files
+    assert "--trim --aligner bwa-mem2 --bam" in made.command
+    assert made.vcf is not None
+    assert plain.vcf is not None
+    assert other.vcf is not None
+    assert lines(made.vcf.fetch()) == lines(other.vcf.fetch())
+    trimmed, whole = ({tuple(line.split("\t")[:5]) for line in lines(one.fetch())} for one in (made.vcf, plain.vcf))
+    assert len(trimmed & whole) > 0.8 * len(whole) > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["embedded", "native"])
+def test_reads_of_which_trimming_leaves_none(folder: Path, tmp_path: Path, tool, store: sg.Store, engine: str) -> None:
+    for name in ("fastp", "bwa", "samtools", "bcftools"):
+        tool(name)
+    bad = (f"@n:{number}\n{'ACGTTGCAAC' * 8}\n+\n{'#' * 80}\n" for number in range(30))
+    (folder / "bad_R1.fastq.gz").write_bytes(gzip.compress("".join(bad).encode(), mtime=0))
+    sheet = folder / "bad.csv"
+    sheet.write_text("sample,lane,fastq_1,fastq_2\nP1,1,P1_R1.fastq.gz,P1_R2.fastq.gz\nbad,1,bad_R1.fastq.gz,\n")
+    options = CohortOptions(stop_after="preprocess")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = germline(
+            sheet,
+            folder / "reference.fa",
+            tmp_path / "out",
+            engine=engine,
+            reads=ReadOptions(trim=True),
+            options=options,
+        )
+    assert "no reads" in made.left_out["bad"]
+    assert any("left out" in mark for mark in made.marks["bad"])
+    assert made.samples == ("P1",)
+    assert "Base qualities were not recalibrated" in made.notes[-1]
 
 
 def test_strict_leaves_nobody_out(folder: Path, tmp_path: Path, store: sg.Store) -> None:
@@ -155,13 +222,17 @@ def test_the_report_names_what_went_wrong_in_the_laboratory(tmp_path: Path, stor
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = germline(cohort.sheet, cohort.reference, tmp_path / "out", target=cohort.target)
+    assert len(made.samples) == (8 if short else 30)
     told = {name: " ".join(marks) for name, marks in made.marks.items()}
     for name in cohort.swapped:
         assert "swap: kinship" in told[name]
     assert "contamination" in told[cohort.mixed]
     assert "lane" in told[cohort.failed]
-    assert "the sheet says XY, the reads XX" in told[cohort.wrong_sex] or "sex" in told[cohort.wrong_sex]
+    assert "sex: the sheet says" in told[cohort.wrong_sex]
     partners = {f"{name[:3]}a" for name in cohort.swapped}
     assert set(told) == {*cohort.swapped, *partners, cohort.mixed, cohort.failed, cohort.wrong_sex}
+    found = json.loads((tmp_path / "out" / "report" / "cohort.identity.json").read_text())["samples"]
+    assert found[cohort.mixed]["contamination"] == pytest.approx(0.25, abs=0.05)
+    assert all(one["contamination"] <= 0.02 for name, one in found.items() if name != cohort.mixed)
     page = (tmp_path / "out" / "report" / "cohort.qc.html").read_text()
     assert all(name in page.partition("Alignments")[0] for name in told)

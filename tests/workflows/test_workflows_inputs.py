@@ -12,10 +12,11 @@ import pytest
 
 import stargazer as sg
 from stargazer.errors import DataError, DataWarning
-from stargazer.workflows import Lane, call_sheet, read_sheet, sheet_lanes
+from stargazer.workflows import Lane, ReadOptions, call_sheet, read_sheet, sheet_lanes
 from stargazer.workflows.builds import build_names, find_build
 from stargazer.workflows.inputs import Contigs, check_against
-from stargazer.workflows.lanes import check_lanes, find_lanes, is_recalibrated, name_lanes, optical_distance
+from stargazer.workflows.lanes import check_lanes, find_lanes, is_recalibrated, name_lanes
+from stargazer.workflows.optical import optical_distance
 
 READS = "".join(f"@A01001:1:FC:1:1101:{n}:1 {{mate}}:N:0\nACGTACGTAA\n+\nIIII#IIIII\n" for n in range(1, 9))
 CONTIGS = Contigs("ref.fa", {"chr1": 8000, "chr2": 5000}, {"chr1": "11"})
@@ -280,11 +281,43 @@ def test_recalibrated_lanes_are_known(tmp_path: Path, store: sg.Store) -> None:
         is_recalibrated([Lane(aligned=done), Lane(aligned=raw)])
 
 
-def test_optical_distance_is_that_of_the_instrument(folder: Path, store: sg.Store) -> None:
-    patterned = store.add(folder / "s1_R1.fq.gz", sg.R1(sample_id="s1"))
-    reads(folder, "m_R*.fq.gz", text=READS.replace("A01001", "M00123"))
-    miseq = store.add(folder / "m_R1.fq.gz", sg.R1(sample_id="s1"))
-    assert [optical_distance([Lane(one)]) for one in (patterned, miseq)] == [2500, 100]
+@pytest.mark.parametrize(
+    ("instruments", "distance", "noted"),
+    [
+        (["A01001"], 2500, False),
+        (["M00123"], 100, False),
+        (["A01001", "LH00123", "ST-E00185"], 2500, False),
+        (["A01001", "M00123"], 100, True),
+        (["A01001", "D00123", "nameless"], 100, True),
+        (["nameless"], 100, False),
+        (["nameless", "VH00123"], 2500, False),
+        (["AB0123", "AAAA1"], 100, False),
+    ],
+)
+def test_optical_distance_fits_the_instruments_of_all_lanes(
+    tmp_path: Path, store: sg.Store, instruments: list[str], distance: int, *, noted: bool
+) -> None:
+    lanes = []
+    for number, name in enumerate(instruments):
+        text = READS.replace("A01001:1:FC:1:1101:", "r" if name == "nameless" else f"{name}:1:FC:1:1101:")
+        reads(tmp_path, f"{number}_R*.fq.gz", text=text)
+        lanes.append(Lane(store.add(tmp_path / f"{number}_R1.fq.gz", sg.R1(sample_id="s1"))))
+    found = optical_distance(lanes)
+    assert found.distance == distance
+    assert bool(found.note) is noted
+    assert not noted or all(name in found.note for name in instruments if name != "nameless")
+    assert ReadOptions(optical_distance=7).optical(lanes) == (7, (), ())
+
+
+@pytest.mark.parametrize("kind", ["bam", "cram"])
+def test_the_instrument_of_aligned_reads_is_known(tmp_path: Path, store: sg.Store, kind: str) -> None:
+    path = tmp_path / f"x.{kind}"
+    with pysam.AlignmentFile(str(path), f"w{kind[0]}", header={"SQ": [{"SN": "c", "LN": 90}], "RG": [GROUP]}) as out:
+        record = pysam.AlignedSegment(out.header)
+        record.query_name, record.query_sequence, record.flag = "A01001:1:FC:1:1101:5:1", "ACGT", 4
+        out.write(record)
+    lane = Lane(aligned=store.add(path, sg.Alignment(sample_id="s1", format=kind)))
+    assert optical_distance([lane]) == (2500, ("A01001",), ())
 
 
 def test_builds_come_along_without_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: sg.Store) -> None:

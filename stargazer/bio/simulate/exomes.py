@@ -53,7 +53,13 @@ class Exomes(NamedTuple):
 
 
 def simulate_exomes(
-    directory: Path, *, people: int = 6, length: int = 30_000, depth: float = 30.0, seed: str = "exomes"
+    directory: Path,
+    *,
+    people: int = 6,
+    length: int = 30_000,
+    depth: float = 30.0,
+    mixture: float = 0.25,
+    seed: str = "exomes",
 ) -> Exomes:
     """Simulate exomes of so many people, two samples each of the first two.
 
@@ -67,6 +73,8 @@ def simulate_exomes(
         Bases of the target.
     depth
         Mean coverage of it.
+    mixture
+        Share of the mixed sample's reads that are of the stranger.
     seed
         Same arguments and seed, same bytes.
     """
@@ -87,7 +95,7 @@ def simulate_exomes(
     rows = ["sample,patient,sex,lane,fastq_1,fastq_2"]
     for sample, person in samples.items():
         sex = _sex(person) if sample != cohort.wrong_sex else _sex(person + 1)
-        files = _sequenced(directory, cohort, genome, sites, sample, reads_of[sample], depth, seed)
+        files = _sequenced(directory, cohort, genome, sites, sample, reads_of[sample], depth, mixture, seed)
         for lane, (r1, r2) in enumerate(files, 1):
             rows.append(f"{sample},{names[person]},{sex},L{lane:03d},{r1.name},{r2.name}")
     cohort.sheet.write_text("\n".join(rows) + "\n", "ascii")
@@ -118,6 +126,7 @@ def _sequenced(
     sample: str,
     person: int,
     depth: float,
+    mixture: float,
     seed: str,
 ) -> Sequence[tuple[Path, Path]]:
     """Reads of a sample, on two lanes where one of them failed."""
@@ -127,7 +136,9 @@ def _sequenced(
     pairs = list(draw_pairs(_library(genome, sites, person, depth), Draw(f"{seed} {sample}")))
     if sample == cohort.mixed:
         stranger = (person + 2) % 6
-        pairs += draw_pairs(_library(genome, sites, stranger, depth * 0.35), Draw(f"{seed} {sample} mixed"))
+        pairs += draw_pairs(
+            _library(genome, sites, stranger, depth * mixture / (1 - mixture)), Draw(f"{seed} {sample} mixed")
+        )
     write_pairs(pairs, files)
     return files
 

@@ -36,18 +36,22 @@ TERMS = {
 
 Source: https://github.com/chanzuckerberg/single-cell-curation/tree/main/schema
 """
-ORGANISMS = {"human": "NCBITaxon:9606", "mouse": "NCBITaxon:10090"}
+ORGANISMS = {
+    "human": "NCBITaxon:9606",
+    "mouse": "NCBITaxon:10090",
+    "rat": "NCBITaxon:10116",
+    "zebrafish": "NCBITaxon:7955",
+    "fly": "NCBITaxon:7227",
+}
 RESERVED = (
-    "assay",
-    "cell_type",
-    "development_stage",
-    "disease",
-    "self_reported_ethnicity",
-    "sex",
-    "tissue",
-    "organism",
+    *("assay", "cell_type", "development_stage", "disease", "self_reported_ethnicity", "sex", "tissue", "organism"),
+    *("organism_ontology_term_id", "ethnicity", "ethnicity_ontology_term_id"),
+    *("observation_joinid", "experimental_condition", "perturbation_types"),
+    *("genetic_perturbation_id", "genetic_perturbation_strategy"),
 )
-"""Columns that CELLxGENE fills in itself, from the terms."""
+"""Columns that CELLxGENE fills in itself, from the terms, that it has given up, or that want more than we write."""
+EMBEDDING = re.compile(r"X_(?!spatial$)[A-Za-z][A-Za-z0-9_.-]*")
+"""Names of embeddings that the schema takes; spatial ones want the pictures that belong to them."""
 
 
 def cellxgene(adata: Any, terms: Mapping[str, str], title: str, organism: str = "") -> Any:
@@ -83,7 +87,7 @@ def cellxgene(adata: Any, terms: Mapping[str, str], title: str, organism: str = 
         problems.append("genes have no Ensembl ids: neither names nor a column such as gene_ids are some")
     if "size_factor" not in adata.obs:
         problems.append("cells are not normalised: run normalize first")
-    embeddings = [name for name in adata.obsm if name.startswith("X_") and np.ndim(adata.obsm[name]) == 2]
+    embeddings = [name for name in adata.obsm if _is_embedding(name, adata.obsm[name])]
     if not embeddings:
         problems.append("there is no embedding: run embed first")
     taxon = ORGANISMS.get(organism, organism)
@@ -91,9 +95,17 @@ def cellxgene(adata: Any, terms: Mapping[str, str], title: str, organism: str = 
         problems.append(f"organism is {organism!r}: say human, mouse, or its NCBITaxon term")
     if problems or ids is None:
         raise DataError(f"these cells do not fit CELLxGENE's schema: {'; '.join(problems)}")
+    ids = [each.partition(".")[0] for each in ids]
     keep = np.array([bool(each) for each in ids]) & ~np.asarray(_doubled(ids))
-    index = np.array([each.partition(".")[0] for each in ids], dtype=object)[keep]
+    index = np.array(ids, dtype=object)[keep]
     counts = sparse.csr_matrix(adata.layers["counts"])[:, keep].astype(np.float32)
+    counts.eliminate_zeros()
+    if not np.diff(counts.indptr).all():
+        empty = adata.obs_names[np.diff(counts.indptr) == 0]
+        raise DataError(
+            f"{len(empty)} cells have no count in a gene with an Ensembl id ({', '.join(empty[:3])}): CELLxGENE's "
+            "schema takes none such; drop them by qc_filter(min_genes=)"
+        )
     made = anndata.AnnData(sparse.csr_matrix(adata.X)[:, keep].astype(np.float32), obs=obs)
     made.var_names = index
     made.raw = anndata.AnnData(counts, obs=obs[[]], var=made.var[[]].copy())
@@ -129,7 +141,34 @@ def _described(obs: Any, terms: Mapping[str, str]) -> tuple[Any, list[str]]:
     for name in TERMS:
         if name in obs:
             obs[name] = obs[name].astype(str) == "True" if name == "is_primary_data" else obs[name].astype("category")
-    return obs.drop(columns=[name for name in RESERVED if name in obs]), problems
+    barred = [name for name in obs if name in RESERVED or str(name).startswith("__")]
+    return _plain_columns(obs.drop(columns=barred)), problems
+
+
+def _plain_columns(obs: Any) -> Any:
+    """The table with columns of one type each: gaps and truth values in categories are none."""
+    import pandas as pd
+
+    for name in obs:
+        values = obs[name]
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            values = values.cat.remove_unused_categories()
+            if values.cat.categories.dtype.kind not in "iuf":
+                values = values.cat.rename_categories(values.cat.categories.astype(str).astype(object))
+        elif pd.api.types.is_extension_array_dtype(values.dtype) and pd.api.types.is_numeric_dtype(values.dtype):
+            truth, gaps = pd.api.types.is_bool_dtype(values.dtype), bool(values.isna().any())
+            values = values.astype("float64" if gaps else "bool" if truth else values.dtype.numpy_dtype)
+        elif values.dtype.kind not in "biuf":
+            values = values.map(str, na_action="ignore").astype("category")
+        obs[name] = values
+    return obs
+
+
+def _is_embedding(name: str, values: Any) -> bool:
+    """Whether the schema takes it: a name that it allows, two numbers a cell or more."""
+    numbers = np.asarray(values) if np.ndim(values) == 2 and not sparse.issparse(values) else np.empty((0, 0))
+    found = EMBEDDING.fullmatch(name) and numbers.shape[1] > 1 and numbers.dtype.kind in "iuf"
+    return bool(found) and not np.isinf(numbers).any()
 
 
 def _ensembl_ids(var: Any) -> list[str] | None:

@@ -30,6 +30,7 @@ REACHED = {
     "normalize": "normalized",
     "select_features": "featured",
     "reduce_dimensions": "reduced",
+    "integrate": "reduced",
     "embed": "reduced",
     "cluster": "clustered",
     "find_markers": "annotated",

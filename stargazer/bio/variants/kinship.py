@@ -1,10 +1,9 @@
-"""Who is who in a joint callset: kinship of pairs, and reads of others among the reads of a sample.
+"""Who is who in a joint callset: kinship of pairs.
 
 References
 ----------
 Manichaikul A et al. Robust relationship inference in genome-wide association studies. Bioinformatics 26, 2867-2873
 (2010): KING-robust, and the limits between degrees of kinship.
-Lu W et al. CHARR efficiently estimates contamination from DNA sequencing data. Am J Hum Genet 110, 2068-2076 (2023).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Kinship", "Person", "kinships", "read_people", "relation"]
+__all__ = ["Kinship", "Person", "Site", "kinships", "read_people", "read_sites", "relation"]
 
 LEAST_DEPTH, LEAST_QUALITY = 8, 20
 """Reads over a site, and Phred score of its genotype, from which on it counts."""
@@ -41,23 +40,11 @@ class Person(NamedTuple):
     ----------
     known, het, other
         Sites with a genotype that counts, heterozygous ones, and those of two alternative alleles.
-    alien, expected
-        Reads at homozygous sites that show the other allele, and how many reads would if all were those of others.
-    sites
-        Homozygous sites that these were counted at.
     """
 
     known: int
     het: int
     other: int
-    alien: int
-    expected: float
-    sites: int
-
-    @property
-    def contamination(self) -> float:
-        """Share of the reads that are of others; NaN where nothing tells."""
-        return self.alien / self.expected if self.expected >= 1 else math.nan
 
 
 class Kinship(NamedTuple):
@@ -83,11 +70,14 @@ class Kinship(NamedTuple):
     sites: int
 
 
-class _Site(NamedTuple):
-    """Genotypes of a biallelic SNV: copies of the alternative allele, or None, and reads of both alleles."""
+class Site(NamedTuple):
+    """A biallelic SNV, and the copies of the other base in each sample; None where a genotype does not count."""
 
+    contig: str
+    position: int
+    ref: str
+    alt: str
     copies: list[int | None]
-    reads: list[tuple[int, int] | None]
 
 
 def read_people(vcf: Path) -> dict[str, Person]:
@@ -103,14 +93,9 @@ def read_people(vcf: Path) -> dict[str, Person]:
     DataError
         It has no samples, or cannot be read.
     """
-    lines = _lines(vcf)
-    columns = next((line for line in lines if line.startswith("#CHROM")), "")
-    samples = columns.rstrip("\r\n").split("\t")[9:]
-    if not samples:
-        raise DataError(f"{vcf.name} has no samples")
+    samples, sites = read_sites(vcf)
     bits = {name: [0, 0, 0] for name in samples}
-    aliens: dict[str, list[float]] = {name: [0, 0.0, 0] for name in samples}
-    for number, site in enumerate(itertools.islice(_sites(lines), MOST_SITES)):
+    for number, site in enumerate(itertools.islice(sites, MOST_SITES)):
         bit = 1 << number
         for name, copies in zip(samples, site.copies, strict=True):
             if copies is not None:
@@ -118,28 +103,23 @@ def read_people(vcf: Path) -> dict[str, Person]:
                 found[0] |= bit
                 found[1] |= bit * (copies == 1)
                 found[2] |= bit * (copies == 2)
-        _count_aliens(site, samples, aliens)
-    return {name: _person(bits[name], aliens[name]) for name in samples}
+    return {name: Person(*bits[name]) for name in samples}
 
 
-def _person(bits: Sequence[int], aliens: Sequence[float]) -> Person:
-    known, het, other = bits
-    alien, expected, sites = aliens
-    return Person(known, het, other, int(alien), expected, int(sites))
+def read_sites(vcf: Path) -> tuple[list[str], Iterator[Site]]:
+    """Samples of a joint callset, and its autosomal biallelic SNVs that no filter rejected; errors as `read_people`.
 
-
-def _count_aliens(site: _Site, samples: Sequence[str], aliens: Mapping[str, list[float]]) -> None:
-    total, called = sum(one for one in site.copies if one is not None), sum(one is not None for one in site.copies)
-    for name, copies, reads in zip(samples, site.copies, site.reads, strict=True):
-        if copies not in (0, 2) or reads is None or not sum(reads):
-            continue
-        # The share of the other allele among all others; of few, pulled to the middle.
-        share = (total - copies + 0.5) / (2 * (called - 1) + 1)
-        share = share if copies == 0 else 1 - share
-        found = aliens[name]
-        found[0] += reads[1] if copies == 0 else reads[0]
-        found[1] += sum(reads) * share
-        found[2] += 1
+    Parameters
+    ----------
+    vcf
+        As of `read_people`.
+    """
+    lines = _lines(vcf)
+    columns = next((line for line in lines if line.startswith("#CHROM")), "")
+    samples = columns.rstrip("\r\n").split("\t")[9:]
+    if not samples:
+        raise DataError(f"{vcf.name} has no samples")
+    return samples, _sites(lines)
 
 
 def _lines(vcf: Path) -> Iterator[str]:
@@ -152,30 +132,29 @@ def _lines(vcf: Path) -> Iterator[str]:
         raise DataError(f"{vcf.name} cannot be read as VCF: {error}") from error
 
 
-def _sites(lines: Iterator[str]) -> Iterator[_Site]:
+def _sites(lines: Iterator[str]) -> Iterator[Site]:
     for line in lines:
-        contig, _, _, ref, alt, _, passed, _, form, *fields = line.rstrip("\r\n").split("\t")
-        if ref not in BASES or alt not in BASES or passed not in (".", "PASS") or contig in SEXUAL:
-            continue
-        keys = {key: place for place, key in enumerate(form.split(":"))}
-        found = [_genotype(field.split(":"), keys) for field in fields]
-        yield _Site([copies for copies, _ in found], [reads for _, reads in found])
+        contig, position, _, ref, alt, _, passed, _, form, *fields = line.rstrip("\r\n").split("\t")
+        if ref in BASES and alt in BASES and passed in (".", "PASS") and contig not in SEXUAL:
+            keys = {key: place for place, key in enumerate(form.split(":"))}
+            yield Site(contig, int(position), ref, alt, [_copies(field.split(":"), keys) for field in fields])
 
 
-def _genotype(values: Sequence[str], keys: Mapping[str, int]) -> tuple[int | None, tuple[int, int] | None]:
+def _copies(values: Sequence[str], keys: Mapping[str, int]) -> int | None:
+    """Copies of the alternative allele; None where the genotype is missing, or not to be trusted."""
     alleles = values[keys["GT"]].replace("|", "/").split("/") if "GT" in keys else []
-    reads = _reads(values, keys)
-    depth = _number(values, keys, "DP", sum(reads) if reads else LEAST_DEPTH)
+    depth = _number(values, keys, "DP", _depth(values, keys))
     quality = _number(values, keys, "GQ", LEAST_QUALITY)
     if len(alleles) != 2 or "." in alleles or depth < LEAST_DEPTH or quality < LEAST_QUALITY:
-        return None, None
-    return sum(allele != "0" for allele in alleles), reads
+        return None
+    return sum(allele != "0" for allele in alleles)
 
 
-def _reads(values: Sequence[str], keys: Mapping[str, int]) -> tuple[int, int] | None:
+def _depth(values: Sequence[str], keys: Mapping[str, int]) -> int:
+    """Reads of all alleles; enough where they were not counted."""
     place = keys.get("AD", len(values))
     counts = values[place].split(",") if place < len(values) else []
-    return (int(counts[0]), int(counts[1])) if len(counts) == 2 and all(map(str.isdecimal, counts)) else None
+    return sum(map(int, counts)) if counts and all(map(str.isdecimal, counts)) else LEAST_DEPTH
 
 
 def _number(values: Sequence[str], keys: Mapping[str, int], key: str, default: int) -> int:

@@ -27,6 +27,7 @@ from stargazer.notebook.flow.place import (
     relative,
 )
 from stargazer.notebook.flow.results import Draft
+from stargazer.notebook.plaintext import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +88,7 @@ def _scanned(flow: Flow, register: bool) -> list[Scanned]:
     known = {path for book in flow.books for path in (book.source, book.ipynb, book.myst)}
     entries = list(_unknown(flow, known))
     if entries and register:
-        text = flow.file.read_text("utf-8")
+        text = read_plain(flow.file)
         write_all(flow, {flow.file: with_entries(text, entries, str(flow.file))}, {flow.file: text})
     found = []
     for entry in entries:

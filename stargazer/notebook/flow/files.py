@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargazer.errors import NotebookError
+from stargazer.notebook.plaintext import bytes_for, read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ def read_file(path: Path) -> str | None:
         It cannot be read.
     """
     try:
-        return path.read_text("utf-8")
+        return read_plain(path)
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
@@ -67,7 +68,7 @@ def write_all(flow: Flow, texts: Mapping[Path, str], seen: Mapping[Path, str | N
     try:
         for number, (path, text) in enumerate(texts.items()):
             draft = drafts / f"{os.getpid()}-{threading.get_ident()}-{number}"
-            draft.write_text(text, "utf-8")
+            draft.write_bytes(bytes_for(path, text))
             made.append((draft, Path(os.path.realpath(path))))
         for path, before in seen.items():
             if read_file(path) != before:

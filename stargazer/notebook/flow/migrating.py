@@ -10,6 +10,7 @@ from stargazer.notebook.flow.edits import with_paths
 from stargazer.notebook.flow.files import write_all
 from stargazer.notebook.flow.formats import format_of
 from stargazer.notebook.flow.place import SOURCES, Book, Flow, find_flows, relative
+from stargazer.notebook.plaintext import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,7 +116,7 @@ def _check(moves: Sequence[tuple[Path, Path]]) -> None:
 
 def _move(flow: Flow, pairs: Sequence[tuple[Book, Book]], moves: Sequence[tuple[Path, Path]]) -> None:
     """Move all, or none: what was moved goes back if a later move fails."""
-    text = flow.file.read_text("utf-8")
+    text = read_plain(flow.file)
     changed = with_paths(text, {book.entry.path: target.entry.path for book, target in pairs}, str(flow.file))
     done: list[tuple[Path, Path]] = []
     try:

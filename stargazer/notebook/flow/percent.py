@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
+from stargazer.fingerprint.parsing import lines_of
 from stargazer.notebook.document import PERCENT, detect_format, read_text
 from stargazer.notebook.flow.checks import check_percent
 from stargazer.notebook.flow.files import read_file
@@ -35,7 +36,7 @@ class Percent:
 
     def detect(self, text: str, path: Path) -> bool:
         """Say whether any cell begins with ``# %%``, in a file that is not marimo's."""
-        marked = any(PERCENT.match(line) for line in text.splitlines())
+        marked = any(PERCENT.match(line) for line in lines_of(text))
         return path.suffix == self.suffix and marked and detect_format(text, path) == "percent"
 
     def cells(self, text: str, path: Path) -> tuple[Cell, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.errors import NotebookError
 from stargazer.notebook.flow.model import Config, Entry, read_config
+from stargazer.notebook.plaintext import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -150,7 +151,7 @@ def open_flow(root: Path) -> Flow:
     place = root.resolve()
     file = place / CONFIG
     try:
-        text = file.read_text("utf-8")
+        text = read_plain(file)
     except (OSError, UnicodeDecodeError) as error:
         raise NotebookError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     return Flow(place, flow_name(place), read_config(text, os.path.relpath(file)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stargazer.fingerprint.parsing import lines_of
+
 if TYPE_CHECKING:
     from stargazer.notebook.flow.results import Draft
 
@@ -34,7 +36,7 @@ def marimo_template(draft: Draft) -> str:
 
 def _marimo_cell(name: str, source: str, reads: list[str], gives: str) -> str:
     """A cell as marimo writes it; what the setup imports is no parameter."""
-    body = "".join(f"    {line}\n" if line else "\n" for line in source.splitlines())
+    body = "".join(f"    {line}\n" if line else "\n" for line in lines_of(source))
     ends = f"    return ({gives},)\n" if gives else "    return\n"
     return f"@app.cell\ndef {'_' if gives else name}({', '.join(reads)}):\n{body}{ends}"
 

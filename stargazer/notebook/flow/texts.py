@@ -10,6 +10,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import NotebookError
+from stargazer.fingerprint.parsing import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -53,6 +54,10 @@ SHARED = frozenset({"name", "tags", "title"})
 """What both sides tell each other of a cell, whether the script has any yet or not."""
 
 LIKE = 0.5
+
+HIDDEN = {ord(each): 0x10FF00 + number for number, each in enumerate("\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")}
+SHOWN = {hidden: each for each, hidden in HIDDEN.items()}
+"""Characters at which jupytext ends lines and Python does not, and what stands for them while jupytext has a text."""
 
 
 class Part(NamedTuple):
@@ -124,7 +129,9 @@ def shared_of(*sides: Iterable[Part] | None) -> frozenset[str]:
 def _read(text: str, form: str) -> NotebookNode:
     import jupytext
 
-    book: NotebookNode = jupytext.reads(text, fmt=form)
+    book: NotebookNode = jupytext.reads(text.translate(HIDDEN), fmt=form)
+    for cell in book.cells:
+        cell.source = cell.source.translate(SHOWN)
     return book
 
 
@@ -138,7 +145,9 @@ def _written(book: NotebookNode, form: str) -> str:
         book.cells = book.cells[1:]
         if form == PERCENT:
             head = "".join(f"# {line}".rstrip() + "\n" for line in first.source.splitlines()) + "\n"
-    return head + (str(jupytext.writes(book, fmt=form)) if book.cells or not head else "")
+    for cell in book.cells:
+        cell.source = cell.source.translate(HIDDEN)
+    return head + (str(jupytext.writes(book, fmt=form)).translate(SHOWN) if book.cells or not head else "")
 
 
 def _kept(cells: Iterable[Any]) -> list[Any]:
@@ -258,7 +267,7 @@ def py_text(old: str, parts: Sequence[Part]) -> str:
 
 def _chunks(text: str) -> tuple[str, list[Part], list[tuple[Part, str]]] | None:
     """What stands before the first mark with its cells, and the cells after it with their lines; None if unclear."""
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text, ends=True)
     marks = [number for number, line in enumerate(lines) if MARK.match(line) and number not in _inside(text)]
     cells = _read(text, PERCENT).cells
     ends = [*marks[1:], len(lines)] if marks else []

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import NotebookError
+from stargazer.fingerprint.parsing import lines_of
+from stargazer.notebook.plaintext import read_plain
 
 if TYPE_CHECKING:
     import os
@@ -103,7 +105,7 @@ def module_text(reach: Reach, place: Place, notebook: Path) -> str:
     NotebookError
         The file has something else under one of the names.
     """
-    text = place.path.read_text("utf-8") if place.path.is_file() else ""
+    text = read_plain(place.path) if place.path.is_file() else ""
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
@@ -213,7 +215,7 @@ def _with_imports(text: str, tree: ast.Module, imports: list[str]) -> str:
     first = tree.body[0] if tree.body and ast.get_docstring(tree) is not None else None
     after = tops[-1] if tops else first
     at = (after.end_lineno or 0) if after is not None else 0
-    lines = text.splitlines()
+    lines = lines_of(text)
     gap = [] if tops else [""]
     return "\n".join([*lines[:at], *gap, *_grouped(imports).splitlines(), *gap, *lines[at:]])
 

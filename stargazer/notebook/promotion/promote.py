@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
+from stargazer.fingerprint.parsing import lines_of
 from stargazer.notebook.code import Part, prelude_of
 from stargazer.notebook.document import read_document, read_text
 from stargazer.notebook.edits import Change, edited
 from stargazer.notebook.order import check_cells
+from stargazer.notebook.plaintext import bytes_for, read_plain
 from stargazer.notebook.promotion.module import PROJECT, module_text, place_of
 from stargazer.notebook.promotion.reach import reach_of
 from stargazer.notebook.promotion.review import find_tests, review
@@ -129,13 +131,13 @@ def promote(
     reach = reach_of(document, task)
     place = place_of(to, document.path)
     before = _identity(reach)
-    module = {place.path: module_text(reach, place, document.path).encode()}
+    module = {place.path: bytes_for(place.path, module_text(reach, place, document.path))}
     files, repeated = {**module}, ""
     if tests:
         sample = write_sample(reach, place, before.digest, store or active_store())
         files |= _test_files(sample.text, sample.files, reach, place)
         repeated = sample.record
-    files[document.path] = notebook_text(document, reach, place.module).encode()
+    files[document.path] = bytes_for(document.path, notebook_text(document, reach, place.module))
     changed: tuple[str, ...] = ()
     if not dry_run:
         after = _written(place, module, task)
@@ -212,7 +214,7 @@ def _changes(found: list[Statement], module: str, more: Iterable[str]) -> list[C
     """Changes of one cell: the first statement that moved becomes an import, others go with the lines after them."""
     found = sorted(found, key=lambda each: each.number)
     names = sorted({*more, *(name for each in found for name in each.names)})
-    lines = found[0].cell.source.splitlines()
+    lines = lines_of(found[0].cell.source)
     changes = []
     for number, statement in enumerate(found):
         first, last = statement.rows
@@ -237,7 +239,7 @@ def _test_files(text: str, data: dict[str, bytes], reach: Reach, place: Place) -
     folder = project_of(place.path) / "tests"
     file = folder / f"test_{place.path.stem}.py"
     if file.is_file():
-        there = file.read_text("utf-8")
+        there = read_plain(file)
         if f"def test_{reach.task}" in there:
             return {}
         file = folder / f"test_{place.path.stem}_{reach.task}.py"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import NotebookError
+from stargazer.fingerprint.parsing import lines_of
 from stargazer.notebook.code import split_cells
 from stargazer.notebook.names import PRESENT, free_names, names_of
 from stargazer.notebook.order import OF_KERNELS, ordered
@@ -52,7 +53,7 @@ class Statement(NamedTuple):
     def rows(self) -> tuple[int, int]:
         """First and last line in the cell, from 1, with the decorators and comments that stand right above it."""
         first = min([self.node.lineno, *(each.lineno for each in getattr(self.node, "decorator_list", ()))])
-        lines = self.cell.source.splitlines()
+        lines = lines_of(self.cell.source)
         while first > 1 and _is_comment_of(lines[first - 2]):
             first -= 1
         return first, self.node.end_lineno or first
@@ -61,7 +62,7 @@ class Statement(NamedTuple):
     def text(self) -> str:
         """Its text, with its comments."""
         first, last = self.rows
-        return "\n".join(self.cell.source.splitlines()[first - 1 : last])
+        return "\n".join(lines_of(self.cell.source)[first - 1 : last])
 
     @property
     def shares_a_line(self) -> bool:

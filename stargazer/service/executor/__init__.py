@@ -6,13 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stargazer.service.executor.asking import Executed as Executed
-    from stargazer.service.executor.asking import Executor as Executor
+    from stargazer.executors.asking import Executed as Executed
+    from stargazer.executors.asking import Executor as Executor
     from stargazer.service.executor.worker import worker_application as worker_application
 
 _HOME = {
-    "Executed": "stargazer.service.executor.asking",
-    "Executor": "stargazer.service.executor.asking",
+    "Executed": "stargazer.executors.asking",
+    "Executor": "stargazer.executors.asking",
     "worker_application": "stargazer.service.executor.worker",
 }
 __all__ = ["Executed", "Executor", "worker_application"]

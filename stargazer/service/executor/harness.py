@@ -1,9 +1,10 @@
-"""A cell in a process of its own: ``python -m …executor.harness``, in a folder with ``request.json``."""
+"""A cell or a task's body in a process of its own: ``python -m …executor.harness``, where ``request.json`` lies."""
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import hashlib
 import io
 import json
 import sys
@@ -11,16 +12,18 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from stargazer.service.executor.values import Unsendable, decode, encode
+from stargazer.executors.values import ARROW, JSON, Unsendable, decode, encode
 
 __all__ = ["main"]
 
-DISPLAY = "_"
-CELL = "<cell>"
+CELL, DISPLAY, FILE = "notebook_cell@v1", "_", "<cell>"
+FIXED = (str, bytes, int, float, complex, bool, type(None))
+LONGEST_TEXT = 10_000
+BUNDLE_FORMAT = "notebook-output-bundle@v1"
 
 
 def main(folder: Path) -> None:
-    """Run the cell that a folder holds, and write ``manifest.json`` with what it made into it.
+    """Run the cell, or the body of a task, that a folder holds, and write ``manifest.json`` with what it made into it.
 
     Parameters
     ----------
@@ -28,6 +31,19 @@ def main(folder: Path) -> None:
         With ``request.json``: the source, the inputs with their forms and files, and whether pickles are trusted.
     """
     request = json.loads((folder / "request.json").read_text("utf-8"))
+    if request["ref"] != CELL:
+        from stargazer.service.executor.bodies import run_body
+
+        told, out, err = run_body(folder, request)
+    else:
+        told, out, err = _cell(folder, request)
+    (folder / "stdout.txt").write_text(out, "utf-8", "replace")
+    (folder / "stderr.txt").write_text(err, "utf-8", "replace")
+    told |= {"schema_version": BUNDLE_FORMAT, "stdout_file": "stdout.txt", "stderr_file": "stderr.txt"}
+    (folder / "manifest.json").write_text(json.dumps(told, sort_keys=True), "utf-8")
+
+
+def _cell(folder: Path, request: dict[str, Any]) -> tuple[dict[str, Any], str, str]:
     out, err = io.StringIO(), io.StringIO()
     namespace: dict[str, Any] = {"__name__": "__main__"}
     told: dict[str, Any] = {"success": True, "variables": {}, "mutation_warnings": [], "error": None, "traceback": None}
@@ -36,28 +52,50 @@ def main(folder: Path) -> None:
             for each in request["inputs"]:
                 data = (folder / each["file"]).read_bytes()
                 namespace[each["name"]] = decode(each["format"], data, trust=request["trust"])
-            given = dict(namespace)
+            given, before = dict(namespace), _bytes_of(folder, request)
             shown = _run(request["source"], namespace)
         except BaseException as error:  # noqa: BLE001 - whatever a cell raises is its result
             told |= {"success": False, "error": f"{type(error).__name__}: {error}", "traceback": _traceback(error)}
     if told["success"]:
-        made = {name: value for name, value in namespace.items() if _is_made(name, value, given)}
+        changed = _changed(namespace, given, before, request["trust"])
+        told["mutation_warnings"] = [{"variable": name, "message": f"{name} was changed"} for name in changed]
+        made = {
+            name: namespace[name] for name in namespace if name in changed or _is_made(name, namespace[name], given)
+        }
         made |= {} if shown is None else {DISPLAY: shown}
         told["variables"] = {name: _kept(folder, name, value, request["trust"]) for name, value in made.items()}
-    (folder / "stdout.txt").write_text(out.getvalue(), "utf-8")
-    (folder / "stderr.txt").write_text(err.getvalue(), "utf-8")
-    told |= {"stdout_file": "stdout.txt", "stderr_file": "stderr.txt"}
-    (folder / "manifest.json").write_text(json.dumps(told, sort_keys=True), "utf-8")
+    return told, out.getvalue(), err.getvalue()
+
+
+def _bytes_of(folder: Path, request: dict[str, Any]) -> dict[str, bytes]:
+    """Digests of inputs by name, as they came; pickles have several forms of one value, and modules are no values."""
+    read = (each for each in request["inputs"] if each["format"] in (ARROW, JSON))
+    return {each["name"]: hashlib.sha256((folder / each["file"]).read_bytes()).digest() for each in read}
+
+
+def _changed(space: dict[str, Any], given: dict[str, Any], before: dict[str, bytes], trust: bool) -> list[str]:
+    """Inputs that a cell changed in place: they have other bytes than before."""
+    found = []
+    for name, digest in sorted(before.items()):
+        if name not in space or space[name] is not given[name] or isinstance(given[name], FIXED):
+            continue
+        try:
+            same = hashlib.sha256(encode(space[name], trust=trust)[1]).digest() == digest
+        except Exception:  # noqa: BLE001 - what had a form and has none any more was changed
+            same = False
+        if not same:
+            found.append(name)
+    return found
 
 
 def _run(source: str, namespace: dict[str, Any]) -> Any:
     """Run a cell; the value of its last line, if that is an expression."""
-    tree = ast.parse(source, CELL)
+    tree = ast.parse(source, FILE)
     last = tree.body[-1] if tree.body else None
     shown = ast.Expression(last.value) if isinstance(last, ast.Expr) else None
     del tree.body[len(tree.body) - (shown is not None) :]
-    exec(compile(tree, CELL, "exec"), namespace)
-    return None if shown is None else eval(compile(shown, CELL, "eval"), namespace)
+    exec(compile(tree, FILE, "exec"), namespace)
+    return None if shown is None else eval(compile(shown, FILE, "eval"), namespace)
 
 
 def _is_made(name: str, value: Any, given: dict[str, Any]) -> bool:
@@ -71,7 +109,7 @@ def _kept(folder: Path, name: str, value: Any, trust: bool) -> dict[str, Any]:
         form, data = encode(value, trust=trust)
     except Exception as error:  # noqa: BLE001 - libraries refuse values in many ways; the others are sent
         why = str(error) if isinstance(error, Unsendable) else f"{type(error).__name__}: {error}"
-        return {"content_type": "none", "file": None, "error": why}
+        return {"content_type": "none", "file": None, "error": why, "text": _text(value)}
     files = folder / "files"
     files.mkdir(exist_ok=True)
     place = files / f"{len(list(files.iterdir()))}"
@@ -79,10 +117,17 @@ def _kept(folder: Path, name: str, value: Any, trust: bool) -> dict[str, Any]:
     return {"content_type": form, "file": f"files/{place.name}", "byte_size": len(data)}
 
 
+def _text(value: Any) -> str:
+    try:
+        return repr(value)[:LONGEST_TEXT]
+    except Exception as error:  # noqa: BLE001 - showing a value never fails a cell
+        return f"<{type(value).__qualname__}, which cannot be shown: {error}>"
+
+
 def _traceback(error: BaseException) -> str:
     """The traceback from the cell on."""
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename != CELL:
+    while frames is not None and frames.tb_frame.f_code.co_filename != FILE:
         frames = frames.tb_next
     return "".join(traceback.format_exception(type(error), error, frames))
 

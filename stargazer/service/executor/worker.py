@@ -6,40 +6,44 @@ import asyncio
 import hmac
 import io
 import json
+import os
 import shutil
 import sys
 import tarfile
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from stargazer.cid import cid_of_file
 from stargazer.errors import Cancelled, MemoryExceeded, StargazerError, ToolFailed
-from stargazer.service.executor.values import FORMATS, PICKLE
+from stargazer.executors.asking import CELL, PROTOCOL, VERSION
+from stargazer.executors.tasks import FILE, FOLDER, TASK
+from stargazer.executors.values import FORMATS, PICKLE
+from stargazer.service.executor.pulling import BUNDLE_FORMAT, MANIFEST, read_manifest
 from stargazer.service.problems import Refusal, problem_of
 from stargazer.tools import Scratch, Workdir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
     from pathlib import Path
 
     from starlette.requests import Request
 
 __all__ = ["WorkerLimits", "can_forbid_network", "worker_application"]
 
-PROTOCOL = "x-strata-executor-protocol"
-VERSION, CELL = "v1", "notebook_cell@v1"
 HARNESS = "stargazer.service.executor.harness"
+BUNDLE = "bundle.tar"
 LOOK = 0.05
 NO_NETWORK = ("unshare", "--user", "--map-root-user", "--net")
-MOST_FIELD = 16 << 20
+MOST_FIELD, MOST_FILES = 16 << 20, 100_000
+PIECE = 1 << 20
 
 
 class WorkerLimits(NamedTuple):
@@ -76,7 +80,12 @@ def can_forbid_network() -> bool:
 
 
 def worker_application(
-    token: str, limits: WorkerLimits | None = None, *, trust: bool = False, network: bool = False
+    token: str,
+    limits: WorkerLimits | None = None,
+    *,
+    trust: bool = False,
+    network: bool = False,
+    allowed: Collection[str] = (),
 ) -> Starlette:
     """Return an executor.
 
@@ -90,89 +99,133 @@ def worker_application(
         Whether pickles are read and written.
     network
         Whether cells may use the network; without, it is forbidden where the system can do that.
+    allowed
+        Hosts of private networks that manifests may name; public ones always may.
     """
-    worker = _Worker(token, limits or WorkerLimits(), trust, not network and can_forbid_network())
-    return Starlette(routes=[Route("/health", worker.health), Route("/v1/execute", worker.execute, methods=["POST"])])
+    worker = _Worker(token, limits or WorkerLimits(), trust, not network and can_forbid_network(), frozenset(allowed))
+    return Starlette(
+        routes=[
+            Route("/health", worker.health),
+            Route("/v1/execute", worker.execute, methods=["POST"]),
+            Route("/v1/execute-manifest", worker.execute_manifest, methods=["POST"]),
+        ]
+    )
 
 
 class _Worker:
-    def __init__(self, token: str, limits: WorkerLimits, trust: bool, alone: bool) -> None:
+    def __init__(self, token: str, limits: WorkerLimits, trust: bool, alone: bool, allowed: frozenset[str]) -> None:
         if not token:
             raise ValueError("an executor without a token would run anybody's code")
-        self.limits, self.trust, self.alone = limits, trust, alone
+        self.limits, self.trust, self.alone, self.allowed = limits, trust, alone, allowed
         self._token, self._began, self._active = token.encode(), time.monotonic(), 0
 
     async def health(self, request: Request) -> Response:
         """Say what this executor takes; anybody may ask."""
-        features = {"inputs": [form for form in FORMATS if self.trust or form != PICKLE], "pull": False}
-        features |= {"network": not self.alone, "at_once": self.limits.at_once, "max_bytes": self.limits.bytes}
-        told = {"protocol_versions": [VERSION], "transform_refs": [CELL], "features": features}
+        forms = [form for form in (*FORMATS, FILE, FOLDER) if self.trust or form != PICKLE]
+        features: dict[str, Any] = {"inputs": forms, "pull_model": True, "cancel": False, "languages": ["python"]}
+        features |= {"network": not self.alone, "max_bytes": self.limits.bytes, "output_format": BUNDLE_FORMAT}
+        told = {"protocol_versions": [VERSION], "transform_refs": [CELL, TASK], "features": features}
         seconds = round(time.monotonic() - self._began, 1)
-        return JSONResponse(
-            {"status": "ok", "capabilities": told, "uptime_seconds": seconds, "active_executions": self._active}
-        )
+        now = {"uptime_seconds": seconds, "active_executions": self._active, "max_concurrent": self.limits.at_once}
+        return JSONResponse({"status": "healthy", "capabilities": told, **now})
 
     async def execute(self, request: Request) -> Response:
-        """Run a cell, and answer with a tar of what it made."""
+        """Run a cell, or the body of a task, and answer with a tar of what it made."""
+        return await self._counted(request, "POST /v1/execute", self._pushed)
+
+    async def execute_manifest(self, request: Request) -> Response:
+        """Fetch what a cell takes, run it, and upload what it made; answer what that was answered with."""
+        return await self._counted(request, "POST /v1/execute-manifest", self._pulled)
+
+    async def _counted(
+        self, request: Request, where: str, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
         try:
-            self._check(request)
+            self._check(request, pushed=where.endswith("/execute"))
             self._active += 1
             try:
-                return await self._executed(request)
+                return await answer(request)
             finally:
                 self._active -= 1
         except (Refusal, StargazerError) as error:
-            return problem_of(error, "POST /v1/execute")
+            return problem_of(error, where)
 
-    def _check(self, request: Request) -> None:
+    def _check(self, request: Request, *, pushed: bool) -> None:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token):
             told = {"WWW-Authenticate": 'Bearer realm="executor"'}
             raise Refusal(401, "Unauthorized", "say who you are: Authorization: Bearer TOKEN", headers=told)
-        if request.headers.get(PROTOCOL) != VERSION:
+        if pushed and request.headers.get(PROTOCOL) != VERSION:
             raise Refusal(400, "Protocol", f"this executor speaks version {VERSION}: send {PROTOCOL}: {VERSION}")
         length = request.headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self.limits.bytes:
+        if not length.isdigit() or int(length) > (self.limits.bytes if pushed else MOST_FIELD):
             raise Refusal(413, "TooLarge", f"at most {self.limits.bytes} bytes are taken")
         if self._active >= self.limits.at_once:
-            raise Refusal(429, "Busy", f"{self._active} cells run already", headers={"Retry-After": "1"})
+            raise Refusal(503, "Busy", f"{self._active} cells run already", headers={"Retry-After": "1"})
 
-    async def _executed(self, request: Request) -> Response:
-        async with request.form(max_part_size=MOST_FIELD) as form:
-            metadata = await _metadata(form)
-            params = metadata["transform"]["params"]
-            gone = threading.Event()
-            with Scratch(None) as scratch:
-                folder = scratch.path()
-                inputs = [
-                    await self._input(folder, number, each, form) for number, each in enumerate(metadata["inputs"])
-                ]
-                asked = {"source": params["source"], "inputs": inputs, "trust": self.trust}
-                (folder / "request.json").write_text(json.dumps(asked), "utf-8")
-                body = await _beside(_watch(request, gone), lambda: self._run(folder, params, gone.is_set))
-        return Response(body, media_type="application/x-tar")
+    async def _pushed(self, request: Request) -> Response:
+        async with request.form(max_files=MOST_FILES, max_part_size=MOST_FIELD) as form:
+            part = form.get("metadata")
+            metadata = _metadata(await part.read() if isinstance(part, UploadFile) else part)
 
-    async def _input(self, folder: Path, number: int, told: Any, form: Any) -> dict[str, str]:
-        """Put an input into the folder, checked."""
-        part = form.get(told["name"])
+            async def put(told: Mapping[str, Any], place: Path) -> None:
+                await self._put(form.get(told["name"]), told, place)
+
+            bundle = await self._performed(request, metadata, put)
+        headers = {PROTOCOL: VERSION, "X-Strata-Notebook-Executor-Protocol": "notebook-cell-v1"}
+        headers["Content-Length"] = str(_size(bundle))
+        return StreamingResponse(_pieces(bundle), media_type="application/x-tar", headers=headers)
+
+    async def _pulled(self, request: Request) -> Response:
+        try:
+            told = json.loads(await request.body())
+        except ValueError:
+            told = None
+        async with read_manifest(told, self.limits.bytes, self.allowed) as manifest:
+            metadata = _metadata(json.dumps(manifest.metadata))
+            bundle = await self._performed(request, metadata, manifest.fetch)
+            with bundle:
+                ended = await manifest.publish(bundle, _size(bundle))
+                size = _size(bundle)
+        answer = {"success": True, "build_id": told["build_id"], "byte_size": size, "protocol_version": MANIFEST}
+        return JSONResponse({**answer, "finalize": ended}, headers={PROTOCOL: VERSION})
+
+    async def _performed(
+        self,
+        request: Request,
+        metadata: dict[str, Any],
+        put: Callable[[Mapping[str, Any], Path], Awaitable[None]],
+    ) -> IO[bytes]:
+        """Run what is asked for in a folder of its own; what is open can be sent when that is gone."""
+        params, gone = metadata["transform"]["params"], threading.Event()
+        with Scratch(None) as scratch:
+            folder = scratch.path()
+            (folder / "inputs").mkdir()
+            inputs = []
+            for number, told in enumerate(metadata["inputs"]):
+                place = folder / "inputs" / str(number)
+                await put(told, place)
+                _check_cid(told, place)
+                known = {"name": told["name"], "format": told["format"], "path": str(told.get("path", ""))}
+                inputs.append({**known, "file": f"inputs/{number}"})
+            asked = {"ref": metadata["transform"]["ref"], "source": params["source"], "inputs": inputs}
+            asked |= {"params": params, "trust": self.trust}
+            (folder / "request.json").write_text(json.dumps(asked), "utf-8")
+            return await _beside(_watch(request, gone), lambda: self._run(folder, params, gone.is_set))
+
+    async def _put(self, part: Any, told: Mapping[str, Any], place: Path) -> None:
+        """Put a part of a request into a file."""
         if not isinstance(part, UploadFile):
-            raise Refusal(422, "ArgumentError", f"there is no part for the input {told['name']}", "inputs")
-        place = folder / "inputs" / str(number)
-        place.parent.mkdir(exist_ok=True)
+            raise Refusal(400, "ArgumentError", f"there is no part for the input {told['name']}", "inputs")
         size = 0
         with place.open("wb") as file:
-            while piece := await part.read(1 << 20):
+            while piece := await part.read(PIECE):
                 size += len(piece)
                 if size > self.limits.bytes:
                     raise Refusal(413, "TooLarge", f"at most {self.limits.bytes} bytes are taken")
                 file.write(piece)
-        if "cid" in told and (found := cid_of_file(place)) != told["cid"]:
-            raise Refusal(
-                422, "CIDMismatch", f"the input {told['name']} came as {found}, and not {told['cid']}", "inputs"
-            )
-        return {"name": told["name"], "format": told["format"], "file": f"inputs/{number}"}
 
-    def _run(self, folder: Path, params: dict[str, Any], is_gone: Callable[[], bool]) -> bytes:
+    def _run(self, folder: Path, params: dict[str, Any], is_gone: Callable[[], bool]) -> IO[bytes]:
         seconds = min(float(params.get("timeout_seconds") or self.limits.seconds), self.limits.seconds)
         deadline = time.monotonic() + seconds
 
@@ -189,25 +242,36 @@ class _Worker:
                 raise Refusal(408, "Timeout", f"the cell took longer than {seconds:.0f} s, and was ended") from None
             raise Refusal(400, "Disconnected", "whoever asked is gone; the cell was ended") from None
         except (MemoryExceeded, ToolFailed) as error:
-            return _bundle({"manifest.json": _ended(str(error)), "stdout.txt": b"", "stderr.txt": work.log()})
+            ended = {"manifest.json": _ended(str(error)), "stdout.txt": b"", "stderr.txt": work.log()}
+            return _bundle(folder / BUNDLE, ended)
         return self._bundled(folder)
 
-    def _bundled(self, folder: Path) -> bytes:
+    def _bundled(self, folder: Path) -> IO[bytes]:
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-        files = {name: (folder / name).read_bytes() for name in ("stdout.txt", "stderr.txt")}
-        for variable in manifest["variables"].values():
-            if variable["file"]:
-                variable["cid"] = cid_of_file(folder / variable["file"])
-                files[variable["file"]] = (folder / variable["file"]).read_bytes()
-        if sum(map(len, files.values())) > self.limits.bytes:
-            raise Refusal(413, "TooLarge", f"the cell made more than the {self.limits.bytes} bytes that are sent back")
-        return _bundle({"manifest.json": json.dumps(manifest, sort_keys=True).encode(), **files})
+        files: dict[str, bytes | Path] = {name: folder / name for name in ("stdout.txt", "stderr.txt")}
+        sent = [*manifest["variables"].values(), *(manifest.get("files") or {}).values()]
+        for number, each in enumerate(each for each in sent if each["file"]):
+            place = folder / each["file"]
+            each |= {"cid": cid_of_file(place), "byte_size": place.stat().st_size, "file": f"files/{number}"}
+            files[each["file"]] = place
+        if sum(each["byte_size"] for each in sent if each["file"]) > self.limits.bytes:
+            raise Refusal(413, "TooLarge", f"more was made than the {self.limits.bytes} bytes that are sent back")
+        text = json.dumps(manifest, sort_keys=True).encode()
+        return _bundle(folder / BUNDLE, {"manifest.json": text, **files})
 
 
-async def _metadata(form: Any) -> dict[str, Any]:
+def _check_cid(told: Mapping[str, Any], place: Path) -> None:
+    if "cid" in told and (found := cid_of_file(place)) != told["cid"]:
+        what = f"the input {told['name']} came as {found}, and not {told['cid']}"
+        raise Refusal(422, "CIDMismatch", what, "inputs")
+
+
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _metadata(text: Any) -> dict[str, Any]:
     """What is asked for, checked as far as it is used."""
-    part = form.get("metadata")
-    text = await part.read() if isinstance(part, UploadFile) else part
     try:
         told = json.loads(text)
         transform, inputs = told["transform"], told["inputs"]
@@ -218,18 +282,18 @@ async def _metadata(form: Any) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError):
         fits, transform, told = False, {}, {}
     if not fits:
-        raise Refusal(422, "ArgumentError", "the part metadata is no request of version v1", "metadata")
-    if told.get("protocol_version") != VERSION or transform.get("ref") != CELL:
-        raise Refusal(422, "ArgumentError", f"only {CELL} of version {VERSION} is run here", "metadata.transform.ref")
+        raise Refusal(400, "ArgumentError", "the part metadata is no request of version v1", "metadata")
+    if told.get("protocol_version") != VERSION or transform.get("ref") not in (CELL, TASK):
+        what = f"only {CELL} and {TASK} of version {VERSION} are run here"
+        raise Refusal(400, "ArgumentError", what, "metadata.transform.ref")
     if transform["params"].get("mounts"):
-        raise Refusal(
-            422, "ArgumentError", "nothing is mounted here: send files as inputs", "metadata.transform.params"
-        )
+        what = "nothing is mounted here: send files as inputs"
+        raise Refusal(400, "ArgumentError", what, "metadata.transform.params")
     found: dict[str, Any] = told
     return found
 
 
-async def _beside(watch: Coroutine[Any, Any, None], do: Callable[[], bytes]) -> bytes:
+async def _beside(watch: Coroutine[Any, Any, None], do: Callable[[], IO[bytes]]) -> IO[bytes]:
     """Do something in a thread, and let a coroutine watch meanwhile."""
     watching = asyncio.ensure_future(watch)
     try:
@@ -250,12 +314,22 @@ def _ended(why: str) -> bytes:
     return json.dumps({**told, "stdout_file": "stdout.txt", "stderr_file": "stderr.txt"}).encode()
 
 
-def _bundle(files: dict[str, bytes]) -> bytes:
-    """A tar of files, the same bytes each time."""
-    sink = io.BytesIO()
-    with tarfile.open(fileobj=sink, mode="w") as tar:
+def _bundle(place: Path, files: Mapping[str, bytes | Path]) -> IO[bytes]:
+    """A tar of files, the same bytes each time, open to be read."""
+    with tarfile.open(place, mode="w") as tar:
         for name, data in sorted(files.items()):
             info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return sink.getvalue()
+            if isinstance(data, bytes):
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+                continue
+            info.size = data.stat().st_size
+            with data.open("rb") as file:
+                tar.addfile(info, file)
+    return place.open("rb")
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(PIECE):
+            yield piece

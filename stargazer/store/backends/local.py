@@ -23,6 +23,7 @@ from stargazer.store.folders import (
     Entry,
     Modes,
     check_owners,
+    check_sign,
     entries_in,
     last_change,
     modes_of,
@@ -76,6 +77,9 @@ class LocalBackend:
         Absolute path of the store; need not exist yet.
     durable
         Sync every write to disk before it counts (3 to 7 ms each).
+
+    A store that was looked into once is not made anew where it is gone: what is written below the place where a disk
+    should be mounted is lost when it is mounted again.
     """
 
     quick = True
@@ -83,7 +87,7 @@ class LocalBackend:
     journal: Journal | None = None
 
     def __init__(self, root: str, durable: bool = False) -> None:
-        self.root, self.durable = root, durable
+        self.root, self.durable, self._sign = root, durable, ""
         self.url = f"file://{root}"
         self._prefix, self._serial = f"{root}/{TMP}/{os.urandom(5).hex()}", itertools.count()
 
@@ -94,8 +98,10 @@ class LocalBackend:
     def read(self, place: str) -> bytes | None:
         """Content of a small file, or None if there is none; nothing (torn) of what is no regular file or too large."""
         try:
-            return self._read(place)
+            data = self._read(place)
         except FileNotFoundError:
+            if place != HEADER:
+                check_sign(self.root, self._sign)
             return None
         except NotADirectoryError:
             if "/" not in place:  # the store itself is a file
@@ -106,7 +112,10 @@ class LocalBackend:
                 return b""
             if error.errno != errno.ESTALE:  # replaced on another NFS client while it was open here
                 raise
-        return self._read(place)
+            data = self._read(place)
+        if place == HEADER:
+            self._sign = HEADER
+        return data
 
     def _read(self, place: str) -> bytes:
         fd = os.open(f"{self.root}/{place}", _READ)
@@ -146,6 +155,7 @@ class LocalBackend:
         try:
             found = os.lstat(f"{self.root}/{place}")
         except (FileNotFoundError, NotADirectoryError):
+            check_sign(self.root, self._sign)
             return None
         except OSError as error:
             if error.errno != errno.ELOOP:  # a folder of the store that leads to itself
@@ -185,7 +195,7 @@ class LocalBackend:
 
     def make_folder(self, folder: str) -> None:
         """Make a folder of the store, and those that it lies in."""
-        with opened(self.root, folder, make=True):
+        with opened(self.root, folder, make=True, sign=self._sign):
             pass
 
     def create(self, place: str, data: bytes) -> bool:
@@ -285,7 +295,7 @@ class LocalBackend:
     def _link(self, place: str, alias: str) -> None:
         source, temporary = self.path(place), self.temporary()
         folder, _, name = alias.rpartition("/")
-        with opened(self.root, folder, make=True) as fd:
+        with opened(self.root, folder, make=True, sign=self._sign) as fd:
             try:
                 os.link(source, self.path(alias))
             except FileExistsError:
@@ -314,7 +324,7 @@ class LocalBackend:
 
     def _adopt(self, path: str, place: str) -> None:
         folder, _, name = place.rpartition("/")
-        with opened(self.root, folder, make=True) as fd:
+        with opened(self.root, folder, make=True, sign=self._sign) as fd:
             os.rename(path, name, dst_dir_fd=fd)
 
     def _clear(self, place: str, error: Exception) -> bool:
@@ -380,7 +390,7 @@ class LocalBackend:
             with (
                 contextlib.suppress(FileNotFoundError, StoreError),  # one that became a link is left as it is
                 opened(self.root, folder) as fd,
-                opened(self.root, TMP, make=True) as tmp,
+                opened(self.root, TMP, make=True, sign=self._sign) as tmp,
             ):
                 swept |= {place for place in inside if self._sweep(place.rpartition("/")[2], fd, tmp, before)}
         return swept
@@ -421,7 +431,7 @@ class LocalBackend:
         source, _, name = place.rpartition("/")
         folder, _, new = target.rpartition("/")
         try:
-            with opened(self.root, source) as fd, opened(self.root, folder, make=True) as to:
+            with opened(self.root, source) as fd, opened(self.root, folder, make=True, sign=self._sign) as to:
                 os.rename(name, new, src_dir_fd=fd, dst_dir_fd=to)
         except FileNotFoundError:
             return False
@@ -436,6 +446,7 @@ class LocalBackend:
             with opened(self.root, folder) as fd:
                 return sorted(os.listdir(fd))
         except (FileNotFoundError, PermissionError):
+            check_sign(self.root, self._sign)
             return []
         except StoreError:
             if "/" not in folder:
@@ -444,10 +455,12 @@ class LocalBackend:
 
     def entries(self, folder: str) -> Iterator[Entry]:
         """Every regular file in a folder and the folders in it, in order of name."""
+        check_sign(self.root, self._sign)
         return entries_in(self.root, folder)
 
     def odd(self, folder: str, *, flat: bool = False) -> Iterator[str]:
         """Places in a folder of what is neither a regular file nor a folder of these."""
+        check_sign(self.root, self._sign)
         return odd_in(self.root, folder, flat=flat)
 
     def holds(self, cids: Sequence[str]) -> bool | None:
@@ -463,6 +476,7 @@ class LocalBackend:
 
     def check_owners(self, *, yes_as_root: bool) -> None:
         """Make sure that the folders are the store's own, and that root was told to go ahead."""
+        check_sign(self.root, self._sign)
         check_owners(self.root, TOP, yes_as_root=yes_as_root)
 
     def sync(self) -> None:

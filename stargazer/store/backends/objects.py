@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import sys
 import time
 from datetime import datetime
 from functools import cached_property
@@ -17,7 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from stargazer.errors import StoreError, StoreReadOnly, Unreadable
 from stargazer.store import layout
+from stargazer.store.backends.addresses import read_address
 from stargazer.store.backends.base import OVERLAP
+from stargazer.store.backends.told import is_archived, is_empty, is_no_bucket, plain, plainly
 from stargazer.store.folders import Entry
 from stargazer.store.parsing import LARGEST
 
@@ -38,7 +39,8 @@ class ObjectBackend:
     Parameters
     ----------
     url
-        Any URL that fsspec knows; its options come from the environment or fsspec's configuration.
+        Any URL that fsspec knows, with the options of `read_address`; others come from the environment or fsspec's
+        configuration.
 
     Raises
     ------
@@ -50,7 +52,8 @@ class ObjectBackend:
     tells_use = False
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self._address = read_address(url)
+        self.url = self._address.url
         self.journal: Journal | None = ObjectJournal(self)
         self._pid = 0
         self._connect()
@@ -59,7 +62,7 @@ class ObjectBackend:
         import fsspec.core  # type: ignore[import-untyped]
 
         try:
-            fs, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+            fs, root = fsspec.core.url_to_fs(self._address.place, use_listings_cache=False, **self._address.options)
         except (ValueError, ImportError) as error:
             raise StoreError(f"{self.url} cannot be opened as a store: {error}") from error
         self._fs, self._root, self._pid = cast("Any", fs), root.rstrip("/"), os.getpid()
@@ -79,58 +82,84 @@ class ObjectBackend:
         """Content of a small object, or None if there is none."""
         with self.reached():
             try:
-                return _small(self.fs.cat_file(self.path(place), **_WITHIN))
+                with plainly():
+                    return _small(self.fs.cat_file(self.path(place), **_WITHIN))
             except (FileNotFoundError, PermissionError) as error:
                 if not self._absent(error):
                     raise
+                self._check_bucket(place)
                 return None
             except OSError as error:
-                if not _is_empty(error):
+                if not is_empty(error):
                     raise
                 return b""
 
     @contextlib.contextmanager
-    def reached(self, writing: str = "") -> Iterator[None]:
+    def reached(self, writing: str = "", *, right: str = "get") -> Iterator[None]:
         """Failures of the object store as ours: nobody else's exception leaves here.
 
         Parameters
         ----------
         writing
             The place that is written to, if one is.
+        right
+            What else is done with objects, in a word.
         """
         try:
-            yield
-        except _unreachable() as error:
+            with plainly():
+                yield
+        except ConnectionError as error:
             raise StoreError(f"{self.url} cannot be reached: {error}") from error
-        except FileNotFoundError as error:
-            if _is_no_bucket(error):
-                raise StoreError(f"there is no bucket for {self.url}: make it, or mend the name") from error
-            raise
-        except PermissionError as error:
+        except OSError as error:
             if isinstance(error, StoreError):
                 raise
-            if _is_archived(error):
+            if is_no_bucket(error):
+                raise StoreError(f"there is no bucket for {self.url}: make it, or mend the name") from error
+            if is_archived(error):
                 raise Unreadable(f"an object of {self.url} is archived and cannot be read now: restore it") from error
-            if writing:
-                told = f"cannot write {writing} of {self.url}: no right to put or delete objects there"
-                raise StoreReadOnly(errno.EACCES, f"{told}; see docs/remotes.md for those a store needs") from error
-            raise StoreError(f"{self.url} cannot be read: no right to get objects there ({error})") from error
-        except OSError as error:
-            if _is_archived(error):
-                raise Unreadable(f"an object of {self.url} is archived and cannot be read now: restore it") from error
+            if isinstance(error, PermissionError):
+                raise self._forbidden(error, writing, right) from error
             raise
+
+    def _forbidden(self, error: PermissionError, writing: str, right: str) -> StoreError:
+        if writing:
+            told = f"cannot write {writing} of {self.url}: no right to put or delete objects there"
+            return StoreReadOnly(errno.EACCES, f"{told}; see docs/remotes.md for those a store needs")
+        return StoreError(f"{self.url} cannot be read: no right to {right} objects there ({error})")
+
+    def _check_bucket(self, place: str) -> None:
+        """Make sure, where a store seems not to be made, that its bucket is: Google says the same of both."""
+        if place == layout.HEADER and self._address.place.startswith(("gs://", "gcs://")):
+            with contextlib.suppress(PermissionError), plainly():
+                if not self.fs.exists(self._root.partition("/")[0]):
+                    raise StoreError(f"there is no bucket for {self.url}: make it, or mend the name")
 
     def _absent(self, error: OSError) -> bool:
         """Whether an answer stands for an object that is not there: who may not list is told 403 of such ones."""
         if isinstance(error, FileNotFoundError):
-            return not _is_no_bucket(error)
-        return isinstance(error, PermissionError) and not _is_archived(error) and self._may_read
+            return not is_no_bucket(error)
+        return isinstance(error, PermissionError) and not is_archived(error) and self._may_read
+
+    @contextlib.contextmanager
+    def _missing_where_forbidden(self, places: Iterable[str]) -> Iterator[None]:
+        """Raise `FileNotFoundError`, which names the object, where a forbidden one is one that is not there."""
+        try:
+            with plainly():
+                yield
+        except PermissionError as error:
+            if not self._absent(error):
+                raise
+            lacking = next((place for place in places if self.stat(place) is None), None)
+            if lacking is None:
+                raise
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path(lacking)) from error
 
     @cached_property
     def _may_read(self) -> bool:
         """Whether we may read the store's objects: then it is a missing one that is forbidden."""
         try:
-            self.fs.cat_file(self.path(layout.HEADER))
+            with plainly():
+                self.fs.cat_file(self.path(layout.HEADER))
         except OSError:
             return False
         return True
@@ -140,11 +169,11 @@ class ObjectBackend:
         paths = {self.path(place): place for place in places}
         if len(paths) < 2:
             return {place: data for place in paths.values() if (data := self.read(place)) is not None}
-        found = self.fs.cat(list(paths), on_error="return", **_WITHIN)
+        with self.reached():
+            answers = self.fs.cat(list(paths), on_error="return", **_WITHIN)
+        found = {path: plain(each) if isinstance(each, Exception) else each for path, each in answers.items()}
         for answer in found.values():
-            if isinstance(answer, _unreachable()):
-                raise StoreError(f"{self.url} cannot be reached: {answer}") from answer
-            known = isinstance(answer, OSError) and (self._absent(answer) or _is_empty(answer))
+            known = isinstance(answer, OSError) and (self._absent(answer) or is_empty(answer))
             if isinstance(answer, Exception) and not known:
                 with self.reached():
                     raise answer
@@ -156,7 +185,7 @@ class ObjectBackend:
 
     def open(self, place: str) -> BinaryIO:
         """The object itself, for reading."""
-        with self.reached():
+        with self.reached(), self._missing_where_forbidden([place]):
             return cast("BinaryIO", self.fs.open(self.path(place), "rb"))
 
     def size(self, place: str) -> int | None:
@@ -168,7 +197,8 @@ class ObjectBackend:
         """Size and time of an object, or None if there is none."""
         with self.reached():
             try:
-                found: dict[str, Any] = self.fs.info(self.path(place))
+                with plainly():
+                    found: dict[str, Any] = self.fs.info(self.path(place))
             except (FileNotFoundError, PermissionError) as error:
                 if not self._absent(error):
                     raise
@@ -198,7 +228,8 @@ class ObjectBackend:
 
     def _if_absent_once(self, place: str, put: Callable[[str], object]) -> bool:
         try:
-            put("create")
+            with plainly():
+                put("create")
         except FileExistsError:
             return False
         except (NotImplementedError, OSError) as error:
@@ -260,14 +291,15 @@ class ObjectBackend:
     def download(self, places: Mapping[str, str]) -> None:
         """Download objects to the paths that stand beside them, at once."""
         if places:
-            with self.reached():
+            with self.reached(), self._missing_where_forbidden(places):
                 self.fs.get([self.path(place) for place in places], list(places.values()))
 
     def remove(self, place: str) -> bool:
         """Remove an object; whether there was one, as far as the server tells."""
         with self.reached(place):
             try:
-                self.fs.rm_file(self.path(place))
+                with plainly():
+                    self.fs.rm_file(self.path(place))
             except FileNotFoundError:
                 return False
         return True
@@ -286,25 +318,27 @@ class ObjectBackend:
         """Copy an object within the store and remove it; whether there was one."""
         with self.reached(target):
             try:
-                self.fs.cp_file(self.path(place), self.path(target))
+                with plainly():
+                    self.fs.cp_file(self.path(place), self.path(target))
             except FileNotFoundError:
                 return False
         return self.remove(place)
 
     def names(self, folder: str) -> list[str]:
         """Names that lie directly in a folder."""
-        with self.reached():
+        with self.reached(right="list"):
             try:
-                found = self.fs.ls(self.path(folder), detail=False)
+                with plainly():
+                    found = self.fs.ls(self.path(folder), detail=False)
             except FileNotFoundError as error:
-                if _is_no_bucket(error):
+                if is_no_bucket(error):
                     raise
                 return []
         return sorted(name.rstrip("/").rpartition("/")[2] for name in found)
 
     def entries(self, folder: str) -> Iterator[Entry]:
         """Every object below a folder, in order of name."""
-        with self.reached():
+        with self.reached(right="list"):
             found: dict[str, dict[str, Any]] = self.fs.find(self.path(folder), detail=True)
         for path, info in sorted(found.items()):
             yield Entry(path[len(self._root) + 1 :], int(info["size"]), _time(info))
@@ -398,23 +432,6 @@ def _small(data: bytes) -> bytes:
     return data if len(data) <= LARGEST else b""
 
 
-def _is_empty(error: Exception) -> bool:
-    """Whether a server refused a part of an object because it has no bytes at all."""
-    return "InvalidRange" in str(error) or "416" in str(error) or "not satisfiable" in str(error)
-
-
-def _is_archived(error: BaseException) -> bool:
-    """Whether an answer says that an object must be restored before it can be read."""
-    texts = (str(error), str(getattr(error, "__cause__", "")))
-    return any(word in text for text in texts for word in ("InvalidObjectState", "object's storage class"))
-
-
-def _is_no_bucket(error: BaseException) -> bool:
-    """Whether an answer says that there is no bucket, which is not the same as no object."""
-    texts = (str(error), str(getattr(error, "__cause__", "")))
-    return any(word in text for text in texts for word in ("NoSuchBucket", "specified bucket does not exist"))
-
-
 def _day(seconds: float) -> str:
     return time.strftime("%Y%m%d", time.gmtime(seconds))
 
@@ -428,9 +445,3 @@ def _time(info: Mapping[str, Any]) -> float:
         if isinstance(value, (int, float)):
             return float(value)
     return time.time()
-
-
-def _unreachable() -> tuple[type[Exception], ...]:
-    """What S3's library raises without credentials or without an answer: no OSError."""
-    found = sys.modules.get("botocore.exceptions")
-    return (found.BotoCoreError,) if found else ()

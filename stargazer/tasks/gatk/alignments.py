@@ -180,7 +180,8 @@ def mark_duplicates(
     for note in notes:
         work.warn(f"{alignment.sample_id}: {note}")
     made = _made(alignment, bam, sorted="coordinate", duplicates_marked=True)
-    counted = DuplicateMetrics(path=metrics, sample_id=alignment.sample_id, tool=CALLER, notes=tuple(notes))
+    told: dict[str, Any] = {"tool": CALLER, "notes": tuple(notes), "optical_distance": optical_distance}
+    counted = DuplicateMetrics(path=metrics, sample_id=alignment.sample_id, **told)
     return DuplicatesMarked(made, counted)
 
 

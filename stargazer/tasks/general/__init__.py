@@ -4,6 +4,7 @@ from stargazer.tasks.general.bcftools import call_gvcf, index_variants, joint_ca
 from stargazer.tasks.general.bwa import bwa_index, bwa_mem, bwa_mem2_index, bwa_mem2_mem
 from stargazer.tasks.general.concordance import compare_variants
 from stargazer.tasks.general.consequences import annotate_variants, list_consequences, predict_consequences
+from stargazer.tasks.general.contamination import estimate_contamination
 from stargazer.tasks.general.conversion import convert_alignment, join_lanes
 from stargazer.tasks.general.identity import identify_samples
 from stargazer.tasks.general.intervals import Ploidy, list_intervals, ploidy_of_sex, scatter_intervals
@@ -37,6 +38,7 @@ __all__ = [
     "convert_alignment",
     "coverage",
     "create_sequence_dictionary",
+    "estimate_contamination",
     "fastp",
     "identify_samples",
     "index_variants",

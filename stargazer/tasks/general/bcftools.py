@@ -13,6 +13,7 @@ bcftools(1), https://samtools.github.io/bcftools/bcftools.html
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from stargazer.errors import DataError
 from stargazer.tasks.engines import Engine, command, label, tools
 from stargazer.tasks.regions import UNKNOWN_SEX, sex_notes, sex_regions
 from stargazer.tasks.sam import check_contigs, check_gvcfs, check_sample, is_long, read_header, sam_contigs, vcf_contigs
-from stargazer.tasks.vcf import samples_of
+from stargazer.tasks.vcf import samples_of, vcf_lines
 from stargazer.tools import EMBEDDED, Workdir
 
 if TYPE_CHECKING:
@@ -58,12 +59,15 @@ def joint_commands(
 ) -> list[list[Argument]]:
     """Stages of a pipe that joins gVCFs, calls genotypes and normalises alleles; options say who has which copies."""
     bcftools = [*command("bcftools", engine)]
-    mismatch = "s" if _has_ambiguous_bases(fasta) else "e"
+    ambiguous, masked = _unusual_bases(fasta)
     merge = ["merge", "--gvcf", fasta] if len(gvcfs) > 1 else ["view"]
+    given: list[Argument] = ["-c", "s" if ambiguous else "e", "-f", fasta]
+    # Alleles are in upper case already where the reference is; two processes are spared then.
+    aligned: list[list[Argument]] = [[*bcftools, "norm", "--no-version", *given, "-Oz", "-o", vcf, "-"]]
     return [
         [*bcftools, *merge, "--no-version", "-Ou", *gvcfs],
         [*bcftools, "call", "--no-version", "-m", "-v", "-a", "GQ", *copies, "-Ou", "-"],
-        *norm_commands(engine, ["-c", mismatch, "-f", fasta, "-"], ["-o", vcf, "-"]),
+        *(norm_commands(engine, [*given, "-"], ["-o", vcf, "-"]) if masked else aligned),
     ]
 
 
@@ -77,10 +81,17 @@ def norm_commands(engine: Engine, given: Sequence[Argument], view: Sequence[Argu
     ]
 
 
-def _has_ambiguous_bases(fasta: Path) -> bool:
-    """Whether there is an R, M, … as in GRCh38: bcftools gives up at one, unless it may write another letter."""
+def _unusual_bases(fasta: Path) -> tuple[bool, bool]:
+    """Whether a reference has an R, M, … as GRCh38 has, at which bcftools gives up; and whether it has lower case."""
+    ambiguous = masked = False
     with fasta.open("rb") as lines:
-        return any(line.translate(None, BASES) for line in lines if not line.startswith(b">"))
+        for line in lines:
+            if not line.startswith(b">"):
+                ambiguous = ambiguous or bool(line.translate(None, BASES))
+                masked = masked or line != line.upper()
+            if ambiguous and masked:
+                break
+    return ambiguous, masked
 
 
 def normalize_commands(engine: Engine, fasta: Path, vcf: Path, output: Path, samples: Path) -> list[list[Argument]]:
@@ -166,8 +177,8 @@ def joint_call(
     samples = check_gvcfs(gvcfs, "bcftools")
     for gvcf in gvcfs:
         gvcf.companion(VariantsIndex)
-        header = work.output([*command("bcftools", engine), "view", "--no-version", "-h", gvcf.path])
-        check_contigs(gvcf.name, vcf_contigs(header), ref)
+        header = itertools.takewhile(lambda line: line.startswith("#"), vcf_lines(gvcf.path))
+        check_contigs(gvcf.name, vcf_contigs("".join(header)), ref)
     vcf, known = work.file(f"{cohort_id}.vcf.gz"), sexes or {}
     if unknown := sorted(set(known) - set(samples)):
         raise DataError(f"the sex of {', '.join(unknown)} is given, but the cohort has {', '.join(samples)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -352,8 +353,11 @@ def align(
     bam = work.file(f"{r1.sample_id}.{lane}.bam")
     reads = [r1.path, r2.path] if r2 is not None else [r1.path]
     prefix = index_prefix(ref, aligner)
+    stages = align_commands(engine, prefix, reads, threads=work.cpus, group=group, aligner=aligner)
+    if r1.trimmed_by and _is_empty(r1.path):
+        stages = [[*command("samtools", engine), "view", "--no-PG", "-h", _header_alone(work, ref, group)]]
     work.pipe(
-        *align_commands(engine, prefix, reads, threads=work.cpus, group=group, aligner=aligner),
+        *stages,
         [*command("samtools", engine), "view", "--no-PG", "-b", "--output-fmt-option", "level=1", "-o", bam, "-"],
     )
     return Alignment(
@@ -364,3 +368,18 @@ def align(
         reference_cid=ref.cid or "",
         r1_cid=r1.cid or "",
     )
+
+
+def _is_empty(path: Path) -> bool:
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    with gzip.open(path, "rb") if packed else path.open("rb") as reads:
+        return not reads.read(1)
+
+
+def _header_alone(work: Workdir, ref: Reference, group: str) -> Path:
+    """The header of an alignment of no reads: a lane of which trimming left nothing is no reason to stop."""
+    header = work.file("header.sam")
+    lines = [f"@SQ\tSN:{name}\tLN:{length}\n" for name, length in ref.contigs]
+    header.write_text("".join(lines) + group.replace("\\t", "\t") + "\n", "utf-8")
+    return header

@@ -1,4 +1,4 @@
-"""Who the samples of a cohort are: sex, kinship, and reads of others among theirs.
+"""Who the samples of a cohort are: sex, kinship, and what share of their reads is of others.
 
 References
 ----------
@@ -12,7 +12,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from stargazer.assets import ContigCounts, Identity, Intervals, Variants
+from stargazer.assets import Contamination, ContigCounts, Identity, Intervals, Variants
 from stargazer.bio.variants.kinship import kinships, read_people, relation
 from stargazer.calls import task
 from stargazer.tasks.limits import PLAIN_LIMITS, Person, QCLimits, by_sample, pair_marks, person_marks, sex_of
@@ -35,6 +35,7 @@ def identify_samples(
     work: Workdir,
     vcf: Variants | None,
     counts: list[ContigCounts],
+    contaminations: list[Contamination],
     target: Intervals | None = None,
     *,
     cohort_id: str,
@@ -53,6 +54,8 @@ def identify_samples(
         Joint calls of the cohort; without it, only sexes are told.
     counts
         Reads by contig of each sample.
+    contaminations
+        Shares of reads that are of others, of samples of which they were estimated.
     target
         BED file of what was captured, by which depths of chromosomes are compared.
     cohort_id
@@ -78,13 +81,10 @@ def identify_samples(
     for name in names:
         found = next((one.path for one in counts if one.sample_id == name), None)
         x, y = _shares(found, captured) if found is not None else (math.nan, math.nan)
-        person = people.get(name)
-        alien = person.contamination if person is not None else math.nan
-        told = {"sex": sex_of(x, y, limits), "x": x, "y": y, "contamination": None if math.isnan(alien) else alien}
-        samples[name] = told | {
-            "sites": person.sites if person is not None else 0,
-            "said": said.get(name, Person()).sex,
-        }
+        alien = next((one for one in contaminations if one.sample_id == name), None)
+        share = alien.share if alien is not None and not math.isnan(alien.share) else None
+        told = {"sex": sex_of(x, y, limits), "x": x, "y": y, "contamination": share}
+        samples[name] = told | {"sites": alien.sites if alien is not None else 0, "said": said[name].sex}
     pairs = kinships(people)
     marks = [
         (name, mark) for name, one in samples.items() for mark in person_marks(one, said.get(name, Person()), limits)

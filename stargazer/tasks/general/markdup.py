@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Alignment, DuplicateMetrics
 from stargazer.calls import task
@@ -154,7 +154,8 @@ def mark_duplicates(
     notes = oddities(seen)
     for note in notes:
         work.warn(f"{sample}: {note}")
-    metrics = DuplicateMetrics(path=table, sample_id=sample, tool=label("samtools", engine), notes=tuple(notes))
+    told: dict[str, Any] = {"tool": label("samtools", engine), "notes": tuple(notes)}
+    metrics = DuplicateMetrics(path=table, sample_id=sample, optical_distance=optical_distance, **told)
     return Marked(with_index(work, made, engine), metrics)
 
 

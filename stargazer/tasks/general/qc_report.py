@@ -15,6 +15,7 @@ from stargazer.assets import (
     Identity,
     QCReport,
     TargetCoverage,
+    TrimmingReport,
     VariantComparison,
     VariantStats,
 )
@@ -38,12 +39,14 @@ if TYPE_CHECKING:
 
 __all__ = ["qc_report"]
 
+WITHIN = "OPTICAL_DISTANCE"
 LIBRARY_COLUMNS = {
     "sample": "sample",
     "LIBRARY": "library",
     "READ_PAIRS_EXAMINED": "pairs",
     "READ_PAIR_DUPLICATES": "duplicate pairs",
     "READ_PAIR_OPTICAL_DUPLICATES": "optical",
+    WITHIN: "optical within (pixels)",
     "UNPAIRED_READS_EXAMINED": "unpaired reads",
     "UNPAIRED_READ_DUPLICATES": "duplicate unpaired",
     "UNMAPPED_READS": "unmapped",
@@ -91,7 +94,7 @@ def qc_report(
     comparisons
         Called variants beside a truth.
     others
-        Files that shall lie beside the report as well; how the variants were filtered is told.
+        Files that shall lie beside the report as well; how reads were trimmed and variants filtered is told.
     title
         Name of the sample or cohort.
     notes
@@ -115,7 +118,7 @@ def qc_report(
     told = [*notes, *_filters(others), *(each for one in variants for each in one.notes)]
     found = _marks([*measured, *others], samples, counted, limits)
     marked = by_sample([*((name, mark) for name, given in (marks or {}).items() for mark in given), *found])
-    parts = [*map(note, told), *_marked(marked, names), *_alignments(samples), *_targets(others)]
+    parts = [*map(note, told), *_marked(marked, names), *_trimming(others), *_alignments(samples), *_targets(others)]
     parts += [*_identity(others), *_variants(counted), *_comparisons(comparisons)]
     page, table = work.file(f"{title}.qc.html"), work.file(f"{title}.marks.json")
     page.write_text(page_of(title, names, parts), "utf-8")
@@ -173,6 +176,24 @@ def _marked(marked: Mapping[str, Sequence[str]], names: Sequence[str]) -> Iterat
     yield table([{"sample": name, "why": mark} for name, marks in marked.items() for mark in marks], marked=True)
 
 
+def _trimming(others: Iterable[Asset]) -> Iterator[str]:
+    found = [one for one in others if isinstance(one, TrimmingReport)]
+    if not found:
+        return
+    yield heading(
+        "Trimming", "By fastp, lane by lane: adapters cut away, mates that are too bad or too short left out."
+    )
+    rows = []
+    for one in found:
+        told = json.loads(one.path.read_text("utf-8"))
+        cut = told.get("adapter_cutting", {}).get("adapter_trimmed_reads", 0)
+        good_before, good_after = (told["summary"][f"{when}_filtering"]["q30_rate"] for when in ("before", "after"))
+        row = {"sample": one.sample_id, "lane": one.lane, "reads": f"{one.reads:,}", "kept": f"{one.kept:,}"}
+        row |= {"kept (%)": _percent(one.kept, one.reads), "with adapter (%)": _percent(cut, one.reads)}
+        rows.append(row | {"Q30 before (%)": f"{100 * good_before:.1f}", "Q30 after (%)": f"{100 * good_after:.1f}"})
+    yield table(rows)
+
+
 def _targets(others: Iterable[Asset]) -> Iterator[str]:
     found = [one for one in others if isinstance(one, TargetCoverage)]
     if not found:
@@ -192,7 +213,10 @@ def _identity(others: Iterable[Asset]) -> Iterator[str]:
     for one in others:
         if isinstance(one, Identity):
             told = json.loads(one.path.read_text("utf-8"))
-            yield heading("Identity", "Sex by the depths of X and Y, and the share of reads that are of others.")
+            yield heading(
+                "Identity",
+                "Sex by the depths of X and Y; contamination as a mixture of two people explains the reads best.",
+            )
             yield table([{"sample": name, **_person(row)} for name, row in told["samples"].items()])
             related = [pair for pair in told["pairs"] if pair["relation"] not in ("", "unrelated")]
             count = f"{len(told['pairs'])} pairs; those are shown that are related (KING-robust)."
@@ -230,9 +254,16 @@ def _sample(name: str, stats: Iterable[Asset], coverages: Iterable[Asset], dupli
     return _Sample(
         read_alignment_stats(text["stats"]) if text["stats"] else None,
         _rows(text["coverage"]),
-        read_duplication(text["duplicates"]),
+        _libraries(text["duplicates"], name, duplicates),
         _lanes(next((one for one in stats if getattr(one, "sample_id", "") == name), None)),
     )
+
+
+def _libraries(text: str, name: str, duplicates: Iterable[Asset]) -> list[dict[str, str]]:
+    """Counts of each library of a sample, and within how many pixels its copies count as optical."""
+    known = [one for one in duplicates if isinstance(one, DuplicateMetrics) and one.sample_id == name]
+    within = f"{known[0].optical_distance:,}" if known and known[0].optical_distance else ""
+    return [{**row, WITHIN: within} for row in read_duplication(text)]
 
 
 def _lanes(stats: Asset | None) -> list[dict[str, str]]:

@@ -168,7 +168,9 @@ def coverage(work: Workdir, alignment: Alignment, *, engine: Engine = "embedded"
 
 
 @task(cpus=1, memory="1 GiB", tools=["fastp"])
-def fastp(work: Workdir, r1: R1, r2: R2 | None = None, *, quality: int = 15, min_length: int = 15) -> Trimmed:
+def fastp(
+    work: Workdir, r1: R1, r2: R2 | None = None, *, lane: str = "", quality: int = 15, min_length: int = 15
+) -> Trimmed:
     """Trim adapters, and drop reads that are too bad or too short, mates together.
 
     Parameters
@@ -177,6 +179,8 @@ def fastp(work: Workdir, r1: R1, r2: R2 | None = None, *, quality: int = 15, min
         The scratch directory.
     r1, r2
         Reads of both ends; single-end without `r2`.
+    lane
+        Name of the lane, where the sample has several.
     quality
         Phred score from which on a base is good; reads with more than 40 per cent of others are dropped.
     min_length
@@ -185,21 +189,23 @@ def fastp(work: Workdir, r1: R1, r2: R2 | None = None, *, quality: int = 15, min
     Returns
     -------
     Trimmed
-        Reads with the facts of the input, except the link to the mate, and fastp's report.
+        Reads with the facts of the input, except the link to the mate, and fastp's report. There may be none left.
     """
     reads = [one.path for one in (r1, r2) if one is not None]
     names = [path.name.partition(".")[0] for path in reads]
     if len(set(names)) < len(names):  # R1/x.fq.gz and R2/x.fq.gz, x.R1.fq.gz and x.R2.fq.gz
         names = [f"{name}_R{mate}" for mate, name in enumerate(names, 1)]
     trimmed = [work.file(f"{name}.trimmed.fq.gz") for name in names]
-    report = work.file(f"{r1.sample_id}.fastp.json")
+    report = work.file(f"{'.'.join(filter(None, (r1.sample_id, lane)))}.fastp.json")
     work.run(fastp_command(reads, trimmed, report, quality=quality, length=min_length))
     content = json.loads(report.read_text("utf-8"))
     content["command"] = "fastp"
     report.write_text(json.dumps(content, indent="\t"), "utf-8")
-    first = replace(r1, path=trimmed[0], cid=None, name=trimmed[0].name, source=None, mate_cid="")
+    first = replace(r1, path=trimmed[0], cid=None, name=trimmed[0].name, source=None, mate_cid="", trimmed_by="fastp")
     second = replace(r2, path=trimmed[1], cid=None, name=trimmed[1].name, source=None, mate_cid="") if r2 else None
     after = content["summary"]["after_filtering"]["total_reads"]
     before = content["summary"]["before_filtering"]["total_reads"]
-    made = TrimmingReport(path=report, sample_id=r1.sample_id, r1_cid=r1.cid or "", reads=before, kept=after)
+    if not after:
+        work.warn(f"{r1.sample_id}: fastp left none of {before:,} reads{f' of lane {lane}' if lane else ''}.")
+    made = TrimmingReport(path=report, sample_id=r1.sample_id, lane=lane, r1_cid=r1.cid or "", reads=before, kept=after)
     return Trimmed(first, second, made)

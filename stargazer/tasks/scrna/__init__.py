@@ -6,7 +6,11 @@ from stargazer.tasks.scrna.cluster import cluster
 from stargazer.tasks.scrna.compare_resolutions import compare_resolutions
 from stargazer.tasks.scrna.concat import concat
 from stargazer.tasks.scrna.describe import describe
-from stargazer.tasks.scrna.differential_expression import differential_expression
+from stargazer.tasks.scrna.differential_expression import (
+    differential_expression,
+    join_differences,
+    split_pseudobulk,
+)
 from stargazer.tasks.scrna.embed import embed
 from stargazer.tasks.scrna.find_markers import find_markers
 from stargazer.tasks.scrna.label import label
@@ -31,6 +35,7 @@ __all__ = [
     "differential_expression",
     "embed",
     "find_markers",
+    "join_differences",
     "label",
     "measure_integration",
     "normalize",
@@ -40,6 +45,7 @@ __all__ = [
     "report",
     "report_project",
     "select_features",
+    "split_pseudobulk",
     "subset",
     "transfer_labels",
 ]

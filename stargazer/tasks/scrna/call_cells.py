@@ -39,6 +39,7 @@ def call_cells(
     column: str = "",
     expected_cells: int = 0,
     lower: int = 0,
+    on_failure: Literal["error", "mark"] = "error",
 ) -> AnnData:
     """Mark the droplets that hold cells; nothing is removed.
 
@@ -58,6 +59,9 @@ def call_cells(
         How many cells there should be; 0 if nobody knows.
     lower
         Droplets with as many counts or fewer are empty; found if 0.
+    on_failure
+        ``"mark"``: where no cell can be called, none is, and the note says why; so that of many samples the others go
+        on.
 
     Returns
     -------
@@ -76,9 +80,15 @@ def call_cells(
         totals[ends : ends + block.shape[0]] = np.asarray(block.sum(axis=1)).ravel()
         ends += block.shape[0]
     column = column or (PROBABILITY if method == "auto" and PROBABILITY in tree.columns("obs") else "")
-    called, found, notes = _called(tree, totals, method, column, expected_cells, lower)
-    if not called.any():
-        raise DataError(f"no droplet of {tree.n_obs} is called a cell: {found}")
+    try:
+        called, found, notes = _called(tree, totals, method, column, expected_cells, lower)
+        if not called.any():
+            raise DataError(f"no droplet of {tree.n_obs} is called a cell: {found}")
+    except DataError as error:
+        if on_failure == "error":
+            raise
+        why = str(error)
+        called, found, notes = np.zeros(tree.n_obs, bool), {"failed": why}, [f"the sample failed: {why}"]
     draft.column("obs", "called", called)
     draft.column("obs", "kept", called)
     numbers = {"n_droplets": tree.n_obs, "n_cells_called": int(called.sum())}

@@ -22,9 +22,11 @@ from stargazer.tasks.scrna.stages import MEMORY
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
-__all__ = ["differential_expression"]
+__all__ = ["differential_expression", "join_differences", "split_pseudobulk"]
 
 COLUMNS = ("baseMean", "log2FoldChange", "lfcSE", "stat", "pvalue", "padj")
 FEWEST_DONORS = 2
@@ -99,6 +101,114 @@ def differential_expression(
     facts: dict[str, Any] = {"tested": tested, "reference": reference, "alpha": alpha, "sample_id": bulk.sample_id}
     facts |= {"condition_key": bulk.condition_key, "n_significant": int((joined["padj"] < alpha).sum())}
     return DifferentialExpression(path=path, pseudobulk_cid=bulk.cid or "", **facts)
+
+
+@task(memory=MEMORY, uses=("numpy", "pandas"))
+def split_pseudobulk(
+    work: Workdir, bulk: Pseudobulk, *, tested: str, reference: str, groups: list[str] | None = None
+) -> list[Pseudobulk]:
+    """Take the bulks of each cluster apart that two conditions can be compared in, so that each is compared by itself.
+
+    A part is of its own bulks and of nothing else: where cells of another cluster change, it stays the same bytes, and
+    what was computed of it holds.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    bulk
+        From `pseudobulk`.
+    tested, reference, groups
+        As for `differential_expression`.
+
+    Returns
+    -------
+    list[Pseudobulk]
+        Those of clusters with two donors or more in each condition, in the order of the clusters; none if there are
+        none.
+
+    Raises
+    ------
+    DataError
+        No such condition or cluster.
+    """
+    beside = bulk.companion(PseudobulkDesign).path.read_text("utf-8").splitlines()
+    lines = bulk.path.read_text("utf-8").splitlines()
+    design = _design(bulk)
+    _check(design, tested, reference, groups, [])
+    two = design[design["condition"].isin((tested, reference))]
+    parts = []
+    for number, name in enumerate(dict.fromkeys(design["group"])):
+        if (groups is not None and name not in groups) or _donors(two, name, (tested, reference)) < FEWEST_DONORS:
+            continue
+        mine = set(two.index[two["group"] == name])
+        folder = work.directory(f"part{number}")
+        table = _chosen_columns(folder / "pseudobulk.tsv", lines, mine)
+        rows = [beside[0], *(line for line in beside[1:] if line.partition("\t")[0] in mine)]
+        (folder / "pseudobulk.design.tsv").write_text("\n".join(rows) + "\n", "utf-8")
+        companion = PseudobulkDesign(path=folder / "pseudobulk.design.tsv", sample_id=bulk.sample_id)
+        facts = {"groupby": bulk.groupby, "donor_key": bulk.donor_key, "condition_key": bulk.condition_key}
+        sizes = {"n_bulks": len(mine), "n_genes": bulk.n_genes}
+        parts.append(
+            Pseudobulk(path=table, companions=(companion,), sample_id=bulk.sample_id, **facts, **sizes)  # type: ignore[arg-type]
+        )
+    return parts
+
+
+def _chosen_columns(path: Path, lines: list[str], chosen: set[str]) -> Path:
+    """Write the columns of a table that have some names, and the first."""
+    heads = lines[0].split("\t")
+    places = [place for place, head in enumerate(heads) if place == 0 or head in chosen]
+    with open(path, "w", encoding="utf-8") as file:
+        for line in lines:
+            fields = line.split("\t")
+            file.write("\t".join(fields[place] for place in places) + "\n")
+    return path
+
+
+@task(memory=MEMORY, uses=())
+def join_differences(
+    work: Workdir,
+    bulk: Pseudobulk,
+    parts: list[DifferentialExpression],
+    *,
+    tested: str,
+    reference: str,
+    alpha: float = 0.05,
+) -> DifferentialExpression:
+    """Put tables of clusters below each other: what `differential_expression` gives of all of them at once.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    bulk
+        What was split.
+    parts
+        The table of each cluster; none if no cluster could be compared.
+    tested, reference, alpha
+        As for `differential_expression`.
+
+    Returns
+    -------
+    DifferentialExpression
+        A row a cluster and gene.
+    """
+    path = work.file("differential_expression.tsv")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("\t".join(("group", "gene", *COLUMNS)) + "\n")
+        for part in parts:
+            file.write(part.path.read_text("utf-8").partition("\n")[2])
+    facts: dict[str, Any] = {"tested": tested, "reference": reference, "alpha": alpha, "sample_id": bulk.sample_id}
+    facts |= {"condition_key": bulk.condition_key, "n_significant": sum(part.n_significant for part in parts)}
+    return DifferentialExpression(path=path, pseudobulk_cid=bulk.cid or "", **facts)
+
+
+def _design(bulk: Pseudobulk) -> pd.DataFrame:
+    import pandas as pd
+
+    path = bulk.companion(PseudobulkDesign).path
+    return pd.read_csv(path, sep="\t", index_col=0, dtype=str, keep_default_na=False)
 
 
 def _check(design: pd.DataFrame, tested: str, reference: str, groups: list[str] | None, covariates: list[str]) -> None:

@@ -10,7 +10,16 @@ from __future__ import annotations
 from stargazer.assets import AnnData
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.stages import GRAPH, MEMORY, USES, draft_of, embedding_kept, write_umap
+from stargazer.tasks.scrna.stages import (
+    GRAPH,
+    MEMORY,
+    USES,
+    draft_of,
+    embedding_kept,
+    integrated,
+    tree_of,
+    write_umap,
+)
 from stargazer.tools import Workdir
 
 __all__ = ["embed"]
@@ -41,11 +50,12 @@ def embed(work: Workdir, adata: AnnData, *, min_dist: float = 0.5, spread: float
     DataError
         There is no graph yet, or too few cells.
     """
-    tree, draft = draft_of(work, adata, "embed", GRAPH, "obsm/X_pca", "obsm/X_pca_harmony")
+    name = integrated(tree_of(work, adata)) or "X_pca"
+    used = dict.fromkeys(("obsm/X_pca", "obsm/X_pca_harmony", f"obsm/{name}"))
+    tree, draft = draft_of(work, adata, "embed", GRAPH, *used)
     if not tree.made(GRAPH):
         raise DataError("these cells have no graph of neighbours: run reduce_dimensions first")
     cells = tree.kept("obs")
-    name = "X_pca_harmony" if tree.made("obsm/X_pca_harmony") else "X_pca"
     graph = tree.read("obsp/connectivities")[cells][:, cells]
     write_umap(draft, cells, embedding_kept(tree, name), graph, seed, min_dist, spread)
     draft.note("embed", {"min_dist": min_dist, "spread": spread, "seed": seed})

@@ -18,7 +18,16 @@ from stargazer.bio.singlecell.kernels.neighbors import connectivities, exact_nei
 from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.stages import MEMORY, USES, batch_codes, draft_of, embedding_kept
+from stargazer.tasks.scrna.stages import (
+    GRAPH,
+    MEMORY,
+    USES,
+    batch_codes,
+    draft_of,
+    embedding_kept,
+    integrated,
+    tree_of,
+)
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -30,7 +39,7 @@ MOST = 10_000
 """Cells that are measured; of more so many are drawn."""
 NEIGHBORS = 91
 """Three times the perplexity, and the cell itself."""
-STATES = {"before": "X_pca", "after": "X_pca_harmony"}
+BEFORE, HARMONY = "X_pca", "X_pca_harmony"
 
 
 @task(cpus=2, memory=MEMORY, uses=(*USES, "igraph"))
@@ -63,30 +72,34 @@ def measure_integration(
     Returns
     -------
     AnnData
-        With ``uns["integration"]``, for ``before`` and, where Harmony ran, ``after``: ``ilisi`` (batches around a cell,
-        1 to their number, higher is better mixed), ``ari_batch`` and ``nmi_batch`` (batches and clusters, lower is
-        better); with labels also ``clisi`` (1 is best), ``ari_label``, ``nmi_label`` (higher is better). Its stage
-        stays.
+        With ``uns["integration"]``, for ``before`` and, where batches were mixed, ``after``: ``ilisi`` (batches around
+        a cell, 1 to their number, higher is better mixed), ``ari_batch`` and ``nmi_batch`` (batches and clusters, lower
+        is better); with labels also ``clisi`` (1 is best), ``ari_label``, ``nmi_label`` (higher is better). Of an
+        integration that gives a graph and no coordinates, its clusters alone are measured. Its stage stays.
 
     Raises
     ------
     DataError
         There are no components, or there is no such column.
     """
-    used = [f"obsm/{name}" for name in STATES.values()]
+    after = integrated(tree_of(work, adata))
+    used = dict.fromkeys([f"obsm/{BEFORE}", f"obsm/{HARMONY}", f"obsm/{after}" if after else GRAPH])
     tree, draft = draft_of(work, adata, "measure_integration", *used, f"obs/{batch_key}")
     cells = tree.kept("obs")
     batches, names = batch_codes(tree, batch_key, cells)
     labels = np.asarray(tree.labels("obs", label_key).codes, np.int64)[cells] if label_key else None
     drawn = np.sort(np.random.default_rng(seed).permutation(len(batches))[:MOST])
     found: dict[str, Any] = {}
-    for state, name in STATES.items():
-        if tree.made(f"obsm/{name}"):
+    for state, name in (("before", BEFORE), ("after", after)):
+        if name and tree.made(f"obsm/{name}") and (state == "before" or name != BEFORE):
             points = embedding_kept(tree, name)[drawn]
             of = None if labels is None else labels[drawn]
             found[state] = _measures(points, batches[drawn], of, resolution, seed, work.cpus)
     if not found:
         raise DataError("these cells have no components: run reduce_dimensions first")
+    if not after:
+        graph = tree.read(GRAPH)[cells][:, cells]
+        found["after"] = _compared(leiden(graph, resolution, seed=seed), batches, labels)
     draft.write("uns/integration", {"batch_key": batch_key, "n_batches": len(names), **found})
     draft.note(
         "measure_integration", {"batch_key": batch_key, "label_key": label_key, "n_batches": len(names), **found}
@@ -105,10 +118,18 @@ def _measures(
     wide = exact_neighbors(points, min(NEIGHBORS, len(points)), threads=threads)
     graph = connectivities(exact_neighbors(points, min(15, len(points)), threads=threads))
     clusters = leiden(graph, resolution, seed=seed)
-    found = {"ilisi": float(np.median(lisi(wide, batches)))}
-    found |= {"ari_batch": adjusted_rand(clusters, batches), "nmi_batch": mutual_information(clusters, batches)}
+    found = {"ilisi": round(float(np.median(lisi(wide, batches))), 6), **_compared(clusters, batches, labels)}
     if labels is not None:
         known = np.where(labels < 0, labels.max() + 1, labels)
-        found["clisi"] = float(np.median(lisi(wide, known)))
+        found["clisi"] = round(float(np.median(lisi(wide, known))), 6)
+    return found
+
+
+def _compared(
+    clusters: NDArray[np.int64], batches: NDArray[np.int64], labels: NDArray[np.int64] | None
+) -> dict[str, float]:
+    """How far clusters are batches, and how far they are types."""
+    found = {"ari_batch": adjusted_rand(clusters, batches), "nmi_batch": mutual_information(clusters, batches)}
+    if labels is not None:
         found |= {"ari_label": adjusted_rand(clusters, labels), "nmi_label": mutual_information(clusters, labels)}
     return {name: round(value, 6) for name, value in found.items()}

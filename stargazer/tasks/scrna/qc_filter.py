@@ -164,6 +164,9 @@ def _filtered(
     batch_key: str,
 ) -> AnnData:
     tree, draft = trees
+    uncalled = tree.record.last("call_cells").get("failed")
+    if uncalled:
+        raise DataError(uncalled)
     organism, said = decide_organism(tree, genes.organism, genes.symbols)
     sets = find_gene_sets(tree, organism, genes.symbols)
     sets, own, chosen = _own_sets(tree, sets, genes)
@@ -245,6 +248,7 @@ def _check_mt(tree: AnnDataTree, sets: GeneSets, organism: str, said: list[str],
         return ["no mitochondrial gene was found, and no filter asked for"]
     hint = "".join(f", such as {name!r}" for name in ("mt", "mito", "MT") if name in tree.columns("var"))
     what = f"no mitochondrial gene of {organism} was found" if organism else said[0]
+    what += f" ({'; '.join(said)})" if organism and said else ""
     raise DataError(
         f"{what}; genes are named like {', '.join(tree.names('var')[:3])}. Give organism=, or symbols= (a column of "
         f"var with gene symbols), or mt_genes= (names, a pattern, or a column of var{hint}), or max_pct_mt=100 to do "

@@ -141,8 +141,9 @@ def _head(tree: AnnDataTree, trees: Sequence[tuple[str, Any]], groupby: str, tab
 def _warnings(tree: AnnDataTree, trees: Sequence[tuple[str, AnnDataTree]]) -> Iterator[str]:
     """Samples that are not in the result first, then what stages had to say, by sample."""
     left_out: Mapping[str, str] = tree.record.last("concat").get("left_out", {})
-    for name, reason in left_out.items():
-        yield f'<p class="failed">{escape(name)} is not among the cells: {escape(reason)}</p>'
+    order = [name for name, _ in trees]
+    for name in sorted(left_out, key=lambda each: order.index(each) if each in order else len(order)):
+        yield f'<p class="failed">{escape(name)} is not among the cells: {escape(left_out[name])}</p>'
     for stage, told in tree.stages().items():
         for text in told.get("notes", []):
             if not any(text.startswith(f"sample {name} was left out") for name in left_out):
@@ -276,7 +277,8 @@ def _differences(tree: AnnDataTree, groupby: str, tables: Sequence[tuple[Any, An
             "Genes that differ between conditions, donors being compared (PyDESeq2); p is adjusted in a cluster.",
         )
         counts = found.assign(significant=found["padj"] < asset.alpha).groupby("group")["significant"].sum()
-        yield table([{"cluster": str(name), "genes that differ": f"{int(n):,}"} for name, n in counts.items()])
+        if len(found):
+            yield table([{"cluster": str(name), "genes that differ": f"{int(n):,}"} for name, n in counts.items()])
         best = found[found["padj"] < asset.alpha].sort_values(["padj", "pvalue"]).groupby("group").head(TOP_GENES)
         rows = [
             {
@@ -292,7 +294,8 @@ def _differences(tree: AnnDataTree, groupby: str, tables: Sequence[tuple[Any, An
         if alone:
             few = f"clusters {', '.join(alone)} have fewer than two donors in one of the conditions"
             yield note(f"{few}, and are not compared: the condition may have made clusters of its own")
-        yield table(rows) if rows else note("no gene differs")
+        if len(found):
+            yield table(rows) if rows else note("no gene differs")
 
 
 def _integration(tree: AnnDataTree) -> Iterator[str]:

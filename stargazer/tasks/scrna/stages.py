@@ -31,6 +31,7 @@ __all__ = [
     "draft_of",
     "embedding_kept",
     "expanded",
+    "integrated",
     "scattered",
     "size_factors_of",
     "tree_of",
@@ -134,6 +135,14 @@ def embedding_kept(tree: AnnDataTree, name: str) -> NDArray[np.float32]:
     if not tree.made(f"obsm/{name}"):
         raise DataError(f"these cells have no obsm[{name!r}]: run reduce_dimensions first")
     return np.asarray(tree.read(f"obsm/{name}"), np.float32)[tree.kept("obs")]
+
+
+def integrated(tree: AnnDataTree) -> str:
+    """Name in ``obsm`` of the coordinates whose neighbours the graph has; empty where it is of no coordinates."""
+    maker = tree.record.owner(GRAPH)
+    if maker.partition(".")[0] == "integrate":
+        return str(tree.record.noted[maker].get("embedding", ""))
+    return "X_pca_harmony" if tree.made("obsm/X_pca_harmony") else "X_pca"
 
 
 def check_column(name: str) -> None:

@@ -73,7 +73,8 @@ def find_knee(totals: NDArray[Any], lower: int = 0) -> Knee:
     ambient = float(np.median(ordered)) if len(ordered) else 0.0
     above = ordered[ordered > 1.5 * max(ambient, float(lower)) + 10.0]
     if len(above) < FEWEST:
-        raise DataError(f"only {len(above)} droplets have more counts than empty ones: there are no cells to call")
+        many = f"{len(above) or 'none'} of {len(ordered)} droplets with counts"
+        raise DataError(f"{many} stand out against empty ones: there are no cells to call")
     start = np.log10(max(ambient, float(lower), 1.0))
     logs = np.log10(ordered)
     edges = np.arange(start, logs[0] + 2 * STEP, STEP)

@@ -1,16 +1,23 @@
-"""A call computed on a Dask client, whose graph grows: this process wires, the workers run what was wired."""
+"""A call computed where it stands: once more with what a failure taught, and on a Dask client where its graph grows.
+
+On a client this process wires, the workers run what was wired.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dask.delayed import Delayed
+
 from stargazer.calls.graph import delayed_of, flatten, known_values, part_of
 from stargazer.calls.growth import Growth
 from stargazer.calls.late import Late
+from stargazer.calls.memory import give_more_within
 from stargazer.calls.node import run
-from stargazer.calls.resources import granted_on
-from stargazer.calls.walk import needs
-from stargazer.errors import WiringError
+from stargazer.calls.resources import default_client, granted_on, until_let_go
+from stargazer.calls.walk import needs, walk
+from stargazer.errors import ArgumentError, BlobLost, NeedUnmet, ToolError, WiringError
+from stargazer.store.fallback import mark_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,10 +26,71 @@ if TYPE_CHECKING:
 
     from stargazer.calls.call import Call
 
-__all__ = ["compute_afar", "grows"]
+__all__ = ["computed"]
 
 
-def grows(root: Call) -> bool:
+def computed(root: Call, **kwargs: Any) -> Any:
+    """Return the result of a call of which nothing is known, by running what is missing.
+
+    Parameters
+    ----------
+    root
+        The call.
+    **kwargs
+        For `dask.compute`.
+
+    Raises
+    ------
+    BlobLost
+        Bytes are gone that no call can make again.
+    Exception
+        Whatever a task raises.
+    """
+    lost: set[str] = set()
+    starved: ToolError | None = None
+    while True:
+        _refuse_asynchronous(kwargs)
+        try:
+            if not kwargs and (client := default_client()) is not None and _grows(root):
+                return _Flight(root, client).result()
+            return Delayed.compute(root, **kwargs)  # type: ignore[no-untyped-call]
+        except BlobLost as error:
+            if error.cid in lost:
+                raise
+            lost.add(error.cid)
+            mark_unavailable(error)
+        except ToolError as error:
+            if not give_more_within(root, error):
+                raise
+            starved = error
+        except NeedUnmet as error:
+            if starved is None:
+                raise
+            starved.add_note(f"with more memory it cannot be tried: {error}")
+            raise starved from None
+        except KeyboardInterrupt:
+            _end_tools()
+            raise
+        until_let_go(default_client(), [root.key, *(call.key for call in walk(root))])
+        if (result := root.known()) is not None:
+            return result[0]
+
+
+def _refuse_asynchronous(kwargs: dict[str, Any]) -> None:
+    """An asynchronous client gives Dask a coroutine where it waits for results."""
+    if "scheduler" not in kwargs and (client := default_client()) is not None and client.asynchronous:
+        raise ArgumentError(
+            "this client is asynchronous: write `await client.compute(call)`, or `await sg.run_async(call)`"
+        )
+
+
+def _end_tools() -> None:
+    from stargazer.tools import end_all
+
+    end_all()
+
+
+def _grows(root: Call) -> bool:
     """Whether a call that is not known needs one that wires others, or is one; nothing is asked of the ledger."""
     seen, todo = set[str](), [root.whole]
     while todo:
@@ -35,26 +103,8 @@ def grows(root: Call) -> bool:
     return False
 
 
-def compute_afar(root: Call, client: Client) -> Any:
-    """Return the result of a call.
-
-    Parameters
-    ----------
-    root
-        The call.
-    client
-        A synchronous client.
-
-    Raises
-    ------
-    Exception
-        What the first call raised that failed.
-    """
-    return _Flight(root, client).result()
-
-
 class _Flight:
-    """One call in flight."""
+    """One call in flight on a synchronous client."""
 
     def __init__(self, root: Call, client: Client) -> None:
         graph, calls = flatten([root], with_outputs=True)

@@ -1,0 +1,165 @@
+"""Inputs that an executor fetches itself, and results that it uploads: by URLs that somebody signed."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import time
+from typing import IO, TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from stargazer.executors.asking import VERSION
+from stargazer.service.problems import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Mapping
+    from pathlib import Path
+
+__all__ = ["BUNDLE_FORMAT", "MANIFEST", "Manifest", "read_manifest"]
+
+BUNDLE_FORMAT, MANIFEST = "notebook-output-bundle@v1", "notebook-build-manifest@v1"
+PIECE = 1 << 20
+CONNECTS_WITHIN, STALLED = 10.0, 120.0
+
+
+class Manifest:
+    """A build, as a manifest describes it.
+
+    Parameters
+    ----------
+    told
+        The manifest.
+    largest
+        Bytes that are taken of each input.
+    allowed
+        Hosts that may be asked although they lie in a private network.
+    """
+
+    def __init__(self, told: Mapping[str, Any], largest: int, allowed: Collection[str]) -> None:
+        self._told, self._largest, self._allowed = told, largest, allowed
+        self._client = httpx.AsyncClient(timeout=httpx.Timeout(STALLED, connect=CONNECTS_WITHIN))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The request, as one would have been sent with its inputs."""
+        metadata = self._told["metadata"]
+        params = {name: value for name, value in metadata["params"].items() if name != "input_specs"}
+        inputs = [{**each, "name": name} for name, each in metadata["params"].get("input_specs", {}).items()]
+        ref = {"ref": metadata["executor_ref"], "params": params}
+        return {"protocol_version": VERSION, "transform": ref, "inputs": inputs}
+
+    async def fetch(self, told: Mapping[str, Any], place: Path) -> None:
+        """Put an input into a file.
+
+        Raises
+        ------
+        Refusal
+            No URL stands for it, it may not be asked, has expired, fails, or is too large.
+        """
+        found = next((each for each in self._told["inputs"] if told["uri"] in (each.get("uri"), _uri(each))), None)
+        if found is None:
+            raise Refusal(400, "ArgumentError", f"no URL stands for the input {told['name']}", "inputs")
+        url, size = await self.checked(found), 0
+        try:
+            async with self._client.stream("GET", url) as answer:
+                answer.raise_for_status()
+                with place.open("wb") as file:
+                    async for piece in answer.aiter_bytes(PIECE):
+                        size += len(piece)
+                        if size > self._largest:
+                            raise Refusal(413, "TooLarge", f"at most {self._largest} bytes are taken of an input")
+                        file.write(piece)
+        except httpx.HTTPError as error:
+            raise Refusal(502, "Download", f"an input cannot be fetched: {error or type(error).__name__}") from error
+
+    async def publish(self, bundle: IO[bytes], size: int) -> dict[str, Any]:
+        """Upload a bundle, and say that it is there; return what that is answered with."""
+        output = self._told["output"]
+        if size > int(output.get("max_bytes", self._largest)):
+            raise Refusal(413, "TooLarge", f"the bundle has {size} bytes, of at most {output['max_bytes']}")
+        url = await self.checked(output)
+        headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
+        try:
+            if fields := output.get("fields"):
+                answer = await self._client.post(url, data=fields, files={"file": ("bundle.tar", bundle)})
+            else:
+                answer = await self._client.post(url, content=_pieces(bundle), headers=headers)
+            answer.raise_for_status()
+            ending = await self.checked({"url": self._told["finalize_url"]})
+            ended = await self._client.post(ending, json={"output_format": BUNDLE_FORMAT})
+            found = ended.raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise Refusal(502, "Upload", f"the bundle cannot be uploaded: {error or type(error).__name__}") from error
+        return dict(found) if isinstance(found, dict) else {"answer": found}
+
+    async def checked(self, entry: Mapping[str, Any]) -> str:
+        """Return a URL that may be asked: of a public host, or of one that is allowed.
+
+        Raises
+        ------
+        Refusal
+            It may not, or has expired.
+        """
+        url, expires = str(entry.get("url", "")), entry.get("expires_at")
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Refusal(400, "ArgumentError", f"{url[:100]!r} is no URL that is asked here", "url")
+        if isinstance(expires, (int, float)) and expires < time.time():
+            raise Refusal(400, "ArgumentError", f"the URL of {parts.hostname} has expired", "expires_at")
+        if parts.hostname in self._allowed:
+            return url
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise Refusal(400, "ArgumentError", f"there is no host {parts.hostname}: {error.strerror}", "url") from None
+        if not all(_is_public(str(each[4][0])) for each in found):
+            told = f"{parts.hostname} lies in a private network, which is not asked: start with --allow-host"
+            raise Refusal(400, "ArgumentError", told, "url")
+        return url
+
+
+def _uri(entry: Mapping[str, Any]) -> str:
+    return f"strata://artifact/{entry.get('artifact_id')}@v={entry.get('version')}"
+
+
+def _is_public(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(found, "ipv4_mapped", None)
+    return bool((mapped or found).is_global) and not (mapped or found).is_multicast
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while piece := file.read(PIECE):
+        yield piece
+
+
+def read_manifest(told: Any, largest: int, allowed: Collection[str]) -> Manifest:
+    """Read a manifest, as far as it is used.
+
+    Raises
+    ------
+    Refusal
+        It is none.
+    """
+    try:
+        metadata, output = told["metadata"], told["output"]
+        specs = metadata["params"].get("input_specs", {})
+        fits = isinstance(told["build_id"], str) and isinstance(metadata["executor_ref"], str)
+        fits = fits and isinstance(told["finalize_url"], str) and isinstance(output["url"], str)
+        fits = fits and all(isinstance(each["uri"], str) for each in specs.values())
+        fits = fits and all(isinstance(each["url"], str) for each in told.get("inputs", ()))
+    except (LookupError, TypeError, AttributeError):
+        fits = False
+    if not fits:
+        raise Refusal(400, "ArgumentError", f"this is no manifest of {MANIFEST}", "body")
+    return Manifest({"inputs": [], **told}, largest, allowed)

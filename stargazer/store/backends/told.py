@@ -1,0 +1,97 @@
+"""What S3, Google Cloud Storage and Azure say when something fails, in the exceptions that Python has for it.
+
+Their fsspec packages pass on what their libraries raise, each its own: some of it is no `OSError`, and what is
+forbidden has no class of its own at Google.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["is_archived", "is_empty", "is_no_bucket", "plain", "plainly"]
+
+_UNREACHABLE = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+    ("aiohttp", "ClientError"),
+    ("requests.exceptions", "RequestException"),
+)
+"""What libraries raise without credentials or without an answer."""
+
+_FORBIDDEN = (401, 403)
+
+
+@contextlib.contextmanager
+def plainly() -> Iterator[None]:
+    """Raise what a service's library raises, meanwhile, as Python's own exception of that meaning."""
+    try:
+        yield
+    except Exception as error:
+        found = plain(error)
+        if found is error:
+            raise
+        raise found from error
+
+
+def plain(error: Exception) -> Exception:
+    """Python's exception for what a service's library raised; that itself where it is one, or means nothing to us."""
+    if isinstance(error, _classes(("azure.core.exceptions", "AzureError"))):
+        return _of_azure(error)
+    if isinstance(error, _classes(("gcsfs.retry", "HttpError"))):
+        return _of_status(error, getattr(error, "code", None))
+    if isinstance(error, _classes(*_UNREACHABLE)):
+        return ConnectionError(str(error))
+    if isinstance(error, ValueError) and ("requester pays" in str(error) or str(error).startswith("Bad Request")):
+        return PermissionError(errno.EACCES, str(error)) if "requester pays" in str(error) else OSError(str(error))
+    if isinstance(error, OSError) and error.errno is None and str(error).startswith("Forbidden:"):
+        return PermissionError(errno.EACCES, str(error))
+    return error
+
+
+def _of_azure(error: Exception) -> Exception:
+    status = getattr(error, "status_code", None)
+    if status is None:
+        return ConnectionError(str(error))
+    return _of_status(error, status)
+
+
+def _of_status(error: Exception, status: object) -> Exception:
+    told = str(error)
+    if status in _FORBIDDEN:
+        return PermissionError(errno.EACCES, told)
+    if status == 404:
+        return FileNotFoundError(errno.ENOENT, f"{os.strerror(errno.ENOENT)} ({told})")
+    return OSError(told)
+
+
+def is_empty(error: BaseException) -> bool:
+    """Whether a server refused a part of an object because it has no bytes at all."""
+    return _says(error, "InvalidRange", "416", "not satisfiable")
+
+
+def is_archived(error: BaseException) -> bool:
+    """Whether an answer says that an object must be restored before it can be read."""
+    return _says(error, "InvalidObjectState", "object's storage class", "BlobArchived", "archived blob")
+
+
+def is_no_bucket(error: BaseException) -> bool:
+    """Whether an answer says that there is no bucket, which is not the same as no object."""
+    return _says(error, "NoSuchBucket", "specified bucket does not exist", "ContainerNotFound", "No such container")
+
+
+def _says(error: BaseException, *words: str) -> bool:
+    texts = (str(error), str(getattr(error, "__cause__", "")))
+    return any(word in text for text in texts for word in words)
+
+
+def _classes(*names: tuple[str, str]) -> tuple[type[Exception], ...]:
+    """Those classes of which the module was imported: what was not cannot have raised anything."""
+    found = (getattr(sys.modules.get(module), name, None) for module, name in names)
+    return tuple(each for each in found if each is not None)
