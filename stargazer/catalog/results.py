@@ -13,6 +13,8 @@ from stargazer.visible import finite
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stargazer.assets.asset import Source
+
 __all__ = ["asset_json", "marshal"]
 
 
@@ -35,20 +37,24 @@ def asset_json(asset: Asset, *, path: bool = False, companions: bool = False) ->
     >>> told["type"], told["facts"]["sample_id"], told["uri"].startswith("stargazer://asset/baf")
     ('r1', 's1', True)
     """
-    found: dict[str, Any] = {"cid": asset.cid, "id": asset.id, "type": asset.asset_key, "name": asset.name}
-    found |= {"facts": finite(asset.to_dict()["facts"]), "keyvalues": asset.to_keyvalues(), "size": _size(asset)}
-    found |= {"uri": f"{SCHEME}asset/{asset.cid}"}
-    if companions:
-        found["companions"] = [asset_json(each, companions=True) for each in asset.companions]
+    found = _told(asset, asset.source, companions)
     return found | ({"path": str(asset.fetch())} if path else {})
 
 
-def _size(asset: Asset) -> int | None:
+def _told(asset: Asset, source: Source | None, companions: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"cid": asset.cid, "id": asset.id, "type": asset.asset_key, "name": asset.name}
+    found |= {"facts": finite(asset.to_dict()["facts"]), "keyvalues": asset.to_keyvalues()}
+    found |= {"size": _size(asset, source), "uri": f"{SCHEME}asset/{asset.cid}"}
+    beside = [_told(each, source, companions) for each in asset.companions] if companions else []
+    return {**found, "companions": beside} if companions else found
+
+
+def _size(asset: Asset, source: Source | None) -> int | None:
     """Its bytes; None where the store knows the asset and does not have it. A type may have a fact of that name."""
-    if asset.source is None:
+    if source is None:
         return None
     try:
-        return asset.source.size(asset)
+        return source.size(asset)
     except (StargazerError, OSError):
         return None
 

@@ -229,7 +229,7 @@ class TaskSpec:
             Names what differs, and both versions.
         """
         self.check_code()
-        if self.executor is not None:
+        if self.executor is not None and self.executor.is_elsewhere:
             return
         for wanted in self.tools:
             found = identify_tool(wanted.name)

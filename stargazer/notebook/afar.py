@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer.errors import NotebookError, NotKept
 from stargazer.executors import find_place
 from stargazer.executors.tasks import teller
-from stargazer.executors.values import Unsendable, encode
+from stargazer.executors.values import Unsendable, decode, encode
 from stargazer.fingerprint.parsing import parse
 from stargazer.visible import visible
 
@@ -73,9 +73,8 @@ def run_afar(
         raise NotebookError(f"on {place.name}: {visible(done.error or 'it ended without a word', lines=True)}")
     _show(done, out)
     wanted = cell.defs - prelude.namespace.keys()
-    changed = {
-        name for name in done.variables if name in values and name not in wanted and _differs(values, done, name, place)
-    }
+    back = done.variables.keys() & values.keys() - wanted
+    changed = {name for name in back if name in done.changed or _differs(values[name], done.variables[name], place)}
     for name in sorted({*wanted, *done.changed} & done.unsent.keys()):
         raise NotKept(f"{name} cannot come back from {place.name}: {done.unsent[name]}")
     return {name: done.variables[name] for name in sorted(wanted & done.variables.keys())}, {
@@ -116,9 +115,10 @@ def source_of(cell: Cell, rest: Sequence[int], prelude: Prelude) -> str:
     return f"{code}\n{text}{quiet}\n" if code else f"{text}{quiet}\n"
 
 
-def _differs(values: Mapping[str, Any], done: Executed, name: str, place: Place) -> bool:
+def _differs(given: Any, back: Any, place: Place) -> bool:
     """Whether an input that came back is another one: some executors send back all that a cell might have changed."""
-    return encode(values[name], trust=place.trust) != encode(done.variables[name], trust=place.trust)
+    there = decode(*encode(given, trust=place.trust), trust=place.trust)
+    return encode(there, trust=place.trust) != encode(back, trust=place.trust)
 
 
 def _show(done: Executed, out: Captured) -> None:

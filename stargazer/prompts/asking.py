@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from stargazer import config
-from stargazer.calls import Call, Task
+from stargazer.calls import Call
+from stargazer.calls.unwatched import Unwatched
 from stargazer.errors import ArgumentError, ModelError, ToolMissing
 from stargazer.prompts.providers import Service, find_service, provider_of
 from stargazer.prompts.request import Answer, Request, Turn
 from stargazer.prompts.template import render
 from stargazer.tools import Workdir  # noqa: TC001 - the signature of a task is read
 from stargazer.visible import visible
-
-if TYPE_CHECKING:
-    from stargazer.execute import TaskSpec
 
 __all__ = ["Options", "ask", "ask_call", "check_schema", "prompt"]
 
@@ -189,30 +188,8 @@ def check_schema(schema: Any) -> None:
         raise ArgumentError(f"schema of a prompt is no JSON Schema: {error.message} at {error.json_path}") from None
 
 
-class _Models(NamedTuple):
-    """Where the bodies of questions run: with whoever answers them. What they depend on stands in their parameters."""
-
-    runtime: str = "models"
-
-    def key(self, key: str) -> str:
-        """The identity of a task, which is here what it is anywhere."""
-        return key
-
-
-class _Question(Task):
-    """The task of all questions: its body asks another machine, which is no hidden input of it but what it is for."""
-
-    def _place(self) -> Any:
-        return _Models()
-
-    def sent(
-        self, place: Any, spec: TaskSpec, work: Workdir, staged: Mapping[str, Any], parameters: Mapping[str, Any]
-    ) -> Any:
-        """Ask, here: nobody looks at what the body does meanwhile."""
-        return self.body(work, **parameters)
-
-
-def _ask(
+@functools.partial(Unwatched, version="1", uses=())
+def ask(
     work: Workdir,
     *,
     text: str,
@@ -226,6 +203,21 @@ def _ask(
     schema: str | None,
     validate_retries: int,
 ) -> Any:
+    """Ask a model; the version stands in place of the code, so that questions stay known when that is mended.
+
+    Parameters
+    ----------
+    text
+        The question.
+    kind, url
+        Of the service.
+    model
+        Its name there.
+    temperature, max_tokens, system, output, validate_retries
+        As in `Options`.
+    schema
+        JSON Schema, as text.
+    """
     service = _service(kind, url)
     asked = Request(
         service.name, model, (Turn("user", text),), system, temperature, max_tokens,
@@ -289,8 +281,3 @@ def _parsed(text: str, schema: Mapping[str, Any] | bool | None) -> tuple[Any, st
         return value, ""
     problems = sorted(_validator(schema).iter_errors(value), key=lambda each: each.json_path)
     return value, "; ".join(f"{each.json_path}: {each.message[:SHOWN]}" for each in problems[:5])
-
-
-_ask.__name__ = _ask.__qualname__ = "ask"
-ask: Task[..., Any] = _Question(_ask, version="1", uses=())
-"""Ask a model; its version stands in place of its code, so that questions stay known when the code is mended."""

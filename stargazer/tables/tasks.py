@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 
 from stargazer.assets.table import Table
 from stargazer.calls.task import task
+from stargazer.calls.unwatched import Unwatched
 from stargazer.tables.arrow import arrow, write_table
 from stargazer.tools import Workdir  # noqa: TC001 - annotations of tasks are read when they run
 
@@ -49,7 +51,7 @@ def read_row_group(
     return _kept(work, _plain(found.select(columns)))
 
 
-@task(uses=["pyarrow", "zarr"])
+@functools.partial(Unwatched, uses=["pyarrow", "zarr"])
 def read_zarr_rows(work: Workdir, *, group: str, stamp: str, start: int, stop: int, columns: list[str]) -> Table:
     """Read rows of a group of zarr, whose arrays are columns.
 

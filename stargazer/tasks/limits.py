@@ -43,6 +43,8 @@ class QCLimits:
         How much more would have to be sequenced for 80 % of the target to reach the mean.
     least_mapped, most_duplicates
         Shares of the reads.
+    least_kept
+        Share of the reads of a lane that trimming leaves.
     least_lane
         Reads of a lane, as a share of those of the largest lane of its sample.
     most_contamination
@@ -63,6 +65,7 @@ class QCLimits:
     most_fold_80: float = 4.0
     least_mapped: float = 0.8
     most_duplicates: float = 0.5
+    least_kept: float = 0.5
     least_lane: float = 0.1
     most_contamination: float = 0.03
     least_ts_tv: float = 1.2

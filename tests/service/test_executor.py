@@ -187,7 +187,7 @@ def pull(url: str, told: Any) -> httpx.Response:
 
 def test_the_shapes_of_manifests(url: str, pulling: str, tmp_path: Path) -> None:
     given = [Sent("x", "json/object", b"7")]
-    with Desk("http://127.0.0.1:0", "b1", given, tmp_path / "bundle.tar", 1 << 20, 60) as desk:
+    with Desk("http://127.0.0.1:0", "b1", given, tmp_path / "bundle.tar", 1 << 20, 3600) as desk:
         told = manifest(desk)
         answer = pull(pulling, told).json()
         assert (answer["success"], answer["build_id"]) == (True, "b1")
@@ -209,7 +209,7 @@ def test_the_shapes_of_manifests(url: str, pulling: str, tmp_path: Path) -> None
 
 def test_signed_urls_are_good_for_one_thing(tmp_path: Path) -> None:
     given = [Sent("x", "json/object", b"7")]
-    with Desk("http://127.0.0.1:0", "b1", given, tmp_path / "bundle.tar", 10, 60) as desk:
+    with Desk("http://127.0.0.1:0", "b1", given, tmp_path / "bundle.tar", 10, 3600) as desk:
         told = manifest(desk)
         good, output = told["inputs"][0]["url"], told["output"]["url"]
         assert httpx.get(good, timeout=PATIENCE).content == b"7"
@@ -233,7 +233,7 @@ def test_signed_urls_are_good_for_one_thing(tmp_path: Path) -> None:
 
 def test_an_input_that_was_changed_is_not_taken(pulling: str, tmp_path: Path) -> None:
     given = [Sent("x", "json/object", b"7")]
-    with Desk("http://127.0.0.1:0", "b1", given, tmp_path / "bundle.tar", 1 << 20, 60) as desk:
+    with Desk("http://127.0.0.1:0", "b1", given, tmp_path / "bundle.tar", 1 << 20, 3600) as desk:
         told = manifest(desk)
         desk.given[0] = Sent("x", "json/object", b"8")
         assert pull(pulling, told).json()["type"] == "urn:stargazer:error:CIDMismatch"

@@ -12,7 +12,7 @@ import pysam
 import pytest
 
 from stargazer.assets import R1, R2, Alignment, Reference
-from stargazer.errors import DataError, DataWarning
+from stargazer.errors import DataError, DataWarning, ToolFailed
 from stargazer.tasks.general import (
     bwa_mem,
     call_gvcf,
@@ -24,7 +24,7 @@ from stargazer.tasks.general import (
 )
 from stargazer.tasks.guard import is_usable, oddities, read_flags
 from stargazer.tasks.lanes import join_headers
-from stargazer.tasks.sam import is_recalibrated
+from stargazer.tasks.sam import is_recalibrated, read_header
 
 HEADER = "@HD\tVN:1.6\n@SQ\tSN:c\tLN:100{c}\n@SQ\tSN:d\tLN:50{d}\n@RG\tID:{id}\tSM:s\tLB:{lib}\n"
 
@@ -210,6 +210,29 @@ def test_alleles_are_in_upper_case_where_the_reference_is_masked(sample, final, 
 def rows(vcf) -> list[list[str]]:
     with gzip.open(vcf.path, "rt") as lines:
         return [line.rstrip("\n").split("\t") for line in lines if not line.startswith("#")]
+
+
+def test_headers_of_what_tasks_made_start_no_process(final: Alignment, new_work, monkeypatch) -> None:
+    by_samtools = read_header(new_work(), replace(final, tool=""), "embedded")
+    work = new_work()
+    monkeypatch.setattr(work, "output", lambda *_: pytest.fail("a process is started"))
+    assert read_header(work, final, "embedded").splitlines() == by_samtools.splitlines()
+
+
+def test_trimming_may_leave_no_reads(sample, new_work, tmp_path: Path) -> None:
+    empty = tmp_path / "s.trimmed.fq.gz"
+    empty.write_bytes(gzip.compress(b"", mtime=0))
+    work = new_work()
+    made = bwa_mem.body(work, sample.reference, R1(path=empty, sample_id="s", trimmed_by="fastp"), lane="L2")
+    with pysam.AlignmentFile(str(made.path)) as file:
+        assert file.header.to_dict()["RG"][0]["ID"] == "s.L2"
+        assert dict(zip(file.references, file.lengths, strict=True)) == dict(sample.reference.contigs)
+        assert next(iter(file), None) is None
+    with pytest.warns(DataWarning, match="There are no reads"):
+        marked = mark_duplicates.body(new_work(), [made])
+    assert not is_usable(marked.metrics.notes)
+    with pytest.raises(ToolFailed, match="no reads"):
+        bwa_mem.body(new_work(), sample.reference, R1(path=empty, sample_id="s"), lane="L2")
 
 
 def test_men_have_one_copy_of_x_with_bcftools_too(sample, final, new_work, monkeypatch) -> None:

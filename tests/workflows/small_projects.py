@@ -208,7 +208,7 @@ def call_by_hand(made: Written, jar: str = "") -> Path:
         lines += _align(made, sample)
         lines += _mark_with_gatk(made, sample) if gatk else _mark(made, sample)
     lines += _call_with_gatk(made) if gatk else _call(list(project.lanes), bams)
-    start = [f'gatk() {{ java -Xmx1g -jar {shlex.quote(jar)} "$@"; }}']
+    start = [f'gatk() {{ java -Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -jar {shlex.quote(jar)} "$@"; }}']
     if project.engine == "embedded":  # the same programs as packages have them, which may be of other versions
         names = ("bwa", "samtools", "bcftools")
         start += [f'{name}() {{ {shlex.quote(sys.executable)} -m stargazer.embedded {name} "$@"; }}' for name in names]

@@ -32,7 +32,7 @@ MOST_MARKERS = 2_000
 HETEROZYGOSITY = (0.3, 0.18, 0.1)
 """Shares of the people who are heterozygous at a marker; those of the first are taken if there are enough of them."""
 
-LEAST_MARKERS, LEAST_DEPTH = 50, 4
+LEAST_MARKERS, LEAST_DEPTH = 30, 4
 """Markers from which on an estimate is made, and reads from which on one counts."""
 
 ALTERNATIVE, REFERENCE = 0.5, 1.0

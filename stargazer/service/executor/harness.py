@@ -30,6 +30,7 @@ def main(folder: Path) -> None:
     folder
         With ``request.json``: the source, the inputs with their forms and files, and whether pickles are trusted.
     """
+    folder = folder.resolve()
     request = json.loads((folder / "request.json").read_text("utf-8"))
     if request["ref"] != CELL:
         from stargazer.service.executor.bodies import run_body
@@ -52,7 +53,7 @@ def _cell(folder: Path, request: dict[str, Any]) -> tuple[dict[str, Any], str, s
             for each in request["inputs"]:
                 data = (folder / each["file"]).read_bytes()
                 namespace[each["name"]] = decode(each["format"], data, trust=request["trust"])
-            given, before = dict(namespace), _bytes_of(folder, request)
+            given, before = dict(namespace), _bytes_of(request, namespace)
             shown = _run(request["source"], namespace)
         except BaseException as error:  # noqa: BLE001 - whatever a cell raises is its result
             told |= {"success": False, "error": f"{type(error).__name__}: {error}", "traceback": _traceback(error)}
@@ -67,10 +68,10 @@ def _cell(folder: Path, request: dict[str, Any]) -> tuple[dict[str, Any], str, s
     return told, out.getvalue(), err.getvalue()
 
 
-def _bytes_of(folder: Path, request: dict[str, Any]) -> dict[str, bytes]:
-    """Digests of inputs by name, as they came; pickles have several forms of one value, and modules are no values."""
-    read = (each for each in request["inputs"] if each["format"] in (ARROW, JSON))
-    return {each["name"]: hashlib.sha256((folder / each["file"]).read_bytes()).digest() for each in read}
+def _bytes_of(request: dict[str, Any], space: dict[str, Any]) -> dict[str, bytes]:
+    """Digests of inputs by name, as they are written here; pickles have several forms of one value."""
+    names = [each["name"] for each in request["inputs"] if each["format"] in (ARROW, JSON)]
+    return {name: hashlib.sha256(encode(space[name], trust=False)[1]).digest() for name in names}
 
 
 def _changed(space: dict[str, Any], given: dict[str, Any], before: dict[str, bytes], trust: bool) -> list[str]:

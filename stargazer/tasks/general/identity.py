@@ -13,9 +13,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Contamination, ContigCounts, Identity, Intervals, Variants
-from stargazer.bio.variants.kinship import kinships, read_people, relation
+from stargazer.bio.variants.kinship import Kinship, kinships, read_people, relation
 from stargazer.calls import task
-from stargazer.tasks.limits import PLAIN_LIMITS, Person, QCLimits, by_sample, pair_marks, person_marks, sex_of
+from stargazer.tasks.limits import (
+    ENOUGH_SITES,
+    PLAIN_LIMITS,
+    Person,
+    QCLimits,
+    by_sample,
+    pair_marks,
+    person_marks,
+    sex_of,
+)
 from stargazer.tasks.regions import X, Y, bed_text, parse_bed
 from stargazer.tools import Workdir
 
@@ -91,10 +100,15 @@ def identify_samples(
     ]
     marks += [each for pair in pairs for each in pair_marks(pair, said, limits)]
     marked = by_sample(marks)
-    told = {"samples": samples, "pairs": [{**one._asdict(), "relation": relation(one.kinship)} for one in pairs]}
+    told = {"samples": samples, "pairs": [{**one._asdict(), "relation": _relation(one)} for one in pairs]}
     table = work.file(f"{cohort_id}.identity.json")
     table.write_text(json.dumps(_plain({**told, "marks": marked}), indent=1) + "\n", "utf-8")
     return Identity(path=table, sample_id=cohort_id, source_samples=tuple(samples), marked=tuple(marked))
+
+
+def _relation(pair: Kinship) -> str:
+    """How two samples are related; empty where too few sites tell."""
+    return relation(pair.kinship) if pair.sites >= ENOUGH_SITES else ""
 
 
 def _captured(target: Intervals | None) -> dict[str, int]:

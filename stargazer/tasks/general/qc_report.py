@@ -46,7 +46,7 @@ LIBRARY_COLUMNS = {
     "READ_PAIRS_EXAMINED": "pairs",
     "READ_PAIR_DUPLICATES": "duplicate pairs",
     "READ_PAIR_OPTICAL_DUPLICATES": "optical",
-    WITHIN: "optical within (pixels)",
+    WITHIN: "within (pixels)",
     "UNPAIRED_READS_EXAMINED": "unpaired reads",
     "UNPAIRED_READ_DUPLICATES": "duplicate unpaired",
     "UNMAPPED_READS": "unmapped",
@@ -140,6 +140,9 @@ def _marks(
         elif isinstance(one, TargetCoverage):
             marks = coverage_marks(one.declared, targeted=one.targeted, limits=limits)
             yield from ((one.sample_id, mark) for mark in marks)
+        elif isinstance(one, TrimmingReport) and one.kept < limits.least_kept * one.reads:
+            lane = f"lane {one.lane}: " if one.lane else ""
+            yield one.sample_id, f"{lane}trimming left {_percent(one.kept, one.reads)} % of {one.reads:,} reads"
         elif isinstance(one, Identity):
             found = json.loads(one.path.read_text("utf-8"))["marks"]
             yield from ((name, mark) for name, marks in found.items() for mark in marks)
