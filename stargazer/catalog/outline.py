@@ -16,7 +16,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import stargazer
 from stargazer import config
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def _own_lines() -> list[Line]:
 
 def _state() -> str:
     """Digest of what the entries hang on: the package's files, and what is installed where Python looks."""
-    package = Path(str(stargazer.__file__)).parent
+    package = Path(__file__).parents[1]
     found: list[Any] = [FORMAT, sys.version, sorted(_signature(each) for each in package.rglob("*.py"))]
     found.append([_signature(Path(each)) for each in sys.path if each.endswith(INSTALLED)])
     return hashlib.sha256(json.dumps(found, default=str).encode()).hexdigest()

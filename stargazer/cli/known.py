@@ -103,7 +103,7 @@ def read_plain(argv: Sequence[str]) -> Asked | None:
     named = all(pair.partition("=")[0].isidentifier() and "=" in pair for pair in values["--set"])
     if len(files) != 1 or not plain or not named:
         return None
-    target, store = ((values[name] or [None])[-1] for name in ("--target", "--store"))
+    target, store = (values[name][-1] if values[name] else None for name in ("--target", "--store"))
     return Asked(Path(files[0]), target, _given(values["--set"]), store, "--json" in flags)
 
 

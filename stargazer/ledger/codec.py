@@ -122,7 +122,7 @@ def cids_in(encoded: Any) -> Iterator[str | None]:
             yield from cids_in(item[1] if kind == "dict" else item)
 
 
-def decode(encoded: Any, asset: Callable[[dict[str, Any]], Asset], named: type | None = None) -> Any:
+def decode(encoded: Any, asset: Callable[[dict[str, Any]], Any], named: type | None = None) -> Any:
     """Return what `encode` was given.
 
     Parameters

@@ -110,15 +110,24 @@ class FileTools:
         return AssetOut(**self.place.shown_asset(added))
 
     @tool(MAKES)
-    def begin_upload(self, keyvalues: KeyValues, ctx: Context[Any, Any]) -> TransferOut:
-        """Ask for an address to which the bytes of one file may be sent once (PUT): over HTTP, for remote clients."""
+    def begin_upload(
+        self,
+        keyvalues: KeyValues,
+        ctx: Context[Any, Any],
+        directory: Annotated[bool, Field(description="The bytes are a tar of one directory, such as a .zarr.")] = False,
+    ) -> TransferOut:
+        """Ask for an address to which the bytes of one file, or a tar of one directory, may be sent once (PUT).
+
+        Over HTTP, for remote clients.
+        """
         if self.place.transfers is None:
             raise ArgumentError("client and server are on one machine: upload_file takes the path of the file")
         draft, name = draft_of(keyvalues)
         if not name:
             raise ArgumentError('keyvalues: give the file\'s name too, as {"name": "s1_R1.fq.gz", …}')
-        ticket = self.place.transfers.upload(draft, name, ctx)
-        how = f"send the bytes: curl -T FILE '{ticket.url}'; the answer has the CID"
+        ticket = self.place.transfers.upload(draft, name, ctx, is_directory=directory)
+        sent = f"tar -c DIR | curl -T - '{ticket.url}'" if directory else f"curl -T FILE '{ticket.url}'"
+        how = f"send the bytes: {sent}; the answer has the CID"
         return TransferOut(url=ticket.url, method="PUT", expires=ticket.expires, largest=ticket.largest, how=how)
 
     @tool(READS)

@@ -14,6 +14,7 @@ import anyio
 from mcp.server.subscriptions import ResourcesListChanged, ResourceUpdated
 
 from stargazer.mcp.processes import NotebookProcess
+from stargazer.mcp.turns import in_turn
 from stargazer.runs import run as start_run
 from stargazer.runs.expected import Expected
 from stargazer.runs.state import State
@@ -192,7 +193,7 @@ class Flights:
                 if found := self._in_flight(asked):
                     found.owners += 1
                     return found
-            run = begin()
+            run = in_turn(self.store, asked, begin)
             with self._lock:
                 return self._kept(run, what, asked)
 

@@ -20,6 +20,7 @@ from stargazer import api, config
 from stargazer.catalog import asset_json
 from stargazer.errors import ConfigError, StargazerError
 from stargazer.mcp.answers import told
+from stargazer.mcp.archives import unpack
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import Context
@@ -57,6 +58,8 @@ class Ticket:
         Of the file that is sent; empty for a download.
     largest
         Bytes that may be sent.
+    is_directory
+        Whether what is sent is the tar of a directory.
     """
 
     url: str
@@ -64,6 +67,7 @@ class Ticket:
     asset: Asset
     name: str = ""
     largest: int = 0
+    is_directory: bool = False
 
     @property
     def expires(self) -> str:
@@ -85,19 +89,22 @@ class Transfers:
         self._tickets: dict[str, Ticket] = {}
         self._lock = threading.Lock()
 
-    def upload(self, draft: Asset, name: str, ctx: Context[Any, Any]) -> Ticket:
-        """Return an address to which the bytes of one file may be sent once."""
-        return self._given(ctx, "upload", draft, name, largest_upload())
+    def upload(self, draft: Asset, name: str, ctx: Context[Any, Any], *, is_directory: bool = False) -> Ticket:
+        """Return an address to which the bytes of one file, or the tar of one directory, may be sent once."""
+        return self._given(ctx, "upload", draft, name, largest_upload(), is_directory)
 
     def download(self, asset: Asset, ctx: Context[Any, Any]) -> Ticket:
         """Return an address from which a file may be had once."""
         return self._given(ctx, "download", asset)
 
-    def _given(self, ctx: Context[Any, Any], verb: str, asset: Asset, name: str = "", largest: int = 0) -> Ticket:
+    def _given(
+        self, ctx: Context[Any, Any], verb: str, asset: Asset, name: str = "", largest: int = 0,
+        is_directory: bool = False,
+    ) -> Ticket:  # fmt: skip
         request = cast("Request", ctx.request_context.request)
         secret = secrets.token_urlsafe(32)
         base = f"{request.url.scheme}://{request.headers['host']}{request.url.path.rstrip('/')}"
-        ticket = Ticket(f"{base}/{verb}/{secret}", time.time() + LASTS, asset, name, largest)
+        ticket = Ticket(f"{base}/{verb}/{secret}", time.time() + LASTS, asset, name, largest, is_directory)
         with self._lock:
             now = time.time()
             self._tickets = {key: each for key, each in self._tickets.items() if each.until > now - LASTS}
@@ -131,14 +138,18 @@ class Transfers:
             try:
                 if not await self._written(request, file, ticket.largest):
                     return PlainTextResponse(f"a file may have {ticket.largest:,} bytes at most\n", 413)
-                added = await to_thread.run_sync(
-                    lambda: api.add(file, ticket.asset, name=ticket.name, store=self._store, progress=False)
-                )
+                added = await to_thread.run_sync(self._added, ticket, file)
             except TimeoutError:
                 return PlainTextResponse(f"no bytes came for {PATIENCE:.0f} s; ask for a new address\n", 408)
             except (StargazerError, OSError) as error:
                 return PlainTextResponse(f"{told(error, 'upload').replace(folder, '')}\n", 422)
         return JSONResponse(asset_json(added), 201)
+
+    def _added(self, ticket: Ticket, file: Path) -> Asset:
+        """Put what was sent into the store; a directory is unpacked before."""
+        if ticket.is_directory:
+            file = unpack(file, file.with_name(f"{ticket.name}.tree"), ticket.largest)
+        return api.add(file, ticket.asset, name=ticket.name, store=self._store, progress=False)
 
     async def _written(self, request: Request, file: Path, largest: int) -> bool:
         """Write what comes into a file; False where it is more than it may be."""

@@ -84,17 +84,20 @@ def with_uv(document: Document, arguments: Sequence[str]) -> None:
 def lock(path: Path) -> Path:
     """Write ``FILE.lock`` beside a notebook: each package of its header with the one version that uv chooses.
 
+    uv runs in the user's own environment: that says where it finds packages, and by which proxy.
+
     Raises
     ------
     NotebookError
         There is no uv, or it finds no versions that go together.
     """
+    from stargazer.config import command_environment
     from stargazer.errors import ToolFailed
     from stargazer.tools import Workdir
 
     _uv(f"{path}: to lock its packages uv is needed")
     try:
-        Workdir(path.absolute().parent).run(["uv", "lock", "--script", path.name])
+        Workdir(path.absolute().parent, env=command_environment()).run(["uv", "lock", "--script", path.name])
     except ToolFailed as error:
         raise NotebookError(f"{path}: uv cannot lock its packages: {error}") from None
     return path.with_name(f"{path.name}.lock")

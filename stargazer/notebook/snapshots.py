@@ -389,7 +389,8 @@ def fetch_snapshot(what: str, *, store: Store | None = None) -> Snapshot:
     Parameters
     ----------
     what
-        Its CID, or the name or path of a bundle that has it.
+        Its CID, the name or path of a bundle that has it, or an address: of a gateway (``https://…/ipfs/CID``),
+        ``ipfs://CID``, or of a bundle (``https://….yaml``).
     store
         Where to; the active store by default.
 
@@ -398,15 +399,22 @@ def fetch_snapshot(what: str, *, store: Store | None = None) -> Snapshot:
     RemoteError
         No remote of the settings gives it.
     NotebookError
-        It is no snapshot.
+        It is no snapshot, or an address that leads to none.
     """
     from stargazer.api import fetch
-    from stargazer.remotes import configured
+    from stargazer.notebook.published import read_address
+    from stargazer.remotes import configured, fetch_into
     from stargazer.remotes.bundles import find_bundle
 
     opened = store or active_store()
-    if not is_reference(what):
-        assets = find_bundle(what).fetch(opened, configured())
+    there = read_address(what)
+    if there is not None and there.bundle is None:
+        if not opened.has(there.cid):
+            fetch_into(opened, there.cid, [*configured(), *([there.remote] if there.remote else [])])
+        return fetch_snapshot(there.cid, store=opened)
+    if there is not None or not is_reference(what):
+        bundle = there.bundle if there is not None and there.bundle is not None else find_bundle(what)
+        assets = bundle.fetch(opened, configured())
         snapshot = next((each for each in assets if isinstance(each, NotebookSnapshot)), None)
         if snapshot is None:
             raise NotebookError(f"bundle {what} has no snapshot of a notebook")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import dask.config
+import pytest
 
 from stargazer import catalog
 from stargazer.catalog import outline as outlines
@@ -33,7 +34,7 @@ def test_the_second_process_imports_nothing_of_it(tmp_path: Path) -> None:
     assert told[0].split()[0] == told[1].split()[0]
 
 
-def test_what_was_kept_is_for_one_state_of_the_package_only(tmp_path: Path, monkeypatch) -> None:
+def test_what_was_kept_is_for_one_state_of_the_package_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with dask.config.set({"stargazer.cache": str(tmp_path / "kept")}):
         outlines._own_lines()
         (first,) = (tmp_path / "kept" / "catalog").iterdir()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,7 +121,36 @@ async def _work(client: Client, served: Served, store: sg.Store, folder: Path) -
         assert (got.status_code, got.content) == (200, b"ACGT")
         assert (await web.get(down["url"])).status_code == 404
         assert (await web.get(down["url"].replace("download", "upload"))).status_code == 405
+        await _directories(client, web, store)
     assert str(folder) not in str(await asked(client, "describe_file", cid=sent.json()["cid"]))
+
+
+async def _directories(client: Client, web: httpx.AsyncClient, store: sg.Store) -> None:
+    """A directory is sent as a tar, and is the same as one that was added."""
+    ticket = await asked(client, "begin_upload", keyvalues={"name": "cells.zarr"}, directory=True)
+    assert "tar -c" in ticket["how"]
+    sent = await web.put(ticket["url"], content=_tar({"d/a.txt": b"a", "d/sub/b.txt": b"b"}))
+    assert sent.status_code == 201, sent.text
+    assert dict(store.walk(sent.json()["cid"])).keys() >= {"a.txt", "sub/b.txt"}
+    for members, link in (({"../out": b"x"}, ""), ({"d/a": b"x"}, "d/link"), ({}, "")):
+        wrong = await asked(client, "begin_upload", keyvalues={"name": "x"}, directory=True)
+        refused = await web.put(wrong["url"], content=_tar(members, link))
+        assert refused.status_code == 422, refused.text
+        assert "/tmp" not in refused.text
+
+
+def _tar(members: dict[str, bytes], link: str = "") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+        if link:
+            info = tarfile.TarInfo(link)
+            info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            tar.addfile(info)
+    return out.getvalue()
 
 
 def test_a_client_that_goes_ends_its_request(served: Served) -> None:

@@ -250,3 +250,26 @@ def test_the_panel_shows_the_plan(tmp_path: Path, store: sg.Store) -> None:
     assert sg.ui.notebook(path).headline == "2 known"
     with pytest.raises(NotebookError, match="say which notebook"):
         sg.ui.notebook()
+
+
+@pytest.mark.slow
+def test_uv_locks_the_packages_of_a_header(tmp_path: Path, store: sg.Store, tool: Callable[[str], str]) -> None:
+    """From a folder of packages, without the network: the one version that uv chooses stands beside the notebook."""
+    tool("uv")
+    for version in ("1.0", "2.0"):
+        _write_wheel(tmp_path / "laid", version)
+    path = tmp_path / "book.py"
+    path.write_text('# /// script\n# dependencies = ["sg-laid-over<2"]\n# ///\n# %%\nx = 1\n')
+    links = {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(tmp_path / "laid"), "UV_NO_INDEX": "1"}
+    start = [sys.executable, "-c", "from stargazer.cli import main; main()", "nb", "env", str(path), "--lock", "--json"]
+    done = subprocess.run(start, env={**os.environ, **links}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["lock"] == f"{path}.lock"
+    locked = Path(told["lock"]).read_text()
+    assert 'name = "sg-laid-over"' in locked
+    assert 'version = "1.0"' in locked
+    path.write_text(path.read_text().replace("<2", ">2"))
+    done = subprocess.run(start, env={**os.environ, **links}, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "uv cannot lock" in done.stdout + done.stderr

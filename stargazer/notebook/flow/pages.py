@@ -167,7 +167,8 @@ def _page(book: Book, kind: PageKind) -> Page:
         return Page(kind, path, "no")
     date = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone().strftime("%Y-%m-%d")
     noted = _noted(text, kind)
-    changed, absent = compare_files(book, noted.get("reads", {}) if noted else {})
+    read = noted.get("reads") if noted else None
+    changed, absent = compare_files(book, read if isinstance(read, dict) else {})
     why = _stale(noted, note_of(book, kind)) or (f"it read {_listed(changed)}, which changed" if changed else "")
     told = f"{_listed(absent)} not here to be compared" if absent else ""
     return Page(kind, path, "stale" if why else "yes", date, why or told)

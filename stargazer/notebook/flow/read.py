@@ -54,7 +54,7 @@ def _is_below(place: str, folder: str) -> bool:
 
 def compare_files(book: Book, noted: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Return the names of files that are others by now, and of those that are not here."""
-    changed, absent = [], []
+    changed, absent = list[str](), list[str]()
     for name, value in sorted(noted.items()):
         place = str(book.flow.root / name)
         now = folder_value(place) if name.endswith("/") else file_value(place, value)
