@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from stargazer.tools.workdir import EMBEDDED, Workdir
 
 if TYPE_CHECKING:
-    from stargazer.tools.identity import EMBEDDED_TOOLS, ToolIdentity, identify_tool, library_version
+    from stargazer.tools.identity import EMBEDDED_TOOLS, identify_tool, library_version
+    from stargazer.tools.noted import ToolIdentity
     from stargazer.tools.process import end_all, interruption
     from stargazer.tools.scratch import INPUTS, Scratch
 
@@ -26,7 +27,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "identity": ("EMBEDDED_TOOLS", "ToolIdentity", "identify_tool", "library_version"),
+    "identity": ("EMBEDDED_TOOLS", "identify_tool", "library_version"),
+    "noted": ("ToolIdentity",),
     "process": ("end_all", "interruption"),
     "scratch": ("INPUTS", "Scratch"),
 }

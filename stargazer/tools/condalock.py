@@ -5,18 +5,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import platform
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from stargazer.errors import DefinitionError
-from stargazer.tools.environments import conda_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Lock", "Package", "read_lock"]
+__all__ = ["Lock", "Package", "conda_platform", "read_lock"]
 
 ARCHIVES = (".conda", ".tar.bz2")
 HASHES = {32: "md5", 64: "sha256"}
@@ -215,3 +215,10 @@ def _holds(version: str, bound: str) -> bool:
 
 def _matches(text: str, pattern: str) -> bool:
     return re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), text) is not None
+
+
+def conda_platform() -> str:
+    """Name that conda has for what this machine is."""
+    system = {"Linux": "linux", "Darwin": "osx"}.get(platform.system(), platform.system().lower())
+    machine = {"x86_64": "64", "AMD64": "64", "aarch64": "aarch64" if system == "linux" else "arm64"}
+    return f"{system}-{machine.get(platform.machine(), platform.machine())}"

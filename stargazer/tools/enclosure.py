@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from stargazer import config
 from stargazer.errors import ToolMissing
 from stargazer.tools.environments import Environment, built_places, environments_in, read_environment
-from stargazer.tools.identity import ToolIdentity, identify_tool, locate_tool
+from stargazer.tools.identity import identify_tool, locate_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from stargazer.tools.noted import ToolIdentity
 
 __all__ = ["Enclosure", "build", "enclosed", "runtime_of", "unready"]
 
@@ -42,9 +44,6 @@ HOST = "stargazer"
 
 TOKEN = ("STARGAZER_OWNER", "TMPDIR")
 """Variables that the start of a tool sets, which must reach it."""
-
-MOST_BINDS = 200
-"""Files that are shown to a container one by one; of more, their common folder is."""
 
 
 @dataclass(frozen=True)
@@ -195,19 +194,6 @@ def _opened(root: str, points: Sequence[str], place: str = "/") -> Iterator[str]
             yield from _opened(root, points, inside)
         else:
             yield from ("--ro-bind", outside, inside)
-
-
-def shown_paths(folder: Path) -> list[str]:
-    """Return what links in a folder lead to, outside of it: the bytes of inputs."""
-    found: dict[str, None] = {}
-    for place, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            path = os.path.join(place, name)
-            if os.path.islink(path) and os.path.exists(path):
-                found[os.path.realpath(path)] = None
-    if len(found) <= MOST_BINDS:
-        return list(found)
-    return [os.path.commonpath(found)]
 
 
 # What is here.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import re
 import stat
 import time
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer import config
 from stargazer.errors import DefinitionError, ToolMissing
-from stargazer.tools.identity import ToolIdentity, noted_identity
+from stargazer.tools.noted import ToolIdentity, noted_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,10 +222,3 @@ def _digest_of_file(path: str) -> str:
 def built_places(digest: str) -> Path:
     """Path below which what was built of an environment lies, on this machine."""
     return config.cache_dir() / "environments" / digest
-
-
-def conda_platform() -> str:
-    """Name that conda has for what this machine is."""
-    system = {"Linux": "linux", "Darwin": "osx"}.get(platform.system(), platform.system().lower())
-    machine = {"x86_64": "64", "AMD64": "64", "aarch64": "aarch64" if system == "linux" else "arm64"}
-    return f"{system}-{machine.get(platform.machine(), platform.machine())}"

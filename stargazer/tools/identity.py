@@ -13,25 +13,22 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from stargazer.config import cache_dir, gatk_jar, search_path
-from stargazer.errors import Cancelled, StoreError, ToolMissing
+from stargazer.errors import Cancelled, ToolMissing
 from stargazer.tools import Workdir
+from stargazer.tools.noted import ToolIdentity, noted_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from stargazer.tools.programs import Program
 
 __all__ = [
     "EMBEDDED_TOOLS",
     "HOW_TO_GET",
-    "ToolIdentity",
     "identify_tool",
     "library_version",
     "locate_tool",
-    "noted_identity",
 ]
 
 EMBEDDED_TOOLS = {"pysam": "samtools, bcftools and htslib in a Python package", "pybwa": "bwa in a Python package"}
@@ -51,9 +48,6 @@ USUAL_WAY = "apt-get install {0}, or conda install -c bioconda {0}"
 LOOKED_FOR_EVERY = 0.5
 """Seconds for which a tool is believed to be the first of its name on PATH, while it is there."""
 
-LONGEST_NOTE = 65_536
-"""Characters of a note on a tool."""
-
 PATIENCE = 20.0
 """Seconds that a tool has to tell its version."""
 
@@ -61,24 +55,6 @@ GATK = "gatk"
 
 _places: dict[tuple[str, str, str], tuple[str, float]] = {}
 VERSION = r"\b[vV]?(\d+(?:\.\d+)+\S*)"
-
-
-class ToolIdentity(NamedTuple):
-    """A tool as it goes into keys.
-
-    Parameters
-    ----------
-    name
-        Name of the command or package.
-    version
-        What it says of itself.
-    digest
-        SHA-256 of the binary, or of the compiled modules of the package.
-    """
-
-    name: str
-    version: str
-    digest: str
 
 
 def identify_tool(name: str) -> ToolIdentity:
@@ -202,38 +178,6 @@ def _identify_binary(name: str, path: str, stat: tuple[int, int, int]) -> ToolId
     return noted_identity(name, f"{path} {stat}", lambda: ToolIdentity(name, *_version_and_digest(name, path)))
 
 
-def noted_identity(name: str, seen: str, ask: Callable[[], ToolIdentity]) -> ToolIdentity:
-    """Return what this user noted of a tool, or ask and note it.
-
-    Parameters
-    ----------
-    name
-        Of the tool.
-    seen
-        What changes whenever the tool does.
-    ask
-        Takes a while.
-    """
-    known = cache_dir() / "tools" / hashlib.sha256(f"{name} {seen}".encode()).hexdigest()
-    try:
-        return _noted(known)
-    except (OSError, ValueError, TypeError, RecursionError):
-        identity = ask()
-        _remember(known, identity)
-        return identity
-
-
-def _noted(known: Path) -> ToolIdentity:
-    """Identity of a tool as this user's own note has it; what somebody else noted is not believed."""
-    with open(os.open(known, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as note:
-        if os.fstat(note.fileno()).st_uid != os.geteuid():
-            raise PermissionError(f"{known} is somebody else's")
-        identity = ToolIdentity(**json.loads(note.read(LONGEST_NOTE)))
-    if not all(isinstance(each, str) for each in identity):
-        raise TypeError(f"{known} is no note of a tool")
-    return identity
-
-
 def _version_and_digest(name: str, path: str) -> tuple[str, str]:
     if name == GATK:
         from stargazer.tools.install import jar_digest, jar_version, program_jar
@@ -254,13 +198,3 @@ def _ask_version(path: str) -> str:
             if found := re.search(VERSION, work.output(["sh", "-c", command, path])):
                 return found[1]
     return "unknown"
-
-
-def _remember(known: Path, identity: ToolIdentity) -> None:
-    from stargazer.store.folders import private_folder
-
-    temporary = known.with_name(f"{known.name}.{os.urandom(4).hex()}")
-    with contextlib.suppress(OSError, StoreError):  # the cache may be read-only, or somebody else's
-        private_folder(str(known.parent))
-        temporary.write_text(json.dumps(identity._asdict()), "utf-8")
-        temporary.replace(known)

@@ -288,10 +288,9 @@ class Workdir:
     @functools.cached_property
     def _shown(self) -> list[str]:
         """Where the bytes of inputs lie, for an environment that sees nothing else."""
-        from stargazer.tools.enclosure import shown_paths
         from stargazer.tools.scratch import INPUTS
 
-        return shown_paths(self.path / INPUTS)
+        return _shown_paths(self.path / INPUTS)
 
     def _check_memory(self, commands: Sequence[Sequence[str]], running: Sequence[Tool]) -> None:
         """End a call that takes much more than its task declares, before the machine swaps."""
@@ -407,3 +406,20 @@ def _excerpt(log: Path) -> bytes:
         first = file.read(LONGEST_LOG)
         file.seek(-LONGEST_LOG, os.SEEK_END)
         return b"%b\n[... %d bytes left out ...]\n%b" % (first, left_out, file.read())
+
+
+MOST_BINDS = 200
+"""Files that are shown to a container one by one; of more, their common folder is."""
+
+
+def _shown_paths(folder: Path) -> list[str]:
+    """What links in a folder lead to, outside of it: the bytes of inputs."""
+    found: dict[str, None] = {}
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = os.path.join(place, name)
+            if os.path.islink(path) and os.path.exists(path):
+                found[os.path.realpath(path)] = None
+    if len(found) <= MOST_BINDS:
+        return list(found)
+    return [os.path.commonpath(found)]

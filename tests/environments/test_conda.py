@@ -14,9 +14,8 @@ import yaml
 
 import stargazer as sg
 from stargazer.errors import DefinitionError, ToolFailed, ToolMissing
-from stargazer.tools.condalock import read_lock
+from stargazer.tools.condalock import conda_platform, read_lock
 from stargazer.tools.enclosure import build
-from stargazer.tools.environments import conda_platform
 
 pytestmark = pytest.mark.usefixtures("store")
 

@@ -283,7 +283,7 @@ def test_memory_of_tools_in_there_counts(system: Path, words: sg.Asset) -> None:
 
 
 def test_many_inputs_are_shown_by_their_folder(system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stargazer.tools.enclosure.MOST_BINDS", 2)
+    monkeypatch.setattr("stargazer.tools.workdir.MOST_BINDS", 2)
     monkeypatch.setattr("stargazer.store.blobs.local._clone", lambda *_: False)
     files = []
     for number in range(5):
