@@ -213,7 +213,7 @@ def _node(told: dict[str, Any], known: dict[str, Record]) -> Node:
     for each in todo:
         todo.extend(each["next"])
     for each in reversed(todo):
-        members = asset_of(each["asset"])
+        members = Asset.from_dict(each["asset"])
         following = tuple(made[id(child)] for child in each["next"])
         made[id(each)] = Node(members, known.get(each["record"] or ""), each["parameter"], following)
     return made[id(told)]

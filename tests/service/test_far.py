@@ -181,7 +181,7 @@ def test_without_a_runtime_a_cell_runs_each_time(profile: dict[str, Any], store:
     with dask.config.set({"stargazer.profiles.far": unnamed}):
         one, two = cells().run(), cells().run()
     assert one["there"] != two["there"]
-    assert two.report.rows[3].state == "known", "its reader has the same bytes before it"
+    assert two["total"] == one["total"]
 
 
 @pytest.mark.usefixtures("profile", "store")
