@@ -147,12 +147,18 @@ def _looks_up(cell: Cell, prelude: Prelude) -> str:
 
 
 def _asks_for_files(cell: Cell) -> str:
-    """How a cell asks whether a file is there: no event of Python's tells of that."""
+    """How a cell asks whether a file is there: no event of Python's tells of that. What is fetched never changes."""
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     nodes = [node for node in cell.tree.body if not isinstance(node, definitions)]
     calls = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
-    names = (getattr(each.func, "attr", None) or getattr(each.func, "id", "") for each in calls)
+    names = (getattr(each.func, "attr", None) or getattr(each.func, "id", "") for each in calls if not _fetched(each))
     return next((name for name in names if name in OF_FILES), "")
+
+
+def _fetched(call: ast.Call) -> bool:
+    """Whether something is asked of a stored file, as in ``asset.fetch().stat()``."""
+    of = getattr(call.func, "value", None)
+    return isinstance(of, ast.Call) and getattr(of.func, "attr", "") == "fetch"
 
 
 def touches_engine(cell: Cell, prelude: Prelude) -> bool:
