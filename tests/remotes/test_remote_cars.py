@@ -13,6 +13,7 @@ from pinata_stand_in import JWT, standing_in
 from typer.testing import CliRunner
 
 import stargazer as sg
+from stargazer.cid import cid_of_bytes
 from stargazer.cli.app import app
 from stargazer.errors import DataError, RemoteCannot, RemoteError, RemoteRefused
 from stargazer.remotes import RemoteWarning, push, read_remote
@@ -135,10 +136,12 @@ def test_directories_go_to_an_account_as_it_is_said(
             with pytest.raises(RemoteCannot, match="`directories: car`"):
                 push(store, store.get(folder), remote)
         elif how == "car":
-            with pytest.raises(
-                RemoteRefused, match=folder
-            ):  # the stand-in takes it for a file, as an old service would
+            service.wrong_cid = cid_of_bytes(b"an old service takes a CAR for a file")
+            with pytest.raises(RemoteRefused, match=folder):
                 push(store, store.get(folder), remote)
+            service.wrong_cid = ""
+            push(store, store.get(folder), remote)
+            assert [each["cid"] for each in service.files["private"]][-1:] == [folder]
         else:
             with pytest.warns(RemoteWarning, match="one by one"):
                 push(store, store.get(folder), remote)
