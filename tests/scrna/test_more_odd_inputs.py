@@ -202,6 +202,12 @@ def test_the_counts_are_those_of_the_file(store: Store, tmp_path: Path, case: st
     np.testing.assert_array_equal(counts_of(stored), DENSE)
 
 
+def pasted() -> str:
+    """A table whose third and fourth lines stand in one."""
+    lines = text_of("\t").split("\n")
+    return "\n".join([*lines[:2], "\t".join(lines[2:4]), *lines[4:]])
+
+
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "names cut": (
         lambda here: folder_with(here, lambda data: data[: len(data) // 2], "barcodes.tsv"),
@@ -230,6 +236,11 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         "no count|table",
     ),
     "a table with a row too short": (lambda here: written(here / "a.csv", text_of()[:-9] + "\n"), "no count|table"),
+    "a table with a row too long": (
+        lambda here: written(here / "a.csv", text_of().rstrip("\n") + ",7\n"),
+        "more fields than the",
+    ),
+    "a table with a row that was pasted to another": (lambda here: written(here / "a.tsv", pasted()), "line 3: more"),
     "a table with words": (lambda here: written(here / "a.csv", text_of().replace(",0,", ",none,", 9)), "table"),
     "a table of bytes": (lambda here: written(here / "a.csv", bytes(range(256)) * 20), "table"),
     "no counts at all": (lambda here: edited(here, lambda file: file.__delitem__("X")), "X"),

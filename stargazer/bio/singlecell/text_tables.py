@@ -16,6 +16,7 @@ from stargazer.bio.singlecell.source import UNREADABLE, of_features
 from stargazer.bio.singlecell.spill import row_blocks_of
 from stargazer.bounded import lines_of
 from stargazer.errors import DataError
+from stargazer.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,7 @@ def read_text_table(path: Path, said: Said) -> Source:
 
     try:
         form = _form(path)
+        _check_rows(path, form)
         names, beside = _row_names(path, form)
     except UNREADABLE as error:
         if isinstance(error, DataError):
@@ -104,6 +106,25 @@ def _form(path: Path) -> _Form:
     if texts == len(names):
         raise DataError(f"{path} is no table of counts: there is no number in its second line")
     return _Form(separator, skipped + 1, names[texts:], texts)
+
+
+def _check_rows(path: Path, form: _Form) -> None:
+    """Refuse rows with more fields than there are names: pandas, told which columns to read, drops the rest of them."""
+    wanted = form.texts + 1 + len(form.columns)
+    with _opened(path) as file:
+        for number, line in enumerate(lines_of(file, path.name, LONGEST_ROW), 1):
+            if number <= form.skipped or line.count(form.separator) < wanted:
+                continue
+            more = [field for field in _fields(line, form.separator)[wanted:] if field.strip()]
+            if more:
+                told = f"{path.name}, line {number}: more fields than the {wanted} that its names tell of"
+                raise DataError(f"{told} (the first is {visible(more[0][:40])})")
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    if separator == " " and '"' not in line:
+        return line.split()
+    return next(csv.reader([line.rstrip("\r\n")], delimiter=separator, skipinitialspace=True))
 
 
 def _is_number(text: str) -> bool:
