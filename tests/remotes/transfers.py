@@ -26,7 +26,8 @@ PART = 1 << 20
 
 
 def told(size: int) -> None:
-    print(size, flush=True)
+    """Write a line whole: several threads tell, and a kill must not leave half a line before the next one."""
+    os.write(1, b"%d\n" % size)
 
 
 def remote_of(entry: dict[str, Any]) -> Any:
