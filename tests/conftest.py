@@ -9,9 +9,11 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dask.config
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from stargazer import config
 from stargazer.errors import ToolMissing
@@ -38,14 +40,31 @@ TOGETHER = ("slurm", "gatk", "scrna")
 """Folders whose tests share a fixture that is dear: one process runs all of a folder."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process that runs tests whole files, so that what the tests of a file share is made once."""
+    """Begin with the folders that one process runs, so that the others are done beside them."""
+    items.sort(key=lambda item: TOGETHER.index(folder) if (folder := _folder(item)) in TOGETHER else len(TOGETHER))
     for item in items:
-        folder, *rest = item.path.relative_to(Path(__file__).parent).parts
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else "/".join((folder, *rest))))
-        if folder in OTHERS_TIMES and os.environ.get("STARGAZER_TRY_TWICE"):
+        if _folder(item) in OTHERS_TIMES and os.environ.get("STARGAZER_TRY_TWICE"):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]
+    """Give each process that runs tests whole files, or folders, so that what their tests share is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.partition("tests/")[2].partition("/")[0]
+        return folder if folder in TOGETHER else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WholeFiles:
+    """Let several processes share the tests by place."""
+    config.option.loadscopereorder = False
+    return WholeFiles(config, log)
 
 
 def pytest_collection_finish() -> None:
