@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,7 +129,11 @@ class Place:
             found.bind(("127.0.0.1", 0))
             port = found.getsockname()[1]
         server = [sys.executable, "-m", "marimo", "-y", "edit", str(self.file), "--headless", "--no-token"]
-        process = subprocess.Popen([*server, "--port", str(port)], cwd=self.folder, stdout=subprocess.DEVNULL)
+        settings = self.folder.parent / "config"
+        (settings / "marimo").mkdir(parents=True)
+        (settings / "marimo" / "marimo.toml").write_text("[runtime]\nauto_instantiate = true\n")
+        options: dict[str, Any] = {"cwd": self.folder, "env": os.environ | {"XDG_CONFIG_HOME": str(settings)}}
+        process = subprocess.Popen([*server, "--port", str(port)], stdout=subprocess.DEVNULL, **options)
         try:
             _answers(port)
             with sync_playwright() as playwright:
@@ -155,7 +160,7 @@ def _answers(port: int) -> None:
 
 
 ALL = ["n", "table", "total"]
-PATIENCE = 400_000
+PATIENCE = 240_000
 KERNEL = """
 import json, sys
 import nbformat
