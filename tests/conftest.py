@@ -41,8 +41,8 @@ TOGETHER = ("slurm", "gatk", "scrna")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders that one process runs, so that the others are done beside them."""
-    items.sort(key=lambda item: TOGETHER.index(folder) if (folder := _folder(item)) in TOGETHER else len(TOGETHER))
+    """Begin with the tests that wait for SLURM most of their time, so that the others are done beside them."""
+    items.sort(key=lambda item: _folder(item) != "slurm")
     for item in items:
         if _folder(item) in OTHERS_TIMES and os.environ.get("STARGAZER_TRY_TWICE"):
             item.add_marker(pytest.mark.flaky(reruns=1))

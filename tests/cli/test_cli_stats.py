@@ -33,7 +33,7 @@ def test_stats_say_what_was_wasted_and_plans_what_will_be(stargazer: Callable[..
     assert told["estimate"] is None
     run = stargazer("run", "statistical.py:flow", "numbers=1,2", "--json").json["run"]
     shown = stargazer("stats")
-    assert "sleepy: ask for cpus=1, memory=" in shown.out
+    assert "sleepy: ask for cpus=1" in shown.out  # and for less memory, where this process has not much of its own
     assert "not used" in shown.err
     (task,) = stargazer("stats", "sleepy", "--run", run, "--json").json["tasks"]
     assert (task["calls"], task["failed"], task["cpus"], task["memory"]) == (2, 0, 2, 4 << 30)
