@@ -42,6 +42,7 @@ class Mapped:
     """
 
     reads_are_inputs = False
+    is_watched = True
     wires = True
 
     def __init__(self, task: Any, number: int) -> None:

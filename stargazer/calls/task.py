@@ -26,7 +26,6 @@ from stargazer.calls.wired import Wired, wired_by
 from stargazer.config import strict, variables
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import TaskSpec
-from stargazer.execute.spec import Needs
 from stargazer.fingerprint import CodeIdentity, class_code, digest_of, identify, identify_version, note_modules
 from stargazer.ledger import walk_assets
 from stargazer.ledger.keys import task_key
@@ -124,6 +123,7 @@ class Task(Generic[P, R]):
     __qualname__: str
     environment: str = ""
     reads_are_inputs = False
+    is_watched = True
     wires = False
 
     def __init__(
@@ -368,9 +368,15 @@ class Task(Generic[P, R]):
         identity = (key, code.digest, code.manifest, tools, libraries, store.url, store.id, kinds)
         notes: dict[str, Any] = {"home": f"{self.__module__}:{self.__qualname__}", "wired": wired, "temp": self.temp}
         notes |= {"wires": self.wires, "env": env, "secrets": tuple(name for name in self.env if name not in env)}
-        # Who waits for an executor needs nothing of the worker that does.
-        needs = Needs(walltime=self.needs.walltime, retries=self.needs.retries) if executor else self.needs
-        spec = TaskSpec(self, self.name, needs, self.copy_inputs, *identity, executor=executor, **notes)
+        spec = TaskSpec(
+            self,
+            self.name,
+            self.needs.waiting() if executor else self.needs,
+            self.copy_inputs,
+            *identity,
+            executor=executor,
+            **notes,
+        )
         self._specs[place] = spec
         return spec
 

@@ -242,7 +242,7 @@ class Attempt:
             if self.spec.executor is not None:
                 self._findings.reads |= reads_afar(self.spec, self._findings)
                 return task.sent(self.spec.executor, self.spec, work, staged, self.parameters)
-            with self._findings.watched():
+            with self._findings.watched() if task.is_watched else contextlib.nullcontext():
                 return task.body(
                     work,
                     *(staged[name] for name in task.positional),

@@ -44,6 +44,10 @@ class LoadedTask(Protocol):
         """The undecorated function."""
 
     @property
+    def is_watched(self) -> bool:
+        """Whether what its body reads is looked at; not where its parameters hold all that its result depends on."""
+
+    @property
     def reads_are_inputs(self) -> bool:
         """Whether it may read what it likes: that counts at the next look-up, and nobody is warned."""
 
@@ -229,7 +233,7 @@ class TaskSpec:
             Names what differs, and both versions.
         """
         self.check_code()
-        if self.executor is not None and self.executor.is_elsewhere:
+        if self.executor is not None:
             return
         for wanted in self.tools:
             found = identify_tool(wanted.name)
@@ -353,6 +357,10 @@ class Needs(NamedTuple):
     def are_plain(self) -> bool:
         """Whether any worker will do, one call for each of its threads."""
         return self.cpus == 1 and not (self.memory or self.gpus or self.worker or self.functions)
+
+    def waiting(self) -> Needs:
+        """Return the needs of who only waits for an executor: nothing of the worker that does."""
+        return Needs(walltime=self.walltime, retries=self.retries)
 
     def resources(self) -> dict[str, float]:
         """Return them as Dask counts resources."""

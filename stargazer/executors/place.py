@@ -57,11 +57,6 @@ class Place(NamedTuple):
     largest: int = LARGEST
     pull: str | None = None
 
-    @property
-    def is_elsewhere(self) -> bool:
-        """Whether another machine compares code, tools and libraries itself."""
-        return True
-
     def key(self, key: str) -> str:
         """The identity of a task that runs there, of that which it has here."""
         return hashlib.sha256(json.dumps(["executor", key, self.runtime]).encode()).hexdigest()

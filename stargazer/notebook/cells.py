@@ -22,7 +22,6 @@ from stargazer.calls.signature import Returns
 from stargazer.errors import CodeChanged, NotebookError, NotKept, RemoteError, StargazerError
 from stargazer.execute import TaskSpec
 from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
-from stargazer.execute.spec import Needs
 from stargazer.executors import find_place
 from stargazer.fingerprint.parsing import parse
 from stargazer.ledger import walk_assets
@@ -95,6 +94,7 @@ class CellTask:
 
     copy_inputs, result_type, version, module = False, None, None, "__notebook__"
     reads_are_inputs = True
+    is_watched = True
 
     def __init__(self, cell: Cell, rest: tuple[int, ...], prelude: Prelude, inputs: Sequence[str]) -> None:
         notes = cell.notes
@@ -203,9 +203,8 @@ def cell_call(
     env = {name: value for name, value in cell.notes.env.items() if value is not None}
     key, place = task_key(task.name, code.digest, (), libraries, env), find_place(cell.notes.worker)
     key = place.key(key) if place else key
-    needs = Needs(walltime=task.needs.walltime, retries=task.needs.retries) if place else task.needs
     spec = TaskSpec(
-        task, task.name, needs, False, key, code.digest, code.manifest, (),
+        task, task.name, task.needs.waiting() if place else task.needs, False, key, code.digest, code.manifest, (),
         {name: version for name, version in libraries.items() if name != "python"}, store.url, store.id,
         home=f"{task.module}:cell", env=env, secrets=tuple(cell.notes.env.keys() - env.keys()),
         executor=place,
