@@ -178,7 +178,7 @@ class Attempt:
         ending = self._ending(cancelled)
         passed: dict[str, Any] = {"env": self.spec.env, "secrets": self.spec.secrets, "own_memory": own}
         passed |= {"noted": self._findings.command, "cancelled": ending.is_due, "warned": self._told.append}
-        if any(":" in tool.name for tool in self.spec.tools):
+        if any(tool.is_environment for tool in self.spec.tools):
             from stargazer.tools.enclosure import enclosed
 
             self._enclosure = passed["enclosure"] = enclosed(self.spec.tools)

@@ -236,7 +236,7 @@ class Findings:
     @property
     def _tools(self) -> set[str]:
         """Names of the tools that it declares, without the environment that others run in."""
-        return {tool.name for tool in self.spec.tools if ":" not in tool.name}
+        return {tool.name for tool in self.spec.tools if not tool.is_environment}
 
     def _is_part_of_tool(self, path: str) -> bool:
         """Whether a file is a declared tool, or belongs to the jar that is one: its digest stands in the key."""

@@ -254,7 +254,7 @@ def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
     kind = "pools" if options.get("pools") else str(options.get("kind", name))
     own = None
     if kind not in (*OURS, "pools") and not is_queue(kind) and (own := find_kind(kind)) is None:
-        known = ", ".join(("threads", "local", "address", "allocation", "executor", *QUEUES, *kind_names()))
+        known = ", ".join((*OURS, *QUEUES, *kind_names()))
         raise _wrong(f"{where}.kind", kind, f"must be one of {known}")
     allowed = _allowed(kind) if own is None else EVERYWHERE + OF_WORKERS + tuple(own.options)
     values: dict[str, Any] = {"name": name, "kind": kind}

@@ -32,7 +32,7 @@ def check_environments(calls: Iterable[Call], client: Client | None = None) -> N
         Names all such environments, and what to do.
     """
     specs = {id(call.spec): call.spec for call in calls}.values()
-    names = sorted({tool.name for spec in specs for tool in spec.tools if ":" in tool.name})
+    names = sorted({tool.name for spec in specs for tool in spec.tools if tool.is_environment})
     if not names:
         return
     from stargazer.tools.enclosure import unready

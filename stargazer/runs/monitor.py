@@ -171,6 +171,9 @@ MOST_ROOTS = 1000
 def held(graph: dict[str, Any], calls: dict[str, Call]) -> Iterator[Held]:
     """Hold a lease on the known results in a graph and the stored inputs of its calls, renewed as long as it runs."""
     lease = Held(graph, calls)
+    if not calls:
+        yield lease
+        return
     ended = threading.Event()
     thread = threading.Thread(target=_renew, args=(lease, ended), name="stargazer-lease", daemon=True)
     thread.start()

@@ -208,11 +208,15 @@ def enclosed(tools: tuple[ToolIdentity, ...]) -> Enclosure | None:
         Nothing here runs it, or it was not built; the message says what to do.
     """
     for environment, tool in environments_in(tools):
-        runtime, program = runtime_of(environment)
-        made = Enclosure(environment, tool.digest, runtime, program, identify_tool(runtime).version)
+        made = _here(environment, tool.digest)
         _check_built(made)
         return made
     return None
+
+
+def _here(environment: Environment, digest: str) -> Enclosure:
+    runtime, program = runtime_of(environment)
+    return Enclosure(environment, digest, runtime, program, identify_tool(runtime).version)
 
 
 def runtime_of(environment: Environment) -> tuple[str, str]:
@@ -302,8 +306,7 @@ def build(name: str) -> Enclosure:
 
     environment = read_environment(name)
     assert environment is not None
-    runtime, program = runtime_of(environment)
-    made = Enclosure(environment, identify_tool(name).digest, runtime, program, identify_tool(runtime).version)
+    made = _here(environment, identify_tool(name).digest)
     if not _is_built(made):
         built(made)
         _check_built(made)

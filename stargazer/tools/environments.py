@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer import config
 from stargazer.errors import DefinitionError, ToolMissing
-from stargazer.tools.noted import ToolIdentity, noted_identity
+from stargazer.tools.noted import ENVIRONMENTS, ToolIdentity, noted_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["Environment", "environment_name", "environments_in", "identify_environment", "keyed", "read_environment"]
 
-CONTAINER, CONDA = "container:", "conda:"
+CONTAINER, CONDA = ENVIRONMENTS
 FOLDER = "dir:"
 IMAGE = re.compile(
     r"(?:docker://)?(?P<name>[\w./-]+(?::\d+/[\w./-]+)?(?::(?P<tag>[\w.-]+))?)@sha256:(?P<digest>[0-9a-f]{64})"
@@ -116,15 +116,13 @@ def read_environment(name: str) -> Environment | None:
 def environments_in(tools: tuple[ToolIdentity, ...]) -> Iterator[tuple[Environment, ToolIdentity]]:
     """Yield the environments among tools: one, or none."""
     for tool in tools:
-        environment = read_environment(tool.name)
-        if environment is not None:
+        if (environment := read_environment(tool.name)) is not None:
             yield environment, tool
 
 
 def keyed(tool: ToolIdentity) -> ToolIdentity:
     """Return a tool as it goes into keys: of an environment its digest alone, wherever it lies."""
-    kind, colon, _ = tool.name.partition(":")
-    return ToolIdentity(kind, "", tool.digest) if colon and read_environment(tool.name) else tool
+    return ToolIdentity(tool.name.partition(":")[0], "", tool.digest) if tool.is_environment else tool
 
 
 def identify_environment(environment: Environment) -> ToolIdentity:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["ToolIdentity", "noted_identity"]
+__all__ = ["ENVIRONMENTS", "ToolIdentity", "noted_identity"]
+
+ENVIRONMENTS = ("container:", "conda:")
+"""How names of environments begin, which stand among tools."""
 
 LONGEST_NOTE = 65_536
 """Characters of a note on a tool."""
@@ -37,6 +40,11 @@ class ToolIdentity(NamedTuple):
     name: str
     version: str
     digest: str
+
+    @property
+    def is_environment(self) -> bool:
+        """Whether it is no tool but what tools run in: a container, or an environment of conda."""
+        return self.name.startswith(ENVIRONMENTS)
 
 
 def noted_identity(name: str, seen: str, ask: Callable[[], ToolIdentity]) -> ToolIdentity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargazer.ledger.reads import CHANGED, MISSING, TREE, file_value, folder_value
@@ -36,20 +37,17 @@ def files_of(book: Book, reads: Mapping[str, str]) -> dict[str, str]:
     dict
         By the paths from the flow's folder; those of folders end in ``/``.
     """
-    project = os.path.realpath(project_of(book.flow.root))
+    project, own, source = (
+        Path(os.path.realpath(each)) for each in (project_of(book.flow.root), book.flow.own, book.source)
+    )
     found: dict[str, str] = {}
     for name, value in sorted(reads.items()):
         if name.startswith(OTHERS) or name.endswith(TREE) or value in (MISSING, CHANGED):
             continue
-        place = os.path.realpath(name)
-        own = os.path.realpath(book.flow.own)
-        if _is_below(place, project) and not _is_below(place, own) and place != os.path.realpath(book.source):
+        place = Path(os.path.realpath(name))
+        if place.is_relative_to(project) and not place.is_relative_to(own) and place != source:
             found[os.path.relpath(place, book.flow.root) + ("/" if name.endswith("/") else "")] = value
     return found
-
-
-def _is_below(place: str, folder: str) -> bool:
-    return place == folder or place.startswith(folder.rstrip("/") + "/")
 
 
 def compare_files(book: Book, noted: Mapping[str, str]) -> tuple[list[str], list[str]]:
