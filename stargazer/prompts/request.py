@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import email.utils
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +11,7 @@ import httpx
 from stargazer import config
 from stargazer.errors import ModelError
 from stargazer.executors.waiting import awaited
+from stargazer.remotes.patience import wait_read
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -133,7 +131,7 @@ class Request:
                     raise ModelError(f"{self.provider} cannot be asked: {error or type(error).__name__}") from error
                 if answer.status_code not in BUSY:
                     return self._read(answer)
-                wait = _retry_after(answer)
+                wait = wait_read(answer.headers.get("retry-after", "").strip())
                 wait = pause if wait is None else wait
                 if wait > left:
                     raise ModelError(self._busy(answer, wait, left))
@@ -171,18 +169,3 @@ class Request:
             text = answer.text
         key = config.secret(self.key) if self.key else None
         return visible((text.replace(key, config.MASK) if key else text)[:LONGEST_TOLD]) or answer.reason_phrase
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
-    """Seconds that a service says to wait: as a number, or as a date."""
-    text = answer.headers.get("retry-after", "").strip()
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        when = email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return None
-    zone = when if when.tzinfo else when.replace(tzinfo=datetime.UTC)
-    return max(0.0, zone.timestamp() - time.time())

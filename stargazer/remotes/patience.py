@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -14,7 +15,7 @@ from stargazer.errors import RemoteError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PASSING", "Passing", "Patience", "growing", "patience_with", "persistently", "wait_asked"]
+__all__ = ["PASSING", "Passing", "Patience", "growing", "patience_with", "persistently", "wait_asked", "wait_read"]
 
 T = TypeVar("T")
 
@@ -53,14 +54,21 @@ def growing(failures: int) -> float:
 
 def wait_asked(text: str) -> float:
     """Seconds that ``Retry-After`` asks for, as a number or as a date; 0 for what is neither."""
+    return wait_read(text) or 0.0
+
+
+def wait_read(text: str) -> float | None:
+    """Seconds that ``Retry-After`` asks for; None for what is neither a number nor a date."""
     try:
         seconds = float(text)
     except ValueError:
         try:
-            seconds = parsedate_to_datetime(text).timestamp() - time.time()
+            when = parsedate_to_datetime(text)
+            # A date of an unknown zone is one of UTC.
+            seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time()
         except (ValueError, TypeError, OverflowError):
-            return 0.0
-    return max(0.0, seconds) if not math.isnan(seconds) else 0.0
+            return None
+    return None if math.isnan(seconds) else max(0.0, seconds)
 
 
 class Patience:

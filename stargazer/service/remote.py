@@ -20,6 +20,7 @@ from stargazer.ledger import Record
 from stargazer.ledger.lineage import Direction, Lineage, Node
 from stargazer.remotes.gateway import Gateway
 from stargazer.remotes.http import Web
+from stargazer.remotes.patience import wait_read
 from stargazer.remotes.push import fetch_asset
 from stargazer.service.folders import pack
 from stargazer.service.shown import asset_of
@@ -82,7 +83,8 @@ class Remote:
                 raise RemoteError(f"the service {self.url} cannot be asked: {error or type(error).__name__}") from error
             if answer.status_code not in (429, 423) or attempt == ATTEMPTS - 1:
                 break
-            time.sleep(min(float(answer.headers.get("Retry-After", PAUSE)), 30.0))
+            wait = wait_read(answer.headers.get("Retry-After", ""))
+            time.sleep(min(PAUSE if wait is None else wait, 30.0))
         if answer.is_error:
             self.refuse({"problem": _problem(answer)})
         return answer
