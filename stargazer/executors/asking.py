@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import shutil
 import tarfile
 import tempfile
 import uuid
@@ -325,7 +326,8 @@ class _Asked:
                 ("metadata", ("metadata.json", json.dumps(self._metadata), "application/json"))
             ]
             for each in self._given:
-                parts.append((each.name, (each.name, self._counted(each, files), "application/octet-stream")))
+                content = each.data if isinstance(each.data, bytes) else files.enter_context(each.data.open("rb"))
+                parts.append((each.name, (each.name, content, "application/octet-stream")))
             url = f"{self._executor.url}/v1/execute{'-manifest' if self._pulled else ''}"
             body: dict[str, Any] = {"json": self._metadata} if self._pulled else {"files": parts}
             async with client.stream("POST", url, headers=headers, **body) as answer:
@@ -337,12 +339,6 @@ class _Asked:
                     raise RemoteError(f"the executor {self._executor.url} answered {answer.status_code}: {text}")
                 await self._receive(answer)
         return True
-
-    def _counted(self, each: Sent, files: contextlib.ExitStack) -> bytes | IO[bytes]:
-        if isinstance(each.data, bytes):
-            return each.data
-        opened: Any = files.enter_context(each.data.open("rb"))
-        return opened  # type: ignore[no-any-return]
 
     async def _receive(self, answer: httpx.Response) -> None:
         length, done = answer.headers.get("content-length", "0"), 0
@@ -421,8 +417,7 @@ class Bundle:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with place.open("xb") as file:
-                while piece := opened.read(PIECE):
-                    file.write(piece)
+                shutil.copyfileobj(opened, file, PIECE)
         except (FileExistsError, NotADirectoryError) as error:
             raise RemoteRefused(f"{self._url} sent {name} for {place.name}, where something is already") from error
         if (found := cid_of_file(place)) != cid:

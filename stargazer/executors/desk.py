@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import shutil
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -165,8 +166,7 @@ def _handler(desk: Desk) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(sent.data)
                 return
             with sent.data.open("rb") as file:
-                while piece := file.read(PIECE):
-                    self.wfile.write(piece)
+                shutil.copyfileobj(file, self.wfile, PIECE)
 
         def do_POST(self) -> None:
             found, length = desk.allowed(self.path), self.headers.get("content-length", "")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from stargazer.errors import DataError
+from stargazer.service.folders import write_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def unpack(archive: Path, folder: Path, largest: int) -> Path:
                 left -= info.size
                 if left < 0 or number >= MOST_FILES:
                     raise DataError(f"a directory may have {largest:,} bytes and {MOST_FILES:,} files at most")
-                _write(opened, info, folder / path)
+                write_member(opened, info, folder / path)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
@@ -62,17 +62,6 @@ def _members(opened: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, PurePos
             raise DataError(f"{info.name[:80]!r} is no path within the directory")
         if path.parts:
             yield info, path
-
-
-def _write(opened: tarfile.TarFile, info: tarfile.TarInfo, place: Path) -> None:
-    if info.isdir():
-        place.mkdir(parents=True, exist_ok=True)
-        return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    source = opened.extractfile(info)
-    assert source is not None
-    with source, place.open("xb") as file:
-        shutil.copyfileobj(source, file, 1 << 20)
 
 
 def _only_folder(folder: Path) -> Path:

@@ -61,27 +61,27 @@ def read_address(what: str) -> Published | None:
     """
     parts = urlsplit(what)
     if parts.scheme == "ipfs":
-        return Published(_cid(parts.netloc, what))
+        return Published(_cid(what))
     if parts.scheme not in ("http", "https"):
         return None
     if parts.username or parts.password:
         raise NotebookError("an address with a password in it is not asked; give the CID, or the address without it")
-    before, path, after = parts.path.partition("/ipfs/")
+    before, path, _ = parts.path.partition("/ipfs/")
     if path:
-        return Published(_cid(after.partition("/")[0], what), _gateway(parts, parts.netloc, before))
-    name, within, host = parts.netloc.partition(".ipfs.")
+        return Published(_cid(what), _gateway(parts, parts.netloc, before))
+    _, within, host = parts.netloc.partition(".ipfs.")
     if within:
-        return Published(_cid(name, what), _gateway(parts, host, ""))
+        return Published(_cid(what), _gateway(parts, host, ""))
     if parts.path.endswith((".yaml", ".yml")):
         return Published(bundle=_bundle(parts))
     raise NotebookError(f"{what} names no snapshot: an address has /ipfs/CID in it, or is that of a bundle (.yaml)")
 
 
-def _cid(text: str, what: str) -> str:
-    from stargazer.cid import parse
+def _cid(what: str) -> str:
+    from stargazer.cid import address
 
     try:
-        return str(parse(text).text)
+        return address(what).partition("/")[0]
     except CIDError as error:
         raise NotebookError(f"{what} names no snapshot: {error}") from None
 

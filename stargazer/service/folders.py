@@ -12,7 +12,7 @@ from stargazer.executors.tasks import is_below
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["pack", "unpack"]
+__all__ = ["pack", "unpack", "write_member"]
 
 
 def pack(folder: Path, place: Path) -> None:
@@ -61,16 +61,20 @@ def unpack(tarball: Path, folder: Path, most: int) -> None:
                 if number >= most or not is_below(each.name) or not (each.isreg() or each.isdir()):
                     told = f"at most {most:,} plain files and folders are taken"
                     raise DataError(f"{each.name!r:.200} is no part of a folder: {told}")
-                place = folder / each.name
-                if each.isdir():
-                    place.mkdir(parents=True, exist_ok=True)
-                    continue
-                place.parent.mkdir(parents=True, exist_ok=True)
-                opened = tar.extractfile(each)
-                assert opened is not None
-                with opened, place.open("xb") as file:
-                    shutil.copyfileobj(opened, file, 1 << 20)
+                write_member(tar, each, folder / each.name)
     except (tarfile.TarError, OSError, EOFError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"the folder was sent as a tar that cannot be read: {error}") from error
+
+
+def write_member(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
+    """Write a file or folder of a tar, whatever its owner, times and rights are; nothing that is there is replaced."""
+    if member.isdir():
+        place.mkdir(parents=True, exist_ok=True)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    opened = tar.extractfile(member)
+    assert opened is not None
+    with opened, place.open("xb") as file:
+        shutil.copyfileobj(opened, file, 1 << 20)
