@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stargazer.executors import Place
     from stargazer.tools import Workdir
 
-__all__ = ["LoadedTask", "Needs", "TaskSpec", "fits", "most", "size"]
+__all__ = ["LoadedTask", "Needs", "TaskSpec", "check_versions", "fits", "most", "size"]
 
 
 class LoadedTask(Protocol):
@@ -235,13 +235,7 @@ class TaskSpec:
         self.check_code()
         if self.executor is not None:
             return
-        for wanted in self.tools:
-            found = identify_tool(wanted.name)
-            if found != wanted:
-                raise WorkerMismatch(_mismatch(wanted.name, _shown(wanted), _shown(found)))
-        for name, version in self.libraries.items():
-            if library_version(name) != version:
-                raise WorkerMismatch(_mismatch(name, version, library_version(name)))
+        check_versions(self.tools, self.libraries, "this worker")
 
 
 ALWAYS_SENT = (
@@ -293,9 +287,33 @@ def _shown(tool: ToolIdentity) -> str:
     return f"{tool.version} (sha256 {tool.digest[:12]}…)"
 
 
-def _mismatch(name: str, wanted: str, found: str) -> str:
+def check_versions(tools: Iterable[ToolIdentity], libraries: Mapping[str, str], who: str) -> None:
+    """Refuse to run where tools or libraries are others than those that a call was made with.
+
+    Parameters
+    ----------
+    tools, libraries
+        Of the call.
+    who
+        Has others, for the message.
+
+    Raises
+    ------
+    WorkerMismatch
+        Names what differs, and both versions.
+    """
+    for wanted in tools:
+        found = identify_tool(wanted.name)
+        if found != wanted:
+            raise WorkerMismatch(_mismatch(who, wanted.name, _shown(wanted), _shown(found)))
+    for name, version in libraries.items():
+        if library_version(name) != version:
+            raise WorkerMismatch(_mismatch(who, name, version, library_version(name)))
+
+
+def _mismatch(who: str, name: str, wanted: str, found: str) -> str:
     return (
-        f"this worker has {name} {found}, but the call was made with {wanted}; "
+        f"{who} has {name} {found}, but the call was made with {wanted}; "
         "use the same environment for the client and its workers"
     )
 

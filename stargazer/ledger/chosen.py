@@ -57,9 +57,7 @@ def _by_digits(ledger: Ledger, digits: str) -> list[Record]:
 
 
 def _of_asset(ledger: Ledger, asset: Asset) -> list[Record]:
-    own = asset.source.record if asset.source is not None else None
-    record = ledger.get(own) if own else None
-    found = [record] if record is not None else ledger.producers(asset.cid or "")
+    found = ledger.makers(asset)
     if not found:
         raise NotFound(f"nothing recorded made {asset!r}: it was added by a person")
     return found

@@ -331,6 +331,12 @@ class Ledger:
         """Return all records that made a CID, newest first."""
         return _once(filter(_is_result, self._where(output=cid, limit=ALL)))
 
+    def makers(self, asset: Asset) -> list[Record]:
+        """Return the record that a handle came from, or else all that made its bytes, newest first."""
+        own = asset.source.record if asset.source is not None else None
+        record = self.get(own) if own else None
+        return [record] if record is not None else self.producers(asset.cid or "")
+
     def consumers(self, cid: str) -> list[Record]:
         """Return all records that read a CID, newest first."""
         return self._where(input=cid, limit=ALL)

@@ -82,9 +82,9 @@ def keep_history(store: Store, assets: Iterable[Asset]) -> tuple[tuple[Asset, ..
     roots: dict[str, Record] = {}
     chosen: dict[str, Asset] = {}
     for asset in assets:
-        history = [] if (record := made_by(store, asset)) is None else [record]
-        roots |= {record.id: record for record in history}
-        beside = [each for record in history for each in walk_assets(Ledger(store.records).results(record))]
+        record, beside = made_by(store, asset)
+        if record is not None:
+            roots[record.id] = record
         chosen |= {str(each.cid): each for each in (*beside, asset)}
     if not roots:
         return tuple(chosen.values()), ""
@@ -94,11 +94,11 @@ def keep_history(store: Store, assets: Iterable[Asset]) -> tuple[tuple[Asset, ..
     return tuple(chosen.values()), cid
 
 
-def made_by(store: Store, asset: Asset) -> Record | None:
-    """The record of the call that a handle came from, or else the newest of those that made its bytes."""
-    own = getattr(asset.source, "record", None)
-    record = Ledger(store.records).get(own) if own else None
-    return record or next(iter(Ledger(store.records).producers(str(asset.cid))), None)
+def made_by(store: Store, asset: Asset) -> tuple[Record | None, list[Asset]]:
+    """The newest record of a call that made an asset, or that it came from, and all that this call made."""
+    ledger = Ledger(store.records)
+    record = next(iter(ledger.makers(asset)), None)
+    return record, [] if record is None else list(walk_assets(ledger.results(record)))
 
 
 def take_history(

@@ -125,17 +125,9 @@ def _inputs(inputs: dict[str, object]) -> Iterator[str]:
             yield str(value)
 
 
-def _roots(store: Store, asset: Asset) -> list[Record]:
-    """The record that a handle came from, or else all that made its bytes, newest first."""
-    own = getattr(asset.source, "record", None)
-    if own and (record := Ledger(store.records).get(own)):
-        return [record]
-    return Ledger(store.records).producers(asset.cid or "")
-
-
 def _believed_root(remote: StoreRemote, asset: Asset) -> Record | None:
     """The first record that is trusted; None of what no call made. `RemoteLacks` where there are others only."""
-    roots = _roots(remote.store, asset)
+    roots = Ledger(remote.store.records).makers(asset)
     if remote.trusted:
         return next(iter(roots), None)
     reasons = [refusal(remote, root) for root in roots] or ["its records are not trusted, and no call made this"]

@@ -100,8 +100,7 @@ def publish(
     """
     if "push" not in remote.offers:
         raise RemoteCannot(f"{remote.name} is a {remote.kind}, to which nothing can be published; name another remote")
-    record = made_by(store, asset)
-    beside = list(walk_assets(Ledger(store.records).results(record))) if record else []
+    _, beside = made_by(store, asset)
     if remote.public and not public and (found := reads_among(store, [asset, *beside])):
         raise NotPublic(
             f"{remote.name} is a public place, and {', '.join(found[:3])} holds reads that may be a person's: nobody "

@@ -13,11 +13,12 @@ from typing import Any
 
 from stargazer.assets import Asset
 from stargazer.errors import StargazerError, WorkerMismatch
+from stargazer.execute.spec import check_versions
 from stargazer.executors.tasks import FOLDER, WORK, dicts_of, is_below
 from stargazer.executors.values import PICKLE, Unsendable
 from stargazer.ledger.codec import decode, encode
 from stargazer.ledger.rebuilt import find_named, value_of
-from stargazer.tools import INPUTS, Workdir, identify_tool, library_version
+from stargazer.tools import INPUTS, ToolIdentity, Workdir
 
 __all__ = ["run_body"]
 
@@ -99,14 +100,7 @@ def _compare(task: Any, params: dict[str, Any]) -> None:
         task.check_code(SimpleNamespace(code=params["code"], manifest=params["manifest"]))
     except StargazerError as error:
         raise WorkerMismatch(f"this executor has other code of the task: {error}") from error
-    for name, version, digest in params["tools"]:
-        found = identify_tool(name)
-        if [found.version, found.digest] != [version, digest]:
-            raise WorkerMismatch(f"this executor has {name} {found.version}, but the call was made with {version}")
-    for name, version in params["libraries"].items():
-        if library_version(name) != version:
-            has = library_version(name)
-            raise WorkerMismatch(f"this executor has {name} {has}, but the call was made with {version}")
+    check_versions([ToolIdentity(*tool) for tool in params["tools"]], params["libraries"], "this executor")
 
 
 def _staged(encoded: Any, root: Path) -> Any:
