@@ -39,7 +39,7 @@ from stargazer.notebook.values import Value
 from stargazer.tools import library_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from stargazer.calls import Call
     from stargazer.execute.audit import Observed
@@ -129,11 +129,15 @@ class CellTask:
     ) -> dict[str, Any]:
         """Let an executor run the cell, and return what it made as drafts."""
         self.is_afar = self.ran = True
+        return self.tried(lambda: perform_afar(self, place, staged, work), _may_pass_afar)
+
+    def tried(self, attempt: Callable[[], dict[str, Any]], may_pass: Callable[[Exception], bool]) -> dict[str, Any]:
+        """Run the cell, and as often again as it says while it fails in ways that may pass."""
         for left in range(self.needs.retries, -1, -1):
             try:
-                return perform_afar(self, place, staged, work)
-            except (NotebookError, RemoteError) as error:
-                if isinstance(error, NotKept) or not left:
+                return attempt()
+            except Exception as error:
+                if not left or not may_pass(error):
                     raise
                 logging.getLogger("stargazer").warning("%s is tried again: %s", self.name, error)
         raise AssertionError("unreachable")
@@ -236,14 +240,11 @@ class _Body:
         staged = dict(zip(task.positional, inputs, strict=True))
         if task.cell.notes.env:
             return perform_alone(task, staged, work)
-        for left in range(task.needs.retries, -1, -1):
-            try:
-                return perform(task, staged, work.path)
-            except Exception as error:
-                if isinstance(error, StargazerError) or not left:
-                    raise
-                logging.getLogger("stargazer").warning("%s is tried again: %s", task.name, error)
-        raise AssertionError("unreachable")
+        return task.tried(lambda: perform(task, staged, work.path), lambda error: not isinstance(error, StargazerError))
+
+
+def _may_pass_afar(error: Exception) -> bool:
+    return isinstance(error, (NotebookError, RemoteError)) and not isinstance(error, NotKept)
 
 
 def perform_afar(task: CellTask, place: Place, staged: Mapping[str, Any], work: Workdir) -> dict[str, Any]:
