@@ -7,6 +7,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, BinaryIO, cast
+from weakref import WeakValueDictionary
 
 from stargazer.cid import check
 from stargazer.cid.dagpb import DIRECTORY, SHARD
@@ -35,7 +36,6 @@ _STREAMED = 4 << 20
 _MOST_NODES = 64 << 20
 _MOST_RAW = 16 << 20
 _MOST_SIZES = 1 << 20
-_LOCKS = 256
 _NEIGHBOURS = 8
 
 
@@ -181,13 +181,15 @@ class Known:
         self.sizes: dict[str, int] = {}
         self._nodes = _Recent(_MOST_NODES)
         self._raw = _Recent(_MOST_RAW)
-        self._locks = [RLock() for _ in range(_LOCKS)]
+        self._locks: WeakValueDictionary[str, RLock] = WeakValueDictionary()
+        self._guard = Lock()
         self._entered: set[str] = set()
         self._claimed: set[str] = set()
 
     def alone(self, cid: str) -> RLock:
-        """What lets one thread at a time ask for a block."""
-        return self._locks[hash(cid) % _LOCKS]
+        """What lets one thread at a time ask for a block, and others ask for others; it lives while somebody has it."""
+        with self._guard:
+            return self._locks.setdefault(cid, RLock())
 
     def entered(self, directory: str) -> bool:
         """Whether somebody has gone on from a directory before; that somebody does now is noted."""
