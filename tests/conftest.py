@@ -32,19 +32,19 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-OTHERS_TIMES = ("app", "client", "faults", "mcp", "relay", "service", "slurm", "unattended")
-"""Folders whose tests wait for batch systems, browsers, servers and processes that others schedule: where CI asks for
-it, what fails there is tried once more, listed as RERUN, and to be looked at though it passes then."""
-
 TOGETHER = ("slurm", "gatk", "scrna")
 """Folders whose tests share a fixture that is dear: one process runs all of a folder."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that wait for SLURM most of their time, so that the others are done beside them."""
+    """Begin with the tests that wait for SLURM most of their time, so that the others are done beside them.
+
+    Where CI asks for it, what fails is tried once more: most folders have tests that wait for servers, browsers,
+    threads and processes that others schedule. It is listed as RERUN then, and to be looked at though it passes.
+    """
     items.sort(key=lambda item: _folder(item) != "slurm")
     for item in items:
-        if _folder(item) in OTHERS_TIMES and os.environ.get("STARGAZER_TRY_TWICE"):
+        if os.environ.get("STARGAZER_TRY_TWICE"):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
