@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import httpx
 
+from stargazer.bounded import is_count
 from stargazer.cid import cid_of_bytes, cid_of_file
 from stargazer.errors import CIDMismatch, RemoteError, RemoteRefused
 from stargazer.executors.desk import Desk
@@ -342,7 +343,7 @@ class _Asked:
 
     async def _receive(self, answer: httpx.Response) -> None:
         length, done = answer.headers.get("content-length", "0"), 0
-        total = int(length) if length.isdigit() else 0
+        total = int(length) if is_count(length) else 0
         self._executor._told("sent", self._size, self._size)
         with self._place.open("wb") as file:
             async for piece in answer.aiter_bytes(PIECE):
@@ -356,7 +357,7 @@ class _Asked:
 
 def _pause(answer: httpx.Response) -> float:
     text = answer.headers.get("retry-after", "1")
-    return min(float(text), LONGEST_PAUSE) if text.isdigit() else 1.0
+    return min(float(text), LONGEST_PAUSE) if is_count(text) else 1.0
 
 
 class Bundle:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from stargazer.bounded import is_count
 from stargazer.errors import ConfigError, RemoteRefused
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def _handler(desk: Desk) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             found, length = desk.allowed(self.path), self.headers.get("content-length", "")
-            if found is None or found[0] not in (OUTPUT, FINALIZE) or not length.isdigit():
+            if found is None or found[0] not in (OUTPUT, FINALIZE) or not is_count(length):
                 self.close_connection = True
                 self._answer(403, {"detail": "this URL is not good, or no longer"})
             elif found[0] == FINALIZE:
