@@ -329,7 +329,7 @@ def _announced_in_header(text: str) -> Announced:
             raise Refusal(422, "ArgumentError", f"{name} is not Base64 of UTF-8", f"header {METADATA}") from None
     try:
         facts = json.loads(given.get("facts", "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict):
         raise Refusal(422, "ArgumentError", "facts is a JSON object", f"header {METADATA}")

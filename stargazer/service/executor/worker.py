@@ -180,7 +180,7 @@ class _Worker:
     async def _pulled(self, request: Request) -> Response:
         try:
             told = json.loads(await request.body())
-        except ValueError:
+        except (ValueError, RecursionError):
             told = None
         async with read_manifest(told, self.limits.bytes, self.allowed) as manifest:
             metadata = _metadata(json.dumps(manifest.metadata))
@@ -280,7 +280,7 @@ def _metadata(text: Any) -> dict[str, Any]:
             isinstance(each["name"], str) and each["name"].isidentifier() and isinstance(each["format"], str)
             for each in inputs
         )
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         fits, transform, told = False, {}, {}
     if not fits:
         raise Refusal(400, "ArgumentError", "the part metadata is no request of version v1", "metadata")
