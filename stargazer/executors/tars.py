@@ -8,7 +8,7 @@ import gzip
 import lzma
 import tarfile
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from stargazer.errors import DataError
 
@@ -73,7 +73,7 @@ def opened_tar(path: Path, *, packed: bool = False) -> Iterator[tarfile.TarFile]
         unpacker = next((each for magic, each in _UNPACKERS.items() if packed and start.startswith(magic)), None)
         with (
             contextlib.nullcontext(plain) if unpacker is None else unpacker(plain) as file,
-            tarfile.open(fileobj=BoundedReads(file), mode="r:") as tar,
+            tarfile.open(fileobj=cast("IO[bytes]", BoundedReads(file)), mode="r:") as tar,
         ):
             yield tar
             if unpacker is not None:

@@ -48,9 +48,9 @@ def export_car(store: Store, cid: str, path: str | os.PathLike[str], progress: P
     if not store.has(cid):
         raise NotFound(f"{store.url} does not have {cid}, of which a CAR was to be made")
     target = Path(path)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    unfinished = target.with_name(f".{target.name}.{os.urandom(5).hex()}")
     try:
-        with unfinished.open("wb") as file:
+        with unfinished.open("xb") as file:
             file.write(car_header(cid))
             for batch in batches(store, cid, lambda _: False):
                 file.writelines(car_section(*block) for block in batch.blocks)

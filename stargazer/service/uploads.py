@@ -29,6 +29,7 @@ from stargazer.service.answers import JSONAnswer
 from stargazer.service.folders import unpack
 from stargazer.service.problems import Refusal
 from stargazer.service.shown import asset_json
+from stargazer.store.folders import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +96,7 @@ class Uploads:
     def folder(store: Store) -> Path:
         """Where the files of a store's uploads are."""
         place = store.context.scratch / "uploads"
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(str(place))
         return place
 
     def begin(self, store: Store, principal: str, length: int, announced: Announced) -> str:
