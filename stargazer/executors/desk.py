@@ -124,14 +124,15 @@ class Desk:
 
     def allowed(self, path: str) -> tuple[str, int] | None:
         """What a signed URL is for, and its bytes; None of one that is not signed here, or no longer good."""
-        parts = urlsplit(path)
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        build, _, what = parts.path.strip("/").partition("/")
         try:
+            parts = urlsplit(path)
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            build, _, what = parts.path.strip("/").partition("/")
             expires, size = int(query["expires"]), int(query["size"])
         except (KeyError, ValueError):
             return None
-        signed = hmac.compare_digest(query.get("signature", ""), self._signature(what, expires, size))
+        signature = self._signature(what, expires, size).encode()
+        signed = hmac.compare_digest(query.get("signature", "").encode("utf-8", "replace"), signature)
         return (what, size) if signed and build == self.build and time.time() < expires else None
 
     def put(self, body: BufferedIOBase, length: int) -> None:
