@@ -80,15 +80,16 @@ class Scratch:
         return Path(self._path)
 
     def check(self) -> None:
-        """Make sure that the directory is the one that was made.
+        """Make sure that the directory is the one that was made, if there is one.
 
         Raises
         ------
         InputChanged
             Somebody moved it away and put another, or a link, in its place: what a tool wrote may lie anywhere.
         """
-        if self._path is not None and _identity_at(self._path) != self._identity:
-            told = f"the scratch directory {self._path} was moved away while the call ran, or replaced by another"
+        found = _identity_at(self._path) if self._path is not None else None
+        if found is not None and found != self._identity:
+            told = f"the scratch directory {self._path} was moved away while the call ran, and another put in its place"
             raise InputChanged(f"{told}: find out who writes there; let stargazer.scratch name a folder of yours")
 
     def kept_for(self, error: BaseException | None) -> str | None:
