@@ -67,7 +67,7 @@ def _contigs(fasta: Iterable[bytes]) -> Iterator[tuple[str, Iterable[bytes]]]:
     name = ""
     for header, lines in itertools.groupby(fasta, lambda line: line.startswith(b">")):
         if header:
-            name = list(lines)[-1][1:].split()[0].decode()
+            name = next(iter(list(lines)[-1][1:].split()), b"").decode("utf-8", "replace")
         else:
             yield name, lines
 

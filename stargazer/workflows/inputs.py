@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Reference, ReferenceIndex, SequenceDict
 from stargazer.errors import DataError, StargazerError
+from stargazer.tasks.fasta import check_fasta
 from stargazer.tasks.regions import bed_text, merge, other_names, parse_bed, runs_of_n
 from stargazer.tasks.sam import is_long, is_recalibrated, sam_contigs, sam_md5s, vcf_contigs
 from stargazer.tasks.vcf import vcf_lines
@@ -52,12 +54,23 @@ def contigs_of(reference: Reference | Call) -> Contigs | None:
     if index is not None:
         lengths = {name: int(length) for name, length, *_ in (line.split("\t") for line in _text(index).splitlines())}
     elif fasta is not None and (found := path_of(fasta)).stat().st_size <= LARGEST_SCANNED:
-        with gzip.open(found, "rb") if fasta.name.endswith((".gz", ".bgz")) else found.open("rb") as lines:
-            lengths = {name: length for name, length, _ in runs_of_n(lines)}
+        lengths = _scanned(found, fasta.name)
     else:
         return None
     name = fasta.name if fasta is not None else "the reference"
     return Contigs(name, lengths, sam_md5s(_text(known)) if known is not None else {})
+
+
+def _scanned(path: Path, name: str) -> dict[str, int]:
+    """Lengths of the contigs of a FASTA, compressed or not."""
+    packed = name.endswith((".gz", ".bgz"))
+    if not packed:
+        check_fasta(path, name)
+    try:
+        with gzip.open(path, "rb") if packed else path.open("rb") as lines:
+            return {contig: length for contig, length, _ in runs_of_n(lines)}
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{name} cannot be unpacked: {error}") from error
 
 
 def _parts(reference: Any) -> tuple[Reference | None, dict[type, Asset]]:

@@ -247,12 +247,13 @@ def _conditions(
         for value in values
     }
     tested = [value for value in others if min(len(donors[value]), len(donors[base])) > 1]
-    bulk = pseudobulk(cells, groupby="leiden", donor_key=donor, condition_key=condition)
+    bulk = pseudobulk(cells, groupby="leiden", donor_key=donor, condition_key=condition, on_failure="mark")
     return bulk, [_compared(bulk, value, base) for value in tested]
 
 
 def _compared(bulk: Call, tested: str, reference: str) -> Call:
-    """Each cluster by itself, so that one that changes runs alone."""
+    """Each cluster by itself: one that changes runs alone, and one that cannot be compared leaves the others."""
     both: dict[str, Any] = {"tested": tested, "reference": reference}
-    each: Any = differential_expression.map(split_pseudobulk(bulk, **both), **both)
+    parts = split_pseudobulk(bulk, on_failure="mark", **both)
+    each: Any = differential_expression.map(parts, on_failure="mark", **both)
     return join_differences(bulk, each, **both)
