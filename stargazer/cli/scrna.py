@@ -60,6 +60,8 @@ def scrna(
     if Path(out).exists() and not Path(out).is_dir():
         raise typer.BadParameter(f"{out} is no folder", param_hint="--out")
     read = read_cells_sheet(sheet)
+    for told in read.notes:
+        say(f"stargazer: {sheet}: {told}", err=True)
     if check:
         say(f"{sheet}: {len(read.rows)} samples, no mistakes")
         return

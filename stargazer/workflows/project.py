@@ -238,12 +238,12 @@ def _conditions(
     values = sheet.values(condition)
     if reference and reference not in values:
         raise DataError(f"no sample has {condition} {reference!r}; there are: {', '.join(values) or 'none'}")
-    if not values or any(condition not in row.columns for row in sheet.rows):
+    if not values:
         return None, []
     base = reference or values[0]
     others = [value for value in values if value != base]
     donors = {
-        value: {row.columns.get(donor, row.sample) for row in sheet.rows if row.columns[condition] == value}
+        value: {row.columns.get(donor, row.sample) for row in sheet.rows if row.columns.get(condition) == value}
         for value in values
     }
     tested = [value for value in others if min(len(donors[value]), len(donors[base])) > 1]
