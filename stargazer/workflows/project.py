@@ -162,6 +162,7 @@ def scrna(
         raise DataError(f"options are given for {', '.join(unused)}, which is no integration or model that is used")
     limits: dict[str, Any] = {"min_genes": min_genes, "min_cells": min_cells, "max_pct_mt": max_pct_mt, "mads": mads}
     limits |= {"mads_mt": mads_mt, "mt_genes": mt_genes, "symbols": symbols, "doublets": doublets, "seed": seed}
+    _check_batches(read, batch_key)
     samples = _samples(read, donor, limits)
     joined = concat(
         samples, batch_key="sample", join=cast("Literal['inner', 'outer']", join), leave_out_below=min_sample_cells
@@ -198,6 +199,14 @@ def _foreign(task: Task[..., Any], cells: Call, usual: Mapping[str, Any], said: 
     """A call of another package's task, given those of the usual parameters that it has."""
     known = {each.name for each in task.signature.plains}
     return cast("Call", task(cells, **{name: value for name, value in usual.items() if name in known} | dict(said)))
+
+
+def _check_batches(sheet: CellsSheet, batch_key: str) -> None:
+    """A column of the sheet that is integrated over has a value on every line; others may be columns of the files."""
+    without = [row for row in sheet.rows if batch_key not in row.columns]
+    if batch_key != "sample" and 0 < len(without) < len(sheet.rows):
+        lines = "".join(f"\n  line {row.line}: sample {row.sample!r} has no {batch_key}" for row in without)
+        raise DataError(f"{sheet.path} does not say of all samples what is integrated over:{lines}")
 
 
 def _samples(sheet: CellsSheet, donor: str, limits: dict[str, Any]) -> list[Call]:
