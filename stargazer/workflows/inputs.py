@@ -203,16 +203,36 @@ def _site_problems(path: Path, contigs: Contigs) -> Iterator[str]:
     try:
         lines = vcf_lines(path)
         header = list(itertools.takewhile(lambda line: line.startswith("##"), lines))
-        names = {line.split("\t", 1)[0] for line in itertools.islice(lines, FIRST_RECORDS) if line.strip()}
+        records = [line.split("\t", 2) for line in itertools.islice(lines, FIRST_RECORDS) if line.strip()]
     except DataError as error:
         yield str(error)
         return
+    names = {fields[0] for fields in records if not fields[0].startswith("#")}
     if not names:
         yield "there are no known sites in it: each variant would count as an error"
         return
     unknown = sorted(names - set(contigs.lengths))
     if unknown:
         yield f"{unknown[0]} is not in the reference; {other_names(unknown[0], contigs.lengths)}"
+    if why := _unsorted([fields for fields in records if not fields[0].startswith("#")]):
+        yield why
     lengths = vcf_contigs("".join(header))
     shared = {name: length for name, length in lengths.items() if name in names and name in contigs.lengths}
     yield from _length_problems(shared, contigs, "is of another reference")
+
+
+def _unsorted(records: Sequence[Sequence[str]]) -> str:
+    """Why the first records cannot be indexed; empty where they can."""
+    seen: set[str] = set()
+    last, before = "", 0
+    for contig, *more in records:
+        place = more[0] if more else ""
+        if not place.isdecimal():
+            return f"a record has no position: {contig[:40]!r}, {place[:40]!r}"
+        if contig != last and contig in seen:
+            return f"is not sorted: {contig} is in two places; sort it, with bcftools sort"
+        if contig == last and int(place) < before:
+            return f"is not sorted: {contig}:{place} comes after {contig}:{before}; sort it, with bcftools sort"
+        seen.add(contig)
+        last, before = contig, int(place)
+    return ""

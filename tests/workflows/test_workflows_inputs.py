@@ -258,6 +258,22 @@ def test_every_input_is_looked_at_beside_the_reference(tmp_path: Path) -> None:
     assert check_against(long) == []
 
 
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        ([("chr1", "9"), ("chr1", "5")], "chr1:5 comes after chr1:9"),
+        ([("chr1", "9"), ("chr2", "5"), ("chr1", "10")], "chr1 is in two places"),
+        ([("chr1", "x")], "a record has no position"),
+    ],
+)
+def test_known_sites_that_no_tool_can_index_are_told(tmp_path: Path, places: list[tuple[str, str]], told: str) -> None:
+    lines = ["##fileformat=VCFv4.2", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"]
+    lines += [f"{contig}\t{place}\t.\tA\tG\t.\t.\t." for contig, place in places]
+    (tmp_path / "sites.vcf").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=rf"sites\.vcf: .*{told}"):
+        check_against(CONTIGS, known_sites=[sg.KnownSites(path=tmp_path / "sites.vcf")])
+
+
 def test_wiring_looks_at_inputs_too(folder: Path, store: sg.Store) -> None:
     (folder / "ref.fa").write_text(f">chr1\n{'ACGT' * 10}\n")
     store.add(folder / "ref.fa", sg.Reference(build="b"))
