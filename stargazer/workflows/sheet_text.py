@@ -68,8 +68,8 @@ def sheet_lines(sheet: Path, columns: str = "sample,lane,fastq_1,fastq_2") -> Li
     comments = [number for number, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith("#")]
     kept = "".join("\n" if line.lstrip().startswith("#") else line for line in text.splitlines(keepends=True))
     first = next((line for line in kept.splitlines() if line.strip()), "")
-    form = {"delimiter": max("\t;,", key=first.count), "strict": True, "skipinitialspace": True}
-    reader = csv.reader(io.StringIO(kept, newline=""), **form)
+    separator, lines = max("\t;,", key=first.count), io.StringIO(kept, newline="")
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     try:
         found = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
     except csv.Error as error:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from odd_cells import cells, matrix_folder, saved
 from scipy import io as matrices
+from scipy import sparse
 
 import stargazer as sg
 from stargazer.bio.singlecell.tree import AnnDataTree
@@ -64,6 +65,17 @@ def test_decimal_commas_are_told(store: Store, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(";A;B\nG1;1,0;2,0\n")
     with pytest.raises(DataError, match="decimal commas"):
         added(tmp_path / "t.csv")
+
+
+def test_normalised_values_that_were_rounded_are_noted(store: Store, tmp_path: Path) -> None:
+    given = cells(60, 100)
+    counts = given.X.toarray()
+    given.X = sparse.csr_matrix(np.round(1e5 * counts / counts.sum(axis=1, keepdims=True)).astype(np.float32))
+    _, notes = added(saved(given, tmp_path / "n.h5ad"))
+    assert len(notes) == 1
+    assert notes[0].startswith("all cells have about 100,0") or notes[0].startswith("all cells have about 99,9")
+    _, notes = added(saved(cells(60, 100), tmp_path / "raw.h5ad"))
+    assert notes == []
 
 
 def test_a_zipped_table_is_told(store: Store, tmp_path: Path) -> None:

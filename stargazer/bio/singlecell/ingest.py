@@ -236,6 +236,7 @@ def write_tree(source: Source, target: Path, name: str, said: Said | None = None
     for place, read in source.others.items():
         _write_other(draft, place, read, lengths.get(place.partition("/")[0]), notes, remarks)
     members = {"counts_from": source.where, "n_obs": n_obs, "n_vars": n_vars, "notes": notes, "remarks": remarks}
+    notes += _alike(totals)
     draft.note("ingest", {**members, **_droplets(totals, notes)})
     beside = {}
     for number, (kind, other) in enumerate(source.beside.items()):
@@ -269,6 +270,19 @@ def _complaint(source: Source, name: str, cell: int, gene: int, value: Any) -> s
             ". Estimated counts (alevin, RSEM, kallisto, CellBender, SoupX) are made whole: sg.CountsFile(round=True)"
         )
     return text
+
+
+FEW_CELLS, FEW_COUNTS, ALIKE = 50, 1000, 0.01
+"""From so many cells with so many counts each, totals within this share of each other are no chance."""
+
+
+def _alike(totals: Values) -> list[str]:
+    """Notice cells that all have as many counts: values that were normalised, and made whole."""
+    middle = float(np.median(totals))
+    if len(totals) < FEW_CELLS or middle < FEW_COUNTS or np.ptp(totals) > ALIKE * middle:
+        return []
+    told = f"all cells have about {middle:,.0f} counts: these look like normalised values that were rounded"
+    return [f"{told}, or counts that were made equally many, and not like raw counts"]
 
 
 EMPTY_SHARE, EMPTY_COUNTS = 0.02, 10
