@@ -13,7 +13,7 @@ from stargazer.tasks.fasta import PIECE, check_fasta
 @pytest.mark.parametrize(
     "text",
     [
-        b">c1 of a plasmid\nACGT\nACG\n>c2\nNNN\n",
+        b">c1 of >a plasmid\nACGT\nACG\n>c2\nNNN\n",
         b">c1\r\nacgt\r\nRYKMSWBDHV\r\n",
         b">HLA-A*01:01:01 x,y\nACGT\n>c1|x:1-3\nUGCA",
         b"\n\n>c1\nACGT\n\n",
@@ -36,6 +36,7 @@ def test_what_tools_read_alike_is_taken(tmp_path: Path, text: bytes) -> None:
         (b">c1\nACGT\nMKVL\nAQEF\n", "line 3: 'L' is no base"),
         (b">c1\nACGT\n>c2\nAC-GT\n", "line 4: '-' is no base"),
         (b">c1\nACGT\nAC GT\n", "line 3: ' ' is no base"),
+        (b">c1\nACGT\nAC>GT\n", "line 3: '>' is no base"),
         (b">c0\n>c1\nACGT\n", "line 1: there are no bases"),
         (b">c1\nACGT\n>c2\n\n", "line 3: there are no bases"),
         (b">c,1\nACGT\n", "line 1: a sequence cannot be called 'c,1'"),
