@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import csv
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stargazer.assets.asset import Asset
 
@@ -75,7 +77,11 @@ class DifferentialExpression(Asset):
         That limit.
     pseudobulk_cid
         The sums that were compared.
+    left_out
+        Why each cluster that has no rows was not compared.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("left_out",)
 
     sample_id: str = ""
     condition_key: str = ""
@@ -84,14 +90,27 @@ class DifferentialExpression(Asset):
     n_significant: int = 0
     alpha: float = 0.05
     pseudobulk_cid: str = ""
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
         """All tests, as pandas reads them."""
         return _read(self, index=False)
 
 
+NUMBERS = ("n_cells", "baseMean", "log2FoldChange", "lfcSE", "stat", "pvalue", "padj")
+
+
 def _read(asset: Asset, *, index: bool = True) -> Any:
+    """Read a table; ``NA`` is no number, but it may be the name of a gene, as ``nan`` is of one of the fly."""
     import pandas as pd
 
-    text = {"group": str, "gene": str, "donor": str, "condition": str, "bulk": str}
-    return pd.read_csv(asset.fetch(), sep="\t", index_col=0 if index else None, dtype=text, keep_default_na=True)
+    path = asset.fetch()
+    with open(path, encoding="utf-8", newline="") as file:
+        heads = file.readline().rstrip("\n").split("\t")
+    counted = set(heads[1:]) if isinstance(asset, Pseudobulk) else {name for name in NUMBERS if name in heads}
+    text = {name: str for name in heads if name not in counted}
+    gaps: Any = {name: ["NA"] for name in counted}
+    return pd.read_csv(
+        path, sep="\t", index_col=0 if index else None, dtype=text, keep_default_na=False, na_values=gaps,
+        quoting=csv.QUOTE_NONE, lineterminator="\n",
+    )  # fmt: skip

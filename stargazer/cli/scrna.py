@@ -60,6 +60,8 @@ def scrna(
     if Path(out).exists() and not Path(out).is_dir():
         raise typer.BadParameter(f"{out} is no folder", param_hint="--out")
     read = read_cells_sheet(sheet)
+    for told in read.notes:
+        say(f"stargazer: {sheet}: {told}", err=True)
     if check:
         say(f"{sheet}: {len(read.rows)} samples, no mistakes")
         return
@@ -107,6 +109,9 @@ def _as_json(project: CellsProject, results: Any, flight: Run, paths: dict[str, 
     for other in others:
         key = type(other).asset_key
         named[key if key not in named else f"{key}.{other.tested}"] = other.cid
+    left_out = {other.tested: dict(other.left_out) for other in others if getattr(other, "left_out", None)}
+    if left_out:
+        found["left_out"] = left_out
     shown = {name: str(path) for name, path in paths.items()}
     return {**found, **named, "samples": len(project.samples), "tasks_run": flight.tasks_run, "out": shown}
 
@@ -119,6 +124,11 @@ def _print(results: Any, flight: Run, paths: dict[str, Path]) -> None:
     tree = AnnDataTree(cells.fetch())
     rows = [("kept", f"{cells.n_obs:,} cells, {cells.n_vars:,} genes"), ("ran", plural(flight.tasks_run, "task"))]
     rows += [("note", f"{stage}: {note}") for stage, told in tree.stages().items() for note in told.get("notes", [])]
+    rows += [
+        ("note", f"cluster {name} is not compared ({other.tested} against {other.reference}): {why}")
+        for other in results[2:]
+        for name, why in getattr(other, "left_out", {}).items()
+    ]
     rows += [(name, str(path)) for name, path in paths.items()]
     rows.append(("CID", str(cells.cid)))
     say("\n".join(f"{name:<13} {value}" for name, value in rows))

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["PROBE", "Read", "apart", "main", "read_file", "read_pairs", "read_single"]
 
 GZIP_MAGIC = b"\x1f\x8b"
+OTHERS = {
+    b"BZh": "compressed by bzip2",
+    b"PK\x03": "a zip archive",
+    b"\xfd7z": "compressed by xz",
+    b"(\xb5/": "compressed by zstd",
+    b"CRA": "a CRAM file, which belongs into the column cram",
+    b"BAM": "a BAM file, which belongs into the column bam",
+}
+"""What is not read as FASTQ, by how it begins (within gzip)."""
 LONGEST = 1 << 26
 """Characters of a line: a few kilobytes may be gzip for gigabytes; the longest read of a nanopore has four million."""
 
@@ -44,10 +53,19 @@ class Read(NamedTuple):
 
 def _open(path: Path) -> IO[str]:
     with open(path, "rb") as file:
-        compressed = file.read(2) == GZIP_MAGIC
-    if compressed:
+        start = file.read(3)
+    if start[:2] == GZIP_MAGIC:
+        with gzip.open(path, "rb") as packed:
+            start = packed.read(3)
+        _check_start(path, start)
         return gzip.open(path, "rt", encoding="ascii")
+    _check_start(path, start)
     return open(path, encoding="ascii")
+
+
+def _check_start(path: Path, start: bytes) -> None:
+    if kind := OTHERS.get(start):
+        raise ValueError(f"{path.name} is {kind}: reads are FASTQ, plain or compressed by gzip")
 
 
 def _name(header: str) -> str:
@@ -68,7 +86,8 @@ def read_file(path: Path) -> Iterator[Read]:
     Raises
     ------
     ValueError
-        It is empty, cut short, no FASTQ, or its qualities are Phred+64: names the file and the record, from 1.
+        It is empty, cut short, no FASTQ (or one that is compressed by another program than gzip), or its qualities are
+        Phred+64: names the file and the record, from 1.
     """
     count, qualities = 0, ""
     try:

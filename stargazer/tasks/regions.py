@@ -67,7 +67,7 @@ def _contigs(fasta: Iterable[bytes]) -> Iterator[tuple[str, Iterable[bytes]]]:
     name = ""
     for header, lines in itertools.groupby(fasta, lambda line: line.startswith(b">")):
         if header:
-            name = list(lines)[-1][1:].split()[0].decode()
+            name = next(iter(list(lines)[-1][1:].split()), b"").decode("utf-8", "replace")
         else:
             yield name, lines
 
@@ -238,7 +238,8 @@ def parse_bed(lines: Iterable[str]) -> list[Region]:
         if line.strip() and not line.startswith(("#", "track", "browser")):
             name, *places = line.split("\t")[:3]
             if len(places) != 2 or not all(place.strip().isdecimal() for place in places):
-                raise DataError(f"line {number} of the BED file is malformed: {line.rstrip()!r:.60}")
+                told = f"line {number} of the BED file is malformed: {line.rstrip()!r:.60}"
+                raise DataError(f"{told}; wanted are contig, start and end, with tabs between them")
             start, end = map(int, places)
             if start > end:
                 raise DataError(f"line {number} of the BED file ends before it starts: {line.rstrip()!r:.60}")

@@ -11,15 +11,15 @@ nf-core/scrnaseq, https://nf-co.re/scrnaseq/usage; nf-core/scdownstream, https:/
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.bounded import is_count, read_text
+from stargazer.bounded import is_count
 from stargazer.errors import DataError, StargazerError
+from stargazer.workflows.sheet_files import is_url
+from stargazer.workflows.sheet_text import file_of, sheet_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,7 +65,6 @@ RESERVED = frozenset(
     ("kept", "called", "size_factor", "total_counts", "n_genes", "leiden", "doublet_score", "predicted_doublet")
 )
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
-LARGEST_SHEET = 16 << 20
 SHOWN = 200
 
 
@@ -100,10 +99,11 @@ class CellsRow(NamedTuple):
 
 
 class CellsSheet(NamedTuple):
-    """A sheet without mistakes: where it is, and its samples."""
+    """A sheet without mistakes: where it is, its samples, and what was passed over."""
 
     path: Path
     rows: tuple[CellsRow, ...]
+    notes: tuple[str, ...] = ()
 
     def values(self, column: str) -> list[str]:
         """Different values of a column, in the order of the sheet."""
@@ -116,7 +116,7 @@ def read_cells_sheet(path: str | Path) -> CellsSheet:
     Parameters
     ----------
     path
-        CSV, or tab-separated. Files are found from the folder that the sheet is in.
+        CSV, or separated by tabs or semicolons. Files are found from the folder that the sheet is in.
 
     Raises
     ------
@@ -125,8 +125,8 @@ def read_cells_sheet(path: str | Path) -> CellsSheet:
     """
     sheet = Path(path)
     mistakes: list[tuple[int, str]] = []
-    (head, header), *lines = _lines(sheet)
-    names = [ALIASES.get(name.strip().lower(), name.strip().lower()) for name in header]
+    (head, header), lines, notes = sheet_lines(sheet, "sample,path,condition,donor,batch,organism")
+    names = [ALIASES.get(name, name) for name in header]
     mistakes += [(head, problem) for problem in _header_problems(names)]
     rows = []
     for line, fields in lines:
@@ -140,27 +140,7 @@ def read_cells_sheet(path: str | Path) -> CellsSheet:
         mistakes.append((head, "there are no samples below the names of the columns"))
     mistakes += _double(rows)
     _stop(sheet, mistakes)
-    return CellsSheet(sheet, tuple(rows))
-
-
-def _lines(sheet: Path) -> list[tuple[int, list[str]]]:
-    """Fields of every line that has any, with its number."""
-    try:
-        text = read_text(sheet, LARGEST_SHEET).lstrip("\ufeff")
-    except (OSError, DataError) as error:
-        raise DataError(f"{sheet} cannot be read as a sample sheet: {error}") from error
-    tabs = "," not in text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if tabs else ",", strict=True)
-    try:
-        found = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
-    except csv.Error as error:
-        raise DataError(f"{sheet}, line {reader.line_num}: {error}") from error
-    filled = [(line, fields) for line, fields in found if any(fields)]
-    if not filled:
-        raise DataError(
-            f"{sheet} is empty; its first line names the columns: sample,path,condition,donor,batch,organism"
-        )
-    return filled
+    return CellsSheet(sheet, tuple(rows), tuple(notes))
 
 
 def _header_problems(names: Sequence[str]) -> Iterator[str]:
@@ -195,8 +175,10 @@ def _problems(given: Mapping[str, str], folder: Path) -> Iterator[str]:
     place = given.get("path") or given.get("unfiltered")
     if not place:
         yield "there is no path"
-    elif not (folder / place).exists():
-        yield f"there is no file or folder {folder / place}"
+    elif is_url(place):
+        yield f"{place} is an address: fetch the file first, and give its path"
+    elif not file_of(folder, place).exists():
+        yield f"there is no file or folder {file_of(folder, place)}"
     if not re.fullmatch(r"[0-9]{0,18}", given.get("expected_cells", "")):
         yield f"expected_cells is {given['expected_cells']!r}, and should be a whole number"
     if given.get("round", "").lower() not in (*TRUE, *FALSE):
@@ -227,7 +209,7 @@ def _row(line: int, given: Mapping[str, str], folder: Path) -> CellsRow:
     return CellsRow(
         line,
         given.get("sample", ""),
-        folder / place,
+        file_of(folder, place),
         given.get("organism", ""),
         int(expected) if is_count(expected) else 0,
         {name: value for name, value in given.items() if name not in plain},

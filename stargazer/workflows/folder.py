@@ -109,7 +109,9 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
     for name, asset in _named(results):
         for path, one in _put(asset, out / name, links=links):
             placed[path.relative_to(out).as_posix()] = one
-    shutil.copyfile(sheet, out / f"samples{sheet.suffix}")
+    copied = out / f"samples{sheet.suffix}"
+    if not (copied.exists() and copied.samefile(sheet)):
+        shutil.copyfile(sheet, copied)
     told = next((one for one in results.report.companions if dict(one.declared).get("table") == "marks"), None)
     marks = json.loads(active_store().fetch(told).read_text("utf-8"))["marks"] if told is not None else {}
     found = replace(results, out=out, files=placed, marks=marks)

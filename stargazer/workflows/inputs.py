@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Reference, ReferenceIndex, SequenceDict
 from stargazer.errors import DataError, StargazerError
+from stargazer.tasks.fasta import check_fasta
 from stargazer.tasks.regions import bed_text, merge, other_names, parse_bed, runs_of_n
 from stargazer.tasks.sam import is_long, is_recalibrated, sam_contigs, sam_md5s, vcf_contigs
 from stargazer.tasks.vcf import vcf_lines
@@ -52,12 +54,23 @@ def contigs_of(reference: Reference | Call) -> Contigs | None:
     if index is not None:
         lengths = {name: int(length) for name, length, *_ in (line.split("\t") for line in _text(index).splitlines())}
     elif fasta is not None and (found := path_of(fasta)).stat().st_size <= LARGEST_SCANNED:
-        with gzip.open(found, "rb") if fasta.name.endswith((".gz", ".bgz")) else found.open("rb") as lines:
-            lengths = {name: length for name, length, _ in runs_of_n(lines)}
+        lengths = _scanned(found, fasta.name)
     else:
         return None
     name = fasta.name if fasta is not None else "the reference"
     return Contigs(name, lengths, sam_md5s(_text(known)) if known is not None else {})
+
+
+def _scanned(path: Path, name: str) -> dict[str, int]:
+    """Lengths of the contigs of a FASTA, compressed or not."""
+    packed = name.endswith((".gz", ".bgz"))
+    if not packed:
+        check_fasta(path, name)
+    try:
+        with gzip.open(path, "rb") if packed else path.open("rb") as lines:
+            return {contig: length for contig, length, _ in runs_of_n(lines)}
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{name} cannot be unpacked: {error}") from error
 
 
 def _parts(reference: Any) -> tuple[Reference | None, dict[type, Asset]]:
@@ -190,16 +203,36 @@ def _site_problems(path: Path, contigs: Contigs) -> Iterator[str]:
     try:
         lines = vcf_lines(path)
         header = list(itertools.takewhile(lambda line: line.startswith("##"), lines))
-        names = {line.split("\t", 1)[0] for line in itertools.islice(lines, FIRST_RECORDS) if line.strip()}
+        records = [line.split("\t", 2) for line in itertools.islice(lines, FIRST_RECORDS) if line.strip()]
     except DataError as error:
         yield str(error)
         return
+    names = {fields[0] for fields in records if not fields[0].startswith("#")}
     if not names:
         yield "there are no known sites in it: each variant would count as an error"
         return
     unknown = sorted(names - set(contigs.lengths))
     if unknown:
         yield f"{unknown[0]} is not in the reference; {other_names(unknown[0], contigs.lengths)}"
+    if why := _unsorted([fields for fields in records if not fields[0].startswith("#")]):
+        yield why
     lengths = vcf_contigs("".join(header))
     shared = {name: length for name, length in lengths.items() if name in names and name in contigs.lengths}
     yield from _length_problems(shared, contigs, "is of another reference")
+
+
+def _unsorted(records: Sequence[Sequence[str]]) -> str:
+    """Why the first records cannot be indexed; empty where they can."""
+    seen: set[str] = set()
+    last, before = "", 0
+    for contig, *more in records:
+        place = more[0] if more else ""
+        if not place.isdecimal():
+            return f"a record has no position: {contig[:40]!r}, {place[:40]!r}"
+        if contig != last and contig in seen:
+            return f"is not sorted: {contig} is in two places; sort it, with bcftools sort"
+        if contig == last and int(place) < before:
+            return f"is not sorted: {contig}:{place} comes after {contig}:{before}; sort it, with bcftools sort"
+        seen.add(contig)
+        last, before = contig, int(place)
+    return ""

@@ -44,9 +44,11 @@ def write_project(cells: AnnData, page: Asset, others: Sequence[Asset], out: Pat
     for section in page.companions:
         writers["multiqc"] = (section.name, _copy(page.companion(Asset, report="multiqc")))
     compared = [other for other in others if isinstance(other, DifferentialExpression)]
-    for difference in compared:
-        which = f".{difference.tested}" if len(compared) > 1 else ""
-        writers[f"differential{which}"] = (f"differential_expression{_safe(which)}.tsv", _table(difference))
+    for difference, safe in zip(compared, _safe([each.tested for each in compared]), strict=True):
+        which, end = (f".{difference.tested}", f".{safe}") if len(compared) > 1 else ("", "")
+        writers[f"differential{which}"] = (f"differential_expression{end}.tsv", _table(difference))
+        if difference.left_out:
+            writers[f"left_out{which}"] = (f"differential_expression{end}.left_out.tsv", _left_out(difference))
     for other in others:
         if isinstance(other, Pseudobulk):
             writers["pseudobulk"] = ("pseudobulk.tsv", _table(other))
@@ -76,9 +78,25 @@ def _table(asset: Asset) -> Callable[[Path], Any]:
     return lambda path: write_tsv(asset.fetch().read_bytes(), path)
 
 
-def _safe(condition: str) -> str:
-    """A condition as part of a file's name."""
-    return re.sub(r"[^\w.+-]", "_", condition)
+def _safe(conditions: Sequence[str]) -> list[str]:
+    """Conditions as parts of files' names, of which each is another, also where letters are small or large alike."""
+    taken: set[str] = set()
+    names = []
+    for condition in conditions:
+        name = plain = re.sub(r"[^\w.+-]", "_", condition)
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain}.{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _left_out(difference: DifferentialExpression) -> Callable[[Path], Any]:
+    """Write the clusters that have no rows, and why."""
+    lines = ["group\treason", *(f"{name}\t{' '.join(why.split())}" for name, why in difference.left_out.items())]
+    return lambda path: write_tsv(("\n".join(lines) + "\n").encode(), path)
 
 
 def _copy(asset: Asset) -> Callable[[Path], Any]:

@@ -162,6 +162,7 @@ def scrna(
         raise DataError(f"options are given for {', '.join(unused)}, which is no integration or model that is used")
     limits: dict[str, Any] = {"min_genes": min_genes, "min_cells": min_cells, "max_pct_mt": max_pct_mt, "mads": mads}
     limits |= {"mads_mt": mads_mt, "mt_genes": mt_genes, "symbols": symbols, "doublets": doublets, "seed": seed}
+    _check_batches(read, batch_key)
     samples = _samples(read, donor, limits)
     joined = concat(
         samples, batch_key="sample", join=cast("Literal['inner', 'outer']", join), leave_out_below=min_sample_cells
@@ -198,6 +199,14 @@ def _foreign(task: Task[..., Any], cells: Call, usual: Mapping[str, Any], said: 
     """A call of another package's task, given those of the usual parameters that it has."""
     known = {each.name for each in task.signature.plains}
     return cast("Call", task(cells, **{name: value for name, value in usual.items() if name in known} | dict(said)))
+
+
+def _check_batches(sheet: CellsSheet, batch_key: str) -> None:
+    """A column of the sheet that is integrated over has a value on every line; others may be columns of the files."""
+    without = [row for row in sheet.rows if batch_key not in row.columns]
+    if batch_key != "sample" and 0 < len(without) < len(sheet.rows):
+        lines = "".join(f"\n  line {row.line}: sample {row.sample!r} has no {batch_key}" for row in without)
+        raise DataError(f"{sheet.path} does not say of all samples what is integrated over:{lines}")
 
 
 def _samples(sheet: CellsSheet, donor: str, limits: dict[str, Any]) -> list[Call]:
@@ -238,21 +247,22 @@ def _conditions(
     values = sheet.values(condition)
     if reference and reference not in values:
         raise DataError(f"no sample has {condition} {reference!r}; there are: {', '.join(values) or 'none'}")
-    if not values or any(condition not in row.columns for row in sheet.rows):
+    if not values:
         return None, []
     base = reference or values[0]
     others = [value for value in values if value != base]
     donors = {
-        value: {row.columns.get(donor, row.sample) for row in sheet.rows if row.columns[condition] == value}
+        value: {row.columns.get(donor, row.sample) for row in sheet.rows if row.columns.get(condition) == value}
         for value in values
     }
     tested = [value for value in others if min(len(donors[value]), len(donors[base])) > 1]
-    bulk = pseudobulk(cells, groupby="leiden", donor_key=donor, condition_key=condition)
+    bulk = pseudobulk(cells, groupby="leiden", donor_key=donor, condition_key=condition, on_failure="mark")
     return bulk, [_compared(bulk, value, base) for value in tested]
 
 
 def _compared(bulk: Call, tested: str, reference: str) -> Call:
-    """Each cluster by itself, so that one that changes runs alone."""
+    """Each cluster by itself: one that changes runs alone, and one that cannot be compared leaves the others."""
     both: dict[str, Any] = {"tested": tested, "reference": reference}
-    each: Any = differential_expression.map(split_pseudobulk(bulk, **both), **both)
+    parts = split_pseudobulk(bulk, on_failure="mark", **both)
+    each: Any = differential_expression.map(parts, on_failure="mark", **both)
     return join_differences(bulk, each, **both)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import DataError
 from stargazer.workflows.sheet_files import NoReads, check_alignment, check_gvcf, check_reads, is_url, local_copy
-from stargazer.workflows.sheet_text import sheet_lines, spread
+from stargazer.workflows.sheet_text import file_of, sheet_lines, spread
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -226,7 +226,7 @@ def _row(folder: Path, line: int, given: Mapping[str, str], mistakes: _Mistakes)
     for name in FILES:
         if fields[name]:
             try:
-                files[name] = local_copy(fields[name]) if is_url(fields[name]) else folder / fields[name]
+                files[name] = local_copy(fields[name]) if is_url(fields[name]) else file_of(folder, fields[name])
             except DataError as error:
                 mistakes.add(line, str(error))
     return SheetRow(

@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from stargazer.config import cache_dir
 from stargazer.embedded import fastq
@@ -29,7 +30,12 @@ __all__ = [
 
 FASTQ = re.compile(r"\.(fastq|fq)(\.gz)?$")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[^/]+)?://.+")
+SIGNED = re.compile(r"(?<=\S)\?[^\s'\"]+")
+"""What stands behind an address: it may be a secret."""
 CONTROL = "a negative control, or a lane that failed"
+
+FEW = 20
+"""Reads of which both ends are hardly ever the same in all."""
 
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 CRAM_ENDS = (
@@ -60,22 +66,32 @@ def local_copy(url: str) -> Path:
     Raises
     ------
     DataError
-        It cannot be read: fsspec does not know the protocol, wants a package for it, or does not find it.
+        It cannot be read: fsspec does not know the protocol, wants a package for it, does not find it, or may not.
     """
     import fsspec  # type: ignore[import-untyped]
 
+    part = None
     try:
         system, path = fsspec.core.url_to_fs(url)
         key = hashlib.sha256(f"{url} {system.ukey(path)}".encode()).hexdigest()[:20]
-        target = cache_dir() / "downloads" / key / Path(str(path).rstrip("/")).name
+        target = cache_dir() / "downloads" / key / _name_of(str(path))
         if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{target.name}.{os.getpid()}")
             system.get_file(path, str(part))
             part.replace(target)
-    except (OSError, ValueError, ImportError, NotImplementedError) as error:
-        raise DataError(f"{url} cannot be read: {error or type(error).__name__}") from error
+    except Exception as error:  # each protocol has a library with errors of its own
+        if part is not None:
+            part.unlink(missing_ok=True)
+        raise DataError(SIGNED.sub("?…", f"{url} cannot be read: {error or type(error).__name__}")) from error
     return target
+
+
+def _name_of(path: str) -> str:
+    """Name of a file at an address, without what signs or asks behind it."""
+    if path.startswith(("http://", "https://")):
+        path = unquote(urlsplit(path).path)
+    return Path(path.rstrip("/")).name
 
 
 def check_reads(paths: Sequence[Path]) -> Iterator[str]:
@@ -103,6 +119,8 @@ def check_reads(paths: Sequence[Path]) -> Iterator[str]:
             f"{paths[0]} has read {twice!r} twice among its first: interleaved mates, where there is no fastq_2; give "
             "both ends as two files, as seqtk seq -1 and -2 split them"
         )
+    if len(found) == 2 and len(found[0]) >= FEW and len({tuple(read.sequence for read in each) for each in found}) == 1:
+        yield f"{paths[0].name} and {paths[1].name} begin with the same reads: one end is given twice, not both"
     if len(found) == 2 and found[0][0].name != found[1][0].name:
         left, right = (reads[0].name for reads in found)
         yield (

@@ -1,10 +1,11 @@
-"""Lines of a sample sheet, as spreadsheets, editors and other pipelines write them."""
+"""Lines of a sample sheet, as spreadsheets, editors and other pipelines write them; and files that it names."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.bounded import read_text
@@ -12,9 +13,8 @@ from stargazer.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-__all__ = ["Lines", "sheet_lines", "spread"]
+__all__ = ["Lines", "file_of", "sheet_lines", "spread"]
 
 LARGEST_SHEET = 16 << 20
 """Bytes of a sheet: those of a hundred thousand lanes."""
@@ -44,8 +44,20 @@ class Lines(NamedTuple):
     notes: list[str]
 
 
-def sheet_lines(sheet: Path) -> Lines:
+def file_of(folder: Path, name: str) -> Path:
+    """A file that a sheet names: found from the sheet's folder, ``~`` being the home of who runs it."""
+    return folder / (Path(name).expanduser() if name.startswith("~/") else name)
+
+
+def sheet_lines(sheet: Path, columns: str = "sample,lane,fastq_1,fastq_2") -> Lines:
     """Read a sheet: commas, semicolons or tabs, UTF-8 or UTF-16; lines that begin with # are passed over, and named.
+
+    Parameters
+    ----------
+    sheet
+        The file.
+    columns
+        What its first line should name.
 
     Raises
     ------
@@ -56,14 +68,15 @@ def sheet_lines(sheet: Path) -> Lines:
     comments = [number for number, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith("#")]
     kept = "".join("\n" if line.lstrip().startswith("#") else line for line in text.splitlines(keepends=True))
     first = next((line for line in kept.splitlines() if line.strip()), "")
-    reader = csv.reader(io.StringIO(kept, newline=""), delimiter=max("\t;,", key=first.count), strict=True)
+    separator, lines = max("\t;,", key=first.count), io.StringIO(kept, newline="")
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     try:
         found = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
     except csv.Error as error:
         raise DataError(f"{sheet}, line {reader.line_num}: {error}") from error
     filled = [(line, fields) for line, fields in found if any(fields)]
     if not filled:
-        raise DataError(f"{sheet} is empty; its first line names the columns: sample,lane,fastq_1,fastq_2")
+        raise DataError(f"{sheet} is empty; its first line names the columns: {columns}")
     (number, names), *rows = filled
     if (known := SAREK_2.get(len(_trimmed(names, 0)))) and _is_sarek_2(names):
         number, names, rows = 0, list(known), filled
@@ -81,7 +94,7 @@ def _text(sheet: Path) -> str:
                 return data.decode("utf-16")
         return read_text(sheet, LARGEST_SHEET)
     except (OSError, UnicodeDecodeError, DataError) as error:
-        raise DataError(f"{sheet} cannot be read as a sample sheet: {error}") from error
+        raise DataError(f"{sheet} cannot be read as a sample sheet: {error}; write it as CSV in UTF-8") from error
 
 
 def _trimmed(fields: Sequence[str], least: int) -> list[str]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,22 @@ def fastq(*records: tuple[str, str, str]) -> str:
 @pytest.mark.parametrize("end", ["\n", "\n\n\n", "\r\n", " \n"])
 def test_blank_lines_at_the_end_are_passed_over(tmp_path: Path, end: str) -> None:
     assert len(list(read_file(write(tmp_path / "r.fq", RECORDS + end)))) == 100
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (bz2.compress(b"@r\nA\n+\nI\n"), "compressed by bzip2"),
+        (b"PK\x03\x04", "a zip archive"),
+        (lzma.compress(b"@r\nA\n+\nI\n"), "compressed by xz"),
+        (b"(\xb5/\xfd", "compressed by zstd"),
+        (gzip.compress(b"BAM\x01"), "column bam"),
+        (b"CRAM\x03", "column cram"),
+    ],
+)
+def test_files_of_other_kinds_are_told(tmp_path: Path, content: bytes, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        list(read_file(write(tmp_path / "r.fastq.gz", content)))
 
 
 def test_blank_lines_elsewhere_are_none(tmp_path: Path) -> None:

@@ -49,11 +49,28 @@ def test_what_is_said_of_a_sample_goes_where_it_belongs(tmp_path: Path) -> None:
         "SAMPLE_ID,File\ns1,a.h5ad\n",
         "sample,filtered,unfiltered,ambient_correction,batch_col\ns1,a.h5ad,b.h5ad,none,batch\n",
         "sample,unfiltered,expected_cells\ns1,a.h5ad,5000\n",
+        "sample;path;condition;;\ns1;a.h5ad;ctrl;;\n",
+        "# of March\nsample,path,,\ns1,a.h5ad,,\n,,,\n",
+        'sample, path\n"s1", "a.h5ad"\n',
     ],
 )
 def test_sheets_of_others_are_understood(tmp_path: Path, text: str) -> None:
     (row,) = read_cells_sheet(sheet(tmp_path, text)).rows
     assert (row.sample, row.path.name) == ("s1", "a.h5ad")
+
+
+def test_sheets_of_spreadsheets_are_read_as_those_of_reads_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = sheet(tmp_path, "")
+    path.write_bytes("sample\tpath\ns1\ta.h5ad\n".encode("utf-16"))
+    assert [row.sample for row in read_cells_sheet(path).rows] == ["s1"]
+    path.write_text("sample,path\n# s0,b.h5ad\ns1,~/a.h5ad\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    read = read_cells_sheet(path)
+    assert read.rows[0].path == tmp_path / "a.h5ad"
+    assert read.notes == ("line 2 begins with # and was passed over",)
+    path.write_text("sample,path\ns1,https://example.org/a.h5ad\n")
+    with pytest.raises(DataError, match=r"line 2: https://example\.org/a\.h5ad is an address"):
+        read_cells_sheet(path)
 
 
 def test_every_mistake_is_told_with_its_line(tmp_path: Path) -> None:

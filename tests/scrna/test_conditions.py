@@ -14,7 +14,8 @@ from scipy import sparse
 from scrna_stages import raw, run
 
 import stargazer as sg
-from stargazer.errors import DataError
+from stargazer.assets import Pseudobulk, PseudobulkDesign
+from stargazer.errors import DataError, DataWarning
 from stargazer.store import Store
 from stargazer.tasks.scrna import (
     differential_expression,
@@ -26,6 +27,7 @@ from stargazer.tasks.scrna import (
     qc_filter,
     split_pseudobulk,
 )
+from stargazer.workflows.outputs import _left_out, _safe
 
 DONORS = {"d1": "ctrl", "d2": "ctrl", "d3": "ctrl", "d4": "stim", "d5": "stim", "d6": "stim"}
 
@@ -108,6 +110,103 @@ def test_clusters_are_compared_one_by_one_and_one_that_changed_runs_alone(store:
     changed, at_once, ran_again = analysed("b.h5ad")
     assert changed == at_once != one_by_one
     assert ran_again == ran - 1
+
+
+def bulks(here: Path, table: pd.DataFrame, design: list[tuple[str, str, str, str]]) -> Pseudobulk:
+    """Sums as somebody may have them: group, donor, condition and a further column named 1-x."""
+    names = ["|".join(line[:3]) for line in design]
+    table.set_axis(names, axis=1).rename_axis("gene").to_csv(here / "pseudobulk.tsv", sep="\t", quoting=3)
+    lines = ["bulk\tgroup\tdonor\tcondition\tn_cells\t1-x"]
+    lines += ["\t".join((name, *line[:3], "20", line[3])) for name, line in zip(names, design, strict=True)]
+    (here / "design.tsv").write_text("\n".join(lines) + "\n")
+    beside = PseudobulkDesign(path=here / "design.tsv", name="design.tsv")
+    return Pseudobulk(path=here / "pseudobulk.tsv", name="pseudobulk.tsv", companions=(beside,))
+
+
+def counted(genes: list[str], n: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(rng.poisson(rng.lognormal(3.0, 1.0, (len(genes), 1)), (len(genes), n)), index=genes)
+
+
+def six(group: str, column: str) -> list[tuple[str, str, str, str]]:
+    return [(group, f"d{i}", ["ctrl", "stim"][i // 3], column[i]) for i in range(6)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_that_cannot_be_compared_leaves_the_others(tmp_path: Path) -> None:
+    genes = [f"G{i}" for i in range(20)]
+    design = [*six("good", "xyxyxy"), *six("same", "xxxyyy"), *six("empty", "xyxyxy"), *six("few", "xyxyxy")[:4]]
+    table = counted(genes, len(design))
+    table.iloc[:, 12:18] = 0
+    bulk = bulks(tmp_path, table, design)
+    options: dict[str, Any] = {**BOTH, "covariates": ["1-x"]}
+    found = run(differential_expression, tmp_path, bulk, **options)
+    assert found.table()["group"].unique().tolist() == ["good"]
+    assert list(found.left_out) == ["same", "empty", "few"]
+    assert "cannot be told from 1-x" in found.left_out["same"]
+    assert "min_counts" in found.left_out["empty"]
+    assert "3 with 'ctrl'" in found.left_out["few"] or "1 with 'stim'" in found.left_out["few"]
+    parts = run(split_pseudobulk, tmp_path, bulk, **BOTH)
+    tables = [run(differential_expression, tmp_path, part, on_failure="mark", **options) for part in parts]
+    joined = run(join_differences, tmp_path, bulk, tables, **BOTH)
+    assert joined.path.read_bytes() == found.path.read_bytes()
+    assert joined.left_out == found.left_out
+    with pytest.raises(DataError, match="cluster same: the condition cannot be told from 1-x"):
+        run(differential_expression, tmp_path, bulk, groups=["same"], **options)
+    _left_out(found)(tmp_path / "left_out.tsv")
+    assert (tmp_path / "left_out.tsv").read_text().splitlines()[1].startswith("same\tthe condition cannot be told")
+
+
+def test_columns_that_no_formula_could_name_count(tmp_path: Path) -> None:
+    genes = [f"G{i}" for i in range(20)]
+    design = six("a", "xyxyxy")
+    table = counted(genes, 6)
+    table.loc[:, [0, 2, 4]] *= 3
+    table.iloc[:10] = table.iloc[:10].sample(frac=1.0, axis=1, random_state=1).to_numpy()
+    bulk = bulks(tmp_path, table, design)
+    without = run(differential_expression, tmp_path, bulk, **BOTH).table()
+    with_it = run(differential_expression, tmp_path, bulk, covariates=["1-x"], **BOTH).table()
+    assert not np.allclose(without["lfcSE"], with_it["lfcSE"]), "1-x in a formula is: without x"
+
+
+def test_genes_and_clusters_called_na_or_nan_keep_their_names(tmp_path: Path) -> None:
+    genes = ["nan", "NA", "NULL", "007", '5"', *(f"G{i}" for i in range(10))]
+    bulk = bulks(tmp_path, counted(genes, 6), six("NA", "xyxyxy"))
+    assert bulk.table().index.tolist() == genes
+    assert bulk.design()["group"].tolist() == ["NA"] * 6
+    found = run(differential_expression, tmp_path, bulk, **BOTH).table()
+    assert found["gene"].tolist() == genes
+    assert set(found["group"]) == {"NA"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_condition_whose_samples_failed_ends_no_project(tmp_path: Path) -> None:
+    made = prepared(donors(genes=20, cells_each=12), tmp_path)
+    with pytest.warns(DataWarning, match="lower min_cells"):
+        bulk = run(pseudobulk, tmp_path, made, groupby="group", min_cells=99, on_failure="mark")
+    assert bulk.table().shape == (20, 0)
+    assert run(split_pseudobulk, tmp_path, bulk, on_failure="mark", **BOTH) == []
+    assert dict(run(join_differences, tmp_path, bulk, [], **BOTH).left_out) == {}
+    ctrl = bulks(tmp_path, counted(["a", "b"], 3), six("c", "xyxyxy")[:3])
+    assert run(split_pseudobulk, tmp_path, ctrl, on_failure="mark", **BOTH) == []
+    assert "0 with 'stim'" in run(join_differences, tmp_path, ctrl, [], **BOTH).left_out["c"]
+
+
+def test_names_that_a_table_cannot_keep_are_refused(tmp_path: Path) -> None:
+    given = donors(genes=20, cells_each=12)
+    given.obs["donor"] = given.obs["donor"].replace({"d1": "d\t1"})
+    made = prepared(given, tmp_path)
+    with pytest.raises(DataError, match="rename it"):
+        run(pseudobulk, tmp_path, made, groupby="group")
+    given.obs["donor"] = np.where(given.obs["donor"] == "d2", "b", "a|b")
+    given.obs["group"] = np.where(given.obs["donor"] == "b", "x|a", "x")
+    made = prepared(given, tmp_path)
+    with pytest.raises(DataError, match=r"two bulks would be called 'x\|a\|b\|"):
+        run(pseudobulk, tmp_path, made, groupby="group")
+
+
+def test_files_of_conditions_whose_names_are_alike_are_two() -> None:
+    assert _safe(["a b", "a/b", "A_B", "c"]) == ["a_b", "a_b.2", "A_B.3", "c"]
 
 
 def test_without_donors_there_is_a_table_without_rows(tmp_path: Path) -> None:

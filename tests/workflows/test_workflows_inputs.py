@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import http.server
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,53 @@ def test_urls_are_read_and_kept(folder: Path, store: sg.Store) -> None:
             read_sheet(sheet(folder, f"sample,fastq_1\ns1,{wrong}\n"))
 
 
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """Serves reads to those who sign, and nothing to others."""
+
+    def do_GET(self) -> None:
+        signed = self.path.endswith("?X-Amz-Signature=1")
+        self.send_response(200 if signed else 403)
+        self.send_header("Content-Length", str(len(PACKED) if signed else 0))
+        self.end_headers()
+        self.wfile.write(PACKED if signed else b"")
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+PACKED = gzip.compress(b"@r1\nACGT\n+\nIIII\n", mtime=0)
+
+
+def test_signed_addresses_are_read_and_others_refused(folder: Path, store: sg.Store) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}/a%20lane/s1%2BR1.fastq.gz"
+            signed = f"sample,fastq_1\ns1,{address}?X-Amz-Signature=1\n"
+            [row] = read_sheet(sheet(folder, signed)).samples["s1"].rows
+            assert row.files["fastq_1"].name == "s1+R1.fastq.gz"
+            with pytest.raises(DataError, match=r"line 2: .*s1%2BR1\.fastq\.gz\?… cannot be read: 403") as caught:
+                read_sheet(sheet(folder, f"sample,fastq_1\ns1,{address}?key=secret\n"))
+            assert "secret" not in str(caught.value)
+        finally:
+            server.shutdown()
+
+
+def test_one_end_given_twice_is_refused(folder: Path) -> None:
+    text = "".join(f"@r{number}\n{'ACGT' * 5}\n+\n{'I' * 20}\n" for number in range(30))
+    reads(folder, "d_R*.fq.gz", text=text)
+    with pytest.raises(DataError, match="one end is given twice"):
+        read_sheet(sheet(folder, "sample,fastq_1,fastq_2\ns1,d_R1.fq.gz,d_R2.fq.gz\n"))
+
+
+def test_home_and_blanks_behind_commas_are_understood(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    [row] = read_sheet(sheet(folder, 'sample, fastq_1, fastq_2\ns1, "~/s1_R1.fq.gz", s1_R2.fq.gz\n')).samples["s1"].rows
+    assert row.files["fastq_1"] == folder / "s1_R1.fq.gz"
+
+
 def test_lanes_without_reads_are_left_out_and_named(folder: Path, store: sg.Store) -> None:
     reads(folder, "ntc_R*.fq.gz", "s1_L002_R*.fq.gz", text="")
     text = f"sample,fastq_1,fastq_2\n{ROW}\ns1,s1_L002_R1.fq.gz,s1_L002_R2.fq.gz\nntc,ntc_R1.fq.gz,ntc_R2.fq.gz\n"
@@ -207,6 +256,22 @@ def test_every_input_is_looked_at_beside_the_reference(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="beyond 512 Mb"):
         check_against(long, engine="gatk")
     assert check_against(long) == []
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        ([("chr1", "9"), ("chr1", "5")], "chr1:5 comes after chr1:9"),
+        ([("chr1", "9"), ("chr2", "5"), ("chr1", "10")], "chr1 is in two places"),
+        ([("chr1", "x")], "a record has no position"),
+    ],
+)
+def test_known_sites_that_no_tool_can_index_are_told(tmp_path: Path, places: list[tuple[str, str]], told: str) -> None:
+    lines = ["##fileformat=VCFv4.2", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"]
+    lines += [f"{contig}\t{place}\t.\tA\tG\t.\t.\t." for contig, place in places]
+    (tmp_path / "sites.vcf").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=rf"sites\.vcf: .*{told}"):
+        check_against(CONTIGS, known_sites=[sg.KnownSites(path=tmp_path / "sites.vcf")])
 
 
 def test_wiring_looks_at_inputs_too(folder: Path, store: sg.Store) -> None:

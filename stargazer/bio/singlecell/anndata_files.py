@@ -116,8 +116,17 @@ def read_anndata(group: Any, path: Path, said: Said) -> Source:
         _take_columns(source, var)
     elif {"raw", "raw.X"} & set(group):
         source.remarks.append("raw was left out: X has counts" if where == "X" else "raw was left out")
+        source.notes += _more_genes(group, len(own))
     _carry_all(source, group, path, source.var.index.equals(var.index))
     return source
+
+
+def _more_genes(group: Any, here: int) -> Iterator[str]:
+    """Say that raw has counts of more genes than are taken."""
+    place = "raw/X" if "raw/X" in group else "raw.X"
+    there = _shape(group[place])[1] if place in group and _kind(group[place]) in KINDS else 0
+    if there > here and _holds_counts(group[place]):
+        yield f"raw has counts of {there} genes, and {here} are taken: sg.CountsFile(layer='raw') takes all"
 
 
 def _take_columns(source: Source, var: Any) -> None:

@@ -21,7 +21,7 @@ from stargazer.bounded import lines_of
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from stargazer.bio.singlecell.source import Said, Source
@@ -98,8 +98,7 @@ def read_folder(path: Path, said: Said) -> Source:
     cells, genes = header.shape if not files.layout.genes_first else header.shape[::-1]
     # Two rows more than the matrix has tell as well that they do not fit.
     most = max(header.shape) + 2
-    barcodes = list(islice(_rows(files.barcodes), most))
-    features = list(islice(_rows(files.features), most))
+    barcodes, features = (_without_blanks(islice(_rows(each), most)) for each in (files.barcodes, files.features))
     remarks: list[str] = []
     turned = _turned(files.layout, header.shape, len(barcodes), len(features))
     if turned:
@@ -175,6 +174,14 @@ def _turned(layout: Layout, shape: tuple[int, int], n_barcodes: int, n_features:
     return fits == [False, True]
 
 
+def _without_blanks(rows: Iterable[list[str]]) -> list[list[str]]:
+    """Rows without blank ones at the end."""
+    found = list(rows)
+    while found and not any(field.strip() for field in found[-1]):
+        found.pop()
+    return found
+
+
 def _without_header(rows: list[list[str]], wanted: int, file: Path, remarks: list[str]) -> list[list[str]]:
     if len(rows) != wanted + 1 or not any(field.strip().lower().strip('"') in HEADERS for field in rows[0]):
         return rows
@@ -239,13 +246,16 @@ class _Header(NamedTuple):
 
 
 def _opened(path: Path) -> IO[str]:
-    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
+    coding = "utf-8-sig"
+    return gzip.open(path, "rt", encoding=coding) if path.suffix == ".gz" else open(path, encoding=coding)
 
 
 def _read_header(path: Path) -> _Header:
     try:
         with _opened(path) as file:
             first = next(lines_of(file, path.name, LONGEST_ROW), "").lower().split()
+            if first[2:3] == ["array"]:
+                raise DataError(f"{path} is a dense matrix: write it as a sparse one, coordinate in place of array")
             lines = 1
             for line in lines_of(file, path.name, LONGEST_ROW):
                 lines += 1
@@ -313,6 +323,7 @@ def _rows(path: Path) -> Iterator[list[str]]:
     try:
         with _opened(path) as file:
             for line in lines_of(file, path.name, LONGEST_ROW):
-                yield line.rstrip("\r\n").split("\t")
+                fields = line.rstrip("\r\n").split("\t")
+                yield [field[1:-1] if field[:1] == '"' == field[-1:] and len(field) > 1 else field for field in fields]
     except (EOFError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}); is it complete?") from error

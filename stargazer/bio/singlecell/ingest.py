@@ -174,7 +174,11 @@ def _ingest_archive(path: Path, target: Path, said: Said) -> Ingested:
     inner = [each for each in sorted(folder.iterdir()) if each.name != "__MACOSX"]
     root = inner[0] if len(inner) == 1 and inner[0].is_dir() else folder
     try:
+        if root is folder and len(inner) == 1:
+            raise DataError(f"{path} is a zip archive of {inner[0].name}: unpack it, and give that")
         return _ingest(root, target, said)
+    except DataError as error:
+        raise DataError(str(error).replace(str(root), str(path))) from error
     finally:
         shutil.rmtree(folder)
 
@@ -228,9 +232,11 @@ def write_tree(source: Source, target: Path, name: str, said: Said | None = None
     for frame in ("obs", "var"):
         notes += write_frame(draft, frame, getattr(source, frame))
     totals = _write_counts(draft, source, name, wanted, notes)
+    lengths = {"obsm": n_obs, "obsp": n_obs, "layers": n_obs, "varm": n_vars, "varp": n_vars}
     for place, read in source.others.items():
-        _write_other(draft, place, read, notes, remarks)
+        _write_other(draft, place, read, lengths.get(place.partition("/")[0]), notes, remarks)
     members = {"counts_from": source.where, "n_obs": n_obs, "n_vars": n_vars, "notes": notes, "remarks": remarks}
+    notes += _alike(totals)
     draft.note("ingest", {**members, **_droplets(totals, notes)})
     beside = {}
     for number, (kind, other) in enumerate(source.beside.items()):
@@ -266,6 +272,19 @@ def _complaint(source: Source, name: str, cell: int, gene: int, value: Any) -> s
     return text
 
 
+FEW_CELLS, FEW_COUNTS, ALIKE = 50, 1000, 0.01
+"""From so many cells with so many counts each, totals within this share of each other are no chance."""
+
+
+def _alike(totals: Values) -> list[str]:
+    """Notice cells that all have as many counts: values that were normalised, and made whole."""
+    middle = float(np.median(totals))
+    if len(totals) < FEW_CELLS or middle < FEW_COUNTS or np.ptp(totals) > ALIKE * middle:
+        return []
+    told = f"all cells have about {middle:,.0f} counts: these look like normalised values that were rounded"
+    return [f"{told}, or counts that were made equally many, and not like raw counts"]
+
+
 EMPTY_SHARE, EMPTY_COUNTS = 0.02, 10
 """Droplets are called empty here that have fewer counts than this share of a large cell's, or fewer than so many."""
 
@@ -285,10 +304,16 @@ def _droplets(totals: Values, notes: list[str]) -> dict[str, Any]:
     return {"droplets": True}
 
 
-def _write_other(draft: TreeDraft, place: str, read: Any, notes: list[str], remarks: list[str]) -> None:
+def _write_other(
+    draft: TreeDraft, place: str, read: Any, length: int | None, notes: list[str], remarks: list[str]
+) -> None:
     """Write an element that is not ours; what zarr cannot hold, or nobody here can read, is left out and said."""
     try:
         value = read()
+        if length is not None and isinstance(value, dict):
+            raise DataError(f"it is a group, not an array of {length} rows")
+        if length is not None and getattr(value, "shape", (length,))[0] != length:
+            raise DataError(f"it has {value.shape[0]} rows, and {length} are wanted")
         if isinstance(value, MatrixBlocks):
             _write_layer(draft, place, value, notes, remarks)
         else:

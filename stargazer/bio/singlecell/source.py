@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +28,16 @@ TYPES = frozenset(
 )
 """Types of features that Cell Ranger writes; other texts in their column are biotypes of genes."""
 PEAKS = "Peaks"
+SUMMARIES = frozenset(
+    (
+        *("__no_feature", "__ambiguous", "__too_low_aQual", "__not_aligned", "__alignment_not_unique", "no_feature"),
+        *("ambiguous", "too_low_aQual", "not_aligned", "alignment_not_unique"),
+        *("N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous"),
+    )
+)
+"""What HTSeq and STAR write below the genes: reads that are of none."""
+DATE = re.compile(r"\d{1,2}-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$", re.IGNORECASE)
+"""What a spreadsheet makes of the names of genes such as MARCH1 and SEPT2."""
 
 UNREADABLE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError),
@@ -128,9 +139,13 @@ def of_features(obs: Any, var: Any, blocks: Blocks, path: Path, said: Said) -> S
     if not mine.any():
         there = ", ".join(repr(str(name)) for name in dict.fromkeys(types))
         raise DataError(f"{path} has no features of type {said.features!r}; there are {there}: say which, features=")
+    names = [str(name) for name in var.index]
+    summed = mine & np.array([name in SUMMARIES for name in names])
+    mine = mine & ~summed
     source = _of_genome(obs, var, blocks, mine, path, said)
     source.remarks += remarks
-    for name in dict.fromkeys(str(kind) for kind in types[~mine]):
+    source.notes += _odd_names(names, summed)
+    for name in dict.fromkeys(str(kind) for kind in types[types != said.features]):
         count = int((types == name).sum())
         if said.features != GENES or name == PEAKS:
             source.notes.append(f"{count} features of type {name!r} were left out: add the file with features={name!r}")
@@ -138,6 +153,18 @@ def of_features(obs: Any, var: Any, blocks: Blocks, path: Path, said: Said) -> S
             source.beside[name] = _chosen(obs, var, blocks, types == name)
             source.notes.append(f"{count} features of type {name!r} are an asset of their own beside this one")
     return source
+
+
+def _odd_names(names: list[str], summed: Any) -> Iterator[str]:
+    """Rows that are no genes, and genes whose names a spreadsheet has spoilt."""
+    if summed.any():
+        told = ", ".join(names[place] for place in np.flatnonzero(summed)[:5])
+        yield f"{told} are no genes, and were left out"
+    if dates := [name for name in names if DATE.match(name)]:
+        yield (
+            f"genes {', '.join(dates[:3])} are dates, which a spreadsheet made of names such as MARCH1 and SEPT2: take "
+            "the names from where the table comes from"
+        )
 
 
 def _of_genome(obs: Any, var: Any, blocks: Blocks, mine: Any, path: Path, said: Said) -> Source:

@@ -19,7 +19,7 @@ from stargazer.errors import DataError
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from stargazer.bio.singlecell.source import Said, Source
@@ -29,7 +29,10 @@ __all__ = ["is_text_table", "read_text_table"]
 NAMES = re.compile(r"\.(csv|tsv|txt|tab)(\.gz)?$", re.IGNORECASE)
 GENE = re.compile(r"(MT[-.]|mt[-.:]|RP[LS]\d|Rp[ls]\d|ACTB$|Actb$|GAPDH$|Gapdh$|MALAT1$|Malat1$)")
 BARCODE = re.compile(r"(.*[_.:#-])?[ACGTN]{8,}([-_.].*)?$")
+MISSING = ("", "NA", "N/A", "NULL", "null", "None", "-")
+DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*")
 LONGEST_ROW = 64 << 20
+ROWS_SEEN = 50
 AT_ONCE = 4_000_000
 """Fields that are read at once."""
 
@@ -102,10 +105,25 @@ def _form(path: Path) -> _Form:
     if len(header) not in (len(first), len(first) - 1) or len(first) < 2:
         raise DataError(f"{path} is no table of counts: {len(header)} names, and {len(first)} fields below them")
     names = header if len(header) == len(first) - 1 else header[1:]
-    texts = next((at for at, field in enumerate(first[1:]) if _is_number(field)), len(first) - 1)
+    while names and not names[-1].strip() and len(first) > 1 and not first[-1].strip():
+        names, first = names[:-1], first[:-1]
+    rows = [_fields(line, separator)[1:] for line in lines[skipped + 1 : skipped + ROWS_SEEN] if line.strip()]
+    texts = next((at for at in range(len(names)) if not _is_text(row[at] for row in rows if at < len(row))), len(names))
     if texts == len(names):
-        raise DataError(f"{path} is no table of counts: there is no number in its second line")
+        comma = any(DECIMAL_COMMA.fullmatch(field) for field in first[1:])
+        why = (
+            "its numbers have decimal commas; write them with points"
+            if comma
+            else "there is no number in its second line"
+        )
+        raise DataError(f"{path} is no table of counts: {why}")
     return _Form(separator, skipped + 1, names[texts:], texts)
+
+
+def _is_text(fields: Iterable[str]) -> bool:
+    """Whether a column has texts and no number; gaps are neither: a cell whose first count is missing is told."""
+    known = [field for field in fields if field.strip() not in MISSING]
+    return bool(known) and not any(map(_is_number, known))
 
 
 def _check_rows(path: Path, form: _Form) -> None:

@@ -325,7 +325,7 @@ def read_bed(path: Path) -> Regions:
 def _lines(path: Path) -> Iterator[str]:
     with open(path, "rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rt") if compressed else open(path) as file:
+    with gzip.open(path, "rt", encoding="utf-8-sig") if compressed else open(path, encoding="utf-8-sig") as file:
         try:
             yield from file
         except (OSError, EOFError, UnicodeDecodeError) as error:

@@ -14,14 +14,15 @@ from typing import Literal
 
 from stargazer.assets import Alignment, Reference, ReferenceIndex, SequenceDict
 from stargazer.calls import task
-from stargazer.errors import DataError
+from stargazer.errors import DataError, ToolFailed
 from stargazer.tasks.engines import Engine, command, label, tools
+from stargazer.tasks.fasta import check_fasta
 from stargazer.tasks.sam import check_references, sort_options, with_index
 from stargazer.tools import Workdir
 
 __all__ = ["create_sequence_dictionary", "samtools_faidx", "samtools_sort"]
 
-REPEATED = re.compile(r'duplicate sequence "([^"]*)"')
+UNEVEN = re.compile(r"unexpected .* at line (\d+)|Different line length")
 
 
 @task(tools=tools("samtools"))
@@ -45,12 +46,21 @@ def samtools_faidx(work: Workdir, ref: Reference, *, engine: Engine = "embedded"
     Raises
     ------
     DataError
-        Two sequences have one name: of the second samtools takes no notice, and other tools fail later.
+        It is no FASTA, or one that tools would read differently, such as two sequences of one name.
     """
+    if ref.path.is_file():
+        check_fasta(ref.path, ref.name)
     fai = work.file(f"{ref.name}.fai")
-    work.run([*command("samtools", engine), "faidx", ref.path, "--fai-idx", fai])
-    if repeated := REPEATED.findall(work.log().decode("utf-8", "replace")):
-        raise DataError(f"{ref.name} has more than one sequence named {', '.join(repeated[:3])}")
+    try:
+        work.run([*command("samtools", engine), "faidx", ref.path, "--fai-idx", fai])
+    except ToolFailed as error:
+        if found := UNEVEN.search(work.log().decode("utf-8", "replace")):
+            where = f", line {found[1]}" if found[1] else ""
+            raise DataError(
+                f"{ref.name}{where}: the lines of a sequence must be of one length, and none may be blank before its "
+                "end; write it anew, as with seqkit seq -w 60"
+            ) from error
+        raise
     cid = ref.cid or ""
     return ReferenceIndex(path=fai, build=ref.build, tool=label("samtools", engine), reference_cid=cid)
 

@@ -10,7 +10,8 @@ Bioinformatics 39, btad547 (2023).
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from csv import QUOTE_NONE
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from stargazer.tasks.scrna.stages import MEMORY
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -43,8 +45,11 @@ def differential_expression(
     covariates: list[str] = [],  # noqa: B006
     min_counts: int = 10,
     alpha: float = 0.05,
+    on_failure: Literal["error", "mark"] = "error",
 ) -> DifferentialExpression:
     """Compare two conditions in each cluster by PyDESeq2 (negative binomial model, Wald test).
+
+    A cluster that cannot be compared is left out, and ``left_out`` of the result says why; the others stay.
 
     Parameters
     ----------
@@ -57,11 +62,13 @@ def differential_expression(
     groups
         Clusters to look at; all if None. Those with fewer than two donors in a condition are left out.
     covariates
-        Columns of the design to account for, such as a batch.
+        Columns of the design to account for, such as a batch. Their values are categories.
     min_counts
         Counts over all bulks of a cluster that a gene needs.
     alpha
         Adjusted p-value below which a test counts as significant.
+    on_failure
+        ``"mark"``: where no cluster at all can be compared, the table has no rows, rather than that the call fails.
 
     Returns
     -------
@@ -71,41 +78,49 @@ def differential_expression(
     Raises
     ------
     DataError
-        No such condition, cluster or covariate, or no cluster has two donors in each condition.
+        No such condition, cluster or covariate, or no cluster can be compared.
     ToolMissing
         PyDESeq2 is not installed.
     """
     import pandas as pd
 
-    design = pd.read_csv(bulk.companion(PseudobulkDesign).path, sep="\t", index_col=0, dtype=str, keep_default_na=False)
-    counts = pd.read_csv(bulk.path, sep="\t", index_col=0)
+    design, counts = bulk.design(), bulk.table()
     _check(design, tested, reference, groups, covariates)
-    names = [name for name in dict.fromkeys(design["group"]) if groups is None or name in groups]
     two = design[design["condition"].isin((tested, reference))]
-    enough = [name for name in names if _donors(two, name, (tested, reference)) >= FEWEST_DONORS]
-    if not enough:
-        raise DataError(
-            f"no cluster has {FEWEST_DONORS} donors with {tested!r} and {FEWEST_DONORS} with {reference!r}: conditions "
-            "are compared over donors; cells of one donor are no independent samples"
-        )
+    left_out = _too_few(design, groups, tested, reference)
     tables = []
-    for name in enough:
+    for name in (name for name in _names(design, groups) if name not in left_out):
         chosen = two[two["group"] == name]
         mine = counts[chosen.index]
-        mine = mine[mine.sum(axis=1) >= min_counts]
-        tables.append(_compared(mine, chosen, tested, reference, covariates, alpha).assign(group=name))
-    joined = pd.concat(tables)
+        try:
+            found = _compared(mine[mine.sum(axis=1) >= min_counts], chosen, tested, reference, covariates, alpha)
+        except DataError as error:
+            left_out[name] = str(error)
+        else:
+            tables.append(found.assign(group=name))
+    left_out = {name: left_out[name] for name in _names(design, groups) if name in left_out}
+    if not tables and on_failure == "error":
+        raise DataError(_nothing(left_out))
+    for name, why in left_out.items():
+        work.warn(f"cluster {name} is not compared ({tested} against {reference}): {why}")
     path = work.file("differential_expression.tsv")
-    joined = joined.rename_axis("gene").reset_index()[["group", "gene", *COLUMNS]]
-    joined.to_csv(path, sep="\t", index=False, float_format="%.9g", na_rep="NA")
+    joined = pd.concat(tables).rename_axis("gene").reset_index() if tables else pd.DataFrame(columns=["gene"])
+    joined = joined.reindex(columns=["group", "gene", *COLUMNS])
+    joined.to_csv(path, sep="\t", index=False, float_format="%.9g", na_rep="NA", quoting=QUOTE_NONE)
     facts: dict[str, Any] = {"tested": tested, "reference": reference, "alpha": alpha, "sample_id": bulk.sample_id}
     facts |= {"condition_key": bulk.condition_key, "n_significant": int((joined["padj"] < alpha).sum())}
-    return DifferentialExpression(path=path, pseudobulk_cid=bulk.cid or "", **facts)
+    return DifferentialExpression(path=path, pseudobulk_cid=bulk.cid or "", left_out=left_out, **facts)
 
 
 @task(memory=MEMORY, uses=("numpy", "pandas"))
 def split_pseudobulk(
-    work: Workdir, bulk: Pseudobulk, *, tested: str, reference: str, groups: list[str] | None = None
+    work: Workdir,
+    bulk: Pseudobulk,
+    *,
+    tested: str,
+    reference: str,
+    groups: list[str] | None = None,
+    on_failure: Literal["error", "mark"] = "error",
 ) -> list[Pseudobulk]:
     """Take the bulks of each cluster apart that two conditions can be compared in, so that each is compared by itself.
 
@@ -120,6 +135,9 @@ def split_pseudobulk(
         From `pseudobulk`.
     tested, reference, groups
         As for `differential_expression`.
+    on_failure
+        ``"mark"``: there are no parts where no bulk has one of the conditions (its samples failed), rather than that
+        the call fails.
 
     Returns
     -------
@@ -132,14 +150,16 @@ def split_pseudobulk(
     DataError
         No such condition or cluster.
     """
-    beside = bulk.companion(PseudobulkDesign).path.read_text("utf-8").splitlines()
-    lines = bulk.path.read_text("utf-8").splitlines()
-    design = _design(bulk)
-    _check(design, tested, reference, groups, [])
+    beside = _lines(bulk.companion(PseudobulkDesign).path)
+    lines = _lines(bulk.path)
+    design = bulk.design()
+    if on_failure == "error" or {tested, reference} <= set(design["condition"]):
+        _check(design, tested, reference, groups, [])
     two = design[design["condition"].isin((tested, reference))]
+    too_few = _too_few(design, groups, tested, reference)
     parts = []
-    for number, name in enumerate(dict.fromkeys(design["group"])):
-        if (groups is not None and name not in groups) or _donors(two, name, (tested, reference)) < FEWEST_DONORS:
+    for number, name in enumerate(_names(design, groups)):
+        if name in too_few:
             continue
         mine = set(two.index[two["group"] == name])
         folder = work.directory(f"part{number}")
@@ -153,6 +173,11 @@ def split_pseudobulk(
             Pseudobulk(path=table, companions=(companion,), sample_id=bulk.sample_id, **facts, **sizes)  # type: ignore[arg-type]
         )
     return parts
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a table; of all that some call the end of a line only a line feed is one."""
+    return path.read_text("utf-8").removesuffix("\n").split("\n")
 
 
 def _chosen_columns(path: Path, lines: list[str], chosen: set[str]) -> Path:
@@ -174,6 +199,7 @@ def join_differences(
     *,
     tested: str,
     reference: str,
+    groups: list[str] | None = None,
     alpha: float = 0.05,
 ) -> DifferentialExpression:
     """Put tables of clusters below each other: what `differential_expression` gives of all of them at once.
@@ -186,7 +212,7 @@ def join_differences(
         What was split.
     parts
         The table of each cluster; none if no cluster could be compared.
-    tested, reference, alpha
+    tested, reference, groups, alpha
         As for `differential_expression`.
 
     Returns
@@ -199,16 +225,29 @@ def join_differences(
         file.write("\t".join(("group", "gene", *COLUMNS)) + "\n")
         for part in parts:
             file.write(part.path.read_text("utf-8").partition("\n")[2])
+    design = bulk.design()
+    left_out = _too_few(design, groups, tested, reference)
+    left_out |= {name: why for part in parts for name, why in part.left_out.items()}
+    left_out = {name: left_out[name] for name in _names(design, groups) if name in left_out}
     facts: dict[str, Any] = {"tested": tested, "reference": reference, "alpha": alpha, "sample_id": bulk.sample_id}
     facts |= {"condition_key": bulk.condition_key, "n_significant": sum(part.n_significant for part in parts)}
-    return DifferentialExpression(path=path, pseudobulk_cid=bulk.cid or "", **facts)
+    return DifferentialExpression(path=path, pseudobulk_cid=bulk.cid or "", left_out=left_out, **facts)
 
 
-def _design(bulk: Pseudobulk) -> pd.DataFrame:
-    import pandas as pd
+def _names(design: pd.DataFrame, groups: list[str] | None) -> list[str]:
+    """Clusters that are asked for, in their order."""
+    return [name for name in dict.fromkeys(design["group"]) if groups is None or name in groups]
 
-    path = bulk.companion(PseudobulkDesign).path
-    return pd.read_csv(path, sep="\t", index_col=0, dtype=str, keep_default_na=False)
+
+def _too_few(design: pd.DataFrame, groups: list[str] | None, tested: str, reference: str) -> dict[str, str]:
+    """Why clusters without two donors in each condition are not compared."""
+    found = {}
+    for name in _names(design, groups):
+        numbers = {each: _donors(design, name, each) for each in (tested, reference)}
+        if min(numbers.values()) < FEWEST_DONORS:
+            told = " and ".join(f"{number} with {each!r}" for each, number in numbers.items())
+            found[name] = f"of its donors {told} have a bulk, and {FEWEST_DONORS} each are wanted"
+    return found
 
 
 def _check(design: pd.DataFrame, tested: str, reference: str, groups: list[str] | None, covariates: list[str]) -> None:
@@ -224,16 +263,28 @@ def _check(design: pd.DataFrame, tested: str, reference: str, groups: list[str] 
         raise DataError(f"{tested!r} cannot be compared with itself")
 
 
-def _donors(design: pd.DataFrame, group: str, conditions: tuple[str, str]) -> int:
-    """Donors of the condition that has fewer."""
-    mine = design[design["group"] == group]
-    return min(int(mine.loc[mine["condition"] == each, "donor"].nunique()) for each in conditions)
+def _donors(design: pd.DataFrame, group: str, condition: str) -> int:
+    return int(design.loc[(design["group"] == group) & (design["condition"] == condition), "donor"].nunique())
+
+
+def _nothing(left_out: dict[str, str]) -> str:
+    why = "".join(f"\n  cluster {name}: {reason}" for name, reason in left_out.items())
+    return (
+        f"no cluster can be compared:{why}\nConditions are compared over donors; cells of one donor are no independent "
+        "samples"
+    )
 
 
 def _compared(
-    counts: pd.DataFrame, design: pd.DataFrame, tested: str, reference: str, covariates: list[str], alpha: float
+    counts: pd.DataFrame, design: pd.DataFrame, tested: str, reference: str, covariates: Sequence[str], alpha: float
 ) -> pd.DataFrame:
-    """Wald tests of one cluster."""
+    """Wald tests of one cluster.
+
+    Raises
+    ------
+    DataError
+        Why they cannot be made.
+    """
     try:
         from pydeseq2.dds import DeseqDataSet
         from pydeseq2.default_inference import DefaultInference
@@ -241,22 +292,49 @@ def _compared(
     except ModuleNotFoundError as error:
         hint = "pip install 'stargazer-dask[bulk]'"
         raise ToolMissing(f"differential expression needs {error.name}, which is not installed: {hint}") from error
-    terms = [name for name in covariates if design[name].nunique() > 1]
-    table = design[["condition", *terms]].astype(str)
+    if not len(counts):
+        raise DataError("no gene has as many counts as min_counts= asks for")
+    table = _terms(design, covariates)
     inference: Any = DefaultInference(n_cpus=1)
     try:
         with warnings.catch_warnings(), one_blas_thread(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             data = DeseqDataSet(
-                counts=counts.T, metadata=table, design=f"~{' + '.join([*terms, 'condition'])}", inference=inference,
-                quiet=True,
-            )  # fmt: skip
+                counts=counts.T, metadata=table, design=f"~{' + '.join(table)}", inference=inference, quiet=True
+            )
             data.deseq2()
             found = DeseqStats(
                 data, contrast=["condition", tested, reference], alpha=alpha, inference=inference, quiet=True
             )
             found.summary()
-    except (ValueError, KeyError, np.linalg.LinAlgError, IndexError) as error:
-        raise DataError(f"cluster {design['group'].iloc[0]}: conditions cannot be compared ({error})") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise DataError(f"PyDESeq2 cannot compare the conditions ({type(error).__name__}: {error})") from error
     table_of: pd.DataFrame = found.results_df[list(COLUMNS)]
     return table_of
+
+
+def _terms(design: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
+    """The terms of the model, the condition last, under names that a formula can have: ``1-x`` would be none of it.
+
+    Raises
+    ------
+    DataError
+        They leave nothing of the condition, or nothing to tell chance by.
+    """
+    import pandas as pd
+
+    used = [name for name in covariates if design[name].nunique() > 1]
+    terms = pd.DataFrame({f"term{place}": design[name].astype(str) for place, name in enumerate(used)})
+    terms = pd.concat([terms, design[["condition"]].astype(str)], axis=1)
+    columns = [pd.get_dummies(terms[name], drop_first=True).to_numpy(float) for name in terms]
+    model = np.column_stack([np.ones(len(terms)), *columns])
+    if np.linalg.matrix_rank(model) < model.shape[1]:
+        told = ", ".join(used)
+        raise DataError(f"the condition cannot be told from {told}: leave out what goes together with it")
+    if len(model) <= model.shape[1]:
+        raise DataError(
+            f"{len(model)} bulks are too few for a model of {model.shape[1]} terms ({', '.join([*used, 'condition'])})"
+        )
+    return terms

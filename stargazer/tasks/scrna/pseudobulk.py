@@ -8,7 +8,7 @@ Squair JW et al. Confronting false discoveries in single-cell differential expre
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pseudobulk"]
 
+ROLES = ("group", "donor", "condition")
+
 
 @task(memory=MEMORY, uses=(*USES, "pandas"))
 def pseudobulk(
@@ -37,6 +39,7 @@ def pseudobulk(
     condition_key: str = "condition",
     covariates: list[str] = [],  # noqa: B006
     min_cells: int = 10,
+    on_failure: Literal["error", "mark"] = "error",
 ) -> Pseudobulk:
     """Add up counts, so that donors are what is compared and not their cells, which are no independent samples.
 
@@ -55,7 +58,9 @@ def pseudobulk(
     covariates
         Further columns to carry, such as a batch; they have one value in each bulk.
     min_cells
-        Cells that a bulk needs; smaller ones are left out.
+        Cells that a bulk needs; smaller ones are left out, and so are cells without a value in one of the columns.
+    on_failure
+        ``"mark"``: where no bulk has enough cells, the table has no bulks, rather than that the call fails.
 
     Returns
     -------
@@ -65,7 +70,8 @@ def pseudobulk(
     Raises
     ------
     DataError
-        There is no such column, a cell has no value in one, or no bulk has enough cells.
+        There is no such column, a bulk has several values of a covariate, or no bulk has enough cells; or
+        a name has a tab or the end of a line in it, or two bulks would have one name.
     """
     tree = tree_of(work, adata)
     cells = tree.kept("obs")
@@ -77,13 +83,16 @@ def pseudobulk(
         counts[row] = counts.get(row, 0) + 1
     bulks = sorted(row for row, number in counts.items() if number >= min_cells and "" not in row)
     if not bulks:
-        raise DataError(
-            f"no bulk of {', '.join(keys)} has {min_cells} cells: lower min_cells, or take coarser clusters"
-        )
+        why = f"no bulk of {', '.join(keys)} has {min_cells} cells: lower min_cells, or take coarser clusters"
+        if on_failure == "error":
+            raise DataError(why)
+        work.warn(why)
+    if missing := sum("" in row for row in rows):
+        work.warn(f"{missing:,} of {len(rows):,} cells have no value in one of {', '.join(keys)}, and are in no bulk")
     number = {row: place for place, row in enumerate(bulks)}
     codes = np.array([number.get(row, -1) for row in rows])
     sums = _sums(tree, cells, codes, len(bulks))
-    names = ["|".join(bulk) for bulk in bulks]
+    names = _joined(bulks)
     design = [_described(keys, bulk, counts[bulk], (groupby, donor_key, condition_key)) for bulk in bulks]
     for place, line in enumerate(design):
         line |= {name: _single(columns[name], codes == place, name, names[place]) for name in covariates}
@@ -91,7 +100,7 @@ def pseudobulk(
     table = work.file("pseudobulk.tsv")
     _write(table, ["gene", *names], ([gene, *map(str, row)] for gene, row in zip(genes, sums.T.tolist(), strict=True)))
     beside = work.file("pseudobulk.design.tsv")
-    heads = ["bulk", *design[0]]
+    heads = ["bulk", *ROLES, "n_cells", *covariates]
     lines = ([name, *map(str, line.values())] for name, line in zip(names, design, strict=True))
     _write(beside, heads, lines)
     facts: dict[str, Any] = {
@@ -123,9 +132,18 @@ def _sums(tree: AnnDataTree, cells: NDArray[np.bool_], codes: NDArray[np.int64],
     return sums
 
 
+def _joined(bulks: list[tuple[str, ...]]) -> list[str]:
+    """Names of bulks, of which each must be another."""
+    names = ["|".join(bulk) for bulk in bulks]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"two bulks would be called {twice!r}: rename values that have a | in them")
+    return names
+
+
 def _described(keys: list[str], bulk: tuple[str, ...], n_cells: int, roles: tuple[str, str, str]) -> dict[str, Any]:
     found = dict(zip(keys, bulk, strict=True))
-    named = {name: found.get(key, "all") for name, key in zip(("group", "donor", "condition"), roles, strict=True)}
+    named = {name: found.get(key, "all") for name, key in zip(ROLES, roles, strict=True)}
     return {**named, "n_cells": n_cells}
 
 
@@ -139,6 +157,8 @@ def _single(values: list[str], mask: NDArray[np.bool_], name: str, bulk: str) ->
 
 
 def _write(path: Any, heads: list[str], lines: Any) -> None:
-    with open(path, "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8", newline="") as file:
         for line in (heads, *lines):
+            if odd := next((field for field in line if {"\t", "\n", "\r"} & set(field)), None):
+                raise DataError(f"{odd!r} has a tab or the end of a line in it, which no table can keep: rename it")
             file.write("\t".join(line) + "\n")

@@ -290,10 +290,10 @@ def _differences(tree: AnnDataTree, groupby: str, tables: Sequence[tuple[Any, An
             }
             for line in best.sort_values(["group", "padj"]).itertuples()
         ]
-        alone = [str(name) for name in tree.labels("obs", groupby).names if str(name) not in set(found["group"])]
-        if alone:
-            few = f"clusters {', '.join(alone)} have fewer than two donors in one of the conditions"
-            yield note(f"{few}, and are not compared: the condition may have made clusters of its own")
+        for name in (str(each) for each in tree.labels("obs", groupby).names):
+            if name not in set(found["group"]):
+                why = asset.left_out.get(name, "no donor has as many cells of it as a bulk needs")
+                yield note(f"cluster {name} is not compared: {why}")
         if len(found):
             yield table(rows) if rows else note("no gene differs")
 
