@@ -7,7 +7,7 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
-from stargazer.ledger.codec import map_assets, walk_assets
+from stargazer.ledger.codec import ids_of, walk_assets
 from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.parameters import Kept, contents_of
 
@@ -45,7 +45,7 @@ def described(
         "code": spec.code,
         "manifest": dict(spec.manifest),
         "parameters": values,
-        "inputs": {name: map_assets(value, lambda asset: asset.id) for name, value in inputs.items()},
+        "inputs": {name: ids_of(value) for name, value in inputs.items()},
         "tools": [tool._asdict() for tool in spec.tools],
         "libraries": dict(spec.libraries),
         "env": dict(spec.env),
