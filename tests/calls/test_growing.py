@@ -11,7 +11,7 @@ from typing import Any
 import dask
 import pytest
 from dask.delayed import Delayed
-from growing import add, count, grow, per_part, read, split, total, until, value, values, wide_or_not
+from growing import Count, add, count, grow, per_part, read, split, total, until, value, values, wide_or_not
 
 import stargazer as sg
 from stargazer.errors import ArgumentError, DefinitionError, OutputError, RunFailed, WiringError
@@ -328,6 +328,25 @@ def _of_grid(parts: object) -> object:
         return 0
 
     return of_grid(parts)
+
+
+@sg.task
+def spread(work: sg.Workdir, *, between: Count) -> int:
+    return between.most - between.least
+
+
+@sg.dynamic
+def spreads(between: Count, parts: list[sg.Asset]) -> list[int]:
+    return [spread(between=between) for _ in parts]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_named_tuple_of_a_call_is_a_parameter(store: Store, way: str) -> None:
+    """And the same one as where it is given by hand."""
+    parts = split(numbers=[4, 9])
+    assert WAYS[way](spread(between=count(parts))) == 5
+    assert WAYS[way](spreads(count(parts), parts)) == [5, 5]
+    assert spread(between=Count(4, 9)).known() == (5,)
 
 
 @sg.task

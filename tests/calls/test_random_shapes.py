@@ -143,7 +143,7 @@ def client() -> Iterator[Any]:
         yield client
 
 
-TOLD = ("no thirteens", "refused", "has no element", "lists of one length", "index out of range")
+TOLD = ("no thirteens", "refused", "has no element", "lists of one length", "index out of range", "zip() argument")
 
 
 def outcome(made: Callable[[], Any]) -> Any:
