@@ -205,7 +205,7 @@ def check_once(store: Store) -> None:
 OPTIONS: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
 
-@settings(max_examples=8, derandomize=True, **OPTIONS)
+@settings(max_examples=4, derandomize=True, **OPTIONS)
 @given(program=anything(), more=st.integers(0, 14))
 def test_results_of_all_shapes_are_those_of_plain_python(client: Any, program: list[Any], more: int) -> None:
     check(client, program, more)
@@ -214,7 +214,7 @@ def test_results_of_all_shapes_are_those_of_plain_python(client: Any, program: l
 @pytest.mark.slow
 def test_many_random_programs_over_all_shapes(client: Any) -> None:
     @seed(33)
-    @settings(max_examples=12 if SHORT else 150, **OPTIONS)
+    @settings(max_examples=6 if SHORT else 150, **OPTIONS)
     @given(program=anything(4), more=st.integers(0, 14))
     def checked(program: list[Any], more: int) -> None:
         check(client, program, more)
