@@ -3,6 +3,9 @@
 Many small calls and a few large ones, on workers that a batch system starts: small workers soon, large ones late.
 Beside it stands one kind, large enough for each call, with as much memory in all. Time is simulated, and so are the
 calls and the batch system; what is hired, given back and packed is decided by the code that decides it in a run.
+
+As many large calls as small ones is the case that two kinds lose: of the same memory in all they have four workers that
+can take large calls, eight at once, beside six and twelve. No packing gets that back; more large workers do.
 """
 
 from __future__ import annotations

@@ -102,18 +102,26 @@ def _input(task: str, parameter: AssetParameter, value: Any, call_type: Any) -> 
         raise ArgumentError(f"{task} needs {parameter.name} ({parameter})")
     if value is None and (parameter.optional or parameter.default is None):
         return None
-    if parameter.shape == "one" or isinstance(value, call_type):
-        return _asset(task, parameter, parameter.name, value, call_type)
-    if parameter.shape == "list" and isinstance(value, (list, tuple)):
-        return [_asset(task, parameter, f"{parameter.name}[{i}]", item, call_type) for i, item in enumerate(value)]
-    if parameter.shape == "dict" and isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _asset(task, parameter, f"{parameter.name}[{key!r}]", v, call_type) for key, v in value.items()}
-    raise ArgumentError(f"{task}: {parameter.name} must be {parameter}, not {type(value).__name__}")
+    return _assets(task, parameter, parameter.name, value, call_type)
 
 
-def _asset(task: str, parameter: AssetParameter, place: str, value: Any, call_type: Any) -> Any:
+def _assets(task: str, parameter: AssetParameter, place: str, value: Any, call_type: Any) -> Any:
+    """An asset, or a list or dict of what belongs there; or a call of such."""
+    shape = parameter.shape
     if isinstance(value, call_type):
         return _fitting_call(task, parameter, place, value)
+    if shape == "one":
+        return _asset(task, parameter, place, value)
+    if shape == "list" and isinstance(value, (list, tuple)):
+        items = parameter.items
+        return [_assets(task, items, f"{place}[{number}]", item, call_type) for number, item in enumerate(value)]
+    if shape == "dict" and isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        items = parameter.items
+        return {key: _assets(task, items, f"{place}[{key!r}]", item, call_type) for key, item in value.items()}
+    raise ArgumentError(f"{task}: {place} must be {parameter}, not {type(value).__name__}")
+
+
+def _asset(task: str, parameter: AssetParameter, place: str, value: Any) -> Any:
     if isinstance(value, str):
         value = _named(task, place, value)
     if not isinstance(value, Asset):
@@ -144,13 +152,14 @@ def _named(task: str, place: str, text: str) -> Asset | str:
 
 def _fitting_call(task: str, parameter: AssetParameter, place: str, call: Any) -> Any:
     returns = call.returns
-    whole = parameter.shape if place == parameter.name else "one"
-    wanted = str(parameter) if place == parameter.name else parameter.type.__name__
-    if returns.plain or returns.shape not in (whole, "unknown"):
-        raise ArgumentError(
-            f"{task}: {place} must be {wanted}, but {call.name} returns {_result(returns)}{_choice(returns, whole)}"
-        )
+    if returns.plain or returns.shape not in (parameter.shape, "unknown"):
+        choice = _choice(returns, parameter.shape)
+        raise ArgumentError(f"{task}: {place} must be {parameter}, but {call.name} returns {_result(returns)}{choice}")
     found = returns.types[0] if returns.types else None
+    if found is not None and parameter.within != "one":
+        raise ArgumentError(
+            f"{task}: {place} must be {parameter}, but {call.name} returns {_result(returns)} of {found.__name__}"
+        )
     if found is not None and not (issubclass(found, parameter.type) or issubclass(parameter.type, found)):
         raise ArgumentError(
             f"{task}: {place} must be {parameter.type.__name__}, but {call.name} makes {found.__name__}"

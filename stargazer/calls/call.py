@@ -319,9 +319,9 @@ def _intern(
 
 def _input_keys(spec: TaskSpec, value: Any) -> Any:
     if isinstance(value, list):
-        return [_one_key(spec, item) for item in value]
+        return [_input_keys(spec, item) for item in value]
     if isinstance(value, dict):
-        return ordered({name: _one_key(spec, item) for name, item in value.items()})
+        return ordered({name: _input_keys(spec, item) for name, item in value.items()})
     return None if value is None else _one_key(spec, value)
 
 
@@ -466,5 +466,7 @@ def _unpacked(value: Any, made: dict[str, Call]) -> Any:
 
 def _keys_in(values: Iterable[Any]) -> Iterator[str]:
     for value in values:
-        items = value if isinstance(value, list) else value.values() if type(value) is dict else (value,)
-        yield from (item for item in items if isinstance(item, _CallKey))
+        if isinstance(value, _CallKey):
+            yield value
+        elif isinstance(value, list) or type(value) is dict:
+            yield from _keys_in(value if isinstance(value, list) else value.values())

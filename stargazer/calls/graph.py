@@ -21,9 +21,9 @@ from stargazer import config
 from stargazer.calls.elements import element
 from stargazer.calls.node import opened, refuse, run, seal
 from stargazer.calls.resources import granted_here
-from stargazer.calls.walk import CALLS, LAYER, needs
+from stargazer.calls.walk import CALLS, LAYER, has_call, needs
 from stargazer.calls.wired import stamped
-from stargazer.errors import CodeChanged, NeedUnmet, StoresMixed
+from stargazer.errors import CodeChanged, NeedUnmet, OutputError, StoreError, StoresMixed
 from stargazer.ledger import Ledger, walk_assets
 from stargazer.store import Store
 
@@ -113,11 +113,20 @@ class Wiring(Lazy):
         # and the scheduler cuts them away: those that could not run must not stand in its way.
         with _ANCHORING:
             calls = [anchor.call for anchor in ANCHORS]
-        graph, annotations = {}, {}
+        graph, annotations, gone = {}, {}, {}
         for store in {call.spec.store for call in calls}:
-            nodes, missing = flatten([call for call in calls if call.spec.store == store], lenient=True)
-            graph.update(nodes)
-            annotations.update(missing)
+            try:
+                nodes, missing = flatten([call for call in calls if call.spec.store == store], lenient=True)
+            except StoreError as error:
+                gone[store] = error
+            else:
+                graph.update(nodes)
+                annotations.update(missing)
+        if gone and not graph:
+            raise next(iter(gone.values()))
+        for call in calls:
+            if call.spec.store in gone:
+                graph[call.key] = Task(call.key, refuse, str(gone[call.spec.store]), StoreError)
         return Flat, _with_needs(graph, annotations)
 
 
@@ -239,7 +248,8 @@ def flatten(
     take
         What takes an element of a result: ``take(whole, index)``.
     lenient
-        Calls whose code has changed become nodes that raise the error if they are wanted.
+        Calls whose code has changed, and elements that known results have not, become nodes that raise the error if
+        they are wanted.
     with_outputs
         What remotes know of `roots` is taken with its bytes; of the calls below, these come when they are needed.
     done
@@ -280,7 +290,7 @@ def flatten(
                 raise error
         for key, call in level.items():
             if call.parent is not None:
-                graph[key] = _element_node(call, graph[call.parent.key], take)
+                graph[key] = _element_node(call, graph[call.parent.key], take, lenient=lenient)
         level = {key: call for key, call in following.items() if key not in graph}
     return graph, missing
 
@@ -359,15 +369,20 @@ def node_of(
 def _reference(value: Any) -> Any:
     if isinstance(value, Delayed):
         return TaskRef(value.key)
-    if isinstance(value, list) and any(isinstance(item, Delayed) for item in value):
-        return List(*map(_reference, value))
-    if isinstance(value, dict) and any(isinstance(item, Delayed) for item in value.values()):
+    if isinstance(value, (list, dict)) and has_call(value):
+        if isinstance(value, list):
+            return List(*map(_reference, value))
         return Dict({key: _reference(item) for key, item in value.items()})
     return seal(value)
 
 
-def _element_node(call: Call, parent: Any, take: Callable[..., Any]) -> Any:
+def _element_node(call: Call, parent: Any, take: Callable[..., Any], *, lenient: bool) -> Any:
     assert call.parent is not None
     if isinstance(parent, DataNode):
-        return DataNode(call.key, take(parent.value, call.index))
+        try:
+            return DataNode(call.key, take(parent.value, call.index))
+        except OutputError as error:
+            if not lenient:
+                raise
+            return Task(call.key, refuse, str(error), OutputError)
     return Task(call.key, take, TaskRef(call.parent.key), call.index)

@@ -280,16 +280,23 @@ Shape = typing.Literal["one", "list", "dict"]
 
 
 class AssetParameter(NamedTuple):
-    """A positional parameter: one asset, a list or a dict of them."""
+    """A positional parameter: one asset, a list or a dict of them; of a function that wires, also of lists or dicts."""
 
     name: str
     shape: Shape
     type: type[Asset]
     optional: bool
     default: Any = REQUIRED
+    within: Shape = "one"
+    """What each element of a list or dict is."""
+
+    @property
+    def items(self) -> AssetParameter:
+        """An element of a list or dict."""
+        return AssetParameter(self.name, self.within, self.type, False)
 
     def __str__(self) -> str:
-        inner = self.type.__name__
+        inner = self.type.__name__ if self.shape == "one" else str(self.items)
         whole = {"one": inner, "list": f"list[{inner}]", "dict": f"dict[str, {inner}]"}[self.shape]
         return f"{whole} | None" if self.optional else whole
 
@@ -411,7 +418,7 @@ def read_wiring(body: Callable[..., Any], call: type) -> Signature:
     assets, plains = [], []
     for parameter in inspect.signature(body).parameters.values():
         hint = hints.get(parameter.name, REQUIRED)
-        if (found := _as_asset(parameter, hint)) is not None:
+        if (found := _as_asset(parameter, hint, nested=True)) is not None:
             assets.append(found)
         elif (hint is not REQUIRED or parameter.kind is parameter.KEYWORD_ONLY) and not _names_any(hint, (Asset, call)):
             plains.append(_plain_parameter(parameter, hint))
@@ -425,8 +432,8 @@ def read_wiring(body: Callable[..., Any], call: type) -> Signature:
 def _neither(name: str, parameter: str, hint: Any) -> DefinitionError:
     return DefinitionError(
         f"dynamic {name}: {parameter} is annotated {'with nothing' if hint is REQUIRED else shown(hint)}, but must be "
-        "an asset, a list[…] or dict[str, …] of one type of asset, or a plain value, as in (parts: list[sg.Asset], "
-        "least: int); of a tuple of several, pass each: call[0], call[1]"
+        "an asset, a list[…] or dict[str, …] of one type of asset or of such lists and dicts, or a plain value, as in "
+        "(parts: list[sg.Asset], least: int); of a tuple of several, pass each: call[0], call[1]"
     )
 
 
@@ -462,15 +469,22 @@ def _asset_parameter(task: str, parameter: inspect.Parameter, hint: Any) -> Asse
     return found
 
 
-def _as_asset(parameter: inspect.Parameter, hint: Any) -> AssetParameter | None:
-    """A parameter that takes an asset, or a list or dict of them; None where it is none."""
+def _as_asset(parameter: inspect.Parameter, hint: Any, *, nested: bool = False) -> AssetParameter | None:
+    """A parameter that takes an asset, a list or dict of them, or of lists and dicts; None where it is none."""
     inner, optional = _without_none(hint)
-    origin, arguments = typing.get_origin(inner), typing.get_args(inner)
-    shape: Shape = "list" if origin is list else "dict" if origin is dict else "one"
-    kind = inner if shape == "one" else arguments[-1] if arguments else None
-    if not (isinstance(kind, type) and issubclass(kind, Asset)):
+    shape, kind = _shape_of(inner)
+    within, kind = _shape_of(kind) if nested else ("one", kind)
+    if not (isinstance(kind, type) and not typing.get_args(kind) and issubclass(kind, Asset)):
         return None
-    return AssetParameter(parameter.name, shape, kind, optional, parameter.default)
+    return AssetParameter(parameter.name, shape, kind, optional, parameter.default, within)
+
+
+def _shape_of(hint: Any) -> tuple[Shape, Any]:
+    """The shape of what a hint allows, and what one element of it is."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (list, dict):
+        return "list" if origin is list else "dict", arguments[-1]
+    return "one", hint
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:

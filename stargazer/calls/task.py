@@ -22,6 +22,7 @@ from stargazer.calls.arguments import (
 )
 from stargazer.calls.call import Call, make_call
 from stargazer.calls.signature import Signature, check_form, read_signature
+from stargazer.calls.walk import has_call
 from stargazer.calls.wired import Wired, wired_by
 from stargazer.config import strict, variables
 from stargazer.errors import CodeChanged, DefinitionError
@@ -417,7 +418,7 @@ class Task(Generic[P, R]):
             return {}
         codes = {}
         given = {member.asset_key for asset in walk_assets(list(inputs.values())) for member in members(asset)}
-        known = foreign if any(_has_call(value) for value in inputs.values()) else foreign & given
+        known = foreign if any(map(has_call, inputs.values())) else foreign & given
         for key in sorted(known):
             codes[key] = self._kind(asset_type(key), given=key in given)
         return {key: code for key, code in codes.items() if code}
@@ -448,11 +449,6 @@ def _folder_of(body: FunctionType) -> str:
 def _environment_option(name: str) -> dict[str, str]:
     option, colon, source = name.partition(":")
     return {option: source} if colon else {}
-
-
-def _has_call(value: Any) -> bool:
-    items = value if isinstance(value, list) else value.values() if isinstance(value, dict) else (value,)
-    return any(isinstance(item, Call) for item in items)
 
 
 class Decorator(Protocol):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from stargazer.calls.call import Call
 
-__all__ = ["CALLS", "LAYER", "needs", "walk"]
+__all__ = ["CALLS", "LAYER", "has_call", "needs", "walk"]
 
 LAYER = "stargazer"
 """Name of the one layer of all graphs in which calls stand."""
@@ -31,9 +31,25 @@ def needs(call: Call) -> list[Call]:
             if isinstance(value, Delayed):
                 found.append(value)
             elif isinstance(value, (list, dict)):
-                items = value if isinstance(value, list) else value.values()
-                found += [item for item in items if isinstance(item, Delayed)]
+                _collect(value, found)
     return found
+
+
+def _collect(value: Any, found: list[Any]) -> None:
+    """Add the calls that a list or dict holds, or the lists and dicts in it."""
+    for item in value if isinstance(value, list) else value.values():
+        if isinstance(item, Delayed):
+            found.append(item)
+        elif isinstance(item, (list, dict)):
+            _collect(item, found)
+
+
+def has_call(value: Any) -> bool:
+    """Whether a value is a call, or a list or dict that holds one."""
+    if isinstance(value, Delayed):
+        return True
+    items = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+    return any(map(has_call, items))
 
 
 def walk(root: Call) -> Iterator[Call]:

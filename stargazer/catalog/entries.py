@@ -197,7 +197,7 @@ def entry_of(function: Callable[..., Any], name: str = "", group: str = "") -> E
         group or body.__module__.rpartition(".")[2],
         told.summary,
         told.text,
-        tuple(_params(body, skip=1 if is_task else 0)),
+        tuple(_params(body, skip=1 if isinstance(function, Task) and not function.wires else 0)),
         tuple(outputs),
         home,
         function,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stargazer.cli.options import JSON, STORE, open_store, print_json, say
+from stargazer.cli.options import JSON, STORE, open_made_store, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ def stats(
     from stargazer.errors import UnknownName
     from stargazer.ledger.usage import usage
 
-    opened = open_store(store)
+    opened = open_made_store(store)
     uses = usage(opened, task, None if run is None else _records(opened, run))
     if task is not None and not uses:
         raise UnknownName(f"no call of a task {task!r} ran in {opened.url}")
@@ -45,6 +45,9 @@ def stats(
     for use in uses:
         for line in _lines(use):
             say(f"{use.task}: {line}")
+    if not uses:
+        say(f"nothing ran in {opened.url} yet", err=True)
+        return
     say(f"{unused:.3g} core-hours were asked for and not used", err=True)
 
 

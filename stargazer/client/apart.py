@@ -43,6 +43,8 @@ def submit_driver(profile: Profile, name: str, command: Sequence[str], after: st
     asked, job_cls = _asked(profile, after)
     job = job_cls("DRIVER", name=name, **asked.job_arguments([name], f"stargazer run {name}"))
     job._command_template = shlex.join(command)
+    if asked.system == "htcondor":  # its scripts are arguments, before which the prologue stands
+        job._command_template = "; ".join([*job._job_script_prologue, job._command_template])
     try:
         (number,) = asyncio.run(system_of(job_cls).submit(job))
     except (Refused, NoAnswer) as error:
@@ -88,6 +90,8 @@ def _asked(profile: Profile, after: str | None = None) -> tuple[Asked, Any]:
     kind = "slurm" if profile.kind == "allocation" else profile.kind
     size = {"cpus": job.cpus, "memory": job.memory, "walltime": job.walltime, "queue": job.queue or profile.queue}
     waits = (f"--dependency=afterany:{after}",) if after and kind == "slurm" else ()
-    plain = {"directives": (*job.directives, *waits), "gpus": 0, "names": (), "options": {}, "pools": ()}
+    # Of the options of the workers' class only that which HTCondor takes no job without.
+    kept = {name: value for name, value in profile.options.items() if (kind, name) == ("htcondor", "disk")}
+    plain = {"directives": (*job.directives, *waits), "gpus": 0, "names": (), "options": kept, "pools": ()}
     asked = Asked(dataclasses.replace(profile, kind=kind, **size, **plain))  # type: ignore[arg-type]
     return asked, job_class(asked.cluster_class.job_cls)

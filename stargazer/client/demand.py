@@ -167,11 +167,16 @@ def moves(loads: Sequence[Load]) -> list[Move]:
         free[load.worker] = place
     found = []
     for call, source, needs in sorted(waiting, key=lambda each: size(each[2]), reverse=True):
-        others = sorted((place for place in free.values() if place.pool != source), key=lambda place: not place.is_used)
+        others = sorted((place for place in free.values() if place.pool != source), key=_fullest_first)
         target = next((place for place in others if place.take(needs, 1)), None)
         if target is not None:
             found.append(Move(call, source, target.pool))
     return found
+
+
+def _fullest_first(place: _Place) -> tuple[bool, tuple[float, ...]]:
+    """Workers that rest come last, and before them those that have most left: they are the next to rest."""
+    return not place.is_used, size(place.free)
 
 
 def _named(work: Work) -> Work:

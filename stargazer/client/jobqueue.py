@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -75,6 +76,10 @@ def queue_client(*profiles: Profile) -> Client:
         dask-jobqueue is missing or does not know the batch system, or that refuses what the profile asks for.
     """
     pools = [Asked(profile, is_one_of_several=len(profiles) > 1) for profile in profiles]
+    for told in filter(None, (each.unsaid for each in pools)):
+        if config.strict():
+            raise ConfigError(told)
+        warnings.warn(told, UserWarning, stacklevel=2)
     cluster = _staffed(pools[0].cluster_class)(pools)
     try:
         for each in pools:
@@ -114,7 +119,7 @@ class Asked:
         self.memory = profile.memory or self._configured(profile, "memory", "memory", bytes_of)
         self.total = self.memory + RESERVED
         limit = self._setting("walltime")
-        self.walltime = profile.walltime or (seconds_of(f"{limit}{self._seconds}") if limit else None)
+        self.walltime = self._whole(profile.walltime or (seconds_of(f"{limit}{self._unit(limit)}") if limit else None))
         self.resolved = dataclasses.replace(profile, cpus=self.cpus, memory=self.memory, walltime=self.walltime)
         self.shared = own_folder(self.resolved.shared)
         self.logs = Path(self._setting("log-directory") or self.shared / "logs")
@@ -151,7 +156,7 @@ class Asked:
             "memory": f"{self.total} B",
             "job_mem": f"{math.ceil(self.total / (1 << 20))}M" if self.system == "slurm" else None,
             "processes": 1,
-            "walltime": clock_of(self.walltime).removesuffix(self._seconds) if self.walltime else None,
+            "walltime": self._clock,
             "queue": profile.queue,
             self._account: profile.account,
             "interface": profile.interface,
@@ -163,6 +168,7 @@ class Asked:
             "worker_extra_args": [*PAGES_HERE, *(self._setting("worker-extra-args") or ()), *self._resources()],
             "log_directory": str(self.logs),
         }
+        self._check_disk()
         return self._accepted({key: value for key, value in given.items() if value is not None}) | profile.options
 
     def arguments(self) -> dict[str, Any]:
@@ -215,10 +221,19 @@ class Asked:
         pairs = (line.partition("=") for line in ours)
         return dict(given) | {name.strip(): value.strip() for name, _, value in pairs}
 
+    def _unit(self, limit: Any) -> str:
+        """LSF writes hours and minutes alone; a bare number is minutes there and in SLURM, elsewhere seconds."""
+        return ":00" if self.system == "lsf" or (self.system == "slurm" and str(limit).isdigit()) else ""
+
+    def _whole(self, walltime: float | None) -> float | None:
+        """A limit as the batch system can be asked for it: LSF counts minutes."""
+        return walltime and (60.0 * math.ceil(walltime / 60) if self.system == "lsf" else walltime)
+
     @property
-    def _seconds(self) -> str:
-        """LSF wants hours and minutes alone."""
-        return ":00" if self.system == "lsf" else ""
+    def _clock(self) -> str | None:
+        """The limit as the batch system writes it."""
+        clock = clock_of(self.walltime) if self.walltime else None
+        return clock[:-3] if clock and self.system == "lsf" else clock
 
     @property
     def _account(self) -> str:
@@ -246,6 +261,35 @@ class Asked:
                     "it with `directives`"
                 )
         return given
+
+    def _check_disk(self) -> None:
+        """HTCondor takes no job that does not say how much disk it wants."""
+        if self.system == "htcondor" and not (self.resolved.options.get("disk") or self._setting("disk")):
+            raise ConfigError(
+                f"stargazer.profiles.{self.resolved.name}.options.disk is not set, nor is jobqueue.htcondor.disk: "
+                'HTCondor wants to know how much disk a worker takes, as in options: {disk: "20 GB"}'
+            )
+
+    @property
+    def unsaid(self) -> str:
+        """What the script does not ask for, though workers offer it; empty where it asks for all.
+
+        Grid Engine has no names of its own for processors and memory: a site chooses them.
+        """
+        if self.system != "sge":
+            return ""
+        spec = self.resolved.options.get("resource_spec") or self._setting("resource-spec")
+        lines = [str(line) for line in self._directives()]
+        missing = []
+        if self.cpus > 1 and not any("-pe" in line.split() for line in lines):
+            missing.append(f'"-pe smp {self.cpus}"')
+        if not spec and not any("-l" in line.split() and re.search("mem|rss", line) for line in lines):
+            missing.append(f'"-l mem_free={math.ceil(self.total / (1 << 20))}M"')
+        told = (
+            f"workers of {self.pool} offer {self.cpus} processors and {self.memory:,} bytes, but their jobs do not ask "
+        )
+        told += "Grid Engine for all of that, since each site names it otherwise: add it to `directives`, as "
+        return f"{told}{' and '.join(missing)} with the names that your site has" if missing else ""
 
     def _resources(self) -> tuple[str, str]:
         return "--resources", ",".join(f"{name}={amount:.0f}" for name, amount in self.each.items())

@@ -9,12 +9,14 @@ __all__ = ["is_limit", "limited_to", "said"]
 LIMIT = re.compile(
     r"QOS\w*(Max|Grp|Min)\w*|Assoc\w*(Max|Grp)\w*|Max\w*(Submit|Jobs?)\w*|job submit limit"
     r"|user's size and/or time limits|(job|queue|user)\w* limit|would exceed|too many (jobs|queued)"
-    r"|maximum number of (jobs|queued)|exceeds? .*limit",
+    r"|maximum number of (jobs|queued)|exceeds? .*limit|only \d+ jobs are allowed|job threshold reached",
     re.IGNORECASE,
 )
 """As SLURM, PBS, LSF and Grid Engine say that somebody has as many jobs as he may have."""
 
-NUMBER = re.compile(r"(?:limit(?:ed)?(?: is| of| to)?|maximum of|at most)\s*[:=]?\s*(\d+)", re.IGNORECASE)
+NUMBER = re.compile(
+    r"(?:limit(?:ed)?(?: is| of| to)?|maximum of|at most|only(?= \d+ jobs are allowed))\s*[:=]?\s*(\d+)", re.IGNORECASE
+)
 
 
 def is_limit(why: str) -> bool:

@@ -22,6 +22,9 @@ __all__ = ["NoAnswer", "Refused", "System", "asked", "job_class", "read_job", "r
 SUBMITTED_WITHIN, TOLD_WITHIN = 60.0, 10.0
 """Seconds that a batch system may take to take a job on, and to answer a question."""
 
+UNHEARD = " 2> /dev/null"
+"""What dask-jobqueue adds to the command that submits to LSF."""
+
 GONE_WITHIN = 2.0
 """Seconds in which a command that was killed ends."""
 
@@ -30,7 +33,8 @@ DOUBTED = 3
 
 GONE = re.compile(
     r"invalid job id|unknown job|job .*(not found|does not exist|is not found)|no such job|already (completed|finished)"
-    r"|has finished|couldn't find|no jobs? (found|matching)|already (ended|terminated)",
+    r"|has finished|couldn't find|no (matching |unfinished )?jobs? (found|matching)|already (ended|terminated)"
+    r"|state (of|for) job\b.*\bCOMPLETE",
     re.IGNORECASE,
 )
 """As batch systems say that they have no such job."""
@@ -108,7 +112,9 @@ def job_class(base: Any) -> Any:
 
         @staticmethod
         async def _call(command: list[str], *, shell: bool = False, **_: Any) -> str:
-            return await asked(command, SUBMITTED_WITHIN, shell=shell)
+            # What LSF says of a refusal would be thrown away, limits of the site among it.
+            heard = [word.removesuffix(UNHEARD) for word in command] if shell else command
+            return await asked(heard, SUBMITTED_WITHIN, shell=shell)
 
     Timed.__name__, Timed.__qualname__ = base.__name__, base.__qualname__
     return Timed
@@ -129,6 +135,7 @@ class System:
     def __init__(self, job_cls: Any) -> None:
         self.job_cls = job_cls
         self.name = str(job_cls.config_name)
+        self._cancel_command = str(getattr(job_cls, "cancel_command", ""))
 
     async def submit(self, job: Any, number: int = 1) -> list[str]:
         """Submit a job; return its number, or those of an array.
@@ -138,6 +145,8 @@ class System:
         Refused, NoAnswer
             It was not taken on, or nobody knows.
         """
+        # With what the site adds to it, as the name of a schedd.
+        self._cancel_command = str(getattr(job, "cancel_command", self._cancel_command))
         try:
             with job.job_file() as script:
                 out = await job._submit_job(script)
@@ -162,7 +171,7 @@ class System:
         Refused, NoAnswer
             Some may still be there.
         """
-        command = shlex.split(self.job_cls.cancel_command)
+        command = shlex.split(self._cancel_command)
         for job in jobs:
             try:
                 await asked([*command, job], TOLD_WITHIN)

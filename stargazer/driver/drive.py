@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ import dask.config
 
 from stargazer import config
 from stargazer.client import connect
-from stargazer.errors import Cancelled, RunFailed, StargazerError
+from stargazer.errors import Cancelled, RunFailed, StargazerError, StoreGone
 from stargazer.ledger.codec import walk_assets
 from stargazer.profiles.settings import find_profiles
 from stargazer.runs.given import read_given
@@ -25,6 +26,7 @@ from stargazer.runs.history import find_run
 from stargazer.runs.kept import keep_result
 from stargazer.runs.lease import DriverLease
 from stargazer.runs.monitor import is_cancelled
+from stargazer.runs.nested import calls_in
 from stargazer.runs.run import Run
 from stargazer.store import Store
 from stargazer.store.copies import put_down_all
@@ -184,6 +186,7 @@ class _Driver:
         os.chdir(options.folder)
         with ExitStack() as stack:
             what = given.unpacked(self._folder(options))
+            self._check_store(what)
             stack.enter_context(self.store)
             client = stack.enter_context(_connected(options)) if options.on else None
             self.flight = Run(what, client, options.again, self.note.workflow, self.note)
@@ -192,6 +195,15 @@ class _Driver:
             keep_result(self.store, self.run, result)
             if options.out:
                 put_down_all(self.store, walk_assets(result), options.out, force=options.force)
+
+    def _check_store(self, what: Any) -> None:
+        """Calls know the place of their store: where that is another by now, they would make an empty one there."""
+        for url in {call.spec.store for call in calls_in(what)} - {self.store.url}:
+            raise StoreGone(
+                errno.ENOENT,
+                f"{self.run} was asked for in the store at {url}, which is at {self.store.url} now: bring it back and "
+                "resume the run, or start it anew here, where all counts that is known",
+            )
 
     def _wait(self, flight: Run[Any]) -> None:
         while not flight.wait(LOOKED_EVERY):

@@ -7,9 +7,9 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
-from stargazer.ledger.codec import map_assets, walk_assets
+from stargazer.ledger.codec import ids_of, walk_assets
 from stargazer.ledger.keys import call_key, input_keys, plain
-from stargazer.ledger.parameters import Kept, contents_of
+from stargazer.ledger.parameters import Kept, Naming, contents_of, is_simple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def described(
         Takes the content of arrays and data frames among the parameters: keys only name them.
     """
     given = list(walk_assets(list(inputs.values())))
-    values = {name: plain(value) for name, value in parameters.items()}
+    values = {name: _written(value, spec, store) for name, value in parameters.items()}
     keys = {name: input_keys(value, spec.kinds) for name, value in inputs.items()}
     return {
         "task": spec.name,
@@ -45,7 +45,7 @@ def described(
         "code": spec.code,
         "manifest": dict(spec.manifest),
         "parameters": values,
-        "inputs": {name: map_assets(value, lambda asset: asset.id) for name, value in inputs.items()},
+        "inputs": {name: ids_of(value) for name, value in inputs.items()},
         "tools": [tool._asdict() for tool in spec.tools],
         "libraries": dict(spec.libraries),
         "env": dict(spec.env),
@@ -65,6 +65,13 @@ def described(
         "asked": _asked(spec),
         "image": config.image(),
     }
+
+
+def _written(value: Any, spec: TaskSpec, store: Store) -> Any:
+    """A parameter as keys and records have it; a named tuple that a call before this one gave was never kept."""
+    if type(value) is Kept or is_simple(value):
+        return plain(value)
+    return plain(value, Naming(spec.task.module, store.context.profile))
 
 
 def _asked(spec: TaskSpec) -> dict[str, float]:

@@ -14,7 +14,7 @@ from stargazer.ledger.parameters import LONGEST_INTEGER, python_value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["check_plain", "cids_in", "decode", "encode", "map_assets", "walk_assets"]
+__all__ = ["check_plain", "cids_in", "decode", "encode", "ids_of", "map_assets", "walk_assets"]
 
 LARGEST = 1 << 20
 """Characters of plain values in one result."""
@@ -32,6 +32,25 @@ def map_assets(result: Any, change: Callable[[Asset], Any]) -> Any:
     if isinstance(result, dict):
         return {key: map_assets(item, change) for key, item in result.items()}
     return result
+
+
+def ids_of(value: Any) -> Any:
+    """Return the ids of what a parameter was given, as records have them: one, a list, or a dict.
+
+    Of lists and dicts of such, which functions that wire may take, a dict by place: ``{"[0][1]": …}``.
+    """
+    items = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+    if any(isinstance(item, (list, dict)) for item in items):
+        return dict(_placed(value))
+    return map_assets(value, lambda asset: asset.id)
+
+
+def _placed(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Asset):
+        yield place, value.id
+    elif isinstance(value, (list, dict)):
+        for name, item in enumerate(value) if isinstance(value, list) else value.items():
+            yield from _placed(item, f"{place}[{name!r}]")
 
 
 def walk_assets(result: Any) -> Iterator[Asset]:

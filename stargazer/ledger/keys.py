@@ -106,11 +106,11 @@ def _codes(asset: Any, kinds: Mapping[str, str]) -> Iterator[str]:
 
 
 def input_keys(value: Any, kinds: Mapping[str, str]) -> Any:
-    """Keys of a stored asset, or of a list or dict of them; see `input_key`."""
+    """Keys of a stored asset, or of a list or dict of them, or of such lists and dicts; see `input_key`."""
     if isinstance(value, list):
-        return [input_key(asset, kinds) for asset in value]
+        return [input_keys(item, kinds) for item in value]
     if isinstance(value, dict):
-        return ordered({name: input_key(asset, kinds) for name, asset in value.items()})
+        return ordered({name: input_keys(item, kinds) for name, item in value.items()})
     return None if value is None else input_key(value, kinds)
 
 

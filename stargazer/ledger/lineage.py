@@ -275,7 +275,9 @@ def _inputs(record: Record) -> Iterator[tuple[str, str]]:
     """Yield the parameter and the id of every input."""
     for name, value in record.inputs.items():
         if isinstance(value, dict):
-            yield from ((f"{name}[{key}]", identifier) for key, identifier in value.items())
+            # Places in lists of lists have their brackets.
+            places = ((key if key.startswith("[") else f"[{key}]", identifier) for key, identifier in value.items())
+            yield from ((f"{name}{place}", identifier) for place, identifier in places)
         elif isinstance(value, list):
             yield from ((f"{name}[{number}]", identifier) for number, identifier in enumerate(value))
         elif value is not None:

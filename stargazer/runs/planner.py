@@ -18,7 +18,7 @@ from stargazer.calls.walk import needs
 from stargazer.errors import ArgumentError
 from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.codec import map_assets
+from stargazer.ledger.codec import ids_of, walk_assets
 from stargazer.ledger.keys import call_key, input_keys, plain, readable
 from stargazer.ledger.reads import LIBRARY, TOOL, Present
 from stargazer.ledger.record import digest, tools_digest
@@ -537,7 +537,7 @@ def _input_differences(store: Store, inputs: dict[str, Any], record: Record) -> 
         if calls := calls_of(value):
             makers = dict.fromkeys(maker.name for maker in calls)
             yield Reason("input", f"input {name} is made anew by {', '.join(makers)}")
-        elif map_assets(value, lambda asset: asset.id) != record.inputs.get(name):
+        elif ids_of(value) != record.inputs.get(name):
             yield Reason("input", f"input {name}: {_files(store, record.inputs.get(name))} → {_names(value)}")
 
 
@@ -557,7 +557,7 @@ def _names(value: Any) -> str:
     if isinstance(value, Asset):
         return f"{value.name} ({(value.cid or '')[-6:]})"
     if isinstance(value, (list, dict)):
-        items = list(value.values()) if isinstance(value, dict) else value
+        items = list(walk_assets(value))
         return _names(items[0]) if len(items) == 1 else f"{len(items)} files"
     return "none"
 

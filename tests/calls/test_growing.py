@@ -11,7 +11,7 @@ from typing import Any
 import dask
 import pytest
 from dask.delayed import Delayed
-from growing import add, count, grow, per_part, read, split, total, until, value, values, wide_or_not
+from growing import Count, add, count, grow, per_part, read, split, total, until, value, values, wide_or_not
 
 import stargazer as sg
 from stargazer.errors import ArgumentError, DefinitionError, OutputError, RunFailed, WiringError
@@ -280,13 +280,73 @@ def test_arguments_are_checked_as_a_tasks() -> None:
     def nothing(parts): ...
 
     @sg.dynamic
-    def nested(parts: list[list[sg.Asset]]): ...
+    def nested(parts: list[list[list[sg.Asset]]]): ...
 
     for wrong in (nothing, nested):
         with pytest.raises(DefinitionError, match=r"parts is annotated .* but must be an asset"):
             wrong([])
     with pytest.raises(DefinitionError, match=r"has no option 'cpus'; there are uses, version"):
         sg.dynamic(cpus=4)
+
+
+def test_lists_of_lists_are_given_as_they_come(store: Store) -> None:
+    @sg.dynamic
+    def rows(parts: list[sg.Asset], *, wide: int) -> list[list[sg.Asset]]:
+        return [parts[start : start + wide] for start in range(0, len(parts), wide)]
+
+    @sg.dynamic
+    def sums(grid: list[list[sg.Asset]]) -> list[sg.Asset]:
+        return [total(row) for row in grid]
+
+    @sg.dynamic
+    def by_name(groups: dict[str, list[sg.Asset]]) -> dict[str, sg.Asset]:
+        return {name: total(each) for name, each in groups.items()}
+
+    parts = split(numbers=[1, 2, 3])
+    grid = rows(parts, wide=2)
+    assert [read(each) for each in sums(grid).compute()] == [3, 3]
+    assert [read(each) for each in sums([grid[0], [parts[0], parts[2]], []]).compute()] == [3, 4, 0]
+    assert read(by_name({"b": parts, "a": grid[1]}).compute()["b"]) == 6
+    made = sums(grid).compute()
+    assert sums([parts.compute()[:2], parts.compute()[2:]]).known() == (made,)  # the same key, as it came out so
+    assert sums([parts.compute()[:1], parts.compute()[1:]]).known() is None
+    names = {node.parameter for node in sg.trace(made[0], direction="up").walk()}
+    assert "parts[0]" in names
+    with pytest.raises(ArgumentError, match=r"sums: grid must be list\[list\[Asset\]\], but split returns a list of A"):
+        sums(parts)
+    with pytest.raises(ArgumentError, match=r"sums: grid\[1\] must be list\[Asset\], not Asset"):
+        sums([parts, parts.compute()[0]])
+    with pytest.raises(ArgumentError, match=r"by_name: groups\['a'\]\[0\] must be Asset, not str; add a file first"):
+        by_name({"a": ["x.txt"]})
+    with pytest.raises(DefinitionError, match="positional parameters are assets, but grid is"):
+        _of_grid(parts)
+
+
+def _of_grid(parts: object) -> object:
+    @sg.task
+    def of_grid(work: sg.Workdir, grid: list[list[sg.Asset]]) -> int:
+        return 0
+
+    return of_grid(parts)
+
+
+@sg.task
+def spread(work: sg.Workdir, *, between: Count) -> int:
+    return between.most - between.least
+
+
+@sg.dynamic
+def spreads(between: Count, parts: list[sg.Asset]) -> list[int]:
+    return [spread(between=between) for _ in parts]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_named_tuple_of_a_call_is_a_parameter(store: Store, way: str) -> None:
+    """And the same one as where it is given by hand."""
+    parts = split(numbers=[4, 9])
+    assert WAYS[way](spread(between=count(parts))) == 5
+    assert WAYS[way](spreads(count(parts), parts)) == [5, 5]
+    assert spread(between=Count(4, 9)).known() == (5,)
 
 
 @sg.task

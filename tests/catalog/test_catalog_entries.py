@@ -14,6 +14,7 @@ import pytest
 import stargazer as sg
 from stargazer import catalog
 from stargazer.catalog import sources
+from stargazer.catalog.catalog import bind_entry
 from stargazer.catalog.entries import entry_of
 from stargazer.catalog.outputs import _outputs
 from stargazer.errors import ConfigError, UnknownName
@@ -42,6 +43,25 @@ def test_a_name_that_two_have_is_an_error_that_lists_both() -> None:
     assert catalog.get("general.bwa_mem") is catalog.get("bwa_mem")
     with pytest.raises(UnknownName, match="Did you mean bwa_mem"):
         catalog.get("bwa_men")
+
+
+def test_a_function_that_wires_has_no_work_directory_before_its_parameters(store: sg.Store, tmp_path: Path) -> None:
+    @sg.task
+    def copied(work: sg.Workdir, part: sg.Asset) -> sg.Asset:
+        out = work.file("copy.txt")
+        out.write_text(part.path.read_text())
+        return sg.Asset(path=out)
+
+    @sg.dynamic
+    def copies(grid: list[list[sg.Asset]], most: int = 2) -> list[sg.Asset]:
+        return [copied(part) for row in grid for part in row[:most]]
+
+    entry = entry_of(copies)
+    assert [(param.name, str(param.kind)) for param in entry.params] == [("grid", "list[list[Asset]]"), ("most", "int")]
+    (tmp_path / "a.txt").write_text("a")
+    part = sg.add(tmp_path / "a.txt")
+    (made,) = bind_entry(entry, {"grid": [[part.cid]], "most": 1}).wire().compute()
+    assert made.fetch().read_text() == "a"
 
 
 def test_words_are_looked_for_in_names_types_and_tools() -> None:

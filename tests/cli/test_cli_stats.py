@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import stargazer as sg
+
 FLOW = """
 import stargazer as sg
 
@@ -44,3 +46,7 @@ def test_stats_say_what_was_wasted_and_plans_what_will_be(stargazer: Callable[..
     assert "1 task never ran" in stargazer("plan", "statistical.py:longer", "numbers=1,7", "--on", "local").out
     stargazer("stats", "nothing_like_it", code=2)
     stargazer("stats", "--run", "no-such-run", code=2)
+    assert "there is no store at" in stargazer("stats", "--store", "nowhere", code=1).err
+    assert not Path("nowhere").exists()
+    sg.Store("empty").blobs.put_bytes(b"x")
+    assert "nothing ran in" in stargazer("stats", "--store", "empty").err

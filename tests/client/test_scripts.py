@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
@@ -15,12 +16,13 @@ import pytest
 
 import stargazer as sg
 from stargazer import config
+from stargazer.client.apart import submit_driver
 from stargazer.client.checks import check_profile
 from stargazer.client.hires import UNKNOWN, Told
 from stargazer.client.jobqueue import RESERVED, Asked, batch_script, ends_alone, own_folder
 from stargazer.client.plugins import Folders
 from stargazer.client.refusals import is_limit, limited_to, said
-from stargazer.client.systems import GONE, names_of, read_job, read_queue
+from stargazer.client.systems import GONE, Refused, job_class, names_of, read_job, read_queue, system_of
 from stargazer.errors import ConfigError
 from stargazer.profiles.settings import find_profile, find_profiles
 
@@ -60,6 +62,99 @@ def test_a_script_says_whose_it_is_and_asks_for_what_worker_and_nanny_take(
 def test_lines_of_a_profile_reach_htcondor_as_names_and_values(tmp_path: Path) -> None:
     options = {"directives": ["+Group = lab", "concurrency_limits=x:2"], "options": {"disk": "1 GB"}}
     assert {"+Group = lab", "concurrency_limits = x:2"} <= set(script("htcondor", tmp_path, **options))
+
+
+@pytest.mark.parametrize(
+    ("system", "walltime", "line"),
+    [
+        ("slurm", "90 s", "#SBATCH -t 00:01:30"),
+        ("slurm", "7-00:00:00", "#SBATCH -t 168:00:00"),
+        ("pbs", "90 s", "#PBS -l walltime=00:01:30"),
+        ("sge", "26 h", "#$ -l h_rt=26:00:00"),
+        ("lsf", "90 s", "#BSUB -W 00:02"),
+        ("lsf", "26 h", "#BSUB -W 26:00"),
+    ],
+)
+def test_limits_of_time_are_written_as_each_system_reads_them(
+    tmp_path: Path, system: str, walltime: str, line: str
+) -> None:
+    assert line in script(system, tmp_path, walltime=walltime)
+
+
+@pytest.mark.parametrize(
+    ("system", "limit", "seconds"),
+    [("slurm", 30, 1800), ("slurm", "00:30:00", 1800), ("lsf", "00:30", 1800), ("lsf", 90, 5400), ("sge", 1800, 1800)],
+)
+def test_limits_of_jobqueue_yaml_are_read_as_each_system_does(
+    tmp_path: Path, system: str, limit: object, seconds: float
+) -> None:
+    import dask.config
+
+    with dask.config.set({f"jobqueue.{system}.walltime": limit}):
+        assert Asked(find_profile(system, cpus=1, memory="1 GiB", shared=str(tmp_path))).walltime == seconds
+
+
+def test_what_grid_engine_is_not_asked_for_is_told(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"cpus": 4, "memory": "1 GiB", "shared": str(tmp_path)}
+    told = Asked(find_profile("sge", **given)).unsaid
+    assert '"-pe smp 4" and "-l mem_free=1215M"' in told
+    spec = Asked(find_profile("sge", **given, options={"resource_spec": "h_vmem=2G"})).unsaid
+    assert '"-pe smp 4" with the names' in spec
+    assert Asked(find_profile("sge", **given, directives=["-pe threads 4", "-l h_rss=1G"])).unsaid == ""
+    assert Asked(find_profile("pbs", **given)).unsaid == ""
+
+
+def test_a_job_of_htcondor_says_how_much_disk_it_wants(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"htcondor\.options\.disk is not set"):
+        script("htcondor", tmp_path)
+
+
+def fake_command(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_lsf_is_heard_when_it_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_command(
+        tmp_path, "bsub", "cat > /dev/null; echo 'User job limit has been reached. Job not submitted.' >&2; exit 255"
+    )
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(Refused, match="User job limit has been reached"):
+        asyncio.run(submitted("lsf", tmp_path))
+
+
+def test_jobs_of_another_schedd_are_cancelled_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("condor_submit", "condor_rm"):
+        fake_command(tmp_path, name, f'echo "{name} $*" >> {tmp_path}/said; echo "1 job(s) submitted to cluster 7."')
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    extra = ["-name", "schedd2"]
+    options = {"disk": "1 GB", "submit_command_extra": extra, "cancel_command_extra": extra}
+    assert asyncio.run(submitted("htcondor", tmp_path, cancel=True, options=options)) == ["7.0"]
+    first, last = (tmp_path / "said").read_text().splitlines()
+    assert first.startswith("condor_submit -name schedd2 ")
+    assert last == "condor_rm -name schedd2 7.0"
+
+
+async def submitted(kind: str, folder: Path, *, cancel: bool = False, **options: Any) -> list[str]:
+    """Numbers of a worker's job, as taken by a command that stands in for the batch system's; it may cancel it too."""
+    asked = Asked(find_profile(kind, cpus=1, memory="1 GiB", shared=str(folder), **options))
+    job_cls = job_class(asked.cluster_class.job_cls)
+    system = system_of(job_cls)
+    numbers = await system.submit(job_cls("tcp://127.0.0.1:1", name="w-1", **asked.job_arguments(["w-1"], "")))
+    if cancel:
+        await system.cancel(numbers)
+    return numbers
+
+
+def test_a_driver_of_htcondor_begins_with_the_prologue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_command(tmp_path, "condor_submit", f'cat "$1" > {tmp_path}/sent; echo "1 job(s) submitted to cluster 7."')
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    given = {"cpus": 1, "memory": "1 GiB", "shared": str(tmp_path), "prologue": ["module load python"]}
+    profile = find_profile("htcondor", **given, options={"disk": "1 GB"})
+    assert submit_driver(profile, "RUN", ["python", "-m", "x"]) == "7.0"
+    (line,) = [each for each in (tmp_path / "sent").read_text().splitlines() if each.startswith("Arguments")]
+    assert "module load python; " in line
+    assert line.index("module load") < line.index("python -m x")
 
 
 def test_an_array_has_a_worker_and_a_log_for_each_member(tmp_path: Path) -> None:
@@ -126,6 +221,10 @@ def test_memory_without_room_for_the_worker_is_an_error(tmp_path: Path) -> None:
         ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", True),
         ("qsub: would exceed queue generic's per-user limit of jobs in 'Q' state", True),
         ("User job limit has been reached. Job not submitted.", True),
+        ("Pending job threshold reached. Retrying in 60 seconds...", True),
+        ("Unable to run job: job rejected: Only 10 jobs are allowed per user (current job count: 10).", True),
+        ("qsub: submit error (Maximum number of jobs already in queue MSG=total number of jobs)", True),
+        ("Number of submitted jobs would exceed MAX_JOBS_PER_OWNER", True),
         ("sbatch: error: invalid partition specified: nowhere", False),
         ("sbatch: error: Socket timed out on send/recv operation", False),
     ],
@@ -139,6 +238,7 @@ def test_what_is_said_is_told_without_the_rest() -> None:
     assert said(text) == "QOSMaxSubmit; Batch job submission failed: Job violates"
     assert said("") == "without a word"
     assert limited_to("per-user limit of 12 jobs") == 12
+    assert limited_to("Only 10 jobs are allowed per user (current job count: 9)") == 10
     assert limited_to("no number") is None
 
 
@@ -164,7 +264,19 @@ def test_the_end_of_a_job_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Invalid job id specified", "qdel: Unknown Job Id 12.head", "Job <12> is not found", "Job has finished"]
+    "text",
+    [
+        "Invalid job id specified",
+        "qdel: Unknown Job Id 12.head",
+        "Job <12> is not found",
+        "Job <12>: No matching job found",
+        "Job <12>: Job has already finished",
+        "Job has finished",
+        "qdel: Request invalid for state of job MSG=invalid state for job - COMPLETE 12.head",
+        'denied: job "12" does not exist',
+        "Couldn't find/remove all jobs in cluster 12",
+        "Job 12.0 not found",
+    ],
 )
 def test_that_there_is_no_such_job_is_understood(text: str) -> None:
     assert GONE.search(text)

@@ -15,6 +15,7 @@ import pytest
 from unattended_tasks import LONGEST, letter, measured, shell, until, waiting
 
 import stargazer as sg
+from stargazer.driver.asking import resume
 from stargazer.errors import ArgumentError, Cancelled, ConfigError, NotFound, RunFailed, RunLost
 from stargazer.tools.apart import is_alive
 
@@ -87,6 +88,23 @@ def test_a_driver_that_is_killed_is_lost_at_once_and_leaves_no_tool(store: sg.St
     until(lambda: not is_alive(int(pid.read_text())))
     with pytest.raises(RunLost, match="resume"):
         run.result()
+
+
+def test_a_run_of_a_store_that_was_moved_makes_no_other_in_its_place(store: sg.Store, tmp_path: Path) -> None:
+    pid, old, new = tmp_path / "pid", tmp_path / "old", tmp_path / "new"
+    with sg.Store(old):
+        run = sg.run(shell(script=f"echo $$ > {pid}; exec sleep 600"), detach=True)
+    until(lambda: pid.exists() and pid.read_text().strip())
+    run.cancel()
+    assert run.wait(LONGEST)
+    old.rename(new)
+    moved = resume(sg.runs.get(run.id, sg.Store(new)))
+    assert moved.wait(LONGEST)
+    assert moved.state == "failed"
+    assert "was asked for in the store at" in moved.failures["driver"]
+    assert not old.exists()
+    new.rename(old)
+    assert sg.runs.get(run.id, sg.Store(old)).state == "failed"
 
 
 def test_a_sigterm_cancels(store: sg.Store, tmp_path: Path) -> None:
