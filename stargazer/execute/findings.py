@@ -17,9 +17,11 @@ from stargazer.execute.state import Change, compared
 from stargazer.ledger.reads import CHANGED, MISSING, TREE, file_value, tree_value, variable_value
 from stargazer.tools.identity import EMBEDDED_TOOLS, locate_tool
 from stargazer.tools.programs import (
+    ENGINE,
     commands_in,
     named_files,
     own_modules,
+    places_of_modules,
     program_digest,
     script_of,
     signature_of,
@@ -305,7 +307,8 @@ def _beside(script: str, interpreter: str) -> list[str]:
         return []
     name = os.path.basename(interpreter)
     if name.startswith("python"):
-        return [path for path in own_modules(script, text) if not is_installed(path)]
+        found = own_modules(script, text, places_of_modules(), skipped=ENGINE)
+        return [path for path in found if not is_installed(path)]
     return list(named_files(text, os.path.dirname(script), shell=name.endswith("sh")))
 
 
