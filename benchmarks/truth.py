@@ -51,6 +51,9 @@ if __name__ == "__main__":
 }
 """What makes a cached call of ``body``, by tool."""
 
+RESULT = "RESULT"
+"""How the line begins in which each tells what it got."""
+
 
 def measure(*, quick: bool = False) -> Iterator[Ratio]:
     """Count the changes that each serves stale, in one run over the same changes."""
@@ -67,14 +70,14 @@ def measure(*, quick: bool = False) -> Iterator[Ratio]:
 
 
 def _is_stale(folder: Path, tool: str, before: Mapping[str, str], after: Mapping[str, str]) -> bool:
-    """Whether what the old text made is served for the new one, without a warning."""
+    """Whether what the old text made is served for the new one, without a warning; who fails serves nothing."""
     place = Path(mkdtemp(dir=folder))
     for text, cache in ((before, "cache"), (after, "cache"), (after, "fresh")):
         done = _run(place, tool, text, cache)
         if cache == "cache":
             served = done
     true = done
-    return served[0] != true[0] and not served[1]
+    return served[0].startswith(RESULT) and served[0] != true[0] and not served[1]
 
 
 def _run(place: Path, tool: str, files: Mapping[str, str], cache: str) -> tuple[str, bool]:
@@ -85,5 +88,5 @@ def _run(place: Path, tool: str, files: Mapping[str, str], cache: str) -> tuple[
     own = {"CACHE": str(place / cache), "DASK_STARGAZER__STORE": str(place / cache), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "pipeline.py"]
     done = subprocess.run(command, cwd=place, env=os.environ | own, capture_output=True, text=True)
-    found = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    found = [line for line in done.stdout.splitlines() if line.startswith(RESULT)]
     return (found or [done.stderr[-200:]])[0], "Warning" in done.stderr or "Uncertain" in done.stderr

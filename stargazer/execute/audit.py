@@ -22,7 +22,7 @@ from stargazer import config
 from stargazer.errors import ProcessChanged
 from stargazer.execute import asked
 from stargazer.ledger.reads import MISSING, TREE, folder_value, tree_value
-from stargazer.tools.programs import is_regular, paths_in, signature_of, variables_in, words_in
+from stargazer.tools.programs import is_regular, modules_run, paths_in, signature_of, variables_in, words_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -243,6 +243,8 @@ class Observed:
         """
         words = [os.fsdecode(word) if isinstance(word, os.PathLike) else str(word) for word in argv]
         self.commands.append(words)
+        for path in modules_run(words, here or os.sep):
+            self._give(path, in_text=True)
         for word in words[1:]:
             for path in [*_paths_in(word), *(_files_in(word, here) if here else ())]:
                 self._give(path, in_text=os.path.basename(path) != os.path.basename(word.partition("=")[2] or word))

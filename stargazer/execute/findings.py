@@ -17,9 +17,11 @@ from stargazer.execute.state import Change, compared
 from stargazer.ledger.reads import CHANGED, MISSING, TREE, file_value, tree_value, variable_value
 from stargazer.tools.identity import EMBEDDED_TOOLS, locate_tool
 from stargazer.tools.programs import (
+    ENGINE,
     commands_in,
     named_files,
     own_modules,
+    places_of_modules,
     program_digest,
     script_of,
     signature_of,
@@ -133,9 +135,6 @@ class Findings:
         lines = [text for text, _ in self._told()]
         if written := sorted(self.body.written):
             lines.append(f"wrote {_listed(written)} outside of its work directory, which is not part of its result")
-        drew = [change.what for change in self._changes if not change.put_back]
-        if drew:
-            lines.append(f"drew from {_listed(drew)}, which it shares with all of its process: no run can be repeated")
         if self._left:
             lines.append(f"left something for later calls in {_listed(self._left)}")
         return lines
@@ -157,8 +156,10 @@ class Findings:
 
     def _told(self) -> Iterator[tuple[str, str]]:
         """What is said, each with its remedy."""
+        chance = [*self.named.chance, *(self.named.clocks if self.spec.wires else ())]
         found = (
-            self._hidden, self._asked, self.named.asks_by_name, self.named.once, self.body.addresses, self._changes
+            self._hidden, self._asked, self.named.asks_by_name, self.named.once, self.body.addresses, self._changes,
+            chance,
         )  # fmt: skip
         if not any(found) or self.spec.task.reads_are_inputs:
             return
@@ -179,8 +180,14 @@ class Findings:
         if self.body.addresses:
             what = f"asked the network ({_listed(list(self.body.addresses))})"
             yield what, "fetch what it needs beforehand, and pass it as an asset: what is there may change unnoticed"
+        if chance:
+            remedy = "pass a seed, a date or a name as a parameter; files that nobody keeps are named by tempfile"
+            yield f"calls {_listed(chance)}, which gives something else each time", remedy
         for change in self._changes:
-            if change.put_back:
+            if not change.put_back:
+                what = f"drew from {change.what}, which all of its process shares, so that no run can be repeated"
+                yield what, change.remedy
+            else:
                 yield f"changed {change.what} of its whole process", f"it was put back; {change.remedy}"
 
     def _says_where_to_write(self, variable: str) -> bool:
@@ -305,7 +312,8 @@ def _beside(script: str, interpreter: str) -> list[str]:
         return []
     name = os.path.basename(interpreter)
     if name.startswith("python"):
-        return [path for path in own_modules(script, text) if not is_installed(path)]
+        found = own_modules(script, text, places_of_modules(), skipped=ENGINE)
+        return [path for path in found if not is_installed(path)]
     return list(named_files(text, os.path.dirname(script), shell=name.endswith("sh")))
 
 

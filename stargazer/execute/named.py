@@ -11,6 +11,7 @@ import functools
 import inspect
 import itertools
 import os
+import random
 import re
 import sys
 import types
@@ -18,6 +19,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.execute.audit import is_installed
+from stargazer.execute.chance import SHARED, asked_of_chance
 from stargazer.tools.programs import is_regular
 
 if TYPE_CHECKING:
@@ -71,6 +73,10 @@ class Named(NamedTuple):
         What may keep a value from call to call: caches, containers, globals that functions set.
     once
         What it reads of its process that is another in each: arguments of the command line, standard input.
+    chance
+        What it calls that gives something else each time: the entropy of the system, the date.
+    clocks
+        Clocks that it asks.
     """
 
     variables: tuple[str, ...]
@@ -79,6 +85,8 @@ class Named(NamedTuple):
     files: tuple[str, ...]
     holders: tuple[Holder, ...]
     once: tuple[str, ...] = ()
+    chance: tuple[str, ...] = ()
+    clocks: tuple[str, ...] = ()
 
     def unseen(self, values: Iterable[Any]) -> tuple[str, ...]:
         """Files that the constants or some values name, and that may be opened unseen."""
@@ -135,6 +143,7 @@ class _Walk:
         self.holders: dict[tuple[Any, ...], Holder] = {}
         self._asks_by_name = False
         self._once: list[str] = []
+        self._chance: dict[str, bool] = {}
         self._seen: set[int] = set()
         self._todo: list[Any] = [body]
         while self._todo and len(self._seen) < MOST:
@@ -155,6 +164,8 @@ class _Walk:
             files,
             tuple(self.holders.values()),
             tuple(dict.fromkeys(self._once)),
+            tuple(name for name, is_clock in self._chance.items() if not is_clock),
+            tuple(name for name, is_clock in self._chance.items() if is_clock),
         )
 
     def _visit(self, value: Any) -> None:
@@ -201,6 +212,7 @@ class _Walk:
             self.texts += [const for const in code.co_consts if isinstance(const, (str, bytes))]
             self._environment(code, namespace)
             self._once += _read_once(code)
+            self._chance |= dict(asked_of_chance(code, namespace))
             for name in _set_globals(code):
                 self._hold((id(namespace), name), functools.partial(_identity, namespace, name), name)
         for name in {name for code in _codes(function.__code__) for name in code.co_names}:
@@ -208,6 +220,8 @@ class _Walk:
 
     def _name(self, namespace: dict[str, Any], name: str) -> None:
         value = namespace.get(name, sys.modules.get(name))
+        if value is random or getattr(value, "__self__", None) is random._inst:
+            self.names.add(SHARED)
         if isinstance(value, types.ModuleType):
             if _is_own(value.__name__):
                 for each in self.names & vars(value).keys():

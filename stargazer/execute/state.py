@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import locale
 import os
 import random
@@ -18,6 +19,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer import config
+from stargazer.execute.chance import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +46,11 @@ class Aspect(NamedTuple):
         What to do instead.
     harmless
         Names of what changes it as it is meant to be: who draws a number does not decide on those of others. That is
-        noted, and stays.
+        told, and stays.
+    drawn
+        Whether one state follows from another by drawing numbers, and not by a seed.
+    always
+        Whether it is looked at whatever the code names: libraries draw from it where nobody gives them a seed.
     """
 
     name: str
@@ -53,6 +59,8 @@ class Aspect(NamedTuple):
     write: Callable[[Any], object]
     remedy: str
     harmless: frozenset[str] = frozenset()
+    drawn: Callable[[Any, Any], bool] | None = None
+    always: bool = False
 
 
 def _umask() -> int | None:
@@ -90,6 +98,35 @@ def _numpy_state() -> Any:
     return kind, bytes(keys.data), *rest
 
 
+BLOCK, MOST_BLOCKS = 624, 4_000
+"""Numbers that the Mersenne twister makes at once, and how many times that is followed."""
+
+
+def _drawn(before: Any, after: Any) -> bool:
+    """Whether the generator of the module random went on from one state to the other: a seed begins anew."""
+    generator = random.Random()
+    generator.setstate(before)
+    for _ in range(MOST_BLOCKS):
+        if generator.getstate()[1][:BLOCK] == after[1][:BLOCK]:
+            return True
+        generator.getrandbits(32 * BLOCK)
+    return False
+
+
+def _drawn_by_numpy(before: Any, after: Any) -> bool:
+    """The same of the generator of NumPy."""
+    import numpy
+
+    generator = numpy.random.RandomState(0)
+    generator.set_state((before[0], numpy.frombuffer(before[1], "uint32"), *before[2:]))
+    for _ in range(MOST_BLOCKS):
+        state: Any = generator.get_state()
+        if bytes(state[1].data) == after[1]:
+            return True
+        generator.bytes(4 * BLOCK)
+    return False
+
+
 def _set_numpy_state(state: Any) -> None:
     import numpy
 
@@ -97,11 +134,17 @@ def _set_numpy_state(state: Any) -> None:
     _numpy()._rand.set_state((kind, numpy.frombuffer(keys, "uint32"), *rest))
 
 
+USE_NUMPY = frozenset({"numpy", "pandas", "scipy", "sklearn", "scanpy", "anndata", "seaborn"})
+"""Libraries that import NumPy at once, where code names them."""
+
 SEEDS = frozenset({"seed", "setstate", "set_state", "seed_everything"})
-DRAWS = frozenset(
-    {"random", "shuffle", "choice", "choices", "sample", "randint", "rand", "randn", "normal", "permutation"}
-)
-SEED = "draw from a generator of the body's own: {}"
+DRAWS = frozenset({
+    "random", "shuffle", "choice", "choices", "sample", "randint", "rand", "randn", "normal", "permutation", "uniform",
+    "gauss", "randrange", "getrandbits", "randbytes", "betavariate", "expovariate", "normalvariate", "lognormvariate",
+    "triangular", "integers", "binomial", "poisson", "standard_normal", "random_sample", "exponential", "gamma",
+    "multinomial", "multivariate_normal",
+})  # fmt: skip
+SEED = "draw from a generator of the body's own, with a seed that is a parameter: {}"
 ASPECTS = (
     Aspect("the umask", frozenset({"umask"}), _umask, os.umask, "set the mode of a file with its path.chmod(…)"),
     Aspect(
@@ -114,11 +157,12 @@ ASPECTS = (
     ),
     Aspect(
         "the state of the module random", SEEDS, random.getstate, random.setstate,
-        SEED.format("random.Random(seed)"), DRAWS,
+        SEED.format("random.Random(seed)"), DRAWS, _drawn,
     ),
     Aspect(
         "the random state of NumPy", SEEDS, _numpy_state, _set_numpy_state,
-        SEED.format("numpy.random.default_rng(seed)"), DRAWS,
+        SEED.format("numpy.random.default_rng(seed), or random_state=seed of a library"), DRAWS, _drawn_by_numpy,
+        always=True,
     ),
 )  # fmt: skip
 
@@ -138,6 +182,7 @@ class Window:
         self.aspect = aspect
         self._lock = threading.Lock()
         self._running, self._before = 0, None
+        self._is_certain = True
 
     def begin(self) -> None:
         """Note how it is."""
@@ -147,14 +192,24 @@ class Window:
             self._running += 1
 
     def end(self, put_back: bool) -> bool:
-        """Whether it is not as it was; put back, where that is wanted and no other body runs that may change it."""
+        """Whether it is not as it was; put back, where that is wanted and no other body runs that may change it.
+
+        What only may be drawn from is not as it was where somebody drew. A library that seeds it is no reason to
+        say anything; where that could not be put back, nobody knows any more whether the next one draws.
+        """
         with self._lock:
             self._running -= 1
-            changed = _differs(self._before, self.aspect.read())
-            if changed and put_back and not self._running:
+            after = self.aspect.read()
+            changed = _differs(self._before, after)
+            drawn = (
+                changed and not put_back and self.aspect.drawn is not None and self.aspect.drawn(self._before, after)
+            )
+            if changed and not drawn and not self._running:
                 with contextlib.suppress(OSError, ValueError, locale.Error):
                     self.aspect.write(self._before)
-            return changed
+            elif changed and not drawn and not put_back:
+                self._is_certain = False
+            return changed if put_back else drawn and self._is_certain
 
 
 def _differs(before: Any, after: Any) -> bool:
@@ -168,6 +223,9 @@ WINDOWS = tuple(map(Window, ASPECTS))
 def compared(body: Observed) -> Iterator[list[Change]]:
     """Run a body in here; gives the list of what it changed, complete at the end."""
     changes: list[Change] = []
+    if not USE_NUMPY.isdisjoint(body.names) and _numpy() is None:
+        with contextlib.suppress(ImportError):
+            importlib.import_module("numpy.random")  # before it is drawn from, to tell that it was
     windows = _windows(body.names)
     for window in windows:
         window.begin()
@@ -184,17 +242,20 @@ def compared(body: Observed) -> Iterator[list[Change]]:
 
 @functools.lru_cache(maxsize=1024)
 def _windows(names: frozenset[str]) -> tuple[Window, ...]:
-    return tuple(window for window in WINDOWS if _may_change(names, window.aspect))
+    return tuple(window for window in WINDOWS if window.aspect.always or _may_change(names, window.aspect))
 
 
 def _may_change(names: frozenset[str], aspect: Aspect) -> bool:
+    if aspect.read is random.getstate and names.isdisjoint({SHARED, *SEEDS}):
+        return False  # threads of libraries draw from it, too, so that its state alone says little
     return not (aspect.names | aspect.harmless).isdisjoint(names)
 
 
 def _is_certain(body: Observed, aspect: Aspect) -> bool:
     """Whether it was this body's task, and none that ran beside it."""
     ran = {(body.task, body.names), *body.beside}
-    return {task for task, names in ran if _may_change(names, aspect)} == {body.task}
+    named = {task for task, names in ran if _may_change(names, aspect)}
+    return (named or {task for task, _ in ran}) == {body.task}
 
 
 def _environment(body: Observed) -> list[Change]:

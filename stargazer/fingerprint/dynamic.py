@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from types import CodeType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,20 @@ from stargazer.fingerprint.source import Chain, dotted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["DOCUMENTS", "FINDS_TEXT", "IMPORTERS", "READERS", "Uses", "constants_of", "finds", "may_find", "uses_of"]
+__all__ = [
+    "DOCUMENTS",
+    "FINDS_TEXT",
+    "IMPORTERS",
+    "READERS",
+    "UNMARKED",
+    "Uses",
+    "asks_by_text",
+    "constants_of",
+    "finds",
+    "may_find",
+    "names_in",
+    "uses_of",
+]
 
 DOCUMENTS = frozenset({
     "__doc__", "__annotations__", "__code__", "__signature__", "__text_signature__", "__type_params__", "__annotate__",
@@ -40,6 +54,17 @@ IMPORTERS = frozenset({
 
 READERS = frozenset({"builtins:eval", "builtins:exec"})
 """Functions that run the text that their first argument is."""
+
+MARKED = frozenset({"query", "eval"})
+"""Methods of tables that look for what their text names behind an ``@`` among the variables of their caller."""
+
+UNMARKED = frozenset({"pandas.eval", "numexpr.evaluate", "numexpr.re_evaluate"}) | {
+    f"duckdb.{name}" for name in ("sql", "query", "execute", "from_query", "query_df")
+}
+"""Functions that look for all names in their text there."""
+
+NAME_BEHIND_AT = re.compile(r"@\s*([^\W\d]\w*)")
+NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 
 ANYWHERE = frozenset({
     "runpy:run_path", "sys:_getframe", "sys:_current_frames", "sys:setprofile", "sys:settrace", "sys:meta_path",
@@ -128,6 +153,19 @@ def may_find(code: CodeType) -> bool:
     if not (DOCUMENTS | WALKS).isdisjoint(texts.union(code.co_names)):
         return True
     return any(may_find(const) for const in code.co_consts if isinstance(const, CodeType))
+
+
+def asks_by_text(code: CodeType) -> bool:
+    """Whether `names_in` is worth asking: whether code calls what may look for names that stand in a text."""
+    called = MARKED | {"evaluate", "re_evaluate", "sql", "execute", "from_query", "query_df"}
+    return not called.isdisjoint(code.co_names) or any(
+        asks_by_text(const) for const in code.co_consts if isinstance(const, CodeType)
+    )
+
+
+def names_in(texts: Iterable[str], *, marked: bool) -> set[str]:
+    """Names in texts that a library works out: those behind an ``@``, or all."""
+    return {name for text in texts for name in (NAME_BEHIND_AT if marked else NAME).findall(text)}
 
 
 def constants_of(nodes: Iterable[ast.AST], chain: Chain) -> list[str | None]:

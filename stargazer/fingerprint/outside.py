@@ -18,7 +18,8 @@ READS = frozenset({
     "now", "today", "utcnow", "time", "time_ns", "perf_counter", "monotonic", "uuid1", "uuid4", "urandom",
     "token_hex", "token_bytes", "randint", "randrange", "getrandbits", "gethostname", "getpid", "getuser", "getlogin",
     "argv", "check_output", "loadtxt", "genfromtxt", "read_csv", "read_json", "read_yaml", "read_excel", "read_parquet",
-    "read_table", "safe_load_all",
+    "read_table", "safe_load_all", "memmap", "open_memmap", "memory_map", "fromfile", "read_pickle", "read_feather",
+    "read_hdf", "read_h5ad", "read_fwf", "read_xml", "read_sql", "read_orc",
 })  # fmt: skip
 """Names of functions and variables of libraries that bring values in."""
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.counters import Counters, defaults_of
-from stargazer.fingerprint.dynamic import may_find, uses_of
+from stargazer.fingerprint.dynamic import UNMARKED, asks_by_text, may_find, names_in, uses_of
 from stargazer.fingerprint.effects import Effects, loaded
 from stargazer.fingerprint.members import Members, is_place
 from stargazer.fingerprint.names import Settled
 from stargazer.fingerprint.origin import label, module_of
+from stargazer.fingerprint.parsing import walk
 from stargazer.fingerprint.source import (
     defaults_in,
     dotted,
@@ -319,7 +320,23 @@ class Reach(Members):
                     meant.append(self._finder(space, chain, nodes) or self._binding(space, *chain))
             if meant:
                 lines.append(f"{'.'.join(chain)} = {' or '.join(meant)}")
-        return lines
+        return [*lines, *self._named_in_texts(function, nodes, found)] if asks_by_text(code) else lines
+
+    def _named_in_texts(self, function: FunctionType, nodes: list[ast.AST], found: References) -> list[str]:
+        """One line for each variable of the module that a text for a library names: ``table.query("x > @LIMIT")``."""
+        space, code = function.__globals__, function.__code__
+        texts = [each.value for node in nodes for each in walk(node) if isinstance(each, ast.Constant)]
+        texts += [space.get(chain[0]) for chain in found.chains]
+        called = {".".join((self._module_of(function, found, chain[0]), *chain[1:])) for chain in found.chains}
+        names = names_in([text for text in texts if isinstance(text, str)], marked=UNMARKED.isdisjoint(called))
+        followed = {chain[0] for chain in found.chains} | {*code.co_varnames, *code.co_freevars}
+        return self._lines(space, {(name,) for name in names & space.keys() - followed})
+
+    def _module_of(self, function: FunctionType, found: References, name: str) -> str:
+        """Name of the module that a name stands for, where a function or its module imports one."""
+        inner = [each.loaded for each in found.imports.get(name, ()) if each.name is None]
+        value = function.__globals__.get(name)
+        return inner[0] if inner else value.__name__ if isinstance(value, ModuleType) else name
 
     def _cell(self, function: FunctionType, name: str, cell: Any, attributes: Chain) -> str:
         """What a variable of a closure is bound to; of one that the function changes, the code that made it."""

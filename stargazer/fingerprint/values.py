@@ -447,7 +447,7 @@ class Things:
         kind = type(value)
         if kind is object:
             return "a sentinel"
-        if self.is_own(kind.__module__) or self._is_made_here(kind):
+        if (self.is_own(kind.__module__) or self._is_made_here(kind)) and not _is_of_cython(kind):
             return f"object {self.piece(value, f'{kind.__qualname__} object', self._object_text, self._place)}"
         self.library(kind.__module__)
         home = str(getattr(value, "__module__", None) or kind.__module__)
@@ -536,6 +536,11 @@ class Things:
         """Another process would import this."""
         if module != "__main__" and "<" not in name:
             self.by_name.add((module, name))
+
+
+def _is_of_cython(kind: type) -> bool:
+    """Whether a class is one of those that Cython shares among libraries, in a module that no file has."""
+    return not isinstance(type(kind).__module__, str)
 
 
 def is_found(value: Any, module: str) -> bool:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Modules", "Source", "read"]
 
-FORMAT = "4"
+FORMAT = "5"
 BINARY = (".so", ".pyd", ".dylib", ".dll")
 Stamp = tuple[int, int, int, int]
 

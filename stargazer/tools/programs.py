@@ -30,19 +30,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABSENT",
+    "ENGINE",
     "Program",
     "commands_in",
     "is_regular",
     "is_script",
     "look_into",
+    "modules_run",
     "named_files",
     "own_modules",
     "paths_in",
+    "places_of_modules",
     "program_digest",
     "script_of",
     "sha256_of",
     "signature_of",
 ]
+
+ENGINE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
+"""The folder of this package."""
 
 ABSENT = "not found"
 """Stands for a program that is not there."""
@@ -266,7 +272,48 @@ def _substituted(code: str) -> str:
     return code
 
 
-def own_modules(script: str, text: str, places: Iterable[str] = ()) -> list[str]:
+def modules_run(argv: Sequence[str], folder: str) -> list[str]:
+    """Files of the user's own modules that a command leads to by ``python -c`` or ``python -m``.
+
+    Parameters
+    ----------
+    argv
+        The command and its arguments.
+    folder
+        The folder that it runs in, where Python looks first.
+    """
+    name, texts = _interpreter(argv[0]), list[str]()
+    if name in SHELLS:
+        texts = [f"import {module}, {module}.__main__" for word in argv[1:] for module in MODULE.findall(word)]
+    elif name == "python" and (found := _text_for_python(argv)):
+        texts = [found]
+    if not texts:
+        return []
+    places = places_of_modules()
+    return [path for text in texts for path in own_modules(os.path.join(folder, "-"), text, places, skipped=ENGINE)]
+
+
+def _text_for_python(argv: Sequence[str]) -> str:
+    """What follows ``-c``, or an import of the module that follows ``-m``."""
+    words = iter(argv[1:])
+    for word in words:
+        if not word.startswith("-") or word in ("-", "--"):
+            return ""
+        if word in VALUE_FOLLOWS["python"]:
+            next(words, None)
+        elif found := re.fullmatch(r"-[A-Za-z]*([cm])(.*)", word, re.DOTALL):
+            text = found[2] or next(words, "")
+            return text if found[1] == "c" else f"import {text}, {text}.__main__"
+    return ""
+
+
+def places_of_modules() -> list[str]:
+    """Folders beside its own in which a Python finds modules that are not installed: of its path, and checkouts."""
+    paths = filter(os.path.isdir, (variable("PYTHONPATH") or "").split(os.pathsep))
+    return [*map(os.path.abspath, paths), *_editable(_site_packages("python"))]
+
+
+def own_modules(script: str, text: str, places: Iterable[str] = (), *, skipped: str = "") -> list[str]:
     """Files of the modules that a Python script imports from its own folder, or from folders that it names.
 
     Parameters
@@ -277,18 +324,22 @@ def own_modules(script: str, text: str, places: Iterable[str] = ()) -> list[str]
         Its source.
     places
         Further folders in which modules of the user's own lie.
+    skipped
+        Path below which modules are left out.
     """
     folders = [os.path.dirname(script), *places]
     found: dict[str, None] = {}
-    todo = [text]
+    todo = [(text, folders[0])]
     while todo and len(found) < MOST_FILES:
-        tree = _parsed(todo.pop())
+        source, here = todo.pop()
+        tree = _parsed(source)
         folders += [each for each in _added_folders(tree) if each not in folders]
-        for module in _imported(tree):
-            for path in _module_files(module, folders):
-                if path not in found:
+        for module, level in _imported(tree):
+            above = [os.path.normpath(os.path.join(here, *[os.pardir] * (level - 1)))] if level else folders
+            for path in _module_files(module, above):
+                if path not in found and not (skipped and path.startswith(skipped)):
                     found[path] = None
-                    todo.append(_read(path).decode("utf-8", "replace"))
+                    todo.append((_read(path).decode("utf-8", "replace"), os.path.dirname(path)))
     return sorted(found)
 
 
@@ -303,15 +354,16 @@ def _parsed(text: str) -> ast.AST:
         return ast.Module([], [])
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
+def _imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Modules that code imports, and how many levels above its own they stand; no level where it is not said."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from ((alias.name, 0) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (alias.name for alias in node.names)
+            if node.module:
+                yield node.module, node.level
+            before = f"{node.module}." if node.module else ""
+            yield from ((f"{before}{alias.name}", node.level) for alias in node.names)
 
 
 def _added_folders(tree: ast.AST) -> Iterator[str]:

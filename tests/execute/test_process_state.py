@@ -18,7 +18,7 @@ import pytest
 
 import stargazer as sg
 from stargazer.errors import ProcessChanged, RunFailed
-from stargazer.execute.findings import ProcessWarning
+from stargazer.execute.findings import HiddenInput, ProcessWarning
 from stargazer.ledger import Ledger
 from stargazer.store import Store
 
@@ -213,14 +213,17 @@ def draws(work: sg.Workdir, *, i: int) -> float:
     return random.random()
 
 
-def test_who_draws_a_number_decides_on_no_other_and_that_is_noted_only(store: Store) -> None:
+def test_who_draws_a_number_decides_on_no_other_and_that_is_told(store: Store) -> None:
     """Put back, two calls of one process would draw the same number."""
-    first, second = (draws(i=i).compute(scheduler="sync") for i in (1, 2))
+    with pytest.warns(
+        HiddenInput, match=r"task draws drew from the state of the module random, .*random\.Random\(seed"
+    ):
+        first, second = (draws(i=i).compute(scheduler="sync") for i in (1, 2))
     assert first != second
     record = Ledger(store.records).find(draws(i=1).plan_key)
     assert record is not None
     assert record.noted == [
-        "drew from the state of the module random, which it shares with all of its process: no run can be repeated"
+        "drew from the state of the module random, which all of its process shares, so that no run can be repeated"
     ]
 
 

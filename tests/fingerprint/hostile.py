@@ -121,7 +121,7 @@ def load_engine(folder: Path) -> None:
         return list(sys.modules)
 
     for name in apart(names):
-        if name.partition(".")[0] in ("stargazer", "dask", "platformdirs", "sqlite3", "yaml", "fsspec"):
+        if name.partition(".")[0] in ("stargazer", "dask", "distributed", "platformdirs", "sqlite3", "yaml", "fsspec"):
             importlib.import_module(name)
 
 
