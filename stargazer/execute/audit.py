@@ -171,8 +171,10 @@ class Observed:
             self.trees.setdefault(f"{place}{TREE}", tree_value(place))
 
     def moved(self, source: Any, target: Any) -> None:
-        """What the body wrote has another name."""
-        if (place := self._place(target)) is not None and self._place(source) in {None, *self.written}:
+        """A file gets another name: it is written there, and read if it is none that the body wrote."""
+        if (found := self._place(source)) is not None and found not in self.written and is_regular(found):
+            self.opened(found, "r", None)
+        if (place := self._place(target)) is not None:
             self.written.add(place)
 
     def connected(self, address: Any) -> None:

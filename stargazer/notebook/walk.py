@@ -49,6 +49,7 @@ from stargazer.notebook.rows import (
 from stargazer.notebook.shown import Captured, captured, error_output
 from stargazer.notebook.tokens import Moved, is_widget, token_of
 from stargazer.notebook.values import Value
+from stargazer.notebook.writes import has_written, may_meet
 from stargazer.tools.ending import Ending
 
 if TYPE_CHECKING:
@@ -247,16 +248,22 @@ class Walk:
         if self.dry and any(name in self._handed for name in names):
             self._hand_on(cell, "run", "it reads what is made each time")
             return True
-        if not any(is_call(self.assets.get(name)) for name in names):
+        if not any(is_call(self.assets.get(name)) for name in names) and (self.dry or not self.pending):
             return False
         self._settle_for(cell)
         if self.dry:
             self._hand_on(cell, "run", "its inputs are to be made")
-        elif (row := self._at_once(cell)) is not None:
+        else:
+            self._walk_one(cell)
+        return True
+
+    def _walk_one(self, cell: Cell) -> None:
+        """Ask for a cell anew, after what was waiting has run."""
+        if (row := self._at_once(cell)) is not None:
             self.rows[cell] = row
         else:
+            self._note_place()
             self._once(cell)
-        return True
 
     def _once(self, cell: Cell) -> None:
         if cell.notes.prompt is not None:
@@ -281,11 +288,15 @@ class Walk:
             return
         data |= {name: mounted(mount, self.store) for name, mount in mounts.items()}
         call = cell_call(cell, self.rest[cell], self.prelude, data, {n: str(self.tokens[n]) for n in alive}, self.store)
-        if not self.again and self._known(cell, call):
+        if (not self.again or call.plan_key in self._ran_now) and self._known(cell, call):
             return
         if alive or touches_engine(cell, self.prelude) or any(is_handle(value) for value in data.values()):
             if not self.is_made_later(cell, frozenset(data)):
                 self._here(cell, call)
+            return
+        if not self.dry and may_meet(cell, self.pending, self.prelude):
+            self._settle()
+            self._walk_one(cell)
             return
         self.pending[cell] = call
         for name in cell.defs - self.split.names:
@@ -535,9 +546,16 @@ class Walk:
                 self.rows[cell] = self._row(cell, "run", self._reason(call))
             return
         results, failures = self._fly(pending)
+        is_written = False
         for cell, call in pending.items():
-            error = failures.get(f"{call.name} {call.plan_key[:8]}")
-            self._done[cell] = Done(call, used_by(call, results), results.get(call.plan_key), error)
+            record = self.ledger.find(call.plan_key)
+            is_new = record is not None and record.started >= self._flew
+            if not is_written:
+                error = failures.get(f"{call.name} {call.plan_key[:8]}")
+                self._done[cell] = Done(call, used_by(call, results), results.get(call.plan_key), error)
+            elif is_new:  # it is asked for again, as it may have read what was not written yet
+                self._ran_now.add(call.plan_key)
+            is_written = is_written or (is_new and has_written(record))
         cells, self._since = self._since, []
         self._go_back()
         self._walk(cells)
