@@ -3,8 +3,8 @@
 A record holds names and what stood behind them: files by their path with their CID, folders (the path ends in ``/``)
 with a digest of the names in them, folders that a program was given whole (``//``), variables of the environment
 (``$NAME``) with a digest of their value, programs that no task declared (``!name``) with a digest of what runs under
-that name, files that it wrote (``>path``); and what begins with ``@``: see `ALWAYS`, `UNTIL`, `LIBRARY` and `TOOL`. The record is an answer only while
-all of that is as it was.
+that name, files that it wrote (``>path``) with their CID; and what begins with ``@``: see `ALWAYS`, `UNTIL`, `LIBRARY`
+and `TOOL`. The record is an answer only while all of that is as it was.
 
 References
 ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import tempfile
 import time
@@ -27,9 +26,10 @@ from stargazer.notebook.cells import (
 )
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, hidden_order, touches_engine, why_live
+from stargazer.notebook.graphs import fly, reason_of
 from stargazer.notebook.handles import boxed, is_handles
 from stargazer.notebook.mounts import local_path, mounted
-from stargazer.notebook.order import binds_of, ordered, reads_of
+from stargazer.notebook.order import binds_of, check_given, ordered, reads_of
 from stargazer.notebook.questions import ask_cell
 from stargazer.notebook.rows import (
     Aliases,
@@ -121,6 +121,7 @@ class Walk:
         self._widgets = {
             name for cell in makers if why_live(cell, self.prelude) == WIDGET for name in cell.defs & self.given.keys()
         }
+        check_given(self.order, self.given.keys() - self._widgets, self.split.names)
         self._lively = hidden_order(self.order, self.rest, self.prelude)
         self._shared: dict[Cell, tuple[str, ...]] = {}
         self._ran_now: set[str] = set()
@@ -250,10 +251,10 @@ class Walk:
             return True
         if not any(is_call(self.assets.get(name)) for name in names) and (self.dry or not self.pending):
             return False
-        self._settle_for(cell)
         if self.dry:
             self._hand_on(cell, "run", "its inputs are to be made")
         else:
+            self._settle()
             self._walk_one(cell)
         return True
 
@@ -386,7 +387,7 @@ class Walk:
     def _here(self, cell: Cell, call: Call) -> None:
         """Run a cell in this process, as the call that it is."""
         if self.dry:
-            self._hand_on(cell, "run", self._reason(call))
+            self._hand_on(cell, "run", reason_of(call))
             return
         from stargazer.execute.execute import Attempt
 
@@ -527,11 +528,6 @@ class Walk:
 
     # Cells that run as one graph.
 
-    def _settle_for(self, cell: Cell) -> None:
-        """Run what waits, before a cell that runs here; in a plan nothing runs."""
-        if not self.dry:
-            self._settle()
-
     def _settle(self) -> None:
         """Run what waits; then go through the same cells again, which take what they came to.
 
@@ -543,9 +539,10 @@ class Walk:
             return
         if self.dry:
             for cell, call in pending.items():
-                self.rows[cell] = self._row(cell, "run", self._reason(call))
+                self.rows[cell] = self._row(cell, "run", reason_of(call))
             return
-        results, failures = self._fly(pending)
+        self._flew = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        results, failures = fly(list(pending.values()), self.client, again=self.again)
         is_written = False
         for cell, call in pending.items():
             record = self.ledger.find(call.plan_key)
@@ -560,19 +557,6 @@ class Walk:
         self._go_back()
         self._walk(cells)
         self._settle()
-
-    def _fly(self, pending: Mapping[Cell, Call]) -> tuple[dict[str, Any], Mapping[str, BaseException]]:
-        """Run cells as one graph; return results by plan key, and errors by label."""
-        from stargazer.errors import RunFailed
-        from stargazer.runs import run
-
-        self._flew = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        flight = run(list(pending.values()), client=self.client, wait=False, progress=False, again=self.again or None)
-        results: dict[str, Any] = {}
-        with contextlib.suppress(RunFailed):
-            for call, result in flight:
-                results[call.plan_key] = result
-        return results, flight.failures
 
     def _note_place(self) -> None:
         """Remember how things are before the first cell that waits."""
@@ -610,9 +594,3 @@ class Walk:
             return True
         self._ran(cell, done.result, mine, record.seconds if record else 0.0, call)
         return True
-
-    def _reason(self, call: Call) -> str:
-        from stargazer.runs.planner import plan
-
-        planned = next((each for each in plan(call) if each.call.plan_key == call.plan_key), None)
-        return "; ".join(str(reason) for reason in planned.reasons) if planned is not None else "it was never run"
