@@ -42,9 +42,9 @@ def files_before(task: CellTask, given: Iterable[Any]) -> dict[str, Any]:
 
 
 def files_written(observed: Observed, before: Mapping[str, Any]) -> dict[str, str]:
-    """Files that a cell wrote, and that are there now, with their CIDs."""
+    """Files that a cell wrote, and that are there now, with their CIDs; those that it only appended to are logs."""
     changed = (place for place, seen in before.items() if signature_of(place) != seen)
-    found = {*observed.written, *changed, *_by_programs(observed)}
+    found = {*observed.written, *changed, *_by_programs(observed)} - observed.appended
     return {f"{WROTE}{place}": file_value(place) for place in sorted(found) if _is_kept(place, observed)}
 
 

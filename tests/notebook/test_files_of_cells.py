@@ -32,11 +32,6 @@ WRITTEN = {
         "subprocess.run(f'printf {{n}} > c.txt', shell=True, check=True)",
         "x = open('c.txt').read()",
     ],
-    "appended": [
-        "from pathlib import Path\nPath('q.txt').write_text('')",
-        "with open('q.txt', 'a') as out:\n    out.write('{n}')\ndel out",
-        "x = Path('q.txt').read_text()",
-    ],
     "database": [
         "import sqlite3",
         "def ask(text):\n    with sqlite3.connect('d.db') as base:\n        return base.execute(text).fetchall()",
@@ -70,6 +65,15 @@ def test_cells_read_what_those_before_them_wrote(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     for n in (1, 2, 1, 1):
         assert _run(tmp_path, WRITTEN[name], n)["x"] == str(n)
+
+
+def test_a_file_that_cells_only_append_to_is_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = "with open('log.txt', 'a') as out:\n    print({n}, file=out)\ndel out\n"
+    cells = [f"{log}a = 1", f"{log}b = a"]
+    for state in ("ran", "known"):
+        assert [row.state for row in _run(tmp_path, cells, 1).report.rows] == [state, state]
+    assert Path("log.txt").read_text() == "1\n1\n"
 
 
 def test_what_was_written_and_lost_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
