@@ -93,7 +93,7 @@ def named(name: str) -> Remote:
     remotes = {remote.name: remote for remote in configured()}
     if name in remotes:
         return remotes[name]
-    if "/" in name and urlsplit(name).scheme not in ("http", "https"):
+    if "/" in name and _split(name, repr(name)).scheme not in ("http", "https"):
         return _cached({"store": name, "name": name}, name)
     known = ", ".join(remotes) or "none is configured (see stargazer.remotes)"
     raise ConfigError(f"there is no remote {name!r}; there are: {known}")

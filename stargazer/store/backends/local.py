@@ -43,7 +43,6 @@ __all__ = [
     "LocalBackend",
     "as_store_error",
     "is_full",
-    "is_on_network",
     "sync_directory",
     "sync_file",
     "sync_file_system",
@@ -206,20 +205,29 @@ class LocalBackend:
         return True
 
     def create_once(self, place: str, data: bytes) -> None:
-        """Write a file unless one is there, whatever its content: the first writer wins."""
+        """Write a file unless one is there, whatever its content: the first writer wins; what is none is put aside."""
         temporary = self.write_temporary(data, place)
         self.make_folder(place.rpartition("/")[0])
         try:
+            try:
+                self._link_once(temporary, place)
+            except FileExistsError:
+                if self.size(place) is None:
+                    self.set_aside(place)
+                    with contextlib.suppress(FileExistsError):  # another writer was faster
+                        self._link_once(temporary, place)
+        finally:
+            unlink(temporary)
+
+    def _link_once(self, temporary: str, place: str) -> None:
+        try:
             os.link(temporary, self.path(place))
-        except FileExistsError:
-            return
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
-            if self.size(place) is None:
-                os.rename(temporary, self.path(place))
-        finally:
-            unlink(temporary)
+            if os.path.lexists(self.path(place)):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place) from error
+            os.rename(temporary, self.path(place))
 
     def replace(self, place: str, data: bytes, *, used: float | None = None) -> None:
         """Write a file, over the one that is there; its mtime tells when it was of use."""
@@ -559,45 +567,6 @@ def sync_file_system(path: str) -> None:
             os.sync()
     finally:
         os.close(fd)
-
-
-def is_on_network(path: str | os.PathLike[str]) -> bool:
-    """Whether a path lies, or would lie, on a file system that other machines share."""
-    place = os.path.realpath(path)
-    while not os.path.isdir(place):
-        place = os.path.dirname(place)
-    return _kind_of(place).partition(".")[0] in NETWORK or _kind_of(place) in NETWORK
-
-
-@functools.cache
-def _kind_of(place: str) -> str:
-    """Kind of the file system that a directory lies on; empty where the system does not say."""
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-            found = dict(_mounts(mounts))
-    except OSError:
-        return ""
-    while place not in found and place != "/":
-        place = os.path.dirname(place)
-    return found.get(place, "")
-
-
-def _mounts(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield where each file system is mounted, and its kind; of several in one place the last is the one to be seen."""
-    for line in lines:
-        before, _, after = line.partition(" - ")
-        place = before.split(" ")[4]
-        for code in ("040", "011", "012", "134"):
-            place = place.replace(f"\\{code}", chr(int(code, 8)))
-        yield place, after.split(" ")[0]
-
-
-NETWORK = frozenset({
-    "nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "glusterfs", "9p", "ncpfs",
-    "panfs", "pvfs2", "orangefs", "ocfs2", "gfs2", "virtiofs", "weka", "wekafs", "fuse.sshfs", "fuse.glusterfs",
-    "fuse.ceph",
-})  # fmt: skip
-"""Kinds of file systems that several machines have mounted, as Linux calls them."""
 
 
 @functools.cache
