@@ -24,6 +24,8 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run noteboo
 INSIDE = "--in-its-environment"
 """Says that the packages of the notebook's header are there; `stargazer.notebook.elsewhere` gives it."""
 
+PAGES = (".html", ".ipynb", ".md")
+
 WRONG = 2
 """Exit code where a notebook is wrong before anything of it runs."""
 
@@ -71,19 +73,28 @@ def run(
     try:
         key = whole_key(file.read_bytes(), file, target, given)
     except OSError as error:
-        say(f"stargazer: {file} cannot be read: {error.strerror}", err=True)
-        raise typer.Exit(WRONG) from None
+        raise _wrong(f"{file} cannot be read: {error.strerror}", json) from None
+    if out is not None and not out.endswith(PAGES):
+        raise _wrong(f"{out}: a page ends in {', '.join(PAGES)}", json)
     whole = find_whole(opened, key) if key and not (again or plan or strict) else None
     if whole is not None:
         _answer(opened, file, whole, out, json)
         return
     if not inside:
-        _go_where_packages_are(file)
+        _go_where_packages_are(file, json)
     with opened:
         _run(file, target, given, plan, again, strict, on, out, json, key)
 
 
-def _go_where_packages_are(file: Path) -> None:
+def _wrong(message: object, json: bool) -> typer.Exit:
+    """Say what is wrong before anything runs; to a program as an object."""
+    if json:
+        print_json({"error": {"type": "NotebookError", "message": str(message)}})
+    say(f"stargazer: {message}", err=True)
+    return typer.Exit(WRONG)
+
+
+def _go_where_packages_are(file: Path, json: bool) -> None:
     """Start this program again where what a notebook asks for is; go on where nothing is missing."""
     if sys.argv[1:3] != ["nb", "run"]:  # called from within another program, which goes on
         return
@@ -94,8 +105,7 @@ def _go_where_packages_are(file: Path) -> None:
     try:
         with_uv(read_document(file), sys.argv[1:])
     except NotebookError as error:
-        say(f"stargazer: {error}", err=True)
-        raise typer.Exit(WRONG) from None
+        raise _wrong(error, json) from None
 
 
 def _answer(store: Store, file: Path, whole: Whole, out: str | None, json: bool) -> None:
@@ -123,17 +133,16 @@ def _run(
         book = Notebook(file)
         for problem in book.document.problems:
             say(f"stargazer: {file}, line {problem.line}: {problem.message}", err=True)
+        made = frozenset().union(*(cell.defs for cell in book.cells))
+        if unknown := sorted(given.keys() - made):
+            raise NotebookError(f"--set {', '.join(unknown)}: no cell of {file} makes that")
         if plan:
             _print(book.plan(target=target, set=given, again=again), json)
             return
         with client_of(on) as client:
             book.run(target=target, set=given, again=again, client=client, strict=strict)
     except NotebookError as error:
-        if json:
-            print_json({"error": {"type": type(error).__name__, "message": str(error)}})
-        else:
-            say(f"stargazer: {error}", err=True)
-        raise typer.Exit(WRONG) from None
+        raise _wrong(error, json) from None
     _end(book, key, out, json)
 
 

@@ -119,6 +119,7 @@ class Observed:
         self.files: dict[str, Signature | None] = {}
         self.folders: dict[str, str] = {}
         self.written: set[str] = set()
+        self.appended: set[str] = set()
         self.addresses: dict[str, None] = {}
         self.variables: dict[str, str | None] = {}
         self.asked: dict[str, str | None] = {}
@@ -132,6 +133,10 @@ class Observed:
         if place is None or (isinstance(flags, int) and flags & getattr(os, "O_DIRECTORY", 0)):
             return
         if _writes(mode, flags):
+            if not _appends(mode, flags):
+                self.appended.discard(place)
+            elif place not in self.written:
+                self.appended.add(place)
             self.written.add(place)
         if not _reads(mode, flags) or place in self.written or place in self.files or place.endswith(COMPILED):
             return
@@ -171,8 +176,10 @@ class Observed:
             self.trees.setdefault(f"{place}{TREE}", tree_value(place))
 
     def moved(self, source: Any, target: Any) -> None:
-        """What the body wrote has another name."""
-        if (place := self._place(target)) is not None and self._place(source) in {None, *self.written}:
+        """A file gets another name: it is written there, and read if it is none that the body wrote."""
+        if (found := self._place(source)) is not None and found not in self.written and is_regular(found):
+            self.opened(found, "r", None)
+        if (place := self._place(target)) is not None:
             self.written.add(place)
 
     def connected(self, address: Any) -> None:
@@ -286,6 +293,13 @@ def _writes(mode: Any, flags: Any) -> bool:
     if isinstance(mode, str):
         return not WRITES.isdisjoint(mode)
     return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
+
+
+def _appends(mode: Any, flags: Any) -> bool:
+    """Whether what is written goes behind what is there, as in a log."""
+    if isinstance(mode, str):
+        return "a" in mode
+    return isinstance(flags, int) and bool(flags & os.O_APPEND) and not flags & os.O_TRUNC
 
 
 def _reads(mode: Any, flags: Any) -> bool:

@@ -3,8 +3,8 @@
 A record holds names and what stood behind them: files by their path with their CID, folders (the path ends in ``/``)
 with a digest of the names in them, folders that a program was given whole (``//``), variables of the environment
 (``$NAME``) with a digest of their value, programs that no task declared (``!name``) with a digest of what runs under
-that name; and what begins with ``@``: see `ALWAYS`, `UNTIL`, `LIBRARY` and `TOOL`. The record is an answer only while
-all of that is as it was.
+that name, files that it wrote (``>path``) with their CID; and what begins with ``@``: see `ALWAYS`, `UNTIL`, `LIBRARY`
+and `TOOL`. The record is an answer only while all of that is as it was.
 
 References
 ----------
@@ -38,6 +38,7 @@ __all__ = [
     "TREE",
     "UNSET",
     "UNTIL",
+    "WROTE",
     "Present",
     "file_value",
     "folder_value",
@@ -69,6 +70,9 @@ LIBRARY = "@library "
 
 TOOL = "@tool "
 """How the name of a tool begins that a call declares which was wired; its value are version and digest."""
+
+WROTE = ">"
+"""How the name of a file begins that a body wrote where others read it: its result stands for that, too."""
 
 _MEMO = Memo(lambda: config.cache_dir() / "reads")
 
@@ -110,6 +114,8 @@ def present_value(name: str, expected: str = "") -> str:
         return _version(name.removeprefix(LIBRARY))
     if name.startswith(TOOL):
         return tool_value(name.removeprefix(TOOL))
+    if name.startswith(WROTE):
+        return file_value(name.removeprefix(WROTE), expected)
     if name.startswith("$"):
         return variable_value(name[1:])
     if name.startswith("!"):

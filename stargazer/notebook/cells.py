@@ -27,7 +27,7 @@ from stargazer.fingerprint.parsing import parse
 from stargazer.ledger import walk_assets
 from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import task_key
-from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, file_value, folder_value, tree_value
+from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, WROTE, file_value, folder_value, tree_value
 from stargazer.notebook.afar import run_afar
 from stargazer.notebook.alone import perform_alone
 from stargazer.notebook.annotations import FOREVER
@@ -36,6 +36,7 @@ from stargazer.notebook.encoding import decode, encode
 from stargazer.notebook.handles import boxed, is_handles, unboxed
 from stargazer.notebook.shown import Captured, captured
 from stargazer.notebook.values import Value
+from stargazer.notebook.writes import files_before, files_written
 from stargazer.tools import library_version
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class CellTask:
         self.error: BaseException | None = None
         self.ran = False
         self.captured = Captured()
+        self.before: dict[str, Any] = {}
         self.body = _Body(self)
 
     def __reduce__(self) -> Any:
@@ -167,7 +169,9 @@ class CellTask:
     def also_read(self, observed: Observed) -> dict[str, str]:
         """What it reads that no event tells, and whether its result is good for later at all."""
         cache = self.cell.notes.cache
-        found = {} if self.is_afar else dict(_paths_of(self.cell, self.prelude, self.given, observed))
+        written = {} if self.is_afar else files_written(observed, self.before)
+        read = () if self.is_afar else _paths_of(self.cell, self.prelude, self.given, observed)
+        found = written | {place: value for place, value in read if f"{WROTE}{place}" not in written}
         if isinstance(cache, float):
             found[UNTIL] = f"{time.time() + cache:.3f}"
         elif cache != FOREVER and observed.addresses:
@@ -287,6 +291,7 @@ def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str
     mounts = {mount.name for mount in task.cell.notes.mounts}
     read = {n: value.path if n in mounts else _read(value, task.prelude) for n, value in staged.items()}
     task.given = {**{name: value for name, value in task.given.items() if name not in staged}, **read}
+    task.before = files_before(task, task.given.values())
     space = {**task.prelude.namespace, **task.given}
     with captured() as out:
         task.captured = out

@@ -38,7 +38,7 @@ CONSTANT = (
 MAKE_TYPES = ("namedtuple", "NamedTuple", "NewType", "TypeVar", "make_dataclass")
 """Functions whose results are types."""
 
-SETS_UP = re.compile(r"(set|seed|use|filter|simplefilter|register|config|rc|enable|disable|init|basicConfig)")
+SETS_UP = re.compile(r"(set|seed|use|filter|simplefilter|register|config|rc|enable|disable|init|basicConfig|update)")
 """How functions are named that change what a library keeps."""
 
 

@@ -51,6 +51,9 @@ OWN_GENERATORS = {
 }  # fmt: skip
 """What `random` and `numpy.random` have beside draws from the generator that the whole process shares."""
 
+SEEDS = {"random_state", "seed", "rng", "None"}
+"""Arguments by which ``.sample`` is told where to draw from; of ``**options`` nobody can say."""
+
 OF_FILES = {"exists", "lexists", "is_file", "isfile", "is_dir", "isdir", "getmtime", "stat", "lstat"}
 """Methods and functions that say whether a file is there, or since when."""
 
@@ -82,6 +85,8 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
             return f"it asks the store ({name.removeprefix('stargazer.')})"
         if name == "marimo.sql" or name.startswith("duckdb."):
             return "its SQL may name any value"
+    if cell.notes.cache is None and _samples([*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs))]):
+        return "it draws random numbers (.sample without random_state)"
     if cell.notes.cache is None and (asked := _asks_for_files(cell)):
         return f"it asks what files there are (.{asked})"
     for name in _called(cell, prelude, deep=False):
@@ -121,12 +126,22 @@ def hidden_order(
 
 def _draws(cell: Cell, rest: Sequence[int], prelude: Prelude) -> bool:
     nodes = [cell.tree.body[number] for number in rest]
-    for name in _names_in([*nodes, *prelude.nodes_of(prelude.reached(cell.refs))], prelude) if nodes else ():
+    nodes += prelude.nodes_of(prelude.reached(cell.refs)) if nodes else []
+    if _samples(nodes):
+        return True
+    for name in _names_in(nodes, prelude):
         parts = name.split(".")
         drawn = parts[1:] if parts[0] == "random" else parts[2:] if parts[:2] == ["numpy", "random"] else []
         if drawn and (drawn[0] not in OWN_GENERATORS or (len(parts) > 2 and parts[0] == "random")):
             return True
     return False
+
+
+def _samples(nodes: Iterable[ast.AST]) -> bool:
+    """Whether rows of a table are drawn at random, which the table asks NumPy's generator for."""
+    calls = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
+    drawn = (call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "sample")
+    return any(SEEDS.isdisjoint(str(keyword.arg) for keyword in call.keywords) for call in drawn)
 
 
 def _set_up_by_values(cell: Cell, rest: Sequence[int], prelude: Prelude) -> str:

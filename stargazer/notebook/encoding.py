@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer.errors import NotKept
 from stargazer.notebook.codecs import codec_named, codecs_for
 from stargazer.notebook.pickles import read_pickle, write_pickle
-from stargazer.notebook.values import OWN, Encoded, Nowhere, from_plain, plain_bytes, remove
+from stargazer.notebook.values import OWN, Encoded, Nowhere, check_lazy, from_plain, plain_bytes, remove
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,7 @@ def encode(value: Any, path: Path, scope: Scope | None = None) -> Encoded:
         return Encoded("json", kind)
     except (TypeError, RecursionError):
         pass
+    check_lazy(value)
     for codec in codecs_for(value):
         try:
             if codec.write(value, path):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Cell, Document
 
-__all__ = ["binds_of", "check_cells", "makers_of", "ordered", "reads_of"]
+__all__ = ["binds_of", "check_cells", "check_given", "makers_of", "ordered", "reads_of"]
 
 OF_KERNELS = frozenset({"display", "get_ipython", "exit", "quit", "In", "Out"})
 """Names that every cell of Jupyter has."""
@@ -130,6 +130,37 @@ def check_cells(document: Document) -> list[str]:
         if name not in named
     ]
     return wrong
+
+
+def check_given(cells: Sequence[Cell], given: Iterable[str], code: frozenset[str]) -> None:
+    """Refuse values that would not reach all that reads their names.
+
+    Parameters
+    ----------
+    cells
+        Of code.
+    given
+        Names of values; those of widgets are none of them.
+    code
+        Names of the notebook's code.
+
+    Raises
+    ------
+    NotebookError
+        Some would not; names them.
+    """
+    names = frozenset(given)
+    wrong = [
+        f"{name} is a constant, which is code of all cells: name it {name.lower()}" for name in sorted(names & code)
+    ]
+    for cell in cells:
+        used = {
+            each.id for each in ast.walk(cell.tree) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
+        }
+        if (inside := sorted(names & cell.defs & used - code)) and not cell.defs <= names:
+            wrong.append(f"{_told(cell)} makes {', '.join(inside)} and reads it at once: make it in a cell of its own")
+    if wrong:
+        raise NotebookError("\n".join(f"a value cannot be given: {each}" for each in wrong))
 
 
 def _looped(cell: Cell, document: Document) -> list[str]:

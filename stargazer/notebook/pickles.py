@@ -14,7 +14,7 @@ from stargazer.assets import Asset
 from stargazer.errors import NotKept
 from stargazer.fingerprint import identify_class
 from stargazer.fingerprint.origin import is_own
-from stargazer.notebook.values import NOTEBOOK, check_size
+from stargazer.notebook.values import NOTEBOOK, check_lazy, check_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,7 @@ class _Writer(pickle.Pickler):
             return self._named(value)
         if kind is types.ModuleType:
             return ("module", value.__name__)
+        check_lazy(value)
         if kind.__module__.startswith("stargazer.") and (not isinstance(value, Asset) or value.cid is not None):
             raise NotKept(f"it holds {value!r}: calls, tasks and handles are not pickled")
         return None

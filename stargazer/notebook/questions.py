@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import ArgumentError, NotebookError, StargazerError
 from stargazer.notebook.annotations import Problem
+from stargazer.notebook.graphs import reason_of
 from stargazer.notebook.names import PRESENT, names_of
 from stargazer.prompts.template import expressions, render
 
@@ -150,7 +151,7 @@ def ask_cell(walk: Walk, cell: Cell) -> None:
             call = question.call(space)
         known = None if walk.again or cell.notes.cache == "off" else call.known()
         if known is None and walk.dry:
-            walk._hand_on(cell, "run", walk._reason(call))
+            walk._hand_on(cell, "run", reason_of(call))
             return
         value = known[0] if known is not None else _answered(walk, call)
     except StargazerError as error:

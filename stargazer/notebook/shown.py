@@ -38,21 +38,35 @@ class Captured:
     """Outputs of one cell, in the order in which they came."""
 
     def __init__(self) -> None:
-        self.outputs: list[dict[str, Any]] = []
-        self._size = 0
+        self._outputs: list[dict[str, Any]] = []
+        self._size, self._is_cut = 0, False
+        self._stream, self._written = "", list[str]()
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """All outputs so far; what is appended comes after what was printed."""
+        self._flush()
+        return self._outputs
+
+    def _flush(self) -> None:
+        text, last = "".join(self._written), self._outputs[-1] if self._outputs else {}
+        self._written.clear()
+        if text and last.get("output_type") == "stream" and last["name"] == self._stream:
+            last["text"] += text
+        elif text:
+            self._outputs.append({"output_type": "stream", "name": self._stream, "text": text})
 
     def write(self, name: str, text: str) -> None:
-        """Take what was written to ``stdout`` or ``stderr``."""
+        """Take what was written to ``stdout`` or ``stderr``; joined later, as each join copies what is there."""
         left = LONGEST_TEXT - self._size
         self._size += len(text)
-        if left <= 0 or not text:
+        if self._is_cut or not text:
             return
-        kept = text if len(text) <= left else f"{text[:left]}\n… more was printed than is kept\n"
-        last = self.outputs[-1] if self.outputs else {}
-        if last.get("output_type") == "stream" and last["name"] == name:
-            last["text"] += kept
-        else:
-            self.outputs.append({"output_type": "stream", "name": name, "text": kept})
+        if name != self._stream:
+            self._flush()
+            self._stream = name
+        self._is_cut = len(text) > left
+        self._written.append(f"{text[:left]}\n… more was printed than is kept\n" if self._is_cut else text)
 
     def display(self, *values: Any, **_: Any) -> None:
         """Show values, as ``display`` does in Jupyter."""

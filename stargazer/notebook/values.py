@@ -6,6 +6,8 @@ is pickled, with the classes of the notebook by their names. Which codec wrote a
 
 from __future__ import annotations
 
+import enum
+import functools
 import json
 import math
 import sys
@@ -18,7 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["NOTEBOOK", "Encoded", "Nowhere", "Scope", "Value", "from_plain", "plain_bytes", "remove", "to_plain"]
+__all__ = [
+    "NOTEBOOK",
+    "Encoded",
+    "Nowhere",
+    "Scope",
+    "Value",
+    "check_lazy",
+    "from_plain",
+    "plain_bytes",
+    "remove",
+    "to_plain",
+]
 
 NOTEBOOK = "__notebook__"
 """Name of the module that code of a notebook is in, wherever it runs."""
@@ -184,6 +197,33 @@ def check_size(size: int, what: str) -> None:
         raise NotKept(
             f"{what} has {size:,} bytes, more than the {most:,} of stargazer.notebook.largest: it stays in memory"
         )
+
+
+LAZY = {
+    "polars.lazyframe": "LazyFrame", "dask": "", "dask_expr": "", "pyarrow._dataset": "", "zarr": "", "h5py": "",
+    "fsspec": "", "duckdb": "", "_duckdb": "", "ibis": "",
+}  # fmt: skip
+"""Modules whose objects stand for data elsewhere that are read when they are used."""
+
+
+def check_lazy(value: Any) -> None:
+    """Refuse what holds no data but says where they are: these may be others by then, and no cell would notice.
+
+    Raises
+    ------
+    NotKept
+        It does.
+    """
+    kind = type(value)
+    if _is_lazy(kind.__module__, kind.__name__) and not isinstance(value, (BaseException, enum.Enum)):
+        raise NotKept(f"{kind.__qualname__}, whose data are read when it is used")
+    if kind.__name__ == "memmap" and getattr(value, "_mmap", None) is not None and value.flags.writeable:
+        raise NotKept(f"{kind.__qualname__}, which writes to a file")
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_lazy(module: str, name: str) -> bool:
+    return any(each in ("", name) for start, each in LAZY.items() if f"{module}.".startswith(f"{start}."))
 
 
 def module_of_name(name: str) -> Any:

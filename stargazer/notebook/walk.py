@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import tempfile
 import time
@@ -27,9 +26,10 @@ from stargazer.notebook.cells import (
 )
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, hidden_order, touches_engine, why_live
+from stargazer.notebook.graphs import fly, reason_of
 from stargazer.notebook.handles import boxed, is_handles
 from stargazer.notebook.mounts import local_path, mounted
-from stargazer.notebook.order import binds_of, ordered, reads_of
+from stargazer.notebook.order import binds_of, check_given, ordered, reads_of
 from stargazer.notebook.questions import ask_cell
 from stargazer.notebook.rows import (
     Aliases,
@@ -49,6 +49,7 @@ from stargazer.notebook.rows import (
 from stargazer.notebook.shown import Captured, captured, error_output
 from stargazer.notebook.tokens import Moved, is_widget, token_of
 from stargazer.notebook.values import Value
+from stargazer.notebook.writes import has_written, may_meet
 from stargazer.tools.ending import Ending
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class Walk:
         self._widgets = {
             name for cell in makers if why_live(cell, self.prelude) == WIDGET for name in cell.defs & self.given.keys()
         }
+        check_given(self.order, self.given.keys() - self._widgets, self.split.names)
         self._lively = hidden_order(self.order, self.rest, self.prelude)
         self._shared: dict[Cell, tuple[str, ...]] = {}
         self._ran_now: set[str] = set()
@@ -247,16 +249,22 @@ class Walk:
         if self.dry and any(name in self._handed for name in names):
             self._hand_on(cell, "run", "it reads what is made each time")
             return True
-        if not any(is_call(self.assets.get(name)) for name in names):
+        if not any(is_call(self.assets.get(name)) for name in names) and (self.dry or not self.pending):
             return False
-        self._settle_for(cell)
         if self.dry:
             self._hand_on(cell, "run", "its inputs are to be made")
-        elif (row := self._at_once(cell)) is not None:
+        else:
+            self._settle()
+            self._walk_one(cell)
+        return True
+
+    def _walk_one(self, cell: Cell) -> None:
+        """Ask for a cell anew, after what was waiting has run."""
+        if (row := self._at_once(cell)) is not None:
             self.rows[cell] = row
         else:
+            self._note_place()
             self._once(cell)
-        return True
 
     def _once(self, cell: Cell) -> None:
         if cell.notes.prompt is not None:
@@ -281,11 +289,15 @@ class Walk:
             return
         data |= {name: mounted(mount, self.store) for name, mount in mounts.items()}
         call = cell_call(cell, self.rest[cell], self.prelude, data, {n: str(self.tokens[n]) for n in alive}, self.store)
-        if not self.again and self._known(cell, call):
+        if (not self.again or call.plan_key in self._ran_now) and self._known(cell, call):
             return
         if alive or touches_engine(cell, self.prelude) or any(is_handle(value) for value in data.values()):
             if not self.is_made_later(cell, frozenset(data)):
                 self._here(cell, call)
+            return
+        if not self.dry and may_meet(cell, self.pending, self.prelude):
+            self._settle()
+            self._walk_one(cell)
             return
         self.pending[cell] = call
         for name in cell.defs - self.split.names:
@@ -375,7 +387,7 @@ class Walk:
     def _here(self, cell: Cell, call: Call) -> None:
         """Run a cell in this process, as the call that it is."""
         if self.dry:
-            self._hand_on(cell, "run", self._reason(call))
+            self._hand_on(cell, "run", reason_of(call))
             return
         from stargazer.execute.execute import Attempt
 
@@ -516,11 +528,6 @@ class Walk:
 
     # Cells that run as one graph.
 
-    def _settle_for(self, cell: Cell) -> None:
-        """Run what waits, before a cell that runs here; in a plan nothing runs."""
-        if not self.dry:
-            self._settle()
-
     def _settle(self) -> None:
         """Run what waits; then go through the same cells again, which take what they came to.
 
@@ -532,29 +539,24 @@ class Walk:
             return
         if self.dry:
             for cell, call in pending.items():
-                self.rows[cell] = self._row(cell, "run", self._reason(call))
+                self.rows[cell] = self._row(cell, "run", reason_of(call))
             return
-        results, failures = self._fly(pending)
+        self._flew = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        results, failures = fly(list(pending.values()), self.client, again=self.again)
+        is_written = False
         for cell, call in pending.items():
-            error = failures.get(f"{call.name} {call.plan_key[:8]}")
-            self._done[cell] = Done(call, used_by(call, results), results.get(call.plan_key), error)
+            record = self.ledger.find(call.plan_key)
+            is_new = record is not None and record.started >= self._flew
+            if not is_written:
+                error = failures.get(f"{call.name} {call.plan_key[:8]}")
+                self._done[cell] = Done(call, used_by(call, results), results.get(call.plan_key), error)
+            elif is_new:  # it is asked for again, as it may have read what was not written yet
+                self._ran_now.add(call.plan_key)
+            is_written = is_written or (is_new and has_written(record))
         cells, self._since = self._since, []
         self._go_back()
         self._walk(cells)
         self._settle()
-
-    def _fly(self, pending: Mapping[Cell, Call]) -> tuple[dict[str, Any], Mapping[str, BaseException]]:
-        """Run cells as one graph; return results by plan key, and errors by label."""
-        from stargazer.errors import RunFailed
-        from stargazer.runs import run
-
-        self._flew = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        flight = run(list(pending.values()), client=self.client, wait=False, progress=False, again=self.again or None)
-        results: dict[str, Any] = {}
-        with contextlib.suppress(RunFailed):
-            for call, result in flight:
-                results[call.plan_key] = result
-        return results, flight.failures
 
     def _note_place(self) -> None:
         """Remember how things are before the first cell that waits."""
@@ -592,9 +594,3 @@ class Walk:
             return True
         self._ran(cell, done.result, mine, record.seconds if record else 0.0, call)
         return True
-
-    def _reason(self, call: Call) -> str:
-        from stargazer.runs.planner import plan
-
-        planned = next((each for each in plan(call) if each.call.plan_key == call.plan_key), None)
-        return "; ".join(str(reason) for reason in planned.reasons) if planned is not None else "it was never run"

@@ -18,6 +18,7 @@ def _drawn(seed: int, number: int) -> float:
 
 
 SEEDED = "import random\nrandom.seed(1)"
+SAMPLED = "import numpy as np\nimport pandas as pd\nnp.random.seed({})\ntable = pd.DataFrame({{'a': range(50)}})"
 VALUES: dict[str, list[tuple[list[str], Any]]] = {
     "seed-of-a-value": [
         (["import random\nn = 1", "random.seed(n)", "x = random.random()"], _drawn(1, 1)),
@@ -30,6 +31,16 @@ VALUES: dict[str, list[tuple[list[str], Any]]] = {
     "seeded-anew": [
         ([SEEDED, "x = random.random()"], _drawn(1, 1)),
         ([SEEDED, "x = random.random() * 2"], _drawn(1, 1) * 2),
+    ],
+    "updated": [
+        (["import os\nos.environ.update(UPDATED='1')", "x = os.environ['UPDATED']"], "1"),
+        (["import os\nos.environ.update(UPDATED='2')", "x = os.environ['UPDATED']"], "2"),
+        (["import os\nn = '3'", "os.environ.update(UPDATED=n)", "x = os.environ['UPDATED']"], "3"),
+    ],
+    "sampled": [
+        ([SAMPLED.format(1), "x = table.sample(3)['a'].tolist()"], [27, 35, 40]),
+        ([SAMPLED.format(2), "x = table.sample(3)['a'].tolist()"], [36, 47, 28]),
+        ([SAMPLED.format(1), "y = table.sample(3)", "x = table.sample(1, random_state=2)['a'].tolist()"], [36]),
     ],
     "decimals": [
         (["import decimal\ndecimal.getcontext().prec = 5", "x = str(decimal.Decimal(1) / 3)"], "0.33333"),

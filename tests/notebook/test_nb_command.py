@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import stargazer as sg
 from stargazer.cli.app import app
+from stargazer.notebook.shown import LONGEST_TEXT, Captured
 
 pytest.importorskip("pyarrow")
 
@@ -76,7 +77,7 @@ def test_pages_have_what_cells_show_whether_known_or_not(file: Path) -> None:
     book = json.loads(Path(_page(file, suffix=".ipynb")).read_text())
     assert book["cells"][3]["outputs"][0]["text"] == "y 1.4142135623730951\n"
     assert "```text\ny 1.4142135623730951" in Path(_page(file, suffix=".md")).read_text()
-    nb(str(file), "--out", str(file.with_suffix(".docx")), code=1)
+    nb(str(file), "--out", str(file.with_suffix(".docx")), code=2)
 
 
 def test_a_failed_cell_is_exit_code_1_with_its_lines(file: Path) -> None:
@@ -94,3 +95,34 @@ def test_what_is_wrong_before_anything_runs_is_exit_code_2(file: Path) -> None:
     assert "cell third (line 12) reads nowhere, which no cell defines" in result.stderr
     assert json.loads(nb(str(file), "--json", code=2))["error"]["type"] == "NotebookError"
     nb(str(file.with_name("missing.py")), code=2)
+
+
+ODD = {
+    "no such file": (["nope.py"], "cannot be read"),
+    "no page": (["odd.py", "--out", "page.pdf"], "a page ends in .html"),
+    "no such value": (["odd.py", "--set", "nope=1"], "--set nope: no cell of odd.py makes that"),
+    "constant": (["odd.py", "--set", "LEAST=1"], "LEAST is a constant, which is code of all cells: name it least"),
+    "read at once": (["odd.py", "--set", "n=1"], "makes n and reads it at once"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_would_be_passed_over_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("odd.py").write_text("# %%\nLEAST = 3\n\n# %%\nn = 2\nm = n + LEAST\n\n# %%\nopen('ran', 'w').close()\n")
+    argv, message = ODD[name]
+    assert message in json.loads(nb(*argv, "--json", code=2))["error"]["message"]
+    assert not Path("ran").exists()
+
+
+def test_what_is_printed_in_many_lines_is_kept_up_to_a_limit() -> None:
+    out = Captured()
+    for _ in range(2 * LONGEST_TEXT // 8):
+        out.write("stdout", "1234567\n")
+    out.write("stderr", "late")
+    (only,) = out.outputs
+    assert only["text"].startswith("1234567\n")
+    assert only["text"].endswith("… more was printed than is kept\n")
+    assert len(only["text"]) < LONGEST_TEXT + 50

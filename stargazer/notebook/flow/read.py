@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_files", "files_of"]
 
-OTHERS = ("$", "@", "!")
+OTHERS = ("$", "@", "!", ">")
 """How names of what is no file begin in a record: variables, libraries, programs."""
 
 
