@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.errors import PluginError
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Iterator
 
 __all__ = [
@@ -34,7 +34,10 @@ __all__ = [
     "Plugin",
     "PluginWarning",
     "declared",
+    "declared_tasks",
+    "exported",
     "find",
+    "imported",
     "load",
     "load_all",
     "plugins",
@@ -151,6 +154,18 @@ def load(plugin: Plugin) -> Any:
         raise PluginError(f"{told} ({type(error).__name__}: {error}): update or uninstall it") from error
 
 
+def imported(place: str) -> Any:
+    """Import something of ours when it is used.
+
+    Parameters
+    ----------
+    place
+        Module and object: ``"stargazer.remotes.kubo:Kubo"``.
+    """
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def declared(package: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.Match[str]]]:
     """Find what modules of a package of ours declare, by their text, in order of module and line.
 
@@ -174,6 +189,34 @@ def declared(package: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.M
         module = f"{package}.{each.name}"
         for found in pattern.finditer(_source(module)):
             yield module, found
+
+
+_TASK = re.compile(r"^@task\b(?:.*\n)+?def (?P<name>[a-z]\w*)\(", re.MULTILINE)
+"""How our own tasks are declared."""
+
+
+@functools.cache
+def declared_tasks(package: str) -> dict[str, str]:
+    """Return the tasks that modules of a package of ours declare, and the module of each; none is imported.
+
+    Parameters
+    ----------
+    package
+        For example ``"stargazer.tasks.gatk"``.
+    """
+    return {found["name"]: module for module, found in declared(package, _TASK)}
+
+
+def exported(package: str) -> list[str]:
+    """Return what the modules of a package declare of what was imported into it: its own ``__all__``.
+
+    Parameters
+    ----------
+    package
+        Its name; it is being imported, and has imported from its modules.
+    """
+    found = vars(sys.modules[package]).items()
+    return sorted(name for name, value in found if getattr(value, "__module__", "").startswith(f"{package}."))
 
 
 def _source(module: str) -> str:

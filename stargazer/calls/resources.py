@@ -11,7 +11,6 @@ from stargazer.calls.arguments import given_needs
 from stargazer.calls.walk import needs
 from stargazer.errors import NeedUnmet
 from stargazer.execute.spec import most, size
-from stargazer.profiles.profile import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -172,10 +171,13 @@ def _capacity(client: Client, *present: Mapping[str, float]) -> Capacity:
     offer = offer_of(client)
     if offer is None:
         return Capacity(most(present), "the workers of this client")
+    from stargazer.profiles.kinds import kind_of
+
+    kind = kind_of(offer.profile.kind)
     largest = most([*present, *([offer.each] if offer.each else [])])
     kinds = {kind.pool: Capacity(kind.each, f"workers of {kind.pool}", False, kind.walltime) for kind in offer.kinds}
     walltime = _longest([kind.walltime for kind in offer.kinds] or [offer.profile.walltime])
-    return Capacity(largest, f"workers of {offer.where}", offer.profile.kind in HERE, walltime, kinds)
+    return Capacity(largest, f"workers of {offer.where}", kind is not None and kind.is_here, walltime, kinds)
 
 
 def _longest(walltimes: list[float | None]) -> float | None:
