@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import os
 import re
 import sys
@@ -185,10 +184,18 @@ def declared(package: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.M
     """
     import pkgutil
 
-    for each in pkgutil.iter_modules(importlib.import_module(package).__path__):
+    for each in pkgutil.iter_modules(_folders(package)):
         module = f"{package}.{each.name}"
-        for found in pattern.finditer(_source(module)):
+        for found in pattern.finditer(_source(module, each.module_finder)):
             yield module, found
+
+
+def _folders(package: str) -> list[str]:
+    """Where the modules of a package lie; it is not imported, for some need what is not installed."""
+    from importlib.machinery import PathFinder
+
+    spec = PathFinder.find_spec(package, importlib.import_module(package.rpartition(".")[0]).__path__)
+    return list(spec.submodule_search_locations or ()) if spec else []
 
 
 _TASK = re.compile(r"^@task\b(?:.*\n)+?def (?P<name>[a-z]\w*)\(", re.MULTILINE)
@@ -219,9 +226,9 @@ def exported(package: str) -> list[str]:
     return sorted(name for name, value in found if getattr(value, "__module__", "").startswith(f"{package}."))
 
 
-def _source(module: str) -> str:
+def _source(module: str, finder: Any) -> str:
     """Text of a module that is not imported for that."""
-    spec = importlib.util.find_spec(module)
+    spec = finder.find_spec(module)
     read = getattr(spec.loader if spec else None, "get_source", None)
     text: str | None = read(module) if read else None
     if text is None:
