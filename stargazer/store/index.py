@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stargazer.errors import StoreFull, StoreReadOnly
 from stargazer.store import layout
 from stargazer.store.backends.base import OVERLAP
-from stargazer.store.backends.local import is_on_network
+from stargazer.store.folders import is_on_network
 from stargazer.store.parsing import is_asset, is_name, is_record, read_object
 
 if TYPE_CHECKING:

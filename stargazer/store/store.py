@@ -18,7 +18,6 @@ from stargazer.store.staging import Staging
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
     from typing import IO, Any, BinaryIO, Self
 
     from stargazer.assets import Asset
@@ -174,9 +173,7 @@ class Store:
         _active.set((*_active.get(), self))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _active.set(_active.get()[:-1])
 
     @property
@@ -242,8 +239,6 @@ class Store:
         from stargazer.store.fsck import Checker
 
         return Checker(self.context, self.blobs, self.dirs)
-
-    # What people do with a store.
 
     def add(
         self,

@@ -14,8 +14,7 @@ import dask.config
 import pytest
 
 import stargazer as sg
-from stargazer.store import Store, context, index
-from stargazer.store.backends import local
+from stargazer.store import Store, context, folders, index
 from stargazer.store.blobs import cached
 
 File = Callable[..., Path]
@@ -50,14 +49,14 @@ def test_a_link_to_a_store_is_the_store(tmp_path: Path) -> None:
 
 
 def kind_of(path: Path) -> str:
-    return local._kind_of(os.path.realpath(path))
+    return folders._kind_of(os.path.realpath(path))
 
 
 def test_the_file_system_of_a_path_is_told_by_the_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/proc/self/mountinfo").exists():
         pytest.skip("this system does not tell its mounts")
     assert kind_of(Path("/proc")) == "proc"
-    assert not local.is_on_network("/proc/not/there")
+    assert not folders.is_on_network("/proc/not/there")
     told = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True, check=True).stdout
     assert not told.startswith("ext") or kind_of(tmp_path).startswith("ext")
     lines = [
@@ -65,11 +64,11 @@ def test_the_file_system_of_a_path_is_told_by_the_mounts(tmp_path: Path, monkeyp
         "2 1 0:1 / /home\\040of rw shared:1 - nfs4 server:/home rw\n",
         "3 1 0:2 / /data rw - fuse.sshfs host: rw\n",
     ]
-    assert dict(local._mounts(lines)) == {"/": "ext4", "/home of": "nfs4", "/data": "fuse.sshfs"}
-    monkeypatch.setattr(local, "_kind_of", lambda place: "nfs4")
-    assert local.is_on_network(tmp_path / "not" / "there")
-    monkeypatch.setattr(local, "_kind_of", lambda place: "fuse.sshfs")
-    assert local.is_on_network(tmp_path)
+    assert dict(folders._mounts(lines)) == {"/": "ext4", "/home of": "nfs4", "/data": "fuse.sshfs"}
+    monkeypatch.setattr(folders, "_kind_of", lambda place: "nfs4")
+    assert folders.is_on_network(tmp_path / "not" / "there")
+    monkeypatch.setattr(folders, "_kind_of", lambda place: "fuse.sshfs")
+    assert folders.is_on_network(tmp_path)
 
 
 @pytest.fixture
