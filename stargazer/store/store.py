@@ -18,7 +18,7 @@ from stargazer.store.staging import Staging
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
-    from typing import IO, Any, BinaryIO, Self
+    from typing import IO, Any, BinaryIO, Self, TypeVar
 
     from stargazer.assets import Asset
     from stargazer.cid.files import Progress
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from stargazer.store.names import Names
     from stargazer.store.pins import Lease, Leased, Pins
     from stargazer.store.query import Answer, Missing, Queries
+
+    A = TypeVar("A", bound=Asset)
 
 __all__ = ["Store", "StoreSource", "active_store", "open_store", "stand_in"]
 
@@ -196,8 +198,6 @@ class Store:
         """The place where it lies."""
         return self.context.backend
 
-    # Parts that only some verbs need, imported when they are used.
-
     @cached_property
     def additions(self) -> Additions:
         """Takes files and directories in."""
@@ -301,7 +301,7 @@ class Store:
         """Say what an asset was converted from, and by which code, when it was added; see `Additions.addition_of`."""
         return self.additions.addition_of(asset)
 
-    def put(self, asset: Asset, *, record: str | None = None) -> Asset:
+    def put(self, asset: A, *, record: str | None = None) -> A:
         """Keep the record of an asset whose bytes are stored, and those of its companions; see `Assets.put`."""
         return self.assets.put(asset, record=record)
 
@@ -367,7 +367,7 @@ class Store:
         """What `assemble` finds, and what it misses, as two things: for those who show both; see `Queries.answer`."""
         return self.queries.answer(filters)
 
-    def update(self, asset: Asset, **facts: Any) -> Asset:
+    def update(self, asset: A, **facts: Any) -> A:
         """Give the same bytes other facts.
 
         Parameters
@@ -389,7 +389,7 @@ class Store:
         """
         return self.assets.update(asset, **facts)
 
-    def history(self, asset: Asset) -> list[Asset]:
+    def history(self, asset: A) -> list[A]:
         """All that was known of an asset: the newest record, and those that it superseded, newest first."""
         return self.assets.history(asset)
 
@@ -582,7 +582,7 @@ def active_store() -> Store:
 
 
 def stand_in(url: str, store: Store) -> None:
-    """Let a store be the one at a URL in this process, from which the one there cannot be seen."""
+    """Let a store be the one at a URL in this process, from which that place cannot be seen."""
     _opened[url] = _opened[store.url] = store
 
 
