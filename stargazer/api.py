@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from stargazer.errors import CIDError
 from stargazer.store import Store, active_store
-from stargazer.store.asking import refuse_while_wiring
+from stargazer.store.context import refuse_while_wiring
 from stargazer.store.query import one_version
 from stargazer.store.references import find_asset, full_name, read_reference
 

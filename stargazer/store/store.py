@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 from stargazer import config
 from stargazer.errors import BlobLost
-from stargazer.store.asking import refuse_while_wiring
-from stargazer.store.context import check_url
+from stargazer.store.context import check_url, refuse_while_wiring
 from stargazer.store.fallback import fallback
 from stargazer.store.parts import Parts, parts_at
 from stargazer.store.staging import Staging
