@@ -180,13 +180,12 @@ def env(
     from stargazer.notebook.elsewhere import lock as write_lock
     from stargazer.notebook.environment import missing_packages
     from stargazer.notebook.header import read_requirements, with_dependencies
-    from stargazer.notebook.plaintext import bytes_for
-    from stargazer.notebook.promotion.promote import write_whole
+    from stargazer.notebook.plaintext import bytes_for, write_whole
 
     wanted = [*(each for file in take or () for each in read_requirements(file)), *(add or ())]
     if wanted or remove:
         text = with_dependencies(read_document(notebook), wanted, remove or ())
-        write_whole({notebook: bytes_for(notebook, text)})
+        write_whole(notebook, bytes_for(notebook, text))
     locked = write_lock(notebook) if lock else None
     document = read_document(notebook)
     asked, lacking = [str(each) for each in document.script.get("dependencies", ())], missing_packages(document)

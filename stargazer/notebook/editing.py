@@ -7,19 +7,18 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from stargazer.errors import NotebookError
 from stargazer.fingerprint.parsing import lines_of, parse
 from stargazer.notebook.document import PERCENT, read_text
 from stargazer.notebook.names import names_of
-from stargazer.notebook.plaintext import bytes_for, read_plain
+from stargazer.notebook.plaintext import bytes_for, read_plain, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from stargazer.notebook.document import Document, Format, Kind
 
@@ -304,15 +303,12 @@ def write_text(path: Path, text: str, version: str | None) -> None:
         except FileExistsError:
             raise NotebookError(f"{path} is there already") from None
         return
-    descriptor, made = tempfile.mkstemp(prefix=".stargazer-", suffix=path.suffix, dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(bytes_for(path, text))
-        os.chmod(made, path.stat().st_mode & 0o777)
+
+    def check_version() -> None:
         if version_of(read_plain(path)) != version:
             raise NotebookError(f"{path} was changed meanwhile: read it again, and edit what stands there now")
-        os.replace(made, path)
+
+    try:
+        write_whole(path, bytes_for(path, text), check_version)
     except FileNotFoundError:
         raise NotebookError(f"{path} is gone") from None
-    finally:
-        Path(made).unlink(missing_ok=True)

@@ -13,8 +13,8 @@ from stargazer.errors import NotebookError
 from stargazer.ledger import Ledger
 from stargazer.notebook.document import read_document
 from stargazer.notebook.header import with_tile
-from stargazer.notebook.plaintext import bytes_for
-from stargazer.notebook.promotion.promote import Promotion, promote, write_whole
+from stargazer.notebook.plaintext import bytes_for, write_whole
+from stargazer.notebook.promotion.promote import Promotion, promote, write_files
 from stargazer.notebook.promotion.reach import is_task, tasks_of
 from stargazer.notebook.rows import name_of
 from stargazer.notebook.shipped import Tile, tile_of
@@ -109,7 +109,7 @@ def _moved(
     text = with_tile(document, **told) if told else document.text
     before = {path: path.read_bytes() for path in [module] if path.is_file()}
     beside = target.parent.is_dir()
-    write_whole({target: bytes_for(document.path, text)})
+    write_whole(target, bytes_for(document.path, text))
     promoted: list[Promotion] = []
     try:
         for name in [name for task in tasks_of(document) for name in task.names]:
@@ -119,7 +119,7 @@ def _moved(
         made = {path for each in promoted for path in each.files} - {target, *before}
         for path in {target, *made, *({module} - before.keys())}:
             path.unlink(missing_ok=True)
-        write_whole(before)
+        write_files(before)
         if not beside:
             shutil.rmtree(target.parent, ignore_errors=True)
         raise

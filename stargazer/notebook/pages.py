@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
 from stargazer.fingerprint.parsing import lines_of
+from stargazer.notebook.plaintext import write_whole
 from stargazer.notebook.shown import html_of, text_of
 
 if TYPE_CHECKING:
@@ -47,10 +48,7 @@ def write_page(document: Document, shown: Mapping[Cell, Sequence[dict[str, Any]]
     """
     path = Path(out)
     text = page_text(document, shown, path.suffix)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(text, "utf-8")
-    draft.replace(path)
+    write_whole(path, text.encode())
     return path
 
 

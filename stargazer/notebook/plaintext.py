@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import codecs
+import os
+import shutil
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from stargazer.errors import NotebookError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["bytes_for", "read_plain"]
+__all__ = ["bytes_for", "read_plain", "write_whole"]
 
 
 def read_plain(path: Path) -> str:
@@ -45,3 +50,33 @@ def bytes_for(path: Path, text: str) -> bytes:
         told = f"{path}: line {line} would hold half a character, which no file can: write it anew"
         raise NotebookError(told) from None
     return mark + (data.replace(b"\n", b"\r\n") if head.partition(b"\n")[0].endswith(b"\r") else data)
+
+
+def write_whole(path: Path, content: bytes, check: Callable[[], object] | None = None) -> None:
+    """Write a file whole or not at all, whoever else writes it; it keeps its mode, and nothing is left beside it.
+
+    Parameters
+    ----------
+    path
+        Of the file; its folder is made where it is missing.
+    content
+        All of it.
+    check
+        Called when all is written beside it, just before it takes its place; raises where it must not.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".stargazer-{os.getpid()}-{threading.get_ident()}{path.suffix}")
+    try:
+        draft.write_bytes(content)
+        with suppress(FileNotFoundError):
+            shutil.copymode(path, draft)
+        if check:
+            check()
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from stargazer.notebook.code import Part, prelude_of
 from stargazer.notebook.document import read_document, read_text
 from stargazer.notebook.edits import Change, edited
 from stargazer.notebook.order import check_cells
-from stargazer.notebook.plaintext import bytes_for, read_plain
+from stargazer.notebook.plaintext import bytes_for, read_plain, write_whole
 from stargazer.notebook.promotion.module import PROJECT, module_text, place_of
 from stargazer.notebook.promotion.reach import reach_of
 from stargazer.notebook.promotion.review import find_tests, review
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.promotion.review import Remark
     from stargazer.store import Store
 
-__all__ = ["Promotion", "check_task", "promote", "write_whole"]
+__all__ = ["Promotion", "check_task", "promote", "write_files"]
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def promote(
     changed: tuple[str, ...] = ()
     if not dry_run:
         after = _written(place, module, task)
-        write_whole({path: content for path, content in files.items() if path != place.path})
+        write_files({path: content for path, content in files.items() if path != place.path})
         changed = () if after.digest == before.digest else _differing(before.manifest, after.manifest)
     remarks = tuple(review(reach, find_tests(task, project_of(document.path))))
     return Promotion(task, place.module, tuple(sorted(reach.names)), files, before.digest, changed, remarks, repeated)
@@ -167,14 +167,14 @@ def _identity(reach: Reach) -> CodeIdentity:
 def _written(place: Place, module: dict[Path, bytes], task: str) -> CodeIdentity:
     """Write the module, and return the identity of the task as it has it; one that fails is put back as it was."""
     before = place.path.read_bytes() if place.path.is_file() else None
-    write_whole(module)
+    write_files(module)
     try:
         return _imported(place, task)
     except Exception as error:
         if before is None:
             place.path.unlink()
         else:
-            write_whole({place.path: before})
+            write_whole(place.path, before)
         told = f"{type(error).__name__}: {error}"
         raise NotebookError(f"{place.path} could not be imported and is not written: {told}") from error
 
@@ -255,12 +255,7 @@ def project_of(path: Path) -> Path:
     return next(marked, folders[0])
 
 
-def write_whole(files: dict[Path, bytes]) -> None:
+def write_files(files: dict[Path, bytes]) -> None:
     """Write files, each whole or not at all; the last one is written when all others are there."""
     for path, content in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.part")
-        draft.write_bytes(content)
-        if path.exists():
-            draft.chmod(path.stat().st_mode)
-        draft.replace(path)
+        write_whole(path, content)
