@@ -315,7 +315,7 @@ def _members(assigned: Ints, n_lists: int) -> list[Ints]:
 def _plans(
     centres: NDArray[np.float32], lists: list[Ints], n_probes: int, at_least: int
 ) -> Iterator[tuple[Ints, Ints]]:
-    """Yield the cells of each inverted list, and the cells among which their neighbours are searched; both in order."""
+    """For each list that has cells, these and the cells among which to search, both in order."""
     sizes = np.array([len(members) for members in lists])
     norms = np.einsum("ij,ij->i", centres, centres)
     for i in np.flatnonzero(sizes):
