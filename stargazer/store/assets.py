@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from stargazer.assets import Asset, canonical, parse_fact, placed
 from stargazer.errors import NotFound, StargazerError
 from stargazer.store import layout
-from stargazer.store.index import asset_members, successor_of
+from stargazer.store.parsing import asset_members, successor_of
 
 if TYPE_CHECKING:
     import sqlite3
