@@ -26,6 +26,7 @@ __all__ = [
     "LARGEST",
     "LONGEST_LINE",
     "check_header",
+    "is_count",
     "is_nested_deeper",
     "lines_of",
     "parse_json",
@@ -46,6 +47,7 @@ LONGEST_NUMBER = 4000
 """Digits. Python itself refuses a few more, for reading them takes the square of their number."""
 
 GZIP_MAGIC = b"\x1f\x8b"
+_COUNT = re.compile(r"[0-9]{1,18}", re.ASCII)
 _LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{%d}" % (LONGEST_NUMBER + 1))
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = b"[{"
@@ -81,6 +83,14 @@ def read_text(path: Path, most: int = LARGEST) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8: {error}") from error
+
+
+def is_count(text: str) -> bool:
+    """Whether a text is a whole number as machines write it, of at most 18 digits.
+
+    ``str.isdigit`` takes ``²`` for a digit, which `int` does not, and thousands of them.
+    """
+    return _COUNT.fullmatch(text) is not None
 
 
 def parse_json(text: str | bytes, what: str) -> Any:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.client.walls import HERE_ALONE, check_encrypted, dashboard_address, session_keys
+from stargazer.client.walls import HERE_ALONE, check_encrypted, dashboard_address, own_space, session_keys
 from stargazer.errors import ConfigError
 from stargazer.execute.spec import most
 from stargazer.profiles.kinds import kind_of
@@ -185,7 +185,8 @@ def _with_keys(**options: Any) -> Client:
 
     from stargazer.client.plugins import OwningClient
 
-    cluster = LocalCluster(protocol="tls://", security=session_keys(), **options)
+    space = {"local_directory": own_space()}
+    cluster = LocalCluster(protocol="tls://", security=session_keys(), **space, **options)
     try:
         return OwningClient(cluster)  # type: ignore[no-untyped-call]
     except BaseException:

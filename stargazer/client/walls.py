@@ -10,12 +10,13 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
-from stargazer.errors import ConfigError
+from stargazer.errors import ConfigError, StoreError
+from stargazer.store.folders import private_folder
 
 if TYPE_CHECKING:
     from stargazer.profiles.profile import Profile
 
-__all__ = ["HERE_ALONE", "check_encrypted", "dashboard_address", "session_keys"]
+__all__ = ["HERE_ALONE", "check_encrypted", "dashboard_address", "own_space", "session_keys"]
 
 HERE_ALONE = "127.0.0.1:0"
 """Any free port, for this machine alone."""
@@ -46,6 +47,26 @@ def session_keys() -> Any:
 def dashboard_address(profile: Profile) -> dict[str, str]:
     """Return where Dask's dashboard listens: for this machine alone, unless the profile opens it."""
     return {"dashboard_address": profile.dashboard or HERE_ALONE}
+
+
+def own_space() -> str:
+    """Return a folder of this user's own in which workers of this machine keep what does not fit into memory.
+
+    They read it back as pickles, and Dask takes a folder of one name for everybody, also one that somebody else has
+    made for that.
+    """
+    import os
+    import tempfile
+
+    import dask.config
+
+    above = dask.config.get("temporary-directory", None) or tempfile.gettempdir()
+    folder = os.path.join(os.path.abspath(above), f"stargazer-workers-{os.getuid()}")
+    try:
+        private_folder(folder)
+    except (OSError, StoreError):  # somebody else's, or a link
+        return tempfile.mkdtemp(prefix="stargazer-workers-", dir=above)
+    return folder
 
 
 def check_encrypted(address: str) -> None:

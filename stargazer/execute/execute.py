@@ -230,7 +230,9 @@ class Attempt:
             except StargazerError as error:
                 error.add_note(f"noticed when task {spec.name} ended; its result is not kept")
                 raise
+        self.scratch.check()
         saved = Outputs(spec.name, target or self.store, work, inputs, copies=spec.copy_inputs).save(made)
+        self.scratch.check()
         self._findings.tell(self._warn)
         for text in self._told:
             self._warn(visible(f"{spec.name}: {text}"), DataWarning)

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import tarfile
 import tempfile
 import uuid
 from dataclasses import dataclass, field
@@ -16,9 +15,11 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 import httpx
 
+from stargazer.bounded import is_count, parse_json
 from stargazer.cid import cid_of_bytes, cid_of_file
 from stargazer.errors import CIDMismatch, RemoteError, RemoteRefused
 from stargazer.executors.desk import Desk
+from stargazer.executors.tars import DAMAGED, opened_tar
 from stargazer.executors.values import FORMATS, MODULE, Unsendable, decode, encode
 from stargazer.executors.waiting import awaited
 from stargazer.visible import visible
@@ -342,7 +343,7 @@ class _Asked:
 
     async def _receive(self, answer: httpx.Response) -> None:
         length, done = answer.headers.get("content-length", "0"), 0
-        total = int(length) if length.isdigit() else 0
+        total = int(length) if is_count(length) else 0
         self._executor._told("sent", self._size, self._size)
         with self._place.open("wb") as file:
             async for piece in answer.aiter_bytes(PIECE):
@@ -356,7 +357,7 @@ class _Asked:
 
 def _pause(answer: httpx.Response) -> float:
     text = answer.headers.get("retry-after", "1")
-    return min(float(text), LONGEST_PAUSE) if text.isdigit() else 1.0
+    return min(float(text), LONGEST_PAUSE) if is_count(text) else 1.0
 
 
 class Bundle:
@@ -372,24 +373,26 @@ class Bundle:
 
     def __init__(self, path: Path, url: str) -> None:
         self._path, self._url = path, url
+        self._opened = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         try:
-            self._tar = tarfile.open(self._path, mode="r:")
+            self._tar = self._opened.enter_context(opened_tar(self._path))
             found = {each.name.removeprefix("./"): each for each in self._tar if each.isfile()}
-        except tarfile.TarError as error:
+        except DAMAGED as error:
+            self._opened.close()
             raise RemoteRefused(f"{self._url} sent something that is no tar: {error}") from error
         self._members = found
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tar.close()
+        self._opened.close()
 
     @property
     def manifest(self) -> dict[str, Any]:
         """What it says that it holds."""
         try:
-            told = json.loads(self.read("manifest.json", MOST_TEXT) or b"")
+            told = parse_json(self.read("manifest.json", MOST_TEXT) or b"", "manifest.json")
             told["success"], told["variables"] = bool(told["success"]), dict(told["variables"])
         except (KeyError, ValueError, TypeError) as error:
             raise RemoteRefused(f"{self._url} sent no manifest: {error}") from error

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from stargazer.bounded import is_count
 from stargazer.errors import ConfigError, RemoteRefused
 
 if TYPE_CHECKING:
@@ -123,14 +124,15 @@ class Desk:
 
     def allowed(self, path: str) -> tuple[str, int] | None:
         """What a signed URL is for, and its bytes; None of one that is not signed here, or no longer good."""
-        parts = urlsplit(path)
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        build, _, what = parts.path.strip("/").partition("/")
         try:
+            parts = urlsplit(path)
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            build, _, what = parts.path.strip("/").partition("/")
             expires, size = int(query["expires"]), int(query["size"])
         except (KeyError, ValueError):
             return None
-        signed = hmac.compare_digest(query.get("signature", ""), self._signature(what, expires, size))
+        signature = self._signature(what, expires, size).encode()
+        signed = hmac.compare_digest(query.get("signature", "").encode("utf-8", "replace"), signature)
         return (what, size) if signed and build == self.build and time.time() < expires else None
 
     def put(self, body: BufferedIOBase, length: int) -> None:
@@ -170,7 +172,7 @@ def _handler(desk: Desk) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             found, length = desk.allowed(self.path), self.headers.get("content-length", "")
-            if found is None or found[0] not in (OUTPUT, FINALIZE) or not length.isdigit():
+            if found is None or found[0] not in (OUTPUT, FINALIZE) or not is_count(length):
                 self.close_connection = True
                 self._answer(403, {"detail": "this URL is not good, or no longer"})
             elif found[0] == FINALIZE:

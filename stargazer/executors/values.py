@@ -10,6 +10,8 @@ import re
 from types import ModuleType
 from typing import Any
 
+from stargazer.errors import DataError
+
 __all__ = ["ARROW", "FORMATS", "JSON", "MODULE", "PICKLE", "Unsendable", "decode", "encode"]
 
 ARROW, JSON, PICKLE, MODULE = "arrow/ipc", "json/object", "pickle/object", "module/import"
@@ -65,7 +67,7 @@ def decode(form: str, data: bytes, *, trust: bool) -> Any:
     if form == ARROW:
         return _from_arrow(data)
     if form == JSON:
-        return json.loads(data)
+        return _json(data)
     if form == MODULE:
         return _module(data)
     if form == PICKLE and trust:
@@ -76,9 +78,16 @@ def decode(form: str, data: bytes, *, trust: bool) -> Any:
     raise Unsendable(f"the form {form!r} is not read: {told}")
 
 
+def _json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"a value was sent that is no JSON, or lists without end: {error}") from error
+
+
 def _module(data: bytes) -> ModuleType:
     text = data.decode("utf-8", "replace").strip()
-    told: Any = json.loads(text) if text[:1] in ('"', "{") else text
+    told: Any = _json(text) if text[:1] in ('"', "{") else text
     name = told.get("module") or told.get("name") if isinstance(told, dict) else told
     if not isinstance(name, str) or not MODULE_NAME.fullmatch(name):
         raise Unsendable(f"{text[:100]!r} names no module")

@@ -148,6 +148,14 @@ def _several(module: str, name: str) -> Any:
     return lambda given, _: getattr(importlib.import_module(module), name)(*given)
 
 
+def _fraction(given: Any, _: Mapping[str, Any]) -> Any:
+    """Of two whole numbers: a text such as ``1e999999999`` would be worked out for ever."""
+    from fractions import Fraction
+    from operator import index
+
+    return Fraction(*map(index, given))
+
+
 def _path(text: str, written: Mapping[str, Any]) -> PurePath:
     kind: type[PurePath] = _class(f"pathlib.{written['kind']}", PurePath)
     return kind(text)
@@ -182,7 +190,7 @@ _READ: dict[str, Any] = {
     "range": lambda given, _: range(*given),
     "path": _path,
     "decimal": _named("decimal", "Decimal"),
-    "fraction": _several("fractions", "Fraction"),
+    "fraction": _fraction,
     "uuid": _named("uuid", "UUID"),
     "timedelta": _several("datetime", "timedelta"),
     "datetime": _time("datetime"),

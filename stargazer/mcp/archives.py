@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from stargazer.errors import DataError
+from stargazer.executors.tars import DAMAGED, opened_tar
 from stargazer.service.folders import write_member
 
 if TYPE_CHECKING:
+    import tarfile
     from collections.abc import Iterator
 
 __all__ = ["unpack"]
@@ -40,13 +41,13 @@ def unpack(archive: Path, folder: Path, largest: int) -> Path:
     folder.mkdir()
     left = largest
     try:
-        with tarfile.open(archive) as opened:
+        with opened_tar(archive, packed=True) as opened:
             for number, (info, path) in enumerate(_members(opened)):
                 left -= info.size
                 if left < 0 or number >= MOST_FILES:
                     raise DataError(f"a directory may have {largest:,} bytes and {MOST_FILES:,} files at most")
                 write_member(opened, info, folder / path)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except DAMAGED as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"it is no tar that can be read ({type(error).__name__}); make it with: tar -c DIR") from None

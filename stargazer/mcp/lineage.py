@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from stargazer import api, catalog
+from stargazer.bounded import is_count
 from stargazer.errors import ArgumentError, NotFound
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.logs import find_record, log_of
@@ -145,7 +146,7 @@ def _differences(record: Record, older: list[Record]) -> list[str]:
 
 
 def _place(cursor: str) -> int:
-    if not cursor.isdecimal():
+    if not is_count(cursor):
         raise ArgumentError("cursor: a log has numbers as cursors; ask without one for its end")
     return int(cursor)
 

@@ -17,6 +17,7 @@ from anyio import to_thread
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
 
 from stargazer import api, config
+from stargazer.bounded import is_count
 from stargazer.catalog import asset_json
 from stargazer.errors import ConfigError, StargazerError
 from stargazer.mcp.answers import told
@@ -131,7 +132,7 @@ class Transfers:
         if not isinstance(ticket, Ticket):
             return ticket
         told_length = request.headers.get("content-length", "0")
-        if not told_length.isdecimal() or int(told_length) > ticket.largest:
+        if not is_count(told_length) or int(told_length) > ticket.largest:
             return PlainTextResponse(f"a file may have {ticket.largest:,} bytes at most\n", 413)
         with tempfile.TemporaryDirectory(prefix="stargazer-upload-", dir=config.scratch_dir()) as folder:
             file = Path(folder, ticket.name)

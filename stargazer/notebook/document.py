@@ -27,7 +27,7 @@ Format = Literal["marimo", "percent", "ipynb", "myst"]
 Kind = Literal["code", "markdown"]
 
 PERCENT = re.compile(r"^# ?%%(?P<rest>.*)$")
-TITLE = re.compile(r"(?P<title>.*?)\s*(?P<kind>\[\w+\])?\s*(?P<options>(?:\{|[\w-]+\s*=).*)?$")
+TITLE = re.compile(r"(?P<title>(?:.*?\S)??)\s*+(?P<kind>\[\w+\])?\s*+(?P<options>(?:\{|[\w-]+\s*=).*)?$")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
+from stargazer.bounded import is_count
 from stargazer.errors import ConfigError
 from stargazer.profiles.kinds import ProfileKind, kind_names, kind_of
 from stargazer.profiles.profile import QUEUES, DriverJob, Profile, Range
@@ -338,7 +339,7 @@ def _dashboard(value: Any) -> str | None:
     if isinstance(value, bool):
         return ":0" if value else None
     host, colon, port = str(value).rpartition(":")
-    if not (colon and port.isdigit() and int(port) < 1 << 16) or "/" in host:
+    if not (colon and is_count(port) and int(port) < 1 << 16) or "/" in host:
         raise ValueError("no place to listen")
     return str(value)
 

@@ -275,7 +275,7 @@ def _parsed(text: str, schema: Mapping[str, Any] | bool | None) -> tuple[Any, st
     fenced = FENCE.match(text)
     try:
         value = json.loads(fenced[1] if fenced else text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return None, f"it is no JSON ({error}): {visible(text[:SHOWN], lines=True)}"
     if not isinstance(schema, Mapping):
         return value, ""

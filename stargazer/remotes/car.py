@@ -5,7 +5,8 @@ Source: https://ipld.io/specs/transport/car/carv1/ and carv2/.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.cid.cid import V0_PREFIX, binary, split_cid, text_of
 from stargazer.cid.dagpb import varint
@@ -15,12 +16,15 @@ from stargazer.remotes.base import MOST_BLOCK
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["MalformedCAR", "car_header", "car_section", "locate_blocks", "read_car"]
+__all__ = ["Located", "MalformedCAR", "car_header", "car_section", "locate_blocks", "read_car", "read_cbor"]
 
 _MOST_HEADER = 1 << 16
 _MOST_CID = 256
 _VERSION_1 = b"gversion\x01"
-_PRAGMA_2 = b"\xa1gversion\x02"
+_NO_CAR = "what was sent is no CAR of version 1 or 2"
+_DEEPEST = 8
+_OF_BYTES = (2, 3)
+_SIMPLE = {20: False, 21: True, 22: None}
 _HEADER_2 = 40
 _BEFORE_2 = 11 + _HEADER_2
 _MOST_PADDING = 1 << 20
@@ -57,10 +61,28 @@ def read_car(parts: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
     return _Reading(parts).blocks()
 
 
-def locate_blocks(parts: Iterable[bytes]) -> tuple[list[str], Iterator[tuple[str, int, int]]]:
-    """The roots of a CAR, and of each block its CID, and where its bytes begin and how many they are."""
+def locate_blocks(parts: Iterable[bytes]) -> Located:
+    """Say what lies where in a CAR."""
     reading = _Reading(parts)
-    return reading.roots, reading.places()
+    return Located(reading.roots, reading.others, reading.places())
+
+
+class Located(NamedTuple):
+    """What lies where in a CAR.
+
+    Parameters
+    ----------
+    roots
+        CIDs of files and directories that its header names.
+    others
+        How many more it names, of what is neither.
+    places
+        Of each block its CID, where its bytes begin and how many they are.
+    """
+
+    roots: list[str]
+    others: int
+    places: Iterator[tuple[str, int, int]]
 
 
 class _Reading:
@@ -70,18 +92,21 @@ class _Reading:
         self._stream = _Stream(parts)
         self._end: int | None = None
         header = self._header()
-        if header == _PRAGMA_2:
+        if header.get("version") == 2:
             self._enter_version_2()
             header = self._header()
-        if _VERSION_1 not in header:
-            raise MalformedCAR("what was sent is no CAR of version 1 or 2")
-        self.roots = list(_roots(header))
+        if header.get("version") != 1:
+            raise MalformedCAR(_NO_CAR)
+        self.roots, self.others = _roots(header.get("roots"))
 
-    def _header(self) -> bytes:
+    def _header(self) -> dict[Any, Any]:
         length = self._stream.number()
         if not length or length > _MOST_HEADER:
-            raise MalformedCAR("what was sent is no CAR of version 1 or 2")
-        return self._stream.take(length)
+            raise MalformedCAR(_NO_CAR)
+        header = read_cbor(self._stream.take(length))
+        if not isinstance(header, dict):
+            raise MalformedCAR(_NO_CAR)
+        return header
 
     def _enter_version_2(self) -> None:
         """Go to the version 1 that lies in a version 2; an index behind it is not read."""
@@ -122,14 +147,74 @@ def _section(section: bytes) -> tuple[str, bytes] | None:
         return None
 
 
-def _roots(header: bytes) -> Iterator[str]:
-    """The links of a header, which is DAG-CBOR of one form: tag 42, a byte string, a zero before the CID."""
-    for part in header.split(b"\xd8\x2a")[1:]:
-        size, at = (part[1], 2) if part[:1] == b"\x58" else (part[0] & 0x1F if part else 0, 1)
-        try:
-            yield text_of(part[at + 1 : at + size])
-        except (CIDError, IndexError):
-            continue
+def _roots(links: Any) -> tuple[list[str], int]:
+    """CIDs of a header's links, and how many of them name neither files nor directories."""
+    if not isinstance(links, list):
+        raise MalformedCAR(_NO_CAR)
+    roots = []
+    for link in links:
+        with contextlib.suppress(CIDError):
+            roots += [text_of(link.value[1:])] if isinstance(link, Tagged) and isinstance(link.value, bytes) else []
+    return roots, len(links) - len(roots)
+
+
+class Tagged(NamedTuple):
+    """A value of CBOR with what it means; 42 is a link, a zero and a CID."""
+
+    tag: int
+    value: Any
+
+
+def read_cbor(data: bytes) -> Any:
+    """Read DAG-CBOR of what headers of CARs are made of: numbers, texts, bytes, lists, maps, links and null.
+
+    Raises
+    ------
+    MalformedCAR
+        It is none, or holds anything else.
+    """
+    try:
+        value, end = _item(data, 0, _DEEPEST)
+    except (IndexError, UnicodeDecodeError, TypeError):
+        raise MalformedCAR(_NO_CAR) from None
+    if end != len(data):
+        raise MalformedCAR(_NO_CAR)
+    return value
+
+
+def _item(data: bytes, at: int, deepest: int) -> tuple[Any, int]:
+    """One value and where it ends."""
+    kind, size, at = _head(data, at)
+    if not deepest or (kind in _OF_BYTES and at + size > len(data)):
+        raise MalformedCAR(_NO_CAR)
+    if kind == 0:
+        return size, at
+    if kind in _OF_BYTES:
+        raw = data[at : at + size]
+        return (raw if kind == 2 else raw.decode("utf-8")), at + size
+    if kind == 6:
+        value, at = _item(data, at, deepest - 1)
+        return Tagged(size, value), at
+    if kind == 7 and size in _SIMPLE:
+        return _SIMPLE[size], at
+    if kind not in (4, 5):
+        raise MalformedCAR(_NO_CAR)
+    values = []
+    for _ in range(size if kind == 4 else 2 * size):
+        value, at = _item(data, at, deepest - 1)
+        values.append(value)
+    return (values if kind == 4 else dict(zip(values[::2], values[1::2], strict=True))), at
+
+
+def _head(data: bytes, at: int) -> tuple[int, int, int]:
+    """Major type and number of a value, and where what follows begins."""
+    kind, number = data[at] >> 5, data[at] & 0x1F
+    if number < 24:
+        return kind, number, at + 1
+    width = 1 << (number - 24)
+    if number > 27 or at + 1 + width > len(data):
+        raise MalformedCAR(_NO_CAR)
+    return kind, int.from_bytes(data[at + 1 : at + 1 + width], "big"), at + 1 + width
 
 
 class _Stream:

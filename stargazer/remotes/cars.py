@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargazer.errors import DataError, NotFound, RemoteLacks
 from stargazer.remotes.base import BlockRemote
+from stargazer.remotes.blocks import RemoteWarning
 from stargazer.remotes.car import MalformedCAR, car_header, car_section, locate_blocks
 from stargazer.remotes.fetch import fetch_into
 from stargazer.remotes.push import batches
@@ -46,9 +48,9 @@ def export_car(store: Store, cid: str, path: str | os.PathLike[str], progress: P
     if not store.has(cid):
         raise NotFound(f"{store.url} does not have {cid}, of which a CAR was to be made")
     target = Path(path)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    unfinished = target.with_name(f".{target.name}.{os.urandom(5).hex()}")
     try:
-        with unfinished.open("wb") as file:
+        with unfinished.open("xb") as file:
             file.write(car_header(cid))
             for batch in batches(store, cid, lambda _: False):
                 file.writelines(car_section(*block) for block in batch.blocks)
@@ -82,6 +84,9 @@ def import_car(store: Store, path: str | os.PathLike[str], progress: Progress | 
     with CarFile(path) as car:
         if not car.roots:
             raise DataError(f"{path} names no root that is a file or directory: nothing of it can be kept by name")
+        if car.others:
+            told = f"{path} names {car.others} roots more that are neither files nor directories; these stay outside"
+            warnings.warn(told, RemoteWarning, stacklevel=2)
         return [fetch_into(store, root, [car], progress) for root in dict.fromkeys(car.roots)]
 
 
@@ -106,9 +111,10 @@ class CarFile(BlockRemote):
         super().__init__(os.path.basename(path), os.fspath(path))
         self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 # closed by whoever opened it
         try:
-            self.roots, places = locate_blocks(iter(lambda: self._file.read(_PIECE), b""))
+            found = locate_blocks(iter(lambda: self._file.read(_PIECE), b""))
+            self.roots, self.others = found.roots, found.others
             self._places: dict[str, tuple[int, int]] = {}
-            for cid, start, size in places:
+            for cid, start, size in found.places:
                 self._places.setdefault(cid, (start, size))
         except MalformedCAR as error:
             self._file.close()

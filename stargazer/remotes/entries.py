@@ -20,6 +20,7 @@ __all__ = [
     "check_address",
     "check_no_secret",
     "check_options",
+    "split_url",
 ]
 
 
@@ -95,7 +96,7 @@ def check_options(entry: Entry, allowed: Mapping[str, Any]) -> None:
 def check_address(url: str, where: str) -> None:
     """Make sure that something is an http or https address without secrets, query or pattern."""
     check_no_secret(url, where)
-    parts = _split(url, where)
+    parts = split_url(url, where)
     if parts.query or parts.fragment or "{" in url:
         raise ConfigError(f"{where} is a URL with a query or a pattern, but must be what stands before /ipfs/…")
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -104,7 +105,7 @@ def check_address(url: str, where: str) -> None:
 
 def check_no_secret(url: str, where: str) -> None:
     """Make sure that a URL holds neither user name nor password."""
-    parts = _split(url, where)
+    parts = split_url(url, where)
     if parts.password or parts.username:
         raise ConfigError(f"{where} holds a user name or a password; secrets belong in the environment")
 
@@ -121,7 +122,8 @@ def at_address(entry: Entry) -> Entry:
     return entry._replace(options=entry.options | {"name": entry.options.get("name") or urlsplit(entry.url).netloc})
 
 
-def _split(url: str, where: str) -> SplitResult:
+def split_url(url: str, where: str) -> SplitResult:
+    """Return the parts of a URL, or tell by `ConfigError` that it is none."""
     try:
         parts = urlsplit(url)
         _ = parts.port

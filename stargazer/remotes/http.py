@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from stargazer import config
+from stargazer.bounded import is_count
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused, StargazerError, TokenMissing
 from stargazer.remotes.base import ATTEMPTS, MOST_REDIRECTS, TIMEOUT
 from stargazer.remotes.patience import PASSING, Passing, persistently, wait_asked
@@ -268,7 +269,7 @@ def encoded(answer: httpx.Response) -> bool:
 def length_of(answer: httpx.Response) -> int | None:
     """Bytes of a body, as they were announced; None where that is no number."""
     text = answer.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+    return int(text) if is_count(text) else None
 
 
 def is_page(answer: httpx.Response) -> bool:
@@ -394,6 +395,6 @@ def _first(web: Web, answer: httpx.Response) -> int:
         return 0
     unit, _, rest = answer.headers.get("Content-Range", "").partition(" ")
     first = rest.partition("-")[0]
-    if unit != "bytes" or not first.isdigit():
+    if unit != "bytes" or not is_count(first):
         raise RemoteRefused(f"{web.name} sends a range without saying which")
     return int(first)

@@ -18,8 +18,8 @@ _CUT = "…"
 _LEFT_OUT = "(what it says holds a secret, and is left out)"
 _PIECE = 12
 """Characters of a secret that may stand nowhere, if it has so many."""
-_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>\\]*)[?#][^\s\"'<>\\]*", re.IGNORECASE)
-_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]*@", re.IGNORECASE)
+_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]{0,40}://[^\s?#\"'<>\\]*)[?#][^\s\"'<>\\]*", re.IGNORECASE)
+_USER = re.compile(r"(\b[a-z][a-z0-9+.-]{0,40}://)[^\s/?#@\"'<>]*@", re.IGNORECASE)
 _BARE_QUERY = re.compile(r"(?<=[\w/])\?[\w%.~\[\]-]+=[^\s\"'<>]*")
 _LOGGERS = (
     "httpx", "httpcore", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from stargazer import config, plugins
 from stargazer.errors import ConfigError
-from stargazer.remotes.entries import Entry, check_options
+from stargazer.remotes.entries import Entry, check_options, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +71,7 @@ def named(name: str) -> Remote:
     remotes = {remote.name: remote for remote in configured()}
     if name in remotes:
         return remotes[name]
-    if "/" in name and urlsplit(name).scheme not in ("http", "https"):
+    if "/" in name and split_url(name, repr(name)).scheme not in ("http", "https"):
         return _cached({"store": name, "name": name}, name)
     known = ", ".join(remotes) or "none is configured (see stargazer.remotes)"
     raise ConfigError(f"there is no remote {name!r}; there are: {known}")

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -265,6 +266,12 @@ class Shape:
         return any(layout.finish().cid == cid for layout in self._layouts.values())
 
 
+def _is_ours_alone(found: os.stat_result) -> bool:
+    """Whether a file in a folder that others may write to is our own, and nowhere else: what is written there stays."""
+    own = found.st_uid == os.geteuid() and found.st_nlink == 1
+    return own and stat.S_ISREG(found.st_mode) and not found.st_mode & 0o022
+
+
 class Partial:
     """The part of a file that was fetched so far.
 
@@ -297,15 +304,16 @@ class Partial:
             raise StoreFull(errno.ENOSPC, told)
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        fd = os.open(self.path, flags, 0o644)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(fd).st_ino == os.stat(self.path).st_ino:
-                return fd
-        except OSError:  # another fetch has it, or has just finished, or this file system knows no locks
-            pass
-        os.close(fd)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        with contextlib.suppress(OSError):  # a link, or what others may write to, or may not be written to by us
+            fd = os.open(self.path, flags, 0o644)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_ours_alone(os.fstat(fd)) and os.fstat(fd).st_ino == os.lstat(self.path).st_ino:
+                    return fd
+            except OSError:  # another fetch has it, or has just finished, or this file system knows no locks
+                pass
+            os.close(fd)
         self.path = f"{self.path}-{os.getpid()}-{os.urandom(4).hex()}"
         return os.open(self.path, flags | os.O_EXCL, 0o644)
 

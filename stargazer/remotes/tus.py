@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from stargazer.bounded import is_count
 from stargazer.errors import RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.patience import Passing
 
@@ -98,8 +99,12 @@ def _created(web: Web, path: str, size: int, about: Mapping[str, str]) -> str:
     metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in about.items())
     headers = {**_VERSION, "Upload-Length": str(size), "Upload-Metadata": metadata}
     answer = web.headers("POST", path, headers=headers)
-    place: str = urljoin(f"{web.base}{path}", answer.get("Location", ""))
-    if urlsplit(place)[:2] != urlsplit(web.base)[:2] or "Location" not in answer:
+    try:
+        place: str = urljoin(f"{web.base}{path}", answer.get("Location", ""))
+        elsewhere = urlsplit(place)[:2] != urlsplit(web.base)[:2] or "Location" not in answer
+    except ValueError:  # it is no address at all
+        elsewhere = True
+    if elsewhere:
         raise RemoteRefused(f"{web.name} wants the upload sent to another server than its own")
     return place
 
@@ -180,7 +185,6 @@ def remember(note: Path, place: str) -> None:
 
 
 def _number(web: Web, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise RemoteError(f"{web.name} does not say how much of the upload it has") from None
+    if not is_count(text):
+        raise RemoteError(f"{web.name} does not say how much of the upload it has")
+    return int(text)

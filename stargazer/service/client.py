@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from stargazer import api, config
 from stargazer.assets.table import Table
+from stargazer.bounded import is_count
 from stargazer.service import materializing
 from stargazer.service.artifact import Artifact
 from stargazer.service.materializing import Here
@@ -186,7 +187,7 @@ class _Service:
         if uri.startswith("stargazer://name/") or "@" in uri:
             name, _, version = uri.removeprefix("stargazer://name/").partition("@")
             number = version.removeprefix("v=")
-            params = {"version": number} if number.isdigit() else {}
+            params = {"version": number} if is_count(number) else {}
             return asset_of(self._remote.json("GET", f"/v1/names/{quote(name)}", params=params)["asset"])
         return asset_of(self._remote.json("GET", f"/v1/assets/{quote(uri.removeprefix('stargazer://asset/'))}"))
 

@@ -7,6 +7,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 from stargazer.errors import DataError
+from stargazer.executors.tars import DAMAGED, opened_tar
 from stargazer.executors.tasks import is_below
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ def unpack(tarball: Path, folder: Path, most: int) -> None:
     """
     folder.mkdir()
     try:
-        with tarfile.open(tarball, "r:") as tar:
+        with opened_tar(tarball) as tar:
             for number, each in enumerate(tar):
                 if number >= most or not is_below(each.name) or not (each.isreg() or each.isdir()):
                     told = f"at most {most:,} plain files and folders are taken"
                     raise DataError(f"{each.name!r:.200} is no part of a folder: {told}")
                 write_member(tar, each, folder / each.name)
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except DAMAGED as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"the folder was sent as a tar that cannot be read: {error}") from error

@@ -14,6 +14,7 @@ import httpx
 
 from stargazer import errors
 from stargazer.assets import Asset
+from stargazer.bounded import is_count
 from stargazer.cid import cid_of_path
 from stargazer.errors import AssetError, NotFound, RemoteError, StargazerError
 from stargazer.ledger import Record
@@ -143,7 +144,10 @@ class Remote:
         )
         if begun.status_code == 200:
             return asset_of(_read(begun, self.url))
-        return asset_of(self._parts(begun.headers["Location"], packed, size))
+        place = begun.headers.get("Location")
+        if place is None:
+            raise RemoteError(f"{self.url} took the announcement of an upload and does not say where it goes")
+        return asset_of(self._parts(place, packed, size))
 
     def _parts(self, place: str, path: Path, size: int) -> dict[str, Any]:
         start = failures = 0
@@ -158,12 +162,19 @@ class Remote:
                 if failures == ATTEMPTS:
                     raise
                 time.sleep(PAUSE)
-                start = int(self.asked("HEAD", place, headers=TUS).headers["Upload-Offset"])
+                start = self._reached(self.asked("HEAD", place, headers=TUS), size)
                 continue
             if answer.status_code == 201:
                 found: dict[str, Any] = _read(answer, self.url)
                 return found
-            start = int(answer.headers["Upload-Offset"])
+            start = self._reached(answer, size)
+
+    def _reached(self, answer: httpx.Response, size: int) -> int:
+        """Bytes that the service has of an upload, as it says."""
+        told = answer.headers.get("Upload-Offset", "")
+        if not is_count(told) or int(told) > size:
+            raise RemoteError(f"{self.url} does not say how much of the upload it has")
+        return int(told)
 
     def traced(self, asset: Asset, direction: Direction) -> Lineage:
         """Return the lineage of an asset, as the service knows it."""

@@ -29,6 +29,7 @@ from stargazer.service.answers import JSONAnswer
 from stargazer.service.folders import unpack
 from stargazer.service.problems import Refusal
 from stargazer.service.shown import asset_json
+from stargazer.store.folders import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +96,7 @@ class Uploads:
     def folder(store: Store) -> Path:
         """Where the files of a store's uploads are."""
         place = store.context.scratch / "uploads"
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(str(place))
         return place
 
     def begin(self, store: Store, principal: str, length: int, announced: Announced) -> str:
@@ -329,7 +330,7 @@ def _announced_in_header(text: str) -> Announced:
             raise Refusal(422, "ArgumentError", f"{name} is not Base64 of UTF-8", f"header {METADATA}") from None
     try:
         facts = json.loads(given.get("facts", "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict):
         raise Refusal(422, "ArgumentError", "facts is a JSON object", f"header {METADATA}")

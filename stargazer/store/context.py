@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer import config
 from stargazer.errors import ConfigError, StoreError, StoreReadOnly, WiringError
 from stargazer.store import layout
-from stargazer.store.folders import is_on_network, private_folder
+from stargazer.store.backends.mounts import is_on_network
+from stargazer.store.folders import private_folder
 from stargazer.store.parsing import read_object
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stargazer.errors import StoreFull, StoreReadOnly
 from stargazer.store import layout
 from stargazer.store.backends.base import OVERLAP
-from stargazer.store.folders import is_on_network
+from stargazer.store.backends.mounts import is_on_network
 from stargazer.store.parsing import asset_members, is_name, is_record, read_named, successor_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from stargazer.store.backends.base import Backend, Journal
@@ -311,7 +311,7 @@ _SHARD = re.compile(r"[A-Za-z0-9_-]{2}")
 _COARSE_TICK, _FINE_TICK = 2_000_000_000, 50_000_000
 _ABSENT = -2
 _JOURNAL_KEPT = 60 * 86400.0
-_AT_ONCE = 500
+_AT_ONCE = 128
 _SUPERSEDED = ".superseded"
 
 
@@ -384,11 +384,13 @@ def _read_folder(connection: sqlite3.Connection, backend: Backend, kind: str, sh
     known = {row[0] for row in connection.execute(f"SELECT id FROM {kind} WHERE shard = ?", (shard,))}
     new, gone = there - known, known - there
     if kind == "records":
-        insert_records(connection, _read(backend, kind, new))
+        for found in _read(backend, kind, new):
+            insert_records(connection, found)
         connection.executemany("DELETE FROM links WHERE id = ?", [(name,) for name in gone])
         connection.executemany("DELETE FROM records WHERE id = ?", [(name,) for name in gone])
         return
-    insert_assets(connection, _read(backend, kind, new), {})
+    for found in _read(backend, kind, new):
+        insert_assets(connection, found, {})
     forget_assets(connection, gone)
     _mark_superseded(connection, backend, shard, marks(names, _SUPERSEDED))
 
@@ -401,12 +403,12 @@ def _mark_superseded(connection: sqlite3.Connection, backend: Backend, shard: st
     connection.executemany("UPDATE assets SET successor = ? WHERE id = ?", moved)
 
 
-def _read(backend: Backend, kind: str, names: Iterable[str]) -> dict[str, bytes]:
+def _read(backend: Backend, kind: str, names: Iterable[str]) -> Iterator[dict[str, bytes]]:
+    """Some records after others: many files, each as large as one may be, must not fill the memory of who reads."""
     places = {f"{kind}/{name[-3:-1]}/{name}": name for name in sorted(names)}
-    listed, found = list(places), {}
-    for start in range(0, len(listed), _AT_ONCE):
-        found.update(backend.read_many(listed[start : start + _AT_ONCE]))
-    return {places[place]: data for place, data in found.items()}
+    listed, at_once = list(places), 1 if backend.quick else _AT_ONCE
+    for start in range(0, len(listed), at_once):
+        yield {places[place]: data for place, data in backend.read_many(listed[start : start + at_once]).items()}
 
 
 def _read_journal(connection: sqlite3.Connection, backend: Backend, journal: Journal, kind: str) -> None:
@@ -441,10 +443,11 @@ def _read_events(connection: sqlite3.Connection, backend: Backend, journal: Jour
 def _take(
     connection: sqlite3.Connection, backend: Backend, kind: str, names: Iterable[str], superseded: Iterable[str]
 ) -> None:
-    found = _read(backend, kind, names)
-    if kind == "records":
-        insert_records(connection, found)
-        return
-    places = {layout.superseded(name): name for name in superseded if name in found}
-    successors: Mapping[str, str] = {places[p]: successor_of(data) for p, data in backend.read_many(places).items()}
-    insert_assets(connection, found, dict(successors))
+    marked = set(superseded)
+    for found in _read(backend, kind, names):
+        if kind == "records":
+            insert_records(connection, found)
+            continue
+        places = {layout.superseded(name): name for name in found if name in marked}
+        successors = {places[place]: successor_of(data) for place, data in backend.read_many(places).items()}
+        insert_assets(connection, found, successors)

@@ -19,12 +19,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from stargazer.errors import Cancelled
+from stargazer.errors import Cancelled, InputChanged
 from stargazer.store.backends.local import as_store_error, is_full
 from stargazer.store.blobs.cached import BEAT, FAILED, scratch_name
 from stargazer.store.folders import opened, remove_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from types import TracebackType
 
 __all__ = ["INPUTS", "Scratch"]
@@ -38,7 +39,12 @@ ROOM = 0.1
 
 KEY_DIGITS = 32
 
-_idle: dict[str, list[str]] = {}
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Identity = tuple[int, int, int]
+"""Disk, number and owner of a directory: where others may write to the one above, a path may lead to another."""
+
+_idle: dict[str, list[tuple[str, Identity]]] = {}
 _live: set[str] = set()
 _beating = 0
 _tidied: set[str] = set()
@@ -59,18 +65,32 @@ class Scratch:
         self._parent = str(parent or tempfile.gettempdir())
         self._failed = os.path.join(self._parent, f"{FAILED}{call[:KEY_DIGITS]}") if call else ""
         self._path: str | None = None
+        self._identity: Identity | None = None
 
     def path(self) -> Path:
         """The directory, without symbolic links in its path."""
         if self._path is None:
             try:
-                self._path = _renamed(self._parent) or _new(self._parent)
+                self._path, self._identity = _renamed(self._parent) or _new(self._parent)
             except OSError as error:
                 raise as_store_error(error, f"the scratch directory {self._parent}") from error
             _live.add(self._path)
             _keep_alive()
             _tidy(self._parent)
         return Path(self._path)
+
+    def check(self) -> None:
+        """Make sure that the directory is the one that was made, if there is one.
+
+        Raises
+        ------
+        InputChanged
+            Somebody moved it away and put another, or a link, in its place: what a tool wrote may lie anywhere.
+        """
+        found = _identity_at(self._path) if self._path is not None else None
+        if found is not None and found != self._identity:
+            told = f"the scratch directory {self._path} was moved away while the call ran, and another put in its place"
+            raise InputChanged(f"{told}: find out who writes there; let stargazer.scratch name a folder of yours")
 
     def kept_for(self, error: BaseException | None) -> str | None:
         """Where the directory stays if the call ends with an error; None where it does not stay."""
@@ -91,8 +111,8 @@ class Scratch:
         if self._path is None:
             return
         _live.discard(self._path)
-        if kind is None and _emptied(self._path):
-            _keep(self._parent, self._path)
+        if kind is None and self._identity is not None and _emptied(self._path, self._identity):
+            _keep(self._parent, self._path, self._identity)
         elif not self._stays(error):
             _remove(self._path)
 
@@ -105,7 +125,7 @@ class Scratch:
             if os.path.lexists(place):
                 _remove(place)
             os.rename(self._path, place)
-            os.utime(place)
+            os.utime(place, follow_symlinks=False)
         except OSError:
             return False
         return True
@@ -141,67 +161,94 @@ def _keep_alive() -> None:
 def _beat() -> None:
     while True:
         time.sleep(BEAT)
-        for path in [*_live.copy(), *itertools.chain.from_iterable(list(_idle.values()))]:
+        for path in [*_live.copy(), *_idle_paths()]:
             with contextlib.suppress(OSError):
-                os.utime(path)
+                os.utime(path, follow_symlinks=False)
 
 
-def _new(parent: str) -> str:
+def _new(parent: str) -> tuple[str, Identity]:
     path = os.path.join(os.path.realpath(parent), scratch_name())
     try:
         os.mkdir(path, 0o700)
     except FileNotFoundError:
         os.makedirs(parent, exist_ok=True)
         os.mkdir(path, 0o700)
-    return path
+    return path, _identity(os.lstat(path))
 
 
-def _renamed(parent: str) -> str | None:
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino, found.st_uid
+
+
+def _identity_at(path: str) -> Identity | None:
+    """Of the directory at a path itself; None if there is none."""
+    try:
+        return _identity(os.lstat(path))
+    except OSError:
+        return None
+
+
+def _renamed(parent: str) -> tuple[str, Identity] | None:
     """An idle directory under a new name. After a fork two processes know of it; only one of them gets it."""
     idle = _idle.get(parent, [])
     while idle:
-        old = idle.pop()
+        old, identity = idle.pop()
         new = os.path.join(os.path.dirname(old), scratch_name())
         with contextlib.suppress(OSError):
             os.rename(old, new)
-            return new
+            if _identity_at(new) == identity:
+                return new, identity
     return None
 
 
-def _emptied(path: str) -> bool:
-    """Whether there were only files in a directory, and inputs; they are gone. Tools leave their logs in another."""
+def _emptied(path: str, identity: Identity) -> bool:
+    """Whether there were only files in a directory, and inputs; they are gone. Tools leave their logs in another.
+
+    It is opened first, so that nothing is removed where the path leads by now.
+    """
     try:
-        with os.scandir(path) as entries:
-            for entry in list(entries):
-                if not entry.is_dir(follow_symlinks=False):
-                    os.unlink(entry.path)
-                elif entry.name == INPUTS:
-                    _empty(entry.path)
-                else:
-                    return False
+        fd = os.open(path, _FOLDER)
     except OSError:
         return False
+    try:
+        return _identity(os.fstat(fd)) == identity and _empty(fd, {INPUTS})
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _empty(fd: int, folders: Collection[str] | None = None) -> bool:
+    """Remove what lies in an opened folder, but of the folders in it only some if these are named; whether all went."""
+    with os.scandir(fd) as entries:
+        for entry in list(entries):
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=fd)
+            elif folders is None or entry.name in folders:
+                inner = os.open(entry.name, _FOLDER, dir_fd=fd)
+                try:
+                    _empty(inner)
+                finally:
+                    os.close(inner)
+                if folders is None:
+                    os.rmdir(entry.name, dir_fd=fd)
+            else:
+                return False
     return True
 
 
-def _empty(path: str) -> None:
-    with os.scandir(path) as entries:
-        for entry in list(entries):
-            if entry.is_dir(follow_symlinks=False):
-                _empty(entry.path)
-                os.rmdir(entry.path)
-            else:
-                os.unlink(entry.path)
-
-
-def _keep(parent: str, path: str) -> None:
+def _keep(parent: str, path: str, identity: Identity) -> None:
     if not _idle:
         atexit.register(_remove_idle)
-    _idle.setdefault(parent, []).append(path)
+    _idle.setdefault(parent, []).append((path, identity))
+
+
+def _idle_paths() -> list[str]:
+    return [path for path, _ in itertools.chain.from_iterable(list(_idle.values()))]
 
 
 def _remove_idle() -> None:
-    for path in itertools.chain.from_iterable(_idle.values()):
+    for path in _idle_paths():
         for part in (os.path.join(path, INPUTS), path):
             with contextlib.suppress(OSError):
                 os.rmdir(part)

@@ -18,7 +18,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.bounded import read_text
+from stargazer.bounded import is_count, read_text
 from stargazer.errors import DataError, StargazerError
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _problems(given: Mapping[str, str], folder: Path) -> Iterator[str]:
         yield "there is no path"
     elif not (folder / place).exists():
         yield f"there is no file or folder {folder / place}"
-    if not re.fullmatch(r"\d*", given.get("expected_cells", "")):
+    if not re.fullmatch(r"[0-9]{0,18}", given.get("expected_cells", "")):
         yield f"expected_cells is {given['expected_cells']!r}, and should be a whole number"
     if given.get("round", "").lower() not in (*TRUE, *FALSE):
         yield f"round is {given['round']!r}, and should be true or false"
@@ -229,7 +229,7 @@ def _row(line: int, given: Mapping[str, str], folder: Path) -> CellsRow:
         given.get("sample", ""),
         folder / place,
         given.get("organism", ""),
-        int(expected) if expected.isdigit() else 0,
+        int(expected) if is_count(expected) else 0,
         {name: value for name, value in given.items() if name not in plain},
         reading,
     )

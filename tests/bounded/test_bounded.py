@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stargazer.bounded import DEEPEST, check_header, lines_of, parse_json, parse_yaml, read_text
+from stargazer.bounded import DEEPEST, check_header, is_count, lines_of, parse_json, parse_yaml, read_text
 from stargazer.embedded.fastq import read_file
 from stargazer.errors import DataError
 from stargazer.remotes.bundles import read_bundle
@@ -177,3 +177,13 @@ def test_a_large_sheet_is_read_in_time(tmp_path: Path) -> None:
     sheet.write_bytes(b"sample,fastq_1\n" * (2 << 20))
     with pytest.raises(DataError, match="larger than the 16 MiB"):
         read_sheet(sheet)
+
+
+@pytest.mark.parametrize("text", ["", "²", "٣", "-1", "1e3", " 1", "1\n", "9" * 19, "9" * 10_000, "0x1"])
+def test_what_int_would_choke_on_or_take_for_another_number_is_no_count(text: str) -> None:
+    assert not is_count(text)
+
+
+def test_counts_are_counts() -> None:
+    assert is_count("0")
+    assert is_count("9" * 18)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import dask.config
@@ -13,6 +16,7 @@ from distributed import Client, LocalCluster, Security
 
 import stargazer as sg
 from stargazer.client.jobqueue import Asked
+from stargazer.client.walls import own_space
 from stargazer.errors import ConfigError
 from stargazer.profiles.settings import find_profile
 
@@ -42,6 +46,38 @@ def test_a_client_without_keys_is_refused(profile: str) -> None:
             assert "RUNS AS" not in done.stdout
         assert client.submit(sum, [1, 2]).result() == 3
         assert listening() <= {"127.0.0.1"}
+
+
+def kept(where: str) -> bool:
+    """Whether a folder is one that only this user can read or change."""
+    found = os.lstat(where)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def test_workers_keep_what_they_read_back_where_nobody_else_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask's own folder has one name for everybody, and somebody else may have made it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "dask-scratch-space").mkdir(mode=0o777)
+    with sg.connect("local", workers=1) as client:
+        (folder,) = client.run(lambda dask_worker: dask_worker.local_directory).values()
+        assert kept(str(Path(folder).parents[1]))
+        assert not [name for name in os.listdir(tmp_path / "dask-scratch-space") if name.startswith("worker")]
+
+
+def test_a_folder_that_is_not_ones_own_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first = own_space()
+    assert kept(first)
+    assert own_space() == first
+    os.rmdir(first)
+    (tmp_path / "theirs").mkdir(mode=0o777)
+    os.symlink(tmp_path / "theirs", first)
+    assert kept(own_space())
+    assert own_space() != first
+    with dask.config.set({"temporary-directory": str(tmp_path / "named")}):
+        assert own_space().startswith(str(tmp_path / "named"))
 
 
 def test_keys_of_another_session_are_of_no_use() -> None:

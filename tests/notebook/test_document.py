@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from stargazer.errors import NotebookError
-from stargazer.notebook.document import detect_format, read_document, read_text
+from stargazer.notebook.document import TITLE, detect_format, read_document, read_text
 
 marimo = pytest.importorskip("marimo")
 PACKAGE = Path(marimo.__file__).parent
@@ -265,3 +265,14 @@ def test_what_is_no_notebook_is_refused_in_words(tmp_path: Path) -> None:
     for name, message in (("a.ipynb", "no Jupyter notebook"), ("b.py", "line 3"), ("c.py", "cannot be read")):
         with pytest.raises(NotebookError, match=message):
             read_document(tmp_path / name)
+
+
+def test_the_mark_of_a_cell_is_read_in_time_however_many_blanks_it_has() -> None:
+    """A text that somebody sends: with a thousand blanks it once took a quarter of a minute, with more an hour."""
+    for rest in (" " * 20_000 + "x", "a" + " " * 20_000 + "."):
+        found = TITLE.match(rest)
+        assert found is not None
+        assert found["title"].strip() == rest.strip()
+    found = TITLE.match(" a  title   [markdown]  tags = [1] ")
+    assert found is not None
+    assert (found["title"].strip(), found["kind"], found["options"]) == ("a  title", "[markdown]", "tags = [1] ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import gzip
+import io
 import logging
 import socket
 import time
@@ -20,12 +21,22 @@ from dags import Asked, Dag, Peer, number, peering, speaking
 from typer.testing import CliRunner
 
 from stargazer.cli.app import app
-from stargazer.errors import CIDError, ConfigError, RemoteError, RemoteLacks, StargazerError, StoreFull, TokenMissing
+from stargazer.errors import (
+    CIDError,
+    ConfigError,
+    RemoteError,
+    RemoteLacks,
+    RemoteRefused,
+    StargazerError,
+    StoreFull,
+    TokenMissing,
+)
 from stargazer.remotes import RemoteWarning, fetch_into, read_remote
 from stargazer.remotes.car import car_header, car_section
-from stargazer.remotes.http import bearer
+from stargazer.remotes.http import Web, bearer, download
 from stargazer.remotes.patience import wait_asked
 from stargazer.remotes.redaction import cut
+from stargazer.remotes.tus import upload
 from stargazer.store import Store
 
 Start = Callable[..., Peer]
@@ -103,6 +114,31 @@ def test_broken_framing_is_an_error_that_names_the_remote(how: str, store: Store
         pytest.raises(RemoteError, match="odd: odd"),
     ):
         fetch_into(store, cid, [gateway(url)])
+
+
+@pytest.mark.parametrize("first", ["²", "9" * 5000, "-5", "x"])
+def test_a_range_that_is_no_number_is_refused(first: str) -> None:
+    """``²`` is a digit for `str.isdigit`, and none for `int`."""
+    head = f"HTTP/1.1 206 OK\r\nContent-Range: bytes {first}-9/10\r\nContent-Length: 5\r\n\r\n".encode("latin-1")
+    with speaking(lambda connection: connection.sendall(head + b"hello")) as url, pytest.raises(RemoteRefused):
+        list(download(Web("odd", url, attempts=1), lambda: f"{url}/x", start=5))
+
+
+@pytest.mark.parametrize("place", ["http://[", "http://other.example/x", "file:///etc/passwd", "//[x/y"])
+def test_an_upload_goes_nowhere_else(place: str, tmp_path: Path) -> None:
+    head = f"HTTP/1.1 201 OK\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode()
+    with speaking(lambda connection: connection.sendall(head)) as url, pytest.raises(RemoteError, match="odd"):
+        upload(Web("odd", url, attempts=1, timeout=2), "/files", io.BytesIO(b"x" * 10), {}, tmp_path / "note")
+
+
+@pytest.mark.parametrize("told", ["-5", "²", "9" * 5000, "", "1e3"])
+def test_an_upload_that_goes_on_begins_at_a_number(told: str, tmp_path: Path) -> None:
+    head = f"HTTP/1.1 200 OK\r\nUpload-Offset: {told}\r\nContent-Length: 0\r\n\r\n".encode("latin-1")
+    with speaking(lambda connection: connection.sendall(head)) as url:
+        (tmp_path / "note").write_text(f"{url}/files/1")
+        web = Web("odd", url, attempts=1, timeout=2)
+        with pytest.raises(RemoteError, match="does not say"):
+            upload(web, "/files", io.BytesIO(b"x" * 10), {}, tmp_path / "note")
 
 
 @pytest.mark.parametrize("levels", [2, 3, 12])

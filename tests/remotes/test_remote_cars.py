@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,12 @@ from typer.testing import CliRunner
 
 import stargazer as sg
 from stargazer.cid import cid_of_bytes
+from stargazer.cid.cid import binary
+from stargazer.cid.dagpb import varint
 from stargazer.cli.app import app
 from stargazer.errors import DataError, RemoteCannot, RemoteError, RemoteRefused
 from stargazer.remotes import RemoteWarning, push, read_remote
+from stargazer.remotes.car import car_section
 from stargazer.remotes.cars import export_car, import_car
 from stargazer.remotes.kubo import Kubo
 from stargazer.remotes.places import mirror, where
@@ -68,6 +72,58 @@ def test_cars_that_are_wrong_are_refused(folder: str, store: Store, tmp_path: Pa
     with pytest.raises((RemoteRefused, RemoteError), match="not what this CID names"):
         import_car(other, car)
     assert not other.has(folder)
+
+
+def raw_with(digits: bytes) -> bytes:
+    """A block whose hash has some bytes in it."""
+    return next(b"%d" % at for at in range(10**7) if digits in hashlib.sha256(b"%d" % at).digest())
+
+
+def test_a_root_is_read_whatever_the_bytes_of_its_hash(tmp_path: Path) -> None:
+    """In a header a link begins with d8 2a, which one hash in two thousand has as well."""
+    dag, car, other = Dag(), tmp_path / "x.car", Store(tmp_path / "other")
+    root = dag.raw(raw_with(b"\xd8\x2a"))
+    car.write_bytes(dag.car(root))
+    assert import_car(other, car) == [root]
+    assert other.has(root)
+
+
+def cbor_link(cid: bytes) -> bytes:
+    return b"\xd8\x2a\x58" + bytes([len(cid) + 1]) + b"\x00" + cid
+
+
+def test_all_roots_of_a_header_are_taken_in_any_form_and_others_are_told(tmp_path: Path) -> None:
+    dag, car, other = Dag(), tmp_path / "x.car", Store(tmp_path / "other")
+    one, two = dag.raw(b"one"), dag.raw(b"two")
+    cbor = b"\x01\x71\x12\x20" + bytes(32)
+    links = b"\x98\x03" + cbor_link(binary(one)) + cbor_link(cbor) + cbor_link(binary(two))
+    header = b"\xa3gversion\x01eextra\xf6eroots" + links
+    sections = b"".join(car_section(cid, dag[cid]) for cid in (one, two))
+    car.write_bytes(varint(len(header)) + header + sections)
+    with pytest.warns(RemoteWarning, match="1 roots more that are neither files nor directories"):
+        assert import_car(other, car) == [one, two]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"\x81" * 200 + b"\x01",
+        b"\xbb" + b"\xff" * 8,
+        b"\xa1gversion\x01",
+        b"\xa2eroots\x01gversion\x01",
+        b"\xa2eroots\x80gversion\x03",
+        b"\xa2eroots\x80gversion\x01\x00",
+        b"\xa1\x80gversion",
+        b"\xa2eroots\x81\xd8\x2a\x58\xffgversion\x01",
+        b"\xa2erootsi\xff\xff\xff\xff\xff\xff\xff\xff\xffgversion\x01",
+        b"\x9f\xff",
+        b"\xfb" + bytes(8),
+    ],
+)
+def test_a_header_of_another_form_is_one_clear_error(header: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.car").write_bytes(varint(len(header)) + header)
+    with pytest.raises(DataError, match=r"x\.car: what was sent is no CAR"):
+        import_car(Store(tmp_path / "other"), tmp_path / "x.car")
 
 
 def test_where_something_is(

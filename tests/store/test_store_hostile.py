@@ -11,6 +11,7 @@ import socket
 import stat
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 from stargazer.errors import AssetError, BlobLost, InputChanged, StoreError
 from stargazer.store import Store, layout, pins
 from stargazer.store.folders import last_change, opened, remove_tree
+from stargazer.store.names import place_of
 from stargazer.store.parsing import DEEPEST, is_result, read_json
 from stargazer.store.records import seal
 
@@ -560,3 +562,36 @@ def test_a_name_in_a_directory_that_leads_out_is_no_name(local: Store, tmp_path:
     for name in ("..", "a/b", "/etc/passwd", "a\0b"):
         with pytest.raises(AssetError):
             local.stage(Asset(cid=local.blobs.put_bytes(b"x"), name=name), tmp_path / "work")
+
+
+@pytest.mark.parametrize("plant", KINDS[:-1], ids=lambda plant: plant.__name__)
+def test_what_is_no_version_of_a_name_does_not_end_the_name(
+    local: Store, file: File, plant: Callable[[Path], None]
+) -> None:
+    first, second = local.add(file("a", "a")), local.add(file("b", "b"))
+    local.names.set("x/y", first)
+    plant(Path(local.backend.path(place_of("x/y", 2))))
+    fresh = Store(local.url)
+    assert fresh.names.get("x/y") == first
+    assert fresh.names.set("x/y", second).version == 2
+    assert fresh.names.get("x/y") == second
+    assert len(fresh.backend.names("quarantine")) == 1
+    assert fresh.fsck().ok
+
+
+def test_many_large_files_do_not_fill_the_memory_of_who_looks(local: Store, file: File) -> None:
+    kept, size = local.add(file("x", "x")), 8 << 20
+    for kind in ("records", "assets"):
+        folder = Path(local.backend.path(f"{kind}/aa"))
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(20):
+            with (folder / f"{number:061x}aaa").open("wb") as planted:
+                planted.truncate(size)
+    fresh = Store(local.url)
+    tracemalloc.start()
+    try:
+        assert fresh.assemble() == [kept]
+        assert fresh.records.where() == []
+        assert tracemalloc.get_traced_memory()[1] < 8 * size
+    finally:
+        tracemalloc.stop()

@@ -14,7 +14,8 @@ import dask.config
 import pytest
 
 import stargazer as sg
-from stargazer.store import Store, context, folders, index
+from stargazer.store import Store, context, index
+from stargazer.store.backends import mounts
 from stargazer.store.blobs import cached
 
 File = Callable[..., Path]
@@ -49,14 +50,14 @@ def test_a_link_to_a_store_is_the_store(tmp_path: Path) -> None:
 
 
 def kind_of(path: Path) -> str:
-    return folders._kind_of(os.path.realpath(path))
+    return mounts._kind_of(os.path.realpath(path))
 
 
 def test_the_file_system_of_a_path_is_told_by_the_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/proc/self/mountinfo").exists():
         pytest.skip("this system does not tell its mounts")
     assert kind_of(Path("/proc")) == "proc"
-    assert not folders.is_on_network("/proc/not/there")
+    assert not mounts.is_on_network("/proc/not/there")
     told = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True, check=True).stdout
     assert not told.startswith("ext") or kind_of(tmp_path).startswith("ext")
     lines = [
@@ -64,11 +65,11 @@ def test_the_file_system_of_a_path_is_told_by_the_mounts(tmp_path: Path, monkeyp
         "2 1 0:1 / /home\\040of rw shared:1 - nfs4 server:/home rw\n",
         "3 1 0:2 / /data rw - fuse.sshfs host: rw\n",
     ]
-    assert dict(folders._mounts(lines)) == {"/": "ext4", "/home of": "nfs4", "/data": "fuse.sshfs"}
-    monkeypatch.setattr(folders, "_kind_of", lambda place: "nfs4")
-    assert folders.is_on_network(tmp_path / "not" / "there")
-    monkeypatch.setattr(folders, "_kind_of", lambda place: "fuse.sshfs")
-    assert folders.is_on_network(tmp_path)
+    assert dict(mounts._mounts(lines)) == {"/": "ext4", "/home of": "nfs4", "/data": "fuse.sshfs"}
+    monkeypatch.setattr(mounts, "_kind_of", lambda place: "nfs4")
+    assert mounts.is_on_network(tmp_path / "not" / "there")
+    monkeypatch.setattr(mounts, "_kind_of", lambda place: "fuse.sshfs")
+    assert mounts.is_on_network(tmp_path)
 
 
 @pytest.fixture

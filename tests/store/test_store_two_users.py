@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -172,3 +173,51 @@ def test_pipes_sockets_and_text_of_his_stop_nothing_of_hers(tmp_path: Path, shar
     assert len(torn) == 10
     with pytest.raises(StoreError, match=r"pins/.* is torn"):
         alice(tmp_path, shared, lambda store: store.gc(grace=NOW))
+
+
+def test_a_link_of_his_where_her_fetch_writes_leads_nowhere(tmp_path: Path, shared: Path) -> None:
+    from stargazer.remotes.streams import Partial
+
+    cid = "bafkreibnbvqwfbu7qw43sgrqh54eknzqnu3tyz2zdsrymssuoswaax6tya"
+    thesis = tmp_path / "thesis"
+    thesis.write_text("thesis")
+    os.chown(thesis, pwd.getpwnam(ALICE).pw_uid, -1)
+    (shared / "store" / "tmp").chmod(0o777)
+    as_user(BOB, lambda: (shared / "store" / "tmp" / f"fetch-{cid}").symlink_to(thesis), tmp_path)
+
+    def fetch(store: Store) -> bytes:
+        with Partial(store, cid) as partial:
+            partial.write(0, b"fetched")
+            return partial.read(0, 7)
+
+    assert alice(tmp_path, shared, fetch) == b"fetched"
+    assert thesis.read_text() == "thesis"
+
+
+def test_a_folder_of_his_where_her_scratch_directory_was_is_not_hers(tmp_path: Path, shared: Path) -> None:
+    from stargazer.tools.scratch import Scratch
+
+    (shared / "store" / "tmp").chmod(0o777)
+
+    def work(store: Store) -> None:
+        with Scratch(store.context.scratch, "key") as scratch:
+            (shared / "there").write_text(str(scratch.path()))
+            while not (shared / "done").exists():
+                time.sleep(0.01)
+            scratch.check()
+
+    def swap() -> None:
+        while not (shared / "there").exists() or not (shared / "there").read_text():
+            time.sleep(0.01)
+        place = Path((shared / "there").read_text())
+        place.rename(place.with_name("away"))
+        place.mkdir(mode=0o777)
+        (shared / "done").touch()
+
+    pid = os.fork()
+    if pid == 0:
+        as_user(BOB, swap, tmp_path)
+        os._exit(0)
+    with pytest.raises(InputChanged, match="moved away"):
+        alice(tmp_path, shared, work)
+    os.waitpid(pid, 0)

@@ -11,12 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 import stargazer as sg
 from stargazer.errors import DataError, StargazerError
+from stargazer.ledger.rebuilt import value_of
 from stargazer.tasks.sam import bam_header, sam_contigs, sam_references
 from stargazer.tools import EMBEDDED, Workdir
 
@@ -217,3 +219,10 @@ def test_a_working_copy_that_somebody_packed_runs_nothing(tmp_path: Path) -> Non
     assert (len(found.commit), found.dirty) == (40, True)
     assert b"+x = 2" in (found.diff or b"")
     assert list(tmp_path.glob("RAN-*")) == []
+
+
+def test_a_number_in_a_record_is_not_worked_out_for_ever() -> None:
+    for given in (["1e9999999999"], ["1/3"], [1, 2, 3], [None], "1"):
+        with pytest.raises(LookupError):
+            value_of({"fraction": given})
+    assert value_of({"fraction": [1, 3]}) == Fraction(1, 3)

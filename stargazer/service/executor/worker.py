@@ -21,6 +21,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from stargazer.bounded import is_count
 from stargazer.cid import cid_of_file
 from stargazer.errors import Cancelled, MemoryExceeded, StargazerError, ToolFailed
 from stargazer.executors.asking import CELL, PROTOCOL, VERSION
@@ -158,7 +159,7 @@ class _Worker:
         if pushed and request.headers.get(PROTOCOL) != VERSION:
             raise Refusal(400, "Protocol", f"this executor speaks version {VERSION}: send {PROTOCOL}: {VERSION}")
         length = request.headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > (self.limits.bytes if pushed else MOST_FIELD):
+        if not is_count(length) or int(length) > (self.limits.bytes if pushed else MOST_FIELD):
             raise Refusal(413, "TooLarge", f"at most {self.limits.bytes} bytes are taken")
         if self._active >= self.limits.at_once:
             raise Refusal(503, "Busy", f"{self._active} cells run already", headers={"Retry-After": "1"})
@@ -179,7 +180,7 @@ class _Worker:
     async def _pulled(self, request: Request) -> Response:
         try:
             told = json.loads(await request.body())
-        except ValueError:
+        except (ValueError, RecursionError):
             told = None
         async with read_manifest(told, self.limits.bytes, self.allowed) as manifest:
             metadata = _metadata(json.dumps(manifest.metadata))
@@ -279,7 +280,7 @@ def _metadata(text: Any) -> dict[str, Any]:
             isinstance(each["name"], str) and each["name"].isidentifier() and isinstance(each["format"], str)
             for each in inputs
         )
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         fits, transform, told = False, {}, {}
     if not fits:
         raise Refusal(400, "ArgumentError", "the part metadata is no request of version v1", "metadata")

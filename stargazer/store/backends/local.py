@@ -205,20 +205,29 @@ class LocalBackend:
         return True
 
     def create_once(self, place: str, data: bytes) -> None:
-        """Write a file unless one is there, whatever its content: the first writer wins."""
+        """Write a file unless one is there, whatever its content: the first writer wins; what is none is put aside."""
         temporary = self.write_temporary(data, place)
         self.make_folder(place.rpartition("/")[0])
         try:
+            try:
+                self._link_once(temporary, place)
+            except FileExistsError:
+                if self.size(place) is None:
+                    self.set_aside(place)
+                    with contextlib.suppress(FileExistsError):  # another writer was faster
+                        self._link_once(temporary, place)
+        finally:
+            unlink(temporary)
+
+    def _link_once(self, temporary: str, place: str) -> None:
+        try:
             os.link(temporary, self.path(place))
-        except FileExistsError:
-            return
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
-            if self.size(place) is None:
-                os.rename(temporary, self.path(place))
-        finally:
-            unlink(temporary)
+            if os.path.lexists(self.path(place)):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place) from error
+            os.rename(temporary, self.path(place))
 
     def replace(self, place: str, data: bytes, *, used: float | None = None) -> None:
         """Write a file, over the one that is there; its mtime tells when it was of use."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["is_archived", "is_empty", "is_no_bucket", "plain", "plainly"]
+__all__ = ["is_archived", "is_empty", "is_no_bucket", "plain", "plainly", "quiet_google"]
 
 _UNREACHABLE = (
     ("botocore.exceptions", "BotoCoreError"),
@@ -74,6 +75,18 @@ def _of_status(error: Exception, status: object) -> Exception:
 def is_empty(error: BaseException) -> bool:
     """Whether a server refused a part of an object because it has no bytes at all."""
     return _says(error, "InvalidRange", "416", "not satisfiable")
+
+
+def quiet_google() -> None:
+    """Keep gcsfs from printing the trace of an error that it then raises: whoever asked is told, or it meant nothing.
+
+    A part of an object without bytes is such an error, and half of a store's marks have none.
+    """
+    logging.getLogger("gcsfs").addFilter(_is_not_raised)
+
+
+def _is_not_raised(record: logging.LogRecord) -> bool:
+    return record.funcName != "retry_request" or not record.exc_info
 
 
 def is_archived(error: BaseException) -> bool:

@@ -1,0 +1,30 @@
+"""Tables in a project's folder: bytes as they are stored, but no name that a spreadsheet would run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stargazer.workflows.outputs import write_tsv
+
+PLAIN = b"gene\tx\ty\nENSG1\t-1.5\t1e-300\nMT-CO1\t+2\tNA\n-inf\tinf\tnan\n"
+
+
+def test_an_ordinary_table_keeps_its_bytes(tmp_path: Path) -> None:
+    write_tsv(PLAIN, tmp_path / "t.tsv")
+    assert (tmp_path / "t.tsv").read_bytes() == PLAIN
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "@SUM(1)", "-2+3", "+x", " =1", "＝1"])
+def test_a_gene_that_is_a_formula_is_text(name: str, tmp_path: Path) -> None:
+    write_tsv(PLAIN.replace(b"ENSG1", name.encode()), tmp_path / "t.tsv")
+    lines = (tmp_path / "t.tsv").read_text("utf-8").splitlines()
+    assert lines[1] == f"'{name}\t-1.5\t1e-300"
+    assert lines[0] == "gene\tx\ty"
+    assert lines[2] == "MT-CO1\t+2\tNA"
+
+
+def test_a_formula_in_quotes_is_one_as_well(tmp_path: Path) -> None:
+    write_tsv(b'gene\tx\n"=a""b"\t1\n', tmp_path / "t.tsv")
+    assert (tmp_path / "t.tsv").read_bytes() == b'gene\tx\n"\'=a""b"\t1\n'
