@@ -1,6 +1,7 @@
 """Typed, content-addressed files and `dask.delayed` tasks for computational biology.
 
-``import stargazer as sg``. Every public name is in ``__all__``; modules are imported when a name is first used.
+``import stargazer as sg``. Every public name is in ``__all__``; modules are imported when a name is first used, and
+each asset type is one of them.
 """
 
 from __future__ import annotations
@@ -23,42 +24,7 @@ if TYPE_CHECKING:
     from stargazer.api import trace as trace
     from stargazer.api import unpin as unpin
     from stargazer.api import update as update
-    from stargazer.assets import R1 as R1
-    from stargazer.assets import R2 as R2
-    from stargazer.assets import AlignerIndex as AlignerIndex
-    from stargazer.assets import Alignment as Alignment
-    from stargazer.assets import AlignmentIndex as AlignmentIndex
-    from stargazer.assets import AlignmentStats as AlignmentStats
-    from stargazer.assets import AnnData as AnnData
-    from stargazer.assets import Asset as Asset
-    from stargazer.assets import BQSRReport as BQSRReport
-    from stargazer.assets import ContigCounts as ContigCounts
-    from stargazer.assets import CountsFile as CountsFile
-    from stargazer.assets import Coverage as Coverage
-    from stargazer.assets import DifferentialExpression as DifferentialExpression
-    from stargazer.assets import DuplicateMetrics as DuplicateMetrics
-    from stargazer.assets import FeatureMatrix as FeatureMatrix
-    from stargazer.assets import FilterChoice as FilterChoice
-    from stargazer.assets import FlagCounts as FlagCounts
-    from stargazer.assets import GenomicsDB as GenomicsDB
-    from stargazer.assets import Intervals as Intervals
-    from stargazer.assets import KnownSites as KnownSites
-    from stargazer.assets import KnownSitesIndex as KnownSitesIndex
-    from stargazer.assets import Pseudobulk as Pseudobulk
-    from stargazer.assets import PseudobulkDesign as PseudobulkDesign
-    from stargazer.assets import QCReport as QCReport
-    from stargazer.assets import Reference as Reference
-    from stargazer.assets import ReferenceIndex as ReferenceIndex
-    from stargazer.assets import SequenceDict as SequenceDict
-    from stargazer.assets import Table as Table
-    from stargazer.assets import TrimmingReport as TrimmingReport
-    from stargazer.assets import VariantComparison as VariantComparison
-    from stargazer.assets import Variants as Variants
-    from stargazer.assets import VariantsIndex as VariantsIndex
-    from stargazer.assets import VariantStats as VariantStats
-    from stargazer.assets import VQSRModel as VQSRModel
-    from stargazer.assets import VQSRTranches as VQSRTranches
-    from stargazer.assets import WgsMetrics as WgsMetrics
+    from stargazer.assets.types import *
     from stargazer.calls import Call as Call
     from stargazer.calls import Task as Task
     from stargazer.calls.dynamic import dynamic as dynamic
@@ -91,14 +57,7 @@ _HOMES = {
     "stargazer.api": (
         "add", "assemble", "delete", "fetch", "forget", "pin", "publish", "push", "trace", "unpin", "update",
     ),
-    "stargazer.assets": (
-        "R1", "R2", "Alignment", "AlignmentIndex", "AlignerIndex", "AnnData", "Asset", "BQSRReport",
-        "CountsFile", "FeatureMatrix", "DifferentialExpression", "Pseudobulk", "PseudobulkDesign",
-        "DuplicateMetrics", "KnownSites", "KnownSitesIndex", "Reference", "ReferenceIndex", "SequenceDict",
-        "VariantComparison", "Variants", "VariantsIndex", "VQSRModel", "VQSRTranches", "FilterChoice", "GenomicsDB",
-        "Intervals", "AlignmentStats", "Coverage", "TrimmingReport", "ContigCounts", "FlagCounts",
-        "QCReport", "Table", "VariantStats", "WgsMetrics",
-    ),
+    "stargazer.assets": ("Asset",),
     "stargazer.client": ("connect",),
     "stargazer.ledger": ("Record",),
     "stargazer.ledger.lineage": ("Lineage",),
@@ -119,15 +78,18 @@ _HOOKS = dict.fromkeys(("load_ipython_extension", "unload_ipython_extension"), "
 
 __version__ = "0.1.0"
 _MODULES = ("errors", "names", "runs")
-__all__ = ["__version__", "ui", *_MODULES, *_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return __dir__()
     if name == "ui":
         return importlib.import_module("stargazer.notebook.ui")
     if name in (*_MODULES, "tasks", "workflows"):
         return importlib.import_module(f"stargazer.{name}")
     home = _HOME.get(name) or _HOOKS.get(name)
+    if home is None and name[:1].isupper() and name in _types():
+        home = "stargazer.assets"
     if home is None:
         raise AttributeError(f"module 'stargazer' has no attribute {name!r}")
     value = getattr(importlib.import_module(home), name)
@@ -135,5 +97,10 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def _types() -> set[str]:
+    """Names of the asset types that come along; each stands in its module, and in no list here."""
+    return {name for _, name in importlib.import_module("stargazer.assets").own_types().values()}
+
+
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({"__version__", "ui", *_MODULES, *_HOME, *_types()})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from stargazer.errors import CIDError
 from stargazer.store import Store, active_store
-from stargazer.store.asking import refuse_while_wiring
+from stargazer.store.context import refuse_while_wiring
 from stargazer.store.query import one_version
 from stargazer.store.references import find_asset, full_name, read_reference
 
@@ -414,6 +414,10 @@ def _bare(store: Store, text: str) -> Asset | str:
     return found if reference.kind in ("id", "name") else str(found.cid)
 
 
+@overload
+def update(asset: A, *, store: StoreLike = None, **facts: Any) -> A: ...
+@overload
+def update(asset: str, *, store: StoreLike = None, **facts: Any) -> Asset: ...
 def update(asset: Asset | str, *, store: StoreLike = None, **facts: Any) -> Asset:
     """Give the same bytes other facts; the older record is found no more by `assemble`, but by its id.
 

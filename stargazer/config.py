@@ -9,19 +9,17 @@ import contextlib
 import functools
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "ACCEPT",
     "MASK",
-    "Setting",
     "accept",
     "allocated",
     "batch_job",
@@ -39,13 +37,11 @@ __all__ = [
     "environment_inside",
     "gatk_jar",
     "image",
-    "in_force",
     "is_secret",
     "key_file",
     "mcp_setting",
     "notebook_setting",
     "on_end",
-    "origin",
     "origin_of",
     "passed_names",
     "remote_patience",
@@ -124,6 +120,8 @@ def settings() -> dict[str, Any]:
 
 def origin_of(key: str) -> str:
     """Where the value of ``stargazer.<key>`` comes from: a file, a variable, the program or the defaults."""
+    from stargazer.origins import origin
+
     return origin(f"stargazer.{key}", _defaults())
 
 
@@ -594,93 +592,3 @@ def search_path() -> str:
 def required_tools() -> frozenset[str]:
     """Tools whose absence is a failure instead of a reason to skip (``STARGAZER_REQUIRE_TOOLS=bwa,samtools``)."""
     return frozenset(filter(None, os.environ.get("STARGAZER_REQUIRE_TOOLS", "").split(",")))
-
-
-# Where each setting comes from.
-
-
-ABSENT = object()
-
-
-class Setting(NamedTuple):
-    """A setting in force.
-
-    Parameters
-    ----------
-    key
-        As ``stargazer.profiles.slurm.cpus``.
-    value
-        What it is.
-    origin
-        A file, a variable of the environment, ``dask.config.set``, or the defaults.
-    """
-
-    key: str
-    value: Any
-    origin: str
-
-
-def in_force(defaults: Mapping[str, Any]) -> Iterator[Setting]:
-    """Yield every setting, those of profiles too.
-
-    Parameters
-    ----------
-    defaults
-        What stands below ``stargazer`` if nobody says anything.
-    """
-    import dask.config
-
-    merged = dask.config.merge({"stargazer": defaults}, {"stargazer": dask.config.get("stargazer", {})})
-    yield from _flat("stargazer", merged["stargazer"], list(_sources(defaults)))
-
-
-def origin(key: str, defaults: Mapping[str, Any]) -> str:
-    """Where the value of one key comes from."""
-    import dask.config
-
-    return _origin(key, dask.config.get(key, default=ABSENT), list(_sources(defaults)))
-
-
-def _flat(key: str, value: Any, sources: list[tuple[str, Any]]) -> Iterator[Setting]:
-    if isinstance(value, Mapping) and value:
-        for name, item in value.items():
-            yield from _flat(f"{key}.{name}", item, sources)
-    else:
-        yield Setting(key, value, _origin(key, value, sources))
-
-
-def _origin(key: str, value: Any, sources: list[tuple[str, Any]]) -> str:
-    for name, source in sources:
-        found = _found(source, key)
-        if found is not ABSENT:
-            return _named(name, key) if _equal(found, value) else "dask.config.set"
-    return "not set" if value is ABSENT else "dask.config.set"
-
-
-def _equal(found: Any, value: Any) -> bool:
-    """Mappings are merged from several sources: the first that has one is told."""
-    return found == value or (isinstance(found, Mapping) and isinstance(value, Mapping))
-
-
-def _named(name: str, key: str) -> str:
-    return f"DASK_{key.upper().replace('-', '_').replace('.', '__')}" if name == "environment" else name
-
-
-def _sources(defaults: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What the settings are made of, the strongest first."""
-    import dask.config
-
-    yield "environment", dask.config.collect_env()
-    for path, content in reversed(list(dask.config.collect_yaml(dask.config.paths, return_paths=True))):
-        yield str(path), content
-    yield "defaults", {"stargazer": defaults}
-
-
-def _found(source: Any, key: str) -> Any:
-    import dask.config
-
-    for part in key.split("."):
-        if not isinstance(source, Mapping):
-            return ABSENT
-        source = source.get(dask.config.canonical_name(part, dict(source)), ABSENT)
-    return source

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import os
+import re
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.errors import PluginError
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Iterator
 
 __all__ = [
@@ -34,7 +33,10 @@ __all__ = [
     "Plugin",
     "PluginWarning",
     "declared",
+    "declared_tasks",
+    "exported",
     "find",
+    "imported",
     "load",
     "load_all",
     "plugins",
@@ -151,6 +153,18 @@ def load(plugin: Plugin) -> Any:
         raise PluginError(f"{told} ({type(error).__name__}: {error}): update or uninstall it") from error
 
 
+def imported(place: str) -> Any:
+    """Import something of ours when it is used.
+
+    Parameters
+    ----------
+    place
+        Module and object: ``"stargazer.remotes.kubo:Kubo"``.
+    """
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def declared(package: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.Match[str]]]:
     """Find what modules of a package of ours declare, by their text, in order of module and line.
 
@@ -170,15 +184,51 @@ def declared(package: str, pattern: re.Pattern[str]) -> Iterator[tuple[str, re.M
     """
     import pkgutil
 
-    for each in pkgutil.iter_modules(importlib.import_module(package).__path__):
+    for each in pkgutil.iter_modules(_folders(package)):
         module = f"{package}.{each.name}"
-        for found in pattern.finditer(_source(module)):
+        for found in pattern.finditer(_source(module, each.module_finder)):
             yield module, found
 
 
-def _source(module: str) -> str:
+def _folders(package: str) -> list[str]:
+    """Where the modules of a package lie; it is not imported, for some need what is not installed."""
+    from importlib.machinery import PathFinder
+
+    spec = PathFinder.find_spec(package, importlib.import_module(package.rpartition(".")[0]).__path__)
+    return list(spec.submodule_search_locations or ()) if spec else []
+
+
+_TASK = re.compile(r"^@task\b(?:.*\n)+?def (?P<name>[a-z]\w*)\(", re.MULTILINE)
+"""How our own tasks are declared."""
+
+
+@functools.cache
+def declared_tasks(package: str) -> dict[str, str]:
+    """Return the tasks that modules of a package of ours declare, and the module of each; none is imported.
+
+    Parameters
+    ----------
+    package
+        For example ``"stargazer.tasks.gatk"``.
+    """
+    return {found["name"]: module for module, found in declared(package, _TASK)}
+
+
+def exported(package: str) -> list[str]:
+    """Return what the modules of a package declare of what was imported into it: its own ``__all__``.
+
+    Parameters
+    ----------
+    package
+        Its name; it is being imported, and has imported from its modules.
+    """
+    found = vars(sys.modules[package]).items()
+    return sorted(name for name, value in found if getattr(value, "__module__", "").startswith(f"{package}."))
+
+
+def _source(module: str, finder: Any) -> str:
     """Text of a module that is not imported for that."""
-    spec = importlib.util.find_spec(module)
+    spec = finder.find_spec(module)
     read = getattr(spec.loader if spec else None, "get_source", None)
     text: str | None = read(module) if read else None
     if text is None:

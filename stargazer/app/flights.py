@@ -144,8 +144,9 @@ async def settings(request: Request) -> Response:
 
 
 def _settings(request: Request) -> dict[str, Any]:
-    from stargazer.config import in_force, is_secret, token_file
+    from stargazer.config import is_secret, token_file
     from stargazer.config import settings as defaults
+    from stargazer.origins import in_force
 
     wrong = ""
     try:

@@ -126,7 +126,7 @@ async def freeze(request: Request) -> Response:
 
 
 async def again(request: Request) -> Response:
-    """Run a snapshot once more, in a process of its own, and say whether all is the same."""
+    """Run a snapshot once more, in a process of its own, and tell whether all results are the same."""
     tile, desk = await _closed_tile(request), desk_of(request)
     snapshot = await asyncio.to_thread(snapshot_of, desk, tile)
 

@@ -22,15 +22,7 @@ from stargazer.assets.registry import no_type as no_type
 from stargazer.assets.registry import own_types as own_types
 
 if TYPE_CHECKING:
-    from stargazer.assets.alignment import *
-    from stargazer.assets.bulk import *
-    from stargazer.assets.notebook import *
-    from stargazer.assets.qc import *
-    from stargazer.assets.reads import *
-    from stargazer.assets.reference import *
-    from stargazer.assets.scrna import *
-    from stargazer.assets.table import *
-    from stargazer.assets.variants import *
+    from stargazer.assets.types import *
 
 OTHERS = {"Contig": "stargazer.assets.reference"}
 """What types are made of, by the module."""

@@ -26,7 +26,7 @@ class NotebookValue(Asset):
 
 
 class NotebookSnapshot(Asset):
-    """A notebook as it was: source, page, report, versions, and the CIDs of all that went in and came out.
+    """A notebook as it was when it ran: source, page, report, versions, and CIDs of all that it read and made.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from stargazer.errors import ArgumentError, AssetError, DefinitionError, NotFoun
 from stargazer.execute.spec import Needs
 from stargazer.ledger.parameters import Kept
 from stargazer.store import active_store
-from stargazer.store.asking import refuse_while_wiring
+from stargazer.store.context import refuse_while_wiring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -22,7 +22,7 @@ from stargazer.ledger import Ledger
 from stargazer.ledger.keys import call_key, input_key, ordered, plain
 from stargazer.ledger.parameters import Kept, Naming, is_simple, own_copy, paths_in
 from stargazer.store import Store
-from stargazer.store.asking import refuse_while_wiring
+from stargazer.store.context import refuse_while_wiring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

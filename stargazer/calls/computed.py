@@ -12,9 +12,8 @@ from dask.delayed import Delayed
 from stargazer.calls.graph import delayed_of, flatten, known_values, part_of
 from stargazer.calls.growth import Growth
 from stargazer.calls.late import Late
-from stargazer.calls.memory import give_more_within
 from stargazer.calls.node import run
-from stargazer.calls.resources import default_client, granted_on, until_let_go
+from stargazer.calls.resources import default_client, give_more_within, granted_on, until_let_go
 from stargazer.calls.walk import needs, walk
 from stargazer.errors import ArgumentError, BlobLost, NeedUnmet, ToolError, WiringError
 from stargazer.store.fallback import mark_unavailable

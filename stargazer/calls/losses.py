@@ -125,7 +125,7 @@ def _judge(worker: Any, spec: TaskSpec, folder: Path, lost: dict[str, dict[str, 
 
 
 def _taken(worker: Any, pids: set[int]) -> tuple[int, int] | None:
-    """Bytes that one of these processes had, and might have, when it was ended for its memory."""
+    """Return the bytes that one of some processes had when it was ended for its memory, and the limit."""
     from distributed.utils import sync
 
     try:

@@ -8,10 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.calls.arguments import given_needs
-from stargazer.calls.walk import needs
-from stargazer.errors import NeedUnmet
+from stargazer.calls.walk import needs, walk
+from stargazer.errors import MemoryExceeded, NeedUnmet, ToolFailed, WorkerLost
 from stargazer.execute.spec import most, size
-from stargazer.profiles.profile import HERE
+from stargazer.ledger import Ledger
+from stargazer.ledger.logs import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +22,18 @@ if TYPE_CHECKING:
     from stargazer.calls.call import Call
     from stargazer.execute import Needs
 
-__all__ = ["Capacity", "amount_text", "capacity_of", "default_client", "granted_here", "granted_on", "until_let_go"]
+__all__ = [
+    "Capacity",
+    "amount_text",
+    "capacity_of",
+    "default_client",
+    "give_more",
+    "give_more_within",
+    "granted_here",
+    "granted_on",
+    "lacked_memory",
+    "until_let_go",
+]
 
 
 class Capacity(NamedTuple):
@@ -172,10 +184,13 @@ def _capacity(client: Client, *present: Mapping[str, float]) -> Capacity:
     offer = offer_of(client)
     if offer is None:
         return Capacity(most(present), "the workers of this client")
+    from stargazer.profiles.kinds import kind_of
+
+    kind = kind_of(offer.profile.kind)
     largest = most([*present, *([offer.each] if offer.each else [])])
     kinds = {kind.pool: Capacity(kind.each, f"workers of {kind.pool}", False, kind.walltime) for kind in offer.kinds}
     walltime = _longest([kind.walltime for kind in offer.kinds] or [offer.profile.walltime])
-    return Capacity(largest, f"workers of {offer.where}", offer.profile.kind in HERE, walltime, kinds)
+    return Capacity(largest, f"workers of {offer.where}", kind is not None and kind.is_here, walltime, kinds)
 
 
 def _longest(walltimes: list[float | None]) -> float | None:
@@ -245,3 +260,29 @@ def default_client() -> Client | None:
     except ValueError:
         return None
     return client
+
+
+# More memory for calls that had not enough, where their tasks name more.
+
+
+def lacked_memory(failure: BaseException | None) -> bool:
+    """Whether a call failed for want of memory."""
+    if isinstance(failure, WorkerLost):
+        return failure.memory
+    return isinstance(failure, MemoryExceeded) or (isinstance(failure, ToolFailed) and failure.killed)
+
+
+def give_more(call: Call) -> bool:
+    """Let the next attempt of a call have more memory; False where its task names no more."""
+    more = call.spec.needs.after_more_memory()
+    if more is not None:
+        call.set_needs(more)
+    return more is not None
+
+
+def give_more_within(root: Call, failure: BaseException) -> bool:
+    """As `give_more`, for that call among those which `root` needs that failed; False where it lacked no memory."""
+    name = record_of(failure) if lacked_memory(failure) else None
+    record = Ledger(root.store.records).get(name) if name else None
+    starved = [call for call in walk(root) if record is not None and call.plan_key == record.plan_key]
+    return any(list(map(give_more, starved)))

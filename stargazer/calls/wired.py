@@ -28,7 +28,7 @@ PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 
 
 class Wired(NamedTuple):
-    """The code that called a task.
+    """The place in the code where a task was called.
 
     Parameters
     ----------

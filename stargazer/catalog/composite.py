@@ -168,7 +168,7 @@ class Fields(Kind):
         }
 
     def schema(self, defs: Defs) -> dict[str, Any]:
-        """A reference to its definition."""
+        """Return the JSON Schema of a value: a reference to the class's definition, which is added to `defs`."""
         from stargazer.catalog.docstrings import read_docstring
 
         name = named(defs, self.type)

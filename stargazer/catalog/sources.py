@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib
 import inspect
@@ -10,13 +9,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer import config
+from stargazer import config, plugins
 from stargazer.calls import Task
 from stargazer.catalog.entries import Category, Entry, entry_of
 from stargazer.catalog.modules import load, public_names
 from stargazer.catalog.outputs import wires
 from stargazer.errors import ConfigError, StargazerError
-from stargazer.fingerprint.parsing import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -129,8 +127,10 @@ def _own() -> Iterator[_Found]:
         try:
             module = importlib.import_module(name)
         except ImportError as error:
+            if not (written := plugins.declared_tasks(name)):
+                raise
             how = _extra(extra) if extra else str(error)
-            yield from (_Found(each, group, None, category, how) for each in _written_names(name))
+            yield from (_Found(each, group, None, category, how) for each in sorted(written))
             continue
         for each in module.__all__:
             try:
@@ -143,16 +143,6 @@ def _own() -> Iterator[_Found]:
 
 def _extra(name: str) -> str:
     return f"pip install 'stargazer-dask[{name}]'"
-
-
-def _written_names(module: str) -> list[str]:
-    """Public functions of a module that cannot be imported, from its text."""
-    package, _, name = module.rpartition(".")
-    text = Path(str(importlib.import_module(package).__file__)).parent / name / "__init__.py"
-    for node in parse(text.read_text("utf-8")).body:
-        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "__all__" for target in node.targets):
-            return [name for name in ast.literal_eval(node.value) if name[:1].islower()]
-    return []
 
 
 def _installed() -> Iterator[_Found]:

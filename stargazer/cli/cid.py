@@ -108,7 +108,7 @@ def _print_cids(paths: list[str], how: _How, json: bool) -> None:
 
 
 def _line(cid: str, path: str) -> bytes:
-    """As sha256sum writes it: a backslash in front where the path had to be escaped."""
+    """Write a line of checksums as sha256sum does: a backslash in front where the path had to be escaped."""
     escaped = path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     return os.fsencode(f"{'' if escaped == path else chr(92)}{cid}  {escaped}")
 

@@ -32,7 +32,8 @@ def config(
         found_plugins = _plugins()
         print_json({"plugins": [each._asdict() for each in found_plugins]}) if json else _print_plugins(found_plugins)
         return
-    from stargazer.config import in_force, settings
+    from stargazer.config import settings
+    from stargazer.origins import in_force
     from stargazer.profiles.settings import check_settings
 
     wanted = prefix.removeprefix("stargazer.")

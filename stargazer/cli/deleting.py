@@ -25,13 +25,9 @@ def delete(
     Where more than one file matches they are shown, and nothing is deleted without --all.
     """
     from stargazer.catalog.arguments import split_pair
-    from stargazer.errors import RemoteCannot
     from stargazer.remotes import named
-    from stargazer.remotes.pinata import Pinata
 
     account, facts = named(remote), dict(split_pair(each, "what to delete") for each in wanted)
-    if not isinstance(account, Pinata):
-        raise RemoteCannot(f"{account.name} is a {account.kind}, from which nothing is deleted by facts")
     count = account.delete_all(several=several, **facts)
     if json:
         print_json({"from": account.name, "deleted": count})

@@ -86,7 +86,7 @@ def _lines(use: TaskUse) -> Sequence[str]:
 
 
 def _records(store: Store, run: str) -> list[str]:
-    """Ids of the records of what a run made, or what failed in it."""
+    """Return ids of the records of the calls that a run made, or of those that failed in it."""
     from stargazer.errors import NotFound
     from stargazer.runs.history import find_run
     from stargazer.runs.runlog import read_events

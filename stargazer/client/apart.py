@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from stargazer.client.jobqueue import Asked
 from stargazer.client.systems import NoAnswer, Refused, job_class, system_of
 from stargazer.errors import ConfigError
+from stargazer.profiles.kinds import batch_system
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,7 @@ def driver_folder(profile: Profile) -> Path:
 def _asked(profile: Profile, after: str | None = None) -> tuple[Asked, Any]:
     """What is asked for the driver's job; options of the workers' class are theirs alone."""
     job = profile.driver
-    kind = "slurm" if profile.kind == "allocation" else profile.kind
+    kind = batch_system(profile)
     size = {"cpus": job.cpus, "memory": job.memory, "walltime": job.walltime, "queue": job.queue or profile.queue}
     waits = (f"--dependency=afterany:{after}",) if after and kind == "slurm" else ()
     # Of the options of the workers' class only that which HTCondor takes no job without.

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from stargazer.calls.resources import Capacity
 from stargazer.execute.spec import most
-from stargazer.profiles.profile import HERE, cores, resources_of
+from stargazer.profiles.kinds import OWN, kind_of
+from stargazer.profiles.profile import resources_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stargazer.profiles.profile import Profile
 
-__all__ = ["offered"]
+__all__ = ["here", "of_jobs", "offered"]
 
 
 def offered(profiles: Sequence[Profile]) -> Capacity | None:
@@ -29,11 +30,13 @@ def offered(profiles: Sequence[Profile]) -> Capacity | None:
     ConfigError
         A profile of a batch system does not say what each worker asks for.
     """
-    first = profiles[0]
-    if first.kind in HERE:
-        return _here(first)
-    if not first.is_queue:
-        return None
+    kind = kind_of(profiles[0].kind)
+    found: Capacity | None = kind.call("capacity", profiles) if kind is not None and kind.capacity else None
+    return found
+
+
+def of_jobs(profiles: Sequence[Profile]) -> Capacity:
+    """Return what the jobs of a batch system would have."""
     from stargazer.client.jobqueue import Asked
 
     asked = [Asked(each, is_one_of_several=len(profiles) > 1) for each in profiles]
@@ -42,11 +45,12 @@ def offered(profiles: Sequence[Profile]) -> Capacity | None:
     return Capacity(largest, where, False, asked[0].walltime, kinds if len(kinds) > 1 else {})
 
 
-def _here(profile: Profile) -> Capacity:
+def here(profiles: Sequence[Profile]) -> Capacity:
+    """Return what workers of this machine would have."""
     from distributed.system import MEMORY_LIMIT
 
-    cpus = profile.cpus or (cores() if profile.kind == "threads" else 1)
-    workers = 1 if profile.kind == "threads" else profile.workers.maximum if profile.workers else cores() // cpus
-    memory = profile.memory or MEMORY_LIMIT // max(1, workers)
-    each = resources_of(cpus, memory, profile.gpus, profile.names)
+    profile = profiles[0]
+    workers, cpus = OWN[profile.kind].size(profile)
+    memory = profile.memory or int(MEMORY_LIMIT // workers)
+    each = resources_of(int(cpus), memory, profile.gpus, profile.names)
     return Capacity(each, f"workers of {profile.name}", clamp=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.calls.resources import amount_text, capacity_of
 from stargazer.client.connect import connect
 from stargazer.errors import ConfigError, StargazerError, StoreError, ToolMissing
+from stargazer.profiles.kinds import kind_of
 from stargazer.profiles.settings import clock_of
 from stargazer.tools import identify_tool, library_version
 
@@ -46,8 +47,9 @@ def check_profile(
         large enough and live long enough.
     """
     tasks = list(tasks)
-    if profile.kind == "executor":
-        return list(_executor(profile, tasks))
+    kind = kind_of(profile.kind)
+    if kind is not None and kind.check:
+        return list(kind.call("check", profile, tasks))
     tools, libraries = _wanted(tasks)
     if not strict:
         tools, libraries = list(filter(_is_here, tools)), []
@@ -208,7 +210,7 @@ def _tool(client: Client, name: str) -> CheckResult:
     return CheckResult(name, True, f"{here.version} on all workers")
 
 
-def _executor(profile: Profile, tasks: Sequence[Task]) -> Iterator[CheckResult]:
+def check_executor(profile: Profile, tasks: Sequence[Task]) -> Iterator[CheckResult]:
     """Ask an executor what it takes, and let it run a cell of one line."""
     from stargazer.executors.asking import CELL, VERSION
     from stargazer.executors.place import place_of

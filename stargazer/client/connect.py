@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from stargazer.client.walls import HERE_ALONE, check_encrypted, dashboard_address, own_space, session_keys
 from stargazer.errors import ConfigError
 from stargazer.execute.spec import most
-from stargazer.profiles.kinds import find_kind
-from stargazer.profiles.profile import HERE, Offer, Profile, cores, offers, resources_of
+from stargazer.profiles.kinds import kind_of
+from stargazer.profiles.profile import Offer, Profile, cores, offer_of, offers, resources_of
 from stargazer.profiles.settings import find_profiles
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-__all__ = ["check_guard", "connect"]
+__all__ = ["at_address", "check_guard", "connect", "in_this_process", "no_client_of_executor", "on_this_machine"]
 
 LOOKED_EVERY = 2.0
 """Seconds between two looks at whether all workers of this machine are there."""
@@ -76,32 +76,20 @@ def connect(profile: str | Sequence[str] | None = None, **changes: Any) -> Clien
 
 
 def _client(profile: Profile, *more: Profile) -> Client:
-    if profile.is_queue:
-        from stargazer.client.jobqueue import queue_client
-
-        return queue_client(profile, *more)
-    if profile.kind == "address":
-        return _at_address(profile)
-    if profile.kind == "executor":
-        told = f"the profile {profile.name} is an executor: it takes single tasks and cells, those with worker="
-        raise ConfigError(f"{told}{profile.name!r} or `# @worker {profile.name}`, and no whole runs")
-    if profile.kind == "allocation":
-        from stargazer.client.allocation import allocation_client
-
-        return allocation_client(profile)
-    if profile.kind not in HERE:
-        return _of_other_package(profile)
-    return _in_this_process(profile) if profile.kind == "threads" else _on_this_machine(profile)
-
-
-def _of_other_package(profile: Profile) -> Client:
-    """The client that an installed package makes of a profile of its own kind."""
-    kind = find_kind(profile.kind)
+    """The client that a profile's kind makes of it, and what it was connected to noted."""
+    kind = kind_of(profile.kind)
     if kind is None:
         raise ConfigError(f"no installed package offers the kind {profile.kind!r} of the profile {profile.name}")
-    client: Client = kind.connect(profile)
-    offers(client, Offer(profile, profile.resources))
+    client: Client = kind.call("connect", profile, *more)
+    if offer_of(client) is None:
+        offers(client, Offer(profile, profile.resources))
     return client
+
+
+def no_client_of_executor(profile: Profile) -> Client:
+    """Refuse to run graphs on an executor."""
+    told = f"the profile {profile.name} is an executor: it takes single tasks and cells, those with worker="
+    raise ConfigError(f"{told}{profile.name!r} or `# @worker {profile.name}`, and no whole runs")
 
 
 @contextlib.contextmanager
@@ -113,7 +101,8 @@ def _patient_scheduler() -> Iterator[None]:
         yield
 
 
-def _at_address(profile: Profile) -> Client:
+def at_address(profile: Profile) -> Client:
+    """Return a client of a scheduler that runs."""
     from distributed import Client
 
     _check_listens(profile.address or "")
@@ -146,7 +135,8 @@ def _check_listens(address: str) -> None:
         return  # slow networks are Dask's affair, which waits
 
 
-def _in_this_process(profile: Profile) -> Client:
+def in_this_process(profile: Profile) -> Client:
+    """Return a client whose worker is threads of this process."""
     from distributed import Client
     from distributed.system import MEMORY_LIMIT
 
@@ -166,7 +156,8 @@ def _in_this_process(profile: Profile) -> Client:
     return client
 
 
-def _on_this_machine(profile: Profile) -> Client:
+def on_this_machine(profile: Profile) -> Client:
+    """Return a client whose workers are processes of this machine, which end with it."""
     from distributed.system import MEMORY_LIMIT
 
     check_guard()

@@ -148,7 +148,7 @@ def demand(kinds: Sequence[PoolKind], here: Iterable[Busy], work: Iterable[Work]
 
 
 def moves(loads: Sequence[Load]) -> list[Move]:
-    """Return which calls should wait no longer where they do: Dask gives calls to workers that have no room for them.
+    """Return which waiting calls to move to other workers: Dask gives calls to workers that have no room for them.
 
     Dask moves calls from workers that have more of them than threads, whatever else they take. Four calls that fill
     the memory of a worker of four threads each would run there one after the other.

@@ -51,9 +51,16 @@ def byte_progress(
     callable
         To be called with the number of bytes just done, from any thread.
     """
+    if shown is False:
+        yield _not_counted
+        return
     amount = _Amount(title, total)
-    with _watched(amount) if shown is not False else contextlib.nullcontext():
+    with _watched(amount):
         yield amount.add
+
+
+def _not_counted(_: int) -> None:
+    """Bytes that nobody is shown."""
 
 
 def path_progress(

@@ -12,6 +12,7 @@ from stargazer.calls.node import run as node
 from stargazer.client.capacity import offered
 from stargazer.config import batch_job
 from stargazer.errors import ArgumentError, ConfigError, NotFound
+from stargazer.profiles.kinds import batch_system
 from stargazer.profiles.settings import find_profiles
 from stargazer.runs.detached import ask_for, command, start_driver
 from stargazer.runs.given import read_options
@@ -79,7 +80,7 @@ def check_needs(what: Any, options: Options) -> None:
 
 def _batch_profile(name: str | None) -> Profile:
     profile = find_profiles(name)[0]
-    if not (profile.is_queue or profile.kind == "allocation"):
+    if not batch_system(profile):
         raise ConfigError(
             f"the profile {profile.name} is of kind {profile.kind}, which takes no jobs: name a batch system, as "
             "--submit --on slurm, or let a process of this machine drive the run: --detach"

@@ -20,6 +20,7 @@ from stargazer import config
 from stargazer.client import connect
 from stargazer.errors import Cancelled, RunFailed, StargazerError, StoreGone
 from stargazer.ledger.codec import walk_assets
+from stargazer.profiles.kinds import batch_system
 from stargazer.profiles.settings import find_profiles
 from stargazer.runs.given import read_given
 from stargazer.runs.history import find_run
@@ -216,7 +217,7 @@ class _Driver:
     def _folder(self, options: Options) -> Path:
         """Where the code of the run goes: workers of a batch system must see it."""
         profile = find_profiles(options.on)[0] if options.on else None
-        if profile is not None and (profile.is_queue or profile.kind == "allocation"):
+        if profile is not None and batch_system(profile):
             from stargazer.client.apart import driver_folder
 
             return driver_folder(profile) / self.run

@@ -303,7 +303,7 @@ def _appends(mode: Any, flags: Any) -> bool:
 
 
 def _reads(mode: Any, flags: Any) -> bool:
-    """Whether what was there before is read, or may be."""
+    """Whether a file that is opened so is read, or may be: its content before then counts."""
     if isinstance(mode, str):
         return "r" in mode or WRITES.isdisjoint(mode)
     return not isinstance(flags, int) or not flags & (os.O_WRONLY | os.O_TRUNC | os.O_EXCL)

@@ -22,7 +22,7 @@ from stargazer.ledger.codec import check_plain, encode, walk_assets
 from stargazer.ledger.logs import origin_text, remember
 from stargazer.ledger.reads import ALWAYS, CHANGED
 from stargazer.store import Store
-from stargazer.store.asking import WIRING
+from stargazer.store.context import WIRING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -127,7 +127,7 @@ class Members(Names):
         return [*lines, *(f"method {self.value(method)}" for method in methods(cls))]
 
     def _made(self, cls: type) -> list[str]:
-        """A class without source: by what made it, as far as that is known, or by its module."""
+        """Identify a class without source: by what made it, as far as that is known, or by its module."""
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
             return [f"namedtuple {cls._fields} {self.value(getattr(cls, '_field_defaults', {}))}"]
         if issubclass(cls, enum.Enum):

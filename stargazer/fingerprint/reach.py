@@ -82,7 +82,7 @@ class Reach(Members):
 
     @classmethod
     def of(cls, values: FunctionType | Mapping[str, Any], owner: str) -> Reach:
-        """Walk until nothing is found out any more that the walk itself depends on."""
+        """Follow what a function or namespace reaches, again until nothing new is found on which the walk depends."""
         settled = Settled()
         while True:
             before = settled.size()

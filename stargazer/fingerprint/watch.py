@@ -157,7 +157,7 @@ def _checksum(value: Any) -> tuple[Any, ...]:
 
 
 def _held(value: Any, without: frozenset[str]) -> list[Any]:
-    """The class of an object, its attributes, and what a base in C keeps."""
+    """Return what an object consists of: its class, its attributes, and what a base class in C keeps."""
     state = {name: each for name, each in state_of(value).items() if name not in without}
     try:
         content = base_content(value)

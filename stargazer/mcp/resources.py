@@ -75,7 +75,7 @@ def _asset_told(place: Place, cid: str) -> dict[str, Any]:
 
 
 def config_told(place: Place) -> dict[str, Any]:
-    """Settings that a program may know; of secrets only whether they are set."""
+    """Return the settings that an agent may see; of secrets only whether they are set."""
     from stargazer import __version__
     from stargazer.remotes.settings import configured
 

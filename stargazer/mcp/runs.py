@@ -176,7 +176,7 @@ def flight_told(place: Place, flight: Flight) -> RunOut:
 
 
 def kept_told(place: Place, kept: KeptRun) -> RunOut:
-    """What the store knows of a run of another process."""
+    """Tell what the store knows of a run that another process started."""
     note, state = kept.note, kept.state
     done = sum(note.count(each) for each in ("done", "failed", "skipped", "cancelled"))
     told_line = f"{done} of {note.calls} calls, {note.known} known before; on {note.user}@{note.host}"

@@ -277,7 +277,7 @@ def perform_afar(task: CellTask, place: Place, staged: Mapping[str, Any], work: 
 
 
 def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Run a cell on what it is given, and return what it made as drafts.
+    """Run a cell on the values that it reads, and return the values that it defines as drafts of assets.
 
     Parameters
     ----------

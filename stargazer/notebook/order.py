@@ -35,7 +35,7 @@ def reads_of(cell: Cell, before: Iterable[str]) -> frozenset[str]:
 
 
 def binds_of(cell: Cell, cells: Sequence[Cell], space: Mapping[str, Any]) -> frozenset[str]:
-    """Names that a cell has bound for others.
+    """Return the names that a cell defines for other cells.
 
     Where it imports all names of a module, these are also the names that others read and no cell defines.
 

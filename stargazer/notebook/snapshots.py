@@ -342,7 +342,7 @@ def list_snapshots(store: Store | None = None) -> list[Snapshot]:
 
 
 def _opened(asset: Asset, store: Store) -> Snapshot:
-    """Read a snapshot, if each of its files is the one that it names."""
+    """Read a snapshot, and refuse it unless each of its files has the CID that the snapshot states."""
     text, signature = _statement(asset, store)
     content = _read(text, str(asset.cid))
     there = {name: cid for name, cid in store.walk(str(asset.cid)) if cid is not None}

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "HERE",
     "QUEUES",
     "DriverJob",
     "Kind",
@@ -24,9 +23,6 @@ __all__ = [
     "offers",
     "resources_of",
 ]
-
-HERE = ("threads", "local")
-"""Kinds whose workers run on this machine."""
 
 QUEUES = ("htcondor", "lsf", "moab", "oar", "pbs", "sge", "slurm")
 """Batch systems of dask-jobqueue; others by the name of their class."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from stargazer import config
 from stargazer.bounded import is_count
 from stargazer.errors import ConfigError
-from stargazer.profiles.kinds import ProfileKind, find_kind, kind_names
-from stargazer.profiles.profile import HERE, QUEUES, DriverJob, Profile, Range, is_queue
+from stargazer.profiles.kinds import ProfileKind, kind_names, kind_of
+from stargazer.profiles.profile import QUEUES, DriverJob, Profile, Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,19 +98,6 @@ def clock_of(seconds: float) -> str:
     return f"{whole // 3600:02d}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
 
 
-EVERYWHERE = ("kind", "patience", "store")
-OF_WORKERS = ("workers", "cpus", "memory", "gpus", "names", "dashboard", "env")
-OF_QUEUES = (
-    "walltime", "queue", "account", "interface", "tls", "shared", "directives", "prologue", "python", "options", "idle",
-    "job-name", "submit-rate", "queue-size", "driver",
-)  # fmt: skip
-OF_ALLOCATIONS = (
-    "queue", "account", "interface", "tls", "shared", "prologue", "python", "job-name", "driver",
-)  # fmt: skip
-"""An allocation is the job of the driver itself: ``driver`` says how large it is."""
-
-OF_EXECUTORS = ("url", "token", "runtime", "trust", "walltime", "largest", "pull")
-OURS = (*HERE, "address", "allocation", "executor")
 STORES = ("auto", "shared", "served")
 
 
@@ -243,7 +230,8 @@ def check_settings() -> None:
 def _unwritten(name: str) -> dict[str, Any]:
     if "://" in name:
         return {"kind": "address", "address": name}
-    if is_queue(name) or name == "allocation" or find_kind(name):
+    kind = kind_of(name)
+    if kind is not None and not kind.needs:
         return {"kind": name}
     raise ConfigError(
         f"there is no profile {name!r}; there are {', '.join(profile_names())}, the batch systems of dask-jobqueue "
@@ -252,39 +240,26 @@ def _unwritten(name: str) -> dict[str, Any]:
 
 
 def _read(name: str, where: str, options: dict[str, Any]) -> Profile:
-    kind = "pools" if options.get("pools") else str(options.get("kind", name))
-    own = None
-    if kind not in (*OURS, "pools") and not is_queue(kind) and (own := find_kind(kind)) is None:
-        known = ", ".join((*OURS, *QUEUES, *kind_names()))
-        raise _wrong(f"{where}.kind", kind, f"must be one of {known}")
-    allowed = _allowed(kind) if own is None else EVERYWHERE + OF_WORKERS + tuple(own.options)
-    values: dict[str, Any] = {"name": name, "kind": kind}
+    word = "pools" if options.get("pools") else str(options.get("kind", name))
+    kind = kind_of(word)
+    if kind is None:
+        raise _wrong(f"{where}.kind", word, f"must be one of {', '.join(kind_names())}")
+    allowed = (*kind.takes, *kind.options)
+    values: dict[str, Any] = {"name": name, "kind": word}
     for key, value in options.items():
         if key not in allowed:
-            raise _wrong(f"{where}.{key}", value, f"is no option of kind {kind}; there are {', '.join(allowed)}")
-        if own is not None and key in own.options:
-            values.setdefault("options", {})[key] = _own(f"{where}.{key}", own, key, value)
+            raise _wrong(f"{where}.{key}", value, f"is no option of kind {word}; there are {', '.join(allowed)}")
+        if key in kind.options:
+            values.setdefault("options", {})[key] = _own(f"{where}.{key}", kind, key, value)
         elif value is not None and key != "kind":
             values[key.replace("-", "_")] = _checked(f"{where}.{key}", key, value)
-    if kind == "address" and "address" not in values:
-        raise _wrong(f"{where}.address", None, "must be the address of a scheduler, as 'tcp://host:8786'")
-    if kind == "executor" and "url" not in values:
-        raise _wrong(f"{where}.url", None, "must be the URL of an executor, as 'https://gpu.lab:8790'")
+    if kind.needs and kind.needs not in values:
+        raise _wrong(f"{where}.{kind.needs}", None, f"must be {CHECKS[kind.needs][1]}")
     return Profile(**values)
 
 
-def _allowed(kind: str) -> tuple[str, ...]:
-    if kind in ("address", "pools"):
-        return (*EVERYWHERE, kind)
-    if kind == "executor":
-        return (*EVERYWHERE[:2], *OF_EXECUTORS)
-    if kind == "allocation":
-        return EVERYWHERE + OF_WORKERS + OF_ALLOCATIONS
-    return EVERYWHERE + OF_WORKERS + (OF_QUEUES if is_queue(kind) else ())
-
-
 def _own(where: str, kind: ProfileKind, key: str, value: Any) -> Any:
-    """Value of an option that a kind of another package has of its own."""
+    """Value of an option that a kind has of its own."""
     try:
         return kind.options[key](value)
     except (ValueError, TypeError) as error:

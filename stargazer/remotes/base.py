@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.cid.shape import Shape
+    from stargazer.remotes.entries import Entry
     from stargazer.store import Store
 
     Progress = Callable[[int], object]
@@ -64,13 +65,22 @@ class Remote:
     kind: ClassVar[str]
     offers: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[Mapping[str, Any]] = {}
-    """Options in the settings of a kind that another package brings, with their types; ``name`` has each."""
+    """What may stand beside the kind in the settings: types of values, or `Option`; ``name`` has each."""
 
     def __init__(self, name: str, url: str, *, trusted: bool = False) -> None:
         self.name, self.url, self.trusted = name, url, trusted
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}: {self.url}>"
+
+    @classmethod
+    def read(cls, entry: Entry) -> Remote:
+        """Make the remote that an entry of the settings describes; its options are checked already.
+
+        Here the class is called with a name, what stands behind the kind, and the options by their names.
+        """
+        options = dict(entry.options)
+        return cls(options.pop("name", "") or entry.kind, entry.url, **options)
 
     @property
     def public(self) -> bool:
@@ -80,6 +90,26 @@ class Remote:
     def has(self, cid: str) -> bool:
         """Whether it says that it has a file or directory."""
         raise self._cannot("tell whether it has something")
+
+    def keeps(self, cid: str) -> bool:
+        """Whether it has something and will keep it: a node that unpinned it may have lost parts of it."""
+        return self.has(cid)
+
+    def is_pinned(self, cid: str) -> bool | None:
+        """Whether something that it has is pinned there; None where that is not known."""
+        return None
+
+    def size(self, cid: str) -> int | None:
+        """Bytes of something that it has; None where it does not tell them."""
+        return None
+
+    def pages(self, cid: str) -> Iterator[str]:
+        """Addresses of its own at which a browser shows a directory that it has."""
+        yield from ()
+
+    def push_directory(self, cid: str, store: Store, name: str, progress: Progress | None = None) -> bool:
+        """Send a directory whole, where it has a way of its own for that; whether it has."""
+        return False
 
     def push(self, cid: str, store: Store, progress: Progress | None = None, *, asset: Asset | None = None) -> None:
         """Send a file or directory of a store, under the CID that it has; `asset` tells its name and facts."""
@@ -99,6 +129,10 @@ class Remote:
     def unpin(self, cid: str) -> None:
         """Let it forget something."""
         raise self._cannot("unpin")
+
+    def delete_all(self, *, several: bool = False, **wanted: Any) -> int:
+        """Delete the files whose facts match exactly, several only where that is said; how many there were."""
+        raise self._cannot("delete by facts")
 
     def _cannot(self, what: str) -> RemoteCannot:
         offers = ", ".join(self.offers) or "nothing"

@@ -244,8 +244,8 @@ def _place_of(place: str, store: Store, remotes: Sequence[Remote]) -> str:
 
 
 def _downloaded(url: str) -> bytes:
+    from stargazer.remotes.entries import check_address
     from stargazer.remotes.http import Web
-    from stargazer.remotes.settings import check_address
 
     check_address(url, "the bundle")
     base, _, file = url.rpartition("/")

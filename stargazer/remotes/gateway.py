@@ -6,17 +6,21 @@ Source: https://specs.ipfs.tech/http-gateways/trustless-gateway/
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stargazer.cid import parse
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import ATTEMPTS_OF_A_WAY, MOST_BLOCK, TIMEOUT, BlockRemote
 from stargazer.remotes.blocks import check_block
 from stargazer.remotes.car import MalformedCAR, read_car
+from stargazer.remotes.entries import SECONDS, VARIABLE, at_address
 from stargazer.remotes.http import Web, bearer, download, is_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from stargazer.remotes.base import Remote
+    from stargazer.remotes.entries import Entry
 
 __all__ = ["Gateway", "car_blocks"]
 
@@ -43,6 +47,7 @@ class Gateway(BlockRemote):
 
     kind = "gateway"
     offers = ("has", "fetch")
+    options: ClassVar[Mapping[str, Any]] = {"timeout": SECONDS, "token": VARIABLE}
 
     def __init__(
         self,
@@ -54,6 +59,11 @@ class Gateway(BlockRemote):
     ) -> None:
         super().__init__(name, url)
         self.web = Web(name, url.rstrip("/").removesuffix("/ipfs"), timeout, lambda: bearer(token, name))
+
+    @classmethod
+    def read(cls, entry: Entry) -> Remote:
+        """Make a gateway of its address."""
+        return super().read(at_address(entry))
 
     @property
     def attempts(self) -> int:

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from stargazer.errors import RemoteError, RemoteLacks
 from stargazer.remotes.base import MOST_BLOCK, TIMEOUT, BlockRemote
 from stargazer.remotes.car import car_header, car_section
+from stargazer.remotes.entries import SECONDS, VARIABLE, at_address
 from stargazer.remotes.gateway import Gateway, car_blocks
 from stargazer.remotes.http import PASSING, Passing, Web, bearer
 from stargazer.remotes.push import batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from stargazer.assets import Asset
-    from stargazer.remotes.base import Progress
+    from stargazer.remotes.base import Progress, Remote
+    from stargazer.remotes.entries import Entry
     from stargazer.remotes.push import Batch
     from stargazer.store import Store
 
@@ -53,6 +55,7 @@ class Kubo(BlockRemote):
 
     kind = "Kubo node"
     offers = ("has", "fetch", "push", "pin", "unpin")
+    options: ClassVar[Mapping[str, Any]] = {"timeout": SECONDS, "token": VARIABLE}
 
     def __init__(
         self,
@@ -65,6 +68,11 @@ class Kubo(BlockRemote):
         super().__init__(name, url)
         base = url.rstrip("/").removesuffix(_API)
         self.web = Web(name, base, timeout, lambda: bearer(token, name), passing=PASSING - {500})
+
+    @classmethod
+    def read(cls, entry: Entry) -> Remote:
+        """Make a node of the address of its RPC."""
+        return super().read(at_address(entry))
 
     @cached_property
     def gateway(self) -> Gateway | None:
@@ -172,6 +180,15 @@ class Kubo(BlockRemote):
     def unpin(self, cid: str) -> None:
         """Let the node forget what a CID names, at its next garbage collection."""
         self._call("pin/rm", arg=cid, recursive="true")
+
+    def keeps(self, cid: str) -> bool:
+        """Whether something is pinned: its garbage collection takes what is not."""
+        return self.is_pinned(cid)
+
+    def pages(self, cid: str) -> Iterator[str]:
+        """Where the node's own gateway shows something, if it is on this host."""
+        if self.gateway is not None:
+            yield f"{self.gateway.web.base}/ipfs/{cid}/"
 
     def is_pinned(self, cid: str) -> bool:
         """Whether the node has everything below a CID, and keeps it."""

@@ -10,14 +10,15 @@ import re
 import time
 import warnings
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from stargazer.assets import Asset
 from stargazer.cid import parse
-from stargazer.errors import CIDError, RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
+from stargazer.errors import CIDError, ConfigError, RemoteCannot, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import TIMEOUT, FileRemote
 from stargazer.remotes.blocks import RemoteWarning
 from stargazer.remotes.cars import export_car
+from stargazer.remotes.entries import ADDRESS, SECONDS, VARIABLE, Option
 from stargazer.remotes.http import Web, bearer, download
 from stargazer.remotes.listing import (
     asset_of,
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from stargazer.remotes.base import Progress
+    from stargazer.remotes.base import Progress, Remote
+    from stargazer.remotes.entries import Entry
     from stargazer.store import Store
 
 __all__ = ["Pinata"]
@@ -46,6 +48,9 @@ __all__ = ["Pinata"]
 TOKEN = "PINATA_JWT"
 LARGE = 100_000_000
 """Bytes above which a file is sent in parts."""
+NETWORKS = ("public", "private")
+DIRECTORIES = ("car", "files")
+"""How directories may be sent."""
 _FILES = "/v3/files"
 _PAGE = 1000
 _VALID = 600
@@ -55,6 +60,11 @@ _TAKING = 600.0
 """Seconds until the service must have answered to bytes that it has."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+
+
+def _check_directories(value: str, where: str) -> None:
+    if value not in DIRECTORIES:
+        raise ConfigError(f"{where} is {value!r}, but must be {' or '.join(DIRECTORIES)}")
 
 
 class Pinata(FileRemote):
@@ -83,6 +93,15 @@ class Pinata(FileRemote):
 
     kind = "Pinata account"
     offers = ("has", "fetch", "push", "query", "update", "delete", "sign")
+    options: ClassVar[Mapping[str, Any]] = {
+        "timeout": SECONDS,
+        "token": VARIABLE,
+        "gateway": ADDRESS,
+        "api": ADDRESS,
+        "uploads": ADDRESS,
+        "directories": Option(str, _check_directories),
+        "group": str,
+    }
 
     def __init__(
         self,
@@ -103,6 +122,13 @@ class Pinata(FileRemote):
         self.api, self.uploads = (Web(name, url, timeout, lambda: bearer(token, name)) for url in (api, uploads))
         self.large, self.part = LARGE, PART
 
+    @classmethod
+    def read(cls, entry: Entry) -> Remote:
+        """Make an account of the word for its network."""
+        if entry.url not in NETWORKS:
+            raise entry.wrong(f"is {entry.url!r}, but must be {' or '.join(map(repr, NETWORKS))}")
+        return super().read(entry)
+
     @property
     def public(self) -> bool:
         """Whether the account is used for its public network."""
@@ -111,6 +137,19 @@ class Pinata(FileRemote):
     def has(self, cid: str) -> bool:
         """Whether the account has a file of that CID."""
         return any(True for _ in self.files(cid=cid))
+
+    def is_pinned(self, cid: str) -> bool | None:
+        """Whether the account keeps a file: it keeps all that it has."""
+        return True
+
+    def size(self, cid: str) -> int | None:
+        """Bytes of a file, as the account tells them."""
+        return self._told_size(cid)
+
+    def pages(self, cid: str) -> Iterator[str]:
+        """Where the account's gateway shows something that is public."""
+        if self.public:
+            yield f"{self.gateway.base}/ipfs/{cid}/"
 
     @cached_property
     def gateway(self) -> Web:
@@ -158,9 +197,10 @@ class Pinata(FileRemote):
             return
         self._push_whole(cid, store, described, progress)
 
-    def push_directory(self, cid: str, store: Store, name: str, progress: Progress | None = None) -> None:
+    def push_directory(self, cid: str, store: Store, name: str, progress: Progress | None = None) -> bool:
         """Send a directory under its own CID, as one CAR, whatever the settings say of others."""
         self._push_whole(cid, store, Asset(cid=cid, name=name), progress)
+        return True
 
     def _push_whole(self, cid: str, store: Store, described: Asset, progress: Progress | None) -> None:
         facts, name = keyvalues_of(described), described.name or cid

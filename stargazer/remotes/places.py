@@ -8,10 +8,7 @@ from stargazer.cid.parts import is_raw, node_of
 from stargazer.errors import RemoteError, StoreError, StoreFull, StoreReadOnly
 from stargazer.remotes.base import BlockRemote
 from stargazer.remotes.blocks import check_block
-from stargazer.remotes.kubo import Kubo
-from stargazer.remotes.pinata import Pinata
 from stargazer.remotes.push import push
-from stargazer.remotes.store import StoreRemote
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
@@ -66,14 +63,9 @@ def _asked(cid: str, remote: Remote) -> Place:
 def _told(cid: str, remote: Remote) -> Place:
     if not remote.has(cid):
         return Place(remote.name, remote.kind, False, None, None, "")
-    if isinstance(remote, Pinata):
-        size = next((each.get("size") for each in remote.files(cid=cid)), None)
-        return Place(remote.name, remote.kind, True, True, size if isinstance(size, int) else None, "believed")
-    if isinstance(remote, StoreRemote):
-        return Place(remote.name, remote.kind, True, None, remote.store.size(cid), "believed")
-    pinned = remote.is_pinned(cid) if isinstance(remote, Kubo) else None
+    pinned, size = remote.is_pinned(cid), remote.size(cid)
     if not isinstance(remote, BlockRemote):
-        return Place(remote.name, remote.kind, True, pinned, None, "believed")
+        return Place(remote.name, remote.kind, True, pinned, size, "believed")
     block = check_block(cid, remote.block(cid), remote.name)
     size = len(block) if is_raw(cid) else node_of(cid, block).filesize
     return Place(remote.name, remote.kind, True, pinned, size or None, "checked")
@@ -117,7 +109,7 @@ def mirror(store: Store, assets: Iterable[Asset], remote: Remote, progress: Prog
     for asset in assets:
         cids = [str(member.cid) for member in members(asset)]
         try:
-            lacking = [cid for cid in cids if not _keeps(remote, cid)]
+            lacking = [cid for cid in cids if not remote.keeps(cid)]
             if lacking:
                 push(store, asset, remote, progress)
             else:
@@ -130,8 +122,3 @@ def mirror(store: Store, assets: Iterable[Asset], remote: Remote, progress: Prog
             failed[str(asset.cid)] = str(error)
     done = dict.fromkeys(sent)
     return Mirrored(tuple(done), tuple(cid for cid in dict.fromkeys(there) if cid not in done), failed)
-
-
-def _keeps(remote: Remote, cid: str) -> bool:
-    """Whether a remote has something and will keep it: a node that unpinned it may have lost parts of it."""
-    return remote.is_pinned(cid) if isinstance(remote, Kubo) else remote.has(cid)

@@ -19,10 +19,7 @@ from stargazer.ledger import Ledger, walk_assets
 from stargazer.ledger.lineage import Lineage, trace
 from stargazer.remotes.bundles import BUNDLE, Bundle, make_bundle
 from stargazer.remotes.histories import made_by
-from stargazer.remotes.kubo import Kubo
-from stargazer.remotes.pinata import Pinata
 from stargazer.remotes.push import push
-from stargazer.remotes.store import StoreRemote
 from stargazer.store.staging import file_name, members
 
 if TYPE_CHECKING:
@@ -112,7 +109,7 @@ def publish(
     directory = store.put(Asset(cid=cid, name=f"{file_name(asset)}-published"))
     store.pin(f"published-{cid[-16:]}", directory)
     _send(store, directory, chosen, remote, progress)
-    return Published(cid, remote.name, tuple(_links(remote, store, cid)), _kept(remote, cid))
+    return Published(cid, remote.name, tuple(_links(remote, store, cid)), remote.keeps(cid))
 
 
 def reads_among(store: Store, assets: Sequence[Asset]) -> list[str]:
@@ -208,27 +205,16 @@ def _pictures(store: Store, chosen: list[Asset], lineage: Lineage, folder: Path)
 def _send(store: Store, directory: Asset, chosen: list[Asset], remote: Remote, progress: Progress | None) -> None:
     """Send the directory, and what does not lie in it under its own CID, as files that others cut into blocks."""
     cid = str(directory.cid)
-    if isinstance(remote, Pinata):
-        remote.push_directory(cid, store, directory.name, progress)
-    else:
+    if not remote.push_directory(cid, store, directory.name, progress):
         push(store, directory, remote, progress)
     inside = store.dirs.closure([cid])
     for each in chosen:
-        if isinstance(remote, StoreRemote) or any(str(member.cid) not in inside for member in members(each)):
+        if "records" in remote.offers or any(str(member.cid) not in inside for member in members(each)):
             push(store, each, remote, progress)
 
 
-def _kept(remote: Remote, cid: str) -> bool:
-    if isinstance(remote, Kubo):
-        return remote.is_pinned(cid)
-    return remote.has(cid)
-
-
 def _links(remote: Remote, store: Store, cid: str) -> Iterator[str]:
-    if isinstance(remote, Pinata) and remote.network == "public":
-        yield f"{remote.gateway.base}/ipfs/{cid}/"
-    if isinstance(remote, Kubo) and remote.gateway is not None:
-        yield f"{remote.gateway.web.base}/ipfs/{cid}/"
+    yield from remote.pages(cid)
     if remote.public:
         pages = [url for url in config.default_gateways() if "trustless" not in url]  # those give blocks, no pages
         yield from (f"{url.rstrip('/')}/ipfs/{cid}/" for url in pages)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from stargazer.errors import BlobLost, RemoteError, RemoteLacks, StoreError
+from stargazer.errors import BlobLost, ConfigError, RemoteError, RemoteLacks, StoreError
 from stargazer.remotes.base import FileRemote
+from stargazer.remotes.entries import ADDRESS, check_no_secret
 from stargazer.store import Store, layout
+from stargazer.store.backends.addresses import SERVICES, YES_OR_NO, read_address, service_of, with_options
 from stargazer.store.shapes import shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
     from stargazer.assets import Asset
     from stargazer.cid.shape import Shape
-    from stargazer.remotes.base import Progress
+    from stargazer.remotes.base import Progress, Remote
+    from stargazer.remotes.entries import Entry
 
 __all__ = ["StoreRemote"]
 
@@ -35,6 +38,16 @@ class StoreRemote(FileRemote):
 
     kind = "store"
     offers = ("has", "fetch", "push", "query", "records")
+    options: ClassVar[Mapping[str, Any]] = {
+        "trust": bool,
+        **{name: bool if name in YES_OR_NO else str for service in SERVICES for name in service.options},
+        "endpoint": ADDRESS,
+    }
+
+    @classmethod
+    def read(cls, entry: Entry) -> Remote:
+        """Make a remote of a store's address and the options that stand beside it."""
+        return cls(entry.options.get("name") or entry.url, _address(entry), trusted=entry.options.get("trust", False))
 
     @property
     def public(self) -> bool:
@@ -49,6 +62,11 @@ class StoreRemote(FileRemote):
     def has(self, cid: str) -> bool:
         """Whether it has a file, or a directory and what lies in it."""
         return bool(self._asked(lambda: self.store.has(cid)))
+
+    def size(self, cid: str) -> int | None:
+        """Bytes of a file that it has."""
+        found: int | None = self._asked(lambda: self.store.size(cid))
+        return found
 
     def node(self, cid: str) -> bytes | None:
         """A node of a directory, or None if it has none that is whole."""
@@ -103,3 +121,17 @@ class StoreRemote(FileRemote):
             return question()
         except (StoreError, OSError) as error:
             raise RemoteError(f"{self.name} failed: {error}") from error
+
+
+def _address(entry: Entry) -> str:
+    """The address of a store with the options that stand beside it."""
+    beside = {key: value for key, value in entry.options.items() if key not in ("name", "trust")}
+    if service_of(entry.url) is None:
+        check_no_secret(entry.url, f"{entry.where}.{entry.kind}")
+        if beside:
+            raise ConfigError(f"{entry.where}: {', '.join(beside)} mean nothing for a store at {entry.url}")
+        return entry.url
+    try:
+        return read_address(with_options(entry.url, beside)).url
+    except StoreError as error:
+        raise ConfigError(f"{entry.where}: {error}") from None

@@ -73,7 +73,7 @@ class Exchange:
 
 
 def exchange_of(request: httpx.Request) -> Exchange | None:
-    """The exchange that a request belongs to."""
+    """Return the exchange with a server to which a request belongs; None for a request of another client."""
     return request.extensions.get("exchange")
 
 

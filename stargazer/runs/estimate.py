@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.calls.walk import needs
 from stargazer.ledger import Ledger, walk_assets
 from stargazer.ledger.usage import HOUR, Sample, Sizes, Trend, samples_of
-from stargazer.profiles.profile import cores
+from stargazer.profiles.kinds import kind_of
 from stargazer.profiles.settings import find_profiles
 from stargazer.store import Store
 
@@ -156,15 +156,8 @@ def _size_of_inputs(planned: Planned, sizes: Sizes, made: Mapping[str, float | N
 
 def _places(profiles: Sequence[Profile]) -> tuple[float, float]:
     """Cores of all workers together, and of the largest."""
-    each = [(float(profile.cpus or (1 if profile.kind != "threads" else cores())), profile) for profile in profiles]
-    total = sum(cpus * _workers(profile, cpus) for cpus, profile in each)
-    return total, max(cpus for cpus, _ in each)
-
-
-def _workers(profile: Profile, cpus: float) -> float:
-    if profile.workers is not None:
-        return profile.workers.maximum
-    return 1 if profile.kind == "threads" else max(1, cores() // cpus) if profile.kind == "local" else 10
+    sizes = [kind.size(profile) for profile in profiles if (kind := kind_of(profile.kind)) is not None]
+    return sum(size.cpus * size.workers for size in sizes), max(size.cpus for size in sizes)
 
 
 def _wall(planned: Sequence[Planned], expected: Mapping[str, Expected], places: float, most: float) -> float:

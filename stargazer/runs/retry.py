@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from stargazer.calls.memory import give_more, lacked_memory
+from stargazer.calls.resources import give_more, lacked_memory
 from stargazer.errors import BlobLost, WorkerOutOfMemory
 from stargazer.store.fallback import mark_unavailable
 

@@ -26,7 +26,7 @@ from stargazer.runs.runlog import RunLog, known_calls
 from stargazer.runs.state import RunState, State, Status
 from stargazer.runs.threads import Threads
 from stargazer.store import Store
-from stargazer.store.asking import refuse_while_wiring
+from stargazer.store.context import refuse_while_wiring
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any, cast
 from stargazer.assets import Asset, canonical, parse_fact, placed
 from stargazer.errors import NotFound, StargazerError
 from stargazer.store import layout
-from stargazer.store.index import asset_members, successor_of
+from stargazer.store.parsing import asset_members, successor_of
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+    from typing import TypeVar
 
     from stargazer.assets.asset import Source
     from stargazer.store.context import StoreContext
     from stargazer.store.directories import Directories
     from stargazer.store.index import Index
+
+    A = TypeVar("A", bound=Asset)
 
 __all__ = ["NO_PATH", "Assets", "beside", "link_field", "members", "parse_asset"]
 
@@ -57,7 +60,7 @@ class Assets:
         self.context, self.backend, self.dirs, self.index = context, context.backend, dirs, index
         self._source = source
 
-    def handle(self, asset: Asset, record: str | None = None) -> Asset:
+    def handle(self, asset: A, record: str | None = None) -> A:
         """The same asset, knowing that its bytes come from this store, and which record tells how it was made."""
         source = self._source(self.context.url, record)
         companions = tuple(self.handle(companion, record) for companion in asset.companions)
@@ -75,7 +78,7 @@ class Assets:
         found = {entry.place: entry.changed for entry in self.backend.entries(folder) if entry.place in places}
         return next((found[place] for place in places if place in found), 0.0)
 
-    def put(self, asset: Asset, *, record: str | None = None) -> Asset:
+    def put(self, asset: A, *, record: str | None = None) -> A:
         """Keep the record of an asset whose bytes are stored, and those of its companions.
 
         Parameters
@@ -138,7 +141,7 @@ class Assets:
         if addition:
             self.backend.create(layout.added(asset.id), addition)
 
-    def update(self, asset: Asset, **facts: Any) -> Asset:
+    def update(self, asset: A, **facts: Any) -> A:
         """Give the same bytes other facts: `Store.update`."""
         self._require(asset)
         typed = {name: parse_fact(type(asset), name, value) for name, value in facts.items()}
@@ -160,7 +163,7 @@ class Assets:
         self.backend.replace(layout.superseded(older), mark)
         self.context.note_changes("assets", older, newer.id)
 
-    def history(self, asset: Asset) -> list[Asset]:
+    def history(self, asset: A) -> list[A]:
         """All that was known of an asset: the newest record, and those that it superseded, newest first."""
         newest, seen = asset.id, {asset.id}
         while (mark := self.backend.read(layout.superseded(newest))) and successor_of(mark) not in seen:
@@ -168,7 +171,8 @@ class Assets:
             seen.add(newest)
         ids = self._older(newest)
         found = self.read([newest, *ids])
-        return [self.handle(found[identifier]) for identifier in (newest, *ids) if identifier in found]
+        handles = [self.handle(found[identifier]) for identifier in (newest, *ids) if identifier in found]
+        return cast("list[A]", handles)  # whatever supersedes an asset has its type
 
     def delete(self, found: Asset) -> None:
         """Forget an asset, what it superseded, and the companions that lie beside it alone: `Store.delete`."""

@@ -1,4 +1,4 @@
-"""What every part of a store is given: where it is, its identity, its CID profile and this host's cache of it."""
+"""What every part of a store is given: where it is, its identity, CID profile and cache; and who may ask it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import json
 import os
 import re
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer import config
-from stargazer.errors import ConfigError, StoreError, StoreReadOnly
+from stargazer.errors import ConfigError, StoreError, StoreReadOnly, WiringError
 from stargazer.store import layout
 from stargazer.store.backends.mounts import is_on_network
 from stargazer.store.folders import private_folder
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from stargazer.cid import CIDProfile
     from stargazer.store.backends.base import Backend
 
-__all__ = ["Header", "StoreContext", "check_url", "local_path", "private_cache"]
+__all__ = ["WIRING", "Header", "StoreContext", "check_url", "local_path", "private_cache", "refuse_while_wiring"]
 
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(?!//)")
@@ -215,3 +216,30 @@ class StoreContext:
         """Note that records of a kind changed, where the times of folders don't tell that."""
         if self.backend.journal is not None:
             self.backend.journal.write([f"{kind}.{name}" for name in names])
+
+
+# Who may ask: a function that wires calls decides by what it was given, and by nothing else.
+
+
+WIRING: ContextVar[str] = ContextVar("wiring", default="")
+"""Name of the function that wires calls on this thread now; empty where none does."""
+
+
+def refuse_while_wiring(what: str) -> None:
+    """Refuse what would make the calls that a function wires depend on more than it was given.
+
+    Parameters
+    ----------
+    what
+        What was asked for, in words.
+
+    Raises
+    ------
+    WiringError
+        Such a function runs here.
+    """
+    if name := WIRING.get():
+        raise WiringError(
+            f"{name} {what}: a function that wires decides by what it is given, and opens, asks and computes nothing "
+            "itself; let a task do that, and pass its result"
+        )

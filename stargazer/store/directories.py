@@ -379,7 +379,7 @@ def warn_of_links(cid: str, found: Mapping[str, str], links: Collection[str]) ->
 
 
 def _has_links(block: bytes) -> bool:
-    """Whether a node that is what its CID says can be read at all."""
+    """Whether a block that matches its CID is a dag-pb node whose links can be read."""
     try:
         links(block)
     except CIDError:

@@ -6,7 +6,6 @@ Facts are kept as they stand in the records, so that processes which know differ
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from stargazer.errors import StoreFull, StoreReadOnly
 from stargazer.store import layout
 from stargazer.store.backends.base import OVERLAP
 from stargazer.store.backends.mounts import is_on_network
-from stargazer.store.parsing import is_asset, is_name, is_record, read_object
+from stargazer.store.parsing import asset_members, is_name, is_record, read_named, successor_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,12 +32,10 @@ __all__ = [
     "Index",
     "ask",
     "asset_cids",
-    "asset_members",
     "follow",
     "forget_assets",
     "insert_assets",
     "insert_records",
-    "is_whole_record",
     "marks",
     "value_text",
 ]
@@ -222,29 +219,6 @@ def value_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def asset_members(data: bytes, identifier: str) -> dict[str, Any] | None:
-    """Members of an asset record; None if it is torn or malformed."""
-    try:
-        members = _parse(data, identifier)
-    except ValueError:
-        return None
-    return members if is_asset(members) else None
-
-
-def is_whole_record(data: bytes, identifier: str) -> bool:
-    """Whether a ledger record is what its id says, and all in it is of the type that belongs there."""
-    try:
-        return is_record(_parse(data, identifier))
-    except ValueError:
-        return not data.startswith(b"{") and hashlib.sha256(data).hexdigest() == identifier
-
-
-def _parse(data: bytes, identifier: str) -> dict[str, Any]:
-    if hashlib.sha256(data).hexdigest() != identifier:
-        raise ValueError(f"{identifier} is torn")
-    return read_object(data)
-
-
 def marks(names: Iterable[str], suffix: str) -> set[str]:
     """Ids that have a mark beside their record."""
     return {name.removesuffix(suffix) for name in names if name.endswith(suffix)}
@@ -290,7 +264,7 @@ def insert_records(connection: sqlite3.Connection, found: dict[str, bytes]) -> N
     """Add ledger records; those that are torn or malformed are left out."""
     for identifier, data in found.items():
         try:
-            members = _parse(data, identifier)
+            members = read_named(data, identifier)
             if not is_record(members):
                 continue
             row = (
@@ -427,15 +401,6 @@ def _mark_superseded(connection: sqlite3.Connection, backend: Backend, shard: st
     current = {places[place]: successor_of(data) for place, data in backend.read_many(places).items()}
     moved = [(current.get(name), name) for name, successor in rows.items() if current.get(name) != successor]
     connection.executemany("UPDATE assets SET successor = ? WHERE id = ?", moved)
-
-
-def successor_of(data: bytes) -> str:
-    """What a mark beside a record says is newer; empty if the mark is torn."""
-    try:
-        successor = read_object(data)["by"]
-    except (ValueError, KeyError):
-        return ""
-    return str(successor) if is_name(successor) else ""
 
 
 def _read(backend: Backend, kind: str, names: Iterable[str]) -> Iterator[dict[str, bytes]]:

@@ -6,6 +6,7 @@ what reads all the others, so every record, pin, lease and mark goes through her
 
 from __future__ import annotations
 
+import hashlib
 import json
 import keyword
 import re
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEEPEST",
     "LARGEST",
+    "asset_members",
     "check_bounds",
     "is_asset",
     "is_name",
@@ -29,9 +31,12 @@ __all__ = [
     "is_result",
     "is_text",
     "is_texts",
+    "is_whole_record",
     "moment",
     "read_json",
+    "read_named",
     "read_object",
+    "successor_of",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,199}")
@@ -285,3 +290,45 @@ _MEMBERS: dict[str, Callable[[Any], bool]] = {
     "noted": lambda value: isinstance(value, list) and _only_text(value),
     "format": lambda value: isinstance(value, int) and not isinstance(value, bool),
 }
+
+
+# Records, and marks beside them, by their bytes.
+
+
+def asset_members(data: bytes, identifier: str) -> dict[str, Any] | None:
+    """Members of an asset record; None if it is torn or malformed."""
+    try:
+        members = read_named(data, identifier)
+    except ValueError:
+        return None
+    return members if is_asset(members) else None
+
+
+def is_whole_record(data: bytes, identifier: str) -> bool:
+    """Whether a ledger record is what its id says, and all in it is of the type that belongs there."""
+    try:
+        return is_record(read_named(data, identifier))
+    except ValueError:
+        return not data.startswith(b"{") and hashlib.sha256(data).hexdigest() == identifier
+
+
+def read_named(data: bytes, identifier: str) -> dict[str, Any]:
+    """Read an object that is named by its hash.
+
+    Raises
+    ------
+    ValueError
+        It is torn: its bytes are not those that the name stands for; or no object.
+    """
+    if hashlib.sha256(data).hexdigest() != identifier:
+        raise ValueError(f"{identifier} is torn")
+    return read_object(data)
+
+
+def successor_of(data: bytes) -> str:
+    """What a mark beside a record says is newer; empty if the mark is torn."""
+    try:
+        successor = read_object(data)["by"]
+    except (ValueError, KeyError):
+        return ""
+    return str(successor) if is_name(successor) else ""

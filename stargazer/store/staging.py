@@ -194,7 +194,7 @@ def _make_folder(path: Path) -> None:
 
 
 def _told(error: OSError, path: str) -> Exception:
-    """What a person can do about a file that could not be laid out."""
+    """Say what a person can do about an input file that could not be staged."""
     if error.errno != errno.ENAMETOOLONG:
         return as_store_error(error, path)
     return AssetError(f"{path[:200]}… has a name, or lies so deep, that no file of this disk can be called so")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 from stargazer import config
 from stargazer.errors import BlobLost
-from stargazer.store.asking import refuse_while_wiring
-from stargazer.store.context import check_url
+from stargazer.store.context import check_url, refuse_while_wiring
 from stargazer.store.fallback import fallback
 from stargazer.store.parts import Parts, parts_at
 from stargazer.store.staging import Staging
@@ -18,8 +17,7 @@ from stargazer.store.staging import Staging
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
-    from typing import IO, Any, BinaryIO, Self
+    from typing import IO, Any, BinaryIO, Self, TypeVar
 
     from stargazer.assets import Asset
     from stargazer.cid.files import Progress
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     from stargazer.store.names import Names
     from stargazer.store.pins import Lease, Leased, Pins
     from stargazer.store.query import Answer, Missing, Queries
+
+    A = TypeVar("A", bound=Asset)
 
 __all__ = ["Store", "StoreSource", "active_store", "open_store", "stand_in"]
 
@@ -174,9 +174,7 @@ class Store:
         _active.set((*_active.get(), self))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _active.set(_active.get()[:-1])
 
     @property
@@ -198,8 +196,6 @@ class Store:
     def backend(self) -> Backend:
         """The place where it lies."""
         return self.context.backend
-
-    # Parts that only some verbs need, imported when they are used.
 
     @cached_property
     def additions(self) -> Additions:
@@ -242,8 +238,6 @@ class Store:
         from stargazer.store.fsck import Checker
 
         return Checker(self.context, self.blobs, self.dirs)
-
-    # What people do with a store.
 
     def add(
         self,
@@ -306,7 +300,7 @@ class Store:
         """Say what an asset was converted from, and by which code, when it was added; see `Additions.addition_of`."""
         return self.additions.addition_of(asset)
 
-    def put(self, asset: Asset, *, record: str | None = None) -> Asset:
+    def put(self, asset: A, *, record: str | None = None) -> A:
         """Keep the record of an asset whose bytes are stored, and those of its companions; see `Assets.put`."""
         return self.assets.put(asset, record=record)
 
@@ -372,7 +366,7 @@ class Store:
         """What `assemble` finds, and what it misses, as two things: for those who show both; see `Queries.answer`."""
         return self.queries.answer(filters)
 
-    def update(self, asset: Asset, **facts: Any) -> Asset:
+    def update(self, asset: A, **facts: Any) -> A:
         """Give the same bytes other facts.
 
         Parameters
@@ -394,7 +388,7 @@ class Store:
         """
         return self.assets.update(asset, **facts)
 
-    def history(self, asset: Asset) -> list[Asset]:
+    def history(self, asset: A) -> list[A]:
         """All that was known of an asset: the newest record, and those that it superseded, newest first."""
         return self.assets.history(asset)
 
@@ -587,7 +581,7 @@ def active_store() -> Store:
 
 
 def stand_in(url: str, store: Store) -> None:
-    """Let a store be the one at a URL in this process, from which the one there cannot be seen."""
+    """Let a store be the one at a URL in this process, from which that place cannot be seen."""
     _opened[url] = _opened[store.url] = store
 
 

@@ -46,7 +46,7 @@ class Column(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Rows that one call reads.
+    """Rows of a zarr table that one call reads.
 
     Parameters
     ----------

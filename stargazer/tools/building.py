@@ -95,6 +95,6 @@ def _compare(place: Path, lock: Lock) -> None:
 
 @contextlib.contextmanager
 def _scratch(parent: Path) -> Iterator[Workdir]:
-    """A directory on the file system where the result goes."""
+    """Make a temporary directory on the file system of the result, which is renamed into place."""
     with tempfile.TemporaryDirectory(prefix=".new-", dir=parent) as scratch:
         yield Workdir(scratch, secrets=REACHED)

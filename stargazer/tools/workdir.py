@@ -287,7 +287,7 @@ class Workdir:
 
     @functools.cached_property
     def _shown(self) -> list[str]:
-        """Where the bytes of inputs lie, for an environment that sees nothing else."""
+        """Return the folders that hold the bytes of inputs: tools in an environment of their own see nothing else."""
         from stargazer.tools.scratch import INPUTS
 
         return _shown_paths(self.path / INPUTS)

@@ -81,3 +81,8 @@ def test_no_module_needs_what_needs_it() -> None:
 def test_a_circle_through_a_function_is_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
     assert list(imported(ast.parse("def f():\n    import a.b\nif TYPE_CHECKING:\n    import c"))) == ["a.b"]
+
+
+def test_a_file_is_no_longer_than_one_concept_needs() -> None:
+    lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules().items()}
+    assert {name: count for name, count in lines.items() if count > 600} == {}

@@ -155,7 +155,7 @@ def test_a_body_that_ends_its_worker_is_tried_twice(tmp_path: Path) -> None:
 
 
 def test_what_ends_workers_is_told_from_what_lacks_memory() -> None:
-    from stargazer.calls.memory import lacked_memory
+    from stargazer.calls.resources import lacked_memory
 
     assert not lacked_memory(WorkerLost("…"))
     assert lacked_memory(WorkerLost("…", memory=True))

@@ -352,7 +352,7 @@ def likely_organism(tree: AnnDataTree, symbols: str = "") -> Likely:
 
 
 def _ids(tree: AnnDataTree) -> list[str]:
-    """Ensembl or FlyBase ids, if most genes have one: their names, or a column with a usual name."""
+    """Return Ensembl or FlyBase ids, if most genes have one: from the genes' names, or a column with a usual name."""
     columns = (tree.labels("var", name) for name in ID_COLUMNS if name in tree.columns("var"))
     for texts in (tree.names("var"), *(labels.names for labels in columns)):
         names = [str(text) for text in texts if not SPIKE_IN.fullmatch(str(text))]

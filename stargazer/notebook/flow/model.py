@@ -97,7 +97,7 @@ class Publish:
 
 @dataclass(frozen=True)
 class Config:
-    """All that a flow says.
+    """The notebooks of a flow and how they are run and published, as its configuration file says it.
 
     Parameters
     ----------

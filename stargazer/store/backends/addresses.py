@@ -15,35 +15,71 @@ from stargazer.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OPTIONS", "Address", "read_address", "with_options"]
+__all__ = ["SERVICES", "YES_OR_NO", "Address", "Service", "read_address", "service_of", "with_options"]
 
-_S3 = {
-    "anonymous": "anon",
-    "endpoint": "endpoint_url",
-    "profile": "profile",
-    "region": "region_name",
-    "requester-pays": "requester_pays",
-}
-_GOOGLE = {
-    "anonymous": "token",
-    "endpoint": "endpoint_url",
-    "project": "project",
-    "requester-pays": "requester_pays",
-}
-_AZURE = {"account": "account_name", "anonymous": "anon", "endpoint": "account_host"}
 
-OPTIONS: dict[str, dict[str, str]] = {
-    "s3": _S3,
-    "s3a": _S3,
-    "gs": _GOOGLE,
-    "gcs": _GOOGLE,
-    "abfs": _AZURE,
-    "abfss": _AZURE,
-    "az": _AZURE,
-}
-"""Options that an address may have, by its scheme, and what the service's fsspec package calls them."""
+class Service(NamedTuple):
+    """A service of object stores, and what is particular about it.
 
-_YES_OR_NO = ("anonymous", "requester-pays")
+    Parameters
+    ----------
+    schemes
+        With which addresses of its stores begin.
+    options
+        Options that an address may have, and what the service's fsspec package calls them.
+    endpoints
+        Schemes that the URL of a server in its place may have.
+    has_users
+        Whether an address may name an account before an ``@``, as ``abfs://container@account.…``.
+    hides_buckets
+        Whether it says the same of a bucket that is not there as of an object in one.
+    """
+
+    schemes: tuple[str, ...]
+    options: dict[str, str]
+    endpoints: tuple[str, ...] = ("http", "https")
+    has_users: bool = False
+    hides_buckets: bool = False
+
+
+SERVICES = (
+    Service(
+        ("s3", "s3a"),
+        {
+            "anonymous": "anon",
+            "endpoint": "endpoint_url",
+            "profile": "profile",
+            "region": "region_name",
+            "requester-pays": "requester_pays",
+        },
+    ),
+    Service(
+        ("gs", "gcs"),
+        {
+            "anonymous": "token",
+            "endpoint": "endpoint_url",
+            "project": "project",
+            "requester-pays": "requester_pays",
+        },
+        hides_buckets=True,
+    ),
+    Service(
+        ("abfs", "abfss", "az"),
+        {"account": "account_name", "anonymous": "anon", "endpoint": "account_host"},
+        endpoints=("https",),
+        has_users=True,
+    ),
+)
+"""Services whose addresses may have options; other URLs are fsspec's affair, or that of an installed package."""
+
+YES_OR_NO = ("anonymous", "requester-pays")
+"""Options that are true or false, whichever service has them."""
+
+
+def service_of(url: str) -> Service | None:
+    """Return the service at which the store of a URL is; None for any other URL."""
+    scheme = url.partition("://")[0]
+    return next((each for each in SERVICES if scheme in each.schemes), None)
 
 
 class Address(NamedTuple):
@@ -57,11 +93,14 @@ class Address(NamedTuple):
         The URL without options.
     options
         What fsspec's file system is made with.
+    service
+        At which it is, where that is one of ours.
     """
 
     url: str
     place: str
     options: dict[str, Any]
+    service: Service | None = None
 
 
 def read_address(url: str) -> Address:
@@ -77,18 +116,18 @@ def read_address(url: str) -> Address:
     StoreError
         It holds a password, or an option that there is not, or one that makes no sense; all are named.
     """
-    scheme = url.partition("://")[0]
-    if scheme not in OPTIONS:
+    service, scheme = service_of(url), url.partition("://")[0]
+    if service is None:
         return Address(url.rstrip("/"), url.rstrip("/"), {})
     place, _, query = url.partition("?")
     place = place.rstrip("/")
-    if "@" in place and (":" in place.partition("://")[2].partition("@")[0] or OPTIONS[scheme] is not _AZURE):
+    if "@" in place and (":" in place.partition("://")[2].partition("@")[0] or not service.has_users):
         raise StoreError(f"the address of a store at {scheme}:// holds a user name; keys belong in the environment")
     given = parse_qsl(query, keep_blank_values=True)
-    if wrong := _wrong(scheme, given):
+    if wrong := _wrong(service, scheme, given):
         raise StoreError(f"{place} cannot be opened as a store: {'; '.join(wrong)}")
     whole = f"{place}?{urlencode(sorted(given), safe=':/', quote_via=quote)}" if given else place
-    return Address(whole, place, _made(scheme, dict(given)))
+    return Address(whole, place, _made(service, dict(given)), service)
 
 
 def with_options(url: str, options: Mapping[str, object]) -> str:
@@ -99,24 +138,24 @@ def with_options(url: str, options: Mapping[str, object]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(texts, safe=':/', quote_via=quote)}"
 
 
-def _wrong(scheme: str, given: list[tuple[str, str]]) -> list[str]:
+def _wrong(service: Service, scheme: str, given: list[tuple[str, str]]) -> list[str]:
     names = [name for name, _ in given]
     found = [
         f"option {name!r} stands there twice" for name in sorted({each for each in names if names.count(each) > 1})
     ]
     for name, value in given:
-        if name not in OPTIONS[scheme]:
-            found.append(f"{scheme}:// has no option {name!r}, but {', '.join(OPTIONS[scheme])}")
-        elif name in _YES_OR_NO and value not in ("true", "false"):
+        if name not in service.options:
+            found.append(f"{scheme}:// has no option {name!r}, but {', '.join(service.options)}")
+        elif name in YES_OR_NO and value not in ("true", "false"):
             found.append(f"{name} is {value!r}, but must be true or false")
         elif name == "endpoint":
-            found += _wrong_endpoint(scheme, value)
+            found += _wrong_endpoint(service, value)
         elif not value:
             found.append(f"{name} is empty")
     return found
 
 
-def _wrong_endpoint(scheme: str, value: str) -> list[str]:
+def _wrong_endpoint(service: Service, value: str) -> list[str]:
     try:
         parts = urlsplit(value)
         _ = parts.port
@@ -124,18 +163,16 @@ def _wrong_endpoint(scheme: str, value: str) -> list[str]:
         return [f"endpoint is no URL ({error})"]
     if parts.username or parts.password:
         return ["endpoint holds a user name or a password; keys belong in the environment"]
-    wanted = ("https",) if OPTIONS[scheme] is _AZURE else ("http", "https")
-    if parts.scheme not in wanted or not parts.netloc or parts.query or parts.fragment:
-        return [
-            f"endpoint is {value!r}, but must be a URL that begins with {' or '.join(f'{each}://' for each in wanted)}"
-        ]
+    if parts.scheme not in service.endpoints or not parts.netloc or parts.query or parts.fragment:
+        begins = " or ".join(f"{each}://" for each in service.endpoints)
+        return [f"endpoint is {value!r}, but must be a URL that begins with {begins}"]
     return []
 
 
-def _made(scheme: str, given: dict[str, str]) -> dict[str, Any]:
-    names = OPTIONS[scheme]
-    made: dict[str, Any] = {names[key]: value for key, value in given.items() if key not in _YES_OR_NO}
-    made |= {names[key]: True for key in _YES_OR_NO if given.get(key) == "true"}
+def _made(service: Service, given: dict[str, str]) -> dict[str, Any]:
+    names = service.options
+    made: dict[str, Any] = {names[key]: value for key, value in given.items() if key not in YES_OR_NO}
+    made |= {names[key]: True for key in YES_OR_NO if given.get(key) == "true"}
     if "region_name" in made:
         made["client_kwargs"] = {"region_name": made.pop("region_name")}
     if "account_host" in made:

@@ -131,8 +131,9 @@ class ObjectBackend:
         return StoreError(f"{self.url} cannot be read: no right to {right} objects there ({error})")
 
     def _check_bucket(self, place: str) -> None:
-        """Make sure, where a store seems not to be made, that its bucket is: Google says the same of both."""
-        if place == layout.HEADER and self._address.place.startswith(_GOOGLE):
+        """Make sure, where a store seems not to be made, that its bucket is: some services say the same of both."""
+        service = self._address.service
+        if place == layout.HEADER and service is not None and service.hides_buckets:
             with contextlib.suppress(PermissionError), plainly():
                 if not self.fs.exists(self._root.partition("/")[0]):
                     raise StoreError(f"there is no bucket for {self.url}: make it, or mend the name")

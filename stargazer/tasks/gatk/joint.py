@@ -32,20 +32,7 @@ if TYPE_CHECKING:
 
     Argument = str | int | Path
 
-__all__ = [
-    "checked_samples",
-    "combine_command",
-    "combine_gvcfs",
-    "everywhere",
-    "genomics_db_import",
-    "genotype",
-    "genotype_command",
-    "genotype_gvcfs",
-    "import_command",
-    "import_gvcfs",
-    "joint_call_gvcfs",
-    "workspace_address",
-]
+__all__ = ["combine_gvcfs", "genomics_db_import", "genotype_gvcfs", "joint_call_gvcfs"]
 
 
 @task(tools=["gatk"], memory=["3 GiB", "8 GiB", "24 GiB"])

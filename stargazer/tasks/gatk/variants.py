@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Argument = str | int | Path
 
-__all__ = ["gather_vcfs", "index_feature_file", "select_variants", "variant_filtration"]
+__all__ = ["attach_known_sites_index", "gather_vcfs", "index_feature_file", "select_variants", "variant_filtration"]
 
 
 def select_command(

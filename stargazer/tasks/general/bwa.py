@@ -16,18 +16,7 @@ from stargazer.tools import EMBEDDED, Workdir
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = [
-    "Aligner",
-    "align",
-    "align_commands",
-    "bwa_index",
-    "bwa_mem",
-    "bwa_mem2_index",
-    "bwa_mem2_mem",
-    "index",
-    "index_prefix",
-    "read_group",
-]
+__all__ = ["bwa_index", "bwa_mem", "bwa_mem2_index", "bwa_mem2_mem"]
 
 
 @task(tools=tools("bwa"), memory=["1 GiB", "8 GiB"])

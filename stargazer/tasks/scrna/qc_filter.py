@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 KNOWN_SETS = ("mt", "ribo", "hb", "spike_in")
 
-__all__ = ["FoundDoublets", "find_doublets", "qc_filter"]
+__all__ = ["qc_filter"]
 
 
 @task(cpus=2, memory=MEMORY, uses=USES)

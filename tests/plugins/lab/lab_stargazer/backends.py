@@ -6,7 +6,7 @@ import time
 from stargazer.store.backends.keyvalue import KeyValueBackend
 from stargazer.store.folders import Entry
 
-_stores = {}
+_stores: dict[str, dict] = {}
 
 
 class MemoryBackend(KeyValueBackend):
