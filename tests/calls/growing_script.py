@@ -45,7 +45,7 @@ def again(parts: list[Mine], left: int) -> int:
 
 if __name__ == "__main__":
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
         sg.Store(sys.argv[1]),
     ):
