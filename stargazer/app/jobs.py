@@ -92,8 +92,9 @@ class Jobs:
         for there in self._jobs.values():
             if there.name == name and there.state == "running":
                 return there
-        while len(self._jobs) >= KEPT:
-            self._jobs.pop(next(iter(self._jobs)))
+        ended = [each.id for each in self._jobs.values() if each.state != "running"]
+        for each in ended[: max(0, len(ended) - KEPT + 1)]:
+            del self._jobs[each]
         job = Job(name)
         self._jobs[job.id] = job
         task = asyncio.create_task(self._done(job, work))

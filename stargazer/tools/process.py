@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import ToolMissing
+from stargazer.errors import ToolError, ToolMissing
 from stargazer.tools.reaper import GOODBYE, kill_bearers
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def start(
     ------
     ToolMissing
         There is no such program on PATH, or none that can be started.
+    ToolError
+        Its arguments are more than the system allows.
     """
     keeper = reaper()
     token = keeper.new_token()
@@ -122,8 +124,9 @@ def start(
         )
     except OSError as error:
         if error.errno == errno.E2BIG:
-            error.add_note(f"{argv[0]} was given {len(argv):,} arguments; write them to a file that it reads")
-            raise
+            size = sum(len(os.fsencode(each)) for each in argv)
+            told = f"its {len(argv) - 1:,} arguments are {size:,} bytes, more than the system starts a program with"
+            raise ToolError(f"cannot start {argv[0]!r}: {told}; write them to a file that it reads") from None
         raise ToolMissing(f"cannot start {argv[0]!r}: {error.strerror}; is it installed and on PATH?") from None
     tool = Tool(process, token)
     keeper.watch(tool)
