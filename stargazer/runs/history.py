@@ -273,7 +273,8 @@ def _judged(store: Store, note: Note) -> Note:
     waits = note.state == "pending" and note.driver.get("job")  # a batch system may let it wait for days
     silent = time.time() - note.updated > LOST_AFTER and not waits
     if not (silent or _died(note)):
-        return note
+        since = max(0.0, time.time() - note.updated) if note.state == "running" else 0.0
+        return replace(note, seconds=note.seconds + since)  # it is written when a call ends, which may be long ago
     coming = read_job(store, note.id) if note.driver.get("job") else None
     if coming is not None and coming != note.driver["job"]:  # the next driver was submitted, and goes on
         return replace(note, state="pending", driver=note.driver | {"job": coming})

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,15 @@ def test_a_note_whose_members_are_of_other_types_is_none(store: sg.Store, member
     assert noted_runs(store) == []
     with pytest.raises(NotFound, match="is torn"):
         find_run(store, "mine")
+
+
+@pytest.mark.parametrize(("state", "seconds"), [("running", 47.0), ("done", 7.0)])
+def test_what_runs_has_taken_the_time_until_now(store: sg.Store, state: str, seconds: float) -> None:
+    note = Note.new("threads", 0, "mine").claimed(store)
+    written = json.loads(store.backend.read(f"runs/{note.id}"))
+    told = {"seconds": 7.0, "updated": time.time() - 40, "state": state}  # no call has ended for 40 s
+    store.backend.replace(f"runs/{note.id}", json.dumps(written | told).encode())
+    assert find_run(store, "mine").seconds == pytest.approx(seconds, abs=10)
 
 
 @pytest.mark.parametrize(
