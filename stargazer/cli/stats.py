@@ -48,14 +48,16 @@ def stats(
     if not uses:
         say(f"nothing ran in {opened.url} yet", err=True)
         return
-    say(f"{unused:.3g} core-hours were asked for and not used", err=True)
+    from stargazer.display import hours_text
+
+    say(f"{hours_text(unused)} core-hours were asked for and not used", err=True)
 
 
 HEAD = ("task", "calls", "time", "longest", "cpus", "used", "memory", "peak", "unused")
 
 
 def _row(use: TaskUse) -> tuple[str, ...]:
-    from stargazer.display import seconds_text, size_text
+    from stargazer.display import hours_text, seconds_text, size_text
 
     failed = f" ({use.failed} failed)" if use.failed else ""
     return (
@@ -67,7 +69,7 @@ def _row(use: TaskUse) -> tuple[str, ...]:
         f"{use.cpu_share:.0%}",
         size_text(use.memory) if use.memory else "-",
         size_text(use.peak) if use.peak else "-",
-        f"{use.unused:.3g} h",
+        f"{hours_text(use.unused)} h",
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from stargazer.display.assets import asset_html, asset_line, facts_text, store_html, table_html
 from stargazer.display.calls import call_html, record_html
-from stargazer.display.html import plural, seconds_text, short, size_text
+from stargazer.display.html import hours_text, plural, seconds_text, short, size_text
 from stargazer.display.lineage import lineage_html, lineage_mermaid, lineage_text
 from stargazer.display.plans import plan_html, plan_text
 from stargazer.display.progress import byte_progress, path_progress, show_run, waiting
@@ -21,6 +21,7 @@ __all__ = [
     "call_html",
     "cell",
     "facts_text",
+    "hours_text",
     "lineage_html",
     "lineage_mermaid",
     "lineage_text",

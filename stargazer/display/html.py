@@ -158,6 +158,11 @@ def seconds_text(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def hours_text(hours: float) -> str:
+    """Hours of processors: ``0.003``, ``0.2``, ``1,204.5``."""
+    return f"{hours:,.1f}" if hours >= 0.1 else f"{hours:.3f}"
+
+
 def plural(number: int, noun: str) -> str:
     """``1 call``, ``2 calls``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stargazer.display.html import Markup, card, escape, note, plural, seconds_text, size_text, state, table
+from stargazer.display.html import Markup, card, escape, hours_text, note, plural, seconds_text, size_text, state, table
 
 __all__ = ["plan_html", "plan_text"]
 
@@ -67,7 +67,7 @@ def headline(plan: Any) -> str:
 
 def estimate_text(estimate: Any) -> str:
     """What calls will take, and what that rests on, in a line."""
-    hours = f"{estimate.core_hours:.1f}" if estimate.core_hours >= 0.1 else f"{estimate.core_hours:.3f}"
+    hours = hours_text(estimate.core_hours)
     told = f"about {seconds_text(estimate.wall)} on {estimate.where}, {hours} core-hours, {size_text(estimate.stored)}"
     never = len(estimate.never_ran)
     unknown = f"; {plural(never, 'task')} never ran" if never else ""
