@@ -34,6 +34,7 @@ from stargazer.notebook.annotations import FOREVER
 from stargazer.notebook.code import filename_of, prelude_of
 from stargazer.notebook.encoding import decode, encode
 from stargazer.notebook.handles import boxed, is_handles, unboxed
+from stargazer.notebook.sharing import shared_parts
 from stargazer.notebook.shown import Captured, captured
 from stargazer.notebook.values import Value
 from stargazer.notebook.writes import files_before, files_written
@@ -56,6 +57,7 @@ __all__ = [
     "LIVE",
     "MADE_BY",
     "MUTATED",
+    "PARTS",
     "SHOWN",
     "STOPPED",
     "CellTask",
@@ -70,9 +72,9 @@ __all__ = [
     "run_source",
 ]
 
-SHOWN, STOPPED, LIVE, MUTATED, MADE_BY = ".shown", ".stopped", ".live", ".mutated", ".made by"
-"""What a cell's result holds beside its values: outputs, whether it stopped, why it is live, what it changed; and
-which records tell how handles were made that it passes on."""
+SHOWN, STOPPED, LIVE, MUTATED, MADE_BY, PARTS = ".shown", ".stopped", ".live", ".mutated", ".made by", ".parts"
+"""What a cell's result holds beside its values: outputs, whether it stopped, why it is live, what it changed; which
+records tell how handles were made that it passes on, and which names have a part in common with others."""
 
 MOST_FILES = 1_000
 """Files of a folder that a cell is given; of a larger one counts what changes with each of them, not their bytes."""
@@ -298,8 +300,11 @@ def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str
         made = _made(task, space, out, folder)
         changed = [name for name in read if _is_changed(read[name], staged[name], task.prelude, folder)]
         made |= kept_values(changed, space, task.prelude, folder / "changed")
+        parts = {} if LIVE in made else shared_parts(task.left, task.given)
     if changed:
         made[MUTATED] = changed
+    if parts:
+        made[PARTS] = parts
     if told := makers_of_handles(made):
         made[MADE_BY] = told
     if out.outputs:
@@ -464,7 +469,7 @@ def _same_bytes(one: Path, other: Path) -> bool:
     if one.is_dir():
         from stargazer.cid import cid_of_path
 
-        return cid_of_path(one) == cid_of_path(other.resolve())
+        return cid_of_path(one) == cid_of_path(other, symlinks="follow")  # trees are staged as links, file by file
     if one.stat().st_size != other.stat().st_size:
         return False
     with one.open("rb") as first, other.open("rb") as second:

@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from stargazer.notebook.cells import (
     LIVE,
     MADE_BY,
     MUTATED,
+    PARTS,
     SHOWN,
     CellTask,
     cell_call,
@@ -39,12 +41,14 @@ from stargazer.notebook.effects import WIDGET, hidden_order, why_live
 from stargazer.notebook.encoding import decode
 from stargazer.notebook.handles import boxed, is_handles, unboxed
 from stargazer.notebook.order import reads_of
+from stargazer.notebook.rows import Aliases, ChangesOthers
+from stargazer.notebook.sharing import shared_parts
 from stargazer.notebook.tokens import is_widget, token_of
 from stargazer.notebook.values import Value
 from stargazer.tools.programs import signature_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 
     from stargazer.calls import Call
     from stargazer.ledger import Record
@@ -118,6 +122,8 @@ class Live:
         """What the cells that are calls read beside their names, as records have it."""
         self._cells: dict[str, Cell] = {}
         self._values: dict[str, tuple[Any, Any]] = {}
+        self._apart = Aliases()
+        """Names that had a part in common when their cells ran, and whose values were restored each for itself."""
 
     def seed(self, cells: Iterable[Cell]) -> None:
         """Learn cells that run unseen, as what stands under ``with app.setup`` in a script; those seen stay."""
@@ -177,9 +183,25 @@ class Live:
         result = self.ledger.results(record) if record is not None else {}
         if LIVE in result:
             looked.why, looked.call = str(result[LIVE]), None
-        elif not any(self._is_held(namespace[name], namespace) for name in result.get(MUTATED, ())):
+        elif not self._is_seen_elsewhere(result.get(MUTATED, ()), namespace):
             looked.record = record
         return looked
+
+    def _is_seen_elsewhere(self, changed: Sequence[str], namespace: Mapping[str, Any]) -> bool:
+        """Whether what a cell changes is seen by more than its name, so that a restored value would not do."""
+        held = any(self._is_held(namespace[name], namespace) for name in changed)
+        return held or bool(self._beside(changed, namespace))
+
+    def _beside(self, changed: Sequence[str], namespace: Mapping[str, Any]) -> set[str]:
+        """Other names that have a part of what a cell changes, or had one where it was made."""
+        if not changed:
+            return set()
+        there = {name: namespace[name] for cell in self._cells.values() for name in cell.defs & namespace.keys()}
+        shared = shared_parts({name: namespace[name] for name in changed}, there)
+        return {*(other for others in shared.values() for other in others), *self._were_one(changed)}
+
+    def _were_one(self, changed: Iterable[str]) -> set[str]:
+        return {other for name in changed for other in self._apart.of(name)}.difference(changed)
 
     def _is_held(self, value: Any, namespace: Mapping[str, Any]) -> bool:
         """Whether something beside names holds a value: it would go on holding what was there before a change."""
@@ -245,6 +267,10 @@ class Live:
             namespace[name] = value
             if isinstance(made.get(name), Value):
                 self._values[name] = value, made[name]
+        for name in values:
+            self._apart.part(name, looked.cell.defs)
+        for name, others in result.get(PARTS, {}).items():
+            self._apart.group({name, *others})
         shown = result.get(SHOWN)
         self.reads |= looked.record.reads
         self._note(looked, "known", f"since {looked.record.started[:10]}")
@@ -284,7 +310,17 @@ class Live:
             self._note(looked, "code" if looked.is_code else "live", looked.why)
             return
         scope = _Scope(namespace, looked.scope._prelude) if looked.scope else None
-        task = _Ran(looked, namespace, outputs, scope, self._changed(looked, namespace, scope))
+        changed = self._changed(looked, namespace, scope)
+        for name in looked.cell.defs:
+            self._apart.part(name, looked.cell.defs)
+        if beside := self._beside(changed, namespace):
+            self._tell(changed, beside)
+            self._note(
+                looked, "live", f"it changes {', '.join(changed)}, of which {', '.join(sorted(beside))} has a part"
+            )
+            self.forget()
+            return
+        task = _Ran(looked, namespace, outputs, scope, changed)
         spec = looked.call.spec.with_changes(local=task)
         try:
             attempt = Attempt(spec, looked.call.plan_key, looked.call.inputs, looked.call.given, self.ledger)
@@ -295,13 +331,24 @@ class Live:
         if LIVE in result:
             self._note(looked, "live", str(result[LIVE]))
             return
-        changed = result.get(MUTATED)
         if changed:  # what it changed may be a part of others
             self.forget()
         for name, asset in result.items():
             if not name.startswith(".") and isinstance(asset, Value) and name in namespace:
                 self._values[name] = namespace[name], asset
         self._note(looked, "ran", f"it changes {', '.join(changed)}" if changed else "")
+
+    def _tell(self, changed: Sequence[str], beside: set[str]) -> None:
+        """Warn of names that would have been changed as well, had their cells run in this kernel."""
+        if apart := sorted(beside & self._were_one(changed)):
+            told, others = ", ".join(changed), ", ".join(apart)
+            warnings.warn(
+                f"the cell changes {told}, and in a kernel that had run all cells {others} with it, of which it is a "
+                f"part: these came from the ledger, each for itself; make a copy where {told} is made, or run the "
+                "cells that make them with `%sg off`",
+                ChangesOthers,
+                stacklevel=2,
+            )
 
     def _changed(self, looked: Looked, namespace: Mapping[str, Any], scope: Any) -> list[str]:
         """Names whose values the cell changed in place."""
@@ -368,6 +415,8 @@ class _Kept:
             made = kept_values(sorted({*names, *task._changed}), space, task._scope, work.path / "made")
         except NotKept as error:
             return {LIVE: str(error)}
+        if parts := shared_parts({name: space[name] for name in names}, given):
+            made[PARTS] = parts
         if task._changed:
             made[MUTATED] = task._changed
         if told := makers_of_handles(made):

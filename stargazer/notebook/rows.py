@@ -10,10 +10,11 @@ from stargazer.notebook.cells import is_fixed
 from stargazer.notebook.encoding import decode
 from stargazer.notebook.handles import unboxed
 from stargazer.notebook.order import reads_of
+from stargazer.notebook.sharing import shared_parts
 from stargazer.notebook.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from stargazer.calls import Call
     from stargazer.ledger import Record
@@ -26,6 +27,7 @@ __all__ = [
     "Done",
     "Outcome",
     "Row",
+    "Ties",
     "identity_of",
     "is_call",
     "is_handle",
@@ -100,15 +102,19 @@ class Done:
 
 
 class Aliases(dict[str, frozenset[str]]):
-    """Names that mean one object: what is changed by one of them is changed for all."""
+    """Names that mean one object, or have a part in common: what is changed by one of them is changed for all."""
 
     def join(self, made: Mapping[str, Any], read: Mapping[str, Any]) -> None:
         """Note which names of a cell that ran here, and of what it read, mean one object."""
         for value in made.values():
             names = {other for other, each in {**read, **made}.items() if each is value and not is_fixed(value)}
             if len(names) > 1:
-                group = frozenset(names).union(*map(self.of, names))
-                self.update(dict.fromkeys(group, group))
+                self.group(names)
+
+    def group(self, names: Iterable[str]) -> None:
+        """Note that what is changed by one of some names is changed for all of them."""
+        group = frozenset(names).union(*map(self.of, names))
+        self.update(dict.fromkeys(group, group))
 
     def of(self, name: str) -> frozenset[str]:
         """All names of what a name means."""
@@ -119,6 +125,32 @@ class Aliases(dict[str, frozenset[str]]):
         if name in bound:
             left = self.pop(name, frozenset()) - {name}
             self.update(dict.fromkeys(left, left))
+
+
+class Ties:
+    """What names have in common: one object, or parts of objects."""
+
+    def __init__(self) -> None:
+        self.same, self.parts = Aliases(), Aliases()
+
+    def join(self, made: Mapping[str, Any], read: Mapping[str, Any]) -> None:
+        """Note what a cell that ran here made of what it read, without a copy."""
+        self.same.join(made, read)
+        self.note(shared_parts(made, read))
+
+    def note(self, parts: Mapping[str, Iterable[str]]) -> None:
+        """Note with which others names have a part in common."""
+        for name, others in parts.items():
+            self.parts.group({name, *others})
+
+    def part(self, name: str, bound: frozenset[str]) -> None:
+        """A name is bound anew, if it is one of those that a cell binds."""
+        self.same.part(name, bound)
+        self.parts.part(name, bound)
+
+    def beside(self, changed: Collection[str]) -> frozenset[str]:
+        """Names of other values of which a part was changed with some."""
+        return frozenset[str]().union(*map(self.parts.of, changed)).difference(changed)
 
 
 def value_of(asset: Any, scope: Any) -> Any:

@@ -15,6 +15,7 @@ from stargazer.notebook.afar import runs_elsewhere
 from stargazer.notebook.cells import (
     LIVE,
     MUTATED,
+    PARTS,
     SHOWN,
     STOPPED,
     CellTask,
@@ -32,11 +33,11 @@ from stargazer.notebook.mounts import local_path, mounted
 from stargazer.notebook.order import binds_of, check_given, ordered, reads_of
 from stargazer.notebook.questions import ask_cell
 from stargazer.notebook.rows import (
-    Aliases,
     ChangesOthers,
     Done,
     Outcome,
     Row,
+    Ties,
     identity_of,
     is_call,
     is_handle,
@@ -161,7 +162,7 @@ class Walk:
         self.pending: dict[Cell, Call] = {}
         self._since: list[Cell] = []
         self._handed: set[str] = set()
-        self.same = Aliases()
+        self.ties = Ties()
         self._pure = True
         for name, value in self.given.items():
             if name not in self._widgets:
@@ -339,14 +340,14 @@ class Walk:
         if STOPPED in result:
             self.dead |= dict.fromkeys(cell.defs, "stopped")
         result = from_here(self.store, result)
-        changed = {each: name for name in result.get(MUTATED, ()) for each in self.same.of(name)}
-        if changed and not self.document.sequential:
-            self._share(cell, changed)
+        changed = {each: name for name in result.get(MUTATED, ()) for each in self.ties.same.of(name)}
+        self._check_changes(cell, changed)
         for name, value in result.items():
-            self.same.part(name, cell.defs)
+            self.ties.part(name, cell.defs)
             self._bind(name, value)
         for name, other in changed.items():
             self._bind(name, result[other])
+        self.ties.note(result.get(PARTS, {}))
 
     def _bind(self, name: str, asset: Any) -> None:
         if name.startswith(".") or name in self.given:
@@ -354,6 +355,12 @@ class Walk:
         self.assets[name] = asset
         for known in (self.live, self.tokens, self.why, self.dead):
             known.pop(name, None)
+
+    def _check_changes(self, cell: Cell, changed: Mapping[str, Any]) -> None:
+        """Look whether what a cell changed is a new version, as in a sequential notebook where no other has a part."""
+        beside = self.ties.beside(changed)
+        if beside or (changed and not self.document.sequential):
+            self._share(cell, beside.union(changed))
 
     def _share(self, cell: Cell, names: Iterable[str]) -> None:
         """Let a cell that changes others' values, and all that read these, run live; begin again."""
@@ -370,7 +377,7 @@ class Walk:
             warnings.warn(message, ChangesOthers, stacklevel=2)
         self._shared[cell] = changed
         for other in self.order:
-            if self.reads[other] & set(changed):
+            if self.reads[other] & set(changed) or len(other.defs & set(changed)) > 1:
                 self._lively[other] = f"{name_of(cell)} changes {told}"
         raise _Restart
 
@@ -409,9 +416,8 @@ class Walk:
     def _ran(self, cell: Cell, result: dict[str, Any], task: CellTask | None, seconds: float, call: Call) -> None:
         if LIVE in result and task is not None and task.left:
             self._bind_live(cell, task.left)
-            self.same.join(task.left, task.given)
-            row = self._row(cell, "live", result[LIVE], seconds=seconds, outputs=self._outputs(result))
-            self.rows[cell] = row
+            self.ties.join(task.left, task.given)
+            self.rows[cell] = self._row(cell, "live", result[LIVE], seconds=seconds, outputs=self._outputs(result))
             return
         if LIVE in result:
             self._live_row(cell, str(result[LIVE]))
@@ -445,9 +451,8 @@ class Walk:
         made = {name: space[name] for name in binds_of(cell, self.order, space) - self.split.names if name in space}
         self._take_changes(cell, read)
         self._bind_live(cell, made)
-        self.same.join(made, read)
-        seconds = time.perf_counter() - began
-        self.rows[cell] = self._row(cell, "live", why, seconds=seconds, outputs=out.outputs)
+        self.ties.join(made, read)
+        self.rows[cell] = self._row(cell, "live", why, seconds=time.perf_counter() - began, outputs=out.outputs)
 
     def _run_here(self, cell: Cell, space: dict[str, Any], out: Captured, began: float) -> Row | None:
         """Run a cell in this process; return its row where it stopped or failed."""
@@ -474,9 +479,8 @@ class Walk:
             for name, value in given.items():
                 now = self._kept(name, value, Path(folder))
                 if name not in cell.defs and (now is None or now.id != self.assets[name].id):
-                    changed |= dict.fromkeys(self.same.of(name), value)
-        if changed and not self.document.sequential:
-            self._share(cell, changed)
+                    changed |= dict.fromkeys(self.ties.same.of(name), value)
+        self._check_changes(cell, changed)
         self._bind_live(cell, changed)
 
     def _bind_live(self, cell: Cell, made: Mapping[str, Any]) -> None:
@@ -488,7 +492,7 @@ class Walk:
                     continue
                 self.assets.pop(name, None)
                 self.dead.pop(name, None)
-                self.same.part(name, cell.defs)
+                self.ties.part(name, cell.defs)
                 if name in self._widgets and is_widget(value):
                     value = Moved(value, self.given[name])
                 self.live[name], self.tokens[name] = value, None
@@ -572,7 +576,7 @@ class Walk:
             now.update(then)
 
     def _state(self) -> tuple[dict[Any, Any], ...]:
-        return self.rows, self.assets, self.live, self.tokens, self.why, self.dead, self.same
+        return self.rows, self.assets, self.live, self.tokens, self.why, self.dead, self.ties.same, self.ties.parts
 
     def _is_done(self, cell: Cell, data: Mapping[str, Any]) -> bool:
         """Take what a cell came to in this walk, if it was given what it is given now."""
