@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stargazer.assets import R1, Alignment, Asset, KnownSites, Reference, Variants, asset_type, asset_types, parse_fact
+from stargazer.assets.fact_types import FrozenDict
 from stargazer.errors import AssetError, InvalidField, UnknownField
 
 FASTA = "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy"
@@ -54,7 +55,14 @@ JSON = st.recursive(
     max_leaves=6,
 )
 NAMES = st.text(max_size=8).filter(lambda name: "/" not in name and "\0" not in name and name not in (".", ".."))
-KINDS = {str: TEXT, int: st.integers(), float: FLOATS | st.integers(-9, 9), bool: st.booleans(), tuple: st.lists(TEXT)}
+KINDS = {
+    str: TEXT,
+    int: st.integers(),
+    float: FLOATS | st.integers(-9, 9),
+    bool: st.booleans(),
+    tuple: st.lists(TEXT),
+    FrozenDict: st.dictionaries(TEXT, TEXT, max_size=3),
+}
 PROBES = {
     "note": st.none() | TEXT,
     "count": st.none() | st.integers(),
