@@ -56,6 +56,10 @@ LOCAL_TIME = {
 """Functions that go by the time zone of the process."""
 
 
+WIRED = "stargazer.calls."
+"""Whose objects are tasks that code wires: their bodies are watched where they run, and are none of who wires them."""
+
+
 class Named(NamedTuple):
     """What a body's code names.
 
@@ -187,6 +191,8 @@ class _Walk:
         elif callable(inspect.getattr_static(value, "cache_info", None)) and hasattr(value, "__wrapped__"):
             self._hold((id(value),), lambda: value.cache_info().misses, getattr(value, "__qualname__", "a cache"))
             self._todo.append(value.__wrapped__)
+        elif type(value).__module__.startswith(WIRED):
+            return
         elif callable(getattr(value, "__wrapped__", None)):
             self._todo.append(value.__wrapped__)
         elif _is_own(type(value).__module__) and hasattr(value, "__dict__"):
