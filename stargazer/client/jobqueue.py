@@ -168,8 +168,9 @@ class Asked:
             "worker_extra_args": [*PAGES_HERE, *(self._setting("worker-extra-args") or ()), *self._resources()],
             "log_directory": str(self.logs),
         }
+        accepted = self._accepted({key: value for key, value in given.items() if value is not None})
         self._check_disk()
-        return self._accepted({key: value for key, value in given.items() if value is not None}) | profile.options
+        return accepted | profile.options
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of the class of dask-jobqueue."""
