@@ -311,8 +311,9 @@ class WorkerPool:
                 if not (jobs := await self.system.left(self._prefixes)):
                     return
                 await self.system.cancel(jobs)
-            except (Refused, NoAnswer):
-                pass
+            except (Refused, NoAnswer) as error:
+                if isinstance(error.__cause__, FileNotFoundError):
+                    return  # there is no such command here, by which something could have been submitted
             await asyncio.sleep(pause)
             pause = min(10.0, 2 * pause)
 

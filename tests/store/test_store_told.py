@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from fsspec.registry import _registry
 
 from stargazer.errors import StoreError
 from stargazer.store.backends.objects import ObjectBackend
@@ -30,8 +31,9 @@ class Empty(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectBackend]:
-    pytest.importorskip("gcsfs")
-    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # zonal buckets are asked for by gRPC
+    core = pytest.importorskip("gcsfs.core")
+    # The other one asks by gRPC for the kind of a bucket, for a minute.
+    monkeypatch.setitem(_registry, "gs", core.GCSFileSystem)
     with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         place = f"http://127.0.0.1:{server.server_address[1]}"
