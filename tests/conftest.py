@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dask.config
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -28,8 +29,16 @@ except ToolMissing:
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C count in all processes of the tests: what a script starts in its background ignores it otherwise."""
+    """Let Ctrl-C count in all processes of the tests, and let drawn examples take their time.
+
+    What a script starts in its background ignores Ctrl-C otherwise; how long an example takes says how loaded the
+    machine is.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    hypothesis.settings.register_profile(
+        "loaded", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("loaded")
 
 
 TOGETHER = ("slurm", "gatk", "scrna")

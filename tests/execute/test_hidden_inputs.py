@@ -359,7 +359,6 @@ def own_files_only(work: sg.Workdir, given: sg.Asset, *, desk: str) -> str:
         )
 
 
-@pytest.mark.filterwarnings("error")
 def test_what_is_the_bodys_own_is_no_hidden_input(desk: Desk, store: Store) -> None:
     call = own_files_only(sg.add(desk.file), desk=desk.path)
     assert call.compute(scheduler="sync") == "oneoneoneTrue"
