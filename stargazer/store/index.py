@@ -312,6 +312,8 @@ _COARSE_TICK, _FINE_TICK = 2_000_000_000, 50_000_000
 _ABSENT = -2
 _JOURNAL_KEPT = 60 * 86400.0
 _AT_ONCE = 128
+_HELD = 16 << 20
+"""Bytes of records that are held, beside those that are asked for at once, before they are put into the index."""
 _SUPERSEDED = ".superseded"
 
 
@@ -407,8 +409,16 @@ def _read(backend: Backend, kind: str, names: Iterable[str]) -> Iterator[dict[st
     """Some records after others: many files, each as large as one may be, must not fill the memory of who reads."""
     places = {f"{kind}/{name[-3:-1]}/{name}": name for name in sorted(names)}
     listed, at_once = list(places), 1 if backend.quick else _AT_ONCE
+    found, size = dict[str, bytes](), 0
     for start in range(0, len(listed), at_once):
-        yield {places[place]: data for place, data in backend.read_many(listed[start : start + at_once]).items()}
+        for place, data in backend.read_many(listed[start : start + at_once]).items():
+            found[places[place]] = data
+            size += len(data)
+        if size > _HELD:
+            yield found
+            found, size = {}, 0
+    if found:
+        yield found
 
 
 def _read_journal(connection: sqlite3.Connection, backend: Backend, journal: Journal, kind: str) -> None:
