@@ -63,6 +63,8 @@ UNMARKED = frozenset({"pandas.eval", "numexpr.evaluate", "numexpr.re_evaluate"})
 }
 """Functions that look for all names in their text there."""
 
+BY_TEXT = MARKED | {name.rpartition(".")[2] for name in UNMARKED}
+
 NAME_BEHIND_AT = re.compile(r"@\s*([^\W\d]\w*)")
 NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 
@@ -157,8 +159,7 @@ def may_find(code: CodeType) -> bool:
 
 def asks_by_text(code: CodeType) -> bool:
     """Whether `names_in` is worth asking: whether code calls what may look for names that stand in a text."""
-    called = MARKED | {"evaluate", "re_evaluate", "sql", "execute", "from_query", "query_df"}
-    return not called.isdisjoint(code.co_names) or any(
+    return not BY_TEXT.isdisjoint(code.co_names) or any(
         asks_by_text(const) for const in code.co_consts if isinstance(const, CodeType)
     )
 
