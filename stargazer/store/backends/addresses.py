@@ -33,6 +33,8 @@ class Service(NamedTuple):
         Whether an address may name an account before an ``@``, as ``abfs://container@account.…``.
     hides_buckets
         Whether it says the same of a bucket that is not there as of an object in one.
+    prints
+        Logger of its package, where that prints the trace of an error which it then raises.
     """
 
     schemes: tuple[str, ...]
@@ -40,6 +42,7 @@ class Service(NamedTuple):
     endpoints: tuple[str, ...] = ("http", "https")
     has_users: bool = False
     hides_buckets: bool = False
+    prints: str = ""
 
 
 SERVICES = (
@@ -62,6 +65,7 @@ SERVICES = (
             "requester-pays": "requester_pays",
         },
         hides_buckets=True,
+        prints="gcsfs",
     ),
     Service(
         ("abfs", "abfss", "az"),

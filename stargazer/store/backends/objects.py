@@ -18,7 +18,7 @@ from stargazer.errors import StoreError, StoreReadOnly, Unreadable
 from stargazer.store import layout
 from stargazer.store.backends.addresses import read_address
 from stargazer.store.backends.base import OVERLAP
-from stargazer.store.backends.told import is_archived, is_empty, is_no_bucket, plain, plainly, quiet_google
+from stargazer.store.backends.told import is_archived, is_empty, is_no_bucket, keep_quiet, plain, plainly
 from stargazer.store.folders import Entry
 from stargazer.store.parsing import LARGEST
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectBackend", "ObjectJournal"]
 
-_GOOGLE = ("gs://", "gcs://")
 _NOT_OFFERED = {errno.ENOSYS, errno.EINVAL}
 _TIMES = ("LastModified", "updated", "last_modified", "mtime", "modified", "created")
 
@@ -62,8 +61,9 @@ class ObjectBackend:
     def _connect(self) -> None:
         import fsspec.core  # type: ignore[import-untyped]
 
-        if self._address.place.startswith(_GOOGLE):
-            quiet_google()
+        service = self._address.service
+        if service is not None and service.prints:
+            keep_quiet(service.prints)
         try:
             fs, root = fsspec.core.url_to_fs(self._address.place, use_listings_cache=False, **self._address.options)
         except (ValueError, ImportError) as error:

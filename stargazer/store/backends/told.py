@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["is_archived", "is_empty", "is_no_bucket", "plain", "plainly", "quiet_google"]
+__all__ = ["is_archived", "is_empty", "is_no_bucket", "keep_quiet", "plain", "plainly"]
 
 _UNREACHABLE = (
     ("botocore.exceptions", "BotoCoreError"),
@@ -77,12 +77,17 @@ def is_empty(error: BaseException) -> bool:
     return _says(error, "InvalidRange", "416", "not satisfiable")
 
 
-def quiet_google() -> None:
-    """Keep gcsfs from printing the trace of an error that it then raises: whoever asked is told, or it meant nothing.
+def keep_quiet(logger: str) -> None:
+    """Keep a package from printing the trace of an error that it raises then: whoever asked is told, or it was none.
 
     A part of an object without bytes is such an error, and half of a store's marks have none.
+
+    Parameters
+    ----------
+    logger
+        By which the package prints it.
     """
-    logging.getLogger("gcsfs").addFilter(_is_not_raised)
+    logging.getLogger(logger).addFilter(_is_not_raised)
 
 
 def _is_not_raised(record: logging.LogRecord) -> bool:
