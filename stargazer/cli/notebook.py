@@ -13,6 +13,7 @@ from stargazer.cli.known import read_value, told
 from stargazer.cli.options import JSON, STORE, examples, open_store, print_json, say
 
 if TYPE_CHECKING:
+    from stargazer.errors import NotebookError
     from stargazer.notebook.book import Notebook, Report
     from stargazer.notebook.whole import Whole
     from stargazer.store import Store
@@ -23,8 +24,6 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run noteboo
 
 INSIDE = "--in-its-environment"
 """Says that the packages of the notebook's header are there; `stargazer.notebook.elsewhere` gives it."""
-
-PAGES = (".html", ".ipynb", ".md")
 
 WRONG = 2
 """Exit code where a notebook is wrong before anything of it runs."""
@@ -67,15 +66,20 @@ def run(
 
     Exits with 1 if a cell failed, and with 2 if the notebook is wrong before anything runs.
     """
+    from stargazer.errors import NotebookError
     from stargazer.notebook.whole import find_whole, whole_key
 
     given, opened = given_values(values), open_store(store)
     try:
         key = whole_key(file.read_bytes(), file, target, given)
+        if out is not None:
+            from stargazer.notebook.pages import check_page
+
+            check_page(out)
     except OSError as error:
-        raise _wrong(f"{file} cannot be read: {error.strerror}", json) from None
-    if out is not None and not out.endswith(PAGES):
-        raise _wrong(f"{out}: a page ends in {', '.join(PAGES)}", json)
+        raise _wrong(NotebookError(f"{file} cannot be read: {error.strerror}"), json) from None
+    except NotebookError as error:
+        raise _wrong(error, json) from None
     whole = find_whole(opened, key) if key and not (again or plan or strict) else None
     if whole is not None:
         _answer(opened, file, whole, out, json)
@@ -86,11 +90,11 @@ def run(
         _run(file, target, given, plan, again, strict, on, out, json, key)
 
 
-def _wrong(message: object, json: bool) -> typer.Exit:
+def _wrong(error: NotebookError, json: bool) -> typer.Exit:
     """Say what is wrong before anything runs; to a program as an object."""
     if json:
-        print_json({"error": {"type": "NotebookError", "message": str(message)}})
-    say(f"stargazer: {message}", err=True)
+        print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+    say(f"stargazer: {error}", err=True)
     return typer.Exit(WRONG)
 
 

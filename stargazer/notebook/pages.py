@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Cell, Document
 
-__all__ = ["page_text", "write_page"]
+__all__ = ["check_page", "page_text", "write_page"]
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1d1d1f }
@@ -46,18 +46,29 @@ def write_page(document: Document, shown: Mapping[Cell, Sequence[dict[str, Any]]
     NotebookError
         There is no such kind of page.
     """
+    check_page(out)
     path = Path(out)
     text = page_text(document, shown, path.suffix)
     write_whole(path, text.encode())
     return path
 
 
+def check_page(out: str) -> None:
+    """Make sure that there is a kind of page for a path.
+
+    Raises
+    ------
+    NotebookError
+        There is none.
+    """
+    suffix = Path(out).suffix
+    if suffix not in WRITERS:
+        raise NotebookError(f"{out}: a page ends in .html, .ipynb or .md, not in {suffix or 'nothing'}")
+
+
 def page_text(document: Document, shown: Mapping[Cell, Sequence[dict[str, Any]]], suffix: str) -> str:
     """Text of a page; see `write_page`."""
-    writers = {".html": _html, ".ipynb": _ipynb, ".md": _markdown}
-    if suffix not in writers:
-        raise NotebookError(f"a page ends in .html, .ipynb or .md, not in {suffix or 'nothing'}")
-    return writers[suffix](document, shown)
+    return WRITERS[suffix](document, shown)
 
 
 def _html(document: Document, shown: Mapping[Cell, Sequence[dict[str, Any]]]) -> str:
@@ -118,3 +129,7 @@ def _markdown_output(output: dict[str, Any]) -> str:
     if "text/markdown" in data:
         return f"{data['text/markdown']}\n"
     return f"```text\n{text_of([output]).rstrip()}\n```\n"
+
+
+WRITERS = {".html": _html, ".ipynb": _ipynb, ".md": _markdown}
+"""What makes a page of each kind, by its ending."""
