@@ -192,16 +192,13 @@ class Live:
         held = any(self._is_held(namespace[name], namespace) for name in changed)
         return held or bool(self._beside(changed, namespace))
 
-    def _beside(self, changed: Sequence[str], namespace: Mapping[str, Any]) -> set[str]:
+    def _beside(self, changed: Sequence[str], namespace: Mapping[str, Any]) -> frozenset[str]:
         """Other names that have a part of what a cell changes, or had one where it was made."""
         if not changed:
-            return set()
+            return frozenset()
         there = {name: namespace[name] for cell in self._cells.values() for name in cell.defs & namespace.keys()}
         shared = shared_parts({name: namespace[name] for name in changed}, there)
-        return {*(other for others in shared.values() for other in others), *self._were_one(changed)}
-
-    def _were_one(self, changed: Iterable[str]) -> set[str]:
-        return {other for name in changed for other in self._apart.of(name)}.difference(changed)
+        return self._apart.beside(changed).union(*shared.values())
 
     def _is_held(self, value: Any, namespace: Mapping[str, Any]) -> bool:
         """Whether something beside names holds a value: it would go on holding what was there before a change."""
@@ -267,10 +264,8 @@ class Live:
             namespace[name] = value
             if isinstance(made.get(name), Value):
                 self._values[name] = value, made[name]
-        for name in values:
-            self._apart.part(name, looked.cell.defs)
-        for name, others in result.get(PARTS, {}).items():
-            self._apart.group({name, *others})
+        self._apart.part_all(looked.cell.defs)
+        self._apart.note(result.get(PARTS, {}))
         shown = result.get(SHOWN)
         self.reads |= looked.record.reads
         self._note(looked, "known", f"since {looked.record.started[:10]}")
@@ -311,10 +306,9 @@ class Live:
             return
         scope = _Scope(namespace, looked.scope._prelude) if looked.scope else None
         changed = self._changed(looked, namespace, scope)
-        for name in looked.cell.defs:
-            self._apart.part(name, looked.cell.defs)
+        self._apart.part_all(looked.cell.defs)
         if beside := self._beside(changed, namespace):
-            self._tell(changed, beside)
+            self._tell(changed)
             self._note(
                 looked, "live", f"it changes {', '.join(changed)}, of which {', '.join(sorted(beside))} has a part"
             )
@@ -338,9 +332,9 @@ class Live:
                 self._values[name] = namespace[name], asset
         self._note(looked, "ran", f"it changes {', '.join(changed)}" if changed else "")
 
-    def _tell(self, changed: Sequence[str], beside: set[str]) -> None:
+    def _tell(self, changed: Sequence[str]) -> None:
         """Warn of names that would have been changed as well, had their cells run in this kernel."""
-        if apart := sorted(beside & self._were_one(changed)):
+        if apart := sorted(self._apart.beside(changed)):
             told, others = ", ".join(changed), ", ".join(apart)
             warnings.warn(
                 f"the cell changes {told}, and in a kernel that had run all cells {others} with it, of which it is a "

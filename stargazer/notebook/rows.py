@@ -116,15 +116,29 @@ class Aliases(dict[str, frozenset[str]]):
         group = frozenset(names).union(*map(self.of, names))
         self.update(dict.fromkeys(group, group))
 
+    def note(self, parts: Mapping[str, Iterable[str]]) -> None:
+        """Note with which others names have a part in common."""
+        for name, others in parts.items():
+            self.group({name, *others})
+
     def of(self, name: str) -> frozenset[str]:
         """All names of what a name means."""
         return self.get(name, frozenset({name}))
+
+    def beside(self, changed: Collection[str]) -> frozenset[str]:
+        """Names that are changed with some, and are none of these."""
+        return frozenset[str]().union(*map(self.of, changed)).difference(changed)
 
     def part(self, name: str, bound: frozenset[str]) -> None:
         """A name is bound anew, if it is one of those that a cell binds."""
         if name in bound:
             left = self.pop(name, frozenset()) - {name}
             self.update(dict.fromkeys(left, left))
+
+    def part_all(self, bound: frozenset[str]) -> None:
+        """All names that a cell binds are bound anew."""
+        for name in bound:
+            self.part(name, bound)
 
 
 class Ties:
@@ -136,21 +150,12 @@ class Ties:
     def join(self, made: Mapping[str, Any], read: Mapping[str, Any]) -> None:
         """Note what a cell that ran here made of what it read, without a copy."""
         self.same.join(made, read)
-        self.note(shared_parts(made, read))
-
-    def note(self, parts: Mapping[str, Iterable[str]]) -> None:
-        """Note with which others names have a part in common."""
-        for name, others in parts.items():
-            self.parts.group({name, *others})
+        self.parts.note(shared_parts(made, read))
 
     def part(self, name: str, bound: frozenset[str]) -> None:
         """A name is bound anew, if it is one of those that a cell binds."""
         self.same.part(name, bound)
         self.parts.part(name, bound)
-
-    def beside(self, changed: Collection[str]) -> frozenset[str]:
-        """Names of other values of which a part was changed with some."""
-        return frozenset[str]().union(*map(self.parts.of, changed)).difference(changed)
 
 
 def value_of(asset: Any, scope: Any) -> Any:

@@ -347,7 +347,7 @@ class Walk:
             self._bind(name, value)
         for name, other in changed.items():
             self._bind(name, result[other])
-        self.ties.note(result.get(PARTS, {}))
+        self.ties.parts.note(result.get(PARTS, {}))
 
     def _bind(self, name: str, asset: Any) -> None:
         if name.startswith(".") or name in self.given:
@@ -358,7 +358,7 @@ class Walk:
 
     def _check_changes(self, cell: Cell, changed: Mapping[str, Any]) -> None:
         """Look whether what a cell changed is a new version, as in a sequential notebook where no other has a part."""
-        beside = self.ties.beside(changed)
+        beside = self.ties.parts.beside(changed)
         if beside or (changed and not self.document.sequential):
             self._share(cell, beside.union(changed))
 
