@@ -7,6 +7,7 @@ that another cell, or an older version of this one, wrote over is written again.
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 from pathlib import PurePath
@@ -85,14 +86,16 @@ def may_meet(cell: Cell, others: Iterable[Cell], prelude: Prelude) -> bool:
     prelude
         The code of the notebook.
     """
-    paths = _paths(cell, prelude)
-    meeting = (other for other in others if not paths.isdisjoint(_paths(other, prelude)))
+    mine = _paths(cell, prelude)
+    meeting = (other for other in others if any(not os.path.isdir(path) for path in mine & _paths(other, prelude)))
     return any(MAY_WRITE.search(_text(each, prelude)) for other in meeting for each in (cell, other))
 
 
-def _paths(cell: Cell, prelude: Prelude) -> set[str]:
-    texts = {each for each in _constants(cell, prelude) if isinstance(each, str) and len(each) <= LONGEST_PATH}
-    return {text for text in texts if {".", "/"} & {*text} and not os.path.isdir(text)}
+@functools.lru_cache(maxsize=256)
+def _paths(cell: Cell, prelude: Prelude) -> frozenset[str]:
+    """Texts in a cell, and in the code that it reaches, that may be paths."""
+    texts = (each for each in _constants(cell, prelude) if isinstance(each, str) and len(each) <= LONGEST_PATH)
+    return frozenset(text for text in texts if {".", "/"} & {*text})
 
 
 def _constants(cell: Cell, prelude: Prelude) -> Iterator[Any]:
