@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stargazer.remotes.base import Progress
     from stargazer.remotes.http import Web
 
-__all__ = ["PART", "remember", "upload"]
+__all__ = ["PART", "read_offset", "remember", "upload"]
 
 PART = 48_000_000
 """Bytes of a part."""
@@ -124,7 +124,7 @@ def _resumed(web: Web, note: Path, size: int) -> tuple[str | None, int]:
         answer = web.retried(lambda: _asked(web, place))
     except RemoteLacks:
         return None, 0
-    at = _number(web, answer.get("Upload-Offset", ""))
+    at = read_offset(web.name, answer.get("Upload-Offset", ""))
     fits = at <= size and answer.get("Upload-Length", str(size)) == str(size)
     return (place, at) if fits else (None, 0)
 
@@ -164,7 +164,7 @@ def _patched(
 ) -> tuple[int, httpx.Headers]:
     with web.opened("PATCH", place, headers=headers, content=data, patience=_TAKING) as opened:
         answer = opened.headers
-    reached = _number(web, answer.get("Upload-Offset", str(at + sent)))
+    reached = read_offset(web.name, answer.get("Upload-Offset", str(at + sent)))
     if reached <= at < size or reached > size:
         raise RemoteRefused(f"{web.name} says that it has {reached} bytes of {size}, after {at} and a part")
     return reached, answer
@@ -184,7 +184,23 @@ def remember(note: Path, place: str) -> None:
         file.write(place)
 
 
-def _number(web: Web, text: str) -> int:
-    if not is_count(text):
-        raise RemoteError(f"{web.name} does not say how much of the upload it has")
+def read_offset(who: str, text: str, most: int | None = None) -> int:
+    """Return the bytes that a server has of an upload, as its ``Upload-Offset`` says.
+
+    Parameters
+    ----------
+    who
+        The server, for the message.
+    text
+        What it says; empty where it says nothing.
+    most
+        Bytes of the upload; more are nonsense.
+
+    Raises
+    ------
+    RemoteError
+        That is no such number.
+    """
+    if not is_count(text) or (most is not None and int(text) > most):
+        raise RemoteError(f"{who} does not say how much of the upload it has")
     return int(text)

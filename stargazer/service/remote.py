@@ -14,7 +14,6 @@ import httpx
 
 from stargazer import errors
 from stargazer.assets import Asset
-from stargazer.bounded import is_count
 from stargazer.cid import cid_of_path
 from stargazer.errors import AssetError, NotFound, RemoteError, StargazerError
 from stargazer.ledger import Record
@@ -23,6 +22,7 @@ from stargazer.remotes.gateway import Gateway
 from stargazer.remotes.http import Web
 from stargazer.remotes.patience import wait_read
 from stargazer.remotes.push import fetch_asset
+from stargazer.remotes.tus import read_offset
 from stargazer.service.folders import pack
 from stargazer.service.shown import asset_of
 from stargazer.visible import visible
@@ -171,10 +171,7 @@ class Remote:
 
     def _reached(self, answer: httpx.Response, size: int) -> int:
         """Bytes that the service has of an upload, as it says."""
-        told = answer.headers.get("Upload-Offset", "")
-        if not is_count(told) or int(told) > size:
-            raise RemoteError(f"{self.url} does not say how much of the upload it has")
-        return int(told)
+        return read_offset(self.url, answer.headers.get("Upload-Offset", ""), size)
 
     def traced(self, asset: Asset, direction: Direction) -> Lineage:
         """Return the lineage of an asset, as the service knows it."""
