@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,17 +130,6 @@ def anything(depth: int = 3) -> st.SearchStrategy[list[Any]]:
         step("value", files(depth)),
         step("number", files(depth)),
     )
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    from distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
 
 
 TOLD = ("no thirteens", "refused", "has no element", "lists of one length", "index out of range", "zip() argument")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from two_users import ALICE, BOB, as_user, needs_root
+from two_users import ALICE, BOB, as_user, meanwhile, needs_root
 
 from stargazer.errors import InputChanged, StoreError, StoreReadOnly
 from stargazer.store import Store
@@ -116,13 +116,8 @@ def test_a_blob_that_its_owner_swaps_while_another_reads_fails_the_call(tmp_path
         os.utime(blob, ns=(before.st_atime_ns, before.st_mtime_ns))
         (shared / "done").touch()
 
-    pid = os.fork()
-    if pid == 0:
-        as_user(ALICE, swap, tmp_path)
-        os._exit(0)
-    with pytest.raises(InputChanged, match="has its old bytes again"):
+    with meanwhile(ALICE, swap, tmp_path), pytest.raises(InputChanged, match="has its old bytes again"):
         as_user(BOB, read, tmp_path)
-    os.waitpid(pid, 0)
 
 
 def test_a_cache_of_his_is_not_hers(tmp_path: Path, shared: Path) -> None:
@@ -214,10 +209,5 @@ def test_a_folder_of_his_where_her_scratch_directory_was_is_not_hers(tmp_path: P
         place.mkdir(mode=0o777)
         (shared / "done").touch()
 
-    pid = os.fork()
-    if pid == 0:
-        as_user(BOB, swap, tmp_path)
-        os._exit(0)
-    with pytest.raises(InputChanged, match="moved away"):
+    with meanwhile(BOB, swap, tmp_path), pytest.raises(InputChanged, match="moved away"):
         alice(tmp_path, shared, work)
-    os.waitpid(pid, 0)

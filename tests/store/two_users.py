@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pickle
 import pwd
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,21 @@ def as_user(name: str, work: Callable[[], Any], home: Path) -> Any:
     if not good:
         raise value
     return value
+
+
+@contextlib.contextmanager
+def meanwhile(name: str, work: Callable[[], Any], home: Path) -> Iterator[None]:
+    """Let a user do something beside what is done in here; it must have ended well."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            as_user(name, work, home)
+            status = 0
+        finally:
+            os._exit(status)
+    yield
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 def _child(entry: pwd.struct_passwd, home: Path, work: Callable[[], Any], pipe: int) -> int:
