@@ -12,7 +12,6 @@ import functools
 import os
 import stat
 import sys
-import sysconfig
 import tempfile
 import threading
 import weakref
@@ -21,15 +20,24 @@ from typing import TYPE_CHECKING, Any
 from stargazer import config
 from stargazer.errors import ProcessChanged
 from stargazer.execute import asked
+from stargazer.execute.installed import is_installed, libraries
 from stargazer.ledger.reads import MISSING, TREE, folder_value, tree_value
-from stargazer.tools.programs import is_regular, modules_run, paths_in, signature_of, variables_in, words_in
+from stargazer.tools.programs import (
+    files_in_word,
+    files_of_script,
+    is_regular,
+    modules_run,
+    paths_in_word,
+    signature_of,
+    variables_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from stargazer.tools.programs import Signature
 
-__all__ = ["Observed", "is_installed", "observed", "running"]
+__all__ = ["Observed", "observed", "running"]
 
 IMPORTERS = (
     "importlib",
@@ -58,17 +66,6 @@ READS_FOR_BODIES = tuple(f"stargazer.{name}" for name in ("bio", "cid", "tasks")
 SHARED_LOOPS = ("fsspecIO", "zarr", "asyncio_")
 """Threads that libraries start once a process, and that work for whoever asks."""
 
-OF_THE_SYSTEM = (
-    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/std", "/dev/fd/",
-    "/dev/pts/",
-    "/proc/", "/sys/", "/run/systemd/", "/run/nscd/", "/run/resolvconf/",
-    "/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/usr/libexec/",
-    "/usr/local/lib/",
-    "/usr/share/zoneinfo/", "/usr/share/locale", "/usr/share/i18n/", "/usr/share/fonts/", "/usr/share/fontconfig/",
-    "/etc/ssl/", "/etc/pki/", "/etc/fonts/", "/etc/localtime", "/etc/timezone", "/etc/hosts", "/etc/resolv.conf",
-    "/etc/nsswitch.conf", "/etc/mime.types", "/etc/passwd", "/etc/group", "/etc/ld.so", "/etc/os-release",
-    "/etc/alternatives/",
-)  # fmt: skip
 CODE = ("/__pycache__/", "/site-packages/", "/dist-packages/")
 TELLS_OF_THREADS = (3, 13)
 """The first Python that surely sends an event when a thread is started."""
@@ -77,6 +74,7 @@ SOURCES = (".py", ".pyc", ".pth", ".zip", ".egg", "METADATA", "RECORD", "entry_p
 NO_DATA = {"/", "/tmp", "/var/tmp", "/home", "/usr"}
 """Folders that are given to programs for what they write, or as a beginning of paths."""
 
+OF_A_PACKAGE = (".dist-info", ".egg-info")
 COMPILED = (".so", ".pyc", ".dylib", ".pyd")
 WRITES = frozenset("wax+")
 
@@ -109,7 +107,7 @@ class Observed:
         self.task, self.names, self.alone_online = task, names, alone_online
         self.may_move = self.wires = False
         self.places = tuple(f"{path.rstrip(os.sep)}{os.sep}" for path in own)
-        self.own = (*self.places, *_libraries())
+        self.own = (*self.places, *libraries())
         self.imported: dict[str, str] = {}
         self.commands: list[list[str]] = []
         self.given: dict[str, Signature | None] = {}
@@ -119,6 +117,8 @@ class Observed:
         self.files: dict[str, Signature | None] = {}
         self.folders: dict[str, str] = {}
         self.written: set[str] = set()
+        self.open_folders: set[str] = set()
+        self.unpickled: set[str] = set()
         self.appended: set[str] = set()
         self.addresses: dict[str, None] = {}
         self.variables: dict[str, str | None] = {}
@@ -130,7 +130,7 @@ class Observed:
     def opened(self, path: Any, mode: Any, flags: Any) -> None:
         """A file is opened: what is there already is read, unless it is only written to."""
         place = self._place(path)
-        if place is None or (isinstance(flags, int) and flags & getattr(os, "O_DIRECTORY", 0)):
+        if place is None or self._is_below(path, mode, flags):
             return
         if _writes(mode, flags):
             if not _appends(mode, flags):
@@ -148,13 +148,30 @@ class Observed:
             if why:
                 self.imported[place] = why
 
+    def _is_below(self, path: Any, mode: Any, flags: Any) -> bool:
+        """Whether a folder is opened, or a file below such a one (``dir_fd=``), which no event tells."""
+        if not isinstance(flags, int) or mode is not None:
+            return False
+        if os.path.isdir(path):
+            self.open_folders.add(os.path.abspath(os.fsdecode(path)))
+            return True
+        if os.path.isabs(path) or os.path.lexists(path):
+            return False
+        for folder in sorted(self.open_folders):
+            self.opened(os.path.join(folder, os.fsdecode(path)), None, flags)
+        return bool(self.open_folders)
+
     def listed(self, path: Any) -> None:
         """A folder is listed."""
+        with contextlib.suppress(OSError):  # by its number
+            path = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else path
         place = self._place("." if path is None else path)
         folder = "" if place is None else place.rstrip(os.sep) + os.sep
         if folder and folder not in self.folders and _import_here() != INSTALLED:
             self.folders[folder] = MISSING  # listing it sends an event, too
             self.folders[folder] = folder_value(folder)
+            if _is_search() and not any(name.endswith(OF_A_PACKAGE) for name in os.listdir(folder)):
+                del self.folders[folder]
 
     def made(self, path: Any) -> None:
         """A folder is made: what lies below it is the body's own."""
@@ -234,7 +251,8 @@ class Observed:
             place = os.path.abspath(os.fsdecode(path))
         except (TypeError, ValueError, OSError):
             return None  # an open file, or no path at all
-        if f"{place}{os.sep}".startswith(self.own) or any(part in place for part in CODE):
+        whole = f"{place}{os.sep}"
+        if whole.startswith(self.own) or any(part in whole for part in CODE):
             return None
         return place
 
@@ -253,8 +271,10 @@ class Observed:
         for path in modules_run(words, here or os.sep):
             self._give(path, in_text=True)
         for word in words[1:]:
-            for path in [*_paths_in(word), *(_files_in(word, here) if here else ())]:
+            for path in [*paths_in_word(word), *(files_in_word(word, here) if here else ())]:
                 self._give(path, in_text=os.path.basename(path) != os.path.basename(word.partition("=")[2] or word))
+        for path in files_of_script(words, here) if here else ():
+            self._give(path, in_text=True)
 
     def _give(self, path: str, *, in_text: bool) -> None:
         place = self._place(path)
@@ -266,19 +286,6 @@ class Observed:
                 self.in_texts.add(place)
         elif not in_text and os.path.isdir(place):
             self._tree(place)
-
-
-def _paths_in(word: str) -> list[str]:
-    """Absolute paths in a word of a command: the word itself, what follows ``=``, or in a text for an interpreter."""
-    if any(sign in word for sign in " \n\"'"):
-        return paths_in(word)
-    return [part for part in (word, word.partition("=")[2]) if part.startswith(os.sep)]
-
-
-def _files_in(word: str, folder: str) -> list[str]:
-    """Files of a folder that a word of a command names, or a text for a shell."""
-    parts = words_in(word) if any(sign in word for sign in " \n\"'") else [word]
-    return [path for part in parts if part and is_regular(path := os.path.join(folder, part))]
 
 
 def _signature(place: str) -> tuple[int, int, int, int, int] | None:
@@ -314,7 +321,8 @@ def _import_here(*, code: bool = True) -> str:
     frame: Any = _outside()
     name = _module(frame)
     if name.startswith("pathlib"):  # whoever reads a path by its methods
-        name = _module(_beyond(frame, ("pathlib",)))
+        frame = _beyond(frame, ("pathlib",))
+        name = _module(frame)
     if code and name.startswith(IMPORTERS) and _is_import(frame):
         return INSTALLED
     if name.startswith(ENGINE) and not name.startswith(READS_FOR_BODIES):
@@ -326,6 +334,11 @@ def _import_here(*, code: bool = True) -> str:
                 return INSTALLED if is_installed(str(spec.origin or "")) else str(spec.name)
         frame = frame.f_back
     return ""
+
+
+def _is_search() -> bool:
+    """Whether `importlib.metadata` looks for packages, in folders of which most have none."""
+    return _module(_beyond(_outside(), ("pathlib",))).startswith("importlib.metadata")
 
 
 def _is_import(frame: Any) -> bool:
@@ -362,26 +375,6 @@ def _caller(passed: tuple[str, ...]) -> str:
     """File of the code that leads here, beyond the modules of Python's own that it went through."""
     frame = _beyond(_outside(), passed)
     return "" if frame is None else str(frame.f_code.co_filename)
-
-
-@functools.lru_cache(maxsize=4096)
-def is_installed(path: str) -> bool:
-    """Whether a file of code is Python's own, an installed library's or the engine's; a cell of a notebook is not."""
-    return path.startswith(("<frozen", *_libraries())) or "site-packages" in path or "dist-packages" in path
-
-
-@functools.cache
-def _libraries() -> tuple[str, ...]:
-    engine = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    paths = {*sysconfig.get_paths().values(), engine, *_prefixes()}
-    real = {os.path.realpath(path) for path in paths}
-    return (*OF_THE_SYSTEM, *(f"{path}{os.sep}" for path in sorted(paths | real) if path != os.sep))
-
-
-def _prefixes() -> set[str]:
-    """Folders of whole environments; never ones that hold other things as well."""
-    shared = {"/usr", "/usr/local", os.path.expanduser("~")}
-    return {path for path in (sys.prefix, sys.base_prefix) if path not in shared}
 
 
 _bodies: dict[int, Observed] = {}
@@ -460,6 +453,12 @@ def _connect(_: Any, address: Any) -> None:
         body.connected(address)
 
 
+def _unpickle(module: Any, _: Any) -> None:
+    """A pickle names what a module has, which no key need know of."""
+    if (body := _body_here()) is not None:
+        body.unpickled.add(str(module))
+
+
 def _set(name: Any, *_: Any) -> None:
     if (body := _body_here()) is not None:
         body.sets(name)
@@ -507,6 +506,7 @@ _HANDLERS: dict[str, Callable[..., None]] = {
     "os.listdir": _list,
     "os.scandir": _list,
     "os.mkdir": _make,
+    "pickle.find_class": _unpickle,
     "os.rename": _move,
     "os.link": _link,
     "os.symlink": _symlink,

@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.errors import UndeclaredInput
-from stargazer.execute.audit import Observed, is_installed, observed, running
+from stargazer.execute.audit import Observed, observed, running
+from stargazer.execute.installed import is_installed
 from stargazer.execute.named import OF_THE_MACHINE, Named, named_by
 from stargazer.execute.state import Change, compared
-from stargazer.ledger.reads import CHANGED, MISSING, TREE, file_value, tree_value, variable_value
+from stargazer.ledger.reads import (
+    CHANGED,
+    LOOKED_FOR,
+    MISSING,
+    TREE,
+    file_value,
+    looked_value,
+    tree_value,
+    variable_value,
+)
 from stargazer.tools.identity import EMBEDDED_TOOLS, locate_tool
 from stargazer.tools.programs import (
     ENGINE,
@@ -104,10 +114,12 @@ class Findings:
         self.body.states = {holder.key: holder.state() for holder in self.named.holders}
         _forget_emptied(self.body.states)
         variables = {f"${name}": variable_value(name) for name in self.named.variables if name not in self._declared}
+        looked_for = {name: looked_value(name) for name in self.named.looked_for if self._is_elsewhere(name)}
         with compared(self.body) as changes, observed(self.body):
             yield
         self._changes = changes
         self.reads |= variables
+        self.reads |= {name: value for name, value in looked_for.items() if looked_value(name) == value}
         self.reads |= dict.fromkeys(self.named.once, CHANGED)
         asked = {name for name in self.body.asked if not OF_THE_MACHINE.fullmatch(name)} - self.body.variables.keys()
         self.reads |= {f"${name}": variable_value(name) for name in asked if f"${name}" not in variables}
@@ -119,6 +131,9 @@ class Findings:
         if now or _remembered or self.body.imported:
             self._take_over(now)
             self._remember([holder.key for holder in changed])
+
+    def _is_elsewhere(self, name: str) -> bool:
+        return not f"{name.lstrip(LOOKED_FOR)}{os.sep}".startswith(self.body.own)
 
     @property
     def _declared(self) -> set[str]:
@@ -209,7 +224,15 @@ class Findings:
                 self._found(name, value)
         for words in self.body.commands:
             self._command(words)
+        for module in sorted(self.body.unpickled):
+            self._unpickled(module)
         self.reads |= self.spec.task.also_read(self.body)
+
+    def _unpickled(self, module: str) -> None:
+        """What a pickle named of one's own counts with all that it imports; the key may hold it already."""
+        file = str(getattr(sys.modules.get(module), "__file__", None) or "")
+        if file.endswith(".py") and not is_installed(file) and not file.startswith(self.body.own):
+            self.reads |= {path: file_value(path) for path in (file, *_beside(file, "python"))}
 
     def _found(self, name: str, value: str) -> None:
         self.reads[name] = self._hidden[name] = value

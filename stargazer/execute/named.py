@@ -18,8 +18,9 @@ import types
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.execute.audit import is_installed
 from stargazer.execute.chance import SHARED, asked_of_chance
+from stargazer.execute.installed import is_installed
+from stargazer.ledger.reads import LOOKED_FOR
 from stargazer.tools.programs import is_regular
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Named", "named_by"]
 
 LONGEST_PATH = 4096
+LONGEST_NAME = 200
 LOOKED_AT = 32
 MOST = 2000
 """Functions that are walked at most."""
@@ -49,6 +51,15 @@ SILENT_READERS = {
 }  # fmt: skip
 """Names of what opens files in C, which no audit event tells."""
 
+
+LOOKS = {"exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "stat", "getsize", "access"}
+SIZES = {"getsize", "st_size", "stat"}
+"""Functions that ask for a file without opening it, which no audit event tells; those that may ask for its size."""
+
+PATH = re.compile(
+    r"(?!https?:|[.\w]+@)[^\s<>|*?\"'`{}%()\[\]:;,=]*(/[^\s<>|*?\"'`{}%()\[\]:;,=]+|[\w-]\.[A-Za-z]\w{0,7})"
+)
+"""How a constant looks that names a file: it has a folder or a suffix."""
 
 LOCAL_TIME = {
     "localtime", "fromtimestamp", "strftime", "mktime", "ctime", "asctime", "astimezone", "now", "today", "timestamp",
@@ -81,6 +92,8 @@ class Named(NamedTuple):
         What it calls that gives something else each time: the entropy of the system, the date.
     clocks
         Clocks that it asks.
+    looked_for
+        Paths as constants, where the code also asks whether files are there: as reads name them.
     """
 
     variables: tuple[str, ...]
@@ -91,6 +104,7 @@ class Named(NamedTuple):
     once: tuple[str, ...] = ()
     chance: tuple[str, ...] = ()
     clocks: tuple[str, ...] = ()
+    looked_for: tuple[str, ...] = ()
 
     def unseen(self, values: Iterable[Any]) -> tuple[str, ...]:
         """Files that the constants or some values name, and that may be opened unseen."""
@@ -146,6 +160,7 @@ class _Walk:
         self.texts: list[Any] = []
         self.holders: dict[tuple[Any, ...], Holder] = {}
         self._asks_by_name = False
+        self._beside: set[str] = set()
         self._once: list[str] = []
         self._chance: dict[str, bool] = {}
         self._seen: set[int] = set()
@@ -170,7 +185,19 @@ class _Walk:
             tuple(dict.fromkeys(self._once)),
             tuple(name for name, is_clock in self._chance.items() if not is_clock),
             tuple(name for name, is_clock in self._chance.items() if is_clock),
+            tuple(self._looked_for()),
         )
+
+    def _looked_for(self) -> Iterator[str]:
+        """Paths as constants, also below folders that are constants, or that code stands in which asks for that."""
+        if LOOKS.isdisjoint(self.names):
+            return
+        mark = LOOKED_FOR * (1 if SIZES.isdisjoint(self.names) else 2)
+        texts = [os.fsdecode(each) for each in self.texts if len(str(each)) < LONGEST_NAME]
+        paths = [each for each in texts if PATH.fullmatch(each)]
+        folders = [each for each in {*texts, *self._beside} if each and _is_folder(each)][:LOOKED_AT]
+        below = [os.path.join(folder, each) for folder in sorted(folders) for each in paths[:LOOKED_AT]]
+        yield from sorted({f"{mark}{os.path.abspath(each)}" for each in [*paths, *below]})
 
     def _visit(self, value: Any) -> None:
         if id(value) in self._seen:
@@ -216,6 +243,8 @@ class _Walk:
             self.names.update(code.co_names)
             self.names.update(name.partition(".")[0] for name in code.co_names if "." in name)
             self.texts += [const for const in code.co_consts if isinstance(const, (str, bytes))]
+            if "__file__" in code.co_names:
+                self._beside.add(os.path.dirname(str(namespace.get("__file__") or "")))
             self._environment(code, namespace)
             self._once += _read_once(code)
             self._chance |= dict(asked_of_chance(code, namespace))
@@ -335,3 +364,7 @@ def _paths(values: Iterable[Any]) -> Iterator[str]:
         text = os.fsdecode(value) if isinstance(value, (str, bytes, PurePath)) else ""
         if 0 < len(text) < LONGEST_PATH and is_regular(text):
             yield os.path.abspath(text)
+
+
+def _is_folder(path: str) -> bool:
+    return "\0" not in path and os.path.isdir(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from types import CodeType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DOCUMENTS",
+    "ENTRY_POINTS",
     "FINDS_TEXT",
     "IMPORTERS",
     "READERS",
+    "RUNS_TEXT",
+    "TEXT_MODULES",
     "UNMARKED",
     "Uses",
     "asks_by_text",
@@ -25,6 +29,7 @@ __all__ = [
     "finds",
     "may_find",
     "names_in",
+    "reads_source",
     "uses_of",
 ]
 
@@ -40,6 +45,18 @@ FINDS_TEXT = frozenset({
 })  # fmt: skip
 """Functions of libraries that read the same."""
 
+SOURCES = frozenset({"co_firstlineno", "f_lineno", "tb_lineno", "co_lines", "co_positions", "co_linetable"})
+"""Attributes that tell of the file itself: where they are read, comments and lines count, too."""
+
+FINDS_SOURCE = frozenset({"getsource", "getsourcelines", "findsource", "getcomments", "getblock"})
+"""Functions of ``inspect`` that read the same, as those of ``linecache`` do."""
+
+TEXT_MODULES = frozenset({"pydoc", "doctest"})
+"""Modules whose functions all read docstrings."""
+
+ENTRY_POINTS = frozenset({"entry_points", "iter_entry_points"})
+"""Functions that find what packages offer under a name."""
+
 WALKS = frozenset({
     "__subclasses__", "__globals__", "__builtins__", "__loader__", "__spec__", "__path__",
     "f_globals", "f_back", "f_locals", "f_code", "tb_frame", "gi_frame", "cr_frame", "ag_frame",
@@ -48,12 +65,15 @@ WALKS = frozenset({
 
 IMPORTERS = frozenset({
     "importlib:import_module", "importlib:__import__", "importlib:reload", "builtins:__import__", "runpy:run_module",
-    "pkgutil:resolve_name", "pydoc:locate",
+    "pkgutil:resolve_name", "pydoc:locate", "importlib.util:find_spec",
 })  # fmt: skip
 """Functions that import the module that their first argument names."""
 
 READERS = frozenset({"builtins:eval", "builtins:exec"})
 """Functions that run the text that their first argument is."""
+
+RUNS_TEXT = (exec, eval, runpy.run_path, runpy.run_module)
+"""The same and those that run a file: what happens in it nobody names."""
 
 MARKED = frozenset({"query", "eval"})
 """Methods of tables that look for what their text names behind an ``@`` among the variables of their caller."""
@@ -121,6 +141,11 @@ def finds(module: str, name: str) -> bool:
     return top in FINDERS and name.partition(".")[0] not in HARMLESS.get(top, ())
 
 
+def reads_source(module: str, name: str) -> bool:
+    """Whether a function of a library reads files of code, with their comments."""
+    return module in ("linecache", "dis") or (module == "inspect" and name in FINDS_SOURCE)
+
+
 class Uses(NamedTuple):
     """How a piece of code finds other code.
 
@@ -130,29 +155,33 @@ class Uses(NamedTuple):
         Whether it reads docstrings, annotations or code of functions.
     walks
         Attributes that lead anywhere, and whose they are where that is a plain name.
+    sources
+        Whether it reads where code stands in its file.
     """
 
     documents: bool = False
     walks: frozenset[tuple[str, Chain]] = frozenset()
+    sources: bool = False
 
 
 def uses_of(nodes: Iterable[ast.AST]) -> Uses:
     """Look through code for attributes that lead to other code, also for those that are named in a text."""
-    documents, walks = False, set[tuple[str, Chain]]()
+    documents, sources, walks = False, False, set[tuple[str, Chain]]()
     for node in (each for root in nodes for each in walk(root)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             documents = documents or node.value in DOCUMENTS
             walks |= {(node.value, ())} if node.value in WALKS else set()
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
             documents = documents or node.attr in DOCUMENTS
+            sources = sources or node.attr in SOURCES
             walks |= {(node.attr, dotted(node.value))} if node.attr in WALKS else set()
-    return Uses(documents, frozenset(walks))
+    return Uses(documents, frozenset(walks), sources)
 
 
 def may_find(code: CodeType) -> bool:
     """Whether `uses_of` is worth asking: whether any such name occurs in compiled code."""
     texts = {const for const in code.co_consts if isinstance(const, str)}
-    if not (DOCUMENTS | WALKS).isdisjoint(texts.union(code.co_names)):
+    if not (DOCUMENTS | WALKS | SOURCES).isdisjoint(texts.union(code.co_names)):
         return True
     return any(may_find(const) for const in code.co_consts if isinstance(const, CodeType))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import inspect
 import re
 import sys
@@ -16,12 +17,13 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.canonical import Plain, Scalar
+from stargazer.fingerprint.dynamic import RUNS_TEXT
 from stargazer.fingerprint.origin import ENGINE, is_standard, module_of
-from stargazer.fingerprint.parsing import walk
+from stargazer.fingerprint.parsing import parse, walk
 from stargazer.fingerprint.source import dotted, function_nodes, module_statements
 from stargazer.fingerprint.state import WRITERS, is_task, running
 from stargazer.fingerprint.watch import MISSING
-from stargazer.fingerprint.wide import absolute, acts, is_effect_name, is_unused, loads_of
+from stargazer.fingerprint.wide import ANY_BELOW, absolute, acts, is_effect_name, is_unused, loads_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +38,12 @@ DATA = ("builtins", "numpy", "pandas", "scipy", "collections", "datetime", "re",
 
 OF_PEOPLE = frozenset({"basicConfig", "captureWarnings"})
 FUNCTION = (FunctionType, BuiltinFunctionType, MethodType)
+
+MADE_BY = ("__new__", "__init__", "__post_init__", "__enter__", "__exit__", "__call__")
+"""Methods of a class that run where one of its objects is made, entered or called."""
+
+MADE_OF = ("__new__", "__init__", "__prepare__", "__call__")
+"""Methods of a metaclass that run where a class is made."""
 
 
 def loaded(start: ModuleType, is_own: Callable[[str], bool]) -> list[ModuleType]:
@@ -55,6 +63,9 @@ def _imported(module: ModuleType) -> Iterator[str]:
     package = str(getattr(module, "__package__", None) or "")
     yield from _parents(str(getattr(getattr(module, "__spec__", None), "name", "") or module.__name__))
     for name, level, names in loads_of(file, module.__name__):
+        if level == ANY_BELOW:
+            yield from sorted(each for each in list(sys.modules) if each.startswith(f"{package}.") and package)
+            continue
         whole = absolute(name, level, package)
         yield from _parents(f"{whole}.")
         yield from (f"{whole}.{each}" for each in names if each != "*")
@@ -124,7 +135,45 @@ class Effects:
                     return True
             elif any(self._registers(each, space, local) for each in getattr(node, "decorator_list", ())):
                 return not is_task(node)
+            elif isinstance(node, (ast.FunctionDef, ast.ClassDef)) and self._definition_acts(node, space, local):
+                return True
         return False
+
+    def _definition_acts(
+        self, node: ast.FunctionDef | ast.ClassDef, space: dict[str, Any], local: dict[str, bool]
+    ) -> bool:
+        """Whether what stands above a definition, or what makes a class of it, does."""
+        made = space.get(node.name) if isinstance(node, ast.ClassDef) and not local else None
+        if isinstance(made, type) and any(self._function_acts(each, [], space, local) for each in self._hooks(made)):
+            return True
+        if is_task(node):
+            return False
+        for decorator in node.decorator_list:
+            above = self._own_function(decorator.func if isinstance(decorator, ast.Call) else decorator, space, local)
+            if above is not None and self._function_acts(above, [], space, local, nested=True):
+                return True
+            runs = above is not None and _calls_what_it_is_given(above, isinstance(decorator, ast.Call))
+            if runs and self._acts(node.body, space, dict.fromkeys(_parameters(node), False), top=False):
+                return True
+        return False
+
+    def _hooks(self, cls: type) -> Iterator[FunctionType]:
+        """Own functions that ran when a class was made: of its bases, its metaclass, its descriptors."""
+        found = [vars(base).get("__init_subclass__") for base in cls.__mro__[1:] if self._is_own(base.__module__)]
+        makers = [maker for maker in inspect.getmro(type(cls)) if self._is_own(maker.__module__)]
+        found += [vars(maker).get(name) for maker in makers for name in MADE_OF]
+        kinds = [type(each) for each in vars(cls).values() if self._is_own(type(each).__module__)]
+        found += [vars(kind).get("__set_name__") for kind in kinds]
+        yield from (each for each in map(_plain, found) if isinstance(each, FunctionType))
+
+    def _own_function(self, node: ast.expr, space: dict[str, Any], local: dict[str, bool]) -> FunctionType | None:
+        """The own function that an expression leads to, also under decorators that say what they wrap."""
+        value = _plain(self._value(node, space, local))
+        if isinstance(value, MethodType):
+            value = value.__func__
+        value = value.func if isinstance(value, functools.partial) else value
+        value = inspect.unwrap(value) if isinstance(value, FunctionType) else value
+        return value if isinstance(value, FunctionType) and self._is_own(module_of(value)) else None
 
     def _registers(self, decorator: ast.expr, space: dict[str, Any], local: dict[str, bool]) -> bool:
         chain = dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
@@ -134,31 +183,71 @@ class Effects:
 
     def _call_acts(self, call: ast.Call, space: dict[str, Any], local: dict[str, bool]) -> bool:
         value = self._value(call.func, space, local)
-        if isinstance(value, MethodType):
-            value = value.__func__
-        if isinstance(value, FunctionType) and self._is_own(module_of(value)):
-            return self._function_acts(value, call, space, local)
+        function = self._own_function(call.func, space, local)
+        if function is not None and self._function_acts(function, call.args, space, local):
+            return True
+        if any(value is each for each in RUNS_TEXT):
+            return self._text_acts(call, space, local)
         if isinstance(value, type) and self._is_own(value.__module__):
-            made = vars(value).get("__init__")
-            return isinstance(made, FunctionType) and self._function_acts(made, call, space, local)
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else "".join(dotted(call.func))
+            made = [each for name in MADE_BY if isinstance(each := vars(value).get(name), FunctionType)]
+            return any(self._function_acts(each, call.args, space, local) for each in made)
         if value in (setattr, delattr):
             return bool(call.args) and self._is_others(call.args[0], space, local)
+        if getattr(value, "__module__", "") and str(value.__module__).partition(".")[0] == ENGINE:
+            return False
+        if any(self._given_acts(each, space, local) for each in [*call.args, *(k.value for k in call.keywords)]):
+            return True
+        return function is None and self._library_acts(call, value, space, local)
+
+    def _library_acts(self, call: ast.Call, value: Any, space: dict[str, Any], local: dict[str, bool]) -> bool:
+        """Whether a function of a library is called for what it changes, by its name."""
+        if isinstance(call.func, ast.Lambda):
+            return self._acts([call.func.body], space, local, top=False)
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else "".join(dotted(call.func))
+        if isinstance(value, functools.partial):
+            value, name = value.func, str(getattr(value.func, "__name__", ""))
+            return (is_effect_name(name) or name in WRITERS) and self._is_of_library(value)
+        if not dotted(call.func) and isinstance(call.func, ast.Call):
+            name = str(getattr(value, "__name__", ""))
         if not (is_effect_name(name) or name in WRITERS) or name in OF_PEOPLE:
             return False
         if isinstance(call.func, ast.Attribute):
             return self._is_others(call.func.value, space, local)
         return self._is_function_of_library(call.func, space, local)
 
+    def _given_acts(self, node: ast.expr, space: dict[str, Any], local: dict[str, bool]) -> bool:
+        """Whether a function that is given to another does, if that calls it: ``map(setup, names)``."""
+        if isinstance(node, ast.Lambda):
+            return self._acts([node.body], space, local, top=False)
+        function = self._own_function(node, space, local) if isinstance(node, (ast.Name, ast.Attribute)) else None
+        return function is not None and self._function_acts(function, [], space, local)
+
+    def _text_acts(self, call: ast.Call, space: dict[str, Any], local: dict[str, bool]) -> bool:
+        """Whether a text that is run may; who knows, where it is no constant."""
+        text = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+        if not isinstance(text, str) or self._value(call.func, space, local) not in (exec, eval):
+            return True
+        try:
+            return self._acts(parse(text).body, space, local, top=True)
+        except SyntaxError:
+            return False
+
     def _function_acts(
-        self, function: FunctionType, call: ast.Call, space: dict[str, Any], local: dict[str, bool]
+        self,
+        function: FunctionType,
+        arguments: Iterable[ast.expr],
+        space: dict[str, Any],
+        local: dict[str, bool],
+        *,
+        nested: bool = False,
     ) -> bool:
-        """Whether an own function does, when it is called."""
+        """Whether an own function does, when it is called; or one that it makes, as decorators do."""
         if id(function) in self._seen:
             return False
         self._seen.add(id(function))
-        given = any(self._is_others(each, space, local) for each in call.args)
-        for node in function_nodes(function):
+        given = any(self._is_others(each, space, local) for each in arguments)
+        nodes = [each for node in function_nodes(function) for each in (walk(node) if nested else [node])]
+        for node in nodes:
             if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 continue
             inside = {each.arg: given for each in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]}
@@ -171,7 +260,9 @@ class Effects:
         return False
 
     def _is_function_of_library(self, function: ast.expr, space: dict[str, Any], local: dict[str, bool]) -> bool:
-        value = self._value(function, space, local)
+        return self._is_of_library(self._value(function, space, local))
+
+    def _is_of_library(self, value: Any) -> bool:
         if not isinstance(value, FUNCTION) or isinstance(value, MethodType):
             return False
         module = str(getattr(value, "__module__", None) or "builtins")
@@ -235,7 +326,16 @@ class Effects:
 
     def _value(self, node: ast.expr, space: dict[str, Any], local: dict[str, bool]) -> Any:
         chain = dotted(node)
-        return MISSING if not chain or chain[0] in local else self._value_of(chain, space)
+        if chain:
+            return MISSING if chain[0] in local else self._value_of(chain, space)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Call):  # ``Setup().go``
+            made = self._value(node.value.func, space, local)
+            own = isinstance(made, type) and self._is_own(made.__module__)
+            return _plain(inspect.getattr_static(made, node.attr, MISSING)) if own else MISSING
+        if isinstance(node, ast.Call) and self._value(node.func, space, local) is getattr and len(node.args) > 1:
+            name = node.args[1].value if isinstance(node.args[1], ast.Constant) else None
+            return self._value(ast.Attribute(node.args[0], str(name), ast.Load()), space, local)
+        return MISSING
 
     def _value_of(self, chain: tuple[str, ...], space: dict[str, Any]) -> Any:
         value = space.get(chain[0], getattr(builtins, chain[0], MISSING))
@@ -247,6 +347,31 @@ class Effects:
             else:
                 value = inspect.getattr_static(type(value), attribute, MISSING)
         return getattr(value, "__func__", value) if isinstance(value, (staticmethod, classmethod)) else value
+
+
+def _plain(value: Any) -> Any:
+    return value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
+
+
+def _parameters(node: ast.AST) -> list[str]:
+    arguments = getattr(node, "args", None)
+    return [each.arg for each in [*arguments.posonlyargs, *arguments.args]] if arguments is not None else []
+
+
+def _calls_what_it_is_given(function: FunctionType, is_factory: bool) -> bool:
+    """Whether a decorator calls at once what stands under it; a factory of one, whether what it makes does."""
+    for node in function_nodes(function):
+        inner = [each for each in getattr(node, "body", []) if isinstance(each, ast.FunctionDef)]
+        if any(_calls_parameter(top) for top in (inner if is_factory else [node])):
+            return True
+    return False
+
+
+def _calls_parameter(node: ast.AST) -> bool:
+    names = {(name,) for name in _parameters(node)}
+    body = getattr(node, "body", [])
+    inside = (each for part in (body if isinstance(body, list) else [body]) for each in running(part))
+    return any(isinstance(each, ast.Call) and dotted(each.func)[:1] in names for each in inside)
 
 
 def _plainly(value: Any, attribute: str) -> Any:

@@ -121,7 +121,8 @@ class Members(Names):
         lines = [canonical(node, decorators=decorators, full=self._full)]
         lines += self._lines(namespace, {chain for chain in found.chains if chain[0] in namespace})
         lines += [self._imported(each, (), namespace) for many in found.imports.values() for each in many]
-        self.reads_text = self.reads_text or uses_of([node]).documents
+        uses = uses_of([node])
+        self.reads_text, self.reads_source = self.reads_text or uses.documents, self.reads_source or uses.sources
         if self._full and type(cls) is type and not is_dataclass(cls) and cls.__doc__ != ast.get_docstring(node, False):
             lines.append(f"text {cls.__doc__!a}")
         return [*lines, *(f"method {self.value(method)}" for method in methods(cls))]

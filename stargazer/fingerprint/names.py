@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from stargazer.fingerprint.source import Chain, Import
 
-__all__ = ["Names", "Settled"]
+__all__ = ["Names", "Settled", "definitions"]
 
 PLACES = ("__file__", "__spec__", "__path__", "__loader__")
 SAYS_LITTLE = (threading.Event, threading.Semaphore, threading.Barrier, logging.LoggerAdapter)
@@ -52,16 +52,20 @@ class Settled:
         Attributes that methods set where they are not set yet: by module, class and name.
     full
         Whether docstrings and annotations count, because code reads them.
+    loaded
+        Own modules that a walk imported, because code imports them while it runs: what they do as they are imported
+        is only then to be seen.
     """
 
     def __init__(self) -> None:
+        self.loaded: set[str] = set()
         self.state: set[tuple[int, str]] = set()
         self.remembered: set[tuple[str, str, str]] = set()
         self.full = False
 
-    def size(self) -> tuple[int, int, bool]:
+    def size(self) -> tuple[int, int, bool, int]:
         """Grows as long as something new is found."""
-        return len(self.state), len(self.remembered), self.full
+        return len(self.state), len(self.remembered), self.full, len(self.loaded)
 
 
 class Names(Things):
@@ -122,6 +126,8 @@ class Names(Things):
         if module.startswith("."):
             level = len(module) - len(module.lstrip("."))
             module = importlib.util.resolve_name(module, str(namespace.get("__package__") or "")) if level else module
+        if not _is_there(module.partition(".")[0]):
+            return f"no module {module}"
         if not self.is_own(module):
             self.library(module)
             return f"module {module}"
@@ -185,7 +191,7 @@ class Names(Things):
         statements = self._statements(module, origin)
         if statements and of_the_machine(statements):
             return f"of the machine {[canonical(each) for each in statements]}"
-        if outside := outside_of(statements, _definitions(module_statements(module))):
+        if outside := outside_of(statements, definitions(module_statements(module))):
             self.uncertain.append(f"{name} comes from outside when {module} is imported ({', '.join(sorted(outside))})")
         with self.at(module, origin):
             said = f" {self._said(module, origin)}" if isinstance(value, SAYS_LITTLE) else ""
@@ -245,28 +251,49 @@ class Names(Things):
         self, what: Import, attributes: Chain, scope: dict[str, Any], occurs: tuple[list[ast.AST], Chain] = ([], ())
     ) -> str:
         """Follow an import that stands inside the function; foreign modules are not imported for it."""
-        module = what.module
-        if what.level:
-            module = importlib.util.resolve_name("." * what.level + module, scope.get("__package__") or "")
+        module = _whole_name(what, scope)
         name = f"module {module} {what.name or ''}"
         chain = (*((what.name,) if what.name else ()), *attributes)
         if not self.is_own(module):
             self.library(module)
             return self._from_library(module, name, chain, scope, occurs)
         try:
-            found = importlib.import_module(module)
-            importlib.import_module(what.loaded or module)
-            if what.name and what.name != "*" and not hasattr(found, what.name):
-                importlib.import_module(f"{module}.{what.name}")
+            found = self._loaded(what, module)
         except ImportError:
             return name
         return self._follow(found, chain)
+
+    def _loaded(self, what: Import, module: str) -> ModuleType:
+        """Import what a function imports; that it was not there before is noted."""
+        before = set(sys.modules)
+        found = importlib.import_module(module)
+        importlib.import_module(what.loaded or module)
+        if what.name and what.name != "*" and not hasattr(found, what.name):
+            importlib.import_module(f"{module}.{what.name}")
+        self.settled.loaded.update(name for name in sys.modules.keys() - before if self.is_own(name))
+        return found
+
+    def loads(self, what: Import, scope: dict[str, Any], *, named: bool) -> None:
+        """Note a module that a function imports: what it does to others counts."""
+        module = _whole_name(what, scope)
+        if not self.is_own(module):
+            if not named:
+                self.library(module)
+            return
+        try:
+            self._loaded(what, module)
+        except ImportError:
+            return
+        for each in (module, what.loaded, f"{module}.{what.name}"):
+            if each in sys.modules:
+                self.note(each, "")
 
     def _from_library(
         self, module: str, name: str, chain: Chain, scope: dict[str, Any], occurs: tuple[list[ast.AST], Chain]
     ) -> str:
         """What a library's module gives that a function imports: one text, whether it is loaded already or not."""
-        if finds(module, head := chain[0] if chain else ""):
+        self.check_reader(module, head := chain[0] if chain else "")
+        if finds(module, head):
             if not chain or not is_standard(module):
                 what = f"{module}.{head}".rstrip(".")
                 self.doubt(f"{what} inside a function finds code by name", "name the code itself", reach="all")
@@ -321,6 +348,19 @@ class Names(Things):
         return f"{self._lines(vars(module), [(name,) for name in names])}"
 
 
+def _is_there(top: str) -> bool:
+    try:
+        return top in sys.modules or importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _whole_name(what: Import, scope: dict[str, Any]) -> str:
+    if not what.level:
+        return what.module
+    return importlib.util.resolve_name("." * what.level + what.module, scope.get("__package__") or "")
+
+
 def _plainly(module: ModuleType, attributes: Chain) -> str:
     """Text of what stands in a library's module, where nobody put anything of one's own there."""
     return f"module {public_module(module.__name__)}:{'.'.join(attributes)}"
@@ -331,7 +371,7 @@ def _of_module(value: Any, attribute: str) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def _definitions(tree: tuple[ast.stmt, ...]) -> dict[str, ast.FunctionDef | ast.ClassDef]:
+def definitions(tree: tuple[ast.stmt, ...]) -> dict[str, ast.FunctionDef | ast.ClassDef]:
     """Functions and classes at the top of a module."""
     return {node.name: node for node in tree if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
 

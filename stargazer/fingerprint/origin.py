@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "distribution_of",
+    "is_found",
     "is_of_python",
     "is_own",
     "is_standard",
@@ -195,3 +197,14 @@ def public_module(module: str) -> str:
     """Return the name of a module without its private parts."""
     public = [part for part in module.split(".") if not part.startswith("_")]
     return ".".join(public) or module.lstrip("_")
+
+
+def is_found(value: Any, module: str) -> bool:
+    """Whether a module has this very object under its name."""
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if not isinstance(name, str):
+        return False
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = inspect.getattr_static(found, part, None) if isinstance(found, type) else getattr(found, part, None)
+    return found is value or getattr(found, "__func__", None) is value or getattr(found, "__wrapped__", None) is value

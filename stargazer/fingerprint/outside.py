@@ -19,7 +19,7 @@ READS = frozenset({
     "token_hex", "token_bytes", "randint", "randrange", "getrandbits", "gethostname", "getpid", "getuser", "getlogin",
     "argv", "check_output", "loadtxt", "genfromtxt", "read_csv", "read_json", "read_yaml", "read_excel", "read_parquet",
     "read_table", "safe_load_all", "memmap", "open_memmap", "memory_map", "fromfile", "read_pickle", "read_feather",
-    "read_hdf", "read_h5ad", "read_fwf", "read_xml", "read_sql", "read_orc",
+    "read_hdf", "run_path", "read_h5ad", "read_fwf", "read_xml", "read_sql", "read_orc",
 })  # fmt: skip
 """Names of functions and variables of libraries that bring values in."""
 

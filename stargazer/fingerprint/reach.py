@@ -14,15 +14,18 @@ from stargazer.fingerprint.counters import Counters, defaults_of
 from stargazer.fingerprint.dynamic import UNMARKED, asks_by_text, may_find, names_in, uses_of
 from stargazer.fingerprint.effects import Effects, loaded
 from stargazer.fingerprint.members import Members, is_place
-from stargazer.fingerprint.names import Settled
+from stargazer.fingerprint.names import Settled, definitions
 from stargazer.fingerprint.origin import label, module_of
+from stargazer.fingerprint.outside import outside_of
 from stargazer.fingerprint.parsing import walk
 from stargazer.fingerprint.source import (
     defaults_in,
     dotted,
     enclosing_node,
+    file_text,
     function_nodes,
     global_names,
+    module_statements,
     parameter_types,
     references,
     texts_set_outside,
@@ -78,6 +81,8 @@ class Reach(Members):
         self.write_all()
         self._others_changed()
         self.uncertain += self._counters.told()
+        for module in sorted(self._modules()) if self.reads_source else ():
+            self._as_it_stands(sys.modules[module])
         settled.full |= self.reads_text
 
     @classmethod
@@ -104,6 +109,14 @@ class Reach(Members):
             seen |= done
             self.write_all()
 
+    def _as_it_stands(self, module: ModuleType) -> None:
+        """Count a whole file, with its comments, for code that reads files of code."""
+        text = file_text(module)
+        if text is None:
+            self.uncertain.append(f"the text of module {module.__name__}, which the code reads")
+        else:
+            self._constant(f"text of {last_name(module)}", text)
+
     def _modules(self) -> set[str]:
         names = {self._owner, "__main__"} if self._owner == _main_name() else {self._owner}
         return {name for name in (*names, *(module for module, _ in self.by_name)) if name in sys.modules}
@@ -112,8 +125,10 @@ class Reach(Members):
         lines: list[str] = []
         with self.importing(), self.at(module.__name__, ""):
             for statement in statements:
-                found = references([statement], bodies=False)
+                names_own = isinstance(statement, ast.FunctionDef) and not callable(vars(module).get(statement.name))
+                found = references([statement], bodies=names_own)
                 lines.append(canonical(statement))
+                self._from_outside(module, statement)
                 lines += self._lines(vars(module), {c for c in found.chains if c[0] in vars(module)})
                 if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
                     lines.append(self.value(vars(module).get(statement.name)))
@@ -122,6 +137,12 @@ class Reach(Members):
                         self.library(name if name in sys.modules else "")
         if lines:
             self._constant(f"libraries set by {last_name(module)}", "\n".join(lines))
+
+    def _from_outside(self, module: ModuleType, statement: ast.stmt) -> None:
+        """Note what a statement that sets a library takes from outside."""
+        if outside := outside_of([statement], definitions(module_statements(module.__name__))):
+            told = ", ".join(sorted(outside))
+            self.uncertain.append(f"what {module.__name__} sets when it is imported comes from outside ({told})")
 
     def _root(self, function: FunctionType) -> None:
         if self.is_own(module_of(function)) or not any(self.inside(function, set())):
@@ -281,6 +302,7 @@ class Reach(Members):
             return
         uses = uses_of(nodes)
         self.reads_text = self.reads_text or uses.documents
+        self.reads_source = self.reads_source or uses.sources
         for attribute, chain in sorted(uses.walks):
             holder = self._looked_up(function, chain) if chain else MISSING
             if attribute == "__subclasses__" and isinstance(holder, type) and self.is_own(holder.__module__):
@@ -320,7 +342,15 @@ class Reach(Members):
                     meant.append(self._finder(space, chain, nodes) or self._binding(space, *chain))
             if meant:
                 lines.append(f"{'.'.join(chain)} = {' or '.join(meant)}")
+        self._load(found, space)
         return [*lines, *self._named_in_texts(function, nodes, found)] if asks_by_text(code) else lines
+
+    def _load(self, found: References, space: dict[str, Any]) -> None:
+        """Note modules that are imported inside, also where nobody names them: they may be there for what they do."""
+        named = {chain[0] for chain in found.chains}
+        for name, imports in found.imports.items():
+            for each in imports:
+                self.loads(each, space, named=name in named)
 
     def _named_in_texts(self, function: FunctionType, nodes: list[ast.AST], found: References) -> list[str]:
         """One line for each variable of the module that a text for a library names: ``table.query("x > @LIMIT")``."""

@@ -28,6 +28,7 @@ __all__ = [
     "defaults_in",
     "dotted",
     "enclosing_node",
+    "file_text",
     "function_nodes",
     "global_names",
     "is_ambiguous",
@@ -148,6 +149,15 @@ def check_module(module: Any) -> None:
         linecache.checkcache(filename)
         if not is_as_imported(module, _text(filename, vars(module))):
             raise CodeChanged(_edited(filename, f"module {module.__name__}"))
+
+
+def file_text(module: Any) -> str | None:
+    """Text of a module's file as it is now; None of one without a file in Python."""
+    filename = str(getattr(module, "__file__", None) or "")
+    if not filename.endswith(".py"):
+        return None
+    linecache.checkcache(filename)
+    return _text(filename, vars(module))
 
 
 def module_statements(name: str) -> tuple[ast.stmt, ...]:

@@ -16,6 +16,7 @@ import threading
 import types
 import typing
 import weakref
+from importlib import metadata
 from pathlib import PurePath, PureWindowsPath
 from types import (
     BuiltinFunctionType,
@@ -34,16 +35,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.config import environment_class
 from stargazer.fingerprint.canonical import Scalar, array_text, exact_text, scalar_text
-from stargazer.fingerprint.dynamic import FINDS_TEXT, finds
+from stargazer.fingerprint.dynamic import ENTRY_POINTS, FINDS_TEXT, TEXT_MODULES, finds, reads_source
 from stargazer.fingerprint.objects import KNOWN, NotWhole, array_layout, base_content, is_plain_numpy, state_of
-from stargazer.fingerprint.origin import distribution_of, is_own, label, module_of, public_label, public_module
+from stargazer.fingerprint.origin import (
+    distribution_of,
+    is_found,
+    is_own,
+    label,
+    module_of,
+    public_label,
+    public_module,
+)
 from stargazer.fingerprint.watch import MISSING, Watch, contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 
-__all__ = ["Doubt", "Things", "is_found"]
+__all__ = ["Doubt", "Things"]
 
 # Followed is what is understood whole. Of anything else a doubt is noted: it makes the key wide
 # (`stargazer.fingerprint.wide`).
@@ -101,6 +110,8 @@ class Things:
         Installed distributions that the code names.
     reads_text
         Whether code reads docstrings, annotations or code of functions: then these count.
+    reads_source
+        Whether code reads files of code, with comments and lines: then the files count as they are.
     """
 
     def __init__(self, owner: str) -> None:
@@ -109,7 +120,7 @@ class Things:
         self.uncertain: list[str] = []
         self.by_name: set[tuple[str, str]] = set()
         self.libraries: set[str] = set()
-        self.reads_text = False
+        self.reads_text = self.reads_source = False
         self.watch = Watch()
         self._owner = owner
         self._place = (owner, "")
@@ -331,10 +342,25 @@ class Things:
 
     def check_finder(self, module: str, name: str) -> None:
         """Doubt what a library's function or class finds."""
-        if name in FINDS_TEXT and not self.is_own(module):
-            self.reads_text = True
-        elif finds(module, name):
+        self.check_reader(module, name)
+        if (name not in FINDS_TEXT or self.is_own(module)) and finds(module, name):
             self.doubt(f"{module}.{name}, which finds code by name", "name the code itself", reach="all")
+
+    def check_reader(self, module: str, name: str) -> None:
+        """Note that a library's function reads texts of code, or what packages offer by entry points."""
+        if self.is_own(module):
+            return
+        self.reads_text |= name in FINDS_TEXT or module.partition(".")[0] in TEXT_MODULES
+        self.reads_source |= reads_source(module, name)
+        if name in ENTRY_POINTS:
+            self._offered()
+
+    def _offered(self) -> None:
+        """What packages of one's own offer under names: code may ask for any of it."""
+        found = [each for one in metadata.distributions() for each in one.entry_points if self.is_own(each.module)]
+        self.pieces["own entry points"] = "\n".join(sorted({f"{e.group}: {e.name} = {e.value}" for e in found}))
+        for each in found:
+            self.doubt(f"module {each.module} by an entry point", "name the code itself", module=each.module)
 
     # What wraps other things
 
@@ -396,6 +422,8 @@ class Things:
     def _type(self, value: Any) -> str:
         if isinstance(value, type) and not isinstance(value, GenericAlias) and type(value).__module__ != "typing":
             return self._class(value)
+        if isinstance(value, typing.TypeVar) and (value.__bound__ is not None or value.__constraints__):
+            return f"{value!a} of {[self._type(each) for each in (value.__bound__, *value.__constraints__)]}"
         if isinstance(value, typing.NewType):
             return f"new type {value.__name__} of {self._type(value.__supertype__)}"
         origin, arguments = typing.get_origin(value), typing.get_args(value)
@@ -541,17 +569,6 @@ class Things:
 def _is_of_cython(kind: type) -> bool:
     """Whether a class is one of those that Cython shares among libraries, in a module that no file has."""
     return not isinstance(type(kind).__module__, str)
-
-
-def is_found(value: Any, module: str) -> bool:
-    """Whether a module has this very object under its name."""
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    if not isinstance(name, str):
-        return False
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = inspect.getattr_static(found, part, None) if isinstance(found, type) else getattr(found, part, None)
-    return found is value or getattr(found, "__func__", None) is value or getattr(found, "__wrapped__", None) is value
 
 
 def _current(variable: contextvars.ContextVar[Any]) -> Any:

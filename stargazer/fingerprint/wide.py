@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.config import cache_dir
 from stargazer.fingerprint.canonical import canonical
-from stargazer.fingerprint.dynamic import DOCUMENTS, FINDS_TEXT
+from stargazer.fingerprint.dynamic import DOCUMENTS, FINDS_TEXT, TEXT_MODULES
 from stargazer.fingerprint.origin import INSTALLED, STANDARD, is_own
 from stargazer.fingerprint.outside import outside_names
 from stargazer.fingerprint.parsing import parse, walk
-from stargazer.fingerprint.source import module_statements, unpacked
+from stargazer.fingerprint.source import dotted, module_statements, unpacked
 from stargazer.fingerprint.state import is_task, running
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Modules", "Source", "read"]
 
-FORMAT = "5"
+FORMAT = "6"
+ANY_BELOW = -1
+"""Level of an import that may be of any module below its package."""
+
 BINARY = (".so", ".pyd", ".dylib", ".dll")
 Stamp = tuple[int, int, int, int]
 
@@ -334,7 +337,18 @@ def _loads(body: Iterable[ast.stmt]) -> Imports:
                     found += [(alias.name, 0, ()) for alias in node.names]
                 elif isinstance(node, ast.ImportFrom):
                     found.append((node.module or "", node.level, tuple(alias.name for alias in node.names)))
+                elif isinstance(node, ast.Call) and dotted(node.func)[-1:] in IMPORTED_BY:
+                    found.append(_named_by(node))
     return tuple(found)
+
+
+def _named_by(call: ast.Call) -> tuple[str, int, tuple[str, ...]]:
+    """What ``importlib.import_module("name")`` imports; any module of the package, if the name is no constant."""
+    name = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+    if not isinstance(name, str):
+        return "", ANY_BELOW, ()
+    short = name.lstrip(".")
+    return short, len(name) - len(short), ()
 
 
 def is_for_checkers(node: ast.stmt) -> bool:
@@ -345,14 +359,19 @@ def is_for_checkers(node: ast.stmt) -> bool:
     )
 
 
+IMPORTED_BY = {("import_module",), ("__import__",), ("run_module",)}
+
+
 def _may_act(statement: ast.stmt) -> bool:
     for node in running(statement):
         if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
             return True
-        if isinstance(node, ast.Call) and not isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        if isinstance(node, ast.Call):
             return True
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.decorator_list:
             return True
+        if isinstance(node, ast.ClassDef) and (node.bases or node.keywords):
+            return True  # these may do it when the class is made
     return False
 
 
@@ -457,9 +476,9 @@ def _summary(tree: ast.Module) -> tuple[Imports, tuple[str, ...], tuple[str, ...
         names |= _names(node)
     used = (node for statement in tree.body for node in running(statement))
     runs = {name for node in used if not _is_bound(node) for name in _names(node)}
-    dotted = sorted(each for each in strings if all(part.isidentifier() for part in each.split(".")))
-    reads = not (DOCUMENTS | FINDS_TEXT).isdisjoint(names | strings)
-    return tuple(imports), tuple(dotted), tuple(sorted(names)), tuple(sorted(runs)), reads
+    modules = sorted(each for each in strings if all(part.isidentifier() for part in each.split(".")))
+    reads = not (DOCUMENTS | FINDS_TEXT | TEXT_MODULES).isdisjoint(names | strings | {each[0] for each in imports})
+    return tuple(imports), tuple(modules), tuple(sorted(names)), tuple(sorted(runs)), reads
 
 
 def _is_bound(node: ast.AST) -> bool:

@@ -3,8 +3,9 @@
 A record holds names and what stood behind them: files by their path with their CID, folders (the path ends in ``/``)
 with a digest of the names in them, folders that a program was given whole (``//``), variables of the environment
 (``$NAME``) with a digest of their value, programs that no task declared (``!name``) with a digest of what runs under
-that name, files that it wrote (``>path``) with their CID; and what begins with ``@``: see `ALWAYS`, `UNTIL`, `LIBRARY`
-and `TOOL`. The record is an answer only while all of that is as it was.
+that name, files that it wrote (``>path``) with their CID, what it may only have looked for (``?path``, ``??path`` with
+its size); and what begins with ``@``: see `ALWAYS`, `UNTIL`, `LIBRARY` and `TOOL`. The record is an answer only while
+all of that is as it was.
 
 References
 ----------
@@ -33,6 +34,7 @@ __all__ = [
     "ALWAYS",
     "CHANGED",
     "LIBRARY",
+    "LOOKED_FOR",
     "MISSING",
     "TOOL",
     "TREE",
@@ -42,6 +44,7 @@ __all__ = [
     "Present",
     "file_value",
     "folder_value",
+    "looked_value",
     "tool_value",
     "tree_value",
     "variable_value",
@@ -73,6 +76,9 @@ TOOL = "@tool "
 
 WROTE = ">"
 """How the name of a file begins that a body wrote where others read it: its result stands for that, too."""
+
+LOOKED_FOR = "?"
+"""How the name of a path begins of which code may ask whether it is there; twice, if it may ask for the size."""
 
 _MEMO = Memo(lambda: config.cache_dir() / "reads")
 
@@ -116,6 +122,8 @@ def present_value(name: str, expected: str = "") -> str:
         return tool_value(name.removeprefix(TOOL))
     if name.startswith(WROTE):
         return file_value(name.removeprefix(WROTE), expected)
+    if name.startswith(LOOKED_FOR):
+        return looked_value(name)
     if name.startswith("$"):
         return variable_value(name[1:])
     if name.startswith("!"):
@@ -154,6 +162,17 @@ def file_value(path: str, expected: str = "") -> str:
         return MISSING
     _MEMO.note(cid, found)
     return cid
+
+
+def looked_value(name: str) -> str:
+    """Return what is at a path: a file, with its size if that is asked for, a folder, or nothing."""
+    try:
+        found = os.stat(name.lstrip(LOOKED_FOR))
+    except (OSError, ValueError):
+        return MISSING
+    if stat.S_ISDIR(found.st_mode):
+        return "a folder"
+    return f"a file of {found.st_size} bytes" if name.startswith(2 * LOOKED_FOR) else "a file"
 
 
 def folder_value(path: str) -> str:

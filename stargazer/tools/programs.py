@@ -265,6 +265,30 @@ def paths_in(text: str) -> list[str]:
     return PATH.findall(WRITTEN_TO.sub(" ", text[:LONGEST_TEXT]))
 
 
+def paths_in_word(word: str) -> list[str]:
+    """Absolute paths in a word of a command: the word itself, what follows ``=``, or in a text for an interpreter."""
+    if any(sign in word for sign in " \n\"'"):
+        return paths_in(word)
+    return [part for part in (word, word.partition("=")[2]) if part.startswith(os.sep)]
+
+
+def files_in_word(word: str, folder: str) -> list[str]:
+    """Files of a folder that a word of a command names, or a text for a shell."""
+    parts = words_in(word) if any(sign in word for sign in " \n\"'") else [word]
+    return [path for part in parts if part and is_regular(path := os.path.join(folder, part))]
+
+
+def files_of_script(argv: Sequence[str], folder: str) -> list[str]:
+    """Files beside a shell's script, and in the folder that it runs in, that its text names."""
+    name = script_of(argv) if _interpreter(argv[0]) in SHELLS else None
+    path = os.path.join(folder, name or "")
+    if name is None or not is_regular(path):
+        return []
+    words = words_in(_read(path).decode("utf-8", "replace"))
+    places = {folder, os.path.dirname(os.path.abspath(path))}
+    return [found for place in sorted(places) for word in words if is_regular(found := os.path.join(place, word))]
+
+
 def _substituted(code: str) -> str:
     """The text with the variables in place that it sets to plain words."""
     for name, _, value in ASSIGNED.findall(code):
