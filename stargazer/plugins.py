@@ -254,9 +254,11 @@ def _installed(_: tuple[tuple[str, int], ...]) -> tuple[Plugin, ...]:
     from importlib.metadata import entry_points
 
     listed = entry_points()
-    found = {
-        Plugin(group, each.name, each.value, f"{each.dist.name} {each.dist.version}" if each.dist else "")
-        for group in listed.groups
-        for each in listed.select(group=group)
-    }
+    found: set[Plugin] = set()
+    packages: dict[int, str] = {}  # the metadata of a package are parsed for each look at its name
+    for group in listed.groups:
+        for each in listed.select(group=group):
+            if id(each.dist) not in packages:
+                packages[id(each.dist)] = f"{each.dist.name} {each.dist.version}" if each.dist else ""
+            found.add(Plugin(group, each.name, each.value, packages[id(each.dist)]))
     return tuple(sorted(found))

@@ -35,6 +35,10 @@ STORED = (
 """A stored page is of an origin of its own, and reaches nothing: somebody else may have made it."""
 
 
+LONGEST = 2000
+"""Characters of what names somebody's snapshot."""
+
+
 def routes() -> list[Route]:
     """Paths of snapshots."""
     one = "/api/notebooks/{section}/{name}"
@@ -156,8 +160,8 @@ def _compared(found: dict[str, Any]) -> str:
 async def add(request: Request) -> Response:
     """Put somebody's published snapshot among the snapshots."""
     what = str((await body_of(request)).get("what", "")).strip()
-    if not what:
-        raise ArgumentError("give a CID, a URL or a bundle")
+    if not what or len(what) > LONGEST:
+        raise ArgumentError(f"give a CID, a URL or a bundle, of {LONGEST:,} characters at most")
     desk = desk_of(request)
 
     def added() -> str:
