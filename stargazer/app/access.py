@@ -212,6 +212,7 @@ class Guard:
         target = "/" + quote(scope["path"].lstrip("/")) + (f"?{urlencode(query)}" if query else "")
         page = HTMLResponse(
             f'<!doctype html><meta http-equiv="refresh" content="0;url={target}"><title>Stargazer</title>'
+            '<link rel="icon" href="data:,">'
         )
         path = f"{self.access.base}/" if place == "app" else f"{self.access.base}/nb/"
         page.set_cookie(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -34,6 +35,9 @@ STORED = (
 )
 """A stored page is of an origin of its own, and reaches nothing: somebody else may have made it."""
 
+
+OPTION = re.compile(r": give --(title|description)\b")
+"""What the command line advises, and a page has fields for."""
 
 LONGEST = 2000
 """Characters of what names somebody's snapshot."""
@@ -207,7 +211,10 @@ async def graduate(request: Request) -> Response:
 
     async def work() -> tuple[str, str]:
         asked = ["nb", "graduate", tile.path.name, "--to", os.fspath(desk.shelf.root / "workflows"), "--store"]
-        await command([*asked, desk.store.url], cwd=tile.path.parent)
+        try:
+            await command([*asked, desk.store.url], cwd=tile.path.parent)
+        except CommandFailed as error:
+            raise NotebookError(OPTION.sub("; write one into its header", str(error))) from None
         return f"{tile.name} is among the workflows now", "/"
 
     return JSONResponse(desk.jobs.begin(f"graduate {tile.name}", work).to_dict(), 202)
