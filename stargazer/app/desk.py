@@ -132,9 +132,8 @@ async def body_of(request: Request) -> dict[str, Any]:
         raise ArgumentError("the connection broke before all of it had come") from None
     try:
         found = json.loads(data or b"{}")
-        json.dumps(
-            found, ensure_ascii=False
-        ).encode()  # half a character has no bytes: no file, log or page could hold it
+        # Half a character has no bytes: no file, log or page could hold it.
+        json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

@@ -144,19 +144,18 @@ ODD = {
     "a body where none belongs": (b"GET", b"Content-Length: 2\r\n\r\n{}", 200),
     "two lengths": (b"PUT", b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200),
     "our secrets told to be dropped": (b"GET", b"Connection: authorization, host\r\n", 200),
-    "an address without end": (b"GET", b"X-Long: " + b"x" * 30_000 + b"\r\n", 200),
+    "a long header": (b"GET", b"X-Long: " + b"x" * 30_000 + b"\r\n", 200),
 }
 
 
-@pytest.mark.parametrize("name", ODD)
-def test_odd_requests_are_passed_on_or_refused(proxied: tuple[str, dict[str, str], Any], name: str) -> None:
+def test_odd_requests_are_passed_on(proxied: tuple[str, dict[str, str], Any]) -> None:
     url, headers, _ = proxied
-    method, rest, status = ODD[name]
     port = int(url.split(":")[1].split("/")[0])
-    head = f" {BASE}/a HTTP/1.1\r\nHost: localhost:{port}\r\nCookie: {headers['Cookie']}\r\n".encode()
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw:
-        raw.sendall(method + head + rest + (b"" if b"\r\n\r\n" in rest else b"\r\n"))
-        assert int(raw.recv(1 << 16).split()[1]) == status
+    for name, (method, rest, status) in ODD.items():
+        head = f" {BASE}/a HTTP/1.1\r\nHost: localhost:{port}\r\nCookie: {headers['Cookie']}\r\n".encode()
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw:
+            raw.sendall(method + head + rest + (b"" if b"\r\n\r\n" in rest else b"\r\n"))
+            assert int(raw.recv(1 << 16).split()[1]) == status, name
 
 
 def test_a_page_of_a_notebook_cannot_use_the_app(proxied: tuple[str, dict[str, str], Any]) -> None:
