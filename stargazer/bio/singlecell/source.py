@@ -36,6 +36,12 @@ SUMMARIES = frozenset(
     )
 )
 """What HTSeq and STAR write below the genes: reads that are of none."""
+ABOUT_CELLS = re.compile(
+    r"nCount_\w+|nFeature_\w+|percent[._](mt|mito|ribo|rb|hb)|n_(counts|genes|umis?)|n_genes_by_counts|pct_counts_\w+|"
+    r"total_(counts|umis?)|seurat_clusters|\w+_snn_res[.\d]*|orig\.ident|leiden|louvain|doublet_score|grand.?total|total",
+    re.IGNORECASE,
+)
+"""What Seurat, scanpy and spreadsheets call measures of cells, which stand beside the genes in tables of others."""
 DATE = re.compile(r"\d{1,2}-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$", re.IGNORECASE)
 """What a spreadsheet makes of the names of genes such as MARCH1 and SEPT2."""
 
@@ -140,7 +146,7 @@ def of_features(obs: Any, var: Any, blocks: Blocks, path: Path, said: Said) -> S
         there = ", ".join(repr(str(name)) for name in dict.fromkeys(types))
         raise DataError(f"{path} has no features of type {said.features!r}; there are {there}: say which, features=")
     names = [str(name) for name in var.index]
-    summed = mine & np.array([name in SUMMARIES for name in names])
+    summed = mine & np.array([name in SUMMARIES or bool(ABOUT_CELLS.fullmatch(name)) for name in names])
     mine = mine & ~summed
     source = _of_genome(obs, var, blocks, mine, path, said)
     source.remarks += remarks
