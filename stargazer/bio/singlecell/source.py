@@ -141,16 +141,19 @@ def of_features(obs: Any, var: Any, blocks: Blocks, path: Path, said: Said) -> S
         var = var.rename(columns={"feature_types": "gene_biotype"})
         remarks.append("the third column of features has biotypes: all features are taken for genes")
     types = np.asarray(var["feature_types"] if "feature_types" in var else np.full(len(var), GENES, dtype=object))
+    types = np.where(types == "", GENES, types)
     mine = types == said.features
     if not mine.any():
         there = ", ".join(repr(str(name)) for name in dict.fromkeys(types))
         raise DataError(f"{path} has no features of type {said.features!r}; there are {there}: say which, features=")
+    var, unnamed = _named(var)
     names = [str(name) for name in var.index]
     summed = mine & np.array([name in SUMMARIES or bool(ABOUT_CELLS.fullmatch(name)) for name in names])
     mine = mine & ~summed
     source = _of_genome(obs, var, blocks, mine, path, said)
     source.remarks += remarks
     source.notes += _odd_names(names, summed)
+    source.remarks += unnamed
     for name in dict.fromkeys(str(kind) for kind in types[types != said.features]):
         count = int((types == name).sum())
         if said.features != GENES or name == PEAKS:
@@ -159,6 +162,20 @@ def of_features(obs: Any, var: Any, blocks: Blocks, path: Path, said: Said) -> S
             source.beside[name] = _chosen(obs, var, blocks, types == name)
             source.notes.append(f"{count} features of type {name!r} are an asset of their own beside this one")
     return source
+
+
+UNNAMED = ("", "NA", "nan", "None", "NULL")
+
+
+def _named(var: Any) -> tuple[Any, list[str]]:
+    """Features of which those without a symbol go by their id."""
+    names = np.array([str(name).strip() for name in var.index], dtype=object)
+    missing = np.isin(names, UNNAMED)
+    if not missing.any() or "gene_ids" not in var:
+        return var, []
+    names[missing] = var["gene_ids"].astype(str).to_numpy()[missing]
+    told = f"{int(missing.sum())} features have no symbol: they go by their id"
+    return var.set_axis(names, axis=0), [told]
 
 
 def _odd_names(names: list[str], summed: Any) -> Iterator[str]:

@@ -41,7 +41,7 @@ AT_ONCE = 4_000_000
 
 
 class _Form(NamedTuple):
-    """How a table is written: what separates fields, lines up to the names, these, columns before the counts, coding."""
+    """How a table is written: what separates fields, lines up to the names, these, columns before counts, coding."""
 
     separator: str
     skipped: int
