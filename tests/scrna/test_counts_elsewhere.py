@@ -184,6 +184,7 @@ def test_joined_genes_of_one_name_and_two_ids_are_said(tmp_path: Path) -> None:
         given = cells(24, 40, seed=number)
         given.var["gene_ids"] = ids
         given.obs[f"single{number}"] = True
+        given.obs[f"donor{number}"] = 3
         path = ingest(saved(given, tmp_path / f"{number}.h5ad"), tmp_path / "made").path
         samples.append(raw(path, sample_id=f"s{number}"))
     joined = run(concat, tmp_path, samples)
@@ -192,6 +193,7 @@ def test_joined_genes_of_one_name_and_two_ids_are_said(tmp_path: Path) -> None:
     view = open_tree(joined.path)
     assert view.obs["single0"].dtype == "boolean", "truth values with gaps are none of text"
     assert view.obs["single0"].isna().sum() == 24
+    assert (view.obs["donor1"].dtype, view.obs["donor1"].isna().sum()) == ("Int64", 24)
 
 
 def test_a_folder_of_counts_names_genes_without_symbol(tmp_path: Path) -> None:

@@ -205,12 +205,18 @@ def _write_tables(
 
 
 def _with_gaps(tables: list[Any]) -> list[Any]:
-    """Tables whose columns of truth values that others lack can have gaps, and stay truth values."""
+    """Tables whose columns of truth values and whole numbers that others lack can have gaps, and stay what they are.
+
+    A donor that a number names would else be ``3`` in one project and ``3.0`` in the next.
+    """
     for name in dict.fromkeys(name for each in tables for name in each):
         there = [each for each in tables if name in each]
-        if len(there) < len(tables) and all(each[name].dtype == bool for each in there):
+        kinds = {
+            getattr(each[name].dtype, "kind", "") if isinstance(each[name].dtype, np.dtype) else "" for each in there
+        }
+        if len(there) < len(tables) and kinds in ({"b"}, {"i"}):
             for each in there:
-                each[name] = each[name].astype("boolean")
+                each[name] = each[name].astype("boolean" if kinds == {"b"} else "Int64")
     return tables
 
 
