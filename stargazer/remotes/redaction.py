@@ -22,6 +22,7 @@ _CUT = "…"
 _LEFT_OUT = "(what it says holds a secret, and is left out)"
 _PIECE = 12
 """Characters of a secret that may stand nowhere, if it has so many."""
+_LEAST = 8
 _ENCODED_PIECE = 16
 """The same of a secret in another alphabet."""
 _MOST = 1 << 14
@@ -39,8 +40,8 @@ _guarded: dict[str, None] = {}
 
 
 def guard(secrets: Iterable[str]) -> None:
-    """Have secrets cut out of whatever is told or logged from now on, by whomever."""
-    _guarded.update(dict.fromkeys(_values(secrets)))
+    """Have secrets cut out of whatever is told or logged from now on, by whomever; short ones may be common words."""
+    _guarded.update(dict.fromkeys(each for each in _values(secrets) if len(each) >= _LEAST))
 
 
 def cut(text: str, secrets: Iterable[str] = ()) -> str:

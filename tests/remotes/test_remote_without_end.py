@@ -134,7 +134,7 @@ def entry(number: int, cid: str = CID, **more: Any) -> dict[str, Any]:
 @pytest.fixture
 def account(peer: Start, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pinata]:
     """An account whose lists are made by a test, and that notes what was deleted."""
-    monkeypatch.setenv("PINATA_JWT", "x" * 20)
+    monkeypatch.setenv("PINATA_JWT", "a-token-of-this-test")
 
     def start(page: Callable[[int], dict[str, Any]], body: Callable[[Asked], None] | None = None) -> Pinata:
         counted = iter(range(1_000_000))
