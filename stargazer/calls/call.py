@@ -84,6 +84,11 @@ class Call(Delayed):
         return self.spec.name
 
     @property
+    def label(self) -> str:
+        """How it is named where it failed: its task, and the first digits of its key."""
+        return f"{self.name} {self.plan_key[:8]}"
+
+    @property
     def whole(self) -> Call:
         """The call that this is an element of, or the call itself."""
         return self if self.parent is None else self.parent
@@ -123,7 +128,7 @@ class Call(Delayed):
         if record is None:
             return None
         whole = ledger.results(record, self.whole.returns.named)
-        return (whole if self.parent is None else element(whole, self.index),)
+        return (whole if self.parent is None else element(whole, self.index, self.label),)
 
     def compute(self, *, again: Any = None, **kwargs: Any) -> Any:
         """Return the result: from the ledger, or by running what is missing.
