@@ -215,7 +215,7 @@ def _stored_inputs(call: Call) -> list[str]:
 
 def _annotations(calls: dict[str, Call], resources: Mapping[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
     annotations: dict[str, dict[str, Any]] = {"resources": dict(resources)} if resources else {}
-    if inputs := {key: cids for key, call in calls.items() if (cids := _stored_inputs(call))}:
+    if inputs := {key: cids for key, call in calls.items() if call.inputs and (cids := _stored_inputs(call))}:
         annotations["stargazer_inputs"] = inputs
     for key, call in calls.items():
         for name, value in call.annotations.items():
