@@ -284,7 +284,9 @@ def _rows(line: str, samples: list[str]) -> Iterator[tuple[str, str]]:
     for sample, field in zip(samples, genotypes, strict=True):
         columns = dict(zip(form.split(":"), field.split(":"), strict=False))
         genotype = columns.get("GT", ".")
-        strong = [told[number] for number in _numbers(columns.get("BCSQ", "")) if _is_strong(told[number])]
+        # Where no sample has a mask, nothing says whose they are: every carrier's.
+        own = _numbers(columns.get("BCSQ", "")) if "BCSQ" in form.split(":") else range(len(told))
+        strong = [told[number] for number in own if number < len(told) and _is_strong(told[number])]
         if strong and any(allele not in ("0", ".") for allele in genotype.replace("|", "/").split("/")):
             gene, kinds = (",".join(dict.fromkeys(each[place] for each in strong)) for place in (1, 0))
             change = next((one[5] for one in strong if len(one) > 5 and one[5]), "")
