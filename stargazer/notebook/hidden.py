@@ -1,4 +1,4 @@
-"""What cells leave in libraries for those after them: drawn numbers, settings, figures that are not finished."""
+"""What cells leave in libraries for those after them: drawn numbers, and settings."""
 
 from __future__ import annotations
 
@@ -45,20 +45,6 @@ FOR_A_WHILE = {
 }  # fmt: skip
 """Context managers after which settings are what they were."""
 
-NO_FIGURE = {"rcParams", "rcParamsDefault", "style", "cm", "colormaps", "get_cmap", "Figure", "Axes", "Normalize",
-    "Line2D", "Rectangle", "Circle", "Text", "rc", "rcdefaults", "rc_context", "switch_backend", "ion", "ioff",
-    "get_fignums", "fignum_exists", "Artist", "Polygon", "Annotation", "GridSpec", "Subplot", "FuncFormatter",
-}  # fmt: skip
-"""What `matplotlib.pyplot` has that is of no figure."""
-
-NEW_FIGURE = {"figure", "subplots", "subplot_mosaic", "close", "clf", "figaspect", "matshow"}
-"""Its functions that begin a figure."""
-
-UNFINISHED = (
-    "it goes on with the figure that pyplot has at hand; begin one in the same cell (fig, ax = plt.subplots()), and it "
-    "would be kept"
-)
-
 
 def hidden_order(
     order: Sequence[Cell],
@@ -66,13 +52,12 @@ def hidden_order(
     prelude: Prelude,
     *,
     all_seen: bool = True,
-    figures: bool = True,
 ) -> dict[Cell, str]:
     """Why cells run each time, one after the other, whose order counts though no name tells of it.
 
     What one cell leaves in a library, those after it find there: numbers drawn from the generator of the process, what
-    a library was set up with by the value of another cell, or in a function, and the figure that pyplot draws on. What
-    is set up with constants is code, and in keys.
+    a library was set up with by the value of another cell, or in a function. What is set up with constants is code, and
+    in keys.
 
     Parameters
     ----------
@@ -82,13 +67,9 @@ def hidden_order(
         The code.
     all_seen
         Whether these are all cells; a program that shows them one by one may have others that draw.
-    figures
-        Whether figures last from cell to cell; kernels of Jupyter finish them with each.
     """
     drawing = [cell for cell in order if _draws(cell, rest[cell], prelude)]
     found = dict.fromkeys(drawing, SHARED) if len(drawing) > 1 or not all_seen else {}
-    if figures:
-        found |= _figures(order, rest, prelude)
     where = ""
     for cell in order:
         if where:
@@ -235,46 +216,3 @@ def _sets_back(item: ast.withitem) -> bool:
     called = item.context_expr.func if isinstance(item.context_expr, ast.Call) else item.context_expr
     name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
     return name in FOR_A_WHILE
-
-
-# Figures.
-
-
-def _figures(order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], prelude: Prelude) -> dict[Cell, str]:
-    """Cells that draw, where one of them goes on with a figure that another began."""
-    drawn = {cell: _first_of_figure(cell, rest[cell], prelude) for cell in order}
-    drawing = [cell for cell in order if drawn[cell]]
-    going_on = [cell for cell in drawing[1:] if drawn[cell] == "goes on"]
-    if not going_on:
-        return {}
-    last = drawing.index(going_on[-1])
-    return dict.fromkeys(drawing[: last + 1], UNFINISHED)
-
-
-def _first_of_figure(cell: Cell, rest: Sequence[int], prelude: Prelude) -> str:
-    """Whether a cell begins a figure, or goes on with one; empty where it does not draw by pyplot."""
-    nodes = [cell.tree.body[number] for number in rest]
-    if first := _first_in(nodes, prelude):
-        return first
-    if not nodes:
-        return ""
-    called = (_first_in([node], prelude) for node in prelude.nodes_of(prelude.reached(cell.refs)))
-    told = [each for each in called if each]
-    return "goes on" if "goes on" in told else "begins" if told else _by_others(nodes, prelude)
-
-
-def _by_others(nodes: Sequence[ast.stmt], prelude: Prelude) -> str:
-    """Whether libraries draw for it: seaborn, and tables by their ``.plot``."""
-    every = [each for node in nodes for each in ast.walk(node)]
-    plots = any(isinstance(each, ast.Attribute) and each.attr in ("plot", "hist", "boxplot") for each in every)
-    return "begins" if plots or any(name.startswith("seaborn.") for name in full_names(nodes, prelude)) else ""
-
-
-def _first_in(nodes: Sequence[ast.stmt], prelude: Prelude) -> str:
-    found = [each for node in nodes for each in ast.walk(node) if isinstance(each, (ast.Attribute, ast.Name))]
-    for each in sorted(found, key=lambda each: (each.lineno, each.col_offset, -(each.end_col_offset or 0))):
-        name = next(full_names([each], prelude), "")
-        what = name.removeprefix("matplotlib.pyplot.")
-        if what != name and what.partition(".")[0] not in NO_FIGURE:
-            return "begins" if what in NEW_FIGURE else "goes on"
-    return ""

@@ -165,7 +165,7 @@ class Live:
         asks = "it asks for what only `stargazer nb run` gives" if beyond else ""
         asks = f"only `stargazer nb run` sends it to {notes.worker}" if find_place(notes.worker) else asks
         among = dict(zip(cells, split.rest, strict=True))
-        order = hidden_order(cells, among, prelude, all_seen=False, figures=not self.sequential)
+        order = hidden_order(cells, among, prelude, all_seen=False)
         state = f"{state} is changed by what it calls" if (state := state_changes(cell, cells, names)) else ""
         if why := asks or why_live(cell, prelude) or order.get(cell) or state:
             looked.why = why

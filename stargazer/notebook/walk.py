@@ -27,6 +27,7 @@ from stargazer.notebook.cells import (
 )
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, touches_engine, why_live
+from stargazer.notebook.figures import own_figures
 from stargazer.notebook.graphs import fly, reason_of
 from stargazer.notebook.handles import boxed, is_handles
 from stargazer.notebook.hidden import hidden_order
@@ -430,7 +431,7 @@ class Walk:
         is_together = cell in self.together.cells
         read |= mounts
         space = self.together.space(self.prelude, read, self._bound) if is_together else self._space(read)
-        with captured() as out, self.prelude.around(keep=True):
+        with captured() as out, self.prelude.around(keep=True), own_figures(cell, self.prelude):
             row = self._run_here(cell, space, out, began)
         if row is not None:
             self.rows[cell] = row

@@ -73,8 +73,6 @@ CELLS: dict[str, list[str]] = {
     "set-up-in-a-function": ["import decimal\ndef setup(v):\n    decimal.getcontext().prec = v", "setup(7)", "x = str(decimal.Decimal(1) / 3)"],
     "environment-in-a-function": ["import os\ndef setup(v):\n    os.environ['SET_UP'] = v", "setup('q')", "x = os.environ['SET_UP']"],
     "variable-taken-away": ["import os\nos.environ['TAKEN'] = '1'", "os.environ.pop('TAKEN')", "x = os.environ.get('TAKEN')"],
-    "figure-over-cells": ["import matplotlib.pyplot as plt", "plt.plot([1, 2])", "plt.title('t')", "x = (len(plt.gca().lines), plt.gca().get_title())"],
-    "figure-of-a-function": ["import matplotlib.pyplot as plt\ndef draw():\n    plt.plot([1, 2])", "draw()", "x = len(plt.gca().lines)"],
 }  # fmt: skip
 
 PLAIN = """
@@ -199,6 +197,35 @@ def test_a_setting_under_another_name_of_its_library_counts(tmp_path: Path) -> N
     with mpl.rc_context():
         for size in (20, 21):
             assert _book(tmp_path, [each.replace("{}", str(size)) for each in cells]).run()["x"] == size
+
+
+FIGURES = {
+    "over-cells": (
+        ["plt.plot([1, 2])", "plt.title('t')", "x = (len(plt.gca().lines), plt.gca().get_title())"],
+        (0, ""),
+    ),
+    "of-a-function": (["def draw():\n    plt.plot([1, 2])", "draw()", "x = len(plt.gca().lines)"], 0),
+    "side-by-side": (
+        [
+            *(
+                f"import time\nplt.figure()\ntime.sleep(0.05)\nplt.plot([1])\nn{n} = len(plt.gca().lines)"
+                for n in range(4)
+            ),
+            "x = [n0, n1, n2, n3]",
+        ],
+        [1, 1, 1, 1],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_of_pyplot_ends_with_its_cell(tmp_path: Path, name: str) -> None:
+    import matplotlib.pyplot as plt
+
+    cells, value = FIGURES[name]
+    for _ in range(2):
+        assert _book(tmp_path, ["import matplotlib.pyplot as plt", *cells]).run(again=True)["x"] == value
+    assert plt.get_fignums() == []
 
 
 def test_a_name_that_a_cell_deleted_is_gone_for_those_after_it(tmp_path: Path) -> None:
