@@ -6,7 +6,7 @@ import ast
 from collections.abc import MutableMapping, MutableSequence, MutableSet
 from typing import TYPE_CHECKING, Any
 
-from stargazer.notebook.code import root_set_up, sets_up
+from stargazer.notebook.code import root_set_up
 from stargazer.notebook.effects import full_names, samples_rows
 from stargazer.notebook.state import MUTATORS, root_of
 
@@ -81,8 +81,15 @@ def hidden_order(
     return found
 
 
-def set_up_twice(order: Sequence[Cell]) -> tuple[dict[Cell, str], set[Cell]]:
+def set_up_twice(order: Sequence[Cell], prelude: Prelude) -> tuple[dict[Cell, str], set[Cell]]:
     """Find what several cells set up with different constants: what counts in between is not what counts at the end.
+
+    Parameters
+    ----------
+    order
+        Cells of code, in the order in which they run.
+    prelude
+        The code: only what it imports is set up, all else is data.
 
     Returns
     -------
@@ -94,7 +101,7 @@ def set_up_twice(order: Sequence[Cell]) -> tuple[dict[Cell, str], set[Cell]]:
     where: dict[str, set[Cell]] = {}
     for number, cell in enumerate(order):
         for node in cell.tree.body:
-            if sets_up(node) and (what := _what_is_set(node)):
+            if prelude.is_imported(root_set_up(node)) and (what := _what_is_set(node)):
                 seen.setdefault(what, set()).add(ast.unparse(node))
                 first.setdefault(what, number)
                 where.setdefault(what, set()).add(cell)

@@ -209,7 +209,8 @@ def _targets(node: ast.AST, methods: frozenset[str] = MUTATORS) -> Iterator[ast.
         places: list[ast.expr] = [part for each in node.targets for part in _unpacked(each)]
     else:
         places = [node.target] if isinstance(node, (ast.AugAssign, ast.AnnAssign)) else []
-    yield from (each.value for each in places if isinstance(each, (ast.Attribute, ast.Subscript)))
+    yield from (each.value for each in places if isinstance(each, ast.Subscript))
+    yield from (each.value for each in places if isinstance(each, ast.Attribute) and not each.attr.startswith("__"))
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute) and node.func.attr in methods:
             yield node.func.value

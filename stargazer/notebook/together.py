@@ -27,8 +27,8 @@ class Together:
         All cells of code, in the order in which they run.
     rest
         Of each, the statements that are no code.
-    code
-        Names of the notebook's code.
+    code, prelude
+        Names of the notebook's code, and the code.
 
     Attributes
     ----------
@@ -42,11 +42,14 @@ class Together:
         Of each cell, the statements that it runs by itself.
     """
 
-    def __init__(self, order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], code: frozenset[str]) -> None:
+    def __init__(
+        self, order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], code: frozenset[str], prelude: Prelude
+    ) -> None:
+        self._prelude = prelude
         states = shared_states(order, code)
         self.cells: frozenset[Cell] = frozenset().union(*(state.cells for state in states))
         self._names = frozenset(state.name for state in states)
-        self.why, setting = set_up_twice(order)
+        self.why, setting = set_up_twice(order, prelude)
         self.told = sorted(set(self.why.values()))
         self.statements = {cell: tuple(rest[cell]) for cell in order}
         for cell in setting:
@@ -69,19 +72,17 @@ class Together:
         self._space: dict[str, Any] = {}
         self._bound: dict[str, Any] = {}
 
-    def space(self, prelude: Prelude, read: Mapping[str, Any], bound: Callable[[str], Any]) -> dict[str, Any]:
+    def space(self, read: Mapping[str, Any], bound: Callable[[str], Any]) -> dict[str, Any]:
         """The names that a cell of these finds.
 
         Parameters
         ----------
-        prelude
-            The code.
         read
             Values that it reads.
         bound
             Says what a name is bound to; what is as a cell of these left it, stays the object that it is here.
         """
-        self._space = self._space or dict(prelude.namespace)
+        self._space = self._space or dict(self._prelude.namespace)
         fresh = {n: v for n, v in read.items() if n not in self._space or self._bound.get(n) is not bound(n)}
         self._space.update(fresh)
         return self._space

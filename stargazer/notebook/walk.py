@@ -123,7 +123,7 @@ class Walk:
             name for cell in makers if why_live(cell, self.prelude) == WIDGET for name in cell.defs & self.given.keys()
         }
         check_given(self.order, self.given.keys() - self._widgets, self.split.names)
-        self.together = Together(self.order, self.rest, self.split.names)
+        self.together = Together(self.order, self.rest, self.split.names, self.prelude)
         self._lively = {**hidden_order(self.order, self.rest, self.prelude), **self.together.why}
         tied = {*self._lively, *self.together.cells}
         if self.wanted & tied:  # what others leave for them, these find only if the others ran
@@ -430,7 +430,7 @@ class Walk:
         mounts = {mount.name: local_path(mount) for mount in cell.notes.mounts}
         is_together = cell in self.together.cells
         read |= mounts
-        space = self.together.space(self.prelude, read, self._bound) if is_together else self._space(read)
+        space = self.together.space(read, self._bound) if is_together else self._space(read)
         with captured() as out, self.prelude.around(keep=True), own_figures(cell, self.prelude):
             row = self._run_here(cell, space, out, began)
         if row is not None:

@@ -167,6 +167,7 @@ KEPT = {
         "a = f(1)",
         "b = f(2)",
     ],
+    "data-that-are-set-twice": ["import collections", "a = collections.Counter()\na['x'] = 1\na.update([1])", "b = collections.Counter()\nb['x'] = 2\nb.update([2])"],
     "figures-of-their-own": [
         "import matplotlib.pyplot as plt",
         "fig, ax = plt.subplots()\na = len(ax.plot([1, 2]))\nplt.close(fig)\ndel fig, ax",
@@ -180,6 +181,12 @@ KEPT = {
 def test_cells_that_leave_nothing_are_kept(tmp_path: Path, name: str) -> None:
     _book(tmp_path, KEPT[name]).run()
     assert [row.state for row in _book(tmp_path, KEPT[name]).run().report.rows] == ["live", "known", "known"]
+
+
+def test_items_that_cells_set_one_after_the_other_are_data(tmp_path: Path) -> None:
+    cells = ["d = {}", "d['a'] = 1", "d['a'] = 2", "x = d['a']"]
+    assert _book(tmp_path, cells).run()["x"] == 2
+    assert [row.state for row in _book(tmp_path, cells).run().report.rows] == ["known"] * 4
 
 
 @pytest.mark.parametrize("name", ["class-that-counts", "seed-of-numpy-by-a-bare-name", "set-up-in-a-function"])
