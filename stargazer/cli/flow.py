@@ -154,7 +154,7 @@ def exec_(
     entry: Annotated[
         list[str] | None, typer.Option("--entry", metavar="NOTEBOOK", help="Only this one; may be repeated.")
     ] = None,
-    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="That a cell may take.")] = 600,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="That a cell may take.")] = 600,
     values: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A value in place of a cell's.")
     ] = None,
@@ -195,7 +195,7 @@ def publish(
     ] = None,
     no_exec: Annotated[bool, typer.Option("--no-exec", help="Publish what they came to when they last ran.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only say whether pages hold; exit code 1 if not.")] = False,
-    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="That a cell may take.")] = 600,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="That a cell may take.")] = 600,
     flow: FLOW = None,
     store: STORE = None,
     json: JSON = False,

@@ -135,7 +135,10 @@ def _run(
 
     try:
         book = Notebook(file)
+        syntax = {(cell.error.line, cell.error.message) for cell in book.cells if cell.error and not cell.disabled}
         for problem in book.document.problems:
+            if (problem.line, problem.message) in syntax:  # told with all else that is wrong
+                continue
             say(f"stargazer: {file}, line {problem.line}: {problem.message}", err=True)
         made = frozenset().union(*(cell.defs for cell in book.cells))
         if unknown := sorted(given.keys() - made):

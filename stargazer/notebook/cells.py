@@ -33,6 +33,7 @@ from stargazer.notebook.alone import perform_alone
 from stargazer.notebook.annotations import FOREVER
 from stargazer.notebook.code import filename_of, prelude_of
 from stargazer.notebook.encoding import decode, encode
+from stargazer.notebook.figures import own_figures
 from stargazer.notebook.handles import boxed, is_handles, unboxed
 from stargazer.notebook.sharing import shared_parts
 from stargazer.notebook.shown import Captured, captured
@@ -316,7 +317,7 @@ def _made(task: CellTask, space: dict[str, Any], out: Captured, folder: Path) ->
     """Run a cell and keep what it bound; what cannot be kept is left in the task, for this process."""
     task.left = {}
     try:
-        with task.prelude.around():
+        with task.prelude.around(), own_figures(task.cell, task.prelude):
             run_source(task.cell.source, task.rest, space, out)
     except BaseException as error:
         if not is_stop(error):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Cell
 
-__all__ = ["Part", "Prelude", "Split", "prelude_of", "root_set_up", "split_cells", "statement_names"]
+__all__ = ["Part", "Prelude", "Split", "prelude_of", "root_set_up", "sets_up", "split_cells", "statement_names"]
 
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 CONSTANT = (
@@ -176,6 +176,11 @@ def _sets_up(node: ast.stmt, code: set[str]) -> bool:
     return bool(root_set_up(node)) and _free(node) <= code
 
 
+def sets_up(node: ast.stmt) -> bool:
+    """Whether a statement changes what a library keeps, and binds nothing."""
+    return bool(root_set_up(node))
+
+
 def root_set_up(node: ast.stmt) -> str:
     """The name by which a statement changes what it stands for; empty where it does not look like that."""
     if isinstance(node, ast.Assign):
@@ -304,8 +309,26 @@ class Prelude:
 
     def settings(self, names: frozenset[str]) -> str:
         """Digest of what sets up the libraries that some names of code stand for; empty where nothing does."""
-        texts = [text for root, text in self._settings if root in names]
+        libraries = {found.partition(".")[0] for name in names if (found := self.imported_from(name))}
+        texts = [
+            text
+            for root, text in self._settings
+            if root in names or self.imported_from(root).partition(".")[0] in libraries
+        ]
         return hashlib.sha256("\n".join(texts).encode()).hexdigest() if texts else ""
+
+    def imported_from(self, name: str) -> str:
+        """Where a name comes from that the code imports, as ``numpy.random.seed``; empty where it imports none."""
+        for node in self._statements.get(name, ()):
+            for alias in node.names if isinstance(node, (ast.Import, ast.ImportFrom)) else ():
+                if (alias.asname or alias.name).partition(".")[0] == name:
+                    whole = alias.name if alias.asname else alias.name.partition(".")[0]
+                    return f"{node.module}.{alias.name}" if isinstance(node, ast.ImportFrom) else whole
+        return ""
+
+    def is_imported(self, name: str) -> bool:
+        """Whether the code imports what a name stands for."""
+        return bool(self.imported_from(name))
 
     def code_of(self, name: str) -> str:
         """Digest of what a name of the code means, with all that it reaches."""

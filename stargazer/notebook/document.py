@@ -469,8 +469,10 @@ def _ipynb(text: str, path: Path) -> Document:
         found = json.loads(text)
         cells = [_ipynb_cell(cell) for cell in found["cells"]]
         metadata = dict(found.get("metadata", {}))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NotebookError(f"{path} is no Jupyter notebook: {type(error).__name__}: {error}") from None
+    except ValueError as error:
+        raise NotebookError(f"{path} is no Jupyter notebook, as it is no JSON ({error})") from None
+    except (KeyError, TypeError, AttributeError):
+        raise NotebookError(f"{path} is no Jupyter notebook, as it has no cells") from None
     return Document(path, "ipynb", "", tuple(cells), text, metadata)
 
 

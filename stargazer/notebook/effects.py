@@ -8,16 +8,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.source import dotted
-from stargazer.notebook.code import root_set_up
 from stargazer.notebook.names import QUERIES_OF_FRAMES, texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator
 
     from stargazer.notebook.code import Prelude
     from stargazer.notebook.document import Cell
 
-__all__ = ["WIDGET", "hidden_order", "touches_engine", "why_live"]
+__all__ = ["WIDGET", "full_names", "samples_rows", "touches_engine", "why_live"]
 
 CLOCKS = {
     "time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime", "datetime.datetime.now",
@@ -45,22 +44,11 @@ WIDGETS, WIDGET = "marimo.ui.", "it makes a widget"
 PROCESS = {"os.chdir": "it moves the whole process", "os.putenv": "it sets variables of the whole process"}
 
 
-OWN_GENERATORS = {
-    "Random", "SystemRandom", "default_rng", "Generator", "RandomState", "SeedSequence", "BitGenerator", "PCG64",
-    "PCG64DXSM", "Philox", "SFC64", "MT19937", "getstate", "get_state",
-}  # fmt: skip
-"""What `random` and `numpy.random` have beside draws from the generator that the whole process shares."""
-
 SEEDS = {"random_state", "seed", "rng", "None"}
 """Arguments by which ``.sample`` is told where to draw from; of ``**options`` nobody can say."""
 
 OF_FILES = {"exists", "lexists", "is_file", "isfile", "is_dir", "isdir", "getmtime", "stat", "lstat"}
 """Methods and functions that say whether a file is there, or since when."""
-
-SHARED = (
-    "it draws random numbers from where other cells draw them, too; with a generator of its own, random.Random(1) or "
-    "np.random.default_rng(1), it would be kept"
-)
 
 LOOKS_UP = {"eval", "exec", "globals", "locals", "vars"}
 """Built-in functions by which code finds names that its text does not show."""
@@ -85,7 +73,7 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
             return f"it asks the store ({name.removeprefix('stargazer.')})"
         if name == "marimo.sql" or name.startswith("duckdb."):
             return "its SQL may name any value"
-    if cell.notes.cache is None and _samples([*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs))]):
+    if cell.notes.cache is None and samples_rows([*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs))]):
         return "it draws random numbers (.sample without random_state)"
     if cell.notes.cache is None and (asked := _asks_for_files(cell)):
         return f"it asks what files there are (.{asked})"
@@ -95,58 +83,11 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
     return ""
 
 
-def hidden_order(
-    order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], prelude: Prelude, *, all_seen: bool = True
-) -> dict[Cell, str]:
-    """Why cells run each time, one after the other, whose order counts though no name tells of it.
-
-    What one cell leaves in a library, those after it find there: numbers drawn from the generator of the process, and
-    what a library was set up with by the value of another cell. What is set up with constants is code, and in keys.
-
-    Parameters
-    ----------
-    order, rest
-        Cells of code, and of each the statements that are no code.
-    prelude
-        The code.
-    all_seen
-        Whether these are all cells; a program that shows them one by one may have others that draw.
-    """
-    drawing = [cell for cell in order if _draws(cell, rest[cell], prelude)]
-    found = dict.fromkeys(drawing, SHARED) if len(drawing) > 1 or not all_seen else {}
-    where = ""
-    for cell in order:
-        if where:
-            found.setdefault(cell, where)
-        if not where and (root := _set_up_by_values(cell, rest[cell], prelude)):
-            found[cell] = f"it sets up {root} with what a cell made; with a constant (N = 1) it would be code"
-            where = f"{root} is set up before it with what a cell made"
-    return found
-
-
-def _draws(cell: Cell, rest: Sequence[int], prelude: Prelude) -> bool:
-    nodes = [cell.tree.body[number] for number in rest]
-    nodes += prelude.nodes_of(prelude.reached(cell.refs)) if nodes else []
-    if _samples(nodes):
-        return True
-    for name in _names_in(nodes, prelude):
-        parts = name.split(".")
-        drawn = parts[1:] if parts[0] == "random" else parts[2:] if parts[:2] == ["numpy", "random"] else []
-        if drawn and (drawn[0] not in OWN_GENERATORS or (len(parts) > 2 and parts[0] == "random")):
-            return True
-    return False
-
-
-def _samples(nodes: Iterable[ast.AST]) -> bool:
+def samples_rows(nodes: Iterable[ast.AST]) -> bool:
     """Whether rows of a table are drawn at random, which the table asks NumPy's generator for."""
     calls = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
     drawn = (call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "sample")
     return any(SEEDS.isdisjoint(str(keyword.arg) for keyword in call.keywords) for call in drawn)
-
-
-def _set_up_by_values(cell: Cell, rest: Sequence[int], prelude: Prelude) -> str:
-    roots = (root_set_up(cell.tree.body[number]) for number in rest)
-    return next((root for root in roots if isinstance(prelude.namespace.get(root), ModuleType)), "")
 
 
 def _looks_up(cell: Cell, prelude: Prelude) -> str:
@@ -194,10 +135,11 @@ def _called(cell: Cell, prelude: Prelude, *, deep: bool = True) -> Iterator[str]
     nodes: Iterable[ast.AST] = cell.tree.body
     if deep:
         nodes = [*nodes, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
-    yield from _names_in(nodes, prelude)
+    yield from full_names(nodes, prelude)
 
 
-def _names_in(nodes: Iterable[ast.AST], prelude: Prelude) -> Iterator[str]:
+def full_names(nodes: Iterable[ast.AST], prelude: Prelude) -> Iterator[str]:
+    """Full names of what some nodes read by dotted names, as far as the code imports or makes it."""
     for node in nodes:
         for each in ast.walk(node):
             if isinstance(each, (ast.Attribute, ast.Name)) and (chain := dotted(each)):
@@ -214,6 +156,8 @@ def _full_name(chain: tuple[str, ...], prelude: Prelude) -> str:
     if isinstance(value, type) and rest:
         return ".".join([value.__module__, value.__qualname__, *rest])
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if (not module or not name) and (found := prelude.imported_from(head)):
+        return ".".join([found, *rest])
     if not module or not name or module == "__notebook__":
         return ""
     return ".".join([public(module), name, *rest])

@@ -37,12 +37,14 @@ from stargazer.notebook.cells import (
 )
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.document import Cell
-from stargazer.notebook.effects import WIDGET, hidden_order, why_live
+from stargazer.notebook.effects import WIDGET, why_live
 from stargazer.notebook.encoding import decode
 from stargazer.notebook.handles import boxed, is_handles, unboxed
+from stargazer.notebook.hidden import hidden_order
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.rows import Aliases, ChangesOthers
 from stargazer.notebook.sharing import shared_parts
+from stargazer.notebook.state import state_changes
 from stargazer.notebook.tokens import is_widget, token_of
 from stargazer.notebook.values import Value
 from stargazer.tools.programs import signature_of
@@ -162,8 +164,10 @@ class Live:
         beyond = notes.env or notes.mounts or notes.loop or notes.prompt
         asks = "it asks for what only `stargazer nb run` gives" if beyond else ""
         asks = f"only `stargazer nb run` sends it to {notes.worker}" if find_place(notes.worker) else asks
-        order = hidden_order(cells, dict(zip(cells, split.rest, strict=True)), prelude, all_seen=False)
-        if why := asks or why_live(cell, prelude) or order.get(cell):
+        among = dict(zip(cells, split.rest, strict=True))
+        order = hidden_order(cells, among, prelude, all_seen=False)
+        state = f"{state} is changed by what it calls" if (state := state_changes(cell, cells, names)) else ""
+        if why := asks or why_live(cell, prelude) or order.get(cell) or state:
             looked.why = why
             return looked
         inputs, tokens = dict[str, Any](), dict[str, str]()

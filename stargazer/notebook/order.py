@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Cell, Document
 
-__all__ = ["binds_of", "check_cells", "check_given", "makers_of", "ordered", "reads_of"]
+__all__ = ["binds_of", "check_cells", "check_given", "makers_of", "ordered", "reads_in_order", "reads_of"]
 
 OF_KERNELS = frozenset({"display", "get_ipython", "exit", "quit", "In", "Out"})
 """Names that every cell of Jupyter has."""
@@ -32,6 +32,16 @@ def reads_of(cell: Cell, before: Iterable[str]) -> frozenset[str]:
         Where cells run one after the other, the names that are bound when it begins.
     """
     return cell.refs | (cell.names.early & frozenset(before)) if cell.sequential else cell.refs
+
+
+def reads_in_order(cells: Sequence[Cell]) -> dict[Cell, frozenset[str]]:
+    """Names that each cell takes from others, where these are all cells in their order."""
+    found: dict[Cell, frozenset[str]] = {}
+    bound: set[str] = set()
+    for cell in cells:
+        found[cell] = reads_of(cell, bound)
+        bound |= cell.defs
+    return found
 
 
 def binds_of(cell: Cell, cells: Sequence[Cell], space: Mapping[str, Any]) -> frozenset[str]:
@@ -188,12 +198,28 @@ def _undefined(document: Document, cells: Sequence[Cell]) -> list[str]:
     everywhere = frozenset().union(*(cell.defs for cell in cells)) if cells else frozenset()
     known = set(OF_KERNELS) if document.sequential else set(everywhere)
     wrong = []
+    gone: dict[str, Cell] = {}
     for cell in cells:
+        if late := sorted(cell.refs & gone.keys()) if document.sequential else []:
+            wrong.append(f"{_told(cell)} reads {', '.join(late)}, which {_told(gone[late[0]])} deletes")
         if missing := sorted(cell.refs - known - {mount.name for mount in cell.notes.mounts}):
             later = ", which a later cell defines" if document.sequential and set(missing) <= everywhere else ""
             wrong.append(f"{_told(cell)} reads {', '.join(missing)}{later or ', which no cell defines'}")
         known |= cell.defs
+        gone = {name: each for name, each in gone.items() if name not in cell.defs}
+        gone |= dict.fromkeys(_deleted(cell), cell)
     return wrong
+
+
+def _deleted(cell: Cell) -> set[str]:
+    """Names that a cell deletes, and does not bind again."""
+    found = set[str]()
+    for node in cell.tree.body:
+        bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        found -= bound
+        if isinstance(node, ast.Delete):
+            found |= {each.id for each in node.targets if isinstance(each, ast.Name)}
+    return found
 
 
 def _late(cells: Sequence[Cell]) -> list[str]:

@@ -35,10 +35,12 @@ class _Writer(pickle.Pickler):
         self._scope = scope
         self._sets: dict[int, tuple[int, Any]] = {}
         self.code: dict[str, str] = {}
+        self.is_doubtful = False
 
     def persistent_id(self, value: Any) -> Any:
         """A name, or an ordered set; None of all else."""
         kind = type(value)
+        self.is_doubtful |= isinstance(value, BaseException)
         if kind in (set, frozenset) and len(value) > 1:
             return self._set(value)
         if isinstance(value, (type, types.FunctionType)):
@@ -123,9 +125,26 @@ def write_pickle(value: Any, path: Path, scope: Scope) -> str:
     except Exception as error:  # noqa: BLE001 - whatever a class raises where it cannot be pickled
         raise NotKept(f"{type(value).__qualname__} has no bytes: {error}") from None
     check_size(file.tell(), type(value).__qualname__)
+    if writer.code or writer.is_doubtful:
+        _check_way_back(file, value, scope)
     path.write_bytes(file.getbuffer())
     lines = "\n".join(f"{name} {digest}" for name, digest in sorted(writer.code.items()))
     return hashlib.sha256(lines.encode()).hexdigest() if lines else ""
+
+
+def _check_way_back(file: io.BytesIO, value: Any, scope: Scope) -> None:
+    """Refuse what can be written and not be read: errors, above all, whose class asks for more than their message.
+
+    Raises
+    ------
+    NotKept
+        It cannot be read.
+    """
+    file.seek(0)
+    try:
+        _Reader(file, scope).load()
+    except Exception as error:  # noqa: BLE001 - whatever a class raises
+        raise NotKept(f"{type(value).__qualname__}, which cannot be read back: {error}") from None
 
 
 def _size(value: Any) -> int:

@@ -145,7 +145,7 @@ def ask_cell(walk: Walk, cell: Cell) -> None:
         return
     began = time.perf_counter()
     walk._pure = False  # a service may be another one under its name
-    space = {**walk.prelude.namespace, **{name: walk._value(name) for name in names if walk._has(name)}}
+    space = {**walk.prelude.namespace, **{name: walk.value(name) for name in names if walk.has(name)}}
     try:
         with walk.store:
             call = question.call(space)

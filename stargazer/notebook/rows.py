@@ -9,7 +9,7 @@ from stargazer.errors import NotebookError, RunError
 from stargazer.notebook.cells import is_fixed
 from stargazer.notebook.encoding import decode
 from stargazer.notebook.handles import unboxed
-from stargazer.notebook.order import reads_of
+from stargazer.notebook.order import reads_in_order
 from stargazer.notebook.sharing import shared_parts
 from stargazer.notebook.values import Value
 
@@ -217,13 +217,14 @@ def needed_cells(order: list[Cell], target: str, document: Document) -> set[Cell
     found = [cell for cell in order if cell.name == target] or [cell for cell in order if target in cell.defs]
     if not found:
         raise NotebookError(f"{document.path} has no cell {target}, and none that makes it")
-    wanted = {found[-1]}
-    todo = [found[-1]]
-    bound: dict[Cell, frozenset[str]] = {}
-    before: set[str] = set()
-    for cell in order:
-        bound[cell] = reads_of(cell, before)
-        before |= cell.defs
+    return needs_of({found[-1]}, order, document)
+
+
+def needs_of(cells: Iterable[Cell], order: list[Cell], document: Document) -> set[Cell]:
+    """Cells that some cells need, and themselves."""
+    wanted = set(cells)
+    todo = [*wanted]
+    bound = reads_in_order(order)
     while todo:
         cell = todo.pop()
         last = order.index(cell) if document.sequential else len(order)

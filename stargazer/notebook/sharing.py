@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import sys
 import types
 from itertools import islice
@@ -62,6 +63,10 @@ class _Parts:
 
     def _look(self, value: Any) -> Iterable[Any]:
         """Note one thing; return what it consists of."""
+        if isinstance(value, (types.MethodType, types.BuiltinMethodType)) and not isinstance(value.__self__, WHOLE):
+            return [value.__self__]
+        if isinstance(value, functools.partial):
+            return [value.func, *value.args, *value.keywords.values()]
         if value is None or isinstance(value, (str, bytes, int, float, complex, *WHOLE)):
             return ()
         if isinstance(value, (tuple, frozenset)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import sys
 import tempfile
 import types
@@ -83,11 +84,29 @@ def _of_engine(value: Any) -> str | None:
 def _of_code(value: Any) -> str | None:
     from stargazer.fingerprint import identify, identify_class
 
+    if isinstance(value, types.FunctionType) and _keeps_count(value):
+        return None
     try:
         found = identify_class(value) if isinstance(value, type) else identify(value, value.__qualname__)
     except StargazerError:
         return None
     return f"code:{found.digest}"
+
+
+def _keeps_count(function: types.FunctionType) -> bool:
+    """Whether a function keeps something from call to call, in variables of the one that made it."""
+    freed = set(function.__code__.co_freevars)
+    steps = dis.get_instructions(function)
+    if any(step.opname in ("STORE_DEREF", "DELETE_DEREF") and step.argval in freed for step in steps):
+        return True
+    return any(isinstance(_content(cell), (list, dict, set, bytearray)) for cell in function.__closure__ or ())
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not bound yet
+        return None
 
 
 def is_widget(value: Any) -> bool:

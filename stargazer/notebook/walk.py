@@ -26,12 +26,15 @@ from stargazer.notebook.cells import (
     run_source,
 )
 from stargazer.notebook.code import prelude_of, split_cells
-from stargazer.notebook.effects import WIDGET, hidden_order, touches_engine, why_live
+from stargazer.notebook.effects import WIDGET, touches_engine, why_live
+from stargazer.notebook.figures import own_figures
 from stargazer.notebook.graphs import fly, reason_of
 from stargazer.notebook.handles import boxed, is_handles
+from stargazer.notebook.hidden import hidden_order
 from stargazer.notebook.mounts import local_path, mounted
-from stargazer.notebook.order import binds_of, check_given, ordered, reads_of
+from stargazer.notebook.order import binds_of, check_given, ordered, reads_in_order
 from stargazer.notebook.questions import ask_cell
+from stargazer.notebook.rounds import run_rounds
 from stargazer.notebook.rows import (
     ChangesOthers,
     Done,
@@ -43,11 +46,13 @@ from stargazer.notebook.rows import (
     is_handle,
     name_of,
     needed_cells,
+    needs_of,
     told_error,
     used_by,
     value_of,
 )
 from stargazer.notebook.shown import Captured, captured, error_output
+from stargazer.notebook.together import Together
 from stargazer.notebook.tokens import Moved, is_widget, token_of
 from stargazer.notebook.values import Value
 from stargazer.notebook.writes import has_written, may_meet
@@ -60,7 +65,6 @@ if TYPE_CHECKING:
 
     from stargazer.calls import Call
     from stargazer.ledger import Record
-    from stargazer.notebook.annotations import Loop
     from stargazer.notebook.document import Cell, Document
     from stargazer.store import Store
 
@@ -113,17 +117,18 @@ class Walk:
         self.rest = dict(zip(self.order, self.split.rest, strict=True))
         self.prelude = prelude_of(self.split.parts)
         self.wanted = set(self.order) if target is None else needed_cells(self.order, target, document)
-        self.reads: dict[Cell, frozenset[str]] = {}
-        bound: set[str] = set()
-        for cell in self.order:
-            self.reads[cell] = reads_of(cell, bound)
-            bound |= cell.defs
+        self.reads = reads_in_order(self.order)
         makers = [cell for cell in self.order if cell.defs & self.given.keys()]
         self._widgets = {
             name for cell in makers if why_live(cell, self.prelude) == WIDGET for name in cell.defs & self.given.keys()
         }
         check_given(self.order, self.given.keys() - self._widgets, self.split.names)
-        self._lively = hidden_order(self.order, self.rest, self.prelude)
+        self.together = Together(self.order, self.rest, self.split.names, self.prelude)
+        self._lively = {**hidden_order(self.order, self.rest, self.prelude), **self.together.why}
+        tied = {*self._lively, *self.together.cells}
+        if self.wanted & tied:  # what others leave for them, these find only if the others ran
+            last = max(self.order.index(cell) for cell in self.wanted)
+            self.wanted = needs_of(self.wanted | (tied & {*self.order[: last + 1]}), self.order, document)
         self._shared: dict[Cell, tuple[str, ...]] = {}
         self._ran_now: set[str] = set()
 
@@ -138,11 +143,13 @@ class Walk:
         began = time.perf_counter()
         self._told: set[str] = set()
         self._done: dict[Cell, Done] = {}
+        for told in self.together.told:
+            self._tell(told)
         while True:
             self._begin()
             try:
                 self._walk(self.order)
-                self._settle()
+                self.settle()
                 break
             except _Restart:
                 continue
@@ -152,6 +159,7 @@ class Walk:
 
     def _begin(self) -> None:
         self.prelude.set_up_again()
+        self.together.begin()
         self.rows: dict[Cell, Row] = {}
         self.assets: dict[str, Any] = {}
         self.live: dict[str, Any] = {}
@@ -161,7 +169,7 @@ class Walk:
         self.records: list[Record] = []
         self.pending: dict[Cell, Call] = {}
         self._since: list[Cell] = []
-        self._handed: set[str] = set()
+        self.handed: set[str] = set()
         self.ties = Ties()
         self._pure = True
         for name, value in self.given.items():
@@ -170,7 +178,7 @@ class Walk:
 
     def _walk(self, cells: Iterable[Cell]) -> None:
         for cell in cells:
-            self._note_place()
+            self.note_place()
             if (row := self._at_once(cell)) is not None:
                 self.rows[cell] = row
             else:
@@ -194,7 +202,7 @@ class Walk:
             return self._failed(cell, NotebookError(f"line {cell.error.line}: {cell.error.message}"))
         if (error := self.prelude.error_of(cell)) is not None:
             return self._failed(cell, error)
-        if not self.rest[cell]:
+        if not self.together.statements[cell]:
             return self._row(cell, "live", "code")
         for name in sorted(self.reads[cell]):
             if name in self.dead:
@@ -215,39 +223,13 @@ class Walk:
 
     def _step(self, cell: Cell) -> None:
         if cell.notes.loop is None or cell.notes.loop.carry not in self.reads[cell]:
-            self._once(cell)
+            self.once(cell)
         else:
-            self._loop(cell, cell.notes.loop)
-
-    def _loop(self, cell: Cell, loop: Loop) -> None:
-        """Run a cell again and again with what it made: each round is a call of its own."""
-        began, states = time.perf_counter(), list[str]()
-        for _ in range(loop.rounds):
-            self._note_place()
-            self._once(cell)
-            if self.pending and not self.dry:
-                self._settle()
-                self._once(cell)
-            if cell not in self.rows:  # in a plan: whether it goes on from there is not known
-                return
-            states.append(self.rows[cell].state)
-            if states[-1] not in ("ran", "known", "live") or (loop.until and self._holds(cell, loop.until)):
-                break
-        row = self.rows[cell]
-        row.state = "ran" if "ran" in states and row.state == "known" else row.state
-        row.why = [f"{len(states)} rounds, {states.count('ran')} of them new", *row.why]
-        row.seconds = time.perf_counter() - began
-
-    def _holds(self, cell: Cell, text: str) -> bool:
-        """Whether an expression about what a cell made is true; in a plan it is not known."""
-        if self.dry and any(name in self._handed or is_call(self.assets.get(name)) for name in cell.defs):
-            return True
-        space = {**self.prelude.namespace, **{n: self._value(n) for n in cell.defs - self.split.names if self._has(n)}}
-        return bool(eval(text, space))
+            run_rounds(self, cell, cell.notes.loop)
 
     def is_made_later(self, cell: Cell, names: frozenset[str]) -> bool:
         """Whether a cell that runs here had to wait for what it reads, and was seen to; in a plan that is not there."""
-        if self.dry and any(name in self._handed for name in names):
+        if self.dry and any(name in self.handed for name in names):
             self._hand_on(cell, "run", "it reads what is made each time")
             return True
         if not any(is_call(self.assets.get(name)) for name in names) and (self.dry or not self.pending):
@@ -255,7 +237,7 @@ class Walk:
         if self.dry:
             self._hand_on(cell, "run", "its inputs are to be made")
         else:
-            self._settle()
+            self.settle()
             self._walk_one(cell)
         return True
 
@@ -264,10 +246,11 @@ class Walk:
         if (row := self._at_once(cell)) is not None:
             self.rows[cell] = row
         else:
-            self._note_place()
-            self._once(cell)
+            self.note_place()
+            self.once(cell)
 
-    def _once(self, cell: Cell) -> None:
+    def once(self, cell: Cell) -> None:
+        """Take what is known of a cell, or run it, or let it wait."""
         if cell.notes.prompt is not None:
             ask_cell(self, cell)
             return
@@ -279,7 +262,7 @@ class Walk:
         why = self._lively.get(cell) or why_live(cell, self.prelude)
         if not why and unknown:
             why = f"it reads {unknown[0]}, which {self.why.get(unknown[0], 'has no identity')}"
-        if self.dry and any(name in self._handed for name in names):
+        if self.dry and any(name in self.handed for name in names):
             self._hand_on(cell, "live" if why else "run", why or "it reads what is made each time")
             return
         if why:
@@ -297,7 +280,7 @@ class Walk:
                 self._here(cell, call)
             return
         if not self.dry and may_meet(cell, self.pending, self.prelude):
-            self._settle()
+            self.settle()
             self._walk_one(cell)
             return
         self.pending[cell] = call
@@ -311,7 +294,7 @@ class Walk:
     def _hand_on(self, cell: Cell, state: str, why: str) -> None:
         """In a plan: what a cell makes is not known before it runs."""
         self.rows[cell] = self._row(cell, state, why)
-        self._handed |= cell.defs
+        self.handed |= cell.defs
         for name in cell.defs:
             self.assets.pop(name, None)
 
@@ -370,16 +353,19 @@ class Walk:
             f"{name_of(cell)} changes {told}, which another cell made: it and the cells that read {told} run each "
             f"time; make a copy there ({changed[0]}_2 = {changed[0]}.copy()), or do it where {changed[0]} is made"
         )
-        if self.strict:
-            raise NotebookError(message)
-        if message not in self._told:
-            self._told.add(message)
-            warnings.warn(message, ChangesOthers, stacklevel=2)
+        self._tell(message)
         self._shared[cell] = changed
         for other in self.order:
             if self.reads[other] & set(changed) or len(other.defs & set(changed)) > 1:
                 self._lively[other] = f"{name_of(cell)} changes {told}"
         raise _Restart
+
+    def _tell(self, message: str) -> None:
+        if self.strict:
+            raise NotebookError(message)
+        if message not in self._told:
+            self._told.add(message)
+            warnings.warn(message, ChangesOthers, stacklevel=2)
 
     def _outputs(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
         shown = result.get(SHOWN)
@@ -432,7 +418,7 @@ class Walk:
         if self.dry:
             self._hand_on(cell, "live", why)
             return
-        self._settle()
+        self.settle()
         if (row := self._at_once(cell)) is not None:
             self.rows[cell] = row
             return
@@ -440,17 +426,22 @@ class Walk:
             self.rows[cell] = self._failed(cell, NotebookError(f"{told}, but {why}"))
             return
         began = time.perf_counter()
-        read = {name: self._value(name, share=True) for name in self.reads[cell] if self._has(name)}
+        read = {name: self.value(name, share=True) for name in self.reads[cell] if self.has(name)}
         mounts = {mount.name: local_path(mount) for mount in cell.notes.mounts}
-        space = {**self.prelude.namespace, **read, **mounts}
-        with captured() as out, self.prelude.around(keep=True):
+        is_together = cell in self.together.cells
+        read |= mounts
+        space = self.together.space(read, self._bound) if is_together else self._space(read)
+        with captured() as out, self.prelude.around(keep=True), own_figures(cell, self.prelude):
             row = self._run_here(cell, space, out, began)
         if row is not None:
             self.rows[cell] = row
             return
         made = {name: space[name] for name in binds_of(cell, self.order, space) - self.split.names if name in space}
         self._take_changes(cell, read)
+        if is_together:
+            made = {**self.together.changed(), **made}
         self._bind_live(cell, made)
+        self.together.note(self._bound)
         self.ties.join(made, read)
         self.rows[cell] = self._row(cell, "live", why, seconds=time.perf_counter() - began, outputs=out.outputs)
 
@@ -458,7 +449,7 @@ class Walk:
         """Run a cell in this process; return its row where it stopped or failed."""
         ending = Ending(name_of(cell), lambda: False, cell.notes.timeout)
         try:
-            ending.run(lambda: run_source(cell.source, self.rest[cell], space, out))
+            ending.run(lambda: run_source(cell.source, self.together.statements[cell], space, out))
         except BaseException as error:
             seconds = time.perf_counter() - began
             if is_stop(error):
@@ -517,10 +508,17 @@ class Walk:
             return None
         return self.store.save(draft)
 
-    def _has(self, name: str) -> bool:
+    def _space(self, read: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self.prelude.namespace, **read}
+
+    def _bound(self, name: str) -> Any:
+        return self.assets.get(name, self.live.get(name))
+
+    def has(self, name: str) -> bool:
+        """Whether a name means something by now."""
         return name in self.live or name in self.assets
 
-    def _value(self, name: str, *, share: bool = False) -> Any:
+    def value(self, name: str, *, share: bool = False) -> Any:
         """What a name means: the object that lives here, or a copy of what is kept; shared ones are made once."""
         if name in self.live:
             return self.live[name]
@@ -532,7 +530,7 @@ class Walk:
 
     # Cells that run as one graph.
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Run what waits; then go through the same cells again, which take what they came to.
 
         In a notebook whose cells run one after the other, one may turn out to have changed what those after it read:
@@ -560,9 +558,9 @@ class Walk:
         cells, self._since = self._since, []
         self._go_back()
         self._walk(cells)
-        self._settle()
+        self.settle()
 
-    def _note_place(self) -> None:
+    def note_place(self) -> None:
         """Remember how things are before the first cell that waits."""
         if self.pending:
             return

@@ -1,5 +1,7 @@
 """What cells leave for others beside their values: seeds, settings of a thread, names that functions read late."""
 
+# ruff: noqa: E501 - cells are read more easily in one line
+
 from __future__ import annotations
 
 import random
@@ -156,3 +158,33 @@ def test_a_program_that_shows_cells_one_by_one_runs_what_seeds_and_what_draws(tm
     assert "sets up random" in told[1]
     assert "draws random numbers" in told[2]
     assert "set up before it" in told[3]
+
+
+ERROR = "class Wrong(Exception):\n    def __init__(self, a, b):\n        super().__init__(a)\n        self.b = b"
+ASKING = {
+    "error": [ERROR, "try:\n    raise Wrong(1, 2)\nexcept Wrong as error:\n    kept = error", "x = (type(kept) is Wrong, kept.b)"],
+    "in-a-list": [ERROR, "kept = [Wrong(1, 2)]", "x = (type(kept[0]) is Wrong, kept[0].b)"],
+    "made-by-a-function": [
+        "class R:\n    b = 2\n    def __reduce__(self):\n        return R.again, ()\n    @staticmethod\n    def again():\n        raise OSError",
+        "kept = R()",
+        "x = (type(kept) is R, kept.b)",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_what_can_be_written_and_not_be_read_stays_live(tmp_path: Path, name: str) -> None:
+    for _ in range(2):
+        book = _book(tmp_path, ASKING[name]).run()
+        assert book["x"] == (True, 2)
+    assert "cannot be read back" in str(book.report)
+
+
+def test_errors_of_a_class_of_the_notebook_are_of_that_class_in_every_cell(tmp_path: Path) -> None:
+    cells = [
+        "class Wrong(Exception):\n    pass",
+        "kept = Wrong(1)",
+        "try:\n    raise kept\nexcept Wrong:\n    x = type(kept) is Wrong",
+    ]
+    for last in ("", "\ny = 1"):
+        assert _book(tmp_path, [*cells[:-1], cells[-1] + last]).run()["x"] is True

@@ -126,3 +126,11 @@ def test_what_is_printed_in_many_lines_is_kept_up_to_a_limit() -> None:
     assert only["text"].startswith("1234567\n")
     assert only["text"].endswith("… more was printed than is kept\n")
     assert len(only["text"]) < LONGEST_TEXT + 50
+
+
+def test_what_is_not_python_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text("# %%\nx = (\n\n# %%\n# @timout 3s\ny = = 1\n")
+    result = CliRunner().invoke(app, ["nb", "run", str(path)])
+    assert result.exit_code == 2
+    assert [result.stderr.count(each) for each in ("never closed", "invalid syntax", "@timout")] == [1, 1, 1]

@@ -111,11 +111,20 @@ def audit(where: str | Path = ".", flow: str | None = None) -> list[Found]:
 def _audited(flow: Flow) -> Iterator[Found]:
     told = str(flow.file.relative_to(flow.root))
     for book in flow.books:
-        for finding in (*_of_files(book), *_of_entry(book), *_of_life(book)):
+        for finding in _of_book(book):
             yield Found(flow.name, book.name, told, finding._replace(line=book.entry.line))
     for mod in _without_notebook(flow):
         message = f"{mod.name} ({mod.category}) has no notebook; nb new NAME --mode demo --mod {mod.name}"
         yield Found(flow.name, "", told, Finding("warning", "mod_without_notebook", message))
+
+
+def _of_book(book: Book) -> list[Finding]:
+    """All findings of one notebook; a file that cannot be read is one of its own, and others are audited."""
+    found = [*_of_entry(book)]
+    try:
+        return [*_of_files(book), *found, *_of_life(book)]
+    except NotebookError as error:
+        return [Finding("error", "unreadable", " ".join(str(error).split())), *found]
 
 
 def _warn(rule: str, message: str) -> Finding:

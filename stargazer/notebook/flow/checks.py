@@ -109,7 +109,12 @@ def _marimo_check(document: Document) -> list[Finding]:
         work.file(document.path.name).write_text(document.text, "utf-8")
         told = _printed(work, ["python", "-m", "marimo", "check", "--format", "json", document.path.name])
     return [
-        Finding(SEVERITIES.get(each["severity"], "warning"), f"marimo {each['name']}", _hint(each), int(each["line"]))
+        Finding(
+            SEVERITIES.get(each["severity"], "warning"),
+            f"marimo {each['name']}",
+            _hint(each),
+            max(0, int(each["line"])),
+        )
         for each in told.get("issues", ())
     ]
 

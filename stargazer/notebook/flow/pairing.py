@@ -11,7 +11,7 @@ from stargazer.notebook.flow.place import chosen
 from stargazer.notebook.flow.syncing import IN_STEP, Synced, diff_pair, look
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from stargazer.notebook.flow.formats import NotebookFormat
@@ -38,9 +38,17 @@ def pair(
     Raises
     ------
     NotebookError
-        ``notebook.yml`` is wrong, or a file cannot be read.
+        ``notebook.yml`` is wrong.
     """
-    return [_paired(book, force) for book in chosen(where, flow, names)]
+    return [_tried(book, lambda book: _paired(book, force)) for book in chosen(where, flow, names)]
+
+
+def _tried(book: Book, bring: Callable[[Book], Synced]) -> Synced:
+    """Bring one notebook in step; a file that cannot be read is its own problem, and not that of others."""
+    try:
+        return bring(book)
+    except NotebookError as error:
+        return Synced(book.name, "unreadable", problem=str(error))
 
 
 def _paired(book: Book, force: bool) -> Synced:
@@ -87,14 +95,10 @@ def sync(
     NotebookError
         ``notebook.yml`` is wrong.
     """
-    return [_synced(book, direction, dry, force) for book in chosen(where, flow, names)]
-
-
-def _synced(book: Book, direction: Direction, dry: bool, force: bool) -> Synced:
-    try:
-        return format_of(book).sync(book, direction, dry, force)
-    except NotebookError as error:
-        return Synced(book.name, "unreadable", problem=str(error))
+    return [
+        _tried(book, lambda book: format_of(book).sync(book, direction, dry, force))
+        for book in chosen(where, flow, names)
+    ]
 
 
 class Difference(NamedTuple):
@@ -125,14 +129,21 @@ def diff(where: str | Path = ".", flow: str | None = None, names: Sequence[str] 
     Raises
     ------
     NotebookError
-        ``notebook.yml`` is wrong, or a file cannot be read.
+        ``notebook.yml`` is wrong.
     """
-    pairs = [(book, format_of(book)) for book in chosen(where, flow, names)]
-    return [
-        _difference(book, form)
-        for book, form in pairs
-        if form.paired and (book.entry.pair_ipynb or book.ipynb.exists())
-    ]
+    found = (_compared(book) for book in chosen(where, flow, names))
+    return [each for each in found if each is not None]
+
+
+def _compared(book: Book) -> Difference | None:
+    """How a notebook's faces differ; None where it has but one."""
+    try:
+        form = format_of(book)
+        if not form.paired or not (book.entry.pair_ipynb or book.ipynb.exists()):
+            return None
+        return _difference(book, form)
+    except NotebookError as error:
+        return Difference(book.name, "unreadable", f"{error}\n")
 
 
 def _difference(book: Book, form: NotebookFormat) -> Difference:

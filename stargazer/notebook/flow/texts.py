@@ -99,10 +99,18 @@ def read_ipynb(text: str, path: str) -> NotebookNode:
     """
     import nbformat
 
+    remedy = "mend it, or take it away: where there is a script, `stargazer nb sync` makes it anew"
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise NotebookError(f"{path} is no Jupyter notebook, as it is no JSON ({error}): {remedy}") from None
+    if not isinstance(found, dict) or not found.keys() & {"cells", "worksheets"}:
+        raise NotebookError(f"{path} is no Jupyter notebook, as it has no cells: {remedy}")
     try:
         book: NotebookNode = nbformat.reads(text, as_version=4)
-    except Exception as error:  # noqa: BLE001 - of JSON, of nbformat's schema and of its conversions
-        raise NotebookError(f"{path} is no Jupyter notebook: {type(error).__name__}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - of nbformat's schema and of its conversions
+        first = str(error).partition("\n")[0]
+        raise NotebookError(f"{path} is no Jupyter notebook ({first}): {remedy}") from None
     return book
 
 

@@ -306,3 +306,36 @@ def test_lab_for_marimo_starts_where_its_notebooks_are(desk: Desk) -> None:
     found = nb.lab(desk.root, marimo=True)
     assert [link.name for link in found.links] == ["look"]
     assert found.command[1:] == ("-m", "marimo", "edit", str(desk.root / "notebooks"))
+
+
+BROKEN = {"no-json": "{ not json", "no-cells": "[]", "nothing": "", "other-json": "{}"}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_one_file_that_is_no_notebook_stops_no_command(desk: Desk, name: str) -> None:
+    desk.begin()
+    other = desk.root / "notebooks/explore/.src/other.py"
+    other.write_text(SOURCE)
+    entry = "  - path: notebooks/explore/.src/other.py\n    pair_ipynb: true\n"
+    desk.config.write_text(f"{desk.config.read_text().rstrip()}\n{entry}")
+    told(desk, "sync")
+    desk.ipynb.write_text(BROKEN[name])
+    for command in ("sync", "pair"):
+        rows = {row["name"]: row for row in told(desk, command, code=1)["notebooks"]}
+        assert rows["other"]["success"]
+        assert "is no Jupyter notebook" in rows["noise"]["problem"]
+        assert "Error" not in rows["noise"]["problem"]
+    assert "is no Jupyter notebook" in told(desk, "diff", code=1)["notebooks"][0]["text"]
+    assert "unreadable" in rules(desk)
+    assert "unreadable" not in rules(desk, "other")
+    assert desk.ipynb.read_text() == BROKEN[name]
+    desk.ipynb.unlink()
+    told(desk, "sync")
+    assert json.loads(desk.ipynb.read_text())["cells"]
+
+
+def test_a_limit_below_nothing_is_refused(desk: Desk) -> None:
+    desk.begin()
+    result = CliRunner().invoke(app, ["nb", "exec", "--timeout", "-3"])
+    assert result.exit_code == 2
+    assert "--timeout" in result.output

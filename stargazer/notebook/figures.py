@@ -1,0 +1,64 @@
+"""Figures that pyplot keeps for the whole process: each cell that draws has its own, as in Jupyter and marimo."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from stargazer.notebook.effects import full_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stargazer.notebook.code import Prelude
+    from stargazer.notebook.document import Cell
+
+__all__ = ["own_figures"]
+
+PLOTS = ("plot", "hist", "boxplot")
+"""Methods by which tables draw with pyplot."""
+
+_drawing = threading.RLock()
+
+
+@contextlib.contextmanager
+def own_figures(cell: Cell, prelude: Prelude) -> Iterator[None]:
+    """Let a cell that draws do so alone, and leave no figure to others.
+
+    What pyplot draws on is one thing of a process: cells side by side would draw on each other's figures, and one that
+    begins none would go on with whatever another left. Jupyter and marimo finish figures with their cell.
+
+    Parameters
+    ----------
+    cell
+        That runs in here.
+    prelude
+        The code of its notebook.
+    """
+    if not _draws(cell, prelude):
+        yield
+        return
+    with _drawing:
+        before = _numbers()
+        try:
+            yield
+        finally:
+            for number in _numbers() - before:
+                sys.modules["matplotlib.pyplot"].close(number)
+
+
+def _numbers() -> set[int]:
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    return set(pyplot.get_fignums()) if pyplot is not None else set()
+
+
+def _draws(cell: Cell, prelude: Prelude) -> bool:
+    """Whether a cell, or code that it reaches, draws by pyplot, also where a library does it for it."""
+    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
+    every = (each for node in nodes for each in ast.walk(node))
+    if any(isinstance(each, ast.Attribute) and each.attr in PLOTS for each in every):
+        return True
+    return any(name.startswith(("matplotlib.pyplot", "seaborn", "scanpy")) for name in full_names(nodes, prelude))

@@ -1,0 +1,347 @@
+"""What cells change by calling code: attributes of classes and functions, globals, lists that functions add to.
+
+Every cell has names of its own, and the code of a notebook is shared by all that run in a process: a class that one
+cell counts up is another one, or an older one, where the next cell runs. What a cell changes in place is found by
+looking at the values that it was given; this here is not given to it. So it is looked for in the text, and the cells
+that have part in it run one after the other with the same names, as in a kernel.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, NamedTuple
+
+from stargazer.notebook.names import PRESENT, free_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from stargazer.notebook.document import Cell
+
+__all__ = ["MUTATORS", "State", "root_of", "shared_states", "state_changes"]
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.While)
+
+MUTATORS = frozenset({
+    "append", "extend", "insert", "remove", "pop", "popitem", "popleft", "appendleft", "clear", "sort", "reverse",
+    "add", "discard", "update", "setdefault", "register", "rotate", "fill",
+})  # fmt: skip
+"""Methods that change what they are called on, whatever it is."""
+
+CHANGING = {"setattr", "delattr", "next"}
+"""Functions of Python's own that change their first argument."""
+
+
+class State(NamedTuple):
+    """Something that some cells change and others use, which no value tells of.
+
+    Parameters
+    ----------
+    name
+        What is changed: a class, a function, a constant, or what functions change as a global.
+    changing
+        Cells that change it, in their order.
+    cells
+        All cells that have part in it, those that define it too.
+    """
+
+    name: str
+    changing: tuple[Cell, ...]
+    cells: frozenset[Cell]
+
+
+def shared_states(cells: Sequence[Cell], code: frozenset[str]) -> list[State]:
+    """Find what some cells change through code, and others use.
+
+    Parameters
+    ----------
+    cells
+        Of code, in the order in which they run.
+    code
+        Names of the notebook's code.
+    """
+    book = _Book(cells, code)
+    changed = {cell: book.changed_by(cell) for cell in cells}
+    found = []
+    for name in sorted(frozenset().union(*changed.values())):
+        users = [cell for cell in cells if name in book.used_by(cell)]
+        changing = tuple(cell for cell in users if name in changed[cell])
+        if len(users) > 1 and changing:
+            found.append(State(name, changing, frozenset(users).union(book.defining(name))))
+    return found
+
+
+def state_changes(cell: Cell, cells: Sequence[Cell], code: frozenset[str]) -> str:
+    """What a cell changes, or uses after others changed it, through code; for programs that run cells one by one."""
+    book = _Book(cells, code)
+    changed: frozenset[str] = frozenset().union(*(book.changed_by(each) for each in cells))
+    return next(iter(sorted(changed & (book.used_by(cell) | book.changed_by(cell)))), "")
+
+
+class _Book:
+    """The definitions of a notebook, and what calling them changes."""
+
+    def __init__(self, cells: Sequence[Cell], code: frozenset[str]) -> None:
+        self._cells, self._code = cells, code
+        self._nodes: dict[str, list[ast.stmt]] = {}
+        self._imported: set[str] = set()
+        for cell in cells:
+            for node in _statements(cell.tree.body):
+                for name in _defined(node):
+                    self._nodes.setdefault(name, []).append(node)
+                if isinstance(node, (ast.Import, ast.ImportFrom)):
+                    self._imported |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        self._names = frozenset(code).union(*(cell.defs for cell in cells)) - self._imported
+        every = [node for nodes in self._nodes.values() for node in nodes]
+        methods = MUTATORS.union(*(_changing_methods(node) for node in every if isinstance(node, ast.ClassDef)))
+        self._changes = {
+            name: frozenset().union(*(_changes(node, methods) for node in nodes)) for name, nodes in self._nodes.items()
+        }
+        for cell in cells:
+            for node in _statements(cell.tree.body):
+                self._pass_on(node)
+        for name in self._asked_for_calls() & self._nodes.keys():
+            self._changes[name] |= {name}
+        self._used: dict[Cell, frozenset[str]] = {}
+
+    def _pass_on(self, node: ast.stmt) -> None:
+        """What holds a function, as a table of them does, changes what that changes."""
+        if not isinstance(node, ast.Assign):
+            return
+        calls = {each.func for each in ast.walk(node.value) if isinstance(each, ast.Call)}
+        held = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name) and n not in calls}
+        for name in {each.id for each in node.targets if isinstance(each, ast.Name)} if held else ():
+            changed = frozenset().union(*(self._changes.get(each, ()) for each in held))
+            self._changes[name] = self._changes.get(name, frozenset()) | changed
+
+    def _asked_for_calls(self) -> set[str]:
+        """Functions whose cache is looked at, or emptied: then calls of them count."""
+        every = (each for cell in self._cells for each in ast.walk(cell.tree) if isinstance(each, ast.Attribute))
+        return {root_of(each) for each in every if each.attr in ("cache_info", "cache_clear")}
+
+    def used_by(self, cell: Cell) -> frozenset[str]:
+        """Names that the work of a cell leads to: what it reads when it runs, and what the code reads that it calls."""
+        if cell not in self._used:
+            direct = frozenset().union(*(_work(node, self._code) for node in cell.tree.body))
+            self._used[cell] = self._reached(direct)
+        return self._used[cell]
+
+    def _reached(self, names: Iterable[str]) -> frozenset[str]:
+        found, todo = set[str](), list(names)
+        while todo:
+            name = todo.pop()
+            if name in found or name not in self._names:
+                continue
+            found.add(name)
+            for node in self._nodes.get(name, ()):
+                todo += free_names(node)
+            todo += self._changes.get(name, ())
+        return frozenset(found)
+
+    def changed_by(self, cell: Cell) -> frozenset[str]:
+        """What a cell changes that is not a value of its own or one that it was given."""
+        known = self._nodes.keys() | self._code
+        direct = frozenset().union(*(_changed_at_once(node) for node in cell.tree.body)) & known
+        called = (self._changes.get(name, frozenset()) for name in self.used_by(cell))
+        return direct.union(*called) & self._names
+
+    def defining(self, name: str) -> Iterator[Cell]:
+        """Cells that bind a name, or define code that leads to it."""
+        for cell in self._cells:
+            defined = {each for node in _statements(cell.tree.body) for each in _defined(node)}
+            if name in cell.defs or any(name in self._reached([each]) for each in defined):
+                yield cell
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements of a cell, those in blocks too, but none that stand in functions or classes."""
+    for node in body:
+        yield node
+        if isinstance(node, BLOCKS):
+            inner = (each for each in ast.iter_child_nodes(node) if isinstance(each, (ast.stmt, ast.ExceptHandler)))
+            for each in inner:
+                yield from _statements(each.body if isinstance(each, ast.ExceptHandler) else [each])
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    if isinstance(node, DEFINITIONS):
+        return [node.name]
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+        return [each.id for each in node.targets if isinstance(each, ast.Name)]
+    return []
+
+
+def _work(node: ast.stmt, code: frozenset[str]) -> set[str]:
+    """Names that a statement reads when it runs; a definition reads what decorates it, and what it is made from."""
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+        return set()
+    if isinstance(node, ast.ClassDef):
+        parts: list[ast.AST] = [*node.decorator_list, *node.bases, *node.keywords]
+    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        parts = [*node.decorator_list, *node.args.defaults, *(each for each in node.args.kw_defaults if each)]
+    else:
+        parts = [node]
+    found = {each.id for part in parts for each in ast.walk(part) if isinstance(each, ast.Name)}
+    if isinstance(node, ast.Assign) and all(isinstance(each, ast.Name) and each.id in code for each in node.targets):
+        return set()  # a constant, which is made and not used
+    return found - set(_bound_only(node))
+
+
+def _bound_only(node: ast.stmt) -> Iterator[str]:
+    """Names that a plain assignment binds, and does not read."""
+    stored = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    loaded = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+    yield from stored - loaded if not isinstance(node, ast.AugAssign) else ()
+
+
+def root_of(node: ast.AST | None) -> str:
+    """The name that ``a.b[c].d`` begins with; empty where it begins with something else."""
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _targets(node: ast.AST, methods: frozenset[str] = MUTATORS) -> Iterator[ast.AST]:
+    """What a node changes by an attribute, an item or a method."""
+    if isinstance(node, (ast.Assign, ast.Delete)):
+        places: list[ast.expr] = [part for each in node.targets for part in _unpacked(each)]
+    else:
+        places = [node.target] if isinstance(node, (ast.AugAssign, ast.AnnAssign)) else []
+    yield from (each.value for each in places if isinstance(each, ast.Subscript))
+    yield from (each.value for each in places if isinstance(each, ast.Attribute) and not each.attr.startswith("__"))
+    if isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Attribute) and node.func.attr in methods:
+            yield node.func.value
+        if isinstance(node.func, ast.Name) and node.func.id in CHANGING and node.args:
+            yield node.args[0]
+
+
+def _unpacked(target: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(target, (ast.Tuple, ast.List)):
+        for each in target.elts:
+            yield from _unpacked(each)
+    else:
+        yield target
+
+
+def _changed_at_once(node: ast.stmt) -> set[str]:
+    """Names whose objects a statement changes itself; decorators that register count."""
+    if isinstance(node, DEFINITIONS):
+        called = (each.func if isinstance(each, ast.Call) else each for each in node.decorator_list)
+        return {root_of(each) for each in called if isinstance(each, ast.Attribute) and each.attr in MUTATORS}
+    return {root_of(target) for each in ast.walk(node) for target in _targets(each)} - {""}
+
+
+def _changes(node: ast.stmt, methods: frozenset[str] = MUTATORS) -> frozenset[str]:
+    """Names from around a definition whose objects, or meanings, calls of it change."""
+    finder = _Changes(node, methods)
+    finder.visit(node)
+    return frozenset(finder.found - PRESENT - {""})
+
+
+class _Changes(ast.NodeVisitor):
+    """Looks through a function or a class for what it changes beside its own variables."""
+
+    def __init__(self, node: ast.stmt, methods: frozenset[str]) -> None:
+        self.found: set[str] = set()
+        self._methods = methods
+        self._scopes: list[set[str]] = []
+        self._whole = next(iter(_defined(node)), "")
+        self._class = node if isinstance(node, ast.ClassDef) else None
+        self._kept_by_class = _mutable_attributes(node) if isinstance(node, ast.ClassDef) else set()
+        self._defaults: list[set[str]] = []
+        self._inner: set[str] = set()
+
+    def visit(self, node: ast.AST) -> None:
+        """Look at a node, and into it."""
+        if self._scopes:
+            for target in _targets(node, self._methods):
+                self._note(target)
+        if isinstance(node, FUNCTIONS):
+            self._function(node)
+        else:
+            self.generic_visit(node)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
+        every = [each for child in ast.iter_child_nodes(node) for each in ast.walk(child)]
+        beyond = {name for each in every if isinstance(each, ast.Global) for name in each.names}
+        stored = {each.id for each in every if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)}
+        self.found |= stored & beyond
+        around = {name for each in every if isinstance(each, ast.Nonlocal) for name in each.names}
+        if stored & around:
+            self.found.add(self._whole)
+        inner = {each.name for each in every if isinstance(each, DEFINITIONS)}
+        self._inner |= inner
+        self._scopes.append((stored | inner | {each.arg for each in every if isinstance(each, ast.arg)}) - beyond)
+        self._defaults.append(set(_mutable_defaults(node)))
+        self.generic_visit(node)
+        self._scopes.pop()
+        self._defaults.pop()
+
+    def _note(self, target: ast.AST) -> None:
+        name = root_of(target)
+        is_default = len(self._scopes) == 1 and name in self._defaults[-1]
+        if (
+            is_default
+            or name in self._inner
+            or (self._class is not None and _is_the_class(target, self._kept_by_class))
+        ):
+            self.found.add(self._whole)
+        elif not any(name in scope for scope in self._scopes):
+            self.found.add(name)
+
+
+def _is_the_class(target: ast.AST, attributes: set[str]) -> bool:
+    """Whether a method means its class: ``cls``, ``type(self)``, ``self.__class__``, or what the class keeps."""
+    while isinstance(target, (ast.Attribute, ast.Subscript)):
+        if _is_of_class(target, attributes):
+            return True
+        target = target.value
+    if isinstance(target, ast.Call) and isinstance(target.func, ast.Name) and target.func.id == "type":
+        return True
+    return isinstance(target, ast.Name) and target.id == "cls"
+
+
+def _is_of_class(target: ast.AST, attributes: set[str]) -> bool:
+    if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name) or target.value.id != "self":
+        return False
+    return target.attr == "__class__" or target.attr in attributes
+
+
+def _changing_methods(node: ast.ClassDef) -> set[str]:
+    """Methods of a class that change its objects."""
+    methods = (each for each in node.body if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    return {
+        each.name
+        for each in methods
+        if each.name != "__init__" and any(root_of(t) == "self" for n in ast.walk(each) for t in _targets(n))
+    }
+
+
+def _mutable_attributes(node: ast.ClassDef) -> set[str]:
+    """Attributes that a class has for all its objects, and none of these has for itself."""
+    made = (each for each in node.body if isinstance(each, (ast.Assign, ast.AnnAssign)))
+    found = {target.id for each in made for target in _places(each) if isinstance(target, ast.Name)}
+    own = {
+        target.attr
+        for each in ast.walk(node)
+        if isinstance(each, (ast.Assign, ast.AnnAssign))
+        for target in _places(each)
+        if isinstance(target, ast.Attribute) and root_of(target.value) == "self"
+    }
+    return found - own
+
+
+def _places(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
+    return list(node.targets) if isinstance(node, ast.Assign) else [node.target]
+
+
+def _mutable_defaults(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[str]:
+    positional = [*node.args.posonlyargs, *node.args.args]
+    pairs = [*zip(reversed(positional), reversed(node.args.defaults), strict=False)]
+    pairs += [(a, d) for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d is not None]
+    for argument, default in pairs:
+        if not isinstance(default, (ast.Constant, ast.Tuple, ast.Name, ast.Attribute)):
+            yield argument.arg
