@@ -4,6 +4,9 @@ Ours (hashed against the CID, into a store) beside a plain HTTP GET of the same 
 same bytes, beside ``ipfs get`` and beside ipfsspec: its GET, of which nothing is verified, and its reader of CARs.
 Aims: at least 0.8 of the slower of the first two, and twice the bytes a second of ipfsspec's CARs. Of a node
 we take what its gateway sends; its RPC alone stands beside a plain POST of the same. Kubo must be on PATH as ``ipfs``.
+
+Reading the whole file through ``cid://`` stands beside fetching it (aim: half as fast at least), and a zarr of 100
+chunks is read from a gateway of our own that waits 20 ms before each answer (aim: one second at most).
 """
 
 from __future__ import annotations
@@ -13,22 +16,29 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import dask.config
+import fsspec
 import httpx
 
 from benchmarks.rounds import Ratio, compare, in_turns, temporary
 from stargazer.errors import ToolMissing
 from stargazer.remotes import fetch_into, push, read_remote
+from stargazer.remotes.push import batches
 from stargazer.store import Store
 
 __all__ = ["measure"]
 
 AIM, AIM_IPFSSPEC = 0.8, 2.0
+AIM_READ, AIM_ZARR = 0.5, 1.0
+LATENCY, CHUNKS = 0.02, 100
 MIB = 1 << 20
 PATIENCE = 60.0
 
@@ -41,8 +51,69 @@ def measure(quick: bool = False) -> Iterator[Ratio]:
     quick
         A small file and few rounds: for trying out, not for quoting.
     """
+    with temporary() as directory:
+        yield measure_zarr(directory / "zarr", 3 if quick else 7)
     with temporary() as directory, node(directory / "kubo") as addresses:
         yield from Remotes(directory, (64 if quick else 1024) * MIB, 3 if quick else 7, *addresses).ratios()
+
+
+def measure_zarr(directory: Path, rounds: int) -> Ratio:
+    """Read a zarr of many chunks through ``cid://``, each time by a remote that remembers nothing."""
+    import numpy
+    import zarr
+
+    array = numpy.arange(CHUNKS * 1000, dtype="i4").reshape(CHUNKS, 1000)
+    zarr.create_array(str(directory / "array.zarr"), data=array, chunks=(1, 1000))
+    origin = Store(directory / "origin")
+    cid = str(origin.add(directory / "array.zarr").cid)
+    blocks = {name: block for batch in batches(origin, cid, lambda _: False) for name, block in batch.blocks}
+
+    def read(number: int) -> float:
+        remote = {"gateway": url, "name": f"slow-{number}"}
+        with dask.config.set({"stargazer.remotes": [remote]}), Store(directory / f"target-{number}"):
+            start = time.perf_counter()
+            found = zarr.open_array(f"cid://{cid}", mode="r")[:]
+            took = time.perf_counter() - start
+        assert (found == array).all()
+        return took
+
+    with slow_gateway(blocks) as url:
+        read(-1)
+        seconds = [read(number) for number in range(rounds)]
+    case = f"a zarr of {CHUNKS} chunks at {1000 * LATENCY:.0f} ms"
+    return compare("remotes", case, "a second", seconds, [1.0] * rounds, "s", aim=AIM_ZARR)
+
+
+@contextmanager
+def slow_gateway(blocks: dict[str, bytes]) -> Iterator[str]:
+    """A gateway of raw blocks that waits before each answer: its URL."""
+
+    class Request(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            time.sleep(LATENCY)
+            block = blocks.get(self.path.partition("?")[0].rpartition("/")[2])
+            known = block is not None and "format=raw" in self.path
+            body = block if known and block is not None else b""
+            self.send_response(200 if known else 406)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Request)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextmanager
@@ -94,10 +165,13 @@ class Remotes:
         """All of them, in the same rounds."""
         others: dict[str, Callable[[], None]] = {"GET": self.plain, "SHA-256": self.sha256, "ipfs get": self.ipfs_get}
         others |= {"POST": self.plain_rpc, **self.ipfsspec()}
+        others["cid://"] = self.read
         ours = {name: lambda name=name: self.fetch(name) for name in self.remotes}
         found = in_turns(
             {name: lambda work=work: self.rate(work) for name, work in {**ours, **others}.items()}, self.rounds
         )
+        case = f"{self.size // MIB} MiB read through cid://"
+        yield self.ratio(case, "fetch", found["cid://"], found["gateway"], aim=AIM_READ)
         slower = [min(pair) for pair in zip(found["GET"], found["SHA-256"], strict=True)]
         for name in self.remotes:
             case = f"{self.size // MIB} MiB from a Kubo's {name}"
@@ -125,6 +199,12 @@ class Remotes:
         target = self.directory / "target"
         fetch_into(Store(target), self.cid, [self.remotes[name]])
         shutil.rmtree(target)
+
+    def read(self) -> None:
+        """Ours: verified, the whole file at once, and nothing stored."""
+        remotes = dask.config.set({"stargazer.remotes": [{"gateway": self.gateway}]})
+        with remotes, Store(self.directory / "empty"), fsspec.open(f"cid://{self.cid}") as file:
+            assert len(file.read()) == self.size
 
     def plain(self) -> None:
         """A GET of the file, to disk."""

@@ -101,7 +101,7 @@ def plugins(group: str | None = None) -> tuple[Plugin, ...]:
     group
         Only this one: ``"stargazer.tasks"``. By default all groups of all packages, Stargazer's own too.
     """
-    return tuple(each for each in _installed(_path()) if group in (None, each.group))
+    return _installed(_path(), group)
 
 
 def find(group: str, name: str) -> Any:
@@ -248,15 +248,21 @@ def _changed(folder: str) -> int:
         return 0
 
 
-@functools.lru_cache(1)
-def _installed(_: tuple[tuple[str, int], ...]) -> tuple[Plugin, ...]:
-    """All entry points, in order of group and name; a package that is found twice counts once."""
+@functools.lru_cache(32)
+def _installed(_: tuple[tuple[str, int], ...], group: str | None) -> tuple[Plugin, ...]:
+    """Entry points of one group, or all, in order of group and name; a package that is found twice counts once.
+
+    Only the metadata of packages that offer something there is read: a folder that changes, such as the one in which a
+    script writes, is looked at anew, and reading what hundreds of packages say of themselves takes seconds.
+    """
     from importlib.metadata import entry_points
 
     listed = entry_points()
-    found = {
-        Plugin(group, each.name, each.value, f"{each.dist.name} {each.dist.version}" if each.dist else "")
-        for group in listed.groups
-        for each in listed.select(group=group)
-    }
+    found: set[Plugin] = set()
+    packages: dict[int, str] = {}  # the metadata of a package are parsed for each look at its name
+    for name in listed.groups if group is None else {group}:
+        for each in listed.select(group=name):
+            if id(each.dist) not in packages:
+                packages[id(each.dist)] = f"{each.dist.name} {each.dist.version}" if each.dist else ""
+            found.add(Plugin(name, each.name, each.value, packages[id(each.dist)]))
     return tuple(sorted(found))

@@ -87,6 +87,9 @@ IDENTITY = 0x00
 SHA2_256 = 0x12
 MOST_INLINE = 128
 """Bytes that a CID may hold in place of a hash: what Kubo inlines at most."""
+_LONGEST = 512
+"""Characters of a CID: more than any that we read has in any base. To read a base takes the square of their number."""
+_SHOWN = 60
 _CODECS = {
     0x55: RAW,
     0x70: DAG_PB,
@@ -159,7 +162,7 @@ def text_of(raw: bytes) -> str:
     if len(raw) == 36 and raw[:4] in (RAW_PREFIX, DAG_PB_PREFIX):
         number = int.from_bytes(raw, "big") << 2
         return "b" + "".join([_BASE32[number >> shift & 31] for shift in _SHIFTS])
-    _check_inline(raw, raw.hex())
+    _check_inline(raw, raw[:_LONGEST].hex())
     return _base32(raw)
 
 
@@ -220,6 +223,8 @@ def split_cid(raw: bytes) -> tuple[int, int, int, int]:
 
 def binary(text: str) -> bytes:
     """Return the bytes of a CID, as version 1: 36, other many of one that holds its block; `CIDError` as `parse`."""
+    if len(text) > _LONGEST:
+        raise CIDError(f"{text[:_SHOWN]!r}… is no CID: it has {len(text):,} characters, and a CID {_LONGEST} at most")
     if len(text) == 46 and text[:2] == "Qm":
         return b"\x01\x70" + _from_base58(text)
     base, digits = text[:1], text[1:]
@@ -289,8 +294,10 @@ def parse(text: str) -> Parsed:
 # CIDs as people have them: in URLs of gateways, behind schemes, with a path below them.
 
 
-_SCHEMES = re.compile(r"(?:ipfs|cid|dweb|web\+ipfs|fs)://(?:/*ipfs/)?", re.IGNORECASE)
+_SCHEMES = re.compile(r"(?:web\+)?(?:ipfs|cid|dweb|fs):(?://)?(?:/*ipfs/)?", re.IGNORECASE)
+_NAMES = re.compile(r"(?:web\+)?(?:ipns:|(?:(?:ipfs|cid|dweb|fs):)?/*ipns/)", re.IGNORECASE)
 _GATEWAY = re.compile(r"https?://([^/?#]+)([^?#]*)", re.IGNORECASE)
+_SECRET = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)
 
 
 def address(text: str) -> str:
@@ -299,7 +306,8 @@ def address(text: str) -> str:
     Parameters
     ----------
     text
-        A CID, ``ipfs://…``, ``cid://…``, ``/ipfs/…``, or the URL of a gateway, with a path below it or not.
+        A CID, ``ipfs://…``, ``cid://…``, ``dweb:/ipfs/…``, ``/ipfs/…``, or the URL of a gateway, with a path below it
+        or not; percent-encoded as a whole, too.
 
     Raises
     ------
@@ -307,28 +315,38 @@ def address(text: str) -> str:
         There is no CID in it.
     """
     given = text.strip()
+    if "/" not in given and "%2f" in given.lower():
+        given = _unquoted(given)
+    if _NAMES.match(given):
+        raise _no_names(given)
     if web := _GATEWAY.match(given):
-        return _in_url(given, web[1], web[2])
+        return _in_url(given, web[1].rpartition("@")[2], web[2])
     if scheme := _SCHEMES.match(given):
         given = _unquoted(given[scheme.end() :].partition("?")[0].partition("#")[0])
-    if "/ipns/" in f"/{given.lstrip('/')}":
-        raise _no_names(text)
     path = given.lstrip("/").removeprefix("ipfs/")
     cid, slash, below = path.partition("/")
     return parse(cid).text + (slash + below).rstrip("/")
 
 
 def _in_url(text: str, host: str, path: str) -> str:
-    if "/ipns/" in path or ".ipns." in host:
+    path = _unquoted(path)
+    before, found, below = path.partition("/ipfs/")
+    first, _, rest = host.partition(".")
+    in_host = rest.lower().startswith("ipfs.")
+    if ".ipns." in host.lower() or ("/ipns/" in f"{before}/" and not in_host):
         raise _no_names(text)
-    before, found, below = _unquoted(path).partition("/ipfs/")
     if found and not before.strip("/").count("ipfs"):
         cid, slash, rest = below.lstrip("/").partition("/")
         return parse(cid).text + (slash + rest).rstrip("/")
-    first, _, rest = host.partition(".")
-    if rest.lower().startswith("ipfs."):
-        return parse(first).text + _unquoted(path).rstrip("/")
-    raise CIDError(f"{text!r} has no CID in it: URLs of gateways are …/ipfs/<cid>/… or https://<cid>.ipfs.…")
+    if in_host:
+        return parse(first).text + path.rstrip("/")
+    shown = _without_secrets(text)
+    raise CIDError(f"{shown!r} has no CID in it: URLs of gateways are …/ipfs/<cid>/… or https://<cid>.ipfs.…")
+
+
+def _without_secrets(text: str) -> str:
+    """A URL without its query and without a password: messages are kept, and signatures stand there."""
+    return _SECRET.sub("…", text)[: 4 * _SHOWN]
 
 
 def _unquoted(path: str) -> str:
@@ -338,7 +356,9 @@ def _unquoted(path: str) -> str:
 
 
 def _no_names(text: str) -> CIDError:
-    return CIDError(f"{text!r} is a name of IPNS, which may lead elsewhere tomorrow: resolve it, and give the CID")
+    return CIDError(
+        f"{_without_secrets(text)!r} is a name of IPNS, which may lead elsewhere tomorrow: resolve it, and give the CID"
+    )
 
 
 def _from_base58(text: str) -> bytes:
@@ -381,11 +401,11 @@ def _explain(raw: bytes, text: str) -> None:
         raise CIDError(
             f"{text!r} holds its data instead of a hash of it, and more or less than it says: was it cut off?"
         )
-    if function != 0x12:
+    if function not in (IDENTITY, SHA2_256):
         raise CIDError(
             f"{text!r} is made with {_HASHES.get(function, hex(function))}; Stargazer reads sha2-256 and identity only"
         )
-    if length != 32 or len(raw) - at != 32:
+    if function == SHA2_256 and (length != 32 or len(raw) - at != 32):
         raise CIDError(f"{text!r} holds {len(raw) - at} bytes of SHA-256, not 32; was it cut off when copied?")
     raise CIDError(
         f"{text!r} names {_CODECS.get(codec, hex(codec))} data; Stargazer reads raw and dag-pb (files, directories)"
@@ -395,5 +415,7 @@ def _explain(raw: bytes, text: str) -> None:
 def _varint(raw: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while raw[at] & 0x80:
+        if shift > 63:
+            raise CIDError(f"{raw[:40].hex()} is no CID: one of its numbers does not end")
         value, shift, at = value | (raw[at] & 0x7F) << shift, shift + 7, at + 1
     return value | raw[at] << shift, at + 1

@@ -163,6 +163,8 @@ def _decode_unixfs(links: list[Link], raw: bytes) -> Node:
             data = value
         elif field == 4 and isinstance(value, int):
             blocksizes.append(value)
+        elif field == 4 and isinstance(value, bytes):  # packed, as some libraries write lists of numbers
+            blocksizes += _packed(value)
         elif field in (1, 3, 5, 6) and isinstance(value, int):
             numbers[field] = value
         elif field <= 6:
@@ -171,6 +173,13 @@ def _decode_unixfs(links: list[Link], raw: bytes) -> Node:
     if kind >= len(KINDS):
         raise CIDError(f"UnixFS data has no type that Stargazer knows ({numbers.get(1)})")
     return Node(KINDS[kind], links, data, numbers.get(3, 0), blocksizes, numbers.get(5, 0), numbers.get(6, 0))
+
+
+def _packed(raw: bytes) -> Iterator[int]:
+    at = 0
+    while at < len(raw):
+        value, at = _varint(raw, at)
+        yield value
 
 
 FIXED = None

@@ -198,6 +198,10 @@ class FileRemote(Remote):
         """Bytes of a file from `start` on, unchecked; `RemoteLacks` if there is none."""
         raise NotImplementedError
 
+    def announced(self, cid: str) -> int:
+        """Bytes that it says a file has, where that is known before the first of them; else 0."""
+        return 0
+
     def shape(self, cid: str) -> Shape | None:
         """The nodes of a file that no profile cuts so, unchecked, if it keeps them."""
         return None

@@ -6,6 +6,7 @@ Source: https://ipld.io/specs/transport/car/carv1/ and carv2/.
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.cid.cid import V0_PREFIX, binary, split_cid, text_of
@@ -28,6 +29,10 @@ _SIMPLE = {20: False, 21: True, 22: None}
 _HEADER_2 = 40
 _BEFORE_2 = 11 + _HEADER_2
 _MOST_PADDING = 1 << 20
+_MOST_ZEROS = 1 << 16
+_MOST_PASSED = 16 << 20
+_COST = 1 << 10
+"""Of a block that is passed over, in bytes, beside those that it has."""
 
 
 class MalformedCAR(ValueError):
@@ -51,14 +56,15 @@ def car_section(cid: str, block: bytes) -> bytes:
 def read_car(parts: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
     """Blocks of a CAR, version 1 or 2, with the CIDs that they claim; nothing of them is checked.
 
-    Blocks whose CIDs name something else than files and directories are passed over, as are inlined ones.
+    Blocks whose CIDs name something else than files and directories are passed over, as are inlined ones; a stream of
+    nothing else has an end.
 
     Raises
     ------
     MalformedCAR
         It is none, ends within a block, or a block is larger than any may be.
     """
-    return _Reading(parts).blocks()
+    return _Reading(parts).blocks(_MOST_PASSED)
 
 
 def locate_blocks(parts: Iterable[bytes]) -> Located:
@@ -118,16 +124,30 @@ class _Reading:
         self._stream.take(padding)
         self._end = self._stream.taken + size if size else None
 
-    def blocks(self) -> Iterator[tuple[str, bytes]]:
-        """Each block with the CID that it claims."""
-        while self._end is None or self._stream.taken < self._end:
+    def blocks(self, most: float = math.inf) -> Iterator[tuple[str, bytes]]:
+        """Each block with the CID that it claims; of what is passed over, so many bytes in a row at most."""
+        passed = 0
+        for section in self._sections():
+            if found := _section(section):
+                passed = 0
+                yield found
+            else:
+                passed += len(section) + _COST
+                if passed > most:
+                    raise MalformedCAR("block after block is none of a file or a directory")
+
+    def _sections(self) -> Iterator[bytes]:
+        """What the blocks lie in; many zeros in a row are padding, behind which nothing comes."""
+        zeros = 0
+        while (self._end is None or self._stream.taken < self._end) and zeros < _MOST_ZEROS:
             length = self._stream.number()
             if length is None:
                 return
             if length > MOST_BLOCK + _MOST_CID:
                 raise MalformedCAR(f"a block of {length} bytes is more than the {MOST_BLOCK} that a block may have")
-            if length and (section := _section(self._stream.take(length))):
-                yield section
+            zeros = 0 if length else zeros + 1
+            if length:
+                yield self._stream.take(length)
 
     def places(self) -> Iterator[tuple[str, int, int]]:
         """Each block by its place."""

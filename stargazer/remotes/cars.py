@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stargazer.cid.files import open_file
 from stargazer.errors import DataError, NotFound, RemoteLacks
 from stargazer.remotes.base import BlockRemote
 from stargazer.remotes.blocks import RemoteWarning
@@ -102,6 +103,10 @@ class CarFile(BlockRemote):
     ------
     DataError
         It is no CAR, or ends within a block.
+    CIDError
+        It is no regular file.
+    OSError
+        It cannot be read.
     """
 
     kind = "CAR"
@@ -109,7 +114,7 @@ class CarFile(BlockRemote):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(os.path.basename(path), os.fspath(path))
-        self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 # closed by whoever opened it
+        self._file: BinaryIO = os.fdopen(open_file(path)[0], "rb")  # closed by whoever opened it
         try:
             found = locate_blocks(iter(lambda: self._file.read(_PIECE), b""))
             self.roots, self.others = found.roots, found.others

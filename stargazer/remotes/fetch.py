@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from stargazer.cid import Hasher, address, check
@@ -11,7 +12,7 @@ from stargazer.cid.directory import Odd, read_entries, width
 from stargazer.cid.parts import Part, inline_of, is_raw, node_of, parts_of, size_of
 from stargazer.cid.shape import Drawing, draw_version_0
 from stargazer.errors import CIDError, RemoteError, RemoteLacks, RemoteRefused
-from stargazer.remotes.base import MOST_NESTED, BlockRemote, FileRemote
+from stargazer.remotes.base import MOST_BLOCK, MOST_NESTED, BlockRemote, FileRemote
 from stargazer.remotes.blocks import Blocks, Complaints, RemoteWarning, check_block
 from stargazer.remotes.dag import resolve
 from stargazer.remotes.streams import Bodies, Leaves, Partial, Shape
@@ -322,7 +323,7 @@ class FromFiles(Fetching):
         return super()._node(cid) if inline_of(cid) is not None or self._remote.node(cid) is not None else None
 
     def _file(self, cid: str) -> None:
-        with Partial(self.store, cid) as partial:
+        with Partial(self.store, cid, self._remote.announced(cid)) as partial:
             resumed = partial.found
             if not self._whole(cid, partial) and not (resumed and self._again(cid, partial)):
                 partial.drop()
@@ -335,11 +336,13 @@ class FromFiles(Fetching):
         return self._whole(cid, partial)
 
     def _whole(self, cid: str, partial: Partial) -> bool:
-        hasher = Hasher(self.store.context.profile)
+        hasher, most = Hasher(self.store.context.profile), MOST_BLOCK if is_raw(cid) else math.inf
         for start, size in partial.pieces():
             hasher.update(partial.read(start, size))
         partial.size = at = partial.found
         for piece in self._pieces(cid, at):
+            if at + len(piece) > most:
+                return False
             hasher.update(piece)
             partial.write(at, piece)
             at += len(piece)

@@ -14,7 +14,7 @@ from stargazer.bounded import is_count
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused, StargazerError, TokenMissing
 from stargazer.remotes.base import ATTEMPTS, MOST_REDIRECTS, TIMEOUT
 from stargazer.remotes.patience import PASSING, Passing, persistently, wait_asked
-from stargazer.remotes.redaction import cut, quiet_logs
+from stargazer.remotes.redaction import cut, guard, quiet_logs
 from stargazer.remotes.transport import Exchange, Transport
 
 if TYPE_CHECKING:
@@ -69,8 +69,10 @@ class Web:
     def client(self) -> httpx.Client:
         """Connections, opened when they are needed and kept."""
         quiet_logs()
+        secret = self._headers()
+        guard(secret.values())
         return httpx.Client(
-            headers={"Accept-Encoding": "identity", "User-Agent": "stargazer", **self._headers()},
+            headers={"Accept-Encoding": "identity", "User-Agent": "stargazer", **secret},
             timeout=httpx.Timeout(self.timeout, connect=min(_CONNECT, self.timeout)),
             transport=Transport(),
             event_hooks={"request": [self._stay_honest]},
@@ -310,6 +312,8 @@ def bearer(token: str | None, remote: str) -> dict[str, str]:
 
 
 _AT_THE_END = "answered 416"
+_SMALL = 64 << 20
+"""Bytes of which a server is believed that the file has so many; of more, whoever knows is asked first."""
 
 
 def download(
@@ -367,7 +371,7 @@ def _pieces(web: Web, url: str, start: int, most: Callable[[], int | None] | Non
             if is_page(answer):
                 raise RemoteCannot(f"{web.name} sends a page of HTML instead of the file")
             at = _first(web, answer)
-            end = _bound(web, answer, most)
+            end = _bound(web, answer, at, most)
             for piece in web.parts(answer):
                 if at + len(piece) > start:
                     yield piece[max(0, start - at) :]
@@ -379,13 +383,16 @@ def _pieces(web: Web, url: str, start: int, most: Callable[[], int | None] | Non
             raise
 
 
-def _bound(web: Web, answer: httpx.Response, most: Callable[[], int | None] | None) -> int | None:
-    """The byte after the last that may come; None where the answer itself ends."""
-    if most is None or (length_of(answer) is not None and not encoded(answer)):
+def _bound(web: Web, answer: httpx.Response, at: int, most: Callable[[], int | None] | None) -> int | None:
+    """The byte after the last that may come; None where the answer itself ends soon, or whoever reads it knows."""
+    announced = None if encoded(answer) else length_of(answer)
+    if most is None or (announced is not None and announced <= _SMALL):
         return None
     end = most()
     if end is None:
         raise RemoteRefused(f"{web.name} does not say how long the file is")
+    if announced is not None and at + announced > end:
+        raise RemoteRefused(f"{web.name} announces {at + announced} bytes of a file that has {end}")
     return end
 
 

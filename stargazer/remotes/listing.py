@@ -7,8 +7,9 @@ what was asked before anything is done with it.
 from __future__ import annotations
 
 import contextlib
+import re
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from stargazer.assets import Asset
 from stargazer.assets.registry import asset_types, did_you_mean
@@ -19,10 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
-    "MOST", "asset_of", "check_exact", "cid_of", "fits", "keyvalues_of", "oddity", "question", "shown_entries", "suits",
+    "MOST", "asset_of", "check_exact", "cid_of", "fits", "is_id", "keyvalues_of", "oddity", "question", "shown_entries",
+    "suits",
 ]  # fmt: skip
 
 _SHOWN = 10
+_LONGEST = 100
+"""Characters of what an entry says that are shown."""
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half a character, which no file can hold and no screen can show."""
 
 
 def check_exact(name: str, wanted: Mapping[str, Any]) -> dict[str, str]:
@@ -97,20 +104,40 @@ def oddity(entry: Any) -> str:
     """What keeps an entry from being used; empty if nothing does."""
     if not isinstance(entry, dict):
         return f"an entry is of type {type(entry).__name__}"
-    if not isinstance(entry.get("id"), str) or not entry["id"]:
-        return "an entry has no id"
+    if not is_id(entry.get("id")):
+        return f"an entry has no id, but {_short(entry.get('id'))}" if entry.get("id") else "an entry has no id"
     if cid_of(entry) is None:
-        return f"{entry['id']} has the CID {entry.get('cid')!r}, which is none that Stargazer reads"
+        return f"{entry['id']} has the CID {_short(entry.get('cid'))}, which is none that Stargazer reads"
+    if not _is_text(entry.get("name")):
+        return f"{entry['id']} has the name {_short(entry.get('name'))}, which is no text"
     keyvalues = entry.get("keyvalues")
     if keyvalues is not None and not isinstance(keyvalues, dict):
         return f"{entry['id']} has keyvalues of another shape ({type(keyvalues).__name__})"
     return ""
 
 
+def is_id(value: Any) -> TypeGuard[str]:
+    """Whether something is the id that the service gives to a file: it becomes a part of addresses."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def _is_text(value: Any) -> bool:
+    """Whether something is a text that can be written, or nothing."""
+    return value is None or (isinstance(value, str) and _HALF.search(value) is None)
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+
+
 def shown_entries(entries: Iterable[Mapping[str, Any]]) -> str:
     """Entries for people, a line each."""
     listed = list(entries)
-    lines = [f"  {each.get('id')}  {each.get('cid')}  {each.get('name') or ''}".rstrip() for each in listed[:_SHOWN]]
+    lines = [
+        f"  {each.get('id')}  {each.get('cid')}  {str(each.get('name') or '')[:_LONGEST]}".rstrip()
+        for each in listed[:_SHOWN]
+    ]
     return "\n".join([*lines, *([f"  and {len(listed) - _SHOWN} more"] if len(listed) > _SHOWN else [])])
 
 
@@ -143,7 +170,8 @@ def keyvalues_of(asset: Asset) -> dict[str, str]:
 def asset_of(file: Mapping[str, Any]) -> Asset:
     """The asset that a service's entry tells of; a bare one where its keyvalues are not ours."""
     cid, name = parse(str(file["cid"])).text, str(file.get("name") or "")
-    facts = {str(key): str(value) for key, value in (file.get("keyvalues") or {}).items() if key != "name"}
+    told = (file.get("keyvalues") or {}).items()
+    facts = {key: _text(value) for key, value in told if key != "name" and isinstance(value, (str, int, float))}
     name = name if "/" not in name and name not in (".", "..") else ""
     try:
         return Asset.from_keyvalues({**facts, "name": name}, cid=cid)

@@ -25,6 +25,7 @@ from stargazer.remotes.listing import (
     check_exact,
     cid_of,
     fits,
+    is_id,
     keyvalues_of,
     oddity,
     question,
@@ -53,12 +54,14 @@ DIRECTORIES = ("car", "files")
 """How directories may be sent."""
 _FILES = "/v3/files"
 _PAGE = 1000
+_MOST_PAGES = 10_000
+_MOST_BARREN = 100
+"""Pages in a row that hold nothing of what was asked for exactly: a service that heeds the question has no such."""
 _VALID = 600
 _SHOWN = 5
 _PENDING = "pending"
 _TAKING = 600.0
 """Seconds until the service must have answered to bytes that it has."""
-_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
@@ -175,7 +178,7 @@ class Pinata(FileRemote):
     def _told_size(self, cid: str) -> int | None:
         """Bytes of a file as the account tells them: a bound for answers that tell none."""
         sizes = [each.get("size") for each in self.files(cid=cid)]
-        return next((size for size in sizes if isinstance(size, int) and not isinstance(size, bool)), None)
+        return next((size for size in sizes if type(size) is int and size >= 0), None)
 
     def _address(self, cid: str) -> str:
         if self.network == "public":
@@ -327,7 +330,7 @@ class Pinata(FileRemote):
     def _told(self, entry: Any, note: Path) -> str:
         """The CID that the service gave to what it took; while it has none, the file is noted, not to be sent again."""
         theirs, identifier = (entry.get("cid"), entry.get("id")) if isinstance(entry, dict) else (None, None)
-        if theirs == _PENDING and isinstance(identifier, str) and _ID.fullmatch(identifier):
+        if theirs == _PENDING and is_id(identifier):
             remember(note, f"{_PENDING} {identifier}")
             return self._settled(identifier)
         return self._named(theirs)
@@ -360,30 +363,42 @@ class Pinata(FileRemote):
 
     def _listed(self, asked: Mapping[str, str], *, exactly: bool = True) -> Iterator[dict[str, Any]]:
         odd: list[str] = []
-        for entry in self._pages(asked):
-            if complaint := oddity(entry):
-                odd.append(complaint)
-            elif not exactly or fits(entry, asked):
-                yield entry
+        barren = 0
+        for page in self._pages(asked):
+            wanted = 0
+            for entry in page:
+                if complaint := oddity(entry):
+                    odd.append(complaint)
+                elif not exactly or fits(entry, asked):
+                    wanted += 1
+                    yield entry
+            barren = 0 if wanted or not asked else barren + 1
+            if barren > _MOST_BARREN:
+                raise RemoteRefused(f"{self.name} lists page after page of other files than it was asked for")
         if odd and not (exactly and asked):
             more = f"; and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else ""
             told = f"{self.name} lists what cannot be used, and was set aside: {'; '.join(odd[:_SHOWN])}{more}"
             warnings.warn(visible(self.api.cut(told), lines=True), RemoteWarning, stacklevel=3)
 
-    def _pages(self, asked: Mapping[str, str]) -> Iterator[Any]:
-        token, seen = "", set[str]()
-        while True:
+    def _pages(self, asked: Mapping[str, str]) -> Iterator[list[Any]]:
+        """Entries page by page, none that came before: a list that only repeats itself, or is empty, has an end."""
+        token, known, empty = "", set[str](), 0
+        for _ in range(_MOST_PAGES):
             query = {**asked, "limit": str(_PAGE), **({"pageToken": token} if token else {})}
             page = _data(self.name, self.api.json("GET", f"{_FILES}/{self.network}", params=query))
             if not isinstance(page, dict) or not isinstance(page.get("files") or [], list):
                 raise RemoteError(f"{self.name} answered with something else than its documentation says")
-            yield from page.get("files") or []
+            found = {str(_id_of(entry)): entry for entry in page.get("files") or []}
+            fresh = [entry for key, entry in found.items() if key not in known]
+            yield fresh
             token = str(page.get("next_page_token") or "")
             if not token:
                 return
-            if token in seen:
+            empty = 0 if found else empty + 1
+            if (found and not fresh) or empty > _MOST_BARREN:
                 raise RemoteRefused(f"{self.name} gives the same page of files again and again")
-            seen.add(token)
+            known.update(found)
+        raise RemoteRefused(f"{self.name} lists more than {_MOST_PAGES:,} pages of files")
 
     def query(self, **facts: Any) -> list[Asset]:
         """Assets of the account by their facts; lists are alternatives."""
@@ -400,14 +415,18 @@ class Pinata(FileRemote):
         name, keyvalues
             The new ones.
         """
+        self._check_id(identifier)
         body = {"name": name, "keyvalues": dict(keyvalues)}
         self.api.json("PUT", f"{_FILES}/{self.network}/{identifier}", json=body)
 
     def delete(self, identifier: str) -> None:
         """Delete one file by the service's own id."""
-        if not _ID.fullmatch(identifier):
-            raise RemoteError(f"{self.name}: {identifier!r} is no id of a file")
+        self._check_id(identifier)
         self.api.json("DELETE", f"{_FILES}/{self.network}/{identifier}")
+
+    def _check_id(self, identifier: str) -> None:
+        if not is_id(identifier):
+            raise RemoteError(f"{self.name}: {identifier!r} is no id of a file")
 
     def matching(self, **wanted: Any) -> list[dict[str, Any]]:
         """The files that `delete_all` would delete."""
@@ -458,6 +477,11 @@ class Pinata(FileRemote):
         body |= {"max_file_size": most} if most else {}
         body |= {"keyvalues": keyvalues_of(facts)} if facts else {}
         return str(_data(self.name, self.uploads.json("POST", f"{_FILES}/sign", json=body)))
+
+
+def _id_of(entry: Any) -> Any:
+    """What tells an entry of a list from others: the service's id, or all that it says where it has none."""
+    return entry["id"] if isinstance(entry, dict) and isinstance(entry.get("id"), str) else json.dumps(entry)
 
 
 def _data(name: str, answer: Any) -> Any:

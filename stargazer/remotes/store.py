@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from stargazer.cid.parts import is_raw
 from stargazer.errors import BlobLost, ConfigError, RemoteError, RemoteLacks, StoreError
 from stargazer.remotes.base import FileRemote
 from stargazer.remotes.entries import ADDRESS, check_no_secret
@@ -67,6 +68,10 @@ class StoreRemote(FileRemote):
         """Bytes of a file that it has."""
         found: int | None = self._asked(lambda: self.store.size(cid))
         return found
+
+    def announced(self, cid: str) -> int:
+        """Bytes of a large file that it has; of a small one a bucket is not asked."""
+        return 0 if is_raw(cid) and service_of(self.url) else self.size(cid) or 0
 
     def node(self, cid: str) -> bytes | None:
         """A node of a directory, or None if it has none that is whole."""

@@ -17,6 +17,7 @@ import httpcore
 import httpx
 
 from stargazer.errors import RemoteError
+from stargazer.remotes.redaction import guard
 
 if TYPE_CHECKING:
     import ssl
@@ -232,6 +233,7 @@ class Transport(httpx.BaseTransport):
             return httpcore.ConnectionPool(**options)
         parts = urlsplit(proxy)
         auth = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None
+        guard(auth[1:] if auth else ())
         bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         if parts.scheme == "https":
             options["proxy_ssl_context"] = options["ssl_context"]

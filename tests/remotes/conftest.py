@@ -29,9 +29,10 @@ def origin(tmp_path: Path) -> Store:
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is remembered of remotes that failed in another test."""
+    """Nothing is remembered of remotes that failed in another test, nor of its secrets."""
     monkeypatch.setattr("stargazer.remotes.fallback._failed", {})
     monkeypatch.setattr("stargazer.remotes.fallback._doubted", set())
+    monkeypatch.setattr("stargazer.remotes.redaction._guarded", {})
 
 
 @pytest.fixture(autouse=True)

@@ -494,6 +494,23 @@ SECRET = "eyJhbGciOi.J9-secret_token/that+nobody=may.see"
         f"https://{SECRET}@elsewhere.example/",
         __import__("base64").b64encode(b"user:" + SECRET.encode()).decode(),
         __import__("base64").urlsafe_b64encode(SECRET.encode()).decode(),
+        "".join(f"\\u{ord(sign):04x}" for sign in SECRET),
+        "".join(f"\\x{ord(sign):02x}" for sign in SECRET),
+        "".join(f"\\{ord(sign):03o}" for sign in SECRET),
+        "".join(f"&#{ord(sign)};" for sign in SECRET),
+        "".join(f"&#x{ord(sign):x};" for sign in SECRET),
+        "".join(f"={ord(sign):02X}" for sign in SECRET),
+        ":".join(f"{ord(sign):02x}" for sign in SECRET),
+        "-".join(SECRET),
+        "\u200b".join(SECRET),
+        str(list(SECRET)),
+        str(list(SECRET.encode())),
+        "".join(chr(ord(sign) + 0xFEE0) for sign in SECRET),
+        f"{SECRET[:15]}</b><b>{SECRET[15:]}",
+        __import__("base64").b32encode(SECRET.encode()).decode(),
+        __import__("base64").b64encode(__import__("base64").b64encode(SECRET.encode())).decode(),
+        __import__("base64").b64encode(SECRET.encode()).decode()[:24],
+        __import__("codecs").encode(SECRET, "rot13"),
     ],
 )
 def test_a_secret_is_cut_out_however_it_is_spelt(said: str) -> None:
@@ -503,6 +520,14 @@ def test_a_secret_is_cut_out_however_it_is_spelt(said: str) -> None:
         assert SECRET[at : at + 12].lower() not in plain
     for form in (SECRET.encode().hex(), SECRET[::-1], said):
         assert form not in told
+
+
+@pytest.mark.parametrize(
+    "piece", ["a://", "x?a=b", "/?%", "a", " "], ids=["urls", "queries", "signs", "word", "blanks"]
+)
+def test_what_somebody_says_at_length_is_cut_short(piece: str) -> None:
+    told = cut(piece * 400_000, [f"Bearer {SECRET}"])
+    assert len(told) < 20_000
 
 
 def test_queries_of_urls_are_cut() -> None:
@@ -540,7 +565,8 @@ def echoes(asked: Asked) -> None:
         return asked.answer(b"")
     if redirected is None:
         return asked.answer(b"", 302, Location=f"{asked.place}?hop=1&format={asked.kind}&sig={SECRET}")
-    return asked.answer(b"x" * 190 + said + b" " + said[::-1], 403)
+    told = {"X_Echo": SECRET, "X_Other": SECRET.encode().hex(), "Set_Cookie": f"t={SECRET}"}
+    return asked.answer(b"x" * 190 + said + b" " + said[::-1], 403, **told)
 
 
 def test_no_secret_is_told_by_errors_logs_or_warnings(
@@ -569,6 +595,7 @@ def test_no_secret_is_told_by_errors_logs_or_warnings(
     assert "answered 403" in everything
     assert SECRET[:20] not in everything
     assert SECRET[::-1][:20] not in everything
+    assert SECRET.encode().hex()[:20] not in everything
     assert "sig=" not in everything
     assert "/ipfs/" in caplog.text
 

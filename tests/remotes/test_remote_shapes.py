@@ -353,3 +353,13 @@ def test_what_kubo_adds_is_kept(how: str, node: Node, kubo: Kubo, store: Store, 
 def test_a_file_that_nobody_has_is_lacking(store: Store, peer: Start) -> None:
     with pytest.raises(RemoteLacks):
         fetch_into(store, cid_of_bytes(b"nobody"), [gateway(peer(Dag(), Asked.serve).url)])
+
+
+def test_sizes_of_parts_may_be_packed(store: Store, peer: Start) -> None:
+    dag = Dag()
+    parts = [(dag.raw(b"some "), b"", 5), (dag.raw(b"bytes" * 40), b"", 200)]
+    packed = b"\x22\x03\x05\xc8\x01"
+    cid = dag.node(parts, b"\x08\x02\x18\xcd\x01" + packed)
+    fetch_into(store, cid, [read_remote({"gateway": peer(dag).url})])
+    assert store.read(cid) == b"some " + b"bytes" * 40
+    assert not store.fsck().corrupt
