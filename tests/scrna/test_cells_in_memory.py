@@ -84,3 +84,10 @@ def test_values_behind_a_mask_are_no_counts(tmp_path: Path, place: str) -> None:
 
 def test_what_can_be_written_is_written_without_a_word(tmp_path: Path) -> None:
     assert written(cells(24, 40), tmp_path)[1] == ""
+
+
+def test_gaps_that_a_file_can_hold_are_no_change(tmp_path: Path) -> None:
+    given = cells(24, 40)
+    given.obs["m"] = pd.Series([True, None] * HALF, dtype=object).array
+    found, said = written(given, tmp_path)
+    assert (found.obs["m"].dtype, said) == ("boolean", "")

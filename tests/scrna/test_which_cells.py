@@ -22,6 +22,7 @@ def gapped(tmp_path_factory: pytest.TempPathFactory) -> tuple[AnnDataTree, Any]:
     given.obs["drug"] = pd.Categorical(["ctrl", "stim", None] * 8)
     given.obs["score"] = [1.0, 2.0, np.nan] * 8
     given.obs["single"] = [True, False] * 12
+    given.obs["unknown"] = pd.array([None] * 24, "boolean")
     given.obs["sure"] = pd.array([True, None, False] * 8, "boolean")
     return AnnDataTree(ingest(saved(given, here / "a.h5ad"), here).path), given.obs
 
@@ -38,6 +39,7 @@ MEANT: dict[str, Callable[[Any], Any]] = {
     "single == false": lambda obs: ~obs.single,
     "sure": lambda obs: obs.sure.fillna(False),
     "not sure": lambda obs: ~obs.sure.fillna(True),
+    "unknown or not unknown": lambda obs: obs.drug == "none",
     "sure != TRUE": lambda obs: ~obs.sure.fillna(True),
 }
 

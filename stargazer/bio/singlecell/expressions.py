@@ -157,7 +157,8 @@ class _Reader:
         if self.is_truth(column):
             values = [value.capitalize() if value.lower() in ("true", "false") else value for value in values]
             known = ["False", "True"]
-            codes = np.where(labels.codes < 0, -1, labels.names.astype(str)[labels.codes] == "True")
+            true = np.array([str(name) == "True" for name in labels.names] + [False])
+            codes = np.where(labels.codes < 0, -1, true[labels.codes])
         else:
             codes = labels.codes
         numbers = {_number(name): name for name in known}

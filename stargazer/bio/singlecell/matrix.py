@@ -264,7 +264,9 @@ def first_wrong(values: Values) -> int | None:
     if values.dtype.kind == "b" or (values.dtype.kind == "u" and values.dtype.itemsize < 8):
         return None
     if values.dtype.kind == "f":
-        wrong = ~np.isfinite(values) | (values < 0) | (np.trunc(values) != values) | (values > LARGEST_COUNT)
+        wrong = ~np.isfinite(values) | (values < 0) | (np.trunc(values) != values)
+        if values.dtype.itemsize > 2:  # half precision ends before
+            wrong |= values > LARGEST_COUNT
     else:
         wrong = (values < 0) | (values > LARGEST_COUNT)
     return int(wrong.argmax()) if wrong.any() else None

@@ -48,9 +48,9 @@ def write_cells(adata: Any, path: Path) -> None:
         changed.write_h5ad(path)
     except _unwritable() as error:
         raise DataError(f"this AnnData cannot be written ({first})") from error
-    warnings.warn(
-        f"not all of this AnnData can be kept in a file as it is: {'; '.join(said)}", DataWarning, stacklevel=6
-    )
+    if said:
+        told = f"not all of this AnnData can be kept in a file as it is: {'; '.join(said)}"
+        warnings.warn(told, DataWarning, stacklevel=6)
 
 
 def _unwritable() -> tuple[type[Exception], ...]:
