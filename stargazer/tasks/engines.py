@@ -1,4 +1,4 @@
-"""Where a tool comes from: a pip package (embedded) or PATH (native)."""
+"""Where a tool comes from: a pip package (embedded) or PATH (native); and the pipe that several tasks make of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from stargazer.tools import EMBEDDED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-__all__ = ["Engine", "command", "label", "tools"]
+    Argument = str | int | Path
+
+__all__ = ["Engine", "command", "label", "norm_commands", "tools"]
 
 Engine: TypeAlias = Literal["embedded", "native"]
 """``"embedded"``: the tool inside a Python package, installed with Stargazer; ``"native"``: the binary on PATH."""
@@ -35,3 +38,13 @@ def tools(*names: str) -> Callable[..., list[str]]:
 def label(tool: str, engine: Engine) -> str:
     """How facts name what made a file: ``"bwa"`` for the binary, ``"bwa (pybwa)"`` for the embedded one."""
     return f"{tool} ({PACKAGES[tool]})" if engine == "embedded" else tool
+
+
+def norm_commands(engine: Engine, given: Sequence[Argument], view: Sequence[Argument]) -> list[list[Argument]]:
+    """Stages of a pipe that left-aligns and trims alleles, writes them in upper case, and compresses the VCF."""
+    bcftools = [*command("bcftools", engine)]
+    return [
+        [*bcftools, "norm", "--no-version", "-Ov", *given],
+        [*EMBEDDED, "vcf"],
+        [*bcftools, "view", "--no-version", "-Oz", *view],
+    ]

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 from stargazer.assets import Alignment, AlignmentIndex, Reference, ReferenceIndex, Variants, VariantsIndex
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.engines import Engine, command, label, tools
+from stargazer.tasks.engines import Engine, command, label, norm_commands, tools
 from stargazer.tasks.regions import UNKNOWN_SEX, sex_notes, sex_regions
 from stargazer.tasks.sam import check_contigs, check_gvcfs, check_sample, is_long, read_header, sam_contigs, vcf_contigs
 from stargazer.tasks.vcf import samples_of, vcf_lines
-from stargazer.tools import EMBEDDED, Workdir
+from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,16 +68,6 @@ def joint_commands(
         [*bcftools, *merge, "--no-version", "-Ou", *gvcfs],
         [*bcftools, "call", "--no-version", "-m", "-v", "-a", "GQ", *copies, "-Ou", "-"],
         *(norm_commands(engine, [*given, "-"], ["-o", vcf, "-"]) if masked else aligned),
-    ]
-
-
-def norm_commands(engine: Engine, given: Sequence[Argument], view: Sequence[Argument]) -> list[list[Argument]]:
-    """Stages of a pipe that left-aligns and trims alleles, writes them in upper case, and compresses the VCF."""
-    bcftools = [*command("bcftools", engine)]
-    return [
-        [*bcftools, "norm", "--no-version", "-Ov", *given],
-        [*EMBEDDED, "vcf"],
-        [*bcftools, "view", "--no-version", "-Oz", *view],
     ]
 
 

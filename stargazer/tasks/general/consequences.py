@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from stargazer.assets import Asset, KnownSites, Reference, ReferenceIndex, Variants, VariantsIndex
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.engines import Engine, command, tools
-from stargazer.tasks.general.bcftools import norm_commands
+from stargazer.tasks.engines import Engine, command, norm_commands, tools
 from stargazer.tasks.regions import bed_text, other_names
 from stargazer.tasks.sam import is_long
 from stargazer.tasks.vcf import has_records, samples_of, vcf_lines
