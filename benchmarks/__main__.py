@@ -42,6 +42,7 @@ NAMES = (
     "scrna_scale",
     "notebooks",
     "service",
+    "surfaces",
     "grow",
 )
 

@@ -7,7 +7,6 @@ that names the file.
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -229,6 +228,8 @@ def check_header(path: Path, mark: str, most: int = LARGEST) -> None:
     DataError
         It has more, or a line of it is too long.
     """
+    import gzip
+
     with open(path, "rb") as raw:
         compressed = raw.read(2) == GZIP_MAGIC
     size = 0

@@ -258,9 +258,11 @@ def _installed(_: tuple[tuple[str, int], ...], group: str | None) -> tuple[Plugi
     from importlib.metadata import entry_points
 
     listed = entry_points()
-    found = {
-        Plugin(name, each.name, each.value, f"{each.dist.name} {each.dist.version}" if each.dist else "")
-        for name in (listed.groups if group is None else {group})
-        for each in listed.select(group=name)
-    }
+    found: set[Plugin] = set()
+    packages: dict[int, str] = {}  # the metadata of a package are parsed for each look at its name
+    for name in listed.groups if group is None else {group}:
+        for each in listed.select(group=name):
+            if id(each.dist) not in packages:
+                packages[id(each.dist)] = f"{each.dist.name} {each.dist.version}" if each.dist else ""
+            found.add(Plugin(name, each.name, each.value, packages[id(each.dist)]))
     return tuple(sorted(found))

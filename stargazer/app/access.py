@@ -166,6 +166,8 @@ class Guard:
                 return _elsewhere(scope, headers) if place == "app" else _denied(403, "notebooks have another address")
             if not self._has_cookie(headers, place):
                 return self._entered(scope, place)
+            if scope["type"] == "websocket" and "origin" not in headers:
+                return _denied(403, "sockets are for pages, and pages say whose they are")
             if place == "app" and "token" in _query(scope):
                 return self._entered(scope, place)
         return self._not_our_page(scope, headers) if place == "app" else None
@@ -179,7 +181,7 @@ class Guard:
             host = headers.get("x-forwarded-host", host)
         elif _host_name(host) not in (APP_HOST, NOTEBOOK_HOST):
             return _denied(403, "this server does not go by that name")
-        if origin is not None and (origin == "null" or urlsplit(origin).netloc != host):
+        if origin is not None and (origin == "null" or _place_of(origin) != host):
             return _denied(403, "that page is not of this server")
         return None
 
@@ -210,6 +212,7 @@ class Guard:
         target = "/" + quote(scope["path"].lstrip("/")) + (f"?{urlencode(query)}" if query else "")
         page = HTMLResponse(
             f'<!doctype html><meta http-equiv="refresh" content="0;url={target}"><title>Stargazer</title>'
+            '<link rel="icon" href="data:,">'
         )
         path = f"{self.access.base}/" if place == "app" else f"{self.access.base}/nb/"
         page.set_cookie(
@@ -274,6 +277,14 @@ def _query(scope: Scope) -> dict[str, str]:
 def _host_name(host: str) -> str:
     name, colon, port = host.partition(":")
     return name if not colon or (port.isascii() and port.isdigit()) else ""
+
+
+def _place_of(origin: str) -> str | None:
+    """Host and port of an origin; None where it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _elsewhere(scope: Scope, headers: Headers) -> Response:

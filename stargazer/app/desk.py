@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from stargazer.display import seconds_text, size_text
 from stargazer.display.html import short
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from stargazer.app.shelf import Shelf
     from stargazer.store import Store
 
-__all__ = ["Desk", "body_of", "desk_of", "error_answer", "page"]
+__all__ = ["Desk", "body_of", "desk_of", "error_answer", "page", "unforeseen"]
 
 LARGEST_BODY = 1 << 20
+LONGEST_ERROR = 4000
 SECTIONS = (("", "Notebooks"), ("files", "Files"), ("runs", "Runs"), ("catalog", "Catalog"), ("settings", "Settings"))
 
 
@@ -116,21 +118,26 @@ async def body_of(request: Request) -> dict[str, Any]:
     Raises
     ------
     ArgumentError
-        It is none, or larger than a form can be.
+        It is none, or larger than a form can be, or the connection broke before all of it came.
     """
     import json
 
     data = b""
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > LARGEST_BODY:
-            raise ArgumentError("a form holds at most 1 MiB; upload files instead")
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > LARGEST_BODY:
+                raise ArgumentError("a form holds at most 1 MiB; upload files instead")
+    except ClientDisconnect:
+        raise ArgumentError("the connection broke before all of it had come") from None
     try:
         found = json.loads(data or b"{}")
+        # Half a character has no bytes: no file, log or page could hold it.
+        json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise ArgumentError("send a JSON object")
+        raise ArgumentError("send a JSON object, its texts in Unicode")
     return found
 
 
@@ -145,7 +152,16 @@ def error_answer(request: Request, error: Exception) -> Response:
     return page(request, "error", status=status, error=told)
 
 
+def unforeseen(request: Request, error: Exception) -> Response:
+    """What is said of an error that is none of ours: little, for perhaps nobody was let in yet."""
+    told = f"that failed in a way that nobody foresaw ({type(error).__name__}); where the app was started it says more"
+    if request.url.path.removeprefix(desk_of(request).access.base).startswith("/api/"):
+        return JSONResponse({"error": told}, 500)
+    return PlainTextResponse(f"{told}\n", 500, headers={"X-Content-Type-Options": "nosniff"})
+
+
 def _told(error: Exception) -> str:
     if isinstance(error, OSError) and not isinstance(error, StargazerError) and error.filename is not None:
         return f"{Path(error.filename).name}: {error.strerror}"
-    return visible(str(error) or type(error).__name__, lines=True)
+    told = visible(str(error) or type(error).__name__, lines=True)
+    return told if len(told) <= LONGEST_ERROR else f"{told[:LONGEST_ERROR]}… (cut)"

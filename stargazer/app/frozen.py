@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -33,6 +34,13 @@ STORED = (
     "font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """A stored page is of an origin of its own, and reaches nothing: somebody else may have made it."""
+
+
+OPTION = re.compile(r": give --(title|description)\b")
+"""What the command line advises, and a page has fields for."""
+
+LONGEST = 2000
+"""Characters of what names somebody's snapshot."""
 
 
 def routes() -> list[Route]:
@@ -156,8 +164,8 @@ def _compared(found: dict[str, Any]) -> str:
 async def add(request: Request) -> Response:
     """Put somebody's published snapshot among the snapshots."""
     what = str((await body_of(request)).get("what", "")).strip()
-    if not what:
-        raise ArgumentError("give a CID, a URL or a bundle")
+    if not what or len(what) > LONGEST:
+        raise ArgumentError(f"give a CID, a URL or a bundle, of {LONGEST:,} characters at most")
     desk = desk_of(request)
 
     def added() -> str:
@@ -203,7 +211,10 @@ async def graduate(request: Request) -> Response:
 
     async def work() -> tuple[str, str]:
         asked = ["nb", "graduate", tile.path.name, "--to", os.fspath(desk.shelf.root / "workflows"), "--store"]
-        await command([*asked, desk.store.url], cwd=tile.path.parent)
+        try:
+            await command([*asked, desk.store.url], cwd=tile.path.parent)
+        except CommandFailed as error:
+            raise NotebookError(OPTION.sub("; write one into its header", str(error))) from None
         return f"{tile.name} is among the workflows now", "/"
 
     return JSONResponse(desk.jobs.begin(f"graduate {tile.name}", work).to_dict(), 202)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -18,6 +19,8 @@ from stargazer.app.versions import changed
 from stargazer.errors import ArgumentError, Conflict, NotFound, StargazerError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -190,6 +193,8 @@ class Action(NamedTuple):
         A question before it is done.
     fields
         What is asked for before.
+    choices
+        What a field may be, by its name; anything where it has none.
     """
 
     name: str
@@ -197,6 +202,7 @@ class Action(NamedTuple):
     told: str
     ask: str = ""
     fields: tuple[str, ...] = ()
+    choices: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 async def settings_page(request: Request) -> Response:
@@ -237,9 +243,9 @@ def _actions(desk: Desk, tile: Tile, snapshot: Snapshot | None) -> list[Action]:
     if snapshot is not None:
         whose = {"yours": "your own code"}.get(snapshot.whose, f"code that is {snapshot.whose}")
         found.append(Action("again", "Run again", AGAIN, ask=f"This runs {whose}, with all that you may do. Run it?"))
-        if remotes():
-            told = f"Sends it with all that led to it to one of: {', '.join(remotes())}"
-            found.append(Action("share", "Share", told, fields=("remote",)))
+        if there := remotes():
+            told = f"Sends it with all that led to it to one of: {', '.join(there)}"
+            found.append(Action("share", "Share", told, fields=("remote",), choices={"remote": there}))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -108,6 +109,10 @@ class Jobs:
             job.state = "done"
         except (StargazerError, OSError) as error:
             job.state, job.said = "failed", str(error)
+        except Exception as error:
+            logging.getLogger("stargazer").exception("%s failed", job.name)
+            kind = type(error).__name__
+            job.said = f"that failed in a way that nobody foresaw ({kind}); where the app was started it says more"
         finally:
             job.state = "failed" if job.state == "running" else job.state
 

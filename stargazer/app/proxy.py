@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import websockets
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from websockets.asyncio.client import connect
@@ -32,6 +33,8 @@ HOP = {
 
 OURS = {"host", "authorization", "origin", "cookie", "x-stargazer", "x-stargazer-proxy", "x-stargazer-user"}
 SOCKET = "sec-websocket-"
+BODILESS = ("GET", "HEAD", "OPTIONS")
+"""Methods of requests that are sent on without a body."""
 
 
 class Proxy:
@@ -60,11 +63,17 @@ class Proxy:
         kernel = self._kernel(request.path_params)
         if kernel is None:
             return PlainTextResponse("this notebook is not open; open it from the home page\n", 404)
-        target = httpx.URL(f"http://127.0.0.1:{kernel.port}").copy_with(raw_path=_raw_path(request))
-        body = None if request.method in ("GET", "HEAD", "OPTIONS") else request.stream()
-        asked = self.client.build_request(request.method, target, headers=self._headers(request, kernel), content=body)
+        body = None if request.method in BODILESS else request.stream()
+        # As they came, byte by byte: a header may be no ASCII.
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers(request, kernel)]
         try:
+            target = httpx.URL(f"http://127.0.0.1:{kernel.port}").copy_with(raw_path=_raw_path(request))
+            asked = self.client.build_request(request.method, target, headers=headers, content=body)
             answer = await self.client.send(asked, stream=True)
+        except ClientDisconnect:  # nobody reads this answer
+            return PlainTextResponse("the connection broke\n", 400)
+        except httpx.InvalidURL:
+            return PlainTextResponse("no notebook has such an address\n", 400)
         except httpx.HTTPError as error:
             return PlainTextResponse(f"the notebook's process does not answer: {type(error).__name__}\n", 502)
         passed = StreamingResponse(_chunks(answer, kernel), answer.status_code)
@@ -82,8 +91,7 @@ class Proxy:
         if kernel is None:
             await socket.close(4404)
             return
-        query = socket.scope["query_string"].decode("latin-1")
-        url = f"ws://127.0.0.1:{kernel.port}{socket.scope['path']}{'?' if query else ''}{query}"
+        url = f"ws://127.0.0.1:{kernel.port}{_raw_path(socket).decode('ascii', 'replace')}"
         headers = [each for each in self._headers(socket, kernel) if not each[0].startswith((SOCKET, "host", "origin"))]
         wanted: Any = socket.scope.get("subprotocols") or None
         try:
@@ -120,6 +128,8 @@ class Proxy:
     def _headers(self, request: Request | WebSocket, kernel: Kernel) -> list[tuple[str, str]]:
         """All that the browser sent, as often as it did, without what is between it and us."""
         named = {name.strip().lower() for name in request.headers.get("connection", "").split(",")}
+        if request.scope.get("method") in BODILESS or "transfer-encoding" in request.headers:
+            named.add("content-length")  # nothing of that length is sent on
         found = [each for each in request.headers.items() if each[0] not in HOP | OURS | named]
         cookies = self._cookies(request.headers.getlist("cookie"))
         found += [("cookie", cookies)] if cookies else []
@@ -132,7 +142,7 @@ class Proxy:
         return "; ".join(part for part in each if part and part.partition("=")[0] not in ours)
 
 
-def _raw_path(request: Request) -> bytes:
+def _raw_path(request: Request | WebSocket) -> bytes:
     """Path and query as they were sent, with every parameter as often as it was given."""
     path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     query: bytes = request.scope["query_string"]

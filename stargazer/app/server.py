@@ -25,7 +25,7 @@ from stargazer import config
 from stargazer.app import files, flights, forms, frozen, home, versions
 from stargazer.app.access import APP_HOST, Access, Guard, ProxyTrust
 from stargazer.app.agents import Agents
-from stargazer.app.desk import Desk, error_answer, page
+from stargazer.app.desk import Desk, error_answer, page, unforeseen
 from stargazer.app.jobs import Jobs
 from stargazer.app.kernels import Kernels
 from stargazer.app.proxy import Proxy
@@ -102,7 +102,8 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
     own += [WebSocketRoute(NOTEBOOK, proxy.socket), Route(NOTEBOOK, proxy.http, methods=METHODS)]
     if access.proxy is None:  # agents and programs do not come through it
         own += [Route("/mcp", agents), Mount("/mcp", agents), Route("/v1/{rest:path}", rest)]
-    handlers: Any = {StargazerError: error_answer, OSError: error_answer, HTTPException: _not_there}
+    handlers: Any = {StargazerError: error_answer, OSError: error_answer, HTTPException: _not_there,
+                     Exception: unforeseen}  # fmt: skip
     app = Starlette(
         routes=[Mount(access.base, routes=own)] if access.base else own,
         middleware=[Middleware(Guard, access)],

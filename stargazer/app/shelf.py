@@ -221,7 +221,9 @@ def check_name(name: str) -> None:
         It is no plain name, or one by which Python finds a module: other notebooks could not import that any more.
     """
     if not NAME.fullmatch(name):
-        raise NotebookError(f"{name!r}: a name begins with a letter, and has letters, digits, - and _ (80 at most)")
+        raise NotebookError(
+            f"{name[:200]!r}: a name begins with a letter, and has letters, digits, - and _ (80 at most)"
+        )
     reserved = keyword.iskeyword(name) or name in sys.stdlib_module_names
     if reserved or ("-" not in name and importlib.util.find_spec(name) is not None):
         raise NotebookError(f"{name!r} is the name of a module; choose another")

@@ -137,9 +137,13 @@ class Tile:
 
 
 def read_tile(section: str, name: str, path: Path, *, is_own: bool, package: str = "") -> Tile:
-    """Read a notebook's tile; what is wrong with its header is told on it."""
+    """Read a notebook's tile; what is wrong with its header, or with reading it, is told on it."""
     status = path.stat()
-    return Tile(section, name, path, is_own, _facts_at(path, status.st_mtime_ns, status.st_size), package)
+    try:
+        facts = _facts_at(path, status.st_mtime_ns, status.st_size)
+    except PermissionError as error:
+        facts = Facts(problem=f"it cannot be read: {error.strerror}")
+    return Tile(section, name, path, is_own, facts, package)
 
 
 @functools.lru_cache(4096)
@@ -159,9 +163,11 @@ def facts_of(text: str) -> Facts:
         title, description = (str(own.get(name, "")) for name in ("title", "description"))
         order, cpus = float(own.get("order", "inf")), int(own.get("cpus", 0))
         memory = _bytes(own.get("memory", 0))
-        if cpus < 0 or memory < 0:
-            raise ValueError("cpus and memory are not negative")
-    except (AttributeError, TypeError, ValueError) as error:
+        if cpus < 0 or memory < 0 or order != order:
+            raise ValueError("cpus and memory are not negative, and order is a number")
+    except RecursionError:
+        return told._replace(problem="its header cannot be read: it is nested too deep")
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         return told._replace(problem=f"its header cannot be read: {error}")
     shown = description or (said[0] if title else said[2].strip().partition("\n")[0] or said[0])
     return Facts(title[:SHOWN], shown[:SHOWN], order, cpus, memory, wanted)
@@ -181,7 +187,7 @@ def _docstring(text: str) -> str:
     head = re.split(r"(?m)^(?:import|from|with|@|def|class|app\s*=|# ?%%)", text, maxsplit=1)[0]
     try:
         return ast.get_docstring(parse(head)) or ""
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the parser's stack may be too small for it
         return ""
 
 

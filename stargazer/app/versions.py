@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from stargazer.app.desk import Desk
+    from stargazer.tools.working_copy import Sent
 
 __all__ = ["changed", "routes"]
 
@@ -45,6 +46,7 @@ async def save(request: Request) -> Response:
     desk, params = desk_of(request), request.path_params
 
     def saved() -> str:
+        _controlled(desk)
         tile = desk.shelf.find(params["section"], params["name"])
         if not tile.path.is_relative_to(desk.shelf.root):
             raise NotebookError(f"{tile.name} is not yours to save; copy it to the workspace")
@@ -53,7 +55,18 @@ async def save(request: Request) -> Response:
     return JSONResponse({"said": f"committed as {await asyncio.to_thread(saved)}"})
 
 
+def _controlled(desk: Desk) -> None:
+    if working_copy_of(desk.shelf.root) is None:
+        raise NotebookError(f"{desk.shelf.root} is no git work tree: git init makes it one")
+
+
 async def push(request: Request) -> Response:
     """Push the branch, and tell what the remote said."""
-    sent = await asyncio.to_thread(send, desk_of(request).shelf.root)
+    desk = desk_of(request)
+
+    def pushed() -> Sent:
+        _controlled(desk)
+        return send(desk.shelf.root)
+
+    sent = await asyncio.to_thread(pushed)
     return JSONResponse({"said": f"{'pushed' if sent.taken else 'the remote refused it'}:\n{sent.told}"})

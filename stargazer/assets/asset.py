@@ -195,9 +195,7 @@ class Asset(Declared):
         """
         found: str | None = self.__dict__.get("_id")
         if found is None:
-            import hashlib
-
-            found = self.__dict__["_id"] = hashlib.sha256(encoding.canonical(self)).hexdigest()
+            found, _ = encoding.as_record(self)
         return found
 
     def companion(self, kind: type[A], **facts: Any) -> A:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stargazer.assets.fact_types import ANY, Mismatch, dumps, plain
+from stargazer.assets.fact_types import ANY, Mismatch, encoder, plain
 from stargazer.assets.fields import schema_of
 from stargazer.assets.registry import asset_type
 from stargazer.errors import AssetError, InvalidField, UnknownField
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
+    "as_record",
     "canonical",
     "decode",
     "encode",
@@ -63,7 +64,16 @@ def canonical(asset: Asset) -> bytes:
         The asset or a companion is a draft.
     """
     _require_stored(asset)
-    return dumps({"format": FORMAT, **identity(asset)}).encode("ascii")
+    return encoder().encode({"format": FORMAT, **identity(asset)}).encode("ascii")
+
+
+def as_record(asset: Asset) -> tuple[str, bytes]:
+    """The id of a stored asset, which it keeps, and its canonical form, from one writing of it."""
+    import hashlib
+
+    data = canonical(asset)
+    identifier = asset.__dict__["_id"] = hashlib.sha256(data).hexdigest()
+    return identifier, data
 
 
 def _require_stored(asset: Asset) -> None:

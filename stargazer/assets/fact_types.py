@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import re
@@ -9,7 +10,10 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+if TYPE_CHECKING:
+    import json
 
 __all__ = [
     "ANY",
@@ -22,6 +26,7 @@ __all__ = [
     "Mismatch",
     "Share",
     "dumps",
+    "encoder",
     "finite",
     "freeze",
     "is_asset",
@@ -331,9 +336,15 @@ def link(kind: Kind) -> Kind:
 
 def dumps(value: Any) -> str:
     """A frozen value as canonical JSON."""
+    return encoder().encode(plain(value))
+
+
+@functools.cache
+def encoder() -> json.JSONEncoder:
+    """What writes canonical JSON of plain values; made once, for `json.dumps` makes one for each value."""
     import json
 
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def loads(text: str) -> Any:

@@ -232,12 +232,22 @@ def _facts(value: Any) -> FrozenDict:
     facts = value if type(value) is FrozenDict else freeze(value)
     if not isinstance(facts, FrozenDict):
         raise Mismatch("a dict of facts")
+    if not "".join(facts).isascii():
+        _check_names(facts)
     key = facts.get("asset", "")
     if not isinstance(key, str):
         raise Mismatch("a string, the asset's key, under 'asset'")
     if "asset" in facts and key in ("", "asset"):
         return FrozenDict({name: fact for name, fact in facts.items() if name != "asset"})
     return facts
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Refuse names with half a character in them: no index and no file can hold them."""
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        raise Mismatch("a dict of facts whose names are text", "One has half a character in it.") from None
 
 
 def _source(value: Any) -> Any:

@@ -282,11 +282,11 @@ class TargetCoverage(Asset):
     breadth_10x, breadth_20x, breadth_30x
         Shares of the bases that have so many reads at least.
     on_target
-        Share of the mapped reads that lie on the target.
+        Share of the mapped reads that lie on the target; NaN where none is mapped.
     fold_80
-        Mean depth over the depth that 80 per cent of the covered bases have; 0 where none is covered.
+        Mean depth over the depth that 80 per cent of the covered bases have; NaN where none is covered.
     gc
-        Share of G and C in the reads.
+        Share of G and C in the reads; NaN where there are none.
     """
 
     sample_id: str = ""
@@ -297,9 +297,9 @@ class TargetCoverage(Asset):
     breadth_10x: float = 0.0
     breadth_20x: float = 0.0
     breadth_30x: float = 0.0
-    on_target: float = 0.0
-    fold_80: float = 0.0
-    gc: float = 0.0
+    on_target: Share = Share(0.0)
+    fold_80: Share = Share(0.0)
+    gc: Share = Share(0.0)
 
 
 class Identity(Asset):

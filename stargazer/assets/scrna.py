@@ -74,7 +74,7 @@ class AnnData(Asset, key="anndata"):
         return stored
 
     def written(self, value: object, directory: Path) -> Path:
-        """The ``.h5ad`` file of an `anndata.AnnData` in memory.
+        """The ``.h5ad`` file of an `anndata.AnnData` in memory; what no file can hold is made text or left out.
 
         Raises
         ------
@@ -82,16 +82,18 @@ class AnnData(Asset, key="anndata"):
             It is something else.
         DataError
             It cannot be written.
+
+        Warns
+        -----
+        DataWarning
+            Something was made text or left out.
         """
         import anndata
 
         if not isinstance(value, anndata.AnnData):
             return super().written(value, directory)
         path = directory / "memory.h5ad"
-        try:
-            value.write_h5ad(path)
-        except (TypeError, ValueError, NotImplementedError, KeyError, RuntimeError) as error:
-            raise DataError(f"this AnnData cannot be written ({error})") from error
+        _cells("memory").write_cells(value, path)
         return path
 
     def _said(self) -> Any:

@@ -84,6 +84,11 @@ class Call(Delayed):
         return self.spec.name
 
     @property
+    def label(self) -> str:
+        """How it is named where it failed: its task, and the first digits of its key."""
+        return f"{self.name} {self.plan_key[:8]}"
+
+    @property
     def whole(self) -> Call:
         """The call that this is an element of, or the call itself."""
         return self if self.parent is None else self.parent
@@ -123,7 +128,7 @@ class Call(Delayed):
         if record is None:
             return None
         whole = ledger.results(record, self.whole.returns.named)
-        return (whole if self.parent is None else element(whole, self.index),)
+        return (whole if self.parent is None else element(whole, self.index, self.label),)
 
     def compute(self, *, again: Any = None, **kwargs: Any) -> Any:
         """Return the result: from the ledger, or by running what is missing.
@@ -270,8 +275,7 @@ def make_call(spec: TaskSpec, returns: Returns, inputs: dict[str, Any], paramete
     keys = {name: _input_keys(spec, value) for name, value in inputs.items()} if inputs else inputs
     given, values = {}, {}
     for name, value in parameters.items():
-        given[name] = kept = _given(spec, name, value)
-        values[name] = {"call": kept.token} if isinstance(kept, Call) else plain(kept)
+        given[name], values[name] = _given(spec, name, value)
     plan_key = call_key(spec.key, values, keys)
     return _intern(spec, plan_key, returns, inputs, given, get_annotations(), None, None)
 
@@ -353,17 +357,18 @@ def _mixed(spec: TaskSpec, what: str, store: str) -> StoresMixed:
     )
 
 
-def _given(spec: TaskSpec, name: str, value: Any) -> Any:
-    """Return a parameter as it is now, whatever becomes of the object later."""
+def _given(spec: TaskSpec, name: str, value: Any) -> tuple[Any, Any]:
+    """Return a parameter as it is now, whatever becomes of the object later, and how it stands in the call's key."""
     if isinstance(value, Call):
-        return value
+        return value, {"call": value.token}
     try:
         if is_simple(value):
-            plain(value)
-            return own_copy(value)
+            kept = own_copy(value)
+            return kept, plain(kept)
         naming = Naming(spec.task.module, Store.open(spec.store).context.profile)
         _warn_of_paths(spec.name, name, value)
-        return Kept(copy.deepcopy(value), plain(value, naming), naming.owner)
+        told = Kept(copy.deepcopy(value), plain(value, naming), naming.owner)
+        return told, told.text
     except (TypeError, RecursionError, copy.Error) as error:
         why = "it holds itself" if isinstance(error, RecursionError) else str(error)
         raise ArgumentError(

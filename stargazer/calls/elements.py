@@ -9,8 +9,15 @@ from stargazer.errors import OutputError
 __all__ = ["element", "place"]
 
 
-def element(whole: Any, index: Any) -> Any:
+def element(whole: Any, index: Any, label: str = "the result") -> Any:
     """Take one element of a result.
+
+    Parameters
+    ----------
+    whole, index
+        The result, and which element.
+    label
+        Of the call that gave it, for messages.
 
     Raises
     ------
@@ -21,7 +28,7 @@ def element(whole: Any, index: Any) -> Any:
         return whole[index]
     except (LookupError, TypeError):
         size = f" of {len(whole)}" if hasattr(whole, "__len__") else ""
-        raise OutputError(f"the result has no element {index!r}: it is a {type(whole).__name__}{size}") from None
+        raise OutputError(f"{label} has no element {index!r}: it is a {type(whole).__name__}{size}") from None
 
 
 def place(task: str, index: Any, length: int) -> int:

@@ -215,7 +215,7 @@ def _stored_inputs(call: Call) -> list[str]:
 
 def _annotations(calls: dict[str, Call], resources: Mapping[str, dict[str, float]]) -> dict[str, dict[str, Any]]:
     annotations: dict[str, dict[str, Any]] = {"resources": dict(resources)} if resources else {}
-    if inputs := {key: cids for key, call in calls.items() if (cids := _stored_inputs(call))}:
+    if inputs := {key: cids for key, call in calls.items() if call.inputs and (cids := _stored_inputs(call))}:
         annotations["stargazer_inputs"] = inputs
     for key, call in calls.items():
         for name, value in call.annotations.items():
@@ -246,7 +246,7 @@ def flatten(
         What each node runs: ``function(spec, plan_key, parameters, *inputs, before=…)``, with the plan keys of the
         calls whose results it takes, if there are any, and ``strict=True`` if hidden inputs are errors here.
     take
-        What takes an element of a result: ``take(whole, index)``.
+        What takes an element of a result: ``take(whole, index, label)``, with that of the call for messages.
     lenient
         Calls whose code has changed, and elements that known results have not, become nodes that raise the error if
         they are wanted.
@@ -380,9 +380,9 @@ def _element_node(call: Call, parent: Any, take: Callable[..., Any], *, lenient:
     assert call.parent is not None
     if isinstance(parent, DataNode):
         try:
-            return DataNode(call.key, take(parent.value, call.index))
+            return DataNode(call.key, take(parent.value, call.index, call.label))
         except OutputError as error:
             if not lenient:
                 raise
             return Task(call.key, refuse, str(error), OutputError)
-    return Task(call.key, take, TaskRef(call.parent.key), call.index)
+    return Task(call.key, take, TaskRef(call.parent.key), call.index, call.label)

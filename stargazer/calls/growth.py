@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dask._task_spec import DataNode
-from dask.base import annotate
+from dask.base import annotate, is_dask_collection
 
 from stargazer.assets import Asset
 from stargazer.calls.arguments import check_no_call_lost
@@ -22,7 +22,7 @@ from stargazer.calls.graph import flatten, known_values, node_of, value_node
 from stargazer.calls.node import joined, on_worker, run
 from stargazer.calls.renewed import renewed_within
 from stargazer.calls.walk import needs, walk
-from stargazer.errors import OutputError, WiringError
+from stargazer.errors import ArgumentError, OutputError, WiringError
 from stargazer.execute.slots import shared
 from stargazer.execute.wiring import Place, Sketch, Wiring, check_stored
 from stargazer.ledger.codec import encode
@@ -206,7 +206,7 @@ class Growth:
             return value
         key = value.whole.key
         whole = results[key] if key in results else known_values(self.graph[key])[0]
-        return whole if value.parent is None else element(whole, value.index)
+        return whole if value.parent is None else element(whole, value.index, value.label)
 
 
 # What a function wired, read.
@@ -268,8 +268,13 @@ class _Reader:
 
     def read(self, made: Any, path: str = "") -> Any:
         """Return what it returned with a `Place` for each call."""
-        if hasattr(made, "plan_key"):
+        if hasattr(type(made), "plan_key"):
             return self._place(made, path)
+        if is_dask_collection(made):  # made of calls by operators, perhaps: to ask one of anything gives another
+            raise ArgumentError(
+                f"{self._spec.name}{path} is {made!r}, which Dask computes, and no call: what is computed with the "
+                "result of a call is for a task to do, or for a function that wires and takes that result"
+            )
         if isinstance(made, tuple):
             items = [self.read(item, f"{path}[{number}]") for number, item in enumerate(made)]
             return type(made)(*items) if hasattr(made, "_fields") else tuple(items)

@@ -155,7 +155,7 @@ class Late:
     def _result(self, need: Call) -> Any:
         key = need.whole.key
         whole = self._values[key] if key in self._values else known_values(self.growth.graph[key])[0]
-        return whole if need.parent is None else element(whole, need.index)
+        return whole if need.parent is None else element(whole, need.index, need.label)
 
 
 def _is_late(call: Call) -> bool:

@@ -10,23 +10,29 @@ profile is what ``ipfs add --cid-version=1`` and Pinata use.
 
 from __future__ import annotations
 
-from stargazer.cid.cid import DAG_PB, RAW, Parsed, address, format_cid, parse
-from stargazer.cid.dagpb import file_links
-from stargazer.cid.directory import DirNode, Entry, directory_node, is_directory, read_directory
-from stargazer.cid.files import cid_of_file, file_node
-from stargazer.cid.trees import Tree, cid_of_path, cid_of_tree
-from stargazer.cid.unixfs import (
-    KUBO,
-    PROFILES,
-    UNIXFS_2025,
-    CIDProfile,
-    FileNode,
-    Hasher,
-    cid_of_bytes,
-    cid_of_stream,
-    profile,
-)
-from stargazer.cid.verify import Check, check, verify
+import importlib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from stargazer.cid.checks import Check, check, verify
+    from stargazer.cid.cid import DAG_PB, RAW, Parsed, address, format_cid, parse
+    from stargazer.cid.dagpb import file_links
+    from stargazer.cid.directory import DirNode, Entry, directory_node, is_directory, read_directory
+    from stargazer.cid.files import cid_of_file, file_node
+    from stargazer.cid.trees import Tree, cid_of_path, cid_of_tree
+    from stargazer.cid.unixfs import (
+        KUBO,
+        PROFILES,
+        UNIXFS_2025,
+        CIDProfile,
+        FileNode,
+        Hasher,
+        cid_of_bytes,
+        cid_of_stream,
+        profile,
+    )
 
 __all__ = [
     "DAG_PB",
@@ -59,3 +65,25 @@ __all__ = [
     "read_directory",
     "verify",
 ]
+
+_HOMES = {
+    "checks": ("Check", "check", "verify"),
+    "cid": ("DAG_PB", "RAW", "Parsed", "address", "format_cid", "parse"),
+    "dagpb": ("file_links",),
+    "directory": ("DirNode", "Entry", "directory_node", "is_directory", "read_directory"),
+    "files": ("cid_of_file", "file_node"),
+    "trees": ("Tree", "cid_of_path", "cid_of_tree"),
+    "unixfs": (
+        "KUBO", "PROFILES", "UNIXFS_2025", "CIDProfile", "FileNode", "Hasher",
+        "cid_of_bytes", "cid_of_stream", "profile",
+    ),
+}  # fmt: skip
+"""Read when they are asked for: a process in which all is known hashes no directory and checks no file."""
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'stargazer.cid' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"stargazer.cid.{_HOME[name]}"), name)
+    return value

@@ -40,6 +40,20 @@ GONE = re.compile(
 """As batch systems say that they have no such job."""
 
 
+BARE = r"^(\d+)(?:[.;]\S*)?$"
+"""A line with a number alone, or with the name of a server or cluster."""
+
+TAKEN = {
+    "slurm": (r"^Submitted batch job (\d+)\b", BARE),
+    "pbs": (BARE,),
+    "lsf": (r"^Job <(\d+)>", BARE),
+    "sge": (r"^[Yy]our job (\d+)\b", BARE),
+}
+"""As batch systems say which number a job has got; sites have their commands say other numbers as well."""
+
+CLUSTER = re.compile(r"^Submitted batch job \d+ on cluster (\S+)$|^\d+;(\S+)$", re.MULTILINE)
+"""As SLURM says that another cluster than that of this machine has the job."""
+
 UNCLEAR = re.compile(r"timed? ?out|connection (reset|aborted|lost)|broken pipe", re.IGNORECASE)
 """As commands say that nobody answered them: the batch system may have done what they asked for."""
 
@@ -155,9 +169,22 @@ class System:
                 raise NoAnswer(str(error)) from None
             raise
         try:
-            return self.numbers(str(job._job_id_from_submit_output(out)), number)
+            return self.numbers(self.taken(job, out), number)
         except ValueError:
             raise NoAnswer(f"{_program([job.submit_command])} gave no number: {said(out)}") from None
+
+    def taken(self, job: Any, out: str) -> str:
+        """Read which number a job has got; where a site says more than that, the last that is said as it should be.
+
+        Raises
+        ------
+        ValueError
+            None.
+        """
+        for pattern in TAKEN.get(self.name, ()):
+            if found := re.findall(pattern, out, re.MULTILINE):
+                return str(found[-1])
+        return str(job._job_id_from_submit_output(out))
 
     def numbers(self, job: str, number: int) -> list[str]:
         """Numbers of the members of an array."""
@@ -198,10 +225,25 @@ class Slurm(System):
     can_tell = True
     array = 100
 
+    def __init__(self, job_cls: Any) -> None:
+        super().__init__(job_cls)
+        self._clusters: dict[str, None] = {}
+
+    def taken(self, job: Any, out: str) -> str:
+        """As of others; but a number that stands in other words may be that of any job, which nobody must cancel."""
+        if not any(re.search(pattern, out, re.MULTILINE) for pattern in TAKEN[self.name]):
+            raise ValueError(out)
+        self._clusters |= {one or other: None for one, other in CLUSTER.findall(out)}
+        return super().taken(job, out)
+
+    def _of(self, command: str) -> list[str]:
+        """A command, about the clusters that have our jobs: another cluster has other jobs of the same numbers."""
+        return [command, *(["--clusters=" + ",".join(self._clusters)] if self._clusters else [])]
+
     async def cancel(self, jobs: Iterable[str]) -> None:
         """Cancel all with one command; those that it does not have are gone."""
         try:
-            await asked(["scancel", *jobs], TOLD_WITHIN)
+            await asked([*self._of("scancel"), *jobs], TOLD_WITHIN)
         except Refused as error:
             if not all(GONE.search(part) for part in str(error).split(";")):
                 raise
@@ -231,7 +273,7 @@ class Slurm(System):
         return [str(each.job) for each in listed if each.state in ACTIVE and each.log.startswith(known)]
 
     async def _listed(self, *which: str) -> list[Told]:
-        command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r|%j", *which]
+        command = [*self._of("squeue"), "--noheader", "--array", "--states=all", "--format=%i|%T|%r|%j", *which]
         try:
             return list(read_queue(await asked(command, TOLD_WITHIN)))
         except Refused as error:
@@ -244,7 +286,7 @@ class Slurm(System):
     async def explain(self, job: str) -> Told | None:
         """Ask after one job, also after its end: the controller, then the accounts where a site keeps them."""
         try:
-            text = await asked(["scontrol", "--oneliner", "show", "job", job], TOLD_WITHIN)
+            text = await asked([*self._of("scontrol"), "--oneliner", "show", "job", job], TOLD_WITHIN)
         except Refused as error:
             return Told(UNKNOWN) if GONE.search(str(error)) else None
         except NoAnswer:

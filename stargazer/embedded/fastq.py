@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["PROBE", "Read", "apart", "main", "read_file", "read_pairs", "read_single"]
+__all__ = ["PROBE", "Read", "apart", "is_interleaved", "main", "read_file", "read_pairs", "read_single"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 OTHERS = {
@@ -27,17 +27,30 @@ OTHERS = {
     b"(\xb5/": "compressed by zstd",
     b"CRA": "a CRAM file, which belongs into the column cram",
     b"BAM": "a BAM file, which belongs into the column bam",
+    b"\x1f\x8b\x08": "compressed by gzip twice",
+    b"\xef\xbb\xbf": "text with a byte order mark, as an editor saves it",
+    b"\xff\xfe@": "UTF-16",
+    b"\xfe\xff\0": "UTF-16",
 }
 """What is not read as FASTQ, by how it begins (within gzip)."""
 LONGEST = 1 << 26
 """Characters of a line: a few kilobytes may be gzip for gigabytes; the longest read of a nanopore has four million."""
 
 
+NUMBERED = 4
+"""Reads that tell whether their numbers are those of mates: two alone may be the first two of a run."""
+
 PROBE = 1000
 """Reads at the beginning of a file that tell what is in all of it."""
 
 PHRED_64 = ";", "L", "n"
 """The lowest quality of Phred+64, one that Phred+33 hardly reaches, and one above all of Phred+64 (of long reads)."""
+
+LONGEST_NAME = 254
+"""Characters of a read's name that SAM and BAM allow."""
+
+NUMBERS = ((".1", ".2"), ("_1", "_2"))
+"""How some programs write the numbers of mates as parts of their names; ``/1`` and ``/2`` are none."""
 
 EMPTY = "N", "#"
 """What stands for a read that a trimmer left nothing of: aligners want a base, and do not align this one."""
@@ -64,7 +77,7 @@ def _open(path: Path) -> IO[str]:
 
 
 def _check_start(path: Path, start: bytes) -> None:
-    if kind := OTHERS.get(start):
+    if kind := OTHERS.get(start) or ("FASTA, which has no base qualities" if start[:1] == b">" else ""):
         raise ValueError(f"{path.name} is {kind}: reads are FASTQ, plain or compressed by gzip")
 
 
@@ -100,6 +113,8 @@ def read_file(path: Path) -> Iterator[Read]:
                     break
                 read = _checked(record)
                 if count <= PROBE:
+                    if "U" in read.sequence or "u" in read.sequence:
+                        raise IndexError("it has U, of RNA, which aligners do not know; write T for it")
                     qualities = "".join({*qualities, *read.quality})
                     if count == PROBE:
                         _check_qualities(qualities)
@@ -124,7 +139,15 @@ def _checked(record: tuple[str | None, ...]) -> Read:
         raise IndexError(f"not FASTQ with four lines a record: starts with {header[:40]!r}")
     if len(sequence) != len(quality):
         raise IndexError(f"{len(sequence)} bases but {len(quality)} qualities (truncated FASTQ)")
-    return Read(_name(header), sequence, quality)
+    if sequence and not (sequence.isalpha() or sequence.replace(".", "N").replace("*", "N").isalpha()):
+        kind = "colours (of SOLiD)" if any(map(str.isdigit, sequence)) else "signs that are no bases"
+        raise IndexError(f"its sequence has {kind}: {sequence[:40]!r}")
+    if " " in quality or not quality.isprintable():
+        raise IndexError(f"its qualities have signs that are none: {quality[:40]!r}")
+    name = _name(header)
+    if len(name) > LONGEST_NAME:
+        raise IndexError(f"its name has {len(name)} characters, and SAM allows {LONGEST_NAME}: {name[:40]!r}…")
+    return Read(name, sequence, quality)
 
 
 def _check_blank(rest: Iterator[str | None]) -> None:
@@ -152,6 +175,11 @@ def read_single(path: Path) -> Iterator[Read]:
     """
     first: dict[str, int] = {}
     for count, read in enumerate(read_file(path), 1):
+        if count == NUMBERED and is_interleaved([*first, read.name]):
+            raise ValueError(
+                f"{path.name}: {read.name!r} is the mate of the read before it, and so are those before: interleaved "
+                "mates, in a file that has no mates beside it; give both ends as two files (fastq_1, fastq_2)"
+            )
         if (before := first.get(read.name)) is not None:
             how = "interleaved mates" if count == before + 1 else "mates after each other, or the same reads twice"
             raise ValueError(
@@ -163,6 +191,16 @@ def read_single(path: Path) -> Iterator[Read]:
         yield read
 
 
+def is_interleaved(names: Sequence[str]) -> bool:
+    """Whether reads are mates, two by two, by numbers that are parts of their names."""
+    pairs = list(zip(names[::2], names[1::2], strict=False))
+    return len(names) >= NUMBERED and all(_are_mates(left, right) for left, right in pairs)
+
+
+def _are_mates(left: str, right: str) -> bool:
+    return left[:-2] == right[:-2] and (left[-2:], right[-2:]) in NUMBERS
+
+
 def read_pairs(first: Path, second: Path) -> Iterator[tuple[Read, Read]]:
     """Records of two FASTQ files side by side.
 
@@ -171,7 +209,7 @@ def read_pairs(first: Path, second: Path) -> Iterator[tuple[Read, Read]]:
     ValueError
         As `read_file`; or the files have different names in one place, or different lengths.
     """
-    pairs = itertools.zip_longest(read_file(first), read_file(second))
+    pairs, last = itertools.zip_longest(read_file(first), read_file(second)), ""
     for count, (left, right) in enumerate(pairs, 1):
         if left is None or right is None:
             short, long = (first, second) if left is None else (second, first)
@@ -181,15 +219,22 @@ def read_pairs(first: Path, second: Path) -> Iterator[tuple[Read, Read]]:
                 f"mates differ in record {count}: {left.name!r} in {first.name}, {right.name!r} in {second.name}; "
                 f"{apart(left.name, right.name)}"
             )
+        if left.name == last and count <= PROBE:
+            raise ValueError(
+                f"{first.name} and {second.name}, record {count}: read {last!r} is there a second time: each file has "
+                "both ends, interleaved; give each end as a file of its own (fastq_1, fastq_2)"
+            )
+        last = left.name
         yield left, right
 
 
 def apart(left: str, right: str) -> str:
     """Why two reads in one place may have different names, and what to do."""
-    if left[:-2] == right[:-2] and (left[-2:], right[-2:]) == (".1", ".2"):
+    if _are_mates(left, right):
         return (
-            "the mates' numbers are parts of the names, as fastq-dump -I writes them; "
-            "get the reads with fasterq-dump --split-files, or write the names with /1 and /2 in place of .1 and .2"
+            "the mates' numbers are parts of the names, as fastq-dump -I writes them; get the reads with "
+            "fasterq-dump --split-files, or write the names with "
+            f"/1 and /2 in place of {left[-2:]} and {right[-2:]}"
         )
     return "the files do not belong together, or one of them has been filtered or sorted"
 

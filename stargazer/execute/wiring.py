@@ -200,6 +200,11 @@ def _no_work(name: str, findings: Findings) -> Iterator[None]:
     except Exception as error:
         if did := _work(findings) or _path_asked_for(error):
             raise WiringError(f"{name} {did}: {REMEDY}") from error
+        if line := _result_asked_for(error):
+            raise WiringError(
+                f"{name} asks what a call gave before it has run ({line}): pass the call to a function that wires, "
+                "which gets its result"
+            ) from error
         raise
     finally:
         WIRING.reset(token)
@@ -213,6 +218,15 @@ def _path_asked_for(error: Exception) -> str:
         return ""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"asked a handle for its path ({(last.line or '').strip()})" if ".path" in (last.line or "") else ""
+
+
+def _result_asked_for(error: Exception) -> str:
+    """Where a function decided by a call instead of its result, or by what Dask makes of one, as ``call > 3``."""
+    told = ("Truth of Delayed objects", "whether its result is true")
+    if not isinstance(error, TypeError) or not any(words in str(error) for words in told):
+        return ""
+    frames = (each for each in traceback.extract_tb(error.__traceback__) if each.name != "__bool__")
+    return ([each.line for each in frames][-1] or "").strip()
 
 
 def _work(findings: Findings) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import functools
 import hashlib
 import re
 import sys
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
-Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+FUNCTIONS = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda})
 
 
 def canonical(node: ast.AST, *, decorators: Sequence[ast.expr] | None = None, full: bool = False) -> str:
@@ -73,20 +74,19 @@ def docstring_of(node: ast.AST) -> ast.stmt | None:
 
 
 def _write(node: ast.AST, out: list[str], *, in_function: bool, without: frozenset[str], full: bool) -> None:
-    if in_function and not full and isinstance(node, ast.AnnAssign) and node.value is not None:
-        node = ast.Assign(targets=[node.target], value=node.value)
-    inside = isinstance(node, Function) or (in_function and not isinstance(node, ast.ClassDef))
-    skipped = NO_MEANING if full else _ignored_fields(node, in_function)
-    skipped = skipped | without if without else skipped
-    is_constant = isinstance(node, ast.Constant)
-    out.append(f"{type(node).__name__}(")
-    for name in node._fields:
+    kind = type(node)
+    if kind is ast.AnnAssign and in_function and not full and node.value is not None:  # type: ignore[attr-defined]
+        node, kind = ast.Assign(targets=[node.target], value=node.value), ast.Assign  # type: ignore[attr-defined]
+    inside = kind in FUNCTIONS or (in_function and kind is not ast.ClassDef)
+    is_constant = kind is ast.Constant
+    out.append(f"{kind.__name__}(")
+    for name in _written_fields(kind, in_function, full):  # type: ignore[arg-type]  # kinds of nodes can be hashed
         value: Any = getattr(node, name, MISSING)
-        if name in skipped or value is MISSING:
+        if value is MISSING or name in without:
             continue
         if (value is None or (type(value) is list and not value)) and not (is_constant and name == "value"):
             continue
-        if isinstance(node, ast.JoinedStr):
+        if kind is ast.JoinedStr:
             value = [each for each in value if not (isinstance(each, ast.Constant) and each.value == "")]
         out.append(f"{name}=")
         if name == "body" and not full:
@@ -109,12 +109,15 @@ NO_RESULT = NO_MEANING | {"returns"}
 NO_KIND = NO_MEANING | {"annotation", "simple"}
 
 
-def _ignored_fields(node: ast.AST, in_function: bool) -> frozenset[str]:
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return NO_RESULT
-    if isinstance(node, ast.arg) or (in_function and isinstance(node, ast.AnnAssign)):
-        return NO_KIND
-    return NO_MEANING
+@functools.cache
+def _written_fields(kind: type[ast.AST], in_function: bool, full: bool) -> tuple[str, ...]:
+    """Names of the fields of a kind of node that count."""
+    ignored = NO_MEANING
+    if not full and kind in (ast.FunctionDef, ast.AsyncFunctionDef):
+        ignored = NO_RESULT
+    elif not full and (kind is ast.arg or (in_function and kind is ast.AnnAssign)):
+        ignored = NO_KIND
+    return tuple(name for name in kind._fields if name not in ignored)
 
 
 def _without_docstring(node: ast.AST, value: Any) -> Any:

@@ -141,6 +141,8 @@ class EditTools:
         file = self.place.folders.place(path, await roots_of(ctx))
         if file.suffix not in (".py", ".ipynb") or file.name.startswith("."):
             raise ArgumentError(f"{path[:200]}: a new notebook is a .py or .ipynb file")
+        if not file.name.isprintable():
+            raise ArgumentError(f"{path[:200]!r}: no file is named with controls, line ends or marks of direction")
         if not file.parent.is_dir():
             raise ArgumentError(f"there is no folder {file.parent}")
         return file

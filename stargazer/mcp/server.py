@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
+from mcp.server.mcpserver.resources.templates import ResourceSecurityError
 from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS
@@ -108,6 +109,8 @@ class Server(MCPServer[Any]):
             cause = _innermost(error)
             if cause is error:
                 raise
+            if isinstance(cause, ResourceSecurityError):
+                raise ResourceError(f"{str(uri)[:200]}: no path has such parts") from None
             kind = ResourceNotFoundError if isinstance(cause, NotFound) else ResourceError
             raise kind(told(cause, f"reading {str(uri)[:200]}")) from None
 

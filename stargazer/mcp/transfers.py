@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from anyio import to_thread
+from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
 
 from stargazer import api, config
@@ -140,6 +141,8 @@ class Transfers:
                 if not await self._written(request, file, ticket.largest):
                     return PlainTextResponse(f"a file may have {ticket.largest:,} bytes at most\n", 413)
                 added = await to_thread.run_sync(self._added, ticket, file)
+            except ClientDisconnect:  # nobody reads this answer, and nothing of the file is kept
+                return PlainTextResponse("the connection broke; ask for a new address\n", 400)
             except TimeoutError:
                 return PlainTextResponse(f"no bytes came for {PATIENCE:.0f} s; ask for a new address\n", 408)
             except (StargazerError, OSError) as error:

@@ -212,7 +212,10 @@ def read_text(text: str, path: str | Path, format: Format | None = None) -> Docu
     """Read a notebook whose text is there already; see `read_document`."""
     place = Path(path)
     chosen = format or detect_format(text, place)
-    return {"marimo": _marimo, "percent": _percent, "ipynb": _ipynb, "myst": _myst}[chosen](text, place)
+    try:
+        return {"marimo": _marimo, "percent": _percent, "ipynb": _ipynb, "myst": _myst}[chosen](text, place)
+    except RecursionError:
+        raise NotebookError(f"{place} is nested too deep to be read") from None
 
 
 def detect_format(text: str, path: Path) -> Format:
@@ -465,9 +468,10 @@ def _ipynb(text: str, path: Path) -> Document:
     try:
         found = json.loads(text)
         cells = [_ipynb_cell(cell) for cell in found["cells"]]
+        metadata = dict(found.get("metadata", {}))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotebookError(f"{path} is no Jupyter notebook: {type(error).__name__}: {error}") from None
-    return Document(path, "ipynb", "", tuple(cells), text, dict(found.get("metadata", {})))
+    return Document(path, "ipynb", "", tuple(cells), text, metadata)
 
 
 def _ipynb_cell(cell: dict[str, Any]) -> Cell:

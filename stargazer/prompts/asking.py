@@ -260,6 +260,8 @@ def _usable(answer: Any, asked: Request) -> Answer:
     who = f"{asked.provider}/{asked.model}"
     if not isinstance(answer, Answer):
         raise ModelError(f"the provider of {who} gave {answer!r:.80}, and no Answer")
+    if not isinstance(answer.text, str):
+        raise ModelError(f"{who} answered with {answer.text!r:.80}, which is no text")
     shown = visible(answer.text[:SHOWN], lines=True)
     if answer.stop == "refused":
         raise ModelError(f"{who} refused to answer: {shown or 'it does not say why'}")
@@ -270,11 +272,15 @@ def _usable(answer: Any, asked: Request) -> Answer:
     return answer
 
 
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON")
+
+
 def _parsed(text: str, schema: Mapping[str, Any] | bool | None) -> tuple[Any, str]:
     """The value of an answer, and what is wrong with it; models like to put fences around JSON."""
     fenced = FENCE.match(text)
     try:
-        value = json.loads(fenced[1] if fenced else text)
+        value = json.loads(fenced[1] if fenced else text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         return None, f"it is no JSON ({error}): {visible(text[:SHOWN], lines=True)}"
     if not isinstance(schema, Mapping):

@@ -135,7 +135,7 @@ def openai(request: Request) -> Answer:
     except (LookupError, TypeError, AttributeError):
         raise ModelError(f"{request.provider} sent no choice: is it a service of chat completions?") from None
     stop = "length" if ended == "length" else "refused" if refusal or ended == "content_filter" else "end"
-    used = told.get("usage") or {}
+    used = _counted(told.get("usage"))
     tokens = (used.get("prompt_tokens"), used.get("completion_tokens"))
     return Answer(refusal or text, stop, str(told.get("model", "")), tokens)
 
@@ -164,10 +164,15 @@ def anthropic(request: Request) -> Answer:
     except (LookupError, TypeError, AttributeError):
         raise ModelError(f"{request.provider} sent no message: is it a service of messages?") from None
     cut = ended in ("max_tokens", "model_context_window_exceeded")
-    used = told.get("usage") or {}
+    used = _counted(told.get("usage"))
     tokens = (used.get("input_tokens"), used.get("output_tokens"))
     stop = "length" if cut else "refused" if ended == "refusal" else "end"
     return Answer(text, stop, str(told.get("model", "")), tokens)
+
+
+def _counted(usage: Any) -> dict[str, Any]:
+    """How many tokens there were, as a service says it; some say nothing, or something else."""
+    return usage if isinstance(usage, dict) else {}
 
 
 def _as_words(schema: Mapping[str, Any] | bool | None) -> str:

@@ -413,7 +413,7 @@ class Planner:
         if planned.record is None:
             return value
         whole = Ledger(value.store.records).results(planned.record)
-        return whole if value.parent is None else element(whole, value.index)
+        return whole if value.parent is None else element(whole, value.index, value.label)
 
 
 # Why a call is not known: compared with what the ledger has of its task.

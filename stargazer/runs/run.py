@@ -554,7 +554,8 @@ def in_order(calls: dict[str, Call]) -> dict[str, Call]:
 def failure_text(flight: Run) -> str:
     """Say which calls of a run failed, and why, in a few lines."""
     failures = list(flight.failures.items())
-    lines = [f"{len(failures)} of {flight.status().count()} calls failed; what the others made is kept"]
+    number = max(len(failures), flight.status().count())  # an element that is not there fails, though no call does
+    lines = [f"{len(failures)} of {number} calls failed; what the others made is kept"]
     for label, error in failures[:SHOWN_FAILURES]:
         command = flight.log_command(label)
         lines += [f"— {label}: {type(error).__name__}: {error}", *([f"  the log: {command}"] if command else [])]

@@ -97,6 +97,8 @@ class RunState:
 
     def label(self, key: str) -> str:
         """How a call is named where it failed: task, first digits of its key, and its place in what wired it."""
+        if key not in self._names:  # of an element
+            return key
         place = self._growth.place(key) if self._growth else ""
         return f"{self.name(key)} {key[:8]}" + (f" of {place}" if place else "")
 
@@ -130,6 +132,10 @@ class RunState:
         """The call itself failed."""
         self.failures[key] = error
         self._set(key, State.FAILED)
+
+    def lacks(self, label: str, index: object, error: BaseException) -> None:
+        """A result has no such element: what needs it fails, and not the call."""
+        self.failures[f"element {index!r} of {label}"] = error
 
     def skipped(self, key: str) -> None:
         """Something that the call needs failed."""

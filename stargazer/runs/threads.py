@@ -11,7 +11,7 @@ from stargazer.calls.growth import Flat, Growth, Step
 from stargazer.calls.node import joined, named_inputs, opened
 from stargazer.calls.resources import Capacity
 from stargazer.calls.walk import needs
-from stargazer.errors import Cancelled, OutputError
+from stargazer.errors import Cancelled, NeedUnmet, OutputError
 from stargazer.execute.execute import execute
 from stargazer.execute.slots import IN_BODY, Slots, of_this_process, shared
 from stargazer.runs.environments import check_environments
@@ -43,6 +43,7 @@ class Threads:
         self.watch = watch
         # A body that runs calls itself holds slots already; waiting for more of the same might never end.
         self._slots = Slots(of_this_process()) if IN_BODY.get() else shared()
+        self._capacity = Capacity(self._slots.has, "threads of this process", clamp=True)
         self._stop = threading.Event()
 
     def execute(self, graph: dict[str, Any], calls: dict[str, Call], keys: list[str]) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class Threads:
         return {key: value for key, value in zip(keys, results, strict=True) if not isinstance(value, Missing)}
 
     def _check(self, calls: Mapping[str, Call]) -> None:
-        Capacity(self._slots.has, "threads of this process", clamp=True).check(calls.values())
+        self._capacity.check(calls.values())
         check_environments(calls.values())
 
     def _wire(self, growth: Growth, call: Call, results: Mapping[str, Any]) -> Step:
@@ -114,7 +115,7 @@ class Threads:
         try:
             if "sketch" in wired:
                 return self._joined(spec, plan_key, parameters, inputs, wired)
-            spec = _given(spec, inputs, parameters)
+            spec = self._given(spec, inputs, parameters)
             with self._slots.take(spec.needs.fitted(self._slots.has, clamp=True), self._stop.is_set):
                 if self._stop.is_set():
                     raise Cancelled("cancelled before it started")
@@ -129,6 +130,15 @@ class Threads:
             return Missing()
         self.watch.done(plan_key, result)
         return result
+
+    def _given(self, spec: TaskSpec, inputs: tuple[Any, ...], parameters: dict[str, Any]) -> TaskSpec:
+        """The spec with what the call needs, where that is a function of what is there now."""
+        if spec.needs.are_given:
+            return spec
+        found = given_needs(spec.name, spec.needs, named_inputs(spec, inputs) | dict(opened(parameters)))
+        if (message := self._capacity.unmet(spec.name, found)) is not None:
+            raise NeedUnmet(message)  # it would wait for ever
+        return spec.with_changes(needs=found)
 
     def _joined(
         self,
@@ -156,21 +166,13 @@ class Threads:
         finally:
             IN_BODY.reset(token)
 
-    def take(self, whole: Any, index: Any) -> Any:
+    def take(self, whole: Any, index: Any, label: str) -> Any:
         """Take one element of a result; that it has none fails only what needs it."""
         try:
-            return whole if isinstance(whole, Missing) else element(whole, index)
+            return whole if isinstance(whole, Missing) else element(whole, index, label)
         except OutputError as error:
-            self.watch.failures[f"element {index!r}"] = error
+            self.watch.lacks(label, index, error)
             return Missing()
-
-
-def _given(spec: TaskSpec, inputs: tuple[Any, ...], parameters: dict[str, Any]) -> TaskSpec:
-    """The spec with what the call needs, where that is a function of what is there now."""
-    if spec.needs.are_given:
-        return spec
-    values = named_inputs(spec, inputs) | dict(opened(parameters))
-    return spec.with_changes(needs=given_needs(spec.name, spec.needs, values))
 
 
 def _holds_missing(value: Any) -> bool:

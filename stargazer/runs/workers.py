@@ -11,7 +11,7 @@ from stargazer.calls.graph import delayed_of, part_of
 from stargazer.calls.growth import Growth
 from stargazer.calls.late import Late
 from stargazer.calls.node import run as node
-from stargazer.calls.resources import granted_on, until_let_go
+from stargazer.calls.resources import capacity_of, granted_on, until_let_go
 from stargazer.calls.walk import needs
 from stargazer.errors import NeedUnmet, OutputError, WiringError, WorkerLost
 from stargazer.profiles.profile import offer_of
@@ -132,26 +132,43 @@ class Workers:
         ready = [key for key in late.sendable() if key not in self._futures]
         if not ready:
             return []
-        graph, new = self._growth.graph, {key: self._calls[key] for key in ready if key in self._calls}
-        try:
-            self._granted |= granted_on(self.client, new)
-        except NeedUnmet as error:
-            if not self._futures:
-                raise
-            for key in ready:
-                self._fail(key, error, late)
+        if not (ready := self._runnable(ready, late)):
             return []
+        graph, new = self._growth.graph, {key: self._calls[key] for key in ready if key in self._calls}
         part = part_of(graph, ready) if self._growth or self._futures else graph
         made = self.client.compute(delayed_of(part, new, ready, self._granted))
         self._futures |= (sent := dict(zip(ready, made, strict=True)))
         return list(sent.values())
 
+    def _runnable(self, ready: list[str], late: Late) -> list[str]:
+        """Those of some nodes that a worker could run; of the others only these fail, once anything was sent."""
+        new = {key: self._calls[key] for key in ready if key in self._calls}
+        try:
+            self._granted |= granted_on(self.client, new)
+        except NeedUnmet:
+            if not self._futures:
+                raise
+        else:
+            return ready
+        capacity, graph = capacity_of(self.client), self._growth.graph
+        why = {key: capacity.unmet(call.name, call.spec.needs) for key, call in new.items()}
+        unmet = {key: message for key, message in why.items() if message}
+        for key, message in unmet.items():
+            self._fail(key, NeedUnmet(message), late)
+        lost = unmet.keys() | late.spoilt(unmet)
+        left = [key for key in ready if key not in lost and lost.isdisjoint(graph[key].dependencies)]
+        self._granted |= capacity.granted({key: new[key] for key in left if key in new})
+        return left
+
     def _leave(self, late: Late) -> None:
         """What waits still, though nothing runs, was cancelled or waits for what failed; or it waits for itself."""
+        if self._cancelled:  # also what has wired others that will not come
+            for call in self._calls.values():
+                if self.watch.state(call.plan_key) is State.WAITING:
+                    self.watch.cancelled(call.plan_key)
+            return
         for call in late.waiting:
-            if self._cancelled:
-                self.watch.cancelled(call.plan_key)
-            elif any(map(self._is_spoilt, needs(call))):
+            if any(map(self._is_spoilt, needs(call))):
                 self._drop([call.key], late)
                 self.watch.skipped(call.plan_key)
             else:
@@ -273,7 +290,8 @@ class Workers:
     def _note_element(self, future: Future[Any]) -> None:
         """That a result has no such element fails only what needs it; other errors are its whole call's."""
         if future.status == "error" and isinstance(error := future.exception(), OutputError):
-            self.watch.failures[str(future.key)] = error
+            _, index, label = self._growth.graph[str(future.key)].args
+            self.watch.lacks(label, index, error)
 
     def _blame(self, calls: Iterable[Call]) -> None:
         """Dask gives a failure to all that depends on it; here only the call that failed is to blame."""

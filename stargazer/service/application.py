@@ -18,7 +18,7 @@ from stargazer.errors import StargazerError
 from stargazer.service.access import Gate, Meter
 from stargazer.service.builds import Builds
 from stargazer.service.metrics import Requests
-from stargazer.service.problems import Refusal, problem_of
+from stargazer.service.problems import Refusal, hidden_from, problem_of
 from stargazer.service.routes import ROUTES
 from stargazer.service.settings import Settings, read_settings
 from stargazer.service.uploads import Uploads
@@ -138,7 +138,7 @@ def _answering(endpoint: Endpoint, engine: Engine) -> Callable[[Request], Awaita
             principal, store = engine.gate.admit(request, endpoint.scope)
             tenant = request.state.tenant = principal.tenant
             request.state.principal = principal
-            hidden = {} if principal.local else {store.url: "the store", store.url.removeprefix("file://"): "the store"}
+            hidden = hidden_from(principal, store)
             engine.meter.check(principal)
             response = await endpoint.answer(Visit(request, principal, store, engine))
         except (Refusal, StargazerError) as error:

@@ -11,7 +11,7 @@ from stargazer.calls.walk import walk
 from stargazer.errors import Cancelled, StargazerError
 from stargazer.runs import run
 from stargazer.service.materializing import finished, named
-from stargazer.service.problems import Refusal, problem
+from stargazer.service.problems import Refusal, hidden_from, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,9 @@ class Build:
         }
         notice = None if self.ended.is_set() else self._run.notice
         found |= {"notice": notice} if notice else {}
-        return found | ({"problem": problem(self.error)} if self.error is not None else {})
+        if self.error is None:
+            return found
+        return found | {"problem": problem(self.error, hidden_from(self.principal, self.wanted.store))}
 
     def _finish(self) -> None:
         try:

@@ -15,7 +15,10 @@ from stargazer.service.answers import JSONAnswer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Refusal", "problem", "problem_of", "status_of"]
+    from stargazer.service.settings import Principal
+    from stargazer.store import Store
+
+__all__ = ["Refusal", "hidden_from", "problem", "problem_of", "status_of"]
 
 MEDIA = "application/problem+json"
 TYPE = "urn:stargazer:error:"
@@ -75,8 +78,30 @@ def status_of(error: BaseException) -> int:
     return next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
 
 
-def problem(error: BaseException) -> dict[str, Any]:
-    """Return what is told of an error; nothing of those that nobody raised on purpose."""
+def hidden_from(principal: Principal, store: Store) -> dict[str, str]:
+    """Texts that are nobody's business, each with what is said instead: where a store lies."""
+    return {} if principal.local else {store.url: "the store", store.url.removeprefix("file://"): "the store"}
+
+
+def problem(error: BaseException, hidden: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what is told of an error; nothing of those that nobody raised on purpose.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+    hidden
+        Texts that are not told, each with what is said instead.
+    """
+    told = _told(error)
+    for text, shown in (hidden or {}).items():
+        told["detail"] = told["detail"].replace(text, shown)
+        if "failures" in told:
+            told["failures"] = {label: each.replace(text, shown) for label, each in told["failures"].items()}
+    return told
+
+
+def _told(error: BaseException) -> dict[str, Any]:
     if isinstance(error, Refusal):
         return _members(error.name, error.status, error.detail, error.where)
     if not isinstance(error, StargazerError):
@@ -105,11 +130,9 @@ def problem_of(error: BaseException, where: str, hidden: Mapping[str, str] | Non
     where
         Method and path of the request, unless the error knows better.
     hidden
-        Texts that are nobody's business, each with what is said instead: where a store lies.
+        What `hidden_from` gives.
     """
-    members = problem(error)
-    for text, shown in (hidden or {}).items():
-        members["detail"] = members["detail"].replace(text, shown)
+    members = problem(error, hidden)
     members["where"] = members["where"] or where
     headers = error.headers if isinstance(error, Refusal) else {}
     return JSONAnswer(members, members["status"], {**headers, "Cache-Control": "no-store"}, media_type=MEDIA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset
     from stargazer.ledger.lineage import Direction
     from stargazer.service.visit import Visit
+    from stargazer.store.names import Version
 
 __all__ = [
     "asset", "catalog_entry", "catalog_list", "data", "dependents", "gc", "lineage", "name", "names", "query",
@@ -31,6 +33,8 @@ __all__ = [
 ]  # fmt: skip
 
 MOST = 10_000
+NO_FACTS = {"self", "missing"}
+"""Words of the verb behind ``/v1/query`` that are no facts."""
 HOUR = 3600.0
 
 
@@ -103,6 +107,10 @@ async def query(visit: Visit) -> Response:
     limit = body.pop("limit", 1000)
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MOST:
         raise Refusal(422, "ArgumentError", f"limit is a number up to {MOST}", "body.limit")
+    if unknown := sorted(NO_FACTS & body.keys()):
+        raise Refusal(
+            422, "ArgumentError", f"no member {', '.join(unknown)}; there are asset, name, cid, facts, limit", "body"
+        )
     found = await visit.in_thread(lambda: visit.store.assemble(missing="skip", **body))
     told = await visit.in_thread(lambda: [asset_json(each) for each in found[:limit]])
     return JSONAnswer({"assets": told, "total": len(found)})
@@ -124,13 +132,23 @@ async def name(visit: Visit) -> Response:
     number = visit.number("version", 0, 999_999_999) or None
     if visit.flag("history"):
         versions = await visit.in_thread(lambda: visit.store.names.history(wanted))
-        return JSONAnswer({"versions": await visit.in_thread(lambda: [version_json(each) for each in versions])})
+        return JSONAnswer({"versions": await visit.in_thread(lambda: [_version(visit, each) for each in versions])})
     version = await visit.in_thread(lambda: visit.store.names.get_version(wanted, number))
-    told = await visit.in_thread(lambda: version_json(version))
+    told = await visit.in_thread(lambda: _version(visit, version))
     if visit.flag("stale"):
         check_references(visit.principal, version.made)
         told["stale"] = await visit.in_thread(lambda: is_stale(wanted, store=visit.store, own_code=visit.may_code))
     return JSONAnswer(told)
+
+
+def _version(visit: Visit, version: Version) -> dict[str, Any]:
+    """A version of a name; what was asked for stands beside it, unless it names what its reader may not know of."""
+    told = version_json(version)
+    try:
+        check_references(visit.principal, told["made"])
+    except Refusal:
+        told["made"] = None
+    return told
 
 
 async def set_name(visit: Visit) -> Response:
@@ -143,7 +161,7 @@ async def set_name(visit: Visit) -> Response:
 
     def given() -> dict[str, Any]:
         found = find_asset(visit.store, body["asset"])
-        return version_json(visit.store.names.set(wanted, found, user=visit.asked or None))
+        return _version(visit, visit.store.names.set(wanted, found, user=visit.asked or None))
 
     return JSONAnswer(await visit.in_thread(given))
 
@@ -180,11 +198,15 @@ async def gc(visit: Visit) -> Response:
     body = await visit.json(("dry_run", "grace", "recent", "budget"))
     dry = body.pop("dry_run", True)
     numbers = {key: value for key, value in body.items() if value is not None}
-    wrong = [key for key, value in numbers.items() if not isinstance(value, (int, float)) or isinstance(value, bool)]
-    if not isinstance(dry, bool) or wrong:
-        raise Refusal(422, "ArgumentError", "dry_run is true or false; grace, recent and budget are numbers", "body")
+    if not isinstance(dry, bool) or not all(map(_is_amount, numbers.values())):
+        told = "dry_run is true or false; grace, recent and budget are numbers that are not negative"
+        raise Refusal(422, "ArgumentError", told, "body")
     if numbers.get("grace", HOUR) < HOUR:
         raise Refusal(422, "ArgumentError", "grace is an hour at least: others write to this store", "body.grace")
     swept = await visit.in_thread(lambda: visit.store.gc(dry_run=dry, **numbers))
-    told = {**swept._asdict(), "removed": len(swept.removed), "leftovers": len(swept.leftovers)}
-    return JSONAnswer({**told, "results": list(swept.results)})
+    counts = {"removed": len(swept.removed), "leftovers": len(swept.leftovers)}
+    return JSONAnswer({**swept._asdict(), **counts, "results": list(swept.results)})
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf

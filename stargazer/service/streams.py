@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 import tarfile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -23,6 +24,7 @@ __all__ = ["ARROW", "FOREVER", "arrow_response", "bytes_response", "file_headers
 
 ARROW = "application/vnd.apache.arrow.stream"
 FOREVER = "public, max-age=29030400, immutable"
+SPAN = re.compile(r"(?!-$)([0-9]{0,40})-([0-9]{0,40})")
 PIECE, BLOCK = 1 << 20, tarfile.BLOCKSIZE
 
 
@@ -47,7 +49,28 @@ def is_known_to(request: Request, headers: Mapping[str, str]) -> Response | None
 def bytes_response(store: Store, cid: str, name: str, headers: Mapping[str, str]) -> Response:
     """Answer with a file, or the parts of it that were asked for."""
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return FileResponse(store.blobs.path(cid), headers=dict(headers), media_type=kind)
+    return _Parts(store.blobs.path(cid), headers=dict(headers), media_type=kind)
+
+
+class _Parts(FileResponse):
+    """A file, or parts of it; a range that is none is passed over, as HTTP wants it.
+
+    Source: RFC 9110, section 14.2: a unit that is not known, and a range that is not well-formed, are ignored.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"range"]
+        if given and not all(map(_is_range, given)):
+            scope = {**scope, "headers": [each for each in scope["headers"] if each[0] != b"range"]}
+        await super().__call__(scope, receive, send)
+
+
+def _is_range(text: str) -> bool:
+    unit, _, spans = text.partition("=")
+    found = [SPAN.fullmatch(span.strip()) for span in spans.split(",")]
+    return unit.strip().lower() == "bytes" and all(
+        span is not None and (not span[1] or not span[2] or int(span[1]) <= int(span[2])) for span in found
+    )
 
 
 def tar_response(store: Store, cid: str, name: str, headers: Mapping[str, str]) -> Response:

@@ -168,6 +168,11 @@ class Visit:
 def _read(body: bytes) -> dict[str, Any]:
     try:
         members = json.loads(body or b"{}")
+        json.dumps(members, ensure_ascii=False).encode()  # a half of a surrogate pair is no text
+    except UnicodeEncodeError:
+        raise Refusal(
+            400, "ArgumentError", "the body has half a surrogate pair, which is no character", "body"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise Refusal(400, "ArgumentError", f"the body is no JSON: {error}", "body") from None
     if not isinstance(members, dict):

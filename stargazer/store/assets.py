@@ -7,7 +7,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from stargazer.assets import Asset, canonical, parse_fact, placed
+from stargazer.assets import Asset, parse_fact, placed
+from stargazer.assets.encoding import as_record
 from stargazer.errors import NotFound, StargazerError
 from stargazer.store import layout
 from stargazer.store.parsing import asset_members, successor_of
@@ -93,7 +94,7 @@ class Assets:
         Asset
             A handle.
         """
-        self.put_many({member.id: canonical(member) for member in members(asset)})
+        self.put_many(dict(map(as_record, members(asset))))
         return self.handle(asset, record)
 
     def put_many(self, records: Mapping[str, bytes]) -> None:
@@ -108,7 +109,7 @@ class Assets:
         known = {each.id: each for asset in assets for each in members(asset)}
         absent = [identifier for identifier, each in known.items() if not self.exists(each)]
         self.backend.create_many({layout.elsewhere(identifier): b"" for identifier in absent})
-        self.backend.create_many({layout.asset(identifier): canonical(each) for identifier, each in known.items()})
+        self.backend.create_many({layout.asset(name): data for name, data in map(as_record, known.values())})
         self.context.note_changes("assets", *known)
 
     def read(self, identifiers: Iterable[str]) -> dict[str, Asset]:
@@ -137,7 +138,7 @@ class Assets:
         """Mark an asset and its companions as added; an addition that converted it is noted in the mark."""
         places = {layout.added(member.id) for member in members(asset)}
         absent = places.difference(self.backend.read_many(places))
-        self.backend.create_many(dict.fromkeys(absent, b""))
+        self.backend.replace_many(dict.fromkeys(absent, b""))
         if addition:
             self.backend.create(layout.added(asset.id), addition)
 

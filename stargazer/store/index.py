@@ -216,7 +216,11 @@ def _open(path: Path | str) -> sqlite3.Connection:
 
 def value_text(value: Any) -> str:
     """A fact as it is compared: its canonical JSON."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _encode(value)
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""Made once: `json.dumps` makes an encoder for each value, which costs more than to use it."""
 
 
 def marks(names: Iterable[str], suffix: str) -> set[str]:
@@ -236,17 +240,23 @@ def insert_assets(connection: sqlite3.Connection, found: dict[str, bytes], succe
     successors
         Of those that were superseded: the id of the newer record.
     """
+    n = connection.execute("SELECT coalesce(max(n), 0) FROM assets").fetchone()[0]
+    rows, facts, kinds = [], [], set[str]()
     for identifier, data in found.items():
         members = asset_members(data, identifier)
         if members is None:
             continue
-        key = members["asset"]
-        row = (identifier, identifier[-3:-1], key, members["cid"], members["name"], data, successors.get(identifier))
-        columns = "id, shard, key, cid, name, data, successor"
-        n = connection.execute(f"INSERT OR REPLACE INTO assets ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row).lastrowid
-        facts = [(key, name, value_text(value), n) for name, value in members["facts"].items()]
-        connection.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?, ?, ?)", facts)
-        connection.execute("INSERT OR IGNORE INTO kinds VALUES (?)", (key,))
+        n, key = n + 1, members["asset"]
+        kinds.add(key)
+        rows.append(
+            (n, identifier, identifier[-3:-1], key, members["cid"], members["name"], data, successors.get(identifier))
+        )
+        facts += [(key, name, _encode(value), n) for name, value in members["facts"].items()]
+    columns = "n, id, shard, key, cid, name, data, successor"
+    connection.executemany(f"INSERT OR REPLACE INTO assets ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    facts.sort()  # as they lie in the table
+    connection.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?, ?, ?)", facts)
+    connection.executemany("INSERT OR IGNORE INTO kinds VALUES (?)", [(key,) for key in kinds])
 
 
 def forget_assets(connection: sqlite3.Connection, identifiers: Iterable[str]) -> None:
@@ -314,6 +324,8 @@ _JOURNAL_KEPT = 60 * 86400.0
 _AT_ONCE = 128
 _HELD = 16 << 20
 """Bytes of records that are held, beside those that are asked for at once, before they are put into the index."""
+_PAGES = 1 << 16
+"""KiB of the index that who writes may hold: with SQLite's own 2 MB each page is written and read again many times."""
 _SUPERSEDED = ".superseded"
 
 
@@ -344,6 +356,7 @@ class _Transaction:
         self.connection = connection
 
     def __enter__(self) -> None:
+        self.connection.execute(f"PRAGMA cache_size = -{_PAGES}")
         self.connection.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -398,7 +411,10 @@ def _read_folder(connection: sqlite3.Connection, backend: Backend, kind: str, sh
 
 
 def _mark_superseded(connection: sqlite3.Connection, backend: Backend, shard: str, marked: set[str]) -> None:
-    rows = dict(connection.execute("SELECT id, successor FROM assets WHERE shard = ?", (shard,)))
+    query = "SELECT id, successor FROM assets WHERE shard = ?"
+    if not marked:  # as nearly always: no more than what has none any more is looked for
+        query += " AND successor IS NOT NULL"
+    rows = dict(connection.execute(query, (shard,)))
     places = {layout.superseded(name): name for name in marked & rows.keys()}
     current = {places[place]: successor_of(data) for place, data in backend.read_many(places).items()}
     moved = [(current.get(name), name) for name, successor in rows.items() if current.get(name) != successor]
@@ -408,17 +424,26 @@ def _mark_superseded(connection: sqlite3.Connection, backend: Backend, shard: st
 def _read(backend: Backend, kind: str, names: Iterable[str]) -> Iterator[dict[str, bytes]]:
     """Some records after others: many files, each as large as one may be, must not fill the memory of who reads."""
     places = {f"{kind}/{name[-3:-1]}/{name}": name for name in sorted(names)}
-    listed, at_once = list(places), 1 if backend.quick else _AT_ONCE
     found, size = dict[str, bytes](), 0
-    for start in range(0, len(listed), at_once):
-        for place, data in backend.read_many(listed[start : start + at_once]).items():
-            found[places[place]] = data
-            size += len(data)
+    for place, data in _contents(backend, list(places)):
+        found[places[place]] = data
+        size += len(data)
         if size > _HELD:
             yield found
             found, size = {}, 0
     if found:
         yield found
+
+
+def _contents(backend: Backend, places: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Places and contents of those files that are there: one by one, or many at once where asking takes long."""
+    if backend.quick:
+        for place in places:
+            if (data := backend.read(place)) is not None:
+                yield place, data
+        return
+    for start in range(0, len(places), _AT_ONCE):
+        yield from backend.read_many(places[start : start + _AT_ONCE]).items()
 
 
 def _read_journal(connection: sqlite3.Connection, backend: Backend, journal: Journal, kind: str) -> None:

@@ -132,7 +132,9 @@ def _only_text(values: Iterable[object]) -> bool:
 
 def is_asset(members: object) -> bool:
     """Whether a value has the form of an asset's record, its companions too."""
-    if not isinstance(members, dict) or not isinstance(members.get("facts"), dict):
+    if not isinstance(members, dict) or not isinstance(facts := members.get("facts"), dict):
+        return False
+    if not (_only_text(facts) and is_text("".join(facts))):
         return False
     if not (is_text(members.get("asset")) and is_text(members.get("name")) and is_name(members.get("cid"))):
         return False

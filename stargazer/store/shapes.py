@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from stargazer.cid.shape import Shape
 from stargazer.errors import CIDError, StoreError
 from stargazer.store import layout
 from stargazer.store.parsing import LARGEST
@@ -13,6 +12,7 @@ from stargazer.store.parsing import LARGEST
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stargazer.cid.shape import Shape
     from stargazer.store.backends.base import Backend
 
 __all__ = ["fits_shape", "keep_shape", "orphaned_shapes", "shape_of", "torn_shapes"]
@@ -23,8 +23,12 @@ def shape_of(backend: Backend, cid: str) -> Shape | None:
     if cid.startswith("bafkrei"):
         return None
     data = backend.read(layout.shape(cid))
+    if data is None:
+        return None
+    from stargazer.cid.shape import Shape
+
     try:
-        return None if data is None else Shape.from_bytes(data)
+        return Shape.from_bytes(data)
     except CIDError:
         return None
 

@@ -221,11 +221,11 @@ def _double(rows: Iterable[CellsRow]) -> list[tuple[int, str]]:
     """Samples and files that stand there twice."""
     found: list[tuple[int, str]] = []
     names: dict[str, int] = {}
-    places: dict[tuple[str, str], int] = {}
+    places: dict[tuple[str, str, str], int] = {}
     for row in rows:
         if row.sample and names.setdefault(row.sample, row.line) != row.line:
             found.append((row.line, f"sample {row.sample!r} stands there before, on line {names[row.sample]}"))
-        key = (str(row.path.resolve()), row.reading.get("prefix", ""))
+        key = (str(row.path.resolve()), row.reading.get("prefix", ""), row.reading.get("genome", ""))
         if places.setdefault(key, row.line) != row.line:
             found.append((row.line, f"{row.path} stands there before, on line {places[key]}"))
     return found

@@ -17,7 +17,7 @@ from stargazer.workflows.lanes import path_of
 from stargazer.workflows.sheet_files import alignment_header, caller_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from stargazer.assets import Asset, Intervals, KnownSites
@@ -216,9 +216,19 @@ def _site_problems(path: Path, contigs: Contigs) -> Iterator[str]:
         yield f"{unknown[0]} is not in the reference; {other_names(unknown[0], contigs.lengths)}"
     if why := _unsorted([fields for fields in records if not fields[0].startswith("#")]):
         yield why
+    yield from _beyond(records, contigs)
     lengths = vcf_contigs("".join(header))
     shared = {name: length for name, length in lengths.items() if name in names and name in contigs.lengths}
     yield from _length_problems(shared, contigs, "is of another reference")
+
+
+def _beyond(records: Iterable[Sequence[str]], contigs: Contigs) -> Iterator[str]:
+    """A record that lies beyond the end of its contig: sites of another build may lack the lengths in their header."""
+    for contig, *more in records:
+        end = contigs.lengths.get(contig)
+        if end is not None and more and more[0].isdecimal() and int(more[0]) > end:
+            yield f"is of another reference: it has {contig}:{int(more[0]):,}, and {contig} has {end:,} bases here"
+            return
 
 
 def _unsorted(records: Sequence[Sequence[str]]) -> str:

@@ -49,6 +49,7 @@ PLATFORMS = (
 )  # fmt: skip
 SEXES = {"XX": "XX", "XY": "XY", "FEMALE": "XX", "MALE": "XY", "F": "XX", "M": "XY", "NA": "", "": ""}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+LONGEST_NAME = 100
 NAME_RULE = "it names files and read groups: letters, digits and _ . + -, a letter or digit first"
 
 
@@ -250,6 +251,8 @@ def _problems(fields: Mapping[str, str]) -> Iterator[str]:
     for name in ("sample", "lane", "library"):
         if fields[name] and not NAME.fullmatch(fields[name]):
             yield f"{name} {fields[name]!r} cannot be used: {NAME_RULE}"
+        if len(fields[name]) > LONGEST_NAME:
+            yield f"{name} {fields[name][:20]!r}… has {len(fields[name])} characters; {LONGEST_NAME} are allowed"
     if fields["platform"] and fields["platform"].upper() not in PLATFORMS:
         yield f"platform {fields['platform']!r} is none of {', '.join(PLATFORMS)}"
     if fields["sex"].upper() not in SEXES:

@@ -114,9 +114,14 @@ def check_reads(paths: Sequence[Path]) -> Iterator[str]:
         yield from empty[:1]
     elif empty:
         yield f"{empty[0].partition(' (')[0]}, and the other end has reads"
-    if len(found) == 1 == len(paths) and (twice := _twice([read.name for read in found[0]])):
+    if len(found) == 1 == len(paths) and fastq.is_interleaved(names := [read.name for read in found[0]]):
         yield (
-            f"{paths[0]} has read {twice!r} twice among its first: interleaved mates, where there is no fastq_2; give "
+            f"{paths[0]} has {names[0]!r} and {names[1]!r}, and so on: interleaved mates, where there is no "
+            "fastq_2; give both ends as two files"
+        )
+    if len(found) == len(paths) and (twice := next(filter(None, map(_twice, found)), "")):
+        yield (
+            f"{paths[0]} has read {twice!r} twice among its first: interleaved mates; give "
             "both ends as two files, as seqtk seq -1 and -2 split them"
         )
     if len(found) == 2 and len(found[0]) >= FEW and len({tuple(read.sequence for read in each) for each in found}) == 1:
@@ -129,8 +134,8 @@ def check_reads(paths: Sequence[Path]) -> Iterator[str]:
         )
 
 
-def _twice(names: Sequence[str]) -> str:
-    return next((one for one, other in itertools.pairwise(names) if one == other), "")
+def _twice(reads: Sequence[fastq.Read]) -> str:
+    return next((one.name for one, other in itertools.pairwise(reads) if one.name == other.name), "")
 
 
 def check_alignment(path: Path, sample: str) -> Iterator[str]:

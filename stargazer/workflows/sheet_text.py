@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -65,8 +66,11 @@ def sheet_lines(sheet: Path, columns: str = "sample,lane,fastq_1,fastq_2") -> Li
         It cannot be read, or is empty.
     """
     text = _text(sheet)
-    comments = [number for number, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith("#")]
-    kept = "".join("\n" if line.lstrip().startswith("#") else line for line in text.splitlines(keepends=True))
+    comments = {number: line for number, line in enumerate(text.splitlines(), 1) if _is_beside(line, number)}
+    kept = "".join(
+        "\n" if number in comments else line.replace("#", "", 1) if number == 1 and line.startswith("#") else line
+        for number, line in enumerate(text.splitlines(keepends=True), 1)
+    )
     first = next((line for line in kept.splitlines() if line.strip()), "")
     separator, lines = max("\t;,", key=first.count), io.StringIO(kept, newline="")
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
@@ -81,8 +85,18 @@ def sheet_lines(sheet: Path, columns: str = "sample,lane,fastq_1,fastq_2") -> Li
     if (known := SAREK_2.get(len(_trimmed(names, 0)))) and _is_sarek_2(names):
         number, names, rows = 0, list(known), filled
     names = [name.lower() for name in _trimmed(names, 0)]
-    notes = [f"line {line} begins with # and was passed over" for line in comments]
+    notes = [
+        f"line {number} begins with {'#' if '#' in line else 'sep='} and was passed over"
+        for number, line in comments.items()
+    ]
     return Lines((number, names), [(line, _trimmed(fields, len(names))) for line, fields in rows], notes)
+
+
+def _is_beside(line: str, number: int) -> bool:
+    """Whether a line is no line of the table: a remark, or what Excel notes of the separator; names may follow a #."""
+    if number == 1 and re.match(r"#\s*\"?(sample|patient)\"?\s*[,;\t]", line, re.IGNORECASE):
+        return False
+    return line.lstrip().startswith("#") or (number == 1 and re.fullmatch(r"sep=.", line.strip()) is not None)
 
 
 def _text(sheet: Path) -> str:
@@ -92,7 +106,10 @@ def _text(sheet: Path) -> str:
             if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
                 data = start + file.read(LARGEST_SHEET)
                 return data.decode("utf-16")
-        return read_text(sheet, LARGEST_SHEET)
+        text = read_text(sheet, LARGEST_SHEET)
+        if "\0" in text:
+            raise DataError("it has NUL characters, as UTF-16 without a byte order mark has")
+        return text
     except (OSError, UnicodeDecodeError, DataError) as error:
         raise DataError(f"{sheet} cannot be read as a sample sheet: {error}; write it as CSV in UTF-8") from error
 

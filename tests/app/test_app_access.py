@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
@@ -50,6 +51,7 @@ HOSTILE = [
     ("GET", "/", {"Host": ""}, 403),
     ("GET", "/", {"Origin": "http://evil.example"}, 403),
     ("GET", "/", {"Origin": "null"}, 403),
+    ("GET", "/", {"Origin": "http://[::1"}, 403),
     ("GET", "/", {"Sec-Fetch-Dest": "iframe"}, 403),
     ("GET", "/", {"Sec-Fetch-Dest": "empty"}, 403),
     ("GET", "/", {"Cookie": "stargazer_app=1"}, 401),
@@ -79,6 +81,50 @@ def test_hostile_requests(app: App, method: str, path: str, headers: dict[str, s
     assert answer.status_code == status, answer.text
     assert app.token not in answer.text
     assert "Traceback" not in answer.text
+
+
+BODIES = {
+    "half a character as a name": ("POST", "/api/notebooks", {"name": "\ud800"}, 400),
+    "half a character as a file": ("POST", "/api/uploads", {"name": "\ud800", "size": 1}, 400),
+    "half a character as a fact": ("POST", "/api/uploads", {"name": "a", "size": 1, "facts": {"x": "\ud800"}}, 400),
+    "half a character as an address": ("POST", "/api/snapshots", {"what": "\ud800"}, 400),
+    "an address without end": ("POST", "/api/snapshots", {"what": "x" * 100_000}, 400),
+    "a name without end": ("POST", "/api/notebooks", {"name": "x" * 100_000}, 400),
+    "a list": ("POST", "/api/notebooks", ["name"], 400),
+    "a size that is a truth": ("POST", "/api/uploads", {"name": "a", "size": True}, 400),
+    "a path as a name": ("POST", "/api/uploads", {"name": "../x", "size": 1}, 400),
+    "an upload of nobody": ("PUT", f"/api/uploads/{'0' * 32}?offset=0", {}, 404),
+    "a module elsewhere": ("POST", "/api/notebooks/workspace/odd/promote", {"task": "f", "to": "../x"}, 400),
+    "an option as a task": ("POST", "/api/notebooks/workspace/odd/promote", {"task": "--help", "to": "x"}, 400),
+    "a mode that is a list": ("POST", "/api/notebooks/workspace/odd/start", {"mode": ["edit"]}, 400),
+    "no git": ("POST", "/api/push", {}, 400),
+    "a commit without git": ("POST", "/api/notebooks/workspace/odd/save", {"message": "x"}, 400),
+    "a profile that is a path": ("POST", "/api/settings/profile", {"profile": "../x"}, 400),
+    "a run that is a path": ("POST", "/api/runs/..%2fx/cancel", {}, 404),
+}
+
+
+def test_hostile_bodies(app: App) -> None:
+    (app.root / "workspace").mkdir(exist_ok=True)
+    (app.root / "workspace" / "odd.py").write_text("# /// script\n# [tool.stargazer]\n# cpus = inf\n# ///\n")
+    for name, (method, path, body, status) in BODIES.items():
+        answer = app.client.request(method, app.url + path, content=json.dumps(body), headers=app.headers)
+        assert answer.status_code == status, (name, answer.text)
+        assert len(answer.text) < 8000, name
+        assert app.token not in answer.text
+    assert "git init" in app.ask("/api/push", 400)["error"]
+    assert app.get("/").status_code == 200, "one odd header is no reason to show no notebook"
+
+
+def test_a_form_that_breaks_off_does_no_harm(app: App) -> None:
+    port = int(app.url.rpartition(":")[2])
+    cookie = "; ".join(f"{each.name}={each.value}" for each in app.client.cookies.jar)
+    head = (
+        f"Host: 127.0.0.1:{port}\r\nCookie: {cookie}\r\nX-Stargazer: {app.page_token}\r\nContent-Length: 50\r\n\r\n{{"
+    )
+    with socket.create_connection(("127.0.0.1", port)) as raw:
+        raw.sendall(b"POST /api/notebooks HTTP/1.1\r\n" + head.encode())
+    assert app.get("/").status_code == 200
 
 
 def test_two_hosts_in_one_request_are_refused(app: App) -> None:

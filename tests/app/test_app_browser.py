@@ -106,6 +106,98 @@ def test_new_edit_save_stop_open_run_copy(app: App, browser: BrowserContext) -> 
     assert wrong == []
 
 
+TASKS = """# /// script
+# [tool.stargazer]
+# title = "Words"
+# description = "Says words loudly"
+# ///
+import marimo
+
+app = marimo.App()
+
+with app.setup:
+    import marimo as mo
+    import stargazer as sg
+
+
+@app.cell
+def _():
+    @sg.task
+    def shout(work: sg.Workdir, *, word: str) -> sg.Asset:
+        \"\"\"Write a word in capitals.\"\"\"
+        out = work.file("word.txt")
+        out.write_text(word.upper())
+        return sg.Asset(path=out)
+    return (shout,)
+
+
+@app.cell
+def _():
+    word = mo.ui.text("hello")
+    word
+    return (word,)
+
+
+@app.cell
+def _(shout, word):
+    said = sg.run(shout(word=word.value)).result()
+    return (said,)
+
+
+if __name__ == "__main__":
+    app.run()
+"""
+
+
+def test_promote_graduate_freeze_share(browser: BrowserContext, short: bool) -> None:
+    """What the buttons of a notebook's page do that take longer than a page waits."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="stargazer-app-") as folder:
+        root, lab = Path(folder) / "notebooks", Path(folder) / "lab"
+        workspace = root / "workspace"
+        workspace.mkdir(parents=True)
+        for name in ("promoted", "raised"):
+            (workspace / f"{name}.py").write_text(TASKS)
+        (workspace / "odd.py").write_text(TASKS.replace("# title", "# # title"))
+        settings = Path(folder) / "settings"
+        settings.mkdir()
+        (settings / "stargazer.yaml").write_text(f"stargazer: {{remotes: [{{name: lab, store: 'file://{lab}'}}]}}\n")
+        places = {each: f"{folder}/{each}" for each in ("store", "cache")}
+        env = {f"DASK_STARGAZER__{name.upper()}": place for name, place in places.items()}
+        with serving(root, **env, DASK_CONFIG=str(settings)) as app:
+            page = browser.new_page()
+            page.on("dialog", lambda dialog: dialog.accept())
+            page.goto(app.address)
+            page.wait_for_selector("h1")
+
+            page.goto(f"{app.url}/notebooks/workspace/promoted")
+            page.click("[data-dialog=d-promote]")
+            page.fill("#d-promote [name=task]", "shout")
+            page.fill("#d-promote [name=to]", "words.py")
+            page.click("#d-promote button.main")
+            page.wait_for_selector("#said:has-text('the notebook imports it')")
+            assert "def shout" in (workspace / "words.py").read_text()
+
+            page.goto(f"{app.url}/notebooks/workspace/odd")
+            page.click("[data-act=graduate]")
+            page.wait_for_selector("#outcome:has-text('no title; write one into its header')")
+            page.goto(f"{app.url}/notebooks/workspace/raised")
+            page.click("[data-act=graduate]")
+            page.wait_for_selector("#workflows-raised")
+            assert not (workspace / "raised.py").exists()
+            if short:
+                return
+
+            page.goto(f"{app.url}/notebooks/workspace/promoted")
+            page.click("[data-act=freeze]")
+            page.wait_for_selector("#snapshots-promoted")
+            page.goto(f"{app.url}/notebooks/snapshots/promoted")
+            page.click("[data-dialog=d-share]")
+            page.select_option("#d-share [name=remote]", "lab")
+            page.click("#d-share button.main")
+            page.wait_for_selector("#said:has-text('lab has it now')")
+            assert lab.is_dir()
+
+
 def _write(notebook: Page, text: str) -> None:
     """Write into the first cell; a page that is still being set up may lose what is typed."""
     editor = notebook.locator(".cm-content").first

@@ -36,3 +36,17 @@ def test_what_is_under_way_is_found_however_many_others_came_and_went() -> None:
         await jobs.stop()
 
     asyncio.run(asyncio.wait_for(work(), 60))
+
+
+def test_what_nobody_foresaw_is_told() -> None:
+    async def broken() -> tuple[str, str]:
+        raise ZeroDivisionError
+
+    async def work() -> None:
+        jobs = Jobs()
+        job = jobs.begin("broken", broken)
+        while job.state == "running":
+            await asyncio.sleep(0.01)
+        assert (job.state, "nobody foresaw (ZeroDivisionError)" in job.said) == ("failed", True)
+
+    asyncio.run(asyncio.wait_for(work(), 60))

@@ -139,6 +139,25 @@ def test_requests_arrive_as_they_were_sent(proxied: tuple[str, dict[str, str], A
     assert sent["authorization"] == "Basic x"
 
 
+ODD = {
+    "a header that is no ASCII": (b"GET", b"X-Odd: \xe9\xff\r\n", 200),
+    "a body where none belongs": (b"GET", b"Content-Length: 2\r\n\r\n{}", 200),
+    "two lengths": (b"PUT", b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200),
+    "our secrets told to be dropped": (b"GET", b"Connection: authorization, host\r\n", 200),
+    "a long header": (b"GET", b"X-Long: " + b"x" * 30_000 + b"\r\n", 200),
+}
+
+
+def test_odd_requests_are_passed_on(proxied: tuple[str, dict[str, str], Any]) -> None:
+    url, headers, _ = proxied
+    port = int(url.split(":")[1].split("/")[0])
+    for name, (method, rest, status) in ODD.items():
+        head = f" {BASE}/a HTTP/1.1\r\nHost: localhost:{port}\r\nCookie: {headers['Cookie']}\r\n".encode()
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw:
+            raw.sendall(method + head + rest + (b"" if b"\r\n\r\n" in rest else b"\r\n"))
+            assert int(raw.recv(1 << 16).split()[1]) == status, name
+
+
 def test_a_page_of_a_notebook_cannot_use_the_app(proxied: tuple[str, dict[str, str], Any]) -> None:
     url, headers, _ = proxied
     port = url.partition("/")[0].partition(":")[2]
@@ -191,11 +210,14 @@ def test_sockets(proxied: tuple[str, dict[str, str], Any]) -> None:
     until(lambda: kernel.viewers == 0)
 
 
-@pytest.mark.parametrize("change", [{"Cookie": "x=1"}, {"Origin": "http://evil.example"}, {"Host": "evil.example"}])
+STRANGE = [{"Cookie": "x=1"}, {"Origin": "http://evil.example"}, {"Host": "evil.example"}, {"Origin": ""}]
+
+
+@pytest.mark.parametrize("change", STRANGE, ids=["cookie", "origin", "host", "no origin"])
 def test_sockets_of_strangers_are_refused(proxied: tuple[str, dict[str, str], Any], change: dict[str, str]) -> None:
     url, headers, _ = proxied
-    asked = {**headers, **change}
-    origin = asked.pop("Origin", None)
+    asked = {"Origin": f"http://{url.partition('/')[0]}", **headers, **change}
+    origin: Any = asked.pop("Origin") or None
     host = asked.pop("Host", None)
     options: dict[str, Any] = {"origin": origin, "additional_headers": asked, "proxy": None}
     target = f"ws://{url}/ws" if host is None else f"ws://{host}:{url.split(':')[1].split('/')[0]}{BASE}/ws"

@@ -51,10 +51,30 @@ def test_a_header_is_read_as_text() -> None:
         "# /// script\n# [tool.stargazer]\n# cpus = 'many'\n# ///\n",
         "# /// script\n# [tool.stargazer]\n# memory = 'a lot'\n# ///\n",
         "# /// script\n# [tool.stargazer]\n# cpus = -1\n# ///\n",
+        "# /// script\n# [tool.stargazer]\n# cpus = inf\n# ///\n",
+        "# /// script\n# [tool.stargazer]\n# memory = inf\n# ///\n",
+        "# /// script\n# [tool.stargazer]\n# order = nan\n# ///\n",
+        f"# /// script\n# x = {'[' * 20_000}{']' * 20_000}\n# ///\n",
     ],
+    ids=["toml", "table", "text", "memory", "negative", "endless", "endless memory", "no number", "deep"],
 )
 def test_what_is_wrong_with_a_header_is_told_on_the_tile(text: str) -> None:
     assert "its header cannot be read" in facts_of(text).problem
+
+
+def test_what_no_parser_takes_has_no_docstring() -> None:
+    assert facts_of("(" * 30_000 + "\nimport marimo\n").description == ""
+
+
+def test_a_notebook_that_may_not_be_read_says_so(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.create("mine")
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("stargazer.app.tiles._facts_at", refused)
+    (tile,) = shelf.tiles("workspace")
+    assert tile.facts.problem == "it cannot be read: Permission denied"
 
 
 def test_settings_are_written_into_the_header_and_nothing_else_changes(shelf: Shelf) -> None:

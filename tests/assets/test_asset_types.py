@@ -199,6 +199,12 @@ def test_a_bare_asset_takes_free_facts() -> None:
     assert Asset(asset="peaks", n=3).declared == {"n": 3}
 
 
+def test_a_fact_whose_name_no_index_can_hold_is_refused() -> None:
+    with pytest.raises(InvalidField, match="half a character"):
+        Asset(facts={"\ud800": 1})
+    assert Asset(facts={"größe": 1}).declared == {"größe": 1}
+
+
 def test_a_draft_takes_its_name_from_its_path() -> None:
     assert R1("work/s1_R1.fq.gz").name == "s1_R1.fq.gz"  # type: ignore[arg-type]
     assert R1(path="work/s1_R1.fq.gz").path == Path("work/s1_R1.fq.gz")  # type: ignore[arg-type]

@@ -170,10 +170,10 @@ def test_no_sheet_injects_anything(tmp_path: Path, kind: str) -> None:
 def test_a_large_sheet_is_read_in_time(tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.csv"
     sheet.write_text("sample,fastq_1\n" + "".join(f"s{n},x\n" for n in range(20_000)))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(DataError, match=r"(?s)39999 mistakes.*and 39,799 more"):
         read_sheet(sheet)
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     sheet.write_bytes(b"sample,fastq_1\n" * (2 << 20))
     with pytest.raises(DataError, match="larger than the 16 MiB"):
         read_sheet(sheet)

@@ -22,7 +22,7 @@ from stargazer.client.hires import UNKNOWN, Told
 from stargazer.client.jobqueue import RESERVED, Asked, batch_script, ends_alone, own_folder
 from stargazer.client.plugins import Folders
 from stargazer.client.refusals import is_limit, limited_to, said
-from stargazer.client.systems import GONE, Refused, job_class, names_of, read_job, read_queue, system_of
+from stargazer.client.systems import GONE, NoAnswer, Refused, job_class, names_of, read_job, read_queue, system_of
 from stargazer.errors import ConfigError
 from stargazer.profiles.settings import find_profile, find_profiles
 
@@ -133,6 +133,62 @@ def test_jobs_of_another_schedd_are_cancelled_there(tmp_path: Path, monkeypatch:
     first, last = (tmp_path / "said").read_text().splitlines()
     assert first.startswith("condor_submit -name schedd2 ")
     assert last == "condor_rm -name schedd2 7.0"
+
+
+CHARGED = "Project 4711 has 12 hours left"
+
+
+@pytest.mark.parametrize(
+    ("kind", "command", "said", "number"),
+    [
+        ("slurm", "sbatch", f"{CHARGED}\nSubmitted batch job 99\nsee https://site/jobs/7", "99"),
+        ("slurm", "sbatch", f"{CHARGED}\n99;north", "99"),
+        ("pbs", "qsub", f"{CHARGED}\n99.head.site", "99"),
+        ("lsf", "bsub", f"{CHARGED}\nJob <99> is submitted to queue <q1>.", "99"),
+        ("sge", "qsub", f'{CHARGED}\nYour job 99 ("w-1") has been submitted', "99"),
+    ],
+    ids=["slurm", "slurm parsable", "pbs", "lsf", "sge"],
+)
+def test_numbers_that_a_site_says_beside_that_of_the_job_are_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, command: str, said: str, number: str
+) -> None:
+    """A job of that number, which may be anybody's, would be cancelled."""
+    (tmp_path / "said").write_text(f"{said}\n")
+    fake_command(tmp_path, command, f"cat {tmp_path}/said")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert asyncio.run(submitted(kind, tmp_path)) == [number]
+
+
+def test_a_number_in_other_words_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_command(tmp_path, "sbatch", f"echo '{CHARGED}'")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(NoAnswer, match="sbatch gave no number: Project 4711"):
+        asyncio.run(submitted("slurm", tmp_path))
+
+
+def test_jobs_of_another_cluster_are_cancelled_and_asked_after_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("scancel", "squeue", "scontrol"):
+        fake_command(tmp_path, name, f'echo "{name} $*" >> {tmp_path}/said')
+    fake_command(tmp_path, "sbatch", "echo Submitted batch job 12 on cluster north")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    async def life() -> None:
+        job_cls = job_class(Asked(find_profile("slurm", cpus=1, memory="1 GiB")).cluster_class.job_cls)
+        system = system_of(job_cls)
+        await system.cancel(["7"])
+        job = job_cls("tcp://127.0.0.1:1", name="w-1", cores=1, memory="1 GiB", processes=1)
+        assert await system.submit(job) == ["12"]
+        await system.tell({"w-1": "12"})
+        await system.cancel(["12"])
+
+    asyncio.run(life())
+    first, *others = (tmp_path / "said").read_text().splitlines()
+    assert first == "scancel 7"
+    assert [line.split()[:2] for line in others] == [
+        [name, "--clusters=north"] for name in ("squeue", "scontrol", "scancel")
+    ]
 
 
 async def submitted(kind: str, folder: Path, *, cancel: bool = False, **options: Any) -> list[str]:

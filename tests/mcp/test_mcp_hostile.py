@@ -159,7 +159,8 @@ def test_what_nobody_should_send(place: Place, store: sg.Store, folder: Path, ou
     [
         "stargazer://notebooks/../outside/secret.py", "stargazer://notebooks//etc/passwd", "stargazer://notebooks/link.py",
         "stargazer://notebooks/%2e%2e/outside/secret.py", f"stargazer://assets/{ABSENT}", "stargazer://assets/..",
-        "stargazer://runs/..", "stargazer://nothing", "file:///etc/passwd",
+        "stargazer://runs/..", "stargazer://nothing", "file:///etc/passwd", "stargazer://notebooks/%00",
+        "stargazer://notebooks/%0a",
     ],
 )  # fmt: skip
 def test_resources_that_nobody_may_read(place: Place, outside: Path, uri: str) -> None:
@@ -169,7 +170,41 @@ def test_resources_that_nobody_may_read(place: Place, outside: Path, uri: str) -
         return str(caught.value)
 
     told = with_client(make_server(place), work)
-    assert not [word for word in FORBIDDEN if word in told]
+    assert not [word for word in (*FORBIDDEN, "nobody foresaw") if word in told]
+
+
+def test_one_notebook_that_nobody_can_read_hides_no_other(place: Place, folder: Path) -> None:
+    (folder / "fine.py").write_text("# %%\nx = 1\n")
+    odd = {
+        "deep.ipynb": '{"cells":' + "[" * 50_000 + "]" * 50_000 + "}",
+        "number.ipynb": '{"cells": 5}',
+        "list.ipynb": "[]",
+        "header.ipynb": '{"cells": [], "metadata": 5}',
+        "deep.py": "# %%\nx = " + "(" * 5_000 + ")" * 5_000 + "\n",
+    }
+    for name, text in odd.items():
+        (folder / name).write_text(text)
+
+    async def work(client: Client) -> None:
+        listed = await asked(client, "list_notebooks")
+        found = {Path(each["path"]).name: each for each in listed["notebooks"]}
+        assert (found["fine.py"]["cells"], found["fine.py"]["problems"]) == (1, [])
+        for name in odd:
+            answer = await client.call_tool("read_notebook", {"path": name})
+            told = str(answer.content[0].text)  # type: ignore[union-attr]
+            assert answer.is_error or found[name]["problems"], name
+            assert not [word for word in (*FORBIDDEN, "nobody foresaw") if word in told], (name, told)
+
+    with_client(make_server(place), work)
+
+
+@pytest.mark.parametrize("path", ["a\nb.py", "\u202eyp.py", "a\x1b.py"], ids=["line", "direction", "control"])
+def test_names_that_no_notebook_gets_from_an_agent(place: Place, folder: Path, path: str) -> None:
+    def work(client: Client) -> Any:
+        return refused(client, "create_notebook", path=path, cells=[{"source": "x = 1"}])
+
+    assert "no file is named" in with_client(make_server(place), work)
+    assert list(folder.iterdir()) == []
 
 
 def test_roots_of_the_client_narrow(place: Place, folder: Path, tmp_path: Path) -> None:

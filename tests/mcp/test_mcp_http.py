@@ -12,6 +12,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -20,9 +21,11 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_agents import asked, refused, sleeping, until
+from starlette.requests import Request
 
 import stargazer as sg
 from stargazer.mcp import http_app
+from stargazer.mcp.transfers import Transfers
 
 TOKEN = "token-of-this-test-0123456789"
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
@@ -233,6 +236,28 @@ def test_addresses_end(store: sg.Store, folder: Path, monkeypatch: pytest.Monkey
                 assert "/tmp" not in answer.text
 
     anyio.run(go)
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(store: sg.Store, folder: Path) -> None:
+    transfers = Transfers(store)
+    scope = {
+        "type": "http",
+        "method": "PUT",
+        "scheme": "http",
+        "path": "/mcp",
+        "query_string": b"",
+        "headers": [(b"host", b"x")],
+    }
+    context: Any = SimpleNamespace(request_context=SimpleNamespace(request=Request(scope)))
+    ticket = transfers.upload(sg.Asset(), "a.txt", context)
+    pieces = iter([{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(pieces)
+
+    answer = anyio.run(transfers.receive, Request(scope, receive), ticket.url.rpartition("/")[2])
+    assert (answer.status_code, store.find()) == (400, [])
+    assert anyio.run(transfers.receive, Request(scope, receive), ticket.url.rpartition("/")[2]).status_code == 404
 
 
 def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:

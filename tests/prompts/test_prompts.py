@@ -129,6 +129,10 @@ def test_what_goes_wrong_is_told(model: StandIn, store: sg.Store, monkeypatch: p
     assert "cut off after 9 tokens" in error(message("A ge", "max_tokens"), name="other/small", max_tokens=9)
     assert "an empty answer" in error(chat(" "))
     assert "no JSON" in error((200, {}, "<html>"))
+    assert "NaN is no number of JSON" in error(chat('{"a": NaN}'), output="json", validate_retries=0)
+    assert "which is no text" in error((200, {}, {"choices": [{"message": {"content": [{"text": "A"}]}}]}))
+    odd = {"choices": [{"message": {"content": "A"}, "finish_reason": "length"}], "usage": 5}
+    assert "cut off" in error((200, {}, odd))
     assert "sent no choice" in error((200, {}, {"choices": []}))
     assert "sent no message" in error((200, {}, {"type": "message"}), name="other/small")
     monkeypatch.delenv(KEY)

@@ -124,3 +124,10 @@ def test_a_sheet_that_says_nothing_is_refused(tmp_path: Path, text: str, words: 
 def test_a_sheet_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read as a sample sheet"):
         read_cells_sheet(tmp_path / "none.csv")
+
+
+def test_two_genomes_of_one_file_are_two_samples(tmp_path: Path) -> None:
+    text = "sample,path,genome\nh,a.h5ad,GRCh38\nm,a.h5ad,mm10\n"
+    assert [row.reading["genome"] for row in read_cells_sheet(sheet(tmp_path, text)).rows] == ["GRCh38", "mm10"]
+    with pytest.raises(DataError, match="stands there before, on line 2"):
+        read_cells_sheet(sheet(tmp_path, text.replace("mm10", "GRCh38")))

@@ -20,6 +20,7 @@ from stargazer.tasks.scrna import (
     cluster,
     compare_resolutions,
     embed,
+    label,
     measure_integration,
     normalize,
     qc_filter,
@@ -73,6 +74,36 @@ def test_clusters_are_named_by_their_markers(clustered: sg.AnnData, tmp_path: Pa
     assert same.open().obs["cell_type"].tolist() == made.open().obs["cell_type"].tolist()
 
 
+def written_by_others() -> dict[str, str]:
+    """The same lists as spreadsheets and collections of markers have them."""
+    pairs = [(kind, gene) for kind, genes in LISTS.items() for gene in genes]
+    return {
+        "semicolons": "\n".join(["Cell Type;Gene", *(f"{kind};{gene}" for kind, gene in pairs)]),
+        "remarks": "\n".join(["# by hand", "", "cell_type,gene", *(f"{kind},{gene}" for kind, gene in pairs)]),
+        "panglao": "\n".join(
+            ["species\tofficial gene symbol\tcell type", *(f"Hs\t{gene}\t{kind}" for kind, gene in pairs)]
+        ),
+        "lists": "\n".join(["cell_type,genes", *(f'{kind},"{", ".join(genes)}"' for kind, genes in LISTS.items())]),
+    }
+
+
+def test_lists_as_others_write_them(clustered: sg.AnnData, tmp_path: Path) -> None:
+    expected = run(annotate, tmp_path, clustered, marker_genes=LISTS).open().obs["cell_type"].tolist()
+    for name, text in written_by_others().items():
+        (tmp_path / f"{name}.csv").write_text(text)
+        made = run(annotate, tmp_path, clustered, sg.Asset(path=tmp_path / f"{name}.csv", name=f"{name}.csv"))
+        assert made.open().obs["cell_type"].tolist() == expected, name
+
+
+def test_names_that_would_hide_something_are_refused(clustered: sg.AnnData, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no type can be called 'unassigned'"):
+        run(annotate, tmp_path, clustered, marker_genes={"unassigned": LISTS["type0"]})
+    with pytest.raises(DataError, match="a column of their own, not 'leiden'"):
+        run(annotate, tmp_path, clustered, marker_genes=LISTS, key_added="leiden")
+    with pytest.raises(DataError, match="0 would have no name"):
+        run(label, tmp_path, clustered, labels={"0": " "})
+
+
 def test_clusters_that_no_list_fits_are_said(clustered: sg.AnnData, tmp_path: Path) -> None:
     made = run(annotate, tmp_path, clustered, marker_genes={"type0": LISTS["type0"]}, min_score=0.5)
     assert set(made.open().obs["cell_type"]) == {"type0", "unassigned"}
@@ -85,6 +116,8 @@ def test_clusters_that_no_list_fits_are_said(clustered: sg.AnnData, tmp_path: Pa
         ("a,b\n1,2\n", "has the columns a, b"),
         ("cell_type,gene\nx\n", "line 2"),
         ("cell_type,gene\nx,NOPE\n", "none of the marker"),
+        ("cell_type,gene\nx,GENE0001\ny,GENE0002,GENE0003\n", "line 3: 3 fields, but there are 2 columns"),
+        ("\n# none\n", "is empty"),
     ],
 )
 def test_a_list_that_says_nothing_is_refused(clustered: sg.AnnData, tmp_path: Path, text: str, words: str) -> None:

@@ -124,3 +124,63 @@ def test_counts_of_more_genes_in_raw_are_told(store: Store, tmp_path: Path) -> N
     assert notes == ["raw has counts of 40 genes, and 20 are taken: sg.CountsFile(layer='raw') takes all"]
     every: Any = sg.add(path, sg.CountsFile(sample_id="s", layer="raw"))
     assert every.n_vars == 40
+
+
+def lines_of_table(*, genes_first: bool = True, corner: str = "") -> list[str]:
+    rows, columns, values = GIVEN.var_names, GIVEN.obs_names, DENSE.T
+    if not genes_first:
+        rows, columns, values = columns, rows, DENSE
+    return [",".join([corner, *columns])] + [
+        ",".join([name, *map(str, row)]) for name, row in zip(rows, values, strict=True)
+    ]
+
+
+def with_columns(titles: str, fields: str, *, at_end: bool = True) -> str:
+    """Cells × genes, or genes × cells, with further columns behind the counts or before them."""
+    head, *rest = lines_of_table(genes_first=not at_end)
+    if at_end:
+        return "\n".join([f"{head},{titles}", *(f"{line},{fields}" for line in rest)])
+    split = [line.partition(",") for line in (head, *rest)]
+    return "\n".join(f"{name},{titles if not at else fields},{line}" for at, (name, _, line) in enumerate(split))
+
+
+TABLES: dict[str, tuple[str, str]] = {
+    "names behind a mark": ("\n".join(lines_of_table(corner="#gene")), ""),
+    "cells behind a mark": ("# by x\n" + "\n".join(lines_of_table(genes_first=False, corner="#CELL")), ""),
+    "blank lines between": ("\n\n".join(lines_of_table()), ""),
+    "blanks around names": ("\n".join(lines_of_table()).replace(",", " , "), ""),
+    "measures of cells": (
+        with_columns("nCount_RNA,percent.mt,seurat_clusters", "500,3.25,4"),
+        "nCount_RNA, percent.mt, seurat_clusters are no genes",
+    ),
+    "a last line of sums": ("\n".join([*lines_of_table(), ",".join(["Total", *["999"] * 24])]), "Total are no genes"),
+    "featureCounts": (with_columns("Chr,Start,End,Length", "chr1;chr2,1;5,7,100", at_end=False), ""),
+}
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("case", TABLES)
+def test_no_gene_and_no_cell_comes_or_goes(store: Store, tmp_path: Path, case: str, coding: str) -> None:
+    text, said = TABLES[case]
+    (tmp_path / "t.csv").write_text(text + "\n", coding)
+    view, notes = added(tmp_path / "t.csv")
+    assert (list(view.obs_names), list(view.var_names)) == (list(GIVEN.obs_names), list(GIVEN.var_names))
+    np.testing.assert_array_equal(view.X.toarray(), DENSE)
+    assert [said in note for note in notes] == ([True] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("\n".join(lines_of_table()[1:]), "its first line has numbers"),
+        ("\n".join(lines_of_table(genes_first=False)[1:]), "its first line has numbers"),
+        (with_columns("label", "T cell"), "line 2, column 'label': 'T cell' is no number"),
+        ("\n".join(lines_of_table()).replace("\nGENE0007,", '\nGENE0007,"1,000",', 1), "line 9"),
+        ("\n".join(lines_of_table()).replace(",0,", ",0x1F,", 1), "'0x1F' is no number"),
+    ],
+    ids=["no names", "no names of genes", "texts behind", "thousands", "hexadecimal"],
+)
+def test_a_table_that_would_lose_something_is_refused(store: Store, tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "t.csv").write_text(text + "\n")
+    with pytest.raises(DataError, match=words):
+        sg.add(tmp_path / "t.csv", sg.AnnData(sample_id="s"))

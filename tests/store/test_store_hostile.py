@@ -197,6 +197,7 @@ ODD_ASSETS = [
             {"name": None},
             {"name": "\ud800"},
             {"facts": []},
+            {"facts": {"\ud800": 1}},
             {"companions": {}},
             {"companions": [{}]},
             {"companions": ["x"]},

@@ -147,3 +147,33 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path: Path, make: Callabl
     for sides in ((write_vcf(tmp_path / "truth.vcf", SNV), calls), (calls, write_vcf(tmp_path / "truth.vcf", SNV))):
         with pytest.raises(DataError, match=told):
             compare_files(*sides)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("0/1", "0/3"), "c:15: a genotype has allele 3, and ALT is G"),
+        (lambda text: text.replace("\tGT\t0/1", "\tDP:GT\t9:0/1").replace("ID=GT", "ID=DP"), "GT is not the first"),
+        (lambda text: text.replace("\tGT\t0/1", ""), "fewer columns than samples"),
+        (lambda text: text.replace("c\t15", "c\t0"), "c:0, before the first base"),
+        (lambda text: text.replace("0/1", "A/G"), "cut short: after the header comes what is no record"),
+        (lambda text: "\ufeff" + text, "byte order mark"),
+        (lambda text: text.replace("\t", " "), "spaces between its columns"),
+        (lambda text: text.replace("FORMAT\ts", "FORMAT\ts\ts").replace("0/1", "0/1\t0/1"), "'s' has 2 columns"),
+        (lambda text: "", "it is empty"),
+    ],
+    ids=["allele", "order", "columns", "zero", "letters", "mark", "spaces", "sample twice", "empty"],
+)
+def test_what_htslib_would_read_as_no_variant_is_refused(
+    tmp_path: Path, change: Callable[[str], str], told: str
+) -> None:
+    calls = write_vcf(tmp_path / "calls.vcf", "15 A G 0/1")
+    calls.write_text(change(calls.read_text()), encoding="utf-8")
+    with pytest.raises(DataError, match=told):
+        compare_files(write_vcf(tmp_path / "truth.vcf", SNV), calls)
+
+
+def test_records_that_stand_there_twice_are_counted(compared) -> None:
+    result = compared([SNV, "28 AC A 0/1"], [SNV, SNV, "28 AC A 0/1", "28 AC A 1/0"])
+    assert (result.repeated, result.snv.wrong) == ((0, 1), 1)
+    assert compared([SNV, SNV], [SNV]).repeated == (1, 0)

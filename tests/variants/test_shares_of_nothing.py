@@ -93,3 +93,17 @@ def test_regions_of_contigs_that_are_not_there_are_told(store: sg.Store, tmp_pat
     with pytest.warns(DataWarning, match="chrUn"):
         made = compare_variants(reference, vcf, vcf, store.add(bed, sg.Intervals())).compute()
     assert made.snv_f1 == 1.0
+
+
+def test_regions_of_another_build_and_records_that_stand_twice_are_told(store: sg.Store, tmp_path: Path) -> None:
+    fasta, bed = tmp_path / "r.fa", tmp_path / "r.bed"
+    fasta.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in GENOME.items()))
+    bed.write_text("c\t0\t700\nd\t0\t12\n")
+    reference = store.add(fasta, sg.Reference(build="x"))
+    truth = store.add(write_vcf(tmp_path / "t.vcf", *TRUTH), sg.Variants(sample_id="t"))
+    calls = store.add(write_vcf(tmp_path / "c.vcf", TRUTH[0], *TRUTH), sg.Variants(sample_id="c"))
+    with pytest.warns(DataWarning) as told:
+        compare_variants(reference, truth, calls, store.add(bed, sg.Intervals())).compute()
+    said = " ".join(str(one.message) for one in told)
+    assert "beyond the ends of contigs: c;" in said
+    assert "0 of the truth and 1 of the calls" in said

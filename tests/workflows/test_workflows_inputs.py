@@ -264,6 +264,7 @@ def test_every_input_is_looked_at_beside_the_reference(tmp_path: Path) -> None:
         ([("chr1", "9"), ("chr1", "5")], "chr1:5 comes after chr1:9"),
         ([("chr1", "9"), ("chr2", "5"), ("chr1", "10")], "chr1 is in two places"),
         ([("chr1", "x")], "a record has no position"),
+        ([("chr1", "9"), ("chr2", "5001")], "is of another reference: it has chr2:5,001, and chr2 has 5,000 bases"),
     ],
 )
 def test_known_sites_that_no_tool_can_index_are_told(tmp_path: Path, places: list[tuple[str, str]], told: str) -> None:

@@ -69,6 +69,7 @@ def read_mudata(group: Any, path: Path, said: Said) -> Source:
         there = ", ".join(names) or "none"
         raise DataError(f"{path} has no modality {' or '.join(wanted[:2])}; there are: {there}; say which, features=")
     source = read_anndata(group["mod"][found], path, said._replace(features=GENES))
+    _take_common(source, group, found)
     source.remarks.append(f"counts are those of modality {found!r}")
     for name in names:
         if name == found:
@@ -79,6 +80,42 @@ def read_mudata(group: Any, path: Path, said: Said) -> Source:
         else:
             source.notes.append(f"modality {name!r} was left out: add the file with features={name!r}")
     return source
+
+
+def _take_common(source: Source, group: Any, modality: str) -> None:
+    """Take over what a MuData says of cells for all modalities: columns, embeddings, free members.
+
+    Tables of a MuData repeat those of its modalities under ``rna:name``: these are there already.
+    """
+    notes: list[str] = []
+    common: Any = _table(group, "obs", notes) if "obs" in group else None
+    if not hasattr(common, "columns"):
+        return
+    source.notes += notes
+    mods = [f"{name}:" for name in group["mod"]]
+    new = [name for name in common if name not in source.obs and not str(name).startswith(tuple(mods))]
+    unlike = [name for name in common if name in source.obs and not str(name).startswith(tuple(mods))]
+    if not common.index.is_unique or not source.obs.index.isin(common.index).all():
+        source.notes += [f"column {name!r} of all modalities was left out: its cells are others" for name in new]
+        return
+    place = common.index.get_indexer(source.obs.index)
+    for name in new:
+        source.obs[name] = common[name].iloc[place].array
+    for name in unlike:
+        if common[name].iloc[place].astype(str).tolist() != source.obs[name].astype(str).tolist():
+            source.notes.append(f"column {name!r} is that of modality {modality!r}: all modalities have other values")
+    for kind in ("obsm", "uns"):
+        for name in _members(group, kind):
+            if f"{kind}/{name}" not in source.others and name not in group["mod"]:
+                source.others[f"{kind}/{name}"] = partial(_of_rows, group, kind, name, place)
+
+
+def _of_rows(group: Any, kind: str, name: str, place: Any) -> Any:
+    """A member of a MuData; of embeddings the rows of the cells of a modality."""
+    value = _read(group, kind, name)
+    if kind == "uns":
+        return value
+    return value.iloc[place] if hasattr(value, "iloc") else value[place]
 
 
 def read_anndata(group: Any, path: Path, said: Said) -> Source:
@@ -102,7 +139,7 @@ def read_anndata(group: Any, path: Path, said: Said) -> Source:
     obs, var = (_table(group, name, notes) for name in ("obs", "var"))
     if not all(hasattr(table, "columns") for table in (obs, var)):
         raise DataError(f"{path} is no AnnData: obs and var are not tables")
-    where = _counts_place(group, path, said)
+    where, largest = _counts_place(group, path, said)
     raw = where in ("raw/X", "raw.X")
     own = var if not raw else _table(group, where.replace("X", "var"), notes)
     if "feature_types" in own and len(set(own["feature_types"].astype(str))) > 1:
@@ -110,6 +147,8 @@ def read_anndata(group: Any, path: Path, said: Said) -> Source:
     else:
         source = Source(obs, own, partial(_blocks, group[where]))
     source.where, source.notes = where, [*notes, *source.notes]
+    if largest is not None and largest <= 1:
+        source.notes += _only_ones(group, where)
     if where != "X" and "X" in group:
         source.notes.append(f"X has no counts; they come from {where}, and X is left out")
     if raw:
@@ -125,7 +164,7 @@ def _more_genes(group: Any, here: int) -> Iterator[str]:
     """Say that raw has counts of more genes than are taken."""
     place = "raw/X" if "raw/X" in group else "raw.X"
     there = _shape(group[place])[1] if place in group and _kind(group[place]) in KINDS else 0
-    if there > here and _holds_counts(group[place]):
+    if there > here and _largest_count(group[place]) is not None:
         yield f"raw has counts of {there} genes, and {here} are taken: sg.CountsFile(layer='raw') takes all"
 
 
@@ -245,8 +284,8 @@ def _texts(values: Any) -> Any:
 # Where counts are.
 
 
-def _counts_place(group: Any, path: Path, said: Said) -> str:
-    """The place that the user names, or the first whose first rows are counts."""
+def _counts_place(group: Any, path: Path, said: Said) -> tuple[str, float | None]:
+    """The place that the user names, or the first whose first rows are counts, and the largest of these."""
     layers = [f"layers/{name}" for name in _members(group, "layers")]
     there = [place for place in (*PLACES, *layers) if place in group and _kind(group[place]) != "null"]
     if said.layer:
@@ -254,26 +293,51 @@ def _counts_place(group: Any, path: Path, said: Said) -> str:
         found = [place for place in wanted or [f"layers/{said.layer}"] if place in there]
         if not found:
             raise DataError(f"{path} has no counts in {said.layer!r}; there are: {', '.join(there) or 'none'}")
-        return found[0]
+        return found[0], None
     usual = [place for place in there if place in PLACES]
     if not usual:
         hint = f"; say where counts are, as in layer={layers[0][7:]!r}" if layers else ""
         raise DataError(f"{path} has no matrix: neither {', '.join(PLACES)}{hint}")
+    empty = ""
     for place in usual:
-        if _holds_counts(group[place]):
-            return place
-    other = [place[7:] for place in there if place not in PLACES and _holds_counts(group[place])]
+        largest = _largest_count(group[place])
+        if largest:
+            return place, largest
+        empty = empty or (place if largest is not None else "")
+    other = [place[7:] for place in there if place not in PLACES and _largest_count(group[place])]
     if other:
         raise DataError(
             f"{path}: {', '.join(usual)} of it hold no counts, but layers {', '.join(map(repr, other))} do: say "
             f"where counts are, as in sg.CountsFile(layer={other[0]!r})"
         )
-    return usual[0]
+    return empty or usual[0], None
 
 
-def _holds_counts(element: Any) -> bool:
-    block = next(_blocks(element), None)
-    return block is None or first_wrong(block.data) is None
+def _largest_count(element: Any) -> float | None:
+    """Largest value of the first rows that have any, 0 where none has; None where they hold no counts.
+
+    Some programs leave a matrix of zeros where counts lie elsewhere.
+    """
+    for block in _blocks(element):
+        if first_wrong(block.data) is not None:
+            return None
+        if block.data.any():
+            return float(block.data.max())
+    return 0.0
+
+
+def _only_ones(group: Any, where: str) -> Iterator[str]:
+    """Say that what is taken only tells whether there is a count, where another matrix of the file has counts."""
+    for place in PLACES:
+        if (
+            place != where
+            and place in group
+            and _kind(group[place]) in KINDS
+            and (_largest_count(group[place]) or 0) > 1
+        ):
+            name = "raw" if place.startswith("raw") else place.removeprefix("layers/")
+            yield f"{where} has only 0 and 1, and {place} has counts: sg.CountsFile(layer={name!r}) takes these"
+            return
 
 
 KINDS = ("csr_matrix", "csr", "csc_matrix", "csc", "array")

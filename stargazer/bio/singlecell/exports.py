@@ -232,12 +232,23 @@ def write_matrix_folder(path: str | os.PathLike[str], adata: Any) -> None:
     counts = sparse.csr_matrix(adata.layers["counts"])
     ids = _ensembl_ids(adata.var) or list(adata.var_names.astype(str))
     column = next((name for name in SYMBOL_COLUMNS if name in adata.var), "")
-    symbols = list(adata.var[column].astype(str)) if column else list(adata.var_names.astype(str))
-    kinds = adata.var["feature_types"].astype(str) if "feature_types" in adata.var else ["Gene Expression"] * len(ids)
-    rows = ("\t".join((key or name, name, kind)) for key, name, kind in zip(ids, symbols, kinds, strict=True))
+    names = list(adata.var_names.astype(str))
+    symbols = _filled(adata.var[column], names) if column else names
+    usual = ["Gene Expression"] * len(ids)
+    kinds = _filled(adata.var["feature_types"], usual) if "feature_types" in adata.var else usual
+    rows = (
+        "\t".join((key or name, symbol, kind))
+        for key, name, symbol, kind in zip(ids, names, symbols, kinds, strict=True)
+    )
     _write_lines(folder / "barcodes.tsv.gz", adata.obs_names.astype(str))
     _write_lines(folder / "features.tsv.gz", rows)
     _write_lines(folder / "matrix.mtx.gz", _entries(counts))
+
+
+def _filled(column: Any, others: list[str]) -> list[str]:
+    """Texts of a column, others where it has none."""
+    texts = [str(value) if here else "" for value, here in zip(column, column.notna(), strict=True)]
+    return [text or other for text, other in zip(texts, others, strict=True)]
 
 
 def _entries(counts: Any) -> Any:

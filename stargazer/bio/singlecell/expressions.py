@@ -4,17 +4,18 @@
 
     which      = either ("or" either)*
     either     = one ("and" one)*
-    one        = "not" one | "(" which ")" | column test
+    one        = "not" one | "(" which ")" | column test | column
     test       = ("==" | "!=" | "<" | "<=" | ">" | ">=") value | ["not"] "in" value ("," value)*
 
-A column or a value with blanks in it stands in quotes, a column in backticks too; cells without a value pass no test.
+A column or a value with blanks in it stands in quotes, a column in backticks too; a column of truth values is a test by
+itself. Cells without a value pass no test, and no negated one either: ``not x == 1`` means what ``x != 1`` does.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -56,6 +57,13 @@ def _tokens(text: str) -> list[tuple[str, str]]:
     return found
 
 
+class _Told(NamedTuple):
+    """Of which cells something is true, and of which false; of those without a value neither is."""
+
+    true: Mask
+    false: Mask
+
+
 class _Reader:
     """Reads an expression from left to right, and tells which cells it means."""
 
@@ -63,11 +71,11 @@ class _Reader:
         self.text, self.tree = text, tree
         self.tokens, self.at = _tokens(text), 0
 
-    def read(self) -> Any:
+    def read(self) -> Mask:
         found = self.which()
         if self.at < len(self.tokens):
             raise self.wrong()
-        return found
+        return found.true
 
     def wrong(self) -> DataError:
         rest = " ".join(token for _, token in self.tokens[self.at : self.at + 3]) or "its end"
@@ -88,24 +96,26 @@ class _Reader:
         self.at += 1
         return self.tokens[self.at - 1][1]
 
-    def which(self) -> Any:
+    def which(self) -> _Told:
         found = self.either()
         while self.is_next("or"):
             self.at += 1
-            found = found | self.either()
+            other = self.either()
+            found = _Told(found.true | other.true, found.false & other.false)
         return found
 
-    def either(self) -> Any:
+    def either(self) -> _Told:
         found = self.one()
         while self.is_next("and"):
             self.at += 1
-            found = found & self.one()
+            other = self.one()
+            found = _Told(found.true & other.true, found.false | other.false)
         return found
 
-    def one(self) -> Any:
+    def one(self) -> _Told:
         if self.is_next("not"):
             self.at += 1
-            return ~self.one()
+            return _Told(*reversed(self.one()))
         if self.is_next("("):
             self.at += 1
             found = self.which()
@@ -113,8 +123,10 @@ class _Reader:
             return found
         return self.test()
 
-    def test(self) -> Any:
+    def test(self) -> _Told:
         column = self.name()
+        if (self.at == len(self.tokens) or self.is_next("and", "or", ")")) and self.is_truth(column):
+            return self.among(column, ["True"], False)
         mark = self.take("==", "!=", "in", "not", *ORDERED)
         if mark in ORDERED:
             return self.ordered(column, mark, self.name())
@@ -123,6 +135,11 @@ class _Reader:
         if mark == "not":
             self.take("in")
         return self.among(column, self.values(), mark == "not")
+
+    def is_truth(self, column: str) -> bool:
+        values: Any = self.tree.column("obs", column) if column in self.tree.columns("obs") else None
+        kind = values.values if isinstance(values, Nullable) else values
+        return isinstance(kind, np.ndarray) and kind.dtype.kind == "b"
 
     def values(self) -> list[str]:
         opened = self.take("(", "[") if self.is_next("(", "[") else ""
@@ -134,24 +151,31 @@ class _Reader:
             self.take(")" if opened == "(" else "]")
         return found
 
-    def among(self, column: str, values: list[str], inverted: bool) -> Any:
+    def among(self, column: str, values: list[str], inverted: bool) -> _Told:
         labels = self.tree.labels("obs", column)
         known = [str(name) for name in labels.names]
-        wanted = [value for value in values if value not in known]
+        if self.is_truth(column):
+            values = [value.capitalize() if value.lower() in ("true", "false") else value for value in values]
+            known = ["False", "True"]
+            codes = np.where(labels.codes < 0, -1, labels.names.astype(str)[labels.codes] == "True")
+        else:
+            codes = labels.codes
         numbers = {_number(name): name for name in known}
-        chosen = {numbers.get(_number(value), value) if value in wanted else value for value in values}
-        if not chosen & set(known):
-            raise DataError(f"obs[{column!r}] has none of {', '.join(values)}; it has: {', '.join(known[:20])}")
-        mask = np.array([(name in chosen) != inverted for name in known] + [False])
-        return mask[labels.codes]
+        chosen = {value if value in known else numbers.get(_number(value), value) for value in values}
+        if missing := sorted(chosen - set(known)):
+            raise DataError(f"obs[{column!r}] has none of {', '.join(missing)}; it has: {', '.join(known[:20])}")
+        there = np.array([name in chosen for name in known] + [False])[codes]
+        absent = np.array([name not in chosen for name in known] + [False])[codes]
+        return _Told(absent, there) if inverted else _Told(there, absent)
 
-    def ordered(self, column: str, mark: str, value: str) -> Any:
+    def ordered(self, column: str, mark: str, value: str) -> _Told:
         limit = _number(value)
         values = _numbers(self.tree.column("obs", column))
         if values is None or isinstance(limit, str):
             raise DataError(f"obs[{column!r}] {mark} {value}: only numbers can be compared so")
         with np.errstate(invalid="ignore"):
-            return np.asarray(ORDERED[mark](values, limit), bool)
+            found = np.asarray(ORDERED[mark](values, limit), bool)
+        return _Told(found, ~found & ~np.isnan(values))
 
 
 def _number(text: str) -> float | str:

@@ -106,6 +106,7 @@ def read_folder(path: Path, said: Said) -> Source:
         remarks.append(f"{files.matrix.name} lies the other way round, as its size tells")
     barcodes = _without_header(barcodes, cells, files.barcodes, remarks)
     features = _with_columns(_without_header(features, genes, files.features, remarks), files.features, remarks)
+    features = _with_symbols(features, files.features, remarks)
     if (genes, cells) != (len(features), len(barcodes)):
         told = f"a matrix of {header.shape} does not fit {len(features)} genes, {len(barcodes)} cells"
         raise DataError(f"{path}: {told}")
@@ -200,9 +201,22 @@ def _with_columns(rows: list[list[str]], file: Path, remarks: list[str]) -> list
     return split
 
 
+def _with_symbols(rows: list[list[str]], file: Path, remarks: list[str]) -> list[list[str]]:
+    """Ids with the symbols that kallisto|bustools writes into a file beside them."""
+    beside = file.with_name(file.name.replace(".genes.txt", ".genes.names.txt"))
+    if beside == file or not beside.is_file() or len(rows[0]) > 1:
+        return rows
+    names = [row[0] for row in islice(_rows(beside), len(rows) + 1)]
+    if len(names) != len(rows):
+        raise DataError(f"{beside} has {len(names)} names or more, and {file.name} has {len(rows)}: they do not fit")
+    remarks.append(f"symbols of genes come from {beside.name}")
+    return [[row[0], name] for row, name in zip(rows, names, strict=True)]
+
+
 def _spliced(pd: Any, features: list[list[str]], blocks: Any) -> tuple[Any, Any]:
     """Table of genes, and the blocks; alevin-fry's spliced and ambiguous counts of a gene are added up."""
-    width = min(map(len, features), default=1)
+    width = max(map(len, features), default=1)
+    features = [row + [""] * (width - len(row)) for row in features]
     names = [row[min(1, width - 1)] for row in features]
     columns = {
         name: [row[at] for row in features] for at, name in ((0, "gene_ids"), (2, "feature_types")) if at < width

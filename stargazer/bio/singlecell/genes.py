@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENSEMBL",
+    "ID_COLUMNS",
     "ORGANISMS",
     "SPIKE_IN",
     "GeneSets",

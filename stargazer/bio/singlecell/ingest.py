@@ -21,7 +21,7 @@ from stargazer.bio.singlecell.folders import LAYOUTS, is_matrix_folder, read_fol
 from stargazer.bio.singlecell.foreign import check_archive, check_folder, check_hdf5
 from stargazer.bio.singlecell.frames import write_frame
 from stargazer.bio.singlecell.layout import METADATA, STATE
-from stargazer.bio.singlecell.matrix import MatrixWriter, canonical_counts, whole_numbers
+from stargazer.bio.singlecell.matrix import LARGEST_COUNT, MatrixWriter, canonical_counts, whole_numbers
 from stargazer.bio.singlecell.source import UNREADABLE, MatrixBlocks, Said
 from stargazer.bio.singlecell.tenx import is_tenx, read_tenx
 from stargazer.bio.singlecell.text_tables import is_text_table, read_text_table
@@ -155,7 +155,7 @@ def _ingest_folder(path: Path, target: Path, said: Said) -> Ingested:
     except (FileNotFoundError, ValueError, KeyError) as error:
         inner = sorted({str(found.parent) for each in LAYOUTS for found in path.glob(f"**/*{each.matrix}*")})
         several = f"; there are {len(inner)}: {', '.join(inner[:5])}" if len(inner) > 1 else ""
-        hint = f"give {inner[0]}{several}" if inner else ACCEPTED
+        hint = f"give {inner[0]}{several}" if inner else _other_matrices(path) or ACCEPTED
         raise DataError(f"{path} is no zarr group ({error}): {hint}") from error
     try:
         return _ingest_group(group, path, target, said)
@@ -163,6 +163,19 @@ def _ingest_folder(path: Path, target: Path, said: Said) -> Ingested:
         raise
     except UNREADABLE as error:
         raise DataError(f"{path} cannot be read ({error}): it is incomplete or damaged; {CONVERT}") from error
+
+
+def _other_matrices(path: Path) -> str:
+    """What to do with matrices whose names no program that is known gives to its counts of genes."""
+    found = sorted(each.name for each in path.iterdir() if each.name.removesuffix(".gz").endswith(".mtx"))
+    known = ", ".join(each.matrix for each in LAYOUTS)
+    if not found:
+        return ""
+    return (
+        f"it has {', '.join(found[:5])}, and none called {known}: put the one that has all counts of genes into a "
+        "folder of its own as matrix.mtx, with barcodes.tsv and features.tsv beside it (kb nac writes one sum of its "
+        "three with --sum total, STARsolo's counts are in Gene/)"
+    )
 
 
 def _ingest_archive(path: Path, target: Path, said: Said) -> Ingested:
@@ -265,7 +278,7 @@ def _complaint(source: Source, name: str, cell: int, gene: int, value: Any) -> s
         f"{where} is {value}, which is no count: counts are whole numbers from 0 up. Give the raw counts, in X, in "
         "layers['counts'] or in raw.X, or say where they are: sg.CountsFile(layer=…)"
     )
-    if np.isfinite(value) and value > 0:
+    if np.isfinite(value) and 0 < value < LARGEST_COUNT:
         text += (
             ". Estimated counts (alevin, RSEM, kallisto, CellBender, SoupX) are made whole: sg.CountsFile(round=True)"
         )
@@ -277,7 +290,9 @@ FEW_CELLS, FEW_COUNTS, ALIKE = 50, 1000, 0.01
 
 
 def _alike(totals: Values) -> list[str]:
-    """Notice cells that all have as many counts: values that were normalised, and made whole."""
+    """Notice cells that all have none, or all as many counts: values that were normalised, and made whole."""
+    if not totals.any():
+        return ["no cell has any count"]
     middle = float(np.median(totals))
     if len(totals) < FEW_CELLS or middle < FEW_COUNTS or np.ptp(totals) > ALIKE * middle:
         return []

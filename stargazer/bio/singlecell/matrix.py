@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stargazer.bio.singlecell.elements import Values
 
 __all__ = [
+    "LARGEST_COUNT",
     "Matrix",
     "MatrixWriter",
     "array_blocks",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 _COUNTS = (np.uint8, np.uint16, np.uint32, np.uint64)
+LARGEST_COUNT = 2**53
+"""Whole numbers above are none in double precision, and no cell has as many molecules."""
 _ENCODING = {"encoding-type": "array", "encoding-version": "0.2.0"}
 
 
@@ -257,13 +260,13 @@ def stack(blocks: Iterable[Any], columns: int, dtype: Any) -> Any:
 
 
 def first_wrong(values: Values) -> int | None:
-    """Position of the first value that is no count: NaN, infinite, negative or fractional."""
-    if values.dtype.kind == "b" or values.dtype.kind == "u":
+    """Position of the first value that is no count: NaN, infinite, negative, fractional, or beyond all reads."""
+    if values.dtype.kind == "b" or (values.dtype.kind == "u" and values.dtype.itemsize < 8):
         return None
     if values.dtype.kind == "f":
-        wrong = ~np.isfinite(values) | (values < 0) | (np.trunc(values) != values)
+        wrong = ~np.isfinite(values) | (values < 0) | (np.trunc(values) != values) | (values > LARGEST_COUNT)
     else:
-        wrong = values < 0
+        wrong = (values < 0) | (values > LARGEST_COUNT)
     return int(wrong.argmax()) if wrong.any() else None
 
 
@@ -347,6 +350,8 @@ def group_blocks(group: Any, shape: tuple[int, int]) -> Iterator[Any]:
     for start in range(0, shape[0], ROWS):
         ends = pointers[start : start + ROWS + 1]
         data, indices = (_known(np.asarray(group[name][ends[0] : ends[-1]])) for name in ("data", "indices"))
+        if len(indices) and not 0 <= indices.min() <= indices.max() < shape[1]:
+            raise DataError(f"a count belongs to gene {indices.max()} of {shape[1]}: the file is damaged")
         block = sparse.csr_matrix((0, shape[1]), dtype=data.dtype)
         block.data, block.indices, block.indptr = data, indices.astype(np.int32), (ends - ends[0]).astype(np.int32)
         block._shape = (len(ends) - 1, shape[1])

@@ -36,6 +36,12 @@ SUMMARIES = frozenset(
     )
 )
 """What HTSeq and STAR write below the genes: reads that are of none."""
+ABOUT_CELLS = re.compile(
+    r"nCount_\w+|nFeature_\w+|percent[._](mt|mito|ribo|rb|hb)|n_(counts|genes|umis?)|n_genes_by_counts|pct_counts_\w+|"
+    r"total_(counts|umis?)|seurat_clusters|\w+_snn_res[.\d]*|orig\.ident|leiden|louvain|doublet_score|grand.?total|total",
+    re.IGNORECASE,
+)
+"""What Seurat, scanpy and spreadsheets call measures of cells, which stand beside the genes in tables of others."""
 DATE = re.compile(r"\d{1,2}-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$", re.IGNORECASE)
 """What a spreadsheet makes of the names of genes such as MARCH1 and SEPT2."""
 
@@ -135,16 +141,19 @@ def of_features(obs: Any, var: Any, blocks: Blocks, path: Path, said: Said) -> S
         var = var.rename(columns={"feature_types": "gene_biotype"})
         remarks.append("the third column of features has biotypes: all features are taken for genes")
     types = np.asarray(var["feature_types"] if "feature_types" in var else np.full(len(var), GENES, dtype=object))
+    types = np.where(types == "", GENES, types)
     mine = types == said.features
     if not mine.any():
         there = ", ".join(repr(str(name)) for name in dict.fromkeys(types))
         raise DataError(f"{path} has no features of type {said.features!r}; there are {there}: say which, features=")
+    var, unnamed = _named(var)
     names = [str(name) for name in var.index]
-    summed = mine & np.array([name in SUMMARIES for name in names])
+    summed = mine & np.array([name in SUMMARIES or bool(ABOUT_CELLS.fullmatch(name)) for name in names])
     mine = mine & ~summed
     source = _of_genome(obs, var, blocks, mine, path, said)
     source.remarks += remarks
     source.notes += _odd_names(names, summed)
+    source.remarks += unnamed
     for name in dict.fromkeys(str(kind) for kind in types[types != said.features]):
         count = int((types == name).sum())
         if said.features != GENES or name == PEAKS:
@@ -153,6 +162,20 @@ def of_features(obs: Any, var: Any, blocks: Blocks, path: Path, said: Said) -> S
             source.beside[name] = _chosen(obs, var, blocks, types == name)
             source.notes.append(f"{count} features of type {name!r} are an asset of their own beside this one")
     return source
+
+
+UNNAMED = ("", "NA", "nan", "None", "NULL")
+
+
+def _named(var: Any) -> tuple[Any, list[str]]:
+    """Features of which those without a symbol go by their id."""
+    names = np.array([str(name).strip() for name in var.index], dtype=object)
+    missing = np.isin(names, UNNAMED)
+    if not missing.any() or "gene_ids" not in var:
+        return var, []
+    names[missing] = var["gene_ids"].astype(str).to_numpy()[missing]
+    told = f"{int(missing.sum())} features have no symbol: they go by their id"
+    return var.set_axis(names, axis=0), [told]
 
 
 def _odd_names(names: list[str], summed: Any) -> Iterator[str]:

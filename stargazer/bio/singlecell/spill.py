@@ -88,6 +88,9 @@ def column_entries(element: Any, columns: int) -> Iterator[tuple[Values, Values,
         How many it has.
     """
     pointers = np.asarray(element["indptr"][...], np.int64)
+    entries = element["data"].shape[0]
+    if len(pointers) != columns + 1 or pointers[0] or pointers[-1] != entries or (np.diff(pointers) < 0).any():
+        raise DataError(f"the index pointers do not fit {columns} columns and {entries} values: the file is damaged")
     start = 0
     while start < columns:
         stop = max(int(np.searchsorted(pointers, pointers[start] + AT_ONCE, side="right")) - 1, start + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import re
@@ -30,6 +31,8 @@ NAMES = re.compile(r"\.(csv|tsv|txt|tab)(\.gz)?$", re.IGNORECASE)
 GENE = re.compile(r"(MT[-.]|mt[-.:]|RP[LS]\d|Rp[ls]\d|ACTB$|Actb$|GAPDH$|Gapdh$|MALAT1$|Malat1$)")
 BARCODE = re.compile(r"(.*[_.:#-])?[ACGTN]{8,}([-_.].*)?$")
 MISSING = ("", "NA", "N/A", "NULL", "null", "None", "-")
+BESIDE = frozenset(("chr", "chrom", "chromosome", "start", "end", "strand", "length", "width", "effective_length"))
+"""Columns, also of numbers, that featureCounts and its like write between the names of genes and their counts."""
 DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*")
 LONGEST_ROW = 64 << 20
 ROWS_SEEN = 50
@@ -38,12 +41,13 @@ AT_ONCE = 4_000_000
 
 
 class _Form(NamedTuple):
-    """How a table is written: what separates fields, lines before the names, whether these lack a corner, texts."""
+    """How a table is written: what separates fields, lines up to the names, these, columns before counts, coding."""
 
     separator: str
     skipped: int
     columns: list[str]
     texts: int
+    coding: str
 
 
 def is_text_table(path: Path) -> bool:
@@ -91,24 +95,26 @@ def read_text_table(path: Path, said: Said) -> Source:
 
 
 def _form(path: Path) -> _Form:
-    with _opened(path) as file:
+    coding = _coding(path)
+    with _opened(path, coding) as file:
         lines = [line.rstrip("\r\n") for line in islice(lines_of(file, path.name, LONGEST_ROW), 200)]
-    skipped = next(
-        (number for number, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines)
-    )
-    if len(lines) < skipped + 2:
+    filled = [number for number, line in enumerate(lines) if line.strip()]
+    told = [number for number in filled if not lines[number].startswith("#")]
+    if len(told) < 2:
         raise DataError(f"{path} is no table of counts: it has fewer than two lines")
-    separator = max(("\t", ",", ";", " "), key=lambda each: (lines[skipped].count(each) > 0, -"\t,; ".index(each)))
+    separator = max(("\t", ",", ";", " "), key=lambda each: (lines[told[0]].count(each) > 0, -"\t,; ".index(each)))
+    at, below = _named(lines, filled, told, separator)
     header, first = (
-        next(csv.reader([line], delimiter=separator, skipinitialspace=True)) for line in lines[skipped : skipped + 2]
+        next(csv.reader([lines[each].removeprefix("#")], delimiter=separator, skipinitialspace=True))
+        for each in (at, below)
     )
     if len(header) not in (len(first), len(first) - 1) or len(first) < 2:
         raise DataError(f"{path} is no table of counts: {len(header)} names, and {len(first)} fields below them")
     names = header if len(header) == len(first) - 1 else header[1:]
     while names and not names[-1].strip() and len(first) > 1 and not first[-1].strip():
         names, first = names[:-1], first[:-1]
-    rows = [_fields(line, separator)[1:] for line in lines[skipped + 1 : skipped + ROWS_SEEN] if line.strip()]
-    texts = next((at for at in range(len(names)) if not _is_text(row[at] for row in rows if at < len(row))), len(names))
+    rows = [_fields(line, separator)[1:] for line in lines[at + 1 : at + ROWS_SEEN] if line.strip()]
+    texts = next((each for each in range(len(names)) if not _is_beside(names, rows, each)), len(names))
     if texts == len(names):
         comma = any(DECIMAL_COMMA.fullmatch(field) for field in first[1:])
         why = (
@@ -117,7 +123,33 @@ def _form(path: Path) -> _Form:
             else "there is no number in its second line"
         )
         raise DataError(f"{path} is no table of counts: {why}")
-    return _Form(separator, skipped + 1, names[texts:], texts)
+    names = [name.strip() for name in names]
+    _check_names(path, header, names[texts:])
+    return _Form(separator, at + 1, names[texts:], texts, coding)
+
+
+def _named(lines: list[str], filled: list[int], told: list[int], separator: str) -> tuple[int, int]:
+    """The line of the names, and the first below it: one that begins with ``#`` has them where numbers follow it."""
+    above = [number for number in filled if number < told[0]]
+    fields = _fields(lines[told[0]], separator)
+    if above and all(map(_is_number, fields[1:])) and len(_fields(lines[above[-1]], separator)) == len(fields):
+        return above[-1], told[0]
+    return told[0], told[1]
+
+
+def _check_names(path: Path, header: list[str], names: list[str]) -> None:
+    """Refuse a first line that has counts: a table without names would lose its first row without a word."""
+    if not all(map(_is_number, names)) or len(header) == len(names):
+        return
+    if len(set(names)) < len(names) or _is_gene(header[0]) or _is_barcode(header[0]):
+        raise DataError(
+            f"{path} is no table of counts: its first line has numbers ({', '.join(names[:4])}, …) where names should "
+            "be; add a line with the names of the columns"
+        )
+
+
+def _is_beside(names: list[str], rows: list[list[str]], at: int) -> bool:
+    return names[at].strip().lower() in BESIDE or _is_text(row[at] for row in rows if at < len(row))
 
 
 def _is_text(fields: Iterable[str]) -> bool:
@@ -129,7 +161,7 @@ def _is_text(fields: Iterable[str]) -> bool:
 def _check_rows(path: Path, form: _Form) -> None:
     """Refuse rows with more fields than there are names: pandas, told which columns to read, drops the rest of them."""
     wanted = form.texts + 1 + len(form.columns)
-    with _opened(path) as file:
+    with _opened(path, form.coding) as file:
         for number, line in enumerate(lines_of(file, path.name, LONGEST_ROW), 1):
             if number <= form.skipped or line.count(form.separator) < wanted:
                 continue
@@ -157,13 +189,14 @@ def _row_names(path: Path, form: _Form) -> tuple[list[str], dict[str, list[str]]
     import pandas as pd
 
     table = pd.read_csv(path, usecols=list(range(form.texts + 1)), dtype=str, keep_default_na=False, **_options(form))
-    names = [str(name) for name in table.iloc[:, 0]]
+    names = [str(name).strip() for name in table.iloc[:, 0]]
     return names, {f"column_{at}": list(table.iloc[:, at]) for at in range(1, form.texts + 1)}
 
 
 def _options(form: _Form) -> dict[str, Any]:
     blank = form.separator == " "
-    return {"sep": r"\s+" if blank else form.separator, "header": None, "skiprows": form.skipped, "index_col": False}
+    rest = {"header": None, "skiprows": form.skipped, "index_col": False, "encoding": form.coding}
+    return {"sep": r"\s+" if blank else form.separator, **rest}
 
 
 def _genes_in_rows(rows: list[str], columns: list[str]) -> tuple[bool, str]:
@@ -203,9 +236,28 @@ def _entries(path: Path, form: _Form, genes_in_rows: bool) -> Iterator[tuple[Any
                 yield (*places, values[rows, columns])
                 start += len(values)
     except UNREADABLE as error:
-        raise DataError(f"{path} cannot be read as a table of counts ({error})") from error
+        why = _no_number(path, form) or str(error)
+        raise DataError(f"{path} cannot be read as a table of counts ({why})") from error
 
 
-def _opened(path: Path) -> Any:
-    options: dict[str, Any] = {"mode": "rt", "encoding": "utf-8-sig"}
+def _no_number(path: Path, form: _Form) -> str:
+    """Where the first field is that is no count, in words; empty if there is none."""
+    with _opened(path, form.coding) as file:
+        for number, line in enumerate(lines_of(file, path.name, LONGEST_ROW), 1):
+            fields = _fields(line, form.separator)[form.texts + 1 :] if number > form.skipped and line.strip() else []
+            for name, field in zip(form.columns, fields, strict=False):
+                if field.strip() not in MISSING and not _is_number(field):
+                    told = f"line {number}, column {visible(name[:40])!r}: {visible(field[:40])!r} is no number"
+                    return f"{told}; columns of text stand before those of counts"
+    return ""
+
+
+def _coding(path: Path) -> str:
+    """Spreadsheets write UTF-16 too, and say so by its mark."""
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _opened(path: Path, coding: str) -> Any:
+    options: dict[str, Any] = {"mode": "rt", "encoding": coding}
     return gzip.open(path, **options) if path.suffix == ".gz" else open(path, **options)

@@ -98,13 +98,14 @@ def compare(
     expected, found = VCF(truth, filtered=filtered), VCF(calls, filtered=filtered)
     samples = expected.samples
     scores = [_Score(sample, regions, genotypes) for sample in samples]
-    symbolic = [0, 0]
+    symbolic, repeated = [0, 0], [0, 0]
     names = _counterparts(expected, found)
     for contig, wanted, made in _contigs(
         expected.contigs(reference, samples), found.contigs(reference, names), len(samples)
     ):
-        symbolic[0] += wanted.symbolic
-        symbolic[1] += made.symbolic
+        for side, one in enumerate((wanted, made)):
+            symbolic[side] += one.symbolic
+            repeated[side] += one.repeated
         for score, left, right in zip(scores, wanted.samples, made.samples, strict=True):
             if left or right:
                 score.add(contig, reference[contig], left, right)
@@ -113,6 +114,7 @@ def compare(
         {score.sample: SampleAccuracy(score.counts[True], score.counts[False]) for score in scores},
         tuple(sorted(differences, key=lambda one: (samples.index(one.sample), one.contig, one.position, one.side))),
         (symbolic[0], symbolic[1]),
+        (repeated[0], repeated[1]),
     )
 
 
@@ -311,11 +313,15 @@ class Comparison:
         Every record that is missed or wrong, in the order of the genome.
     symbolic
         Records of the truth and of the calls that carry an allele without sequence, such as ``<DEL>``; not compared.
+    repeated
+        Records of the truth and of the calls that stand there before, letter by letter. Such a one is right only where
+        the other side has two as well.
     """
 
     samples: Mapping[str, SampleAccuracy]
     differences: tuple[Difference, ...] = ()
     symbolic: tuple[int, int] = (0, 0)
+    repeated: tuple[int, int] = (0, 0)
 
     @property
     def snv(self) -> Accuracy:

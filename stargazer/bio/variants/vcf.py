@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -21,6 +22,9 @@ __all__ = ["VCF", "ContigCalls", "Contigs", "Regions", "VariantCall", "read_bed"
 BASES = frozenset("ACGT")
 DELETED = "*"
 PASSED = (".", "PASS")
+NUMBER = re.compile(r"\d+")
+LARGEST_HEADER = 1 << 20
+"""Characters of a header in which the reason is looked for why it cannot be read."""
 ERRORS = 1
 """Of htslib's levels of verbosity the one at which it tells errors alone."""
 
@@ -58,10 +62,21 @@ class VariantCall(NamedTuple):
 
 
 class ContigCalls(NamedTuple):
-    """A contig's calls of each sample, in the order of the samples, and its records with symbolic alleles."""
+    """A contig's calls of each sample, in the order of the samples.
+
+    Parameters
+    ----------
+    samples
+        The calls.
+    symbolic
+        How many records have symbolic alleles.
+    repeated
+        How many calls stand there a second time, letter by letter.
+    """
 
     samples: list[list[VariantCall]]
     symbolic: int
+    repeated: int = 0
 
 
 def _opened(path: Path) -> Any:
@@ -74,6 +89,21 @@ def _opened(path: Path) -> Any:
         return pysam.VariantFile(str(path))
     finally:
         pysam.set_verbosity(before)
+
+
+def _why_not(path: Path) -> str:
+    """What is wrong with the header of a text that should be a VCF; empty where nothing is known."""
+    text = path.read_bytes()[:LARGEST_HEADER] if path.stat().st_size <= LARGEST_HEADER else b""
+    columns = next((line for line in text.decode("utf-8", "replace").splitlines() if line.startswith("#CHROM")), "")
+    names = columns.split("\t")[9:]
+    if not path.stat().st_size:
+        return "it is empty"
+    if text.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return "it begins with a byte order mark; write it as UTF-8 without one"
+    if columns and "\t" not in columns:
+        return "there are spaces between its columns, where tabs are wanted"
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    return f"sample {twice[0]!r} has {names.count(twice[0])} columns" if twice else ""
 
 
 class VCF:
@@ -99,7 +129,7 @@ class VCF:
         except NotImplementedError as error:
             raise DataError(f"{self.name} is compressed by gzip; unpack it, or compress it with bgzip") from error
         except (OSError, ValueError) as error:
-            raise DataError(f"{self.name} cannot be read as VCF: {error}") from error
+            raise DataError(f"{self.name} cannot be read as VCF: {_why_not(path) or error}") from error
         self.samples: list[str] = list(self._file.header.samples)
         if not self.samples:
             raise DataError(f"{self.name} has no samples; genotypes are compared, so at least one is wanted")
@@ -123,16 +153,20 @@ class VCF:
             yield contig, self._calls(contig, records, reference, samples)
 
     def _records(self) -> Iterator[Any]:
-        seen = False
+        seen, last = False, "the header"
         try:
             for record in self._file:
-                seen = True
+                seen, last = True, f"{record.contig}:{record.pos}"
+                self._check_form(record)
                 self._genotyped = self._genotyped or "GT" in record.format
                 yield record
             if seen and not self._genotyped:
                 raise DataError(f"{self.name} has no genotypes (GT), which are what is compared; call them first")
+        except DataError:
+            raise
         except (OSError, ValueError) as error:
-            raise DataError(f"{self.name} is damaged or cut short: {error}") from error
+            told = f"{self.name} is damaged or cut short: after {last} comes what is no record ({error})"
+            raise DataError(told) from error
         finally:
             self._file.close()
 
@@ -141,24 +175,43 @@ class VCF:
     ) -> ContigCalls:
         found, sequence, before = ContigCalls([[] for _ in samples], 0), "", 0
         for record in records:
-            if record.start < before:
+            if record.pos < before:
                 raise DataError(
-                    f"{self.name} is not sorted: {contig}:{record.pos} comes after {contig}:{before + 1}; "
+                    f"{self.name} is not sorted: {contig}:{record.pos} comes after {contig}:{before}; "
                     "sort it, with bcftools sort"
                 )
-            before = record.start
+            before = record.pos
             if not record.alts or not (self._filtered or set(record.filter.keys()) <= set(PASSED)):
                 continue
-            carried = [self._carried(record, sample) for sample in samples]
+            given = [record.samples[sample].allele_indices or () for sample in samples]
+            if any(None in alleles for alleles in given):
+                self._check_numbers(record)
+            carried = [self._carried(record, *pair) for pair in zip(samples, given, strict=True)]
             if any(any(alleles) for alleles in carried):
                 sequence = sequence or self._sequence(contig, reference)
                 self._check(record, sequence)
                 found = found._replace(symbolic=found.symbolic + _add(found.samples, record, sequence, carried))
-        return found
+        return found._replace(repeated=sum(len(calls) - len(set(calls)) for calls in found.samples))
 
-    def _carried(self, record: Any, sample: str) -> tuple[int, ...]:
+    def _check_form(self, record: Any) -> None:
+        """Refuse what htslib reads as if there were no genotype."""
+        where, keys = f"{self.name}, {record.contig}:{record.pos}", list(record.format)
+        if len(record.samples) != len(self._file.header.samples):
+            raise DataError(f"{where}: there are fewer columns than samples; the file is damaged")
+        if "GT" in keys[1:]:
+            raise DataError(f"{where}: GT is not the first of {':'.join(keys)}, as it must be in a VCF; write it first")
+
+    def _check_numbers(self, record: Any) -> None:
+        """Refuse alleles that the record does not have, which htslib gives out as missing ones."""
+        genotypes = [column.partition(":")[0] for column in str(record).rstrip("\n").split("\t")[9:]]
+        numbers = {int(one) for one in NUMBER.findall(" ".join(genotypes))}
+        if max(numbers, default=0) > len(record.alts):
+            where = f"{self.name}, {record.contig}:{record.pos}"
+            raise DataError(f"{where}: a genotype has allele {max(numbers)}, and ALT is {','.join(record.alts)}")
+
+    def _carried(self, record: Any, sample: str, given: Sequence[int | None]) -> tuple[int, ...]:
         """Allele of each haplotype; missing ones count as the reference's, a haploid one stands for both."""
-        alleles = tuple(allele or 0 for allele in record.samples[sample].allele_indices or ())
+        alleles = tuple(allele or 0 for allele in given)
         if len(alleles) > 2:
             raise DataError(f"{self.name}, {record.contig}:{record.pos}: {sample} has {len(alleles)} alleles, not two")
         return alleles * 2 if len(alleles) == 1 else alleles
@@ -171,6 +224,8 @@ class VCF:
 
     def _check(self, record: Any, sequence: str) -> None:
         ref = record.ref.upper()
+        if record.pos < 1:
+            raise DataError(f"{self.name} has a variant on {record.contig}:0, before the first base of the contig")
         there = sequence[record.start : record.start + len(ref)]
         if ref != there and (
             len(ref) != len(there) or any(a != b and {a, b} <= BASES for a, b in zip(ref, there, strict=True))
@@ -246,6 +301,10 @@ class Contigs(Mapping[str, str]):
             self._last = (contig, self._file.fetch(contig).upper())
         return self._last[1]
 
+    def length(self, contig: str) -> int:
+        """Bases of a contig."""
+        return int(self._file.get_reference_length(contig))
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._file.references)
 
@@ -282,6 +341,10 @@ class Regions:
     def contigs(self) -> tuple[str, ...]:
         """Contigs that have regions."""
         return tuple(self._spans)
+
+    def end(self, contig: str) -> int:
+        """First base after the last region of a contig."""
+        return self._spans[contig][-1][1]
 
     @property
     def bases(self) -> int:

@@ -18,6 +18,7 @@ import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -150,6 +151,8 @@ class _Worker:
                 self._active -= 1
         except (Refusal, StargazerError) as error:
             return problem_of(error, where)
+        except HTTPException as error:  # of a form that is none
+            return problem_of(Refusal(error.status_code, "ArgumentError", str(error.detail), "body"), where)
 
     def _check(self, request: Request, *, pushed: bool) -> None:
         kind, _, token = request.headers.get("authorization", "").partition(" ")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from stargazer.bio.variants import Accuracy
+    from stargazer.bio.variants import Accuracy, Regions
 
 __all__ = ["compare_variants"]
 
@@ -86,11 +86,19 @@ def compare_variants(
     _write(differences, _differences(result))
     facts = _facts("snv", result.snv) | _facts("indel", result.indel)
     facts |= {"genotype_concordance": round(result.total.genotype_concordance, DIGITS)}
+    if confident is not None and (beyond := _beyond(confident, contigs)):
+        work.warn(f"regions go beyond the ends of contigs: {', '.join(beyond[:5])}; they may be of another build")
     if confident is not None and (unknown := [name for name in confident.contigs if name not in contigs]):
         work.warn(f"regions are on contigs that the reference does not have: {', '.join(unknown[:5])}")
     if sum(result.symbolic):
         counts = "{:,} of the truth and {:,} of the calls".format(*result.symbolic)
         work.warn(f"records with symbolic alleles were left out: {counts}")
+    if sum(result.repeated):
+        counts = "{:,} of the truth and {:,} of the calls".format(*result.repeated)
+        work.warn(
+            f"records stand in a file twice: {counts}; the second one counts as missed or wrong where the other side "
+            "has but one; take them out with bcftools norm --rm-dup exact"
+        )
     made = VariantComparison(
         path=table,
         companions=(Asset(path=differences, table="differences", sample_id=calls.sample_id),),
@@ -102,6 +110,11 @@ def compare_variants(
         calls_symbolic=result.symbolic[1],
     )
     return replace(made, **facts)
+
+
+def _beyond(regions: Regions, contigs: Contigs) -> list[str]:
+    """Contigs that end before their last region does."""
+    return [name for name in regions.contigs if name in contigs and regions.end(name) > contigs.length(name)]
 
 
 def _index(ref: Reference, work: Workdir) -> Path:

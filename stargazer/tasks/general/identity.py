@@ -112,10 +112,13 @@ def _relation(pair: Kinship) -> str:
 
 
 def _captured(target: Intervals | None) -> dict[str, int]:
-    """Bases of the target by contig."""
+    """Bases of the target by contig; what two of its regions have in common counts once, as its reads do."""
     found: dict[str, int] = {}
-    for one in parse_bed(bed_text(target.path)) if target is not None else ():
-        found[one.contig] = found.get(one.contig, 0) + one.end - one.start
+    ends: dict[str, int] = {}
+    for contig, start, end in sorted(parse_bed(bed_text(target.path))) if target is not None else ():
+        first = max(start, ends.get(contig, 0))
+        found[contig] = found.get(contig, 0) + max(end - first, 0)
+        ends[contig] = max(end, ends.get(contig, 0))
     return found
 
 

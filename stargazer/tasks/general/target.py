@@ -9,6 +9,7 @@ Picard, HsMetrics (FOLD_80_BASE_PENALTY): https://broadinstitute.github.io/picar
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def target_coverage(
     Returns
     -------
     TargetCoverage
-        JSON of the numbers and of the histogram of depths.
+        JSON of the numbers and of the histogram of depths. Shares of no reads are ``nan``, in JSON ``null``.
 
     Raises
     ------
@@ -83,18 +84,19 @@ def target_coverage(
     counting = ["-d", "-p", "-F", UNCOUNTED, "-c", f"1,{DEEPEST},1", *where]
     numbers = read_alignment_stats(work.output([*samtools, "stats", *counting, alignment.path]))
     mapped = int(work.output([*samtools, "view", "-c", "-F", UNCOUNTED, alignment.path]))
-    on_target = numbers.summary.get("reads mapped", 0.0) / mapped if mapped else 0.0
+    on_target = numbers.summary.get("reads mapped", 0.0) / mapped if mapped else math.nan
     facts: dict[str, Any] = _depths([(int(depth), int(count)) for depth, count in numbers.depths], bases)
     facts |= {"on_target": round(on_target, 6), "gc": _mean(numbers.gc)}
     table = work.file(f"{alignment.sample_id}.target_coverage.json")
-    told = {"sample_id": alignment.sample_id, "bases": bases, **facts, "depths": numbers.depths}
-    table.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    known = {name: value if math.isfinite(value) else None for name, value in facts.items()}
+    told = {"sample_id": alignment.sample_id, "bases": bases, **known, "depths": numbers.depths}
+    table.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", "utf-8")
     made = TargetCoverage(path=table, sample_id=alignment.sample_id, alignment_cid=alignment.cid or "", bases=bases)
     return replace(made, targeted=target is not None, **facts)
 
 
 def _depths(histogram: Sequence[tuple[int, int]], bases: int) -> dict[str, float]:
-    """Mean depth, shares of bases from some depths on, and fold-80."""
+    """Mean depth, shares of bases from some depths on, and fold-80, which is no number where nothing is covered."""
     mean = sum(depth * count for depth, count in histogram) / bases if bases else 0.0
     shares = {
         f"breadth_{level}x": round(sum(count for depth, count in histogram if depth >= level) / bases, 6)
@@ -103,7 +105,7 @@ def _depths(histogram: Sequence[tuple[int, int]], bases: int) -> dict[str, float
         for level in LEVELS
     }
     fifth = _fifth(histogram)
-    return {"mean_depth": round(mean, 4), **shares, "fold_80": round(mean / fifth, 4) if fifth else 0.0}
+    return {"mean_depth": round(mean, 4), **shares, "fold_80": round(mean / fifth, 4) if fifth else math.nan}
 
 
 def _fifth(histogram: Sequence[tuple[int, int]]) -> int:
@@ -118,4 +120,4 @@ def _fifth(histogram: Sequence[tuple[int, int]]) -> int:
 
 def _mean(gc: Sequence[tuple[float, float]]) -> float:
     total = sum(count for _, count in gc)
-    return round(sum(percent * count for percent, count in gc) / total / 100, 6) if total else 0.0
+    return round(sum(percent * count for percent, count in gc) / total / 100, 6) if total else math.nan

@@ -10,6 +10,7 @@ Nature Protocols 16, 2749 (2021).
 from __future__ import annotations
 
 import csv
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,8 +37,8 @@ __all__ = ["annotate"]
 UNKNOWN = "unassigned"
 MOST_DEVIATIONS = 5.0
 """Values of a gene are cut there, so that no single gene decides."""
-TYPE_COLUMNS = ("cell_type", "celltype", "type", "label", "cluster", "name")
-GENE_COLUMNS = ("gene", "marker", "symbol", "gene_symbol", "markers", "genes")
+TYPE_COLUMNS = ("cell_type", "cell_name", "celltype", "type", "label", "cluster", "name")
+GENE_COLUMNS = ("gene", "marker", "symbol", "gene_symbol", "official_gene_symbol", "markers", "genes")
 
 
 @task(memory=MEMORY, uses=USES)
@@ -91,9 +92,13 @@ def annotate(
         There are no markers, or none of their genes is there.
     """
     check_column(key_added)
+    if key_added == groupby:
+        raise DataError(f"the types need a column of their own, not {groupby!r}: say key_added=")
     stage = f"annotate.{key_added}"
     tree, draft = draft_of(work, adata, stage, FACTORS, f"obs/{groupby}")
     lists = dict(marker_genes or {}) if markers is None else _read_lists(markers)
+    if UNKNOWN in lists:
+        raise DataError(f"no type can be called {UNKNOWN!r}: so are called cells and clusters that no list fits")
     cells = tree.kept("obs")
     places, notes = _places(tree, lists, symbols)
     scores = _scores(tree, cells, places)
@@ -132,9 +137,13 @@ def annotate(
 
 
 def _read_lists(markers: Asset) -> dict[str, list[str]]:
-    text = read_text(markers.path)
-    rows = list(csv.reader(text.splitlines(), delimiter="\t" if "\t" in text.partition("\n")[0] else ","))
-    header = [name.strip().lower() for name in rows[0]] if rows else []
+    lines = [(number, line) for number, line in enumerate(read_text(markers.path).splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in lines if not line.startswith("#")]
+    if not lines:
+        raise DataError(f"{markers.name} is empty; a list of markers has the columns cell_type and gene")
+    separator = max("\t;,", key=lines[0][1].count)
+    rows = [(number, next(csv.reader([line], delimiter=separator))) for number, line in lines]
+    header = ["_".join(name.strip().lower().split()) for name in rows[0][1]]
     places = [
         next((header.index(name) for name in names if name in header), None) for names in (TYPE_COLUMNS, GENE_COLUMNS)
     ]
@@ -142,12 +151,17 @@ def _read_lists(markers: Asset) -> dict[str, list[str]]:
     if kind is None or gene is None:
         raise DataError(f"{markers.name} has the columns {', '.join(header)}; a list of markers has cell_type and gene")
     lists: dict[str, list[str]] = {}
-    for number, row in enumerate(rows[1:], 2):
+    for number, row in rows[1:]:
         if not any(field.strip() for field in row):
             continue
+        if any(field.strip() for field in row[len(header) :]):
+            told = (
+                f"{len(row)} fields, but there are {len(header)} columns: one gene a line, or a list of them in quotes"
+            )
+            raise DataError(f"{markers.name}, line {number}: {told}")
         if len(row) <= max(kind, gene) or not row[kind].strip() or not row[gene].strip():
             raise DataError(f"{markers.name}, line {number}: there is no type or no gene")
-        lists.setdefault(row[kind].strip(), []).append(row[gene].strip())
+        lists.setdefault(row[kind].strip(), []).extend(filter(None, re.split(r"[,;|\s]+", row[gene].strip())))
     return lists
 
 

@@ -12,6 +12,7 @@ from stargazer.assets import AnnData
 from stargazer.bio.singlecell.draft import TreeDraft
 from stargazer.bio.singlecell.elements import Categories
 from stargazer.bio.singlecell.frames import code_type, write_frame
+from stargazer.bio.singlecell.genes import ID_COLUMNS
 from stargazer.bio.singlecell.joining import join_members
 from stargazer.bio.singlecell.kernels.blocks import reblock
 from stargazer.bio.singlecell.layout import ASIDE, KEPT, ROWS
@@ -187,7 +188,7 @@ def _write_tables(
 ) -> list[str]:
     import pandas as pd
 
-    tables = [_own_columns(tree) for tree in trees]
+    tables = _with_gaps([_own_columns(tree) for tree in trees])
     codes = np.repeat(np.arange(len(trees)), [len(each) for each in tables])
     obs = pd.concat([_without_index_clash(each) for each in tables], axis=0)
     obs.index.name = tables[0].index.name if len({each.index.name for each in tables}) == 1 else None
@@ -200,7 +201,50 @@ def _write_tables(
     var = pd.concat([_own_genes(tree) for tree in trees], axis=0)
     joined = var[~var.index.duplicated()].reindex(genes)
     joined.index.name = var.index.name
-    return [*notes, *_unlike_columns(trees), *write_frame(draft, "var", joined)]
+    return [*notes, *_unlike_columns(trees), *_unlike_ids(trees, labels), *write_frame(draft, "var", joined)]
+
+
+def _with_gaps(tables: list[Any]) -> list[Any]:
+    """Tables whose columns of truth values and whole numbers that others lack can have gaps, and stay what they are.
+
+    A donor that a number names would else be ``3`` in one project and ``3.0`` in the next.
+    """
+    for name in dict.fromkeys(name for each in tables for name in each):
+        there = [each for each in tables if name in each]
+        kinds = {
+            getattr(each[name].dtype, "kind", "") if isinstance(each[name].dtype, np.dtype) else "" for each in there
+        }
+        if len(there) < len(tables) and kinds in ({"b"}, {"i"}):
+            for each in there:
+                each[name] = each[name].astype("boolean" if kinds == {"b"} else "Int64")
+    return tables
+
+
+def _unlike_ids(trees: Sequence[AnnDataTree], labels: Sequence[str]) -> Iterator[str]:
+    """Say which genes go by one name and have different ids: their counts are put together all the same."""
+    first: dict[str, tuple[str, str]] = {}
+    unlike: dict[str, str] = {}
+    for tree, label in zip(trees, labels, strict=True):
+        for name, key in _ids(tree):
+            other, of = first.setdefault(name, (key, label))
+            if other != key:
+                unlike.setdefault(name, f"{name} ({other} in {of}, {key} in {label})")
+    if unlike:
+        shown = ", ".join(list(unlike.values())[:3])
+        yield (
+            f"{len(unlike)} genes go by one name and have different ids, and their counts are put together: {shown}; "
+            "were the samples counted with one annotation?"
+        )
+
+
+def _ids(tree: AnnDataTree) -> Iterator[tuple[str, str]]:
+    """Names of genes with their ids, versions left out."""
+    column = next((name for name in ID_COLUMNS if name in tree.columns("var")), "")
+    if column:
+        found = tree.labels("var", column)
+        for name, code in zip(tree.names("var"), found.codes, strict=True):
+            if code >= 0:
+                yield name, str(found.names[code]).partition(".")[0]
 
 
 REMADE = ("qc_filter", "normalize", "call_cells")

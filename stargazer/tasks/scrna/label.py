@@ -52,6 +52,8 @@ def label(
     tree, draft = draft_of(work, adata, stage, f"obs/{groupby}")
     found = tree.labels("obs", groupby)
     known = [str(name) for name in found.names]
+    if blank := [name for name, new in labels.items() if not new.strip()]:
+        raise DataError(f"{', '.join(blank)} would have no name: leave out what keeps its own")
     missing = sorted(set(labels) - set(known))
     if missing:
         raise DataError(f"obs[{groupby!r}] has no {', '.join(missing)}; it has: {', '.join(known)}")
