@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dask.config
 import pytest
 from pinata_stand_in import JWT, PinataStandIn, standing_in
 
@@ -117,7 +118,8 @@ def test_lists_come_page_by_page_and_all_matches_are_deleted(
 def test_a_rate_limit_is_obeyed(service: PinataStandIn) -> None:
     remote = account(service)
     service.busy = 2
-    assert not remote.has("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e")
+    with dask.config.set({"stargazer.remote-patience": 60}):  # the waits alone are two of the usual three seconds
+        assert not remote.has("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e")
     waits = [later - sooner for sooner, later in zip(service.answers, service.answers[1:], strict=False)]
     assert len(waits) == 2
     assert min(waits) > 0.9
