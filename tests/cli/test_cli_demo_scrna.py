@@ -30,6 +30,7 @@ def demo(*arguments: str | Path) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.slow
 def test_simulated_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import anndata
     import pandas as pd

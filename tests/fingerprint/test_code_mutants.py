@@ -81,6 +81,7 @@ def of_piece(label: str, name: str) -> bool:
     return label.partition("#")[0].split(".")[0] == name
 
 
+@pytest.mark.slow
 def test_every_changed_module_is_seen_in_the_pieces_of_each_task_that_reaches_it(tmp_path: Path) -> None:
     """All functions are changed at once: the pieces tell which of them a task has seen."""
     before, tools = told(copy(tmp_path / "before"))

@@ -218,6 +218,7 @@ async def _one_run(client: Client) -> None:
     assert not row["mine"]
 
 
+@pytest.mark.slow
 def test_clients_that_cancel_at_random_leave_nothing(place: Place) -> None:
     server = make_server(place)
     chance = random.Random(7)

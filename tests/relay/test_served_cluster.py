@@ -117,6 +117,7 @@ def lies(client: Any, asset: sg.Asset) -> set[str]:
     return set(client.cluster.scheduler.plugins["stargazer-places"].lie.get(str(asset.cid), ()))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_while_it_sends_leaves_nothing_half_done(client: Any, unseen: Store) -> None:
     serve(client)
     home = home_of(client)

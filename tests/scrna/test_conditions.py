@@ -65,6 +65,7 @@ def compared(given: sg.AnnData, here: Path, **options: Any) -> Any:
     return run(differential_expression, here, bulk, tested="stim", reference="ctrl", **options)
 
 
+@pytest.mark.slow
 def test_donors_that_differ_by_chance_are_no_difference(tmp_path: Path) -> None:
     made = prepared(donors(), tmp_path)
     over_donors = compared(made, tmp_path)

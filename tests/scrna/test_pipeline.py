@@ -99,6 +99,7 @@ def test_threads_change_no_byte(stages: dict[str, AnnData], simulated: AnnData, 
         assert len(cids) == 1, name
 
 
+@pytest.mark.slow
 def test_another_process_and_another_store_make_the_same_bytes(
     analysed: tuple[Store, AnnData, dict[Path, int]], tmp_path: Path, simulated: AnnData
 ) -> None:
@@ -208,6 +209,7 @@ def test_the_report_is_one_file_with_all_figures(store: Store, stages: dict[str,
     assert report(early).compute().fetch().read_text("utf-8").count("data:image") == 2
 
 
+@pytest.mark.slow
 def test_markers_of_any_column_and_on_counts(store: Store, stages: dict[str, AnnData]) -> None:
     done = sg.add(stages["cluster"].path, sg.AnnData())
     by_type = find_markers(done, groupby="cell_type").compute()
@@ -218,6 +220,7 @@ def test_markers_of_any_column_and_on_counts(store: Store, stages: dict[str, Ann
         find_markers(done, groupby="nope").compute()
 
 
+@pytest.mark.slow
 def test_one_cluster_has_no_markers_and_comes_out_all_the_same(store: Store, tmp_path: Path) -> None:
     import anndata
 
@@ -249,6 +252,7 @@ def _without_groups(done: AnnData, directory: Path) -> Path:
     return draft.path
 
 
+@pytest.mark.slow
 def test_few_cells_give_fewer_components_and_say_so(store: Store, tmp_path: Path) -> None:
     few = simulate_cells(tmp_path / "few.zarr", 12, Population(n_genes=200, n_types=2, depth=300, damaged=0))
     cells = sg.add(few, sg.AnnData(organism="human"))
@@ -274,6 +278,7 @@ def test_a_column_that_stages_rely_on_is_not_overwritten(stages: dict[str, AnnDa
         run(cluster, tmp_path, stages["reduce_dimensions"], key_added=name)
 
 
+@pytest.mark.slow
 def test_little_memory_makes_the_same_bytes(stages: dict[str, AnnData], simulated: AnnData, tmp_path: Path) -> None:
     """With so little nothing is kept between passes, and marker tests take some genes at a time."""
     others = all_stages(tmp_path, simulated, memory=1 << 21)
@@ -283,6 +288,7 @@ def test_little_memory_makes_the_same_bytes(stages: dict[str, AnnData], simulate
         )
 
 
+@pytest.mark.slow
 def test_an_object_store_shares_stages_too(tmp_path: Path, simulated: AnnData) -> None:
     with Store(f"memory://{tmp_path.name}") as store:
         cells = sg.add(simulated.path, sg.AnnData(sample_id="s", organism="human"))

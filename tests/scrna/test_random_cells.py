@@ -127,6 +127,7 @@ def written(adata: anndata.AnnData, path: Path) -> Path | None:
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(any_cells())
+@pytest.mark.slow
 def test_random_cells_survive_or_are_refused(made: anndata.AnnData) -> None:
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
         warnings.simplefilter("ignore")

@@ -159,6 +159,7 @@ def test_going_back_drops_what_followed(foreign: sg.AnnData, tmp_path: Path) -> 
     assert again.obs["leiden"].nunique() < 10
 
 
+@pytest.mark.slow
 def test_another_harmony_key_drops_components_clusters_and_markers(foreign: sg.AnnData, tmp_path: Path) -> None:
     done = analysed(tmp_path, body(foreign), harmony_key="sample")
     assert tree_of(done).made("obsm/X_pca_harmony")

@@ -68,6 +68,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     logger.setLevel(level)
 
 
+@pytest.mark.slow
 def test_a_site_that_allows_two_jobs_is_asked_now_and_then(
     faults: Faults, queue: Queue, store: sg.Store, tmp_path: Path, told: list[str]
 ) -> None:
@@ -80,7 +81,7 @@ def test_a_site_that_allows_two_jobs_is_asked_now_and_then(
     assert sum("the site allows 2 jobs" in text for text in told) == 1
 
 
-@pytest.mark.parametrize("fault", ["hang", "warn", "empty"])
+@pytest.mark.parametrize("fault", [pytest.param("hang", marks=pytest.mark.slow), "warn", "empty"])
 def test_workers_are_looked_after_whatever_squeue_says(
     faults: Faults, queue: Queue, store: sg.Store, tmp_path: Path, fault: str
 ) -> None:

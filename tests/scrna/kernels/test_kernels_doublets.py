@@ -33,6 +33,7 @@ def by_scanpy(counts, seed=0):
     return adata
 
 
+@pytest.mark.slow
 def test_planted_doublets_are_found_no_worse_than_by_scanpy(planted):
     counts, truth = planted
     ours, theirs = (
