@@ -38,8 +38,10 @@ CONSTANT = (
 MAKE_TYPES = ("namedtuple", "NamedTuple", "NewType", "TypeVar", "make_dataclass")
 """Functions whose results are types."""
 
-SETS_UP = re.compile(r"(set|seed|use|filter|simplefilter|register|config|rc|enable|disable|init|basicConfig|update)")
-"""How functions are named that change what a library keeps."""
+SETS_UP = re.compile(
+    r"(set(?!p\b)|seed|use|filter(?!_)|simplefilter|register|config|rc|enable|disable|init|basicConfig|update)"
+)
+"""How functions are named that change what a library keeps; ``filter_cells(adata)`` and ``setp(lines)`` change data."""
 
 
 class Part(NamedTuple):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["own_figures"]
 
-PLOTS = ("plot", "hist", "boxplot")
-"""Methods by which tables draw with pyplot."""
+PLOTS = ("plot", "hist", "boxplot", "pl")
+"""Methods by which tables draw with pyplot, and where libraries like scanpy have their functions that do."""
 
 _drawing = threading.RLock()
 
@@ -61,4 +61,5 @@ def _draws(cell: Cell, prelude: Prelude) -> bool:
     every = (each for node in nodes for each in ast.walk(node))
     if any(isinstance(each, ast.Attribute) and each.attr in PLOTS for each in every):
         return True
-    return any(name.startswith(("matplotlib.pyplot", "seaborn", "scanpy")) for name in full_names(nodes, prelude))
+    drawing = ("matplotlib.pyplot", "seaborn", "scanpy.plotting")
+    return any(name.startswith(drawing) for name in full_names(nodes, prelude))

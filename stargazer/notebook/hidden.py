@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import MutableMapping, MutableSequence, MutableSet
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,10 @@ def hidden_order(
 
 
 def set_up_twice(order: Sequence[Cell], prelude: Prelude) -> tuple[dict[Cell, str], set[Cell]]:
-    """Find what several cells set up with different constants: what counts in between is not what counts at the end.
+    """Find what is set up with different constants: what counts in between is not what counts at the end.
+
+    A seed that is set again begins its numbers anew, also where it is the same one, and in the same cell. After the
+    last of these holds what the code sets up by itself, so cells there are kept as ever.
 
     Parameters
     ----------
@@ -94,23 +98,36 @@ def set_up_twice(order: Sequence[Cell], prelude: Prelude) -> tuple[dict[Cell, st
     Returns
     -------
     tuple
-        Why cells run each time, one after the other, from the first of these on; and those that set up something.
+        Why cells run each time, one after the other, from the first of these to the last; and which of them set up
+        something.
     """
     seen: dict[str, set[str]] = {}
-    first: dict[str, int] = {}
-    where: dict[str, set[Cell]] = {}
+    again: set[str] = set()
+    where: dict[str, list[int]] = {}
     for number, cell in enumerate(order):
         for node in cell.tree.body:
-            if prelude.is_imported(root_set_up(node)) and (what := _what_is_set(node)):
+            if prelude.is_imported(root_set_up(node)) and not _is_quiet(node, prelude) and (what := _what_is_set(node)):
+                again |= {what} & where.keys() if _is_seed(node) else set()
                 seen.setdefault(what, set()).add(ast.unparse(node))
-                first.setdefault(what, number)
-                where.setdefault(what, set()).add(cell)
-    wrong = sorted((first[what], what) for what in seen if len(seen[what]) > 1 and len(where[what]) > 1)
+                where.setdefault(what, []).append(number)
+    again |= {what for what in seen if len(seen[what]) > 1 and len({*where[what]}) > 1}
+    wrong = sorted((where[what][0], what) for what in again)
     if not wrong:
         return {}, set()
     begin, what = wrong[0]
-    why = f"{what} is set up in several cells; in one of them, before all that needs it, it would be code"
-    return dict.fromkeys(order[begin:], why), set().union(*where.values()) & set(order[begin:])
+    among = order[begin : max(where[each][-1] for _, each in wrong) + 1]
+    why = f"{what} is set up several times; once, before all that needs it, it would be code"
+    return dict.fromkeys(among, why), {order[number] for numbers in where.values() for number in numbers} & set(among)
+
+
+def _is_quiet(node: ast.stmt, prelude: Prelude) -> bool:
+    """Whether a statement says which warnings are shown, which changes no result; those made errors would."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    if not isinstance(call, ast.Call) or not call.args or not isinstance(call.args[0], ast.Constant):
+        return False
+    head, _, rest = ast.unparse(call.func).partition(".")
+    name = ".".join(filter(None, (prelude.imported_from(head), rest)))
+    return name in ("warnings.filterwarnings", "warnings.simplefilter") and call.args[0].value != "error"
 
 
 def _what_is_set(node: ast.stmt) -> str:
@@ -144,6 +161,8 @@ def _sets_up(cell: Cell, rest: Sequence[int], prelude: Prelude) -> tuple[str, st
     """What a cell sets up that is no code, and how; None where it sets up nothing."""
     for number in rest:
         node = cell.tree.body[number]
+        if _is_quiet(node, prelude):
+            continue
         if (root := root_set_up(node)) and prelude.is_imported(root):
             return root, "with what a cell made; with a constant (N = 1) it would be code"
         if root := _bare(node, prelude):
@@ -168,6 +187,8 @@ def _changed_library(node: ast.stmt, prelude: Prelude) -> str:
     """The library of which a statement changes a list or a dict: ``os.environ.pop("A")``, ``del os.environ["A"]``."""
     for each in ast.walk(node):
         for place in _changed_in(each):
+            if _found(place, prelude) is sys.path:
+                continue  # it counts for imports alone, and these are code
             if prelude.is_imported(root_of(place)) and isinstance(_found(place, prelude), CHANGING):
                 return root_of(place)
         called = each.func if isinstance(each, ast.Call) else None
@@ -198,8 +219,10 @@ def _inside(node: ast.AST, prelude: Prelude) -> str:
     """What a function sets up and does not set back. Seeds are drawn from, and count there."""
     own = {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
     for each in _lasting(node):
+        if _is_seed(each) or _is_quiet(each, prelude):
+            continue
         root = root_set_up(each) or _bare(each, prelude) or _changed_library(each, prelude)
-        if root and root not in own and prelude.is_imported(root) and not _is_seed(each):
+        if root and root not in own and prelude.is_imported(root):
             return root
     return ""
 

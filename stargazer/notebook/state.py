@@ -322,7 +322,7 @@ def _changing_methods(node: ast.ClassDef) -> set[str]:
 
 def _mutable_attributes(node: ast.ClassDef) -> set[str]:
     """Attributes that a class has for all its objects, and none of these has for itself."""
-    made = (each for each in node.body if isinstance(each, (ast.Assign, ast.AnnAssign)))
+    made = (each for each in node.body if isinstance(each, (ast.Assign, ast.AnnAssign)) and not _is_field(each))
     found = {target.id for each in made for target in _places(each) if isinstance(target, ast.Name)}
     own = {
         target.attr
@@ -332,6 +332,14 @@ def _mutable_attributes(node: ast.ClassDef) -> set[str]:
         if isinstance(target, ast.Attribute) and root_of(target.value) == "self"
     }
     return found - own
+
+
+def _is_field(node: ast.Assign | ast.AnnAssign) -> bool:
+    """Whether a statement of a class says what each object has: ``n: list``, also with ``= field(…)``."""
+    if not isinstance(node, ast.AnnAssign):
+        return False
+    call = node.value
+    return call is None or (isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2].lower() == "field")
 
 
 def _places(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import warnings
@@ -14,6 +15,7 @@ import pytest
 
 import stargazer as sg
 from stargazer.errors import NotebookError
+from stargazer.notebook.code import root_set_up
 from stargazer.notebook.rows import ChangesOthers
 
 COUNTED = (
@@ -62,6 +64,8 @@ CELLS: dict[str, list[str]] = {
     "seed-by-a-bare-name": ["from random import seed, random\nn = 3", "seed(n)", "x = random()"],
     "seed-of-numpy-by-a-bare-name": ["from numpy.random import seed, rand", "seed(5)", "x = float(rand())"],
     "seeded-twice": ["import random", "random.seed(1)", "a = random.random()", "random.seed(2)", "x = (a, random.random())"],
+    "seeded-anew-in-each-cell": ["import random", "random.seed(1)\na = random.random()", "random.seed(1)\nb = random.random()", "x = (a, b, random.random())"],
+    "seeded-anew-in-one-cell": ["import numpy as np", "np.random.seed(1)\na = np.random.rand()\nnp.random.seed(1)\nx = [a == np.random.rand()]"],
     "set-up-twice": [
         "import numpy as np",
         "np.set_printoptions(precision=2)",
@@ -116,6 +120,7 @@ def as_it_was(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.delenv("SET_UP", raising=False)
     monkeypatch.delenv("TAKEN", raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     states = random.getstate(), np.random.get_state(), np.get_printoptions(), decimal.getcontext().copy()
     plt.close("all")
     yield
@@ -168,6 +173,23 @@ KEPT = {
         "b = f(2)",
     ],
     "data-that-are-set-twice": ["import collections", "a = collections.Counter()\na['x'] = 1\na.update([1])", "b = collections.Counter()\nb['x'] = 2\nb.update([2])"],
+    "fields-of-objects": [
+        "from dataclasses import dataclass, field\n@dataclass\nclass C:\n    seen: list = field(default_factory=list)\n    def add(self, v):\n        self.seen.append(v)\n        return self",
+        "a = C().add(1).seen",
+        "b = C().add(2).seen",
+    ],
+    "folders-of-modules": ["import sys", "sys.path.append('nowhere')\na = 1", "b = 2"],
+    "warnings-by-a-bare-name": ["from warnings import filterwarnings", "filterwarnings('ignore')\na = 1", "b = 2"],
+    "warnings-of-several-kinds": [
+        "import warnings",
+        "warnings.filterwarnings('ignore', category=FutureWarning)\na = 1",
+        "warnings.filterwarnings('ignore', category=UserWarning)\nb = 2",
+    ],
+    "lines-that-are-drawn": [
+        "import matplotlib.pyplot as plt\ndef draw():\n    fig, ax = plt.subplots()\n    plt.setp(ax.get_xticklabels(), rotation=90)\n    plt.close(fig)",
+        "draw()\na = 1",
+        "b = 2",
+    ],
     "figures-of-their-own": [
         "import matplotlib.pyplot as plt",
         "fig, ax = plt.subplots()\na = len(ax.plot([1, 2]))\nplt.close(fig)\ndel fig, ax",
@@ -181,6 +203,39 @@ KEPT = {
 def test_cells_that_leave_nothing_are_kept(tmp_path: Path, name: str) -> None:
     _book(tmp_path, KEPT[name]).run()
     assert [row.state for row in _book(tmp_path, KEPT[name]).run().report.rows] == ["live", "known", "known"]
+
+
+@pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        ("sc.pp.filter_cells(adata, min_genes=200)", ""),
+        ("plt.setp(ax.get_xticklabels(), rotation=90)", ""),
+        ("sc.settings.set_figure_params(dpi=80)", "sc"),
+        ("warnings.filterwarnings('ignore')", "warnings"),
+        ("sns.set(style='white')", "sns"),
+    ],
+)
+def test_functions_that_change_what_they_are_given_set_up_nothing(text: str, root: str) -> None:
+    assert root_set_up(ast.parse(text).body[0]) == root
+
+
+def test_cells_after_the_last_of_several_settings_are_kept(tmp_path: Path) -> None:
+    cells = [
+        "import numpy as np",
+        "np.set_printoptions(precision=2)",
+        "np.set_printoptions(precision=4)",
+        "x = str(np.array([1 / 3]))",
+    ]
+    for last in ("ran", "known"):
+        with pytest.warns(ChangesOthers, match="np.set_printoptions is set up several times"):
+            outcome = _book(tmp_path, cells).run()
+        assert outcome["x"] == "[0.3333]"
+        assert [row.state for row in outcome.report.rows] == ["live", "live", "live", last]
+
+
+def test_warnings_that_become_errors_count(tmp_path: Path) -> None:
+    cells = ["from warnings import simplefilter", "simplefilter('error')", "a = 1"]
+    assert [row.state for row in _book(tmp_path, cells).run().report.rows] == ["live"] * 3
 
 
 def test_items_that_cells_set_one_after_the_other_are_data(tmp_path: Path) -> None:
