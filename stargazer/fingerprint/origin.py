@@ -23,6 +23,7 @@ __all__ = [
     "is_own",
     "is_standard",
     "label",
+    "lies_with_python",
     "module_of",
     "public_label",
     "public_module",
@@ -77,6 +78,12 @@ def is_standard(module: str) -> bool:
         return False
     place = _place(module)
     return not os.path.isabs(place) or (place.startswith(STANDARD) and not _is_library(place))
+
+
+def lies_with_python(file: str) -> bool:
+    """Whether a file is of the standard library, by its place: some of its modules have names that are in no list."""
+    places = (os.path.abspath(file), os.path.realpath(file))
+    return any(place.startswith(STANDARD) and not _is_library(place) for place in places)
 
 
 def distribution_of(module: str, owner: str) -> str | None:

@@ -130,12 +130,14 @@ def _reads(outcome: Outcome) -> dict[str, str]:
 
 def own_modules() -> dict[str, str]:
     """Files of own modules that this process has: cells may reach any of them."""
-    from stargazer.fingerprint.origin import is_own
+    from stargazer.fingerprint.origin import is_own, lies_with_python
 
     found: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         file = str(getattr(module, "__file__", None) or "")
         engine = name == "__main__" or name.startswith("stargazer.") or not file.endswith(".py")
-        if not engine and len(found) < MOST_MODULES and is_own(name, "__notebook__") and os.path.isfile(file):
+        if engine or len(found) >= MOST_MODULES or lies_with_python(file):
+            continue
+        if is_own(name, "__notebook__") and os.path.isfile(file):
             found[os.path.abspath(file)] = file_value(file)
     return found

@@ -6,6 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
+import types
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from typer.testing import CliRunner
 import stargazer as sg
 from stargazer.cli.app import app
 from stargazer.cli.known import FLAGS, VALUES, read_plain
+from stargazer.notebook.whole import own_modules
 
 pytest.importorskip("pyarrow")
 
@@ -85,3 +89,17 @@ def test_plain_forms_are_read() -> None:
     argv = ["nb", "run", "--set", "x=2", "a.py", "--target", "t", "--set", "y=b", "--store", "s", "--json"]
     asked = read_plain(argv)
     assert asked == (Path("a.py"), "t", {"x": 2, "y": "b"}, "s", True)
+
+
+def test_modules_of_python_are_no_own_ones_under_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stargazer.notebook.whole.MOST_MODULES", 1_000_000)  # tests are own modules, too
+    mine = tmp_path / "zipfile_2.py"
+    mine.write_text("x = 1\n")
+    for name, file in {"zipfile_1": zipfile.__file__, "zipfile_2": str(mine)}.items():
+        module = types.ModuleType(name)
+        module.__file__ = file
+        monkeypatch.setitem(sys.modules, name, module)
+    sysconfig.get_config_vars()  # read from a module whose name is the platform's
+    found = own_modules()
+    assert str(mine) in found
+    assert not [file for file in found if file.startswith(sysconfig.get_path("stdlib")) and "-packages" not in file]
