@@ -36,6 +36,9 @@ BARE = {
 }  # fmt: skip
 """Functions that set up a library, also by a name of their own; all that begin with ``set_`` are such."""
 
+SEEDS = {"seed", "manual_seed", "set_seed"}
+"""Functions after which numbers begin anew."""
+
 CHANGING = (MutableMapping, MutableSequence, MutableSet)
 ADDING = {"addHandler", "addFilter", "addLevelName"}
 """Methods of loggers that take something of a cell's."""
@@ -82,16 +85,18 @@ def hidden_order(
     return found
 
 
-def set_up_twice(order: Sequence[Cell], prelude: Prelude) -> tuple[dict[Cell, str], set[Cell]]:
+def set_up_twice(
+    order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], prelude: Prelude
+) -> tuple[dict[Cell, str], set[Cell]]:
     """Find what is set up with different constants: what counts in between is not what counts at the end.
 
-    A seed that is set again begins its numbers anew, also where it is the same one, and in the same cell. After the
-    last of these holds what the code sets up by itself, so cells there are kept as ever.
+    A seed that is set again, or after numbers were drawn, begins these anew, also where it is the same one, and in the
+    same cell. After the last of these holds what the code sets up by itself, so cells there are kept as ever.
 
     Parameters
     ----------
-    order
-        Cells of code, in the order in which they run.
+    order, rest
+        Cells of code, in the order in which they run, and of each the statements that are no code.
     prelude
         The code: only what it imports is set up, all else is data.
 
@@ -104,19 +109,23 @@ def set_up_twice(order: Sequence[Cell], prelude: Prelude) -> tuple[dict[Cell, st
     seen: dict[str, set[str]] = {}
     again: set[str] = set()
     where: dict[str, list[int]] = {}
+    is_drawn = False
     for number, cell in enumerate(order):
-        for node in cell.tree.body:
+        for place, node in enumerate(cell.tree.body):
             if prelude.is_imported(root_set_up(node)) and not _is_quiet(node, prelude) and (what := _what_is_set(node)):
-                again |= {what} & where.keys() if _is_seed(node) else set()
+                if what.rpartition(".")[2] in SEEDS:
+                    before = [cell.tree.body[each] for each in rest[cell] if each < place]
+                    again |= {what} if what in where or is_drawn or _draws_in(before, prelude) else set()
                 seen.setdefault(what, set()).add(ast.unparse(node))
                 where.setdefault(what, []).append(number)
+        is_drawn = is_drawn or _draws(cell, rest[cell], prelude)
     again |= {what for what in seen if len(seen[what]) > 1 and len({*where[what]}) > 1}
     wrong = sorted((where[what][0], what) for what in again)
     if not wrong:
         return {}, set()
     begin, what = wrong[0]
     among = order[begin : max(where[each][-1] for _, each in wrong) + 1]
-    why = f"{what} is set up several times; once, before all that needs it, it would be code"
+    why = f"{what} is set up several times, or late; once, before all that needs it, it would be code"
     return dict.fromkeys(among, why), {order[number] for numbers in where.values() for number in numbers} & set(among)
 
 
@@ -144,6 +153,10 @@ def _what_is_set(node: ast.stmt) -> str:
 def _draws(cell: Cell, rest: Sequence[int], prelude: Prelude) -> bool:
     nodes = [cell.tree.body[number] for number in rest]
     nodes += prelude.nodes_of(prelude.reached(cell.refs)) if nodes else []
+    return _draws_in(nodes, prelude)
+
+
+def _draws_in(nodes: Sequence[ast.stmt], prelude: Prelude) -> bool:
     if samples_rows(nodes):
         return True
     for name in full_names(nodes, prelude):

@@ -49,7 +49,7 @@ class Together:
         states = shared_states(order, code)
         self.cells: frozenset[Cell] = frozenset().union(*(state.cells for state in states))
         self._names = frozenset(state.name for state in states)
-        self.why, setting = set_up_twice(order, prelude)
+        self.why, setting = set_up_twice(order, rest, prelude)
         self.told = sorted(set(self.why.values()))
         self.statements = {cell: tuple(rest[cell]) for cell in order}
         for cell in setting:

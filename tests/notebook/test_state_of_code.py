@@ -66,6 +66,8 @@ CELLS: dict[str, list[str]] = {
     "seeded-twice": ["import random", "random.seed(1)", "a = random.random()", "random.seed(2)", "x = (a, random.random())"],
     "seeded-anew-in-each-cell": ["import random", "random.seed(1)\na = random.random()", "random.seed(1)\nb = random.random()", "x = (a, b, random.random())"],
     "seeded-anew-in-one-cell": ["import numpy as np", "np.random.seed(1)\na = np.random.rand()\nnp.random.seed(1)\nx = [a == np.random.rand()]"],
+    "seeded-after-draws": ["import random\na = random.random()", "random.seed(1)\nx = random.random()"],
+    "seeded-after-draws-in-one-cell": ["import random", "a = random.random()\nrandom.seed(1)\nx = random.random()"],
     "set-up-twice": [
         "import numpy as np",
         "np.set_printoptions(precision=2)",
