@@ -106,27 +106,40 @@ def set_up_twice(
         Why cells run each time, one after the other, from the first of these to the last; and which of them set up
         something.
     """
-    seen: dict[str, set[str]] = {}
-    again: set[str] = set()
     where: dict[str, list[int]] = {}
-    is_drawn = False
+    texts: dict[str, set[str]] = {}
     for number, cell in enumerate(order):
-        for place, node in enumerate(cell.tree.body):
-            if prelude.is_imported(root_set_up(node)) and not _is_quiet(node, prelude) and (what := _what_is_set(node)):
-                if what.rpartition(".")[2] in SEEDS:
-                    before = [cell.tree.body[each] for each in rest[cell] if each < place]
-                    again |= {what} if what in where or is_drawn or _draws_in(before, prelude) else set()
-                seen.setdefault(what, set()).add(ast.unparse(node))
-                where.setdefault(what, []).append(number)
-        is_drawn = is_drawn or _draws(cell, rest[cell], prelude)
-    again |= {what for what in seen if len(seen[what]) > 1 and len({*where[what]}) > 1}
-    wrong = sorted((where[what][0], what) for what in again)
+        for _, what, text in _set_up_in(cell, prelude):
+            where.setdefault(what, []).append(number)
+            texts.setdefault(what, set()).add(text)
+    again = {what for what in where if len(texts[what]) > 1 and len({*where[what]}) > 1}
+    wrong = sorted((where[what][0], what) for what in again | _seeded_anew(order, rest, prelude))
     if not wrong:
         return {}, set()
     begin, what = wrong[0]
     among = order[begin : max(where[each][-1] for _, each in wrong) + 1]
     why = f"{what} is set up several times, or late; once, before all that needs it, it would be code"
     return dict.fromkeys(among, why), {order[number] for numbers in where.values() for number in numbers} & set(among)
+
+
+def _set_up_in(cell: Cell, prelude: Prelude) -> Iterator[tuple[int, str, str]]:
+    """Statements by which a cell sets up a library: their number, what they set, and their text."""
+    for place, node in enumerate(cell.tree.body):
+        if prelude.is_imported(root_set_up(node)) and not _is_quiet(node, prelude) and (what := _what_is_set(node)):
+            yield place, what, ast.unparse(node)
+
+
+def _seeded_anew(order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], prelude: Prelude) -> set[str]:
+    """Seeds that are set again, or after numbers were drawn."""
+    found, seen, is_drawn = set[str](), set[str](), False
+    for cell in order:
+        for place, what, _ in _set_up_in(cell, prelude):
+            if what.rpartition(".")[2] in SEEDS:
+                before = [cell.tree.body[number] for number in rest[cell] if number < place]
+                found |= {what} if what in seen or is_drawn or _draws_in(before, prelude) else set()
+                seen.add(what)
+        is_drawn = is_drawn or _draws(cell, rest[cell], prelude)
+    return found
 
 
 def _is_quiet(node: ast.stmt, prelude: Prelude) -> bool:
