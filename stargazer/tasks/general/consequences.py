@@ -54,8 +54,8 @@ def annotate_variants(
 ) -> Variants:
     """Take ids and INFO of the same alleles from other VCFs, such as those of ClinVar, dbSNP or gnomAD.
 
-    Each allele gets a record of its own first, left-aligned: what is known of one must not be told of another that
-    happens to stand in its line.
+    Each allele gets a record of its own first, left-aligned, on both sides: what is known of one must not be told of
+    another that happens to stand in its line, and an indel is the same one wherever in its repeat it is written.
 
     Parameters
     ----------
@@ -87,22 +87,24 @@ def annotate_variants(
     bcftools, wanted = command("bcftools", engine), list(info or ())
     seen: set[str] = set()
     current = work.file("alleles.vcf.gz")
-    split: list[str | int | Path] = ["-m", "-any", "-c", "w", "-f", _linked(work, ref), vcf.path]
-    work.pipe(*norm_commands(engine, split, ["-o", current, "-"]))
+    fasta, places = _linked(work, ref), work.file("places.bed")
+    places.write_text("".join(f"{name}\t0\t{length}\n" for name, length in ref.contigs), "utf-8")
+    alone: list[str | int | Path] = ["-m", "-any", "-c", "w", "-f", fasta]
+    work.pipe(*norm_commands(engine, [*alone, vcf.path], ["-o", current, "-"]))
     _, option = _index_form(ref)
     work.run([*bcftools, "index", option, current])
     for number, site in enumerate(known, 1):
         source, output = work.file(f"known{number}.vcf.gz"), work.file(f"annotated{number}.vcf.gz")
         sites = work.file(f"sites{number}.vcf.gz")
-        work.run([*bcftools, "view", "--no-version", "-G", "-Oz", "-o", sites, site.path])
+        work.run([*bcftools, "view", "--no-version", "-G", "-T", places, "-Oz", "-o", sites, site.path])
         there = _infos(sites)
         names = {name: _free_name(name, site, current) for name in wanted if name in there}
-        alone: list[str | int | Path] = [*bcftools, "norm", "--no-version", "-m", "-any", "-Oz", "-o", source]
         if there <= names.keys():
-            work.run([*alone, sites])
+            work.pipe(*norm_commands(engine, [*alone, sites], ["-o", source, "-"]))
         else:  # what is not wanted may be malformed, which splitting would not forgive
             kept = ",".join(f"^INFO/{name}" for name in names) or "INFO"
-            work.pipe([*bcftools, "annotate", "--no-version", "-x", kept, "-Ou", sites], [*alone, "-"])
+            less: list[str | int | Path] = [*bcftools, "annotate", "--no-version", "-x", kept, "-Ou", sites]
+            work.pipe(less, *norm_commands(engine, [*alone, "-"], ["-o", source, "-"]))
         work.run([*bcftools, "index", option, source])
         for name, other in names.items():
             if other != name:
