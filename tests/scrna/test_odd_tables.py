@@ -154,6 +154,7 @@ TABLES: dict[str, tuple[str, str]] = {
         "nCount_RNA, percent.mt, seurat_clusters are no genes",
     ),
     "a last line of sums": ("\n".join([*lines_of_table(), ",".join(["Total", *["999"] * 24])]), "Total are no genes"),
+    "lengths alone": (with_columns("Length", "100", at_end=False), "Length stands before the counts"),
     "featureCounts": (with_columns("Chr,Start,End,Length", "chr1;chr2,1;5,7,100", at_end=False), ""),
 }
 

@@ -41,13 +41,20 @@ AT_ONCE = 4_000_000
 
 
 class _Form(NamedTuple):
-    """How a table is written: what separates fields, lines up to the names, these, columns before counts, coding."""
+    """How a table is written: separator, lines up to the names, these, columns before counts, coding, which have numbers."""
 
     separator: str
     skipped: int
     columns: list[str]
     texts: int
     coding: str
+    measures: list[str]
+
+    def said(self) -> list[str]:
+        """What is to be said of numbers before the counts, where no text tells that they are none of a sample."""
+        if not self.measures or len(self.measures) < self.texts:
+            return []
+        return [f"{', '.join(self.measures)} stands before the counts, and is taken for what describes the rows"]
 
 
 def is_text_table(path: Path) -> bool:
@@ -87,6 +94,7 @@ def read_text_table(path: Path, said: Said) -> Source:
     obs, var = (others, rows) if across else (rows, others)
     blocks = partial(_blocks, path, form, across, (len(obs), len(var)))
     source = of_features(obs, var, blocks, path, said)
+    source.notes += form.said()
     said_of = "genes are rows" if across else "cells are rows"
     (source.remarks if why else source.notes).append(
         f"{said_of}, {why or 'which nothing tells: as most tables have it'}"
@@ -125,7 +133,8 @@ def _form(path: Path) -> _Form:
         raise DataError(f"{path} is no table of counts: {why}")
     names = [name.strip() for name in names]
     _check_names(path, header, names[texts:])
-    return _Form(separator, at + 1, names[texts:], texts, coding)
+    measures = [names[each] for each in range(texts) if not _is_text(row[each] for row in rows if each < len(row))]
+    return _Form(separator, at + 1, names[texts:], texts, coding, measures)
 
 
 def _named(lines: list[str], filled: list[int], told: list[int], separator: str) -> tuple[int, int]:
