@@ -120,9 +120,7 @@ def _column(column: Any, what: str, said: list[str]) -> Any:
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind == "empty":  # nothing but gaps, which are written of categories alone
         return pd.Series(pd.Categorical([None] * len(column)), index=column.index)
-    if kind == "string" or (
-        column.dtype != object and kind in ("integer", "floating", "boolean", "complex")
-    ):
+    if kind == "string" or (column.dtype != object and kind in ("integer", "floating", "boolean", "complex")):
         return column
     if kind == "boolean":
         return column.astype("boolean")

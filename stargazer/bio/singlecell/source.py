@@ -165,7 +165,7 @@ def of_features(obs: Any, var: Any, blocks: Blocks, path: Path, said: Said) -> S
 
 
 UNNAMED = ("NA", "nan", "None", "NULL")
-"""What programs write for a symbol that is missing; one gene alone may be called so, as nan (nanchung) of the fly is."""
+"""What programs write for a symbol that is missing; one gene alone may be called so, as nan of the fly is."""
 
 
 def _named(var: Any) -> tuple[Any, list[str]]:

@@ -41,7 +41,10 @@ AT_ONCE = 4_000_000
 
 
 class _Form(NamedTuple):
-    """How a table is written: separator, lines up to the names, these, columns before counts, coding, which have numbers."""
+    """How a table is written: separator, lines up to the names, these, columns before counts, coding.
+
+    Of the columns before the counts `measures` are those of numbers.
+    """
 
     separator: str
     skipped: int
