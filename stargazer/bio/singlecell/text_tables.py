@@ -153,11 +153,18 @@ def _check_names(path: Path, header: list[str], names: list[str]) -> None:
     """Refuse a first line that has counts: a table without names would lose its first row without a word."""
     if not all(map(_is_number, names)) or len(header) == len(names):
         return
-    if len(set(names)) < len(names) or _is_gene(header[0]) or _is_barcode(header[0]):
+    entrez = _is_number(header[0]) and not _are_counted([header[0], *names])
+    if len(set(names)) < len(names) or entrez or _is_gene(header[0]) or _is_barcode(header[0]):
         raise DataError(
             f"{path} is no table of counts: its first line has numbers ({', '.join(names[:4])}, …) where names should "
             "be; add a line with the names of the columns"
         )
+
+
+def _are_counted(names: list[str]) -> bool:
+    """Whether names are numbers one after the other, as pandas calls columns without any."""
+    numbers = [float(name) for name in names]
+    return numbers == [numbers[0] + place for place in range(len(numbers))]
 
 
 def _is_beside(names: list[str], rows: list[list[str]], at: int) -> bool:
