@@ -165,8 +165,13 @@ def _what_is_set(node: ast.stmt) -> str:
 
 def _draws(cell: Cell, rest: Sequence[int], prelude: Prelude) -> bool:
     nodes = [cell.tree.body[number] for number in rest]
-    nodes += prelude.nodes_of(prelude.reached(cell.refs)) if nodes else []
-    return _draws_in(nodes, prelude)
+    return _draws_in([*nodes, *prelude.nodes_of(prelude.reached(_read_by(nodes)))], prelude)
+
+
+def _read_by(nodes: Sequence[ast.stmt]) -> set[str]:
+    """Names that statements read, those too that their own cell defines."""
+    every = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Name))
+    return {each.id for each in every if isinstance(each.ctx, ast.Load)}
 
 
 def _draws_in(nodes: Sequence[ast.stmt], prelude: Prelude) -> bool:
@@ -195,7 +200,7 @@ def _sets_up(cell: Cell, rest: Sequence[int], prelude: Prelude) -> tuple[str, st
             return root, "by a name of its own; by that of its module (np.set_printoptions(…)) it would be code"
         if root := _changed_library(node, prelude):
             return root, "while it runs; with a constant (os.environ['A'] = '1'), at the top, it would be code"
-    for name in sorted(prelude.reached(cell.refs)) if rest else ():
+    for name in sorted(prelude.reached(_read_by([cell.tree.body[number] for number in rest]))):
         for node in prelude.nodes_of([name]):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (root := _inside(node, prelude)):
                 return root, f"in {name}; where nothing else needs it, let {name} set it back"

@@ -78,6 +78,8 @@ CELLS: dict[str, list[str]] = {
     "set-up-by-a-bare-name": ["import numpy as np\nfrom numpy import set_printoptions", "set_printoptions(precision=2)", "x = str(np.array([1 / 3]))"],
     "set-up-in-a-function": ["import decimal\ndef setup(v):\n    decimal.getcontext().prec = v", "setup(7)", "x = str(decimal.Decimal(1) / 3)"],
     "environment-in-a-function": ["import os\ndef setup(v):\n    os.environ['SET_UP'] = v", "setup('q')", "x = os.environ['SET_UP']"],
+    "seeded-by-a-function-of-its-cell": ["import random\ndef seed_all(n):\n    random.seed(n)\nseed_all(3)", "x = random.random()"],
+    "set-up-by-a-function-of-its-cell": ["import decimal\ndef setup(v):\n    decimal.getcontext().prec = v\nsetup(7)", "x = str(decimal.Decimal(1) / 3)"],
     "variable-taken-away": ["import os\nos.environ['TAKEN'] = '1'", "os.environ.pop('TAKEN')", "x = os.environ.get('TAKEN')"],
 }  # fmt: skip
 
