@@ -195,8 +195,8 @@ class _Walk:
         mark = LOOKED_FOR * (1 if SIZES.isdisjoint(self.names) else 2)
         texts = [os.fsdecode(each) for each in self.texts if len(str(each)) < LONGEST_NAME]
         paths = [each for each in texts if PATH.fullmatch(each)]
-        folders = [each for each in {*texts, *self._beside} if each and _is_folder(each)][:LOOKED_AT]
-        below = [os.path.join(folder, each) for folder in sorted(folders) for each in paths[:LOOKED_AT]]
+        folders = [each for each in sorted({*texts, *self._beside}) if each and _is_folder(each)][:LOOKED_AT]
+        below = [os.path.join(folder, each) for folder in folders for each in paths[:LOOKED_AT]]
         yield from sorted({f"{mark}{os.path.abspath(each)}" for each in [*paths, *below]})
 
     def _visit(self, value: Any) -> None:
