@@ -43,6 +43,9 @@ PENDING_KEPT = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 300.0
 """Seconds between two submissions where the batch system refuses: each pause is twice the one before."""
 
+LAST_PAUSE = 5.0
+"""Seconds between two cancellations at the end, at most: somebody waits then, and what is not cancelled stays."""
+
 ASKED_AFTER, ASKED_SELDOM = 5.0, 60.0
 """Seconds after which a job that has not come is asked after; longer from time to time as nothing changes."""
 
@@ -148,6 +151,7 @@ class Staffing:
         """Hire nobody any more, and give everybody up."""
         self.closing = True
         for hire in list(self.hires.values()):
+            hire.after = min(hire.after, now + LAST_PAUSE)
             if hire.state is not State.ASKED:
                 self._give_up(hire, now)
 
@@ -475,7 +479,7 @@ class Staffing:
 
     def _later(self, hire: Hire, now: float) -> None:
         hire.tries += 1
-        hire.after = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (hire.tries - 1))
+        hire.after = now + min(LAST_PAUSE if self.closing else LONGEST_PAUSE, FIRST_PAUSE * 2 ** (hire.tries - 1))
 
     def _leaving(self, names: Iterable[str]) -> list[Hire]:
         found = [self.hires[name] for name in names if name in self.hires]

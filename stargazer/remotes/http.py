@@ -390,6 +390,8 @@ def _bound(web: Web, answer: httpx.Response, at: int, most: Callable[[], int | N
         return None
     end = most()
     if end is None:
+        if announced is not None:  # nobody knows better
+            return None
         raise RemoteRefused(f"{web.name} does not say how long the file is")
     if announced is not None and at + announced > end:
         raise RemoteRefused(f"{web.name} announces {at + announced} bytes of a file that has {end}")

@@ -96,7 +96,7 @@ def _is_beside(line: str, number: int) -> bool:
     """Whether a line is no line of the table: a remark, or what Excel notes of the separator; names may follow a #."""
     if number == 1 and re.match(r"#\s*\"?(sample|patient)\"?\s*[,;\t]", line, re.IGNORECASE):
         return False
-    return line.lstrip().startswith("#") or (number == 1 and re.fullmatch(r"sep=.", line.strip()) is not None)
+    return line.lstrip().startswith("#") or (number == 1 and re.fullmatch(r"sep=.", line.rstrip("\r\n")) is not None)
 
 
 def _text(sheet: Path) -> str:

@@ -76,16 +76,28 @@ def test_what_is_given_up_is_forgotten_only_when_that_is_confirmed() -> None:
     staff.retired(name, 50, went=True)
     assert staff.look(51, {}, {"slurm": 0}) == [Cancel((name,))]
     staff.not_cancelled([name], "Socket timed out", 51)
-    tried = [
-        second for second in range(52, 120) if staff.look(second, {}, {"slurm": 0}) and not _fails(staff, name, second)
-    ]
-    assert tried[:4] == [53, 57, 65, 81]
+    assert _tried(staff, name, range(52, 120))[:4] == [53, 57, 65, 81]
     assert "Socket timed out" in str(staff.trouble)
     assert staff.hires[name].state is State.LEAVING
 
 
-def _fails(staff: Staffing, name: str, second: int) -> None:
-    staff.not_cancelled([name], "Socket timed out", second)
+def test_at_the_end_somebody_waits_so_no_pause_is_long() -> None:
+    staff, (name,) = hired(1)
+    staff.look(50, here([name], rests=20.0), {"slurm": 0})
+    staff.retired(name, 50, went=True)
+    _tried(staff, name, range(51, 100))  # the next would be at 113
+    staff.leave_all(100)
+    assert _tried(staff, name, range(100, 121)) == [105, 110, 115, 120]
+
+
+def _tried(staff: Staffing, name: str, seconds: range) -> list[int]:
+    """When jobs are cancelled, where the batch system refuses it each time."""
+    tried = []
+    for second in seconds:
+        if Cancel((name,)) in staff.look(second, {}, {"slurm": 0}):
+            staff.not_cancelled([name], "Socket timed out", second)
+            tried.append(second)
+    return tried
 
 
 def test_a_job_that_the_listing_still_has_is_cancelled_again() -> None:

@@ -223,6 +223,16 @@ def test_a_file_that_announces_more_than_the_account_knows_is_refused_before_its
     assert not list(store.context.scratch.iterdir())
 
 
+def test_a_large_file_of_which_the_account_knows_nothing_comes_as_it_is_announced(
+    account: Callable[..., Pinata], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The public gateway has files of others, too."""
+    monkeypatch.setattr("stargazer.remotes.http._SMALL", 4)
+    cid = Dag().raw(b"some bytes")
+    fetch_into(store, cid, [account(lambda _: {"files": []}, lambda asked: asked.answer(b"some bytes"))])
+    assert store.read(cid) == b"some bytes"
+
+
 @pytest.mark.parametrize("size", [3 << 20, 1 << 43], ids=["a few blocks", "terabytes"])
 @pytest.mark.parametrize("codec", ["raw", "dag-pb"])
 def test_a_sparse_file_in_the_place_of_a_blob_fills_no_disk(

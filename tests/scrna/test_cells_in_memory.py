@@ -34,6 +34,7 @@ COLUMNS: dict[str, tuple[Any, Any, str]] = {
     "lists": ([[1]] * 24, ["[1]"] * 24, "now text"),
     "categories of two kinds": (pd.Categorical([1, "1"] * HALF), ["1"] * 24, "categories of column 'm' of obs"),
     "ranges": (pd.cut(np.arange(24), [-1, 11, 24]), ["(-1, 11]"] * HALF + ["(11, 24]"] * HALF, "categories of"),
+    "gaps alone": ([None] * 24, [None] * 24, ""),
     "truth with gaps": ([True, None] * HALF, [True, None] * HALF, ""),
     "numbers with gaps": (pd.Series([5, None] * HALF, dtype=object), [5, None] * HALF, ""),
 }

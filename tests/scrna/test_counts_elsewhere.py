@@ -148,6 +148,14 @@ def test_genes_without_a_symbol_go_by_their_id(tmp_path: Path, blank: str, form:
     assert "2 features have no symbol" in said
 
 
+@pytest.mark.parametrize("name", ["nan", "NA"])
+def test_one_gene_may_be_called_so(tmp_path: Path, name: str) -> None:
+    """As nan (nanchung) of the fly is."""
+    path = matrix_folder(tmp_path / "m", GIVEN, features=lines(lambda place, usual: name if place == 3 else usual))
+    view, said = read(path, tmp_path)
+    assert (view.var_names[3], "no symbol" in said) == (name, False)
+
+
 def test_one_short_line_takes_no_symbol_from_the_others(tmp_path: Path) -> None:
     usual = [f"{line}\tGene Expression" for line in lines(lambda _, name: name)]
     path = matrix_folder(tmp_path / "m", GIVEN, features=[*usual[:5], IDS[5], *usual[6:]])

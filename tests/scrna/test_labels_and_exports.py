@@ -83,6 +83,9 @@ def written_by_others() -> dict[str, str]:
         "panglao": "\n".join(
             ["species\tofficial gene symbol\tcell type", *(f"Hs\t{gene}\t{kind}" for kind, gene in pairs)]
         ),
+        "cellmarker": "\n".join(
+            ["cell_type\tcell_name\tmarker", *(f"Normal cell\t{kind}\t{gene}" for kind, gene in pairs)]
+        ),
         "lists": "\n".join(["cell_type,genes", *(f'{kind},"{", ".join(genes)}"' for kind, genes in LISTS.items())]),
     }
 

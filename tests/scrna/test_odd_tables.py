@@ -154,6 +154,7 @@ TABLES: dict[str, tuple[str, str]] = {
         "nCount_RNA, percent.mt, seurat_clusters are no genes",
     ),
     "a last line of sums": ("\n".join([*lines_of_table(), ",".join(["Total", *["999"] * 24])]), "Total are no genes"),
+    "lengths alone": (with_columns("Length", "100", at_end=False), "Length stands before the counts"),
     "featureCounts": (with_columns("Chr,Start,End,Length", "chr1;chr2,1;5,7,100", at_end=False), ""),
 }
 
@@ -169,16 +170,24 @@ def test_no_gene_and_no_cell_comes_or_goes(store: Store, tmp_path: Path, case: s
     assert [said in note for note in notes] == ([True] if said else [])
 
 
+@pytest.mark.parametrize("head", ["0,1,2,3", "gene,1,2,3", "1,2,3", "gene,7,3,5"])
+def test_columns_may_be_called_by_numbers(store: Store, tmp_path: Path, head: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{head}\nG1,1,2,3\nG2,4,5,6\n")
+    view, _ = added(tmp_path / "t.csv")
+    assert (list(view.obs_names), list(view.var_names)) == (head.split(",")[-3:], ["G1", "G2"])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("\n".join(lines_of_table()[1:]), "its first line has numbers"),
         ("\n".join(lines_of_table(genes_first=False)[1:]), "its first line has numbers"),
+        ("7157,1,2,3\n672,4,5,6\n675,0,2,1", "its first line has numbers"),
         (with_columns("label", "T cell"), "line 2, column 'label': 'T cell' is no number"),
         ("\n".join(lines_of_table()).replace("\nGENE0007,", '\nGENE0007,"1,000",', 1), "line 9"),
         ("\n".join(lines_of_table()).replace(",0,", ",0x1F,", 1), "'0x1F' is no number"),
     ],
-    ids=["no names", "no names of genes", "texts behind", "thousands", "hexadecimal"],
+    ids=["no names", "no names of genes", "no names of numbers", "texts behind", "thousands", "hexadecimal"],
 )
 def test_a_table_that_would_lose_something_is_refused(store: Store, tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "t.csv").write_text(text + "\n")

@@ -37,7 +37,10 @@ def queue(nodes: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     made = Queue(tmp_path / "shared")
     yield made
-    until(lambda: made.running() == [])
+    try:
+        until(lambda: made.running() == [])
+    finally:
+        made.clear()  # what one test left behind is no other's
 
 
 @pytest.fixture

@@ -28,6 +28,12 @@ class Queue:
         """Take a worker away."""
         subprocess.run([self._scancel, number], timeout=60, check=True)
 
+    def clear(self) -> None:
+        """Take away all that runs or waits."""
+        if numbers := self.running():
+            subprocess.run([self._scancel, *numbers], timeout=60, check=True)
+            until(lambda: not self.running())
+
 
 def until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
     """Wait for something."""

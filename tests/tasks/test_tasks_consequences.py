@@ -88,6 +88,28 @@ def test_an_allele_has_its_own_annotation(store: sg.Store, tmp_path: Path, refer
     assert carried == {"G": [True, False, True], "T": [False, True, True]}
 
 
+@pytest.mark.parametrize("known_as", ["chr1 96 rs9 ATT A,AT . . AF=0.1,0.2", "chr1 98 rs9 TT T . . AF=0.2"])
+def test_a_deletion_is_known_wherever_and_with_whatever_it_is_written(
+    store: sg.Store, tmp_path: Path, reference: Any, known_as: str
+) -> None:
+    assert SEQUENCE[95:100] == "ATTTC"
+    path = write(tmp_path / "v.vcf", "chr1 96 . AT A 50 PASS . GT 0/1", samples="a")
+    calls = index_variants(reference, store.add(path, sg.Variants(sample_id="a", source_samples=("a",))))
+    beside = write(tmp_path / "dbsnp.vcf", known_as, "chr9 5 rs5 A G . . AF=0.5")
+    beside.write_text("".join(line for line in beside.open() if not line.startswith("##contig")))  # as dbSNP's has none
+    dbsnp = store.add(beside, sg.KnownSites(build="x", resource_name="dbsnp"))
+    made = annotate_variants(reference, calls, [dbsnp], info=["AF"]).compute()
+    assert records(made)["A"][1:8] == ["96", "rs9", "AT", "A", "50", "PASS", "AF=0.2"]
+
+
+def test_known_sites_whose_contigs_have_other_names_are_told(
+    store: sg.Store, tmp_path: Path, reference: Any, calls: Any
+) -> None:
+    clinvar = known(store, tmp_path / "clinvar.vcf", "clinvar", f"1 {GLU} 11 A G . . CLNSIG=Benign")
+    with pytest.warns(DataWarning, match=r"clinvar\.vcf tells nothing: it has no record on a contig .*chr1"):
+        annotate_variants(reference, calls, [clinvar], info=["CLNSIG"]).compute()
+
+
 def test_a_sample_has_the_consequences_of_its_own_alleles(
     store: sg.Store, tmp_path: Path, reference: Any, calls: Any
 ) -> None:

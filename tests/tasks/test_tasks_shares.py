@@ -10,7 +10,7 @@ import pysam
 import pytest
 
 import stargazer as sg
-from stargazer.tasks.general import attach_indices, identify_samples, samtools_faidx, target_coverage
+from stargazer.tasks.general import attach_indices, identify_samples, qc_report, samtools_faidx, target_coverage
 
 LENGTHS = {"chr1": 4000, "chr2": 3000, "chrX": 2000, "chrY": 1000}
 
@@ -48,3 +48,7 @@ def test_shares_of_no_reads_are_no_numbers(store: sg.Store, tmp_path: Path) -> N
     assert all(math.isnan(value) for value in (made.on_target, made.fold_80, made.gc))
     told = json.loads(made.fetch().read_text(), parse_constant=lambda name: pytest.fail(name))
     assert (told["on_target"], told["fold_80"], told["gc"]) == (None, None, None)
+    (tmp_path / "work").mkdir()
+    page = qc_report.body(sg.Workdir(tmp_path / "work"), [], [], [], [], [], [made], title="c").path.read_text()
+    assert "on target (%)" in page
+    assert ">nan<" not in page

@@ -173,6 +173,12 @@ def test_what_htslib_would_read_as_no_variant_is_refused(
         compare_files(write_vcf(tmp_path / "truth.vcf", SNV), calls)
 
 
+@pytest.mark.parametrize("name", ["absent.vcf", "."])
+def test_what_is_no_file_is_told_as_a_fault_of_the_data(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="cannot be read as VCF"):
+        compare_files(write_vcf(tmp_path / "truth.vcf", SNV), tmp_path / name)
+
+
 def test_records_that_stand_there_twice_are_counted(compared) -> None:
     result = compared([SNV, "28 AC A 0/1"], [SNV, SNV, "28 AC A 0/1", "28 AC A 1/0"])
     assert (result.repeated, result.snv.wrong) == ((0, 1), 1)

@@ -97,6 +97,11 @@ def test_names_of_columns_may_follow_a_mark(lane: Path, head: str) -> None:
     assert [note for note in read.notes if "begins with #" in note]
 
 
+def test_a_separator_that_excel_notes_may_be_a_tab(lane: Path) -> None:
+    (lane / "s.csv").write_text(f"sep=\t\n{HEAD}\na,a_1.fq,a_2.fq\n".replace(",", "\t"))
+    assert list(read_sheet(lane / "s.csv").samples) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

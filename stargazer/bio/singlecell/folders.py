@@ -204,7 +204,7 @@ def _with_columns(rows: list[list[str]], file: Path, remarks: list[str]) -> list
 def _with_symbols(rows: list[list[str]], file: Path, remarks: list[str]) -> list[list[str]]:
     """Ids with the symbols that kallisto|bustools writes into a file beside them."""
     beside = file.with_name(file.name.replace(".genes.txt", ".genes.names.txt"))
-    if beside == file or not beside.is_file() or len(rows[0]) > 1:
+    if beside == file or not beside.is_file() or any(len(row) > 1 for row in rows):
         return rows
     names = [row[0] for row in islice(_rows(beside), len(rows) + 1)]
     if len(names) != len(rows):

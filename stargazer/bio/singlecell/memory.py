@@ -118,9 +118,9 @@ def _column(column: Any, what: str, said: list[str]) -> Any:
         )
         return pd.Series(made, index=column.index)
     kind = pd.api.types.infer_dtype(column, skipna=True)
-    if kind in ("string", "empty") or (
-        column.dtype != object and kind in ("integer", "floating", "boolean", "complex")
-    ):
+    if kind == "empty":  # nothing but gaps, which are written of categories alone
+        return pd.Series(pd.Categorical([None] * len(column)), index=column.index)
+    if kind == "string" or (column.dtype != object and kind in ("integer", "floating", "boolean", "complex")):
         return column
     if kind == "boolean":
         return column.astype("boolean")

@@ -164,13 +164,14 @@ def of_features(obs: Any, var: Any, blocks: Blocks, path: Path, said: Said) -> S
     return source
 
 
-UNNAMED = ("", "NA", "nan", "None", "NULL")
+UNNAMED = ("NA", "nan", "None", "NULL")
+"""What programs write for a symbol that is missing; one gene alone may be called so, as nan of the fly is."""
 
 
 def _named(var: Any) -> tuple[Any, list[str]]:
     """Features of which those without a symbol go by their id."""
     names = np.array([str(name).strip() for name in var.index], dtype=object)
-    missing = np.isin(names, UNNAMED)
+    missing = (names == "") | np.isin(names, [each for each in UNNAMED if (names == each).sum() > 1])
     if not missing.any() or "gene_ids" not in var:
         return var, []
     names[missing] = var["gene_ids"].astype(str).to_numpy()[missing]

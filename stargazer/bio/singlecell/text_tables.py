@@ -41,13 +41,23 @@ AT_ONCE = 4_000_000
 
 
 class _Form(NamedTuple):
-    """How a table is written: what separates fields, lines up to the names, these, columns before counts, coding."""
+    """How a table is written: separator, lines up to the names, these, columns before counts, coding.
+
+    Of the columns before the counts `measures` are those of numbers.
+    """
 
     separator: str
     skipped: int
     columns: list[str]
     texts: int
     coding: str
+    measures: list[str]
+
+    def said(self) -> list[str]:
+        """What is to be said of numbers before the counts, where no text tells that they are none of a sample."""
+        if not self.measures or len(self.measures) < self.texts:
+            return []
+        return [f"{', '.join(self.measures)} stands before the counts, and is taken for what describes the rows"]
 
 
 def is_text_table(path: Path) -> bool:
@@ -87,6 +97,7 @@ def read_text_table(path: Path, said: Said) -> Source:
     obs, var = (others, rows) if across else (rows, others)
     blocks = partial(_blocks, path, form, across, (len(obs), len(var)))
     source = of_features(obs, var, blocks, path, said)
+    source.notes += form.said()
     said_of = "genes are rows" if across else "cells are rows"
     (source.remarks if why else source.notes).append(
         f"{said_of}, {why or 'which nothing tells: as most tables have it'}"
@@ -125,7 +136,8 @@ def _form(path: Path) -> _Form:
         raise DataError(f"{path} is no table of counts: {why}")
     names = [name.strip() for name in names]
     _check_names(path, header, names[texts:])
-    return _Form(separator, at + 1, names[texts:], texts, coding)
+    measures = [names[each] for each in range(texts) if not _is_text(row[each] for row in rows if each < len(row))]
+    return _Form(separator, at + 1, names[texts:], texts, coding, measures)
 
 
 def _named(lines: list[str], filled: list[int], told: list[int], separator: str) -> tuple[int, int]:
@@ -141,11 +153,18 @@ def _check_names(path: Path, header: list[str], names: list[str]) -> None:
     """Refuse a first line that has counts: a table without names would lose its first row without a word."""
     if not all(map(_is_number, names)) or len(header) == len(names):
         return
-    if len(set(names)) < len(names) or _is_gene(header[0]) or _is_barcode(header[0]):
+    entrez = _is_number(header[0]) and not _are_counted([header[0], *names])
+    if len(set(names)) < len(names) or entrez or _is_gene(header[0]) or _is_barcode(header[0]):
         raise DataError(
             f"{path} is no table of counts: its first line has numbers ({', '.join(names[:4])}, …) where names should "
             "be; add a line with the names of the columns"
         )
+
+
+def _are_counted(names: list[str]) -> bool:
+    """Whether names are numbers one after the other, as pandas calls columns without any."""
+    numbers = [float(name) for name in names]
+    return numbers == [numbers[0] + place for place in range(len(numbers))]
 
 
 def _is_beside(names: list[str], rows: list[list[str]], at: int) -> bool:

@@ -93,16 +93,20 @@ def _opened(path: Path) -> Any:
 
 def _why_not(path: Path) -> str:
     """What is wrong with the header of a text that should be a VCF; empty where nothing is known."""
-    text = path.read_bytes()[:LARGEST_HEADER] if path.stat().st_size <= LARGEST_HEADER else b""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(LARGEST_HEADER + 1)
+    except OSError:
+        return ""
+    if not text:
+        return "it is empty"
     columns = next((line for line in text.decode("utf-8", "replace").splitlines() if line.startswith("#CHROM")), "")
     names = columns.split("\t")[9:]
-    if not path.stat().st_size:
-        return "it is empty"
     if text.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         return "it begins with a byte order mark; write it as UTF-8 without one"
     if columns and "\t" not in columns:
         return "there are spaces between its columns, where tabs are wanted"
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1 and len(text) <= LARGEST_HEADER]
     return f"sample {twice[0]!r} has {names.count(twice[0])} columns" if twice else ""
 
 

@@ -32,6 +32,8 @@ SILENT = ("synonymous", "intron", "non_coding", "3_prime_utr", "5_prime_utr", "i
 """Consequences that change no protein; a table of consequential variants leaves them out."""
 
 GFF_COLUMNS = 9
+PLACES = "places.bed"
+"""The reference's contigs."""
 KINDS = {"GTF": 'gene_id "', "GENCODE": "gene_type=", "Ensembl": "biotype="}
 """By what the attributes of genes tell who wrote them."""
 MOST_NAMES = 1000
@@ -54,8 +56,8 @@ def annotate_variants(
 ) -> Variants:
     """Take ids and INFO of the same alleles from other VCFs, such as those of ClinVar, dbSNP or gnomAD.
 
-    Each allele gets a record of its own first, left-aligned: what is known of one must not be told of another that
-    happens to stand in its line.
+    Each allele gets a record of its own first, left-aligned, on both sides: what is known of one must not be told of
+    another that happens to stand in its line, and an indel is the same one wherever in its repeat it is written.
 
     Parameters
     ----------
@@ -87,22 +89,25 @@ def annotate_variants(
     bcftools, wanted = command("bcftools", engine), list(info or ())
     seen: set[str] = set()
     current = work.file("alleles.vcf.gz")
-    split: list[str | int | Path] = ["-m", "-any", "-c", "w", "-f", _linked(work, ref), vcf.path]
-    work.pipe(*norm_commands(engine, split, ["-o", current, "-"]))
+    fasta = _linked(work, ref)
+    work.file(PLACES).write_text("".join(f"{name}\t0\t{length}\n" for name, length in ref.contigs), "utf-8")
+    alone: list[str | int | Path] = ["-m", "-any", "-c", "w", "-f", fasta]
+    work.pipe(*norm_commands(engine, [*alone, vcf.path], ["-o", current, "-"]))
     _, option = _index_form(ref)
     work.run([*bcftools, "index", option, current])
     for number, site in enumerate(known, 1):
         source, output = work.file(f"known{number}.vcf.gz"), work.file(f"annotated{number}.vcf.gz")
-        sites = work.file(f"sites{number}.vcf.gz")
-        work.run([*bcftools, "view", "--no-version", "-G", "-Oz", "-o", sites, site.path])
+        sites = _of_contigs(work, site, f"{fasta.name}.fai", engine)
+        if not has_records(sites):
+            there_are = ", ".join(name for name, _ in ref.contigs[:3])
+            work.warn(f"{site.name} tells nothing: it has no record on a contig of the reference ({there_are}, …)")
         there = _infos(sites)
         names = {name: _free_name(name, site, current) for name in wanted if name in there}
-        alone: list[str | int | Path] = [*bcftools, "norm", "--no-version", "-m", "-any", "-Oz", "-o", source]
-        if there <= names.keys():
-            work.run([*alone, sites])
-        else:  # what is not wanted may be malformed, which splitting would not forgive
+        stages: list[list[str | int | Path]] = [[*bcftools, "view", "--no-version", "-G", "-Ou", sites]]
+        if not there <= names.keys():  # what is not wanted may be malformed, which splitting would not forgive
             kept = ",".join(f"^INFO/{name}" for name in names) or "INFO"
-            work.pipe([*bcftools, "annotate", "--no-version", "-x", kept, "-Ou", sites], [*alone, "-"])
+            stages.append([*bcftools, "annotate", "--no-version", "-x", kept, "-Ou", "-"])
+        work.pipe(*stages, *norm_commands(engine, [*alone, "-"], ["-o", source, "-"]))
         work.run([*bcftools, "index", option, source])
         for name, other in names.items():
             if other != name:
@@ -116,6 +121,14 @@ def annotate_variants(
         names_of = ", ".join(site.name for site in known)
         raise DataError(f"INFO {', '.join(missing)} is in none of the files {names_of or '(there are none)'}")
     return _made(work, ref, vcf, current, "annotated", engine)
+
+
+def _of_contigs(work: Workdir, site: KnownSites, index: str, engine: Engine) -> Path:
+    """Known sites on the reference's contigs, which their header names: those of ClinVar and dbSNP name none."""
+    bcftools, found, named = command("bcftools", engine), work.file("found.vcf.gz"), work.file("named.vcf.gz")
+    work.run([*bcftools, "view", "--no-version", "-T", work.file(PLACES), "-Oz", "-o", found, site.path])
+    work.run([*bcftools, "reheader", "--fai", work.file(index), "-o", named, found])
+    return named
 
 
 def _index_form(ref: Reference) -> tuple[str, str]:

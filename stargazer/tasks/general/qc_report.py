@@ -207,8 +207,8 @@ def _targets(others: Iterable[Asset]) -> Iterator[str]:
     for one in found:
         row = {"sample": one.sample_id, "mean depth": f"{one.mean_depth:.1f}"}
         row |= {f"≥ {level}× (%)": f"{100 * getattr(one, f'breadth_{level}x'):.1f}" for level in (10, 20, 30)}
-        row |= {"on target (%)": f"{100 * one.on_target:.1f}"} if one.targeted else {}
-        rows.append(row | {"fold-80": f"{one.fold_80:.2f}", "GC (%)": f"{100 * one.gc:.1f}"})
+        row |= {"on target (%)": _shown(100 * one.on_target, 1)} if one.targeted else {}
+        rows.append(row | {"fold-80": _shown(one.fold_80, 2), "GC (%)": _shown(100 * one.gc, 1)})
     yield table(rows)
 
 
@@ -337,6 +337,11 @@ def _count(text: str) -> str:
 
 def _percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.2f}" if whole else ""
+
+
+def _shown(value: float, digits: int) -> str:
+    """A number, or nothing where it is none."""
+    return "" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _shares(points: Points) -> list[tuple[float, float]]:

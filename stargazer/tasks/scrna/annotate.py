@@ -37,7 +37,8 @@ __all__ = ["annotate"]
 UNKNOWN = "unassigned"
 MOST_DEVIATIONS = 5.0
 """Values of a gene are cut there, so that no single gene decides."""
-TYPE_COLUMNS = ("cell_type", "cell_name", "celltype", "type", "label", "cluster", "name")
+TYPE_COLUMNS = ("cell_name", "cell_type", "celltype", "type", "label", "cluster", "name")
+"""The first that is there: where CellMarker has both, ``cell_type`` says whether a cell is of a tumour."""
 GENE_COLUMNS = ("gene", "marker", "symbol", "gene_symbol", "official_gene_symbol", "markers", "genes")
 
 

@@ -243,8 +243,8 @@ def _ids(tree: AnnDataTree) -> Iterator[tuple[str, str]]:
     if column:
         found = tree.labels("var", column)
         for name, code in zip(tree.names("var"), found.codes, strict=True):
-            if code >= 0:
-                yield name, str(found.names[code]).partition(".")[0]
+            if code >= 0 and (key := str(found.names[code]).partition(".")[0]):
+                yield name, key
 
 
 REMADE = ("qc_filter", "normalize", "call_cells")
