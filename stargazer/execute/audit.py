@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer import config
 from stargazer.errors import ProcessChanged
 from stargazer.execute import asked
+from stargazer.execute.descriptors import open_folders, place_of
 from stargazer.execute.installed import is_installed, libraries
 from stargazer.ledger.reads import MISSING, TREE, folder_value, tree_value
 from stargazer.tools.programs import (
@@ -152,22 +153,24 @@ class Observed:
         """Whether a folder is opened, or a file below such a one (``dir_fd=``), which no event tells."""
         if not isinstance(flags, int) or mode is not None:
             return False
+        if _removes():
+            return True
         if os.path.isdir(path):
             self.open_folders.add(os.path.abspath(os.fsdecode(path)))
             return True
         if os.path.isabs(path) or os.path.lexists(path):
             return False
-        for folder in sorted(self.open_folders):
-            self.opened(os.path.join(folder, os.fsdecode(path)), None, flags)
-        return bool(self.open_folders)
+        places = [os.path.join(folder, os.fsdecode(path)) for folder in open_folders(self.open_folders)]
+        for place in list(filter(os.path.lexists, places)) or places:
+            self.opened(place, None, flags)
+        return bool(places)
 
     def listed(self, path: Any) -> None:
         """A folder is listed."""
-        with contextlib.suppress(OSError):  # by its number
-            path = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else path
+        path = place_of(path) if isinstance(path, int) else path
         place = self._place("." if path is None else path)
         folder = "" if place is None else place.rstrip(os.sep) + os.sep
-        if folder and folder not in self.folders and _import_here() != INSTALLED:
+        if folder and folder not in self.folders and _import_here() != INSTALLED and not _removes():
             self.folders[folder] = MISSING  # listing it sends an event, too
             self.folders[folder] = folder_value(folder)
             if _is_search() and not any(name.endswith(OF_A_PACKAGE) for name in os.listdir(folder)):
@@ -334,6 +337,12 @@ def _import_here(*, code: bool = True) -> str:
                 return INSTALLED if is_installed(str(spec.origin or "")) else str(spec.name)
         frame = frame.f_back
     return ""
+
+
+def _removes() -> bool:
+    """Whether a tree is looked through to be removed: what was in it shapes no result."""
+    frame = _beyond(_outside(), ("os",))
+    return _module(frame) == "shutil" and "rmtree" in frame.f_code.co_name
 
 
 def _is_search() -> bool:

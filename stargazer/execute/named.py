@@ -158,6 +158,7 @@ class _Walk:
         self.names: set[str] = set()
         self.variables: dict[str, None] = {}
         self.texts: list[Any] = []
+        self.choices: list[Any] = []
         self.holders: dict[tuple[Any, ...], Holder] = {}
         self._asks_by_name = False
         self._beside: set[str] = set()
@@ -175,7 +176,7 @@ class _Walk:
         found += ["TZ"] if not LOCAL_TIME.isdisjoint(self.names) else []
         variables = sorted({name for name in found if not OF_THE_MACHINE.fullmatch(name)})
         silent = not SILENT_READERS.isdisjoint(self.names)
-        files = tuple(dict.fromkeys(_paths(self.texts))) if silent else ()
+        files = tuple(dict.fromkeys(_paths([*self.texts, *self.choices]))) if silent else ()
         return Named(
             tuple(variables),
             self._asks_by_name and not words,
@@ -193,10 +194,10 @@ class _Walk:
         if LOOKS.isdisjoint(self.names):
             return
         mark = LOOKED_FOR * (1 if SIZES.isdisjoint(self.names) else 2)
-        texts = [os.fsdecode(each) for each in self.texts if len(str(each)) < LONGEST_NAME]
+        texts = [os.fsdecode(each) for each in [*self.texts, *self.choices] if len(str(each)) < LONGEST_NAME]
         paths = [each for each in texts if PATH.fullmatch(each)]
-        folders = [each for each in {*texts, *self._beside} if each and _is_folder(each)][:LOOKED_AT]
-        below = [os.path.join(folder, each) for folder in sorted(folders) for each in paths[:LOOKED_AT]]
+        folders = [each for each in sorted({*texts, *self._beside}) if each and _is_folder(each)][:LOOKED_AT]
+        below = [os.path.join(folder, each) for folder in folders for each in paths[:LOOKED_AT]]
         yield from sorted({f"{mark}{os.path.abspath(each)}" for each in [*paths, *below]})
 
     def _visit(self, value: Any) -> None:
@@ -243,6 +244,7 @@ class _Walk:
             self.names.update(code.co_names)
             self.names.update(name.partition(".")[0] for name in code.co_names if "." in name)
             self.texts += [const for const in code.co_consts if isinstance(const, (str, bytes))]
+            self.choices += _texts_in(const for const in code.co_consts if isinstance(const, (tuple, frozenset)))
             if "__file__" in code.co_names:
                 self._beside.add(os.path.dirname(str(namespace.get("__file__") or "")))
             self._environment(code, namespace)
@@ -368,3 +370,12 @@ def _paths(values: Iterable[Any]) -> Iterator[str]:
 
 def _is_folder(path: str) -> bool:
     return "\0" not in path and os.path.isdir(path)
+
+
+def _texts_in(constants: Iterable[Any]) -> Iterator[str | bytes]:
+    """Texts among the constants of code: those of a list or a loop stand in a tuple, of a set in a frozen one."""
+    for each in constants:
+        if isinstance(each, (str, bytes)):
+            yield each
+        elif isinstance(each, (tuple, frozenset)):
+            yield from _texts_in(sorted(each, key=repr) if isinstance(each, frozenset) else each)

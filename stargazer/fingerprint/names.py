@@ -147,7 +147,9 @@ class Names(Things):
             value = getattr(builtins, name)
             return "builtin" if is_of_python(value) else self.value(value)
         if name in PLACES:
-            self.uncertain.append(f"files that stand beside the code, which {self._place[1]} finds by {name}")
+            self.uncertain.append(
+                f"files that stand beside the code, which {self._place[1] or self._place[0]} finds by {name}"
+            )
             return "place"
         if name == "__name__":
             return "name of the module"
@@ -253,18 +255,27 @@ class Names(Things):
         """Follow an import that stands inside the function; foreign modules are not imported for it."""
         module = _whole_name(what, scope)
         name = f"module {module} {what.name or ''}"
+        if module.startswith("."):
+            return name
         chain = (*((what.name,) if what.name else ()), *attributes)
         if not self.is_own(module):
             self.library(module)
             return self._from_library(module, name, chain, scope, occurs)
-        try:
-            found = self._loaded(what, module)
-        except ImportError:
-            return name
-        return self._follow(found, chain)
+        found = self._loaded(what, module)
+        return name if found is None else self._follow(found, chain)
 
-    def _loaded(self, what: Import, module: str) -> ModuleType:
-        """Import what a function imports; that it was not there before is noted."""
+    def _loaded(self, what: Import, module: str) -> ModuleType | None:
+        """Import what a function imports, or try to: what a module raises is for the function to meet when it runs."""
+        try:
+            return self._load_own(what, module)
+        except ImportError:
+            return None
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything
+            self.uncertain.append(f"module {module}, which cannot be imported here ({type(error).__name__}: {error})")
+            return None
+
+    def _load_own(self, what: Import, module: str) -> ModuleType:
+        """Import it; that it was not there before is noted."""
         before = set(sys.modules)
         found = importlib.import_module(module)
         importlib.import_module(what.loaded or module)
@@ -276,13 +287,13 @@ class Names(Things):
     def loads(self, what: Import, scope: dict[str, Any], *, named: bool) -> None:
         """Note a module that a function imports: what it does to others counts."""
         module = _whole_name(what, scope)
+        if module.startswith("."):
+            return
         if not self.is_own(module):
             if not named:
                 self.library(module)
             return
-        try:
-            self._loaded(what, module)
-        except ImportError:
+        if self._loaded(what, module) is None:
             return
         for each in (module, what.loaded, f"{module}.{what.name}"):
             if each in sys.modules:
@@ -356,9 +367,12 @@ def _is_there(top: str) -> bool:
 
 
 def _whole_name(what: Import, scope: dict[str, Any]) -> str:
-    if not what.level:
-        return what.module
-    return importlib.util.resolve_name("." * what.level + what.module, scope.get("__package__") or "")
+    """Name of the module that is imported; with its dots, where there is no package that they lead from."""
+    name = "." * what.level + what.module
+    try:
+        return importlib.util.resolve_name(name, scope.get("__package__") or "")
+    except ImportError:
+        return name
 
 
 def _plainly(module: ModuleType, attributes: Chain) -> str:

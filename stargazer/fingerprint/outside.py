@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.source import dotted
 from stargazer.fingerprint.state import is_main_guard, running
@@ -11,7 +12,7 @@ from stargazer.fingerprint.state import is_main_guard, running
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["of_the_machine", "outside_names", "outside_of"]
+__all__ = ["of_the_machine", "outside_names", "outside_of", "outside_settings"]
 
 READS = frozenset({
     "environ", "environb", "getenv", "open", "read_text", "read_bytes", "input", "urlopen", "urlretrieve",
@@ -31,6 +32,10 @@ MODULES = frozenset({"random", "secrets", "requests", "httpx", "socket"})
 
 MACHINE = frozenset({"cpu_count", "process_cpu_count", "sched_getaffinity"})
 """How large this machine is: no result may depend on it."""
+
+ENVIRONMENT = frozenset({"environ", "environb", "getenv"})
+PEOPLE = frozenset({"logging", "argparse"})
+"""Libraries whose settings shape messages and help."""
 
 SAFE = frozenset({"seed", "Random"})
 AMBIGUOUS = {"time": "time", "now": "datetime", "today": "date", "open": "", "argv": "sys", "input": ""}
@@ -61,6 +66,47 @@ def outside_of(nodes: Iterable[ast.AST], definitions: dict[str, ast.FunctionDef 
                 seen.add(name)
                 todo += definitions[name].body
     return found
+
+
+def outside_settings(
+    statement: ast.stmt, definitions: dict[str, ast.FunctionDef | ast.ClassDef], space: dict[str, Any]
+) -> set[str]:
+    """What a statement that sets a library takes from outside.
+
+    What goes from the environment into it, or into ``sys.path``, is what libraries and imports take from there anyway.
+    """
+    changed = set(_changed(statement, space))
+    if changed and changed <= PEOPLE:
+        return set()
+    outside = outside_of([statement], definitions)
+    if changed and changed <= {*PEOPLE, "environ"}:
+        outside = {each for each in outside if each.rpartition(".")[2] not in ENVIRONMENT}
+    return outside
+
+
+def _changed(statement: ast.stmt, space: dict[str, Any]) -> Iterator[str]:
+    """Whose things a statement changes or calls: packages, and ``environ`` for the environment and ``sys.path``."""
+    for node in running(statement):
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            yield _home(node.value, space)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            yield _home(node.value.func, space)
+        elif isinstance(node, (ast.With, ast.NamedExpr)) or (
+            isinstance(node, ast.Assign) and any(isinstance(each, ast.Name) for each in node.targets)
+        ):
+            yield ""
+
+
+def _home(node: ast.expr, space: dict[str, Any]) -> str:
+    chain = dotted(node)
+    if not ENVIRONMENT.isdisjoint(chain) or chain[:2] == ("sys", "path"):
+        return "environ"
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    value = space.get(node.id) if isinstance(node, ast.Name) else None
+    if isinstance(value, ModuleType):
+        return value.__name__.partition(".")[0]
+    return str((value if isinstance(value, (FunctionType, type)) else type(value)).__module__).partition(".")[0]
 
 
 def of_the_machine(nodes: Iterable[ast.AST]) -> bool:

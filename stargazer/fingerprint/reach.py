@@ -16,7 +16,7 @@ from stargazer.fingerprint.effects import Effects, loaded
 from stargazer.fingerprint.members import Members, is_place
 from stargazer.fingerprint.names import Settled, definitions
 from stargazer.fingerprint.origin import label, module_of
-from stargazer.fingerprint.outside import outside_of
+from stargazer.fingerprint.outside import outside_settings
 from stargazer.fingerprint.parsing import walk
 from stargazer.fingerprint.source import (
     defaults_in,
@@ -140,7 +140,7 @@ class Reach(Members):
 
     def _from_outside(self, module: ModuleType, statement: ast.stmt) -> None:
         """Note what a statement that sets a library takes from outside."""
-        if outside := outside_of([statement], definitions(module_statements(module.__name__))):
+        if outside := outside_settings(statement, definitions(module_statements(module.__name__)), vars(module)):
             told = ", ".join(sorted(outside))
             self.uncertain.append(f"what {module.__name__} sets when it is imported comes from outside ({told})")
 

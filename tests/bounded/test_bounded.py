@@ -32,10 +32,10 @@ HOSTILE_JSON = {
 
 @pytest.mark.parametrize("kind", HOSTILE_JSON)
 def test_json_that_would_harm_is_one_error_at_once(kind: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(DataError, match=r"^the answer "):
         parse_json(HOSTILE_JSON[kind], "the answer")
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_usual_json_is_read() -> None:
@@ -62,14 +62,14 @@ HOSTILE_YAML = {
 
 @pytest.mark.parametrize("kind", HOSTILE_YAML)
 def test_yaml_that_would_harm_is_one_error_at_once(kind: str, tmp_path: Path) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(DataError, match="the bundle"):
         parse_yaml(HOSTILE_YAML[kind], "the bundle")
     bundle = tmp_path / "x.yaml"
     bundle.write_text(HOSTILE_YAML[kind])
     with pytest.raises(DataError, match=r"the bundle .*x\.yaml"):
         read_bundle(bundle)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "large", "latin"])
@@ -130,9 +130,9 @@ def test_a_read_that_unpacks_without_end_is_refused(tmp_path: Path, part: str, m
     ],
 )
 def test_no_header_takes_for_ever(header: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert set(vcf_contigs(header).values()) <= {0}
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

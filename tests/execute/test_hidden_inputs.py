@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -871,3 +872,36 @@ def test_what_a_body_reads_on_a_worker_is_told_where_the_client_is(desk: Desk, t
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert done.stdout.splitlines() == ["one", "['task read read']", "UndeclaredInput", "('one',)", "None"], done.stderr
+
+
+@sg.task
+def clearing(work: sg.Workdir, *, desk: str) -> str:
+    note(desk, "clearing")
+    shutil.rmtree(f"{desk}/out", ignore_errors=True)
+    os.makedirs(f"{desk}/out/new")
+    with tempfile.TemporaryDirectory() as folder:
+        os.makedirs(f"{folder}/inner/deep")
+    return "cleared"
+
+
+def test_folders_that_are_removed_are_not_read(desk: Desk, store: Store) -> None:
+    os.makedirs(f"{desk.path}/out/old/deep")
+    call = clearing(desk=desk.path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", HiddenInput)
+        call.compute()
+    assert record_of(store, call).reads == {}
+
+
+@sg.task
+def walking(work: sg.Workdir, *, desk: str) -> list[str]:
+    return sorted(name for _, _, names, _ in os.fwalk(f"{desk}/tree") for name in names)
+
+
+def test_a_walk_by_descriptors_reads_the_folders_of_its_tree_and_no_others(desk: Desk, store: Store) -> None:
+    for name in ("a", "b", "c/a"):
+        os.makedirs(f"{desk.path}/tree/{name}")
+    call = walking(desk=desk.path)
+    call.compute()
+    places = {f"{desk.path}/tree/{name}" for name in ("", "a/", "b/", "c/", "c/a/")}
+    assert record_of(store, call).reads.keys() == places

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
@@ -12,6 +13,17 @@ import pytest
 from stargazer.fingerprint import UncertainIdentity, identify
 
 Loader = Callable[..., ModuleType]
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """What modules of tests set for all their process is put back."""
+    variables, path = dict(os.environ), list(sys.path)
+    yield
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.path[:] = path
+
 
 WIDE = {
     "object of a library": (
@@ -70,6 +82,23 @@ def test_a_value_that_came_from_outside_is_a_warning(load: Loader, what: str) ->
         identify(module.body, "body")
 
 
+@pytest.mark.parametrize(
+    "setting", ["os.environ['A'] = open(__file__).read()", "random.seed(os.environ.get('SEED', '1'))"]
+)
+def test_a_setting_that_came_from_outside_is_a_warning(load: Loader, setting: str) -> None:
+    module = load(f"import os, random\n{setting}\ndef body(work): return 1")
+    with pytest.warns(UncertainIdentity, match="what pipeline sets when it is imported comes from outside"):
+        identify(module.body, "body")
+
+
+@pytest.mark.parametrize("error", ["RuntimeError('no screen')", "SystemExit(3)", "OSError('no device')"])
+@pytest.mark.parametrize("use", ["", "; return helper.K"], ids=["unnamed", "named"])
+def test_an_own_module_that_cannot_be_imported_here_is_a_warning(load: Loader, error: str, use: str) -> None:
+    module = load(f"def body(work):\n    import helper{use}", helper=f"raise {error}")
+    with pytest.warns(UncertainIdentity, match=rf"module helper, which cannot be imported here \({error[:7]}"):
+        identify(module.body, "body")
+
+
 CERTAIN = {
     "logger": "import logging\nlog = logging.getLogger('x')\ndef body(work): log.info('hello')",
     "lock": "import threading\nlock = threading.Lock()\ndef body(work):\n    with lock: return 1",
@@ -85,6 +114,16 @@ CERTAIN = {
     "seeded generator of NumPy": "import numpy as np\nR = np.random.default_rng(1)\ndef body(work): return R.normal()",
     "folder of the code": "from pathlib import Path\nHERE = Path(__file__).parent\ndef body(work): return HERE.name",
     "size of the machine": "import os\nN = os.cpu_count()\ndef body(work): return N",
+    "environment that is set": "import os\nos.environ.setdefault('A', '1')\ndef body(work): return 1",
+    "search path of programs": "import os\nos.environ['ODD'] = ':/opt' + os.environ['PATH']\ndef body(work): return 1",
+    "search path of modules": "import os, sys\nsys.path.append(os.getenv('ODD_LIB', '/odd'))\ndef body(work): return 1",
+    "level of messages": (
+        "import logging, os\nlog = logging.getLogger('odd')\nlog.setLevel(os.environ.get('LEVEL', 'INFO'))\n"
+        "logging.getLogger('odd').setLevel(os.environ.get('LEVEL', 'INFO'))\ndef body(work): return 1"
+    ),
+    "import without a package": (
+        "def body(work):\n    try: from . import helper\n    except ImportError: return 0\n    return helper.K"
+    ),
     "text that is run": "x = 1\ndef body(work): return eval('x')",
     "types": "import typing\nT = typing.TypeVar('T')\nX = list[int] | None\ndef body(work): return typing.cast(X, T)",
 }
