@@ -43,6 +43,9 @@ SETS_UP = re.compile(
 )
 """How functions are named that change what a library keeps; ``filter_cells(adata)`` and ``setp(lines)`` change data."""
 
+WHERE_MODULES_ARE = ("sys.path.append", "sys.path.extend", "sys.path.insert")
+"""Functions that say where later imports look."""
+
 
 class Part(NamedTuple):
     """Some statements of a cell.
@@ -190,7 +193,9 @@ def root_set_up(node: ast.stmt) -> str:
         return _root(node) if changes else ""
     call = node.value if isinstance(node, ast.Expr) else None
     called = call.func if isinstance(call, ast.Call) else None
-    return _root(node) if isinstance(called, ast.Attribute) and SETS_UP.match(called.attr) else ""
+    if not isinstance(called, ast.Attribute):
+        return ""
+    return _root(node) if SETS_UP.match(called.attr) or ast.unparse(called) in WHERE_MODULES_ARE else ""
 
 
 class Prelude:

@@ -223,6 +223,23 @@ def test_functions_that_change_what_they_are_given_set_up_nothing(text: str, roo
     assert root_set_up(ast.parse(text).body[0]) == root
 
 
+@pytest.mark.parametrize("place", ["'{src}'", "str(Path('{src}') / 'sub' / '..')"])
+def test_modules_are_found_where_a_cell_says_they_are(tmp_path: Path, place: str) -> None:
+    src = tmp_path / "src"
+    (src / "sub").mkdir(parents=True)
+    name = f"own_{len(place)}_of_cells"
+    cells = [
+        f"import sys\nfrom pathlib import Path\nsys.path.append({place.format(src=src)})\nsys.path.insert(0, 'nowhere')",
+        f"from {name} import f",
+        "x = f(3)",
+    ]
+    (src / f"{name}.py").write_text("def f(v):\n    return v + 1\n")
+    for last in ("ran", "known"):
+        outcome = _book(tmp_path, cells).run()
+        assert outcome["x"] == 4
+        assert [row.state for row in outcome.report.rows] == ["live", "live", last]
+
+
 def test_cells_after_the_last_of_several_settings_are_kept(tmp_path: Path) -> None:
     cells = [
         "import numpy as np",
