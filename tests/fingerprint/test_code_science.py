@@ -10,10 +10,11 @@ from stargazer.fingerprint.origin import SCIENCE, is_own
 TASKS = builtin_tasks()
 NO_TASK_USES = (
     *("stargazer.workflows", "stargazer.bio.simulate", "stargazer.embedded"),
-    *("stargazer.bio.singlecell.exports", "stargazer.tasks.scrna.integrations"),
+    *("stargazer.bio.singlecell.exports", "stargazer.bio.singlecell.memory", "stargazer.tasks.scrna.integrations"),
 )
 """Workflows wire, the simulator makes data, what runs as a program is part of the tool's identity, exports are written
-where somebody asks an asset for them, and integrations are for tasks of other packages: no task of ours uses these."""
+where somebody asks an asset for them, cells in memory where somebody adds them, and integrations are for tasks of other
+packages: no task of ours uses these."""
 
 NO_PIECES = {"_Limit", "_drafts"}
 """What the code itself changes stands in the pieces of those who name it, by the statements that bind it."""
