@@ -172,7 +172,7 @@ WORD = "cell"
 class Choice:
     times: int
 
-@sg.task(memory=lambda given: 1000 + given.size, cpus=lambda choice: choice.times)
+@sg.task(memory=lambda given: (1 << 28) + given.size, cpus=lambda choice: choice.times)
 def repeated(work: sg.Workdir, given: sg.Asset, *, choice: Choice) -> sg.Asset:
     out = work.file("out.txt")
     out.write_text(WORD * choice.times)
