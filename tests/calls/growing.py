@@ -57,7 +57,7 @@ def add(work: sg.Workdir, left: sg.Asset, right: sg.Asset) -> sg.Asset:
     return sg.Asset(path=out)
 
 
-@sg.task(memory=lambda part: 1000 + part.size)
+@sg.task(memory=lambda part: 100_000_000 + part.size)
 def hungry(work: sg.Workdir, part: sg.Asset) -> int:
     return int(work.memory or 0)
 

@@ -69,4 +69,4 @@ def test_a_failure_on_a_client_takes_nothing_else_along(client: Any, store: Stor
 
 
 def test_needs_of_what_is_wired_are_asked_for_when_its_inputs_are_there(client: Any, store: Store) -> None:
-    assert sg.run(feed(split(numbers=[8, 9])), client=client, progress=False).result() == [1001, 1002]
+    assert sg.run(feed(split(numbers=[8, 9])), client=client, progress=False).result() == [100_000_001, 100_000_002]
