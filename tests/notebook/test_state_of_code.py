@@ -18,6 +18,9 @@ from stargazer.errors import NotebookError
 from stargazer.notebook.code import root_set_up
 from stargazer.notebook.rows import ChangesOthers
 
+pytestmark = pytest.mark.filterwarnings("ignore::stargazer.fingerprint.identity.UncertainIdentity")
+"""Functions that count are told of when they are first looked at in a process; here it is of cells that is asked."""
+
 COUNTED = (
     "class C:\n    n = 0\n    seen = []\n    def __init__(self, v):\n        self.seen.append(v)\n        C.n += 1"
 )
@@ -202,7 +205,6 @@ KEPT = {
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore::stargazer.fingerprint.identity.UncertainIdentity")
 @pytest.mark.parametrize("name", KEPT)
 def test_cells_that_leave_nothing_are_kept(tmp_path: Path, name: str) -> None:
     _book(tmp_path, KEPT[name]).run()
