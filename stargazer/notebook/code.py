@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Cell
 
-__all__ = ["Part", "Prelude", "Split", "prelude_of", "root_set_up", "sets_up", "split_cells", "statement_names"]
+__all__ = ["Part", "Prelude", "Split", "prelude_of", "root_set_up", "split_cells", "statement_names"]
 
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 CONSTANT = (
@@ -116,7 +116,7 @@ def split_cells(cells: Sequence[Cell]) -> Split:
         wrong = {
             (c, n)
             for c, n in chosen
-            if not statement_names(bodies[c][n]) <= code or (_free(bodies[c][n]) & known) - code
+            if not statement_names(bodies[c][n]) <= code or (free_names(bodies[c][n]) & known) - code
         }
         if not wrong:
             break
@@ -158,11 +158,6 @@ def _bound_by_others(
     return frozenset(found & frozenset().union(*(cell.defs for cell in cells)) if cells else ())
 
 
-@functools.lru_cache(maxsize=4096)
-def _free(node: ast.stmt) -> frozenset[str]:
-    return free_names(node)
-
-
 def _may_be_code(node: ast.stmt) -> bool:
     if isinstance(node, ast.ImportFrom):
         return node.names[0].name != "*"
@@ -178,12 +173,7 @@ def _may_be_code(node: ast.stmt) -> bool:
 
 def _sets_up(node: ast.stmt, code: set[str]) -> bool:
     """Whether a statement of code changes what a library keeps: ``np.random.seed(0)``, ``pd.options.x = 1``."""
-    return bool(root_set_up(node)) and _free(node) <= code
-
-
-def sets_up(node: ast.stmt) -> bool:
-    """Whether a statement changes what a library keeps, and binds nothing."""
-    return bool(root_set_up(node))
+    return bool(root_set_up(node)) and free_names(node) <= code
 
 
 def root_set_up(node: ast.stmt) -> str:
@@ -300,7 +290,7 @@ class Prelude:
             name = todo.pop()
             if name not in found and name in self._statements:
                 found.add(name)
-                todo += [each for node in self._statements[name] for each in _free(node)]
+                todo += [each for node in self._statements[name] for each in free_names(node)]
         return frozenset(found)
 
     def nodes_of(self, names: Iterable[str]) -> list[ast.stmt]:

@@ -164,10 +164,7 @@ class Live:
         beyond = notes.env or notes.mounts or notes.loop or notes.prompt
         asks = "it asks for what only `stargazer nb run` gives" if beyond else ""
         asks = f"only `stargazer nb run` sends it to {notes.worker}" if find_place(notes.worker) else asks
-        among = dict(zip(cells, split.rest, strict=True))
-        order = hidden_order(cells, among, prelude, all_seen=False)
-        state = f"{state} is changed by what it calls" if (state := state_changes(cell, cells, names)) else ""
-        if why := asks or why_live(cell, prelude) or order.get(cell) or state:
+        if why := asks or why_live(cell, prelude) or _hidden(cell, cells, split, prelude):
             looked.why = why
             return looked
         inputs, tokens = dict[str, Any](), dict[str, str]()
@@ -363,6 +360,15 @@ class Live:
     def _note(self, looked: Looked, state: str, why: str) -> None:
         name = ", ".join(sorted(looked.cell.defs)) or looked.cell.source.strip().partition("\n")[0][:40]
         self.rows.append((name, state, why))
+
+
+def _hidden(cell: Cell, cells: Sequence[Cell], split: Split, prelude: Prelude) -> str:
+    """Why a cell runs each time for what others leave in libraries or in code; asked where nothing else says so."""
+    order = hidden_order(cells, dict(zip(cells, split.rest, strict=True)), prelude, all_seen=False)
+    if why := order.get(cell):
+        return why
+    state = state_changes(cell, cells, split.names)
+    return f"{state} is changed by what it calls" if state else ""
 
 
 def _present(path: str, seen: Any) -> str:

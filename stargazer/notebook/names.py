@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import re
 import symtable
 from typing import TYPE_CHECKING, NamedTuple
@@ -96,6 +97,7 @@ def texts_of(call: ast.AST) -> list[str]:
     return [first.value] if isinstance(first, ast.Constant) and isinstance(first.value, str) else []
 
 
+@functools.lru_cache(maxsize=4096)
 def free_names(node: ast.AST) -> frozenset[str]:
     """Names that a statement reads from around it."""
     body = [node] if isinstance(node, ast.stmt) else [ast.Expr(node)]  # type: ignore[arg-type]

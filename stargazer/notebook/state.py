@@ -9,6 +9,7 @@ that have part in it run one after the other with the same names, as in a kernel
 from __future__ import annotations
 
 import ast
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.notebook.names import PRESENT, free_names
@@ -118,8 +119,7 @@ class _Book:
 
     def _asked_for_calls(self) -> set[str]:
         """Functions whose cache is looked at, or emptied: then calls of them count."""
-        every = (each for cell in self._cells for each in ast.walk(cell.tree) if isinstance(each, ast.Attribute))
-        return {root_of(each) for each in every if each.attr in ("cache_info", "cache_clear")}
+        return set().union(*(_asked_for_calls(cell.tree) for cell in self._cells))
 
     def used_by(self, cell: Cell) -> frozenset[str]:
         """Names that the work of a cell leads to: what it reads when it runs, and what the code reads that it calls."""
@@ -173,27 +173,37 @@ def _defined(node: ast.stmt) -> list[str]:
     return []
 
 
-def _work(node: ast.stmt, code: frozenset[str]) -> set[str]:
-    """Names that a statement reads when it runs; a definition reads what decorates it, and what it is made from."""
-    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
-        return set()
+@functools.lru_cache(maxsize=1024)
+def _asked_for_calls(tree: ast.Module) -> frozenset[str]:
+    every = (each for each in ast.walk(tree) if isinstance(each, ast.Attribute))
+    return frozenset(root_of(each) for each in every if each.attr in ("cache_info", "cache_clear"))
+
+
+def _work(node: ast.stmt, code: frozenset[str]) -> frozenset[str]:
+    """Names that a statement reads when it runs; functions and constants are made then, and not used."""
+    if isinstance(node, ast.Assign) and (
+        isinstance(node.value, ast.Lambda)
+        or all(isinstance(each, ast.Name) and each.id in code for each in node.targets)
+    ):
+        return frozenset()
+    return _read(node)
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(node: ast.stmt) -> frozenset[str]:
+    """Names that a statement reads; a definition reads what decorates it, and what it is made from."""
     if isinstance(node, ast.ClassDef):
         parts: list[ast.AST] = [*node.decorator_list, *node.bases, *node.keywords]
     elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         parts = [*node.decorator_list, *node.args.defaults, *(each for each in node.args.kw_defaults if each)]
     else:
         parts = [node]
-    found = {each.id for part in parts for each in ast.walk(part) if isinstance(each, ast.Name)}
-    if isinstance(node, ast.Assign) and all(isinstance(each, ast.Name) and each.id in code for each in node.targets):
-        return set()  # a constant, which is made and not used
-    return found - set(_bound_only(node))
-
-
-def _bound_only(node: ast.stmt) -> Iterator[str]:
-    """Names that a plain assignment binds, and does not read."""
-    stored = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
-    loaded = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
-    yield from stored - loaded if not isinstance(node, ast.AugAssign) else ()
+    found = frozenset(each.id for part in parts for each in ast.walk(part) if isinstance(each, ast.Name))
+    if isinstance(node, ast.AugAssign):
+        return found
+    names = [each for each in ast.walk(node) if isinstance(each, ast.Name)]
+    loaded = {each.id for each in names if isinstance(each.ctx, ast.Load)}
+    return found - {each.id for each in names if isinstance(each.ctx, ast.Store) and each.id not in loaded}
 
 
 def root_of(node: ast.AST | None) -> str:
@@ -226,15 +236,17 @@ def _unpacked(target: ast.expr) -> Iterator[ast.expr]:
         yield target
 
 
-def _changed_at_once(node: ast.stmt) -> set[str]:
+@functools.lru_cache(maxsize=4096)
+def _changed_at_once(node: ast.stmt) -> frozenset[str]:
     """Names whose objects a statement changes itself; decorators that register count."""
     if isinstance(node, DEFINITIONS):
         called = (each.func if isinstance(each, ast.Call) else each for each in node.decorator_list)
-        return {root_of(each) for each in called if isinstance(each, ast.Attribute) and each.attr in MUTATORS}
-    return {root_of(target) for each in ast.walk(node) for target in _targets(each)} - {""}
+        return frozenset(root_of(each) for each in called if isinstance(each, ast.Attribute) and each.attr in MUTATORS)
+    return frozenset(root_of(target) for each in ast.walk(node) for target in _targets(each)) - {""}
 
 
-def _changes(node: ast.stmt, methods: frozenset[str] = MUTATORS) -> frozenset[str]:
+@functools.lru_cache(maxsize=4096)
+def _changes(node: ast.stmt, methods: frozenset[str]) -> frozenset[str]:
     """Names from around a definition whose objects, or meanings, calls of it change."""
     finder = _Changes(node, methods)
     finder.visit(node)

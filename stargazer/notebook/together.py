@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stargazer.notebook.code import sets_up
+from stargazer.notebook.code import root_set_up
 from stargazer.notebook.hidden import set_up_twice
 from stargazer.notebook.rows import name_of
 from stargazer.notebook.state import shared_states
@@ -97,4 +97,4 @@ class Together:
 
 
 def _settings(cell: Cell) -> list[int]:
-    return [number for number, node in enumerate(cell.tree.body) if sets_up(node)]
+    return [number for number, node in enumerate(cell.tree.body) if root_set_up(node)]
