@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
+from stargazer.app.jobs import unforeseen_text
 from stargazer.display import seconds_text, size_text
 from stargazer.display.html import short
 from stargazer.errors import ArgumentError, Conflict, NotFound, StargazerError, UnknownName
@@ -154,7 +155,7 @@ def error_answer(request: Request, error: Exception) -> Response:
 
 def unforeseen(request: Request, error: Exception) -> Response:
     """What is said of an error that is none of ours: little, for perhaps nobody was let in yet."""
-    told = f"that failed in a way that nobody foresaw ({type(error).__name__}); where the app was started it says more"
+    told = unforeseen_text(error)
     if request.url.path.removeprefix(desk_of(request).access.base).startswith("/api/"):
         return JSONResponse({"error": told}, 500)
     return PlainTextResponse(f"{told}\n", 500, headers={"X-Content-Type-Options": "nosniff"})

@@ -22,12 +22,18 @@ from stargazer.tools.process import end, start
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["CommandFailed", "Job", "Jobs", "command"]
+__all__ = ["CommandFailed", "Job", "Jobs", "command", "unforeseen_text"]
 
 KEPT = 100
 LOOKED_EVERY = 0.1
 ENDING = 4000
 COMMAND = "from stargazer.cli import main; main()"
+
+
+def unforeseen_text(error: Exception) -> str:
+    """What people are told of an error that is none of ours; the rest is for who started the app."""
+    kind = type(error).__name__
+    return f"that failed in a way that nobody foresaw ({kind}); where the app was started it says more"
 
 
 class CommandFailed(StargazerError):
@@ -111,8 +117,7 @@ class Jobs:
             job.state, job.said = "failed", str(error)
         except Exception as error:
             logging.getLogger("stargazer").exception("%s failed", job.name)
-            kind = type(error).__name__
-            job.said = f"that failed in a way that nobody foresaw ({kind}); where the app was started it says more"
+            job.said = unforeseen_text(error)
         finally:
             job.state = "failed" if job.state == "running" else job.state
 

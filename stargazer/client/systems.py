@@ -184,6 +184,10 @@ class System:
         for pattern in TAKEN.get(self.name, ()):
             if found := re.findall(pattern, out, re.MULTILINE):
                 return str(found[-1])
+        return self.taken_otherwise(job, out)
+
+    def taken_otherwise(self, job: Any, out: str) -> str:
+        """Read which number a job has got, where it is not said as it should be."""
         return str(job._job_id_from_submit_output(out))
 
     def numbers(self, job: str, number: int) -> list[str]:
@@ -230,11 +234,14 @@ class Slurm(System):
         self._clusters: dict[str, None] = {}
 
     def taken(self, job: Any, out: str) -> str:
-        """As of others; but a number that stands in other words may be that of any job, which nobody must cancel."""
-        if not any(re.search(pattern, out, re.MULTILINE) for pattern in TAKEN[self.name]):
-            raise ValueError(out)
+        """As of others, and remember which cluster has the job."""
+        found = super().taken(job, out)
         self._clusters |= {one or other: None for one, other in CLUSTER.findall(out)}
-        return super().taken(job, out)
+        return found
+
+    def taken_otherwise(self, job: Any, out: str) -> str:
+        """A number that stands in other words may be that of any job, which nobody must cancel."""
+        raise ValueError(out)
 
     def _of(self, command: str) -> list[str]:
         """A command, about the clusters that have our jobs: another cluster has other jobs of the same numbers."""
