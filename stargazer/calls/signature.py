@@ -382,11 +382,13 @@ def read_signature(body: Callable[..., Any]) -> Signature:
     Raises
     ------
     DefinitionError
-        A positional parameter is no asset, or an annotation cannot be resolved.
+        The first parameter is not the work directory, another positional one is no asset, or an annotation cannot be
+        resolved.
     """
     check_form(body)
     hints = _hints(body)
-    parameters = list(inspect.signature(body).parameters.values())[1:]
+    first, *parameters = inspect.signature(body).parameters.values()
+    _refuse_first(body.__name__, first, hints.get(first.name, Any))
     keywords = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     positional = [p for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     returned = hints.get("return", REQUIRED)
@@ -452,6 +454,16 @@ def _hints(body: Callable[..., Any]) -> dict[str, Any]:
             f"task {body.__name__}: an annotation cannot be resolved ({error}); a task's annotations are used when it "
             "runs, so import what they name outside of `if TYPE_CHECKING:`"
         ) from error
+
+
+def _refuse_first(task: str, first: inspect.Parameter, hint: Any) -> None:
+    """Refuse a first parameter that is written for a value: the body would be given its work directory instead."""
+    if hint in (Any, object) or any(kind.__name__ == "Workdir" for kind in getattr(hint, "__mro__", ())):
+        return
+    raise DefinitionError(
+        f"task {task}: the first parameter is the work directory, but {first.name} is annotated {shown(hint)}: "
+        f"def {task}(work: sg.Workdir, …)"
+    )
 
 
 def _plain_parameter(parameter: inspect.Parameter, hint: Any) -> PlainParameter:

@@ -342,6 +342,22 @@ def test_a_wrong_option_is_told_when_the_task_is_defined(options: dict[str, Any]
         sg.task(**options)(lambda work: 1)
 
 
+def _plain_first(tag: str) -> int:
+    return len(tag)
+
+
+def _asset_first(reads: sg.Asset, work: sg.Workdir) -> int:
+    return reads.size
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"), [(_plain_first, "tag is annotated str"), (_asset_first, "reads is annotated Asset")]
+)
+def test_a_first_parameter_that_is_no_work_directory_is_told_at_the_first_call(body: Any, shown: str) -> None:
+    with pytest.raises(DefinitionError, match=f"the first parameter is the work directory, but {shown}"):
+        sg.task(body)()
+
+
 def test_a_positional_parameter_that_is_no_asset_is_told_at_the_first_call(store: Store) -> None:
     def body(work: sg.Workdir, n: int) -> int:
         return n
