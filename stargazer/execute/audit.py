@@ -36,20 +36,14 @@ from stargazer.tools.programs import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from stargazer.execute.opens import Opens
     from stargazer.tools.programs import Signature
 
 __all__ = ["Observed", "observed", "running"]
 
 IMPORTERS = (
-    "importlib",
-    "_frozen_importlib",
-    "pkgutil",
-    "pkg_resources",
-    "zipimport",
-    "linecache",
-    "tokenize",
-    "inspect",
-)
+    "importlib", "_frozen_importlib", "pkgutil", "pkg_resources", "zipimport", "linecache", "tokenize", "inspect",
+)  # fmt: skip
 """Modules that look for code: what they open is no data."""
 
 ASK_FOR_OTHERS = ("os", "posixpath", "ntpath", "genericpath", "pathlib", "collections", "_collections_abc", "stargazer")
@@ -127,12 +121,15 @@ class Observed:
         self.apart = False
         self.told_by_children: int | None = None
         self.beside: set[tuple[str, frozenset[str]]] = set()
+        self.opens: Opens | None = None
 
     def opened(self, path: Any, mode: Any, flags: Any) -> None:
         """A file is opened: what is there already is read, unless it is only written to."""
         place = self._place(path)
         if place is None or self._is_below(path, mode, flags):
             return
+        if self.opens is not None:
+            self.opens.told.add(place)
         if _writes(mode, flags):
             if not _appends(mode, flags):
                 self.appended.discard(place)
@@ -171,6 +168,8 @@ class Observed:
         place = self._place("." if path is None else path)
         folder = "" if place is None else place.rstrip(os.sep) + os.sep
         if folder and folder not in self.folders and _import_here() != INSTALLED and not _removes():
+            if self.opens is not None:
+                self.opens.watch(folder)
             self.folders[folder] = MISSING  # listing it sends an event, too
             self.folders[folder] = folder_value(folder)
             if _is_search() and not any(name.endswith(OF_A_PACKAGE) for name in os.listdir(folder)):

@@ -7,15 +7,18 @@ import os
 import shutil
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.errors import UndeclaredInput
-from stargazer.execute.audit import Observed, observed, running
+from stargazer.execute.audit import COMPILED, Observed, observed, running
 from stargazer.execute.installed import is_installed
 from stargazer.execute.named import OF_THE_MACHINE, Named, named_by
+from stargazer.execute.opens import DATA, Opens, folders_in
 from stargazer.execute.state import Change, compared
 from stargazer.ledger.reads import (
+    ALWAYS,
     CHANGED,
     LOOKED_FOR,
     MISSING,
@@ -29,6 +32,7 @@ from stargazer.tools.identity import EMBEDDED_TOOLS, locate_tool
 from stargazer.tools.programs import (
     ENGINE,
     commands_in,
+    is_regular,
     named_files,
     own_modules,
     places_of_modules,
@@ -102,6 +106,9 @@ class Findings:
         self.body = Observed(spec.name, own, self.named.names, alone_online=alone_online)
         self._constants = self.named.unseen(parameters.values())
         self._before = {path: signature_of(path) for path in self._constants}
+        self._parameters = parameters
+        self._began = 0
+        self._lacks = False
         self.reads: dict[str, str] = {}
         self._hidden: dict[str, str] = {}
         self._asked: list[str] = []
@@ -115,12 +122,12 @@ class Findings:
         _forget_emptied(self.body.states)
         variables = {f"${name}": variable_value(name) for name in self.named.variables if name not in self._declared}
         looked_for = {name: looked_value(name) for name in self.named.looked_for if self._is_elsewhere(name)}
-        with compared(self.body) as changes, observed(self.body):
+        with self._kernel_asked(), compared(self.body) as changes, observed(self.body):
             yield
         self._changes = changes
         self.reads |= variables
         self.reads |= {name: value for name, value in looked_for.items() if looked_value(name) == value}
-        self.reads |= dict.fromkeys(self.named.once, CHANGED)
+        self.reads |= dict.fromkeys([*self.named.once, *([ALWAYS] if self._lacks else [])], CHANGED)
         asked = {name for name in self.body.asked if not OF_THE_MACHINE.fullmatch(name)} - self.body.variables.keys()
         self.reads |= {f"${name}": variable_value(name) for name in asked if f"${name}" not in variables}
         self._asked = sorted({*asked, *self.named.variables} - QUIET)
@@ -131,6 +138,36 @@ class Findings:
         if now or _remembered or self.body.imported:
             self._take_over(now)
             self._remember([holder.key for holder in changed])
+
+    @contextlib.contextmanager
+    def _kernel_asked(self) -> Iterator[None]:
+        """Have what libraries in C open told by the kernel, where the code names one that does."""
+        if self.named.texts is None:
+            yield
+            return
+        variables = (config.variable(name) for name in self.named.variables)
+        with contextlib.closing(Opens(self.body.own)) as self.body.opens:
+            for folder in sorted({*folders_in([*self.named.texts, *_texts_of(self._parameters), *variables])}):
+                self.body.opens.watch(folder, deep=True)
+            self.body.opens.watch(os.getcwd())
+            self._began = time.time_ns()
+            yield
+            self._take_opened(*self.body.opens.read())
+
+    def _take_opened(self, opened: set[str], written: set[str], lacks: bool) -> None:
+        """What the kernel told: in the current folder, where other programs work too, only files of data."""
+        here = os.getcwd()
+        self._lacks = lacks
+        for path in sorted(opened | written):
+            if path.startswith(self.body.own) or path.endswith(COMPILED) or path in self.body.written:
+                continue
+            if os.path.dirname(path) == here and not path.lower().endswith(DATA):
+                continue
+            if path in written:
+                self.body.written.add(path)
+            elif is_regular(path):
+                seen = signature_of(path)
+                self.body.files.setdefault(path, seen if seen and seen[-1] < self._began else (0, 0, 0, 0))
 
     def _is_elsewhere(self, name: str) -> bool:
         return not f"{name.lstrip(LOOKED_FOR)}{os.sep}".startswith(self.body.own)
@@ -174,7 +211,7 @@ class Findings:
         chance = [*self.named.chance, *(self.named.clocks if self.spec.wires else ())]
         found = (
             self._hidden, self._asked, self.named.asks_by_name, self.named.once, self.body.addresses, self._changes,
-            chance,
+            chance, self._lacks,
         )  # fmt: skip
         if not any(found) or self.spec.task.reads_are_inputs:
             return
@@ -189,6 +226,8 @@ class Findings:
             yield f"reads {_listed(self.named.once)}, which each process has of its own", "pass it as a parameter"
         if self.named.asks_by_name and not self.body.asked:
             yield "reads variables of the environment by names that it works out", "pass their values as parameters"
+        if self._lacks:
+            yield "opened more files than can be told of", "pass them as assets; until then it runs each time"
         programs = [name[1:] for name in self._hidden if name.startswith("!")]
         if programs:
             yield f"ran {_listed(programs)} without declaring it", "name it in @sg.task(tools=[…])"
@@ -320,6 +359,15 @@ def _program_path(name: str) -> str | None:
     if os.sep in name:
         return name if os.path.isabs(name) else None
     return shutil.which(name, path=config.search_path())
+
+
+def _texts_of(value: Any) -> Iterator[Any]:
+    """Texts in a plain value, however deep."""
+    if isinstance(value, (list, tuple, set, frozenset, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts_of(each)
+    else:
+        yield value
 
 
 def _value(path: str, seen: Any) -> str:

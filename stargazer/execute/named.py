@@ -51,6 +51,11 @@ SILENT_READERS = {
 }  # fmt: skip
 """Names of what opens files in C, which no audit event tells."""
 
+QUIET_LIBRARIES = {
+    "cloudpickle", "dask", "distributed", "matplotlib", "networkx", "numba", "numpy", "pandas", "pytest", "requests",
+    "rich", "scipy", "seaborn", "sklearn", "stargazer", "tqdm", "yaml",
+}  # fmt: skip
+"""Libraries that open files by Python, but for what `SILENT_READERS` names: nothing need be watched for them."""
 
 LOOKS = {"exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "stat", "getsize", "access"}
 SIZES = {"getsize", "st_size", "stat"}
@@ -94,6 +99,8 @@ class Named(NamedTuple):
         Clocks that it asks.
     looked_for
         Paths as constants, where the code also asks whether files are there: as reads name them.
+    texts
+        Constants that may name folders, where the code leads to libraries that may open files unseen; else None.
     """
 
     variables: tuple[str, ...]
@@ -105,6 +112,7 @@ class Named(NamedTuple):
     chance: tuple[str, ...] = ()
     clocks: tuple[str, ...] = ()
     looked_for: tuple[str, ...] = ()
+    texts: tuple[str | bytes | PurePath, ...] | None = None
 
     def unseen(self, values: Iterable[Any]) -> tuple[str, ...]:
         """Files that the constants or some values name, and that may be opened unseen."""
@@ -160,7 +168,7 @@ class _Walk:
         self.texts: list[Any] = []
         self.choices: list[Any] = []
         self.holders: dict[tuple[Any, ...], Holder] = {}
-        self._asks_by_name = False
+        self._asks_by_name = self._foreign = False
         self._beside: set[str] = set()
         self._once: list[str] = []
         self._chance: dict[str, bool] = {}
@@ -177,6 +185,7 @@ class _Walk:
         variables = sorted({name for name in found if not OF_THE_MACHINE.fullmatch(name)})
         silent = not SILENT_READERS.isdisjoint(self.names)
         files = tuple(dict.fromkeys(_paths([*self.texts, *self.choices]))) if silent else ()
+        texts = tuple(dict.fromkeys([*self.texts, *self.choices, *filter(None, self._beside)]))
         return Named(
             tuple(variables),
             self._asks_by_name and not words,
@@ -187,6 +196,7 @@ class _Walk:
             tuple(name for name, is_clock in self._chance.items() if not is_clock),
             tuple(name for name, is_clock in self._chance.items() if is_clock),
             tuple(self._looked_for()),
+            texts if silent or self._foreign else None,
         )
 
     def _looked_for(self) -> Iterator[str]:
@@ -250,7 +260,9 @@ class _Walk:
             self._environment(code, namespace)
             self._once += _read_once(code)
             self._chance |= dict(asked_of_chance(code, namespace))
-            for name in _set_globals(code):
+            steps = list(dis.get_instructions(code))
+            self._foreign |= any(_is_foreign(str(step.argval)) for step in steps if step.opname == "IMPORT_NAME")
+            for name in (str(step.argval) for step in steps if step.opname == "STORE_GLOBAL"):
                 self._hold((id(namespace), name), functools.partial(_identity, namespace, name), name)
         for name in {name for code in _codes(function.__code__) for name in code.co_names}:
             self._name(namespace, name)
@@ -259,6 +271,7 @@ class _Walk:
         value = namespace.get(name, sys.modules.get(name))
         if value is random or getattr(value, "__self__", None) is random._inst:
             self.names.add(SHARED)
+        self._foreign = self._foreign or _is_foreign(_home(value))
         if isinstance(value, types.ModuleType):
             if _is_own(value.__name__):
                 for each in self.names & vars(value).keys():
@@ -335,10 +348,6 @@ def _identity(namespace: dict[str, Any], name: str) -> tuple[int, Any]:
     return id(value), value if isinstance(value, (int, str, float)) else None
 
 
-def _set_globals(code: types.CodeType) -> set[str]:
-    return {str(step.argval) for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL"}
-
-
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
     yield code
     for const in code.co_consts:
@@ -359,6 +368,19 @@ def _is_own(module: str) -> bool:
     if module in sys.builtin_module_names or found is None:
         return False
     return not is_installed(str(getattr(found, "__file__", None) or ""))
+
+
+def _home(value: Any) -> str:
+    """Name of the module that a value is, or that it says it comes from."""
+    name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+    return name if isinstance(name, str) else ""
+
+
+def _is_foreign(module: str) -> bool:
+    """Whether a module belongs to an installed library that may open files by itself."""
+    package = module.partition(".")[0]
+    quiet = not package or package in sys.stdlib_module_names or package in QUIET_LIBRARIES
+    return not quiet and not _is_own(package)
 
 
 def _paths(values: Iterable[Any]) -> Iterator[str]:

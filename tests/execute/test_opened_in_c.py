@@ -1,0 +1,124 @@
+"""Files that libraries in C open, of which no audit event tells: the kernel does, wherever a body got the path from."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+import dask
+import h5py
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from opening_tasks import (
+    begun_by_a_prefix,
+    below,
+    beside,
+    counts,
+    from_the_environment,
+    globbed,
+    imported_within,
+    in_the_current_folder,
+    listed,
+    worked_out,
+    writes,
+)
+
+import stargazer as sg
+from stargazer.errors import UndeclaredInput
+from stargazer.execute import opens
+from stargazer.execute.findings import HiddenInput
+from stargazer.execute.opens import Opens, folders_in
+from stargazer.store import Store
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::stargazer.execute.findings.HiddenInput"),
+    pytest.mark.skipif(sys.platform != "linux", reason="inotify"),
+]
+
+LIBC = ctypes.CDLL(None)
+
+
+def fill(folder: Path, number: int) -> None:
+    """The same number in a file of each kind."""
+    (folder / "deep").mkdir(exist_ok=True)
+    with h5py.File(folder / "s1.h5", "w") as file:
+        file["x"] = number
+    pq.write_table(pa.table({"x": [number]}), folder / "deep" / "s1.parquet")
+    head = "##fileformat=VCFv4.2\n##contig=<ID=1,length=1000>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    (folder / "s1.vcf").write_text(f"{head}1\t{number}\t.\tA\tT\t.\t.\t.\n")
+
+
+TASKS = [globbed, listed, worked_out, below, from_the_environment, in_the_current_folder, imported_within]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> Path:
+    found = tmp_path / "numbers"
+    found.mkdir()
+    fill(found, 5)
+    monkeypatch.setenv("MY_NUMBERS", str(found))
+    monkeypatch.chdir(found)
+    return found
+
+
+@pytest.mark.parametrize("task", [*TASKS, begun_by_a_prefix], ids=lambda task: str(task.name))
+def test_a_file_that_is_opened_in_c_counts_wherever_its_path_comes_from(task: sg.Task, folder: Path) -> None:
+    place = f"{folder}/s" if task is begun_by_a_prefix else str(folder)
+    with pytest.warns(HiddenInput, match=r"read .*s1\.(h5|vcf|parquet)"):
+        assert task(folder=place).compute() == 5
+    assert "nothing would run" in str(sg.plan(task(folder=place)))
+    fill(folder, 7)
+    assert task(folder=place).compute() == 7
+
+
+def test_strict_refuses_it(folder: Path) -> None:
+    with (
+        dask.config.set({"stargazer.strict": True}),
+        pytest.raises(UndeclaredInput, match=r"s1\.vcf beside its inputs"),
+    ):
+        worked_out(folder=str(folder)).compute()
+
+
+def test_what_the_body_writes_itself_is_told_and_not_read(folder: Path) -> None:
+    assert writes(folder=str(folder)).compute() == 1
+    (folder / "made.h5").unlink()
+    assert "nothing would run" in str(sg.plan(writes(folder=str(folder))))
+
+
+@pytest.mark.filterwarnings("error::stargazer.execute.findings.HiddenInput")
+def test_an_input_is_no_hidden_one(folder: Path) -> None:
+    assert counts(sg.add(folder / "s1.vcf"), folder=str(folder)).compute() == 1
+
+
+def test_where_the_kernel_lost_count_it_runs_each_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Opens, "_events", lambda self: iter([(-1, opens.OVERFLOW, "")]))
+    with pytest.warns(HiddenInput, match="opened more files than can be told of"):
+        assert worked_out(folder=str(folder)).compute() == 5
+    assert "1 call" in str(sg.plan(worked_out(folder=str(folder))))
+
+
+@pytest.mark.filterwarnings("error::stargazer.execute.findings.HiddenInput")
+def test_files_of_editors_in_the_current_folder_do_not_count(folder: Path) -> None:
+    (folder / "notes.ipynb").write_text("{}")
+    assert beside(sg.add(folder / "s1.h5")).compute() == 5
+
+
+def test_folders_are_found_in_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    texts = [b"a", "a/b/s", Path("a"), "/", "no", "", "x\ny", 5, None, f"{tmp_path}/a/none/x", "a\0"]
+    assert list(folders_in(texts)) == [str(tmp_path / "a"), str(tmp_path / "a" / "b"), str(tmp_path / "a")]
+
+
+def test_no_more_folders_are_watched_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opens, "MOST_FOLDERS", 3)
+    for name in "abcde":
+        (tmp_path / name).mkdir()
+    watched = Opens(())
+    watched.watch(str(tmp_path), deep=True)
+    for name in "ae":
+        LIBC.close(LIBC.open(os.fsencode(tmp_path / name / "x"), os.O_CREAT, 0o600))
+    assert watched.read() == ({str(tmp_path / "a" / "x")}, {str(tmp_path / "a" / "x")}, False)
