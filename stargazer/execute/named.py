@@ -56,6 +56,11 @@ QUIET_LIBRARIES = {
     "rich", "scipy", "seaborn", "sklearn", "stargazer", "tqdm", "yaml",
 }  # fmt: skip
 """Libraries that open files by Python, but for what `SILENT_READERS` names: nothing need be watched for them."""
+STARTERS = {
+    "Popen", "ProcessPoolExecutor", "check_call", "check_output", "getoutput", "multiprocessing", "pipe", "popen",
+    "run", "spawn", "subprocess", "system",
+}  # fmt: skip
+"""Names by which code starts processes, whose opening of files no event tells."""
 
 LOOKS = {"exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "stat", "getsize", "access"}
 SIZES = {"getsize", "st_size", "stat"}
@@ -100,7 +105,7 @@ class Named(NamedTuple):
     looked_for
         Paths as constants, where the code also asks whether files are there: as reads name them.
     texts
-        Constants that may name folders, where the code leads to libraries that may open files unseen; else None.
+        Constants that may name folders, where the code leads to what may open files unseen; else None.
     """
 
     variables: tuple[str, ...]
@@ -196,7 +201,7 @@ class _Walk:
             tuple(name for name, is_clock in self._chance.items() if not is_clock),
             tuple(name for name, is_clock in self._chance.items() if is_clock),
             tuple(self._looked_for()),
-            texts if silent or self._foreign else None,
+            texts if silent or self._foreign or not STARTERS.isdisjoint(self.names) else None,
         )
 
     def _looked_for(self) -> Iterator[str]:

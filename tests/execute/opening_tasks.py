@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+from concurrent.futures import ProcessPoolExecutor
 from glob import glob
+from multiprocessing import get_context
 from pathlib import Path
 
 import h5py
@@ -82,3 +84,20 @@ def beside(work: sg.Workdir, reads: sg.Asset) -> int:
     libc = ctypes.CDLL(None)
     libc.close(libc.open(b"notes.ipynb", os.O_RDONLY))
     return number_in(reads.path)
+
+
+def first_number(path: str) -> int:
+    return int(Path(path).read_text().splitlines()[-1].split("\t")[1])
+
+
+@sg.task
+def in_a_new_process(work: sg.Workdir, *, folder: str) -> int:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(first_number, f"{folder}/s{len(folder[:1])}.vcf").result()
+
+
+@sg.task
+def by_a_tool(work: sg.Workdir, *, folder: str) -> int:
+    work.file("list").write_text(f"{folder}/s1.vcf\n")
+    work.run(["sh", "-c", "xargs cat < list > all"])
+    return first_number(str(work.file("all")))

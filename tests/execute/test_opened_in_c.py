@@ -16,10 +16,12 @@ from opening_tasks import (
     begun_by_a_prefix,
     below,
     beside,
+    by_a_tool,
     counts,
     from_the_environment,
     globbed,
     imported_within,
+    in_a_new_process,
     in_the_current_folder,
     listed,
     worked_out,
@@ -51,7 +53,17 @@ def fill(folder: Path, number: int) -> None:
     (folder / "s1.vcf").write_text(f"{head}1\t{number}\t.\tA\tT\t.\t.\t.\n")
 
 
-TASKS = [globbed, listed, worked_out, below, from_the_environment, in_the_current_folder, imported_within]
+TASKS = [
+    globbed,
+    listed,
+    worked_out,
+    below,
+    from_the_environment,
+    in_the_current_folder,
+    imported_within,
+    in_a_new_process,
+    by_a_tool,
+]
 
 
 @pytest.fixture
