@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -128,14 +127,13 @@ WRONG: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
 }
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("what", WRONG)
 def test_wrong_usage_fails_at_once(what: str) -> None:
     act, kind, told = WRONG[what]
-    began = time.monotonic()
     with pytest.raises(kind, match=told):
         act()
-    assert time.monotonic() - began < 10
 
 
 def test_a_directory_with_a_colon_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import email.utils
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,10 +149,8 @@ def test_busy_services_are_waited_for_within_the_budget(model: StandIn, store: s
     assert ask().compute() == "A gene."
     assert len(model.asked) == 3
     model.says(problem(429, "slow down", Retry_After="3600"))
-    began = time.monotonic()
     with pytest.raises(ModelError, match=r"says to wait 3600 s, of 5 s that are left .*slow down"):
         ask("And {{ gene }}?").compute()
-    assert time.monotonic() - began < 60
     assert len(model.asked) == 1
 
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,10 +280,8 @@ def test_a_job_that_outlived_its_client_ends_before_it_starts_a_worker(queue: Qu
     until(lambda: len(lines(tmp_path / "ran")) >= 2 and len(queue.running()) == 5)
     process.kill()
     process.wait(60)
-    began = time.monotonic()
     until(lambda: queue.running() == [], 100)
     logs = [path.read_text() for path in (queue.folder / f"stargazer-{os.environ.get('USER', 'root')}").rglob("*.out")]
     said = [text for text in logs if "nobody listens at" in text]
     assert said
     assert all("Start worker" not in text for text in said)
-    assert time.monotonic() - began < 100

