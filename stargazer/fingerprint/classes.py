@@ -10,8 +10,9 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from stargazer.errors import CodeChanged
-from stargazer.fingerprint.identity import CodeIdentity, UncertainIdentity, identify_class
+from stargazer.fingerprint.identity import UncertainIdentity, identify_class
 from stargazer.fingerprint.origin import ENGINE, is_own
+from stargazer.fingerprint.watch import CodeIdentity
 
 __all__ = ["class_code", "class_name", "module_name"]
 

@@ -10,7 +10,7 @@ from stargazer.assets import Asset
 from stargazer.ledger.codec import cids_in, decode
 from stargazer.ledger.record import Record
 from stargazer.store.fallback import Known, fallback
-from stargazer.store.parsing import is_name
+from stargazer.store.layout import is_name
 from stargazer.store.store import open_store
 
 if TYPE_CHECKING:

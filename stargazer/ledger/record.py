@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.store.parsing import is_record, read_object
+from stargazer.store.layout import is_record, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from stargazer.errors import AssetError, StoreError, ToolMissing
 from stargazer.ledger.codec import walk_assets
 from stargazer.ledger.ledger import Ledger
-from stargazer.store.parsing import moment
+from stargazer.store.layout import moment
 from stargazer.visible import visible
 
 if TYPE_CHECKING:

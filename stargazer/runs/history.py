@@ -21,7 +21,7 @@ from stargazer.ledger import Ledger
 from stargazer.ledger.logs import SHOWN_DIGITS, log_of, record_of
 from stargazer.ledger.signatures import NOT_AS_SIGNED, YOURS, names_of_keys, sign_text, whose_text
 from stargazer.store import layout
-from stargazer.store.parsing import read_object
+from stargazer.store.layout import read_object
 from stargazer.tools.apart import is_alive, machine
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from stargazer.runs.history import find_run, noted_runs
 from stargazer.runs.monitor import is_cancelled
 from stargazer.runs.runlog import read_events
 from stargazer.store import active_store, layout
-from stargazer.store.parsing import read_object
+from stargazer.store.layout import read_object
 from stargazer.tools.apart import is_alive
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from stargazer.calls.walk import needs
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import record_of
 from stargazer.store import layout
-from stargazer.store.parsing import is_name, is_text, read_object
+from stargazer.store.layout import is_name, is_text, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -16,7 +16,7 @@ from stargazer.assets.conversion import Conversion, conversion_of
 from stargazer.errors import CIDError, NotFound
 from stargazer.store import layout
 from stargazer.store.assets import NO_PATH, link_field
-from stargazer.store.parsing import read_object
+from stargazer.store.layout import read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,7 +11,7 @@ from stargazer.assets import Asset, parse_fact, placed
 from stargazer.assets.encoding import as_record
 from stargazer.errors import NotFound, StargazerError
 from stargazer.store import layout
-from stargazer.store.parsing import asset_members, successor_of
+from stargazer.store.layout import asset_members, successor_of
 
 if TYPE_CHECKING:
     import sqlite3

@@ -17,7 +17,7 @@ from stargazer.errors import ConfigError, StoreError, StoreReadOnly, WiringError
 from stargazer.store import layout
 from stargazer.store.backends.mounts import is_on_network
 from stargazer.store.folders import private_folder
-from stargazer.store.parsing import read_object
+from stargazer.store.layout import read_object
 
 if TYPE_CHECKING:
     from stargazer.cid import CIDProfile

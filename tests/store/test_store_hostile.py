@@ -20,8 +20,8 @@ import pytest
 from stargazer.errors import AssetError, BlobLost, InputChanged, StoreError
 from stargazer.store import Store, layout, pins
 from stargazer.store.folders import last_change, opened, remove_tree
+from stargazer.store.layout import DEEPEST, is_result, read_json
 from stargazer.store.names import place_of
-from stargazer.store.parsing import DEEPEST, is_result, read_json
 from stargazer.store.records import seal
 
 File = Callable[..., Path]
