@@ -25,8 +25,8 @@ from stargazer.calls.walk import needs, walk
 from stargazer.errors import ArgumentError, OutputError, WiringError
 from stargazer.execute.slots import shared
 from stargazer.execute.wiring import Place, Sketch, Wiring, check_stored
-from stargazer.ledger.codec import encode
 from stargazer.ledger.reads import LIBRARY, TOOL, variable_value
+from stargazer.ledger.record import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

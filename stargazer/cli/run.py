@@ -224,7 +224,7 @@ def _fly(calls: Any, on: str | None, workers: str | None, again: Any, name: str)
 
 
 def _assets(result: Any) -> Iterator[Asset]:
-    from stargazer.ledger.codec import walk_assets
+    from stargazer.ledger.record import walk_assets
 
     yield from walk_assets(result)
 

@@ -19,7 +19,7 @@ import dask.config
 from stargazer import config
 from stargazer.client import connect
 from stargazer.errors import Cancelled, RunFailed, StargazerError, StoreGone
-from stargazer.ledger.codec import walk_assets
+from stargazer.ledger.record import walk_assets
 from stargazer.profiles.kinds import batch_system
 from stargazer.profiles.settings import find_profiles
 from stargazer.runs.given import read_given

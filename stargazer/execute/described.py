@@ -7,9 +7,9 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
-from stargazer.ledger.codec import ids_of, walk_assets
 from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.parameters import Kept, Naming, contents_of, is_simple
+from stargazer.ledger.record import ids_of, walk_assets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from stargazer.errors import InputChanged, OutputError
-from stargazer.ledger.codec import check_plain, map_assets, walk_assets
+from stargazer.ledger.record import check_plain, map_assets, walk_assets
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from stargazer.errors import OutputError, StoreError, WiringError
 from stargazer.execute.described import cut_off, described
 from stargazer.execute.findings import Findings
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.codec import check_plain, encode, walk_assets
 from stargazer.ledger.logs import origin_text, remember
 from stargazer.ledger.reads import ALWAYS, CHANGED
+from stargazer.ledger.record import check_plain, encode, walk_assets
 from stargazer.store import Store
 from stargazer.store.context import WIRING
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from stargazer import config
 from stargazer.assets import Asset
-from stargazer.ledger.codec import cids_in, decode
-from stargazer.ledger.record import Record
+from stargazer.ledger.record import Record, cids_in, decode
 from stargazer.store.fallback import Known, fallback
 from stargazer.store.layout import is_name
 from stargazer.store.store import open_store

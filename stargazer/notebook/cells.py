@@ -25,9 +25,9 @@ from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
 from stargazer.executors import find_place
 from stargazer.fingerprint.parsing import parse
 from stargazer.ledger import walk_assets
-from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import task_key
 from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, WROTE, file_value, folder_value, tree_value
+from stargazer.ledger.record import map_assets
 from stargazer.notebook.afar import run_afar
 from stargazer.notebook.alone import perform_alone
 from stargazer.notebook.annotations import FOREVER

@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import RemoteError, StoreError, StoreFull, StoreReadOnly
-from stargazer.ledger.codec import cids_in
+from stargazer.ledger.record import cids_in
 from stargazer.remotes.blocks import RemoteWarning
 from stargazer.remotes.fetch import fetch_into
 from stargazer.remotes.lineage import History

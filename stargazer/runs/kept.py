@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
 from stargazer.errors import Cancelled, NotFound, RunFailed, RunLost
-from stargazer.ledger.codec import decode, encode, walk_assets
+from stargazer.ledger.record import decode, encode, walk_assets
 from stargazer.runs.history import find_run, noted_runs
 from stargazer.runs.monitor import is_cancelled
 from stargazer.runs.runlog import read_events

@@ -18,10 +18,9 @@ from stargazer.calls.walk import needs
 from stargazer.errors import ArgumentError
 from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.codec import ids_of, walk_assets
 from stargazer.ledger.keys import call_key, input_keys, plain, readable
 from stargazer.ledger.reads import LIBRARY, TOOL, Present
-from stargazer.ledger.record import digest, tools_digest
+from stargazer.ledger.record import digest, ids_of, tools_digest, walk_assets
 from stargazer.ledger.signatures import whose
 from stargazer.profiles.profile import offer_of
 from stargazer.store import Store

@@ -16,7 +16,7 @@ from stargazer.catalog.composite import Either, Items
 from stargazer.catalog.given import AssetKind, AssetList
 from stargazer.errors import ArgumentError
 from stargazer.ledger import Ledger, walk_assets
-from stargazer.ledger.codec import map_assets
+from stargazer.ledger.record import map_assets
 from stargazer.runs.nested import calls_in, replaced
 from stargazer.service.transforms import SCAN, find_transform
 from stargazer.tables import is_table_uri, scan
