@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from stargazer.assets import Asset, parse_fact, placed
-from stargazer.assets.encoding import as_record
+from stargazer.assets.asset import as_record
 from stargazer.errors import NotFound, StargazerError
 from stargazer.store import layout
 from stargazer.store.layout import asset_members, successor_of
