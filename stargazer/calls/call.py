@@ -12,9 +12,8 @@ from dask.base import get_annotations
 from dask.delayed import Delayed
 
 from stargazer import config
-from stargazer.calls.arguments import shown_value
+from stargazer.calls.arguments import Returns, shown_value
 from stargazer.calls.elements import element, place
-from stargazer.calls.signature import Returns
 from stargazer.calls.walk import CALLS, LAYER, needs
 from stargazer.errors import ArgumentError, StoresMixed
 from stargazer.fingerprint import UncertainIdentity, class_code

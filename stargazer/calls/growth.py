@@ -16,12 +16,11 @@ from dask._task_spec import DataNode
 from dask.base import annotate, is_dask_collection
 
 from stargazer.assets import Asset
-from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten, known_values, node_of, value_node
 from stargazer.calls.node import joined, on_worker, run
 from stargazer.calls.renewed import renewed_within
-from stargazer.calls.walk import needs, walk
+from stargazer.calls.walk import check_no_call_lost, needs, walk
 from stargazer.errors import ArgumentError, OutputError, WiringError
 from stargazer.execute.slots import shared
 from stargazer.execute.wiring import Place, Sketch, Wiring, check_stored

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.arguments import given_needs
 from stargazer.calls.elements import element
 from stargazer.calls.graph import known_values, node_of
 from stargazer.calls.growth import Frontier
+from stargazer.calls.options import given_needs
 from stargazer.calls.walk import needs
 
 if TYPE_CHECKING:

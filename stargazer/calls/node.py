@@ -8,8 +8,8 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.arguments import given_needs
 from stargazer.calls.losses import marked
+from stargazer.calls.options import given_needs
 from stargazer.calls.resources import Capacity
 from stargazer.errors import CodeChanged, NeedUnmet, StargazerError
 from stargazer.execute.execute import execute

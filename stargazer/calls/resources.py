@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.calls.arguments import given_needs
+from stargazer.calls.options import given_needs
 from stargazer.calls.walk import needs, walk
 from stargazer.errors import MemoryExceeded, NeedUnmet, ToolFailed, WorkerLost
 from stargazer.execute.spec import most, size

@@ -10,17 +10,9 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Protocol, Unpack, overload
 
 from stargazer.assets import asset_type, foreign_keys
-from stargazer.calls.arguments import (
-    Options,
-    bind,
-    check_functions,
-    check_names,
-    check_options,
-    checked_result,
-    chosen_tools,
-    read_needs,
-)
+from stargazer.calls.arguments import bind, checked_result
 from stargazer.calls.call import Call, make_call
+from stargazer.calls.options import Options, check_functions, check_names, check_options, chosen_tools, read_needs
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.calls.walk import has_call
 from stargazer.calls.wired import Wired, wired_by

@@ -16,9 +16,9 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset, placed
-from stargazer.calls.arguments import read_needs
+from stargazer.calls.arguments import Returns
 from stargazer.calls.call import make_call
-from stargazer.calls.signature import Returns
+from stargazer.calls.options import read_needs
 from stargazer.errors import CodeChanged, NotebookError, NotKept, RemoteError, StargazerError
 from stargazer.execute import TaskSpec
 from stargazer.execute.named import LONGEST_PATH, SILENT_READERS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.call import Call
+from stargazer.calls.walk import check_no_call_lost
 from stargazer.errors import ArgumentError
 
 if TYPE_CHECKING:

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Asset
-from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.call import Call
 from stargazer.calls.elements import element
 from stargazer.calls.growth import would_wire
 from stargazer.calls.renewed import renewed
 from stargazer.calls.resources import default_client
-from stargazer.calls.walk import needs
+from stargazer.calls.walk import check_no_call_lost, needs
 from stargazer.errors import ArgumentError
 from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record

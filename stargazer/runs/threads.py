@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.arguments import given_needs
 from stargazer.calls.elements import element
 from stargazer.calls.growth import Flat, Growth, Step
 from stargazer.calls.node import joined, named_inputs, opened
+from stargazer.calls.options import given_needs
 from stargazer.calls.resources import Capacity
 from stargazer.calls.walk import needs
 from stargazer.errors import Cancelled, NeedUnmet, OutputError
