@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Asset
 from stargazer.errors import ArgumentError, AssetError, NotFound, OutputError
-from stargazer.ledger.keys import plain
-from stargazer.ledger.parameters import EXACT, Kept, Naming, is_memo, members_of, python_value
+from stargazer.ledger.keys import EXACT, Kept, Naming, is_memo, members_of, plain, python_value
 from stargazer.store import active_store
 from stargazer.store.context import refuse_while_wiring
 

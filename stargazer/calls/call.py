@@ -18,8 +18,7 @@ from stargazer.calls.walk import CALLS, LAYER, needs
 from stargazer.errors import ArgumentError, StoresMixed
 from stargazer.fingerprint import UncertainIdentity, class_code
 from stargazer.ledger import Ledger
-from stargazer.ledger.keys import call_key, input_key, ordered, plain
-from stargazer.ledger.parameters import Kept, Naming, is_simple, own_copy, paths_in
+from stargazer.ledger.keys import Kept, Naming, call_key, input_key, is_simple, ordered, own_copy, paths_in, plain
 from stargazer.store import Store
 from stargazer.store.context import refuse_while_wiring
 
@@ -56,7 +55,7 @@ class Call(Delayed):
         Assets and calls that the task was called with.
     given
         Its parameters, as they were when the call was made; those of the user's own types as
-        `stargazer.ledger.parameters.Kept`.
+        `stargazer.ledger.keys.Kept`.
     parent, index
         Of an element: the whole call and the place in its result.
     """

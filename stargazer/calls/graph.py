@@ -22,7 +22,6 @@ from stargazer.calls.elements import element
 from stargazer.calls.node import opened, refuse, run, seal
 from stargazer.calls.resources import granted_here
 from stargazer.calls.walk import CALLS, LAYER, has_call, needs
-from stargazer.calls.wired import stamped
 from stargazer.errors import CodeChanged, NeedUnmet, OutputError, StoreError, StoresMixed
 from stargazer.ledger import Ledger, walk_assets
 from stargazer.store import Store
@@ -281,7 +280,7 @@ def flatten(
                 graph[key] = _known(call, record, ledger)
             elif (error := _code_error(call, changed)) is None:
                 if id(call.spec) not in specs:
-                    specs[id(call.spec)] = stamped(call.spec)
+                    specs[id(call.spec)] = call.spec.stamped()
                 graph[key], missing[key] = node_of(call, function, specs[id(call.spec)], strict=strict), call
                 following |= {needed.key: needed for needed in needs(call)}
             elif lenient:

@@ -12,9 +12,9 @@ from stargazer.calls.arguments import Returns, bind, checked_result
 from stargazer.calls.call import Call, make_call
 from stargazer.calls.growth import grown
 from stargazer.calls.signature import AssetParameter, Signature
-from stargazer.calls.wired import Wired, wired_by
+from stargazer.calls.task import wired_by
 from stargazer.errors import ArgumentError
-from stargazer.execute.spec import Needs
+from stargazer.execute.spec import Needs, Wired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

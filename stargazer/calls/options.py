@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from stargazer.errors import DefinitionError
 from stargazer.execute.spec import Needs
-from stargazer.ledger.parameters import Kept
+from stargazer.ledger.keys import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -7,8 +7,7 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
-from stargazer.ledger.keys import call_key, input_keys, plain
-from stargazer.ledger.parameters import Kept, Naming, contents_of, is_simple
+from stargazer.ledger.keys import Kept, Naming, call_key, contents_of, input_keys, is_simple, plain
 from stargazer.ledger.record import ids_of, walk_assets
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from stargazer.execute.described import cut_off, described
 from stargazer.execute.findings import Findings
 from stargazer.execute.outputs import Aside, Outputs
 from stargazer.ledger import Ledger, Record
+from stargazer.ledger.keys import own_copy
 from stargazer.ledger.logs import origin_text, remember
-from stargazer.ledger.parameters import own_copy
 from stargazer.ledger.reads import ALWAYS, CHANGED
 from stargazer.ledger.record import encode, walk_assets
 from stargazer.store import Store

@@ -12,7 +12,7 @@ from stargazer.assets import Asset
 from stargazer.errors import ArgumentError, RemoteError, RemoteRefused
 from stargazer.executors.asking import Bundle, Sent
 from stargazer.executors.values import PICKLE
-from stargazer.ledger.parameters import plain
+from stargazer.ledger.keys import plain
 from stargazer.ledger.rebuilt import value_of
 from stargazer.ledger.record import decode, encode, walk_assets
 from stargazer.store.assets import members

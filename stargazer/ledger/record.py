@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Asset
 from stargazer.errors import OutputError
-from stargazer.ledger.parameters import LONGEST_INTEGER, python_value
+from stargazer.ledger.keys import LONGEST_INTEGER, python_value
 from stargazer.store.layout import is_record, read_object
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from stargazer.calls.walk import check_no_call_lost, needs
 from stargazer.errors import ArgumentError
 from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.keys import call_key, input_keys, plain, readable
+from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.reads import LIBRARY, TOOL, Present
+from stargazer.ledger.rebuilt import readable
 from stargazer.ledger.record import digest, ids_of, tools_digest, walk_assets
 from stargazer.ledger.signatures import whose
 from stargazer.profiles.profile import offer_of

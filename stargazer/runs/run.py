@@ -15,7 +15,6 @@ from stargazer.calls.graph import flatten
 from stargazer.calls.renewed import renewed
 from stargazer.calls.resources import default_client
 from stargazer.calls.walk import needs
-from stargazer.calls.wired import stamped
 from stargazer.errors import ArgumentError, Cancelled, OutputError, RunFailed
 from stargazer.ledger import Ledger, NotDeterministic
 from stargazer.runs.history import Logs
@@ -267,7 +266,7 @@ class Run(Generic[T]):
     def wired(self) -> tuple[str, TaskSpec]:
         """Name of the workflow, and what its calls share, with the commit of the code that wired it."""
         spec = next(iter(self._calls.values())).spec
-        return self._workflow or (spec.wired.workflow if spec.wired else spec.name), stamped(spec)
+        return self._workflow or (spec.wired.workflow if spec.wired else spec.name), spec.stamped()
 
     @property
     def id(self) -> str:

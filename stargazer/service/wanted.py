@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset, placed
+from stargazer.calls.task import asked_by
 from stargazer.calls.walk import walk
-from stargazer.calls.wired import asked_by
 from stargazer.catalog.catalog import bind_entry, usage
 from stargazer.catalog.composite import Either, Items
 from stargazer.catalog.given import AssetKind, AssetList
