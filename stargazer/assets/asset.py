@@ -318,7 +318,7 @@ class Asset(Declared):
         members
             What `to_dict` gave.
         source
-            The store that has it.
+            The store that has it; then it is nowhere else, and a path is not read.
 
         Raises
         ------
@@ -472,7 +472,8 @@ def decode(members: Mapping[str, Any], source: Source | None = None) -> Asset:
         raise UnknownField(f"an asset's dict has no {', '.join(map(str, extra))}; it has {', '.join(_MEMBERS)}")
     if members.get("format", FORMAT) != FORMAT:
         raise AssetError(f"this asset was written by another Stargazer (format {members['format']}, not {FORMAT})")
-    base = {name: members[name] for name in ("cid", "path", "name") if name in members}
+    own = ("cid", "name") if source is not None else ("cid", "path", "name")
+    base = {name: members[name] for name in own if name in members}
     companions, facts = members.get("companions", []), members.get("facts", {})
     if not isinstance(companions, (list, tuple)) or not isinstance(facts, Mapping):
         raise InvalidField("an asset's dict has a list under 'companions' and a dict under 'facts'")

@@ -20,7 +20,7 @@ from stargazer.fingerprint import UncertainIdentity, class_code
 from stargazer.ledger import Ledger
 from stargazer.ledger.keys import Kept, Naming, call_key, input_key, is_simple, ordered, own_copy, paths_in, plain
 from stargazer.store import Store
-from stargazer.store.context import refuse_while_wiring
+from stargazer.store.context import WIRING, refuse_while_wiring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -145,7 +145,8 @@ class Call(Delayed):
         Exception
             Whatever a task raises.
         """
-        refuse_while_wiring(f"computes {self!r}")
+        if WIRING.get():
+            refuse_while_wiring(f"computes {self!r}")
         if again is not None:
             from stargazer.calls.renewed import renewed
 

@@ -588,11 +588,10 @@ def stand_in(url: str, store: Store) -> None:
 def open_store(url: str | os.PathLike[str]) -> Store:
     """The store at a URL; one instance a process."""
     name = os.fspath(url)
+    if (opened := _opened.get(name)) is not None:
+        return opened
     check_url(name)
     if "://" not in name and not name.startswith("/"):
-        name = os.path.abspath(os.path.expanduser(name))
-    try:
-        return _opened[name]
-    except KeyError:
-        store = Store(name)
-        return _opened.setdefault(name, _opened.setdefault(store.url, store))
+        return open_store(os.path.abspath(os.path.expanduser(name)))
+    store = Store(name)
+    return _opened.setdefault(name, _opened.setdefault(store.url, store))
