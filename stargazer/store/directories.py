@@ -242,20 +242,17 @@ class Directories:
         path: str | os.PathLike[str],
         *,
         move: bool = False,
-        link: bool = True,
         follow: bool = False,
         progress: Progress | None = None,
     ) -> Stored:
-        """Keep the bytes of a file, or of every file below a directory, hidden ones too.
+        """Keep the bytes of every file below a directory, hidden ones too.
 
         Parameters
         ----------
         path
-            File or directory.
+            The directory.
         move
-            Take the files themselves, on the store's file system.
-        link
-            Leave a link in the place of a file that was moved. In directories they are always left: a link in the
+            Take the files themselves, on the store's file system. Links are left in their places: a link in the
             directory may lead to another file of it.
         follow
             Store what symbolic links in a directory point to; otherwise they are refused.
@@ -268,10 +265,7 @@ class Directories:
             A symbolic link that is not to be followed, or a name that is not UTF-8.
         """
         _ = self.context.header
-        name = os.fspath(path)
-        if os.path.isdir(name):
-            return self._put_tree(name, move, follow, (), progress)
-        return self.blobs.take(name, move=move, link=link, progress=progress)
+        return self._put_tree(os.fspath(path), move, follow, (), progress)
 
     def put_nodes(self, nodes: Mapping[str, bytes]) -> None:
         """Keep the nodes of a directory of which all files are stored, its root last.
