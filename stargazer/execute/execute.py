@@ -23,7 +23,7 @@ from stargazer.ledger.reads import ALWAYS, CHANGED
 from stargazer.ledger.record import encode, walk_assets
 from stargazer.store import Store
 from stargazer.store.backends.local import is_full
-from stargazer.store.fallback import fetch_missing
+from stargazer.store.context import fetch_missing
 from stargazer.tools import INPUTS, Scratch, Workdir
 from stargazer.tools.ending import Ending
 from stargazer.tools.memory import Growth

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 from stargazer import config
 from stargazer.assets import Asset
 from stargazer.ledger.record import Record, cids_in, decode
-from stargazer.store.fallback import Known, fallback
+from stargazer.store.context import Known, fallback
 from stargazer.store.layout import is_name
 from stargazer.store.store import StoreSource, open_store
 

@@ -1,4 +1,4 @@
-"""What other stores know of calls, for those who plan and run: `stargazer.store.fallback` leads here.
+"""What other stores know of calls, for those who plan and run: `stargazer.store.context` leads here.
 
 One question a remote for many calls. A remote that fails is named, and is left in peace for a while.
 """
@@ -18,7 +18,7 @@ from stargazer.remotes.push import fetch_asset
 from stargazer.remotes.settings import configured
 from stargazer.remotes.store import StoreRemote
 from stargazer.remotes.trust import trusted_behind, trusted_keys
-from stargazer.store.fallback import Known
+from stargazer.store.context import Known
 from stargazer.store.staging import members
 from stargazer.visible import visible
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from stargazer.execute import TaskSpec
     from stargazer.runs.estimate import Estimate
-    from stargazer.store.fallback import Known
+    from stargazer.store.context import Known
 
 __all__ = ["Plan", "Planned", "Planner", "Reason", "calls_of", "ordered", "plan", "reasons_for", "roots_of"]
 

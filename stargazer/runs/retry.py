@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.calls.resources import give_more, lacked_memory
 from stargazer.errors import BlobLost, WorkerOutOfMemory
-from stargazer.store.fallback import mark_unavailable
+from stargazer.store.context import mark_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

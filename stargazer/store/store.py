@@ -11,8 +11,7 @@ from stargazer import config
 from stargazer.assets import Asset
 from stargazer.errors import BlobLost
 from stargazer.store.assets import drafted
-from stargazer.store.context import check_url, refuse_while_wiring
-from stargazer.store.fallback import fallback
+from stargazer.store.context import check_url, fallback, refuse_while_wiring
 from stargazer.store.parts import Parts, parts_at
 from stargazer.store.staging import Staging
 
