@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import threading
 import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dask.base import get_annotations
@@ -16,6 +20,7 @@ from stargazer.calls.arguments import Returns, shown_value
 from stargazer.calls.elements import element, place
 from stargazer.calls.walk import CALLS, LAYER, needs
 from stargazer.errors import ArgumentError, StoresMixed
+from stargazer.execute.spec import Wired
 from stargazer.fingerprint import UncertainIdentity, class_code
 from stargazer.ledger import Ledger
 from stargazer.ledger.keys import Kept, Naming, call_key, input_key, is_simple, ordered, own_copy, paths_in, plain
@@ -24,12 +29,13 @@ from stargazer.store.context import WIRING, refuse_while_wiring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import FrameType
 
     from dask.highlevelgraph import HighLevelGraph
 
     from stargazer.execute import Needs, TaskSpec
 
-__all__ = ["Call", "make_call", "make_element", "pack", "unpack", "unpack_all"]
+__all__ = ["Call", "asked_by", "make_call", "make_element", "pack", "unpack", "unpack_all", "wired_by"]
 
 
 if TYPE_CHECKING:
@@ -386,6 +392,38 @@ def _warn_of_paths(task: str, name: str, value: Any) -> None:
             if config.strict():
                 raise ArgumentError(told)
             warnings.warn(told, UncertainIdentity, stacklevel=6)
+
+
+# Which code wires a call, and for whom: its function names runs, and its commit stands in their records.
+
+
+PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
+
+_principal: ContextVar[str] = ContextVar("stargazer_principal", default="")
+
+
+def wired_by(frame: FrameType | None) -> Wired:
+    """Return the code that a frame belongs to."""
+    principal = _principal.get()
+    if frame is None:
+        return Wired(principal=principal)
+    code = frame.f_code
+    name, path = code.co_qualname, code.co_filename
+    while path.startswith(PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+        path = frame.f_code.co_filename
+        name = frame.f_code.co_qualname if name.startswith("<") else name
+    return Wired(name, path, principal)
+
+
+@contextmanager
+def asked_by(principal: str) -> Iterator[None]:
+    """Let the records of calls that are wired in here say who asked a service for them."""
+    token = _principal.set(principal)
+    try:
+        yield
+    finally:
+        _principal.reset(token)
 
 
 # Calls as rows, to be pickled: chains may be deeper than the interpreter's stack.

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import foreign_keys
 from stargazer.calls.arguments import Returns, bind, checked_result
-from stargazer.calls.call import Call, make_call
+from stargazer.calls.call import Call, make_call, wired_by
 from stargazer.calls.growth import grown
 from stargazer.calls.signature import AssetParameter, Signature
-from stargazer.calls.task import wired_by
 from stargazer.errors import ArgumentError
 from stargazer.execute.spec import Needs, Wired
 

@@ -6,22 +6,18 @@ import functools
 import os
 import sys
 import uuid
-from contextlib import contextmanager
-from contextvars import ContextVar
-from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Protocol, Unpack, overload
 
 from stargazer.assets import asset_type, foreign_keys
 from stargazer.calls.arguments import bind, checked_result
-from stargazer.calls.call import Call, make_call
+from stargazer.calls.call import Call, make_call, wired_by
 from stargazer.calls.options import Options, check_functions, check_names, check_options, chosen_tools, read_needs
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.calls.walk import has_call
 from stargazer.config import strict, variables
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import TaskSpec
-from stargazer.execute.spec import Wired
 from stargazer.fingerprint import CodeIdentity, class_code, digest_of, identify, identify_version, note_modules
 from stargazer.ledger import walk_assets
 from stargazer.ledger.keys import task_key
@@ -31,8 +27,7 @@ from stargazer.tools import EMBEDDED_TOOLS, identify_tool, library_version
 from stargazer.tools.environments import environment_name, keyed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import FrameType
+    from collections.abc import Callable, Mapping, Sequence
 
     from typing_extensions import ParamSpec, TypeVar
 
@@ -40,6 +35,7 @@ if TYPE_CHECKING:
     from stargazer.calls.call import Pending
     from stargazer.calls.mapped import Mapped
     from stargazer.execute.audit import Observed
+    from stargazer.execute.spec import Wired
     from stargazer.executors import Place
     from stargazer.tools import Workdir
 
@@ -53,7 +49,7 @@ else:
 
     P, R = ParamSpec("P"), TypeVar("R")
 
-__all__ = ["Task", "asked_by", "imported", "rebuilt", "task", "wired_by"]
+__all__ = ["Task", "imported", "rebuilt", "task"]
 
 EDITED = f"edited since it was imported {uuid.uuid4().hex}"
 """Stands for the code of a class that this process has, but whose source is gone: never equal to another process's."""
@@ -473,38 +469,6 @@ def task(body: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """
     check_names(options)
     return Task(body, **options) if body is not None else functools.partial(Task, **options)
-
-
-# Which code wires a call, and for whom: its function names runs, and its commit stands in their records.
-
-
-PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
-
-_principal: ContextVar[str] = ContextVar("stargazer_principal", default="")
-
-
-def wired_by(frame: FrameType | None) -> Wired:
-    """Return the code that a frame belongs to."""
-    principal = _principal.get()
-    if frame is None:
-        return Wired(principal=principal)
-    code = frame.f_code
-    name, path = code.co_qualname, code.co_filename
-    while path.startswith(PACKAGE) and frame.f_back is not None:
-        frame = frame.f_back
-        path = frame.f_code.co_filename
-        name = frame.f_code.co_qualname if name.startswith("<") else name
-    return Wired(name, path, principal)
-
-
-@contextmanager
-def asked_by(principal: str) -> Iterator[None]:
-    """Let the records of calls that are wired in here say who asked a service for them."""
-    token = _principal.set(principal)
-    try:
-        yield
-    finally:
-        _principal.reset(token)
 
 
 # Tasks that came from another process.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset, placed
-from stargazer.calls.task import asked_by
+from stargazer.calls.call import asked_by
 from stargazer.calls.walk import walk
 from stargazer.catalog.catalog import bind_entry, usage
 from stargazer.catalog.composite import Either, Items

@@ -1,4 +1,4 @@
-"""What every part of a store is given: where it is, its identity, profile and cache; who may ask it, and who is asked."""
+"""What every part of a store is given: where it is, its identity and cache; who may ask it, and who is asked."""
 
 from __future__ import annotations
 
