@@ -20,9 +20,9 @@ from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten, known_values, node_of, value_node
 from stargazer.calls.node import joined, on_worker, run
 from stargazer.calls.renewed import renewed_within
+from stargazer.calls.resources import shared
 from stargazer.calls.walk import check_no_call_lost, needs, walk
 from stargazer.errors import ArgumentError, OutputError, WiringError
-from stargazer.execute.slots import shared
 from stargazer.execute.wiring import Place, Sketch, Wiring, check_stored
 from stargazer.ledger.reads import LIBRARY, TOOL, variable_value
 from stargazer.ledger.record import encode

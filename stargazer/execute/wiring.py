@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer import config
 from stargazer.errors import OutputError, StoreError, WiringError
-from stargazer.execute.described import cut_off, described
+from stargazer.execute.execute import cut_off, described
 from stargazer.execute.findings import Findings
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.logs import origin_text, remember
