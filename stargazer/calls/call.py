@@ -18,7 +18,7 @@ from dask.delayed import Delayed
 from stargazer import config
 from stargazer.calls.arguments import Returns, shown_value
 from stargazer.calls.elements import element, place
-from stargazer.calls.walk import CALLS, LAYER, needs
+from stargazer.calls.walk import CALLS, LAYER, check_no_call_lost, needs
 from stargazer.errors import ArgumentError, StoresMixed
 from stargazer.execute.spec import Wired
 from stargazer.fingerprint import UncertainIdentity, class_code
@@ -28,15 +28,25 @@ from stargazer.store import Store
 from stargazer.store.context import WIRING, refuse_while_wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
 
     from dask.highlevelgraph import HighLevelGraph
 
     from stargazer.execute import Needs, TaskSpec
 
-__all__ = ["Call", "asked_by", "make_call", "make_element", "pack", "unpack", "unpack_all", "wired_by"]
-
+__all__ = [
+    "Call",
+    "asked_by",
+    "calls_in",
+    "make_call",
+    "make_element",
+    "pack",
+    "replaced",
+    "unpack",
+    "unpack_all",
+    "wired_by",
+]
 
 if TYPE_CHECKING:
     from typing import Generic
@@ -512,3 +522,43 @@ def _keys_in(values: Iterable[Any]) -> Iterator[str]:
             yield value
         elif isinstance(value, list) or type(value) is dict:
             yield from _keys_in(value if isinstance(value, list) else value.values())
+
+
+# Calls in lists, tuples and dicts, and results in their places.
+
+
+def calls_in(what: Any) -> list[Call]:
+    """Return every call in `what`; refuse what was probably meant to be one.
+
+    Raises
+    ------
+    ArgumentError
+        Something else stands where a call should; or a list holds itself.
+    """
+    try:
+        return list(_calls_in(what))
+    except RecursionError:
+        raise ArgumentError("a list of calls holds itself, or is nested too deeply") from None
+
+
+def _calls_in(what: Any) -> Iterator[Call]:
+    if isinstance(what, Call):
+        yield what
+    elif isinstance(what, (list, tuple)):
+        for item in what:
+            yield from _calls_in(item)
+    elif isinstance(what, dict):
+        for item in what.values():
+            yield from _calls_in(item)
+    else:
+        check_no_call_lost(what)
+
+
+def replaced(what: Any, result: Callable[[Call], Any]) -> Any:
+    """Return `what` with each call replaced by its result."""
+    if isinstance(what, Call):
+        return result(what)
+    if isinstance(what, (list, tuple)):
+        items = [replaced(item, result) for item in what]
+        return items if isinstance(what, list) else tuple(items)
+    return {key: replaced(item, result) for key, item in what.items()} if isinstance(what, dict) else what

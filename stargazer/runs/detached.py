@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
+from stargazer.calls.call import calls_in
 from stargazer.errors import ArgumentError, ConfigError
 from stargazer.profiles.profile import offer_of
 from stargazer.profiles.settings import find_profiles, written
 from stargazer.runs.given import Options, write_given
 from stargazer.runs.history import Note
 from stargazer.runs.kept import KeptRun
-from stargazer.runs.nested import calls_in
 from stargazer.store import Store
 from stargazer.tools.apart import start_apart
 

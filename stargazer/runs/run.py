@@ -10,18 +10,16 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
+from stargazer.calls.call import calls_in, replaced
 from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten
 from stargazer.calls.renewed import renewed
-from stargazer.calls.resources import default_client
+from stargazer.calls.resources import Retry, default_client
 from stargazer.calls.walk import needs
 from stargazer.errors import ArgumentError, Cancelled, OutputError, RunFailed
 from stargazer.ledger import Ledger, NotDeterministic
-from stargazer.runs.history import Logs
+from stargazer.runs.history import Logs, RunLog, known_calls
 from stargazer.runs.monitor import Monitor, held
-from stargazer.runs.nested import calls_in, replaced
-from stargazer.runs.retry import Retry
-from stargazer.runs.runlog import RunLog, known_calls
 from stargazer.runs.state import RunState, State, Status
 from stargazer.runs.threads import Threads
 from stargazer.store import Store

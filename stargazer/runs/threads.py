@@ -9,11 +9,10 @@ from stargazer.calls.elements import element
 from stargazer.calls.growth import Flat, Growth, Step
 from stargazer.calls.node import joined, named_inputs, opened
 from stargazer.calls.options import given_needs
-from stargazer.calls.resources import IN_BODY, Capacity, Slots, of_this_process, shared
+from stargazer.calls.resources import IN_BODY, Capacity, Slots, check_environments, of_this_process, shared
 from stargazer.calls.walk import needs
 from stargazer.errors import Cancelled, NeedUnmet, OutputError
 from stargazer.execute.execute import execute
-from stargazer.runs.environments import check_environments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
