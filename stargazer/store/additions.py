@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stargazer.assets import Asset
-    from stargazer.cid.files import Progress
+    from stargazer.cid.unixfs import Progress
     from stargazer.store.assets import Assets
     from stargazer.store.context import StoreContext
     from stargazer.store.records import Records

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from stargazer.assets.asset import Source
-    from stargazer.cid.files import Progress
+    from stargazer.cid.unixfs import Progress
     from stargazer.store.blobs.base import Stored
     from stargazer.store.context import StoreContext
     from stargazer.store.directories import Directories

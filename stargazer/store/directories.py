@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from stargazer.cid import Entry
     from stargazer.cid.directory import Odd
-    from stargazer.cid.files import Progress
+    from stargazer.cid.unixfs import Progress
     from stargazer.store.blobs.base import Blobs
     from stargazer.store.context import StoreContext
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO, Any, BinaryIO, Self, TypeVar
 
-    from stargazer.cid.files import Progress
+    from stargazer.cid.unixfs import Progress
     from stargazer.store.additions import Addition, Additions
     from stargazer.store.backends.base import Backend
     from stargazer.store.blobs.verified import Signature
