@@ -89,6 +89,7 @@ def _identity(values: FunctionType | dict[str, Any], owner: str, files: dict[str
 def widen(reach: Reach, owner: str, files: dict[str, str]) -> list[str]:
     """Add the texts of the modules that doubtful things can reach; return what these take from outside at import."""
     if not reach.doubts:
+        keep()
         return []
     modules = Modules(owner, {name: file for name, file in files.items() if file})
     task = [owner, *{module for module, _ in reach.by_name}]
