@@ -24,8 +24,8 @@ from stargazer.execute.spec import Wired
 from stargazer.fingerprint import UncertainIdentity, class_code
 from stargazer.ledger import Ledger
 from stargazer.ledger.keys import Kept, Naming, call_key, input_key, is_simple, ordered, own_copy, paths_in, plain
-from stargazer.store import Store
 from stargazer.store.context import WIRING, refuse_while_wiring
+from stargazer.store.store import Store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -115,7 +115,7 @@ class Call(Delayed):
     @property
     def store(self) -> Store:
         """The store that was active when the call was made."""
-        return Store.open(self.spec.store)
+        return open_store(self.spec.store)
 
     @property
     def token(self) -> str:

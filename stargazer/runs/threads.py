@@ -50,10 +50,10 @@ class Threads:
 
         has = self._slots.has
         self._check(calls)
-        growth = self.watch.grows(Growth(graph, calls, self.node, self.take, self.watch.done_keys))
         # Dask would keep a pool for each thread that ever ran a graph.
         with ContextAwareThreadPoolExecutor(int(has["cpus"])) as pool:
-            if growth:
+            if any(call.spec.wires for call in calls.values()):
+                growth = self.watch.grows(Growth(graph, calls, self.node, self.take, self.watch.done_keys))
                 results = Flat(growth, lambda *found: self._wire(growth, *found), pool.submit).run(keys)
             else:
                 results = get(graph, keys, pool=pool)
