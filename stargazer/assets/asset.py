@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from stargazer.assets.fact_types import ANY, NO_FACTS, Mismatch, encoder, plain
-from stargazer.assets.fields import Declared, asset_type, schema_of
-from stargazer.errors import AssetError, InvalidField, UnknownField
+from stargazer.assets.fields import FORMAT, BareKey, Declared, asset_type, make_asset, read_asset, schema_of
+from stargazer.errors import AssetError, InvalidField
 
 __all__ = [
-    "FORMAT",
     "Asset",
     "Source",
     "as_record",
     "canonical",
-    "decode",
     "encode",
     "identity",
     "parse_fact",
@@ -76,13 +74,6 @@ class Source(Protocol):
 A = TypeVar("A", bound="Asset")
 
 
-class _Key:
-    """A bare asset's key is that of the type that it came from, if that is not known here."""
-
-    def __get__(self, asset: Asset | None, owner: type[Asset]) -> str:
-        return "asset" if asset is None else str(asset.facts.get("asset", "asset"))
-
-
 class _PathOrText:
     """How checkers see `Asset.path`: it may be given as text, and is read as a path."""
 
@@ -139,7 +130,7 @@ class Asset(Declared):
     Summits(sample_id='s1', count=3, path='summits.bed')
     """
 
-    asset_key: ClassVar[str] = cast("str", _Key())
+    asset_key: ClassVar[str] = cast("str", BareKey())
     companion_of: ClassVar[str] = ""
     """Of a type that lies beside another file: which of its links names that file."""
 
@@ -325,7 +316,7 @@ class Asset(Declared):
         UnknownField, InvalidField
             Facts that the type does not declare, or of another type.
         """
-        return cls._expect(decode(members, source))
+        return cls._expect(read_asset(members, source))
 
     def to_keyvalues(self) -> dict[str, str]:
         """Key, name and facts as flat strings, for services that store nothing else."""
@@ -375,10 +366,6 @@ if TYPE_CHECKING:
 
 
 # Assets as JSON and as flat strings, and back.
-
-
-FORMAT = 1
-_MEMBERS = dict.fromkeys(("format", "asset", "cid", "path", "name", "facts", "companions"))
 
 
 def identity(asset: Asset) -> dict[str, Any]:
@@ -464,32 +451,6 @@ def _short(cid: Any) -> Any:
     return f"{cid[:4]}…{cid[-4:]}" if isinstance(cid, str) and len(cid) > 12 else cid
 
 
-def decode(members: Mapping[str, Any], source: Source | None = None) -> Asset:
-    """The asset that `encode` or `canonical` wrote; one of an unknown type becomes a bare asset."""
-    if not isinstance(members, Mapping) or not isinstance(members.get("asset"), str):
-        raise InvalidField(f"no asset: expected a dict with the asset's key under 'asset', got {members!r:.80}")
-    if extra := members.keys() - _MEMBERS:
-        raise UnknownField(f"an asset's dict has no {', '.join(map(str, extra))}; it has {', '.join(_MEMBERS)}")
-    if members.get("format", FORMAT) != FORMAT:
-        raise AssetError(f"this asset was written by another Stargazer (format {members['format']}, not {FORMAT})")
-    own = ("cid", "name") if source is not None else ("cid", "path", "name")
-    base = {name: members[name] for name in own if name in members}
-    companions, facts = members.get("companions", []), members.get("facts", {})
-    if not isinstance(companions, (list, tuple)) or not isinstance(facts, Mapping):
-        raise InvalidField("an asset's dict has a list under 'companions' and a dict under 'facts'")
-    return _make(members["asset"], facts, companions=[decode(c, source) for c in companions], source=source, **base)
-
-
-def _make(key: str, facts: Mapping[str, Any], **base: Any) -> Asset:
-    cls = asset_type(key)
-    schema = schema_of(cls)
-    if schema.bare:
-        return cls(facts={**facts, "asset": key}, **base)
-    if undeclared := facts.keys() - schema.kinds.keys():
-        raise schema.unknown(map(str, undeclared))
-    return cls(**facts, **base)
-
-
 def write_keyvalues(asset: Asset) -> dict[str, str]:
     """The asset's key, name and facts as flat strings; its CID and companions are not among them."""
     kinds = schema_of(type(asset)).kinds
@@ -504,7 +465,7 @@ def parse_keyvalues(keyvalues: Mapping[str, str], **base: Any) -> Asset:
         raise InvalidField(f"the key 'asset' of an asset's keyvalues must be a string, got {key!r:.80}")
     cls = asset_type(key)
     facts = {name: parse_fact(cls, name, text) for name, text in keyvalues.items() if name not in ("asset", "name")}
-    return _make(key, facts, name=keyvalues.get("name", ""), **base)
+    return make_asset(key, facts, name=keyvalues.get("name", ""), **base)
 
 
 def parse_fact(kind: type[Asset] | str, field: str, value: object) -> Any:

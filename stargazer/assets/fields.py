@@ -24,11 +24,13 @@ from stargazer.errors import AssetError, InvalidField, PluginError, UnknownField
 if TYPE_CHECKING:
     from types import FrameType
 
-    from stargazer.assets.asset import Asset
+    from stargazer.assets.asset import Asset, Source
 
 
 __all__ = [
     "BASE_CHECKS",
+    "FORMAT",
+    "BareKey",
     "Declared",
     "Schema",
     "asset_type",
@@ -39,8 +41,10 @@ __all__ = [
     "derived_key",
     "did_you_mean",
     "foreign_keys",
+    "make_asset",
     "no_type",
     "own_types",
+    "read_asset",
     "schema_of",
 ]
 
@@ -546,3 +550,46 @@ def _descendants(cls: type[Asset]) -> Iterator[type[Asset]]:
     for child in reversed(cls.__subclasses__()):
         yield child
         yield from _descendants(child)
+
+
+# Assets that were written, in their own types.
+
+
+FORMAT = 1
+_MEMBERS = dict.fromkeys(("format", "asset", "cid", "path", "name", "facts", "companions"))
+
+
+def read_asset(members: Mapping[str, Any], source: Source | None = None) -> Asset:
+    """The asset that is written so, as JSON values, in its own type; one of an unknown type becomes a bare asset."""
+    if not isinstance(members, Mapping) or not isinstance(members.get("asset"), str):
+        raise InvalidField(f"no asset: expected a dict with the asset's key under 'asset', got {members!r:.80}")
+    if extra := members.keys() - _MEMBERS:
+        raise UnknownField(f"an asset's dict has no {', '.join(map(str, extra))}; it has {', '.join(_MEMBERS)}")
+    if members.get("format", FORMAT) != FORMAT:
+        raise AssetError(f"this asset was written by another Stargazer (format {members['format']}, not {FORMAT})")
+    own = ("cid", "name") if source is not None else ("cid", "path", "name")
+    base = {name: members[name] for name in own if name in members}
+    companions, facts = members.get("companions", []), members.get("facts", {})
+    if not isinstance(companions, (list, tuple)) or not isinstance(facts, Mapping):
+        raise InvalidField("an asset's dict has a list under 'companions' and a dict under 'facts'")
+    return make_asset(
+        members["asset"], facts, companions=[read_asset(c, source) for c in companions], source=source, **base
+    )
+
+
+def make_asset(key: str, facts: Mapping[str, Any], **base: Any) -> Asset:
+    """An asset of the type of a key, with its facts, and what every asset has."""
+    cls = asset_type(key)
+    schema = schema_of(cls)
+    if schema.bare:
+        return cls(facts={**facts, "asset": key}, **base)
+    if undeclared := facts.keys() - schema.kinds.keys():
+        raise schema.unknown(map(str, undeclared))
+    return cls(**facts, **base)
+
+
+class BareKey:
+    """A bare asset's key is that of the type that it came from, if that is not known here."""
+
+    def __get__(self, asset: Asset | None, owner: type[Asset]) -> str:
+        return "asset" if asset is None else str(asset.facts.get("asset", "asset"))

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from stargazer import config
-from stargazer.assets import Asset
+from stargazer.assets.fields import read_asset
 from stargazer.ledger.record import Record, cids_in, decode
 from stargazer.store.context import Known, fallback
 from stargazer.store.layout import is_name
@@ -15,6 +15,7 @@ from stargazer.store.store import StoreSource, open_store
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from stargazer.assets import Asset
     from stargazer.store.records import Records
 
 __all__ = ["Lead", "Ledger", "NotDeterministic"]
@@ -175,9 +176,9 @@ class Ledger:
     def results(self, record: Record, named: type | None = None) -> Any:
         """Return the result of a recorded call: handles that know their store, and the record of what made them."""
         if record.wires:
-            return decode(record.outputs, lambda data: self._made_by(Asset.from_dict(data), record), named)
+            return decode(record.outputs, lambda data: self._made_by(read_asset(data), record), named)
         source = StoreSource(self.url, record.id or None)
-        return decode(record.outputs, lambda data: Asset.from_dict(data, source=source), named)
+        return decode(record.outputs, lambda data: read_asset(data, source), named)
 
     def _made_by(self, asset: Asset, record: Record) -> Asset:
         return self.records.assets.handle(asset, record.makers.get(asset.id) or None)

@@ -188,9 +188,9 @@ class Directories:
 
         In an object store only the directory itself is looked for; what is missing below it is found out by `stage`.
         """
-        told = self.backend.holds([cid])
-        if told is not None:
-            return told
+        return self.has_all([cid])
+
+    def _has(self, cid: str) -> bool:
         if self.backend.size(layout.blob(cid)) is not None:
             return True
         if not self.is_directory(cid):
@@ -207,7 +207,7 @@ class Directories:
         """Whether `has` is true of each."""
         asked = list(cids)
         told = self.backend.holds(asked)
-        return all(map(self.has, asked)) if told is None else told
+        return all(map(self._has, asked)) if told is None else told
 
     def closure(self, roots: Iterable[str]) -> set[str]:
         """CIDs of files and directory nodes that lie below some, these too.
