@@ -528,10 +528,15 @@ def _cancelled_by_ctrl_c() -> Iterator[list[Run]]:
         raise
 
 
-def _show(flight: Run, progress: bool | None) -> None:
-    from stargazer.display import show_run
+QUIET = 1.0
+"""Seconds after which a run is shown: what ends before needs nothing that shows it."""
 
-    show_run(flight, progress)
+
+def _show(flight: Run, progress: bool | None) -> None:
+    if progress is not False and not flight.wait(QUIET):
+        from stargazer.display import show_run
+
+        show_run(flight, progress, quiet=0)
 
 
 # What is told of the calls of a run: in which order they come, and why some failed.
