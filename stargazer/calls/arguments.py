@@ -1,4 +1,4 @@
-"""Fit the arguments of a call to the signature of its task: now, not on a worker an hour later."""
+"""Fit what a call is given, and what its body returns, to the signature: now, not on a worker an hour later."""
 
 from __future__ import annotations
 

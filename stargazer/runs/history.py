@@ -1,4 +1,4 @@
-"""Notes on runs, in the store: which there were, which there are, and how each went."""
+"""What is kept of runs in the store: notes of which there were, which there are and how each went, and their logs."""
 
 from __future__ import annotations
 

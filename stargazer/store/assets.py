@@ -1,4 +1,7 @@
-"""Asset records: what is known of stored bytes. Each is immutable; a changed fact makes a new one."""
+"""Assets of a store: how files become some, and the records that tell what is known of them.
+
+Records are immutable; a changed fact makes a new one.
+"""
 
 from __future__ import annotations
 
