@@ -281,8 +281,10 @@ def flatten(
             elif (error := _code_error(call, changed)) is None:
                 if id(call.spec) not in specs:
                     specs[id(call.spec)] = call.spec.stamped()
-                graph[key], missing[key] = node_of(call, function, specs[id(call.spec)], strict=strict), call
-                following |= {needed.key: needed for needed in needs(call)}
+                before = needs(call)
+                graph[key], missing[key] = node_of(call, function, specs[id(call.spec)], before, strict=strict), call
+                if before:
+                    following |= {each.key: each for each in before}
             elif lenient:
                 graph[key] = Task(key, refuse, str(error))
             else:
@@ -332,6 +334,7 @@ def node_of(
     call: Call,
     function: Callable[..., Any],
     spec: TaskSpec,
+    before: Sequence[Call],
     *,
     strict: bool,
     sketch: Sketch | None = None,
@@ -347,6 +350,8 @@ def node_of(
         What the node runs.
     spec
         The call's own, as it travels.
+    before
+        The calls whose results it takes.
     strict
         Whether hidden inputs are errors.
     sketch, wired
@@ -355,10 +360,10 @@ def node_of(
     parameters: Any = {name: _reference(value) for name, value in call.given.items()}
     inputs = [_reference(value) for value in call.inputs.values()]
     told: dict[str, Any] = {}
-    if needed := needs(call):
+    if before:
         if any(isinstance(value, Delayed) for value in call.given.values()):
             parameters = Dict(parameters)
-        told = {"before": tuple(dict.fromkeys([each.plan_key for each in needed]))}
+        told = {"before": tuple(dict.fromkeys([each.plan_key for each in before]))}
     told |= {"strict": True} if strict else {}
     if sketch is not None:
         told |= {"sketch": sketch._replace(shape=seal(sketch.shape)), "results": List(*map(_reference, wired))}

@@ -182,7 +182,9 @@ class Growth:
                 self.waiting[key] = each
                 self._within[key] = call.key
         self.wired[call.key], self._paths[call.key] = found.calls, found.paths
-        self.graph[call.key] = node_of(call, self._node, sent, strict=strict, sketch=found.sketch, wired=found.calls)
+        self.graph[call.key] = node_of(
+            call, self._node, sent, needs(call), strict=strict, sketch=found.sketch, wired=found.calls
+        )
         return Step([], [*new, call.key], added)
 
     def _refuse_circles(self, call: Call, missing: Mapping[str, Call]) -> None:
