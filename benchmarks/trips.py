@@ -1,7 +1,8 @@
 """How much of a package does one warm trip touch? Files and functions of it, beside joblib.Memory and redun.
 
 Who mends a fault on a way reads the files along it. What counts is where the code of a called function lies below the
-package's folder, wherever in it. Aims are numbers of files; ``programs/trips_stargazer.py FOLDER`` prints which.
+package's folder, wherever in it. Aims are numbers of files; ``programs/trips_stargazer.py FOLDER`` prints which
+they are, with the functions that are called in each.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from stargazer.errors import CIDError
 from stargazer.store import Store, active_store
-from stargazer.store.context import refuse_while_wiring
+from stargazer.store.context import WIRING, refuse_while_wiring
 from stargazer.store.query import one_version
 from stargazer.store.references import find_asset, full_name, read_reference
 
@@ -52,7 +52,8 @@ Progress: TypeAlias = Callable[[int], object] | bool | None
 
 def store_of(store: StoreLike, asset: object = None) -> Store:
     """Return the store that is meant: the one given, that of a handle, or the active one."""
-    refuse_while_wiring("asks the store")
+    if WIRING.get():
+        refuse_while_wiring("asks the store")
     if store is not None:
         return store if isinstance(store, Store) else Store.open(store)
     url = getattr(getattr(asset, "source", None), "url", None)

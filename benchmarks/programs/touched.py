@@ -28,7 +28,7 @@ class Touched:
             self.codes.add(frame.f_code)
 
     def trip(self, work):
-        """Make a trip, warm; how many files and functions of the package it touched, and which files."""
+        """Make a trip, warm; how many files and functions of the package it touched, and which of each file."""
         for number in range(WARM):
             work(number)
         self.codes, self.watching = set(), True
@@ -36,7 +36,9 @@ class Touched:
             work(WARM)
         finally:
             self.watching = False
-        files = sorted({code.co_filename.removeprefix(self.folder) for code in self.codes})
-        # Comprehensions are functions on some Pythons only.
-        functions = {(c.co_filename, c.co_firstlineno) for c in self.codes if not c.co_name.startswith("<")}
-        return {"files": len(files), "functions": len(functions), "names": files}
+        names = {}
+        for code in sorted(self.codes, key=lambda code: (code.co_filename, code.co_firstlineno)):
+            named = names.setdefault(code.co_filename.removeprefix(self.folder), [])
+            if not code.co_name.startswith("<"):  # comprehensions are functions on some Pythons only
+                named.append(f"{code.co_qualname}:{code.co_firstlineno}")
+        return {"files": len(names), "functions": sum(map(len, names.values())), "names": names}

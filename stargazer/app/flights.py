@@ -13,8 +13,8 @@ from stargazer import runs
 from stargazer.app.desk import body_of, desk_of, page
 from stargazer.errors import BlobLost, ConfigError
 from stargazer.ledger import Ledger
-from stargazer.ledger.codec import walk_assets
 from stargazer.ledger.logs import find_record, log_of
+from stargazer.ledger.record import walk_assets
 from stargazer.ledger.signatures import whose
 from stargazer.profiles.settings import check_settings, find_profiles, profile_names
 from stargazer.runs.history import Timeline

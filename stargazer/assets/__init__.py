@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets.asset import Asset as Asset
 from stargazer.assets.asset import Source as Source
+from stargazer.assets.asset import canonical as canonical
+from stargazer.assets.asset import parse_fact as parse_fact
 from stargazer.assets.asset import placed as placed
-from stargazer.assets.encoding import canonical as canonical
-from stargazer.assets.encoding import parse_fact as parse_fact
-from stargazer.assets.registry import asset_type as asset_type
-from stargazer.assets.registry import asset_types as asset_types
-from stargazer.assets.registry import did_you_mean as did_you_mean
-from stargazer.assets.registry import foreign_keys as foreign_keys
-from stargazer.assets.registry import no_type as no_type
-from stargazer.assets.registry import own_types as own_types
+from stargazer.assets.fields import asset_type as asset_type
+from stargazer.assets.fields import asset_types as asset_types
+from stargazer.assets.fields import did_you_mean as did_you_mean
+from stargazer.assets.fields import foreign_keys as foreign_keys
+from stargazer.assets.fields import no_type as no_type
+from stargazer.assets.fields import own_types as own_types
 
 if TYPE_CHECKING:
     from stargazer.assets.types import *

@@ -1,4 +1,4 @@
-"""The base of all assets: a CID, typed facts, and the files that must lie beside it."""
+"""The base of all assets: a CID, typed facts, companions; as JSON and as flat strings, and back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, cast
 
-from stargazer.assets import encoding
-from stargazer.assets.fact_types import NO_FACTS
-from stargazer.assets.fields import Declared, schema_of
-from stargazer.errors import AssetError
+from stargazer.assets.fact_types import ANY, NO_FACTS, Mismatch, encoder, plain
+from stargazer.assets.fields import FORMAT, BareKey, Declared, asset_type, make_asset, read_asset, schema_of
+from stargazer.errors import AssetError, InvalidField
 
-__all__ = ["Asset", "Source", "placed"]
+__all__ = [
+    "Asset",
+    "Source",
+    "as_record",
+    "canonical",
+    "encode",
+    "identity",
+    "parse_fact",
+    "parse_keyvalues",
+    "placed",
+    "summary",
+    "write_keyvalues",
+]
 
 # The same asset in another place.
 
@@ -61,13 +72,6 @@ class Source(Protocol):
 
 
 A = TypeVar("A", bound="Asset")
-
-
-class _Key:
-    """A bare asset's key is that of the type that it came from, if that is not known here."""
-
-    def __get__(self, asset: Asset | None, owner: type[Asset]) -> str:
-        return "asset" if asset is None else str(asset.facts.get("asset", "asset"))
 
 
 class _PathOrText:
@@ -126,7 +130,7 @@ class Asset(Declared):
     Summits(sample_id='s1', count=3, path='summits.bed')
     """
 
-    asset_key: ClassVar[str] = cast("str", _Key())
+    asset_key: ClassVar[str] = cast("str", BareKey())
     companion_of: ClassVar[str] = ""
     """Of a type that lies beside another file: which of its links names that file."""
 
@@ -182,7 +186,7 @@ class Asset(Declared):
     @property
     def identity(self) -> dict[str, Any]:
         """What makes it this asset, as JSON values: key, CID, name, facts, and the same of its companions."""
-        return encoding.identity(self)
+        return identity(self)
 
     @property
     def id(self) -> str:
@@ -195,7 +199,7 @@ class Asset(Declared):
         """
         found: str | None = self.__dict__.get("_id")
         if found is None:
-            found, _ = encoding.as_record(self)
+            found, _ = as_record(self)
         return found
 
     def companion(self, kind: type[A], **facts: Any) -> A:
@@ -213,7 +217,7 @@ class Asset(Declared):
         AssetError
             There is none, or more than one.
         """
-        wanted = {name: encoding.parse_fact(kind, name, value) for name, value in facts.items()}
+        wanted = {name: parse_fact(kind, name, value) for name, value in facts.items()}
         found = [
             asset
             for asset in self.companions
@@ -294,7 +298,7 @@ class Asset(Declared):
 
     def to_dict(self) -> dict[str, Any]:
         """The asset as JSON values, companions nested; the source is left out."""
-        return encoding.encode(self)
+        return encode(self)
 
     @classmethod
     def from_dict(cls, members: Mapping[str, Any], *, source: Source | None = None) -> Self:
@@ -305,18 +309,18 @@ class Asset(Declared):
         members
             What `to_dict` gave.
         source
-            The store that has it.
+            The store that has it; then it is nowhere else, and a path is not read.
 
         Raises
         ------
         UnknownField, InvalidField
             Facts that the type does not declare, or of another type.
         """
-        return cls._expect(encoding.decode(members, source))
+        return cls._expect(read_asset(members, source))
 
     def to_keyvalues(self) -> dict[str, str]:
         """Key, name and facts as flat strings, for services that store nothing else."""
-        return encoding.write_keyvalues(self)
+        return write_keyvalues(self)
 
     @classmethod
     def from_keyvalues(cls, keyvalues: Mapping[str, str], **base: Any) -> Self:
@@ -334,7 +338,7 @@ class Asset(Declared):
         UnknownField, InvalidField
             Facts that the type does not declare, or text that does not read as their type.
         """
-        return cls._expect(encoding.parse_keyvalues(keyvalues, **base))
+        return cls._expect(parse_keyvalues(keyvalues, **base))
 
     @classmethod
     def _expect(cls, asset: Asset) -> Self:
@@ -343,7 +347,7 @@ class Asset(Declared):
         raise AssetError(f"expected {cls.__name__}, got {asset!r}")
 
     def __repr__(self) -> str:
-        shown = encoding.summary(self)
+        shown = summary(self)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def _repr_html_(self) -> str:
@@ -352,10 +356,142 @@ class Asset(Declared):
         return asset_html(self)
 
     def __dask_tokenize__(self) -> object:
-        return type(self).__qualname__, encoding.encode(self)
+        return type(self).__qualname__, encode(self)
 
 
 if TYPE_CHECKING:
 
     class Found(Asset, Any):  # type: ignore[misc]
         """How checkers see an asset that was asked for by its facts or its name: of whatever type, with its facts."""
+
+
+# Assets as JSON and as flat strings, and back.
+
+
+def identity(asset: Asset) -> dict[str, Any]:
+    """What makes the asset this one, as JSON values: no path, no source."""
+    return {
+        "asset": asset.asset_key,
+        "cid": asset.cid,
+        "name": asset.name,
+        "facts": plain(_written(asset)),
+        "companions": [identity(companion) for companion in asset.companions],
+    }
+
+
+def _written(asset: Asset) -> Mapping[str, Any]:
+    """The facts, those that a later version added only where they are not the default."""
+    later = type(asset).later
+    if not later:
+        return asset.declared
+    defaults = schema_of(type(asset)).defaults
+    return {name: value for name, value in asset.declared.items() if name not in later or value != defaults.get(name)}
+
+
+def canonical(asset: Asset) -> bytes:
+    """The identity of a stored asset as the one JSON text that its id is the SHA-256 of.
+
+    Parameters
+    ----------
+    asset
+        A stored asset: it and its companions have CIDs.
+
+    Raises
+    ------
+    AssetError
+        The asset or a companion is a draft.
+    """
+    _require_stored(asset)
+    return encoder().encode({"format": FORMAT, **identity(asset)}).encode("ascii")
+
+
+def as_record(asset: Asset) -> tuple[str, bytes]:
+    """The id of a stored asset, which it keeps, and its canonical form, from one writing of it."""
+    import hashlib
+
+    data = canonical(asset)
+    identifier = asset.__dict__["_id"] = hashlib.sha256(data).hexdigest()
+    return identifier, data
+
+
+def _require_stored(asset: Asset) -> None:
+    if asset.cid is None:
+        raise AssetError(f"{asset!r} is a draft: it has an id when it is in a store (sg.add puts it there)")
+    for companion in asset.companions:
+        _require_stored(companion)
+
+
+def encode(asset: Asset) -> dict[str, Any]:
+    """The asset as JSON values, without its source."""
+    members = identity(asset)
+    if asset.path is not None:
+        members["path"] = str(asset.path)
+    members["companions"] = [encode(companion) for companion in asset.companions]
+    return members
+
+
+def summary(asset: Asset) -> dict[str, Any]:
+    """What to show of an asset: facts that say something, its name, its CID or path, the keys of its companions."""
+    schema = schema_of(type(asset))
+    key = {"asset": asset.asset_key} if schema.bare and "asset" in asset.facts else {}
+    shown = {**key, **{name: value for name, value in asset.declared.items() if value != schema.defaults.get(name)}}
+    shown = {name: _short(value) if name.endswith("_cid") else value for name, value in shown.items()}
+    if asset.cid is not None:
+        shown |= {"name": asset.name} if asset.name else {}
+        shown["cid"] = _short(asset.cid)
+    elif asset.path is not None:
+        shown |= {"name": asset.name} if asset.name != asset.path.name else {}
+        shown["path"] = str(asset.path)
+    if asset.companions:
+        shown["companions"] = tuple(companion.asset_key for companion in asset.companions)
+    return shown
+
+
+def _short(cid: Any) -> Any:
+    return f"{cid[:4]}…{cid[-4:]}" if isinstance(cid, str) and len(cid) > 12 else cid
+
+
+def write_keyvalues(asset: Asset) -> dict[str, str]:
+    """The asset's key, name and facts as flat strings; its CID and companions are not among them."""
+    kinds = schema_of(type(asset)).kinds
+    facts = {name: kinds.get(name, ANY).write(value) for name, value in _written(asset).items()}
+    return {"asset": asset.asset_key, **({"name": asset.name} if asset.name else {}), **facts}
+
+
+def parse_keyvalues(keyvalues: Mapping[str, str], **base: Any) -> Asset:
+    """The asset that `write_keyvalues` wrote; `base` gives what strings do not: cid, path, companions, source."""
+    key = keyvalues.get("asset", "asset")
+    if not isinstance(key, str):
+        raise InvalidField(f"the key 'asset' of an asset's keyvalues must be a string, got {key!r:.80}")
+    cls = asset_type(key)
+    facts = {name: parse_fact(cls, name, text) for name, text in keyvalues.items() if name not in ("asset", "name")}
+    return make_asset(key, facts, name=keyvalues.get("name", ""), **base)
+
+
+def parse_fact(kind: type[Asset] | str, field: str, value: object) -> Any:
+    """A fact in its true type: text is read (``"true"``, ``"3"``), other values are checked.
+
+    Parameters
+    ----------
+    kind
+        An asset type or its key. Where the key is unknown any value will do.
+    field
+        Name of the fact, or ``"name"`` or ``"cid"``.
+    value
+        A value, or its text as `Asset.to_keyvalues` writes it.
+
+    Raises
+    ------
+    UnknownField
+        The type declares no such fact.
+    InvalidField
+        The value is no value of that fact.
+    """
+    schema = schema_of(asset_type(kind) if isinstance(kind, str) else kind)
+    try:
+        if field in ("name", "cid"):
+            return schema.checks[field](value)
+        fact = ANY if schema.bare and not field.startswith("_") else schema.kind(field)
+        return fact.read(value) if isinstance(value, str) else fact.check(value)
+    except Mismatch as mismatch:
+        raise schema.invalid(field, value, mismatch) from None

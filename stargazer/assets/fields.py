@@ -1,26 +1,52 @@
-"""What the class of an asset declares: its facts, their defaults and their kinds."""
+"""Classes of assets: what each declares, with defaults and kinds, and which has which key."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import importlib
+import inspect
 import operator
 import os
 import re
+import sys
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path, PurePath
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 from weakref import WeakKeyDictionary
 
-from stargazer.assets.fact_types import CID, STRING, FrozenDict, Kind, Mismatch, freeze, is_asset, kind_of, link
-from stargazer.assets.registry import claim, confirm, derived_key, did_you_mean
-from stargazer.errors import AssetError, InvalidField, UnknownField
+from stargazer import plugins
+from stargazer.assets.fact_types import BASE_CHECKS, Kind, Mismatch, freeze, kind_of
+from stargazer.errors import AssetError, InvalidField, PluginError, UnknownField
 
 if TYPE_CHECKING:
-    from stargazer.assets.asset import Asset
+    from types import FrameType
 
-__all__ = ["BASE_CHECKS", "Declared", "Schema", "declare", "derived_key", "schema_of"]
+    from stargazer.assets.asset import Asset, Source
+
+
+__all__ = [
+    "BASE_CHECKS",
+    "FORMAT",
+    "BareKey",
+    "Declared",
+    "Schema",
+    "asset_type",
+    "asset_types",
+    "claim",
+    "confirm",
+    "declare",
+    "derived_key",
+    "did_you_mean",
+    "foreign_keys",
+    "make_asset",
+    "no_type",
+    "own_types",
+    "read_asset",
+    "schema_of",
+]
 
 RESERVED = {"asset", "asset_key", "companion", "companion_of", "compute", "declared", "fetch", "from_dict"}
 RESERVED |= {"from_keyvalues", "id", "identity", "later", "open", "to_dict", "to_keyvalues"}
@@ -193,78 +219,6 @@ def _try_hints(cls: type[Asset]) -> None:
             _evaluate(cls, dataclasses.fields(cls))
 
 
-# The fields that every asset has, and what they may hold.
-
-
-def _path(value: Any) -> Path | None:
-    if value is None or isinstance(value, Path):
-        return value
-    if isinstance(value, (str, PurePath)) and str(value):
-        return Path(value)
-    raise Mismatch("a path")
-
-
-def _cid(value: Any) -> str | None:
-    if value is None:
-        return None
-    try:
-        return str(_LINK(value)) or None
-    except Mismatch as mismatch:
-        raise Mismatch(CID.replace("''", "None"), *mismatch.args[1:]) from None
-
-
-def _name(value: Any) -> str:
-    name: str = STRING.check(value)
-    if "/" in name or "\0" in name or name in (".", ".."):
-        raise Mismatch("the name of a file", "It has no directories in it.")
-    return name
-
-
-def _companions(value: Any) -> tuple[Asset, ...]:
-    if not isinstance(value, (tuple, list)) or not all(is_asset(item) for item in value):
-        raise Mismatch("a tuple or list of assets")
-    if len(value) < 2:
-        return tuple(value)
-    return tuple(sorted(value, key=lambda asset: (asset.asset_key, asset.name, asset.cid or "")))
-
-
-def _facts(value: Any) -> FrozenDict:
-    facts = value if type(value) is FrozenDict else freeze(value)
-    if not isinstance(facts, FrozenDict):
-        raise Mismatch("a dict of facts")
-    if not "".join(facts).isascii():
-        _check_names(facts)
-    key = facts.get("asset", "")
-    if not isinstance(key, str):
-        raise Mismatch("a string, the asset's key, under 'asset'")
-    if "asset" in facts and key in ("", "asset"):
-        return FrozenDict({name: fact for name, fact in facts.items() if name != "asset"})
-    return facts
-
-
-def _check_names(names: Iterable[str]) -> None:
-    """Refuse names with half a character in them: no index and no file can hold them."""
-    try:
-        "".join(names).encode()
-    except UnicodeEncodeError:
-        raise Mismatch("a dict of facts whose names are text", "One has half a character in it.") from None
-
-
-def _source(value: Any) -> Any:
-    return value
-
-
-_LINK = link(STRING).check
-BASE_CHECKS: Mapping[str, Callable[[Any], Any]] = {
-    "path": _path,
-    "cid": _cid,
-    "name": _name,
-    "companions": _companions,
-    "facts": _facts,
-    "source": _source,
-}
-
-
 # How assets are made: classes that become frozen dataclasses by themselves, and check what they are given.
 
 
@@ -387,3 +341,255 @@ def _complete(values: dict[str, Any], schema: Schema) -> None:
         refused = list(facts) if not schema.bare else [n for n in facts if n.startswith("_") or n in BASE_CHECKS]
         if refused:
             raise schema.unknown(refused)
+
+
+# Which class has which asset key.
+
+
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_CLASS = re.compile(r'^class (?P<name>\w+)\((?:Asset|AnnData)(?:, key="(?P<key>\w+)")?\):$', re.MULTILINE)
+"""How our own types are declared, in the modules of this package."""
+
+_types: dict[str, type[Asset]] = {}
+_files: weakref.WeakKeyDictionary[type[Asset], str] = weakref.WeakKeyDictionary()
+"""Files of the classes of ``__main__``."""
+_foreign: list[weakref.ref[type[Asset]]] = []
+_ENGINE = f"{__package__.partition('.')[0]}."
+_OF_NOTEBOOKS = ("__main__", "__notebook__")
+"""Modules that the cells of a notebook are."""
+_empty: list[tuple[weakref.ref[type[Asset]], str, str]] = []
+"""Classes that came without a body where another one stood, their keys, and how they were marked."""
+
+
+def derived_key(name: str) -> str:
+    """The asset key of a class named `name`: ``BQSRReport`` has ``bqsr_report``."""
+    return _WORDS.sub("_", name).lower().strip("_")
+
+
+@functools.cache
+def own_types() -> dict[str, tuple[str, str]]:
+    """Stargazer's own types by their keys: module and name of each, of which none is imported for that."""
+    found = plugins.declared(__package__, _CLASS)
+    return {each["key"] or derived_key(each["name"]): (module, each["name"]) for module, each in found}
+
+
+def asset_type(key: str) -> type[Asset]:
+    """The class registered under an asset key; the bare Asset if there is none.
+
+    Parameters
+    ----------
+    key
+        For example ``"r1"``.
+    """
+    if _empty:
+        _take_filled()
+    if key not in _types and not _import_own(key):
+        _import_plugin(key)
+    found = _types.get(key)
+    if found is not None and found.asset_key == key:
+        return found
+    for cls in _descendants(_types["asset"]):
+        if cls.asset_key == key:
+            _types[key] = cls
+            return cls
+    return _types["asset"]
+
+
+def asset_types() -> dict[str, type[Asset]]:
+    """Every registered class by its asset key, the bare Asset under ``"asset"``."""
+    for key in own_types():
+        _import_own(key)
+    for plugin, cls in plugins.load_all(plugins.ASSETS):
+        _check_plugin(plugin.name, cls, plugin.package)
+    for cls in _descendants(_types["asset"]):
+        asset_type(cls.asset_key)
+    return {key: cls for key, cls in sorted(_types.items()) if cls.asset_key == key}
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The known name that is nearest to a wrong one, as a question to put behind a message; empty if none is near."""
+    import difflib
+
+    names = {each.lower(): each for each in sorted(known)}
+    near = difflib.get_close_matches(name.lower(), names, 1, cutoff=0.5)
+    return f" Did you mean {names[near[0]]}?" if near else ""
+
+
+def no_type(key: str, others: Iterable[str] = ()) -> AssetError:
+    """The error about an asset key that no class has.
+
+    Parameters
+    ----------
+    key
+        The key.
+    others
+        Keys that are known although no class has them.
+    """
+    known = sorted({*asset_types(), *others})
+    guess = did_you_mean(key, known)
+    there = f"There are {', '.join(known)}; one of your own is known once its module is imported"
+    return AssetError(f"there is no asset type {key!r}.{guess} {there}")
+
+
+def foreign_keys() -> set[str]:
+    """Asset keys of the classes of others than the engine that exist in this process; nothing is imported."""
+    found = [cls for reference in _foreign if (cls := reference()) is not None]
+    return {cls.asset_key for cls in found}
+
+
+def claim(cls: type[Asset], key: str, *, empty: bool = False) -> None:
+    """Register `cls` under `key`. A class defined anew, as when a notebook cell runs again, takes the place of the old.
+
+    Parameters
+    ----------
+    cls
+        The class.
+    key
+        Its asset key.
+    empty
+        Its body is empty: cloudpickle makes classes so and fills them afterwards. Such a class does not object to a
+        taken key before it is used.
+
+    Raises
+    ------
+    AssetError
+        Another class has the key.
+    """
+    _note_file(cls)
+    if not cls.__module__.startswith(f"{__package__}."):
+        _import_own(key)
+    if not cls.__module__.startswith(_ENGINE):
+        _foreign.append(weakref.ref(cls))
+    held = _types.get(key)
+    if empty and held is not None and held.asset_key == key and _same_place(held, cls):
+        # cloudpickle throws the new class away if it has made it before, and fills it otherwise.
+        _empty.append((weakref.ref(cls), key, cls.__dict__["_mark"]))
+    elif held is None or held.asset_key != key or _gives_way(held, cls):
+        _types[key] = cls
+    elif not empty:
+        raise AssetError(
+            f"the asset key {key!r} of {cls.__module__}.{cls.__qualname__} is taken by "
+            f'{held.__module__}.{held.__qualname__}; choose another: class {cls.__name__}(…, key="my_{key}")'
+        )
+
+
+def confirm(cls: type[Asset]) -> None:
+    """Register `cls`, about to be used for the first time, unless a newer definition of it is."""
+    held = asset_type(cls.asset_key)
+    if held is not cls and not _same_place(held, cls):
+        claim(cls, cls.asset_key)
+
+
+def _import_own(key: str) -> bool:
+    """Import the module of one of our own types; whether the key is that of one."""
+    if key not in own_types():
+        return False
+    importlib.import_module(own_types()[key][0])
+    return True
+
+
+def _import_plugin(key: str) -> None:
+    """Import the type that another installed package offers under a key, if one does."""
+    cls = plugins.find(plugins.ASSETS, key)
+    if cls is not None:
+        _check_plugin(key, cls, "an installed package")
+
+
+def _check_plugin(key: str, cls: object, package: str) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, _types["asset"]) and cls.asset_key == key):
+        raise PluginError(f"{package} offers {cls!r} as the asset type {key!r}, but it is no type with that key")
+
+
+def _take_filled() -> None:
+    """Register the empty classes that have been filled since: they brought the mark of their definition."""
+    waiting = []
+    for reference, key, mark in _empty:
+        cls = reference()
+        if cls is not None and cls.__dict__["_mark"] != mark:
+            _types[key] = cls
+        elif cls is not None:
+            waiting.append((reference, key, mark))
+    _empty[:] = waiting
+
+
+def _gives_way(held: type[Asset], cls: type[Asset]) -> bool:
+    return _same_place(held, cls) or "<locals>" in held.__qualname__ or _has_moved(held, cls)
+
+
+def _has_moved(held: type[Asset], cls: type[Asset]) -> bool:
+    """Whether a class of a notebook is defined elsewhere now, in a module or another host: same name, same facts."""
+    if held.__module__ not in _OF_NOTEBOOKS or held.__name__ != cls.__name__:
+        return False
+    one, other = (inspect.get_annotations(each) for each in (held, cls))
+    return {name: str(note) for name, note in one.items()} == {name: str(note) for name, note in other.items()}
+
+
+def _same_place(one: type[Asset], other: type[Asset]) -> bool:
+    """Whether two classes are one definition; a notebook that is imported and run defines its classes twice."""
+    if one.__name__ != other.__name__:
+        return False
+    return one.__module__ == other.__module__ or (_file(one) != "" and _file(one) == _file(other))
+
+
+def _file(cls: type[Asset]) -> str:
+    """File in which a class is defined, as far as that is known."""
+    return _files.get(cls) or str(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
+
+
+def _note_file(cls: type[Asset]) -> None:
+    """Note the file of a class that is being defined: marimo's cells run as ``__main__``, whatever runs them."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") != cls.__module__:
+        frame = frame.f_back
+    if frame is not None and cls.__module__ == "__main__":
+        _files[cls] = str(frame.f_globals.get("__file__") or "")
+
+
+def _descendants(cls: type[Asset]) -> Iterator[type[Asset]]:
+    """Subclasses of `cls`, the newest first."""
+    for child in reversed(cls.__subclasses__()):
+        yield child
+        yield from _descendants(child)
+
+
+# Assets that were written, in their own types.
+
+
+FORMAT = 1
+_MEMBERS = dict.fromkeys(("format", "asset", "cid", "path", "name", "facts", "companions"))
+
+
+def read_asset(members: Mapping[str, Any], source: Source | None = None) -> Asset:
+    """The asset that is written so, as JSON values, in its own type; one of an unknown type becomes a bare asset."""
+    if not isinstance(members, Mapping) or not isinstance(members.get("asset"), str):
+        raise InvalidField(f"no asset: expected a dict with the asset's key under 'asset', got {members!r:.80}")
+    if extra := members.keys() - _MEMBERS:
+        raise UnknownField(f"an asset's dict has no {', '.join(map(str, extra))}; it has {', '.join(_MEMBERS)}")
+    if members.get("format", FORMAT) != FORMAT:
+        raise AssetError(f"this asset was written by another Stargazer (format {members['format']}, not {FORMAT})")
+    own = ("cid", "name") if source is not None else ("cid", "path", "name")
+    base = {name: members[name] for name in own if name in members}
+    companions, facts = members.get("companions", []), members.get("facts", {})
+    if not isinstance(companions, (list, tuple)) or not isinstance(facts, Mapping):
+        raise InvalidField("an asset's dict has a list under 'companions' and a dict under 'facts'")
+    return make_asset(
+        members["asset"], facts, companions=[read_asset(c, source) for c in companions], source=source, **base
+    )
+
+
+def make_asset(key: str, facts: Mapping[str, Any], **base: Any) -> Asset:
+    """An asset of the type of a key, with its facts, and what every asset has."""
+    cls = asset_type(key)
+    schema = schema_of(cls)
+    if schema.bare:
+        return cls(facts={**facts, "asset": key}, **base)
+    if undeclared := facts.keys() - schema.kinds.keys():
+        raise schema.unknown(map(str, undeclared))
+    return cls(**facts, **base)
+
+
+class BareKey:
+    """A bare asset's key is that of the type that it came from, if that is not known here."""
+
+    def __get__(self, asset: Asset | None, owner: type[Asset]) -> str:
+        return "asset" if asset is None else str(asset.facts.get("asset", "asset"))

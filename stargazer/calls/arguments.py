@@ -1,41 +1,63 @@
-"""Fit the arguments of a call to the signature of its task: now, not on a worker an hour later."""
+"""Fit what a call is given, and what its body returns, to the signature: now, not on a worker an hour later."""
 
 from __future__ import annotations
 
+import builtins
+import copy
+import enum
+import functools
 import inspect
-import re
-from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Asset
-from stargazer.calls.signature import REQUIRED, Unfit
-from stargazer.errors import ArgumentError, AssetError, DefinitionError, NotFound, OutputError
-from stargazer.execute.spec import Needs
-from stargazer.ledger.parameters import Kept
+from stargazer.errors import ArgumentError, AssetError, NotFound, OutputError
+from stargazer.ledger.keys import EXACT, Kept, Naming, is_memo, members_of, plain, python_value
 from stargazer.store import active_store
 from stargazer.store.context import refuse_while_wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
     from stargazer.calls.signature import AssetParameter, PlainParameter, Signature
 
-__all__ = [
-    "Options",
-    "bind",
-    "check_functions",
-    "check_names",
-    "check_no_call_lost",
-    "check_options",
-    "checked_result",
-    "chosen_tools",
-    "given_needs",
-    "read_needs",
-    "shown_value",
-]
+__all__ = ["REQUIRED", "Check", "Returns", "Unfit", "bind", "check_for", "checked_result", "shown", "shown_value"]
 
 LONGEST_SHOWN = 500
+
+REQUIRED = inspect.Parameter.empty
+
+Check = Callable[[Any], Any]
+"""Returns the value, perhaps converted (an int where a float is wanted); raises TypeError."""
+
+
+class Returns(NamedTuple):
+    """What a task returns.
+
+    Parameters
+    ----------
+    shape
+        ``"one"`` asset, ``"tuple"``, ``"list"``, ``"dict"``, ``"plain"``, or ``"unknown"`` without an annotation.
+    types
+        The asset type; of a tuple, each element's (None where it is no asset).
+    named
+        The ``NamedTuple`` class, if it is one.
+    plain
+        Whether there is no file in it.
+    """
+
+    shape: str
+    types: tuple[type[Asset] | None, ...] = ()
+    named: type | None = None
+    plain: bool = False
+
+    @property
+    def length(self) -> int | None:
+        """Number of elements of a tuple, else None."""
+        return len(self.types) if self.shape == "tuple" else None
 
 
 def bind(
@@ -235,174 +257,240 @@ def shown_value(value: Any) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
 
 
-# Options of a task, checked when it is defined.
+# Does a plain value fit its annotation? Compiled once a parameter, asked at every call.
 
 
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-NEVER = ("LC_ALL", "TZ", "PYTHONHASHSEED", "TMPDIR")
-"""Fixed for every tool, so that results do not depend on them."""
+class Unfit(TypeError):
+    """A value does not fit; the message is what would."""
 
 
-class Options(TypedDict, total=False):
-    """What `stargazer.calls.Task` takes beside the body."""
+def check_for(annotation: Any) -> Check:
+    """Return the check for one annotation; anything plain passes where there is none (`REQUIRED`) or an unknown one."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return check_for(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return _any_of([check_for(argument) for argument in arguments], annotation)
+    if origin is typing.Literal:
+        return _one_of(arguments)
+    if origin in ITEMS:
+        return _items(origin, arguments, annotation)
+    if origin in (dict, Mapping):
+        return _values(check_for(arguments[1]), annotation)
+    if isinstance(origin, type) and (is_dataclass(origin) or _is_exact(origin)):
+        return _instance(origin)
+    if annotation in (None, type(None)):
+        return _exactly((type(None),), annotation)
+    return _simple(annotation)
 
-    cpus: int | Callable[..., int]
-    memory: str | int | Sequence[str | int] | Callable[..., str | float] | None
-    gpus: int | Callable[..., int]
-    walltime: str | float | Callable[..., str | float] | None
-    worker: str | None
-    retries: int
-    tools: Sequence[str] | Callable[..., Sequence[str]]
-    uses: Sequence[str] | None
-    env: Sequence[str]
-    version: str | None
-    stage: Literal["link", "copy"]
-    temp: bool
-    container: str | None
-    conda: str | None
+
+ITEMS = (list, tuple, Sequence, set, frozenset)
 
 
-def read_needs(task: str, cpus: Any, memory: Any, gpus: Any, walltime: Any, worker: Any, retries: Any = 0) -> Needs:
-    """Return what a task declares to need, checked.
-
-    Raises
-    ------
-    DefinitionError
-        Some of it is no amount.
-    """
-    asked = {"cpus": cpus, "memory": memory, "gpus": gpus, "walltime": walltime}
-    functions = tuple((option, value) for option, value in asked.items() if callable(value))
-    for option, function in functions:
-        _check_function(task, option, function)
-    cpus, memory, gpus, walltime = (
-        none if callable(value) else value for value, none in zip(asked.values(), (1, None, 0, None), strict=True)
+def shown(annotation: Any) -> str:
+    """Return an annotation as people write it."""
+    if annotation is REQUIRED:
+        return "a plain value"
+    if annotation is type(None):
+        return "None"
+    return (
+        annotation.__qualname__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
     )
-    for option, value, least in (("cpus", cpus, 1), ("gpus", gpus, 0), ("retries", retries, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise DefinitionError(f"task {task}: {option}={value!r} must be a whole number from {least}")
-    if worker is not None and not (isinstance(worker, str) and worker):
-        raise DefinitionError(f"task {task}: worker={worker!r} must be the name of workers")
-    sizes = [] if memory is None else memory if isinstance(memory, (list, tuple)) else [memory]
-    read = tuple(_bytes(task, size) for size in sizes)
-    return Needs(cpus, read, gpus, _seconds(task, walltime), worker, retries, functions, 1, not functions)
 
 
-def given_needs(task: str, needs: Needs, values: Mapping[str, Any]) -> Needs:
-    """Return what a call needs, whose functions are asked now that its inputs are there.
+def _simple(annotation: Any) -> Check:
+    if annotation is float or annotation is complex:
+        return NUMBERS[annotation]
+    if annotation in (int, str, bool, bytes):
+        return _exactly((annotation,), annotation)
+    if isinstance(annotation, type) and (issubclass(annotation, (enum.Enum, PurePath)) or is_dataclass(annotation)):
+        return _instance(annotation)
+    if annotation in (list, tuple, dict, set, frozenset) or _is_exact(annotation):
+        return _plain_of(annotation)
+    return _plain
+
+
+def _is_exact(annotation: Any) -> bool:
+    return isinstance(annotation, type) and f"{annotation.__module__}.{annotation.__qualname__}" in EXACT
+
+
+def _plain_of(kind: type) -> Check:
+    def check(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise Unfit(kind.__name__)
+        return _plain(value)
+
+    return check
+
+
+class _Unnamed(Naming):
+    """Asks whether a value can be part of a key, not which."""
+
+    def of_class(self, cls: type) -> dict[str, str]:
+        return {"class": cls.__qualname__}
+
+
+_UNNAMED = _Unnamed()
+
+
+def _plain(value: Any) -> Any:
+    value = settled(value)
+    plain(value, _UNNAMED)
+    return value
+
+
+def settled(value: Any) -> Any:
+    """Return a value with NumPy's scalars as Python's, and the fields of dataclasses checked against their types.
 
     Parameters
     ----------
-    task
-        Its name.
-    needs
-        As the task declares them.
-    values
-        Inputs and parameters of the call by name; inputs are handles, which have ``size`` and facts.
+    value
+        Of any type.
 
     Raises
     ------
-    DefinitionError
-        A function returned no amount.
-    Exception
-        Whatever a function raises.
+    Unfit
+        A field of a dataclass has another type than it declares.
     """
-    plain = {name: value.open() if type(value) is Kept else value for name, value in values.items()}
-    known, found = {**plain, "attempt": needs.attempt}, {}
-    for option, function in needs.functions:
-        found[option] = function(**{name: known[name] for name in inspect.signature(function).parameters})
-    if isinstance(found.get("memory"), float):
-        found["memory"] = int(found["memory"])
-    none = {"cpus": 1, "memory": None, "gpus": 0, "walltime": None}
-    read = read_needs(task, **none | found, worker=needs.worker)
-    given = {option: getattr(read, option) for option in found}
-    return needs._replace(**given, are_given=True)
+    kind = type(value)
+    if kind in (list, tuple, set, frozenset):
+        return kind(map(settled, value))
+    if kind is dict:
+        return {key: settled(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return _settled_tuple(value)
+    if is_dataclass(value) and not isinstance(value, (type, enum.Enum)):
+        return _settled_dataclass(value)
+    return python_value(value)
 
 
-def _check_function(task: str, option: str, function: Callable[..., Any]) -> None:
-    kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
-    if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY}:
-        raise DefinitionError(
-            f"task {task}: {option}= is a function, and takes inputs and parameters of the task by their names, "
-            "and `attempt`: write for instance memory=lambda reads: 3 * reads.size"
-        )
+def _settled_tuple(value: Any) -> Any:
+    found = tuple.__new__(type(value), map(settled, tuple.__iter__(value)))
+    found.__dict__.update(value.__dict__) if hasattr(value, "__dict__") else None
+    return found
 
 
-def check_functions(task: str, needs: Needs, names: Iterable[str]) -> None:
-    """Refuse functions of needs that ask for what the task does not take.
-
-    Raises
-    ------
-    DefinitionError
-        Names what there is.
-    """
-    known = [*names, "attempt"]
-    for option, function in needs.functions:
-        for name in inspect.signature(function).parameters:
-            if name not in known:
-                raise DefinitionError(f"task {task}: {option}= asks for {name!r}, but there are {', '.join(known)}")
+def _settled_dataclass(value: Any) -> Any:
+    """A copy with its fields checked, and converted as parameters are; what it only remembers is forgotten."""
+    found = copy.copy(value)
+    cls: Any = type(value)
+    checks = _field_checks(cls)
+    for name, member in members_of(value).items():
+        object.__setattr__(found, name, _checked_field(cls, name, checks[name], member))
+    for name in [name for name in getattr(found, "__dict__", {}) if is_memo(cls, name)]:
+        del found.__dict__[name]
+    return found
 
 
-def _bytes(task: str, memory: Any) -> int:
-    from stargazer.profiles.settings import bytes_of
-
+def _checked_field(cls: type, name: str, check: Check, value: Any) -> Any:
     try:
-        return bytes_of(memory)
-    except ValueError:
-        raise DefinitionError(f"task {task}: memory={memory!r} is no size; write for instance '8 GiB'") from None
+        return check(value)
+    except Unfit as error:
+        raise Unfit(f"{cls.__name__}.{name}: {error}") from None
+    except TypeError as error:
+        raise TypeError(f"{cls.__name__}.{name}: {error}") from None
 
 
-def _seconds(task: str, walltime: Any) -> float | None:
-    if walltime is None:
-        return None
-    from stargazer.profiles.settings import seconds_of
-
-    try:
-        return seconds_of(walltime)
-    except ValueError:
-        raise DefinitionError(f"task {task}: walltime={walltime!r} is no time; write for instance '2 h'") from None
+@functools.lru_cache(maxsize=512)
+def _field_checks(cls: Any) -> dict[str, Check]:
+    return {field.name: check_for(_field_type(cls, field.name, field.type)) for field in fields(cls)}
 
 
-def check_names(options: Iterable[str]) -> None:
-    """Refuse options that there are not.
-
-    Raises
-    ------
-    DefinitionError
-        Names the one that was probably meant.
-    """
-    known = list(Options.__annotations__)
-    for name in options:
-        if name not in known:
-            import difflib
-
-            close = difflib.get_close_matches(name, known, 1)
-            meant = f"did you mean {close[0]!r}? " if close else ""
-            raise DefinitionError(f"@sg.task has no option {name!r}; {meant}there are {', '.join(known)}")
+def _field_type(cls: type, name: str, written: Any) -> Any:
+    """Type of a field; anything plain fits where its name cannot be resolved, as that of a class in a function."""
+    if not isinstance(written, str):
+        return written
+    for base in cls.__mro__:
+        if name in vars(base).get("__annotations__", {}):
+            scope = vars(sys.modules.get(base.__module__, builtins))
+            try:
+                return typing.get_type_hints(types.SimpleNamespace(__annotations__={name: written}), scope)[name]
+            except (NameError, AttributeError, SyntaxError, TypeError):
+                break
+    return REQUIRED
 
 
-def check_options(task: str, tools: Any, uses: Any, stage: Any, env: Any = (), temp: Any = False) -> None:
-    """Refuse options that no task can have."""
-    for option, value in (("tools", tools), ("uses", uses), ("env", env)):
-        if isinstance(value, str):
-            raise DefinitionError(f"task {task}: {option}={value!r} must be a list: {option}=[{value!r}]")
-    for name in env:
-        if not isinstance(name, str) or not VARIABLE.fullmatch(name):
-            raise DefinitionError(f"task {task}: env={list(env)!r} must be a list of names of environment variables")
-        if name in NEVER:
-            raise DefinitionError(f"task {task}: env={name!r} would be set for every tool alike; it cannot be passed")
-    if stage not in ("link", "copy"):
-        raise DefinitionError(f"task {task}: stage={stage!r} must be 'link' or 'copy'")
-    if not isinstance(temp, bool):
-        raise DefinitionError(f"task {task}: temp={temp!r} must be True or False")
+def _float(value: Any) -> float:
+    value = python_value(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Unfit("float")
+    return float(value)
 
 
-def chosen_tools(tools: Sequence[str] | Callable[..., Sequence[str]], parameters: Mapping[str, Any]) -> Sequence[str]:
-    """Return the names of the tools that a call runs; a function chooses them from those parameters that it names."""
-    if not callable(tools):
-        return tools
-    wanted = inspect.signature(tools).parameters
-    anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in wanted.values())
-    return tools(**{name: value for name, value in parameters.items() if anything or name in wanted})
+def _complex(value: Any) -> complex:
+    value = python_value(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float, complex)):
+        raise Unfit("complex")
+    return complex(value)
+
+
+NUMBERS: dict[Any, Check] = {float: _float, complex: _complex}
+
+
+def _exactly(kinds: tuple[type, ...], annotation: Any) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) in kinds:
+            return value
+        item = python_value(value)
+        if type(item) in kinds:
+            return item
+        raise Unfit(shown(annotation))
+
+    return check
+
+
+def _instance(annotation: type) -> Check:
+    def check(value: Any) -> Any:
+        if not isinstance(value, annotation):
+            raise Unfit(shown(annotation))
+        return settled(value)
+
+    return check
+
+
+def _one_of(allowed: tuple[Any, ...]) -> Check:
+    def check(value: Any) -> Any:
+        if not any(value == each and type(value) is type(each) for each in allowed):
+            raise Unfit("one of " + ", ".join(map(repr, allowed)))
+        return value
+
+    return check
+
+
+def _any_of(checks: list[Check], annotation: Any) -> Check:
+    def check(value: Any) -> Any:
+        for each in checks:
+            try:
+                return each(value)
+            except TypeError:
+                continue
+        raise Unfit(shown(annotation))
+
+    return check
+
+
+def _items(origin: Any, arguments: tuple[Any, ...], annotation: Any) -> Check:
+    fixed = origin is tuple and Ellipsis not in arguments
+    checks = [check_for(argument) for argument in arguments if argument is not Ellipsis]
+    kinds = (origin,) if origin in (set, frozenset) else (list, tuple)
+    made = origin if origin in (tuple, set, frozenset) else list
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, kinds) or (fixed and len(value) != len(checks)):
+            raise Unfit(shown(annotation))
+        each = checks if fixed else checks * len(value)
+        return made(one(item) for one, item in zip(each, value, strict=True))
+
+    return check
+
+
+def _values(each: Check, annotation: Any) -> Check:
+    def check(value: Any) -> Any:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise Unfit(shown(annotation))
+        return {key: each(item) for key, item in value.items()}
+
+    return check
 
 
 # Whether what a body returned is what its task declares.
@@ -429,7 +517,7 @@ def checked_result(task: str, signature: Signature, made: Any) -> Any:
     if returns.shape == "unknown":
         return made
     if returns.plain:
-        return _plain(task, signature, made)
+        return _plain_result(task, signature, made)
     if returns.shape == "one":
         return _result_asset(task, "its result", returns.types[0], made)
     if returns.shape == "dict":
@@ -448,7 +536,7 @@ def checked_result(task: str, signature: Signature, made: Any) -> Any:
     return items if isinstance(made, list) and returns.shape == "list" else tuple(items)
 
 
-def _plain(task: str, signature: Signature, made: Any) -> Any:
+def _plain_result(task: str, signature: Signature, made: Any) -> Any:
     returns = signature.returns
     try:
         checked = signature.check(made) if returns.named is None else made
@@ -475,38 +563,3 @@ def _must_be(task: str, made: Any, kind: Any, wanted: str) -> None:
     if not isinstance(made, kind):
         hint = "; is a return missing?" if made is None else ""
         raise OutputError(f"{task} is declared to return {wanted}, but returned {type(made).__name__}{hint}")
-
-
-# What is given to be planned or run, and is no call.
-
-
-def check_no_call_lost(value: Any) -> None:
-    """Refuse what stands where a call should, and would be passed over in silence.
-
-    Parameters
-    ----------
-    value
-        Neither a call nor a list, tuple or dict. Stored assets and plain values are fine: they are results already.
-
-    Raises
-    ------
-    ArgumentError
-        A task that was not called, a function, a generator or set of calls, a collection of Dask's, a Dask client.
-    """
-    if why := _mistake(value):
-        raise ArgumentError(why)
-
-
-def _mistake(value: Any) -> str:
-    kind = type(value)
-    if hasattr(kind, "check_code"):
-        return f"{value.name} is a task, not a call of it: write {value.name}(…)"
-    if isinstance(value, (Iterator, AbstractSet)):
-        return f"{kind.__name__} is no list of calls: write a list, as in [task(x) for x in …]"
-    if hasattr(kind, "__dask_graph__"):
-        return f"{value!r} is not a call of a task; dask.compute runs it, with the calls that it needs"
-    if hasattr(value, "run_on_scheduler"):
-        return "a Dask client is passed by keyword: client=…"
-    if callable(value) and hasattr(value, "__name__"):
-        return f"{value.__name__} is a function: call it, and pass the calls that it returns"
-    return ""

@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import threading
 import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dask.base import get_annotations
 from dask.delayed import Delayed
 
 from stargazer import config
-from stargazer.calls.arguments import shown_value
+from stargazer.calls.arguments import Returns, shown_value
 from stargazer.calls.elements import element, place
-from stargazer.calls.signature import Returns
-from stargazer.calls.walk import CALLS, LAYER, needs
+from stargazer.calls.walk import CALLS, LAYER, check_no_call_lost, needs
 from stargazer.errors import ArgumentError, StoresMixed
+from stargazer.execute.spec import Wired
 from stargazer.fingerprint import UncertainIdentity, class_code
 from stargazer.ledger import Ledger
-from stargazer.ledger.keys import call_key, input_key, ordered, plain
-from stargazer.ledger.parameters import Kept, Naming, is_simple, own_copy, paths_in
-from stargazer.store import Store
-from stargazer.store.context import refuse_while_wiring
+from stargazer.ledger.keys import Kept, Naming, call_key, input_key, is_simple, ordered, own_copy, paths_in, plain
+from stargazer.store.context import WIRING, refuse_while_wiring
+from stargazer.store.store import Store, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from types import FrameType
 
     from dask.highlevelgraph import HighLevelGraph
 
     from stargazer.execute import Needs, TaskSpec
 
-__all__ = ["Call", "make_call", "make_element", "pack", "unpack", "unpack_all"]
-
+__all__ = [
+    "Call",
+    "asked_by",
+    "calls_in",
+    "make_call",
+    "make_element",
+    "pack",
+    "replaced",
+    "unpack",
+    "unpack_all",
+    "wired_by",
+]
 
 if TYPE_CHECKING:
     from typing import Generic
@@ -57,7 +71,7 @@ class Call(Delayed):
         Assets and calls that the task was called with.
     given
         Its parameters, as they were when the call was made; those of the user's own types as
-        `stargazer.ledger.parameters.Kept`.
+        `stargazer.ledger.keys.Kept`.
     parent, index
         Of an element: the whole call and the place in its result.
     """
@@ -101,7 +115,7 @@ class Call(Delayed):
     @property
     def store(self) -> Store:
         """The store that was active when the call was made."""
-        return Store.open(self.spec.store)
+        return open_store(self.spec.store)
 
     @property
     def token(self) -> str:
@@ -147,7 +161,8 @@ class Call(Delayed):
         Exception
             Whatever a task raises.
         """
-        refuse_while_wiring(f"computes {self!r}")
+        if WIRING.get():
+            refuse_while_wiring(f"computes {self!r}")
         if again is not None:
             from stargazer.calls.renewed import renewed
 
@@ -389,6 +404,38 @@ def _warn_of_paths(task: str, name: str, value: Any) -> None:
             warnings.warn(told, UncertainIdentity, stacklevel=6)
 
 
+# Which code wires a call, and for whom: its function names runs, and its commit stands in their records.
+
+
+PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
+
+_principal: ContextVar[str] = ContextVar("stargazer_principal", default="")
+
+
+def wired_by(frame: FrameType | None) -> Wired:
+    """Return the code that a frame belongs to."""
+    principal = _principal.get()
+    if frame is None:
+        return Wired(principal=principal)
+    code = frame.f_code
+    name, path = code.co_qualname, code.co_filename
+    while path.startswith(PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+        path = frame.f_code.co_filename
+        name = frame.f_code.co_qualname if name.startswith("<") else name
+    return Wired(name, path, principal)
+
+
+@contextmanager
+def asked_by(principal: str) -> Iterator[None]:
+    """Let the records of calls that are wired in here say who asked a service for them."""
+    token = _principal.set(principal)
+    try:
+        yield
+    finally:
+        _principal.reset(token)
+
+
 # Calls as rows, to be pickled: chains may be deeper than the interpreter's stack.
 
 
@@ -475,3 +522,43 @@ def _keys_in(values: Iterable[Any]) -> Iterator[str]:
             yield value
         elif isinstance(value, list) or type(value) is dict:
             yield from _keys_in(value if isinstance(value, list) else value.values())
+
+
+# Calls in lists, tuples and dicts, and results in their places.
+
+
+def calls_in(what: Any) -> list[Call]:
+    """Return every call in `what`; refuse what was probably meant to be one.
+
+    Raises
+    ------
+    ArgumentError
+        Something else stands where a call should; or a list holds itself.
+    """
+    try:
+        return list(_calls_in(what))
+    except RecursionError:
+        raise ArgumentError("a list of calls holds itself, or is nested too deeply") from None
+
+
+def _calls_in(what: Any) -> Iterator[Call]:
+    if isinstance(what, Call):
+        yield what
+    elif isinstance(what, (list, tuple)):
+        for item in what:
+            yield from _calls_in(item)
+    elif isinstance(what, dict):
+        for item in what.values():
+            yield from _calls_in(item)
+    else:
+        check_no_call_lost(what)
+
+
+def replaced(what: Any, result: Callable[[Call], Any]) -> Any:
+    """Return `what` with each call replaced by its result."""
+    if isinstance(what, Call):
+        return result(what)
+    if isinstance(what, (list, tuple)):
+        items = [replaced(item, result) for item in what]
+        return items if isinstance(what, list) else tuple(items)
+    return {key: replaced(item, result) for key, item in what.items()} if isinstance(what, dict) else what

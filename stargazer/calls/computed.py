@@ -16,7 +16,7 @@ from stargazer.calls.node import run
 from stargazer.calls.resources import default_client, give_more_within, granted_on, until_let_go
 from stargazer.calls.walk import needs, walk
 from stargazer.errors import ArgumentError, BlobLost, NeedUnmet, ToolError, WiringError
-from stargazer.store.fallback import mark_unavailable
+from stargazer.store.context import mark_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,7 +15,7 @@ from stargazer.calls.task import Sent, Task
 from stargazer.errors import ArgumentError, DefinitionError
 from stargazer.execute.spec import Needs
 from stargazer.fingerprint import note_modules
-from stargazer.ledger.parameters import own_copy
+from stargazer.ledger.keys import own_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -22,7 +22,6 @@ from stargazer.calls.elements import element
 from stargazer.calls.node import opened, refuse, run, seal
 from stargazer.calls.resources import granted_here
 from stargazer.calls.walk import CALLS, LAYER, has_call, needs
-from stargazer.calls.wired import stamped
 from stargazer.errors import CodeChanged, NeedUnmet, OutputError, StoreError, StoresMixed
 from stargazer.ledger import Ledger, walk_assets
 from stargazer.store import Store
@@ -281,9 +280,11 @@ def flatten(
                 graph[key] = _known(call, record, ledger)
             elif (error := _code_error(call, changed)) is None:
                 if id(call.spec) not in specs:
-                    specs[id(call.spec)] = stamped(call.spec)
-                graph[key], missing[key] = node_of(call, function, specs[id(call.spec)], strict=strict), call
-                following |= {needed.key: needed for needed in needs(call)}
+                    specs[id(call.spec)] = call.spec.stamped()
+                before = needs(call)
+                graph[key], missing[key] = node_of(call, function, specs[id(call.spec)], before, strict=strict), call
+                if before:
+                    following |= {each.key: each for each in before}
             elif lenient:
                 graph[key] = Task(key, refuse, str(error))
             else:
@@ -333,6 +334,7 @@ def node_of(
     call: Call,
     function: Callable[..., Any],
     spec: TaskSpec,
+    before: Sequence[Call],
     *,
     strict: bool,
     sketch: Sketch | None = None,
@@ -348,6 +350,8 @@ def node_of(
         What the node runs.
     spec
         The call's own, as it travels.
+    before
+        The calls whose results it takes.
     strict
         Whether hidden inputs are errors.
     sketch, wired
@@ -356,10 +360,10 @@ def node_of(
     parameters: Any = {name: _reference(value) for name, value in call.given.items()}
     inputs = [_reference(value) for value in call.inputs.values()]
     told: dict[str, Any] = {}
-    if needed := needs(call):
+    if before:
         if any(isinstance(value, Delayed) for value in call.given.values()):
             parameters = Dict(parameters)
-        told = {"before": tuple(dict.fromkeys([each.plan_key for each in needed]))}
+        told = {"before": tuple(dict.fromkeys([each.plan_key for each in before]))}
     told |= {"strict": True} if strict else {}
     if sketch is not None:
         told |= {"sketch": sketch._replace(shape=seal(sketch.shape)), "results": List(*map(_reference, wired))}

@@ -16,17 +16,16 @@ from dask._task_spec import DataNode
 from dask.base import annotate, is_dask_collection
 
 from stargazer.assets import Asset
-from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten, known_values, node_of, value_node
 from stargazer.calls.node import joined, on_worker, run
 from stargazer.calls.renewed import renewed_within
-from stargazer.calls.walk import needs, walk
+from stargazer.calls.resources import shared
+from stargazer.calls.walk import check_no_call_lost, needs, walk
 from stargazer.errors import ArgumentError, OutputError, WiringError
-from stargazer.execute.slots import shared
 from stargazer.execute.wiring import Place, Sketch, Wiring, check_stored
-from stargazer.ledger.codec import encode
 from stargazer.ledger.reads import LIBRARY, TOOL, variable_value
+from stargazer.ledger.record import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -183,7 +182,9 @@ class Growth:
                 self.waiting[key] = each
                 self._within[key] = call.key
         self.wired[call.key], self._paths[call.key] = found.calls, found.paths
-        self.graph[call.key] = node_of(call, self._node, sent, strict=strict, sketch=found.sketch, wired=found.calls)
+        self.graph[call.key] = node_of(
+            call, self._node, sent, needs(call), strict=strict, sketch=found.sketch, wired=found.calls
+        )
         return Step([], [*new, call.key], added)
 
     def _refuse_circles(self, call: Call, missing: Mapping[str, Call]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.arguments import given_needs
 from stargazer.calls.elements import element
 from stargazer.calls.graph import known_values, node_of
 from stargazer.calls.growth import Frontier
+from stargazer.calls.options import given_needs
 from stargazer.calls.walk import needs
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Late:
         values = {name: self._value(value) for name, value in (*call.inputs.items(), *call.parameters.items())}
         call.set_needs(given_needs(call.spec.name, call.spec.needs, values))
         sent, strict = graph[key].args[0], graph[key].kwargs.get("strict", False)
-        graph[key] = node_of(call, self.node, sent.with_changes(needs=call.spec.needs), strict=strict)
+        graph[key] = node_of(call, self.node, sent.with_changes(needs=call.spec.needs), needs(call), strict=strict)
         self._free(GIVEN + key)
 
     def _wire(self, key: str, call: Call) -> None:

@@ -8,13 +8,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import foreign_keys
-from stargazer.calls.arguments import bind, checked_result
-from stargazer.calls.call import Call, make_call
+from stargazer.calls.arguments import Returns, bind, checked_result
+from stargazer.calls.call import Call, make_call, wired_by
 from stargazer.calls.growth import grown
-from stargazer.calls.signature import AssetParameter, Returns, Signature
-from stargazer.calls.wired import Wired, wired_by
+from stargazer.calls.signature import AssetParameter, Signature
 from stargazer.errors import ArgumentError
-from stargazer.execute.spec import Needs
+from stargazer.execute.spec import Needs, Wired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

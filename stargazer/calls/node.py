@@ -8,12 +8,11 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.arguments import given_needs
 from stargazer.calls.losses import marked
-from stargazer.calls.resources import Capacity
+from stargazer.calls.options import given_needs
+from stargazer.calls.resources import IN_BODY, Capacity, shared
 from stargazer.errors import CodeChanged, NeedUnmet, StargazerError
 from stargazer.execute.execute import execute
-from stargazer.execute.slots import IN_BODY, shared
 from stargazer.execute.wiring import Wiring
 from stargazer.ledger import walk_assets
 from stargazer.tools import interruption

@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+import threading
 import time
+from collections import Counter, deque
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.calls.arguments import given_needs
+from stargazer import config
+from stargazer.calls.options import given_needs
 from stargazer.calls.walk import needs, walk
-from stargazer.errors import MemoryExceeded, NeedUnmet, ToolFailed, WorkerLost
+from stargazer.errors import BlobLost, MemoryExceeded, NeedUnmet, ToolFailed, ToolMissing, WorkerLost, WorkerOutOfMemory
 from stargazer.execute.spec import most, size
 from stargazer.ledger import Ledger
 from stargazer.ledger.logs import record_of
+from stargazer.profiles.profile import cores, offer_of, resources_of
+from stargazer.store.context import mark_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from distributed import Client
 
     from stargazer.calls.call import Call
     from stargazer.execute import Needs
 
+
 __all__ = [
+    "IN_BODY",
     "Capacity",
+    "Retry",
+    "Slots",
     "amount_text",
     "capacity_of",
+    "check_environments",
     "default_client",
     "give_more",
     "give_more_within",
     "granted_here",
     "granted_on",
     "lacked_memory",
+    "machine_memory",
+    "of_this_process",
+    "shared",
     "until_let_go",
 ]
 
@@ -162,25 +177,17 @@ def _give_if_known(call: Call) -> None:
 
 
 def _has_kinds(client: Client) -> bool:
-    from stargazer.profiles.profile import offer_of
-
     offer = offer_of(client)
     return offer is not None and bool(offer.kinds)
 
 
 def _profiled_client() -> Client | None:
-    if "stargazer.profiles.profile" not in sys.modules:
-        return None
-    from stargazer.profiles.profile import offer_of
-
     client = default_client()
     return client if client is not None and offer_of(client) else None
 
 
 def _capacity(client: Client, *present: Mapping[str, float]) -> Capacity:
     """What the profile of a client offers, and its present workers."""
-    from stargazer.profiles.profile import offer_of
-
     offer = offer_of(client)
     if offer is None:
         return Capacity(most(present), "the workers of this client")
@@ -286,3 +293,156 @@ def give_more_within(root: Call, failure: BaseException) -> bool:
     record = Ledger(root.store.records).get(name) if name else None
     starved = [call for call in walk(root) if record is not None and call.plan_key == record.plan_key]
     return any(list(map(give_more, starved)))
+
+
+# Failures that are worth another try: what was lost is made again, what lacked memory gets more.
+
+
+MOST_KILLS = 2
+"""Jobs that a batch system ends for the memory of one call, which then ends, whatever sizes its task still names."""
+
+
+class Retry:
+    """Remembers what was tried, so that each cause is tried once."""
+
+    def __init__(self) -> None:
+        self._lost: set[str] = set()
+        self._killed: Counter[str] = Counter()
+
+    def is_worth_it(self, failures: Mapping[str, BaseException], calls: Iterable[Call]) -> bool:
+        """Whether some of these failures may end otherwise if the calls are planned again; gives them more memory.
+
+        Parameters
+        ----------
+        failures
+            Errors by plan key.
+        calls
+            That ran.
+        """
+        errors = [error for error in failures.values() if isinstance(error, BlobLost)]
+        lost = {error.cid for error in errors} - self._lost
+        self._lost |= lost
+        for error in errors:
+            mark_unavailable(error)
+        starved = [call for call in calls if self._may_have_more(call, failures.get(call.plan_key))]
+        given = list(map(give_more, starved))
+        return bool(lost) or any(given)
+
+    def _may_have_more(self, call: Call, failure: BaseException | None) -> bool:
+        """Whether more memory is worth a try; a job of a shared queue, with all that ran there, goes twice at most."""
+        if isinstance(failure, WorkerOutOfMemory):
+            self._killed[call.plan_key] += 1
+            if self._killed[call.plan_key] >= MOST_KILLS:
+                failure.add_note(f"{MOST_KILLS} jobs were ended for it, so no larger size of memory=[…] is tried")
+                return False
+        return lacked_memory(failure)
+
+
+# What this process has, handed out to the calls that it runs itself.
+
+
+IN_BODY: ContextVar[bool] = ContextVar("in_body", default=False)
+"""Whether a body runs, or what it started: it holds slots already, and waiting for more of the same might never end."""
+
+EVERY = 0.5
+"""Seconds between two looks at whether a call that waits was given up."""
+
+
+class Slots:
+    """Processor cores, memory and the like: a call of four cores takes four; who came first is served first.
+
+    Parameters
+    ----------
+    has
+        Amount of each resource.
+    """
+
+    def __init__(self, has: Mapping[str, float]) -> None:
+        self.has = dict(has)
+        self._free = dict(has)
+        self._queue: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, wanted: Mapping[str, float], given_up: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Wait for so much of everything, and hold it; go on with nothing where it was given up meanwhile."""
+        turn = object()
+        with self._changed:
+            self._queue.append(turn)
+            while not (given_up() or (self._queue[0] is turn and self._fits(wanted))):
+                self._changed.wait(EVERY)
+            self._queue.remove(turn)
+            taken = {} if given_up() else wanted
+            self._add(taken, -1)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._add(taken, 1)
+
+    def look_again(self) -> None:
+        """Something was given up."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def _fits(self, wanted: Mapping[str, float]) -> bool:
+        return all(self._free.get(name, 0.0) >= amount for name, amount in wanted.items())
+
+    def _add(self, wanted: Mapping[str, float], sign: int) -> None:
+        for name, amount in wanted.items():
+            self._free[name] += sign * amount
+        self._changed.notify_all()
+
+
+_shared: dict[tuple[object, ...], Slots] = {}
+
+
+def shared() -> Slots:
+    """What this process may use, handed out to all its runs together."""
+    has = of_this_process()
+    # A forked child has runs of its own; what its parent's hold is given back there.
+    return _shared.setdefault((os.getpid(), *sorted(has.items())), Slots(has))
+
+
+def of_this_process() -> dict[str, float]:
+    """What this process may use: the machine, unless the profile ``threads`` says otherwise."""
+    if (config.setting("profiles", dict) or {}).get("threads") in (None, {"kind": "threads"}):
+        return resources_of(cores(), machine_memory(), 0, ())
+    from stargazer.profiles.settings import find_profile
+
+    profile = find_profile("threads")
+    return resources_of(profile.cpus or cores(), profile.memory or machine_memory(), profile.gpus, profile.names)
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+# Environments of tools, which calls need as well.
+
+
+def check_environments(calls: Iterable[Call], client: Client | None = None) -> None:
+    """Refuse calls whose tools run in an environment that nothing here runs, or that was not built.
+
+    Parameters
+    ----------
+    calls
+        Those that would run.
+    client
+        Whose workers would run them, those that are there now; threads of this process by default.
+
+    Raises
+    ------
+    ToolMissing
+        Names all such environments, and what to do.
+    """
+    specs = {id(call.spec): call.spec for call in calls}.values()
+    names = sorted({tool.name for spec in specs for tool in spec.tools if tool.is_environment})
+    if not names:
+        return
+    from stargazer.tools.enclosure import unready
+
+    told = [unready(names)] if client is None else client.run(unready, names).values()
+    if why := dict.fromkeys(message for found in told for message in found.values()):
+        raise ToolMissing("; ".join(why))

@@ -10,20 +10,11 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Protocol, Unpack, overload
 
 from stargazer.assets import asset_type, foreign_keys
-from stargazer.calls.arguments import (
-    Options,
-    bind,
-    check_functions,
-    check_names,
-    check_options,
-    checked_result,
-    chosen_tools,
-    read_needs,
-)
-from stargazer.calls.call import Call, make_call
+from stargazer.calls.arguments import bind, checked_result
+from stargazer.calls.call import Call, make_call, wired_by
+from stargazer.calls.options import Options, check_functions, check_names, check_options, chosen_tools, read_needs
 from stargazer.calls.signature import Signature, check_form, read_signature
 from stargazer.calls.walk import has_call
-from stargazer.calls.wired import Wired, wired_by
 from stargazer.config import strict, variables
 from stargazer.errors import CodeChanged, DefinitionError
 from stargazer.execute import TaskSpec
@@ -44,6 +35,7 @@ if TYPE_CHECKING:
     from stargazer.calls.call import Pending
     from stargazer.calls.mapped import Mapped
     from stargazer.execute.audit import Observed
+    from stargazer.execute.spec import Wired
     from stargazer.executors import Place
     from stargazer.tools import Workdir
 

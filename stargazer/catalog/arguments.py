@@ -136,7 +136,7 @@ def _fields(kind: Kind | None) -> Fields | Members | None:
 
 
 def _near(kinds: dict[str, Kind], name: str) -> str:
-    from stargazer.assets.registry import did_you_mean
+    from stargazer.assets.fields import did_you_mean
 
     whole, _, rest = name.partition(".")
     fields = _fields(kinds.get(whole)) if rest else None

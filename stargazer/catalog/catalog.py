@@ -5,7 +5,7 @@ from __future__ import annotations
 from builtins import list as List
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.assets.registry import did_you_mean
+from stargazer.assets.fields import did_you_mean
 from stargazer.calls import Call, Task
 from stargazer.calls.arguments import bind as bind_arguments
 from stargazer.catalog.given import Finder

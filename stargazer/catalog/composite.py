@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.assets.registry import did_you_mean
+from stargazer.assets.fields import did_you_mean
 from stargazer.catalog.kinds import Defs, Kind, Nothing, Scalar, Unfit, as_json, described, named, shown
 from stargazer.errors import StargazerError
 from stargazer.store.references import SCHEME, as_uri

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stargazer.assets.registry import did_you_mean
+from stargazer.assets.fields import did_you_mean
 from stargazer.catalog.catalog import Bound, bind_entry
 from stargazer.catalog.composite import Either
 from stargazer.catalog.given import AssetKind, AssetList, Finder

@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.calls import Task
-from stargazer.calls.signature import Returns, shown
+from stargazer.calls.arguments import Returns, shown
 from stargazer.catalog.annotations import is_call
 from stargazer.catalog.hints import annotations_of, result_of
 from stargazer.fingerprint.parsing import parse

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from stargazer.cid.cid import DAG_PB, RAW, Parsed, address, format_cid, parse
     from stargazer.cid.dagpb import file_links
     from stargazer.cid.directory import DirNode, Entry, directory_node, is_directory, read_directory
-    from stargazer.cid.files import cid_of_file, file_node
     from stargazer.cid.trees import Tree, cid_of_path, cid_of_tree
     from stargazer.cid.unixfs import (
         KUBO,
@@ -30,7 +29,9 @@ if TYPE_CHECKING:
         FileNode,
         Hasher,
         cid_of_bytes,
+        cid_of_file,
         cid_of_stream,
+        file_node,
         profile,
     )
 
@@ -71,11 +72,10 @@ _HOMES = {
     "cid": ("DAG_PB", "RAW", "Parsed", "address", "format_cid", "parse"),
     "dagpb": ("file_links",),
     "directory": ("DirNode", "Entry", "directory_node", "is_directory", "read_directory"),
-    "files": ("cid_of_file", "file_node"),
     "trees": ("Tree", "cid_of_path", "cid_of_tree"),
     "unixfs": (
         "KUBO", "PROFILES", "UNIXFS_2025", "CIDProfile", "FileNode", "Hasher",
-        "cid_of_bytes", "cid_of_stream", "profile",
+        "cid_of_bytes", "cid_of_file", "cid_of_stream", "file_node", "profile",
     ),
 }  # fmt: skip
 """Read when they are asked for: a process in which all is known hashes no directory and checks no file."""

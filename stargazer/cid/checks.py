@@ -14,9 +14,8 @@ from stargazer.cid import dagpb
 from stargazer.cid.cid import RAW, Value, format_cid, parse
 from stargazer.cid.dagpb import file_links
 from stargazer.cid.directory import is_directory, load_node, read_directory
-from stargazer.cid.files import SPAN, cid_of_file, file_sha256, open_file
 from stargazer.cid.trees import Tree, cid_of_tree, is_tree
-from stargazer.cid.unixfs import PROFILES
+from stargazer.cid.unixfs import PROFILES, SPAN, cid_of_file, file_sha256, open_file
 from stargazer.errors import CIDError, CIDMismatch
 
 TYPE_CHECKING = False
@@ -24,9 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stargazer.cid.directory import Load
-    from stargazer.cid.files import Progress, StrPath
     from stargazer.cid.trees import Symlinks
-    from stargazer.cid.unixfs import CIDProfile
+    from stargazer.cid.unixfs import CIDProfile, Progress, StrPath
 
 __all__ = ["Check", "Comparison", "check", "differing_bytes", "verify"]
 

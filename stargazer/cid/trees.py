@@ -9,8 +9,7 @@ from posixpath import join
 
 from stargazer.cid.cid import Value
 from stargazer.cid.directory import Entry, directory_node
-from stargazer.cid.files import file_node, refuse_special
-from stargazer.cid.unixfs import KUBO
+from stargazer.cid.unixfs import KUBO, file_node, refuse_special
 from stargazer.errors import CIDError
 
 TYPE_CHECKING = False
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Literal
 
-    from stargazer.cid.files import Progress, StrPath
-    from stargazer.cid.unixfs import CIDProfile, FileNode
+    from stargazer.cid.unixfs import CIDProfile, FileNode, Progress, StrPath
 
     Symlinks = Literal["refuse", "follow"]
 

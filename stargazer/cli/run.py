@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from stargazer.assets import Asset
     from stargazer.ledger import Ledger, Record
     from stargazer.runs import Run
-    from stargazer.runs.history import Note
-    from stargazer.runs.runlog import Event
+    from stargazer.runs.history import Event, Note
     from stargazer.store import Store
 
 __all__ = ["WithAgain", "log", "plan", "run", "runs", "trace"]
@@ -224,7 +223,7 @@ def _fly(calls: Any, on: str | None, workers: str | None, again: Any, name: str)
 
 
 def _assets(result: Any) -> Iterator[Asset]:
-    from stargazer.ledger.codec import walk_assets
+    from stargazer.ledger.record import walk_assets
 
     yield from walk_assets(result)
 
@@ -377,7 +376,7 @@ def _scratch_text(scratch: str | None, host: str) -> str:
 
 
 def _run_log(store: Store, note: Note, *, json: bool) -> None:
-    from stargazer.runs.runlog import read_events
+    from stargazer.runs.history import read_events
 
     events = read_events(store, note.id)
     if json:

@@ -90,8 +90,7 @@ def _lines(use: TaskUse) -> Sequence[str]:
 def _records(store: Store, run: str) -> list[str]:
     """Return ids of the records of the calls that a run made, or of those that failed in it."""
     from stargazer.errors import NotFound
-    from stargazer.runs.history import find_run
-    from stargazer.runs.runlog import read_events
+    from stargazer.runs.history import find_run, read_events
 
     try:
         events = read_events(store, find_run(store, run).id)

@@ -209,7 +209,7 @@ def plain(result: Any) -> Any:
 
 def print_assets(result: Any) -> None:
     """Print a line for each asset of a result, or the result itself where it has none."""
-    from stargazer.ledger.codec import walk_assets
+    from stargazer.ledger.record import walk_assets
     from stargazer.visible import visible
 
     assets = list(walk_assets(result))

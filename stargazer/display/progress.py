@@ -309,7 +309,7 @@ DISPLAY_SHARE = 20.0
 """Looking at a run of very many calls takes time, too: at most one part in so many."""
 
 
-def show_run(run: Any, progress: bool | None = None) -> None:
+def show_run(run: Any, progress: bool | None = None, *, quiet: float = RUN_QUIET) -> None:
     """Show a run until it ends; nothing of one that takes less than a second.
 
     Parameters
@@ -319,8 +319,10 @@ def show_run(run: Any, progress: bool | None = None) -> None:
     progress
         ``False`` shows nothing. Otherwise a table that is kept up to date in terminals (on stderr) and in Jupyter and
         marimo cells, and a line now and then where stderr is a file.
+    quiet
+        Seconds for which nothing is shown.
     """
-    if progress is False or run.wait(RUN_QUIET):
+    if progress is False or run.wait(quiet):
         return
     with surface_kind()(_Flight(run)) as shown:
         pause = RUN_EVERY

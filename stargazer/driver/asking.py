@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from stargazer.calls.call import calls_in
 from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten
 from stargazer.calls.node import run as node
@@ -18,7 +19,6 @@ from stargazer.runs.detached import ask_for, command, start_driver
 from stargazer.runs.given import read_options
 from stargazer.runs.history import JOB_UNKNOWN, read_job, whose_may_go_on
 from stargazer.runs.kept import KeptRun
-from stargazer.runs.nested import calls_in
 from stargazer.store import layout
 
 if TYPE_CHECKING:

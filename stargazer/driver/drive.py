@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import dask.config
 
 from stargazer import config
+from stargazer.calls.call import calls_in
 from stargazer.client import connect
 from stargazer.errors import Cancelled, RunFailed, StargazerError, StoreGone
-from stargazer.ledger.codec import walk_assets
+from stargazer.ledger.record import walk_assets
 from stargazer.profiles.kinds import batch_system
 from stargazer.profiles.settings import find_profiles
 from stargazer.runs.given import read_given
@@ -27,7 +28,6 @@ from stargazer.runs.history import find_run
 from stargazer.runs.kept import keep_result
 from stargazer.runs.lease import DriverLease
 from stargazer.runs.monitor import is_cancelled
-from stargazer.runs.nested import calls_in
 from stargazer.runs.run import Run
 from stargazer.store import Store
 from stargazer.store.copies import put_down_all

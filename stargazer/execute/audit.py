@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.errors import ProcessChanged
-from stargazer.execute import asked
 from stargazer.execute.descriptors import open_folders, place_of
 from stargazer.execute.installed import is_installed, libraries
+from stargazer.execute.state import tell_of_variables
 from stargazer.ledger.reads import MISSING, TREE, folder_value, tree_value
 from stargazer.tools.programs import (
     files_in_word,
@@ -541,7 +541,7 @@ def _install() -> None:
     """Hooks cannot be taken away again: one a process, from the first body on."""
     sys.addaudithook(_hook)
     os.register_at_fork(before=_fork, after_in_child=_forget)
-    asked.install(_ask)
+    tell_of_variables(_ask)
     if sys.version_info < TELLS_OF_THREADS:
         threading.Thread.start = _telling(threading.Thread.start)  # type: ignore[method-assign, assignment]
 

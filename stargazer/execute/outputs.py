@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from stargazer.errors import InputChanged, OutputError
-from stargazer.ledger.codec import check_plain, map_assets, walk_assets
+from stargazer.ledger.record import check_plain, map_assets, walk_assets
 from stargazer.store.staging import members
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Aside:
 
     def save(self, draft: Asset, *, link: bool = True) -> Asset:
         """Take the bytes of what a task made."""
-        return self._store.additions.take(draft, link=link)
+        return self._store.assets.take(draft, move=True, link=link)
 
     def put(self, asset: Asset) -> Asset:
         """An input that was passed on, perhaps with other facts: its bytes are there."""

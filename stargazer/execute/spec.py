@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from stargazer.errors import CodeChanged, WorkerMismatch
+from stargazer.errors import CodeChanged, StoreError, WorkerMismatch
+from stargazer.store import Store
 from stargazer.tools import ToolIdentity, identify_tool, library_version
 
 if TYPE_CHECKING:
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
     from stargazer.executors import Place
     from stargazer.tools import Workdir
 
-__all__ = ["LoadedTask", "Needs", "TaskSpec", "check_versions", "fits", "most", "size"]
+__all__ = ["LoadedTask", "Needs", "TaskSpec", "Wired", "check_versions", "fits", "most", "size"]
 
 
 class LoadedTask(Protocol):
@@ -87,6 +91,38 @@ class LoadedWiring(LoadedTask, Protocol):
         warn: Callable[[str, type[Warning]], None],
     ) -> Any:
         """The result of a call, and of all that it wires, made where this runs."""
+
+
+TYPED = ("<string>", "<stdin>")
+"""Names that Python gives to code which is in no file, and in no notebook either."""
+
+
+class Wired(NamedTuple):
+    """The place in the code where a task was called.
+
+    Parameters
+    ----------
+    name
+        Qualified name of its function; ``<module>`` of a script or a cell.
+    path
+        File of the user's code: of a workflow that comes along, of what called it.
+    principal
+        Who asked a service for it.
+    """
+
+    name: str = ""
+    path: str = ""
+    principal: str = ""
+
+    @property
+    def workflow(self) -> str:
+        """What a run of it is called."""
+        name = self.name.partition(".")[0]
+        if not name.startswith("<"):
+            return name
+        if os.path.isfile(self.path):
+            return Path(self.path).stem
+        return "python" if self.path in TYPED else "notebook"
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +196,7 @@ class TaskSpec:
     payload: bytes | None = None
     arrived: bool = False
     home: str = ""
-    wired: Any = None
+    wired: Wired | None = None
     commit: str = ""
     dirty: bool = False
     diff: str | None = None
@@ -185,6 +221,23 @@ class TaskSpec:
     def with_changes(self, **members: Any) -> TaskSpec:
         """Return the same task with other needs, or with other notes of how it is called."""
         return replace(self, **members)
+
+    def stamped(self) -> TaskSpec:
+        """Return the same with the commit of the code that wired it; asked only of calls that run.
+
+        Where that code differs from its commit, the store keeps the difference, and the spec names it.
+        """
+        if self.wired is None:
+            return self
+        from stargazer.tools.git import revision_of
+
+        revision = revision_of(self.wired.path)
+        diff = None
+        if revision.diff:
+            with suppress(StoreError, OSError):  # a store that cannot be written to runs nothing either, and says so
+                diff = Store.open(self.store).blobs.put_bytes(revision.diff)
+        found = {"commit": revision.commit, "dirty": revision.dirty, "diff": diff}
+        return self.with_changes(**found, principal=self.wired.principal, wired=None)
 
     @property
     def task(self) -> LoadedTask:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer import config
 from stargazer.errors import OutputError, StoreError, WiringError
-from stargazer.execute.described import cut_off, described
+from stargazer.execute.execute import cut_off, described
 from stargazer.execute.findings import Findings
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.codec import check_plain, encode, walk_assets
 from stargazer.ledger.logs import origin_text, remember
 from stargazer.ledger.reads import ALWAYS, CHANGED
+from stargazer.ledger.record import check_plain, encode, walk_assets
 from stargazer.store import Store
 from stargazer.store.context import WIRING
 

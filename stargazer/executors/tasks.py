@@ -12,9 +12,9 @@ from stargazer.assets import Asset
 from stargazer.errors import ArgumentError, RemoteError, RemoteRefused
 from stargazer.executors.asking import Bundle, Sent
 from stargazer.executors.values import PICKLE
-from stargazer.ledger.codec import decode, encode, walk_assets
-from stargazer.ledger.parameters import plain
+from stargazer.ledger.keys import plain
 from stargazer.ledger.rebuilt import value_of
+from stargazer.ledger.record import decode, encode, walk_assets
 from stargazer.store.assets import members
 from stargazer.tools import INPUTS
 from stargazer.visible import visible
@@ -144,7 +144,7 @@ def _relative(value: Any, root: Path) -> Any:
 
 
 def dicts_of(encoded: Any) -> Iterator[dict[str, Any]]:
-    """Every asset in what `stargazer.ledger.codec.encode` wrote, and their companions."""
+    """Every asset in what `stargazer.ledger.record.encode` wrote, and their companions."""
     ((kind, content),) = ((k, v) for k, v in encoded.items() if k not in ("type", "fields"))
     if kind == "asset":
         todo = [content]

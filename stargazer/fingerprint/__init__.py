@@ -3,8 +3,9 @@
 from stargazer.fingerprint.canonical import canonical, encode
 from stargazer.fingerprint.classes import class_code, class_name, module_name
 from stargazer.fingerprint.compiled import note_modules
-from stargazer.fingerprint.identity import CodeIdentity, UncertainIdentity, digest_of, identify, identify_class, wide_of
+from stargazer.fingerprint.identity import UncertainIdentity, digest_of, identify, identify_class
 from stargazer.fingerprint.versioned import identify_version
+from stargazer.fingerprint.watch import CodeIdentity, wide_of
 
 __all__ = [
     "CodeIdentity",

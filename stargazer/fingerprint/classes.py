@@ -7,11 +7,15 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from stargazer.errors import CodeChanged
-from stargazer.fingerprint.identity import CodeIdentity, UncertainIdentity, identify_class
+from stargazer.fingerprint.identity import UncertainIdentity, identify_class
 from stargazer.fingerprint.origin import ENGINE, is_own
+
+if TYPE_CHECKING:
+    from stargazer.fingerprint.watch import CodeIdentity
 
 __all__ = ["class_code", "class_name", "module_name"]
 

@@ -8,81 +8,26 @@ import importlib
 import os
 import sys
 import warnings
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import UncertainCode
 from stargazer.fingerprint.reach import Reach
 from stargazer.fingerprint.source import check_module
+from stargazer.fingerprint.watch import WIDE, CodeIdentity
 from stargazer.fingerprint.wide import Modules, keep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from types import FunctionType
 
     from stargazer.fingerprint.values import Doubt
 
-__all__ = ["CodeIdentity", "UncertainIdentity", "digest_of", "identify", "identify_class"]
+__all__ = ["UncertainIdentity", "digest_of", "identify", "identify_class"]
 
 FORMAT = "stargazer/code/2"
 
 
-WIDE = "wide: "
-"""How the label of a piece begins that says why a key is wide."""
-
-
 class UncertainIdentity(UserWarning):
     """Something that a task reaches is in no text: a change of it may go unnoticed."""
-
-
-@dataclass(frozen=True)
-class CodeIdentity:
-    """What a function does, as a digest.
-
-    Parameters
-    ----------
-    digest
-        SHA-256 over all pieces, in hexadecimal digits.
-    manifest
-        The digest of each piece: the function itself, the functions, classes and constants that it reaches; and of
-        each module that counts as a whole, with the reason for it.
-    libraries
-        Installed distributions that the code names.
-    uncertain
-        What came from outside when a module was imported, or is in no text, in words.
-    """
-
-    digest: str
-    manifest: dict[str, str]
-    libraries: tuple[str, ...] = ()
-    uncertain: tuple[str, ...] = field(default=(), compare=False)
-    _reach: Reach | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def wide(self) -> tuple[str, ...]:
-        """What is not understood whole, and what to write in its place; empty for a sharp identity."""
-        return wide_of(self.manifest)
-
-    def is_current(self) -> bool:
-        """Whether nothing that was reached has been rebound or changed since. Cheap: no source is read."""
-        return self._reach is None or self._reach.watch.is_current()
-
-    def alone(self) -> CodeIdentity:
-        """The same without what tells whether it is current, to be sent to another process."""
-        return replace(self, _reach=None)
-
-    @property
-    def imports(self) -> dict[str, tuple[str, ...]]:
-        """Own names that another process would import, by module, where the function itself is sent."""
-        found: dict[str, list[str]] = {}
-        for module, name in sorted(self._reach.by_name if self._reach else ()):
-            found.setdefault(module, []).append(name)
-        return {module: tuple(names) for module, names in found.items()}
-
-
-def wide_of(manifest: Iterable[str]) -> tuple[str, ...]:
-    """Reasons for which a key is wide, and remedies, among the labels of a manifest."""
-    return tuple(label.removeprefix(WIDE) for label in manifest if label.startswith(WIDE))
 
 
 def identify(function: FunctionType, name: str, *, strict: bool = False) -> CodeIdentity:
@@ -144,6 +89,7 @@ def _identity(values: FunctionType | dict[str, Any], owner: str, files: dict[str
 def widen(reach: Reach, owner: str, files: dict[str, str]) -> list[str]:
     """Add the texts of the modules that doubtful things can reach; return what these take from outside at import."""
     if not reach.doubts:
+        keep()
         return []
     modules = Modules(owner, {name: file for name, file in files.items() if file})
     task = [owner, *{module for module, _ in reach.by_name}]

@@ -107,10 +107,12 @@ def mentions(node: ast.AST, names: Iterable[str]) -> bool:
     )
 
 
-def running(node: ast.AST) -> list[ast.AST]:
+@functools.lru_cache(maxsize=4096)
+def running(node: ast.AST) -> tuple[ast.AST, ...]:
     """What runs when a statement does: of functions that it only defines, decorators and defaults; no main guard.
 
-    Nodes come before those below them, from the left.
+    Nodes come before those below them, from the left. Trees never change, and each statement is asked about several
+    times.
     """
     found: list[ast.AST] = []
     todo = [node]
@@ -127,7 +129,7 @@ def running(node: ast.AST) -> list[ast.AST]:
         else:
             below = children(node)
         todo += reversed(below)
-    return found
+    return tuple(found)
 
 
 def is_main_guard(node: ast.stmt) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 
 from stargazer.fingerprint.canonical import encode
 from stargazer.fingerprint.classes import class_name, module_name
-from stargazer.fingerprint.identity import CodeIdentity, UncertainIdentity
+from stargazer.fingerprint.identity import UncertainIdentity
 from stargazer.fingerprint.origin import label
-from stargazer.fingerprint.watch import contents
+from stargazer.fingerprint.watch import CodeIdentity, contents
 
 __all__ = ["identify_version"]
 

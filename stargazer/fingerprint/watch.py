@@ -1,10 +1,11 @@
-"""Whether everything that an identity was made of is still as it was. Asked at every call, so it must be cheap."""
+"""The identity of code, and whether all that it was made of is still as it was: asked at every call, so it is cheap."""
 
 from __future__ import annotations
 
 import pickle
 import zlib
 from collections import deque
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,9 +16,65 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FunctionType
 
-__all__ = ["MISSING", "Watch", "contents"]
+    from stargazer.fingerprint.reach import Reach
+
+__all__ = ["MISSING", "WIDE", "CodeIdentity", "Watch", "contents", "wide_of"]
 
 MISSING = object()
+
+
+WIDE = "wide: "
+"""How the label of a piece begins that says why a key is wide."""
+
+
+@dataclass(frozen=True)
+class CodeIdentity:
+    """What a function does, as a digest.
+
+    Parameters
+    ----------
+    digest
+        SHA-256 over all pieces, in hexadecimal digits.
+    manifest
+        The digest of each piece: the function itself, the functions, classes and constants that it reaches; and of
+        each module that counts as a whole, with the reason for it.
+    libraries
+        Installed distributions that the code names.
+    uncertain
+        What came from outside when a module was imported, or is in no text, in words.
+    """
+
+    digest: str
+    manifest: dict[str, str]
+    libraries: tuple[str, ...] = ()
+    uncertain: tuple[str, ...] = field(default=(), compare=False)
+    _reach: Reach | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def wide(self) -> tuple[str, ...]:
+        """What is not understood whole, and what to write in its place; empty for a sharp identity."""
+        return wide_of(self.manifest)
+
+    def is_current(self) -> bool:
+        """Whether nothing that was reached has been rebound or changed since. Cheap: no source is read."""
+        return self._reach is None or self._reach.watch.is_current()
+
+    def alone(self) -> CodeIdentity:
+        """The same without what tells whether it is current, to be sent to another process."""
+        return replace(self, _reach=None)
+
+    @property
+    def imports(self) -> dict[str, tuple[str, ...]]:
+        """Own names that another process would import, by module, where the function itself is sent."""
+        found: dict[str, list[str]] = {}
+        for module, name in sorted(self._reach.by_name if self._reach else ()):
+            found.setdefault(module, []).append(name)
+        return {module: tuple(names) for module, names in found.items()}
+
+
+def wide_of(manifest: Iterable[str]) -> tuple[str, ...]:
+    """Reasons for which a key is wide, and remedies, among the labels of a manifest."""
+    return tuple(label.removeprefix(WIDE) for label in manifest if label.startswith(WIDE))
 
 
 class Namespace(Protocol):

@@ -6,16 +6,16 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from stargazer import config
-from stargazer.assets import Asset
-from stargazer.ledger.codec import cids_in, decode
-from stargazer.ledger.record import Record
-from stargazer.store.fallback import Known, fallback
-from stargazer.store.parsing import is_name
-from stargazer.store.store import open_store
+from stargazer.assets.fields import read_asset
+from stargazer.ledger.record import Record, cids_in, decode
+from stargazer.store.context import Known, fallback
+from stargazer.store.layout import is_name
+from stargazer.store.store import StoreSource, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from stargazer.assets import Asset
     from stargazer.store.records import Records
 
 __all__ = ["Lead", "Ledger", "NotDeterministic"]
@@ -175,11 +175,13 @@ class Ledger:
 
     def results(self, record: Record, named: type | None = None) -> Any:
         """Return the result of a recorded call: handles that know their store, and the record of what made them."""
-        return decode(record.outputs, lambda data: self._handle(Asset.from_dict(data), record), named)
+        if record.wires:
+            return decode(record.outputs, lambda data: self._made_by(read_asset(data), record), named)
+        source = StoreSource(self.url, record.id or None)
+        return decode(record.outputs, lambda data: read_asset(data, source), named)
 
-    def _handle(self, asset: Asset, record: Record) -> Asset:
-        maker = record.makers.get(asset.id, "") if record.wires else record.id
-        return self.records.assets.handle(asset, maker or None)
+    def _made_by(self, asset: Asset, record: Record) -> Asset:
+        return self.records.assets.handle(asset, record.makers.get(asset.id) or None)
 
     def readers(self, keys: Iterable[str]) -> tuple[str, ...] | None:
         """Ids of the records that calls rely on which read what no key tells, by the plan keys of these calls.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from stargazer.assets import Asset
 from stargazer.errors import NotFound
-from stargazer.ledger.codec import walk_assets
 from stargazer.ledger.ledger import Ledger
+from stargazer.ledger.record import walk_assets
 from stargazer.ledger.signatures import whose
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Values of parameters, made again of what a record says of them.
+"""Values of parameters, made again of what a record says of them, or as people read them.
 
 Whether they are what they were is not believed: who makes a call of them compares its key with the record's.
 """
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint import module_name
 from stargazer.fingerprint.origin import ENGINE
-from stargazer.ledger.parameters import BASES
+from stargazer.ledger.keys import BASES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["find_named", "value_of"]
+__all__ = ["find_named", "readable", "value_of"]
 
 
 def value_of(written: Any) -> Any:
@@ -28,7 +28,7 @@ def value_of(written: Any) -> Any:
     Parameters
     ----------
     written
-        As `stargazer.ledger.parameters.plain` writes it.
+        As `stargazer.ledger.keys.plain` writes it.
 
     Raises
     ------
@@ -199,3 +199,69 @@ _READ: dict[str, Any] = {
     "zone": lambda text, _: _zone(text),
 }
 """How each kind of value is read, by the member that tells it."""
+
+
+# As people read them.
+
+
+def _is_pairs(value: Any) -> bool:
+    """Whether a value is what `ordered` writes."""
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in value
+    )
+
+
+def readable(value: Any) -> Any:
+    """Return what `plain` was given, as far as it can be told: values of classes as text."""
+    if isinstance(value, list):
+        return [readable(item) for item in value]
+    if not isinstance(value, dict) or not value:
+        return value
+    kind = next((name for name in READ if name in value and _is_as_written(name, value)), None)
+    if kind is not None:
+        return READ[kind](value)
+    told = {name: item for name, item in value.items() if name not in DETAILS} or value
+    return value.get("value", next(iter(told.values())))
+
+
+def _is_as_written(kind: str, value: Any) -> bool:
+    """Whether a value of a record has the form that `plain` writes; what stands in a record may be anything."""
+    if kind == "dict":
+        return _is_pairs(value["dict"])
+    if kind in ("tuple", "set", "frozenset"):
+        return isinstance(value[kind], list)
+    if kind in ("array", "dataframe", "series"):
+        return isinstance(value.get("shape"), list)
+    if kind == "enum":
+        return isinstance(value["enum"], str)
+    named = value.get("dataclass") or value.get("class")
+    return isinstance(named, str) and all(isinstance(value.get(part, {}), dict) for part in ("fields", "attributes"))
+
+
+def _of_class(value: Any) -> Any:
+    members = {**value.get("fields", {}), **value.get("attributes", {})}
+    shown = ", ".join(f"{name}={readable(item)!r}" for name, item in members.items())
+    held = f"{readable(value['of'])!r}" if "of" in value else ""
+    return f"{_short(value.get('dataclass') or value['class'])}({', '.join(filter(None, (held, shown)))})"
+
+
+def _short(name: str) -> str:
+    """A qualified name without its module."""
+    return name.rpartition(".")[2] if "<locals>" not in name else name.rpartition(">.")[2]
+
+
+DETAILS = ("zone", "fold", "kind", "flags")
+
+READ: dict[str, Any] = {
+    "dict": lambda value: {name: readable(item) for name, item in value["dict"]},
+    "tuple": lambda value: tuple(readable(item) for item in value["tuple"]),
+    "set": lambda value: "{" + ", ".join(repr(readable(item)) for item in value["set"]) + "}",
+    "frozenset": lambda value: "{" + ", ".join(repr(readable(item)) for item in value["frozenset"]) + "}",
+    "dataclass": _of_class,
+    "of": _of_class,
+    "enum": lambda value: ".".join(value["enum"].rsplit(".", 2)[-2:]),
+    "array": lambda value: f"array of {value.get('dtype')} {tuple(value['shape'])} {value['array']}",
+    "dataframe": lambda value: f"data frame {tuple(value['shape'])} {value['dataframe']}",
+    "series": lambda value: f"series {tuple(value['shape'])} {value['series']}",
+}
+"""How to read what `plain` wrote of values that are more than one text."""

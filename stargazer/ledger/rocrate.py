@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from stargazer.errors import AssetError, StoreError, ToolMissing
-from stargazer.ledger.codec import walk_assets
 from stargazer.ledger.ledger import Ledger
-from stargazer.store.parsing import moment
+from stargazer.ledger.record import walk_assets
+from stargazer.store.layout import moment
 from stargazer.visible import visible
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from stargazer.mcp.catalog import Cursor, Filters, Inputs, bound_calls
 from stargazer.mcp.hints import READS, tool
 from stargazer.mcp.place import Place
 from stargazer.mcp.shapes import LogOut, TraceOut, WhyOut
-from stargazer.runs.history import find_run
+from stargazer.runs.history import Event, find_run, read_events
 from stargazer.runs.planner import plan
-from stargazer.runs.runlog import Event, read_events
 from stargazer.store.references import full_name
 
 __all__ = ["LineageTools", "call_told"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.catalog import marshal
 from stargazer.errors import StargazerError
-from stargazer.ledger.codec import walk_assets
+from stargazer.ledger.record import walk_assets
 from stargazer.mcp.flights import Flights
 from stargazer.mcp.folders import Folders
 from stargazer.store import Store, active_store

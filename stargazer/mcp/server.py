@@ -16,7 +16,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS
 from pydantic import ValidationError
 
-from stargazer.assets.registry import did_you_mean
+from stargazer.assets.fields import did_you_mean
 from stargazer.errors import ArgumentError, NotFound, StargazerError
 from stargazer.mcp.answers import check_size, told, told_wrong
 from stargazer.mcp.catalog import CatalogTools

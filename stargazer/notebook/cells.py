@@ -16,18 +16,18 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset, placed
-from stargazer.calls.arguments import read_needs
+from stargazer.calls.arguments import Returns
 from stargazer.calls.call import make_call
-from stargazer.calls.signature import Returns
+from stargazer.calls.options import read_needs
 from stargazer.errors import CodeChanged, NotebookError, NotKept, RemoteError, StargazerError
 from stargazer.execute import TaskSpec
 from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
 from stargazer.executors import find_place
 from stargazer.fingerprint.parsing import parse
 from stargazer.ledger import walk_assets
-from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import task_key
 from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, WROTE, file_value, folder_value, tree_value
+from stargazer.ledger.record import map_assets
 from stargazer.notebook.afar import run_afar
 from stargazer.notebook.alone import perform_alone
 from stargazer.notebook.annotations import FOREVER

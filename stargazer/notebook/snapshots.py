@@ -23,7 +23,7 @@ from stargazer.cid import cid_of_path
 from stargazer.errors import NotebookError, NotFound
 from stargazer.ledger import Ledger
 from stargazer.ledger.chosen import above
-from stargazer.ledger.codec import walk_assets
+from stargazer.ledger.record import walk_assets
 from stargazer.ledger.signatures import sign_text, whose_text
 from stargazer.notebook.book import Notebook
 from stargazer.notebook.pages import page_text

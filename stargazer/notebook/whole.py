@@ -14,8 +14,8 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.codec import decode, encode, walk_assets
 from stargazer.ledger.reads import ALWAYS, LIBRARY, UNTIL, file_value
+from stargazer.ledger.record import decode, encode, walk_assets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

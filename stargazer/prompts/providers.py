@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from stargazer import config, plugins
-from stargazer.assets.registry import did_you_mean
+from stargazer.assets.fields import did_you_mean
 from stargazer.errors import ArgumentError, ConfigError, ModelError
 from stargazer.prompts.request import Answer
 

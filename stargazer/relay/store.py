@@ -20,7 +20,7 @@ from stargazer.store.store import StoreSource
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from stargazer.cid.files import Progress
+    from stargazer.cid.unixfs import Progress
     from stargazer.relay.connection import Connection
     from stargazer.store.backends.base import Journal
     from stargazer.store.records import Records

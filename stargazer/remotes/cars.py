@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stargazer.cid.files import open_file
+from stargazer.cid.unixfs import open_file
 from stargazer.errors import DataError, NotFound, RemoteLacks
 from stargazer.remotes.base import BlockRemote
 from stargazer.remotes.blocks import RemoteWarning

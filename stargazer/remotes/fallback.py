@@ -1,4 +1,4 @@
-"""What other stores know of calls, for those who plan and run: `stargazer.store.fallback` leads here.
+"""What other stores know of calls, for those who plan and run: `stargazer.store.context` leads here.
 
 One question a remote for many calls. A remote that fails is named, and is left in peace for a while.
 """
@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import RemoteError, StoreError, StoreFull, StoreReadOnly
-from stargazer.ledger.codec import cids_in
+from stargazer.ledger.record import cids_in
 from stargazer.remotes.blocks import RemoteWarning
 from stargazer.remotes.fetch import fetch_into
 from stargazer.remotes.lineage import History
@@ -18,7 +18,7 @@ from stargazer.remotes.push import fetch_asset
 from stargazer.remotes.settings import configured
 from stargazer.remotes.store import StoreRemote
 from stargazer.remotes.trust import trusted_behind, trusted_keys
-from stargazer.store.fallback import Known
+from stargazer.store.context import Known
 from stargazer.store.staging import members
 from stargazer.visible import visible
 

@@ -24,7 +24,7 @@ from stargazer.remotes.lineage import History
 from stargazer.remotes.store import StoreRemote
 from stargazer.remotes.trust import refusal
 from stargazer.store import Store
-from stargazer.store.parsing import LARGEST
+from stargazer.store.layout import LARGEST
 from stargazer.visible import visible
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, StoreError, StoreFull, StoreReadOnly
 from stargazer.ledger import Ledger, Record, walk_assets
-from stargazer.ledger.codec import cids_in
+from stargazer.ledger.record import cids_in
 from stargazer.ledger.signatures import own_key
 from stargazer.remotes.blocks import RemoteWarning
 from stargazer.remotes.fetch import fetch_into

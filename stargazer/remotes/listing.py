@@ -12,7 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from stargazer.assets import Asset
-from stargazer.assets.registry import asset_types, did_you_mean
+from stargazer.assets.fields import asset_types, did_you_mean
 from stargazer.cid import parse
 from stargazer.errors import AssetError, CIDError, RemoteCannot, RemoteError
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.codec import cids_in
+from stargazer.ledger.record import cids_in
 from stargazer.ledger.signatures import (
     fits,
     make_key,

@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
-from stargazer.calls.wired import stamped
+from stargazer.calls.call import calls_in
 from stargazer.errors import ArgumentError, ConfigError
 from stargazer.profiles.profile import offer_of
 from stargazer.profiles.settings import find_profiles, written
 from stargazer.runs.given import Options, write_given
 from stargazer.runs.history import Note
 from stargazer.runs.kept import KeptRun
-from stargazer.runs.nested import calls_in
 from stargazer.store import Store
 from stargazer.tools.apart import start_apart
 
@@ -63,7 +62,7 @@ def ask_for(what: Any, options: Options, name: str = "") -> tuple[Store, Note]:
     options = options.in_force() if not options.folder else options
     spec = calls[0].spec
     workflow = name or (spec.wired.workflow if spec.wired else spec.name)
-    fresh = replace(Note.new(options.on or "threads", 0, workflow, stamped(spec)), state="pending", pid=0, host="")
+    fresh = replace(Note.new(options.on or "threads", 0, workflow, spec.stamped()), state="pending", pid=0, host="")
     note = fresh.claimed(store)
     digest = write_given(store, note.id, what, calls, options)
     note = replace(note, driver={"given": digest})

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer import config
 from stargazer.calls.call import Call, pack, unpack_all
-from stargazer.calls.wired import stamped
 from stargazer.errors import ArgumentError, NotFound
 from stargazer.fingerprint.origin import is_own
 from stargazer.store import layout
@@ -182,7 +181,7 @@ def _pickled(what: Any, calls: list[Call]) -> bytes:
 def _sent(spec: TaskSpec, specs: dict[int, TaskSpec]) -> TaskSpec:
     """The spec with the commit of the code as it is now: the driver sees a copy, which is under no control."""
     if id(spec) not in specs:
-        specs[id(spec)] = stamped(spec)
+        specs[id(spec)] = spec.stamped()
     return specs[id(spec)]
 
 

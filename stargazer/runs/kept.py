@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset
 from stargazer.errors import Cancelled, NotFound, RunFailed, RunLost
-from stargazer.ledger.codec import decode, encode, walk_assets
-from stargazer.runs.history import find_run, noted_runs
+from stargazer.ledger.record import decode, encode, walk_assets
+from stargazer.runs.history import find_run, noted_runs, read_events
 from stargazer.runs.monitor import is_cancelled
-from stargazer.runs.runlog import read_events
 from stargazer.store import active_store, layout
-from stargazer.store.parsing import read_object
+from stargazer.store.layout import read_object
 from stargazer.tools.apart import is_alive
 
 if TYPE_CHECKING:
     import builtins
 
-    from stargazer.runs.history import Note
-    from stargazer.runs.runlog import Event
+    from stargazer.runs.history import Event, Note
     from stargazer.store import Store
 
 __all__ = ["ENDED", "KeptRun", "get", "keep_result", "list"]

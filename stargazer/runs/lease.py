@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import StargazerError
 from stargazer.store import layout
-from stargazer.store.parsing import read_object
+from stargazer.store.layout import read_object
 from stargazer.tools.apart import is_alive, machine
 
 if TYPE_CHECKING:

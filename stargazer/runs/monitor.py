@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from stargazer.calls.call import Call
-    from stargazer.runs.runlog import RunLog
+    from stargazer.runs.history import RunLog
     from stargazer.store.pins import Lease
 
 __all__ = ["Monitor", "held", "is_cancelled"]

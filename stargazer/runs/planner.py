@@ -8,20 +8,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Asset
-from stargazer.calls.arguments import check_no_call_lost
 from stargazer.calls.call import Call
 from stargazer.calls.elements import element
 from stargazer.calls.growth import would_wire
 from stargazer.calls.renewed import renewed
 from stargazer.calls.resources import default_client
-from stargazer.calls.walk import needs
+from stargazer.calls.walk import check_no_call_lost, needs
 from stargazer.errors import ArgumentError
 from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.codec import ids_of, walk_assets
-from stargazer.ledger.keys import call_key, input_keys, plain, readable
+from stargazer.ledger.keys import call_key, input_keys, plain
 from stargazer.ledger.reads import LIBRARY, TOOL, Present
-from stargazer.ledger.record import digest, tools_digest
+from stargazer.ledger.rebuilt import readable
+from stargazer.ledger.record import digest, ids_of, tools_digest, walk_assets
 from stargazer.ledger.signatures import whose
 from stargazer.profiles.profile import offer_of
 from stargazer.store import Store
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from stargazer.execute import TaskSpec
     from stargazer.runs.estimate import Estimate
-    from stargazer.store.fallback import Known
+    from stargazer.store.context import Known
 
 __all__ = ["Plan", "Planned", "Planner", "Reason", "calls_of", "ordered", "plan", "reasons_for", "roots_of"]
 

@@ -10,19 +10,16 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
+from stargazer.calls.call import calls_in, replaced
 from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten
 from stargazer.calls.renewed import renewed
-from stargazer.calls.resources import default_client
+from stargazer.calls.resources import Retry, default_client
 from stargazer.calls.walk import needs
-from stargazer.calls.wired import stamped
 from stargazer.errors import ArgumentError, Cancelled, OutputError, RunFailed
 from stargazer.ledger import Ledger, NotDeterministic
-from stargazer.runs.history import Logs
+from stargazer.runs.history import Logs, RunLog, known_calls
 from stargazer.runs.monitor import Monitor, held
-from stargazer.runs.nested import calls_in, replaced
-from stargazer.runs.retry import Retry
-from stargazer.runs.runlog import RunLog, known_calls
 from stargazer.runs.state import RunState, State, Status
 from stargazer.runs.threads import Threads
 from stargazer.store import Store
@@ -267,7 +264,7 @@ class Run(Generic[T]):
     def wired(self) -> tuple[str, TaskSpec]:
         """Name of the workflow, and what its calls share, with the commit of the code that wired it."""
         spec = next(iter(self._calls.values())).spec
-        return self._workflow or (spec.wired.workflow if spec.wired else spec.name), stamped(spec)
+        return self._workflow or (spec.wired.workflow if spec.wired else spec.name), spec.stamped()
 
     @property
     def id(self) -> str:
@@ -531,10 +528,15 @@ def _cancelled_by_ctrl_c() -> Iterator[list[Run]]:
         raise
 
 
-def _show(flight: Run, progress: bool | None) -> None:
-    from stargazer.display import show_run
+QUIET = 1.0
+"""Seconds after which a run is shown: what ends before needs nothing that shows it."""
 
-    show_run(flight, progress)
+
+def _show(flight: Run, progress: bool | None) -> None:
+    if progress is not False and not flight.wait(QUIET):
+        from stargazer.display import show_run
+
+        show_run(flight, progress, quiet=0)
 
 
 # What is told of the calls of a run: in which order they come, and why some failed.

@@ -5,16 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from stargazer.calls.arguments import given_needs
 from stargazer.calls.elements import element
 from stargazer.calls.growth import Flat, Growth, Step
 from stargazer.calls.node import joined, named_inputs, opened
-from stargazer.calls.resources import Capacity
+from stargazer.calls.options import given_needs
+from stargazer.calls.resources import IN_BODY, Capacity, Slots, check_environments, of_this_process, shared
 from stargazer.calls.walk import needs
 from stargazer.errors import Cancelled, NeedUnmet, OutputError
 from stargazer.execute.execute import execute
-from stargazer.execute.slots import IN_BODY, Slots, of_this_process, shared
-from stargazer.runs.environments import check_environments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,10 +50,10 @@ class Threads:
 
         has = self._slots.has
         self._check(calls)
-        growth = self.watch.grows(Growth(graph, calls, self.node, self.take, self.watch.done_keys))
         # Dask would keep a pool for each thread that ever ran a graph.
         with ContextAwareThreadPoolExecutor(int(has["cpus"])) as pool:
-            if growth:
+            if any(call.spec.wires for call in calls.values()):
+                growth = self.watch.grows(Growth(graph, calls, self.node, self.take, self.watch.done_keys))
                 results = Flat(growth, lambda *found: self._wire(growth, *found), pool.submit).run(keys)
             else:
                 results = get(graph, keys, pool=pool)

@@ -280,7 +280,7 @@ class _Finder:
 
     def _check_inputs(self, call: Call) -> None:
         from stargazer.ledger import walk_assets
-        from stargazer.store.fallback import fetch_missing
+        from stargazer.store.context import fetch_missing
 
         wanted = list(walk_assets(list(call.inputs.values())))
         try:

@@ -11,12 +11,11 @@ from stargazer.calls.graph import delayed_of, part_of
 from stargazer.calls.growth import Growth
 from stargazer.calls.late import Late
 from stargazer.calls.node import run as node
-from stargazer.calls.resources import capacity_of, granted_on, until_let_go
+from stargazer.calls.resources import capacity_of, check_environments, granted_on, until_let_go
 from stargazer.calls.walk import needs
 from stargazer.errors import NeedUnmet, OutputError, WiringError, WorkerLost
 from stargazer.profiles.profile import offer_of
 from stargazer.relay.client import serve
-from stargazer.runs.environments import check_environments
 from stargazer.runs.state import State
 
 if TYPE_CHECKING:

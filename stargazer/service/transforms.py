@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stargazer import catalog
-from stargazer.assets.registry import did_you_mean
+from stargazer.assets.fields import did_you_mean
 from stargazer.calls import Task
 from stargazer.catalog.entries import entry_of
 from stargazer.catalog.sources import all_entries

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import Asset, placed
+from stargazer.calls.call import asked_by, calls_in, replaced
 from stargazer.calls.walk import walk
-from stargazer.calls.wired import asked_by
 from stargazer.catalog.catalog import bind_entry, usage
 from stargazer.catalog.composite import Either, Items
 from stargazer.catalog.given import AssetKind, AssetList
 from stargazer.errors import ArgumentError
 from stargazer.ledger import Ledger, walk_assets
-from stargazer.ledger.codec import map_assets
-from stargazer.runs.nested import calls_in, replaced
+from stargazer.ledger.record import map_assets
 from stargazer.service.transforms import SCAN, find_transform
 from stargazer.tables import is_table_uri, scan
 

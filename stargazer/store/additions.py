@@ -1,4 +1,4 @@
-"""Files and directories become assets."""
+"""Additions that are no plain copies: files that are converted first, and values in memory."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.assets import Asset
 from stargazer.assets.conversion import Conversion, conversion_of
-from stargazer.errors import CIDError, NotFound
+from stargazer.errors import CIDError
 from stargazer.store import layout
-from stargazer.store.assets import NO_PATH, link_field
-from stargazer.store.parsing import read_object
+from stargazer.store.assets import NO_PATH, drafted
+from stargazer.store.layout import read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from stargazer.cid.files import Progress
+    from stargazer.assets import Asset
+    from stargazer.cid.unixfs import Progress
     from stargazer.store.assets import Assets
     from stargazer.store.context import StoreContext
-    from stargazer.store.directories import Directories
     from stargazer.store.records import Records
 
 __all__ = ["Addition", "Additions"]
@@ -82,44 +81,30 @@ class Addition(NamedTuple):
 
 
 class Additions:
-    """Takes files and directories into a store.
+    """Takes into a store what is stored in another form than it comes in.
 
     Parameters
     ----------
     context
         Of the store.
-    dirs
-        Keeps bytes.
     assets
-        Keeps what is known of them.
+        Keeps the files, and what is known of them.
     records
         Keep the keys of conversions that were done.
     """
 
-    def __init__(self, context: StoreContext, dirs: Directories, assets: Assets, records: Records) -> None:
-        self.context, self.dirs, self.assets, self.records = context, dirs, assets, records
+    def __init__(self, context: StoreContext, assets: Assets, records: Records) -> None:
+        self.context, self.assets, self.records = context, assets, records
 
-    def add(
-        self,
-        path: str | os.PathLike[str],
-        asset: Asset | None = None,
-        *,
-        companions: Iterable[Asset | str | os.PathLike[str]] = (),
-        name: str | None = None,
-        progress: Progress | None = None,
-    ) -> Asset:
-        """Copy a file or a directory into the store: `Store.add`."""
-        template = asset or Asset()
+    def add(self, path: str | os.PathLike[str] | object, template: Asset, **options: Any) -> Asset:
+        """Store a file or directory in the form of its type, or a value in memory: `Store.add`."""
         if not isinstance(path, (str, os.PathLike)):
-            return self._add_value(path, template, companions=companions, name=name, progress=progress)
-        _check_path(path)
-        beside = (*template.companions, *(_draft(each) for each in companions))
-        draft = replace(template, path=Path(path), cid=None, name=name or template.name, companions=beside)
+            return self._add_value(path, template, **options)
+        progress = options.pop("progress", None)
+        draft = drafted(path, template, **options)
         if draft.converts and os.path.exists(draft.path):
             return self._add_converted(draft, progress)
-        stored = self.assets.put(self._take(draft, move=False, progress=progress))
-        self.assets.mark_added(stored)
-        return stored
+        return self.assets.add(draft, progress=progress)
 
     def _add_value(self, value: object, template: Asset, **options: Any) -> Asset:
         """Add what is in memory, by way of the file that its type writes of it."""
@@ -142,7 +127,7 @@ class Additions:
         stored = self._added_before(key) if key else None
         if stored is None:
             with self._as_stored(draft) as ready:
-                stored = self.assets.put(self._take(ready, move=True, progress=progress))
+                stored = self.assets.put(self.assets.take(ready, move=True, progress=progress))
             if key and _last_change(place) == before:
                 self.records.set_keys({key: stored.id.encode()})
         self.assets.mark_added(stored, addition.to_bytes())
@@ -178,48 +163,6 @@ class Additions:
         self.context.scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="add-", dir=self.context.scratch) as directory:
             yield draft.converted(Path(directory))
-
-    def save(self, draft: Asset, *, record: str | None = None, link: bool = True) -> Asset:
-        """Move what a task made into the store, its companions too: `Store.save`."""
-        return self.assets.put(self._take(draft, move=True, link=link), record=record)
-
-    def take(self, draft: Asset, *, link: bool = True) -> Asset:
-        """As `save`, without a record of the asset: nothing leads to its bytes, and `gc` takes them."""
-        return self._take(draft, move=True, link=link)
-
-    def _take(self, draft: Asset, move: bool, link: bool = True, progress: Progress | None = None) -> Asset:
-        """Store the bytes of a draft and its companions; companions learn the CID of the file they lie beside."""
-        if draft.path is None:
-            if draft.cid is None or not self.dirs.has(draft.cid):
-                raise NotFound(f"{draft} has neither a path nor bytes in {self.context.url}")
-            cid, name = draft.cid, draft.name
-        else:
-            if not os.path.exists(draft.path):
-                raise NotFound(f"there is no file {draft.path}")
-            cid = self.dirs.put(draft.path, move=move, link=link, follow=move, progress=progress).cid
-            name = draft.name or Path(os.path.abspath(draft.path)).name
-        companions = tuple(self._take(_linked(each, cid), move, link, progress) for each in draft.companions)
-        return replace(draft, path=NO_PATH, cid=cid, name=name, companions=companions, source=None)
-
-
-def _check_path(path: str | os.PathLike[str]) -> None:
-    """An empty path would be the current directory."""
-    if not os.fspath(path):
-        raise NotFound("there is no file '': the path is empty; for the directory that you are in, write '.'")
-    if "\0" in os.fspath(path):
-        raise NotFound(f"there is no file {os.fspath(path)!r}: no name of a file has a NUL byte in it")
-
-
-def _draft(companion: Asset | str | os.PathLike[str]) -> Asset:
-    return companion if isinstance(companion, Asset) else Asset(path=Path(companion))
-
-
-def _linked(companion: Asset, cid: str) -> Asset:
-    """A companion whose empty link field names the file that it lies beside."""
-    field = link_field(companion)
-    if field and not getattr(companion, field):
-        return replace(companion, **{field: cid})  # type: ignore[arg-type]
-    return companion
 
 
 def _last_change(path: str) -> float:

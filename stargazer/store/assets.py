@@ -1,32 +1,38 @@
-"""Asset records: what is known of stored bytes. Each is immutable; a changed fact makes a new one."""
+"""Assets of a store: how files become some, and the records that tell what is known of them.
+
+Records are immutable; a changed fact makes a new one.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from stargazer.assets import Asset, parse_fact, placed
-from stargazer.assets.encoding import as_record
+from stargazer.assets.asset import as_record
 from stargazer.errors import NotFound, StargazerError
 from stargazer.store import layout
-from stargazer.store.parsing import asset_members, successor_of
+from stargazer.store.layout import asset_members, successor_of
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
     from typing import TypeVar
 
     from stargazer.assets.asset import Source
+    from stargazer.cid.unixfs import Progress
+    from stargazer.store.blobs.base import Stored
     from stargazer.store.context import StoreContext
     from stargazer.store.directories import Directories
     from stargazer.store.index import Index
 
     A = TypeVar("A", bound=Asset)
 
-__all__ = ["NO_PATH", "Assets", "beside", "link_field", "members", "parse_asset"]
+__all__ = ["NO_PATH", "Assets", "beside", "drafted", "link_field", "members", "parse_asset"]
 
 _AT_ONCE = 16
 
@@ -41,8 +47,38 @@ def members(asset: Asset) -> Iterator[Asset]:
         yield from members(companion)
 
 
+def drafted(
+    path: str | os.PathLike[str],
+    template: Asset,
+    *,
+    companions: Iterable[Asset | str | os.PathLike[str]] = (),
+    name: str | None = None,
+) -> Asset:
+    """The draft of a file or directory that is to be added, by its type and facts, with its companions."""
+    _check_path(path)
+    drafts = (each if isinstance(each, Asset) else Asset(path=Path(each)) for each in companions)
+    beside = (*template.companions, *drafts)
+    return replace(template, path=Path(path), cid=None, name=name or template.name, companions=beside)
+
+
+def _check_path(path: str | os.PathLike[str]) -> None:
+    """An empty path would be the current directory."""
+    if not os.fspath(path):
+        raise NotFound("there is no file '': the path is empty; for the directory that you are in, write '.'")
+    if "\0" in os.fspath(path):
+        raise NotFound(f"there is no file {os.fspath(path)!r}: no name of a file has a NUL byte in it")
+
+
+def _linked(companion: Asset, cid: str) -> Asset:
+    """A companion whose empty link field names the file that it lies beside."""
+    field = link_field(companion)
+    if field and not getattr(companion, field):
+        return replace(companion, **{field: cid})  # type: ignore[arg-type]
+    return companion
+
+
 class Assets:
-    """The asset records of a store.
+    """Files and directories as assets of a store, and the records that tell what is known of them.
 
     Parameters
     ----------
@@ -96,6 +132,41 @@ class Assets:
         """
         self.put_many(dict(map(as_record, members(asset))))
         return self.handle(asset, record)
+
+    def add(self, draft: Asset, *, progress: Progress | None = None) -> Asset:
+        """Copy a file or directory into the store as it is: `Store.add`."""
+        stored = self.put(self.take(draft, progress=progress))
+        self.mark_added(stored)
+        return stored
+
+    def save(self, draft: Asset, *, record: str | None = None, link: bool = True) -> Asset:
+        """Move what a task made into the store, its companions too: `Store.save`."""
+        return self.put(self.take(draft, move=True, link=link), record=record)
+
+    def take(self, draft: Asset, *, move: bool = False, link: bool = True, progress: Progress | None = None) -> Asset:
+        """Store the bytes of a draft and its companions; companions learn the CID of the file they lie beside.
+
+        There is no record of the asset yet: nothing leads to its bytes, and `gc` takes them.
+        """
+        if draft.path is None:
+            if draft.cid is None or not self.dirs.has(draft.cid):
+                raise NotFound(f"{draft} has neither a path nor bytes in {self.context.url}")
+            cid, name = draft.cid, draft.name
+        else:
+            if not os.path.exists(draft.path):
+                raise NotFound(f"there is no file {draft.path}")
+            cid = self._keep(os.fspath(draft.path), move, link, progress).cid
+            name = draft.name or Path(os.path.abspath(draft.path)).name
+        beside = tuple(
+            self.take(_linked(each, cid), move=move, link=link, progress=progress) for each in draft.companions
+        )
+        return replace(draft, path=NO_PATH, cid=cid, name=name, companions=beside, source=None)
+
+    def _keep(self, path: str, move: bool, link: bool, progress: Progress | None) -> Stored:
+        if os.path.isdir(path):
+            return self.dirs.put(path, move=move, follow=move, progress=progress)
+        _ = self.context.header
+        return self.dirs.blobs.take(path, move=move, link=link, progress=progress)
 
     def put_many(self, records: Mapping[str, bytes]) -> None:
         """Keep asset records by their ids."""

@@ -1,7 +1,8 @@
-"""What every part of a store is given: where it is, its identity, CID profile and cache; and who may ask it."""
+"""What every part of a store is given: where it is, its identity and cache; who may ask it, and who is asked."""
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
@@ -10,21 +11,38 @@ from contextlib import suppress
 from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from stargazer import config
-from stargazer.errors import ConfigError, StoreError, StoreReadOnly, WiringError
+from stargazer.errors import BlobLost, ConfigError, RemoteError, StoreError, StoreReadOnly, WiringError
 from stargazer.store import layout
 from stargazer.store.backends.mounts import is_on_network
 from stargazer.store.folders import private_folder
-from stargazer.store.parsing import read_object
+from stargazer.store.layout import read_object
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from stargazer.assets import Asset
     from stargazer.cid import CIDProfile
+    from stargazer.ledger import Record
     from stargazer.store.backends.base import Backend
+    from stargazer.store.store import Store
 
-__all__ = ["WIRING", "Header", "StoreContext", "check_url", "local_path", "private_cache", "refuse_while_wiring"]
-
+__all__ = [
+    "WIRING",
+    "Fallback",
+    "Header",
+    "Known",
+    "StoreContext",
+    "check_url",
+    "fallback",
+    "fetch_missing",
+    "local_path",
+    "mark_unavailable",
+    "private_cache",
+    "refuse_while_wiring",
+]
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(?!//)")
 """The beginning of a URL that lacks its slashes; one letter is a drive."""
@@ -243,3 +261,64 @@ def refuse_while_wiring(what: str) -> None:
             f"{name} {what}: a function that wires decides by what it is given, and opens, asks and computes nothing "
             "itself; let a task do that, and pass its result"
         )
+
+
+# Who is asked for what a store lacks: remotes, where the settings name some. They are written on top of the store and
+# the ledger, and what notices that something is missing stands below them. So they are imported by name, here alone,
+# and only where some are configured.
+
+
+_REMOTES = "stargazer.remotes.fallback"
+
+
+class Known(NamedTuple):
+    """A record that another store has, and the name of that remote."""
+
+    record: Record
+    where: str
+
+
+class Fallback(Protocol):
+    """What remotes do for a store."""
+
+    def find(self, store: Store, keys: Collection[str]) -> Mapping[str, Known]:
+        """Believed records behind those of many keys that some remote knows, with their results; nothing is taken."""
+
+    def take(self, store: Store, keys: Collection[str], *, with_outputs: bool) -> Mapping[str, Record]:
+        """The same, and take them into the store with their lineages; results' bytes too if `with_outputs`."""
+
+    def fetch_assets(self, store: Store, assets: Iterable[Asset], *, shown: bool) -> None:
+        """Have the bytes of assets in the store; `RemoteError` if nobody gives them."""
+
+    def mark_unavailable(self, cid: str) -> None:
+        """Believe no more that anybody has some bytes: they were promised, and did not come."""
+
+
+def fallback() -> Fallback | None:
+    """The remotes; None where none is configured, which costs a look at the settings."""
+    return cast("Fallback", importlib.import_module(_REMOTES)) if config.remotes() else None
+
+
+def fetch_missing(store: Store, assets: Collection[Asset]) -> None:
+    """Have assets in a store on which a task relies, if remotes have them.
+
+    Raises
+    ------
+    BlobLost
+        None gives some of it.
+    """
+    others = fallback() if assets else None
+    if others is None:
+        return
+    for asset in store.assets.missing(assets):
+        try:
+            others.fetch_assets(store, [asset], shown=False)
+        except RemoteError as error:
+            raise BlobLost(str(asset.cid), f"missing, and did not come from elsewhere either ({error}),") from error
+
+
+def mark_unavailable(lost: BlobLost) -> None:
+    """Note that bytes which a plan relied on could not be had, so that the next plan does not."""
+    others = fallback()
+    if others is not None:
+        others.mark_unavailable(lost.cid)

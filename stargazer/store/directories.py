@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from stargazer.cid import Entry
     from stargazer.cid.directory import Odd
-    from stargazer.cid.files import Progress
+    from stargazer.cid.unixfs import Progress
     from stargazer.store.blobs.base import Blobs
     from stargazer.store.context import StoreContext
 
@@ -188,9 +188,9 @@ class Directories:
 
         In an object store only the directory itself is looked for; what is missing below it is found out by `stage`.
         """
-        told = self.backend.holds([cid])
-        if told is not None:
-            return told
+        return self.has_all([cid])
+
+    def _has(self, cid: str) -> bool:
         if self.backend.size(layout.blob(cid)) is not None:
             return True
         if not self.is_directory(cid):
@@ -207,7 +207,7 @@ class Directories:
         """Whether `has` is true of each."""
         asked = list(cids)
         told = self.backend.holds(asked)
-        return all(map(self.has, asked)) if told is None else told
+        return all(map(self._has, asked)) if told is None else told
 
     def closure(self, roots: Iterable[str]) -> set[str]:
         """CIDs of files and directory nodes that lie below some, these too.
@@ -242,20 +242,17 @@ class Directories:
         path: str | os.PathLike[str],
         *,
         move: bool = False,
-        link: bool = True,
         follow: bool = False,
         progress: Progress | None = None,
     ) -> Stored:
-        """Keep the bytes of a file, or of every file below a directory, hidden ones too.
+        """Keep the bytes of every file below a directory, hidden ones too.
 
         Parameters
         ----------
         path
-            File or directory.
+            The directory.
         move
-            Take the files themselves, on the store's file system.
-        link
-            Leave a link in the place of a file that was moved. In directories they are always left: a link in the
+            Take the files themselves, on the store's file system. Links are left in their places: a link in the
             directory may lead to another file of it.
         follow
             Store what symbolic links in a directory point to; otherwise they are refused.
@@ -268,10 +265,7 @@ class Directories:
             A symbolic link that is not to be followed, or a name that is not UTF-8.
         """
         _ = self.context.header
-        name = os.fspath(path)
-        if os.path.isdir(name):
-            return self._put_tree(name, move, follow, (), progress)
-        return self.blobs.take(name, move=move, link=link, progress=progress)
+        return self._put_tree(os.fspath(path), move, follow, (), progress)
 
     def put_nodes(self, nodes: Mapping[str, bytes]) -> None:
         """Keep the nodes of a directory of which all files are stored, its root last.

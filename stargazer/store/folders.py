@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import hashlib
+import itertools
 import os
+import re
 import stat
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import StoreError, StoreGone
@@ -18,17 +24,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "BEAT",
+    "FAILED",
     "Entry",
     "Modes",
     "check_owners",
     "check_sign",
     "entries_in",
+    "is_in_use",
     "last_change",
     "modes_of",
     "odd_in",
     "opened",
     "private_folder",
     "remove_tree",
+    "scratch_name",
 ]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -387,3 +397,61 @@ def private_folder(path: str) -> None:
         raise StoreError(f"{message}: let stargazer.cache name a folder of your own")
     if found.st_mode & 0o077:
         os.chmod(path, 0o700)
+
+
+# Scratch directories of tasks, in the folder tmp: whose they are, and whether that one lives.
+
+
+FAILED = "failed-"
+"""How the scratch directory of a call that failed is called, before the first digits of its content key."""
+
+SILENT = 1800.0
+"""Seconds without a sign after which another machine's scratch directory is taken for left behind; see `BEAT`."""
+
+BEAT = 300.0
+"""Seconds between two signs of life in a scratch directory."""
+
+_SCRATCH = re.compile(r"work-([0-9a-f]{8})-(\d+)-\d+-[0-9a-f]{8}")
+_serial = itertools.count()
+
+
+def scratch_name() -> str:
+    """A new name for a scratch directory, which tells whose it is: the machine's, and the process's there."""
+    return f"work-{_here()}-{os.getpid()}-{next(_serial)}-{os.urandom(4).hex()}"
+
+
+def is_in_use(name: str, last: float) -> bool:
+    """Whether a scratch directory may belong to a process that lives.
+
+    Parameters
+    ----------
+    name
+        Of the directory.
+    last
+        When anything in it was touched last. Its process does so now and then, which tells other machines.
+    """
+    found = _SCRATCH.fullmatch(name)
+    if found is None:
+        return False
+    return _lives(int(found[2])) if found[1] == _here() else last > time.time() - SILENT
+
+
+@functools.cache
+def _here() -> str:
+    """Name this machine since it was started, and the part of it whose processes have numbers of their own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        space = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        boot, space = "", 0
+    return hashlib.sha256(f"{os.uname().nodename} {boot} {space}".encode()).hexdigest()[:8]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True

@@ -12,8 +12,8 @@ from stargazer.store import layout
 from stargazer.store.assets import parse_asset
 from stargazer.store.directories import links
 from stargazer.store.index import asset_cids, marks
+from stargazer.store.layout import asset_members, is_asset, is_whole_record, read_json
 from stargazer.store.names import NAMES, name_of, place_of, read_version
-from stargazer.store.parsing import asset_members, is_asset, is_whole_record, read_json
 from stargazer.store.pins import LONGEST_LEASE, is_lease
 from stargazer.store.records import key_value, unseal
 from stargazer.store.shapes import torn_shapes

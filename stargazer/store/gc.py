@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.store import layout
 from stargazer.store.backends.local import LocalBackend
-from stargazer.store.blobs.cached import FAILED, is_in_use
+from stargazer.store.folders import FAILED, is_in_use
 from stargazer.store.index import asset_cids, marks
-from stargazer.store.parsing import moment
+from stargazer.store.layout import moment
 from stargazer.store.shapes import orphaned_shapes
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from stargazer.errors import StoreFull, StoreReadOnly
 from stargazer.store import layout
 from stargazer.store.backends.base import OVERLAP
 from stargazer.store.backends.mounts import is_on_network
-from stargazer.store.parsing import asset_members, is_name, is_record, read_named, successor_of
+from stargazer.store.layout import asset_members, is_name, is_record, read_named, successor_of
 
 if TYPE_CHECKING:
     import sqlite3

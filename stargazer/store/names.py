@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer import config
 from stargazer.assets import Asset, placed
-from stargazer.assets.registry import did_you_mean
+from stargazer.assets.fields import did_you_mean
 from stargazer.errors import NotFound, StargazerError, StoreError
-from stargazer.store.parsing import is_asset, read_json
+from stargazer.store.layout import is_asset, read_json
 from stargazer.store.records import seal, unseal
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from stargazer.assets import Asset
 from stargazer.errors import NotFound, StargazerError, StoreError
 from stargazer.store import layout
 from stargazer.store.assets import members
-from stargazer.store.parsing import is_asset, is_names, is_text, read_json
+from stargazer.store.layout import is_asset, is_names, is_text, read_json
 from stargazer.store.records import check_readable, seal, unseal
 
 if TYPE_CHECKING:

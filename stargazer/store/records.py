@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from stargazer.errors import StoreError
 from stargazer.store import layout
-from stargazer.store.parsing import check_bounds, is_name, moment
+from stargazer.store.layout import check_bounds, is_name, moment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

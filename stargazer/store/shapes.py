@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stargazer.errors import CIDError, StoreError
 from stargazer.store import layout
-from stargazer.store.parsing import LARGEST
+from stargazer.store.layout import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 from stargazer import config
+from stargazer.assets import Asset
 from stargazer.errors import BlobLost
-from stargazer.store.context import check_url, refuse_while_wiring
-from stargazer.store.fallback import fallback
+from stargazer.store.assets import drafted
+from stargazer.store.context import check_url, fallback, refuse_while_wiring
 from stargazer.store.parts import Parts, parts_at
 from stargazer.store.staging import Staging
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO, Any, BinaryIO, Self, TypeVar
 
-    from stargazer.assets import Asset
-    from stargazer.cid.files import Progress
+    from stargazer.cid.unixfs import Progress
     from stargazer.store.additions import Addition, Additions
     from stargazer.store.backends.base import Backend
     from stargazer.store.blobs.verified import Signature
@@ -199,10 +199,10 @@ class Store:
 
     @cached_property
     def additions(self) -> Additions:
-        """Takes files and directories in."""
+        """Takes in what is converted first."""
         from stargazer.store.additions import Additions
 
-        return Additions(self.context, self.dirs, self.assets, self.records)
+        return Additions(self.context, self.assets, self.records)
 
     @cached_property
     def queries(self) -> Queries:
@@ -275,7 +275,10 @@ class Store:
         StoreFull
             No space is left; nothing half-written is visible.
         """
-        return self.additions.add(path, asset, companions=companions, name=name, progress=progress)
+        template = asset or Asset()
+        if template.converts or not isinstance(path, (str, os.PathLike)):
+            return self.additions.add(path, template, companions=companions, name=name, progress=progress)
+        return self.assets.add(drafted(path, template, companions=companions, name=name), progress=progress)
 
     def save(self, draft: Asset, *, record: str | None = None, link: bool = True) -> Asset:
         """Move what a task made into the store, its companions too.
@@ -294,7 +297,7 @@ class Store:
         Asset
             A handle.
         """
-        return self.additions.save(draft, record=record, link=link)
+        return self.assets.save(draft, record=record, link=link)
 
     def addition(self, asset: Asset) -> Addition | None:
         """Say what an asset was converted from, and by which code, when it was added; see `Additions.addition_of`."""
@@ -321,13 +324,7 @@ class Store:
         return self.queries.get(name)
 
     def find(self, **facts: Any) -> list[Asset]:
-        """Assets with these facts, as they were stored.
-
-        Parameters
-        ----------
-        **facts
-            As for `assemble`; what nothing has is left out.
-        """
+        """Assets with these facts, as they were stored; of what `assemble` takes, what nothing has is left out."""
         return self.queries.find(**facts)
 
     def assemble(self, *, missing: Missing = "error", **filters: Any) -> list[Asset]:
@@ -588,11 +585,10 @@ def stand_in(url: str, store: Store) -> None:
 def open_store(url: str | os.PathLike[str]) -> Store:
     """The store at a URL; one instance a process."""
     name = os.fspath(url)
+    if (opened := _opened.get(name)) is not None:
+        return opened
     check_url(name)
     if "://" not in name and not name.startswith("/"):
-        name = os.path.abspath(os.path.expanduser(name))
-    try:
-        return _opened[name]
-    except KeyError:
-        store = Store(name)
-        return _opened.setdefault(name, _opened.setdefault(store.url, store))
+        return open_store(os.path.abspath(os.path.expanduser(name)))
+    store = Store(name)
+    return _opened.setdefault(name, _opened.setdefault(store.url, store))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from stargazer.tools.workdir import EMBEDDED, Workdir
 
 if TYPE_CHECKING:
+    from stargazer.tools.ending import interruption
     from stargazer.tools.identity import EMBEDDED_TOOLS, identify_tool, library_version
     from stargazer.tools.noted import ToolIdentity
-    from stargazer.tools.process import end_all, interruption
+    from stargazer.tools.process import end_all
     from stargazer.tools.scratch import INPUTS, Scratch
 
 __all__ = [
@@ -27,9 +28,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ending": ("interruption",),
     "identity": ("EMBEDDED_TOOLS", "identify_tool", "library_version"),
     "noted": ("ToolIdentity",),
-    "process": ("end_all", "interruption"),
+    "process": ("end_all",),
     "scratch": ("INPUTS", "Scratch"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

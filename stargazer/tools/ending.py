@@ -18,7 +18,7 @@ from stargazer.errors import Cancelled, WalltimeExceeded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Ending", "held"]
+__all__ = ["Ending", "held", "interrupt", "interruption"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,21 @@ EVERY = 0.1
 
 AGAIN = 2.0
 """Seconds after which a body that held the error up gets it once more."""
+
+
+_interruptions = 0
+
+
+def interrupt() -> None:
+    """Let all calls of this process end: their tools are ended at the same time."""
+    global _interruptions
+    _interruptions += 1
+
+
+def interruption() -> Callable[[], bool]:
+    """Return a function that tells whether all calls were interrupted since now."""
+    before = _interruptions
+    return lambda: _interruptions != before
 
 
 _holding: dict[int, int] = {}

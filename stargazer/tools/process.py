@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import ToolError, ToolMissing
+from stargazer.tools.ending import interrupt
 from stargazer.tools.reaper import GOODBYE, kill_bearers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["OWNER", "Reaper", "Tool", "end", "end_all", "interruption", "reaper", "running", "start", "wait"]
+__all__ = ["OWNER", "Reaper", "Tool", "end", "end_all", "reaper", "running", "start", "wait"]
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -205,21 +206,11 @@ def end(tools: Sequence[Tool]) -> None:
         reaper().forget(tool)
 
 
-_interruptions = 0
-
-
 def end_all() -> None:
     """End every tool that this process has running, and the calls that they belong to."""
-    global _interruptions
-    _interruptions += 1
+    interrupt()
     for tool in running():
         tool.signal_group(signal.SIGKILL)
-
-
-def interruption() -> Callable[[], bool]:
-    """Return a function that tells whether `end_all` was called since now."""
-    before = _interruptions
-    return lambda: _interruptions != before
 
 
 # What this process owns: the tools that it runs, and the reaper that ends them when it dies.

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from stargazer.errors import Cancelled, InputChanged
 from stargazer.store.backends.local import as_store_error, is_full
-from stargazer.store.blobs.cached import BEAT, FAILED, scratch_name
-from stargazer.store.folders import opened, remove_tree
+from stargazer.store.folders import BEAT, FAILED, opened, remove_tree, scratch_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection

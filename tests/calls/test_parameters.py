@@ -32,7 +32,8 @@ import stargazer as sg
 from stargazer.errors import ArgumentError, WorkerMismatch
 from stargazer.fingerprint import UncertainIdentity
 from stargazer.ledger import Ledger
-from stargazer.ledger.keys import call_key, plain, readable
+from stargazer.ledger.keys import call_key, plain
+from stargazer.ledger.rebuilt import readable
 from stargazer.store import Store
 
 dask.config.set(scheduler="threads")

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import dask.config
 import pytest
 
 from stargazer.errors import CodeChanged
-from stargazer.fingerprint import identify
+from stargazer.fingerprint import identify, wide
 
 Loader = Callable[..., ModuleType]
 
@@ -181,3 +182,17 @@ def test_a_comment_above_a_function_that_nobody_read_yet_passes(load: Loader) ->
     linecache.checkcache()
     with pytest.raises(CodeChanged, match="plus"):
         identify(fresh.body, "body")
+
+
+def test_what_a_file_does_as_it_is_imported_is_kept_for_other_processes(
+    load: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a task of which all is understood: its modules would else be parsed twice in each process."""
+    with dask.config.set({"stargazer.cache": str(tmp_path / "cache")}):
+        first = identify(load("import math\ndef body(work): return math.pi").body, "body")
+        assert not first.wide
+        for each in (wide._kept, wide._top):
+            each.cache_clear()
+        monkeypatch.setattr(wide, "_top_of", lambda path: pytest.fail(f"{path} is read again"))
+        body = sys.modules["pipeline"].body
+        assert identify(body, "body").digest == first.digest

@@ -13,7 +13,7 @@ from small_tasks import number, shell, total, unseen
 import stargazer as sg
 from stargazer.errors import ArgumentError
 from stargazer.ledger import Ledger, NotDeterministic
-from stargazer.runs.runlog import read_events
+from stargazer.runs.history import read_events
 
 NOWHERE = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
 

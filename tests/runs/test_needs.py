@@ -203,8 +203,8 @@ def test_needs_that_no_task_has(options: dict[str, Any]) -> None:
 
 def test_a_call_takes_two_jobs_of_a_batch_system_for_its_memory_at_most(store: sg.Store) -> None:
     """A job that is ended takes along all that runs there; what our own watch ends costs nobody anything."""
+    from stargazer.calls.resources import Retry
     from stargazer.errors import MemoryExceeded, WorkerOutOfMemory
-    from stargazer.runs.retry import Retry
 
     @sg.task(memory=["1 GiB", "2 GiB", "3 GiB"])
     def hungry(work: sg.Workdir, *, number: int) -> sg.Asset:

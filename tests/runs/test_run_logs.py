@@ -14,11 +14,10 @@ import pytest
 from small_tasks import number, shell, total
 
 import stargazer as sg
-from stargazer.calls.wired import Wired
 from stargazer.errors import NotFound, RunFailed
+from stargazer.execute.spec import Wired
 from stargazer.ledger import Ledger
-from stargazer.runs.history import Note, find_run, noted_runs
-from stargazer.runs.runlog import read_events
+from stargazer.runs.history import Note, find_run, noted_runs, read_events
 from stargazer.tools import git
 from stargazer.tools.git import Revision, revision_of
 

@@ -11,7 +11,7 @@ from marking_tasks import at_once, heavy, size_of, small, wide
 from small_tasks import shell
 
 import stargazer as sg
-from stargazer.execute.slots import Slots
+from stargazer.calls.resources import Slots
 from stargazer.runs import State
 
 

@@ -18,7 +18,7 @@ from small_tasks import number, shell, total, unseen
 import stargazer as sg
 from stargazer.errors import ArgumentError, NotFound
 from stargazer.ledger import Ledger
-from stargazer.ledger.parameters import Naming, plain
+from stargazer.ledger.keys import Naming, plain
 from stargazer.ledger.rebuilt import value_of
 from stargazer.runs.makeable import not_makeable
 

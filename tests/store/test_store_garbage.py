@@ -16,7 +16,7 @@ from stargazer.assets import R1, Asset, Reference
 from stargazer.errors import NotFound, StoreError
 from stargazer.store import Store, gc, layout, records
 from stargazer.store.blobs import local as localblobs
-from stargazer.store.blobs.cached import is_in_use, scratch_name
+from stargazer.store.folders import is_in_use, scratch_name
 
 File = Callable[..., Path]
 NOW = -60.0  # a grace that has run out for what was written this moment

@@ -20,8 +20,8 @@ import pytest
 from stargazer.errors import AssetError, BlobLost, InputChanged, StoreError
 from stargazer.store import Store, layout, pins
 from stargazer.store.folders import last_change, opened, remove_tree
+from stargazer.store.layout import DEEPEST, is_result, read_json
 from stargazer.store.names import place_of
-from stargazer.store.parsing import DEEPEST, is_result, read_json
 from stargazer.store.records import seal
 
 File = Callable[..., Path]
@@ -317,7 +317,7 @@ def test_nesting_is_counted_outside_of_texts_only() -> None:
 
 def test_results_of_all_forms_are_recognised() -> None:
     from stargazer.assets import Asset
-    from stargazer.ledger.codec import encode
+    from stargazer.ledger.record import encode
 
     asset = Asset(cid="bafkreibnbvqwfbu7qw43sgrqh54eknzqnu3tyz2zdsrymssuoswaax6tya", name="a")
     for result in (asset, (asset, 1), [asset, "x", None], {"a": asset, "b": [1.5]}, float("nan"), True, ()):

@@ -129,7 +129,7 @@ def test_a_directory_in_use_gives_signs_of_life(tmp_path: Path) -> None:
     code = """
 import os, sys, time
 from pathlib import Path
-from stargazer.store.blobs import cached
+from stargazer.store.folders import is_in_use
 from stargazer.tools import scratch as module
 module.BEAT = 0.05
 with module.Scratch(Path(sys.argv[1])) as scratch:
@@ -139,6 +139,6 @@ with module.Scratch(Path(sys.argv[1])) as scratch:
     while os.stat(path).st_mtime == 0:
         assert time.time() < deadline, "no sign"
         time.sleep(0.01)
-    assert cached.is_in_use(path.name, 0.0)
+    assert is_in_use(path.name, 0.0)
 """
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True)

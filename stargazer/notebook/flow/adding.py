@@ -237,7 +237,7 @@ def _about(mod: str) -> tuple[tuple[str, ...], bool]:
     if not mod:
         return (), True
     from stargazer import catalog
-    from stargazer.assets.registry import asset_types
+    from stargazer.assets.fields import asset_types
 
     types = {kind.__name__: key for key, kind in asset_types().items()}
     entry = catalog.get(mod)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Asset
 from stargazer.ledger import Ledger
-from stargazer.ledger.codec import walk_assets
+from stargazer.ledger.record import walk_assets
 
 if TYPE_CHECKING:
     from stargazer.ledger import Record

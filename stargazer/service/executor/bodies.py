@@ -16,8 +16,8 @@ from stargazer.errors import StargazerError, WorkerMismatch
 from stargazer.execute.spec import check_versions
 from stargazer.executors.tasks import FOLDER, WORK, dicts_of, is_below
 from stargazer.executors.values import PICKLE, Unsendable
-from stargazer.ledger.codec import decode, encode
 from stargazer.ledger.rebuilt import find_named, value_of
+from stargazer.ledger.record import decode, encode
 from stargazer.tools import INPUTS, ToolIdentity, Workdir
 
 __all__ = ["run_body"]

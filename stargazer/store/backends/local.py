@@ -31,8 +31,7 @@ from stargazer.store.folders import (
     opened,
     remove_tree,
 )
-from stargazer.store.layout import HEADER, HELD, TMP, TOP, quarantine
-from stargazer.store.parsing import LARGEST
+from stargazer.store.layout import HEADER, HELD, LARGEST, TMP, TOP, quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -20,7 +20,7 @@ from stargazer.store.backends.addresses import read_address
 from stargazer.store.backends.base import OVERLAP
 from stargazer.store.backends.told import is_archived, is_empty, is_no_bucket, keep_quiet, plain, plainly
 from stargazer.store.folders import Entry
-from stargazer.store.parsing import LARGEST
+from stargazer.store.layout import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from stargazer.cid import CIDProfile
-    from stargazer.cid.files import Progress
+    from stargazer.cid.unixfs import Progress
     from stargazer.store.backends.local import LocalBackend
     from stargazer.store.blobs.verified import Signature
     from stargazer.store.context import StoreContext

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
-import hashlib
-import itertools
 import os
-import re
 import shutil
 import threading
 import time
@@ -17,7 +13,6 @@ from collections import Counter
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from stargazer import config
@@ -27,10 +22,11 @@ from stargazer.store.blobs.base import MTIME, Blobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from stargazer.store.folders import Entry
 
-__all__ = ["FAILED", "Cache", "CachedBlobs", "Holds", "is_in_use", "locked", "scratch_name"]
+__all__ = ["Cache", "CachedBlobs", "Holds", "locked"]
 
 _AT_ONCE = 64
 LENT_FOR = 48 * 3600.0
@@ -291,61 +287,6 @@ def _write(lock: int, total: int) -> None:
 
 
 # What the tasks of this host's processes have before them, so that no other process removes it.
-
-
-FAILED = "failed-"
-"""How the scratch directory of a call that failed is called, before the first digits of its content key."""
-
-SILENT = 1800.0
-"""Seconds without a sign after which another machine's scratch directory is taken for left behind; see `BEAT`."""
-
-BEAT = 300.0
-"""Seconds between two signs of life in a scratch directory."""
-
-_SCRATCH = re.compile(r"work-([0-9a-f]{8})-(\d+)-\d+-[0-9a-f]{8}")
-_serial = itertools.count()
-
-
-def scratch_name() -> str:
-    """A new name for a scratch directory, which tells whose it is: the machine's, and the process's there."""
-    return f"work-{_here()}-{os.getpid()}-{next(_serial)}-{os.urandom(4).hex()}"
-
-
-def is_in_use(name: str, last: float) -> bool:
-    """Whether a scratch directory may belong to a process that lives.
-
-    Parameters
-    ----------
-    name
-        Of the directory.
-    last
-        When anything in it was touched last. Its process does so now and then, which tells other machines.
-    """
-    found = _SCRATCH.fullmatch(name)
-    if found is None:
-        return False
-    return _lives(int(found[2])) if found[1] == _here() else last > time.time() - SILENT
-
-
-@functools.cache
-def _here() -> str:
-    """Name this machine since it was started, and the part of it whose processes have numbers of their own."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        space = os.stat("/proc/self/ns/pid").st_ino
-    except OSError:
-        boot, space = "", 0
-    return hashlib.sha256(f"{os.uname().nodename} {boot} {space}".encode()).hexdigest()[:8]
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's
-    return True
 
 
 class Holds:

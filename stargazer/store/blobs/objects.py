@@ -16,7 +16,7 @@ from stargazer.store.blobs.cached import CachedBlobs
 from stargazer.store.blobs.verified import signature
 
 if TYPE_CHECKING:
-    from stargazer.cid.files import Progress
+    from stargazer.cid.unixfs import Progress
     from stargazer.store.backends.base import TransferBackend
     from stargazer.store.blobs.base import Stored
     from stargazer.store.context import StoreContext
