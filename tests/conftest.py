@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import os
@@ -14,6 +15,7 @@ from typing import Any
 import dask.config
 import hypothesis
 import pytest
+from typer.main import get_command
 from xdist.scheduler import LoadScopeScheduling
 
 from stargazer import config
@@ -108,6 +110,14 @@ def room() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scratch, "ROOM", 0.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands() -> Iterator[None]:
+    """Make the command line of its functions once, as a process of a user does: it takes a tenth of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", functools.cache(get_command))
         yield
 
 

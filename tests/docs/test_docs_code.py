@@ -67,7 +67,7 @@ def test_the_readme_example_is_known_the_second_time(blocks: Blocks, folder: Pat
 
 
 @pytest.fixture(scope="module")
-def commands() -> Any:
+def tree() -> Any:
     """All commands, as Typer makes them of functions."""
     from stargazer.cli.app import app
 
@@ -75,11 +75,11 @@ def commands() -> Any:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_exist_with_their_options(page: str, blocks: Blocks, commands: Any) -> None:
+def test_commands_exist_with_their_options(page: str, blocks: Blocks, tree: Any) -> None:
     for line in "\n".join(blocks(page, "sh")).splitlines():
         if not line.startswith("stargazer "):
             continue
-        command, words = commands, line.split()[1:]
+        command, words = tree, line.split()[1:]
         while words and words[0] in getattr(command, "commands", {}):
             command = command.commands[words.pop(0)]
         options = {name for parameter in command.params for name in parameter.opts}
