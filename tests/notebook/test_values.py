@@ -262,7 +262,7 @@ def test_too_large_a_value_is_refused_before_it_is_written(tmp_path: Path) -> No
         encode(np.zeros(1000), tmp_path / "value")
 
 
-@pytest.mark.parametrize("seeds", [3, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [2, pytest.param(3 if SHORT else 10, marks=pytest.mark.slow)], ids=["few", "many"])
 def test_values_are_the_same_whatever_the_hash_seed(tmp_path: Path, seeds: int) -> None:
     code = (
         "import sys, hashlib, pathlib, collections\n"
