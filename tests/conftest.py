@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import os
@@ -14,6 +15,7 @@ from typing import Any
 import dask.config
 import hypothesis
 import pytest
+from typer.main import get_command
 from xdist.scheduler import LoadScopeScheduling
 
 from stargazer import config
@@ -44,21 +46,40 @@ def pytest_configure() -> None:
 TOGETHER = ("slurm", "gatk", "scrna")
 """Folders whose tests share a fixture that is dear: one process runs all of a folder."""
 
+ALONE = (
+    "app/", "calls/", "cli/test_cli_demo_scrna.py", "docs/", "fingerprint/test_code_edits.py", "mcp/", "notebook/",
+    "remotes/test_remote_fuzz.py", "scrna/test_project.py", "service/", "store/test_store_fuzz.py", "tables/",
+    "workflows/test_workflows_projects.py",
+)  # fmt: skip
+"""Where slow tests stand that nothing quicker stands for: CI runs them in their short forms."""
 
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that wait for SLURM most of their time, so that the others are done beside them.
+    """Begin with what takes longest in one process, so that the others do all the rest beside it.
 
     Where CI asks for it, what fails is tried once more: most folders have tests that wait for servers, browsers,
     threads and processes that others schedule. It is listed as RERUN then, and to be looked at though it passes.
     """
-    items.sort(key=lambda item: _folder(item) != "slurm")
+    twice = os.environ.get("STARGAZER_TRY_TWICE")
     for item in items:
-        if os.environ.get("STARGAZER_TRY_TWICE"):
+        if item.get_closest_marker("slow") and _place(item).startswith(ALONE):
+            item.add_marker(pytest.mark.alone)
+        if twice:
             item.add_marker(pytest.mark.flaky(reruns=1))
+    long = {_place(item) for item in items if item.get_closest_marker("alone")}
+    items.sort(key=lambda item: (_rank(_place(item)), _place(item) not in long))
 
 
-def _folder(item: pytest.Item) -> str:
-    return item.path.relative_to(Path(__file__).parent).parts[0]
+def _place(item: pytest.Item) -> str:
+    """Path of a test's file below the folder of all tests."""
+    return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
+def _rank(place: str) -> int:
+    """Where a file stands in the order: whole folders first, as they are named above."""
+    folder = place.partition("/")[0]
+    return TOGETHER.index(folder) if folder in TOGETHER else len(TOGETHER)
 
 
 class WholeFiles(LoadScopeScheduling):  # type: ignore[misc]
@@ -89,6 +110,14 @@ def room() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scratch, "ROOM", 0.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands() -> Iterator[None]:
+    """Make the command line of its functions once, as a process of a user does: it takes a tenth of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", functools.cache(get_command))
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -35,6 +36,7 @@ def branch(numbers: Any, own: Any) -> st.SearchStrategy[list[Any]]:
     return step("chosen", numbers, st.integers(0, 14), own, own)
 
 
+@functools.cache
 def files(depth: int) -> st.SearchStrategy[list[Any]]:
     """Programs that give one file."""
     if depth <= 1:
@@ -57,6 +59,7 @@ def files(depth: int) -> st.SearchStrategy[list[Any]]:
     )
 
 
+@functools.cache
 def lists(depth: int) -> st.SearchStrategy[list[Any]]:
     """Programs that give a list of files."""
     start = step("split", NUMBERS)
@@ -91,10 +94,12 @@ def lists(depth: int) -> st.SearchStrategy[list[Any]]:
     return st.one_of(kinds)
 
 
+@functools.cache
 def grids(depth: int) -> st.SearchStrategy[list[Any]]:
     return step("rows", lists(depth), st.integers(1, 3))
 
 
+@functools.cache
 def dicts(depth: int) -> st.SearchStrategy[list[Any]]:
     start = step("keyed", NUMBERS)
     if depth <= 0:
@@ -104,10 +109,12 @@ def dicts(depth: int) -> st.SearchStrategy[list[Any]]:
     return st.one_of(start, named, step("groups", own, own))
 
 
+@functools.cache
 def tuples(depth: int) -> st.SearchStrategy[list[Any]]:
     return step("ends", lists(depth))
 
 
+@functools.cache
 def numbers(depth: int) -> st.SearchStrategy[list[Any]]:
     return step("values", lists(depth))
 

@@ -273,8 +273,11 @@ def test_workers_that_take_no_more_are_replaced_and_go_when_they_are_done() -> N
     assert Cancel((name,)) in actions
 
 
-def test_whatever_happens_all_calls_end_and_no_job_stays(short: bool) -> None:
-    for seed in range(40 if short else 200):
+@pytest.mark.parametrize(
+    "seeds", [range(40), pytest.param(range(40, 200), marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_whatever_happens_all_calls_end_and_no_job_stays(seeds: range) -> None:
+    for seed in seeds:
         history(seed)
 
 

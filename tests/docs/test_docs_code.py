@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -65,16 +66,22 @@ def test_the_readme_example_is_known_the_second_time(blocks: Blocks, folder: Pat
     assert "bafkreiazlapcpxt45uap6hhfbmqepz5fm7dwwhf25ov6l3yd67bqc65vw4 9" in second
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_commands_exist_with_their_options(page: str, blocks: Blocks) -> None:
+@pytest.fixture(scope="module")
+def tree() -> Any:
+    """All commands, as Typer makes them of functions."""
     from stargazer.cli.app import app
 
+    return get_command(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_exist_with_their_options(page: str, blocks: Blocks, tree: Any) -> None:
     for line in "\n".join(blocks(page, "sh")).splitlines():
         if not line.startswith("stargazer "):
             continue
-        command, words = get_command(app), line.split()[1:]
+        command, words = tree, line.split()[1:]
         while words and words[0] in getattr(command, "commands", {}):
-            command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
+            command = command.commands[words.pop(0)]
         options = {name for parameter in command.params for name in parameter.opts}
         unknown = [word for word in words if word.startswith("--") and word not in options]
         assert command.name not in (None, "stargazer"), line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import os
 import shutil
@@ -12,14 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from builtin import builtin_tasks, reached, science_modules
+from builtin import Place, builtin_tasks, reached, science_modules
 
 import stargazer
 
 PACKAGE = Path(stargazer.__file__).parent
-TASKS = builtin_tasks()
-REACHED = {name: reached(task.body.__module__, task.name) for name, task in TASKS.items()}
-MODULES = sorted({module for places in REACHED.values() for module, _ in places} & set(science_modules()))
 TELL = """
 import json, sys
 from builtin import builtin_tasks
@@ -30,7 +28,14 @@ told = {name: [code.digest, code.manifest] for name, code in tasks.items()}
 print(json.dumps([stargazer.__file__, told, {name: identify_tool(name).digest for name in EMBEDDED_TOOLS}]))
 """
 
+Reached = dict[str, set[Place]]
 Told = tuple[dict[str, tuple[str, dict[str, str]]], dict[str, str]]
+
+
+@functools.cache
+def reaches() -> Reached:
+    """What each task reaches; not asked where tests are only collected, for it takes seconds."""
+    return {name: reached(task.body.__module__, task.name) for name, task in builtin_tasks().items()}
 
 
 def told(folder: Path) -> Told:
@@ -74,7 +79,7 @@ def changed(file: Path, wanted: Iterable[str], *, most: int = sys.maxsize) -> li
 
 
 def names_in(module: str) -> set[str]:
-    return {name for places in REACHED.values() for place, name in places if place == module}
+    return {name for places in reaches().values() for place, name in places if place == module}
 
 
 def of_piece(label: str, name: str) -> bool:
@@ -84,40 +89,46 @@ def of_piece(label: str, name: str) -> bool:
 @pytest.mark.slow
 def test_every_changed_module_is_seen_in_the_pieces_of_each_task_that_reaches_it(tmp_path: Path) -> None:
     """All functions are changed at once: the pieces tell which of them a task has seen."""
+    reached_by_any = {module for places in reaches().values() for module, _ in places}
+    modules = sorted(reached_by_any & set(science_modules()))
+    tasks = builtin_tasks()
     before, tools = told(copy(tmp_path / "before"))
     folder = copy(tmp_path / "after")
-    places = {module: changed(source(folder, module), names_in(module)) for module in MODULES}
+    places = {module: changed(source(folder, module), names_in(module)) for module in modules}
     for each in ("bwa", "htslib", "fastq"):
         with open(folder / "stargazer" / "embedded" / f"{each}.py", "a", encoding="utf-8") as file:
             file.write("\nCHANGED = 1\n")
     after, tools_after = told(folder)
     missed = []
-    for task, reaches in REACHED.items():
+    for task, there in reaches().items():
         (digest, pieces), (digest_after, pieces_after) = before[task], after[task]
-        assert digest == TASKS[task].code.digest, f"{task} has another digest in another folder"
+        assert digest == tasks[task].code.digest, f"{task} has another digest in another folder"
         assert digest != digest_after
-        for module, name in ((module, name) for module, name in reaches if name in places.get(module, ())):
+        for module, name in ((module, name) for module, name in there if name in places.get(module, ())):
             labels = [label for label in pieces_after if of_piece(label, name)]
             if all(pieces.get(label) == pieces_after[label] for label in labels):
                 missed.append(f"{task}: {module}:{name}")
     assert missed == []
-    assert sum(map(bool, places.values())) > len(MODULES) * 0.8
+    assert sum(map(bool, places.values())) > len(modules) * 0.8
     assert sum(map(len, places.values())) > 200
     assert all(tools[name] != tools_after[name] for name in tools)
 
 
-SAMPLE = MODULES[:: 16 if os.environ.get("STARGAZER_SHORT") else 1]
+SAMPLE = science_modules()[:: 16 if os.environ.get("STARGAZER_SHORT") else 1]
 """Modules for which processes are started; that each counts, the ordinary tests see by the pieces of the tasks."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", SAMPLE)
 def test_a_changed_module_changes_each_task_that_reaches_it(tmp_path: Path, module: str) -> None:
+    if not names_in(module):
+        pytest.skip(f"no task reaches {module}")
     folder = copy(tmp_path)
     names = changed(source(folder, module), names_in(module), most=1)
     if not names:
         pytest.skip(f"{module} has no function that a task reaches; its constants count by value")
     after, _ = told(folder)
-    users = [task for task, places in REACHED.items() if (module, names[0]) in places]
+    tasks = builtin_tasks()
+    users = [task for task, places in reaches().items() if (module, names[0]) in places]
     assert users
-    assert [task for task in users if after[task][0] == TASKS[task].code.digest] == []
+    assert [task for task in users if after[task][0] == tasks[task].code.digest] == []

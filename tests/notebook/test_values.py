@@ -262,7 +262,8 @@ def test_too_large_a_value_is_refused_before_it_is_written(tmp_path: Path) -> No
         encode(np.zeros(1000), tmp_path / "value")
 
 
-def test_values_are_the_same_whatever_the_hash_seed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seeds", [2, pytest.param(3 if SHORT else 10, marks=pytest.mark.slow)], ids=["few", "many"])
+def test_values_are_the_same_whatever_the_hash_seed(tmp_path: Path, seeds: int) -> None:
     code = (
         "import sys, hashlib, pathlib, collections\n"
         "from stargazer.notebook.encoding import encode\n"
@@ -271,7 +272,6 @@ def test_values_are_the_same_whatever_the_hash_seed(tmp_path: Path) -> None:
         "for v in (words, {'a': words}, collections.OrderedDict(s=words), [frozenset(words), words]):\n"
         "    encode(v, p); print(hashlib.sha256(p.read_bytes()).hexdigest())\n"
     )
-    seeds = range(3) if SHORT else range(10)
     outs = {
         subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / "v")],
@@ -280,7 +280,7 @@ def test_values_are_the_same_whatever_the_hash_seed(tmp_path: Path) -> None:
             text=True,
             check=True,
         ).stdout
-        for seed in seeds
+        for seed in range(seeds)
     }
     assert len(outs) == 1
 
