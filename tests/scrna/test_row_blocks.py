@@ -176,6 +176,18 @@ def test_the_workflow_cuts_by_the_number_of_cells_alone(many: Path, store: sg.St
     assert len(row_blocks(5_000_000)) == 64
 
 
+def test_a_project_cuts_by_what_its_samples_have_and_are_expected_to_have(
+    store: sg.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stargazer.workflows.row_blocks.PART_ROWS", 100)
+    for seed in (1, 2):
+        simulate_cells(tmp_path / f"s{seed}.zarr", 300, Population(n_genes=200, n_types=2, seed=seed))
+    (tmp_path / "samples.csv").write_text("sample,path,expected_cells\ns1,s1.zarr,\ns2,s2.zarr,150\n")
+    project = sg.workflows.scrna(str(tmp_path / "samples.csv"))
+    names = [planned.call.name for planned in sg.plan(project.cells)]
+    assert names.count("measure_cells") == names.count("sum_genes") == 4
+
+
 @sg.task
 def dies_once(work: sg.Workdir, block: RowBlock, *, mark: str) -> RowBlock:
     if not os.path.exists(mark):
