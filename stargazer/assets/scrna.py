@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-__all__ = ["AnnData", "CountsFile", "FeatureMatrix"]
+__all__ = ["AnnData", "CountsFile", "FeatureMatrix", "RowBlock"]
 
 
 class AnnData(Asset, key="anndata"):
@@ -276,6 +276,28 @@ class CountsFile(AnnData, key="counts_file"):
     def _stored(self, **changes: Any) -> Any:
         facts = {name: getattr(self, name) for name in ("sample_id", "organism")}
         return AnnData(**{**facts, **changes})
+
+
+class RowBlock(Asset, key="row_block"):
+    """What one pass over some rows of cells found, for the stage that joins all of them: arrays as NumPy writes them.
+
+    Parameters
+    ----------
+    sample_id
+        The sample.
+    block, blocks
+        Which, from 0, of how many.
+    asked
+        Digest of what was looked for.
+    source_cid
+        The cells.
+    """
+
+    sample_id: str = ""
+    block: int = 0
+    blocks: int = 0
+    asked: str = ""
+    source_cid: str = ""
 
 
 def _cells(module: str) -> Any:

@@ -12,11 +12,14 @@ from stargazer.tasks.scrna import (
     concat,
     embed,
     find_markers,
+    measure_cells,
     normalize,
     qc_filter,
     reduce_dimensions,
     select_features,
+    sum_genes,
 )
+from stargazer.workflows.row_blocks import row_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +53,8 @@ def cluster_cells(
 ) -> Call:
     """Filter, normalise, reduce and cluster cells, and find the marker genes of the clusters.
 
-    UMAP and the clusters both follow from the graph of neighbours, and are computed side by side.
+    UMAP and the clusters both follow from the graph of neighbours, and are computed side by side. Of many cells the
+    passes over all counts are cut into blocks of rows, which workers share.
 
     Parameters
     ----------
@@ -90,22 +94,25 @@ def cluster_cells(
         raise DataError(f"seed is {seed}: seeds are whole numbers from 0 up")
     if harmony and not batch:
         raise DataError("Harmony takes out differences between batches: batch_key= says which column of obs has them")
-    raw: Any = concat(list(cells)) if joined else cells  # type: ignore[arg-type]
+    given: list[Any] = list(cells) if joined else [cells]  # type: ignore[arg-type]
+    raw: Any = concat(given) if joined else cells
+    blocks = row_blocks(sum(each.n_obs for each in given if isinstance(each, AnnData)))
+    counted: dict[str, Any] = {"min_genes": min_genes, "min_cells": min_cells, "organism": organism, "symbols": symbols}
     filtered = qc_filter(
         raw,
-        min_genes=min_genes,
-        min_cells=min_cells,
+        [measure_cells(raw, **each, **counted) for each in blocks] or None,
+        **counted,
         max_pct_mt=max_pct_mt,
         batch_key=batch,
-        organism=organism,
-        symbols=symbols,
         mads=mads,
         mads_mt=mads_mt,
         doublets=doublets,
         expected_doublet_rate=expected_doublet_rate,
         seed=seed,
     )
-    featured = select_features(normalize(filtered), n_top_genes=n_top_genes, batch_key=batch)
+    normal = normalize(filtered)
+    sums = [sum_genes(normal, **each, batch_key=batch) for each in blocks] or None
+    featured = select_features(normal, sums, n_top_genes=n_top_genes, batch_key=batch)
     reduced = reduce_dimensions(
         featured,
         n_pcs=n_pcs,

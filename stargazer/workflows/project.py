@@ -18,6 +18,7 @@ from stargazer.tasks.scrna import (
     embed,
     find_markers,
     join_differences,
+    measure_cells,
     measure_integration,
     normalize,
     pseudobulk,
@@ -26,9 +27,11 @@ from stargazer.tasks.scrna import (
     report_project,
     select_features,
     split_pseudobulk,
+    sum_genes,
 )
 from stargazer.tasks.scrna.integrations import find_mixing, find_naming
 from stargazer.workflows.cells_sheet import CellsSheet, read_cells_sheet
+from stargazer.workflows.row_blocks import row_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +44,8 @@ __all__ = ["CellsProject", "scrna"]
 DOUBLETS_A_THOUSAND = 0.008
 """Share of droplets that hold two cells, for every thousand cells: Cell Ranger's user guide."""
 USUAL_RATE = 0.05
+USUAL_CELLS = 10_000
+"""Most cells of a sample of which nobody says how many to expect, as far as it matters for who works on them."""
 
 
 class CellsProject(NamedTuple):
@@ -163,15 +168,17 @@ def scrna(
     limits: dict[str, Any] = {"min_genes": min_genes, "min_cells": min_cells, "max_pct_mt": max_pct_mt, "mads": mads}
     limits |= {"mads_mt": mads_mt, "mt_genes": mt_genes, "symbols": symbols, "doublets": doublets, "seed": seed}
     _check_batches(read, batch_key)
-    samples = _samples(read, donor, limits)
+    samples, n_cells = _samples(read, donor, limits)
     joined = concat(
         samples, batch_key="sample", join=cast("Literal['inner', 'outer']", join), leave_out_below=min_sample_cells
     )
-    measured = qc_filter(
-        joined, min_genes=0, min_cells=min_cells, max_pct_mt=100.0, doublets=False, mt_genes=mt_genes, symbols=symbols
-    )
+    counted: dict[str, Any] = {"min_genes": 0, "min_cells": min_cells, "mt_genes": mt_genes, "symbols": symbols}
+    blocks = row_blocks(n_cells)
+    parts = [measure_cells(joined, **each, **counted) for each in blocks] or None
+    normal = normalize(qc_filter(joined, parts, **counted, max_pct_mt=100.0, doublets=False))
     batch = batch_key or "sample"
-    chosen = select_features(normalize(measured), n_top_genes=n_top_genes, batch_key="sample")
+    sums = [sum_genes(normal, **each, batch_key="sample") for each in blocks] or None
+    chosen = select_features(normal, sums, n_top_genes=n_top_genes, batch_key="sample")
     harmony = batch if integrate == "harmony" and len(samples) > 1 else ""
     reduced = reduce_dimensions(
         chosen, n_pcs=n_pcs, n_neighbors=n_neighbors, umap=False, harmony_key=harmony, seed=seed
@@ -209,27 +216,34 @@ def _check_batches(sheet: CellsSheet, batch_key: str) -> None:
         raise DataError(f"{sheet.path} does not say of all samples what is integrated over:{lines}")
 
 
-def _samples(sheet: CellsSheet, donor: str, limits: dict[str, Any]) -> list[Call]:
-    """All samples, or what is wrong with each file that cannot be read."""
+def _samples(sheet: CellsSheet, donor: str, limits: dict[str, Any]) -> tuple[list[Call], int]:
+    """All samples and about how many cells they have, or what is wrong with each file that cannot be read."""
     made: list[Call] = []
-    wrong = []
+    n_cells, wrong = 0, []
     for row in sheet.rows:
         try:
-            made.append(_sample(row, _donor(row, donor), limits))
+            raw = _stored(row)
+            made.append(_sample(raw, row, _donor(row, donor), limits))
+            n_cells += min(raw.n_obs, row.expected_cells or USUAL_CELLS)
         except DataError as error:
             wrong.append(f"\n  line {row.line}: {error}")
     if wrong:
         raise DataError(f"of the files of {sheet.path} cannot be read:{''.join(wrong)}")
-    return made
+    return made, n_cells
 
 
-def _sample(row: CellsRow, columns: dict[str, str], limits: dict[str, Any]) -> Call:
-    """A sample, from its file to kept cells."""
+def _stored(row: CellsRow) -> AnnData:
+    """The counts of a sample, added to the active store."""
     facts: dict[str, Any] = {"sample_id": row.sample, "organism": row.organism}
     reading: dict[str, Any] = {name: value if name != "round" else True for name, value in row.reading.items()}
     draft = CountsFile(**facts, **reading) if reading else AnnData(**facts)
-    raw: Any = active_store().add(row.path, draft)
-    called = call_cells(raw, expected_cells=row.expected_cells, on_failure="mark")
+    added: Any = active_store().add(row.path, draft)
+    return cast("AnnData", added)
+
+
+def _sample(raw: AnnData, row: CellsRow, columns: dict[str, str], limits: dict[str, Any]) -> Call:
+    """A sample, from its counts to kept cells."""
+    called: Any = call_cells(raw, expected_cells=row.expected_cells, on_failure="mark")
     rate = DOUBLETS_A_THOUSAND * row.expected_cells / 1000 if row.expected_cells else USUAL_RATE
     described = describe(called, columns=columns) if columns else called
     return qc_filter(described, expected_doublet_rate=min(max(rate, 0.005), 0.3), on_failure="mark", **limits)

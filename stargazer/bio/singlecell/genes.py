@@ -262,6 +262,7 @@ ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "ensembl_ids", "ensembl")
 GENOME = re.compile(r"(GRCh\d\d|hg\d\d|GRCm\d\d|mm\d\d)_+\w")
 MT = {"human": r"MT-[A-Z]", "mouse": r"mt-[A-Z]", "rat": r"Mt-[A-Za-z]", "zebrafish": r"mt-[a-z]", "fly": r"mt:"}
 """Symbols of mitochondrial genes as each organism's nomenclature writes them."""
+MT_BEGIN = ("MT", "mt", "Mt")
 LETTERS = {"upper": ("human",), "title": ("mouse", "rat"), "lower": ("zebrafish",)}
 MOST = 0.6
 SOME = 0.1
@@ -377,7 +378,8 @@ def _by_ids(ids: Iterable[str]) -> Likely:
 def _by_symbols(names: list[str]) -> Likely:
     """Mitochondrial genes and letters agree, or only one of them tells; else they contradict each other."""
     symbols = [name for name in names if not ENSEMBL.fullmatch(name)]
-    found = {key: [name for name in symbols if re.match(pattern, name)] for key, pattern in MT.items()}
+    mitochondrial = [name for name in symbols if name[:2] in MT_BEGIN]
+    found = {key: [name for name in mitochondrial if re.match(pattern, name)] for key, pattern in MT.items()}
     most = max(map(len, found.values()))
     mt = {key: genes for key, genes in found.items() if len(genes) > SOME * most}
     written = _letters(symbols)
@@ -400,7 +402,7 @@ def _letters(symbols: list[str]) -> str:
     kinds = Counter(
         "upper" if name.isupper() else "lower" if name.islower() else "title"
         for name in symbols
-        if any(letter.isalpha() for letter in name)
+        if name.isupper() or name.islower() or any(map(str.isalpha, name))
     )
     if not kinds:
         return ""

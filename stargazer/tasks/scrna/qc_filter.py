@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from stargazer.assets import AnnData
+from stargazer.assets import AnnData, RowBlock
 from stargazer.bio.singlecell.draft import TreeDraft
 from stargazer.bio.singlecell.genes import decide_organism, find_gene_sets, named_genes, symbols_of
-from stargazer.bio.singlecell.kernels.qc import mad_limits, qc_metrics
+from stargazer.bio.singlecell.kernels.qc import GeneMasks, RowSums, joined_rows, mad_limits, row_sums
 from stargazer.bio.singlecell.tree import Blocks, cache_bytes
 from stargazer.calls import task
 from stargazer.errors import DataError
-from stargazer.tasks.scrna.stages import MEMORY, USES, batch_codes, check_column, draft_of, scattered
+from stargazer.tasks.scrna.row_blocks import asked, check_blocks, read_block, rows_of, write_block
+from stargazer.tasks.scrna.stages import MEMORY, USES, batch_codes, check_column, draft_of, scattered, tree_of
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ if TYPE_CHECKING:
 
 KNOWN_SETS = ("mt", "ribo", "hb", "spike_in")
 
-__all__ = ["qc_filter"]
+__all__ = ["measure_cells", "qc_filter"]
 
 
 @task(cpus=2, memory=MEMORY, uses=USES)
 def qc_filter(
     work: Workdir,
     adata: AnnData,
+    measured: list[RowBlock] | None = None,
     *,
     min_genes: int = 100,
     min_cells: int = 3,
@@ -69,6 +71,9 @@ def qc_filter(
         The scratch directory.
     adata
         Raw counts.
+    measured
+        Blocks of the rows, from `measure_cells` with the same parameters: workers share that pass, and no byte of the
+        result depends on it. The counts are gone over here where none are given.
     min_genes
         Genes with a count that a cell needs.
     min_cells
@@ -119,7 +124,9 @@ def qc_filter(
     options: dict[str, Any] = {"batch_key": batch_key, "rate": expected_doublet_rate, "seed": seed}
     tree, draft = draft_of(work, adata, "qc_filter", "obs/called", masks=False)
     try:
-        return _filtered(work, adata, (tree, draft), genes, limits, options if doublets else None, batch_key)
+        return _filtered(
+            work, adata, (tree, draft), genes, limits, measured or [], options if doublets else None, batch_key
+        )
     except DataError as error:
         if on_failure == "error":
             raise
@@ -160,6 +167,7 @@ def _filtered(
     trees: tuple[AnnDataTree, TreeDraft],
     genes: _Genes,
     limits: _Limits,
+    measured: list[RowBlock],
     doublets: dict[str, Any] | None,
     batch_key: str,
 ) -> AnnData:
@@ -167,14 +175,11 @@ def _filtered(
     uncalled = tree.record.last("call_cells").get("failed")
     if uncalled:
         raise DataError(uncalled)
-    organism, said = decide_organism(tree, genes.organism, genes.symbols)
-    sets = find_gene_sets(tree, organism, genes.symbols)
-    sets, own, chosen = _own_sets(tree, sets, genes)
+    organism, said, sets, own, chosen = decided = _decided(tree, genes)
     needed = limits.max_pct_mt < 100 or limits.mads_mt is not None
     notes = [*said, *sets.notes, *chosen, *_check_mt(tree, sets, organism, said, needed), *_check_called(tree)]
-    masks = {name: getattr(sets, name) for name in KNOWN_SETS} | own
-    called = np.asarray(tree.column("obs", "called"), bool) if tree.made("obs/called") else np.ones(tree.n_obs, bool)
-    qc = _measured(tree, masks, sets, called, limits)
+    called = _called(tree)
+    qc = _measured(adata, tree, decided.masks(tree.n_vars), called, limits, measured)
     dropped = {"few genes": called & ~qc.cells} | ({} if called.all() else {"empty droplets": ~called})
     _check_left(tree, qc.cells, dropped, f" (min_genes={limits.min_genes}; there are {tree.n_vars} genes)")
     if not qc.genes.any():
@@ -208,10 +213,104 @@ def _filtered(
     return adata.derived(draft.path, "qc_filtered", **facts)
 
 
-def _measured(tree: AnnDataTree, masks: dict[str, Mask], sets: GeneSets, called: Mask, limits: _Limits) -> QC:
-    everything = Blocks(tree, np.ones(tree.n_obs, bool), np.ones(tree.n_vars, bool))
-    options: dict[str, Any] = {"min_genes": limits.min_genes, "min_cells": limits.min_cells}
-    return qc_metrics(everything, tree.n_vars, masks, exclude=sets.spike_in, wanted=called, **options)
+def _called(tree: AnnDataTree) -> Mask:
+    """Cells that may be kept."""
+    return np.asarray(tree.column("obs", "called"), bool) if tree.made("obs/called") else np.ones(tree.n_obs, bool)
+
+
+# The pass over the counts: here, or a block of rows at a time in tasks of their own.
+
+
+@task(memory=MEMORY, uses=USES, temp=True)
+def measure_cells(
+    work: Workdir,
+    adata: AnnData,
+    *,
+    block: int,
+    blocks: int,
+    min_genes: int = 100,
+    min_cells: int = 3,
+    organism: str = "",
+    symbols: str = "",
+    mt_genes: str | list[str] = "",
+    gene_sets: dict[str, str | list[str]] | None = None,
+) -> RowBlock:
+    """Measure a block of the cells, for `qc_filter`; several workers share the pass over the counts this way.
+
+    All sums are of whole numbers: they are the same in any number of blocks.
+
+    Parameters
+    ----------
+    work
+        The scratch directory.
+    adata
+        Raw counts.
+    block, blocks
+        Which block of rows, from 0, of how many.
+    min_genes, min_cells, organism, symbols, mt_genes, gene_sets
+        As for `qc_filter`.
+
+    Returns
+    -------
+    RowBlock
+        Sums of these cells and, over them, of genes. Empty where the genes are not to be understood: `qc_filter` tells.
+
+    Raises
+    ------
+    DataError
+        There is no such block.
+    """
+    tree, here = tree_of(work, adata), (block, blocks)
+    rows = rows_of(tree.n_obs, block, blocks)
+    genes = _Genes(organism or adata.organism, symbols, mt_genes, gene_sets or {})
+    try:
+        masks = _decided(tree, genes).masks(tree.n_vars)
+    except DataError:  # said once, by the stage that follows, which may be told to mark the sample
+        return write_block(work, adata, here, "", [])
+    found = _sums(tree, masks, rows, _called(tree), min_genes, min_cells)
+    return write_block(work, adata, here, _question(masks, _called(tree), min_genes, min_cells), found)
+
+
+def _sums(tree: AnnDataTree, masks: GeneMasks, rows: Mask, called: Mask, min_genes: int, min_cells: int) -> RowSums:
+    everything = Blocks(tree, rows, np.ones(tree.n_vars, bool))
+    return row_sums(everything, masks, min_genes=min_genes, min_cells=min_cells, wanted=called[rows])
+
+
+def _question(masks: GeneMasks, called: Mask, min_genes: int, min_cells: int) -> str:
+    return asked("measure_cells", masks.weights, called, min_genes, min_cells)
+
+
+def _measured(
+    adata: AnnData, tree: AnnDataTree, masks: GeneMasks, called: Mask, limits: _Limits, measured: list[RowBlock]
+) -> QC:
+    """The metrics, of blocks that were measured or of all rows at once."""
+    least = limits.min_genes, limits.min_cells
+    if measured:
+        check_blocks(adata, measured, _question(masks, called, *least))
+        parts = [RowSums(*read_block(each)) for each in measured]
+    else:
+        parts = [_sums(tree, masks, np.ones(tree.n_obs, bool), called, *least)]
+    return joined_rows(parts, masks, min_cells=limits.min_cells)
+
+
+class _Decided(NamedTuple):
+    """What is known of the genes: their organism and why it is that, sets of them, and what is worth saying."""
+
+    organism: str
+    said: list[str]
+    sets: GeneSets
+    own: dict[str, Mask]
+    chosen: list[str]
+
+    def masks(self, n_genes: int) -> GeneMasks:
+        """All sets, as counts are added up by them."""
+        sets = {name: getattr(self.sets, name) for name in KNOWN_SETS} | self.own
+        return GeneMasks(n_genes, sets, self.sets.spike_in)
+
+
+def _decided(tree: AnnDataTree, genes: _Genes) -> _Decided:
+    organism, said = decide_organism(tree, genes.organism, genes.symbols)
+    return _Decided(organism, said, *_own_sets(tree, find_gene_sets(tree, organism, genes.symbols), genes))
 
 
 def _own_sets(tree: AnnDataTree, sets: GeneSets, genes: _Genes) -> tuple[GeneSets, dict[str, Mask], list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,20 @@ from stargazer.bio.singlecell.kernels.blocks import (
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Moments", "gene_moments", "leading_components", "mean_and_deviation", "to_a_million"]
+__all__ = [
+    "GeneSums",
+    "Moments",
+    "gene_moments",
+    "gene_sums",
+    "joined_sums",
+    "leading_components",
+    "mean_and_deviation",
+    "to_a_million",
+]
 
 ROWS_AT_ONCE = 1024
 
@@ -54,6 +63,7 @@ def gene_moments(
     n_genes: int,
     batches: Ints | None = None,
     *,
+    parts: Sequence[int] | None = None,
     log: bool = False,
 ) -> Moments:
     """Means and variances of normalised (or log-normalised) values of genes, for each batch, in one pass.
@@ -68,6 +78,8 @@ def gene_moments(
         Columns of the blocks.
     batches
         Batch of each cell, from 0; all cells are one batch if None.
+    parts
+        Cells of each part: each is added up by itself, and the sums in their order; one part if None.
     log
         Of log-normalised values (for scaling) instead of normalised ones (for highly variable genes).
 
@@ -82,18 +94,108 @@ def gene_moments(
         If a value is not finite, or factors or batches do not fit the cells.
     """
     codes = np.zeros(len(factors), np.int64) if batches is None else np.asarray(batches, np.int64)
-    if len(codes) != len(factors):
-        raise DataError(f"{len(codes)} batch labels do not fit {len(factors)} cells")
-    n_batches = int(codes.max(initial=0)) + 1
-    sums = np.zeros((2, n_batches * n_genes))
+    sums = gene_sums(blocks, factors, n_genes, codes, parts=parts, log=log)
+    return joined_sums(sums, np.bincount(codes, minlength=1), n_genes)
+
+
+class GeneSums(NamedTuple):
+    """Sums over a part of the cells.
+
+    Attributes
+    ----------
+    batches
+        Those that have cells in it.
+    sums
+        Of values and of their squares: 2 × these batches × genes.
+    """
+
+    batches: Ints
+    sums: NDArray[np.float64]
+
+
+def gene_sums(
+    blocks: Iterable[CSR],
+    factors: Floats,
+    n_genes: int,
+    codes: Ints,
+    *,
+    parts: Sequence[int] | None = None,
+    log: bool = False,
+) -> Iterator[GeneSums]:
+    """Sums of values of genes over each part of the cells, added up in the order of the cells.
+
+    Parameters
+    ----------
+    blocks, factors, n_genes, parts, log
+        As for `gene_moments`.
+    codes
+        Batch of each cell.
+
+    Raises
+    ------
+    DataError
+        If factors, batches or parts do not fit the cells.
+    """
+    parts = [len(factors)] if parts is None else parts
+    if len(codes) != len(factors) or sum(parts) != len(factors):
+        raise DataError(f"{len(codes)} batch labels and parts of {sum(parts)} cells do not fit {len(factors)} cells")
+    pairs = with_factors(cut(blocks, ROWS_AT_ONCE), factors)
+    for here, pieces in _by_parts(pairs, codes, parts):
+        present, places = np.unique(here, return_inverse=True)
+        sums, start = np.zeros((2, len(present) * n_genes)), 0
+        for block, part in pieces:
+            values = (log_normalised if log else normalised)(block, part).data.astype(np.float64)
+            rows = places[start : start + block.shape[0]] * n_genes
+            keys = np.repeat(rows, np.diff(block.indptr)) + block.indices
+            np.add.at(sums[0], keys, values)
+            np.add.at(sums[1], keys, values * values)
+            start += block.shape[0]
+        yield GeneSums(present, sums.reshape(2, len(present), n_genes))
+
+
+def _by_parts(
+    pairs: Iterator[tuple[CSR, Floats]], codes: Ints, parts: Sequence[int]
+) -> Iterator[tuple[Ints, Iterator[tuple[CSR, Floats]]]]:
+    """Batches and blocks of each part, blocks cut where a part ends; each part is read before the next is asked for."""
+    waiting: list[tuple[CSR, Floats]] = []
+
+    def pieces(wanted: int) -> Iterator[tuple[CSR, Floats]]:
+        while wanted:
+            block, factors = waiting.pop() if waiting else next(pairs)
+            if block.shape[0] > wanted:
+                waiting.append((block[wanted:], factors[wanted:]))
+                block, factors = block[:wanted], factors[:wanted]
+            wanted -= block.shape[0]
+            yield block, factors
+
     start = 0
-    for block, part in with_factors(cut(blocks, ROWS_AT_ONCE), factors):
-        values = (log_normalised if log else normalised)(block, part).data.astype(np.float64)
-        keys = np.repeat(codes[start : start + block.shape[0]] * n_genes, np.diff(block.indptr)) + block.indices
-        np.add.at(sums[0], keys, values)
-        np.add.at(sums[1], keys, values * values)
-        start += block.shape[0]
-    return _moments(sums.reshape(2, n_batches, n_genes), np.bincount(codes, minlength=n_batches))
+    for size in parts:
+        yield codes[start : start + size], pieces(size)
+        start += size
+    next(pairs, None)  # which checks that there are no more cells than factors
+
+
+def joined_sums(parts: Iterable[GeneSums], n_cells: Ints, n_genes: int) -> Moments:
+    """Means and variances from sums over parts of the cells, which are added up in their order.
+
+    Parameters
+    ----------
+    parts
+        Of all cells.
+    n_cells
+        Cells of each batch.
+    n_genes
+        How many genes.
+
+    Raises
+    ------
+    DataError
+        If a value is not finite.
+    """
+    sums = np.zeros((2, len(n_cells), n_genes))
+    for part in parts:
+        sums[:, part.batches] += part.sums
+    return _moments(sums, n_cells)
 
 
 def _moments(sums: NDArray[np.float64], n_cells: Ints) -> Moments:

@@ -8,7 +8,7 @@ will drop are set aside on the way and taken off the cells' metrics at the end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -25,11 +25,20 @@ from stargazer.bio.singlecell.kernels.blocks import (
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["QC", "mad_limits", "qc_metrics", "top_fractions"]
+__all__ = [
+    "QC",
+    "GeneMasks",
+    "RowSums",
+    "joined_rows",
+    "mad_limits",
+    "qc_metrics",
+    "row_sums",
+    "top_fractions",
+]
 
 ROWS_AT_ONCE = 1024
 
@@ -119,73 +128,148 @@ def qc_metrics(
     DataError
         If a value is no count.
     """
-    run = _Pass(n_genes, dict(gene_sets or {}), min_genes, min_cells, exclude, wanted)
+    genes = GeneMasks(n_genes, gene_sets or {}, exclude)
+    part = row_sums(blocks, genes, min_genes=min_genes, min_cells=min_cells, wanted=wanted)
+    return joined_rows([part], genes, min_cells=min_cells)
+
+
+# Rows that are measured apart: all sums are of whole numbers, so that any cut and any order gives the same.
+
+
+class RowSums(NamedTuple):
+    """What some consecutive cells add to `QC`; cells are counted from the first of them.
+
+    Attributes
+    ----------
+    keep, detected, sums
+        Of each cell: whether `min_genes` keeps it, genes with a count, and counts of all genes and of each gene set.
+    n_cells, gene_counts
+        Of each gene, over the kept ones of these cells.
+    rare_cells, rare_genes, rare_counts
+        Counts of genes that too few of these cells have: the others may have it, or not.
+    """
+
+    keep: Bools
+    detected: Ints
+    sums: Ints
+    n_cells: Ints
+    gene_counts: Ints
+    rare_cells: Ints
+    rare_genes: Ints
+    rare_counts: Ints
+
+
+class GeneMasks:
+    """Genes that count, and sets of genes.
+
+    Parameters
+    ----------
+    n_genes
+        Columns of the blocks.
+    sets
+        Masks by name.
+    exclude
+        Mask of genes left out of everything but the counts of gene sets within it; none if None.
+    """
+
+    def __init__(self, n_genes: int, sets: Mapping[str, Bools], exclude: Bools | None = None) -> None:
+        self.counted = np.ones(n_genes, bool) if exclude is None else ~exclude
+        self.names = list(sets)
+        within = [mask & self.counted if (mask & self.counted).any() else mask for mask in sets.values()]
+        self.weights = np.column_stack([self.counted, *within]).astype(np.int64)
+
+
+def row_sums(
+    blocks: Iterable[CSR], genes: GeneMasks, *, min_genes: int = 0, min_cells: int = 0, wanted: Bools | None = None
+) -> RowSums:
+    """Sums over some consecutive cells and over their genes; parameters as for `qc_metrics`.
+
+    Raises
+    ------
+    DataError
+        If a value is no count.
+    """
+    run = _Pass(genes, min_genes, min_cells, wanted)
     for block in cut(blocks, ROWS_AT_ONCE):
         run.add(block)
     return run.finish()
 
 
+def joined_rows(parts: Sequence[RowSums], genes: GeneMasks, *, min_cells: int = 0) -> QC:
+    """QC metrics of all cells, of sums over consecutive ones.
+
+    Parameters
+    ----------
+    parts
+        In the order of the cells; one at least.
+    genes, min_cells
+        As for `row_sums`.
+    """
+    keep, detected, sums = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    n_cells, gene_counts = (np.asarray(np.sum([part[i] for part in parts], axis=0, dtype=np.int64)) for i in (3, 4))
+    starts = np.cumsum([0, *(len(part.keep) for part in parts)])
+    still = (n_cells < min_cells) & genes.counted
+    entries = [
+        _where(still[part.rare_genes], (part.rare_cells + start, part.rare_genes, part.rare_counts))
+        for part, start in zip(parts, starts[:-1], strict=True)
+    ]
+    cells, columns, counts = (np.concatenate([entry[i] for entry in entries]) for i in range(3))
+    rare = sparse.csr_matrix((counts, (cells, columns)), shape=(len(keep), len(still)), dtype=np.int64)
+    sums = sums - rare @ genes.weights
+    return QC(
+        cells=keep,
+        genes=(n_cells >= min_cells) & genes.counted,
+        n_genes_detected=detected,
+        n_genes=detected - np.diff(rare.indptr),
+        total_counts=sums[:, 0],
+        set_counts={name: sums[:, i] for i, name in enumerate(genes.names, 1)},
+        n_cells=n_cells,
+        gene_counts=gene_counts,
+    )
+
+
 @dataclass
 class _Pass:
-    """Running sums of `qc_metrics`."""
+    """Running sums of `row_sums`."""
 
-    n_genes: int
-    sets: dict[str, Bools]
+    genes: GeneMasks
     min_genes: int
     min_cells: int
-    exclude: Bools | None
     wanted: Bools | None = None
     cells_seen: int = 0
     cell_rows: list[tuple[Bools, Ints, Ints]] = field(default_factory=list)
     rare: list[tuple[Ints, Ints, Ints]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        counted = np.ones(self.n_genes, bool) if self.exclude is None else ~self.exclude
-        within = [mask & counted if (mask & counted).any() else mask for mask in self.sets.values()]
-        self.counted = counted
-        self.weights = np.column_stack([counted, *within]).astype(np.int64)
-        self.n_cells, self.gene_counts = (np.zeros(self.n_genes, np.int64) for _ in range(2))
+        self.n_cells, self.gene_counts = (np.zeros(len(self.genes.counted), np.int64) for _ in range(2))
 
     def add(self, block: CSR) -> None:
-        block = check_counts(_checked_shape(block, self.n_genes), self.cells_seen)
+        block = check_counts(_checked_shape(block, len(self.n_cells)), self.cells_seen)
         counts, pattern = block.astype(np.int64), like(block, np.ones(block.nnz, np.int64))
-        detected = pattern @ self.weights[:, 0]
+        detected = pattern @ self.genes.weights[:, 0]
         keep = detected >= self.min_genes
         if self.wanted is not None:
             keep &= self.wanted[self.cells_seen : self.cells_seen + block.shape[0]]
-        self.cell_rows.append((keep, detected, counts @ self.weights))
+        self.cell_rows.append((keep, detected, counts @ self.genes.weights))
         self.n_cells += pattern.T @ keep.astype(np.int64)
         self.gene_counts += counts.T @ keep.astype(np.int64)
         self._set_rare_aside(counts, keep)
         self.cells_seen += block.shape[0]
 
     def _set_rare_aside(self, counts: CSR, keep: Bools) -> None:
-        still = (self.n_cells < self.min_cells) & self.counted
+        still = (self.n_cells < self.min_cells) & self.genes.counted
         self.rare = [_where(still[entry[1]], entry) for entry in self.rare]
         places = np.flatnonzero(still[counts.indices])
         cells = np.searchsorted(counts.indptr, places, side="right") - 1
         entries = (cells + self.cells_seen, counts.indices[places], counts.data[places])
         self.rare.append(_where(keep[cells], entries))
 
-    def finish(self) -> QC:
-        keep, detected, sums = (np.concatenate([row[i] for row in self.cell_rows] or [_EMPTY[i]]) for i in range(3))
-        sums = sums.reshape(-1, self.weights.shape[1])
-        cells, genes, counts = (np.concatenate([entry[i] for entry in self.rare] or [_EMPTY[1]]) for i in range(3))
-        rare = sparse.csr_matrix((counts, (cells, genes)), shape=(self.cells_seen, self.n_genes), dtype=np.int64)
-        sums = sums - rare @ self.weights
-        return QC(
-            cells=keep.astype(bool),
-            genes=(self.n_cells >= self.min_cells) & self.counted,
-            n_genes_detected=detected,
-            n_genes=detected - np.diff(rare.indptr),
-            total_counts=sums[:, 0],
-            set_counts={name: sums[:, i] for i, name in enumerate(self.sets, 1)},
-            n_cells=self.n_cells,
-            gene_counts=self.gene_counts,
-        )
-
-
-_EMPTY: tuple[NDArray[Any], ...] = (np.zeros(0, bool), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    def finish(self) -> RowSums:
+        width = self.genes.weights.shape[1]
+        none = (np.zeros(0, bool), np.zeros(0, np.int64), np.zeros((0, width), np.int64))
+        keep, detected, sums = (np.concatenate([row[i] for row in self.cell_rows] or [none[i]]) for i in range(3))
+        cells, genes, counts = (np.concatenate([entry[i] for entry in self.rare] or [none[1]]) for i in range(3))
+        return RowSums(keep, detected, sums, self.n_cells, self.gene_counts, cells, genes, counts)
 
 
 def _where(mask: Bools, entry: tuple[Ints, Ints, Ints]) -> tuple[Ints, Ints, Ints]:
