@@ -195,7 +195,8 @@ def _without_empty(
         else:
             left_out[name] = "it has no reads"
     if not kept:
-        raise DataError(f"{sheet}: no sample has any reads: {', '.join(left_out)}")
+        lines_of_all = "".join(f"\n  line {line}: {what}" for line, what in sorted(empty.items()))
+        raise DataError(f"{sheet}: no sample has any reads: {', '.join(left_out)}{lines_of_all}")
     told += [f"sample {name!r} is left out: {why}" for name, why in left_out.items()]
     return SampleSheet(sheet, kept, tuple(told), left_out, lost)
 
