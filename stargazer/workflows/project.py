@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from stargazer.assets import AnnData, CountsFile
-from stargazer.errors import DataError
+from stargazer.errors import DataError, DataWarning
 from stargazer.store import active_store
 from stargazer.tasks.scrna import (
     annotate,
@@ -28,6 +29,7 @@ from stargazer.tasks.scrna import (
     split_pseudobulk,
 )
 from stargazer.tasks.scrna.integrations import find_mixing, find_naming
+from stargazer.visible import visible
 from stargazer.workflows.cells_sheet import CellsSheet, read_cells_sheet
 
 if TYPE_CHECKING:
@@ -151,8 +153,13 @@ def scrna(
     ------
     DataError
         What is wrong with the sheet, every mistake with its line; or there is no such integration or model.
+
+    Warns
+    -----
+    DataWarning
+        Something of the sheet was passed over, or two of its values are written alike.
     """
-    read = sheet if isinstance(sheet, CellsSheet) else read_cells_sheet(sheet)
+    read = sheet if isinstance(sheet, CellsSheet) else _read(sheet)
     mixing = find_mixing(integrate) if integrate not in ("harmony", "none") else None
     naming = find_naming(model) if model else None
     if naming and markers:
@@ -193,6 +200,13 @@ def scrna(
     page = report_project(cells, samples, differences, condition_key=condition if read.values(condition) else "")
     first, further = (differences[0], differences[1:]) if differences else (None, [])
     return CellsProject(cells, page, samples, bulk, first, tuple(further))
+
+
+def _read(sheet: str) -> CellsSheet:
+    read = read_cells_sheet(sheet)
+    for note in read.notes:
+        warnings.warn(visible(f"{read.path.name}: {note}"), DataWarning, stacklevel=3)
+    return read
 
 
 def _foreign(task: Task[..., Any], cells: Call, usual: Mapping[str, Any], said: Mapping[str, Any]) -> Call:
