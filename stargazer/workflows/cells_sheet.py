@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer.bounded import is_count
 from stargazer.errors import DataError, StargazerError
 from stargazer.workflows.sheet_files import is_url
-from stargazer.workflows.sheet_text import file_of, sheet_lines
+from stargazer.workflows.sheet_text import file_of, sheet_lines, without_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,8 +72,6 @@ INSTEAD = {
     "hash_col": "give each of the samples that were hashed as a file of its own",
 }
 """Those that would change results, and what says it here."""
-NOTHING = frozenset(("NA", "N/A", "#N/A", "nan", "NaN", "NULL"))
-"""What R, pandas and spreadsheets write where there is no value."""
 COMPARED = ("condition", "donor", "batch")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 NAME_RULE = "it names cells and files: letters, digits and _ . + -, a letter or digit first"
@@ -151,10 +149,9 @@ def read_cells_sheet(path: str | Path) -> CellsSheet:
         if len(fields) != len(names):
             mistakes.append((line, f"{len(fields)} fields, but there are {len(names)} columns"))
             continue
-        given = {name: field for name, field in zip(names, fields, strict=True) if field}
-        if missing := [name for name in given if name not in ("sample", "path") and given[name] in NOTHING]:
-            notes.append(f"line {line}: {given[missing[0]]} is taken for no value ({', '.join(missing)})")
-            given = {name: field for name, field in given.items() if name not in missing}
+        said, gaps = without_gaps(line, dict(zip(names, fields, strict=True)), ("sample", "path"))
+        notes += gaps
+        given = {name: field for name, field in said.items() if field}
         passed_over.update((name, line) for name in INSTEAD if name not in passed_over and _is_said(given.get(name)))
         mistakes += [(line, problem) for problem in _problems(given, sheet.parent)]
         rows.append(_row(line, given, sheet.parent))
