@@ -174,3 +174,31 @@ def test_notes_of_a_sheet_are_told_in_python_too(tmp_path: Path, store: sg.Store
     saved(cells(40, 60), tmp_path / "a.h5ad")
     with pytest.warns(DataWarning, match=r"samples\.csv: line 2: NA is taken for no value"):
         scrna(str(path))
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (
+            "a,a.h5ad,ctrl,1\nb,b.h5ad,stim,2\n",
+            "condition 'stim' is not compared with 'ctrl': they have 1 and 1 donors",
+        ),
+        ("a,a.h5ad,ctrl,1\nb,b.h5ad,ctrl,2\n", "nothing is compared: all samples that have a condition have one and"),
+    ],
+)
+def test_conditions_that_are_not_compared_are_told(tmp_path: Path, store: sg.Store, rows: str, told: str) -> None:
+    """In the run and in the report: a project without a comparison looked like one without differences."""
+    for place, name in enumerate("ab"):
+        saved(cells(40, 60, seed=place), tmp_path / f"{name}.h5ad")
+    (tmp_path / "samples.csv").write_text(f"sample,path,condition,donor\n{rows}")
+    with pytest.warns(DataWarning, match=told):
+        project = scrna(str(tmp_path / "samples.csv"))
+    assert project.differential is None
+    [note] = project.report.parameters["notes"]
+    assert note.startswith(told)
+
+
+def test_a_project_that_compares_nothing_says_nothing_of_it(tmp_path: Path, store: sg.Store) -> None:
+    saved(cells(40, 60), tmp_path / "a.h5ad")
+    (tmp_path / "samples.csv").write_text("sample,path\na,a.h5ad\n")
+    assert not scrna(str(tmp_path / "samples.csv")).report.parameters["notes"]

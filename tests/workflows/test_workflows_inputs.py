@@ -456,3 +456,36 @@ def test_builds_come_along_without_bytes(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / "g.fa").write_text(">a x\nacgt\nAC\n")
         with pytest.raises(DataError, match="not wrong as published"):
             wrong.fetch_reference()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("t.interval_list", "@HD\tVN:1.0\n@SQ\tSN:chr1\tLN:8000\nchr1\t101\t900\t+\ta\n", "IntervalListToBed"),
+        ("t.list", "chr1:101-900\n", "'chr1:101-900', which count from 1"),
+        ("t.intervals", "HLA-A*01:01:101-900\n", "which count from 1"),
+        ("t.list", "chr1:1,101\n", "which count from 1"),
+        ("t.vcf", "##fileformat=VCFv4.2\n#CHROM\nchr1\t5\t.\n", "is a VCF, no BED"),
+    ],
+)
+def test_regions_in_other_forms_are_told_by_name(tmp_path: Path, name: str, text: str, told: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError) as caught:
+        check_against(CONTIGS, target=sg.Intervals(path=tmp_path / name))
+    assert told in str(caught.value)
+    assert str(caught.value).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "told"),
+    [
+        ("a.vcf", "chr1\t5\n", "a record has fewer than 8 columns"),
+        ("a.vcf", "chr1 5 . A G . . .\n", "a record has fewer than 8 columns"),
+        ("a.vcf.gz", "chr1\t5\t.\tA\tG\t.\t.\t.\n", "is not compressed, though its name says so"),
+    ],
+)
+def test_known_sites_that_no_tool_can_read_are_told(tmp_path: Path, name: str, record: str, told: str) -> None:
+    (tmp_path / name).write_text(f"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{record}")
+    with pytest.raises(DataError, match=told) as caught:
+        check_against(CONTIGS, known_sites=[sg.KnownSites(path=tmp_path / name)], engine="gatk")
+    assert str(caught.value).count("\n") == 1
