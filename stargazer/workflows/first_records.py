@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["FirstRecords", "first_records", "open_alignment"]
+__all__ = ["FirstRecords", "first_records", "open_alignment", "quiet"]
 
 MOST = 1000
 """Records that are looked at."""
@@ -57,12 +57,23 @@ class FirstRecords(NamedTuple):
 
 
 @contextmanager
-def open_alignment(path: Path) -> Iterator[Any]:
-    """A BAM, CRAM or SAM open for reading; htslib does not complain of indices that are not there."""
+def quiet() -> Iterator[None]:
+    """While this is open, htslib does not complain of indices that are not there."""
     import pysam
 
     before = pysam.set_verbosity(0)
     try:
+        yield
+    finally:
+        pysam.set_verbosity(before)
+
+
+@contextmanager
+def open_alignment(path: Path) -> Iterator[Any]:
+    """A BAM, CRAM or SAM open for reading."""
+    import pysam
+
+    with quiet():
         fields: list[Any] = [f"required_fields={WITHOUT_REFERENCE:#x}".encode()]  # pysam's stubs want text, pysam bytes
         file = pysam.AlignmentFile(str(path), check_sq=False, format_options=fields)
         try:
@@ -70,8 +81,6 @@ def open_alignment(path: Path) -> Iterator[Any]:
         finally:
             with suppress(OSError):  # of a damaged file: what was wrong with it is told already
                 file.close()
-    finally:
-        pysam.set_verbosity(before)
 
 
 def first_records(path: Path) -> FirstRecords:

@@ -14,6 +14,7 @@ from stargazer.tasks.fasta import check_fasta
 from stargazer.tasks.regions import bed_text, merge, other_names, parse_bed, runs_of_n
 from stargazer.tasks.sam import is_long, is_recalibrated, sam_contigs, sam_md5s, vcf_contigs
 from stargazer.tasks.vcf import vcf_lines
+from stargazer.workflows.gvcf_reach import unreached
 from stargazer.workflows.lanes import path_of
 from stargazer.workflows.sheet_files import alignment_header, caller_of
 
@@ -135,8 +136,10 @@ def check_against(
     if engine == "gatk" and is_long(contigs.lengths.values()):
         problems.append(f"{contigs.name} has contigs beyond 512 Mb, which GATK cannot index; take another engine")
     for line, path, kind in _files(sheet):
-        found = _gvcf_problems(path, contigs, engine) if kind == "gvcf" else _bam_problems(path, contigs)
+        found = list(_gvcf_problems(path, contigs, engine) if kind == "gvcf" else _bam_problems(path, contigs))
         problems += [f"line {line}: {path} {problem}" for problem in found]
+        if kind == "gvcf" and not found:
+            notes += [f"line {line}: {note}" for note in _reach_notes(path, contigs, target)]
         if kind != "gvcf" and is_recalibrated(alignment_header(path)):
             notes.append(f"line {line}: {path.name} was recalibrated before, as its header says")
     if target is not None:
@@ -204,6 +207,22 @@ def _bed_problems(path: Path, contigs: Contigs) -> Iterator[str]:
         merge(regions, contigs.lengths)
     except DataError as error:
         yield str(error)
+
+
+def _reach_notes(path: Path, contigs: Contigs, target: Intervals | None) -> Iterator[str]:
+    """What a person should know of a gVCF that ends before the reference, or the target, does."""
+    try:
+        asked = {region.contig for region in parse_bed(bed_text(path_of(target)))} if target is not None else set()
+    except DataError:
+        return  # whoever looks at the target says what is wrong
+    missing, first, last = unreached(path, contigs.lengths, [name for name in contigs.lengths if name in asked])
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        reach = first if first == last else f"{first} to {last}"
+        yield (
+            f"{path.name} has records of {reach} alone, and the genotypes of its sample are unknown on {shown}: is it "
+            "one of several parts?"
+        )
 
 
 def _other_regions(lines: Iterable[str]) -> str:

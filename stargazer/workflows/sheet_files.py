@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from stargazer.config import cache_dir
 from stargazer.embedded import fastq
 from stargazer.errors import DataError
-from stargazer.workflows.first_records import first_records, open_alignment
+from stargazer.workflows.first_records import first_records, open_alignment, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -205,11 +205,14 @@ def check_gvcf(path: Path, sample: str) -> Iterator[str]:
     import pysam
 
     try:
-        with pysam.VariantFile(str(path)) as file:
+        with quiet(), pysam.VariantFile(str(path)) as file:
             samples, alleles, kinds = list(file.header.samples), set(file.header.alts), str(file.header)
+            form = file.format
     except (OSError, ValueError, NotImplementedError) as error:
         yield f"{path} is no VCF, or not compressed by bgzip: {error}"
         return
+    if form == "BCF":
+        yield f"{path} is a BCF; bcftools view -Oz makes a gVCF of it"
     if samples != [sample]:
         yield f"{path} is of {', '.join(map(repr, samples)) or 'no sample'}, not of {sample!r}"
     if not {"NON_REF", "*"} & alleles:
