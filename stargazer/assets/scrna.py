@@ -74,7 +74,7 @@ class AnnData(Asset, key="anndata"):
         return stored
 
     def written(self, value: object, directory: Path) -> Path:
-        """The ``.h5ad`` file of an `anndata.AnnData` in memory; what no file can hold is made text or left out.
+        """The file of an `anndata.AnnData` or a `mudata.MuData` in memory; what no file holds is made text or left out.
 
         Raises
         ------
@@ -90,6 +90,10 @@ class AnnData(Asset, key="anndata"):
         """
         import anndata
 
+        if type(value).__module__.partition(".")[0] == "mudata":
+            path = directory / "memory.h5mu"
+            _cells("memory").write_modalities(value, path)
+            return path
         if not isinstance(value, anndata.AnnData):
             return super().written(value, directory)
         path = directory / "memory.h5ad"

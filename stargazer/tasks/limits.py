@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from stargazer.bio.variants.kinship import Kinship
 
 __all__ = [
+    "LEAST_BASE_QUALITY",
+    "MOST_AMBIGUOUS",
+    "MOST_FAILED",
     "PLAIN_LIMITS",
     "Person",
     "QCLimits",
@@ -25,6 +28,11 @@ __all__ = [
 
 ENOUGH_SNVS, ENOUGH_SITES = 200, 20
 """Variants from which on shares of them say anything; sites from which on a kinship does."""
+
+
+MOST_AMBIGUOUS, MOST_FAILED, LEAST_BASE_QUALITY = 0.5, 0.5, 15.0
+"""Shares of reads that fit several places equally, and that the sequencer marked as bad; mean quality of bases: beyond
+these variants are missed, though depth looks as always."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ __all__ = [
     "is_long",
     "is_recalibrated",
     "libraries",
+    "read_groups",
     "read_header",
     "sam_contigs",
     "sam_md5s",
@@ -169,6 +170,11 @@ def sam_references(header: str) -> list[str]:
 def sam_samples(header: str) -> set[str]:
     """Samples of the read groups in a SAM header."""
     return {line["SM"] for line in _lines(header, "RG") if "SM" in line}
+
+
+def read_groups(header: str) -> list[str]:
+    """IDs of the read groups in a SAM header."""
+    return [line["ID"] for line in _lines(header, "RG") if line.get("ID")]
 
 
 RECALIBRATED = re.compile(

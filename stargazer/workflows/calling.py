@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import DataError
 from stargazer.tasks.general import call_gvcf, joint_call
 from stargazer.workflows.aligning import PLAIN, ReadOptions
-from stargazer.workflows.gatk import GatkOptions, GermlineEngine, call_with_gatk, with_known_sites
+from stargazer.workflows.gatk import GatkOptions, GermlineEngine, call_with_gatk, in_order, with_known_sites
 from stargazer.workflows.lanes import Lane, check_lanes, find_lanes
 from stargazer.workflows.preprocessing import align_sample, prepare_reference
 
@@ -39,6 +39,7 @@ def call_cohort(
     sexes: Mapping[str, str] | None = None,
     reads: ReadOptions = PLAIN,
     gvcfs: Mapping[str, Variants | Call] | None = None,
+    order: Sequence[str] = (),
 ) -> Call:
     """Call the genotypes of a cohort from raw reads.
 
@@ -60,11 +61,13 @@ def call_cohort(
         Whether reads are trimmed, and what aligns them.
     gvcfs
         Of further samples, called by the same caller before, here or elsewhere, each with its index.
+    order
+        Samples as they stand in the VCF; where it is empty, as they are given, those of gVCFs last.
 
     Returns
     -------
     Call
-        Of `Variants`: one VCF, the samples in the order given, those of gVCFs last.
+        Of `Variants`: one VCF, the samples in that order.
 
     Raises
     ------
@@ -74,11 +77,12 @@ def call_cohort(
     check_cohort({**samples, **dict.fromkeys(gvcfs or (), ())}, engine, options)
     if engine == "gatk":
         chosen = with_sexes(options, sexes)
-        return call_with_gatk(reference, samples, cohort_id, chosen, reads, gvcfs)[0]
+        return call_with_gatk(reference, samples, cohort_id, chosen, reads, gvcfs, order)[0]
     alignments = {
         name: align_sample(reference, lanes, engine=engine, reads=reads)[0] for name, lanes in samples.items()
     }
-    return call_alignments(reference, alignments, cohort_id, engine=engine, sexes=sexes, gvcfs=gvcfs)[0]
+    more: dict[str, Any] = {"engine": engine, "sexes": sexes, "gvcfs": gvcfs, "order": order}
+    return call_alignments(reference, alignments, cohort_id, **more)[0]
 
 
 def check_cohort(
@@ -106,6 +110,7 @@ def call_alignments(
     engine: Engine = "embedded",
     sexes: Mapping[str, str] | None = None,
     gvcfs: Mapping[str, Variants | Call] | None = None,
+    order: Sequence[str] = (),
 ) -> tuple[Call, dict[str, Variants | Call]]:
     """Call the genotypes of alignments that are ready with bcftools, joined with gVCFs that are there.
 
@@ -123,6 +128,8 @@ def call_alignments(
         As of `call_cohort`.
     gvcfs
         Of other samples, called by bcftools before, here or elsewhere, each with its index.
+    order
+        As of `call_cohort`.
 
     Returns
     -------
@@ -132,7 +139,7 @@ def call_alignments(
     made: dict[str, Variants | Call] = {
         name: call_gvcf(reference, alignment, engine=engine) for name, alignment in alignments.items()
     }
-    made |= gvcfs or {}
+    made = in_order(made | dict(gvcfs or {}), order)
     known = {name: sex for name, sex in (sexes or {}).items() if sex}
     vcf = joint_call(reference, list(made.values()), cohort_id=cohort_id, sexes=known or None, engine=engine)
     return vcf, made

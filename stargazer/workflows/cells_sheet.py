@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer.bounded import is_count
 from stargazer.errors import DataError, StargazerError
 from stargazer.workflows.sheet_files import is_url
-from stargazer.workflows.sheet_text import file_of, sheet_lines
+from stargazer.workflows.sheet_text import file_of, sheet_lines, without_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,7 +57,22 @@ OF_OTHERS = (
     ),
     *("doublet_detection", "symbol_col", "counts_layer", "hash_col"),
 )
-"""Columns of nf-core's sheets that say nothing here; of some the user is told."""
+"""Columns of nf-core's sheets that say nothing here."""
+INSTEAD = {
+    "batch_col": "a column of the cells to integrate over is named by batch_key= (--batch)",
+    "condition_col": "give the condition of each sample in the column condition",
+    "min_genes": "one limit holds for all samples: min_genes= (--min-genes)",
+    "min_cells": "one limit holds for all samples: min_cells=",
+    "min_counts_cell": "cells go by their genes, and by their distance from the median: mads=",
+    "min_counts_gene": "genes go by their cells: min_cells=",
+    "max_mito_percentage": "one limit holds for all samples: max_pct_mt= (--max-pct-mt)",
+    "ambient_correction": "give the corrected counts, of CellBender or SoupX, as path",
+    "doublet_detection": "doublets are sought in all samples, or in none: doublets=",
+    "symbol_col": "the column of symbols is the same of all samples: symbols=",
+    "hash_col": "give each of the samples that were hashed as a file of its own",
+}
+"""Those that would change results, and what says it here."""
+COMPARED = ("condition", "donor", "batch")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 NAME_RULE = "it names cells and files: letters, digits and _ . + -, a letter or digit first"
 COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
@@ -129,18 +144,39 @@ def read_cells_sheet(path: str | Path) -> CellsSheet:
     names = [ALIASES.get(name, name) for name in header]
     mistakes += [(head, problem) for problem in _header_problems(names)]
     rows = []
+    passed_over: dict[str, int] = {}
     for line, fields in lines:
         if len(fields) != len(names):
             mistakes.append((line, f"{len(fields)} fields, but there are {len(names)} columns"))
             continue
-        given = {name: field for name, field in zip(names, fields, strict=True) if field}
+        said, gaps = without_gaps(line, dict(zip(names, fields, strict=True)), ("sample", "path"))
+        notes += gaps
+        given = {name: field for name, field in said.items() if field}
+        passed_over.update((name, line) for name in INSTEAD if name not in passed_over and _is_said(given.get(name)))
         mistakes += [(line, problem) for problem in _problems(given, sheet.parent)]
         rows.append(_row(line, given, sheet.parent))
     if not lines:
         mistakes.append((head, "there are no samples below the names of the columns"))
     mistakes += _double(rows)
     _stop(sheet, mistakes)
-    return CellsSheet(sheet, tuple(rows), tuple(notes))
+    notes += [f"line {line}: {name} was passed over: {INSTEAD[name]}" for name, line in passed_over.items()]
+    return CellsSheet(sheet, tuple(rows), (*notes, *_alike(rows)))
+
+
+def _is_said(value: str | None) -> bool:
+    """Whether a field of another pipeline asks for anything."""
+    return (value or "none").lower() not in ("none", "false", "no", "0")
+
+
+def _alike(rows: Iterable[CellsRow]) -> Iterator[str]:
+    """Values that are most likely one, and count as two."""
+    for column in COMPARED:
+        seen: dict[str, str] = {}
+        for value in dict.fromkeys(row.columns[column] for row in rows if column in row.columns):
+            plain = re.sub(r"[\s_.-]", "", value).casefold()
+            first = seen.setdefault(plain.lstrip("0") or plain, value)
+            if first != value:
+                yield f"{column} {first!r} and {value!r} count as two, though they are written alike"
 
 
 def _header_problems(names: Sequence[str]) -> Iterator[str]:

@@ -328,11 +328,14 @@ def _called(cohort: _Cohort, gvcfs: Mapping[str, Variants | Call]) -> Results:
         lanes = {sample: cohort.lanes[sample] for sample in alignments}
         told = recalibration(cohort.gatk, lanes) if alignments else []
         chosen = replace(cohort.gatk, sexes=sexes)
-        called = call_alignments_with_gatk(reference, alignments, name, chosen, gvcfs=gvcfs, notes=told)
+        called = call_alignments_with_gatk(
+            reference, alignments, name, chosen, gvcfs=gvcfs, notes=told, order=list(cohort.sheet.samples)
+        )
         vcf, choice, made = called.variants, called.choice, called.gvcfs
     else:
         cohort.notes.append(_unchanged(cohort))
-        vcf, made = call_alignments(reference, alignments, name, engine=cohort.engine, sexes=sexes, gvcfs=gvcfs)
+        more: dict[str, Any] = {"engine": cohort.engine, "sexes": sexes, "gvcfs": gvcfs}
+        vcf, made = call_alignments(reference, alignments, name, order=list(cohort.sheet.samples), **more)
     return _reported(cohort, made, vcf, choice)
 
 

@@ -187,6 +187,7 @@ def call_alignments_with_gatk(
     *,
     gvcfs: Mapping[str, Variants | Call] | None = None,
     notes: Sequence[str] = (),
+    order: Sequence[str] = (),
 ) -> Called:
     """Call the variants of alignments that are ready, joined with gVCFs that are there.
 
@@ -204,6 +205,8 @@ def call_alignments_with_gatk(
         Of other samples, called by GATK before, here or elsewhere, each with its index.
     notes
         What the `FilterChoice` shall say.
+    order
+        Samples as they stand in the VCF; those of gVCFs last where it is empty.
     """
     known = list(options.known_sites or ())
     parts = _parts(reference, options)
@@ -213,7 +216,7 @@ def call_alignments_with_gatk(
         name: _gvcf(reference, alignment, options, options.sexes.get(name, ""), reaching)
         for name, alignment in alignments.items()
     }
-    made |= gvcfs or {}
+    made = in_order(made | dict(gvcfs or {}), order)
     extra, dbsnp = options.arguments, _dbsnp(known)
     joint = [
         gatk.joint_call_gvcfs(list(made.values()), reference, part, dbsnp, cohort_id=cohort_id, extra=extra)
@@ -237,6 +240,7 @@ def call_with_gatk(
     options: GatkOptions,
     reads: ReadOptions = PLAIN,
     gvcfs: Mapping[str, Variants | Call] | None = None,
+    order: Sequence[str] = (),
 ) -> tuple[Call, Call, dict[str, Preprocessed]]:
     """Wire the whole workflow.
 
@@ -254,6 +258,8 @@ def call_with_gatk(
         Whether reads are trimmed, and what aligns them.
     gvcfs
         Of further samples, called by GATK before.
+    order
+        As of `call_alignments_with_gatk`.
 
     Returns
     -------
@@ -265,8 +271,14 @@ def call_with_gatk(
     aligned = {name: align_with_gatk(reference, lanes, options, whole, reads) for name, lanes in samples.items()}
     told = recalibration(options, samples)
     alignments = {name: one.alignment for name, one in aligned.items()}
-    called = call_alignments_with_gatk(reference, alignments, cohort_id, options, gvcfs=gvcfs, notes=told)
+    more: dict[str, Any] = {"gvcfs": gvcfs, "notes": told, "order": order}
+    called = call_alignments_with_gatk(reference, alignments, cohort_id, options, **more)
     return called.variants, called.choice, aligned
+
+
+def in_order(made: Mapping[str, Variants | Call], order: Sequence[str]) -> dict[str, Variants | Call]:
+    """Put gVCFs into the order of their samples; those that it does not name come last."""
+    return {name: made[name] for name in (*order, *made) if name in made}
 
 
 def recalibration(options: GatkOptions, samples: Mapping[str, Sequence[Lane]]) -> list[str]:

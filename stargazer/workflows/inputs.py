@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import re
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ from stargazer.tasks.fasta import check_fasta
 from stargazer.tasks.regions import bed_text, merge, other_names, parse_bed, runs_of_n
 from stargazer.tasks.sam import is_long, is_recalibrated, sam_contigs, sam_md5s, vcf_contigs
 from stargazer.tasks.vcf import vcf_lines
+from stargazer.workflows.gvcf_reach import unreached
 from stargazer.workflows.lanes import path_of
 from stargazer.workflows.sheet_files import alignment_header, caller_of
 
@@ -28,6 +30,12 @@ __all__ = ["Contigs", "check_against", "contigs_of"]
 
 LARGEST_SCANNED = 256 << 20
 """Bytes of a FASTA up to which it is read for the lengths of its contigs where no index is known."""
+
+REGION = re.compile(r"\S+:[0-9,]+(-[0-9,]+)?")
+"""How GATK and samtools take a region; contigs may have colons in their names."""
+
+COLUMNS = 8
+"""Columns that every record of a VCF has, from CHROM to INFO."""
 
 FIRST_RECORDS = 1000
 """Records of known sites that are looked at."""
@@ -128,8 +136,10 @@ def check_against(
     if engine == "gatk" and is_long(contigs.lengths.values()):
         problems.append(f"{contigs.name} has contigs beyond 512 Mb, which GATK cannot index; take another engine")
     for line, path, kind in _files(sheet):
-        found = _gvcf_problems(path, contigs, engine) if kind == "gvcf" else _bam_problems(path, contigs)
+        found = list(_gvcf_problems(path, contigs, engine) if kind == "gvcf" else _bam_problems(path, contigs))
         problems += [f"line {line}: {path} {problem}" for problem in found]
+        if kind == "gvcf" and not found:
+            notes += [f"line {line}: {note}" for note in _reach_notes(path, contigs, target)]
         if kind != "gvcf" and is_recalibrated(alignment_header(path)):
             notes.append(f"line {line}: {path.name} was recalibrated before, as its header says")
     if target is not None:
@@ -187,7 +197,11 @@ def _gvcf_problems(path: Path, contigs: Contigs, engine: str) -> Iterator[str]:
 
 def _bed_problems(path: Path, contigs: Contigs) -> Iterator[str]:
     try:
-        regions = parse_bed(bed_text(path))
+        lines = bed_text(path)
+        if hint := _other_regions(lines):
+            yield hint
+            return
+        regions = parse_bed(lines)
         if not regions:
             yield "there are no regions in it"
         merge(regions, contigs.lengths)
@@ -195,18 +209,53 @@ def _bed_problems(path: Path, contigs: Contigs) -> Iterator[str]:
         yield str(error)
 
 
+def _reach_notes(path: Path, contigs: Contigs, target: Intervals | None) -> Iterator[str]:
+    """What a person should know of a gVCF that ends before the reference, or the target, does."""
+    try:
+        asked = {region.contig for region in parse_bed(bed_text(path_of(target)))} if target is not None else set()
+    except DataError:
+        return  # whoever looks at the target says what is wrong
+    missing, first, last = unreached(path, contigs.lengths, [name for name in contigs.lengths if name in asked])
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        reach = first if first == last else f"{first} to {last}"
+        yield (
+            f"{path.name} has records of {reach} alone, and the genotypes of its sample are unknown on {shown}: is it "
+            "one of several parts?"
+        )
+
+
+def _other_regions(lines: Iterable[str]) -> str:
+    """How to make BED of regions in another form; empty of what looks like BED."""
+    first = next((line.strip() for line in lines if line.strip()), "")
+    if first.startswith(("@HD\t", "@SQ\t")):
+        return "is an interval list of Picard, which counts from 1; gatk IntervalListToBed makes BED of it"
+    if first.startswith("##fileformat=VCF"):
+        return "is a VCF, no BED; bcftools query -f '%CHROM\\t%POS0\\t%END\\n' makes BED of it"
+    if REGION.fullmatch(first):
+        return f"has regions such as {first[:60]!r}, which count from 1; write contig, start - 1 and end, with tabs"
+    return ""
+
+
 def _site_problems(path: Path, contigs: Contigs) -> Iterator[str]:
     with path.open("rb") as raw:
         start = raw.read(16)
     if start[:2] == b"\x1f\x8b" and start[12:14] != b"BC":
         yield "is compressed by gzip, which no tool can index; compress it with bgzip"
+    if path.name.endswith((".gz", ".bgz")) and start[:2] != b"\x1f\x8b":
+        yield "is not compressed, though its name says so, and tools go by names; compress it with bgzip, or rename it"
     try:
         lines = vcf_lines(path)
         header = list(itertools.takewhile(lambda line: line.startswith("##"), lines))
-        records = [line.split("\t", 2) for line in itertools.islice(lines, FIRST_RECORDS) if line.strip()]
+        found = [line.rstrip("\r\n") for line in itertools.islice(lines, FIRST_RECORDS) if line.strip()]
     except DataError as error:
         yield str(error)
         return
+    if short := next((line for line in found if not line.startswith("#") and line.count("\t") < COLUMNS - 1), ""):
+        what = "it is no VCF, or damaged"
+        yield f"a record has fewer than {COLUMNS} columns with tabs between them: {short[:60]!r}; {what}"
+        return
+    records = [line.split("\t", 2) for line in found]
     names = {fields[0] for fields in records if not fields[0].startswith("#")}
     if not names:
         yield "there are no known sites in it: each variant would count as an error"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gzip
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.assets import R1, Alignment
+from stargazer.workflows.first_records import open_alignment
 from stargazer.workflows.lanes import path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from stargazer.workflows.lanes import Lane
@@ -100,13 +101,8 @@ def _first_of_fastq(path: Path) -> str:
 
 
 def _first_of_alignment(path: Path) -> str:
-    """Of a CRAM names alone are decoded, which wants no reference."""
-    import pysam
-
     try:
-        names: Any = [b"required_fields=0x1"]  # pysam's stubs want text, pysam bytes
-        with pysam.AlignmentFile(str(path), check_sq=False, format_options=names) as file:
-            reads: Iterable[pysam.AlignedSegment] = file.fetch(until_eof=True)
-            return next((read.query_name or "" for read in reads), "")
+        with open_alignment(path) as file:
+            return next((str(read.query_name or "") for read in file.fetch(until_eof=True)), "")
     except (OSError, ValueError):
         return ""  # whoever takes it over says what is wrong

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from stargazer.assets import AnnData, CountsFile
-from stargazer.errors import DataError
+from stargazer.errors import DataError, DataWarning
 from stargazer.store import active_store
 from stargazer.tasks.scrna import (
     annotate,
@@ -30,6 +31,7 @@ from stargazer.tasks.scrna import (
     sum_genes,
 )
 from stargazer.tasks.scrna.integrations import find_mixing, find_naming
+from stargazer.visible import visible
 from stargazer.workflows.cells_sheet import CellsSheet, read_cells_sheet
 from stargazer.workflows.row_blocks import row_blocks
 
@@ -156,8 +158,13 @@ def scrna(
     ------
     DataError
         What is wrong with the sheet, every mistake with its line; or there is no such integration or model.
+
+    Warns
+    -----
+    DataWarning
+        Something of the sheet was passed over, or two of its values are written alike.
     """
-    read = sheet if isinstance(sheet, CellsSheet) else read_cells_sheet(sheet)
+    read = sheet if isinstance(sheet, CellsSheet) else _read(sheet)
     mixing = find_mixing(integrate) if integrate not in ("harmony", "none") else None
     naming = find_naming(model) if model else None
     if naming and markers:
@@ -197,9 +204,23 @@ def scrna(
         named = _foreign(naming, clustered, usual, said.get(model, {}))
     cells = find_markers(named, embed(reduced, seed=seed))
     bulk, differences = _conditions(cells, read, condition, donor, reference)
-    page = report_project(cells, samples, differences, condition_key=condition if read.values(condition) else "")
+    untold: dict[str, Any] = {"notes": notes} if (notes := _uncompared(read, condition, donor, reference)) else {}
+    _tell(notes)
+    shown = condition if read.values(condition) else ""
+    page = report_project(cells, samples, differences, condition_key=shown, **untold)
     first, further = (differences[0], differences[1:]) if differences else (None, [])
     return CellsProject(cells, page, samples, bulk, first, tuple(further))
+
+
+def _read(sheet: str) -> CellsSheet:
+    read = read_cells_sheet(sheet)
+    _tell([f"{read.path.name}: {note}" for note in read.notes])
+    return read
+
+
+def _tell(notes: Sequence[str]) -> None:
+    for note in notes:
+        warnings.warn(visible(note), DataWarning, stacklevel=4)
 
 
 def _foreign(task: Task[..., Any], cells: Call, usual: Mapping[str, Any], said: Mapping[str, Any]) -> Call:
@@ -264,14 +285,35 @@ def _conditions(
     if not values:
         return None, []
     base = reference or values[0]
-    others = [value for value in values if value != base]
-    donors = {
-        value: {row.columns.get(donor, row.sample) for row in sheet.rows if row.columns.get(condition) == value}
-        for value in values
-    }
-    tested = [value for value in others if min(len(donors[value]), len(donors[base])) > 1]
+    donors = _donors(sheet, condition, donor)
+    tested = [value for value in values if value != base and min(len(donors[value]), len(donors[base])) > 1]
     bulk = pseudobulk(cells, groupby="leiden", donor_key=donor, condition_key=condition, on_failure="mark")
     return bulk, [_compared(bulk, value, base) for value in tested]
+
+
+def _donors(sheet: CellsSheet, condition: str, donor: str) -> dict[str, set[str]]:
+    """Donors of each condition."""
+    return {
+        value: {row.columns.get(donor, row.sample) for row in sheet.rows if row.columns.get(condition) == value}
+        for value in sheet.values(condition)
+    }
+
+
+def _uncompared(sheet: CellsSheet, condition: str, donor: str, reference: str) -> list[str]:
+    """Why a sheet that has conditions does not have all of them compared."""
+    donors = _donors(sheet, condition, donor)
+    if len(donors) == 1:
+        return [
+            f"nothing is compared: all samples that have a {condition} have one and the same, {next(iter(donors))!r}"
+        ]
+    base = reference or next(iter(donors), "")
+    counts = {value: min(len(found), len(donors[base])) for value, found in donors.items() if value != base}
+    return [
+        f"{condition} {value!r} is not compared with {base!r}: they have {len(donors[value])} and {len(donors[base])} "
+        "donors, and two of each are wanted"
+        for value, fewer in counts.items()
+        if fewer < 2
+    ]
 
 
 def _compared(bulk: Call, tested: str, reference: str) -> Call:

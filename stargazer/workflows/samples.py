@@ -47,6 +47,8 @@ class SheetCohort(NamedTuple):
         How GATK calls; of no other engine.
     notes
         What a person should know.
+    order
+        Names of all samples as they stand in the sheet.
     """
 
     reference: Call
@@ -55,6 +57,7 @@ class SheetCohort(NamedTuple):
     sexes: dict[str, str]
     options: GatkOptions | None
     notes: tuple[str, ...]
+    order: tuple[str, ...] = ()
 
 
 def sheet_lanes(sheet: SampleSheet) -> dict[str, list[Lane]]:
@@ -144,7 +147,7 @@ def sheet_cohort(
     notes += [f"{name}: {note}" for name, given in lanes.items() if (note := reads.optical(given).note)]
     for note in notes:
         warnings.warn(visible(f"{read.path.name}: {note}"), DataWarning, stacklevel=3)
-    return SheetCohort(reference, lanes, gvcfs, sheet_sexes(read), chosen, tuple(notes))
+    return SheetCohort(reference, lanes, gvcfs, sheet_sexes(read), chosen, tuple(notes), tuple(read.samples))
 
 
 def call_sheet(
@@ -192,4 +195,4 @@ def call_sheet(
     """
     found = sheet_cohort(sheet, build, engine, options, reads=reads, strict=strict)
     given: dict[str, Any] = {"engine": engine, "options": found.options, "sexes": found.sexes, "reads": reads}
-    return call_cohort(found.reference, found.samples, cohort_id, gvcfs=found.gvcfs, **given)
+    return call_cohort(found.reference, found.samples, cohort_id, gvcfs=found.gvcfs, order=found.order, **given)

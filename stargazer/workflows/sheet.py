@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import DataError
 from stargazer.workflows.sheet_files import NoReads, check_alignment, check_gvcf, check_reads, is_url, local_copy
-from stargazer.workflows.sheet_text import file_of, sheet_lines, spread
+from stargazer.workflows.sheet_text import file_of, sheet_lines, spread, without_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -162,7 +162,8 @@ def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
     number, names = lines.header
     _check_header(number, names, mistakes)
     mistakes.stop()
-    rows = [_row(sheet.parent, line, given, mistakes) for line, given in spread(lines)]
+    read = [(line, *without_gaps(line, given, ("sample", "sex", "gender"))) for line, given in spread(lines)]
+    rows = [_row(sheet.parent, line, given, mistakes) for line, given, _ in read]
     for line, fields in lines.rows:
         if len(fields) != len(names):
             mistakes.add(line, f"{len(fields)} fields, but there are {len(names)} columns")
@@ -176,7 +177,16 @@ def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
     samples = {name: _sample(of_one, mistakes, repeated) for name, of_one in by_name.items()}
     _check_parents(samples, mistakes)
     mistakes.stop()
-    return _without_empty(sheet, samples, empty, lines.notes)
+    notes = [*lines.notes, *(note for _, _, gaps in read for note in gaps), *_alike(samples)]
+    return _without_empty(sheet, samples, empty, notes)
+
+
+def _alike(samples: Iterable[str]) -> Iterator[str]:
+    """Samples whose files are one where a disk takes capital letters for small ones."""
+    seen: dict[str, str] = {}
+    for name in samples:
+        if (first := seen.setdefault(name.casefold(), name)) != name:
+            yield f"samples {first!r} and {name!r} differ in capital letters alone"
 
 
 def _without_empty(
@@ -195,7 +205,8 @@ def _without_empty(
         else:
             left_out[name] = "it has no reads"
     if not kept:
-        raise DataError(f"{sheet}: no sample has any reads: {', '.join(left_out)}")
+        lines_of_all = "".join(f"\n  line {line}: {what}" for line, what in sorted(empty.items()))
+        raise DataError(f"{sheet}: no sample has any reads: {', '.join(left_out)}{lines_of_all}")
     told += [f"sample {name!r} is left out: {why}" for name, why in left_out.items()]
     return SampleSheet(sheet, kept, tuple(told), left_out, lost)
 
@@ -314,10 +325,40 @@ def _check_files(rows: Iterable[SheetRow], mistakes: _Mistakes, *, strict: bool)
 
 
 def _check_parents(samples: Mapping[str, SheetSample], mistakes: _Mistakes) -> None:
+    sexes: dict[str, tuple[str, str]] = {}
     for name, sample in samples.items():
-        for parent in (sample.father, sample.mother):
-            if parent and (parent not in samples or parent == name):
-                mistakes.add(sample.rows[0].line, f"{parent!r}, a parent of {name!r}, is no other sample of the sheet")
+        line = sample.rows[0].line
+        for problem in _parent_problems(name, sample, samples):
+            mistakes.add(line, problem)
+        if sample.patient and sample.sex:
+            first, sex = sexes.setdefault(sample.patient, (name, sample.sex))
+            if sex != sample.sex:
+                mistakes.add(
+                    line, f"{name!r} and {first!r} are of one patient, and their sexes are {sample.sex} and {sex}"
+                )
+
+
+def _parent_problems(name: str, sample: SheetSample, samples: Mapping[str, SheetSample]) -> Iterator[str]:
+    for role, parent, other in (("father", sample.father, "XX"), ("mother", sample.mother, "XY")):
+        if parent and (parent not in samples or parent == name):
+            yield f"{parent!r}, a parent of {name!r}, is no other sample of the sheet"
+        elif parent and samples[parent].sex == other:
+            yield f"{parent!r} is the {role} of {name!r}, and its sex is {other}"
+    if sample.father and sample.father == sample.mother:
+        yield f"{sample.father!r} is both father and mother of {name!r}"
+    elif name in _ancestors(name, samples):
+        yield f"{name!r} is an ancestor of itself"
+
+
+def _ancestors(name: str, samples: Mapping[str, SheetSample]) -> set[str]:
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        sample = samples.get(todo.pop())
+        new = {sample.father, sample.mother} - found - {""} if sample is not None else set()
+        found |= new
+        todo += new
+    return found
 
 
 def _sample(rows: Sequence[SheetRow], mistakes: _Mistakes, repeated: Collection[int]) -> SheetSample:

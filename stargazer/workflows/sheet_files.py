@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from stargazer.config import cache_dir
 from stargazer.embedded import fastq
 from stargazer.errors import DataError
+from stargazer.workflows.first_records import first_records, open_alignment, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ FEW = 20
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 CRAM_ENDS = (
     bytes.fromhex("0f000000ffffffff0fe0454f4600000000010005bdd94f0001000606010001000100ee63014b"),
-    bytes.fromhex("0b000000ffffffff0fe0454f4600000000010006060100010001000100"),
+    bytes.fromhex("0b000000ffffffff0fe0454f460000000001000001000606010001000100"),
 )
 """With what a BAM and a CRAM (3, 2.1) end that are whole.
 
@@ -147,7 +148,7 @@ def check_alignment(path: Path, sample: str) -> Iterator[str]:
         yield f"{path} is cut short: the mark with which such files end is missing; get it again"
         return
     try:
-        header, empty = _header(path), _is_empty(path)
+        header = _header(path)
     except (OSError, ValueError) as error:
         yield f"{path} is neither BAM nor CRAM: {error}"
         return
@@ -164,8 +165,36 @@ def check_alignment(path: Path, sample: str) -> Iterator[str]:
         yield f"{path} has reads of {', '.join(map(repr, samples))}, not of {sample!r}"
     if groups and not all(group.get("LB") for group in groups):
         yield f"{path} has a read group without library (LB), within which duplicates are marked"
-    if empty:
+    if header.get("SQ") and groups:
+        yield from _record_problems(path)
+
+
+def _record_problems(path: Path) -> Iterator[str]:
+    """What is wrong with an alignment, as far as its first records tell."""
+    try:
+        first = first_records(path)
+    except (OSError, ValueError) as error:
+        yield f"{path} is damaged: its records cannot be read ({error}); get it again"
+        return
+    if first.empty:
         yield NoReads(f"{path.name} has no reads ({CONTROL})")
+    elif not first.aligned:
+        yield NoReads(
+            f"{path.name} has no aligned read ({CONTROL}; or a uBAM, whose reads are to be given as FASTQ, as "
+            "samtools fastq writes them)"
+        )
+    if first.ungrouped:
+        yield (
+            f"{path} has reads without a read group of its header, such as {first.ungrouped!r}, so that their sample "
+            "and library are unknown; samtools addreplacerg gives them one"
+        )
+    if first.unread:
+        yield f"{path} has reads without bases, such as {first.unread!r}; take the file that has them"
+    elif first.unqualified:
+        yield (
+            f"{path} has reads without base qualities, such as {first.unqualified!r}: each error would count as a "
+            "variant; take the file that has them"
+        )
 
 
 def check_gvcf(path: Path, sample: str) -> Iterator[str]:
@@ -176,11 +205,14 @@ def check_gvcf(path: Path, sample: str) -> Iterator[str]:
     import pysam
 
     try:
-        with pysam.VariantFile(str(path)) as file:
+        with quiet(), pysam.VariantFile(str(path)) as file:
             samples, alleles, kinds = list(file.header.samples), set(file.header.alts), str(file.header)
+            form = file.format
     except (OSError, ValueError, NotImplementedError) as error:
         yield f"{path} is no VCF, or not compressed by bgzip: {error}"
         return
+    if form == "BCF":
+        yield f"{path} is a BCF; bcftools view -Oz makes a gVCF of it"
     if samples != [sample]:
         yield f"{path} is of {', '.join(map(repr, samples)) or 'no sample'}, not of {sample!r}"
     if not {"NON_REF", "*"} & alleles:
@@ -197,9 +229,14 @@ def caller_of(header: str) -> str:
 
 
 def alignment_order(path: Path) -> str:
-    """Order of a BAM or CRAM: coordinate, queryname, unsorted, or empty where those of a read stand together."""
+    """Order of a BAM or CRAM: coordinate, queryname, unsorted, or empty where those of a read stand together.
+
+    That by coordinate is believed where the first records are in it.
+    """
     line: Any = _header(path).get("HD", {})
     order = line.get("SO", "unknown")
+    if order == "coordinate" and first_records(path).turned:
+        return "unsorted"
     if order in ("coordinate", "queryname"):
         return str(order)
     return "" if line.get("GO") == "query" else "unsorted"
@@ -207,25 +244,13 @@ def alignment_order(path: Path) -> str:
 
 def alignment_header(path: Path) -> str:
     """The header of a BAM or CRAM, as SAM."""
-    import pysam
-
-    with pysam.AlignmentFile(str(path), check_sq=False) as file:
+    with open_alignment(path) as file:
         return str(file.header)
 
 
 def _header(path: Path) -> dict[str, Any]:
-    import pysam
-
-    with pysam.AlignmentFile(str(path), check_sq=False) as file:
+    with open_alignment(path) as file:
         return dict(file.header.to_dict())
-
-
-def _is_empty(path: Path) -> bool:
-    """Whether a BAM has no records; of a CRAM this takes its reference, so it is not asked."""
-    import pysam
-
-    with pysam.AlignmentFile(str(path), check_sq=False) as file:
-        return not file.is_cram and next(file.fetch(until_eof=True), None) is None
 
 
 def _is_whole(path: Path) -> bool:

@@ -13,9 +13,9 @@ from stargazer.bounded import read_text
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-__all__ = ["Lines", "file_of", "sheet_lines", "spread"]
+__all__ = ["Lines", "file_of", "sheet_lines", "spread", "without_gaps"]
 
 LARGEST_SHEET = 16 << 20
 """Bytes of a sheet: those of a hundred thousand lanes."""
@@ -25,6 +25,10 @@ SAREK_2 = {
     6: ("patient", "sex", "status", "sample", "bam", "bai"),
 }
 """Columns of the tab-separated sheets of sarek 2, which have no names; by how many there are."""
+
+
+NOTHING = frozenset(("NA", "N/A", "#N/A", "nan", "NaN", "NULL"))
+"""What R, pandas and spreadsheets write where there is no value."""
 
 
 class Lines(NamedTuple):
@@ -132,3 +136,20 @@ def spread(lines: Lines) -> Iterator[tuple[int, dict[str, str]]]:
     for number, fields in lines.rows:
         if len(fields) == len(names):
             yield number, dict(zip(names, fields, strict=True))
+
+
+def without_gaps(line: int, given: Mapping[str, str], kept: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """Fields of a line without those that say that there is no value, and what is to be noted of it.
+
+    Parameters
+    ----------
+    line
+        Where they stand.
+    given
+        Fields by the names of their columns.
+    kept
+        Columns in which such a text is a value, or says nothing that must be noted.
+    """
+    gaps = [name for name, value in given.items() if value in NOTHING and name not in kept]
+    notes = [f"line {line}: {given[gaps[0]]} is taken for no value ({', '.join(gaps)})"] if gaps else []
+    return {name: "" if name in gaps else value for name, value in given.items()}, notes

@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+from odd_cells import cells, saved
 
-from stargazer.errors import DataError
-from stargazer.workflows import read_cells_sheet
+import stargazer as sg
+from stargazer.errors import DataError, DataWarning
+from stargazer.workflows import read_cells_sheet, scrna
 
 
 def sheet(here: Path, text: str, *files: str) -> Path:
@@ -131,3 +133,72 @@ def test_two_genomes_of_one_file_are_two_samples(tmp_path: Path) -> None:
     assert [row.reading["genome"] for row in read_cells_sheet(sheet(tmp_path, text)).rows] == ["GRCh38", "mm10"]
     with pytest.raises(DataError, match="stands there before, on line 2"):
         read_cells_sheet(sheet(tmp_path, text.replace("mm10", "GRCh38")))
+
+
+@pytest.mark.parametrize("nothing", ["NA", "N/A", "#N/A", "nan", "NaN", "NULL"])
+def test_what_r_and_pandas_write_for_no_value_is_none(tmp_path: Path, nothing: str) -> None:
+    columns = "sample,path,condition,donor,organism,expected_cells,age"
+    text = f"{columns}\nNA,a.h5ad,{nothing},d1,{nothing},{nothing},{nothing}\n"
+    read = read_cells_sheet(sheet(tmp_path, text))
+    (row,) = read.rows
+    assert (row.sample, row.organism, row.expected_cells, row.columns) == ("NA", "", 0, {"donor": "d1"})
+    assert read.notes == (f"line 2: {nothing} is taken for no value (condition, organism, expected_cells, age)",)
+
+
+def test_values_that_are_written_alike_are_told(tmp_path: Path) -> None:
+    text = "sample,path,condition,donor\na,a.h5ad,Ctrl,1\nb,b.h5ad,ctrl,01\nc,c.h5ad,stim,10\n"
+    notes = read_cells_sheet(sheet(tmp_path, text, "a.h5ad", "b.h5ad", "c.h5ad")).notes
+    assert notes == (
+        "condition 'Ctrl' and 'ctrl' count as two, though they are written alike",
+        "donor '1' and '01' count as two, though they are written alike",
+    )
+
+
+def test_what_scdownstream_would_do_and_is_not_done_is_told(tmp_path: Path) -> None:
+    text = (
+        "sample,filtered,batch_col,condition_col,min_genes,max_mito_percentage,ambient_correction,doublet_detection\n"
+        "a,a.h5ad,,cond,300,,none,false\nb,b.h5ad,lot,cond,300,10,decontx,scrublet\n"
+    )
+    told = {note.split()[2]: note for note in read_cells_sheet(sheet(tmp_path, text)).notes}
+    assert set(told) == {
+        *("condition_col", "min_genes", "batch_col", "max_mito_percentage", "ambient_correction", "doublet_detection")
+    }
+    assert told["min_genes"] == (
+        "line 2: min_genes was passed over: one limit holds for all samples: min_genes= (--min-genes)"
+    )
+    assert told["batch_col"].startswith("line 3: ")
+
+
+def test_notes_of_a_sheet_are_told_in_python_too(tmp_path: Path, store: sg.Store) -> None:
+    path = sheet(tmp_path, "sample,path,condition\na,a.h5ad,NA\n", "a.h5ad")
+    saved(cells(40, 60), tmp_path / "a.h5ad")
+    with pytest.warns(DataWarning, match=r"samples\.csv: line 2: NA is taken for no value"):
+        scrna(str(path))
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (
+            "a,a.h5ad,ctrl,1\nb,b.h5ad,stim,2\n",
+            "condition 'stim' is not compared with 'ctrl': they have 1 and 1 donors",
+        ),
+        ("a,a.h5ad,ctrl,1\nb,b.h5ad,ctrl,2\n", "nothing is compared: all samples that have a condition have one and"),
+    ],
+)
+def test_conditions_that_are_not_compared_are_told(tmp_path: Path, store: sg.Store, rows: str, told: str) -> None:
+    """In the run and in the report: a project without a comparison looked like one without differences."""
+    for place, name in enumerate("ab"):
+        saved(cells(40, 60, seed=place), tmp_path / f"{name}.h5ad")
+    (tmp_path / "samples.csv").write_text(f"sample,path,condition,donor\n{rows}")
+    with pytest.warns(DataWarning, match=told):
+        project = scrna(str(tmp_path / "samples.csv"))
+    assert project.differential is None
+    [note] = project.report.parameters["notes"]
+    assert note.startswith(told)
+
+
+def test_a_project_that_compares_nothing_says_nothing_of_it(tmp_path: Path, store: sg.Store) -> None:
+    saved(cells(40, 60), tmp_path / "a.h5ad")
+    (tmp_path / "samples.csv").write_text("sample,path\na,a.h5ad\n")
+    assert not scrna(str(tmp_path / "samples.csv")).report.parameters["notes"]

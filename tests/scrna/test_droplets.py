@@ -144,3 +144,5 @@ def test_a_sample_without_cells_ends_no_project(store: Store, tmp_path: Path) ->
     joined = run(concat, tmp_path, samples, leave_out_below=9)
     assert joined.n_obs == good.n_obs
     assert "no cells to call" in tree_of(joined).stages()["concat"]["left_out"]["bad"]
+    with pytest.raises(DataError, match=r"no sample is left to join:\n  bad: .*no cells to call"):
+        run(concat, tmp_path, samples[1:], leave_out_below=9)

@@ -14,7 +14,7 @@ from scrna_stages import raw, run, tree_of
 import stargazer as sg
 from stargazer.bio.singlecell.draft import TreeDraft
 from stargazer.bio.singlecell.tree import AnnDataTree
-from stargazer.errors import DataError
+from stargazer.errors import DataError, DataWarning
 from stargazer.store import Store
 from stargazer.tasks.scrna import (
     cluster,
@@ -210,6 +210,9 @@ def test_a_subset_is_analysed_anew_and_keeps_its_labels(foreign: sg.AnnData, tmp
     assert again.open().obs["leiden_before_2"].astype(str).tolist() == labels[expected].tolist()
     smaller = run(subset, tmp_path, again, cells="total_counts > 0")
     assert [name for name in tree_of(smaller).stages() if "subset" in name] == ["subset", "subset.2"]
+    with pytest.warns(DataWarning, match="are measured anew, also those that subset left out"):
+        whole = run(qc_filter, tmp_path, smaller, min_genes=20, doublets=False, max_pct_mt=100)
+    assert whole.n_obs > smaller.n_obs
 
 
 @pytest.mark.parametrize(

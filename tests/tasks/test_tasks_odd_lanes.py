@@ -171,6 +171,43 @@ def test_lanes_of_both_forms_join(sample, alignment: Alignment, new_work, tmp_pa
     assert made.alignment.sorted == "coordinate"
 
 
+def test_reads_of_no_group_are_not_lost_in_silence(sample, alignment: Alignment, new_work, tmp_path: Path) -> None:
+    """Where a sample has two libraries each is taken out by its read groups: reads without one were in neither."""
+    for group in (None, "nobody"):
+        path = tmp_path / "ungrouped.bam"
+        with (
+            pysam.AlignmentFile(str(alignment.path)) as records,
+            pysam.AlignmentFile(str(path), "wb", template=records) as out,
+        ):
+            for number, record in enumerate(records):
+                record.set_tag("RG", group if number == 1500 else record.get_tag("RG"))
+                out.write(record)
+        given = Alignment(path=path, sample_id="s", format="bam")
+        for form in ("bam", "cram"):
+            with pytest.raises(DataError, match="has 1 records without a read group of its header"):
+                convert_alignment.body(new_work(), given, sample.reference, to=form)  # type: ignore[arg-type]
+
+
+def test_a_cram_of_another_sequence_is_told(sample, alignment: Alignment, new_work, tmp_path: Path) -> None:
+    """Its header has no MD5s; its slices have."""
+    fasta = tmp_path / "other.fa"
+    text = sample.reference.path.read_text()
+    fasta.write_text("\n".join(line if line[:1] == ">" else line.translate(TURNED) for line in text.split("\n")))
+    cram, bare = tmp_path / "other.cram", tmp_path / "bare.cram"
+    pysam.samtools.view(*f"-C -T {fasta} -o {cram} {alignment.path}".split(), catch_stdout=False)  # type: ignore[attr-defined]
+    header = pysam.samtools.view("-H", "--no-PG", str(cram)).splitlines()  # type: ignore[attr-defined]
+    fields = [[one for one in line.split("\t") if one[:3] not in ("M5:", "UR:")] for line in header]
+    (tmp_path / "h.sam").write_text("".join("\t".join(one) + "\n" for one in fields))
+    bare.write_bytes(cram.read_bytes())
+    pysam.samtools.reheader("-i", str(tmp_path / "h.sam"), str(bare), catch_stdout=False)  # type: ignore[attr-defined]
+    given = Alignment(path=bare, sample_id="s", format="cram")
+    with pytest.raises(DataError, match=r"written with another sequence than reference\.fa"):
+        convert_alignment.body(new_work(), given, sample.reference, to="bam")
+
+
+TURNED = str.maketrans("ACGTacgt", "CATGcatg")
+
+
 def test_contigs_beyond_half_a_gigabase_get_csi(new_work, tmp_path: Path) -> None:
     path = tmp_path / "long.bam"
     said = {"HD": {"VN": "1.6"}, "SQ": [{"SN": "1A", "LN": 600_000_000}], "RG": [{"ID": "1", "SM": "w", "LB": "w"}]}

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pysam
 import pytest
 
 from stargazer.assets import Asset, DuplicateMetrics, FilterChoice, VariantComparison, Variants
@@ -156,3 +158,29 @@ def test_charts_stay_within_their_frame() -> None:
     many = lines({str(number): [(0, 0), (1, number)] for number in range(30)}, "x", "y")
     assert many.count("<polyline") == 30
     assert "legend" not in many
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, ""),
+        ({"mapping_quality": 0}, "have mapping quality 0, and callers pass over them: are contigs twice in"),
+        ({"is_qcfail": True}, "reads: 100.0 % are marked as failed (QCFAIL), and callers pass over them"),
+        ({"query_qualities": "#"}, "base quality: 2.0 on average, wanted are 15"),
+    ],
+    ids=["as they are", "ambiguous", "failed", "bad"],
+)
+def test_reads_that_callers_pass_over_are_marked(final, sample, new_work, tmp_path, change, told) -> None:
+    """Nothing was called, and depth looked as always."""
+    path = tmp_path / "odd.bam"
+    with pysam.AlignmentFile(str(final.path)) as given, pysam.AlignmentFile(str(path), "wb", template=given) as out:
+        for record in given:
+            for name, value in change.items():
+                bases = pysam.qualitystring_to_array(str(value) * record.query_length) if name[0] == "q" else value
+                setattr(record, name, bases)
+            out.write(record)
+    stats = samtools_stats.body(new_work(), replace(final, path=path, companions=()), sample.reference)
+    made = qc_report.body(new_work(), [stats], [], [], [], [], [], title="c")
+    table = next(one for one in made.companions if one.path.name == "c.marks.json")
+    marks = json.loads(table.path.read_text())["marks"]
+    assert [told in mark for mark in marks.get("s", [])] == ([True] if told else [])

@@ -118,6 +118,52 @@ def test_what_cannot_be_honoured_is_refused(folder: Path, columns: str, fields: 
     assert str(caught.value).count("line 2") == 1
 
 
+PAIRS = {"s1": "s1_R1.fq.gz,s1_R2.fq.gz", "t": "t_R1.fq.gz,t_R2.fq.gz", "x": "x.R1.fq.gz,x.R2.fq.gz"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "fields", "told"),
+    [
+        ("sex,mother", {"s1": ",t", "t": "XY,"}, "line 2: 't' is the mother of 's1', and its sex is XY"),
+        ("sex,father", {"s1": ",t", "t": "F,"}, "line 2: 't' is the father of 's1', and its sex is XX"),
+        ("father,mother", {"s1": "t,t", "t": ","}, "line 2: 't' is both father and mother of 's1'"),
+        ("father", {"s1": "t", "t": "x", "x": "s1"}, "line 2: 's1' is an ancestor of itself\n"),
+        ("patient,sex", {"s1": "p,XX", "t": "p,XY"}, "line 3: 't' and 's1' are of one patient, and their sexes are XY"),
+    ],
+)
+def test_families_that_cannot_be_are_told(folder: Path, columns: str, fields: dict[str, str], told: str) -> None:
+    rows = "".join(f"{name},{PAIRS[name]},{said}\n" for name, said in fields.items())
+    with pytest.raises(DataError) as caught:
+        read_sheet(sheet(folder, f"sample,fastq_1,fastq_2,{columns}\n{rows}"))
+    assert told in f"{caught.value}\n"
+
+
+def test_families_that_can_be_are_read(folder: Path) -> None:
+    rows = "".join(f"{name},{PAIRS[name]},{said}\n" for name, said in {"s1": "t,x,XX", "t": ",,XY", "x": ",,"}.items())
+    found = read_sheet(sheet(folder, f"sample,fastq_1,fastq_2,father,mother,sex\n{rows}"))
+    assert (found.samples["s1"].father, found.samples["s1"].mother, found.notes) == ("t", "x", ())
+
+
+def test_what_r_and_pandas_write_for_no_value_is_none(folder: Path) -> None:
+    """Two samples of patient NA were taken for one person, and marked as swapped."""
+    text = "sample,patient,lane,library,platform,status,father,sex,fastq_1,fastq_2\n"
+    text += "NA,NA,NA,NA,nan,NULL,N/A,NA,s1_R1.fq.gz,NaN\nt,NA,,,,,,,t_R1.fq.gz,t_R2.fq.gz\n"
+    found = read_sheet(sheet(folder, text))
+    [row] = found.samples["NA"].rows
+    assert row[2:9] == ("", "", "", "", "", "", "")
+    assert list(row.files) == ["fastq_1"]
+    assert found.samples["t"].patient == ""
+    assert found.notes == (
+        "line 2: NA is taken for no value (patient, lane, library, platform, status, father, fastq_2)",
+        "line 3: NA is taken for no value (patient)",
+    )
+
+
+def test_samples_that_differ_in_capital_letters_are_told(folder: Path) -> None:
+    text = f"sample,fastq_1,fastq_2\n{ROW}\nS1,t_R1.fq.gz,t_R2.fq.gz\n"
+    assert read_sheet(sheet(folder, text)).notes == ("samples 's1' and 'S1' differ in capital letters alone",)
+
+
 def test_one_mistake_is_told_once(folder: Path) -> None:
     text = "sample,lane,fastq_1,fastq_2\ns1,1,s1_R1.fq.gz,s1_R2.fq.gz\ns1,1,s1_R1.fq.gz,s1_R2.fq.gz\n"
     with pytest.raises(DataError, match=r"has a mistake:\n  line 3: .*is named before, on line 2"):
@@ -410,3 +456,36 @@ def test_builds_come_along_without_bytes(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / "g.fa").write_text(">a x\nacgt\nAC\n")
         with pytest.raises(DataError, match="not wrong as published"):
             wrong.fetch_reference()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("t.interval_list", "@HD\tVN:1.0\n@SQ\tSN:chr1\tLN:8000\nchr1\t101\t900\t+\ta\n", "IntervalListToBed"),
+        ("t.list", "chr1:101-900\n", "'chr1:101-900', which count from 1"),
+        ("t.intervals", "HLA-A*01:01:101-900\n", "which count from 1"),
+        ("t.list", "chr1:1,101\n", "which count from 1"),
+        ("t.vcf", "##fileformat=VCFv4.2\n#CHROM\nchr1\t5\t.\n", "is a VCF, no BED"),
+    ],
+)
+def test_regions_in_other_forms_are_told_by_name(tmp_path: Path, name: str, text: str, told: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError) as caught:
+        check_against(CONTIGS, target=sg.Intervals(path=tmp_path / name))
+    assert told in str(caught.value)
+    assert str(caught.value).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "told"),
+    [
+        ("a.vcf", "chr1\t5\n", "a record has fewer than 8 columns"),
+        ("a.vcf", "chr1 5 . A G . . .\n", "a record has fewer than 8 columns"),
+        ("a.vcf.gz", "chr1\t5\t.\tA\tG\t.\t.\t.\n", "is not compressed, though its name says so"),
+    ],
+)
+def test_known_sites_that_no_tool_can_read_are_told(tmp_path: Path, name: str, record: str, told: str) -> None:
+    (tmp_path / name).write_text(f"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{record}")
+    with pytest.raises(DataError, match=told) as caught:
+        check_against(CONTIGS, known_sites=[sg.KnownSites(path=tmp_path / name)], engine="gatk")
+    assert str(caught.value).count("\n") == 1

@@ -24,6 +24,10 @@ PLACES = ("X", "layers/counts", "raw/X", "raw.X")
 CARRIED = ("layers", "obsm", "obsp", "uns", "varm", "varp")
 RNA = ("rna", "gex", "RNA", "GEX", "gene_expression", "expression")
 PROTEINS = ("prot", "protein", "adt", "cite", "ab", "antibody")
+NO_RNA = frozenset(
+    (*PROTEINS, "atac", "peaks", "chromatin", "hto", "hashing", "crispr", "guides", "gdo", "tcr", "bcr", "airr", "vdj")
+)
+"""Names of modalities that have no genes, in small letters."""
 CONVERT = "open it where it was written, in Python with anndata.read_h5ad, and write it anew with a later anndata"
 LEFT_OUT = (AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
 
@@ -64,7 +68,8 @@ def read_mudata(group: Any, path: Path, said: Said) -> Source:
     """
     names = [str(name) for name in group["mod"] if is_anndata(group["mod"][name])]
     wanted = [said.features] if said.features != GENES else RNA
-    found = next((name for name in wanted if name in names), names[0] if len(names) == 1 else "")
+    alone = names[0] if len(names) == 1 and names[0].lower() not in NO_RNA and said.features == GENES else ""
+    found = next((name for name in wanted if name in names), alone)
     if not found:
         there = ", ".join(names) or "none"
         raise DataError(f"{path} has no modality {' or '.join(wanted[:2])}; there are: {there}; say which, features=")

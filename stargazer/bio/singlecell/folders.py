@@ -1,9 +1,9 @@
-"""Counts of folders with a Matrix Market file: Cell Ranger, STARsolo, kallisto|bustools, alevin-fry, archives.
+"""Counts of folders with a Matrix Market file: Cell Ranger, STARsolo, kallisto|bustools, alevin-fry, Parse, archives.
 
 References
 ----------
 https://math.nist.gov/MatrixMarket/formats.html; https://www.kallistobus.tools;
-https://alevin-fry.readthedocs.io/en/latest/quant.html
+https://alevin-fry.readthedocs.io/en/latest/quant.html; https://support.parsebiosciences.com (split-pipe's outputs)
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ AT_ONCE = 2_000_000
 
 
 class Layout(NamedTuple):
-    """How a program names its three files, and whether its matrix lies genes × cells."""
+    """How a program names its three files, whether its matrix lies genes × cells, and whether names are in tables."""
 
     matrix: str
     barcodes: tuple[str, ...]
     features: tuple[str, ...]
     genes_first: bool = True
+    tables: bool = False
 
 
 LAYOUTS = (
@@ -51,6 +52,10 @@ LAYOUTS = (
     ),
     Layout("cells_x_genes.mtx", ("cells_x_genes.barcodes.txt",), ("cells_x_genes.genes.txt",), genes_first=False),
     Layout("quants_mat.mtx", ("quants_mat_rows.txt",), ("quants_mat_cols.txt",), genes_first=False),
+    *(
+        Layout(matrix, ("cell_metadata.csv",), ("all_genes.csv",), genes_first=False, tables=True)
+        for matrix in ("count_matrix.mtx", "DGE.mtx")
+    ),
 )
 ENDS = ("", ".gz")
 HEADERS = frozenset(
@@ -65,15 +70,24 @@ HEADERS = frozenset(
 
 
 class _Files(NamedTuple):
+    """The three files, and matrices of other samples beside them."""
+
     matrix: Path
     barcodes: Path
     features: Path
     layout: Layout
+    others: tuple[Path, ...] = ()
 
 
 def is_matrix_folder(path: Path) -> bool:
     """Whether a directory holds a matrix of a name that is known, gzipped or not."""
-    return any(_matrices(path, layout) for layout in LAYOUTS)
+    return _layout(path) is not None
+
+
+def _layout(path: Path) -> Layout | None:
+    """Whose folder it is; ``count_matrix.mtx`` is Parse's where its tables are, else a name of 10x with a prefix."""
+    found = sorted((layout for layout in LAYOUTS if _matrices(path, layout)), key=lambda one: not one.tables)
+    return next((one for one in found if not one.tables or any(_all(path, (*one.barcodes, *one.features)))), None)
 
 
 def read_folder(path: Path, said: Said) -> Source:
@@ -93,8 +107,10 @@ def read_folder(path: Path, said: Said) -> Source:
     """
     import pandas as pd
 
-    files, header = _files(path, said), None
+    files = _files(path, said)
     header = _read_header(files.matrix)
+    if files.layout.tables:
+        return _read_tables(files, header, path, said)
     cells, genes = header.shape if not files.layout.genes_first else header.shape[::-1]
     # Two rows more than the matrix has tell as well that they do not fit.
     most = max(header.shape) + 2
@@ -115,13 +131,45 @@ def read_folder(path: Path, said: Said) -> Source:
     obs = pd.DataFrame(index=pd.Index([fields[0] for fields in barcodes], dtype=object))
     source = of_features(obs, *_spliced(pd, features, blocks), path, said)
     source.remarks += remarks
+    if files.others:
+        names = ", ".join(each.name for each in files.others)
+        source.notes.append(f"{names} are of other samples, and were left out: add each by its prefix=")
     if cells == genes and files.layout.genes_first:
         source.notes.append(f"there are as many cells as genes: {files.matrix.name} was taken as genes × cells")
     return source
 
 
+def _read_tables(files: _Files, header: _Header, path: Path, said: Said) -> Source:
+    """Counts whose cells and genes stand in tables with names of columns, as split-pipe of Parse Biosciences writes."""
+    cells, genes = header.shape
+    obs, var = (_table(file, max(header.shape) + 2) for file in (files.barcodes, files.features))
+    if (len(obs), len(var)) != (cells, genes):
+        raise DataError(f"{path}: a matrix of {header.shape} does not fit {len(obs)} cells, {len(var)} genes")
+    if "gene_name" in var:
+        ids = var.index.astype(str)
+        var = var.set_index("gene_name")
+        var.index.name = None
+        var.insert(0, "gene_ids", ids)
+    return of_features(obs, var, partial(_blocks, files.matrix, header, False, (cells, genes), path), path, said)
+
+
+def _table(file: Path, most: int) -> Any:
+    """A table whose first column has the names; nothing but a blank is a gap, for there are genes called NA."""
+    import pandas as pd
+
+    try:
+        packed = "gzip" if _is_packed(file) else None
+        found = pd.read_csv(file, nrows=most, keep_default_na=False, low_memory=False, compression=packed)
+        found = found.set_index(found.columns[0])
+    except UNREADABLE as error:
+        raise DataError(f"{file} cannot be read ({error}); is it complete?") from error
+    return found.set_axis([str(name) for name in found.index], axis=0)
+
+
 def _files(path: Path, said: Said) -> _Files:
-    layout = next(layout for layout in LAYOUTS if _matrices(path, layout))
+    layout = _layout(path)
+    if layout is None:
+        raise DataError(f"{path} has no matrix")
     found = [each for each in _matrices(path, layout) if _prefix(each, layout.matrix).startswith(said.prefix)]
     exact = [each for each in found if _prefix(each, layout.matrix) == said.prefix]
     if not found:
@@ -135,8 +183,10 @@ def _files(path: Path, said: Said) -> _Files:
     barcodes, features = (_beside(path, prefix, names) for names in (layout.barcodes, layout.features))
     missing = [names[0] for names, file in ((layout.barcodes, barcodes), (layout.features, features)) if file is None]
     if missing or barcodes is None or features is None:
-        raise DataError(f"{path} has no {' and no '.join(missing)} (nor .gz); a 10x folder needs all three files")
-    return _Files(matrix, barcodes, features, layout)
+        told = f"{path} has no {' and no '.join(missing)} (nor .gz)"
+        raise DataError(f"{told}; {'the' if layout.tables else 'a 10x'} folder needs all three files")
+    others = () if said.prefix else tuple(each for each in found if each != matrix)
+    return _Files(matrix, barcodes, features, layout, others)
 
 
 def _matrices(path: Path, layout: Layout) -> list[Path]:
@@ -148,7 +198,7 @@ def _matrices(path: Path, layout: Layout) -> list[Path]:
 
 def _ends(file: Path, name: str) -> bool:
     plain = file.name.removesuffix(".gz")
-    return plain == name or (plain.endswith(name) and plain[-len(name) - 1] in "-_.")
+    return plain == name or (plain.endswith(name) and plain[-len(name) - 1] in "-_. ")
 
 
 def _prefix(file: Path, name: str) -> str:
@@ -161,8 +211,12 @@ def _beside(path: Path, prefix: str, names: Sequence[str]) -> Path | None:
         for end in ENDS:
             if (exact := path / f"{prefix}{name}{end}").is_file():
                 return exact
-    shared = [each for each in sorted(path.iterdir()) if each.is_file() and any(_ends(each, name) for name in names)]
+    shared = _all(path, names)
     return shared[0] if len(shared) == 1 else None
+
+
+def _all(path: Path, names: Sequence[str]) -> list[Path]:
+    return [each for each in sorted(path.iterdir()) if each.is_file() and any(_ends(each, name) for name in names)]
 
 
 def _turned(layout: Layout, shape: tuple[int, int], n_barcodes: int, n_features: int) -> bool:
@@ -260,8 +314,14 @@ class _Header(NamedTuple):
 
 
 def _opened(path: Path) -> IO[str]:
+    """Text of a file; browsers and servers unpack what is called ``.gz``, so its first bytes tell."""
     coding = "utf-8-sig"
-    return gzip.open(path, "rt", encoding=coding) if path.suffix == ".gz" else open(path, encoding=coding)
+    return gzip.open(path, "rt", encoding=coding) if _is_packed(path) else open(path, encoding=coding)
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _read_header(path: Path) -> _Header:
@@ -305,6 +365,7 @@ def _entries(path: Path, header: _Header, swapped: bool) -> Iterator[tuple[Any, 
             "names": names,
             "skiprows": header.lines,
             "comment": "%",
+            "compression": "gzip" if _is_packed(path) else None,
         }
         with pd.read_csv(path, chunksize=AT_ONCE, dtype={"row": np.int64, "column": np.int64}, **options) as reader:
             for chunk in reader:

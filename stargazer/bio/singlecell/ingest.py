@@ -42,12 +42,16 @@ ACCEPTED = (
     "table (.csv, .tsv, .txt)"
 )
 SUFFIXES = (".zip", ".gz", ".h5ad", ".h5mu", ".h5", ".zarr", ".hdf5", ".csv", ".tsv", ".txt", ".tab")
+PACKED = (".bz2", ".xz", ".zst")
 OTHERS = {
     ".rds": "an R object: in R, DropletUtils::write10xCounts(path, counts) writes a 10x folder",
     ".rdata": "R objects: in R, DropletUtils::write10xCounts(path, counts) writes a 10x folder",
     ".h5seurat": "a Seurat file: in R, SeuratDisk::Convert(file, dest='h5ad') writes a .h5ad",
     ".loom": "a loom file: in Python, anndata.io.read_loom(file).write_h5ad(path) writes a .h5ad",
     ".xlsx": "a workbook: save the sheet of counts as .csv",
+    ".parquet": "a Parquet table: in Python, pandas.read_parquet(file).to_csv(path) writes a .csv",
+    **dict.fromkeys((".tar", ".tgz", ".7z", ".rar"), "an archive: unpack it, and give the folder or the file in it"),
+    **dict.fromkeys(PACKED, "compressed in a way that is not read: unpack it, or compress it with gzip"),
 }
 """Suffixes of files that are not read here, what they are, and how to convert them."""
 
@@ -153,7 +157,8 @@ def _ingest_folder(path: Path, target: Path, said: Said) -> Ingested:
     try:
         group = zarr.open_group(str(path), mode="r")
     except (FileNotFoundError, ValueError, KeyError) as error:
-        inner = sorted({str(found.parent) for each in LAYOUTS for found in path.glob(f"**/*{each.matrix}*")})
+        found = (found.parent for each in LAYOUTS for found in path.glob(f"**/*{each.matrix}*"))
+        inner = sorted({str(folder) for folder in found if is_matrix_folder(folder)})
         several = f"; there are {len(inner)}: {', '.join(inner[:5])}" if len(inner) > 1 else ""
         hint = f"give {inner[0]}{several}" if inner else _other_matrices(path) or ACCEPTED
         raise DataError(f"{path} is no zarr group ({error}): {hint}") from error
@@ -167,10 +172,12 @@ def _ingest_folder(path: Path, target: Path, said: Said) -> Ingested:
 
 def _other_matrices(path: Path) -> str:
     """What to do with matrices whose names no program that is known gives to its counts of genes."""
-    found = sorted(each.name for each in path.iterdir() if each.name.removesuffix(".gz").endswith(".mtx"))
+    found = sorted(each.name for each in path.iterdir() if ".mtx" in each.suffixes)
     known = ", ".join(each.matrix for each in LAYOUTS)
     if not found:
         return ""
+    if packed := [name for name in found if name.endswith(PACKED)]:
+        return f"{packed[0]} is compressed in a way that is not read: unpack it, or compress it with gzip"
     return (
         f"it has {', '.join(found[:5])}, and none called {known}: put the one that has all counts of genes into a "
         "folder of its own as matrix.mtx, with barcodes.tsv and features.tsv beside it (kb nac writes one sum of its "
@@ -208,8 +215,9 @@ def _ingest_hdf5(path: Path, target: Path, said: Said) -> Ingested:
 
     if path.name.endswith((".mtx", ".mtx.gz")):
         raise DataError(f"{path} is a matrix without names: give the folder, with barcodes.tsv and features.tsv in it")
-    if path.suffix.lower() in OTHERS:
-        raise DataError(f"{path} is {OTHERS[path.suffix.lower()]}")
+    suffix = ".tar" if ".tar" in path.suffixes else path.suffix.lower()
+    if suffix in OTHERS:
+        raise DataError(f"{path} is {OTHERS[suffix]}")
     if not h5py.is_hdf5(path):
         raise DataError(f"{path} is no HDF5 file, or its beginning is damaged: {ACCEPTED}")
     with h5py.File(path, "r") as file:

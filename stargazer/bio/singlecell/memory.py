@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["write_cells"]
+__all__ = ["write_cells", "write_modalities"]
 
 UNWRITABLE = (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
 LONGEST_LIST = 1_000_000
@@ -43,14 +43,58 @@ def write_cells(adata: Any, path: Path) -> None:
     except _unwritable() as error:
         first = error
     path.unlink(missing_ok=True)
-    changed, said = _plain(adata)
+    said: list[str] = []
+    changed = _plain(adata, said)
     try:
         changed.write_h5ad(path)
     except _unwritable() as error:
         raise DataError(f"this AnnData cannot be written ({first})") from error
+    _tell(said, "AnnData")
+
+
+def write_modalities(mdata: Any, path: Path) -> None:
+    """Write a `mudata.MuData` as a ``.h5mu``, and warn of what had to change for it; `mdata` stays as it is.
+
+    Parameters
+    ----------
+    mdata
+        Modalities of the same cells.
+    path
+        File to write.
+
+    Raises
+    ------
+    DataError
+        It cannot be written, or an array hides some of its values behind a mask.
+    """
+    import mudata
+
+    said: list[str] = []
+    for adata in mdata.mod.values():
+        _check_masks(adata)
+    mods = {str(name): _plain(adata, said, f"{name}/") for name, adata in mdata.mod.items()}
+    starts = tuple(f"{name}:" for name in mods)
+    common = mdata.obs[[name for name in mdata.obs if not str(name).startswith(starts)]]
+    with warnings.catch_warnings(), mudata.set_options(pull_on_update=False):
+        warnings.simplefilter("ignore")  # of names that stand in two modalities, which are kept apart here
+        made = mudata.MuData(mods, axis=mdata.axis)
+        for name, column in _frame(common, "obs", said).items():
+            made.obs[name] = column.reindex(made.obs_names).array
+        for name, value in mdata.obsm.items():
+            if name not in mods:
+                made.obsm[str(name)] = value
+        made.uns.update(_members(mdata.uns, "uns", said))
+        try:
+            made.write_h5mu(path)
+        except _unwritable() as error:
+            raise DataError(f"this MuData cannot be written ({error})") from error
+    _tell(said, "MuData")
+
+
+def _tell(said: list[str], what: str) -> None:
     if said:
-        told = f"not all of this AnnData can be kept in a file as it is: {'; '.join(said)}"
-        warnings.warn(told, DataWarning, stacklevel=6)
+        told = f"not all of this {what} can be kept in a file as it is: {'; '.join(said)}"
+        warnings.warn(told, DataWarning, stacklevel=7)
 
 
 def _unwritable() -> tuple[type[Exception], ...]:
@@ -68,22 +112,21 @@ def _check_masks(adata: Any) -> None:
             raise DataError(f"{name} has masked values, which no file keeps: say what they are, as in {name}.filled(0)")
 
 
-def _plain(adata: Any) -> tuple[Any, list[str]]:
-    """A copy of what can be written that shares its matrices, and what was changed or left out, in words."""
+def _plain(adata: Any, said: list[str], where: str = "") -> Any:
+    """A copy of what can be written that shares its matrices; what was changed or left out is added in words."""
     import anndata
 
-    said: list[str] = []
-    frames = {name: _frame(getattr(adata, name), name, said) for name in ("obs", "var")}
+    frames = {name: _frame(getattr(adata, name), f"{where}{name}", said) for name in ("obs", "var")}
     members = {
         kind: {str(name): value for name, value in getattr(adata, kind).items()}
         for kind in ("layers", "obsm", "varm", "obsp", "varp")
     }
     made = anndata.AnnData(adata.X, **frames, **members)
     if adata.raw is not None:
-        raw = anndata.AnnData(adata.raw.X, obs=frames["obs"][[]], var=_frame(adata.raw.var, "raw.var", said))
+        raw = anndata.AnnData(adata.raw.X, obs=frames["obs"][[]], var=_frame(adata.raw.var, f"{where}raw.var", said))
         made.raw = raw
-    made.uns = dict(_members(adata.uns, "uns", said))
-    return made, said
+    made.uns = dict(_members(adata.uns, f"{where}uns", said))
+    return made
 
 
 def _frame(frame: Any, name: str, said: list[str]) -> Any:

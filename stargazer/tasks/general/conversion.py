@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Literal
 
 from stargazer.assets import Alignment, Reference, ReferenceIndex, SequenceDict
 from stargazer.calls import task
-from stargazer.errors import DataError
+from stargazer.errors import DataError, ToolFailed
 from stargazer.tasks.engines import Engine, command, label, tools
 from stargazer.tasks.lanes import joined_lanes
 from stargazer.tasks.sam import (
     check_header,
     check_sample,
     is_recalibrated,
+    read_groups,
     read_header,
     sam_contigs,
     with_index,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     Argument = str | int | Path
 
 __all__ = ["convert_alignment", "join_lanes"]
+
+OTHER_SEQUENCE = b"MD5 checksum reference mismatch"
+"""What htslib says of a CRAM whose slices were written with another reference."""
 
 CRAM = "version=3.0"
 """GATK reads no newer one, which some samtools write unless told otherwise."""
@@ -102,7 +106,7 @@ def convert_alignment(
     Raises
     ------
     DataError
-        It belongs to another reference or sample, or has no read groups.
+        It belongs to another reference or sample, or not all its reads have a read group of its header.
     """
     text = read_header(work, alignment, engine)
     check_header(alignment.path.name, text, ref)
@@ -115,7 +119,11 @@ def convert_alignment(
         text = _contigs_replaced(text, known)
     header, part = work.file("header.sam"), work.file(f"{alignment.path.stem}.part.{to}")
     header.write_text(with_md5s(text, known), "utf-8")
-    work.run(convert_command(engine, source, ref.path, part, form=to, threads=work.cpus, unmark=unmark))
+    command_line = convert_command(engine, source, ref.path, part, form=to, threads=work.cpus, unmark=unmark)
+    if alignment.tool:
+        work.run(command_line)
+    else:
+        _take_over(work, alignment.path.name, text, ref, command_line, engine)
     output = work.file(f"{alignment.path.stem}.{to}")
     # samtools writes into a CRAM where it found the FASTA.
     work.run([*command("samtools", engine), "reheader", "--no-PG", header, part], stdout=output)
@@ -124,6 +132,30 @@ def convert_alignment(
     made = replace(made, sorted=order, bqsr_applied=made.bqsr_applied or is_recalibrated(text))
     made = replace(made, tool=made.tool or label("samtools", engine))
     return with_index(work, made, engine) if order == "coordinate" else made
+
+
+def _take_over(
+    work: Workdir, name: str, header: str, ref: Reference, command_line: Sequence[Argument], engine: Engine
+) -> None:
+    """Convert what others wrote: reads without a group of the header would be of no sample, and of no library."""
+    groups, rest = work.file("groups.txt"), work.file("rest")
+    groups.write_text("".join(f"{group}\n" for group in read_groups(header)), "utf-8")
+    try:
+        work.run([*command_line, "-R", groups, "-e", "[RG]", "-U", rest])  # -R lets pass what has none
+    except ToolFailed as error:
+        if OTHER_SEQUENCE in work.log():
+            raise DataError(
+                f"{name} was written with another sequence than {ref.name}, though its contigs have the same names "
+                "and lengths: make BAM of it with its own reference, and align it to this one"
+            ) from error
+        raise
+    lost = int(work.output([*command("samtools", engine), "view", "--no-PG", "-c", "-T", ref.path, rest]))
+    if lost:
+        raise DataError(
+            f"{name} has {lost:,} records without a read group of its header, so that their sample and library are "
+            "unknown; samtools addreplacerg gives them one"
+        )
+    rest.unlink()
 
 
 def _believed(order: str) -> str:

@@ -22,7 +22,17 @@ from stargazer.assets import (
 from stargazer.calls import task
 from stargazer.tasks import html
 from stargazer.tasks.html import figures, good, heading, note, page_of, table
-from stargazer.tasks.limits import PLAIN_LIMITS, QCLimits, by_sample, coverage_marks, lane_marks, ratio_marks
+from stargazer.tasks.limits import (
+    LEAST_BASE_QUALITY,
+    MOST_AMBIGUOUS,
+    MOST_FAILED,
+    PLAIN_LIMITS,
+    QCLimits,
+    by_sample,
+    coverage_marks,
+    lane_marks,
+    ratio_marks,
+)
 from stargazer.tasks.metrics import (
     AlignmentNumbers,
     VariantNumbers,
@@ -166,7 +176,22 @@ def _read_marks(sample: _Sample, limits: QCLimits) -> Iterator[str]:
             yield f"reads: {100 * mapped:.1f} % are mapped, wanted are {100 * limits.least_mapped:g} %"
         if copies > limits.most_duplicates:
             yield f"duplicates: {100 * copies:.1f} %, {100 * limits.most_duplicates:g} % at most"
+        yield from _unusable_marks(summary)
     yield from lane_marks(sample.lanes, limits)
+
+
+def _unusable_marks(summary: Mapping[str, float]) -> Iterator[str]:
+    """Why callers pass over reads that are there, and mapped."""
+    reads, mapped = summary["raw total sequences"], summary.get("reads mapped", 0.0)
+    if (unclear := summary.get("reads MQ0", 0.0)) > MOST_AMBIGUOUS * mapped:
+        yield (
+            f"reads: {100 * unclear / mapped:.1f} % of those mapped have mapping quality 0, and callers pass over "
+            "them: are contigs twice in the reference?"
+        )
+    if (failed := summary.get("reads QC failed", 0.0)) > MOST_FAILED * reads:
+        yield f"reads: {100 * failed / reads:.1f} % are marked as failed (QCFAIL), and callers pass over them"
+    if (quality := summary.get("average quality", LEAST_BASE_QUALITY)) < LEAST_BASE_QUALITY:
+        yield f"base quality: {quality:.1f} on average, wanted are {LEAST_BASE_QUALITY:g}"
 
 
 def _marked(marked: Mapping[str, Sequence[str]], names: Sequence[str]) -> Iterator[str]:

@@ -83,9 +83,11 @@ def concat(
         samples, trees = [samples[place] for place in chosen], [trees[place] for place in chosen]
         labels = [labels[place] for place in chosen]
     organisms = {sample.organism for sample in samples} - {""}
-    if not samples or len(organisms) > 1:
-        why = "".join(f"; {label}: {reason}" for label, reason in left_out.items())
-        raise DataError(f"samples to join are of one organism; these are {len(samples)} of {sorted(organisms)}{why}")
+    if not samples:
+        why = "".join(f"\n  {label}: {reason}" for label, reason in left_out.items())
+        raise DataError(f"no sample is left to join{':' if why else '; give at least one'}{why}")
+    if len(organisms) > 1:
+        raise DataError(f"samples to join are of one organism; these are {len(samples)} of {sorted(organisms)}")
     _check_different(samples, labels)
     genes, notes = _joined_genes([tree.names("var") for tree in trees], labels, join, min_common)
     draft = TreeDraft(work.directory("made") / "joined.zarr")

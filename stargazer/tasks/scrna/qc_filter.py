@@ -123,6 +123,11 @@ def qc_filter(
     genes = _Genes(organism or adata.organism, symbols, mt_genes, gene_sets or {})
     options: dict[str, Any] = {"batch_key": batch_key, "rate": expected_doublet_rate, "seed": seed}
     tree, draft = draft_of(work, adata, "qc_filter", "obs/called", masks=False)
+    if any(name.partition(".")[0] == "subset" for name in tree.record.noted):
+        work.warn(
+            f"{adata.sample_id or adata.name}: all {tree.n_obs:,} cells are measured anew, also those that subset left "
+            "out; to keep its choice, go on with select_features, or with normalize"
+        )
     try:
         return _filtered(
             work, adata, (tree, draft), genes, limits, measured or [], options if doublets else None, batch_key

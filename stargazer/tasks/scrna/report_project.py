@@ -50,6 +50,7 @@ def report_project(
     sample_key: str = "sample",
     condition_key: str = "condition",
     title: str = "Single cells",
+    notes: list[str] | None = None,
 ) -> Asset:
     """Draw what a project has found, beginning with what went wrong.
 
@@ -67,6 +68,8 @@ def report_project(
         Columns of ``obs`` with clusters, samples and conditions; the last may be empty.
     title
         Of the page.
+    notes
+        What else a person should know of the project.
 
     Returns
     -------
@@ -79,6 +82,7 @@ def report_project(
     parts = [
         _head(tree, trees, groupby, tables),
         *_warnings(tree, trees),
+        *map(note, notes or ()),
         heading("Samples", "Barcodes, and how many each filter dropped; one cell may be dropped by several."),
         table(_sample_rows(trees)),
         *_embeddings(tree, groupby, sample_key, condition_key),
