@@ -31,13 +31,14 @@ from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, WROTE, file_value, fo
 from stargazer.notebook.afar import run_afar
 from stargazer.notebook.alone import perform_alone
 from stargazer.notebook.annotations import FOREVER
-from stargazer.notebook.code import filename_of, prelude_of
+from stargazer.notebook.code import as_main, filename_of, prelude_of
 from stargazer.notebook.encoding import decode, encode
-from stargazer.notebook.figures import own_figures
+from stargazer.notebook.figures import own_figures, shows
 from stargazer.notebook.handles import boxed, is_handles, unboxed
+from stargazer.notebook.pickles import only_remembers
 from stargazer.notebook.sharing import shared_parts
 from stargazer.notebook.shown import Captured, captured
-from stargazer.notebook.values import Value
+from stargazer.notebook.values import SPENT, Encoded, Value
 from stargazer.notebook.writes import files_before, files_written
 from stargazer.tools import library_version
 
@@ -64,6 +65,7 @@ __all__ = [
     "CellTask",
     "cell_call",
     "from_here",
+    "is_as_kept",
     "is_fixed",
     "kept_values",
     "makers_of_handles",
@@ -116,10 +118,12 @@ class CellTask:
         self.ran = False
         self.captured = Captured()
         self.before: dict[str, Any] = {}
+        self.spent = frozenset[str]()
+        """Names that ``with`` blocks of it leave, and no other cell reads."""
         self.body = _Body(self)
 
     def __reduce__(self) -> Any:
-        return _arrived, (self.cell, self.rest, self.prelude.parts, self.positional)
+        return _arrived, (self.cell, self.rest, self.prelude.parts, self.positional, self.spent)
 
     def bound(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Pass on what it is given: nothing is declared."""
@@ -182,8 +186,12 @@ class CellTask:
         return found
 
 
-def _arrived(cell: Cell, rest: tuple[int, ...], parts: tuple[Part, ...], inputs: tuple[str, ...]) -> CellTask:
-    return CellTask(cell, rest, prelude_of(parts), inputs)
+def _arrived(
+    cell: Cell, rest: tuple[int, ...], parts: tuple[Part, ...], inputs: tuple[str, ...], spent: frozenset[str]
+) -> CellTask:
+    task = CellTask(cell, rest, prelude_of(parts), inputs)
+    task.spent = spent
+    return task
 
 
 def cell_call(
@@ -222,7 +230,7 @@ def cell_call(
     )  # fmt: skip
     reached = prelude.reached(cell.refs)
     given: dict[str, Any] = {"live": dict(sorted(tokens.items()))} if tokens else {}
-    if settings := prelude.settings(reached):
+    if settings := prelude.settings(reached, shows=shows(cell, prelude)):
         given["settings"] = settings
     return make_call(spec, Returns("dict", (Asset,)), {name: inputs[name] for name in sorted(inputs)}, given)
 
@@ -270,7 +278,7 @@ def perform_afar(task: CellTask, place: Place, staged: Mapping[str, Any], work: 
         task.captured = out
         made, changed = run_afar(task.cell, task.rest, task.prelude, given, out, place, work.is_cancelled)
     task.left, folder = made, work.path
-    kept = kept_values(sorted(made.keys() - changed.keys()), made, task.prelude, folder / "made")
+    kept = kept_values(sorted(made.keys() - changed.keys()), made, task.prelude, folder / "made", task.spent)
     kept |= kept_values(sorted(changed), changed, task.prelude, folder / "changed")
     if changed:
         kept[MUTATED] = sorted(changed)
@@ -329,7 +337,7 @@ def _made(task: CellTask, space: dict[str, Any], out: Captured, folder: Path) ->
     task.left = {name: space[name] for name in names}
     try:
         refuse_shared(task.left, task.given)
-        return kept_values(names, space, task.prelude, folder / "made")
+        return kept_values(names, space, task.prelude, folder / "made", task.spent)
     except NotKept as error:
         return {LIVE: str(error)}
 
@@ -347,10 +355,10 @@ def run_source(source: str, rest: Sequence[int], space: dict[str, Any], out: Cap
     """Run statements of a cell as a module's are run, and show the value of the last one."""
     space.setdefault("__builtins__", builtins)
     space["display"] = space.get("display", out.display)
-    body = parse(source).body
+    body = parse(as_main(source)).body
     chosen = [body[number] for number in rest]
     last = chosen.pop() if chosen and chosen[-1] is body[-1] and isinstance(body[-1], ast.Expr) else None
-    name = filename_of(source)
+    name = filename_of(as_main(source))
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     _run(compile(ast.Module(chosen, []), name, "exec", flags, dont_inherit=True), space)
     if isinstance(last, ast.Expr):
@@ -370,8 +378,25 @@ def _ends_in_semicolon(source: str) -> bool:
     return source.rstrip().endswith(";")
 
 
-def kept_values(names: Sequence[str], space: Mapping[str, Any], scope: Scope | None, folder: Path) -> dict[str, Any]:
+def kept_values(
+    names: Sequence[str],
+    space: Mapping[str, Any],
+    scope: Scope | None,
+    folder: Path,
+    spent: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
     """Write values as drafts of assets; handles are kept as they are.
+
+    Parameters
+    ----------
+    names, space
+        Which, and what they mean.
+    scope
+        The notebook.
+    folder
+        Where to.
+    spent
+        Names that need not be kept, as nobody reads them.
 
     Raises
     ------
@@ -389,7 +414,11 @@ def kept_values(names: Sequence[str], space: Mapping[str, Any], scope: Scope | N
         try:
             encoded = encode(value, path, scope)
         except NotKept as error:
-            raise NotKept(f"{name} is a {error}") from None
+            if name not in spent:
+                raise NotKept(f"{name} is a {error}") from None
+            _remove(path)
+            path.write_bytes(b"")
+            encoded = Encoded(SPENT, type(value).__qualname__)
         made[name] = Value(path=path, **encoded._asdict())
     return made
 
@@ -461,9 +490,28 @@ def _is_changed(value: Any, staged: Any, prelude: Prelude, folder: Path) -> bool
     except NotKept:
         return True
     try:
-        return encoded.codec != staged.codec or not _same_bytes(path, staged.path)
+        if encoded.codec == staged.codec and _same_bytes(path, staged.path):
+            return False
+        return not (encoded.codec == staged.codec == "pickle" and only_remembers(value, staged.path, prelude))
     finally:
         _remove(path)
+
+
+def is_as_kept(value: Any, now: Any, kept: Value, scope: Scope) -> bool:
+    """Whether a value is what it was when it was kept.
+
+    Parameters
+    ----------
+    value, now
+        It, and the asset that it would be kept as now; None where it cannot be.
+    kept
+        The asset that it was.
+    scope
+        The notebook.
+    """
+    if now is None or now.id == kept.id:
+        return now is not None
+    return bool(now.codec == kept.codec == "pickle") and only_remembers(value, kept.fetch(), scope)
 
 
 def _same_bytes(one: Path, other: Path) -> bool:

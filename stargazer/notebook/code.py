@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Cell
 
-__all__ = ["Part", "Prelude", "Split", "prelude_of", "root_set_up", "split_cells", "statement_names"]
+__all__ = ["Part", "Prelude", "Split", "as_main", "prelude_of", "root_set_up", "split_cells", "statement_names"]
 
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 CONSTANT = (
@@ -42,6 +42,9 @@ SETS_UP = re.compile(
     r"(set(?!p\b)|seed|use|filter(?!_)|simplefilter|register|config|rc|enable|disable|init|basicConfig|update)"
 )
 """How functions are named that change what a library keeps; ``filter_cells(adata)`` and ``setp(lines)`` change data."""
+
+SEEDS_IT = re.compile(r"seed\(")
+"""Where numbers begin, which no table shows."""
 
 WHERE_MODULES_ARE = ("sys.path.append", "sys.path.extend", "sys.path.insert")
 """Functions that say where later imports look."""
@@ -63,8 +66,26 @@ class Part(NamedTuple):
 
     def nodes(self) -> list[ast.stmt]:
         """The statements."""
-        body = ast.parse(self.source).body
+        body = ast.parse(as_main(self.source)).body
         return [body[number] for number in self.chosen]
+
+
+class _Setting(NamedTuple):
+    """A statement that changes what a library keeps.
+
+    Parameters
+    ----------
+    root
+        The name that it begins with.
+    text
+        It, with digests of what it reads.
+    patches
+        Whether it puts code of the notebook into the library, which its objects have then, whoever asks them.
+    """
+
+    root: str
+    text: str
+    patches: bool
 
 
 class Split(NamedTuple):
@@ -83,6 +104,31 @@ class Split(NamedTuple):
     parts: tuple[Part, ...]
     rest: tuple[tuple[int, ...], ...]
     names: frozenset[str]
+
+
+@functools.lru_cache(maxsize=1024)
+def as_main(source: str) -> str:
+    """Let ``__name__`` be ``"__main__"``, as in a kernel and in marimo, whatever the module is called here.
+
+    In the text, line by line, as functions are compared with theirs; in an f-string it stays as it is.
+    """
+    if "__name__" not in source:
+        return source
+    lines = [line.encode() for line in lines_of(source, ends=True)]
+    for node in sorted(_read_plainly(ast.parse(source)), key=lambda each: (each.lineno, each.col_offset), reverse=True):
+        line, at = lines[node.lineno - 1], node.col_offset
+        if line[at:].startswith(b"__name__"):
+            lines[node.lineno - 1] = line[:at] + b'"__main__"' + line[at + len("__name__") :]
+    return b"".join(lines).decode()
+
+
+def _read_plainly(node: ast.AST) -> Iterable[ast.Name]:
+    """Where ``__name__`` is read, but for f-strings."""
+    if isinstance(node, ast.Name) and node.id == "__name__" and isinstance(node.ctx, ast.Load):
+        yield node
+    elif not isinstance(node, ast.JoinedStr):
+        for each in ast.iter_child_nodes(node):
+            yield from _read_plainly(each)
 
 
 def statement_names(node: ast.stmt) -> frozenset[str]:
@@ -235,7 +281,7 @@ class Prelude:
             self._run(number, part, made)
 
     def _run(self, number: int, part: Part, made: ModuleType) -> None:
-        code = compile(ast.Module(part.nodes(), []), filename_of(part.source), "exec", dont_inherit=True)
+        code = compile(ast.Module(part.nodes(), []), filename_of(as_main(part.source)), "exec", dont_inherit=True)
         try:
             exec(code, made.__dict__)
         except Exception as error:  # noqa: BLE001 - it is told where the cell is
@@ -249,7 +295,7 @@ class Prelude:
     def _set_up(self) -> None:
         for part in self.parts:
             nodes = [node for node in part.nodes() if not _may_be_code(node)]
-            code = compile(ast.Module(nodes, []), filename_of(part.source), "exec", dont_inherit=True)
+            code = compile(ast.Module(nodes, []), filename_of(as_main(part.source)), "exec", dont_inherit=True)
             with contextlib.suppress(Exception):  # it was raised, and told, when the module was made
                 exec(code, self.module.__dict__)
 
@@ -278,10 +324,17 @@ class Prelude:
         return found
 
     @functools.cached_property
-    def _settings(self) -> list[tuple[str, str]]:
-        """Statements that change what libraries keep, by the name that they begin with."""
+    def _settings(self) -> list[_Setting]:
+        """Statements that change what libraries keep."""
         nodes = [node for part in self.parts for node in part.nodes() if not _may_be_code(node)]
-        return [(_root(node), ast.unparse(node)) for node in nodes]
+        return [self._setting(node) for node in nodes]
+
+    def _setting(self, node: ast.stmt) -> _Setting:
+        """A setting, with digests of the constants and functions that it reads."""
+        own = sorted(name for name in free_names(node) if name in self._statements and not self.is_imported(name))
+        text = " ".join([ast.unparse(node), *(f"{name}={self.code_of(name)}" for name in own)])
+        patches = isinstance(node, ast.Assign) and any(isinstance(n, DEFINITIONS) for n in self.nodes_of(own))
+        return _Setting(_root(node), text, patches)
 
     def reached(self, names: Iterable[str]) -> frozenset[str]:
         """Names of code that some names lead to."""
@@ -304,13 +357,24 @@ class Prelude:
             node for node in nodes if statement_names(node) & names or (not _may_be_code(node) and _root(node) in names)
         ]
 
-    def settings(self, names: frozenset[str]) -> str:
-        """Digest of what sets up the libraries that some names of code stand for; empty where nothing does."""
+    def settings(self, names: frozenset[str], *, shows: bool = False) -> str:
+        """Digest of what sets up the libraries that some names of code stand for; empty where nothing does.
+
+        Parameters
+        ----------
+        names
+            Of code, that a cell reaches.
+        shows
+            Whether it shows something: a table looks as its library was told, also where the cell does not name that.
+        """
         libraries = {found.partition(".")[0] for name in names if (found := self.imported_from(name))}
         texts = [
-            text
-            for root, text in self._settings
-            if root in names or self.imported_from(root).partition(".")[0] in libraries
+            each.text
+            for each in self._settings
+            if each.root in names
+            or each.patches
+            or (library := self.imported_from(each.root).partition(".")[0]) in libraries
+            or (shows and library not in sys.stdlib_module_names and not SEEDS_IT.search(each.text))
         ]
         return hashlib.sha256("\n".join(texts).encode()).hexdigest() if texts else ""
 
@@ -355,7 +419,7 @@ class Prelude:
 
 
 def _function(module: ModuleType, source: str, parameters: list[str]) -> FunctionType:
-    tree = _AsFunction().visit(ast.parse(source))
+    tree = _AsFunction().visit(ast.parse(as_main(source)))
     is_async = any(isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) for node in _outside(tree))
     kind = ast.AsyncFunctionDef if is_async else ast.FunctionDef
     body = [ast.Pass(), *(node for node in tree.body if not _is_future(node))]

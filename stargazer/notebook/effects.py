@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.source import dotted
-from stargazer.notebook.names import QUERIES_OF_FRAMES, texts_of
+from stargazer.notebook.names import LOOKS_UP, QUERIES_OF_FRAMES, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,9 +49,6 @@ SEEDS = {"random_state", "seed", "rng", "None"}
 
 OF_FILES = {"exists", "lexists", "is_file", "isfile", "is_dir", "isdir", "getmtime", "stat", "lstat"}
 """Methods and functions that say whether a file is there, or since when."""
-
-LOOKS_UP = {"eval", "exec", "globals", "locals", "vars"}
-"""Built-in functions by which code finds names that its text does not show."""
 
 
 def why_live(cell: Cell, prelude: Prelude) -> str:

@@ -1,4 +1,4 @@
-"""Figures that pyplot keeps for the whole process: each cell that draws has its own, as in Jupyter and marimo."""
+"""What cells show: each that draws has figures of its own, which pyplot keeps for the whole process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,25 @@ if TYPE_CHECKING:
     from stargazer.notebook.code import Prelude
     from stargazer.notebook.document import Cell
 
-__all__ = ["own_figures"]
+__all__ = ["own_figures", "shows"]
 
 PLOTS = ("plot", "hist", "boxplot", "pl")
 """Methods by which tables draw with pyplot, and where libraries like scanpy have their functions that do."""
+
+WRITTEN = {
+    "print",
+    "display",
+    "str",
+    "repr",
+    "format",
+    "to_string",
+    "to_html",
+    "to_markdown",
+    "to_latex",
+    "show",
+    "savefig",
+}
+"""Functions and methods by which values become texts and pictures."""
 
 _drawing = threading.RLock()
 
@@ -63,3 +78,24 @@ def _draws(cell: Cell, prelude: Prelude) -> bool:
         return True
     drawing = ("matplotlib.pyplot", "seaborn", "scanpy.plotting")
     return any(name.startswith(drawing) for name in full_names(nodes, prelude))
+
+
+def shows(cell: Cell, prelude: Prelude) -> bool:
+    """Whether a cell, or code that it reaches, shows values, or makes texts or pictures of them.
+
+    Parameters
+    ----------
+    cell
+        Of any notebook.
+    prelude
+        The code of its notebook.
+    """
+    body = cell.tree.body
+    if body and isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, ast.Constant):
+        return True
+    for node in [*body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]:
+        for each in ast.walk(node):
+            called = each.func if isinstance(each, ast.Call) else None
+            if isinstance(each, ast.JoinedStr) or getattr(called, "attr", getattr(called, "id", "")) in WRITTEN:
+                return True
+    return _draws(cell, prelude)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.code import Prelude
     from stargazer.notebook.document import Cell
 
-__all__ = ["hidden_order", "set_up_twice"]
+__all__ = ["hidden_order", "names_read", "set_up_twice"]
 
 OWN_GENERATORS = {
     "Random", "SystemRandom", "default_rng", "Generator", "RandomState", "SeedSequence", "BitGenerator", "PCG64",
@@ -165,10 +165,10 @@ def _what_is_set(node: ast.stmt) -> str:
 
 def _draws(cell: Cell, rest: Sequence[int], prelude: Prelude) -> bool:
     nodes = [cell.tree.body[number] for number in rest]
-    return _draws_in([*nodes, *prelude.nodes_of(prelude.reached(_read_by(nodes)))], prelude)
+    return _draws_in([*nodes, *prelude.nodes_of(prelude.reached(names_read(nodes)))], prelude)
 
 
-def _read_by(nodes: Sequence[ast.stmt]) -> set[str]:
+def names_read(nodes: Sequence[ast.stmt]) -> set[str]:
     """Names that statements read, those too that their own cell defines."""
     every = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Name))
     return {each.id for each in every if isinstance(each.ctx, ast.Load)}
@@ -200,7 +200,7 @@ def _sets_up(cell: Cell, rest: Sequence[int], prelude: Prelude) -> tuple[str, st
             return root, "by a name of its own; by that of its module (np.set_printoptions(…)) it would be code"
         if root := _changed_library(node, prelude):
             return root, "while it runs; with a constant (os.environ['A'] = '1'), at the top, it would be code"
-    for name in sorted(prelude.reached(_read_by([cell.tree.body[number] for number in rest]))):
+    for name in sorted(prelude.reached(names_read([cell.tree.body[number] for number in rest]))):
         for node in prelude.nodes_of([name]):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (root := _inside(node, prelude)):
                 return root, f"in {name}; where nothing else needs it, let {name} set it back"

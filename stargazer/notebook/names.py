@@ -14,10 +14,13 @@ from stargazer.fingerprint.parsing import parse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["PRESENT", "QUERIES_OF_FRAMES", "Names", "free_names", "names_of", "texts_of"]
+__all__ = ["LOOKS_UP", "PRESENT", "QUERIES_OF_FRAMES", "Names", "free_names", "left_by_blocks", "names_of", "texts_of"]
 
 QUERIES_OF_FRAMES = ("query", "eval")
 """Methods of data frames that read names in a text."""
+
+LOOKS_UP = {"eval", "exec", "globals", "locals", "vars"}
+"""Built-in functions by which code finds names that its text does not show."""
 
 PRESENT = {*vars(builtins), "__file__", "__name__", "__doc__", "__builtins__", "__spec__"}
 """Names that every cell has without any other cell's doing."""
@@ -37,12 +40,15 @@ class Names(NamedTuple):
         the other it is an earlier cell's.
     stars
         Modules of which it imports all names.
+    looks_up
+        Whether it finds names while it runs, as by ``globals()``: it may read any.
     """
 
     defs: frozenset[str]
     refs: frozenset[str]
     early: frozenset[str] = frozenset()
     stars: tuple[str, ...] = ()
+    looks_up: bool = False
 
 
 def names_of(source: str, *, private: bool = True) -> Names:
@@ -71,7 +77,7 @@ def names_of(source: str, *, private: bool = True) -> Names:
 
     early = _early(tree, defs)
     refs |= {name for name in _in_queries(tree) if name not in early}
-    return Names(kept(defs), kept(refs - defs - PRESENT - _caught(tree)), kept(early), stars)
+    return Names(kept(defs), kept(refs - defs - PRESENT - _caught(tree)), kept(early), stars, _looks_up(tree))
 
 
 def _caught(tree: ast.Module) -> set[str]:
@@ -81,11 +87,28 @@ def _caught(tree: ast.Module) -> set[str]:
     return caught - other
 
 
+def _looks_up(tree: ast.Module) -> bool:
+    calls = (n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
+    return any(call.func.id in LOOKS_UP and not (call.func.id == "vars" and call.args) for call in calls)  # type: ignore[attr-defined]
+
+
 def _in_queries(tree: ast.Module) -> set[str]:
     """Names that texts of pandas' queries read: ``df.query("x > @limit")``."""
     calls = (n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute))
     found = (texts_of(call) for call in calls if call.func.attr in QUERIES_OF_FRAMES)  # type: ignore[attr-defined]
     return {name for texts in found for text in texts for name in re.findall(r"@(\w+)", text)}
+
+
+@functools.lru_cache(maxsize=1024)
+def left_by_blocks(tree: ast.Module) -> frozenset[str]:
+    """Names that a cell has for the length of ``with … as name`` alone; they are bound after it, to what it left."""
+    blocks = [node for node in ast.walk(tree) if isinstance(node, (ast.With, ast.AsyncWith))]
+    bound = [item.optional_vars for block in blocks for item in block.items]
+    targets = {id(node): node.id for node in bound if isinstance(node, ast.Name)}
+    inside = {id(each) for block in blocks for each in ast.walk(block) if isinstance(each, ast.Name)}
+    every = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    elsewhere = {n.id for n in every if id(n) not in targets and (id(n) not in inside or isinstance(n.ctx, ast.Store))}
+    return frozenset({*targets.values()} - elsewhere)
 
 
 def texts_of(call: ast.AST) -> list[str]:

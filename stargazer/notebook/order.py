@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
 from stargazer.notebook.late import used_late
+from stargazer.notebook.names import left_by_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +32,10 @@ def reads_of(cell: Cell, before: Iterable[str]) -> frozenset[str]:
     before
         Where cells run one after the other, the names that are bound when it begins.
     """
-    return cell.refs | (cell.names.early & frozenset(before)) if cell.sequential else cell.refs
+    bound = frozenset(before)
+    early = cell.names.early - left_by_blocks(cell.tree) if cell.names.early else cell.names.early
+    found = cell.refs | (early & bound) if cell.sequential else cell.refs
+    return found | bound if cell.names.looks_up else found
 
 
 def reads_in_order(cells: Sequence[Cell]) -> dict[Cell, frozenset[str]]:

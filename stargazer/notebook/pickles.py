@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.values import Scope
 
-__all__ = ["read_pickle", "write_pickle"]
+__all__ = ["only_remembers", "read_pickle", "write_pickle"]
 
 HOSTS = (NOTEBOOK, "__main__", "__marimo__")
 """Modules that the code of a notebook may find itself in."""
@@ -30,9 +30,11 @@ HOSTS = (NOTEBOOK, "__main__", "__marimo__")
 class _Writer(pickle.Pickler):
     """Writes classes and functions of the notebook by name, sets in an order, and refuses what is wiring."""
 
-    def __init__(self, file: io.BytesIO, scope: Scope) -> None:
-        super().__init__(file, protocol=5)
-        self._scope = scope
+    PROTOCOL = 5
+
+    def __init__(self, file: io.BytesIO, scope: Scope, *, is_bare: bool = False) -> None:
+        super().__init__(file, protocol=self.PROTOCOL)
+        self._scope, self._is_bare = scope, is_bare
         self._sets: dict[int, tuple[int, Any]] = {}
         self.code: dict[str, str] = {}
         self.is_doubtful = False
@@ -51,6 +53,16 @@ class _Writer(pickle.Pickler):
         if kind.__module__.startswith("stargazer.") and (not isinstance(value, Asset) or value.cid is not None):
             raise NotKept(f"it holds {value!r}: calls, tasks and handles are not pickled")
         return None
+
+    def reducer_override(self, value: Any) -> Any:
+        """Write an object as it says, without what it only remembers where that does not count."""
+        names = _remembered(type(value)) if self._is_bare else frozenset[str]()  # type: ignore[arg-type]
+        if not names:
+            return NotImplemented
+        reduced = list(value.__reduce_ex__(self.PROTOCOL))
+        if len(reduced) > 2 and isinstance(reduced[2], dict):
+            reduced[2] = {name: item for name, item in reduced[2].items() if name not in names}
+        return tuple(reduced)
 
     def _set(self, value: Any) -> Any:
         """Sets have no order of their own that lasts: strings hash otherwise in each process."""
@@ -145,6 +157,40 @@ def _check_way_back(file: io.BytesIO, value: Any, scope: Scope) -> None:
         _Reader(file, scope).load()
     except Exception as error:  # noqa: BLE001 - whatever a class raises
         raise NotKept(f"{type(value).__qualname__}, which cannot be read back: {error}") from None
+
+
+@functools.lru_cache(maxsize=4096)
+def _remembered(kind: type) -> frozenset[str]:
+    """Names under which objects of a type keep what they worked out of the rest of them, once somebody asked."""
+    every = [(name, each) for base in kind.__mro__ for name, each in vars(base).items()]
+    found = {name for name, each in every if isinstance(each, functools.cached_property)}
+    return frozenset(found | ({"_cache"} if kind.__module__.startswith("pandas.") else set()))
+
+
+def only_remembers(value: Any, path: Path, scope: Scope) -> bool:
+    """Whether a value differs from the one that was pickled in nothing but what it remembers of itself.
+
+    A cached property, a table in groups that was asked for its means: the same value as before, in other bytes.
+
+    Parameters
+    ----------
+    value
+        As it is now.
+    path
+        Of the pickle.
+    scope
+        The notebook that it is a value of.
+    """
+    try:
+        return _bare(value, scope) == _bare(read_pickle(path, scope), scope)
+    except Exception:  # noqa: BLE001 - whatever a class raises: then nobody knows
+        return False
+
+
+def _bare(value: Any, scope: Scope) -> bytes:
+    file = io.BytesIO()
+    _Writer(file, scope, is_bare=True).dump(value)
+    return file.getvalue()
 
 
 def _size(value: Any) -> int:
