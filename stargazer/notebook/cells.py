@@ -8,7 +8,6 @@ import builtins
 import inspect
 import json
 import logging
-import os
 import sys
 import time
 import types
@@ -21,13 +20,12 @@ from stargazer.calls.call import make_call
 from stargazer.calls.signature import Returns
 from stargazer.errors import CodeChanged, NotebookError, NotKept, RemoteError, StargazerError
 from stargazer.execute import TaskSpec
-from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
 from stargazer.executors import find_place
 from stargazer.fingerprint.parsing import parse
 from stargazer.ledger import walk_assets
 from stargazer.ledger.codec import map_assets
 from stargazer.ledger.keys import task_key
-from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, WROTE, file_value, folder_value, tree_value
+from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, WROTE
 from stargazer.notebook.afar import run_afar
 from stargazer.notebook.alone import perform_alone
 from stargazer.notebook.annotations import FOREVER
@@ -35,6 +33,7 @@ from stargazer.notebook.code import as_main, filename_of, prelude_of
 from stargazer.notebook.encoding import decode, encode
 from stargazer.notebook.figures import own_figures, shows
 from stargazer.notebook.handles import boxed, is_handles, unboxed
+from stargazer.notebook.paths import paths_of
 from stargazer.notebook.pickles import only_remembers
 from stargazer.notebook.sharing import shared_parts
 from stargazer.notebook.shown import Captured, captured
@@ -43,13 +42,13 @@ from stargazer.notebook.writes import files_before, files_written
 from stargazer.tools import library_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from stargazer.calls import Call
     from stargazer.execute.audit import Observed
     from stargazer.executors import Place
     from stargazer.fingerprint import CodeIdentity
-    from stargazer.notebook.code import Part, Prelude
+    from stargazer.notebook.code import Part, Prelude, Setting
     from stargazer.notebook.document import Cell
     from stargazer.notebook.values import Scope
     from stargazer.store import Store
@@ -78,9 +77,6 @@ __all__ = [
 SHOWN, STOPPED, LIVE, MUTATED, MADE_BY, PARTS = ".shown", ".stopped", ".live", ".mutated", ".made by", ".parts"
 """What a cell's result holds beside its values: outputs, whether it stopped, why it is live, what it changed; which
 records tell how handles were made that it passes on, and which names have a part in common with others."""
-
-MOST_FILES = 1_000
-"""Files of a folder that a cell is given; of a larger one counts what changes with each of them, not their bytes."""
 
 
 class CellTask:
@@ -120,6 +116,8 @@ class CellTask:
         self.before: dict[str, Any] = {}
         self.spent = frozenset[str]()
         """Names that ``with`` blocks of it leave, and no other cell reads."""
+        self.is_alone = False
+        """Whether it runs in a process of its own, as this one was set up in a way that it must not find."""
         self.body = _Body(self)
 
     def __reduce__(self) -> Any:
@@ -177,7 +175,7 @@ class CellTask:
         """What it reads that no event tells, and whether its result is good for later at all."""
         cache = self.cell.notes.cache
         written = {} if self.is_afar else files_written(observed, self.before)
-        read = () if self.is_afar else _paths_of(self.cell, self.prelude, self.given, observed)
+        read = () if self.is_afar else paths_of(self.cell, self.prelude, self.given, observed)
         found = written | {place: value for place, value in read if f"{WROTE}{place}" not in written}
         if isinstance(cache, float):
             found[UNTIL] = f"{time.time() + cache:.3f}"
@@ -201,6 +199,7 @@ def cell_call(
     inputs: Mapping[str, Any],
     tokens: Mapping[str, str],
     store: Store,
+    placed: Sequence[Setting] = (),
 ) -> Call:
     """Return the call that a cell is: the one function that makes its key, whatever program shows the notebook.
 
@@ -214,6 +213,8 @@ def cell_call(
         Identities of the other values that it reads.
     store
         Where its result goes.
+    placed
+        What other cells set up before it, beside the code.
     """
     task = CellTask(cell, rest, prelude, sorted(inputs))
     code = task.identity()
@@ -230,7 +231,7 @@ def cell_call(
     )  # fmt: skip
     reached = prelude.reached(cell.refs)
     given: dict[str, Any] = {"live": dict(sorted(tokens.items()))} if tokens else {}
-    if settings := prelude.settings(reached, shows=shows(cell, prelude)):
+    if settings := prelude.settings(reached, shows=shows(cell, prelude), placed=placed):
         given["settings"] = settings
     return make_call(spec, Returns("dict", (Asset,)), {name: inputs[name] for name in sorted(inputs)}, given)
 
@@ -253,7 +254,7 @@ class _Body:
         task = self._task
         task.ran = True
         staged = dict(zip(task.positional, inputs, strict=True))
-        if task.cell.notes.env:
+        if task.cell.notes.env or task.is_alone:
             return perform_alone(task, staged, work)
         return task.tried(lambda: perform(task, staged, work.path), lambda error: not isinstance(error, StargazerError))
 
@@ -539,57 +540,3 @@ def outputs_draft(outputs: Sequence[dict[str, Any]], folder: Path) -> Value:
     path = folder / "outputs.json"
     path.write_text(json.dumps(outputs, sort_keys=True, default=str))
     return Value(path=path, codec="outputs", kind="outputs")
-
-
-# Paths that a cell names or is given: libraries in C open files that no event tells of.
-
-
-def _paths_of(cell: Cell, prelude: Prelude, given: Mapping[str, Any], observed: Observed) -> Iterator[tuple[str, str]]:
-    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
-    every = [each for node in nodes for each in ast.walk(node)]
-    unseen = not SILENT_READERS.isdisjoint(_names_in(every, prelude))
-    values = [each.value for each in every if isinstance(each, ast.Constant)]
-    for value in [*values, *given.values()]:
-        text = str(value) if isinstance(value, (str, PurePath)) else ""
-        if text and len(text) <= LONGEST_PATH and "\n" not in text and "\0" not in text:
-            yield from _path(os.path.abspath(text), observed, folders=unseen)
-
-
-def _names_in(nodes: Sequence[ast.AST], prelude: Prelude) -> set[str]:
-    """Names that code reads, with those of the modules that they stand for."""
-    found = {each.id for each in nodes if isinstance(each, ast.Name)}
-    found |= {each.attr for each in nodes if isinstance(each, ast.Attribute)}
-    modules = (prelude.namespace.get(name) for name in found)
-    return found | {part for each in modules if isinstance(each, types.ModuleType) for part in each.__name__.split(".")}
-
-
-def _path(place: str, observed: Observed, *, folders: bool) -> Iterator[tuple[str, str]]:
-    if place.startswith(observed.own) or any(
-        f"{each}{os.sep}".startswith(f"{place}{os.sep}") for each in observed.written
-    ):
-        return
-    if os.path.isfile(place):
-        yield place, file_value(place)
-    elif folders and os.path.isdir(place) and place not in (os.sep, os.path.expanduser("~"), os.getcwd()):
-        yield from _folder(place, observed)
-
-
-def _folder(place: str, observed: Observed) -> Iterator[tuple[str, str]]:
-    """All files of a folder by their bytes, up to a number; of a larger one what changes with each of them."""
-    found = []
-    for base, folders, names in os.walk(place):
-        folders[:] = sorted(name for name in folders if not _is_passed_over(os.path.join(base, name), observed))
-        found.append((base, sorted(name for name in names if not name.startswith("."))))
-    if sum(len(names) for _, names in found) > MOST_FILES:
-        yield f"{place}//", tree_value(place)
-        return
-    for base, names in found:
-        for name in names:
-            yield os.path.join(base, name), file_value(os.path.join(base, name))
-        yield f"{base}{os.sep}", folder_value(base)
-
-
-def _is_passed_over(place: str, observed: Observed) -> bool:
-    """Whether a folder holds no data: hidden ones, caches, and what is the store's."""
-    name = os.path.basename(place)
-    return name.startswith((".", "__")) or f"{place}{os.sep}".startswith(observed.own)

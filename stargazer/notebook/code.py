@@ -29,7 +29,17 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Cell
 
-__all__ = ["Part", "Prelude", "Split", "as_main", "prelude_of", "root_set_up", "split_cells", "statement_names"]
+__all__ = [
+    "Part",
+    "Prelude",
+    "Setting",
+    "Split",
+    "as_main",
+    "prelude_of",
+    "root_set_up",
+    "split_cells",
+    "statement_names",
+]
 
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 CONSTANT = (
@@ -70,7 +80,7 @@ class Part(NamedTuple):
         return [body[number] for number in self.chosen]
 
 
-class _Setting(NamedTuple):
+class Setting(NamedTuple):
     """A statement that changes what a library keeps.
 
     Parameters
@@ -80,7 +90,8 @@ class _Setting(NamedTuple):
     text
         It, with digests of what it reads.
     patches
-        Whether it puts code of the notebook into the library, which its objects have then, whoever asks them.
+        Whether it counts for all cells: it puts code of the notebook into the library, which its objects have then,
+        whoever asks them, or is made with a value.
     """
 
     root: str
@@ -324,17 +335,23 @@ class Prelude:
         return found
 
     @functools.cached_property
-    def _settings(self) -> list[_Setting]:
+    def _settings(self) -> list[Setting]:
         """Statements that change what libraries keep."""
         nodes = [node for part in self.parts for node in part.nodes() if not _may_be_code(node)]
-        return [self._setting(node) for node in nodes]
+        return [self.setting(node) for node in nodes]
 
-    def _setting(self, node: ast.stmt) -> _Setting:
-        """A setting, with digests of the constants and functions that it reads."""
+    def setting(self, node: ast.stmt) -> Setting:
+        """What a statement sets up, with digests of the constants and functions that it reads."""
         own = sorted(name for name in free_names(node) if name in self._statements and not self.is_imported(name))
         text = " ".join([ast.unparse(node), *(f"{name}={self.code_of(name)}" for name in own)])
         patches = isinstance(node, ast.Assign) and any(isinstance(n, DEFINITIONS) for n in self.nodes_of(own))
-        return _Setting(_root(node), text, patches)
+        return Setting(_root(node), text, patches)
+
+    def run_setting(self, node: ast.stmt, values: Mapping[str, Any]) -> None:
+        """Run a statement that changes what a library keeps, for all that runs from here on."""
+        code = compile(ast.Module([node], []), "<setting>", "exec", dont_inherit=True)
+        with self._lock, self.around(keep=True):
+            exec(code, {**self.namespace, **values})
 
     def reached(self, names: Iterable[str]) -> frozenset[str]:
         """Names of code that some names lead to."""
@@ -357,7 +374,7 @@ class Prelude:
             node for node in nodes if statement_names(node) & names or (not _may_be_code(node) and _root(node) in names)
         ]
 
-    def settings(self, names: frozenset[str], *, shows: bool = False) -> str:
+    def settings(self, names: frozenset[str], *, shows: bool = False, placed: Sequence[Setting] = ()) -> str:
         """Digest of what sets up the libraries that some names of code stand for; empty where nothing does.
 
         Parameters
@@ -366,17 +383,20 @@ class Prelude:
             Of code, that a cell reaches.
         shows
             Whether it shows something: a table looks as its library was told, also where the cell does not name that.
+        placed
+            What other cells set up before it, beside the code.
         """
-        libraries = {found.partition(".")[0] for name in names if (found := self.imported_from(name))}
-        texts = [
-            each.text
-            for each in self._settings
-            if each.root in names
-            or each.patches
-            or (library := self.imported_from(each.root).partition(".")[0]) in libraries
-            or (shows and library not in sys.stdlib_module_names and not SEEDS_IT.search(each.text))
-        ]
+        texts = [each.text for each in (*self._settings, *placed) if self.is_counted(each, names, shows=shows)]
         return hashlib.sha256("\n".join(texts).encode()).hexdigest() if texts else ""
+
+    def is_counted(self, setting: Setting, names: frozenset[str], *, shows: bool) -> bool:
+        """Whether a setting counts for what reaches some names of code."""
+        if setting.patches or setting.root in names:
+            return True
+        library = self.imported_from(setting.root).partition(".")[0]
+        libraries = {found.partition(".")[0] for name in names if (found := self.imported_from(name))}
+        may_show = shows and library not in sys.stdlib_module_names and not SEEDS_IT.search(setting.text)
+        return library in libraries or may_show
 
     def imported_from(self, name: str) -> str:
         """Where a name comes from that the code imports, as ``numpy.random.seed``; empty where it imports none."""

@@ -37,6 +37,7 @@ QUERIES = {
     "trace",
     "Store",
     "notebook",
+    "Notebook",
 }
 """Names of the engine's that ask or change what is in a store, or elsewhere."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.code import Prelude
     from stargazer.notebook.document import Cell
 
-__all__ = ["own_figures", "shows"]
+__all__ = ["others_draw", "own_figures", "shows"]
 
 PLOTS = ("plot", "hist", "boxplot", "pl")
 """Methods by which tables draw with pyplot, and where libraries like scanpy have their functions that do."""
@@ -39,6 +39,14 @@ WRITTEN = {
 _drawing = threading.RLock()
 
 
+class _Mine(threading.local):
+    turns = 0
+    """Cells of this thread that draw now: more than one, where a cell runs the cells of another notebook."""
+
+
+_mine = _Mine()
+
+
 @contextlib.contextmanager
 def own_figures(cell: Cell, prelude: Prelude) -> Iterator[None]:
     """Let a cell that draws do so alone, and leave no figure to others.
@@ -56,13 +64,46 @@ def own_figures(cell: Cell, prelude: Prelude) -> Iterator[None]:
     if not _draws(cell, prelude):
         yield
         return
-    with _drawing:
+    with _drawing, _put_away() if _mine.turns else contextlib.nullcontext():
         before = _numbers()
+        _mine.turns += 1
         try:
             yield
         finally:
+            _mine.turns -= 1
             for number in _numbers() - before:
                 sys.modules["matplotlib.pyplot"].close(number)
+
+
+@contextlib.contextmanager
+def others_draw() -> Iterator[None]:
+    """Let cells on other threads draw, where this one waits for them: those of a notebook that its cell runs."""
+    turns = _mine.turns
+    if not turns:
+        yield
+        return
+    with _put_away():
+        for _ in range(turns):
+            _drawing.release()
+        try:
+            yield
+        finally:
+            for _ in range(turns):
+                _drawing.acquire()
+
+
+@contextlib.contextmanager
+def _put_away() -> Iterator[None]:
+    """Hide the figures of a cell from those that it runs, which would go on drawing on them."""
+    helpers = sys.modules.get("matplotlib._pylab_helpers")
+    held = dict(helpers.Gcf.figs) if helpers is not None else {}
+    for number in held:
+        helpers.Gcf.figs.pop(number)  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        if helpers is not None:
+            helpers.Gcf.figs.update(held)
 
 
 def _numbers() -> set[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import io
 import pickle
 import sys
@@ -55,13 +56,12 @@ class _Writer(pickle.Pickler):
         return None
 
     def reducer_override(self, value: Any) -> Any:
-        """Write an object as it says, without what it only remembers where that does not count."""
-        names = _remembered(type(value)) if self._is_bare else frozenset[str]()  # type: ignore[arg-type]
-        if not names:
+        """Write an object as it says, without what pandas only remembers of it where that does not count."""
+        if not self._is_bare or not type(value).__module__.startswith("pandas."):
             return NotImplemented
         reduced = list(value.__reduce_ex__(self.PROTOCOL))
         if len(reduced) > 2 and isinstance(reduced[2], dict):
-            reduced[2] = {name: item for name, item in reduced[2].items() if name not in names}
+            reduced[2] = {name: item for name, item in reduced[2].items() if name != "_cache"}
         return tuple(reduced)
 
     def _set(self, value: Any) -> Any:
@@ -159,18 +159,11 @@ def _check_way_back(file: io.BytesIO, value: Any, scope: Scope) -> None:
         raise NotKept(f"{type(value).__qualname__}, which cannot be read back: {error}") from None
 
 
-@functools.lru_cache(maxsize=4096)
-def _remembered(kind: type) -> frozenset[str]:
-    """Names under which objects of a type keep what they worked out of the rest of them, once somebody asked."""
-    every = [(name, each) for base in kind.__mro__ for name, each in vars(base).items()]
-    found = {name for name, each in every if isinstance(each, functools.cached_property)}
-    return frozenset(found | ({"_cache"} if kind.__module__.startswith("pandas.") else set()))
-
-
 def only_remembers(value: Any, path: Path, scope: Scope) -> bool:
     """Whether a value differs from the one that was pickled in nothing but what it remembers of itself.
 
-    A cached property, a table in groups that was asked for its means: the same value as before, in other bytes.
+    A table in groups that was asked for its means; a cached property, which the older one is asked for, too, as what it
+    came to may have been changed since: the same value as before, in other bytes.
 
     Parameters
     ----------
@@ -182,7 +175,11 @@ def only_remembers(value: Any, path: Path, scope: Scope) -> bool:
         The notebook that it is a value of.
     """
     try:
-        return _bare(value, scope) == _bare(read_pickle(path, scope), scope)
+        before = read_pickle(path, scope)
+        for name in [each for each in getattr(value, "__dict__", ()) if each not in vars(before)]:
+            if isinstance(inspect.getattr_static(type(value), name, None), functools.cached_property):
+                getattr(before, name)
+        return _bare(value, scope) == _bare(before, scope)
     except Exception:  # noqa: BLE001 - whatever a class raises: then nobody knows
         return False
 

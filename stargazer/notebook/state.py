@@ -35,6 +35,10 @@ CHANGING = {"setattr", "delattr", "next"}
 """Functions of Python's own that change their first argument."""
 
 
+REMEMBERING = {"cache", "lru_cache", "cached", "memoize"}
+"""Decorators by which a function remembers what it returned."""
+
+
 class State(NamedTuple):
     """Something that some cells change and others use, which no value tells of.
 
@@ -67,7 +71,7 @@ def shared_states(cells: Sequence[Cell], code: frozenset[str]) -> list[State]:
     changed = {cell: book.changed_by(cell) for cell in cells}
     found = []
     for name in sorted(frozenset().union(*changed.values())):
-        users = [cell for cell in cells if name in book.used_by(cell)]
+        users = [cell for cell in cells if name in book.used_by(cell) or name in changed[cell]]
         changing = tuple(cell for cell in users if name in changed[cell])
         if len(users) > 1 and changing:
             found.append(State(name, changing, frozenset(users).union(book.defining(name))))
@@ -106,6 +110,21 @@ class _Book:
         for name in self._asked_for_calls() & self._nodes.keys():
             self._changes[name] |= {name}
         self._used: dict[Cell, frozenset[str]] = {}
+        self._handed = self._handed_out()
+
+    def _handed_out(self) -> dict[str, set[str]]:
+        """Names that may mean what a function remembers and gives to whoever asks again, with these functions."""
+        caches = {name for name, nodes in self._nodes.items() if any(_is_remembering(node) for node in nodes)}
+        found: dict[str, set[str]] = {}
+        for cell in self._cells if caches else ():
+            for node in _statements(cell.tree.body):
+                value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+                names = {each.id for each in ast.walk(value) if isinstance(each, ast.Name)} if value else set()
+                of = (names & caches).union(*(found.get(name, ()) for name in names))
+                for target in _places(node) if of and isinstance(node, (ast.Assign, ast.AnnAssign)) else ():
+                    for each in _unpacked(target):
+                        found.setdefault(root_of(each), set()).update(of)
+        return found
 
     def _pass_on(self, node: ast.stmt) -> None:
         """What holds a function, as a table of them does, changes what that changes."""
@@ -145,7 +164,8 @@ class _Book:
         known = self._nodes.keys() | self._code
         direct = frozenset().union(*(_changed_at_once(node) for node in cell.tree.body)) & known
         called = (self._changes.get(name, frozenset()) for name in self.used_by(cell))
-        return direct.union(*called) & self._names
+        handed = (self._handed.get(name, ()) for node in cell.tree.body for name in _changed_in_place(node))
+        return direct.union(*called, *(handed if self._handed else ())) & self._names
 
     def defining(self, name: str) -> Iterator[Cell]:
         """Cells that bind a name, or define code that leads to it."""
@@ -243,6 +263,22 @@ def _changed_at_once(node: ast.stmt) -> frozenset[str]:
         called = (each.func if isinstance(each, ast.Call) else each for each in node.decorator_list)
         return frozenset(root_of(each) for each in called if isinstance(each, ast.Attribute) and each.attr in MUTATORS)
     return frozenset(root_of(target) for each in ast.walk(node) for target in _targets(each)) - {""}
+
+
+def _is_remembering(node: ast.stmt) -> bool:
+    """Whether a function gives the same object to whoever calls it in the same way."""
+    decorators = node.decorator_list if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else []
+    called = (each.func if isinstance(each, ast.Call) else each for each in decorators)
+    return any(getattr(each, "attr", getattr(each, "id", "")) in REMEMBERING for each in called)
+
+
+def _changed_in_place(node: ast.stmt) -> frozenset[str]:
+    """Names whose objects a statement changes, by ``+=`` and ``inplace=True`` too."""
+    found = {root_of(each.target) for each in ast.walk(node) if isinstance(each, ast.AugAssign)}
+    for each in ast.walk(node):
+        if isinstance(each, ast.Call) and any(keyword.arg == "inplace" for keyword in each.keywords):
+            found.add(root_of(each.func))
+    return (_changed_at_once(node) | found) - {""}
 
 
 @functools.lru_cache(maxsize=4096)

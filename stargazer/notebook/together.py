@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING, Any
 
 from stargazer.notebook.code import root_set_up
-from stargazer.notebook.hidden import names_read, set_up_twice
+from stargazer.notebook.hidden import names_read, seeded_anew
 from stargazer.notebook.rows import name_of
 from stargazer.notebook.state import shared_states
 
@@ -50,7 +50,7 @@ class Together:
         states = shared_states(order, code)
         self.cells: frozenset[Cell] = frozenset().union(*(state.cells for state in states))
         self._names = frozenset(state.name for state in states)
-        self.why, setting = set_up_twice(order, rest, prelude)
+        self.why, setting = seeded_anew(order, rest, prelude)
         self.told = sorted(set(self.why.values()))
         self.statements = {cell: tuple(rest[cell]) for cell in order}
         for cell in setting:
@@ -62,7 +62,8 @@ class Together:
             self.told.append(
                 f"{told}, which is code, or is kept by code: {'they' if len(state.changing) > 1 else 'it'} and the "
                 f"{len(state.cells)} cells that have to do with {state.name} run each time, in their order; let a "
-                f"function return what it made, instead of changing {state.name}, and they would be kept"
+                f"function return what it made, instead of changing {state.name}, and they would be kept (as are those "
+                "that use a function under `@functools.cache`, which remembers what it returned)"
             )
         self._look_up(order, rest)
         for cell in self.cells:

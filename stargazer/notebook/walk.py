@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
+from stargazer.executors import find_place
 from stargazer.ledger import Ledger
 from stargazer.notebook.cells import (
     LIVE,
@@ -45,6 +46,7 @@ from stargazer.notebook.rows import (
     used_by,
     value_of,
 )
+from stargazer.notebook.settings import Settings, place_settings
 from stargazer.notebook.shown import error_output
 from stargazer.notebook.together import Together
 from stargazer.notebook.tokens import token_of
@@ -62,6 +64,9 @@ if TYPE_CHECKING:
     from stargazer.store import Store
 
 __all__ = ["Walk"]
+
+
+NOT_SET_UP = "{} is set up in a cell before it, and not on {}: set it up with constants, in the first cells"
 
 
 class _Restart(Exception):
@@ -106,7 +111,9 @@ class Walk:
         self.document, self.store, self.ledger = document, store, Ledger(store.records)
         self.given, self.again, self.strict, self.client, self.dry = dict(given or {}), again, strict, client, dry
         self.order = ordered(document)
-        self.split = split_cells(self.order)
+        split = split_cells(self.order)
+        self.split, placed = place_settings(self.order, split, prelude_of(split.parts))
+        self.settings = Settings(placed)
         self.rest = dict(zip(self.order, self.split.rest, strict=True))
         self.prelude = prelude_of(self.split.parts)
         self.wanted = set(self.order) if target is None else needed_cells(self.order, target, document)
@@ -117,11 +124,13 @@ class Walk:
         }
         check_given(self.order, self.given.keys() - self.widgets, self.split.names)
         self.together = Together(self.order, self.rest, self.split.names, self.prelude)
-        self._lively = {**hidden_order(self.order, self.rest, self.prelude), **self.together.why}
+        numbers = {cell: [each.number for each in mine] for cell, mine in placed.items()}
+        self._lively = {**hidden_order(self.order, self.rest, self.prelude, placed=numbers), **self.together.why}
         tied = {*self._lively, *self.together.cells}
-        if self.wanted & tied:  # what others leave for them, these find only if the others ran
-            last = max(self.order.index(cell) for cell in self.wanted)
-            self.wanted = needs_of(self.wanted | (tied & {*self.order[: last + 1]}), self.order, document)
+        last = max((self.order.index(cell) for cell in self.wanted), default=-1)
+        unnamed = {*placed, *(tied if self.wanted & tied else ())} & {*self.order[: last + 1]}
+        if unnamed:  # what others leave for them, these find only if the others ran
+            self.wanted = needs_of(self.wanted | unnamed, self.order, document)
         self._shared: dict[Cell, tuple[str, ...]] = {}
         self._ran_now: set[str] = set()
 
@@ -153,6 +162,7 @@ class Walk:
     def _begin(self) -> None:
         self.prelude.set_up_again()
         self.together.begin()
+        self.settings.begin()
         self.rows: dict[Cell, Row] = {}
         self.assets: dict[str, Any] = {}
         self.live: dict[str, Any] = {}
@@ -176,6 +186,8 @@ class Walk:
                 self.rows[cell] = row
             else:
                 self._step(cell)
+            if cell in self.settings.placed and cell in self.rows and self.rows[cell].state != "skipped":
+                self.settings.apply(self, cell)
             if self.pending:
                 self._since.append(cell)
 
@@ -255,8 +267,12 @@ class Walk:
         why = self._lively.get(cell) or why_live(cell, self.prelude)
         if not why and unknown:
             why = f"it reads {unknown[0]}, which {self.why.get(unknown[0], 'has no identity')}"
-        if self.dry and any(name in self.handed for name in names):
+        if self.dry and (self.settings.is_unsure or any(name in self.handed for name in names)):
             self.hand_on(cell, "live" if why else "run", why or "it reads what is made each time")
+            return
+        if cell in self.settings.placed and self.pending and not self.dry:  # those before it must be without
+            self.settle()
+            self._walk_one(cell)
             return
         if why:
             self.pure = self.pure and why == WIDGET
@@ -266,12 +282,14 @@ class Walk:
             return
         self._check_spent(cell, data)
         data |= {name: mounted(mount, self.store) for name, mount in mounts.items()}
-        call = cell_call(cell, self.rest[cell], self.prelude, data, {n: str(self.tokens[n]) for n in alive}, self.store)
-        if (left := left_by_blocks(cell.tree)) and isinstance(task := call.spec.local, CellTask):
-            task.spent = left.difference(*(reads for other, reads in self.reads.items() if other is not cell))
+        if self.settings.now and (place := find_place(cell.notes.worker)):
+            self.rows[cell] = self.failed(cell, NotebookError(NOT_SET_UP.format(self.settings.now[0].root, place.name)))
+            return
+        call = self._call(cell, data, alive)
         if (not self.again or call.plan_key in self._ran_now) and self._known(cell, call):
             return
-        if alive or touches_engine(cell, self.prelude) or any(is_handle(value) for value in data.values()):
+        is_placed = cell in self.settings.placed or (self.client is not None and bool(self.settings.now))
+        if alive or is_placed or touches_engine(cell, self.prelude) or any(is_handle(value) for value in data.values()):
             if not self.is_made_later(cell, frozenset(data)):
                 self._here(cell, call)
             return
@@ -282,6 +300,22 @@ class Walk:
         self.pending[cell] = call
         for name in cell.defs - self.split.names:
             self._bind(name, call[name])
+
+    def _call(self, cell: Cell, data: Mapping[str, Any], alive: Iterable[str]) -> Call:
+        """The call that a cell is, with what this walk knows of it."""
+        tokens = {name: str(self.tokens[name]) for name in alive}
+        call = cell_call(cell, self.rest[cell], self.prelude, data, tokens, self.store, self.settings.now)
+        task = call.spec.local
+        assert isinstance(task, CellTask)
+        task.is_alone = self.settings.must_be_alone(cell, self.prelude)
+        if left := left_by_blocks(cell.tree):
+            task.spent = left.difference(*(reads for other, reads in self.reads.items() if other is not cell))
+        return call
+
+    def live_after(self, cell: Cell, root: str) -> None:
+        """Let all cells after one run each time: it set up something in a way that no key can tell."""
+        for other in self.order[self.order.index(cell) + 1 :]:
+            self._lively.setdefault(other, f"{root} is set up before it with what a cell made")
 
     def _check_spent(self, cell: Cell, data: Mapping[str, Any]) -> None:
         """Let a cell run whose block left what this one reads, and that was not kept; begin again."""
@@ -503,5 +537,10 @@ class Walk:
         ran = self.again or (mine is not None and mine.ran)
         if not ran and record is not None and record.started < self._flew and self._known(cell, call):
             return True
+        if not ran and record is None:  # what it reads is made each time, so its own key holds for no other time
+            settled = self._call(cell, data, ())
+            known = self.ledger.find(settled.plan_key)
+            if known is not None and known.started < self._flew and self._known(cell, settled):
+                return True
         self._ran(cell, done.result, mine, record.seconds if record else 0.0, call)
         return True

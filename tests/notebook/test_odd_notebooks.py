@@ -138,3 +138,27 @@ def test_the_module_of_a_notebook_is_left_as_it_was(tmp_path: Path) -> None:
     before = sys.modules["__main__"]
     _book(tmp_path, EDITED["main"][0]).run()
     assert sys.modules["__main__"] is before
+
+
+INNER = [
+    "import matplotlib.pyplot as plt",
+    "n = int(open('d.txt').read())",
+    "plt.plot([n, 2])\na = len(plt.gca().lines)",
+    "plt.plot([n, 3])\nb = len(plt.gca().lines)",
+]
+
+
+@pytest.mark.timeout(120)
+def test_a_cell_that_draws_may_run_a_notebook_whose_cells_draw(tmp_path: Path) -> None:
+    (tmp_path / "inner.py").write_text("\n\n".join(f"# %%\n{cell}" for cell in INNER) + "\n")
+    cells = [
+        "import matplotlib.pyplot as plt\nimport stargazer as sg",
+        "plt.plot([1])\ninner = sg.Notebook('inner.py').run()\nx = (inner['n'], inner['a'], inner['b'], len(plt.gca().lines))",
+    ]
+    for number in (5, 6):  # what the other notebook reads is not seen to be read here
+        (tmp_path / "d.txt").write_text(str(number))
+        assert _book(tmp_path, cells).run()["x"] == (number, 1, 1, 1)
+    alone = [cells[0], "x = sg.Notebook('inner.py').run()['n']"]
+    for number in (6, 7):
+        (tmp_path / "d.txt").write_text(str(number))
+        assert _book(tmp_path, alone).run()["x"] == number
