@@ -464,9 +464,18 @@ def _cell(name: str, source: str, kind: Kind, line: int, options: dict[str, Any]
 # Jupyter and MyST.
 
 
+def _of_today(found: Any) -> Any:
+    """A notebook of Jupyter; those that were written before 2015 have their cells in worksheets."""
+    if not isinstance(found, dict) or "cells" in found or not found.get("worksheets"):
+        return found
+    import nbformat
+
+    return nbformat.convert(nbformat.from_dict(found), 4)  # type: ignore[no-untyped-call]
+
+
 def _ipynb(text: str, path: Path) -> Document:
     try:
-        found = json.loads(text)
+        found = _of_today(json.loads(text))
         cells = [_ipynb_cell(cell) for cell in found["cells"]]
         metadata = dict(found.get("metadata", {}))
     except ValueError as error:

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.source import dotted
-from stargazer.notebook.names import LOOKS_UP, QUERIES_OF_FRAMES, texts_of
+from stargazer.notebook.names import LOOKS_UP, QUERIES_OF_FRAMES, nodes_in, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -83,7 +83,7 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
 
 def samples_rows(nodes: Iterable[ast.AST]) -> bool:
     """Whether rows of a table are drawn at random, which the table asks NumPy's generator for."""
-    calls = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
+    calls = (each for node in nodes for each in nodes_in(node) if isinstance(each, ast.Call))
     drawn = (call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "sample")
     return any(SEEDS.isdisjoint(str(keyword.arg) for keyword in call.keywords) for call in drawn)
 
@@ -91,7 +91,7 @@ def samples_rows(nodes: Iterable[ast.AST]) -> bool:
 def _looks_up(cell: Cell, prelude: Prelude) -> str:
     """What of a cell, or of what it reaches, reads names that nobody can see in its text."""
     for node in [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]:
-        for each in ast.walk(node):
+        for each in nodes_in(node):
             called = each.func if isinstance(each, ast.Call) else None
             if isinstance(called, ast.Name) and called.id in LOOKS_UP and not (called.id == "vars" and each.args):  # type: ignore[attr-defined]
                 return called.id
@@ -104,7 +104,7 @@ def _asks_for_files(cell: Cell) -> str:
     """How a cell asks whether a file is there: no event of Python's tells of that. What is fetched never changes."""
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     nodes = [node for node in cell.tree.body if not isinstance(node, definitions)]
-    calls = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
+    calls = (each for node in nodes for each in nodes_in(node) if isinstance(each, ast.Call))
     names = (getattr(each.func, "attr", None) or getattr(each.func, "id", "") for each in calls if not _fetched(each))
     return next((name for name in names if name in OF_FILES), "")
 
@@ -139,7 +139,7 @@ def _called(cell: Cell, prelude: Prelude, *, deep: bool = True) -> Iterator[str]
 def full_names(nodes: Iterable[ast.AST], prelude: Prelude) -> Iterator[str]:
     """Full names of what some nodes read by dotted names, as far as the code imports or makes it."""
     for node in nodes:
-        for each in ast.walk(node):
+        for each in nodes_in(node):
             if isinstance(each, (ast.Attribute, ast.Name)) and (chain := dotted(each)):
                 found = _full_name(chain, prelude)
                 if found:

@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from stargazer.notebook.effects import full_names
+from stargazer.notebook.names import nodes_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +115,7 @@ def _numbers() -> set[int]:
 def _draws(cell: Cell, prelude: Prelude) -> bool:
     """Whether a cell, or code that it reaches, draws by pyplot, also where a library does it for it."""
     nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
-    every = (each for node in nodes for each in ast.walk(node))
+    every = (each for node in nodes for each in nodes_in(node))
     if any(isinstance(each, ast.Attribute) and each.attr in PLOTS for each in every):
         return True
     drawing = ("matplotlib.pyplot", "seaborn", "scanpy.plotting")
@@ -135,7 +136,7 @@ def shows(cell: Cell, prelude: Prelude) -> bool:
     if body and isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, ast.Constant):
         return True
     for node in [*body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]:
-        for each in ast.walk(node):
+        for each in nodes_in(node):
             called = each.func if isinstance(each, ast.Call) else None
             if isinstance(each, ast.JoinedStr) or getattr(called, "attr", getattr(called, "id", "")) in WRITTEN:
                 return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
 from stargazer.ledger.reads import file_value, folder_value, tree_value
+from stargazer.notebook.names import nodes_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +38,7 @@ def paths_of(cell: Cell, prelude: Prelude, given: Mapping[str, Any], observed: O
         What it was seen to read and write.
     """
     nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
-    every = [each for node in nodes for each in ast.walk(node)]
+    every = [each for node in nodes for each in nodes_in(node)]
     unseen = not SILENT_READERS.isdisjoint(_names_in(every, prelude))
     values = [each.value for each in every if isinstance(each, ast.Constant)]
     for value in [*values, *given.values()]:

@@ -12,7 +12,7 @@ import ast
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.notebook.names import PRESENT, free_names
+from stargazer.notebook.names import PRESENT, free_names, nodes_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -119,7 +119,7 @@ class _Book:
         for cell in self._cells if caches else ():
             for node in _statements(cell.tree.body):
                 value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
-                names = {each.id for each in ast.walk(value) if isinstance(each, ast.Name)} if value else set()
+                names = {each.id for each in nodes_in(value) if isinstance(each, ast.Name)} if value else set()
                 of = (names & caches).union(*(found.get(name, ()) for name in names))
                 for target in _places(node) if of and isinstance(node, (ast.Assign, ast.AnnAssign)) else ():
                     for each in _unpacked(target):
@@ -130,8 +130,8 @@ class _Book:
         """What holds a function, as a table of them does, changes what that changes."""
         if not isinstance(node, ast.Assign):
             return
-        calls = {each.func for each in ast.walk(node.value) if isinstance(each, ast.Call)}
-        held = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name) and n not in calls}
+        calls = {each.func for each in nodes_in(node.value) if isinstance(each, ast.Call)}
+        held = {n.id for n in nodes_in(node.value) if isinstance(n, ast.Name) and n not in calls}
         for name in {each.id for each in node.targets if isinstance(each, ast.Name)} if held else ():
             changed = frozenset().union(*(self._changes.get(each, ()) for each in held))
             self._changes[name] = self._changes.get(name, frozenset()) | changed
@@ -195,7 +195,7 @@ def _defined(node: ast.stmt) -> list[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _asked_for_calls(tree: ast.Module) -> frozenset[str]:
-    every = (each for each in ast.walk(tree) if isinstance(each, ast.Attribute))
+    every = (each for each in nodes_in(tree) if isinstance(each, ast.Attribute))
     return frozenset(root_of(each) for each in every if each.attr in ("cache_info", "cache_clear"))
 
 
@@ -218,10 +218,10 @@ def _read(node: ast.stmt) -> frozenset[str]:
         parts = [*node.decorator_list, *node.args.defaults, *(each for each in node.args.kw_defaults if each)]
     else:
         parts = [node]
-    found = frozenset(each.id for part in parts for each in ast.walk(part) if isinstance(each, ast.Name))
+    found = frozenset(each.id for part in parts for each in nodes_in(part) if isinstance(each, ast.Name))
     if isinstance(node, ast.AugAssign):
         return found
-    names = [each for each in ast.walk(node) if isinstance(each, ast.Name)]
+    names = [each for each in nodes_in(node) if isinstance(each, ast.Name)]
     loaded = {each.id for each in names if isinstance(each.ctx, ast.Load)}
     return found - {each.id for each in names if isinstance(each.ctx, ast.Store) and each.id not in loaded}
 
@@ -262,7 +262,7 @@ def _changed_at_once(node: ast.stmt) -> frozenset[str]:
     if isinstance(node, DEFINITIONS):
         called = (each.func if isinstance(each, ast.Call) else each for each in node.decorator_list)
         return frozenset(root_of(each) for each in called if isinstance(each, ast.Attribute) and each.attr in MUTATORS)
-    return frozenset(root_of(target) for each in ast.walk(node) for target in _targets(each)) - {""}
+    return frozenset(root_of(target) for each in nodes_in(node) for target in _targets(each)) - {""}
 
 
 def _is_remembering(node: ast.stmt) -> bool:
@@ -274,8 +274,8 @@ def _is_remembering(node: ast.stmt) -> bool:
 
 def _changed_in_place(node: ast.stmt) -> frozenset[str]:
     """Names whose objects a statement changes, by ``+=`` and ``inplace=True`` too."""
-    found = {root_of(each.target) for each in ast.walk(node) if isinstance(each, ast.AugAssign)}
-    for each in ast.walk(node):
+    found = {root_of(each.target) for each in nodes_in(node) if isinstance(each, ast.AugAssign)}
+    for each in nodes_in(node):
         if isinstance(each, ast.Call) and any(keyword.arg == "inplace" for keyword in each.keywords):
             found.add(root_of(each.func))
     return (_changed_at_once(node) | found) - {""}
@@ -313,7 +313,7 @@ class _Changes(ast.NodeVisitor):
             self.generic_visit(node)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
-        every = [each for child in ast.iter_child_nodes(node) for each in ast.walk(child)]
+        every = [each for child in ast.iter_child_nodes(node) for each in nodes_in(child)]
         beyond = {name for each in every if isinstance(each, ast.Global) for name in each.names}
         stored = {each.id for each in every if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)}
         self.found |= stored & beyond
@@ -364,7 +364,7 @@ def _changing_methods(node: ast.ClassDef) -> set[str]:
     return {
         each.name
         for each in methods
-        if each.name != "__init__" and any(root_of(t) == "self" for n in ast.walk(each) for t in _targets(n))
+        if each.name != "__init__" and any(root_of(t) == "self" for n in nodes_in(each) for t in _targets(n))
     }
 
 
@@ -374,7 +374,7 @@ def _mutable_attributes(node: ast.ClassDef) -> set[str]:
     found = {target.id for each in made for target in _places(each) if isinstance(target, ast.Name)}
     own = {
         target.attr
-        for each in ast.walk(node)
+        for each in nodes_in(node)
         if isinstance(each, (ast.Assign, ast.AnnAssign))
         for target in _places(each)
         if isinstance(target, ast.Attribute) and root_of(target.value) == "self"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.notebook.code import root_set_up
 from stargazer.notebook.hidden import names_read, seeded_anew
+from stargazer.notebook.names import nodes_in
 from stargazer.notebook.rows import name_of
 from stargazer.notebook.state import shared_states
 
@@ -118,7 +119,7 @@ def _settings(cell: Cell) -> list[int]:
 
 def _finds_names(nodes: Sequence[ast.stmt]) -> bool:
     """Whether a function reads names that its text does not show, among those of the notebook."""
-    every = (each for node in nodes if not isinstance(node, (ast.Import, ast.ImportFrom)) for each in ast.walk(node))
+    every = (each for node in nodes if not isinstance(node, (ast.Import, ast.ImportFrom)) for each in nodes_in(node))
     calls = (
         (each.func.id, each.args) for each in every if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)
     )

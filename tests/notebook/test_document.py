@@ -10,6 +10,7 @@ import logging
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -276,3 +277,12 @@ def test_the_mark_of_a_cell_is_read_in_time_however_many_blanks_it_has() -> None
     found = TITLE.match(" a  title   [markdown]  tags = [1] ")
     assert found is not None
     assert (found["title"].strip(), found["kind"], found["options"]) == ("a  title", "[markdown]", "tags = [1] ")
+
+
+def test_a_notebook_of_an_older_jupyter_is_read(tmp_path: Path) -> None:
+    cell = {"cell_type": "code", "input": ["x = 1\n", "x"], "outputs": [], "language": "python", "metadata": {}}
+    old: dict[str, Any] = {"metadata": {"name": ""}, "nbformat": 3, "nbformat_minor": 0}
+    old["worksheets"] = [{"cells": [{**cell, "collapsed": False}], "metadata": {}}]
+    path = tmp_path / "old.ipynb"
+    path.write_text(json.dumps(old))
+    assert [cell.source for cell in read_document(path).cells] == ["x = 1\nx"]
