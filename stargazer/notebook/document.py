@@ -161,6 +161,15 @@ class Document:
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def language(self) -> str:
+        """What its cells are written in, as its metadata say; Python where they say nothing."""
+        for name, member in (("kernelspec", "language"), ("language_info", "name")):
+            found = self.options.get(name)
+            if isinstance(found, dict) and isinstance(found.get(member), str) and found[member]:
+                return str(found[member])
+        return "python"
+
+    @property
     def sequential(self) -> bool:
         """Whether cells run in the order in which they stand."""
         return self.format != "marimo"

@@ -75,10 +75,26 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
         return "it draws random numbers (.sample without random_state)"
     if cell.notes.cache is None and (asked := _asks_for_files(cell)):
         return f"it asks what files there are (.{asked})"
+    if _opens_database(cell, prelude):
+        return "it opens a database, which only the thread that did may ask (sqlite3.connect)"
     for name in _called(cell, prelude, deep=False):
         if f"{name}.".startswith(WIDGETS) or name == "marimo.state":
             return WIDGET
     return ""
+
+
+def _opens_database(cell: Cell, prelude: Prelude) -> bool:
+    """Whether a cell may leave a connection of SQLite to others; one that a block has is of no use after it."""
+    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
+    every = [each for node in nodes for each in nodes_in(node)]
+    left = {id(item) for each in every if isinstance(each, (ast.With, ast.AsyncWith)) for item in _opened(each)}
+    calls = (each for each in every if isinstance(each, ast.Call) and id(each) not in left)
+    return any(name == "sqlite3.connect" for call in calls for name in full_names([call.func], prelude))
+
+
+def _opened(block: ast.With | ast.AsyncWith) -> Iterator[ast.AST]:
+    for item in block.items:
+        yield from nodes_in(item.context_expr)
 
 
 def samples_rows(nodes: Iterable[ast.AST]) -> bool:

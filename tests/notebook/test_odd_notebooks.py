@@ -53,6 +53,10 @@ EDITED: dict[str, tuple[list[str], list[tuple[str, str, Any]]]] = {
     ),
     "names-that-a-function-looks-up": (["a = 3", "def g(n):\n    return globals()[n]", "x = g('a')"], [("", "", 3), ("3", "4", 4)]),
     "text-that-a-function-evaluates": (["a = 3", "def g(n):\n    return eval(n)", "x = g('a + 1')"], [("", "", 4), ("3", "4", 5)]),
+    "database": (
+        ["import sqlite3", "con = sqlite3.connect(':memory:')", "con.execute('create table t (a int)')\nx = con.execute('insert into t values (3) returning a').fetchall()", "con.close()\nx = x[0][0]"],
+        [("", "", 3), ("(3)", "(4)", 4)],
+    ),
     "closed-file": (["with open('t.txt', 'w') as f:\n    f.write('q')", "x = (f.closed, f.name)"], [("", "", (True, "t.txt"))]),
 }  # fmt: skip
 
