@@ -36,15 +36,6 @@ FRAME = (
     "df = pd.DataFrame({'g': np.random.default_rng(7).integers(0, 50, 300_000), "
     "'x': np.random.default_rng(8).normal(size=300_000)})"
 )
-FOUR = """\
-# %%
-import numpy as np
-
-def sorted_sum(seed, edit):
-    drawn = np.random.default_rng(seed).random(20_000_000)
-    return float(np.sort(drawn)[::2].sum()) + edit
-
-"""
 SILENT = "import os, sys\nsys.stdout = open(os.devnull, 'w')\n"
 
 
@@ -77,7 +68,6 @@ def measure(quick: bool = False) -> Iterator[Ratio]:
         yield from bench.edited("one cell edited", lambda number: f"{number + 1}", AIM_EDITED)
         yield from bench.edited("an edit that changes no value", lambda number: f"0.0 * {number + 1}", None)
         yield from bench.a_cell()
-        yield bench.side_by_side()
 
 
 class Notebooks:
@@ -119,27 +109,16 @@ class Notebooks:
         yield from self._ratios(case, changed, {"marimo's cache": aim} if aim else {})
 
     def a_cell(self) -> Iterator[Ratio]:
-        """What we add to a small cell, in milliseconds of CPU, beside one digest of its code."""
-        found = [process(PROGRAMS / "notebook_cells.py", self.directory).printed for _ in range(self.rounds)]
+        """What we add to a small cell, beside one digest of its code; and four, none of which needs another."""
+        program = PROGRAMS / "notebook_cells.py"
+        found = [process(program, self.directory, 1000 * number).printed for number in range(self.rounds)]
         digests = [each["digests"] for each in found]
         parts = (("a known cell", "known", 1.0), ("a cell that runs", "ran", 10.0), ("in an editor", "editor", 5.0))
         for case, name, aim in parts:
             mine = [each[name] for each in found]
             yield compare("notebooks", f"{case}, cpu", "digest of its code", mine, digests, "ms", aim=aim, of="ours")
-
-    def side_by_side(self) -> Ratio:
-        """Four cells of which none needs another, on two cores, beside the same cells in a plain script."""
-        folder, serial = self.directory / "beside", itertools.count(1)
-        folder.mkdir()
-        work = {"ours": lambda: self._four(folder, next(serial), ours), "plain": lambda: self._four(folder, 0, script)}
-        found = in_turns(work, self.rounds)
-        mine, theirs = ([each.spent.wall for each in found[name]] for name in ("plain", "ours"))
-        return compare("notebooks", "four cells side by side", "ours", mine, theirs, "s", aim=1.8, better="higher")
-
-    def _four(self, folder: Path, edit: int, program: Callable[[Path], Ended]) -> Ended:
-        cells = "".join(f"# %%\na{n} = sorted_sum({n}, {edit})\n\n" for n in range(4))
-        (folder / "nb.py").write_text(f"{FOUR}{cells}")
-        return program(folder)
+        plain, ours = ([each[name] for each in found] for name in ("plain", "beside"))
+        yield compare("notebooks", "four cells plainly", "side by side", plain, ours, "s", aim=1.8, better="higher")
 
     def _fresh(self, name: str, edit: str) -> Path:
         folder = self.directory / f"{next(self._serial)}"

@@ -1,4 +1,4 @@
-"""Milliseconds of CPU a cell: known, run, known in an editor, and what the digests of the latter take; as JSON.
+"""Milliseconds of CPU a cell: known, run, in an editor, what digests take of that; and cells side by side; as JSON.
 
 Of small cells, beside what their values and digests take: what is left is what we add.
 """
@@ -19,6 +19,19 @@ from stargazer.notebook.live import Live
 from stargazer.store import active_store
 
 CELLS, TIMES = 100, 3
+FOUR = """\
+# %%
+import numpy as np
+
+def sorted_sum(seed, edit):
+    drawn, generator, total = np.empty(1_000_000), np.random.default_rng(seed), 0.0
+    for _ in range(40):  # on memory that is there: new pages are the kernel's work, and wait for each other
+        generator.random(out=drawn)
+        drawn.sort()
+        total += drawn[::2].sum()
+    return float(total) + edit
+
+"""
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -70,18 +83,31 @@ def edited(added: int) -> tuple[float, float]:
         Prelude.identify = identify  # type: ignore[method-assign]
 
 
-def main(folder: Path) -> None:
-    """Measure, and print."""
+def four(folder: Path, added: int) -> tuple[float, float]:
+    """Seconds of four cells one after the other, and side by side."""
+    text = FOUR + "".join(f"# %%\na{n} = sorted_sum({n}, {added})\n\n" for n in range(4))
+    (folder / "four.py").write_text(text)
+    book = sg.Notebook(folder / "four.py")
+    began = time.perf_counter()
+    exec(text, {})
+    between = time.perf_counter()
+    book.run()
+    return between - began, time.perf_counter() - between
+
+
+def main(folder: Path, first: int) -> None:
+    """Measure, and print; what is added to cells begins with a number, so that they are new."""
     path = folder / "cells.py"
     headless(path, -1)  # imports
-    ran = [headless(path, n) for n in range(TIMES)]
-    known = [headless(path, TIMES - 1) for _ in range(TIMES)]
+    ran = [headless(path, first + n) for n in range(TIMES)]
+    known = [headless(path, first + TIMES - 1) for _ in range(TIMES)]
     edited(-1)
     kernels = [edited(-1) for _ in range(TIMES)]
     whole, digests = (statistics.median(each) for each in zip(*kernels, strict=True))
     found = {"ran": statistics.median(ran), "known": statistics.median(known), "editor": whole - digests}
-    print(json.dumps({**found, "digests": digests}))
+    plain, beside = four(folder, first)
+    print(json.dumps({**found, "digests": digests, "plain": plain, "beside": beside}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -479,7 +479,7 @@ def _of_today(found: Any) -> Any:
         return found
     import nbformat
 
-    return nbformat.convert(nbformat.from_dict(found), 4)  # type: ignore[no-untyped-call]
+    return nbformat.convert(nbformat.from_dict(found), 4)
 
 
 def _ipynb(text: str, path: Path) -> Document:
