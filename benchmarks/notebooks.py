@@ -1,5 +1,7 @@
 """What does a notebook of 20 cells cost: new, unchanged, with one cell edited, with an edit that changes no value?
 
+And what do we add to a cell: to a known one, to one that runs, in an editor; and do cells run side by side?
+
 A frame of 300,000 rows, 18 summaries of 0.1 s each, one table; whole processes. Beside it: the same file as a plain
 script, ``marimo export`` with marimo's own cache of cells, papermill where it is installed, and, as a bound for what is
 unchanged, ``python -c "import dask.delayed"``.
@@ -15,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.rounds import Ended, Ratio, compare, in_turns, process, temporary
+from benchmarks.rounds import PROGRAMS, Ended, Ratio, compare, in_turns, process, temporary
 
 __all__ = ["measure", "notebook_text"]
 
@@ -65,6 +67,7 @@ def measure(quick: bool = False) -> Iterator[Ratio]:
         yield from bench.unchanged()
         yield from bench.edited("one cell edited", lambda number: f"{number + 1}", AIM_EDITED)
         yield from bench.edited("an edit that changes no value", lambda number: f"0.0 * {number + 1}", None)
+        yield from bench.a_cell()
 
 
 class Notebooks:
@@ -104,6 +107,18 @@ class Notebooks:
             return folders[name]
 
         yield from self._ratios(case, changed, {"marimo's cache": aim} if aim else {})
+
+    def a_cell(self) -> Iterator[Ratio]:
+        """What we add to a small cell, beside one digest of its code; and four, none of which needs another."""
+        program = PROGRAMS / "notebook_cells.py"
+        found = [process(program, self.directory, 1000 * number).printed for number in range(self.rounds)]
+        digests = [each["digests"] for each in found]
+        parts = (("a known cell", "known", 1.0), ("a cell that runs", "ran", 10.0), ("in an editor", "editor", 5.0))
+        for case, name, aim in parts:
+            mine = [each[name] for each in found]
+            yield compare("notebooks", f"{case}, cpu", "digest of its code", mine, digests, "ms", aim=aim, of="ours")
+        plain, ours = ([each[name] for each in found] for name in ("plain", "beside"))
+        yield compare("notebooks", "four cells plainly", "side by side", plain, ours, "s", aim=1.8, better="higher")
 
     def _fresh(self, name: str, edit: str) -> Path:
         folder = self.directory / f"{next(self._serial)}"

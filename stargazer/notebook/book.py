@@ -140,6 +140,8 @@ class Notebook:
         from stargazer.notebook.environment import missing_packages
         from stargazer.notebook.order import check_cells, ordered
 
+        if not (language := self.document.language).lower().startswith(("python", "ipython")):
+            return [f"its cells are {language}, by its metadata, and only those of Python can be run here"]
         wrong = check_cells(self.document)
         if lacking := missing_packages(self.document):
             wrong.append(

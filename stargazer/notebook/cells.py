@@ -8,7 +8,6 @@ import builtins
 import inspect
 import json
 import logging
-import os
 import sys
 import time
 import types
@@ -21,34 +20,35 @@ from stargazer.calls.call import make_call
 from stargazer.calls.options import read_needs
 from stargazer.errors import CodeChanged, NotebookError, NotKept, RemoteError, StargazerError
 from stargazer.execute import TaskSpec
-from stargazer.execute.named import LONGEST_PATH, SILENT_READERS
 from stargazer.executors import find_place
 from stargazer.fingerprint.parsing import parse
 from stargazer.ledger import walk_assets
 from stargazer.ledger.keys import task_key
-from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, WROTE, file_value, folder_value, tree_value
+from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, WROTE
 from stargazer.ledger.record import map_assets
 from stargazer.notebook.afar import run_afar
 from stargazer.notebook.alone import perform_alone
 from stargazer.notebook.annotations import FOREVER
-from stargazer.notebook.code import filename_of, prelude_of
+from stargazer.notebook.code import as_main, filename_of, prelude_of
 from stargazer.notebook.encoding import decode, encode
-from stargazer.notebook.figures import own_figures
+from stargazer.notebook.figures import own_figures, shows
 from stargazer.notebook.handles import boxed, is_handles, unboxed
+from stargazer.notebook.paths import paths_of
+from stargazer.notebook.pickles import only_remembers
 from stargazer.notebook.sharing import shared_parts
 from stargazer.notebook.shown import Captured, captured
-from stargazer.notebook.values import Value
+from stargazer.notebook.values import SPENT, Encoded, Value
 from stargazer.notebook.writes import files_before, files_written
 from stargazer.tools import library_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from stargazer.calls import Call
     from stargazer.execute.audit import Observed
     from stargazer.executors import Place
     from stargazer.fingerprint import CodeIdentity
-    from stargazer.notebook.code import Part, Prelude
+    from stargazer.notebook.code import Part, Prelude, Setting
     from stargazer.notebook.document import Cell
     from stargazer.notebook.values import Scope
     from stargazer.store import Store
@@ -64,6 +64,7 @@ __all__ = [
     "CellTask",
     "cell_call",
     "from_here",
+    "is_as_kept",
     "is_fixed",
     "kept_values",
     "makers_of_handles",
@@ -76,9 +77,6 @@ __all__ = [
 SHOWN, STOPPED, LIVE, MUTATED, MADE_BY, PARTS = ".shown", ".stopped", ".live", ".mutated", ".made by", ".parts"
 """What a cell's result holds beside its values: outputs, whether it stopped, why it is live, what it changed; which
 records tell how handles were made that it passes on, and which names have a part in common with others."""
-
-MOST_FILES = 1_000
-"""Files of a folder that a cell is given; of a larger one counts what changes with each of them, not their bytes."""
 
 
 class CellTask:
@@ -116,10 +114,14 @@ class CellTask:
         self.ran = False
         self.captured = Captured()
         self.before: dict[str, Any] = {}
+        self.spent = frozenset[str]()
+        """Names that ``with`` blocks of it leave, and no other cell reads."""
+        self.is_alone = False
+        """Whether it runs in a process of its own, as this one was set up in a way that it must not find."""
         self.body = _Body(self)
 
     def __reduce__(self) -> Any:
-        return _arrived, (self.cell, self.rest, self.prelude.parts, self.positional)
+        return _arrived, (self.cell, self.rest, self.prelude.parts, self.positional, self.spent)
 
     def bound(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Pass on what it is given: nothing is declared."""
@@ -173,7 +175,7 @@ class CellTask:
         """What it reads that no event tells, and whether its result is good for later at all."""
         cache = self.cell.notes.cache
         written = {} if self.is_afar else files_written(observed, self.before)
-        read = () if self.is_afar else _paths_of(self.cell, self.prelude, self.given, observed)
+        read = () if self.is_afar else paths_of(self.cell, self.prelude, self.given, observed)
         found = written | {place: value for place, value in read if f"{WROTE}{place}" not in written}
         if isinstance(cache, float):
             found[UNTIL] = f"{time.time() + cache:.3f}"
@@ -182,8 +184,12 @@ class CellTask:
         return found
 
 
-def _arrived(cell: Cell, rest: tuple[int, ...], parts: tuple[Part, ...], inputs: tuple[str, ...]) -> CellTask:
-    return CellTask(cell, rest, prelude_of(parts), inputs)
+def _arrived(
+    cell: Cell, rest: tuple[int, ...], parts: tuple[Part, ...], inputs: tuple[str, ...], spent: frozenset[str]
+) -> CellTask:
+    task = CellTask(cell, rest, prelude_of(parts), inputs)
+    task.spent = spent
+    return task
 
 
 def cell_call(
@@ -193,6 +199,7 @@ def cell_call(
     inputs: Mapping[str, Any],
     tokens: Mapping[str, str],
     store: Store,
+    placed: Sequence[Setting] = (),
 ) -> Call:
     """Return the call that a cell is: the one function that makes its key, whatever program shows the notebook.
 
@@ -206,6 +213,8 @@ def cell_call(
         Identities of the other values that it reads.
     store
         Where its result goes.
+    placed
+        What other cells set up before it, beside the code.
     """
     task = CellTask(cell, rest, prelude, sorted(inputs))
     code = task.identity()
@@ -222,7 +231,7 @@ def cell_call(
     )  # fmt: skip
     reached = prelude.reached(cell.refs)
     given: dict[str, Any] = {"live": dict(sorted(tokens.items()))} if tokens else {}
-    if settings := prelude.settings(reached):
+    if settings := prelude.settings(reached, shows=shows(cell, prelude), placed=placed):
         given["settings"] = settings
     return make_call(spec, Returns("dict", (Asset,)), {name: inputs[name] for name in sorted(inputs)}, given)
 
@@ -245,7 +254,7 @@ class _Body:
         task = self._task
         task.ran = True
         staged = dict(zip(task.positional, inputs, strict=True))
-        if task.cell.notes.env:
+        if task.cell.notes.env or task.is_alone:
             return perform_alone(task, staged, work)
         return task.tried(lambda: perform(task, staged, work.path), lambda error: not isinstance(error, StargazerError))
 
@@ -270,7 +279,7 @@ def perform_afar(task: CellTask, place: Place, staged: Mapping[str, Any], work: 
         task.captured = out
         made, changed = run_afar(task.cell, task.rest, task.prelude, given, out, place, work.is_cancelled)
     task.left, folder = made, work.path
-    kept = kept_values(sorted(made.keys() - changed.keys()), made, task.prelude, folder / "made")
+    kept = kept_values(sorted(made.keys() - changed.keys()), made, task.prelude, folder / "made", task.spent)
     kept |= kept_values(sorted(changed), changed, task.prelude, folder / "changed")
     if changed:
         kept[MUTATED] = sorted(changed)
@@ -329,7 +338,7 @@ def _made(task: CellTask, space: dict[str, Any], out: Captured, folder: Path) ->
     task.left = {name: space[name] for name in names}
     try:
         refuse_shared(task.left, task.given)
-        return kept_values(names, space, task.prelude, folder / "made")
+        return kept_values(names, space, task.prelude, folder / "made", task.spent)
     except NotKept as error:
         return {LIVE: str(error)}
 
@@ -347,10 +356,10 @@ def run_source(source: str, rest: Sequence[int], space: dict[str, Any], out: Cap
     """Run statements of a cell as a module's are run, and show the value of the last one."""
     space.setdefault("__builtins__", builtins)
     space["display"] = space.get("display", out.display)
-    body = parse(source).body
+    body = parse(as_main(source)).body
     chosen = [body[number] for number in rest]
     last = chosen.pop() if chosen and chosen[-1] is body[-1] and isinstance(body[-1], ast.Expr) else None
-    name = filename_of(source)
+    name = filename_of(as_main(source))
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     _run(compile(ast.Module(chosen, []), name, "exec", flags, dont_inherit=True), space)
     if isinstance(last, ast.Expr):
@@ -370,8 +379,25 @@ def _ends_in_semicolon(source: str) -> bool:
     return source.rstrip().endswith(";")
 
 
-def kept_values(names: Sequence[str], space: Mapping[str, Any], scope: Scope | None, folder: Path) -> dict[str, Any]:
+def kept_values(
+    names: Sequence[str],
+    space: Mapping[str, Any],
+    scope: Scope | None,
+    folder: Path,
+    spent: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
     """Write values as drafts of assets; handles are kept as they are.
+
+    Parameters
+    ----------
+    names, space
+        Which, and what they mean.
+    scope
+        The notebook.
+    folder
+        Where to.
+    spent
+        Names that need not be kept, as nobody reads them.
 
     Raises
     ------
@@ -389,7 +415,11 @@ def kept_values(names: Sequence[str], space: Mapping[str, Any], scope: Scope | N
         try:
             encoded = encode(value, path, scope)
         except NotKept as error:
-            raise NotKept(f"{name} is a {error}") from None
+            if name not in spent:
+                raise NotKept(f"{name} is a {error}") from None
+            _remove(path)
+            path.write_bytes(b"")
+            encoded = Encoded(SPENT, type(value).__qualname__)
         made[name] = Value(path=path, **encoded._asdict())
     return made
 
@@ -461,9 +491,28 @@ def _is_changed(value: Any, staged: Any, prelude: Prelude, folder: Path) -> bool
     except NotKept:
         return True
     try:
-        return encoded.codec != staged.codec or not _same_bytes(path, staged.path)
+        if encoded.codec == staged.codec and _same_bytes(path, staged.path):
+            return False
+        return not (encoded.codec == staged.codec == "pickle" and only_remembers(value, staged.path, prelude))
     finally:
         _remove(path)
+
+
+def is_as_kept(value: Any, now: Any, kept: Value, scope: Scope) -> bool:
+    """Whether a value is what it was when it was kept.
+
+    Parameters
+    ----------
+    value, now
+        It, and the asset that it would be kept as now; None where it cannot be.
+    kept
+        The asset that it was.
+    scope
+        The notebook.
+    """
+    if now is None or now.id == kept.id:
+        return now is not None
+    return bool(now.codec == kept.codec == "pickle") and only_remembers(value, kept.fetch(), scope)
 
 
 def _same_bytes(one: Path, other: Path) -> bool:
@@ -491,57 +540,3 @@ def outputs_draft(outputs: Sequence[dict[str, Any]], folder: Path) -> Value:
     path = folder / "outputs.json"
     path.write_text(json.dumps(outputs, sort_keys=True, default=str))
     return Value(path=path, codec="outputs", kind="outputs")
-
-
-# Paths that a cell names or is given: libraries in C open files that no event tells of.
-
-
-def _paths_of(cell: Cell, prelude: Prelude, given: Mapping[str, Any], observed: Observed) -> Iterator[tuple[str, str]]:
-    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
-    every = [each for node in nodes for each in ast.walk(node)]
-    unseen = not SILENT_READERS.isdisjoint(_names_in(every, prelude))
-    values = [each.value for each in every if isinstance(each, ast.Constant)]
-    for value in [*values, *given.values()]:
-        text = str(value) if isinstance(value, (str, PurePath)) else ""
-        if text and len(text) <= LONGEST_PATH and "\n" not in text and "\0" not in text:
-            yield from _path(os.path.abspath(text), observed, folders=unseen)
-
-
-def _names_in(nodes: Sequence[ast.AST], prelude: Prelude) -> set[str]:
-    """Names that code reads, with those of the modules that they stand for."""
-    found = {each.id for each in nodes if isinstance(each, ast.Name)}
-    found |= {each.attr for each in nodes if isinstance(each, ast.Attribute)}
-    modules = (prelude.namespace.get(name) for name in found)
-    return found | {part for each in modules if isinstance(each, types.ModuleType) for part in each.__name__.split(".")}
-
-
-def _path(place: str, observed: Observed, *, folders: bool) -> Iterator[tuple[str, str]]:
-    if place.startswith(observed.own) or any(
-        f"{each}{os.sep}".startswith(f"{place}{os.sep}") for each in observed.written
-    ):
-        return
-    if os.path.isfile(place):
-        yield place, file_value(place)
-    elif folders and os.path.isdir(place) and place not in (os.sep, os.path.expanduser("~"), os.getcwd()):
-        yield from _folder(place, observed)
-
-
-def _folder(place: str, observed: Observed) -> Iterator[tuple[str, str]]:
-    """All files of a folder by their bytes, up to a number; of a larger one what changes with each of them."""
-    found = []
-    for base, folders, names in os.walk(place):
-        folders[:] = sorted(name for name in folders if not _is_passed_over(os.path.join(base, name), observed))
-        found.append((base, sorted(name for name in names if not name.startswith("."))))
-    if sum(len(names) for _, names in found) > MOST_FILES:
-        yield f"{place}//", tree_value(place)
-        return
-    for base, names in found:
-        for name in names:
-            yield os.path.join(base, name), file_value(os.path.join(base, name))
-        yield f"{base}{os.sep}", folder_value(base)
-
-
-def _is_passed_over(place: str, observed: Observed) -> bool:
-    """Whether a folder holds no data: hidden ones, caches, and what is the store's."""
-    name = os.path.basename(place)
-    return name.startswith((".", "__")) or f"{place}{os.sep}".startswith(observed.own)

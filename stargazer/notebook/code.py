@@ -29,7 +29,17 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Cell
 
-__all__ = ["Part", "Prelude", "Split", "prelude_of", "root_set_up", "split_cells", "statement_names"]
+__all__ = [
+    "Part",
+    "Prelude",
+    "Setting",
+    "Split",
+    "as_main",
+    "prelude_of",
+    "root_set_up",
+    "split_cells",
+    "statement_names",
+]
 
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 CONSTANT = (
@@ -42,6 +52,9 @@ SETS_UP = re.compile(
     r"(set(?!p\b)|seed|use|filter(?!_)|simplefilter|register|config|rc|enable|disable|init|basicConfig|update)"
 )
 """How functions are named that change what a library keeps; ``filter_cells(adata)`` and ``setp(lines)`` change data."""
+
+SEEDS_IT = re.compile(r"seed\(")
+"""Where numbers begin, which no table shows."""
 
 WHERE_MODULES_ARE = ("sys.path.append", "sys.path.extend", "sys.path.insert")
 """Functions that say where later imports look."""
@@ -63,8 +76,27 @@ class Part(NamedTuple):
 
     def nodes(self) -> list[ast.stmt]:
         """The statements."""
-        body = ast.parse(self.source).body
+        body = ast.parse(as_main(self.source)).body
         return [body[number] for number in self.chosen]
+
+
+class Setting(NamedTuple):
+    """A statement that changes what a library keeps.
+
+    Parameters
+    ----------
+    root
+        The name that it begins with.
+    text
+        It, with digests of what it reads.
+    patches
+        Whether it counts for all cells: it puts code of the notebook into the library, which its objects have then,
+        whoever asks them, or is made with a value.
+    """
+
+    root: str
+    text: str
+    patches: bool
 
 
 class Split(NamedTuple):
@@ -83,6 +115,31 @@ class Split(NamedTuple):
     parts: tuple[Part, ...]
     rest: tuple[tuple[int, ...], ...]
     names: frozenset[str]
+
+
+@functools.lru_cache(maxsize=1024)
+def as_main(source: str) -> str:
+    """Let ``__name__`` be ``"__main__"``, as in a kernel and in marimo, whatever the module is called here.
+
+    In the text, line by line, as functions are compared with theirs; in an f-string it stays as it is.
+    """
+    if "__name__" not in source:
+        return source
+    lines = [line.encode() for line in lines_of(source, ends=True)]
+    for node in sorted(_read_plainly(ast.parse(source)), key=lambda each: (each.lineno, each.col_offset), reverse=True):
+        line, at = lines[node.lineno - 1], node.col_offset
+        if line[at:].startswith(b"__name__"):
+            lines[node.lineno - 1] = line[:at] + b'"__main__"' + line[at + len("__name__") :]
+    return b"".join(lines).decode()
+
+
+def _read_plainly(node: ast.AST) -> Iterable[ast.Name]:
+    """Where ``__name__`` is read, but for f-strings."""
+    if isinstance(node, ast.Name) and node.id == "__name__" and isinstance(node.ctx, ast.Load):
+        yield node
+    elif not isinstance(node, ast.JoinedStr):
+        for each in ast.iter_child_nodes(node):
+            yield from _read_plainly(each)
 
 
 def statement_names(node: ast.stmt) -> frozenset[str]:
@@ -235,7 +292,7 @@ class Prelude:
             self._run(number, part, made)
 
     def _run(self, number: int, part: Part, made: ModuleType) -> None:
-        code = compile(ast.Module(part.nodes(), []), filename_of(part.source), "exec", dont_inherit=True)
+        code = compile(ast.Module(part.nodes(), []), filename_of(as_main(part.source)), "exec", dont_inherit=True)
         try:
             exec(code, made.__dict__)
         except Exception as error:  # noqa: BLE001 - it is told where the cell is
@@ -249,7 +306,7 @@ class Prelude:
     def _set_up(self) -> None:
         for part in self.parts:
             nodes = [node for node in part.nodes() if not _may_be_code(node)]
-            code = compile(ast.Module(nodes, []), filename_of(part.source), "exec", dont_inherit=True)
+            code = compile(ast.Module(nodes, []), filename_of(as_main(part.source)), "exec", dont_inherit=True)
             with contextlib.suppress(Exception):  # it was raised, and told, when the module was made
                 exec(code, self.module.__dict__)
 
@@ -278,10 +335,23 @@ class Prelude:
         return found
 
     @functools.cached_property
-    def _settings(self) -> list[tuple[str, str]]:
-        """Statements that change what libraries keep, by the name that they begin with."""
+    def _settings(self) -> list[Setting]:
+        """Statements that change what libraries keep."""
         nodes = [node for part in self.parts for node in part.nodes() if not _may_be_code(node)]
-        return [(_root(node), ast.unparse(node)) for node in nodes]
+        return [self.setting(node) for node in nodes]
+
+    def setting(self, node: ast.stmt) -> Setting:
+        """What a statement sets up, with digests of the constants and functions that it reads."""
+        own = sorted(name for name in free_names(node) if name in self._statements and not self.is_imported(name))
+        text = " ".join([ast.unparse(node), *(f"{name}={self.code_of(name)}" for name in own)])
+        patches = isinstance(node, ast.Assign) and any(isinstance(n, DEFINITIONS) for n in self.nodes_of(own))
+        return Setting(_root(node), text, patches)
+
+    def run_setting(self, node: ast.stmt, values: Mapping[str, Any]) -> None:
+        """Run a statement that changes what a library keeps, for all that runs from here on."""
+        code = compile(ast.Module([node], []), "<setting>", "exec", dont_inherit=True)
+        with self._lock, self.around(keep=True):
+            exec(code, {**self.namespace, **values})
 
     def reached(self, names: Iterable[str]) -> frozenset[str]:
         """Names of code that some names lead to."""
@@ -304,15 +374,29 @@ class Prelude:
             node for node in nodes if statement_names(node) & names or (not _may_be_code(node) and _root(node) in names)
         ]
 
-    def settings(self, names: frozenset[str]) -> str:
-        """Digest of what sets up the libraries that some names of code stand for; empty where nothing does."""
-        libraries = {found.partition(".")[0] for name in names if (found := self.imported_from(name))}
-        texts = [
-            text
-            for root, text in self._settings
-            if root in names or self.imported_from(root).partition(".")[0] in libraries
-        ]
+    def settings(self, names: frozenset[str], *, shows: bool = False, placed: Sequence[Setting] = ()) -> str:
+        """Digest of what sets up the libraries that some names of code stand for; empty where nothing does.
+
+        Parameters
+        ----------
+        names
+            Of code, that a cell reaches.
+        shows
+            Whether it shows something: a table looks as its library was told, also where the cell does not name that.
+        placed
+            What other cells set up before it, beside the code.
+        """
+        texts = [each.text for each in (*self._settings, *placed) if self.is_counted(each, names, shows=shows)]
         return hashlib.sha256("\n".join(texts).encode()).hexdigest() if texts else ""
+
+    def is_counted(self, setting: Setting, names: frozenset[str], *, shows: bool) -> bool:
+        """Whether a setting counts for what reaches some names of code."""
+        if setting.patches or setting.root in names:
+            return True
+        library = self.imported_from(setting.root).partition(".")[0]
+        libraries = {found.partition(".")[0] for name in names if (found := self.imported_from(name))}
+        may_show = shows and library not in sys.stdlib_module_names and not SEEDS_IT.search(setting.text)
+        return library in libraries or may_show
 
     def imported_from(self, name: str) -> str:
         """Where a name comes from that the code imports, as ``numpy.random.seed``; empty where it imports none."""
@@ -355,7 +439,7 @@ class Prelude:
 
 
 def _function(module: ModuleType, source: str, parameters: list[str]) -> FunctionType:
-    tree = _AsFunction().visit(ast.parse(source))
+    tree = _AsFunction().visit(ast.parse(as_main(source)))
     is_async = any(isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) for node in _outside(tree))
     kind = ast.AsyncFunctionDef if is_async else ast.FunctionDef
     body = [ast.Pass(), *(node for node in tree.body if not _is_future(node))]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import sys
 import types
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stargazer.errors import NotKept
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Codec", "codec", "codec_named", "codecs_for"]
 
 C = TypeVar("C")
+
+SEQUENCES = "sequences.json"
+"""Beside the arrays of cells: which of them were lists and tuples."""
 
 
 class Codec(NamedTuple):
@@ -230,8 +235,10 @@ def _write_cells(value: Any, path: Path) -> bool:
             value.write_zarr(path, convert_strings_to_categoricals=False)
     except (TypeError, ValueError, NotImplementedError, KeyError):
         return False
+    if sequences := _sequences(value.uns):
+        (path / SEQUENCES).write_text(json.dumps(sequences))
     back = _read_cells(path)
-    return (
+    return all(_found(back.uns, place) == _found(value.uns, place) for place, _ in sequences) and (
         bool(back.obs.equals(value.obs))
         and bool(back.var.equals(value.var))
         and type(back.X) is type(value.X)
@@ -243,7 +250,27 @@ def _write_cells(value: Any, path: Path) -> bool:
 def _read_cells(path: Path) -> Any:
     import anndata
 
-    return anndata.read_zarr(path)
+    cells = anndata.read_zarr(path)
+    if (noted := path / SEQUENCES).exists():
+        for place, kind in json.loads(noted.read_text()):
+            made = _found(cells.uns, place).tolist()
+            _found(cells.uns, place[:-1])[place[-1]] = tuple(made) if kind == "tuple" else made
+    return cells
+
+
+def _sequences(held: Any, *place: str) -> list[tuple[list[str], str]]:
+    """Where lists and tuples stand in what cells have with them: zarr has arrays in their place."""
+    found = []
+    for name, value in held.items():
+        if isinstance(value, Mapping):
+            found += _sequences(value, *place, name)
+        elif type(value) in (list, tuple):
+            found.append(([*place, name], type(value).__name__))
+    return found
+
+
+def _found(held: Any, place: list[str]) -> Any:
+    return functools.reduce(lambda inner, name: inner[name], place, held)
 
 
 # Tables: see `stargazer.notebook.frames`.

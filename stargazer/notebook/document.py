@@ -161,6 +161,15 @@ class Document:
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def language(self) -> str:
+        """What its cells are written in, as its metadata say; Python where they say nothing."""
+        for name, member in (("kernelspec", "language"), ("language_info", "name")):
+            found = self.options.get(name)
+            if isinstance(found, dict) and isinstance(found.get(member), str) and found[member]:
+                return str(found[member])
+        return "python"
+
+    @property
     def sequential(self) -> bool:
         """Whether cells run in the order in which they stand."""
         return self.format != "marimo"
@@ -464,9 +473,18 @@ def _cell(name: str, source: str, kind: Kind, line: int, options: dict[str, Any]
 # Jupyter and MyST.
 
 
+def _of_today(found: Any) -> Any:
+    """A notebook of Jupyter; those that were written before 2015 have their cells in worksheets."""
+    if not isinstance(found, dict) or "cells" in found or not found.get("worksheets"):
+        return found
+    import nbformat
+
+    return nbformat.convert(nbformat.from_dict(found), 4)
+
+
 def _ipynb(text: str, path: Path) -> Document:
     try:
-        found = json.loads(text)
+        found = _of_today(json.loads(text))
         cells = [_ipynb_cell(cell) for cell in found["cells"]]
         metadata = dict(found.get("metadata", {}))
     except ValueError as error:

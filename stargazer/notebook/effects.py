@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.source import dotted
-from stargazer.notebook.names import QUERIES_OF_FRAMES, texts_of
+from stargazer.notebook.names import LOOKS_UP, QUERIES_OF_FRAMES, nodes_in, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +37,7 @@ QUERIES = {
     "trace",
     "Store",
     "notebook",
+    "Notebook",
 }
 """Names of the engine's that ask or change what is in a store, or elsewhere."""
 
@@ -49,9 +50,6 @@ SEEDS = {"random_state", "seed", "rng", "None"}
 
 OF_FILES = {"exists", "lexists", "is_file", "isfile", "is_dir", "isdir", "getmtime", "stat", "lstat"}
 """Methods and functions that say whether a file is there, or since when."""
-
-LOOKS_UP = {"eval", "exec", "globals", "locals", "vars"}
-"""Built-in functions by which code finds names that its text does not show."""
 
 
 def why_live(cell: Cell, prelude: Prelude) -> str:
@@ -77,15 +75,31 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
         return "it draws random numbers (.sample without random_state)"
     if cell.notes.cache is None and (asked := _asks_for_files(cell)):
         return f"it asks what files there are (.{asked})"
+    if _opens_database(cell, prelude):
+        return "it opens a database, which only the thread that did may ask (sqlite3.connect)"
     for name in _called(cell, prelude, deep=False):
         if f"{name}.".startswith(WIDGETS) or name == "marimo.state":
             return WIDGET
     return ""
 
 
+def _opens_database(cell: Cell, prelude: Prelude) -> bool:
+    """Whether a cell may leave a connection of SQLite to others; one that a block has is of no use after it."""
+    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
+    every = [each for node in nodes for each in nodes_in(node)]
+    left = {id(item) for each in every if isinstance(each, (ast.With, ast.AsyncWith)) for item in _opened(each)}
+    calls = (each for each in every if isinstance(each, ast.Call) and id(each) not in left)
+    return any(name == "sqlite3.connect" for call in calls for name in full_names([call.func], prelude))
+
+
+def _opened(block: ast.With | ast.AsyncWith) -> Iterator[ast.AST]:
+    for item in block.items:
+        yield from nodes_in(item.context_expr)
+
+
 def samples_rows(nodes: Iterable[ast.AST]) -> bool:
     """Whether rows of a table are drawn at random, which the table asks NumPy's generator for."""
-    calls = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
+    calls = (each for node in nodes for each in nodes_in(node) if isinstance(each, ast.Call))
     drawn = (call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "sample")
     return any(SEEDS.isdisjoint(str(keyword.arg) for keyword in call.keywords) for call in drawn)
 
@@ -93,7 +107,7 @@ def samples_rows(nodes: Iterable[ast.AST]) -> bool:
 def _looks_up(cell: Cell, prelude: Prelude) -> str:
     """What of a cell, or of what it reaches, reads names that nobody can see in its text."""
     for node in [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]:
-        for each in ast.walk(node):
+        for each in nodes_in(node):
             called = each.func if isinstance(each, ast.Call) else None
             if isinstance(called, ast.Name) and called.id in LOOKS_UP and not (called.id == "vars" and each.args):  # type: ignore[attr-defined]
                 return called.id
@@ -106,7 +120,7 @@ def _asks_for_files(cell: Cell) -> str:
     """How a cell asks whether a file is there: no event of Python's tells of that. What is fetched never changes."""
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     nodes = [node for node in cell.tree.body if not isinstance(node, definitions)]
-    calls = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
+    calls = (each for node in nodes for each in nodes_in(node) if isinstance(each, ast.Call))
     names = (getattr(each.func, "attr", None) or getattr(each.func, "id", "") for each in calls if not _fetched(each))
     return next((name for name in names if name in OF_FILES), "")
 
@@ -141,7 +155,7 @@ def _called(cell: Cell, prelude: Prelude, *, deep: bool = True) -> Iterator[str]
 def full_names(nodes: Iterable[ast.AST], prelude: Prelude) -> Iterator[str]:
     """Full names of what some nodes read by dotted names, as far as the code imports or makes it."""
     for node in nodes:
-        for each in ast.walk(node):
+        for each in nodes_in(node):
             if isinstance(each, (ast.Attribute, ast.Name)) and (chain := dotted(each)):
                 found = _full_name(chain, prelude)
                 if found:

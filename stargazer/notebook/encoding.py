@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer.errors import NotKept
 from stargazer.notebook.codecs import codec_named, codecs_for
 from stargazer.notebook.pickles import read_pickle, write_pickle
-from stargazer.notebook.values import OWN, Encoded, Nowhere, check_lazy, from_plain, plain_bytes, remove
+from stargazer.notebook.values import OWN, SPENT, Encoded, Nowhere, Spent, check_lazy, from_plain, plain_bytes, remove
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +75,8 @@ def decode(asset: Value, path: Path, scope: Scope | None = None) -> Any:
     """
     if asset.codec == "json":
         return from_plain(json.loads(path.read_bytes()))
+    if asset.codec == SPENT:
+        return Spent()
     if asset.codec == "pickle":
         return read_pickle(path, scope or Nowhere())
     return codec_named(asset.codec).read(path)

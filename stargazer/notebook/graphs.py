@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from stargazer.notebook.figures import others_draw
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -35,11 +37,12 @@ def fly(calls: list[Call], client: Client | None, *, again: bool) -> tuple[dict[
     from stargazer.errors import RunFailed
     from stargazer.runs import run
 
-    flight = run(calls, client=client, wait=False, progress=False, again=again or None)
     results: dict[str, Any] = {}
-    with contextlib.suppress(RunFailed):
-        for call, result in flight:
-            results[call.plan_key] = result
+    with others_draw():
+        flight = run(calls, client=client, wait=False, progress=False, again=again or None)
+        with contextlib.suppress(RunFailed):
+            for call, result in flight:
+                results[call.plan_key] = result
     return results, flight.failures
 
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.notebook.code import root_set_up
 from stargazer.notebook.effects import full_names, samples_rows
+from stargazer.notebook.names import nodes_in
 from stargazer.notebook.state import MUTATORS, root_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from stargazer.notebook.code import Prelude
     from stargazer.notebook.document import Cell
 
-__all__ = ["hidden_order", "set_up_twice"]
+__all__ = ["SEEDS", "hidden_order", "is_quiet", "names_read", "seeded_anew"]
 
 OWN_GENERATORS = {
     "Random", "SystemRandom", "default_rng", "Generator", "RandomState", "SeedSequence", "BitGenerator", "PCG64",
@@ -56,6 +57,7 @@ def hidden_order(
     prelude: Prelude,
     *,
     all_seen: bool = True,
+    placed: Mapping[Cell, Collection[int]] | None = None,
 ) -> dict[Cell, str]:
     """Why cells run each time, one after the other, whose order counts though no name tells of it.
 
@@ -71,6 +73,8 @@ def hidden_order(
         The code.
     all_seen
         Whether these are all cells; a program that shows them one by one may have others that draw.
+    placed
+        Of each cell, the statements by which it sets up what cells after it are known by.
     """
     drawing = [cell for cell in order if _draws(cell, rest[cell], prelude)]
     found = dict.fromkeys(drawing, SHARED) if len(drawing) > 1 or not all_seen else {}
@@ -78,20 +82,20 @@ def hidden_order(
     for cell in order:
         if where:
             found.setdefault(cell, where)
-        if not where and (told := _sets_up(cell, rest[cell], prelude)):
+        others = [number for number in rest[cell] if number not in (placed or {}).get(cell, ())]
+        if not where and (told := _sets_up(cell, others, prelude)):
             root, how = told
             found[cell] = f"it sets up {root} {how}"
             where = f"{root} is set up before it {how.partition(';')[0]}"
     return found
 
 
-def set_up_twice(
+def seeded_anew(
     order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], prelude: Prelude
 ) -> tuple[dict[Cell, str], set[Cell]]:
-    """Find what is set up with different constants: what counts in between is not what counts at the end.
+    """Find seeds that are set again, or after numbers were drawn: these begin anew, also in the same cell.
 
-    A seed that is set again, or after numbers were drawn, begins these anew, also where it is the same one, and in the
-    same cell. After the last of these holds what the code sets up by itself, so cells there are kept as ever.
+    After the last of these holds what the code sets up by itself, so cells there are kept as ever.
 
     Parameters
     ----------
@@ -107,13 +111,10 @@ def set_up_twice(
         something.
     """
     where: dict[str, list[int]] = {}
-    texts: dict[str, set[str]] = {}
     for number, cell in enumerate(order):
-        for _, what, text in _set_up_in(cell, prelude):
+        for _, what, _ in _set_up_in(cell, prelude):
             where.setdefault(what, []).append(number)
-            texts.setdefault(what, set()).add(text)
-    again = {what for what in where if len(texts[what]) > 1 and len({*where[what]}) > 1}
-    wrong = sorted((where[what][0], what) for what in again | _seeded_anew(order, rest, prelude))
+    wrong = sorted((where[what][0], what) for what in _seeded_anew(order, rest, prelude))
     if not wrong:
         return {}, set()
     begin, what = wrong[0]
@@ -125,7 +126,7 @@ def set_up_twice(
 def _set_up_in(cell: Cell, prelude: Prelude) -> Iterator[tuple[int, str, str]]:
     """Statements by which a cell sets up a library: their number, what they set, and their text."""
     for place, node in enumerate(cell.tree.body):
-        if prelude.is_imported(root_set_up(node)) and not _is_quiet(node, prelude) and (what := _what_is_set(node)):
+        if prelude.is_imported(root_set_up(node)) and not is_quiet(node, prelude) and (what := _what_is_set(node)):
             yield place, what, ast.unparse(node)
 
 
@@ -142,7 +143,7 @@ def _seeded_anew(order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]], prel
     return found
 
 
-def _is_quiet(node: ast.stmt, prelude: Prelude) -> bool:
+def is_quiet(node: ast.stmt, prelude: Prelude) -> bool:
     """Whether a statement says which warnings are shown, which changes no result; those made errors would."""
     call = node.value if isinstance(node, ast.Expr) else None
     if not isinstance(call, ast.Call) or not call.args or not isinstance(call.args[0], ast.Constant):
@@ -165,12 +166,12 @@ def _what_is_set(node: ast.stmt) -> str:
 
 def _draws(cell: Cell, rest: Sequence[int], prelude: Prelude) -> bool:
     nodes = [cell.tree.body[number] for number in rest]
-    return _draws_in([*nodes, *prelude.nodes_of(prelude.reached(_read_by(nodes)))], prelude)
+    return _draws_in([*nodes, *prelude.nodes_of(prelude.reached(names_read(nodes)))], prelude)
 
 
-def _read_by(nodes: Sequence[ast.stmt]) -> set[str]:
+def names_read(nodes: Sequence[ast.stmt]) -> set[str]:
     """Names that statements read, those too that their own cell defines."""
-    every = (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Name))
+    every = (each for node in nodes for each in nodes_in(node) if isinstance(each, ast.Name))
     return {each.id for each in every if isinstance(each.ctx, ast.Load)}
 
 
@@ -192,7 +193,7 @@ def _sets_up(cell: Cell, rest: Sequence[int], prelude: Prelude) -> tuple[str, st
     """What a cell sets up that is no code, and how; None where it sets up nothing."""
     for number in rest:
         node = cell.tree.body[number]
-        if _is_quiet(node, prelude):
+        if is_quiet(node, prelude):
             continue
         if (root := root_set_up(node)) and prelude.is_imported(root):
             return root, "with what a cell made; with a constant (N = 1) it would be code"
@@ -200,7 +201,7 @@ def _sets_up(cell: Cell, rest: Sequence[int], prelude: Prelude) -> tuple[str, st
             return root, "by a name of its own; by that of its module (np.set_printoptions(…)) it would be code"
         if root := _changed_library(node, prelude):
             return root, "while it runs; with a constant (os.environ['A'] = '1'), at the top, it would be code"
-    for name in sorted(prelude.reached(_read_by([cell.tree.body[number] for number in rest]))):
+    for name in sorted(prelude.reached(names_read([cell.tree.body[number] for number in rest]))):
         for node in prelude.nodes_of([name]):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (root := _inside(node, prelude)):
                 return root, f"in {name}; where nothing else needs it, let {name} set it back"
@@ -216,7 +217,7 @@ def _bare(node: ast.stmt, prelude: Prelude) -> str:
 
 def _changed_library(node: ast.stmt, prelude: Prelude) -> str:
     """The library of which a statement changes a list or a dict: ``os.environ.pop("A")``, ``del os.environ["A"]``."""
-    for each in ast.walk(node):
+    for each in nodes_in(node):
         for place in _changed_in(each):
             if _found(place, prelude) is sys.path:
                 continue  # it counts for imports alone, and these are code
@@ -224,7 +225,7 @@ def _changed_library(node: ast.stmt, prelude: Prelude) -> str:
                 return root_of(place)
         called = each.func if isinstance(each, ast.Call) else None
         if isinstance(called, ast.Attribute) and called.attr in ADDING:
-            return next((n.id for n in ast.walk(called) if isinstance(n, ast.Name) and prelude.is_imported(n.id)), "")
+            return next((n.id for n in nodes_in(called) if isinstance(n, ast.Name) and prelude.is_imported(n.id)), "")
     return ""
 
 
@@ -248,9 +249,9 @@ def _found(node: ast.expr, prelude: Prelude) -> Any:
 
 def _inside(node: ast.AST, prelude: Prelude) -> str:
     """What a function sets up and does not set back. Seeds are drawn from, and count there."""
-    own = {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
+    own = {each.arg for each in nodes_in(node) if isinstance(each, ast.arg)}
     for each in _lasting(node):
-        if _is_seed(each) or _is_quiet(each, prelude):
+        if _is_seed(each) or is_quiet(each, prelude):
             continue
         root = root_set_up(each) or _bare(each, prelude) or _changed_library(each, prelude)
         if root and root not in own and prelude.is_imported(root):

@@ -30,6 +30,7 @@ from stargazer.notebook.cells import (
     CellTask,
     cell_call,
     from_here,
+    is_as_kept,
     kept_values,
     makers_of_handles,
     outputs_draft,
@@ -41,6 +42,7 @@ from stargazer.notebook.effects import WIDGET, why_live
 from stargazer.notebook.encoding import decode
 from stargazer.notebook.handles import boxed, is_handles, unboxed
 from stargazer.notebook.hidden import hidden_order
+from stargazer.notebook.names import left_by_blocks
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.rows import Aliases, ChangesOthers
 from stargazer.notebook.sharing import shared_parts
@@ -353,7 +355,7 @@ class Live:
             if name in looked.cell.defs or name not in namespace or not isinstance(asset, Value):
                 continue
             now = self._kept(name, namespace[name], scope, fresh=True)
-            if now is None or now.id != asset.id:
+            if not is_as_kept(namespace[name], now, asset, scope):
                 changed.append(name)
         return changed
 
@@ -416,7 +418,8 @@ class _Kept:
         given = {name: space[name] for name in looked.cell.refs if name in space}
         try:
             refuse_shared({name: space[name] for name in names}, given)
-            made = kept_values(sorted({*names, *task._changed}), space, task._scope, work.path / "made")
+            spent = left_by_blocks(looked.cell.tree)
+            made = kept_values(sorted({*names, *task._changed}), space, task._scope, work.path / "made", spent)
         except NotKept as error:
             return {LIVE: str(error)}
         if parts := shared_parts({name: space[name] for name in names}, given):

@@ -13,6 +13,8 @@ __all__ = ["NO_PYTHON", "commands", "without_magics"]
 
 MAGIC = re.compile(r"^\s*[%!]")
 SHELL = re.compile(r"^\s*(%%|!)")
+OF_PYTHON = re.compile(r"^\s*%%(time|capture)\s*$")
+"""Magics whose cells are Python, and bind what it binds."""
 NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What the compiler raises of text: a NUL, or brackets in brackets without end, are no SyntaxError to it."""
 
@@ -21,7 +23,7 @@ def without_magics(source: str) -> str:
     """Line magics are settings of a kernel: comments for everybody else, as jupytext writes them."""
     lines = lines_of(source)
     for number in commands(source):
-        if not SHELL.match(lines[number]):
+        if not SHELL.match(lines[number]) or OF_PYTHON.match(lines[number]):
             lines[number] = f"# {lines[number]}"
     return "\n".join(lines)
 

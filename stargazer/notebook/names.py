@@ -14,13 +14,32 @@ from stargazer.fingerprint.parsing import parse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["PRESENT", "QUERIES_OF_FRAMES", "Names", "free_names", "names_of", "texts_of"]
+__all__ = [
+    "LOOKS_UP",
+    "PRESENT",
+    "QUERIES_OF_FRAMES",
+    "Names",
+    "free_names",
+    "left_by_blocks",
+    "names_of",
+    "nodes_in",
+    "texts_of",
+]
 
 QUERIES_OF_FRAMES = ("query", "eval")
 """Methods of data frames that read names in a text."""
 
+LOOKS_UP = {"eval", "exec", "globals", "locals", "vars"}
+"""Built-in functions by which code finds names that its text does not show."""
+
 PRESENT = {*vars(builtins), "__file__", "__name__", "__doc__", "__builtins__", "__spec__"}
 """Names that every cell has without any other cell's doing."""
+
+
+@functools.lru_cache(maxsize=8192)
+def nodes_in(node: ast.AST) -> tuple[ast.AST, ...]:
+    """Return a node and all below it; trees of cells are asked many things, and never change."""
+    return tuple(ast.walk(node))
 
 
 class Names(NamedTuple):
@@ -37,12 +56,15 @@ class Names(NamedTuple):
         the other it is an earlier cell's.
     stars
         Modules of which it imports all names.
+    looks_up
+        Whether it finds names while it runs, as by ``globals()``: it may read any.
     """
 
     defs: frozenset[str]
     refs: frozenset[str]
     early: frozenset[str] = frozenset()
     stars: tuple[str, ...] = ()
+    looks_up: bool = False
 
 
 def names_of(source: str, *, private: bool = True) -> Names:
@@ -64,28 +86,45 @@ def names_of(source: str, *, private: bool = True) -> Names:
     table = symtable.symtable(source, "<cell>", "exec")
     defs, refs = _of_table(table)
     defs -= _caught(tree)
-    stars = tuple(n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*")
+    stars = tuple(n.module or "" for n in nodes_in(tree) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*")
 
     def kept(names: Iterable[str]) -> frozenset[str]:
         return frozenset(each for each in names if not (private and each.startswith("_")) and each != "__class__")
 
     early = _early(tree, defs)
     refs |= {name for name in _in_queries(tree) if name not in early}
-    return Names(kept(defs), kept(refs - defs - PRESENT - _caught(tree)), kept(early), stars)
+    return Names(kept(defs), kept(refs - defs - PRESENT - _caught(tree)), kept(early), stars, _looks_up(tree))
 
 
 def _caught(tree: ast.Module) -> set[str]:
     """Names that only ``except … as name`` binds: they are gone after it."""
-    caught = {n.name for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler) and n.name}
-    other = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    caught = {n.name for n in nodes_in(tree) if isinstance(n, ast.ExceptHandler) and n.name}
+    other = {n.id for n in nodes_in(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     return caught - other
+
+
+def _looks_up(tree: ast.Module) -> bool:
+    calls = (n for n in nodes_in(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
+    return any(call.func.id in LOOKS_UP and not (call.func.id == "vars" and call.args) for call in calls)  # type: ignore[attr-defined]
 
 
 def _in_queries(tree: ast.Module) -> set[str]:
     """Names that texts of pandas' queries read: ``df.query("x > @limit")``."""
-    calls = (n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute))
+    calls = (n for n in nodes_in(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute))
     found = (texts_of(call) for call in calls if call.func.attr in QUERIES_OF_FRAMES)  # type: ignore[attr-defined]
     return {name for texts in found for text in texts for name in re.findall(r"@(\w+)", text)}
+
+
+@functools.lru_cache(maxsize=1024)
+def left_by_blocks(tree: ast.Module) -> frozenset[str]:
+    """Names that a cell has for the length of ``with … as name`` alone; they are bound after it, to what it left."""
+    blocks = [node for node in nodes_in(tree) if isinstance(node, (ast.With, ast.AsyncWith))]
+    bound = [item.optional_vars for block in blocks for item in block.items]
+    targets = {id(node): node.id for node in bound if isinstance(node, ast.Name)}
+    inside = {id(each) for block in blocks for each in nodes_in(block) if isinstance(each, ast.Name)}
+    every = [node for node in nodes_in(tree) if isinstance(node, ast.Name)]
+    elsewhere = {n.id for n in every if id(n) not in targets and (id(n) not in inside or isinstance(n.ctx, ast.Store))}
+    return frozenset({*targets.values()} - elsewhere)
 
 
 def texts_of(call: ast.AST) -> list[str]:
@@ -139,7 +178,7 @@ def _early(tree: ast.Module, defs: set[str]) -> set[str]:
 
 def _loads(node: ast.AST) -> set[str]:
     found = set[str]()
-    for each in ast.walk(node):
+    for each in nodes_in(node):
         if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Store):
             found.add(each.id)
         elif isinstance(each, ast.AugAssign) and isinstance(each.target, ast.Name):
@@ -153,7 +192,7 @@ def _surely_bound(statement: ast.stmt) -> set[str]:
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
     if isinstance(statement, ast.Assign):
-        return {n.id for t in statement.targets for n in ast.walk(t) if isinstance(n, ast.Name) and _stores(n)}
+        return {n.id for t in statement.targets for n in nodes_in(t) if isinstance(n, ast.Name) and _stores(n)}
     if isinstance(statement, ast.AnnAssign):
         return {statement.target.id} if isinstance(statement.target, ast.Name) and statement.value else set()
     if isinstance(statement, ast.AugAssign):
@@ -161,7 +200,7 @@ def _surely_bound(statement: ast.stmt) -> set[str]:
     if isinstance(statement, (ast.With, ast.AsyncWith)):
         names = [each.optional_vars for each in statement.items if each.optional_vars is not None]
         inside = set[str]().union(*map(_surely_bound, statement.body))
-        return inside | {n.id for t in names for n in ast.walk(t) if isinstance(n, ast.Name) and _stores(n)}
+        return inside | {n.id for t in names for n in nodes_in(t) if isinstance(n, ast.Name) and _stores(n)}
     return set()
 
 

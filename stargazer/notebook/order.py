@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
 from stargazer.notebook.late import used_late
+from stargazer.notebook.names import left_by_blocks, nodes_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +32,10 @@ def reads_of(cell: Cell, before: Iterable[str]) -> frozenset[str]:
     before
         Where cells run one after the other, the names that are bound when it begins.
     """
-    return cell.refs | (cell.names.early & frozenset(before)) if cell.sequential else cell.refs
+    bound = frozenset(before)
+    early = cell.names.early - left_by_blocks(cell.tree) if cell.names.early else cell.names.early
+    found = cell.refs | (early & bound) if cell.sequential else cell.refs
+    return found | bound if cell.names.looks_up else found
 
 
 def reads_in_order(cells: Sequence[Cell]) -> dict[Cell, frozenset[str]]:
@@ -63,7 +67,7 @@ def binds_of(cell: Cell, cells: Sequence[Cell], space: Mapping[str, Any]) -> fro
     """
     if not cell.names.stars:
         return cell.defs
-    used = {n.id for each in cells if each is not cell for n in ast.walk(each.tree) if isinstance(n, ast.Name)}
+    used = {n.id for each in cells if each is not cell for n in nodes_in(each.tree) if isinstance(n, ast.Name)}
     hidden = sorted(n for n in used & vars(builtins).keys() if space.get(n, vars(builtins)[n]) is not vars(builtins)[n])
     if hidden:
         told = f"from {cell.names.stars[0]} import * hides Python's own {', '.join(hidden)}, which other cells use"
@@ -165,7 +169,7 @@ def check_given(cells: Sequence[Cell], given: Iterable[str], code: frozenset[str
     ]
     for cell in cells:
         used = {
-            each.id for each in ast.walk(cell.tree) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
+            each.id for each in nodes_in(cell.tree) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
         }
         if (inside := sorted(names & cell.defs & used - code)) and not cell.defs <= names:
             wrong.append(f"{_told(cell)} makes {', '.join(inside)} and reads it at once: make it in a cell of its own")
@@ -215,7 +219,7 @@ def _deleted(cell: Cell) -> set[str]:
     """Names that a cell deletes, and does not bind again."""
     found = set[str]()
     for node in cell.tree.body:
-        bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        bound = {n.id for n in nodes_in(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         found -= bound
         if isinstance(node, ast.Delete):
             found |= {each.id for each in node.targets if isinstance(each, ast.Name)}

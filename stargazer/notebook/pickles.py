@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import io
 import pickle
 import sys
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.values import Scope
 
-__all__ = ["read_pickle", "write_pickle"]
+__all__ = ["only_remembers", "read_pickle", "write_pickle"]
 
 HOSTS = (NOTEBOOK, "__main__", "__marimo__")
 """Modules that the code of a notebook may find itself in."""
@@ -30,9 +31,11 @@ HOSTS = (NOTEBOOK, "__main__", "__marimo__")
 class _Writer(pickle.Pickler):
     """Writes classes and functions of the notebook by name, sets in an order, and refuses what is wiring."""
 
-    def __init__(self, file: io.BytesIO, scope: Scope) -> None:
-        super().__init__(file, protocol=5)
-        self._scope = scope
+    PROTOCOL = 5
+
+    def __init__(self, file: io.BytesIO, scope: Scope, *, is_bare: bool = False) -> None:
+        super().__init__(file, protocol=self.PROTOCOL)
+        self._scope, self._is_bare = scope, is_bare
         self._sets: dict[int, tuple[int, Any]] = {}
         self.code: dict[str, str] = {}
         self.is_doubtful = False
@@ -51,6 +54,15 @@ class _Writer(pickle.Pickler):
         if kind.__module__.startswith("stargazer.") and (not isinstance(value, Asset) or value.cid is not None):
             raise NotKept(f"it holds {value!r}: calls, tasks and handles are not pickled")
         return None
+
+    def reducer_override(self, value: Any) -> Any:
+        """Write an object as it says, without what pandas only remembers of it where that does not count."""
+        if not self._is_bare or not type(value).__module__.startswith("pandas."):
+            return NotImplemented
+        reduced = list(value.__reduce_ex__(self.PROTOCOL))
+        if len(reduced) > 2 and isinstance(reduced[2], dict):
+            reduced[2] = {name: item for name, item in reduced[2].items() if name != "_cache"}
+        return tuple(reduced)
 
     def _set(self, value: Any) -> Any:
         """Sets have no order of their own that lasts: strings hash otherwise in each process."""
@@ -145,6 +157,37 @@ def _check_way_back(file: io.BytesIO, value: Any, scope: Scope) -> None:
         _Reader(file, scope).load()
     except Exception as error:  # noqa: BLE001 - whatever a class raises
         raise NotKept(f"{type(value).__qualname__}, which cannot be read back: {error}") from None
+
+
+def only_remembers(value: Any, path: Path, scope: Scope) -> bool:
+    """Whether a value differs from the one that was pickled in nothing but what it remembers of itself.
+
+    A table in groups that was asked for its means; a cached property, which the older one is asked for, too, as what it
+    came to may have been changed since: the same value as before, in other bytes.
+
+    Parameters
+    ----------
+    value
+        As it is now.
+    path
+        Of the pickle.
+    scope
+        The notebook that it is a value of.
+    """
+    try:
+        before = read_pickle(path, scope)
+        for name in [each for each in getattr(value, "__dict__", ()) if each not in vars(before)]:
+            if isinstance(inspect.getattr_static(type(value), name, None), functools.cached_property):
+                getattr(before, name)
+        return _bare(value, scope) == _bare(before, scope)
+    except Exception:  # noqa: BLE001 - whatever a class raises: then nobody knows
+        return False
+
+
+def _bare(value: Any, scope: Scope) -> bytes:
+    file = io.BytesIO()
+    _Writer(file, scope, is_bare=True).dump(value)
+    return file.getvalue()
 
 
 def _size(value: Any) -> int:

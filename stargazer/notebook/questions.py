@@ -138,24 +138,24 @@ def ask_cell(walk: Walk, cell: Cell) -> None:
     """
     question = cell.question
     if not isinstance(question, Question):
-        walk.rows[cell] = walk._failed(cell, NotebookError(WRITTEN))
+        walk.rows[cell] = walk.failed(cell, NotebookError(WRITTEN))
         return
     names = walk.reads[cell] - walk.split.names
     if walk.is_made_later(cell, names):
         return
     began = time.perf_counter()
-    walk._pure = False  # a service may be another one under its name
+    walk.pure = False  # a service may be another one under its name
     space = {**walk.prelude.namespace, **{name: walk.value(name) for name in names if walk.has(name)}}
     try:
         with walk.store:
             call = question.call(space)
         known = None if walk.again or cell.notes.cache == "off" else call.known()
         if known is None and walk.dry:
-            walk._hand_on(cell, "run", reason_of(call))
+            walk.hand_on(cell, "run", reason_of(call))
             return
         value = known[0] if known is not None else _answered(walk, call)
     except StargazerError as error:
-        walk.rows[cell] = walk._failed(cell, error, time.perf_counter() - began)
+        walk.rows[cell] = walk.failed(cell, error, time.perf_counter() - began)
         return
     _take(walk, cell, question, call, value, "known" if known is not None else "ran", time.perf_counter() - began)
 
@@ -173,8 +173,8 @@ def _take(walk: Walk, cell: Cell, question: Question, call: Call, value: Any, st
     if record is not None:
         walk.records.append(record)
     out.result(value)
-    walk._bind_live(cell, {question.name: value})
+    walk.bind_live(cell, {question.name: value})
     since = f"since {record.started[:10]}" if record is not None and state == "known" else ""
-    walk.rows[cell] = walk._row(
+    walk.rows[cell] = walk.row(
         cell, state, since, seconds=seconds, outputs=out.outputs, record=record.id if record is not None else ""
     )

@@ -29,6 +29,7 @@ from stargazer.notebook.book import Notebook
 from stargazer.notebook.pages import page_text
 from stargazer.notebook.whole import own_modules
 from stargazer.store import active_store
+from stargazer.store.layout import check_name
 from stargazer.store.references import find_assets, is_reference
 
 if TYPE_CHECKING:
@@ -118,8 +119,12 @@ def freeze(
     ------
     NotebookError
         It is wrong, or a cell failed.
+    StoreError
+        It cannot be pinned under that name; nothing ran.
     """
     opened = store or active_store()
+    if name:
+        check_name(name)
     book = Notebook(notebook, opened)
     with opened:
         book.run(set=set, client=client)

@@ -12,7 +12,7 @@ import ast
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.notebook.names import PRESENT, free_names
+from stargazer.notebook.names import PRESENT, free_names, nodes_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +33,10 @@ MUTATORS = frozenset({
 
 CHANGING = {"setattr", "delattr", "next"}
 """Functions of Python's own that change their first argument."""
+
+
+REMEMBERING = {"cache", "lru_cache", "cached", "memoize"}
+"""Decorators by which a function remembers what it returned."""
 
 
 class State(NamedTuple):
@@ -67,7 +71,7 @@ def shared_states(cells: Sequence[Cell], code: frozenset[str]) -> list[State]:
     changed = {cell: book.changed_by(cell) for cell in cells}
     found = []
     for name in sorted(frozenset().union(*changed.values())):
-        users = [cell for cell in cells if name in book.used_by(cell)]
+        users = [cell for cell in cells if name in book.used_by(cell) or name in changed[cell]]
         changing = tuple(cell for cell in users if name in changed[cell])
         if len(users) > 1 and changing:
             found.append(State(name, changing, frozenset(users).union(book.defining(name))))
@@ -106,13 +110,28 @@ class _Book:
         for name in self._asked_for_calls() & self._nodes.keys():
             self._changes[name] |= {name}
         self._used: dict[Cell, frozenset[str]] = {}
+        self._handed = self._handed_out()
+
+    def _handed_out(self) -> dict[str, set[str]]:
+        """Names that may mean what a function remembers and gives to whoever asks again, with these functions."""
+        caches = {name for name, nodes in self._nodes.items() if any(_is_remembering(node) for node in nodes)}
+        found: dict[str, set[str]] = {}
+        for cell in self._cells if caches else ():
+            for node in _statements(cell.tree.body):
+                value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+                names = {each.id for each in nodes_in(value) if isinstance(each, ast.Name)} if value else set()
+                of = (names & caches).union(*(found.get(name, ()) for name in names))
+                for target in _places(node) if of and isinstance(node, (ast.Assign, ast.AnnAssign)) else ():
+                    for each in _unpacked(target):
+                        found.setdefault(root_of(each), set()).update(of)
+        return found
 
     def _pass_on(self, node: ast.stmt) -> None:
         """What holds a function, as a table of them does, changes what that changes."""
         if not isinstance(node, ast.Assign):
             return
-        calls = {each.func for each in ast.walk(node.value) if isinstance(each, ast.Call)}
-        held = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name) and n not in calls}
+        calls = {each.func for each in nodes_in(node.value) if isinstance(each, ast.Call)}
+        held = {n.id for n in nodes_in(node.value) if isinstance(n, ast.Name) and n not in calls}
         for name in {each.id for each in node.targets if isinstance(each, ast.Name)} if held else ():
             changed = frozenset().union(*(self._changes.get(each, ()) for each in held))
             self._changes[name] = self._changes.get(name, frozenset()) | changed
@@ -145,7 +164,8 @@ class _Book:
         known = self._nodes.keys() | self._code
         direct = frozenset().union(*(_changed_at_once(node) for node in cell.tree.body)) & known
         called = (self._changes.get(name, frozenset()) for name in self.used_by(cell))
-        return direct.union(*called) & self._names
+        handed = (self._handed.get(name, ()) for node in cell.tree.body for name in _changed_in_place(node))
+        return direct.union(*called, *(handed if self._handed else ())) & self._names
 
     def defining(self, name: str) -> Iterator[Cell]:
         """Cells that bind a name, or define code that leads to it."""
@@ -175,7 +195,7 @@ def _defined(node: ast.stmt) -> list[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _asked_for_calls(tree: ast.Module) -> frozenset[str]:
-    every = (each for each in ast.walk(tree) if isinstance(each, ast.Attribute))
+    every = (each for each in nodes_in(tree) if isinstance(each, ast.Attribute))
     return frozenset(root_of(each) for each in every if each.attr in ("cache_info", "cache_clear"))
 
 
@@ -198,10 +218,10 @@ def _read(node: ast.stmt) -> frozenset[str]:
         parts = [*node.decorator_list, *node.args.defaults, *(each for each in node.args.kw_defaults if each)]
     else:
         parts = [node]
-    found = frozenset(each.id for part in parts for each in ast.walk(part) if isinstance(each, ast.Name))
+    found = frozenset(each.id for part in parts for each in nodes_in(part) if isinstance(each, ast.Name))
     if isinstance(node, ast.AugAssign):
         return found
-    names = [each for each in ast.walk(node) if isinstance(each, ast.Name)]
+    names = [each for each in nodes_in(node) if isinstance(each, ast.Name)]
     loaded = {each.id for each in names if isinstance(each.ctx, ast.Load)}
     return found - {each.id for each in names if isinstance(each.ctx, ast.Store) and each.id not in loaded}
 
@@ -242,7 +262,23 @@ def _changed_at_once(node: ast.stmt) -> frozenset[str]:
     if isinstance(node, DEFINITIONS):
         called = (each.func if isinstance(each, ast.Call) else each for each in node.decorator_list)
         return frozenset(root_of(each) for each in called if isinstance(each, ast.Attribute) and each.attr in MUTATORS)
-    return frozenset(root_of(target) for each in ast.walk(node) for target in _targets(each)) - {""}
+    return frozenset(root_of(target) for each in nodes_in(node) for target in _targets(each)) - {""}
+
+
+def _is_remembering(node: ast.stmt) -> bool:
+    """Whether a function gives the same object to whoever calls it in the same way."""
+    decorators = node.decorator_list if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else []
+    called = (each.func if isinstance(each, ast.Call) else each for each in decorators)
+    return any(getattr(each, "attr", getattr(each, "id", "")) in REMEMBERING for each in called)
+
+
+def _changed_in_place(node: ast.stmt) -> frozenset[str]:
+    """Names whose objects a statement changes, by ``+=`` and ``inplace=True`` too."""
+    found = {root_of(each.target) for each in nodes_in(node) if isinstance(each, ast.AugAssign)}
+    for each in nodes_in(node):
+        if isinstance(each, ast.Call) and any(keyword.arg == "inplace" for keyword in each.keywords):
+            found.add(root_of(each.func))
+    return (_changed_at_once(node) | found) - {""}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -277,7 +313,7 @@ class _Changes(ast.NodeVisitor):
             self.generic_visit(node)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
-        every = [each for child in ast.iter_child_nodes(node) for each in ast.walk(child)]
+        every = [each for child in ast.iter_child_nodes(node) for each in nodes_in(child)]
         beyond = {name for each in every if isinstance(each, ast.Global) for name in each.names}
         stored = {each.id for each in every if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)}
         self.found |= stored & beyond
@@ -328,7 +364,7 @@ def _changing_methods(node: ast.ClassDef) -> set[str]:
     return {
         each.name
         for each in methods
-        if each.name != "__init__" and any(root_of(t) == "self" for n in ast.walk(each) for t in _targets(n))
+        if each.name != "__init__" and any(root_of(t) == "self" for n in nodes_in(each) for t in _targets(n))
     }
 
 
@@ -338,7 +374,7 @@ def _mutable_attributes(node: ast.ClassDef) -> set[str]:
     found = {target.id for each in made for target in _places(each) if isinstance(target, ast.Name)}
     own = {
         target.attr
-        for each in ast.walk(node)
+        for each in nodes_in(node)
         if isinstance(each, (ast.Assign, ast.AnnAssign))
         for target in _places(each)
         if isinstance(target, ast.Attribute) and root_of(target.value) == "self"

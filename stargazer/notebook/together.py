@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Any
 
 from stargazer.notebook.code import root_set_up
-from stargazer.notebook.hidden import set_up_twice
+from stargazer.notebook.hidden import names_read, seeded_anew
+from stargazer.notebook.names import nodes_in
 from stargazer.notebook.rows import name_of
 from stargazer.notebook.state import shared_states
 
@@ -49,7 +51,7 @@ class Together:
         states = shared_states(order, code)
         self.cells: frozenset[Cell] = frozenset().union(*(state.cells for state in states))
         self._names = frozenset(state.name for state in states)
-        self.why, setting = set_up_twice(order, rest, prelude)
+        self.why, setting = seeded_anew(order, rest, prelude)
         self.told = sorted(set(self.why.values()))
         self.statements = {cell: tuple(rest[cell]) for cell in order}
         for cell in setting:
@@ -61,11 +63,26 @@ class Together:
             self.told.append(
                 f"{told}, which is code, or is kept by code: {'they' if len(state.changing) > 1 else 'it'} and the "
                 f"{len(state.cells)} cells that have to do with {state.name} run each time, in their order; let a "
-                f"function return what it made, instead of changing {state.name}, and they would be kept"
+                f"function return what it made, instead of changing {state.name}, and they would be kept (as are those "
+                "that use a function under `@functools.cache`, which remembers what it returned)"
             )
+        self._look_up(order, rest)
         for cell in self.cells:
             self.statements[cell] = tuple(range(len(cell.tree.body)))
         self.begin()
+
+    def _look_up(self, order: Sequence[Cell], rest: Mapping[Cell, Sequence[int]]) -> None:
+        """Find functions that look names up while they run, as by ``globals()``: these may be any that there are."""
+        for number, cell in reversed([*enumerate(order)]):
+            reached = self._prelude.reached(names_read([cell.tree.body[n] for n in rest[cell]]))
+            if looking := [name for name in sorted(reached) if _finds_names(self._prelude.nodes_of([name]))]:
+                self.cells |= frozenset(order[: number + 1])
+                told = f"{name_of(cell)} uses {looking[0]}, which looks names up while it runs"
+                self.why |= dict.fromkeys(order[: number + 1], told)
+                self.told.append(
+                    f"{told}: it and all cells before it run each time; pass {looking[0]} what it needs as a parameter"
+                )
+                return
 
     def begin(self) -> None:
         """Begin a walk: nothing is there yet."""
@@ -98,3 +115,12 @@ class Together:
 
 def _settings(cell: Cell) -> list[int]:
     return [number for number, node in enumerate(cell.tree.body) if root_set_up(node)]
+
+
+def _finds_names(nodes: Sequence[ast.stmt]) -> bool:
+    """Whether a function reads names that its text does not show, among those of the notebook."""
+    every = (each for node in nodes if not isinstance(node, (ast.Import, ast.ImportFrom)) for each in nodes_in(node))
+    calls = (
+        (each.func.id, each.args) for each in every if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)
+    )
+    return any(name == "globals" or (name in ("eval", "exec") and len(args) == 1) for name, args in calls)

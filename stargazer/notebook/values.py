@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOTEBOOK",
+    "SPENT",
     "Encoded",
     "Nowhere",
     "Scope",
+    "Spent",
     "Value",
     "check_lazy",
     "from_plain",
@@ -71,6 +73,19 @@ class Nowhere:
     def code_of(self, name: str) -> str:
         """Nothing has code here."""
         return ""
+
+
+SPENT = "spent"
+"""Codec of what a ``with`` block left, which nothing can write and nobody reads: a closed file, a pool that ended."""
+
+
+class Spent:
+    """Stands for what a ``with`` block left, in a program that runs cells one by one."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise NotKept(f"a `with` block left this, which came from the ledger and has no {name}: run its cell once more")
 
 
 def remove(path: Path) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import tempfile
 import time
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import NotebookError, NotKept
+from stargazer.errors import NotebookError
+from stargazer.executors import find_place
 from stargazer.ledger import Ledger
-from stargazer.notebook.afar import runs_elsewhere
 from stargazer.notebook.cells import (
     LIVE,
     MUTATED,
@@ -21,18 +19,15 @@ from stargazer.notebook.cells import (
     CellTask,
     cell_call,
     from_here,
-    is_stop,
-    kept_values,
-    run_source,
 )
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, touches_engine, why_live
-from stargazer.notebook.figures import own_figures
 from stargazer.notebook.graphs import fly, reason_of
-from stargazer.notebook.handles import boxed, is_handles
+from stargazer.notebook.here import bind_live, run_live
 from stargazer.notebook.hidden import hidden_order
-from stargazer.notebook.mounts import local_path, mounted
-from stargazer.notebook.order import binds_of, check_given, ordered, reads_in_order
+from stargazer.notebook.mounts import mounted
+from stargazer.notebook.names import left_by_blocks
+from stargazer.notebook.order import check_given, ordered, reads_in_order
 from stargazer.notebook.questions import ask_cell
 from stargazer.notebook.rounds import run_rounds
 from stargazer.notebook.rows import (
@@ -51,12 +46,12 @@ from stargazer.notebook.rows import (
     used_by,
     value_of,
 )
-from stargazer.notebook.shown import Captured, captured, error_output
+from stargazer.notebook.settings import Settings, place_settings
+from stargazer.notebook.shown import error_output
 from stargazer.notebook.together import Together
-from stargazer.notebook.tokens import Moved, is_widget, token_of
-from stargazer.notebook.values import Value
+from stargazer.notebook.tokens import token_of
+from stargazer.notebook.values import SPENT, Value
 from stargazer.notebook.writes import has_written, may_meet
-from stargazer.tools.ending import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,6 +64,9 @@ if TYPE_CHECKING:
     from stargazer.store import Store
 
 __all__ = ["Walk"]
+
+
+NOT_SET_UP = "{} is set up in a cell before it, and not on {}: set it up with constants, in the first cells"
 
 
 class _Restart(Exception):
@@ -113,22 +111,26 @@ class Walk:
         self.document, self.store, self.ledger = document, store, Ledger(store.records)
         self.given, self.again, self.strict, self.client, self.dry = dict(given or {}), again, strict, client, dry
         self.order = ordered(document)
-        self.split = split_cells(self.order)
+        split = split_cells(self.order)
+        self.split, placed = place_settings(self.order, split, prelude_of(split.parts))
+        self.settings = Settings(placed)
         self.rest = dict(zip(self.order, self.split.rest, strict=True))
         self.prelude = prelude_of(self.split.parts)
         self.wanted = set(self.order) if target is None else needed_cells(self.order, target, document)
         self.reads = reads_in_order(self.order)
         makers = [cell for cell in self.order if cell.defs & self.given.keys()]
-        self._widgets = {
+        self.widgets = {
             name for cell in makers if why_live(cell, self.prelude) == WIDGET for name in cell.defs & self.given.keys()
         }
-        check_given(self.order, self.given.keys() - self._widgets, self.split.names)
+        check_given(self.order, self.given.keys() - self.widgets, self.split.names)
         self.together = Together(self.order, self.rest, self.split.names, self.prelude)
-        self._lively = {**hidden_order(self.order, self.rest, self.prelude), **self.together.why}
+        numbers = {cell: [each.number for each in mine] for cell, mine in placed.items()}
+        self._lively = {**hidden_order(self.order, self.rest, self.prelude, placed=numbers), **self.together.why}
         tied = {*self._lively, *self.together.cells}
-        if self.wanted & tied:  # what others leave for them, these find only if the others ran
-            last = max(self.order.index(cell) for cell in self.wanted)
-            self.wanted = needs_of(self.wanted | (tied & {*self.order[: last + 1]}), self.order, document)
+        last = max((self.order.index(cell) for cell in self.wanted), default=-1)
+        unnamed = {*placed, *(tied if self.wanted & tied else ())} & {*self.order[: last + 1]}
+        if unnamed:  # what others leave for them, these find only if the others ran
+            self.wanted = needs_of(self.wanted | unnamed, self.order, document)
         self._shared: dict[Cell, tuple[str, ...]] = {}
         self._ran_now: set[str] = set()
 
@@ -154,12 +156,13 @@ class Walk:
             except _Restart:
                 continue
         rows = [self.rows[cell] for cell in self.order if cell in self.rows]
-        pure = self._pure and all(row.state != "failed" for row in rows)
+        pure = self.pure and all(row.state != "failed" for row in rows)
         return Outcome(rows, self.assets, self.live, pure, self.records, time.perf_counter() - began)
 
     def _begin(self) -> None:
         self.prelude.set_up_again()
         self.together.begin()
+        self.settings.begin()
         self.rows: dict[Cell, Row] = {}
         self.assets: dict[str, Any] = {}
         self.live: dict[str, Any] = {}
@@ -171,53 +174,55 @@ class Walk:
         self._since: list[Cell] = []
         self.handed: set[str] = set()
         self.ties = Ties()
-        self._pure = True
+        self.pure = True
         for name, value in self.given.items():
-            if name not in self._widgets:
+            if name not in self.widgets:
                 self.live[name], self.tokens[name] = value, token_of(value, self.prelude)
 
     def _walk(self, cells: Iterable[Cell]) -> None:
         for cell in cells:
             self.note_place()
-            if (row := self._at_once(cell)) is not None:
+            if (row := self.at_once(cell)) is not None:
                 self.rows[cell] = row
             else:
                 self._step(cell)
+            if cell in self.settings.placed and cell in self.rows and self.rows[cell].state != "skipped":
+                self.settings.apply(self, cell)
             if self.pending:
                 self._since.append(cell)
 
-    def _row(self, cell: Cell, state: str, *why: str, **more: Any) -> Row:
+    def row(self, cell: Cell, state: str, *why: str, **more: Any) -> Row:
+        """What became of a cell."""
         return Row(cell.name, sorted(cell.defs), state, [each for each in why if each], cell=cell, **more)
 
-    def _at_once(self, cell: Cell) -> Row | None:
+    def at_once(self, cell: Cell) -> Row | None:
         """The row of a cell of which nothing is to be asked."""
         if cell not in self.wanted or cell.disabled:
             self.dead |= dict.fromkeys(cell.defs, "skipped")
-            return self._row(
+            return self.row(
                 cell, "skipped", "it is disabled" if cell.disabled else "nothing that was asked for needs it"
             )
-        if cell.defs and cell.defs <= self.given.keys() - self._widgets:
-            return self._row(cell, "known", "given")
+        if cell.defs and cell.defs <= self.given.keys() - self.widgets:
+            return self.row(cell, "known", "given")
         if cell.error is not None:
-            return self._failed(cell, NotebookError(f"line {cell.error.line}: {cell.error.message}"))
+            return self.failed(cell, NotebookError(f"line {cell.error.line}: {cell.error.message}"))
         if (error := self.prelude.error_of(cell)) is not None:
-            return self._failed(cell, error)
+            return self.failed(cell, error)
         if not self.together.statements[cell]:
-            return self._row(cell, "live", "code")
+            return self.row(cell, "live", "code")
         for name in sorted(self.reads[cell]):
             if name in self.dead:
                 state = "skipped" if self.dead[name] == "failed" else self.dead[name]
                 self.dead |= dict.fromkeys(cell.defs, state)
-                return self._row(
-                    cell, state, f"it reads {name}, whose cell {'failed' if state == 'skipped' else state}"
-                )
+                return self.row(cell, state, f"it reads {name}, whose cell {'failed' if state == 'skipped' else state}")
         return None
 
-    def _failed(self, cell: Cell, error: BaseException, seconds: float = 0.0, outputs: Any = ()) -> Row:
+    def failed(self, cell: Cell, error: BaseException, seconds: float = 0.0, outputs: Any = ()) -> Row:
+        """The row of a cell that failed; what it should have made is missing from here on."""
         self.dead |= dict.fromkeys(cell.defs, "failed")
         shown = [*outputs, error_output(error)]
         why = f"{type(error).__name__}: {error}"
-        return self._row(cell, "failed", why, seconds=seconds, outputs=shown, error=error)
+        return self.row(cell, "failed", why, seconds=seconds, outputs=shown, error=error)
 
     # One cell.
 
@@ -230,12 +235,12 @@ class Walk:
     def is_made_later(self, cell: Cell, names: frozenset[str]) -> bool:
         """Whether a cell that runs here had to wait for what it reads, and was seen to; in a plan that is not there."""
         if self.dry and any(name in self.handed for name in names):
-            self._hand_on(cell, "run", "it reads what is made each time")
+            self.hand_on(cell, "run", "it reads what is made each time")
             return True
         if not any(is_call(self.assets.get(name)) for name in names) and (self.dry or not self.pending):
             return False
         if self.dry:
-            self._hand_on(cell, "run", "its inputs are to be made")
+            self.hand_on(cell, "run", "its inputs are to be made")
         else:
             self.settle()
             self._walk_one(cell)
@@ -243,7 +248,7 @@ class Walk:
 
     def _walk_one(self, cell: Cell) -> None:
         """Ask for a cell anew, after what was waiting has run."""
-        if (row := self._at_once(cell)) is not None:
+        if (row := self.at_once(cell)) is not None:
             self.rows[cell] = row
         else:
             self.note_place()
@@ -256,26 +261,35 @@ class Walk:
             return
         mounts = {mount.name: mount for mount in cell.notes.mounts}
         names = self.reads[cell] - self.split.names - mounts.keys()
-        data = {name: self.assets[name] for name in sorted(names) if name in self.assets and name not in self._held()}
+        data = {name: self.assets[name] for name in sorted(names) if name in self.assets and name not in self.held()}
         alive = [name for name in sorted(names) if name in self.live and name not in data]
         unknown = [name for name in alive if self.tokens.get(name) is None]
         why = self._lively.get(cell) or why_live(cell, self.prelude)
         if not why and unknown:
             why = f"it reads {unknown[0]}, which {self.why.get(unknown[0], 'has no identity')}"
-        if self.dry and any(name in self.handed for name in names):
-            self._hand_on(cell, "live" if why else "run", why or "it reads what is made each time")
+        if self.dry and (self.settings.is_unsure or any(name in self.handed for name in names)):
+            self.hand_on(cell, "live" if why else "run", why or "it reads what is made each time")
+            return
+        if cell in self.settings.placed and self.pending and not self.dry:  # those before it must be without
+            self.settle()
+            self._walk_one(cell)
             return
         if why:
-            self._pure = self._pure and why == WIDGET
-            self._live_row(cell, why)
+            self.pure = self.pure and why == WIDGET
+            run_live(self, cell, why)
             return
         if self._is_done(cell, data):
             return
+        self._check_spent(cell, data)
         data |= {name: mounted(mount, self.store) for name, mount in mounts.items()}
-        call = cell_call(cell, self.rest[cell], self.prelude, data, {n: str(self.tokens[n]) for n in alive}, self.store)
+        if self.settings.now and (place := find_place(cell.notes.worker)):
+            self.rows[cell] = self.failed(cell, NotebookError(NOT_SET_UP.format(self.settings.now[0].root, place.name)))
+            return
+        call = self._call(cell, data, alive)
         if (not self.again or call.plan_key in self._ran_now) and self._known(cell, call):
             return
-        if alive or touches_engine(cell, self.prelude) or any(is_handle(value) for value in data.values()):
+        is_placed = cell in self.settings.placed or (self.client is not None and bool(self.settings.now))
+        if alive or is_placed or touches_engine(cell, self.prelude) or any(is_handle(value) for value in data.values()):
             if not self.is_made_later(cell, frozenset(data)):
                 self._here(cell, call)
             return
@@ -287,13 +301,37 @@ class Walk:
         for name in cell.defs - self.split.names:
             self._bind(name, call[name])
 
-    def _held(self) -> set[str]:
+    def _call(self, cell: Cell, data: Mapping[str, Any], alive: Iterable[str]) -> Call:
+        """The call that a cell is, with what this walk knows of it."""
+        tokens = {name: str(self.tokens[name]) for name in alive}
+        call = cell_call(cell, self.rest[cell], self.prelude, data, tokens, self.store, self.settings.now)
+        task = call.spec.local
+        assert isinstance(task, CellTask)
+        task.is_alone = self.settings.must_be_alone(cell, self.prelude)
+        if left := left_by_blocks(cell.tree):
+            task.spent = left.difference(*(reads for other, reads in self.reads.items() if other is not cell))
+        return call
+
+    def live_after(self, cell: Cell, root: str) -> None:
+        """Let all cells after one run each time: it set up something in a way that no key can tell."""
+        for other in self.order[self.order.index(cell) + 1 :]:
+            self._lively.setdefault(other, f"{root} is set up before it with what a cell made")
+
+    def _check_spent(self, cell: Cell, data: Mapping[str, Any]) -> None:
+        """Let a cell run whose block left what this one reads, and that was not kept; begin again."""
+        for name, asset in data.items():
+            if isinstance(asset, Value) and asset.codec == SPENT:
+                maker = next(each for each in reversed(self.order[: self.order.index(cell)]) if name in each.defs)
+                self._lively[maker] = f"{name_of(cell)} reads {name}, which a block of it left"
+                raise _Restart
+
+    def held(self) -> set[str]:
         """Names that are shared, because some cell changes what they mean."""
         return {name for names in self._shared.values() for name in names}
 
-    def _hand_on(self, cell: Cell, state: str, why: str) -> None:
+    def hand_on(self, cell: Cell, state: str, why: str) -> None:
         """In a plan: what a cell makes is not known before it runs."""
-        self.rows[cell] = self._row(cell, state, why)
+        self.rows[cell] = self.row(cell, state, why)
         self.handed |= cell.defs
         for name in cell.defs:
             self.assets.pop(name, None)
@@ -306,12 +344,12 @@ class Walk:
             return False
         result = self.ledger.results(record)
         if LIVE in result:
-            self._live_row(cell, result[LIVE])
+            run_live(self, cell, result[LIVE])
             return True
         self._take(cell, result, record)
         now = call.plan_key in self._ran_now
         state = "stopped" if STOPPED in result else "ran" if now else "known"
-        self.rows[cell] = self._row(
+        self.rows[cell] = self.row(
             cell, state, "" if now else f"since {record.started[:10]}", seconds=time.perf_counter() - began,
             outputs=self._outputs(result), record=record.id,
         )  # fmt: skip
@@ -324,13 +362,17 @@ class Walk:
             self.dead |= dict.fromkeys(cell.defs, "stopped")
         result = from_here(self.store, result)
         changed = {each: name for name in result.get(MUTATED, ()) for each in self.ties.same.of(name)}
-        self._check_changes(cell, changed)
+        self.check_changes(cell, changed)
         for name, value in result.items():
             self.ties.part(name, cell.defs)
             self._bind(name, value)
         for name, other in changed.items():
             self._bind(name, result[other])
         self.ties.parts.note(result.get(PARTS, {}))
+
+    def bind_live(self, cell: Cell, made: Mapping[str, Any]) -> None:
+        """Take what a live cell made."""
+        bind_live(self, cell, made)
 
     def _bind(self, name: str, asset: Any) -> None:
         if name.startswith(".") or name in self.given:
@@ -339,7 +381,7 @@ class Walk:
         for known in (self.live, self.tokens, self.why, self.dead):
             known.pop(name, None)
 
-    def _check_changes(self, cell: Cell, changed: Mapping[str, Any]) -> None:
+    def check_changes(self, cell: Cell, changed: Mapping[str, Any]) -> None:
         """Look whether what a cell changed is a new version, as in a sequential notebook where no other has a part."""
         beside = self.ties.parts.beside(changed)
         if beside or (changed and not self.document.sequential):
@@ -380,7 +422,7 @@ class Walk:
     def _here(self, cell: Cell, call: Call) -> None:
         """Run a cell in this process, as the call that it is."""
         if self.dry:
-            self._hand_on(cell, "run", reason_of(call))
+            self.hand_on(cell, "run", reason_of(call))
             return
         from stargazer.execute.execute import Attempt
 
@@ -393,125 +435,26 @@ class Walk:
         try:
             result = Attempt(call.spec, call.plan_key, call.inputs, call.given, self.ledger).run(lambda: False)
         except Exception as error:  # noqa: BLE001 - whatever a cell raises is its result
-            self.rows[cell] = self._failed(
-                cell, task.error or error, time.perf_counter() - began, task.captured.outputs
-            )
+            self.rows[cell] = self.failed(cell, task.error or error, time.perf_counter() - began, task.captured.outputs)
             return
         self._ran(cell, result, task, time.perf_counter() - began, call)
 
     def _ran(self, cell: Cell, result: dict[str, Any], task: CellTask | None, seconds: float, call: Call) -> None:
         if LIVE in result and task is not None and task.left:
-            self._bind_live(cell, task.left)
+            self.bind_live(cell, task.left)
             self.ties.join(task.left, task.given)
-            self.rows[cell] = self._row(cell, "live", result[LIVE], seconds=seconds, outputs=self._outputs(result))
+            self.rows[cell] = self.row(cell, "live", result[LIVE], seconds=seconds, outputs=self._outputs(result))
             return
         if LIVE in result:
-            self._live_row(cell, str(result[LIVE]))
+            run_live(self, cell, str(result[LIVE]))
             return
         self._ran_now.add(call.plan_key)
         self._take(cell, result, self.ledger.find(call.plan_key))
         state = "stopped" if STOPPED in result else "ran"
-        self.rows[cell] = self._row(cell, state, seconds=seconds, outputs=self._outputs(result))
+        self.rows[cell] = self.row(cell, state, seconds=seconds, outputs=self._outputs(result))
 
-    def _live_row(self, cell: Cell, why: str) -> None:
-        """Run a cell that runs each time, after all that waits."""
-        if self.dry:
-            self._hand_on(cell, "live", why)
-            return
-        self.settle()
-        if (row := self._at_once(cell)) is not None:
-            self.rows[cell] = row
-            return
-        if told := runs_elsewhere(cell):
-            self.rows[cell] = self._failed(cell, NotebookError(f"{told}, but {why}"))
-            return
-        began = time.perf_counter()
-        read = {name: self.value(name, share=True) for name in self.reads[cell] if self.has(name)}
-        mounts = {mount.name: local_path(mount) for mount in cell.notes.mounts}
-        is_together = cell in self.together.cells
-        read |= mounts
-        space = self.together.space(read, self._bound) if is_together else self._space(read)
-        with captured() as out, self.prelude.around(keep=True), own_figures(cell, self.prelude):
-            row = self._run_here(cell, space, out, began)
-        if row is not None:
-            self.rows[cell] = row
-            return
-        made = {name: space[name] for name in binds_of(cell, self.order, space) - self.split.names if name in space}
-        self._take_changes(cell, read)
-        if is_together:
-            made = {**self.together.changed(), **made}
-        self._bind_live(cell, made)
-        self.together.note(self._bound)
-        self.ties.join(made, read)
-        self.rows[cell] = self._row(cell, "live", why, seconds=time.perf_counter() - began, outputs=out.outputs)
-
-    def _run_here(self, cell: Cell, space: dict[str, Any], out: Captured, began: float) -> Row | None:
-        """Run a cell in this process; return its row where it stopped or failed."""
-        ending = Ending(name_of(cell), lambda: False, cell.notes.timeout)
-        try:
-            ending.run(lambda: run_source(cell.source, self.together.statements[cell], space, out))
-        except BaseException as error:
-            seconds = time.perf_counter() - began
-            if is_stop(error):
-                out.result(getattr(error, "output", None))
-                self.dead |= dict.fromkeys(cell.defs, "stopped")
-                return self._row(cell, "stopped", seconds=seconds, outputs=out.outputs)
-            if not isinstance(error, Exception):
-                raise
-            return self._failed(cell, error, seconds, out.outputs)
-        return None
-
-    def _take_changes(self, cell: Cell, read: Mapping[str, Any]) -> None:
-        """Find what a live cell changed of what it was given: copies, where the value is kept."""
-        kept = {name for name, asset in self.assets.items() if isinstance(asset, Value)} - self._held()
-        given = {name: value for name, value in read.items() if name in kept}
-        changed: dict[str, Any] = {}
-        with tempfile.TemporaryDirectory() as folder:
-            for name, value in given.items():
-                now = self._kept(name, value, Path(folder))
-                if name not in cell.defs and (now is None or now.id != self.assets[name].id):
-                    changed |= dict.fromkeys(self.ties.same.of(name), value)
-        self._check_changes(cell, changed)
-        self._bind_live(cell, changed)
-
-    def _bind_live(self, cell: Cell, made: Mapping[str, Any]) -> None:
-        """Take what a live cell made: as an asset where it has bytes, so that what reads it is known by its content."""
-        held = self._held()
-        with tempfile.TemporaryDirectory() as folder:
-            for name, value in made.items():
-                if name in self.given.keys() - self._widgets:
-                    continue
-                self.assets.pop(name, None)
-                self.dead.pop(name, None)
-                self.ties.part(name, cell.defs)
-                if name in self._widgets and is_widget(value):
-                    value = Moved(value, self.given[name])
-                self.live[name], self.tokens[name] = value, None
-                self.why[name] = (
-                    "is changed by another cell" if name in held else f"has no identity ({type(value).__name__})"
-                )
-                if name in held:
-                    continue
-                if is_handles(value):
-                    self.assets[name] = boxed(value)
-                elif is_widget(value) or (token := self._kept(name, value, Path(folder))) is None:
-                    self.tokens[name] = token_of(value, self.prelude)
-                    self._pure = self._pure and self.tokens[name] is not None
-                else:
-                    self.assets[name] = token
-
-    def _kept(self, name: str, value: Any, folder: Path) -> Any:
-        """The value of a live cell as an asset; None where it has no bytes."""
-        try:
-            (draft,) = kept_values([name], {name: value}, self.prelude, folder).values()
-        except NotKept:
-            return None
-        return self.store.save(draft)
-
-    def _space(self, read: Mapping[str, Any]) -> dict[str, Any]:
-        return {**self.prelude.namespace, **read}
-
-    def _bound(self, name: str) -> Any:
+    def bound(self, name: str) -> Any:
+        """What a name is bound to: an asset, a call, or the object that lives here."""
         return self.assets.get(name, self.live.get(name))
 
     def has(self, name: str) -> bool:
@@ -524,7 +467,7 @@ class Walk:
             return self.live[name]
         asset = self.assets[name]
         value = value_of(asset, self.prelude)
-        if share and name in self._held():
+        if share and name in self.held():
             self.live[name], self.tokens[name], self.why[name] = value, None, "is changed by another cell"
         return value
 
@@ -541,7 +484,7 @@ class Walk:
             return
         if self.dry:
             for cell, call in pending.items():
-                self.rows[cell] = self._row(cell, "run", reason_of(call))
+                self.rows[cell] = self.row(cell, "run", reason_of(call))
             return
         self._flew = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         results, failures = fly(list(pending.values()), self.client, again=self.again)
@@ -588,11 +531,16 @@ class Walk:
         if done.result is None:
             assert done.error is not None
             outputs = mine.captured.outputs if mine else ()
-            self.rows[cell] = self._failed(cell, told_error(done.error, mine), 0.0, outputs)
+            self.rows[cell] = self.failed(cell, told_error(done.error, mine), 0.0, outputs)
             return True
         record = self.ledger.find(call.plan_key)
         ran = self.again or (mine is not None and mine.ran)
         if not ran and record is not None and record.started < self._flew and self._known(cell, call):
             return True
+        if not ran and record is None:  # what it reads is made each time, so its own key holds for no other time
+            settled = self._call(cell, data, ())
+            known = self.ledger.find(settled.plan_key)
+            if known is not None and known.started < self._flew and self._known(cell, settled):
+                return True
         self._ran(cell, done.result, mine, record.seconds if record else 0.0, call)
         return True

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.execute.named import LONGEST_PATH
 from stargazer.ledger.reads import WROTE, file_value
+from stargazer.notebook.names import nodes_in
 from stargazer.tools.programs import is_regular, signature_of
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _paths(cell: Cell, prelude: Prelude) -> frozenset[str]:
 
 def _constants(cell: Cell, prelude: Prelude) -> Iterator[Any]:
     for node in [*cell.tree.body, *_reached(cell, prelude)]:
-        yield from (each.value for each in ast.walk(node) if isinstance(each, ast.Constant))
+        yield from (each.value for each in nodes_in(node) if isinstance(each, ast.Constant))
 
 
 def _text(cell: Cell, prelude: Prelude) -> str:

@@ -10,9 +10,11 @@ import logging
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import stargazer as sg
 from stargazer.errors import NotebookError
 from stargazer.notebook.document import TITLE, detect_format, read_document, read_text
 
@@ -276,3 +278,33 @@ def test_the_mark_of_a_cell_is_read_in_time_however_many_blanks_it_has() -> None
     found = TITLE.match(" a  title   [markdown]  tags = [1] ")
     assert found is not None
     assert (found["title"].strip(), found["kind"], found["options"]) == ("a  title", "[markdown]", "tags = [1] ")
+
+
+def test_a_notebook_of_an_older_jupyter_is_read(tmp_path: Path) -> None:
+    cell = {"cell_type": "code", "input": ["x = 1\n", "x"], "outputs": [], "language": "python", "metadata": {}}
+    old: dict[str, Any] = {"metadata": {"name": ""}, "nbformat": 3, "nbformat_minor": 0}
+    old["worksheets"] = [{"cells": [{**cell, "collapsed": False}], "metadata": {}}]
+    path = tmp_path / "old.ipynb"
+    path.write_text(json.dumps(old))
+    assert [cell.source for cell in read_document(path).cells] == ["x = 1\nx"]
+
+
+def test_a_notebook_of_another_language_is_refused_by_its_name(tmp_path: Path) -> None:
+    cell = {"cell_type": "code", "source": "x <- 1", "outputs": [], "metadata": {}, "execution_count": None}
+    for metadata in ({"kernelspec": {"name": "ir", "language": "R"}}, {"language_info": {"name": "R"}}):
+        path = tmp_path / "r.ipynb"
+        path.write_text(json.dumps({"metadata": metadata, "nbformat": 4, "nbformat_minor": 4, "cells": [cell]}))
+        with pytest.raises(NotebookError, match="its cells are R"):
+            sg.Notebook(path).run()
+    assert read_document(path).language == "R"
+
+
+def test_cells_that_are_timed_or_shown_nothing_of_are_pythons(tmp_path: Path) -> None:
+    texts = ["%%time\nx = 3", "%%capture\nprint(x)\ny = x + 1", "%%bash\necho hi"]
+    shape: dict[str, Any] = {"cell_type": "code", "outputs": [], "metadata": {}, "execution_count": None}
+    cells = [{**shape, "source": each} for each in texts]
+    path = tmp_path / "timed.ipynb"
+    path.write_text(json.dumps({"metadata": {}, "nbformat": 4, "nbformat_minor": 4, "cells": cells[:2]}))
+    assert sg.Notebook(path).run()["y"] == 4
+    path.write_text(json.dumps({"metadata": {}, "nbformat": 4, "nbformat_minor": 4, "cells": cells}))
+    assert sg.Notebook(path).check() == ["line 1: a command of IPython stands in it, which only a kernel runs"]

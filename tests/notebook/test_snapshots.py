@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import stargazer as sg
 from stargazer.assets.notebook import NotebookSnapshot
 from stargazer.cli.app import app
-from stargazer.errors import NotebookError, NotFound
+from stargazer.errors import NotebookError, NotFound, StoreError
 from stargazer.ledger.signatures import make_key, public_key
 from stargazer.notebook import fetch_snapshot, find_snapshot, freeze, list_snapshots, verify_snapshot
 from stargazer.remotes.bundles import make_bundle
@@ -121,6 +121,14 @@ def test_what_fails_now_is_a_difference(book: Path, tmp_path: Path) -> None:
     found = verify_snapshot(made)
     assert not found.ok
     assert "value seen: was" in str(found)
+
+
+def test_a_name_that_no_pin_can_have_is_refused_before_anything_runs(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sg.Notebook, "run", lambda *_, **__: pytest.fail("it ran"))
+    with pytest.raises(StoreError, match="is no name for a pin"):
+        freeze(book, name="é x")
 
 
 def test_a_failed_cell_is_not_frozen(book: Path) -> None:

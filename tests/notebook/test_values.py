@@ -303,3 +303,13 @@ def test_a_type_may_have_a_codec_of_its_own(tmp_path: Path) -> None:
     codec, back = there_and_back(Spectrum([1.5, 2.0]), tmp_path)
     assert codec.startswith("own:")
     assert back.peaks == [1.5, 2.0]
+
+
+@pytest.mark.parametrize("kept", [{"k": {"a": [1, 2], "t": (0.5, 1.5)}, "colors": ["#a", "#b"]}, {"mixed": [1, "a"]}])
+def test_lists_beside_cells_stay_lists(tmp_path: Path, kept: dict[str, object]) -> None:
+    anndata, np = pytest.importorskip("anndata"), pytest.importorskip("numpy")
+    cells = anndata.AnnData(np.ones((2, 3), "float32"), uns=kept)
+    encoded = encode(cells, tmp_path / "value")
+    back = decode(Value(path=tmp_path / "value", **encoded._asdict()), tmp_path / "value")
+    assert back.uns == kept
+    assert [type(each) for each in back.uns.values()] == [type(each) for each in kept.values()]

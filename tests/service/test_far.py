@@ -219,3 +219,23 @@ def test_profiles_are_checked(profile: dict[str, Any], store: sg.Store, monkeypa
     assert not failed.ok
     assert TOKEN in failed.told
     assert find_place("nobody") is None
+
+
+def test_what_reads_what_came_to_the_same_there_is_known(profile: dict[str, Any], store: sg.Store) -> None:
+    unnamed = {name: value for name, value in profile.items() if name != "runtime"}
+    text = "# %%\n# @worker far\nn = [3]\n\n# %%\nm = n + [1]\n\n# %%\nk = len(m)\n"
+    with dask.config.set({"stargazer.profiles.far": unnamed}):
+        for last in (["ran", "ran", "ran"], ["ran", "known", "known"]):
+            book = cells(text).run()
+            assert (book["m"], book["k"]) == ([3, 1], 2)
+            assert [row.state for row in book.report.rows] == last
+
+
+@pytest.mark.usefixtures("profile", "store")
+def test_a_setting_with_a_value_does_not_reach_there() -> None:
+    text = (
+        "# %%\nimport pandas as pd\n\n# %%\nn = 3\npd.set_option('display.max_rows', n)\n\n# %%\n# @worker far\ny = 1\n"
+    )
+    with pd.option_context("display.max_rows", 60):
+        rows = cells(text).run().report.rows
+    assert "pd is set up in a cell before it, and not on far" in str(rows[-1].error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -103,7 +104,11 @@ def _unknown(flow: Flow, known: set[Path]) -> Iterator[Entry]:
     for path in _files(flow.folder):
         if path in known:
             continue
-        made = _entry(flow, path)
+        try:
+            made = _entry(flow, path)
+        except NotebookError as error:  # a link into nowhere, text that is no UTF-8: the others are found all the same
+            logging.getLogger("stargazer").warning("passed over: %s", error)
+            continue
         if made is not None and made.path not in seen:
             seen.add(made.path)
             yield made

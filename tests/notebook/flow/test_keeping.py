@@ -339,3 +339,15 @@ def test_a_limit_below_nothing_is_refused(desk: Desk) -> None:
     result = CliRunner().invoke(app, ["nb", "exec", "--timeout", "-3"])
     assert result.exit_code == 2
     assert "--timeout" in result.output
+
+
+def test_scan_passes_over_what_cannot_be_read_and_says_so(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.begin()
+    for name in ("a", "z"):
+        place = desk.root / f"notebooks/explore/.src/{name}.py"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("# %%\nx = 1\n")
+    (desk.root / "notebooks/explore/.src/loop.py").symlink_to("loop.py")
+    (desk.root / "notebooks/explore/.src/latin.py").write_bytes(b"# %%\nx = '\xe9'\n")
+    assert {Path(row.path).stem for row in nb.scan(desk.root)} >= {"a", "z"}
+    assert "loop.py cannot be read" in caplog.text
