@@ -38,6 +38,8 @@ TIMEOUT = 90.0
 PART = 64 << 20
 PIECE = 1 << 20
 ATTEMPTS, PAUSE = 5, 1.0
+HASHED = 10_000_000
+"""Bytes of a file that even a busy service hashes in a second."""
 TUS = {"Tus-Resumable": "1.0.0"}
 
 
@@ -161,10 +163,11 @@ class Remote:
         """Send what is not there yet, and go on where it was cut off; None where the service has done with it."""
         start: int | None = 0
         furthest, failures, progressed = 0, 0, time.monotonic()
+        patience = config.remote_patience() + size / HASHED  # what came whole is hashed before it is answered
         while start is None or start < size:
             try:
                 if start is None:
-                    start = self._reached(self.asked("HEAD", place, headers=TUS, passing=PASSING), size)
+                    start = self._reached(self.asked("HEAD", place, headers=TUS, passing=PASSING | {423}), size)
                 else:
                     answer = self._part(place, path, start, min(PART, size - start))
                     if answer.status_code == 201:
@@ -175,7 +178,7 @@ class Remote:
                 return None
             except Passing:
                 start, failures = None, failures + 1
-                if time.monotonic() - progressed > config.remote_patience():
+                if time.monotonic() - progressed > patience:
                     raise
                 time.sleep(growing(failures))
             if (start or 0) > furthest:
