@@ -16,11 +16,10 @@ import json
 import os
 import shutil
 import subprocess
-import threading
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,9 @@ import dask.config
 import fsspec
 import httpx
 
-from benchmarks.rounds import Ratio, compare, in_turns, temporary
+from benchmarks.rounds import PROGRAMS, Ratio, compare, in_turns, temporary
 from stargazer.errors import ToolMissing
 from stargazer.remotes import fetch_into, push, read_remote
-from stargazer.remotes.push import batches
 from stargazer.store import Store
 
 __all__ = ["measure"]
@@ -66,7 +64,6 @@ def measure_zarr(directory: Path, rounds: int) -> Ratio:
     zarr.create_array(str(directory / "array.zarr"), data=array, chunks=(1, 1000))
     origin = Store(directory / "origin")
     cid = str(origin.add(directory / "array.zarr").cid)
-    blocks = {name: block for batch in batches(origin, cid, lambda _: False) for name, block in batch.blocks}
 
     def read(number: int) -> float:
         remote = {"gateway": url, "name": f"slow-{number}"}
@@ -77,7 +74,7 @@ def measure_zarr(directory: Path, rounds: int) -> Ratio:
         assert (found == array).all()
         return took
 
-    with slow_gateway(blocks) as url:
+    with slow_gateway(directory / "origin", cid) as url:
         read(-1)
         seconds = [read(number) for number in range(rounds)]
     case = f"a zarr of {CHUNKS} chunks at {1000 * LATENCY:.0f} ms"
@@ -85,35 +82,17 @@ def measure_zarr(directory: Path, rounds: int) -> Ratio:
 
 
 @contextmanager
-def slow_gateway(blocks: dict[str, bytes]) -> Iterator[str]:
-    """A gateway of raw blocks that waits before each answer: its URL."""
-
-    class Request(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        wbufsize = -1
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-        def do_GET(self) -> None:
-            time.sleep(LATENCY)
-            block = blocks.get(self.path.partition("?")[0].rpartition("/")[2])
-            known = block is not None and "format=raw" in self.path
-            body = block if known and block is not None else b""
-            self.send_response(200 if known else 406)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Request)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+def slow_gateway(place: Path, cid: str) -> Iterator[str]:
+    """A gateway of raw blocks that waits before each answer, in a process of its own as all gateways are: its URL."""
+    command = [sys.executable, str(PROGRAMS / "remotes_gateway.py"), str(place), cid, str(LATENCY)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            if not (url := process.stdout.readline().strip()):
+                raise RuntimeError(f"{command} did not start")
+            yield url
+        finally:
+            process.terminate()
 
 
 @contextmanager

@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from stargazer.mcp.admission import Admission, verb_of
+from stargazer.mcp.token import verifier
+
 if TYPE_CHECKING:
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from stargazer.mcp.http import HttpApp
@@ -26,13 +33,28 @@ class Agents:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._app: ASGIApp | None = None
+        self._admission: Admission | None = None
         self._lock, self._ended = asyncio.Lock(), asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Pass a request on; one that would be refused is refused here, before seconds of modules are loaded for it."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if self._app is None and (refusal := await self._refused(scope, receive)):
+            await refusal(scope, receive, send)
+            return
         app = await self._ready()
         await app(scope, receive, send)
+
+    async def _refused(self, scope: Scope, receive: Receive) -> Response | None:
+        request = Request(scope, receive)
+        self._admission = self._admission or Admission(verifier(None))
+        if any(verb_of(scope)):  # nobody can have been given the address of a file yet
+            missing = PlainTextResponse("there is nothing at this address\n", 404)
+            return self._admission.stranger(request) or missing
+        return self._admission.stranger(request) or await self._admission.unknown(request)
 
     async def _ready(self) -> ASGIApp:
         async with self._lock:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpcore
 import websockets
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, StreamingResponse
@@ -37,6 +37,28 @@ BODILESS = ("GET", "HEAD", "OPTIONS")
 """Methods of requests that are sent on without a body."""
 
 
+BROKEN = httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException
+READ = 1 << 20
+"""Bytes that are read at once at most: httpcore's 64 KiB cut in pieces, and copy, what the system gave in one."""
+
+
+class _Network(httpcore.AnyIOBackend):
+    """Connections of which as much is read as there is."""
+
+    async def connect_tcp(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        return _Stream(await super().connect_tcp(*args, **options))
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+        self.write, self.aclose = inner.write, inner.aclose  # type: ignore[method-assign]
+        self.get_extra_info = inner.get_extra_info  # type: ignore[method-assign]
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._inner.read(max(max_bytes, READ), timeout)
+
+
 class Proxy:
     """Passes on what pages of notebooks ask for.
 
@@ -50,40 +72,42 @@ class Proxy:
 
     def __init__(self, kernels: Kernels, access: Access) -> None:
         self.kernels, self.access = kernels, access
-        self.client = httpx.AsyncClient(
-            timeout=None, trust_env=False, limits=httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        self.connections = httpcore.AsyncConnectionPool(
+            max_connections=None, max_keepalive_connections=64, keepalive_expiry=5.0, network_backend=_Network()
         )
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self.client.aclose()
+        await self.connections.aclose()
 
     async def http(self, request: Request) -> Response:
         """Answer a request by the notebook's process, as the answer comes in."""
         kernel = self._kernel(request.path_params)
         if kernel is None:
             return PlainTextResponse("this notebook is not open; open it from the home page\n", 404)
-        body = None if request.method in BODILESS else request.stream()
-        # As they came, byte by byte: a header may be no ASCII.
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers(request, kernel)]
         try:
-            target = httpx.URL(f"http://127.0.0.1:{kernel.port}").copy_with(raw_path=_raw_path(request))
-            asked = self.client.build_request(request.method, target, headers=headers, content=body)
-            answer = await self.client.send(asked, stream=True)
+            answer = await self.connections.handle_async_request(self._asked(request, kernel))
         except ClientDisconnect:  # nobody reads this answer
             return PlainTextResponse("the connection broke\n", 400)
-        except httpx.InvalidURL:
+        except httpcore.LocalProtocolError:
             return PlainTextResponse("no notebook has such an address\n", 400)
-        except httpx.HTTPError as error:
+        except BROKEN as error:
             return PlainTextResponse(f"the notebook's process does not answer: {type(error).__name__}\n", 502)
-        passed = StreamingResponse(_chunks(answer, kernel), answer.status_code)
-        named = {name.strip().lower() for name in answer.headers.get("connection", "").split(",")}
-        passed.raw_headers = [
-            (name.lower(), value)
-            for name, value in answer.headers.raw
-            if name.decode("latin-1").lower() not in HOP | named
-        ]
+        passed = StreamingResponse(_chunks(answer, kernel), answer.status)
+        told = [(name.lower(), value) for name, value in answer.headers]
+        named = {each.strip().lower() for name, value in told if name == b"connection" for each in value.split(b",")}
+        dropped = {name.encode() for name in HOP} | named
+        passed.raw_headers = [(name, value) for name, value in told if name not in dropped]
         return passed
+
+    def _asked(self, request: Request, kernel: Kernel) -> httpcore.Request:
+        """The request for the notebook's process; headers byte by byte as they came, for one may be no ASCII."""
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers(request, kernel)]
+        body = None if request.method in BODILESS else request.stream()
+        if body is not None and not any(name == b"content-length" for name, _ in headers):
+            headers.append((b"transfer-encoding", b"chunked"))
+        url = httpcore.URL(scheme=b"http", host=b"127.0.0.1", port=kernel.port, target=_raw_path(request))
+        return httpcore.Request(request.method, url, headers=headers, content=body)
 
     async def socket(self, socket: WebSocket) -> None:
         """Join a socket of the page with one of the notebook's process."""
@@ -149,11 +173,11 @@ def _raw_path(request: Request | WebSocket) -> bytes:
     return path.partition(b"?")[0] + (b"?" + query if query else b"")
 
 
-async def _chunks(answer: httpx.Response, kernel: Kernel) -> AsyncIterator[bytes]:
+async def _chunks(answer: httpcore.Response, kernel: Kernel) -> AsyncIterator[bytes]:
     # Who downloads for long looks at it.
     kernel.viewers += 1
     try:
-        async for chunk in answer.aiter_raw():
+        async for chunk in answer.aiter_stream():
             yield chunk
     finally:
         kernel.viewers -= 1

@@ -38,7 +38,7 @@ class Leaf(NamedTuple):
 
 def is_raw(cid: str) -> bool:
     """Whether a CID names bytes, not a node."""
-    return parse(cid).codec == RAW
+    return cid.startswith("bafkrei") or (not cid.startswith("bafybei") and parse(cid).codec == RAW)
 
 
 def inline_of(cid: str) -> bytes | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from anyio import to_thread
 from mcp.server.transport_security import TransportSecuritySettings
@@ -13,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from stargazer.errors import ArgumentError
+from stargazer.mcp.admission import LOOPBACK, Admission, verb_of
 from stargazer.mcp.place import Place
 from stargazer.mcp.server import PATIENCE, make_server
 from stargazer.mcp.token import verifier
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["LOOPBACK", "HttpApp", "http_app", "serve_http"]
-
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-"""Names under which a server on this machine is reached."""
 
 LARGEST_MESSAGE = 4 << 20
 GRACE = 3
@@ -50,8 +47,7 @@ class HttpApp:
     """
 
     def __init__(self, place: Place, verify: Callable[[str], Any], hosts: Iterable[str]) -> None:
-        self.place, self._verify = place, verify
-        self._hosts = frozenset(host.lower() for host in hosts)
+        self.place, self._admission = place, Admission(verify, hosts)
         self.server = make_server(place)
         # Host and Origin are checked here, for files too.
         unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
@@ -93,9 +89,8 @@ class HttpApp:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        path = str(scope["path"]).removeprefix(str(scope.get("root_path", ""))).removeprefix("/mcp")
-        verb, _, secret = path.strip("/").partition("/")
-        if refusal := self._refused(request):
+        verb, secret = verb_of(scope)
+        if refusal := self._admission.stranger(request):
             await refusal(scope, receive, send)
         elif verb in ("upload", "download") and secret and self.place.transfers is not None:
             transfers = self.place.transfers
@@ -103,43 +98,10 @@ class HttpApp:
             await answer(scope, receive, send)
         elif verb:
             await PlainTextResponse("there is nothing at this address\n", 404)(scope, receive, send)
-        elif not await self._is_known(request):
-            told = "a bearer token is needed: Authorization: Bearer …\n"
-            headers = {"WWW-Authenticate": "Bearer"}
-            await PlainTextResponse(told, 401, headers=headers)(scope, receive, send)
+        elif refusal := await self._admission.unknown(request):
+            await refusal(scope, receive, send)
         else:
             await self._mcp(scope, receive, send)
-
-    def _refused(self, request: Request) -> PlainTextResponse | None:
-        """Refuse requests that a page of somebody else made a browser send."""
-        hosts = request.headers.getlist("host")
-        if len(hosts) != 1 or _name_of(f"//{hosts[0]}") not in self._hosts:
-            return PlainTextResponse("this server is not reached under that name\n", 421)
-        origins = request.headers.getlist("origin")
-        if any(not _is_web(origin) or _name_of(origin) not in self._hosts for origin in origins):
-            return PlainTextResponse("pages of that origin may not ask this server\n", 403)
-        return None
-
-    async def _is_known(self, request: Request) -> bool:
-        given = request.headers.getlist("authorization")
-        kind, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        return kind.lower() == "bearer" and bool(token.strip()) and bool(await self._verify(token.strip()))
-
-
-def _name_of(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # a port that is none makes the whole wrong
-    except ValueError:
-        return ""
-    host = (parts.hostname or "").lower()
-    if parts.username is not None or parts.path or parts.query or parts.fragment:
-        return ""
-    return f"[{host}]" if ":" in host else host
-
-
-def _is_web(origin: str) -> bool:
-    return origin.startswith(("http://", "https://"))
 
 
 def http_app(

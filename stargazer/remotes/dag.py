@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import dropwhile, islice
 from typing import TYPE_CHECKING
 
 from stargazer.cid import parse
-from stargazer.cid.cid import text_of
+from stargazer.cid.cid import RAW_PREFIX, binary, is_read, text_of
 from stargazer.cid.dagpb import DIRECTORY, SHARD
 from stargazer.cid.directory import check_shard, digit, first_digit, murmur3, width
 from stargazer.cid.parts import Leaf, Part, is_raw, node_of, parts_of, size_of
@@ -13,7 +14,7 @@ from stargazer.errors import CIDError, NotFound
 from stargazer.remotes.car import car_header, car_section, read_car
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from stargazer.cid.dagpb import Node
 
@@ -24,8 +25,8 @@ __all__ = [
     "Part",
     "car_header",
     "car_section",
-    "children",
     "find",
+    "following",
     "is_raw",
     "node_of",
     "parts_of",
@@ -76,6 +77,10 @@ def find(name: str, cid: str, get: Get) -> str | None:
     return None
 
 
-def children(node: Node) -> Iterator[str]:
-    """CIDs that a node links to."""
-    return (text_of(cid) for cid, _, _ in node.links)
+def following(node: Node, cid: str, most: int) -> list[str]:
+    """CIDs of the nodes that follow one in a directory, so many at most; raw blocks and odd links are passed over."""
+    here = binary(cid)
+    after = dropwhile(lambda link: link not in (here, here[2:]), (link for link, _, _ in node.links))  # or as version 0
+    nodes = (link for link in after if not link.startswith(RAW_PREFIX) and is_read(link))
+    found = dict.fromkeys(islice(map(text_of, nodes), most + 1))
+    return [each for each in found if each != cid][:most]

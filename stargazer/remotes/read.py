@@ -16,7 +16,7 @@ from stargazer.cid.parts import Leaf, Part, is_raw, node_of, parts_of, size_of
 from stargazer.errors import CIDError, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import BlockRemote, FileRemote
 from stargazer.remotes.blocks import Blocks, Complaints, RemoteWarning, check_block
-from stargazer.remotes.dag import children, resolve
+from stargazer.remotes.dag import following, resolve
 from stargazer.remotes.fetch import grouped
 from stargazer.remotes.streams import Bodies
 from stargazer.store.directories import RAW, is_symlink, links, warn_of_odd
@@ -123,9 +123,7 @@ class BlockView(View):
     def _ask_ahead(self, directory: str, cid: str) -> None:
         """Ask for the nodes that follow one in a directory; nobody waits for them but who wants one of them."""
         block = self._known.get(directory)
-        below = list(dict.fromkeys(children(node_of(directory, block)))) if block else []
-        following = below[below.index(cid) + 1 :] if cid in below else []
-        for each in [each for each in following if not is_raw(each)][:_NEIGHBOURS]:
+        for each in following(node_of(directory, block), cid, _NEIGHBOURS) if block else ():
             if self._known.claim(each):
                 Thread(
                     target=self.afresh(Complaints())._ready, args=(each,), name="stargazer-ahead", daemon=True

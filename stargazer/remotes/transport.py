@@ -17,6 +17,7 @@ import httpcore
 import httpx
 
 from stargazer.errors import RemoteError
+from stargazer.remotes.connections import KEPT, Connections
 from stargazer.remotes.redaction import guard
 
 if TYPE_CHECKING:
@@ -189,8 +190,9 @@ class Transport(httpx.BaseTransport):
     """
 
     def __init__(self, connections: int = 64) -> None:
-        self._connections = connections
-        self._pools: dict[str, httpcore.ConnectionPool] = {}
+        self._most = connections
+        self._pools: dict[tuple[str, str], Connections] = {}
+        self._proxies: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -214,19 +216,21 @@ class Transport(httpx.BaseTransport):
         told = {key: answer.extensions[key] for key in ("reason_phrase", "http_version") if key in answer.extensions}
         return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=told)
 
-    def _pool(self, url: httpx.URL) -> httpcore.ConnectionPool:
-        proxy = proxy_for(str(url.copy_with(query=None)))
+    def _pool(self, url: httpx.URL) -> Connections:
+        place = url.scheme, url.host
+        proxy = self._proxies.get(place)
+        if proxy is None:  # the environment is asked once a host: it takes longer than the rest of a small request
+            proxy = self._proxies[place] = proxy_for(f"{url.scheme}://{url.netloc.decode()}")
         with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = self._made(proxy)
-            return self._pools[proxy]
+            if (url.scheme, proxy) not in self._pools:
+                secure = url.scheme == "https" or proxy.startswith("https:")
+                self._pools[url.scheme, proxy] = Connections(self._made(proxy, secure=secure), self._most)
+            return self._pools[url.scheme, proxy]
 
-    def _made(self, proxy: str) -> httpcore.ConnectionPool:
+    def _made(self, proxy: str, *, secure: bool) -> httpcore.ConnectionPool:
         options: dict[str, Any] = {
-            "ssl_context": httpx.create_ssl_context(),
-            "max_connections": self._connections,
-            "max_keepalive_connections": self._connections // 2,
-            "keepalive_expiry": 5.0,
+            "ssl_context": httpx.create_ssl_context() if secure else None,  # to read certificates takes 30 ms
+            "keepalive_expiry": KEPT,
             "network_backend": _Network(),
         }
         if not proxy:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from stargazer import errors
+from stargazer import config, errors
 from stargazer.assets import Asset
 from stargazer.cid import cid_of_path
 from stargazer.errors import AssetError, NotFound, RemoteError, StargazerError
@@ -20,7 +20,7 @@ from stargazer.ledger import Record
 from stargazer.ledger.lineage import Direction, Lineage, Node
 from stargazer.remotes.gateway import Gateway
 from stargazer.remotes.http import Web
-from stargazer.remotes.patience import wait_read
+from stargazer.remotes.patience import PASSING, Passing, growing, wait_read
 from stargazer.remotes.push import fetch_asset
 from stargazer.remotes.tus import read_offset
 from stargazer.service.folders import pack
@@ -28,7 +28,7 @@ from stargazer.service.shown import asset_of
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from stargazer.store import Store
 
@@ -38,6 +38,8 @@ TIMEOUT = 90.0
 PART = 64 << 20
 PIECE = 1 << 20
 ATTEMPTS, PAUSE = 5, 1.0
+HASHED = 10_000_000
+"""Bytes of a file that even a busy service hashes in a second."""
 TUS = {"Tus-Resumable": "1.0.0"}
 
 
@@ -75,13 +77,15 @@ class Remote:
         found: dict[str, Any] = _read(self.asked(method, path, **options), self.url)
         return found
 
-    def asked(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Return an answer that is none of a failure."""
+    def asked(self, method: str, path: str, passing: frozenset[int] = frozenset(), **options: Any) -> httpx.Response:
+        """Return an answer that is none of a failure; failures of these statuses are such as may pass."""
         for attempt in range(ATTEMPTS):
             try:
                 answer = self._client.request(method, path, **options)
             except httpx.HTTPError as error:
-                raise RemoteError(f"the service {self.url} cannot be asked: {error or type(error).__name__}") from error
+                raise Passing(f"the service {self.url} cannot be asked: {error or type(error).__name__}") from error
+            if answer.status_code in passing:
+                raise Passing(f"the service {self.url} {_problem(answer)['detail']}")
             if answer.status_code not in (429, 423) or attempt == ATTEMPTS - 1:
                 break
             wait = wait_read(answer.headers.get("Retry-After", ""))
@@ -139,35 +143,53 @@ class Remote:
             members["cid"] = cid_of_path(path)
         metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in members.items())
         size = packed.stat().st_size
-        begun = self.asked(
-            "POST", "/v1/assets", headers={**TUS, "Upload-Length": str(size), "Upload-Metadata": metadata}
-        )
-        if begun.status_code == 200:
-            return asset_of(_read(begun, self.url))
-        place = begun.headers.get("Location")
-        if place is None:
-            raise RemoteError(f"{self.url} took the announcement of an upload and does not say where it goes")
-        return asset_of(self._parts(place, packed, size))
+        headers = {**TUS, "Upload-Length": str(size), "Upload-Metadata": metadata}
+        return self._uploaded(lambda: self.asked("POST", "/v1/assets", headers=headers), packed, size)
 
-    def _parts(self, place: str, path: Path, size: int) -> dict[str, Any]:
-        start = failures = 0
-        while True:
-            length = min(PART, size - start)
-            headers = {**TUS, "Upload-Offset": str(start), "Content-Length": str(length)}
-            headers["Content-Type"] = "application/offset+octet-stream"
+    def _uploaded(self, announce: Callable[[], httpx.Response], path: Path, size: int) -> Asset:
+        """Announce a file and send it; one that came whole, and of which the last answer was lost, is there by then."""
+        for _ in range(ATTEMPTS):
+            begun = announce()
+            if begun.status_code == 200 or not size:
+                return asset_of(_read(begun, self.url))
+            place = begun.headers.get("Location")
+            if place is None:
+                raise RemoteError(f"{self.url} took the announcement of an upload and does not say where it goes")
+            if (told := self._parts(place, path, size)) is not None:
+                return asset_of(told)
+        raise RemoteError(f"{self.url} took {path.name} {ATTEMPTS} times and did not keep it")
+
+    def _parts(self, place: str, path: Path, size: int) -> dict[str, Any] | None:
+        """Send what is not there yet, and go on where it was cut off; None where the service has done with it."""
+        start: int | None = 0
+        furthest, failures, progressed = 0, 0, time.monotonic()
+        patience = config.remote_patience() + size / HASHED  # what came whole is hashed before it is answered
+        while start is None or start < size:
             try:
-                answer = self.asked("PATCH", place, content=_part(path, start, length), headers=headers)
-            except RemoteError:
-                failures += 1
-                if failures == ATTEMPTS:
+                if start is None:
+                    start = self._reached(self.asked("HEAD", place, headers=TUS, passing=PASSING | {423}), size)
+                else:
+                    answer = self._part(place, path, start, min(PART, size - start))
+                    if answer.status_code == 201:
+                        found: dict[str, Any] = _read(answer, self.url)
+                        return found
+                    start = self._reached(answer, size)
+            except NotFound:
+                return None
+            except Passing:
+                start, failures = None, failures + 1
+                if time.monotonic() - progressed > patience:
                     raise
-                time.sleep(PAUSE)
-                start = self._reached(self.asked("HEAD", place, headers=TUS), size)
-                continue
-            if answer.status_code == 201:
-                found: dict[str, Any] = _read(answer, self.url)
-                return found
-            start = self._reached(answer, size)
+                time.sleep(growing(failures))
+            if (start or 0) > furthest:
+                furthest, failures, progressed = start or 0, 0, time.monotonic()
+        return None
+
+    def _part(self, place: str, path: Path, start: int, length: int) -> httpx.Response:
+        headers = {**TUS, "Upload-Offset": str(start), "Content-Length": str(length)}
+        headers["Content-Type"] = "application/offset+octet-stream"
+        passing = PASSING | {409, 423}  # what is there is asked then
+        return self.asked("PATCH", place, content=_part(path, start, length), headers=headers, passing=passing)
 
     def _reached(self, answer: httpx.Response, size: int) -> int:
         """Bytes that the service has of an upload, as it says."""
@@ -194,7 +216,8 @@ def _problem(answer: httpx.Response) -> dict[str, Any]:
         found = None
     if isinstance(found, dict) and "detail" in found:
         return found
-    return {"detail": f"it answered {answer.status_code} {answer.reason_phrase}", "where": str(answer.url.path)}
+    told = {"detail": f"it answered {answer.status_code} {answer.reason_phrase}", "where": str(answer.url.path)}
+    return {**told, "type": ":NotFound"} if answer.request.method == "HEAD" and answer.status_code == 404 else told
 
 
 def _read(answer: httpx.Response, url: str) -> Any:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from stargazer.errors import ArgumentError
+from stargazer.ledger import Ledger
 from stargazer.runs import run
 from stargazer.store import active_store
 from stargazer.tables.arrow import arrow
 from stargazer.tables.files import fitting, opened, parsed_filter
+from stargazer.tables.planning import REMEMBERED, planned
 from stargazer.tables.sources import TableURI, iceberg, open_iceberg, parquet_files, read_table_uri, refusals
 from stargazer.tables.tasks import gather_rows, read_data_file, read_row_group, read_zarr_rows
 from stargazer.tables.zarrs import columns_of, is_zarr, parts_of, schema_of
@@ -20,11 +22,9 @@ from stargazer.tables.zarrs import columns_of, is_zarr, parts_of, schema_of
 if TYPE_CHECKING:
     from stargazer.calls import Call
     from stargazer.store import Store
+    from stargazer.store.blobs.base import Blobs
 
 __all__ = ["Counts", "Scan", "scan"]
-
-REMEMBERED = 50_000
-"""Footers of data files that a process keeps in mind; they never change."""
 
 
 class Counts(NamedTuple):
@@ -108,9 +108,28 @@ class Scan(Sequence["Call"]):
         RunFailed
             Some file could not be read.
         """
-        parts = run(list(self.calls), progress=False).result() if self.calls else []
-        with refusals(self.uri):
-            return fitting([part.fetch() for part in parts], self.schema, list(self.columns), self.where)
+        parts = _known(self.calls, self.store) or (run(list(self.calls), progress=False).result() if self.calls else [])
+        blobs = self.store.blobs
+        with refusals(self.uri), blobs.in_use():
+            return fitting(_paths(blobs, parts), self.schema, list(self.columns), self.where)
+
+
+def _known(calls: Sequence[Call], store: Store) -> list[Any]:
+    """Results of calls if the ledger knows all of them, by one look-up and without a run; else none."""
+    ledger = Ledger(store.records)
+    found = ledger.find_many([call.plan_key for call in calls])
+    whole = all(call.plan_key in found and not call.spec.renewal for call in calls)
+    return [ledger.results(found[call.plan_key], call.returns.named) for call in calls] if whole else []
+
+
+def _paths(blobs: Blobs, parts: Sequence[Any]) -> list[Path]:
+    """Paths of stored files as the store has them: what is mapped at once needs no name, which costs a link each."""
+    cids = [str(part.cid) for part in parts]
+    blobs.prefetch(cids)
+    paths = [blobs.path(cid) for cid in cids]
+    for cid in cids:
+        blobs.lend(cid)
+    return paths
 
 
 def scan(
@@ -208,11 +227,11 @@ def _of_iceberg(
     source: TableURI, columns: Sequence[str] | None, where: str, snapshot: int | str | None
 ) -> tuple[list[_File], Any, list[str]]:
     table = open_iceberg(source)
-    scanned = table.scan(row_filter=parsed_filter(where), snapshot_id=_snapshot(table, snapshot))
-    wanted, needed = _columns(scanned.projection(), columns, where)
+    number = _snapshot(table, snapshot)
+    wanted, needed = _columns(table.scan(snapshot_id=number).projection(), columns, where)
     catalog = source.place if source.catalog else ""
     shape = needed.model_dump_json()
-    found = [_file_of(each, table.metadata, shape, needed, where, catalog) for each in scanned.plan_files()]
+    found = [_file_of(each, table.metadata, shape, needed, where, catalog) for each in planned(table, where, number)]
     return found, needed, wanted
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from stargazer.errors import ArgumentError, DataError, NotFound, StargazerError, ToolMissing
+from stargazer.tables.planning import Remembered, is_unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,7 @@ __all__ = ["TableURI", "iceberg", "is_table_uri", "open_iceberg", "parquet_files
 SCHEMES = re.compile(r"(file|iceberg|s3|s3a|gs|gcs|abfss?|hdfs)://", re.IGNORECASE)
 CATALOG_FILES = ("catalog.db", "pyiceberg_catalog.db", "iceberg.db")
 VERSION = re.compile(r"v?(\d+)")
+_tables: Remembered[Any] = Remembered(16)
 
 
 class TableURI(NamedTuple):
@@ -115,20 +117,35 @@ def open_iceberg(source: TableURI) -> Any:
     database = next((folder / name for name in CATALOG_FILES if (folder / name).is_file()), None)
     if database is None:
         return _from_folder(folder, source.table)
-    return _catalog_of(database, folder).load_table(source.table)
+    return _of_catalog(database, folder, source.table)
 
 
-def _catalog_of(database: Path, folder: Path) -> Any:
-    """The catalog in a file of SQLite, by the name that its tables have there."""
-    import sqlite3
-
+def _of_catalog(database: Path, folder: Path, table: str) -> Any:
+    """A table of the catalog in a file of SQLite; as long as that names the same metadata, it is remembered."""
     from pyiceberg.catalog.sql import SqlCatalog
 
+    catalog, location = _looked_up(database, table)
+    key = str(database), catalog, table, location
+    found = _tables.get(key)
+    if found is None:
+        uri, warehouse = f"sqlite:///{database}", f"file://{folder}"
+        found = SqlCatalog(catalog, uri=uri, warehouse=warehouse).load_table(table)
+        if is_unique(location) and found.metadata_location == location:
+            _tables.keep(key, found)
+    return found
+
+
+def _looked_up(database: Path, table: str) -> tuple[str, str | None]:
+    """Name of the catalog in a file of SQLite, and where it says that a table's metadata is."""
+    import sqlite3
+
+    named = "SELECT metadata_location FROM iceberg_tables WHERE table_namespace = ? AND table_name = ?"
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         names = [row[0] for row in connection.execute("SELECT DISTINCT catalog_name FROM iceberg_tables")]
+        place = connection.execute(named, table.rpartition(".")[::2]).fetchone()
     if len(names) > 1:
         raise DataError(f"{database} holds several catalogs: {', '.join(sorted(names))}; name one by iceberg://CATALOG")
-    return SqlCatalog(names[0] if names else "default", uri=f"sqlite:///{database}", warehouse=f"file://{folder}")
+    return names[0] if names else "default", place[0] if place else None
 
 
 def _from_folder(folder: Path, table: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -156,6 +157,19 @@ def test_odd_requests_are_passed_on(proxied: tuple[str, dict[str, str], Any]) ->
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw:
             raw.sendall(method + head + rest + (b"" if b"\r\n\r\n" in rest else b"\r\n"))
             assert int(raw.recv(1 << 16).split()[1]) == status, name
+
+
+def test_a_request_gets_no_headers_that_nobody_sent(proxied: tuple[str, dict[str, str], Any]) -> None:
+    """Who does not say that it reads gzip gets none."""
+    url, headers, _ = proxied
+    port = int(url.partition("/")[0].rpartition(":")[2])
+    head = f"POST {BASE}/a HTTP/1.1\r\nHost: localhost:{port}\r\nCookie: {headers['Cookie']}\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as asking:
+        asking.sendall(f"{head}Content-Length: 2\r\nConnection: close\r\n\r\nok".encode())
+        answer = b"".join(iter(lambda: asking.recv(1 << 16), b"")).decode()
+    start = answer.index("{")
+    told = json.JSONDecoder().raw_decode(answer[start:])[0]
+    assert {name for name, _ in told["headers"]} == {"content-length", "host", "authorization", "cookie"}
 
 
 def test_a_page_of_a_notebook_cannot_use_the_app(proxied: tuple[str, dict[str, str], Any]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +14,7 @@ import dask.config
 import pytest
 from apps import until
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 import stargazer as sg
 from stargazer.app import make_app
@@ -146,3 +149,22 @@ def test_agents_show_a_token_of_their_own(pages: TestClient) -> None:
     assert '"serverInfo"' in answer.text
     evil = pages.post("/mcp", json=INITIALIZE, headers={**right, "Origin": "http://evil.example"})
     assert evil.status_code == 403
+
+
+def test_who_is_refused_costs_the_app_no_modules(pages: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To load what answers agents takes seconds, which anybody on this machine could ask for."""
+    monkeypatch.setattr("stargazer.app.agents._made", None)
+    right = {"Authorization": f"Bearer {kept_token()[0]}"}
+    assert pages.post("/mcp", json=INITIALIZE).status_code == 401
+    assert pages.post("/mcp", json=INITIALIZE, headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert pages.post("/mcp", json=INITIALIZE, headers={**right, "Origin": "http://evil.example"}).status_code == 403
+    assert pages.get("/mcp/download/secret", headers=right).status_code == 404
+    with pytest.raises(WebSocketDisconnect), pages.websocket_connect("/mcp", headers=right):
+        pass
+    with pytest.raises(TypeError):  # only this one is made a server for
+        pages.post("/mcp", json=INITIALIZE, headers=right)
+
+
+def test_refusals_load_nothing_of_the_server() -> None:
+    code = "import sys, stargazer.app.agents; sys.exit('mcp' in sys.modules or 'stargazer.mcp.http' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

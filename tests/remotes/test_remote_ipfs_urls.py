@@ -10,6 +10,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from dags import Dag
 from gateways import EVIL, Gateway, Request, blocks_of
 
 from stargazer.errors import RemoteError
@@ -99,6 +100,19 @@ def test_who_goes_from_directory_to_directory_has_the_next_ones_ready(
             f"{cid}/c/{row:02}/{column}": b"%d %d" % (row, column) for column in range(3)
         }
     assert sorted(gateway.raw()) == sorted(blocks), "each block was asked for once"
+
+
+def test_what_we_do_not_read_is_passed_over_on_the_way_to_neighbours(
+    store: Store, serve: Callable[..., Gateway], configure: Callable[..., None]
+) -> None:
+    dag = Dag()
+    rows = {name: dag.directory((dag.raw(name), b"0", 1)) for name in (b"a", b"b", b"d", b"e")}
+    links = [(cid, name, 1) for name, cid in rows.items()] + [(b"\x01\x71\x12\x20" + bytes(32), b"c", 1)]
+    root = dag.directory(*links)
+    configure({"gateway": serve(dag).url})
+    fs = fsspec.filesystem("cid")
+    for name in rows:
+        assert fs.cat_file(f"{root}/{name.decode()}/0") == name
 
 
 def test_callers_with_an_event_loop_read_many_at_once(

@@ -90,6 +90,81 @@ def test_an_append_reads_only_what_is_new(warehouse: Warehouse) -> None:
     assert not sg.plan(list(scan(warehouse.uri, ["id"], "id > 2"))).to_run
 
 
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Conditions under which pyiceberg planned a scan."""
+    from pyiceberg.table import DataScan
+
+    made: list[str] = []
+    plan = DataScan.plan_files
+    monkeypatch.setattr(DataScan, "plan_files", lambda self: made.append(str(self.row_filter)) or plan(self))
+    return made
+
+
+def test_a_snapshot_is_planned_once_for_a_condition(warehouse: Warehouse, plans: list[str]) -> None:
+    table = warehouse.table(properties=SMALL_GROUPS)
+    table.append(rows(0, 30))
+    first, again, columns = scan(warehouse.uri), scan(warehouse.uri), scan(warehouse.uri, ["id"])
+    assert len(plans) == 1
+    assert first.counts == again.counts == columns.counts == (1, 0, 3, 3)
+    assert (scan(warehouse.uri, where="id > 25").counts.kept, len(plans)) == (1, 2)
+    table.append(rows(30, 10))
+    assert (scan(warehouse.uri).counts.files, len(plans)) == (2, 3)
+    assert (scan(warehouse.uri, snapshot=table.snapshots()[0].snapshot_id).counts.files, len(plans)) == (1, 4)
+    warehouse.same(["id"], "id > 25")
+
+
+def test_another_table_of_the_same_name_is_another_table(warehouse: Warehouse) -> None:
+    warehouse.table().append(rows(0, 10))
+    assert warehouse.same().to_table().num_rows == 10
+    warehouse.catalog.drop_table("db.events")
+    with pytest.raises(NotFound):
+        scan(warehouse.uri)
+    warehouse.table().append(rows(5, 3))
+    assert warehouse.same().to_table()["id"].to_pylist() == [5, 6, 7]
+
+
+def test_a_table_that_goes_back_is_as_it_was(warehouse: Warehouse) -> None:
+    table = warehouse.table()
+    table.append(rows(0, 10))
+    table.append(rows(10, 10))
+    assert warehouse.same().to_table().num_rows == 20
+    table.manage_snapshots().rollback_to_snapshot(table.snapshots()[0].snapshot_id).commit()
+    assert warehouse.same().to_table().num_rows == 10
+
+
+def test_known_parts_are_mapped_as_the_store_has_them(
+    warehouse: Warehouse, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import stargazer.tables.scanning as scanning
+
+    warehouse.table(properties=SMALL_GROUPS).append(rows(0, 30))
+    asked = scan(warehouse.uri, ["id"])
+    first = asked.to_table()
+    monkeypatch.setattr(scanning, "run", None)
+    assert asked.to_table().equals(first)
+    assert not (store.context.cache / "fetched").exists()
+
+
+def test_a_part_that_was_lost_is_read_again(warehouse: Warehouse, store: sg.Store) -> None:
+    warehouse.table(properties=SMALL_GROUPS).append(rows(0, 30))
+    asked = scan(warehouse.uri, ["id"])
+    first = asked.to_table()
+    part = sg.run(asked[1], progress=False).result()
+    path = store.blobs.path(part.cid)
+    path.parent.chmod(0o755)
+    path.unlink()
+    assert asked.to_table().equals(first)
+    assert path.exists()
+
+
+def test_stores_that_are_elsewhere(warehouse: Warehouse) -> None:
+    warehouse.table(properties=SMALL_GROUPS).append(rows(0, 30))
+    with sg.Store("memory://tables-elsewhere"):
+        assert scan(warehouse.uri, ["id"]).to_table()["id"].to_pylist() == list(range(30))
+        assert scan(warehouse.uri, ["id"], "id < 2").to_table()["id"].to_pylist() == [0, 1]
+
+
 def evolve(table: Any, change: Callable[[Any], object]) -> None:
     with table.update_schema() as update:
         change(update)

@@ -11,14 +11,22 @@ import errno
 import os
 import time
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from stargazer.errors import StoreError, StoreReadOnly, Unreadable
 from stargazer.store import layout
 from stargazer.store.backends.addresses import read_address
 from stargazer.store.backends.base import OVERLAP
-from stargazer.store.backends.told import is_archived, is_empty, is_no_bucket, keep_quiet, plain, plainly
+from stargazer.store.backends.told import (
+    advice,
+    is_archived,
+    is_empty,
+    is_no_bucket,
+    is_of_service,
+    keep_quiet,
+    plain,
+    plainly,
+)
 from stargazer.store.folders import Entry
 from stargazer.store.layout import LARGEST
 
@@ -29,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectBackend", "ObjectJournal"]
 
+_STILL = 5.0
+"""Seconds for which it counts that something could be read."""
 _NOT_OFFERED = {errno.ENOSYS, errno.EINVAL}
 _TIMES = ("LastModified", "updated", "last_modified", "mtime", "modified", "created")
 
@@ -56,6 +66,7 @@ class ObjectBackend:
         self.url = self._address.url
         self.journal: Journal | None = ObjectJournal(self)
         self._pid = 0
+        self._could_read = -_STILL
         self._connect()
 
     def _connect(self) -> None:
@@ -120,8 +131,12 @@ class ObjectBackend:
                 raise StoreError(f"there is no bucket for {self.url}: make it, or mend the name") from error
             if is_archived(error):
                 raise Unreadable(f"an object of {self.url} is archived and cannot be read now: restore it") from error
+            if told := advice(error):
+                raise StoreError(f"{self.url} cannot be used: {told} ({error})") from error
             if isinstance(error, PermissionError):
                 raise self._forbidden(error, writing, right) from error
+            if is_of_service(error) and not isinstance(error, (FileNotFoundError, FileExistsError)):
+                raise StoreError(f"{self.url} failed: {error}") from error
             raise
 
     def _forbidden(self, error: PermissionError, writing: str, right: str) -> StoreError:
@@ -142,7 +157,10 @@ class ObjectBackend:
         """Whether an answer stands for an object that is not there: who may not list is told 403 of such ones."""
         if isinstance(error, FileNotFoundError):
             return not is_no_bucket(error)
-        return isinstance(error, PermissionError) and not is_archived(error) and self._may_read
+        # A token that expired, or a clock that is wrong, hides all objects and makes none of them missing.
+        if not isinstance(error, PermissionError) or is_archived(error) or advice(error):
+            return False
+        return self._may_read()
 
     @contextlib.contextmanager
     def _missing_where_forbidden(self, places: Iterable[str]) -> Iterator[None]:
@@ -158,14 +176,20 @@ class ObjectBackend:
                 raise
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path(lacking)) from error
 
-    @cached_property
     def _may_read(self) -> bool:
-        """Whether we may read the store's objects: then it is a missing one that is forbidden."""
+        """Whether we may read the store's objects now: then it is a missing one that is forbidden.
+
+        What was true some seconds ago counts, for many objects are asked for at once; what was true when a session
+        began does not.
+        """
+        if self._could_read > time.monotonic() - _STILL:
+            return True
         try:
             with plainly():
                 self.fs.cat_file(self.path(layout.HEADER))
         except OSError:
             return False
+        self._could_read = time.monotonic()
         return True
 
     def read_many(self, places: Iterable[str]) -> dict[str, bytes]:

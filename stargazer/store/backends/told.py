@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["is_archived", "is_empty", "is_no_bucket", "keep_quiet", "plain", "plainly"]
+__all__ = ["advice", "is_archived", "is_empty", "is_no_bucket", "is_of_service", "keep_quiet", "plain", "plainly"]
 
 _UNREACHABLE = (
     ("botocore.exceptions", "BotoCoreError"),
@@ -102,6 +102,42 @@ def is_archived(error: BaseException) -> bool:
 def is_no_bucket(error: BaseException) -> bool:
     """Whether an answer says that there is no bucket, which is not the same as no object."""
     return _says(error, "NoSuchBucket", "specified bucket does not exist", "ContainerNotFound", "No such container")
+
+
+_ELSEWHERE = "the bucket is in another region, or at another endpoint: name it by region= or endpoint= in the address"
+_BUSY = "the service is too busy, or has failed, and was asked several times: try again later"
+_ADVICE = {
+    "PermanentRedirect": _ELSEWHERE, "TemporaryRedirect": _ELSEWHERE, "AuthorizationHeaderMalformed": _ELSEWHERE,
+    "IllegalLocationConstraintException": _ELSEWHERE, "301": _ELSEWHERE, "307": _ELSEWHERE,
+    "SlowDown": _BUSY, "ServiceUnavailable": _BUSY, "InternalError": _BUSY, "500": _BUSY, "503": _BUSY,
+    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
+    "ExpiredToken": "the token of the session has expired: log in again",
+    "TokenRefreshRequired": "the token of the session has expired: log in again",
+    "InvalidToken": "the token of the session is none that the service knows: log in again",
+    "InvalidAccessKeyId": "the service does not know the access key",
+    "SignatureDoesNotMatch": "the secret key is not the one that belongs to the access key",
+}  # fmt: skip
+"""What a person can do about it, by the codes of S3's answers."""
+
+
+def advice(error: BaseException) -> str:
+    """What is wrong for all objects alike, and what to do about it; empty where it may be about one object."""
+    return _ADVICE.get(_code_of(error), "")
+
+
+def is_of_service(error: BaseException) -> bool:
+    """Whether a service answered so, and not this machine."""
+    return bool(_code_of(error)) or (isinstance(error, OSError) and error.errno is None)
+
+
+def _code_of(error: BaseException | None) -> str:
+    """Code of the answer of S3 that an exception was made of; empty of others."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+        error = error.__cause__
+    return ""
 
 
 def _says(error: BaseException, *words: str) -> bool:
