@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import random
 import warnings
 from pathlib import Path
@@ -18,7 +17,8 @@ from stargazer.notebook.rows import ChangesOthers
 pytest.importorskip("pyarrow")
 pytest.importorskip("marimo")
 
-EDITS = 40 if os.environ.get("STARGAZER_SHORT") else 300
+EDITS = 10
+"""Of each notebook."""
 HELPERS = """\
 FACTOR = {factor}
 
@@ -98,12 +98,12 @@ class Random:
 
 @pytest.mark.parametrize("kind", ["marimo", "percent"])
 @pytest.mark.slow
-def test_random_edits(kind: str, tmp_path: Path, store: sg.Store) -> None:
-    for seed in range(max(1, EDITS // 20)):
+def test_random_edits(kind: str, tmp_path: Path, store: sg.Store, seeds: Any) -> None:
+    for seed in seeds(range(2), range(15)):
         folder = tmp_path / str(seed)
         folder.mkdir()
         book = Random(seed, folder, kind)
-        for _ in range(10):
+        for _ in range(EDITS):
             book.edit()
             book.write()
             opened = sg.Notebook(book.path)
