@@ -190,7 +190,7 @@ class Transport(httpx.BaseTransport):
 
     def __init__(self, connections: int = 64) -> None:
         self._connections = connections
-        self._pools: dict[str, httpcore.ConnectionPool] = {}
+        self._pools: dict[tuple[str, bool], httpcore.ConnectionPool] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -216,14 +216,16 @@ class Transport(httpx.BaseTransport):
 
     def _pool(self, url: httpx.URL) -> httpcore.ConnectionPool:
         proxy = proxy_for(str(url.copy_with(query=None)))
+        key = proxy, url.scheme == "https" or proxy.startswith("https:")
         with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = self._made(proxy)
-            return self._pools[proxy]
+            if key not in self._pools:
+                self._pools[key] = self._made(*key)
+            return self._pools[key]
 
-    def _made(self, proxy: str) -> httpcore.ConnectionPool:
+    def _made(self, proxy: str, secure: bool) -> httpcore.ConnectionPool:
         options: dict[str, Any] = {
-            "ssl_context": httpx.create_ssl_context(),
+            # To read all authorities takes longer than a fetch from a node on this host.
+            "ssl_context": httpx.create_ssl_context() if secure else None,
             "max_connections": self._connections,
             "max_keepalive_connections": self._connections // 2,
             "keepalive_expiry": 5.0,
