@@ -6,6 +6,7 @@ import contextlib
 import io
 import random
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,14 @@ class Random:
         self.path.write_text(f"import marimo\n\napp = marimo.App()\n\n\n{cells}")
 
     def fresh(self) -> dict[str, Any]:
-        """What the notebook comes to where nothing is known: marimo itself runs its files."""
+        """What the notebook comes to where nothing is known: marimo itself runs its files.
+
+        In a thread, because marimo looks up every frame of the stack, and that of pytest is deep.
+        """
+        with ThreadPoolExecutor(1) as alone:
+            return alone.submit(self._fresh).result()
+
+    def _fresh(self) -> dict[str, Any]:
         space: dict[str, Any] = {"print": lambda *_: None, "__name__": "nb", "__file__": str(self.path)}
         if self.kind == "marimo":
             exec(compile(self.path.read_text(), self.path, "exec"), space)
