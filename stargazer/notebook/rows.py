@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError, RunError
-from stargazer.notebook.cells import is_fixed
+from stargazer.notebook.cells import SHOWN, is_fixed
 from stargazer.notebook.encoding import decode
 from stargazer.notebook.handles import unboxed
 from stargazer.notebook.order import reads_in_order
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from stargazer.ledger import Record
     from stargazer.notebook.cells import CellTask
     from stargazer.notebook.document import Cell, Document
+    from stargazer.store import Store
 
 __all__ = [
     "Aliases",
@@ -33,6 +35,7 @@ __all__ = [
     "is_handle",
     "name_of",
     "needed_cells",
+    "outputs_of",
     "told_error",
     "used_by",
     "value_of",
@@ -156,6 +159,12 @@ class Ties:
         """A name is bound anew, if it is one of those that a cell binds."""
         self.same.part(name, bound)
         self.parts.part(name, bound)
+
+
+def outputs_of(store: Store, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a cell showed, in Jupyter's format."""
+    shown = result.get(SHOWN)
+    return [] if shown is None else list(json.loads(store.read(str(shown.cid))))
 
 
 def value_of(asset: Any, scope: Any) -> Any:

@@ -16,7 +16,6 @@ from stargazer.notebook.cells import (
     LIVE,
     MUTATED,
     PARTS,
-    SHOWN,
     STOPPED,
     CellTask,
     cell_call,
@@ -31,6 +30,7 @@ from stargazer.notebook.figures import own_figures
 from stargazer.notebook.graphs import fly, reason_of
 from stargazer.notebook.handles import boxed, is_handles
 from stargazer.notebook.hidden import hidden_order
+from stargazer.notebook.inplace import doubts
 from stargazer.notebook.mounts import local_path, mounted
 from stargazer.notebook.order import binds_of, check_given, ordered, reads_in_order
 from stargazer.notebook.questions import ask_cell
@@ -47,6 +47,7 @@ from stargazer.notebook.rows import (
     name_of,
     needed_cells,
     needs_of,
+    outputs_of,
     told_error,
     used_by,
     value_of,
@@ -169,7 +170,7 @@ class Walk:
         self.records: list[Record] = []
         self.pending: dict[Cell, Call] = {}
         self._since: list[Cell] = []
-        self.handed: set[str] = set()
+        self.handed: dict[str, str] = {}
         self.ties = Ties()
         self._pure = True
         for name, value in self.given.items():
@@ -229,8 +230,8 @@ class Walk:
 
     def is_made_later(self, cell: Cell, names: frozenset[str]) -> bool:
         """Whether a cell that runs here had to wait for what it reads, and was seen to; in a plan that is not there."""
-        if self.dry and any(name in self.handed for name in names):
-            self._hand_on(cell, "run", "it reads what is made each time")
+        if self.dry and (doubt := self._doubt(names)):
+            self._hand_on(cell, "run", doubt)
             return True
         if not any(is_call(self.assets.get(name)) for name in names) and (self.dry or not self.pending):
             return False
@@ -262,8 +263,8 @@ class Walk:
         why = self._lively.get(cell) or why_live(cell, self.prelude)
         if not why and unknown:
             why = f"it reads {unknown[0]}, which {self.why.get(unknown[0], 'has no identity')}"
-        if self.dry and any(name in self.handed for name in names):
-            self._hand_on(cell, "live" if why else "run", why or "it reads what is made each time")
+        if self.dry and (doubt := self._doubt(names)):
+            self._hand_on(cell, "live" if why else "run", why or doubt)
             return
         if why:
             self._pure = self._pure and why == WIDGET
@@ -286,6 +287,7 @@ class Walk:
         self.pending[cell] = call
         for name in cell.defs - self.split.names:
             self._bind(name, call[name])
+        self._hand_on_changes(cell)
 
     def _held(self) -> set[str]:
         """Names that are shared, because some cell changes what they mean."""
@@ -294,9 +296,19 @@ class Walk:
     def _hand_on(self, cell: Cell, state: str, why: str) -> None:
         """In a plan: what a cell makes is not known before it runs."""
         self.rows[cell] = self._row(cell, state, why)
-        self.handed |= cell.defs
         for name in cell.defs:
+            self.handed[name] = "it reads what is made each time"
             self.assets.pop(name, None)
+        self._hand_on_changes(cell)
+
+    def _hand_on_changes(self, cell: Cell) -> None:
+        """In a plan: what a cell that runs changes of others' values is not known either."""
+        if self.dry:
+            self.handed |= doubts(cell, self.reads[cell] - self.split.names, self.prelude, self.ties.same)
+
+    def _doubt(self, names: Iterable[str]) -> str:
+        """Why in a plan some values are not those that will be given; empty where they are."""
+        return next((self.handed[name] for name in sorted(names) if name in self.handed), "")
 
     def _known(self, cell: Cell, call: Call) -> bool:
         """Take the result of a cell from the ledger, if it has it."""
@@ -313,7 +325,7 @@ class Walk:
         state = "stopped" if STOPPED in result else "ran" if now else "known"
         self.rows[cell] = self._row(
             cell, state, "" if now else f"since {record.started[:10]}", seconds=time.perf_counter() - began,
-            outputs=self._outputs(result), record=record.id,
+            outputs=outputs_of(self.store, result), record=record.id,
         )  # fmt: skip
         return True
 
@@ -336,7 +348,7 @@ class Walk:
         if name.startswith(".") or name in self.given:
             return
         self.assets[name] = asset
-        for known in (self.live, self.tokens, self.why, self.dead):
+        for known in (self.live, self.tokens, self.why, self.dead, self.handed):
             known.pop(name, None)
 
     def _check_changes(self, cell: Cell, changed: Mapping[str, Any]) -> None:
@@ -367,14 +379,6 @@ class Walk:
             self._told.add(message)
             warnings.warn(message, ChangesOthers, stacklevel=2)
 
-    def _outputs(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-        shown = result.get(SHOWN)
-        if shown is None:
-            return []
-        import json
-
-        return list(json.loads(self.store.read(str(shown.cid))))
-
     # Cells that run here.
 
     def _here(self, cell: Cell, call: Call) -> None:
@@ -400,10 +404,12 @@ class Walk:
         self._ran(cell, result, task, time.perf_counter() - began, call)
 
     def _ran(self, cell: Cell, result: dict[str, Any], task: CellTask | None, seconds: float, call: Call) -> None:
+        outputs = outputs_of(self.store, result)
         if LIVE in result and task is not None and task.left:
+            self._take_changes(cell, task.given)
             self._bind_live(cell, task.left)
             self.ties.join(task.left, task.given)
-            self.rows[cell] = self._row(cell, "live", result[LIVE], seconds=seconds, outputs=self._outputs(result))
+            self.rows[cell] = self._row(cell, "live", result[LIVE], seconds=seconds, outputs=outputs)
             return
         if LIVE in result:
             self._live_row(cell, str(result[LIVE]))
@@ -411,7 +417,7 @@ class Walk:
         self._ran_now.add(call.plan_key)
         self._take(cell, result, self.ledger.find(call.plan_key))
         state = "stopped" if STOPPED in result else "ran"
-        self.rows[cell] = self._row(cell, state, seconds=seconds, outputs=self._outputs(result))
+        self.rows[cell] = self._row(cell, state, seconds=seconds, outputs=outputs)
 
     def _live_row(self, cell: Cell, why: str) -> None:
         """Run a cell that runs each time, after all that waits."""
@@ -427,10 +433,9 @@ class Walk:
             return
         began = time.perf_counter()
         read = {name: self.value(name, share=True) for name in self.reads[cell] if self.has(name)}
-        mounts = {mount.name: local_path(mount) for mount in cell.notes.mounts}
+        read |= {mount.name: local_path(mount) for mount in cell.notes.mounts}
         is_together = cell in self.together.cells
-        read |= mounts
-        space = self.together.space(read, self._bound) if is_together else self._space(read)
+        space = self.together.space(read, self._bound) if is_together else {**self.prelude.namespace, **read}
         with captured() as out, self.prelude.around(keep=True), own_figures(cell, self.prelude):
             row = self._run_here(cell, space, out, began)
         if row is not None:
@@ -507,9 +512,6 @@ class Walk:
         except NotKept:
             return None
         return self.store.save(draft)
-
-    def _space(self, read: Mapping[str, Any]) -> dict[str, Any]:
-        return {**self.prelude.namespace, **read}
 
     def _bound(self, name: str) -> Any:
         return self.assets.get(name, self.live.get(name))

@@ -56,6 +56,31 @@ def _written(path: Path, cells: list[str], kind: str) -> Path:
     return path
 
 
+AT_ONCE = {
+    "name": ["v = [3, 1]", "y = v\ny.append(5)", "x = sum(v)"],
+    "element": ["v = [[3], [1]]", "y = v[0]\ny.append(5)", "x = sum(v[0])"],
+    "loop": ["v = [[3], [1]]", "for y in v:\n    y.append(5)", "x = sum(map(sum, v))"],
+    "view": [ARRAY, "y = a[:2]\ny[:] = 9", "x = int(a.sum())"],
+    "attribute": [KEPT, "k = Kept()", "y = k.made\ny.append(9)", "x = sum(k.made)"],
+    "name-and-a-function": ["v = [3, 1]", "y = v\nz = lambda: y\nz().append(5)", "x = sum(v)"],
+}
+"""What a cell changes by a name that it made just now."""
+
+
+@pytest.mark.parametrize("kind", ["percent", "marimo"])
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_what_is_changed_by_a_new_name_is_changed_when_it_runs_first(
+    store: sg.Store, tmp_path: Path, name: str, kind: str
+) -> None:
+    path = _written(tmp_path / "book.py", AT_ONCE[name], kind)
+    for _ in "new", "known":
+        book = sg.Notebook(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ChangesOthers)
+            book.run()
+        assert book["x"] == _plain(AT_ONCE[name])
+
+
 @pytest.mark.parametrize("kind", ["percent", "marimo"])
 @pytest.mark.parametrize("name", CHANGED)
 def test_a_part_that_is_changed_is_changed_for_all_who_have_it(

@@ -56,6 +56,9 @@ class Random:
         if self.kind == "percent" and earlier:
             forms.append(f"{one}.append({pick.randint(0, 3)})\nv{number} = list({one})")
             forms.append(f"{one} = {one} + [{pick.randint(0, 3)}]\nv{number} = {one}[-1:]")
+            forms.append(f"v{number} = {one}\nv{number}.append({pick.randint(0, 3)})")
+            forms.append(f"s{number} = {one}\ns{number}.sort()\nv{number} = s{number}[:1]")
+            forms.append(f"v{number} = {one}")
         return pick.choice(forms)
 
     def edit(self) -> None:
