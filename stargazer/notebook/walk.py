@@ -408,7 +408,7 @@ class Walk:
         if LIVE in result and task is not None and task.left:
             self._take_changes(cell, task.given)
             self._bind_live(cell, task.left)
-            self.ties.join(task.left, task.given)
+            self.tokens |= self.ties.join(task.left, task.given)
             self.rows[cell] = self._row(cell, "live", result[LIVE], seconds=seconds, outputs=outputs)
             return
         if LIVE in result:
@@ -447,7 +447,7 @@ class Walk:
             made = {**self.together.changed(), **made}
         self._bind_live(cell, made)
         self.together.note(self._bound)
-        self.ties.join(made, read)
+        self.tokens |= self.ties.join(made, read)
         self.rows[cell] = self._row(cell, "live", why, seconds=time.perf_counter() - began, outputs=out.outputs)
 
     def _run_here(self, cell: Cell, space: dict[str, Any], out: Captured, began: float) -> Row | None:
@@ -469,7 +469,7 @@ class Walk:
     def _take_changes(self, cell: Cell, read: Mapping[str, Any]) -> None:
         """Find what a live cell changed of what it was given: copies, where the value is kept."""
         kept = {name for name, asset in self.assets.items() if isinstance(asset, Value)} - self._held()
-        given = {name: value for name, value in read.items() if name in kept}
+        given = {name: value for name, value in {**self.ties.lent_to(read), **read}.items() if name in kept}
         changed: dict[str, Any] = {}
         with tempfile.TemporaryDirectory() as folder:
             for name, value in given.items():
@@ -576,7 +576,7 @@ class Walk:
             now.update(then)
 
     def _state(self) -> tuple[dict[Any, Any], ...]:
-        return self.rows, self.assets, self.live, self.tokens, self.why, self.dead, self.ties.same, self.ties.parts
+        return self.rows, self.assets, self.live, self.tokens, self.why, self.dead, *self.ties.state()
 
     def _is_done(self, cell: Cell, data: Mapping[str, Any]) -> bool:
         """Take what a cell came to in this walk, if it was given what it is given now."""
