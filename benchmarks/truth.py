@@ -1,7 +1,6 @@
 """How many changes that change a result are served stale: ours, joblib's and redun's cache over one table.
 
-Each change of ``tests/fingerprint/changes.txt`` is run as a script, before and after, over one cache; then over an
-empty one.
+Each change of ``tests/fingerprint/changes.txt`` is run as a script, before and after, over one cache; and without any.
 """
 
 from __future__ import annotations
@@ -51,6 +50,9 @@ if __name__ == "__main__":
 }
 """What makes a cached call of ``body``, by tool."""
 
+PLAIN = 'if __name__ == "__main__": print("RESULT", repr(body(None)))\n'
+"""What calls it anew."""
+
 RESULT = "RESULT"
 """How the line begins in which each tells what it got."""
 
@@ -72,19 +74,18 @@ def measure(*, quick: bool = False) -> Iterator[Ratio]:
 def _is_stale(folder: Path, tool: str, before: Mapping[str, str], after: Mapping[str, str]) -> bool:
     """Whether what the old text made is served for the new one, without a warning; who fails serves nothing."""
     place = Path(mkdtemp(dir=folder))
-    for text, cache in ((before, "cache"), (after, "cache"), (after, "fresh")):
-        done = _run(place, tool, text, cache)
-        if cache == "cache":
-            served = done
-    true = done
-    return served[0].startswith(RESULT) and served[0] != true[0] and not served[1]
+    _run(place, ENDS[tool], before, "cache")
+    served, warned = _run(place, ENDS[tool], after, "cache")
+    if warned or not served.startswith(RESULT) or served == _run(place, PLAIN, after, "")[0]:
+        return False
+    return served != _run(place, ENDS[tool], after, "fresh")[0]  # where it is the tool that changes results
 
 
-def _run(place: Path, tool: str, files: Mapping[str, str], cache: str) -> tuple[str, bool]:
+def _run(place: Path, end: str, files: Mapping[str, str], cache: str) -> tuple[str, bool]:
     for name, text in files.items():
         file = place / f"{name}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text + (ENDS[tool] if name == "pipeline" else ""))
+        file.write_text(text + (end if name == "pipeline" else ""))
     own = {"CACHE": str(place / cache), "DASK_STARGAZER__STORE": str(place / cache), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "pipeline.py"]
     done = subprocess.run(command, cwd=place, env=os.environ | own, capture_output=True, text=True)

@@ -191,3 +191,17 @@ def shared_data() -> Path:
 def short() -> bool:
     """Whether slow tests run in their short form."""
     return bool(os.environ.get("STARGAZER_SHORT"))
+
+
+@pytest.fixture(scope="session")
+def seeds(short: bool) -> Callable[[range, range], range]:
+    """Seeds of a test that draws: few in the short form, else many; STARGAZER_SEEDS=300:1000 names others.
+
+    A long form is so run in parts, gone on with where it stopped, or begun at the seed that failed.
+    """
+    named = os.environ.get("STARGAZER_SEEDS")
+
+    def chosen(few: range, many: range) -> range:
+        return range(*map(int, named.split(":"))) if named else few if short else many
+
+    return chosen

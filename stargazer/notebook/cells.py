@@ -475,10 +475,18 @@ def refuse_shared(made: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def is_fixed(value: Any) -> bool:
-    """Whether nobody can change a value."""
-    return value is None or isinstance(
-        value, (str, bytes, int, float, complex, bool, tuple, frozenset, range, type, types.ModuleType, PurePath)
-    )
+    """Whether nobody can change a value, nor what it holds: a tuple may hold a list."""
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, (tuple, frozenset)):
+            todo += each
+        elif each is not None and not isinstance(each, _FIXED):
+            return False
+    return True
+
+
+_FIXED = (str, bytes, int, float, complex, bool, range, type, types.ModuleType, PurePath)
 
 
 def _is_changed(value: Any, staged: Any, prelude: Prelude, folder: Path) -> bool:

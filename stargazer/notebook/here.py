@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stargazer.notebook.rows import Row
     from stargazer.notebook.walk import Walk
 
-__all__ = ["bind_live", "run_live"]
+__all__ = ["bind_live", "run_live", "take_changes"]
 
 
 def run_live(walk: Walk, cell: Cell, why: str) -> None:
@@ -44,9 +44,8 @@ def run_live(walk: Walk, cell: Cell, why: str) -> None:
         return
     began = time.perf_counter()
     read = {name: walk.value(name, share=True) for name in walk.reads[cell] if walk.has(name)}
-    mounts = {mount.name: local_path(mount) for mount in cell.notes.mounts}
+    read |= {mount.name: local_path(mount) for mount in cell.notes.mounts}
     is_together = cell in walk.together.cells
-    read |= mounts
     space = walk.together.space(read, walk.bound) if is_together else {**walk.prelude.namespace, **read}
     with captured() as out, walk.prelude.around(keep=True), own_figures(cell, walk.prelude):
         row = _run_here(walk, cell, space, out, began)
@@ -54,12 +53,12 @@ def run_live(walk: Walk, cell: Cell, why: str) -> None:
         walk.rows[cell] = row
         return
     made = {name: space[name] for name in binds_of(cell, walk.order, space) - walk.split.names if name in space}
-    _take_changes(walk, cell, read)
+    take_changes(walk, cell, read)
     if is_together:
         made = {**walk.together.changed(), **made}
     bind_live(walk, cell, made)
     walk.together.note(walk.bound)
-    walk.ties.join(made, read)
+    walk.tokens |= walk.ties.join(made, read)
     walk.rows[cell] = walk.row(cell, "live", why, seconds=time.perf_counter() - began, outputs=out.outputs)
 
 
@@ -80,10 +79,10 @@ def _run_here(walk: Walk, cell: Cell, space: dict[str, Any], out: Captured, bega
     return None
 
 
-def _take_changes(walk: Walk, cell: Cell, read: Mapping[str, Any]) -> None:
+def take_changes(walk: Walk, cell: Cell, read: Mapping[str, Any]) -> None:
     """Find what a live cell changed of what it was given: copies, where the value is kept."""
     kept = {name for name, asset in walk.assets.items() if isinstance(asset, Value)} - walk.held()
-    given = {name: value for name, value in read.items() if name in kept}
+    given = {name: value for name, value in {**walk.ties.lent_to(read), **read}.items() if name in kept}
     changed: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, value in given.items():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError, RunError
-from stargazer.notebook.cells import is_fixed
+from stargazer.notebook.cells import SHOWN, is_fixed
 from stargazer.notebook.encoding import decode
 from stargazer.notebook.handles import unboxed
 from stargazer.notebook.order import reads_in_order
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from stargazer.ledger import Record
     from stargazer.notebook.cells import CellTask
     from stargazer.notebook.document import Cell, Document
+    from stargazer.store import Store
 
 __all__ = [
     "Aliases",
@@ -33,6 +36,7 @@ __all__ = [
     "is_handle",
     "name_of",
     "needed_cells",
+    "outputs_of",
     "told_error",
     "used_by",
     "value_of",
@@ -142,20 +146,49 @@ class Aliases(dict[str, frozenset[str]]):
 
 
 class Ties:
-    """What names have in common: one object, or parts of objects."""
+    """What names have in common: one object, or parts of objects.
+
+    Attributes
+    ----------
+    lent
+        Values that have bytes, as objects of which live ones hold parts; cells may change them by those.
+    """
 
     def __init__(self) -> None:
         self.same, self.parts = Aliases(), Aliases()
+        self.lent: dict[str, Any] = {}
 
-    def join(self, made: Mapping[str, Any], read: Mapping[str, Any]) -> None:
-        """Note what a cell that ran here made of what it read, without a copy."""
+    def state(self) -> tuple[dict[str, Any], ...]:
+        """All that is noted."""
+        return self.same, self.parts, self.lent
+
+    def join(self, made: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, None]:
+        """Note what a cell that ran here made of what it read, without a copy.
+
+        Functions that remember what was read have no identity by their code: calling them may change it.
+        """
         self.same.join(made, read)
         self.parts.note(shared_parts(made, read))
+        self.lent |= {name: value for name, value in read.items() if not self.parts.of(name).isdisjoint(made)}
+        functions = [name for name, value in made.items() if isinstance(value, FunctionType)]
+        return dict.fromkeys(name for name in functions if not self.parts.of(name).isdisjoint(read))
+
+    def lent_to(self, names: Collection[str]) -> dict[str, Any]:
+        """Values of which some names hold parts."""
+        return {name: value for name, value in self.lent.items() if not self.parts.of(name).isdisjoint(names)}
 
     def part(self, name: str, bound: frozenset[str]) -> None:
         """A name is bound anew, if it is one of those that a cell binds."""
         self.same.part(name, bound)
         self.parts.part(name, bound)
+        if name in bound:
+            self.lent.pop(name, None)
+
+
+def outputs_of(store: Store, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a cell showed, in Jupyter's format."""
+    shown = result.get(SHOWN)
+    return [] if shown is None else list(json.loads(store.read(str(shown.cid))))
 
 
 def value_of(asset: Any, scope: Any) -> Any:

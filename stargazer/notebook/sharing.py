@@ -9,13 +9,15 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import gc
 import sys
 import types
+from collections.abc import Iterator, MappingView
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["shared_parts"]
 
@@ -25,6 +27,9 @@ MOST, MOST_COLUMNS = 10_000, 1_000
 CONTAINERS = (list, dict, set, bytearray, collections.deque)
 WHOLE = (type, types.ModuleType, types.FunctionType, types.MethodType, types.BuiltinFunctionType)
 """Things of a program, and no data."""
+
+READ_LATER = (Iterator, MappingView, types.MappingProxyType)
+"""What reads something else when it is read itself: generators, ``zip``, ``dict.keys()``."""
 
 OF_A_PROGRAM = ("logging", "threading", "_thread", "matplotlib", "concurrent", "asyncio")
 """Packages whose objects belong to all of a process."""
@@ -48,6 +53,7 @@ class _Parts:
 
     def __init__(self, value: Any) -> None:
         self._objects: dict[int, Any] = {}
+        self._functions: dict[int, Any] = {}
         self._spans: list[tuple[int, int]] = []
         todo = collections.deque([value])
         for _ in range(MOST):
@@ -67,6 +73,9 @@ class _Parts:
             return [value.__self__]
         if isinstance(value, functools.partial):
             return [value.func, *value.args, *value.keywords.values()]
+        if isinstance(value, types.FunctionType) and id(value) not in self._functions:
+            self._functions[id(value)] = value
+            return _held_by(value)
         if value is None or isinstance(value, (str, bytes, int, float, complex, *WHOLE)):
             return ()
         if isinstance(value, (tuple, frozenset)):
@@ -86,6 +95,11 @@ class _Parts:
         if isinstance(value, CONTAINERS):
             self._objects[id(value)] = value
             return [] if isinstance(value, bytearray) else list(value.values() if isinstance(value, dict) else value)
+        if isinstance(value, memoryview):
+            return [value.obj]
+        if isinstance(value, READ_LATER):
+            self._objects[id(value)] = value
+            return gc.get_referents(value)
         return ()
 
     def _array(self, array: Any, numpy: Any) -> Iterable[Any]:
@@ -93,6 +107,14 @@ class _Parts:
             return ()
         self._spans.append(numpy.lib.array_utils.byte_bounds(array))
         return list(islice(array.flat, MOST)) if array.dtype.hasobject else ()
+
+
+def _held_by(function: types.FunctionType) -> Iterator[Any]:
+    """What a function remembers: variables of the one that made it, and defaults."""
+    yield from [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # it has none yet
+            yield cell.cell_contents
 
 
 def _blocks(value: Any, pandas: Any) -> Iterator[Any]:

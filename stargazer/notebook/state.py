@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Cell
 
-__all__ = ["MUTATORS", "State", "root_of", "shared_states", "state_changes"]
+__all__ = ["MUTATORS", "State", "changing_methods", "root_of", "shared_states", "state_changes", "targets_of"]
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -100,7 +100,7 @@ class _Book:
                     self._imported |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
         self._names = frozenset(code).union(*(cell.defs for cell in cells)) - self._imported
         every = [node for nodes in self._nodes.values() for node in nodes]
-        methods = MUTATORS.union(*(_changing_methods(node) for node in every if isinstance(node, ast.ClassDef)))
+        methods = MUTATORS.union(*(changing_methods(node) for node in every if isinstance(node, ast.ClassDef)))
         self._changes = {
             name: frozenset().union(*(_changes(node, methods) for node in nodes)) for name, nodes in self._nodes.items()
         }
@@ -233,7 +233,7 @@ def root_of(node: ast.AST | None) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _targets(node: ast.AST, methods: frozenset[str] = MUTATORS) -> Iterator[ast.AST]:
+def targets_of(node: ast.AST, methods: frozenset[str] = MUTATORS) -> Iterator[ast.AST]:
     """What a node changes by an attribute, an item or a method."""
     if isinstance(node, (ast.Assign, ast.Delete)):
         places: list[ast.expr] = [part for each in node.targets for part in _unpacked(each)]
@@ -262,7 +262,7 @@ def _changed_at_once(node: ast.stmt) -> frozenset[str]:
     if isinstance(node, DEFINITIONS):
         called = (each.func if isinstance(each, ast.Call) else each for each in node.decorator_list)
         return frozenset(root_of(each) for each in called if isinstance(each, ast.Attribute) and each.attr in MUTATORS)
-    return frozenset(root_of(target) for each in nodes_in(node) for target in _targets(each)) - {""}
+    return frozenset(root_of(target) for each in nodes_in(node) for target in targets_of(each)) - {""}
 
 
 def _is_remembering(node: ast.stmt) -> bool:
@@ -305,7 +305,7 @@ class _Changes(ast.NodeVisitor):
     def visit(self, node: ast.AST) -> None:
         """Look at a node, and into it."""
         if self._scopes:
-            for target in _targets(node, self._methods):
+            for target in targets_of(node, self._methods):
                 self._note(target)
         if isinstance(node, FUNCTIONS):
             self._function(node)
@@ -358,13 +358,13 @@ def _is_of_class(target: ast.AST, attributes: set[str]) -> bool:
     return target.attr == "__class__" or target.attr in attributes
 
 
-def _changing_methods(node: ast.ClassDef) -> set[str]:
+def changing_methods(node: ast.ClassDef) -> set[str]:
     """Methods of a class that change its objects."""
     methods = (each for each in node.body if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)))
     return {
         each.name
         for each in methods
-        if each.name != "__init__" and any(root_of(t) == "self" for n in nodes_in(each) for t in _targets(n))
+        if each.name != "__init__" and any(root_of(t) == "self" for n in nodes_in(each) for t in targets_of(n))
     }
 
 

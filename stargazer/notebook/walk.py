@@ -14,7 +14,6 @@ from stargazer.notebook.cells import (
     LIVE,
     MUTATED,
     PARTS,
-    SHOWN,
     STOPPED,
     CellTask,
     cell_call,
@@ -23,8 +22,9 @@ from stargazer.notebook.cells import (
 from stargazer.notebook.code import prelude_of, split_cells
 from stargazer.notebook.effects import WIDGET, touches_engine, why_live
 from stargazer.notebook.graphs import fly, reason_of
-from stargazer.notebook.here import bind_live, run_live
+from stargazer.notebook.here import bind_live, run_live, take_changes
 from stargazer.notebook.hidden import hidden_order
+from stargazer.notebook.inplace import doubts
 from stargazer.notebook.mounts import mounted
 from stargazer.notebook.names import left_by_blocks
 from stargazer.notebook.order import check_given, ordered, reads_in_order
@@ -42,6 +42,7 @@ from stargazer.notebook.rows import (
     name_of,
     needed_cells,
     needs_of,
+    outputs_of,
     told_error,
     used_by,
     value_of,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 __all__ = ["Walk"]
 
 
+MADE_EACH_TIME = "it reads what is made each time"
 NOT_SET_UP = "{} is set up in a cell before it, and not on {}: set it up with constants, in the first cells"
 
 
@@ -172,7 +174,7 @@ class Walk:
         self.records: list[Record] = []
         self.pending: dict[Cell, Call] = {}
         self._since: list[Cell] = []
-        self.handed: set[str] = set()
+        self.handed: dict[str, str] = {}
         self.ties = Ties()
         self.pure = True
         for name, value in self.given.items():
@@ -234,8 +236,8 @@ class Walk:
 
     def is_made_later(self, cell: Cell, names: frozenset[str]) -> bool:
         """Whether a cell that runs here had to wait for what it reads, and was seen to; in a plan that is not there."""
-        if self.dry and any(name in self.handed for name in names):
-            self.hand_on(cell, "run", "it reads what is made each time")
+        if self.dry and (doubt := self._doubt(names)):
+            self.hand_on(cell, "run", doubt)
             return True
         if not any(is_call(self.assets.get(name)) for name in names) and (self.dry or not self.pending):
             return False
@@ -267,8 +269,9 @@ class Walk:
         why = self._lively.get(cell) or why_live(cell, self.prelude)
         if not why and unknown:
             why = f"it reads {unknown[0]}, which {self.why.get(unknown[0], 'has no identity')}"
-        if self.dry and (self.settings.is_unsure or any(name in self.handed for name in names)):
-            self.hand_on(cell, "live" if why else "run", why or "it reads what is made each time")
+        doubt = self._doubt(names) or (MADE_EACH_TIME if self.settings.is_unsure else "")
+        if self.dry and doubt:
+            self.hand_on(cell, "live" if why else "run", why or doubt)
             return
         if cell in self.settings.placed and self.pending and not self.dry:  # those before it must be without
             self.settle()
@@ -300,6 +303,7 @@ class Walk:
         self.pending[cell] = call
         for name in cell.defs - self.split.names:
             self._bind(name, call[name])
+        self._hand_on_changes(cell)
 
     def _call(self, cell: Cell, data: Mapping[str, Any], alive: Iterable[str]) -> Call:
         """The call that a cell is, with what this walk knows of it."""
@@ -332,9 +336,19 @@ class Walk:
     def hand_on(self, cell: Cell, state: str, why: str) -> None:
         """In a plan: what a cell makes is not known before it runs."""
         self.rows[cell] = self.row(cell, state, why)
-        self.handed |= cell.defs
         for name in cell.defs:
+            self.handed[name] = MADE_EACH_TIME
             self.assets.pop(name, None)
+        self._hand_on_changes(cell)
+
+    def _hand_on_changes(self, cell: Cell) -> None:
+        """In a plan: what a cell that runs changes of others' values is not known either."""
+        if self.dry:
+            self.handed |= doubts(cell, self.reads[cell] - self.split.names, self.prelude, self.ties.same)
+
+    def _doubt(self, names: Iterable[str]) -> str:
+        """Why in a plan some values are not those that will be given; empty where they are."""
+        return next((self.handed[name] for name in sorted(names) if name in self.handed), "")
 
     def _known(self, cell: Cell, call: Call) -> bool:
         """Take the result of a cell from the ledger, if it has it."""
@@ -351,7 +365,7 @@ class Walk:
         state = "stopped" if STOPPED in result else "ran" if now else "known"
         self.rows[cell] = self.row(
             cell, state, "" if now else f"since {record.started[:10]}", seconds=time.perf_counter() - began,
-            outputs=self._outputs(result), record=record.id,
+            outputs=outputs_of(self.store, result), record=record.id,
         )  # fmt: skip
         return True
 
@@ -378,7 +392,7 @@ class Walk:
         if name.startswith(".") or name in self.given:
             return
         self.assets[name] = asset
-        for known in (self.live, self.tokens, self.why, self.dead):
+        for known in (self.live, self.tokens, self.why, self.dead, self.handed):
             known.pop(name, None)
 
     def check_changes(self, cell: Cell, changed: Mapping[str, Any]) -> None:
@@ -409,14 +423,6 @@ class Walk:
             self._told.add(message)
             warnings.warn(message, ChangesOthers, stacklevel=2)
 
-    def _outputs(self, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-        shown = result.get(SHOWN)
-        if shown is None:
-            return []
-        import json
-
-        return list(json.loads(self.store.read(str(shown.cid))))
-
     # Cells that run here.
 
     def _here(self, cell: Cell, call: Call) -> None:
@@ -440,10 +446,12 @@ class Walk:
         self._ran(cell, result, task, time.perf_counter() - began, call)
 
     def _ran(self, cell: Cell, result: dict[str, Any], task: CellTask | None, seconds: float, call: Call) -> None:
+        outputs = outputs_of(self.store, result)
         if LIVE in result and task is not None and task.left:
-            self.bind_live(cell, task.left)
-            self.ties.join(task.left, task.given)
-            self.rows[cell] = self.row(cell, "live", result[LIVE], seconds=seconds, outputs=self._outputs(result))
+            take_changes(self, cell, task.given)
+            bind_live(self, cell, task.left)
+            self.tokens |= self.ties.join(task.left, task.given)
+            self.rows[cell] = self.row(cell, "live", result[LIVE], seconds=seconds, outputs=outputs)
             return
         if LIVE in result:
             run_live(self, cell, str(result[LIVE]))
@@ -451,7 +459,7 @@ class Walk:
         self._ran_now.add(call.plan_key)
         self._take(cell, result, self.ledger.find(call.plan_key))
         state = "stopped" if STOPPED in result else "ran"
-        self.rows[cell] = self.row(cell, state, seconds=seconds, outputs=self._outputs(result))
+        self.rows[cell] = self.row(cell, state, seconds=seconds, outputs=outputs)
 
     def bound(self, name: str) -> Any:
         """What a name is bound to: an asset, a call, or the object that lives here."""
@@ -517,7 +525,7 @@ class Walk:
             now.update(then)
 
     def _state(self) -> tuple[dict[Any, Any], ...]:
-        return self.rows, self.assets, self.live, self.tokens, self.why, self.dead, self.ties.same, self.ties.parts
+        return self.rows, self.assets, self.live, self.tokens, self.why, self.dead, *self.ties.state()
 
     def _is_done(self, cell: Cell, data: Mapping[str, Any]) -> bool:
         """Take what a cell came to in this walk, if it was given what it is given now."""

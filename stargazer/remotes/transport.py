@@ -93,9 +93,10 @@ def _bounded(timeout: float | None, error: type[Exception]) -> float | None:
     exchange: Exchange | None = getattr(_LOCAL, "exchange", None)
     if exchange is None:
         return timeout
-    if exchange.left <= 0:
+    left = exchange.left  # asked once: a moment later there may be none, and sockets take no less than that
+    if left <= 0:
         raise error("the exchange takes too long")
-    return exchange.left if timeout is None else min(timeout, exchange.left)
+    return left if timeout is None else min(timeout, left)
 
 
 class _Stream(httpcore.NetworkStream):

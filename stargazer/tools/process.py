@@ -175,7 +175,7 @@ def _settle(pending: Sequence[Tool]) -> None:
 def _sleep(pending: Sequence[Tool], seconds: float) -> None:
     """Sleep until one of `pending` ends, or the time is over."""
     if not hasattr(os, "pidfd_open"):
-        time.sleep(min(seconds, 0.02))
+        time.sleep(max(0.0, min(seconds, 0.02)))
         return
     with contextlib.ExitStack() as stack:
         descriptors = [os.pidfd_open(tool.process.pid) for tool in pending]

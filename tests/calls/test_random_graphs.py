@@ -107,9 +107,11 @@ def test_random_graphs_equal_a_plain_loop(client: Any, program: list[Any], more:
 
 
 @pytest.mark.slow
-def test_five_hundred_random_graphs_equal_a_plain_loop(client: Any) -> None:
-    @seed(17)
-    @settings(max_examples=20 if SHORT else 500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+def test_five_hundred_random_graphs_equal_a_plain_loop(client: Any, seeds: Any) -> None:
+    chosen = seeds(range(17, 37), range(17, 517))
+
+    @seed(chosen.start)
+    @settings(max_examples=len(chosen), deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(program=programs(4), more=st.integers(0, 14))
     def checked(program: list[Any], more: int) -> None:
         check(client, program, more)

@@ -21,7 +21,6 @@ from stargazer.errors import StargazerError
 from stargazer.ledger import Ledger
 from stargazer.store import Store
 
-SHORT = os.environ.get("STARGAZER_SHORT") == "1"
 FAILED = "failed"
 
 NUMBERS = st.lists(st.integers(0, 13), min_size=0, max_size=4)
@@ -208,9 +207,11 @@ def test_results_of_all_shapes_are_those_of_plain_python(client: Any, program: l
 
 
 @pytest.mark.slow
-def test_many_random_programs_over_all_shapes(client: Any) -> None:
-    @seed(33)
-    @settings(max_examples=6 if SHORT else 150, **OPTIONS)
+def test_many_random_programs_over_all_shapes(client: Any, seeds: Any) -> None:
+    chosen = seeds(range(33, 39), range(33, 183))
+
+    @seed(chosen.start)
+    @settings(max_examples=len(chosen), **OPTIONS)
     @given(program=anything(4), more=st.integers(0, 14))
     def checked(program: list[Any], more: int) -> None:
         check(client, program, more)

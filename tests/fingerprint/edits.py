@@ -1,6 +1,6 @@
-"""Change one place in real packages, as somebody's own code: ``python edits.py NUMBER SEED FOLDER`` prints what happened.
+"""Change one place in real packages, as somebody's own code: ``python edits.py FIRST END FOLDER`` prints what happened.
 
-Each edit runs in a process of its own: was the result another one, and was the digest?
+Each edit has a seed, and runs in a process of its own: was the result another one, and was the digest?
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+from stargazer.fingerprint import identify
 
 PACKAGES = {
     "sortedcontainers": """
@@ -58,7 +62,9 @@ OPERATORS = {
     ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.And: ast.Or,
     ast.Or: ast.And,
 }  # fmt: skip
-SECONDS = 20
+SECONDS = 10
+"""Of the processor: what an edit made endless is ended, however busy the machine is."""
+MEMORY = 4 << 30
 
 
 def copy(folder: Path) -> dict[str, list[Path]]:
@@ -116,46 +122,44 @@ def see(package: str) -> tuple[str, str]:
     read, write = os.pipe()
     child = os.fork()
     if not child:
-        signal.alarm(SECONDS)
-        os.write(write, json.dumps(_seen(package)).encode()[:60_000])
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.alarm(60 * SECONDS)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # an edit may have a module print what it finds
+        for part in _seen(package):
+            os.write(write, json.dumps(part[:20_000]).encode() + b"\n")
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
-        data = pipe.read()
+        parts = [json.loads(line) for line in pipe]
     os.waitpid(child, 0)
-    digest, result = json.loads(data) if data else ("", "did not end")
+    digest, result = [*parts, *("", "did not end")[len(parts) :]]
     return digest, result
 
 
-def _seen(package: str) -> tuple[str, str]:
-    from stargazer.fingerprint import identify
-
+def _seen(package: str) -> Iterator[str]:
     warnings.simplefilter("ignore")
     digest = ""
     try:
         module = importlib.import_module(f"use_{package}")
         digest = identify(module.body, "body").digest
-        return digest, repr(module.body(None))[:20_000]
+        yield digest
+        yield repr(module.body(None))
     except (Exception, SystemExit) as error:
-        return digest, type(error).__name__
+        yield from [type(error).__name__] if digest else ["", type(error).__name__]
 
 
-def main(number: int, seed: int, folder: Path) -> Counter[str]:
-    """Make edits, and count what came of them."""
-    chance = random.Random(seed)
+def main(seeds: range, folder: Path) -> Counter[str]:
+    """Make an edit a seed, and count what came of them."""
     files = copy(folder)
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True
+    identify(edit, "edit")  # loads once what each child would load
     before = {package: see(package) for package in PACKAGES}
     assert all(digest and len(result) > 100 for digest, result in before.values()), before
     counts: Counter[str] = Counter()
-    while sum(counts.values()) < number:
-        package = chance.choice(list(PACKAGES))
-        file = chance.choice(files[package])
-        text = file.read_text()
-        edited = edit(text, chance)
-        if edited is None or edited == text:
-            continue
+    for seed in seeds:
+        package, file, text, edited = drawn(seed, files)
         file.write_text(edited)
         digest, result = see(package)
         file.write_text(text)
@@ -163,10 +167,22 @@ def main(number: int, seed: int, folder: Path) -> Counter[str]:
         what = ("noticed" if noticed else "STALE") if changed else ("needless" if noticed else "known")
         counts[what] += 1
         if what == "STALE":
-            print(f"stale: {file.relative_to(folder)}", file=sys.stderr)
+            print(f"stale: seed {seed}, {file.relative_to(folder)}", file=sys.stderr)
     return counts
+
+
+def drawn(seed: int, files: dict[str, list[Path]]) -> tuple[str, Path, str, str]:
+    """An edit: package, file, and its text before and after."""
+    chance = random.Random(seed)
+    while True:
+        package = chance.choice(list(PACKAGES))
+        file = chance.choice(files[package])
+        text = file.read_text()
+        edited = edit(text, chance)
+        if edited is not None and edited != text:
+            return package, file, text, edited
 
 
 if __name__ == "__main__":
     sys.setrecursionlimit(5000)
-    print(json.dumps(main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))))
+    print(json.dumps(main(range(int(sys.argv[1]), int(sys.argv[2])), Path(sys.argv[3]))))

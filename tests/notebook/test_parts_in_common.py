@@ -13,6 +13,7 @@ import pytest
 
 import stargazer as sg
 from stargazer.errors import NotebookError
+from stargazer.fingerprint import UncertainIdentity
 from stargazer.notebook.live import Live
 from stargazer.notebook.rows import ChangesOthers
 from stargazer.notebook.sharing import shared_parts
@@ -23,6 +24,24 @@ TABLE = "import pandas as pd\nf = pd.DataFrame({'a': [1.0, 2.0], 'b': [3.0, 4.0]
 CELLS = "import anndata\nimport numpy as np\nc = anndata.AnnData(np.ones((3, 2)))"
 KEPT = "class Kept:\n    def __init__(self):\n        self.made = [1]"
 
+TWO = "from typing import NamedTuple\n\nclass Two(NamedTuple):\n    a: list\n    b: int"
+
+LOCKED = """\
+import threading
+
+class Locked:
+    def __init__(self, items):
+        self.items, self.lock = items, threading.Lock()
+
+    def add(self, n):
+        self.items.append(n)"""
+ADDING = """\
+def adding_to(items):
+    def add(n):
+        items.append(n)
+
+    return add"""
+
 CHANGED = {
     "view": [ARRAY, "v = a[2:5]", "v[:] = 0", "x = int(a.sum())"],
     "whole-of-a-view": [ARRAY, "v = a[2:5]", "a[3] = 100", "x = int(v.sum())"],
@@ -30,6 +49,21 @@ CHANGED = {
     "view-of-a-view": [ARRAY, "v = a[1:5]", "w = v[1:3]", "w[:] = 100", "x = int(a.sum() + v.sum())"],
     "transposed": [f"{ARRAY}.reshape(2, 3)", "t = a.T", "t[0, 0] = 7", "x = int(a[0, 0])"],
     "inner-list": ["d = {'l': [1, 2]}", "l = d['l']", "l.append(5)", "x = sum(d['l'])"],
+    "in-a-tuple": ["v = [1]", "t = v, 2", "t[0].append(3)", "x = sum(v)"],
+    "in-a-named-tuple": [
+        TWO,
+        "v = [1]",
+        "t = Two(v, 2)",
+        "t.a.append(3)",
+        "x = sum(v)",
+    ],
+    "whole-of-a-tuple": ["v = [1]", "t = v, 2", "v.append(3)", "x = sum(t[0])"],
+    "with-a-lock": [LOCKED, "v = [1]", "m = Locked(v)", "m.add(3)", "x = sum(v)"],
+    "in-a-function": ["v = [1]", ADDING, "add = adding_to(v)", "add(3)", "x = sum(v)"],
+    "generator": ["v = [1]", "g = (2 * each for each in v)", "v.append(3)", "x = sum(g)"],
+    "zipped": ["v = [1]", "g = zip(map(abs, v), iter(v))", "v.append(3)", "x = sum(map(sum, g))"],
+    "keys": ["d = {1: 2}", "k = d.keys()", "d[5] = 7", "x = sum(k)"],
+    "memory": ["b = bytearray(b'ab')", "m = memoryview(b)", "b[0] = 0", "x = m[0]"],
     "attribute": [KEPT, "k = Kept()", "m = k.made", "m.append(9)", "x = sum(k.made)"],
     "matrix-of-cells": [CELLS, "m = c.X", "m[0, 0] = 5", "x = float(c.X.sum())"],
     "table-of-cells": [CELLS, "o = c.obs", "o['n'] = [1, 2, 3]", "x = list(c.obs.columns)"],
@@ -54,6 +88,33 @@ def _written(path: Path, cells: list[str], kind: str) -> Path:
     path.write_text(f"import marimo\n\napp = marimo.App()\n\n\n{made}")
     ast.parse(path.read_text())
     return path
+
+
+AT_ONCE = {
+    "name": ["v = [3, 1]", "y = v\ny.append(5)", "x = sum(v)"],
+    "element": ["v = [[3], [1]]", "y = v[0]\ny.append(5)", "x = sum(v[0])"],
+    "loop": ["v = [[3], [1]]", "for y in v:\n    y.append(5)", "x = sum(map(sum, v))"],
+    "view": [ARRAY, "y = a[:2]\ny[:] = 9", "x = int(a.sum())"],
+    "attribute": [KEPT, "k = Kept()", "y = k.made\ny.append(9)", "x = sum(k.made)"],
+    "in-a-default": ["v = [1]", "add = lambda n, to=v: to.append(n)", "add(3)", "x = sum(v)"],
+    "name-and-a-function": ["v = [3, 1]", "y = v\nz = lambda: y\nz().append(5)", "x = sum(v)"],
+}
+"""What a cell changes by a name that it made just now, or by what a function remembers."""
+
+
+@pytest.mark.parametrize("kind", ["percent", "marimo"])
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_what_is_changed_by_a_new_name_is_changed_when_it_runs_first(
+    store: sg.Store, tmp_path: Path, name: str, kind: str
+) -> None:
+    path = _written(tmp_path / "book.py", AT_ONCE[name], kind)
+    for _ in "new", "known":
+        book = sg.Notebook(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ChangesOthers)
+            warnings.simplefilter("ignore", UncertainIdentity)
+            book.run()
+        assert book["x"] == _plain(AT_ONCE[name])
 
 
 @pytest.mark.parametrize("kind", ["percent", "marimo"])

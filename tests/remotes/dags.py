@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -203,12 +204,14 @@ class Peer:
 
 
 @contextmanager
-def peering(dag: Dag, answers: Answers = Asked.serve) -> Iterator[Peer]:
+def peering(dag: Dag, answers: Answers = Asked.serve, tls: ssl.SSLContext | None = None) -> Iterator[Peer]:
     peer, server = Peer(dag, answers), Server(("127.0.0.1", 0), Asked)
     server.peer = peer  # type: ignore[attr-defined]
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    peer.url = f"http://127.0.0.1:{server.server_port}"
+    peer.url = f"http{'' if tls is None else 's'}://127.0.0.1:{server.server_port}"
     try:
         yield peer
     finally:

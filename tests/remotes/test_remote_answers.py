@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import gzip
 import io
+import itertools
 import logging
 import socket
 import time
@@ -13,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from hashlib import shake_256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask.config
@@ -421,6 +423,25 @@ def test_subdomains_of_localhost_are_this_host(store: Store, peer: Start) -> Non
 
     fetch_into(store, cid, [gateway(peer(dag, answers).url.replace("127.0.0.1", "localhost"))])
     assert store.read(cid) == b"hello world"
+
+
+@pytest.mark.parametrize("step", [0.11, 0.26, 0.4, 0.6, 0.9])
+def test_an_end_that_comes_between_two_looks_at_the_clock_is_a_timeout(
+    store: Store, peer: Start, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    """As on a machine with much to do: a socket was given less than no time, and its ValueError went to the user."""
+    now = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: next(now) * step, sleep=time.sleep)
+    monkeypatch.setattr("stargazer.remotes.transport.time", clock)
+    dag = Dag()
+    cid = dag.chunked(b"hello world" * 1000, 3000)
+    with dask.config.set({"stargazer.remote-patience": 0.1}):
+        try:
+            fetch_into(store, cid, [gateway(peer(dag).url)])
+        except RemoteError as error:
+            assert "odd" in str(error)
+        else:
+            assert store.read(cid) == b"hello world" * 1000
 
 
 @pytest.mark.parametrize(

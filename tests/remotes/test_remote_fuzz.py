@@ -10,6 +10,7 @@ import traceback
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import dask.config
 import pytest
@@ -188,11 +189,11 @@ def exchange(seed: int, folder: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(14_000)
-def test_random_answers(tmp_path: Path, short: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_answers(tmp_path: Path, seeds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUZZ_TOKEN", SECRET)
     results: dict[str, int] = {}
     with dask.config.set({"stargazer.remote-patience": 1.5}):
-        for seed in range(150 if short else 10_000):
+        for seed in seeds(range(150), range(10_000)):
             came = exchange(seed, tmp_path)
             results[came] = results.get(came, 0) + 1
     assert min(results.get("right", 0), results.get("refused", 0)) > sum(results.values()) // 20, results

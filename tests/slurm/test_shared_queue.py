@@ -238,9 +238,9 @@ def test_jobs_say_whose_they_are(queue: Queue, store: sg.Store, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_no_call_is_lost_and_no_job_left_whatever_the_commands_do(
-    faults: Faults, queue: Queue, tmp_path: Path, short: bool
+    faults: Faults, queue: Queue, tmp_path: Path, seeds: Any
 ) -> None:
-    for seed in range(8 if short else 200):
+    for seed in seeds(range(8), range(200)):
         history(faults, queue, tmp_path / str(seed), random.Random(seed))
         assert queue.running() == [], seed
 

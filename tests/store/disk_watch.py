@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ CHANGES = {
 }
 """Events of the interpreter; of each path that they change its argument, and that of the folder it starts from."""
 
-HARMLESS = ("/dev/", "/proc/self/")
+HARMLESS = re.compile(r"/dev/(?!shm/)|/proc/self/")
+"""No places on a disk. Where tests run in memory, below ``/dev/shm``, that is the disk."""
 
 BEAT = "stargazer-scratch"
 """The thread that gives signs of life in scratch directories, also in those that other tests of this process left."""
@@ -82,7 +84,7 @@ def _path(value: Any, base: Any) -> str:
 
 
 def _note(event: str, path: str, *, follow: bool) -> None:
-    if path.startswith(HARMLESS) or (event == "os.mkdir" and os.path.isdir(path)):  # asked for, and there already
+    if HARMLESS.match(path) or (event == "os.mkdir" and os.path.isdir(path)):  # asked for, and there already
         return
     above = os.path.realpath(os.path.dirname(path))
     real = os.path.realpath(path) if follow else os.path.join(above, os.path.basename(path))

@@ -144,7 +144,8 @@ NAMES = ["odd", "a b", "-rf", "\n", "\udcff\udcfe", "..x", "x" * 200, "é", ".hi
 def places(root: Path, chance: random.Random) -> Path:
     """A place in a store where something odd may lie."""
     kind = chance.choice(layout.TOP)
-    below = sorted(path for path in (root / kind).glob("**/*") if path.is_file()) if kind != "blobs" else []
+    is_own = kind != "blobs" and not (root / kind).is_symlink()  # where a link leads, others' files lie
+    below = sorted(path for path in (root / kind).glob("**/*") if path.is_file()) if is_own else []
     choice = chance.random()
     if choice < 0.08:
         return root / kind
@@ -165,9 +166,11 @@ def plant(root: Path, outside: Path, chance: random.Random) -> str:
     path, how = places(root, chance), chance.choice(PLANTS)
     if how is huge and "blobs" in path.parts:
         how = plain  # a blob may be huge: its bytes have to be read to be told from good ones
+    if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(root)):  # a planted link leads away
+        return "nothing"
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
-    with contextlib.suppress(FileExistsError, NotADirectoryError):  # something odd lies above it already
+    with contextlib.suppress(OSError):  # something odd lies above it already
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
     if not path.parent.is_dir():

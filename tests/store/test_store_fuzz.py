@@ -207,9 +207,30 @@ def test_odd_files_harm_nobody(tmp_path: Path, model: tuple[Path, Path], monkeyp
     fuzz(tmp_path, model, monkeypatch, range(30))
 
 
+@pytest.mark.parametrize("leads", ["outside", "..", "keys"])
+def test_nothing_is_planted_where_a_link_leads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leads: str) -> None:
+    """Else the files of whoever runs these tests are unlinked, and odd ones made beside them."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    odd = importlib.import_module("odd_files")
+    root, outside = tmp_path / "store", tmp_path / "outside"
+    (outside / "aa").mkdir(parents=True)
+    (outside / "thesis.txt").write_text("thesis")
+    root.mkdir()
+    (root / "keys").symlink_to(outside if leads == "outside" else leads)
+    before = snapshot(outside), sorted(os.listdir(tmp_path))
+    monkeypatch.setattr(odd.layout, "TOP", ("keys",))
+    for seed in range(200):
+        odd.plant(root, outside, random.Random(seed))
+        if not (root / "keys").is_symlink():
+            shutil.rmtree(root)
+            root.mkdir()
+            (root / "keys").symlink_to(outside if leads == "outside" else leads)
+    assert (snapshot(outside), sorted(os.listdir(tmp_path))) == before
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_many_odd_files_harm_nobody(
-    tmp_path: Path, model: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, short: bool
+    tmp_path: Path, model: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, seeds: Any
 ) -> None:
-    fuzz(tmp_path, model, monkeypatch, range(1000, 1200 if short else 6000))
+    fuzz(tmp_path, model, monkeypatch, seeds(range(1000, 1200), range(1000, 6000)))

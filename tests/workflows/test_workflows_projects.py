@@ -18,8 +18,6 @@ from stargazer.tools.identity import locate_tool
 from stargazer.workflows import CohortOptions, GatkOptions, ReadOptions, germline
 from stargazer.workflows.folder import Results
 
-PROJECTS, SHORT = 200, 3
-
 
 def records(vcf: Path, engine: str) -> list[list[str]]:
     """Lines of a VCF; GATK jitters QD by a generator whose state depends on the parts, so INFO does not count."""
@@ -93,14 +91,16 @@ def no_multiqc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_projects_at_random_are_called_as_by_hand(tool: Any, store: sg.Store, tmp_path: Path, short: bool) -> None:
+def test_projects_at_random_are_called_as_by_hand(
+    tool: Any, store: sg.Store, tmp_path: Path, short: bool, seeds: Any
+) -> None:
     for name in ("bwa", "samtools", "bcftools", "fastp"):
         tool(name)
     jar = _located("gatk")
     with_gatk = jar.endswith(".jar") and not short  # GATK by hand takes a minute
     drawn = [
         draw_project(number, with_gatk=with_gatk, with_mem2=bool(_located("bwa-mem2")))
-        for number in range(SHORT if short else PROJECTS)
+        for number in seeds(range(3), range(200))
     ]
     told = {str(one): wrong(one, tmp_path / str(one.number), jar) for one in drawn}
     assert not {name: problems for name, problems in told.items() if problems}
