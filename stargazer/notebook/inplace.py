@@ -43,8 +43,11 @@ def doubts(cell: Cell, reads: frozenset[str], prelude: Prelude, same: Aliases) -
     prelude
         The notebook's code.
     same
-        Names that mean one object.
+        Names that mean one object; those are added that the cell gives to what it reads.
     """
+    for name, others in _meanings([*_walked(cell.tree.body)]).items():
+        if name in cell.defs and others & reads:
+            same.group({name, *(others & reads)})
     changed = (same.of(name) for name in may_change(cell, prelude) & reads)
     names = frozenset[str]().union(*changed) - cell.defs
     return {name: f"it reads {name}, which {name_of(cell)} may change" for name in names}

@@ -104,6 +104,19 @@ def test_a_plan_names_cells_that_read_what_an_edit_changes(
         assert set(again.values()) == {"known"}, "what a known cell changed is known"
 
 
+@pytest.mark.parametrize("alias", ["w = v", "w = v if len(v) else [0]", "w = u = v"])
+def test_a_plan_knows_other_names_of_what_is_changed(alias: str, store: sg.Store, tmp_path: Path) -> None:
+    path = tmp_path / "nb.py"
+    for change in ("x = 1", "w.append(4)\nx = 1"):
+        cells = ["v = [3, 1, 2]", alias, change, "of_v = [*v]"]
+        path.write_text("".join(f"# %%\n{cell}\n\n" for cell in cells))
+        book = sg.Notebook(path)
+        planned = book.plan().rows
+        book.run()
+    assert book["of_v"] == [3, 1, 2, 4]
+    assert (planned[-1].state, book.report.rows[-1].state) == ("run", "ran")
+
+
 @pytest.mark.parametrize("middle", CHANGE_NOTHING.values(), ids=CHANGE_NOTHING)
 def test_a_plan_keeps_what_an_edit_leaves_alone(middle: str, store: sg.Store, tmp_path: Path) -> None:
     written(tmp_path / "nb.py", "x = -1").run()
