@@ -7,6 +7,7 @@ last and looks at that one alone.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from threading import Semaphore
@@ -31,7 +32,7 @@ class Connections:
     pool
         Makes them; it never holds one itself.
     most
-        How many there may be at once; half as many are kept idle.
+        How many are lent at once; half as many of each server are kept idle.
     """
 
     def __init__(self, pool: httpcore.ConnectionPool, most: int) -> None:
@@ -78,11 +79,9 @@ class Connections:
         self._idle.setdefault(place, deque()).append((time.monotonic(), connection))
         self._room.release()
         for idle in list(self._idle.values()):
-            while idle and (len(idle) > self._most_idle or time.monotonic() - idle[0][0] > KEPT):
-                try:
+            with contextlib.suppress(IndexError):  # there is none, or another thread took the last one
+                while len(idle) > self._most_idle or time.monotonic() - idle[0][0] > KEPT:
                     idle.popleft()[1].close()
-                except IndexError:  # another thread took the last one
-                    break
 
     def _end(self, connection: httpcore.ConnectionInterface | None) -> None:
         try:
@@ -94,8 +93,9 @@ class Connections:
     def close(self) -> None:
         """Close those that are idle."""
         for idle in list(self._idle.values()):
-            while idle:
-                idle.pop()[1].close()
+            with contextlib.suppress(IndexError):  # there is none left
+                while True:
+                    idle.pop()[1].close()
 
 
 class _Lent:

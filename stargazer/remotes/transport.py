@@ -7,6 +7,7 @@ A timeout of httpx is one of each read: whoever sends a byte now and then holds 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -192,7 +193,7 @@ class Transport(httpx.BaseTransport):
 
     def __init__(self, connections: int = 64) -> None:
         self._most = connections
-        self._pools: dict[tuple[str, str], Connections] = {}
+        self._pools: dict[tuple[int, str, str], Connections] = {}
         self._proxies: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
 
@@ -222,11 +223,12 @@ class Transport(httpx.BaseTransport):
         proxy = self._proxies.get(place)
         if proxy is None:  # the environment is asked once a host: it takes longer than the rest of a small request
             proxy = self._proxies[place] = proxy_for(f"{url.scheme}://{url.netloc.decode()}")
+        of = os.getpid(), url.scheme, proxy  # a fork that used connections of its parent would read the parent's answers
         with self._lock:
-            if (url.scheme, proxy) not in self._pools:
+            if of not in self._pools:
                 secure = url.scheme == "https" or proxy.startswith("https:")
-                self._pools[url.scheme, proxy] = Connections(self._made(proxy, secure=secure), self._most)
-            return self._pools[url.scheme, proxy]
+                self._pools[of] = Connections(self._made(proxy, secure=secure), self._most)
+            return self._pools[of]
 
     def _made(self, proxy: str, *, secure: bool) -> httpcore.ConnectionPool:
         options: dict[str, Any] = {

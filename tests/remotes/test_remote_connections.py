@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler
+from types import SimpleNamespace
 from typing import Any
 
 import httpcore
@@ -136,3 +139,38 @@ def test_a_few_idle_ones_are_kept(server: Counting) -> None:
         for _ in range(4):
             assert server.ended.acquire(timeout=10)
         assert not server.ended.acquire(timeout=0)
+
+
+def test_who_gives_one_back_while_another_takes_the_last_is_not_disturbed(
+    server: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = Transport()
+
+    def taken() -> float:
+        for connections in transport._pools.values():
+            for idle in connections._idle.values():
+                idle.clear()
+        return 0.0
+
+    monkeypatch.setattr("stargazer.remotes.connections.time", SimpleNamespace(monotonic=taken))
+    with httpx.Client(transport=transport) as web:
+        assert web.get(server.url).text == "ok"
+
+
+FORKS = """
+import os, sys
+import httpx
+from stargazer.remotes.transport import Transport
+web = httpx.Client(transport=Transport())
+assert web.get(sys.argv[1]).text == "ok"
+child = os.fork()
+assert web.get(sys.argv[1]).text == "ok"
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_a_fork_uses_no_connection_of_its_parent(server: Counting) -> None:
+    """Two processes that read from one connection get each other's answers."""
+    subprocess.run([sys.executable, "-c", FORKS, server.url], check=True, timeout=60)
+    assert server.connections == 2
