@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from stargazer.errors import ArgumentError
+from stargazer.errors import ArgumentError, BlobLost
 from stargazer.ledger import Ledger
 from stargazer.runs import run
 from stargazer.store import active_store
@@ -125,8 +125,11 @@ def _known(calls: Sequence[Call], store: Store) -> list[Any]:
 def _paths(blobs: Blobs, parts: Sequence[Any]) -> list[Path]:
     """Paths of stored files as the store has them: what is mapped at once needs no name, which costs a link each."""
     cids = [str(part.cid) for part in parts]
-    blobs.prefetch(cids)
-    paths = [blobs.path(cid) for cid in cids]
+    try:
+        blobs.prefetch(cids)
+        paths = [blobs.path(cid) for cid in cids]
+    except BlobLost:  # harmed, or gone since they were looked up: remotes may have them
+        return [part.fetch() for part in parts]
     for cid in cids:
         blobs.lend(cid)
     return paths

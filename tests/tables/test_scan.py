@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import pytest
 
 import stargazer as sg
@@ -156,6 +157,21 @@ def test_a_part_that_was_lost_is_read_again(warehouse: Warehouse, store: sg.Stor
     path.unlink()
     assert asked.to_table().equals(first)
     assert path.exists()
+
+
+def test_a_part_that_was_harmed_comes_from_a_remote(warehouse: Warehouse, store: sg.Store, tmp_path: Path) -> None:
+    warehouse.table(properties=SMALL_GROUPS).append(rows(0, 30))
+    asked = scan(warehouse.uri, ["id"])
+    first = asked.to_table()
+    part = sg.run(asked[1], progress=False).result()
+    path = store.blobs.path(part.cid)
+    origin = sg.Store(tmp_path / "origin")
+    origin.add(path)
+    path.parent.chmod(0o755)
+    path.unlink()  # what was mapped stays
+    path.write_bytes(b"harmed")
+    with dask.config.set({"stargazer.remotes": [{"store": origin.url}]}):
+        assert asked.to_table().equals(first)
 
 
 def test_stores_that_are_elsewhere(warehouse: Warehouse) -> None:
