@@ -162,7 +162,7 @@ class Remote:
     def _parts(self, place: str, path: Path, size: int) -> dict[str, Any] | None:
         """Send what is not there yet, and go on where it was cut off; None where the service has done with it."""
         start: int | None = 0
-        furthest, failures, progressed = 0, 0, time.monotonic()
+        furthest, failures, failing = 0, 0, 0.0
         patience = config.remote_patience() + size / HASHED  # what came whole is hashed before it is answered
         while start is None or start < size:
             try:
@@ -178,11 +178,12 @@ class Remote:
                 return None
             except Passing:
                 start, failures = None, failures + 1
-                if time.monotonic() - progressed > patience:
+                failing = time.monotonic() if failures == 1 else failing
+                if failures >= ATTEMPTS and time.monotonic() - failing > patience:  # to send a part may take longer
                     raise
                 time.sleep(growing(failures))
             if (start or 0) > furthest:
-                furthest, failures, progressed = start or 0, 0, time.monotonic()
+                furthest, failures = start or 0, 0
         return None
 
     def _part(self, place: str, path: Path, start: int, length: int) -> httpx.Response:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -169,6 +171,20 @@ def test_an_answer_that_is_lost_sends_nothing_twice(
         added = sg.ServiceClient(url, "anna-token").add(path)
         assert added.cid == sg.add(path).cid
     assert inner.asked.count("PATCH") == parts
+    assert sg.Store(lab.stores["lab"]).has(added.cid)
+
+
+def test_to_send_a_part_may_take_longer_than_failures_are_waited_for(
+    lab: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As over a line that carries 64 MiB in half an hour, and breaks once."""
+    from stargazer.service.application import application
+
+    hours = itertools.count(0, 3600)
+    monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=lambda: next(hours), sleep=lambda _: None))
+    (tmp_path / "small.bin").write_bytes(b"small" * 1000)
+    with listen(Losing(application(lab), "PATCH", False)) as url, sg.Store(tmp_path / "mine"):
+        added = sg.ServiceClient(url, "anna-token").add(tmp_path / "small.bin")
     assert sg.Store(lab.stores["lab"]).has(added.cid)
 
 
