@@ -41,6 +41,8 @@ def pytest_configure() -> None:
         "loaded", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
     hypothesis.settings.load_profile("loaded")
+    if gone := [place for place in ALONE if not (Path(__file__).parent / place).exists()]:
+        raise pytest.UsageError(f"no tests stand in {', '.join(gone)}: name in ALONE where those are that stood there")
 
 
 TOGETHER = ("slurm", "gatk", "scrna")
