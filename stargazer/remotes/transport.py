@@ -223,7 +223,7 @@ class Transport(httpx.BaseTransport):
         proxy = self._proxies.get(place)
         if proxy is None:  # the environment is asked once a host: it takes longer than the rest of a small request
             proxy = self._proxies[place] = proxy_for(f"{url.scheme}://{url.netloc.decode()}")
-        of = os.getpid(), url.scheme, proxy  # a fork that used connections of its parent would read the parent's answers
+        of = os.getpid(), url.scheme, proxy  # a fork on connections of its parent would read its answers
         with self._lock:
             if of not in self._pools:
                 secure = url.scheme == "https" or proxy.startswith("https:")
