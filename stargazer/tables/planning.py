@@ -15,7 +15,7 @@ T = TypeVar("T")
 __all__ = ["Remembered", "is_unique", "planned"]
 
 REMEMBERED = 50_000
-"""Data files of all plans together."""
+"""Data files of all plans together, and footers of such files; neither ever change."""
 UNIQUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.", re.IGNORECASE)
 
 
