@@ -73,6 +73,8 @@ INSTEAD = {
 }
 """Those that would change results, and what says it here."""
 COMPARED = ("condition", "donor", "batch")
+BETWEEN = re.compile(r"(?<![0-9])[\s_.-]|[\s_.-](?![0-9])")
+"""What stands between words; between digits it tells numbers apart, as 1, 10 and 1.0."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 NAME_RULE = "it names cells and files: letters, digits and _ . + -, a letter or digit first"
 COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
@@ -173,7 +175,7 @@ def _alike(rows: Iterable[CellsRow]) -> Iterator[str]:
     for column in COMPARED:
         seen: dict[str, str] = {}
         for value in dict.fromkeys(row.columns[column] for row in rows if column in row.columns):
-            plain = re.sub(r"[\s_.-]", "", value).casefold()
+            plain = BETWEEN.sub("", value).casefold()
             first = seen.setdefault(plain.lstrip("0") or plain, value)
             if first != value:
                 yield f"{column} {first!r} and {value!r} count as two, though they are written alike"

@@ -28,8 +28,8 @@ FARTHEST = 100_000
 FEW = 20
 """Reads of which none may be aligned though the others are."""
 
-WITHOUT_REFERENCE = 0x1 | 0x2 | 0x4 | 0x8 | 0x20 | 0x400 | 0x1000 | 0x2000
-"""Fields of htslib's ``SAM_…``: name, flag, contig, position, CIGAR, qualities, tags, read group."""
+WITHOUT_REFERENCE = 0x1 | 0x2 | 0x4 | 0x8 | 0x20 | 0x400 | 0x1000
+"""Fields of htslib's ``SAM_…``: name, flag, contig, position, CIGAR, qualities, read group."""
 
 
 class FirstRecords(NamedTuple):

@@ -205,7 +205,7 @@ def scrna(
     cells = find_markers(named, embed(reduced, seed=seed))
     bulk, differences = _conditions(cells, read, condition, donor, reference)
     untold: dict[str, Any] = {"notes": notes} if (notes := _uncompared(read, condition, donor, reference)) else {}
-    _tell(notes)
+    _tell(notes, 3)
     shown = condition if read.values(condition) else ""
     page = report_project(cells, samples, differences, condition_key=shown, **untold)
     first, further = (differences[0], differences[1:]) if differences else (None, [])
@@ -214,13 +214,13 @@ def scrna(
 
 def _read(sheet: str) -> CellsSheet:
     read = read_cells_sheet(sheet)
-    _tell([f"{read.path.name}: {note}" for note in read.notes])
+    _tell([f"{read.path.name}: {note}" for note in read.notes], 4)
     return read
 
 
-def _tell(notes: Sequence[str]) -> None:
+def _tell(notes: Sequence[str], above: int) -> None:
     for note in notes:
-        warnings.warn(visible(note), DataWarning, stacklevel=4)
+        warnings.warn(visible(note), DataWarning, stacklevel=above)
 
 
 def _foreign(task: Task[..., Any], cells: Call, usual: Mapping[str, Any], said: Mapping[str, Any]) -> Call:

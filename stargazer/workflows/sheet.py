@@ -346,7 +346,7 @@ def _parent_problems(name: str, sample: SheetSample, samples: Mapping[str, Sheet
             yield f"{parent!r} is the {role} of {name!r}, and its sex is {other}"
     if sample.father and sample.father == sample.mother:
         yield f"{sample.father!r} is both father and mother of {name!r}"
-    elif name in _ancestors(name, samples):
+    elif name not in (sample.father, sample.mother) and name in _ancestors(name, samples):
         yield f"{name!r} is an ancestor of itself"
 
 

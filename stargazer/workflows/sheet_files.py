@@ -140,7 +140,7 @@ def _twice(reads: Sequence[fastq.Read]) -> str:
 
 
 def check_alignment(path: Path, sample: str) -> Iterator[str]:
-    """Yield what is wrong with a BAM or CRAM file of a sample, as far as its header and its end tell."""
+    """Yield what is wrong with a BAM or CRAM file of a sample, as far as header, first records and end tell."""
     if problem := _absent(path):
         yield problem
         return

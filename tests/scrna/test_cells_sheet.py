@@ -154,6 +154,13 @@ def test_values_that_are_written_alike_are_told(tmp_path: Path) -> None:
     )
 
 
+def test_numbers_are_not_taken_for_one_another(tmp_path: Path) -> None:
+    doses = ("0.01", "0.1", "1", "1.0", "10", "1_1", "11")
+    rows = "".join(f"s{place},{place}.h5ad,{dose}\n" for place, dose in enumerate(doses))
+    files = [f"{place}.h5ad" for place in range(len(doses))]
+    assert read_cells_sheet(sheet(tmp_path, f"sample,path,condition\n{rows}", *files)).notes == ()
+
+
 def test_what_scdownstream_would_do_and_is_not_done_is_told(tmp_path: Path) -> None:
     text = (
         "sample,filtered,batch_col,condition_col,min_genes,max_mito_percentage,ambient_correction,doublet_detection\n"

@@ -155,6 +155,34 @@ def test_modalities_in_memory_stay_as_they_are_and_losses_are_said(store: Store)
 
 
 @pytest.mark.filterwarnings("ignore:var_names are not unique", "ignore:Cannot join columns")
+def test_embeddings_of_modalities_in_another_order_stay_with_their_cells(store: Store, tmp_path: Path) -> None:
+    given = mudata_of(rna=GIVEN[:40], prot=PROTEINS[20:])
+    given.obsm["X_wnn"] = np.arange(120.0).reshape(60, 2)
+    given.obs["number"] = np.arange(60)
+    given.obs["rna:weight"] = np.arange(60.0)
+    turned = given[[59, 30, 3, 0]]  # the first is none of the RNA, by which a new one is put in order
+    with pytest.warns(DataWarning, match=r"column 'rna:weight' of obs is left out"):
+        added = sg.add(turned, sg.AnnData(sample_id="s"))
+    view = added.open()
+    assert view.obs["number"].tolist() == [30, 3, 0]
+    assert view.obsm["X_wnn"][:, 0].tolist() == [60.0, 6.0, 0.0]
+    assert view.obs_names.tolist() == turned["rna"].obs_names.tolist()
+    filed = sg.add(written(given, tmp_path / "a.h5mu"), sg.AnnData(sample_id="s"))
+    notes = AnnDataTree(filed.fetch()).stages()["ingest"]["notes"]
+    assert [note for note in notes if "weight" in note] == [
+        "column 'rna:weight' of all modalities was left out: none has it"
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")  # anndata and mudata warn of the names each time
+def test_cells_of_modalities_that_cannot_be_told_apart_are_refused(store: Store) -> None:
+    rna, prot = GIVEN[:3].copy(), PROTEINS[:3].copy()
+    rna.obs_names, prot.obs_names = list("aab"), list("bba")
+    with pytest.raises(DataError, match=r"have the same names: call obs_names_make_unique"):
+        sg.add(mudata_of(rna=rna, prot=prot)[::-1], sg.AnnData())
+
+
+@pytest.mark.filterwarnings("ignore:var_names are not unique", "ignore:Cannot join columns")
 @pytest.mark.parametrize(("name", "taken"), [("atac", False), ("prot", False), ("HTO", False), ("cells", True)])
 def test_a_lone_modality_without_genes_is_not_taken_for_rna(
     store: Store, tmp_path: Path, name: str, taken: bool

@@ -196,9 +196,7 @@ def dies_once(work: sg.Workdir, block: RowBlock, *, mark: str) -> RowBlock:
     return block
 
 
-def test_two_workers_one_of_which_dies_make_the_bytes_of_one_process(
-    many: Path, tmp_path: Path, population: Population
-) -> None:
+def test_two_workers_one_of_which_dies_make_the_bytes_of_one_process(many: Path, tmp_path: Path) -> None:
     counted = {"min_genes": 20, "min_cells": 3}
     made = []
     for name in ("one", "threads", "workers"):

@@ -127,6 +127,7 @@ PAIRS = {"s1": "s1_R1.fq.gz,s1_R2.fq.gz", "t": "t_R1.fq.gz,t_R2.fq.gz", "x": "x.
         ("sex,mother", {"s1": ",t", "t": "XY,"}, "line 2: 't' is the mother of 's1', and its sex is XY"),
         ("sex,father", {"s1": ",t", "t": "F,"}, "line 2: 't' is the father of 's1', and its sex is XX"),
         ("father,mother", {"s1": "t,t", "t": ","}, "line 2: 't' is both father and mother of 's1'"),
+        ("father", {"s1": "s1"}, "has a mistake:\n  line 2: 's1', a parent of 's1', is no other sample of the sheet\n"),
         ("father", {"s1": "t", "t": "x", "x": "s1"}, "line 2: 's1' is an ancestor of itself\n"),
         ("patient,sex", {"s1": "p,XX", "t": "p,XY"}, "line 3: 't' and 's1' are of one patient, and their sexes are XY"),
     ],

@@ -96,10 +96,13 @@ def _take_common(source: Source, group: Any, modality: str) -> None:
     common: Any = _table(group, "obs", notes) if "obs" in group else None
     if not hasattr(common, "columns"):
         return
-    source.notes += notes
-    mods = [f"{name}:" for name in group["mod"]]
-    new = [name for name in common if name not in source.obs and not str(name).startswith(tuple(mods))]
-    unlike = [name for name in common if name in source.obs and not str(name).startswith(tuple(mods))]
+    mods = tuple(f"{name}:" for name in group["mod"])
+    beside = [str(name) for name in common if str(name).startswith(mods)]
+    repeated = _repeated(group)
+    left = [f"column {name!r} of all modalities was left out: none has it" for name in beside if name not in repeated]
+    source.notes += [*notes, *left]
+    new = [name for name in common if name not in source.obs and name not in beside]
+    unlike = [name for name in common if name in source.obs and name not in beside]
     if not common.index.is_unique or not source.obs.index.isin(common.index).all():
         source.notes += [f"column {name!r} of all modalities was left out: its cells are others" for name in new]
         return
@@ -113,6 +116,12 @@ def _take_common(source: Source, group: Any, modality: str) -> None:
         for name in _members(group, kind):
             if f"{kind}/{name}" not in source.others and name not in group["mod"]:
                 source.others[f"{kind}/{name}"] = partial(_of_rows, group, kind, name, place)
+
+
+def _repeated(group: Any) -> set[str]:
+    """Columns of its modalities, as the tables of a MuData repeat them."""
+    tables = {name: group["mod"][name]["obs"] for name in group["mod"] if "obs" in group["mod"][name]}
+    return {f"{mod}:{name}" for mod, table in tables.items() for name in table.attrs.get("column-order", ())}
 
 
 def _of_rows(group: Any, kind: str, name: str, place: Any) -> Any:

@@ -73,22 +73,45 @@ def write_modalities(mdata: Any, path: Path) -> None:
     for adata in mdata.mod.values():
         _check_masks(adata)
     mods = {str(name): _plain(adata, said, f"{name}/") for name, adata in mdata.mod.items()}
-    starts = tuple(f"{name}:" for name in mods)
-    common = mdata.obs[[name for name in mdata.obs if not str(name).startswith(starts)]]
     with warnings.catch_warnings(), mudata.set_options(pull_on_update=False):
         warnings.simplefilter("ignore")  # of names that stand in two modalities, which are kept apart here
         made = mudata.MuData(mods, axis=mdata.axis)
-        for name, column in _frame(common, "obs", said).items():
-            made.obs[name] = column.reindex(made.obs_names).array
-        for name, value in mdata.obsm.items():
-            if name not in mods:
-                made.obsm[str(name)] = value
-        made.uns.update(_members(mdata.uns, "uns", said))
+        _take_common(made, mdata, said)
         try:
             made.write_h5mu(path)
         except _unwritable() as error:
             raise DataError(f"this MuData cannot be written ({error})") from error
     _tell(said, "MuData")
+
+
+def _take_common(made: Any, mdata: Any, said: list[str]) -> None:
+    """Take over what a MuData says of cells for all modalities; its cells may stand in another order.
+
+    Columns such as ``rna:name`` repeat those of its modalities.
+    """
+    starts = tuple(f"{mod}:" for mod in mdata.mod)
+    beside = [name for name in mdata.obs if str(name).startswith(starts)]
+    repeated = {f"{mod}:{name}" for mod, adata in mdata.mod.items() for name in adata.obs}
+    said += [f"column {name!r} of obs is left out: no modality has it" for name in beside if name not in repeated]
+    common = mdata.obs[[name for name in mdata.obs if name not in beside]]
+    place = _places(made.obs_names, mdata.obs_names.astype(str))
+    for name, column in _frame(common, "obs", said).items():
+        made.obs[name] = column.iloc[place].array
+    for name, value in mdata.obsm.items():
+        if name not in mdata.mod:
+            made.obsm[str(name)] = value.iloc[place] if hasattr(value, "iloc") else value[place]
+    made.uns.update(_members(mdata.uns, "uns", said))
+
+
+def _places(wanted: Any, given: Any) -> Any:
+    """Rows of cells by their names."""
+    if wanted.equals(given):
+        return np.arange(len(given))
+    if not given.is_unique:
+        raise DataError("cells of this MuData have the same names: call obs_names_make_unique()")
+    if not wanted.isin(given).all():
+        raise DataError("modalities of this MuData have cells that its obs has not: call update()")
+    return given.get_indexer(wanted)
 
 
 def _tell(said: list[str], what: str) -> None:
