@@ -1,4 +1,4 @@
-"""A cell in a process of its own, with the environment that it asks for: ``# @env NAME=VALUE``, ``# @env TOKEN``."""
+"""A cell in a process of its own: for the environment that it asks for, or as it must not find what was set up here."""
 
 from __future__ import annotations
 
@@ -32,17 +32,27 @@ def perform_alone(task: CellTask, staged: Mapping[str, Any], work: Workdir) -> d
     ToolFailed
         It failed; the last lines are its traceback.
     NotKept
-        It reads what lives in the notebook's process only, or what it made holds a secret.
+        It needs what lives in the notebook's process only, or what it made holds a secret.
     """
-    if task.given:
+    if task.given and task.cell.notes.env:
         lives = ", ".join(sorted(task.given))
         raise NotKept(f"{task.name} has an environment of its own, and reads {lives}, which has no bytes")
     job = work.path / JOB
-    job.write_bytes(pickle.dumps((task, dict(staged), os.getcwd())))
+    job.write_bytes(_written_out(task, staged))
     work.run(["python", "-m", "stargazer.notebook.job", JOB])
     made: dict[str, Any] = pickle.loads((work.path / RESULT).read_bytes())
     _check_secrets(task, work)
     return made
+
+
+def _written_out(task: CellTask, staged: Mapping[str, Any]) -> bytes:
+    try:
+        return pickle.dumps((task, dict(staged), task.given, task.set_up, os.getcwd()))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise NotKept(
+            f"{task.name} has to run in a process of its own, without what cells after it have set up in this one, and "
+            f"what it needs cannot be sent there ({error}): run the notebook in a new process"
+        ) from None
 
 
 def _check_secrets(task: CellTask, work: Workdir) -> None:

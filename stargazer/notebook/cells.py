@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from stargazer.fingerprint import CodeIdentity
     from stargazer.notebook.code import Part, Prelude, Setting
     from stargazer.notebook.document import Cell
+    from stargazer.notebook.settings import Made
     from stargazer.notebook.values import Scope
     from stargazer.store import Store
     from stargazer.tools import Workdir
@@ -118,10 +119,12 @@ class CellTask:
         """Names that ``with`` blocks of it leave, and no other cell reads."""
         self.is_alone = False
         """Whether it runs in a process of its own, as this one was set up in a way that it must not find."""
+        self.set_up: tuple[Made, ...] = ()
+        """What other cells set up before it, beside the code; a process of its own has to be told."""
         self.body = _Body(self)
 
     def __reduce__(self) -> Any:
-        return _arrived, (self.cell, self.rest, self.prelude.parts, self.positional, self.spent)
+        return _arrived, (self.cell, self.rest, self.prelude.parts, self.positional, self.spent, self.is_alone)
 
     def bound(self, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Pass on what it is given: nothing is declared."""
@@ -185,10 +188,15 @@ class CellTask:
 
 
 def _arrived(
-    cell: Cell, rest: tuple[int, ...], parts: tuple[Part, ...], inputs: tuple[str, ...], spent: frozenset[str]
+    cell: Cell,
+    rest: tuple[int, ...],
+    parts: tuple[Part, ...],
+    inputs: tuple[str, ...],
+    spent: frozenset[str],
+    is_alone: bool,
 ) -> CellTask:
     task = CellTask(cell, rest, prelude_of(parts), inputs)
-    task.spent = spent
+    task.spent, task.is_alone = spent, is_alone
     return task
 
 

@@ -118,7 +118,7 @@ def _draws(cell: Cell, prelude: Prelude) -> bool:
     every = (each for node in nodes for each in nodes_in(node))
     if any(isinstance(each, ast.Attribute) and each.attr in PLOTS for each in every):
         return True
-    drawing = ("matplotlib.pyplot", "seaborn", "scanpy.plotting")
+    drawing = ("matplotlib.pyplot", "seaborn", "scanpy.plotting", "scanpy.pl.")
     return any(name.startswith(drawing) for name in full_names(nodes, prelude))
 
 

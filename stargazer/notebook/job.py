@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stargazer.notebook.alone import RESULT
 from stargazer.notebook.cells import perform
+from stargazer.notebook.settings import set_up
 from stargazer.notebook.shown import own_traceback
 
 __all__ = ["main"]
@@ -18,9 +19,11 @@ __all__ = ["main"]
 def main() -> int:
     """Run the cell of a job file in the current folder."""
     here = Path.cwd()
-    task, staged, folder = pickle.loads((here / sys.argv[1]).read_bytes())
+    task, staged, given, before, folder = pickle.loads((here / sys.argv[1]).read_bytes())
     os.chdir(folder)
+    task.given = given
     try:
+        set_up(before, task.prelude)
         made = perform(task, staged, here)
     except Exception as error:  # noqa: BLE001 - whatever a cell raises is told where it was started
         print(

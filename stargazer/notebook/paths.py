@@ -13,13 +13,13 @@ from stargazer.ledger.reads import file_value, folder_value, tree_value
 from stargazer.notebook.names import nodes_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stargazer.execute.audit import Observed
     from stargazer.notebook.code import Prelude
     from stargazer.notebook.document import Cell
 
-__all__ = ["paths_of"]
+__all__ = ["paths_of", "places_in"]
 
 MOST_FILES = 1_000
 """Files of a folder that a cell is given; of a larger one counts what changes with each of them, not their bytes."""
@@ -41,10 +41,16 @@ def paths_of(cell: Cell, prelude: Prelude, given: Mapping[str, Any], observed: O
     every = [each for node in nodes for each in nodes_in(node)]
     unseen = not SILENT_READERS.isdisjoint(_names_in(every, prelude))
     values = [each.value for each in every if isinstance(each, ast.Constant)]
-    for value in [*values, *given.values()]:
+    for place in places_in([*values, *given.values()]):
+        yield from _path(place, observed, folders=unseen)
+
+
+def places_in(values: Iterable[Any]) -> Iterator[str]:
+    """Return the places that texts and paths among some values may mean."""
+    for value in values:
         text = str(value) if isinstance(value, (str, PurePath)) else ""
         if text and len(text) <= LONGEST_PATH and "\n" not in text and "\0" not in text:
-            yield from _path(os.path.abspath(text), observed, folders=unseen)
+            yield os.path.abspath(text)
 
 
 def _names_in(nodes: Sequence[ast.AST], prelude: Prelude) -> set[str]:

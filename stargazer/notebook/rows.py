@@ -36,6 +36,7 @@ __all__ = [
     "is_handle",
     "name_of",
     "needed_cells",
+    "needs_of",
     "outputs_of",
     "told_error",
     "used_by",

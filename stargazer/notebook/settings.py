@@ -10,22 +10,23 @@ from __future__ import annotations
 import ast
 import contextlib
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.notebook.code import Part, Setting, Split, root_set_up
+from stargazer.notebook.code import Part, Prelude, Setting, Split, root_set_up
 from stargazer.notebook.figures import shows
 from stargazer.notebook.hidden import SEEDS, is_quiet
-from stargazer.notebook.names import free_names
+from stargazer.notebook.names import free_names, nodes_in
+from stargazer.notebook.rows import value_of
+from stargazer.notebook.state import root_of, targets_of
 from stargazer.notebook.values import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from stargazer.notebook.code import Prelude
     from stargazer.notebook.document import Cell
     from stargazer.notebook.walk import Walk
 
-__all__ = ["Settings", "place_settings"]
+__all__ = ["Made", "Settings", "place_settings", "set_up"]
 
 LARGEST = 1 << 16
 """Bytes of a value that a setting may be made with; what is larger is data."""
@@ -50,18 +51,41 @@ class Placed(NamedTuple):
     reads: frozenset[str]
 
 
-def place_settings(
-    order: Sequence[Cell], split: Split, prelude: Prelude
-) -> tuple[Split, dict[Cell, tuple[Placed, ...]]]:
+class Made(NamedTuple):
+    """A setting that was made, as another process may make it.
+
+    Parameters
+    ----------
+    text
+        Of the statement.
+    values
+        What it reads, by name: assets, or objects that live here.
+    """
+
+    text: str
+    values: dict[str, Any]
+
+
+class _Unrun(Prelude):
+    """Code of which nothing is run: what its names stand for is told by its imports alone."""
+
+    @property
+    def namespace(self) -> Mapping[str, Any]:
+        """Nothing: to make it would set up what cells before a setting must be without."""
+        return {}
+
+
+def place_settings(order: Sequence[Cell], split: Split) -> tuple[Split, dict[Cell, tuple[Placed, ...]]]:
     """Find the settings of a notebook that hold from their place on; they are no code then.
 
     Parameters
     ----------
     order
         All cells of code, in the order in which they run.
-    split, prelude
-        What of them is code, and the code.
+    split
+        What of them is code.
     """
+    prelude = _Unrun(split.parts)
     found: dict[Cell, tuple[Placed, ...]] = {}
     before: list[Cell] = []
     for cell, part, rest in zip(order, split.parts, split.rest, strict=True):
@@ -80,12 +104,25 @@ def place_settings(
 
 
 def _with_values(cell: Cell, rest: Sequence[int], prelude: Prelude, split: Split) -> Iterator[Placed]:
-    """Settings that are made with values; those of Python's own libraries may reach anything, and are none of these."""
+    """Settings that are made with values which are known after their cell, too, and are the same there.
+
+    Those of Python's own libraries may reach anything, and are none of these.
+    """
     for number in rest:
         node = cell.tree.body[number]
-        library = prelude.imported_from(root_set_up(node)).partition(".")[0]
-        if library and library not in sys.stdlib_module_names and not _is_seed(node):
-            yield Placed(number, node, free_names(node) - split.names)
+        library = _library(node, prelude)
+        if not library or library in sys.stdlib_module_names or _is_seed(node):
+            continue
+        reads = free_names(node) - split.names
+        if reads <= (cell.defs | cell.refs) - _changed_by(cell.tree.body[number + 1 :]):
+            yield Placed(number, node, reads)
+
+
+def _changed_by(nodes: Sequence[ast.stmt]) -> set[str]:
+    """Names that statements bind, or whose objects they change: after these they are not what was set."""
+    every = [each for node in nodes for each in nodes_in(node)]
+    bound = {each.id for each in every if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)}
+    return bound.union(*(map(root_of, targets_of(each)) for each in every))
 
 
 def _late(cell: Cell, part: Part, rest: Sequence[int], before: Sequence[Cell], prelude: Prelude) -> Iterator[Placed]:
@@ -128,14 +165,14 @@ class Settings:
     def begin(self) -> None:
         """Begin a walk: nothing is set up yet."""
         self.now: list[Setting] = []
+        self.made: list[Made] = []
         self.is_unsure = False
+        self._later = [each for mine in self.placed.values() for each in mine]
         self._before = frozenset(_left)
 
-    def must_be_alone(self, cell: Cell, prelude: Prelude) -> bool:
+    def must_be_alone(self, prelude: Prelude) -> bool:
         """Whether a cell would find here what an earlier walk set up, and cells after it set up in this one."""
-        after = [prelude.setting(each.node) for mine in self.placed.values() for each in mine] if self._before else []
-        left = {each.root for each in after} - {each.root for each in self.now}
-        return any(prelude.imported_from(root).partition(".")[0] in self._before for root in left)
+        return any(_library(each.node, prelude) in self._before for each in self._later)
 
     def apply(self, walk: Walk, cell: Cell) -> None:
         """Set up what a cell sets up, now that what it makes is known; cells after it are known by that."""
@@ -148,11 +185,33 @@ class Settings:
                 walk.live_after(cell, setting.root)
             text = " ".join([setting.text, *map(str, told)])
             self.now.append(Setting(setting.root, text, setting.patches or bool(placed.reads)))
+            self._later = [each for each in self._later if each is not placed]
             if not walk.dry:
-                _left.add(walk.prelude.imported_from(setting.root).partition(".")[0])
-                values = {name: walk.value(name) for name in placed.reads if walk.has(name)}
-                with contextlib.suppress(Exception):  # where its cell ran, it was told
-                    walk.prelude.run_setting(placed.node, values)
+                _left.add(_library(placed.node, walk.prelude))
+                self.made.append(
+                    Made(ast.unparse(placed.node), {each: walk.bound(each) for each in placed.reads if walk.has(each)})
+                )
+                set_up(self.made[-1:], walk.prelude)
+
+
+def set_up(made: Iterable[Made], prelude: Prelude) -> None:
+    """Set up what settings say, in this process.
+
+    Parameters
+    ----------
+    made
+        Settings, in their order.
+    prelude
+        The code of their notebook.
+    """
+    for each in made:
+        with contextlib.suppress(Exception):  # where its cell ran, it was told
+            values = {name: value_of(value, prelude) for name, value in each.values.items()}
+            prelude.run_setting(ast.parse(each.text).body[0], values)
+
+
+def _library(node: ast.stmt, prelude: Prelude) -> str:
+    return prelude.imported_from(root_set_up(node)).partition(".")[0]
 
 
 def _identity(walk: Walk, name: str) -> str | None:

@@ -113,8 +113,7 @@ class Walk:
         self.document, self.store, self.ledger = document, store, Ledger(store.records)
         self.given, self.again, self.strict, self.client, self.dry = dict(given or {}), again, strict, client, dry
         self.order = ordered(document)
-        split = split_cells(self.order)
-        self.split, placed = place_settings(self.order, split, prelude_of(split.parts))
+        self.split, placed = place_settings(self.order, split_cells(self.order))
         self.settings = Settings(placed)
         self.rest = dict(zip(self.order, self.split.rest, strict=True))
         self.prelude = prelude_of(self.split.parts)
@@ -183,6 +182,8 @@ class Walk:
 
     def _walk(self, cells: Iterable[Cell]) -> None:
         for cell in cells:
+            if cell in self.settings.placed and not self.dry:  # those before it must be without
+                self.settle()
             self.note_place()
             if (row := self.at_once(cell)) is not None:
                 self.rows[cell] = row
@@ -273,10 +274,6 @@ class Walk:
         if self.dry and doubt:
             self.hand_on(cell, "live" if why else "run", why or doubt)
             return
-        if cell in self.settings.placed and self.pending and not self.dry:  # those before it must be without
-            self.settle()
-            self._walk_one(cell)
-            return
         if why:
             self.pure = self.pure and why == WIDGET
             run_live(self, cell, why)
@@ -311,7 +308,7 @@ class Walk:
         call = cell_call(cell, self.rest[cell], self.prelude, data, tokens, self.store, self.settings.now)
         task = call.spec.local
         assert isinstance(task, CellTask)
-        task.is_alone = self.settings.must_be_alone(cell, self.prelude)
+        task.is_alone, task.set_up = self.settings.must_be_alone(self.prelude), tuple(self.settings.made)
         if left := left_by_blocks(cell.tree):
             task.spent = left.difference(*(reads for other, reads in self.reads.items() if other is not cell))
         return call

@@ -10,12 +10,12 @@ import ast
 import functools
 import os
 import re
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from stargazer.execute.named import LONGEST_PATH
 from stargazer.ledger.reads import WROTE, file_value
 from stargazer.notebook.names import nodes_in
+from stargazer.notebook.paths import places_in
 from stargazer.tools.programs import is_regular, signature_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ NAMES = re.compile(r"[\w@%+=:,.~/-]+")
 
 def files_before(task: CellTask, given: Iterable[Any]) -> dict[str, Any]:
     """How the files are that a cell names or is given, before it runs: libraries in C write and send no event."""
-    return {place: signature_of(place) for place in _named(task.cell, task.prelude, given)}
+    return {place: signature_of(place) for place in places_in([*_constants(task.cell, task.prelude), *given])}
 
 
 def files_written(observed: Observed, before: Mapping[str, Any]) -> dict[str, str]:
@@ -63,13 +63,6 @@ def _by_programs(observed: Observed) -> Iterator[str]:
                 place = os.path.abspath(part) if part else ""
                 if place and is_regular(place) and observed.given.get(place) != signature_of(place):
                     yield place
-
-
-def _named(cell: Cell, prelude: Prelude, given: Iterable[Any]) -> Iterator[str]:
-    for value in [*_constants(cell, prelude), *given]:
-        text = str(value) if isinstance(value, (str, PurePath)) else ""
-        if text and len(text) <= LONGEST_PATH and not {"\n", "\0"} & {*text}:
-            yield os.path.abspath(text)
 
 
 def has_written(record: Record | None) -> bool:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 import stargazer as sg
+from stargazer.notebook.cells import CellTask
+from stargazer.notebook.code import prelude_of
+from stargazer.notebook.document import Cell
 
 SHOWN = "str(np.array([1 / 3]))"
 MIDDLE = ["import numpy as np", f"a = {SHOWN}", "np.set_printoptions(precision=3)", f"b = {SHOWN}"]
@@ -71,6 +75,65 @@ def test_a_cell_before_a_setting_finds_nothing_that_an_earlier_run_in_this_proce
     book = _book(tmp_path, edited).run()
     assert (book["a"], book["b"]) == ("x[0.33333333]", "[0.333]")
     assert _states(book) == "live ran known known"
+
+
+SIZE = "mpl.rcParams['font.size']"
+
+
+def test_looking_for_settings_sets_nothing_up(tmp_path: Path) -> None:
+    cells = ["import matplotlib as mpl\nLARGE = 30", f"a = {SIZE} + 1", f"{SIZE} = LARGE", f"b = {SIZE}"]
+    book = _book(tmp_path, cells).run()
+    assert (book["a"], book["b"]) == (11, 30)
+
+
+def test_a_cell_that_is_given_sets_up_what_it_is_given_after_those_before_it_ran(tmp_path: Path) -> None:
+    cells = ["import matplotlib as mpl", f"a = {SIZE} + 1", f"n = 5\n{SIZE} = n", f"b = {SIZE}"]
+    book = _book(tmp_path, cells).run(set={"n": 30})
+    assert (book["a"], book["b"]) == (11, 30)
+
+
+@pytest.mark.parametrize("after", ["n = 5", "n += 2", "n: int = 5", "for n in range(6):\n    pass"])
+def test_a_value_that_is_another_one_after_its_cell_is_not_what_was_set(tmp_path: Path, after: str) -> None:
+    cells = ["import numpy as np", f"n = 3\nnp.set_printoptions(precision=n)\n{after}", f"b = {SHOWN}"]
+    assert [_book(tmp_path, cells).run()["b"] for _ in range(2)] == ["[0.333]"] * 2
+
+
+def test_a_value_that_was_changed_after_it_was_set_is_not_what_was_set(tmp_path: Path) -> None:
+    cells = ["import numpy as np", "o = {'precision': 3}\nnp.set_printoptions(**o)\no['precision'] = 5", f"b = {SHOWN}"]
+    assert [_book(tmp_path, cells).run()["b"] for _ in range(2)] == ["[0.333]"] * 2
+
+
+def test_a_setting_by_a_name_that_its_cell_keeps_for_itself_is_made_in_each_run(tmp_path: Path) -> None:
+    setting = "_n = 3\n    np.set_printoptions(precision=_n)"
+    for text in (SHOWN, f"'x' + {SHOWN}"):
+        book = _marimo(tmp_path, ["import numpy as np", "a = 1", setting, f"b = {text}"])
+        assert book.run()["b"].endswith("[0.333]")
+
+
+def test_a_cell_between_two_settings_finds_the_first_and_not_what_is_left_of_the_second(tmp_path: Path) -> None:
+    cells = [*MIDDLE, "np.set_printoptions(threshold=5)", "c = str(np.arange(9))"]
+    _book(tmp_path, cells).run()
+    cells[3] = f"b = {SHOWN} + str(np.arange(9))"
+    book = _book(tmp_path, cells).run()
+    assert (book["b"], book["c"]) == ("[0.333][0 1 2 3 4 5 6 7 8]", "[0 1 2 ... 6 7 8]")
+    assert _states(book) == "live known known ran known known"
+
+
+def test_a_cell_with_an_environment_of_its_own_finds_what_was_set_before_it(tmp_path: Path) -> None:
+    book = _book(tmp_path, [*MIDDLE[:3], f"# @env LEVEL=3\nb = {SHOWN}"]).run()
+    assert (book["a"], book["b"]) == ("[0.33333333]", "[0.333]")
+
+
+def test_a_cell_that_must_not_find_what_is_left_here_may_read_what_is_given(tmp_path: Path) -> None:
+    cells = ["import numpy as np", "n = 0", f"a = str(n) + {SHOWN}", "np.set_printoptions(precision=3)"]
+    for n in (1, 2):
+        assert _book(tmp_path, cells).run(set={"n": n})["a"] == f"{n}[0.33333333]"
+
+
+def test_a_cell_that_must_not_find_what_is_left_here_is_so_for_workers_too() -> None:
+    task = CellTask(Cell("", "a = 1"), (0,), prelude_of(()), [])
+    task.is_alone = True
+    assert pickle.loads(pickle.dumps(task)).is_alone
 
 
 def test_two_settings_hold_each_from_its_place_on(tmp_path: Path) -> None:
