@@ -185,7 +185,7 @@ def _refuse_first(task: str, first: inspect.Parameter, hint: Any) -> None:
 def _may_be_workdir(hint: Any) -> bool:
     """Whether a type is that of work directories, or one that says only what they must have."""
     names = [kind.__name__ for kind in getattr(hint, "__mro__", ())]
-    return hint in (Any, object) or "Workdir" in names or getattr(hint, "_is_protocol", False)
+    return hint in (Any, object) or "Workdir" in names or bool(getattr(hint, "_is_protocol", False))
 
 
 def _plain_parameter(parameter: inspect.Parameter, hint: Any) -> PlainParameter:

@@ -184,7 +184,7 @@ class _Keeper:
     def begin(self, opens: Opens) -> int:
         """Descriptor of watches for one body; negative where the kernel gives none."""
         with self._lock:
-            handle = self._idle.pop() if self._idle else _library().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+            handle = self._idle.pop() if self._idle else _new_handle()
             if handle < 0:
                 _tell_of_no_room()
                 return handle
@@ -227,6 +227,10 @@ class _Keeper:
 def _keeper(pid: int) -> _Keeper | None:
     """The one of a process: a forked child must not take what its parent is told. None where there is no inotify."""
     return _Keeper() if sys.platform == "linux" and hasattr(_library(), "inotify_init1") else None
+
+
+def _new_handle() -> int:
+    return int(_library().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
 
 
 def _add_watch(handle: int, place: str) -> int:
