@@ -173,12 +173,19 @@ def _hints(body: Callable[..., Any]) -> dict[str, Any]:
 
 def _refuse_first(task: str, first: inspect.Parameter, hint: Any) -> None:
     """Refuse a first parameter that is written for a value: the body would be given its work directory instead."""
-    if hint in (Any, object) or any(kind.__name__ == "Workdir" for kind in getattr(hint, "__mro__", ())):
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    if any(map(_may_be_workdir, typing.get_args(hint) if is_union else [hint])):
         return
     raise DefinitionError(
         f"task {task}: the first parameter is the work directory, but {first.name} is annotated {shown(hint)}: "
         f"def {task}(work: sg.Workdir, …)"
     )
+
+
+def _may_be_workdir(hint: Any) -> bool:
+    """Whether a type is that of work directories, or one that says only what they must have."""
+    names = [kind.__name__ for kind in getattr(hint, "__mro__", ())]
+    return hint in (Any, object) or "Workdir" in names or bool(getattr(hint, "_is_protocol", False))
 
 
 def _plain_parameter(parameter: inspect.Parameter, hint: Any) -> PlainParameter:

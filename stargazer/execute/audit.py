@@ -168,9 +168,9 @@ class Observed:
         place = self._place("." if path is None else path)
         folder = "" if place is None else place.rstrip(os.sep) + os.sep
         if folder and folder not in self.folders and _import_here() != INSTALLED and not _removes():
+            self.folders[folder] = MISSING  # listing it sends an event, too
             if self.opens is not None:
                 self.opens.watch(folder)
-            self.folders[folder] = MISSING  # listing it sends an event, too
             self.folders[folder] = folder_value(folder)
             if _is_search() and not any(name.endswith(OF_A_PACKAGE) for name in os.listdir(folder)):
                 del self.folders[folder]
@@ -554,7 +554,7 @@ def _forget() -> None:
     _bodies.clear()
     _active.clear()
     if body is not None:
-        body.apart = True
+        body.apart, body.opens = True, None
         _bodies[threading.get_ident()] = body
         _active.append(body)
 

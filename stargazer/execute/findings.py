@@ -146,22 +146,24 @@ class Findings:
             yield
             return
         variables = (config.variable(name) for name in self.named.variables)
-        with contextlib.closing(Opens(self.body.own)) as self.body.opens:
+        with contextlib.closing(Opens(self.body.own)) as opens:
+            self.body.opens = opens
+            for here in _current_folder():
+                opens.watch(here)
             for folder in sorted({*folders_in([*self.named.texts, *_texts_of(self._parameters), *variables])}):
-                self.body.opens.watch(folder, deep=True)
-            self.body.opens.watch(os.getcwd())
+                opens.watch(folder, deep=True)
             self._began = time.time_ns()
             yield
-            self._take_opened(*self.body.opens.read())
+            self._take_opened(*opens.read())
 
     def _take_opened(self, opened: set[str], written: set[str], lacks: bool) -> None:
         """What the kernel told: in the current folder, where other programs work too, only files of data."""
-        here = os.getcwd()
+        here = _current_folder()
         self._lacks = lacks
         for path in sorted(opened | written):
             if path.startswith(self.body.own) or path.endswith(COMPILED) or path in self.body.written:
                 continue
-            if os.path.dirname(path) == here and not path.lower().endswith(DATA):
+            if os.path.dirname(path) in here and not path.lower().endswith(DATA):
                 continue
             if path in written:
                 self.body.written.add(path)
@@ -359,6 +361,14 @@ def _program_path(name: str) -> str | None:
     if os.sep in name:
         return name if os.path.isabs(name) else None
     return shutil.which(name, path=config.search_path())
+
+
+def _current_folder() -> list[str]:
+    """The current folder; nothing where it was removed."""
+    try:
+        return [os.getcwd()]
+    except OSError:
+        return []
 
 
 def _texts_of(value: Any) -> Iterator[Any]:

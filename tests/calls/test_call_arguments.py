@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import dask
 import numpy as np
@@ -356,6 +356,19 @@ def _asset_first(reads: sg.Asset, work: sg.Workdir) -> int:
 def test_a_first_parameter_that_is_no_work_directory_is_told_at_the_first_call(body: Any, shown: str) -> None:
     with pytest.raises(DefinitionError, match=f"the first parameter is the work directory, but {shown}"):
         sg.task(body)()
+
+
+class _HasPath(Protocol):
+    path: Path
+
+
+@pytest.mark.parametrize("hint", [sg.Workdir | None, _HasPath, Any, object])
+def test_a_first_parameter_may_be_written_more_widely(hint: Any, store: Store) -> None:
+    def body(work: Any) -> int:
+        return len(work.path.name[:1])
+
+    body.__annotations__["work"] = hint
+    assert sg.task(body)().compute() == 1
 
 
 def test_a_positional_parameter_that_is_no_asset_is_told_at_the_first_call(store: Store) -> None:

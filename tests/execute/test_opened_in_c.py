@@ -31,7 +31,7 @@ from opening_tasks import (
 import stargazer as sg
 from stargazer.errors import UndeclaredInput
 from stargazer.execute import opens
-from stargazer.execute.findings import HiddenInput
+from stargazer.execute.findings import HiddenInput, _current_folder
 from stargazer.execute.opens import Opens, folders_in
 from stargazer.store import Store
 
@@ -106,7 +106,7 @@ def test_an_input_is_no_hidden_one(folder: Path) -> None:
 
 
 def test_where_the_kernel_lost_count_it_runs_each_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Opens, "_events", lambda self: iter([(-1, opens.OVERFLOW, "")]))
+    monkeypatch.setattr(opens, "_events", lambda _: iter([(-1, opens.OVERFLOW, "")]))
     with pytest.warns(HiddenInput, match="opened more files than can be told of"):
         assert worked_out(folder=str(folder)).compute() == 5
     assert "1 call" in str(sg.plan(worked_out(folder=str(folder))))
@@ -121,7 +121,7 @@ def test_files_of_editors_in_the_current_folder_do_not_count(folder: Path) -> No
 def test_folders_are_found_in_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    texts = [b"a", "a/b/s", Path("a"), "/", "no", "", "x\ny", 5, None, f"{tmp_path}/a/none/x", "a\0"]
+    texts = [b"a", "a/b/s", Path("a"), "/", "no", "", "x\ny", 5, None, f"{tmp_path}/a/none/x", "a\0", "."]
     assert list(folders_in(texts)) == [str(tmp_path / "a"), str(tmp_path / "a" / "b"), str(tmp_path / "a")]
 
 
@@ -134,3 +134,88 @@ def test_no_more_folders_are_watched_than_there_is_room_for(tmp_path: Path, monk
     for name in "ae":
         LIBC.close(LIBC.open(os.fsencode(tmp_path / name / "x"), os.O_CREAT, 0o600))
     assert watched.read() == ({str(tmp_path / "a" / "x")}, {str(tmp_path / "a" / "x")}, False)
+
+
+def open_in_c(path: Path, flags: int = os.O_RDONLY) -> int:
+    return int(LIBC.open(os.fsencode(path), flags, 0o600))
+
+
+def test_what_was_read_before_another_wrote_it_is_read(tmp_path: Path) -> None:
+    for name in ("read", "rewritten", "changed"):
+        (tmp_path / name).write_text("1")
+    watched = Opens(())
+    watched.watch(str(tmp_path))
+    LIBC.close(open_in_c(tmp_path / "read"))
+    changed = open_in_c(tmp_path / "changed")
+    for name in ("read", "rewritten", "changed"):
+        (tmp_path / name).write_text("2")
+    LIBC.close(changed)
+    LIBC.close(open_in_c(tmp_path / "rewritten"))
+    opened, written, _ = watched.read()
+    assert written == {str(tmp_path / "rewritten")}
+    assert opened - written == {str(tmp_path / "read"), str(tmp_path / "changed")}
+
+
+def test_a_link_to_a_file_elsewhere_is_told_of_and_not_what_lies_beside_that(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "there" / name).touch()
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "there" / "a")
+    watched = Opens(())
+    watched.watch(str(tmp_path / "here"))
+    LIBC.close(open_in_c(tmp_path / "here" / "link"))
+    LIBC.close(open_in_c(tmp_path / "there" / "b"))
+    assert watched.read() == ({str(tmp_path / "here" / "link")}, set(), False)
+
+
+def test_watches_are_used_again_without_what_they_told_before(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        watched = Opens(())
+        watched.watch(str(tmp_path))
+        LIBC.close(open_in_c(tmp_path / "x"))
+        assert watched.read()[0] == {str(tmp_path / "x")}
+    (tmp_path / "y").mkdir()
+    watched = Opens(())
+    watched.watch(str(tmp_path / "y"))
+    LIBC.close(open_in_c(tmp_path / "x"))
+    assert watched.read() == (set(), set(), False)
+    watched.watch(str(tmp_path))
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_takes_nothing_of_what_its_parent_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    watched = Opens(())
+    watched.watch(str(tmp_path))
+    LIBC.close(open_in_c(tmp_path / "x"))
+    if (child := os.fork()) == 0:
+        watched.close()
+        other = Opens(())
+        other.watch(str(tmp_path))
+        other.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert watched.read()[0] == {str(tmp_path / "x")}
+
+
+def test_where_nothing_can_be_watched_no_folder_is_gone_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone_through: list[str] = []
+    monkeypatch.setattr(opens, "_entries", gone_through.append)
+    for name, instead in (("_add_watch", lambda *_: -1), ("_keeper", lambda _: None)):
+        with monkeypatch.context() as patch:
+            patch.setattr(opens, name, instead)
+            Opens(()).watch(str(tmp_path), deep=True)
+    assert not gone_through
+
+
+def test_a_current_folder_that_was_removed_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert _current_folder() == []
