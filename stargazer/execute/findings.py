@@ -158,9 +158,9 @@ class Findings:
 
     def _take_opened(self, opened: set[str], written: set[str], lacks: bool) -> None:
         """What the kernel told: in the current folder, where other programs work too, only files of data."""
-        here = _current_folder()
+        here, started = _current_folder(), self._started()
         self._lacks = lacks
-        for path in sorted(opened | written):
+        for path in sorted((opened | written) - started):
             if path.startswith(self.body.own) or path.endswith(COMPILED) or path in self.body.written:
                 continue
             if os.path.dirname(path) in here and not path.lower().endswith(DATA):
@@ -170,6 +170,11 @@ class Findings:
             elif is_regular(path):
                 seen = signature_of(path)
                 self.body.files.setdefault(path, seen if seen and seen[-1] < self._began else (0, 0, 0, 0))
+
+    def _started(self) -> set[str]:
+        """Files of the programs that were started, which are opened for it: they count as what they are."""
+        names = {name for words in self.body.commands for name in commands_in(words)}
+        return {os.path.abspath(path) for path in map(_program_path, names) if path is not None}
 
     def _is_elsewhere(self, name: str) -> bool:
         return not f"{name.lstrip(LOOKED_FOR)}{os.sep}".startswith(self.body.own)
