@@ -27,8 +27,9 @@ CHANGES = {
 }
 """Events of the interpreter; of each path that they change its argument, and that of the folder it starts from."""
 
-HARMLESS = re.compile(r"/dev/(?!shm/)|/proc/self/")
-"""No places on a disk. Where tests run in memory, below ``/dev/shm``, that is the disk."""
+HARMLESS = re.compile(r"/dev/(?!shm/)|/proc/self/|.*/__pycache__/")
+"""No places on a disk, and what Python compiles as it is imported. Where tests run in memory, below ``/dev/shm``, that
+is the disk."""
 
 BEAT = "stargazer-scratch"
 """The thread that gives signs of life in scratch directories, also in those that other tests of this process left."""
