@@ -173,7 +173,7 @@ def plant(root: Path, outside: Path, chance: random.Random) -> str:
     with contextlib.suppress(OSError):  # something odd lies above it already
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.parent.is_dir():
+    if not path.parent.is_dir() or os.path.lexists(path):
         return "nothing"
     how(path, outside, chance)
     if how is plain and path.parent.parent.name in ("records", "assets") and chance.random() < 0.8:
