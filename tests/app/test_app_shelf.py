@@ -117,7 +117,7 @@ def test_a_new_workspace_leads_agents_to_the_server(shelf: Shelf) -> None:
     told = json.loads((shelf.workspace / ".mcp.json").read_text())
     assert told["mcpServers"]["stargazer"] == {"command": "stargazer", "args": ["mcp"]}
     (shelf.workspace / ".mcp.json").write_text("{}")
-    shelf.create("other")
+    shelf.create("second")
     assert (shelf.workspace / ".mcp.json").read_text() == "{}"
 
 
@@ -127,7 +127,7 @@ def test_taken_names_and_unknown_templates(shelf: Shelf) -> None:
         shelf.create("mine")
     assert first.path.read_text() != BLANK
     with pytest.raises(NotebookError, match="no template"):
-        shelf.create("other", "none")
+        shelf.create("second", "none")
 
 
 def test_a_copy_leaves_the_original_and_never_replaces(shelf: Shelf) -> None:
@@ -142,11 +142,11 @@ def test_a_copy_leaves_the_original_and_never_replaces(shelf: Shelf) -> None:
 
 
 def test_rename_and_delete(shelf: Shelf) -> None:
-    one, other = shelf.create("one"), shelf.create("other")
+    one, other = shelf.create("one"), shelf.create("second")
     with pytest.raises(Conflict):
-        shelf.rename(one, "other")
+        shelf.rename(one, "second")
     moved = shelf.rename(one, "three")
-    assert {tile.name for tile in shelf.tiles("workspace")} == {"other", "three"}
+    assert {tile.name for tile in shelf.tiles("workspace")} == {"second", "three"}
     trash = shelf.delete(moved)
     assert trash.read_text() == BLANK
     assert trash.parent == shelf.root / ".trash"
