@@ -26,6 +26,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from stargazer.execute.named import LONGEST_PATH
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -45,7 +47,6 @@ EVERY = 0.1
 MOST_IDLE = 8
 """Watches that are kept for bodies to come: the kernel takes some 10 ms to end one."""
 
-LONGEST_PATH = 4096
 NO_DATA = {"/", "/tmp", "/var/tmp", "/home", "/usr", "/etc", "/opt", "/var", "/mnt", "/proc", "/sys", "/dev"}
 """Folders that begin paths; what lies in them is not looked through."""
 

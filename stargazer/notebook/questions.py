@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.errors import ArgumentError, NotebookError, StargazerError
 from stargazer.notebook.annotations import Problem
 from stargazer.notebook.graphs import reason_of
+from stargazer.notebook.here import bind_live
 from stargazer.notebook.names import PRESENT, names_of
 from stargazer.prompts.template import expressions, render
 
@@ -173,7 +174,7 @@ def _take(walk: Walk, cell: Cell, question: Question, call: Call, value: Any, st
     if record is not None:
         walk.records.append(record)
     out.result(value)
-    walk.bind_live(cell, {question.name: value})
+    bind_live(walk, cell, {question.name: value})
     since = f"since {record.started[:10]}" if record is not None and state == "known" else ""
     walk.rows[cell] = walk.row(
         cell, state, since, seconds=seconds, outputs=out.outputs, record=record.id if record is not None else ""

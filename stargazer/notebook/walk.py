@@ -381,10 +381,6 @@ class Walk:
             self._bind(name, result[other])
         self.ties.parts.note(result.get(PARTS, {}))
 
-    def bind_live(self, cell: Cell, made: Mapping[str, Any]) -> None:
-        """Take what a live cell made."""
-        bind_live(self, cell, made)
-
     def _bind(self, name: str, asset: Any) -> None:
         if name.startswith(".") or name in self.given:
             return
