@@ -35,7 +35,7 @@ def measure(quick: bool = False) -> Iterator[Ratio]:
             ("502 own modules wide, in a new process", wide, "first"),
         ):
             found = [1e3 * process(PROGRAMS / "identity_digest.py", place).printed[figure] for _ in range(rounds + 1)]
-            yield compare("identity", case, "its bound", found[1:], [BOUND] * rounds, "ms", aim=1, of="ours")
+            yield compare("identity", case, "its bound", found[1:], [BOUND] * rounds, "ms", aim=1)
 
 
 def pieces(folder: Path, number: int) -> None:

@@ -122,6 +122,8 @@ class Ratio:
         if self.aim is None:
             return None
         figure = self.ratio if self.of == "ratio" else self.ours
+        if not self.aim:  # nothing at all is aimed at: each one too many is as far again
+            return 1.0 + figure
         return figure / self.aim if self.better == "lower" else self.aim / figure
 
     def to_dict(self) -> dict[str, Any]:

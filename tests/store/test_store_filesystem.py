@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.registry import _registry
 
 from stargazer.errors import BlobLost
 from stargazer.store import Store, layout
@@ -17,8 +18,8 @@ File = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def known_to_fsspec() -> None:
-    fsspec.register_implementation("cid", CIDFileSystem, clobber=True)
+def known_to_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_registry, "cid", CIDFileSystem)
 
 
 def test_files_in_directories_are_read_by_path_and_range(store: Store, file: File) -> None:
