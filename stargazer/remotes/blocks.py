@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Blocks", "Complaints", "RemoteWarning", "check_block"]
 
 R = TypeVar("R", bound=Remote)
+B = TypeVar("B", bytes, "bytes | memoryview")
 
 _AT_ONCE = 8
 _MOMENT = 2.0
@@ -46,7 +47,7 @@ class RemoteWarning(UserWarning):
     """A remote sent something wrong, or failed, and was skipped."""
 
 
-def check_block(cid: str, block: bytes, source: str) -> bytes:
+def check_block(cid: str, block: B, source: str) -> B:
     """`block`, if it is the one that a CID names.
 
     Raises

@@ -413,7 +413,7 @@ class RemoteFile(io.RawIOBase):
 
     def readall(self) -> bytes:
         """Read all that follows, each leaf once, several at once or as one stream."""
-        pieces = []
+        pieces = list[bytes | memoryview]()
         body = Bodies(self.cid, self._blocks.remotes, self._blocks.complaints) if self._left() >= _STREAMED else None
         try:
             for part, held in self._parts(self._at):
@@ -429,7 +429,7 @@ class RemoteFile(io.RawIOBase):
     def _left(self) -> int:
         return self.size - self._at
 
-    def _data(self, part: Part, body: Bodies | None) -> bytes:
+    def _data(self, part: Part, body: Bodies | None) -> bytes | memoryview:
         """Bytes of a leaf, from the stream if that has them, else as a block."""
         taken = body.take(part.start, part.size) if body else None
         if body and taken:

@@ -101,7 +101,7 @@ class Leaves:
         leaf, _ = parts_of(part, self._blocks.get(part.cid))
         return leaf.data
 
-    def _check_and_write(self, part: Part, remote: BlockRemote, data: bytes) -> None:
+    def _check_and_write(self, part: Part, remote: BlockRemote, data: bytes | memoryview) -> None:
         self._partial.write(part.start, check_block(part.cid, data, remote.name))
 
     def _settle(self) -> None:
@@ -167,11 +167,14 @@ class Bodies:
         self.cid, self._waiting, self._complaints = cid, list(remotes), complaints
         self._source: BlockRemote | None = None
         self._stream: Iterator[bytes] | None = None
-        self._left = bytearray()
-        self._at = 0
+        self._pieces: deque[memoryview] = deque()
+        self._held = self._at = 0
 
-    def take(self, start: int, size: int) -> tuple[BlockRemote, bytes] | None:
-        """Bytes from a place on, and who sent them; None if nobody gives the file so."""
+    def take(self, start: int, size: int) -> tuple[BlockRemote, bytes | memoryview] | None:
+        """Bytes from a place on, and who sent them; None if nobody gives the file so.
+
+        What lies in one piece of the stream is no copy of it: there are gigabytes of these bytes, and only two cores.
+        """
         while True:
             if self._source is not None and (self._at != start or self._complaints.skips(self._source)):
                 self.close()
@@ -179,10 +182,7 @@ class Bodies:
                 return None
             try:
                 if self._source is not None and self._fill(size):
-                    data = bytes(memoryview(self._left)[:size])
-                    del self._left[:size]
-                    self._at += size
-                    return self._source, data
+                    return self._source, self._cut(size)
             except RemoteError as error:
                 self._complain(error)
             self.close()
@@ -215,21 +215,36 @@ class Bodies:
         return False
 
     def _fill(self, size: int) -> bool:
-        while len(self._left) < size and self._stream is not None:
+        while self._held < size and self._stream is not None:
             piece = next(self._stream, None)
             if piece is None:
                 break
-            self._left += piece
-        if len(self._left) < size:
+            self._pieces.append(memoryview(piece))
+            self._held += len(piece)
+        if self._held < size:
             name = self._source.name if self._source else ""
-            raise RemoteRefused(f"{name} ended {self.cid} after {self._at + len(self._left)} bytes, which are too few")
+            raise RemoteRefused(f"{name} ended {self.cid} after {self._at + self._held} bytes, which are too few")
         return True
+
+    def _cut(self, size: int) -> bytes | memoryview:
+        """The next so many bytes, which are there."""
+        found = []
+        self._held -= size
+        self._at += size
+        while size:
+            piece = self._pieces.popleft()
+            if len(piece) > size:
+                self._pieces.appendleft(piece[size:])
+            found.append(piece[:size])
+            size -= len(found[-1])
+        return found[0] if len(found) == 1 else b"".join(found)
 
     def close(self) -> None:
         """End the stream."""
         close = getattr(self._stream, "close", None)
         self._source, self._stream, self._at = None, None, -1
-        self._left.clear()
+        self._pieces.clear()
+        self._held = 0
         if close:
             close()
 
@@ -355,7 +370,7 @@ class Partial:
         """Bytes that were found or written."""
         return os.pread(self._fd, size, start)
 
-    def write(self, start: int, data: bytes) -> None:
+    def write(self, start: int, data: bytes | memoryview) -> None:
         """Write bytes at their place."""
         view = memoryview(data)
         try:

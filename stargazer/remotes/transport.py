@@ -31,6 +31,8 @@ _LOCAL = threading.local()
 SLOWEST = 1 << 16
 """Bytes that must come, or go, within the timeout."""
 _LONGEST_STEP = 1 << 16
+_READ = 1 << 19
+"""Bytes that are asked of a socket at once: what httpcore asks for, 64 KiB, costs more than its bytes."""
 
 
 class Exchange:
@@ -107,7 +109,7 @@ class _Stream(httpcore.NetworkStream):
         self._inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = self._inner.read(max_bytes, _bounded(timeout, httpcore.ReadTimeout))
+        data = self._inner.read(max(max_bytes, _READ), _bounded(timeout, httpcore.ReadTimeout))
         exchange: Exchange | None = getattr(_LOCAL, "exchange", None)
         if exchange is not None and data:
             exchange.heard = True
