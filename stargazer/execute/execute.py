@@ -153,7 +153,9 @@ class Attempt:
         self._before, self._warn = before, warn
         self._told: list[str] = []
         self._enclosure: Enclosure | None = None
-        places = own_places(config.scratch_dir(), self.store.context.scratch, self.store.context.cache)
+        own = self.store.context.scratch
+        self._parent = config.scratch_dir() or own
+        places = own_places(config.scratch_dir(), own, self.store.context.cache)
         offline = self.store.backend.quick and not config.remotes()
         self._findings = Findings(spec, places, parameters, strict=strict or config.strict(), alone_online=offline)
         self.plan_key = plan_key
@@ -183,16 +185,16 @@ class Attempt:
             from stargazer.tools.enclosure import enclosed
 
             self._enclosure = passed["enclosure"] = enclosed(self.spec.tools)
-        with self.store.blobs.in_use(), Scratch(self._scratch_dir(), key) as self.scratch:
+        with self.store.blobs.in_use(), Scratch(self._parent, key) as self.scratch:
             yield Workdir(self._scratch_path, cpus=needs.cpus, memory=needs.bytes, **passed), ending
 
-    def _scratch_dir(self) -> Path:
-        """Where scratch directories lie: as the settings say, or where the store takes outputs for nothing."""
-        return config.scratch_dir() or self.store.context.scratch
-
     def _scratch_path(self) -> Path:
-        """The scratch directory, made only where the store still is."""
-        self._scratch_dir()
+        """The scratch directory, made only where the store still is.
+
+        It lies where the settings say, or where the store takes outputs for nothing.
+        """
+        if config.scratch_dir() is None:
+            _ = self.store.context.scratch
         return self.scratch.path()
 
     def run(self, cancelled: Callable[[], bool]) -> Any:
@@ -259,7 +261,7 @@ class Attempt:
         except OSError as error:
             if isinstance(error, StargazerError) or not is_full(error):
                 raise
-            place = f"{self.spec.name} wrote to its scratch directory in {self._scratch_dir()}"
+            place = f"{self.spec.name} wrote to its scratch directory in {self._parent}"
             told = f"no space left while {place}; free some, or let the setting stargazer.scratch name a larger disk"
             raise StoreFull(error.errno, told) from error
 

@@ -216,8 +216,9 @@ class Ledger:
         """
         if record.status != "ok":
             return self._sign(record)
-        first = self.lookup([record.content_key]).get(record.content_key)
-        forgotten = None if first is not None else self.forgotten(record.content_key)
+        is_new = not self.records.get_keys([record.content_key])
+        first = None if is_new else self.lookup([record.content_key]).get(record.content_key)
+        forgotten = None if is_new or first is not None else self.forgotten(record.content_key)
         earlier = first or forgotten
         if earlier is None:
             return self.point(self._sign(record), record.plan_key, before=before)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -153,8 +154,6 @@ class Assets:
                 raise NotFound(f"{draft} has neither a path nor bytes in {self.context.url}")
             cid, name = draft.cid, draft.name
         else:
-            if not os.path.exists(draft.path):
-                raise NotFound(f"there is no file {draft.path}")
             cid = self._keep(os.fspath(draft.path), move, link, progress).cid
             name = draft.name or Path(os.path.abspath(draft.path)).name
         beside = tuple(
@@ -163,7 +162,11 @@ class Assets:
         return replace(draft, path=NO_PATH, cid=cid, name=name, companions=beside, source=None)
 
     def _keep(self, path: str, move: bool, link: bool, progress: Progress | None) -> Stored:
-        if os.path.isdir(path):
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            raise NotFound(f"there is no file {path}") from None
+        if stat.S_ISDIR(found.st_mode):
             return self.dirs.put(path, move=move, follow=move, progress=progress)
         _ = self.context.header
         return self.dirs.blobs.take(path, move=move, link=link, progress=progress)

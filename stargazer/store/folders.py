@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer.errors import StoreError, StoreGone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "BEAT",
@@ -72,7 +72,7 @@ class Modes(NamedTuple):
 
     def give_group(self, fd: int) -> None:
         """Give an opened file or folder to the group that shares the store."""
-        if self.group not in (None, os.fstat(fd).st_gid):
+        if self.group is not None and self.group != os.fstat(fd).st_gid:
             with contextlib.suppress(PermissionError):  # who is not in the group may write by other rights
                 os.fchown(fd, -1, self.group)
 
@@ -130,29 +130,43 @@ def check_sign(root: str, sign: str) -> None:
 
 
 def _open_or_make(root: str, folder: str, sign: str) -> int:
-    try:
-        return _open(root, folder)
-    except FileNotFoundError:
-        check_sign(root, sign)
-        os.makedirs(root, exist_ok=True)
+    """Open a folder, and make what is missing of the way to it, each part in the one that was opened before it."""
     if not folder:
-        return _open(root, folder)
-    above, _, name = folder.rpartition("/")
-    with opened(root, above, make=bool(above), sign=sign) as fd:
-        made = _make(name, fd)
-    if made:
-        with opened(root, folder) as fd:
-            _open_to_all(fd, modes_of(root))
-    return _open(root, folder)
+        try:
+            return _open(root, folder)
+        except FileNotFoundError:
+            _make_root(root, sign)
+            return _open(root, folder)
+
+    def make(name: str, above: int | None) -> int:
+        if above is not None:
+            check_sign(root, sign)
+            return _make(name, above, root)
+        _make_root(root, sign)
+        with opened(root, "") as own:
+            return _make(name, own, root)
+
+    return _open(root, folder, make)
 
 
-def _make(name: str, above: int) -> bool:
-    """Make a folder in an opened one; whether it was not there."""
+def _make_root(root: str, sign: str) -> None:
+    check_sign(root, sign)
+    os.makedirs(root, exist_ok=True)
+
+
+def _make(name: str, above: int, root: str) -> int:
+    """Open a folder in an opened one; one that had to be made may be used by all who may use the store."""
     try:
         os.mkdir(name, dir_fd=above)
     except FileExistsError:
-        return False
-    return True
+        return _step(name, above, f"{root}/…/{name}")
+    fd = _step(name, above, f"{root}/…/{name}")
+    try:
+        _open_to_all(fd, modes_of(root))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _open_to_all(fd: int, modes: Modes) -> None:
@@ -161,17 +175,23 @@ def _open_to_all(fd: int, modes: Modes) -> None:
     os.fchmod(fd, modes.folder)
 
 
-def _open(root: str, folder: str) -> int:
+def _open(root: str, folder: str, make: Callable[[str, int | None], int] | None = None) -> int:
     if not folder:
         return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    first, _, below = folder.partition("/")
-    fd = _step(f"{root}/{first}", None, f"{root}/{first}")
-    for name in below.split("/") if below else ():
-        above = fd
+    fd = None
+    for name in folder.split("/"):
+        above, part = fd, f"{root}/{name}" if fd is None else name
         try:
-            fd = _step(name, above, f"{root}/{folder}")
+            try:
+                fd = _step(part, above, f"{root}/{folder}")
+            except FileNotFoundError:
+                if make is None:
+                    raise
+                fd = make(name, above)
         finally:
-            os.close(above)
+            if above is not None:
+                os.close(above)
+    assert fd is not None
     return fd
 
 

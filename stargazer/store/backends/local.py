@@ -166,14 +166,22 @@ class LocalBackend:
         self.check_tmp()
         return f"{self._prefix}-{os.getpid()}-{next(self._serial)}"
 
-    def check_tmp(self) -> None:
-        """Put aside what stands in the place of ``tmp`` and is no folder: writing must not lead out of the store."""
+    def check_tmp(self) -> bool:
+        """Put aside what stands in the place of ``tmp`` and is no folder: writing must not lead out of the store.
+
+        Returns
+        -------
+        bool
+            Whether the folder is there.
+        """
         try:
             mode = os.lstat(f"{self.root}/{TMP}").st_mode
         except (FileNotFoundError, NotADirectoryError):
-            return
-        if not stat.S_ISDIR(mode):
-            _log.warning("%s/%s was a link, or no folder, and was put aside in %s", self.root, TMP, self.set_aside(TMP))
+            return False
+        if stat.S_ISDIR(mode):
+            return True
+        _log.warning("%s/%s was a link, or no folder, and was put aside in %s", self.root, TMP, self.set_aside(TMP))
+        return False
 
     def create_temporary(self) -> tuple[int, str]:
         """Open a new temporary file for writing, read-only once it is closed: descriptor and path."""
@@ -476,8 +484,8 @@ class LocalBackend:
 
     def scratch(self) -> str:
         """The folder ``tmp``, made where there is a store."""
-        self.check_tmp()
-        if self.size(HEADER) is not None:
+        is_there = self.check_tmp()
+        if self.size(HEADER) is not None and not is_there:
             self.make_folder(TMP)
         return self.path(TMP)
 

@@ -137,14 +137,14 @@ class Blobs(ABC):
         StoreError
             It is no regular file, or changed while it was read.
         """
-        stored = self._known(path) or self._store(path, os.stat(path), move, progress)
+        found = os.stat(path)
+        stored = self._known(path, found) or self._store(path, found, move, progress)
         if move and link:
             self._leave_link(path, stored)
         return stored
 
-    def _known(self, path: str) -> Stored | None:
+    def _known(self, path: str, found: os.stat_result) -> Stored | None:
         """What a file stands for that need not be hashed."""
-        found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{path} is no regular file; only files and directories can be stored")
         return self._linked(path, found) or self._given_back(found)
