@@ -140,8 +140,11 @@ def resume(run: KeptRun) -> KeptRun:
             f"{run.id} was run by a process of {note.user} and is not kept with its code; run the workflow again: what "
             "it finished is known"
         )
-    if not whose_may_go_on(note):
-        raise NotFound(f"{run.id} is {note.whose}, and would run code as you; see the setting stargazer.accept")
+    if not whose_may_go_on(run.store, note):
+        raise NotFound(
+            f"{run.id} is {note.whose}, and would run code as you: name who ran it in stargazer.trust, or run the "
+            "workflow yourself: what it finished is known"
+        )
     options = read_options(run.store, run.id, note.driver["given"])
     for what in ("cancel", "result"):
         run.store.backend.remove(layout.driver(run.id, what))

@@ -425,7 +425,7 @@ class Reason:
     Parameters
     ----------
     kind
-        ``"never ran"``, ``"code"``, ``"parameter"``, ``"input"``, ``"tool"``, ``"read"``, ``"lost"``,
+        ``"never ran"``, ``"code"``, ``"parameter"``, ``"input"``, ``"tool"``, ``"read"``, ``"lost"``, ``"whose"``,
         ``"forgotten"`` or ``"again"``; of one that wires, ``"grows"`` or ``"error"``.
     text
         In words: what changed, from what to what.
@@ -472,6 +472,9 @@ def _hidden_reason(store: Store, record: Record) -> Reason:
     if Ledger(store.records).forgotten(record.content_key) is not None:
         return Reason("forgotten", f"it was forgotten (record {record.id[:12]})")
     if Ledger(store.records).is_complete(record):
+        if not Ledger(store.records).accepts(record):
+            verdict = whose(store.records, [record])[record.id]
+            return Reason("whose", f"its result is {verdict}, and that is not accepted (record {record.id[:12]})")
         return Reason("input", "inputs in another order")
     return Reason("lost", f"its result is no longer in the store (record {record.id[:12]})")
 
