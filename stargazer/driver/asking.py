@@ -11,7 +11,7 @@ from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten
 from stargazer.calls.node import run as node
 from stargazer.client.capacity import offered
-from stargazer.config import batch_job
+from stargazer.config import batch_job, user_name
 from stargazer.errors import ArgumentError, ConfigError, NotFound
 from stargazer.profiles.kinds import batch_system
 from stargazer.profiles.settings import find_profiles
@@ -150,7 +150,8 @@ def resume(run: KeptRun) -> KeptRun:
         run.store.backend.remove(layout.driver(run.id, what))
     is_job = bool(note.driver.get("job"))
     driver = {name: value for name, value in note.driver.items() if name == "given"}
-    fresh = replace(note, state="pending", pid=0, host="", driver=driver, failures={}, records={}, updated=0.0)
+    who = {"user": user_name(), "state": "pending"}
+    fresh = replace(note, **who, pid=0, host="", driver=driver, failures={}, records={}, updated=0.0)
     fresh.write(run.store)
     if is_job:
         return _submitted(run.store, fresh, _batch_profile(options.on))
