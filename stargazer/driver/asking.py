@@ -150,8 +150,8 @@ def resume(run: KeptRun) -> KeptRun:
         run.store.backend.remove(layout.driver(run.id, what))
     is_job = bool(note.driver.get("job"))
     driver = {name: value for name, value in note.driver.items() if name == "given"}
-    who = {"user": user_name(), "state": "pending"}
-    fresh = replace(note, **who, pid=0, host="", driver=driver, failures={}, records={}, updated=0.0)
+    note = replace(note, user=user_name(), state="pending", pid=0, host="")
+    fresh = replace(note, driver=driver, failures={}, records={}, updated=0.0)
     fresh.write(run.store)
     if is_job:
         return _submitted(run.store, fresh, _batch_profile(options.on))

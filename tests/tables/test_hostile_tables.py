@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 import stargazer as sg
-from stargazer.errors import DataError, NotFound
+from stargazer.errors import DataError, NotFound, RunFailed
 from stargazer.tables import scan
 from stargazer.tables.warehouses import in_catalog, without_readers
 
 pa = pytest.importorskip("pyarrow")
+MEGABYTE = 1 << 20
 pytest.importorskip("pyiceberg")
 
 
@@ -207,3 +208,55 @@ def test_a_group_of_zarr_is_data(store: sg.Store, tmp_path: Path, kind: str) -> 
     (place / "n" / ".zarray").write_text(json.dumps(about))
     with pytest.raises(DataError, match=r"known to be harmless|outside of the folder|claims .* GiB"):
         scan(place.as_uri())
+
+
+def bomb(folder: Path, kind: str) -> Path:
+    """Write a Parquet file of some hundred bytes whose column takes 64 MiB once it is read."""
+    import pyarrow.parquet as pq
+
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 64, pa.int32()), pa.array(["x" * MEGABYTE]))
+    column = {
+        "texts": texts,
+        "lists": pa.ListArray.from_arrays(pa.array(range(65), pa.int32()), texts),
+        "structs": pa.StructArray.from_arrays([texts], ["f"]),
+        "numbers": pa.array([7] * (8 * MEGABYTE), pa.int64()),
+        "bytes": texts.cast(pa.dictionary(pa.int32(), pa.binary())),
+    }[kind]
+    path = folder / f"{kind}.parquet"
+    pq.write_table(pa.table({"a": column}), path, compression="zstd", store_schema=False, row_group_size=1 << 30)
+    assert path.stat().st_size < 65_536
+    return path
+
+
+@pytest.mark.parametrize("kind", ["texts", "lists", "structs", "numbers", "bytes"])
+def test_a_small_file_does_not_stand_for_gigabytes(
+    store: sg.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = bomb(tmp_path, kind)
+    assert scan(path.as_uri()).to_table().nbytes >= 64 * MEGABYTE, "it is below what any file may have"
+    monkeypatch.setattr("stargazer.tables.sizes.FREE_BYTES", 1 << 20)
+    monkeypatch.setattr("stargazer.tables.sizes.MOST_EXPANSION", 40)
+    path.rename(path.with_name("again.parquet"))
+    with pytest.raises(RunFailed, match=r"far more than a file of its size holds"):
+        scan(path.with_name("again.parquet").as_uri()).to_table()
+
+
+def test_usual_tables_are_read_whatever_they_repeat(
+    store: sg.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow.parquet as pq
+
+    from stargazer.tables.sizes import check_row_group
+
+    monkeypatch.setattr("stargazer.tables.sizes.FREE_BYTES", 1 << 20)
+    count = 20_000
+    words = [f"word {number % 97}" for number in range(count)]
+    table = pa.table({
+        "kind": words, "id": range(count), "none": pa.nulls(count, pa.string()),
+        "many": [[each, None] for each in words], "pairs": [{"a": each, "b": 1} for each in words],
+        "map": pa.array([[("k", each)] for each in words], pa.map_(pa.string(), pa.string())),
+    })  # fmt: skip
+    path = tmp_path / "usual.parquet"
+    pq.write_table(table, path)
+    check_row_group(path, 0, None, "usual.parquet")
+    check_row_group(path, 0, ["kind"], "usual.parquet")
