@@ -192,7 +192,7 @@ class Document:
             return {}
         try:
             return tomllib.loads("\n".join(found.lines))
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also of numbers and lists without end
             raise NotebookError(f"{self.path}: the header of the script is not TOML: {error}") from None
 
 

@@ -81,7 +81,7 @@ def with_script(document: Document, change: Callable[[Any], None]) -> str:
     try:
         toml = tomlkit.parse("\n".join(found.lines if found else ()))
         change(toml)
-    except TOMLKitError as error:
+    except (TOMLKitError, ValueError, RecursionError) as error:
         raise NotebookError(f"{document.path}: the header of the script is not TOML: {error}") from None
     content = "".join(f"# {line}".rstrip() + "\n" for line in tomlkit.dumps(toml).strip("\n").splitlines())
     block = f"# /// script\n{content}# ///\n"

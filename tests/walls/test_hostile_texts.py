@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
 from stargazer.app.tiles import changed_header, facts_of
+from stargazer.errors import NotebookError
 from stargazer.notebook.document import read_document
 from stargazer.notebook.flow.pages import _noted, with_note
-from stargazer.notebook.header import find_block
+from stargazer.notebook.header import find_block, with_script
 from stargazer.prompts.asking import _parsed
 
 MEGABYTE = 1 << 20
@@ -40,6 +42,18 @@ def test_a_header_is_found_as_the_specification_says() -> None:
     assert windows is not None
     assert windows.lines == found.lines
     assert facts_of(changed_header(text, {"title": "U"})).title == "U"
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000 + "]" * 5000, "a = " + "9" * 5000, "a." * 5000 + "b = 1"])
+def test_a_header_without_end_is_one_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "book.py"
+    path.write_text(f"# /// script\n# {text}\n# ///\n# %%\nx = 1\n")
+    document = read_document(path)
+    with contextlib.suppress(NotebookError):
+        assert document.script
+    with contextlib.suppress(NotebookError):
+        with_script(document, lambda toml: None)
+    assert [cell.source for cell in document.cells] == ["x = 1"]
 
 
 @pytest.mark.timeout(60)
