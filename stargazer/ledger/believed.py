@@ -1,7 +1,8 @@
-"""Results that run code when they are read: whose they must be.
+"""Records that run code when they are used: whose they must be.
 
 A value of a notebook may be a pickle, and a pickle does what it says. Whoever may write to a store's folder may put one
-there as the result of any cell, so it is not enough that a record tells of it.
+there as the result of any cell, so it is not enough that a record tells of it. A record also names what its body read,
+and is an answer while that is as it was: to tell so of a tool runs it, and the name is that of any program.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stargazer.assets.notebook import DATA_ALONE, NotebookValue
+from stargazer.ledger.reads import asks_much
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from stargazer.ledger.record import Record
     from stargazer.store.records import Records
 
-__all__ = ["not_believed", "runs_code"]
+__all__ = ["not_believed", "not_looked_at", "runs_code", "strangers"]
 
 
 def not_believed(kept: Records, records: Mapping[str, Record]) -> set[str]:
@@ -31,7 +33,32 @@ def not_believed(kept: Records, records: Mapping[str, Record]) -> set[str]:
     records
         Records of calls by their ids.
     """
-    doubtful = [record for record in records.values() if runs_code(record.outputs)]
+    return _unsigned(kept, [record for record in records.values() if runs_code(record.outputs)])
+
+
+def not_looked_at(kept: Records, records: Mapping[str, Record]) -> set[str]:
+    """Ids of those records of which nobody asks whether they are answers still, as nobody who is believed signed them.
+
+    Parameters
+    ----------
+    kept, records
+        As for `not_believed`.
+    """
+    return _unsigned(kept, [record for record in records.values() if record.reads and asks_much(record.reads)])
+
+
+def strangers(kept: Records, records: Mapping[str, Record]) -> set[str]:
+    """Ids of those records whose parameters would be somebody else's words, if their calls were run once more.
+
+    Parameters
+    ----------
+    kept, records
+        As for `not_believed`.
+    """
+    return _unsigned(kept, list(records.values()))
+
+
+def _unsigned(kept: Records, doubtful: list[Record]) -> set[str]:
     if not doubtful or kept.context.backend.is_private():
         return set()
     from stargazer.ledger.signatures import accepted

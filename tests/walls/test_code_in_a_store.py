@@ -17,6 +17,7 @@ import pytest
 
 import stargazer as sg
 from stargazer.assets.notebook import DATA_ALONE
+from stargazer.cid import cid_of_path
 from stargazer.errors import ConfigError, NotebookError, NotFound
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.believed import runs_code
@@ -26,6 +27,14 @@ from stargazer.runs.history import Note, find_run, whose_may_go_on
 from stargazer.store import Store, layout
 
 pytest.importorskip("pyarrow")
+
+
+@sg.task
+def made(work: sg.Workdir, *, sample: str) -> sg.Asset:
+    out = work.file("r.txt")
+    out.write_text(f"true result of {sample}")
+    return sg.Asset(path=out)
+
 
 BOOK = """\
 # %%
@@ -230,3 +239,56 @@ def test_a_snapshot_names_no_notebook_but_its_own(store: Store, tmp_path: Path, 
         find_snapshot(str(changed.cid), store)
     with pytest.raises(NotFound):
         find_snapshot("nothing", store)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "kind", ["a tool", "a tree", "no file of a disk", "a file without end", "no time", "a wanted one"]
+)
+def test_what_a_strangers_record_names_is_not_run_and_not_read_for_ever(
+    store: Store, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for whenever the call is looked up, also by a plan."""
+    ran, evil, huge = tmp_path / "RAN", tmp_path / "evil", tmp_path / "huge"
+    evil.write_text(f"#!/bin/sh\ntouch {ran}\necho 1.2.3\n")
+    evil.chmod(0o755)
+    with huge.open("wb") as file:
+        file.truncate(9 << 30)
+    (tmp_path / "link").symlink_to("/proc/kcore")
+    names = {"a tool": f"@tool {evil}", "a tree": "///", "no file of a disk": str(tmp_path / "link")}
+    names |= {"a file without end": f">{huge}", "no time": "@until", "a wanted one": str(evil)}
+    value = cid_of_path(evil) if kind == "a wanted one" else "1.2.3 x"
+    with person(tmp_path, "anna"):
+        true = Ledger(store.records).get(str(made(sample="s1").compute(scheduler="sync").source.record))
+    assert true is not None
+    share(store)
+    with person(tmp_path, "bob"):
+        cid = store.blobs.put_bytes(b"FORGED")
+        outputs = json.loads(json.dumps(true.outputs))
+        outputs["asset"]["cid"] = cid
+        false = true._replace(outputs=outputs, output_cids=[cid], reads={names[kind]: value})
+        identifier = store.records.put(false.to_bytes())
+        store.backend.remove(layout.key(true.plan_key))
+        store.backend.remove(layout.key(true.content_key))
+        store.records.link_keys([true.plan_key, true.content_key], identifier, (identifier,))
+    with person(tmp_path, "anna"):
+        assert repr(sg.plan(made(sample="s1")))
+        text = made(sample="s1").compute(scheduler="sync").fetch().read_text()
+    assert text == ("FORGED" if kind == "a wanted one" else "true result of s1"), "anybody's results are believed"
+    assert not ran.exists()
+
+
+def test_a_strangers_call_is_not_run_once_more_as_oneself(store: Store, tmp_path: Path) -> None:
+    """What a task was given may be further arguments of its tools, and where they write."""
+    with person(tmp_path, "bob") as bob:
+        made(sample="s1").compute(scheduler="sync")
+    share(store)
+    with person(tmp_path, "anna"):
+        report = sg.verify(store=store, tasks=[made])
+        assert [(call.outcome, "signed by ed25519" in call.why) for call in report.calls] == [
+            ("cannot be made again", True)
+        ]
+    with person(tmp_path, "anna", trust={"bob": bob}):
+        assert [call.outcome for call in sg.verify(store=store, tasks=[made]).calls] == ["same"]
+    with person(tmp_path, "bob"):
+        assert [call.outcome for call in sg.verify(store=store, tasks=[made]).calls] == ["same"]
