@@ -476,6 +476,8 @@ def _hidden_reason(store: Store, record: Record) -> Reason:
     if ledger.forgotten(record.content_key) is not None:
         return Reason("forgotten", f"it was forgotten (record {record.id[:12]})")
     if ledger.is_complete(record):
+        if ledger.find(record.content_key) is None:
+            return Reason("whose", f"the keys of record {record.id[:12]} lead to another one, which is not accepted")
         return Reason("input", "inputs in another order")
     return Reason("lost", f"its result is no longer in the store (record {record.id[:12]})")
 

@@ -254,7 +254,7 @@ def test_what_a_strangers_record_names_is_not_run_and_not_read_for_ever(
     evil.chmod(0o755)
     with huge.open("wb") as file:
         file.truncate(9 << 30)
-    (tmp_path / "link").symlink_to("/proc/kcore")
+    (tmp_path / "link").symlink_to("/proc/version")
     names = {"a tool": f"@tool {evil}", "a tree": "///", "no file of a disk": str(tmp_path / "link")}
     names |= {"a file without end": f">{huge}", "no time": "@until", "a wanted one": str(evil)}
     value = cid_of_path(evil) if kind == "a wanted one" else "1.2.3 x"
@@ -272,7 +272,8 @@ def test_what_a_strangers_record_names_is_not_run_and_not_read_for_ever(
         store.backend.remove(layout.key(true.content_key))
         store.records.link_keys([true.plan_key, true.content_key], identifier, (identifier,))
     with person(tmp_path, "anna"):
-        assert repr(sg.plan(made(sample="s1")))
+        told = repr(sg.plan(made(sample="s1")))
+        assert ("known" if kind == "a wanted one" else "not accepted" if kind != "no time" else "run") in told
         text = made(sample="s1").compute(scheduler="sync").fetch().read_text()
     assert text == ("FORGED" if kind == "a wanted one" else "true result of s1"), "anybody's results are believed"
     assert not ran.exists()
