@@ -235,6 +235,10 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
+JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.;:@\[\]-]{0,199}")
+"""How batch systems call jobs."""
+
+
 def find_run(store: Store, name: str) -> Note:
     """Return the run with an id, or the one whose id begins like it.
 
@@ -261,7 +265,8 @@ def read_job(store: Store, run: str) -> str | None:
         job = read_object(store.backend.read(layout.driver(run, "job")) or b"").get("job")
     except ValueError:
         return None
-    return job if isinstance(job, str) else None
+    # It becomes a word of the batch system's commands, and others may have written it: no option, as --user=anna.
+    return job if isinstance(job, str) and JOB.fullmatch(job) else None
 
 
 def _numbered(store: Store, note: Note) -> Note:

@@ -23,7 +23,7 @@ from stargazer.ledger import Ledger, Record
 from stargazer.ledger.believed import runs_code
 from stargazer.ledger.signatures import make_key, public_key, sign_made, sign_text, whose_text
 from stargazer.notebook.codecs import BUILT_IN
-from stargazer.runs.history import Note, find_run, whose_may_go_on
+from stargazer.runs.history import Note, find_run, read_job, whose_may_go_on
 from stargazer.store import Store, layout
 
 pytest.importorskip("pyarrow")
@@ -293,3 +293,17 @@ def test_a_strangers_call_is_not_run_once_more_as_oneself(store: Store, tmp_path
         assert [call.outcome for call in sg.verify(store=store, tasks=[made]).calls] == ["same"]
     with person(tmp_path, "bob"):
         assert [call.outcome for call in sg.verify(store=store, tasks=[made]).calls] == ["same"]
+
+
+@pytest.mark.parametrize(
+    ("job", "good"),
+    [
+        *((job, True) for job in ("1234", "1234;cluster", "12.server", "12[].server", "Moab.7", "12_3", "JOB-1")),
+        *((job, False) for job in ("--user=anna", "-u anna", "", "1 2", "$(id)", "1\n2", "x" * 300, 7, ["1"])),
+    ],
+)
+def test_the_number_of_a_job_is_no_option(store: Store, job: Any, good: bool) -> None:
+    """`stargazer cancel` gives it to the batch system, and whoever may write to the store may have written it."""
+    _ = store.context.header
+    store.backend.replace(layout.driver("run-1", "job"), json.dumps({"job": job}).encode())
+    assert read_job(store, "run-1") == (job if good else None)
