@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stargazer.assets.notebook import DATA_ALONE, NotebookValue
-from stargazer.ledger.reads import asks_much
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,6 +16,9 @@ if TYPE_CHECKING:
     from stargazer.store.records import Records
 
 __all__ = ["not_believed", "not_looked_at", "runs_code", "strangers"]
+
+VALUE = "notebook_value"
+"""Key of the assets that are values of notebooks' cells."""
 
 
 def not_believed(kept: Records, records: Mapping[str, Record]) -> set[str]:
@@ -44,7 +44,12 @@ def not_looked_at(kept: Records, records: Mapping[str, Record]) -> set[str]:
     kept, records
         As for `not_believed`.
     """
-    return _unsigned(kept, [record for record in records.values() if record.reads and asks_much(record.reads)])
+    reading = [record for record in records.values() if record.reads]
+    if not reading:
+        return set()
+    from stargazer.ledger.reads import asks_much
+
+    return _unsigned(kept, [record for record in reading if asks_much(record.reads)])
 
 
 def strangers(kept: Records, records: Mapping[str, Record]) -> set[str]:
@@ -72,7 +77,7 @@ def runs_code(encoded: Any) -> bool:
     while todo:
         each = todo.pop()
         if "asset" in each:
-            if each["asset"].get("asset") == NotebookValue.asset_key and _codec(each["asset"]) not in DATA_ALONE:
+            if each["asset"].get("asset") == VALUE and not _is_data(each["asset"]):
                 return True
         elif "dict" in each:
             todo += [item for _, item in each["dict"]]
@@ -81,5 +86,9 @@ def runs_code(encoded: Any) -> bool:
     return False
 
 
-def _codec(asset: Mapping[str, Any]) -> Any:
-    return asset.get("facts", {}).get("codec")
+def _is_data(asset: Mapping[str, Any]) -> bool:
+    from stargazer.assets.notebook import DATA_ALONE
+
+    facts = asset.get("facts")
+    codec = facts.get("codec") if isinstance(facts, dict) else None
+    return isinstance(codec, str) and codec in DATA_ALONE

@@ -16,11 +16,11 @@ import dask.config
 import pytest
 
 import stargazer as sg
-from stargazer.assets.notebook import DATA_ALONE
+from stargazer.assets.notebook import DATA_ALONE, NotebookValue
 from stargazer.cid import cid_of_path
 from stargazer.errors import ConfigError, NotebookError, NotFound
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.believed import runs_code
+from stargazer.ledger.believed import VALUE, runs_code
 from stargazer.ledger.signatures import make_key, public_key, sign_made, sign_text, whose_text
 from stargazer.notebook.codecs import BUILT_IN
 from stargazer.runs.history import Note, find_run, read_job, whose_may_go_on
@@ -150,10 +150,13 @@ def test_in_a_store_of_ones_own_nothing_has_to_be_signed(store: Store, tmp_path:
 
 def test_every_codec_is_known_to_be_data_or_is_not_believed() -> None:
     """A new codec that runs code when it is read must not stand among those that are data."""
+    assert NotebookValue.asset_key == VALUE
     runs = {"pickle", "module", "name", "zarr"}
     assert {each.name for each in BUILT_IN} - DATA_ALONE == runs - {"pickle"}
     value = {"asset": {"asset": "notebook_value", "cid": "x", "facts": {"codec": "json"}}}
     assert not runs_code({"dict": [["a", value], ["b", {"value": 1}]]})
+    for facts in ([], None, "codec", {"codec": ["json"]}, {"codec": {}}):
+        assert runs_code({"asset": {**value["asset"], "facts": facts}})
     for codec in (*runs, "own:Spectrum", "unheard-of", None):
         asset = {**value["asset"], "facts": {"codec": codec}}
         one = {"asset": asset}
