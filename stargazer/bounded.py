@@ -30,6 +30,7 @@ __all__ = [
     "lines_of",
     "parse_json",
     "parse_yaml",
+    "read_own",
     "read_text",
 ]
 
@@ -82,6 +83,29 @@ def read_text(path: Path, most: int = LARGEST) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8: {error}") from error
+
+
+def read_own(path: Path, most: int = LARGEST) -> bytes:
+    """Return what this user noted in a cache; what somebody else put there is not believed.
+
+    Parameters
+    ----------
+    path
+        The note.
+    most
+        Bytes that it may have.
+
+    Raises
+    ------
+    OSError
+        It is not there, is a link or no file, belongs to somebody else, or is larger.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_size > most:
+            raise PermissionError(f"{path} is none of this user's notes")
+        return file.read(most)
 
 
 def is_count(text: str) -> bool:

@@ -180,6 +180,8 @@ def _writable(place: Path) -> Path:
     """A directory of the user, or else a private one for temporary files: homes may be full, read-only, or missing."""
     with contextlib.suppress(OSError):
         place.mkdir(parents=True, exist_ok=True)
+        if (found := place.stat()).st_uid == os.getuid() and found.st_mode & 0o077:
+            place.chmod(found.st_mode & 0o700)
     if os.access(place, os.W_OK | os.X_OK):
         return place
     import logging

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import NotebookError
 from stargazer.fingerprint.parsing import parse
+from stargazer.notebook.header import find_block
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["SECTIONS", "Facts", "Section", "Tile", "changed_header", "facts_of", "read_tile"]
 
-BLOCK = re.compile(r"(?m)^# /// script\s*$\n(?P<content>(?:^#(?:| .*)$\n)+?)^# ///\s*$\n?")
 TABLE = "[tool.stargazer]"
 SHOWN = 400
 HEAD = 1 << 16
@@ -174,12 +174,8 @@ def facts_of(text: str) -> Facts:
 
 
 def _script(text: str) -> dict[str, Any]:
-    found = BLOCK.search(text)
-    return tomllib.loads(_uncommented(found["content"])) if found else {}
-
-
-def _uncommented(block: str) -> str:
-    return "".join(f"{line.removeprefix('#').removeprefix(' ')}\n" for line in block.splitlines())
+    found = find_block(text)
+    return tomllib.loads("\n".join(found.lines)) if found else {}
 
 
 def _docstring(text: str) -> str:
@@ -236,8 +232,8 @@ def changed_header(text: str, changes: dict[str, str | int | float]) -> str:
     NotebookError
         The header is written in a way that cannot be changed line by line.
     """
-    found = BLOCK.search(text)
-    block = _uncommented(found["content"]) if found else ""
+    found = find_block(text)
+    block = "".join(f"{line}\n" for line in found.lines) if found else ""
     try:
         wanted = tomllib.loads(block)
         own = wanted.setdefault("tool", {}).setdefault("stargazer", {})
@@ -249,7 +245,7 @@ def changed_header(text: str, changes: dict[str, str | int | float]) -> str:
     except (AttributeError, ValueError) as error:
         raise NotebookError(f"the header of the notebook must be changed in an editor: {error}") from None
     script = "# /// script\n" + "".join(f"# {line}".rstrip() + "\n" for line in new.splitlines()) + "# ///\n"
-    return text[: found.start()] + script + text[found.end() :] if found else script + text
+    return text[: found.start] + script + text[found.stop :] if found else script + text
 
 
 def _with_lines(block: str, changes: dict[str, str | int | float]) -> str:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from stargazer.assets.asset import Asset
 
-__all__ = ["NotebookSnapshot", "NotebookValue"]
+__all__ = ["DATA_ALONE", "NotebookSnapshot", "NotebookValue"]
+
+DATA_ALONE = frozenset(
+    ("arrow", "frame", "json", "npy", "npy-scalar", "outputs", "polars", "series", "sparse", "spent")
+)
+"""Codecs whose bytes are data and no more. To read what others wrote may run code: a pickle says which, a name imports
+its module, trees of zarr name codecs, and of those that people register nobody here knows."""
 
 
 class NotebookValue(Asset):

@@ -71,6 +71,7 @@ def _print_token(token: str, line: str, json: bool) -> None:
 
 def _serve(settings: Settings, host: str, port: int, on: str | None, json: bool) -> None:
     from stargazer.service.application import application
+    from stargazer.service.peers import can_tell
     from stargazer.service.serving import check_host
     from stargazer.service.serving import serve as run
 
@@ -84,16 +85,19 @@ def _serve(settings: Settings, host: str, port: int, on: str | None, json: bool)
             client = stack.enter_context(connect(on))
         app = application(settings, client=client, mounts=_mounts(settings, host, on))
 
+        own = settings.is_open and can_tell()
+
         def told(url: str) -> None:
             import json as json_module
             import sys
 
             say(json_module.dumps({"url": url, "stores": list(settings.stores)}) if json else url)
             sys.stdout.flush()
-            if not json and settings.is_open:
-                say("anybody on this machine may ask; stargazer serve --new-token NAME makes tokens", err=True)
+            if settings.is_open and not (own and json):
+                who = "only you" if own else "this system does not tell whose a connection is: anybody on this machine"
+                say(f"{who} may ask; stargazer serve --new-token NAME makes tokens", err=True)
 
-        run(app, host, port, told)
+        run(app, host, port, told, own=own)
 
 
 def _mounts(settings: Settings, host: str, on: str | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from stargazer.calls.elements import element
 from stargazer.calls.graph import flatten
 from stargazer.calls.node import run as node
 from stargazer.client.capacity import offered
-from stargazer.config import batch_job
+from stargazer.config import batch_job, user_name
 from stargazer.errors import ArgumentError, ConfigError, NotFound
 from stargazer.profiles.kinds import batch_system
 from stargazer.profiles.settings import find_profiles
@@ -140,14 +140,18 @@ def resume(run: KeptRun) -> KeptRun:
             f"{run.id} was run by a process of {note.user} and is not kept with its code; run the workflow again: what "
             "it finished is known"
         )
-    if not whose_may_go_on(note):
-        raise NotFound(f"{run.id} is {note.whose}, and would run code as you; see the setting stargazer.accept")
+    if not whose_may_go_on(run.store, note):
+        raise NotFound(
+            f"{run.id} is {note.whose}, and would run code as you: name who ran it in stargazer.trust, or run the "
+            "workflow yourself: what it finished is known"
+        )
     options = read_options(run.store, run.id, note.driver["given"])
     for what in ("cancel", "result"):
         run.store.backend.remove(layout.driver(run.id, what))
     is_job = bool(note.driver.get("job"))
     driver = {name: value for name, value in note.driver.items() if name == "given"}
-    fresh = replace(note, state="pending", pid=0, host="", driver=driver, failures={}, records={}, updated=0.0)
+    note = replace(note, user=user_name(), state="pending", pid=0, host="")
+    fresh = replace(note, driver=driver, failures={}, records={}, updated=0.0)
     fresh.write(run.store)
     if is_job:
         return _submitted(run.store, fresh, _batch_profile(options.on))

@@ -18,6 +18,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.bounded import read_own
 from stargazer.config import cache_dir
 from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.dynamic import DOCUMENTS, FINDS_TEXT, TEXT_MODULES
@@ -523,7 +524,7 @@ _changed: set[str] = set()
 def _kept(folder: str) -> dict[str, tuple[Stamp, tuple[Any, ...]]]:
     """What is kept of the files of a folder, by their names."""
     try:
-        kept: dict[str, tuple[Stamp, tuple[Any, ...]]] = marshal.loads(_place(folder).read_bytes())
+        kept: dict[str, tuple[Stamp, tuple[Any, ...]]] = marshal.loads(read_own(_place(folder)))
         return kept
     except (OSError, ValueError, EOFError, TypeError):
         return {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from stargazer import config
 from stargazer.assets.fields import read_asset
+from stargazer.ledger.believed import not_believed, not_looked_at
 from stargazer.ledger.record import Record, cids_in, decode
 from stargazer.store.context import Known, fallback
 from stargazer.store.layout import is_name
@@ -136,13 +137,21 @@ class Ledger:
         return self._accepted(chosen)
 
     def _accepted(self, chosen: dict[str, Lead]) -> dict[str, Lead]:
-        """Those of somebody whose results are accepted."""
+        """Those of somebody whose results are accepted; results that run code when they are read are not anyone's."""
+        records = {lead.record.id: lead.record for lead in chosen.values()}
         if (accept := self.accept) == "anyone":
-            return chosen
+            # Of remotes others judge, who ask for anyone's.
+            bad = not_believed(self.records, records) if self._accept is None else set()
+            return {key: lead for key, lead in chosen.items() if lead.record.id not in bad} if bad else chosen
         from stargazer.ledger.signatures import accepted
 
-        good = accepted(self.records, list({lead.record.id: lead.record for lead in chosen.values()}.values()), accept)
+        good = accepted(self.records, list(records.values()), accept)
         return {key: lead for key, lead in chosen.items() if lead.record.id in good}
+
+    def accepts(self, record: Record) -> bool:
+        """Whether a record may be a hit, by whose it is."""
+        unasked = not_looked_at(self.records, {record.id: record})
+        return not unasked and bool(self._accepted({record.id: Lead(record)}))
 
     def _fitting(self, choices: Mapping[str, list[list[str]]]) -> dict[str, Lead]:
         """Of the records under each key the newest that is an answer today."""
@@ -150,7 +159,9 @@ class Ledger:
 
         wanted = dict.fromkeys(name for lines in choices.values() for line in lines for name in line)
         read = {name: Record.from_bytes(data, name) for name, data in self.records.get_many(wanted).items()}
-        known = {name: record for name, record in read.items() if _is_result(record)}
+        found = {name: record for name, record in read.items() if _is_result(record)}
+        unasked = not_looked_at(self.records, found)
+        known = {name: record for name, record in found.items() if name not in unasked}
         present = Present()
         holding = {name for name, record in known.items() if present.holds(record.reads)}
         fitting = {

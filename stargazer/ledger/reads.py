@@ -42,6 +42,7 @@ __all__ = [
     "UNTIL",
     "WROTE",
     "Present",
+    "asks_much",
     "file_value",
     "folder_value",
     "looked_value",
@@ -83,6 +84,29 @@ LOOKED_FOR = "?"
 _MEMO = Memo(lambda: config.cache_dir() / "reads")
 
 
+MOST_TO_READ = 8 << 30
+"""Bytes of a file that is read because a record names it, whoever wrote that."""
+
+
+def asks_much(reads: Mapping[str, str]) -> bool:
+    """Whether telling what stands behind some names runs programs, or reads what has no end.
+
+    Whoever wrote a record chose the names, and they are asked for whenever its call is looked up.
+    """
+    return any(name.startswith(TOOL) or name.endswith(TREE) or _is_endless(name.lstrip(f"{WROTE}!")) for name in reads)
+
+
+def _is_endless(path: str) -> bool:
+    """Whether a file is larger than most, or none of a disk: its bytes are made while they are read."""
+    try:
+        found = os.stat(path) if path.startswith("/") else None
+    except (OSError, ValueError):
+        return False
+    if found is None or not stat.S_ISREG(found.st_mode):
+        return False
+    return found.st_size > MOST_TO_READ or os.path.realpath(path).startswith(("/proc/", "/sys/", "/dev/"))
+
+
 class Present:
     """What stands behind names now; each is looked at once, for the records of one look-up name many alike."""
 
@@ -115,7 +139,7 @@ def present_value(name: str, expected: str = "") -> str:
         A CID: a file that is known to have it is not read again.
     """
     if name == UNTIL:
-        return expected if time.time() < float(expected or 0) else CHANGED
+        return expected if time.time() < _seconds(expected) else CHANGED
     if name.startswith(LIBRARY):
         return _version(name.removeprefix(LIBRARY))
     if name.startswith(TOOL):
@@ -131,6 +155,14 @@ def present_value(name: str, expected: str = "") -> str:
     if name.endswith(TREE):
         return tree_value(name.removesuffix(TREE))
     return folder_value(name) if name.endswith("/") else file_value(name, expected)
+
+
+def _seconds(text: str) -> float:
+    """A time; long ago, where it is none."""
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0
 
 
 def _version(distribution: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import math
 import os
 import time
 import warnings
@@ -21,7 +22,7 @@ from stargazer import config
 from stargazer.errors import ConfigError, NotFound, ToolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from stargazer.ledger.record import Record
@@ -386,8 +387,17 @@ def _whose(
     return verdict
 
 
-def whose_text(text: bytes, signature: str) -> str:
-    """Whose a text is that `sign_text` signed."""
+def whose_text(text: bytes, signature: str, lies_since: Callable[[], float | None] = lambda: None) -> str:
+    """Whose a text is that `sign_text` signed.
+
+    Parameters
+    ----------
+    text, signature
+        What was signed, and how.
+    lies_since
+        Says when it was put into one's own store, in seconds since 1970; asked where the key was revoked. None where
+        nobody knows: then it counts as unsigned.
+    """
     if not signature:
         return UNSIGNED
     key, _, digits = signature.partition(".")
@@ -397,8 +407,11 @@ def whose_text(text: bytes, signature: str) -> str:
         return UNSIGNED
     except ValueError:
         good = False
-    names = names_of_keys()
-    return names.get(key, f"signed by {short_key(key)}") if good else NOT_AS_SIGNED
+    if not good:
+        return NOT_AS_SIGNED
+    if key in (revoked := revoked_since()) and not (lies_since() or math.inf) < revoked[key].timestamp():
+        return UNSIGNED
+    return names_of_keys().get(key, f"signed by {short_key(key)}")
 
 
 def signatures_of(kept: Records, identifiers: Collection[str], keys: Collection[str]) -> dict[str, dict[str, bytes]]:

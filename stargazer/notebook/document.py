@@ -16,6 +16,7 @@ from typing import Any, Literal
 from stargazer.errors import NotebookError
 from stargazer.fingerprint.parsing import lines_of, parse
 from stargazer.notebook.annotations import Annotations, Problem, read_annotations
+from stargazer.notebook.header import find_block
 from stargazer.notebook.magics import NO_PYTHON, commands, without_magics
 from stargazer.notebook.names import Names, names_of
 from stargazer.notebook.plaintext import read_plain
@@ -28,6 +29,8 @@ Kind = Literal["code", "markdown"]
 
 PERCENT = re.compile(r"^# ?%%(?P<rest>.*)$")
 TITLE = re.compile(r"(?P<title>(?:.*?\S)??)\s*+(?P<kind>\[\w+\])?\s*+(?P<options>(?:\{|[\w-]+\s*=).*)?$")
+LONGEST_MARK = 4096
+"""Characters of the line that begins a cell, beyond which it is all title: to read one takes the square of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,13 +187,12 @@ class Document:
         """The metadata of the script (PEP 723), as a dictionary; empty where it has none."""
         import tomllib
 
-        found = re.search(r"(?m)^# /// script\s*$\n(?P<content>(?:^#(?:| .*)$\n)+?)^# ///\s*$", self.header)
+        found = find_block(self.header)
         if found is None:
             return {}
-        lines = (line.removeprefix("#").removeprefix(" ") for line in found["content"].splitlines())
         try:
-            return tomllib.loads("\n".join(lines))
-        except tomllib.TOMLDecodeError as error:
+            return tomllib.loads("\n".join(found.lines))
+        except (ValueError, RecursionError) as error:  # also of numbers and lists without end
             raise NotebookError(f"{self.path}: the header of the script is not TOML: {error}") from None
 
 
@@ -429,8 +431,9 @@ def _front(lines: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _percent_cell(rest: str, source: str, line: int) -> Cell:
-    found = TITLE.match(rest)
-    assert found is not None
+    found = TITLE.match(rest) if len(rest) <= LONGEST_MARK else None
+    if found is None:
+        return _cell(rest.strip(), source, "code", line, {})
     options = _options(found["options"] or "")
     kind = (found["kind"] or "[code]").strip("[]")
     if kind in ("markdown", "md", "raw"):
@@ -443,7 +446,7 @@ def _options(text: str) -> dict[str, Any]:
     if text.startswith("{"):
         try:
             return dict(json.loads(text))
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
     found = re.findall(r"(\w+)\s*=\s*(\[[^\]]*\]|\{[^}]*\}|\"[^\"]*\"|\S+)", text)
     return {name: _json(value) for name, value in found}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import NotebookError
 from stargazer.notebook.plaintext import read_plain
@@ -14,9 +14,47 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Document
 
-__all__ = ["read_requirements", "with_dependencies", "with_script", "with_tile"]
+__all__ = ["Block", "find_block", "read_requirements", "with_dependencies", "with_script", "with_tile"]
 
-BLOCK = re.compile(r"(?m)^# /// script\s*$\n(?P<content>(?:^#(?:| .*)$\n)*?)^# ///\s*$\n?")
+BEGIN, END = "# /// script", "# ///"
+
+
+class Block(NamedTuple):
+    """The metadata of a script, as they stand in its text.
+
+    Parameters
+    ----------
+    start, stop
+        Of its first character, and of the one after its last line.
+    lines
+        What is in it, without the comment signs.
+    """
+
+    start: int
+    stop: int
+    lines: list[str]
+
+
+def find_block(text: str) -> Block | None:
+    """Return the first block of metadata in a script (PEP 723); None where there is none.
+
+    Each line is looked at once: a pattern would begin anew at each line that looks like the first, and a notebook of a
+    megabyte of such lines would take hours.
+    """
+    start, at = -1, 0
+    lines: list[str] = []
+    for line in text.split("\n"):
+        bare = line.rstrip()
+        if start < 0:
+            start, lines = (at if bare == BEGIN else -1), []
+        elif bare == END:
+            return Block(start, min(at + len(line) + 1, len(text)), lines)
+        elif bare == "#" or line.startswith("# "):
+            lines.append(line.removesuffix("\r").removeprefix("#").removeprefix(" "))
+        else:
+            start = -1
+        at += len(line) + 1
+    return None
 
 
 def with_script(document: Document, change: Callable[[Any], None]) -> str:
@@ -39,17 +77,16 @@ def with_script(document: Document, change: Callable[[Any], None]) -> str:
 
     if document.path.suffix != ".py":
         raise NotebookError(f"{document.path}: only .py notebooks have a header (PEP 723) that names packages")
-    found = BLOCK.search(document.text)
-    lines = (found["content"] if found else "").splitlines()
+    found = find_block(document.text)
     try:
-        toml = tomlkit.parse("\n".join(line.removeprefix("#").removeprefix(" ") for line in lines))
+        toml = tomlkit.parse("\n".join(found.lines if found else ()))
         change(toml)
-    except TOMLKitError as error:
+    except (TOMLKitError, ValueError, RecursionError) as error:
         raise NotebookError(f"{document.path}: the header of the script is not TOML: {error}") from None
     content = "".join(f"# {line}".rstrip() + "\n" for line in tomlkit.dumps(toml).strip("\n").splitlines())
     block = f"# /// script\n{content}# ///\n"
     if found:
-        return document.text[: found.start()] + block + document.text[found.end() :]
+        return document.text[: found.start] + block + document.text[found.stop :]
     first = re.match(r"(#!.*\n)?(#.*coding[:=].*\n)?", document.text)
     at = first.end() if first else 0
     return f"{document.text[:at]}{block}{document.text[at:]}"

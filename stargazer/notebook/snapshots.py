@@ -28,7 +28,7 @@ from stargazer.ledger.signatures import sign_text, whose_text
 from stargazer.notebook.book import Notebook
 from stargazer.notebook.pages import page_text
 from stargazer.notebook.whole import own_modules
-from stargazer.store import active_store
+from stargazer.store import active_store, layout
 from stargazer.store.layout import check_name
 from stargazer.store.references import find_assets, is_reference
 
@@ -355,7 +355,8 @@ def _opened(asset: Asset, store: Store) -> Snapshot:
     wrong |= there.keys() - content["files"].keys() - {SNAPSHOT, SIGNATURE}
     if wrong:
         raise NotebookError(f"{asset.cid}: {', '.join(sorted(wrong))} is not what {SNAPSHOT} says; do not trust it")
-    return Snapshot(asset, content, whose_text(text, signature))
+    changed = store.backend.changed
+    return Snapshot(asset, content, whose_text(text, signature, lambda: changed(layout.tree(str(asset.cid)))))
 
 
 def _statement(asset: Asset, store: Store) -> tuple[bytes, str]:
@@ -384,8 +385,12 @@ def _malformed(content: Mapping[str, Any]) -> list[str]:
     wrong = [name for name, kind in kinds.items() if not isinstance(content.get(name), kind)]
     if wrong:
         return wrong
-    places = [content["notebook"], *(each.get("path", "") for each in content["inputs"] if isinstance(each, dict))]
-    return ["a path"] if any(".." in Path(str(place)).parts for place in places) else []
+    if not all(isinstance(each, dict) and all(isinstance(v, str) for v in each.values()) for each in content["inputs"]):
+        return ["inputs"]
+    places = [content["notebook"], *(each.get("path", "") for each in content["inputs"])]
+    if any(".." in Path(place).parts for place in places) or f"{SOURCE}/{content['notebook']}" not in content["files"]:
+        return ["a path"]
+    return []
 
 
 def fetch_snapshot(what: str, *, store: Store | None = None) -> Snapshot:

@@ -21,7 +21,9 @@ from stargazer.visible import visible
 __all__ = ["Options", "ask", "ask_call", "check_schema", "prompt"]
 
 TEXT, JSON, SCHEMA = "text", "json", "schema"
-FENCE = re.compile(r"\A\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+FENCE = "```"
+FENCED = re.compile(r"[A-Za-z]*\s*")
+"""What may stand behind the fence before an answer."""
 SHOWN = 200
 
 
@@ -276,11 +278,19 @@ def _no_number(word: str) -> Any:
     raise ValueError(f"{word} is no number of JSON")
 
 
+def _unfenced(text: str) -> str:
+    """What stands between the fences of an answer, or all of it; a pattern would take the cube of its blank lines."""
+    bare = text.strip()
+    if len(bare) < 2 * len(FENCE) or not (bare.startswith(FENCE) and bare.endswith(FENCE)):
+        return text
+    first, end, inner = bare[len(FENCE) : -len(FENCE)].partition("\n")
+    return inner if end and FENCED.fullmatch(first) else text
+
+
 def _parsed(text: str, schema: Mapping[str, Any] | bool | None) -> tuple[Any, str]:
     """The value of an answer, and what is wrong with it; models like to put fences around JSON."""
-    fenced = FENCE.match(text)
     try:
-        value = json.loads(fenced[1] if fenced else text, parse_constant=_no_number)
+        value = json.loads(_unfenced(text), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         return None, f"it is no JSON ({error}): {visible(text[:SHOWN], lines=True)}"
     if not isinstance(schema, Mapping):

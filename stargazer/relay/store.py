@@ -158,6 +158,10 @@ class RelayBackend:
         asked = list(dict.fromkeys(cids))
         return not asked or bool(self.line.ask("has_all", asked))
 
+    def is_private(self) -> bool:
+        """False: a worker does not see who may write there."""
+        return False
+
     def scratch(self) -> str | None:
         """None: tasks work in this host's cache."""
         return None

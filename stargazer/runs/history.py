@@ -196,7 +196,7 @@ def noted_runs(store: Store, limit: int = 20) -> list[Note]:
     notes = []
     for name in names:
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            notes.append(_judged(store, _numbered(store, _read(found[layout.run(name)]))))
+            notes.append(_judged(store, _numbered(store, _read(store, name, found[layout.run(name)]))))
     # Of one second, names do not tell which came first.
     return sorted(notes, key=lambda note: (_moment(note.id)[0], note.started, _moment(note.id)), reverse=True)
 
@@ -205,7 +205,7 @@ def _ids(store: Store) -> Iterable[str]:
     return filter(layout.is_plain, store.backend.names("runs"))
 
 
-def _read(data: bytes) -> Note:
+def _read(store: Store, run: str, data: bytes) -> Note:
     """A note of which all members are of their types; `ValueError` or `TypeError` of any other."""
     members = read_object(data)
     if not all(isinstance(members[name], kinds) for name, kinds in _TYPES.items() if name in members):
@@ -213,7 +213,8 @@ def _read(data: bytes) -> Note:
     if not all(isinstance(states, dict) for states in members.get("tasks", {}).values()):
         raise ValueError("no note of a run")
     signature = members.pop("signature", "")
-    whose = whose_text(_signed_text(members), signature if isinstance(signature, str) else "?")
+    signed = signature if isinstance(signature, str) else "?"
+    whose = whose_text(_signed_text(members), signed, lambda: store.backend.changed(layout.run(run)))
     return Note(**{name: members[name] for name in members.keys() & _TYPES.keys()}, whose=whose)
 
 
@@ -234,6 +235,10 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
+JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.;:@\[\]-]{0,199}")
+"""How batch systems call jobs."""
+
+
 def find_run(store: Store, name: str) -> Note:
     """Return the run with an id, or the one whose id begins like it.
 
@@ -249,7 +254,7 @@ def find_run(store: Store, name: str) -> Note:
         raise NotFound(f"{told} in {store.url}; stargazer runs lists them")
     data = store.backend.read(layout.run(found[0]))
     try:
-        return _judged(store, _numbered(store, _read(data or b"")))
+        return _judged(store, _numbered(store, _read(store, found[0], data or b"")))
     except (ValueError, TypeError) as error:
         raise NotFound(f"the note of run {found[0]} in {store.url} is torn: {error}") from error
 
@@ -260,7 +265,8 @@ def read_job(store: Store, run: str) -> str | None:
         job = read_object(store.backend.read(layout.driver(run, "job")) or b"").get("job")
     except ValueError:
         return None
-    return job if isinstance(job, str) else None
+    # It becomes a word of the batch system's commands, and others may have written it: no option, as --user=anna.
+    return job if isinstance(job, str) and JOB.fullmatch(job) else None
 
 
 def _numbered(store: Store, note: Note) -> Note:
@@ -270,11 +276,16 @@ def _numbered(store: Store, note: Note) -> Note:
     return replace(note, driver=note.driver | {"job": read_job(store, note.id) or JOB_UNKNOWN})
 
 
-def whose_may_go_on(note: Note) -> bool:
-    """Whether a run is of somebody whose code may run as the user: the setting ``accept`` says whose."""
-    believed = note.whose in names_of_keys().values()
-    allowed = {"anyone": note.whose != NOT_AS_SIGNED, "signed": believed, "own": note.whose == YOURS}
-    return allowed[config.accept()]
+def whose_may_go_on(store: Store, note: Note) -> bool:
+    """Whether a run is of somebody whose code may run as the user: one's own, and of those whom ``trust`` names.
+
+    Where nobody else may write to the store, any run that is noted there is one's own.
+    """
+    if config.accept() == "own":
+        return note.whose == YOURS
+    if note.whose in names_of_keys().values():
+        return True
+    return config.accept() == "anyone" and note.whose != NOT_AS_SIGNED and store.backend.is_private()
 
 
 def _moment(name: str) -> tuple[str, int, str]:

@@ -425,7 +425,7 @@ class Reason:
     Parameters
     ----------
     kind
-        ``"never ran"``, ``"code"``, ``"parameter"``, ``"input"``, ``"tool"``, ``"read"``, ``"lost"``,
+        ``"never ran"``, ``"code"``, ``"parameter"``, ``"input"``, ``"tool"``, ``"read"``, ``"lost"``, ``"whose"``,
         ``"forgotten"`` or ``"again"``; of one that wires, ``"grows"`` or ``"error"``.
     text
         In words: what changed, from what to what.
@@ -467,11 +467,17 @@ def reasons_for(call: Call, inputs: dict[str, Any], candidates: list[Record]) ->
 
 def _hidden_reason(store: Store, record: Record) -> Reason:
     """Nothing differs that a key tells: what it read, its result is lost, or the same inputs stand in another order."""
+    ledger = Ledger(store.records)
+    if not ledger.accepts(record):
+        verdict = whose(store.records, [record])[record.id]
+        return Reason("whose", f"its result is {verdict}, and that is not accepted (record {record.id[:12]})")
     if changed := Present().differences(record.reads):
         return Reason("read", f"{', '.join(map(_read_name, changed))} changed since it was read")
-    if Ledger(store.records).forgotten(record.content_key) is not None:
+    if ledger.forgotten(record.content_key) is not None:
         return Reason("forgotten", f"it was forgotten (record {record.id[:12]})")
-    if Ledger(store.records).is_complete(record):
+    if ledger.is_complete(record):
+        if ledger.find(record.content_key) is None:
+            return Reason("whose", f"the keys of record {record.id[:12]} lead to another one, which is not accepted")
         return Reason("input", "inputs in another order")
     return Reason("lost", f"its result is no longer in the store (record {record.id[:12]})")
 

@@ -13,6 +13,7 @@ from stargazer.calls.task import Task
 from stargazer.errors import ArgumentError, StargazerError
 from stargazer.execute.execute import Attempt
 from stargazer.ledger import Ledger
+from stargazer.ledger.believed import strangers
 from stargazer.ledger.chosen import above, below, chosen
 from stargazer.ledger.rebuilt import find_named, value_of
 from stargazer.ledger.signatures import YOURS, whose
@@ -242,6 +243,10 @@ class _Finder:
 
     def _call(self, record: Record) -> Call:
         """The call that a record tells of, with all that is in its key."""
+        if strangers(self._store.records, {record.id: record}):
+            verdict = whose(self._store.records, [record])[record.id]
+            told = f"it is {verdict}, and what it was given would run as you: name who ran it in stargazer.trust"
+            raise _Unfit(UNKNOWN, told)
         try:
             inputs, parameters = self._inputs(record), self._parameters(record)
             candidates = self._candidates(record)

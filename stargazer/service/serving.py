@@ -57,7 +57,7 @@ def listening(host: str, port: int) -> socket.socket:
     return made
 
 
-def serve(app: Any, host: str, port: int, told: Callable[[str], None]) -> None:
+def serve(app: Any, host: str, port: int, told: Callable[[str], None], *, own: bool = False) -> None:
     """Serve an application until it is interrupted.
 
     Parameters
@@ -68,15 +68,20 @@ def serve(app: Any, host: str, port: int, told: Callable[[str], None]) -> None:
         Where; port 0 for any that is free.
     told
         Called with the address before anything is served.
+    own
+        Only connections of this user are let in; see `stargazer.service.peers`.
     """
     try:
         import uvicorn
     except ImportError:
         raise ToolMissing("the service wants uvicorn: pip install 'stargazer-dask[service]'") from None
+    from stargazer.service.peers import own_alone
+
     opened = listening(host, port)
     shown = f"[{host.strip('[]')}]" if ":" in host else host
     told(f"http://{shown}:{opened.getsockname()[1]}")
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=10, server_header=False
-    )
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=10, server_header=False,
+        http=own_alone() if own else "auto",
+    )  # fmt: skip
     uvicorn.Server(config).run(sockets=[opened])

@@ -32,6 +32,7 @@ __all__ = [
     "check_sign",
     "entries_in",
     "is_in_use",
+    "is_private",
     "last_change",
     "modes_of",
     "odd_in",
@@ -237,6 +238,15 @@ def _check_owner(path: str, found: os.stat_result, own: os.stat_result) -> None:
     if found.st_uid not in (own.st_uid, os.geteuid(), 0) and not shared:
         message = f"{path} belongs to {_person(found.st_uid)}, but the store to {_person(own.st_uid)}"
         raise StoreError(f"{message}, who share no group: find out why, then chown it, or move it away")
+
+
+def is_private(path: str) -> bool:
+    """Whether a folder is this user's and nobody else may write to it; one that is not there is nobody's."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return True
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
 def _person(uid: int) -> str:

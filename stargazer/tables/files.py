@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from stargazer.tables.arrow import arrow, read_table
+from stargazer.tables.sizes import check_row_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["file_io", "fitting", "local_path", "opened", "parsed_filter", "read_by_iceberg"]
+__all__ = ["check_sizes", "file_io", "fitting", "local_path", "opened", "parsed_filter", "read_by_iceberg"]
 
 
 def local_path(url: str) -> str | None:
@@ -33,6 +34,15 @@ def file_io(url: str, catalog: str) -> Any:
 
     properties = (Config().get_catalog_config(catalog) or {}) if catalog else {}
     return load_file_io({name: str(value) for name, value in properties.items()}, url)
+
+
+def check_sizes(file: dict[str, Any], catalog: str) -> None:
+    """Refuse a data file or its deletes if they take far more once they are read than files of their size hold."""
+    for each in (file, *file["deletes"]):
+        if each["format"] == "PARQUET":
+            with opened(each["path"], catalog) as source:
+                for group in range(arrow("parquet").ParquetFile(source).metadata.num_row_groups):
+                    check_row_group(source, group, None, each["path"])
 
 
 def read_by_iceberg(file: dict[str, Any], table: dict[str, Any], catalog: str) -> Any:

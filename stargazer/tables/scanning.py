@@ -17,6 +17,7 @@ from stargazer.tables.files import fitting, opened, parsed_filter
 from stargazer.tables.planning import REMEMBERED, planned
 from stargazer.tables.sources import TableURI, iceberg, open_iceberg, parquet_files, read_table_uri, refusals
 from stargazer.tables.tasks import gather_rows, read_data_file, read_row_group, read_zarr_rows
+from stargazer.tables.warehouses import check_inside
 from stargazer.tables.zarrs import columns_of, is_zarr, parts_of, schema_of
 
 if TYPE_CHECKING:
@@ -234,8 +235,17 @@ def _of_iceberg(
     wanted, needed = _columns(table.scan(snapshot_id=number).projection(), columns, where)
     catalog = source.place if source.catalog else ""
     shape = needed.model_dump_json()
-    found = [_file_of(each, table.metadata, shape, needed, where, catalog) for each in planned(table, where, number)]
-    return found, needed, wanted
+    files = planned(table, where, number)
+    if not source.catalog:
+        _check_places(files, Path(source.place))
+    return [_file_of(each, table.metadata, shape, needed, where, catalog) for each in files], needed, wanted
+
+
+def _check_places(files: Sequence[Any], folder: Path) -> None:
+    """Refuse a table whose data files lie outside of the folder that it was named by."""
+    for each in files:
+        for file in (each.file, *each.delete_files):
+            check_inside(file.file_path, folder)
 
 
 def _snapshot(table: Any, wanted: int | str | None) -> int | None:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from stargazer.errors import ArgumentError, DataError, NotFound, StargazerError, ToolMissing
 from stargazer.tables.planning import Remembered, is_unique
+from stargazer.tables.warehouses import in_catalog, open_table, without_readers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +111,7 @@ def open_iceberg(source: TableURI) -> Any:
     if source.catalog:
         from pyiceberg.catalog import load_catalog
 
-        return load_catalog(source.place).load_table(source.table)
+        return without_readers(load_catalog(source.place)).load_table(source.table)
     folder = Path(source.place)
     if not folder.is_dir():
         raise NotFound(f"there is no warehouse {source.place}")
@@ -122,36 +123,18 @@ def open_iceberg(source: TableURI) -> Any:
 
 def _of_catalog(database: Path, folder: Path, table: str) -> Any:
     """A table of the catalog in a file of SQLite; as long as that names the same metadata, it is remembered."""
-    from pyiceberg.catalog.sql import SqlCatalog
-
-    catalog, location = _looked_up(database, table)
+    catalog, location = in_catalog(database, table)
     key = str(database), catalog, table, location
     found = _tables.get(key)
     if found is None:
-        uri, warehouse = f"sqlite:///{database}", f"file://{folder}"
-        found = SqlCatalog(catalog, uri=uri, warehouse=warehouse).load_table(table)
-        if is_unique(location) and found.metadata_location == location:
+        found = open_table(folder, table, location)
+        if is_unique(location):
             _tables.keep(key, found)
     return found
 
 
-def _looked_up(database: Path, table: str) -> tuple[str, str | None]:
-    """Name of the catalog in a file of SQLite, and where it says that a table's metadata is."""
-    import sqlite3
-
-    named = "SELECT metadata_location FROM iceberg_tables WHERE table_namespace = ? AND table_name = ?"
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        names = [row[0] for row in connection.execute("SELECT DISTINCT catalog_name FROM iceberg_tables")]
-        place = connection.execute(named, table.rpartition(".")[::2]).fetchone()
-    if len(names) > 1:
-        raise DataError(f"{database} holds several catalogs: {', '.join(sorted(names))}; name one by iceberg://CATALOG")
-    return names[0] if names else "default", place[0] if place else None
-
-
 def _from_folder(folder: Path, table: str) -> Any:
     """A table of which only the files are there: the newest of its metadata counts."""
-    from pyiceberg.table import StaticTable
-
     places = [
         folder.joinpath(*table.split(".")),
         folder.joinpath(f"{table.rpartition('.')[0]}.db", table.split(".")[-1]),
@@ -159,7 +142,7 @@ def _from_folder(folder: Path, table: str) -> Any:
     for place in places:
         found = sorted((place / "metadata").glob("*.metadata.json"), key=_version)
         if found:
-            return StaticTable.from_metadata(f"file://{found[-1]}")
+            return open_table(folder, table, f"file://{found[-1]}")
     raise NotFound(f"{folder} has neither a catalog ({', '.join(CATALOG_FILES)}) nor a table {table}")
 
 
@@ -180,10 +163,22 @@ def parquet_files(source: TableURI) -> list[Path]:
     ------
     NotFound
         There are none.
+    DataError
+        One of a folder is a link that leads out of it, or no file.
     """
     place = Path(source.place)
     found = [place] if place.is_file() else sorted(place.rglob("*.parquet")) if place.is_dir() else []
     files = [path for path in found if not any(part.startswith(("_", ".")) for part in path.relative_to(place).parts)]
+    files = [path for path in files if not path.is_dir()]
+    for path in files:
+        _check_file(path, place)
     if not files:
         raise NotFound(f"there are no Parquet files in {source.place}; a table of Iceberg is named file://…#db.events")
     return files
+
+
+def _check_file(path: Path, folder: Path) -> None:
+    if not path.is_file():
+        raise DataError(f"{path} is no regular file")
+    if path != folder and path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{path} is a link that leads out of {folder}: name the folder that it leads to, or a copy")

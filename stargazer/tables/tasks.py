@@ -45,8 +45,10 @@ def read_row_group(
         An Arrow IPC file, without the metadata of Parquet.
     """
     from stargazer.tables.files import opened
+    from stargazer.tables.sizes import check_row_group
 
     with opened(file, catalog) as source:
+        check_row_group(source, group, columns, file)
         found = arrow("parquet").ParquetFile(source).read_row_group(group, columns=columns)
     return _kept(work, _plain(found.select(columns)))
 
@@ -97,8 +99,9 @@ def read_data_file(work: Workdir, *, file: dict[str, Any], table: dict[str, Any]
     Table
         An Arrow IPC file.
     """
-    from stargazer.tables.files import read_by_iceberg
+    from stargazer.tables.files import check_sizes, read_by_iceberg
 
+    check_sizes(file, catalog)
     return _kept(work, _plain(read_by_iceberg(file, table, catalog)))
 
 

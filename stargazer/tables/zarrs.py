@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stargazer.bio.singlecell.foreign import check_folder
 from stargazer.errors import DataError, NotFound, ToolMissing
 from stargazer.tables.arrow import arrow
 
@@ -71,6 +72,7 @@ def _opened(place: Path) -> Any:
         import zarr
     except ImportError:
         raise ToolMissing("tables of zarr want zarr: pip install 'stargazer-dask[zarr]'") from None
+    check_folder(place)
     found = zarr.open(str(place), mode="r")
     if not isinstance(found, zarr.Group):
         raise DataError(f"{place} is one array: a table is a group, whose arrays are its columns")

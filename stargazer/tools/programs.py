@@ -22,6 +22,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.bounded import read_own
 from stargazer.config import cache_dir, search_path, variable
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ ABSENT = "not found"
 Signature = tuple[int, int, int, int]
 
 LARGEST_SCRIPT = 1 << 20
+LONGEST_NOTE = 1 << 10
 KEPT_ON_DISK = 1 << 20
 """Bytes from which on the digest of a file is kept on the local disk, too."""
 
@@ -494,8 +496,8 @@ def _sha256(path: str, seen: Signature) -> str:
         return _hashed(path)
     known = cache_dir() / "digests" / hashlib.sha256(json.dumps([path, seen]).encode()).hexdigest()
     try:
-        return known.read_text("ascii")
-    except OSError:
+        return read_own(known, LONGEST_NOTE).decode("ascii")
+    except (OSError, ValueError):
         digest = _hashed(path)
         _keep(known, digest)
         return digest

@@ -15,13 +15,14 @@ from stargazer.errors import StoreError, ToolError
 from stargazer.store import active_store
 from stargazer.store.copies import put_down
 from stargazer.tools import Workdir
+from stargazer.visible import cell, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from stargazer.assets import Alignment, Asset, FilterChoice, QCReport, Variants
 
-__all__ = ["Results", "write_folder"]
+__all__ = ["Results", "without_formulas", "write_folder"]
 
 MEASURES = (
     *(".stats.txt", ".flagstat.txt", ".idxstats.txt", ".aligned.coverage.tsv", ".markdup.metrics.txt"),
@@ -118,7 +119,7 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
     _write_manifest(found)
     _multiqc(out)
     notes = _crate(found)
-    (out / "README.md").write_text(_readme(found, sheet, notes), "utf-8")
+    (out / "README.md").write_text(visible(_readme(found, sheet, notes), lines=True), "utf-8")
     return found
 
 
@@ -149,11 +150,20 @@ def _put(asset: Asset, target: Path, *, links: bool) -> Iterator[tuple[Path, Ass
         for path, one in zip(paths, family, strict=False):
             to = target.with_name(_renamed(path.name, asset.name, target.name))
             to.unlink(missing_ok=True)
-            if links:
+            if to.suffix == ".tsv":  # ids of variants and names of genes are others' words
+                to.write_bytes(without_formulas(path.read_bytes()))
+            elif links:
                 to.symlink_to(path)
             else:
                 os.replace(path, to)
             yield to, one
+
+
+def without_formulas(table: bytes) -> bytes:
+    """Return a table whose cells are between tabs, as it is stored, but no cell is one that a spreadsheet would run."""
+    lines = table.decode("utf-8", "surrogateescape").split("\n")
+    safe = "\n".join("\t".join(str(cell(each)) for each in line.split("\t")) for line in lines)
+    return safe.encode("utf-8", "surrogateescape")
 
 
 def _renamed(name: str, old: str, new: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stargazer.workflows.folder import without_formulas
 from stargazer.workflows.outputs import write_tsv
 
 PLAIN = b"gene\tx\ty\nENSG1\t-1.5\t1e-300\nMT-CO1\t+2\tNA\n-inf\tinf\tnan\n"
@@ -28,3 +29,12 @@ def test_a_gene_that_is_a_formula_is_text(name: str, tmp_path: Path) -> None:
 def test_a_formula_in_quotes_is_one_as_well(tmp_path: Path) -> None:
     write_tsv(b'gene\tx\n"=a""b"\t1\n', tmp_path / "t.tsv")
     assert (tmp_path / "t.tsv").read_bytes() == b'gene\tx\n"\'=a""b"\t1\n'
+
+
+@pytest.mark.parametrize("name", ["=cmd|'/C_calc'!A0", "@SUM(1)", "-2+3", "\uff1d1"])
+def test_an_id_of_a_variant_that_is_a_formula_is_text(name: str) -> None:
+    """A VCF of known variants says what they are called; the tables of a cohort tell it."""
+    table = f'contig\tposition\tid\tref\nchr1\t7\t{name}\tA\nchr1\t-8\t"rs1\t*\n'
+    assert without_formulas(table.encode()).decode() == table.replace(name, f"'{name}")
+    plain = PLAIN + b"x\t" + b"y" * 200_000 + b"\n"
+    assert without_formulas(plain) == plain

@@ -30,7 +30,7 @@ NOTE = "stargazer"
 MOST_NAMED = 3
 HEAD = re.compile(r"<head[^>]*>|<meta charset[^>]*>")
 IN_HTML = re.compile(r'<meta name="stargazer" content="([^"]*)">')
-IN_MYST = re.compile(r"<!-- stargazer (\{.*\}) -->\s*\Z")
+BEGIN_IN_MYST, END_IN_MYST = "<!-- stargazer ", " -->"
 
 
 class Page(NamedTuple):
@@ -146,11 +146,22 @@ def _noted(text: str, kind: PageKind) -> dict[str, Any] | None:
         if kind == "ipynb":
             found = json.loads(text)["metadata"][NOTE]["page"]
         else:
-            match = (IN_HTML if kind == "html" else IN_MYST).search(text)
-            found = json.loads(html.unescape(match[1]) if kind == "html" else match[1]) if match else None
+            told = _told_in_html(text) if kind == "html" else _told_in_myst(text)
+            found = json.loads(told) if told else None
         return dict(found) if found is not None else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _told_in_html(text: str) -> str:
+    found = IN_HTML.search(text)
+    return html.unescape(found[1]) if found else ""
+
+
+def _told_in_myst(text: str) -> str:
+    """The note at the end of a page; what is noted has no beginning of a comment in it."""
+    _, _, last = text.rstrip().rpartition(BEGIN_IN_MYST)
+    return last.removesuffix(END_IN_MYST) if last.endswith(END_IN_MYST) else ""
 
 
 def pages_of(book: Book, only: str | None = None) -> list[Page]:

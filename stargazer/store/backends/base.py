@@ -120,6 +120,9 @@ class Backend(Protocol):
     def scratch(self) -> str | None:
         """Directory on the store's own disk in which tasks may work; None where it has no disk on this host."""
 
+    def is_private(self) -> bool:
+        """Whether nobody else may write there, as far as can be told; root always may."""
+
     def check_owners(self, *, yes_as_root: bool) -> None:
         """Make sure, before anything is removed or put aside, that the store's folders are its own."""
 

@@ -182,6 +182,10 @@ class KeyValueBackend(ABC):
         """None: tasks work in this host's cache."""
         return None
 
+    def is_private(self) -> bool:
+        """False: nobody here knows who may write there."""
+        return False
+
     def check_owners(self, *, yes_as_root: bool) -> None:
         """Nothing: there are contents only, and they are all the store's."""
         return

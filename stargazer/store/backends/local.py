@@ -25,6 +25,7 @@ from stargazer.store.folders import (
     check_owners,
     check_sign,
     entries_in,
+    is_private,
     last_change,
     modes_of,
     odd_in,
@@ -488,6 +489,10 @@ class LocalBackend:
         if self.size(HEADER) is not None and not is_there:
             self.make_folder(TMP)
         return self.path(TMP)
+
+    def is_private(self) -> bool:
+        """Whether the store's folder, and those of what is known in it, are this user's, and nobody else may write."""
+        return all(is_private(f"{self.root}/{name}") for name in ("", "records", "keys"))
 
     def check_owners(self, *, yes_as_root: bool) -> None:
         """Make sure that the folders are the store's own, and that root was told to go ahead."""

@@ -382,6 +382,10 @@ class ObjectBackend:
         """None on this host."""
         return None
 
+    def is_private(self) -> bool:
+        """False: nobody here knows who may write there."""
+        return False
+
     def check_owners(self, *, yes_as_root: bool) -> None:
         """Nothing: whose objects these are is the server's affair."""
 
