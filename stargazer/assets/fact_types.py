@@ -333,9 +333,22 @@ def link(kind: Kind) -> Kind:
     def check(value: Any) -> Any:
         if value is None or (isinstance(value, str) and (not value or _CID.fullmatch(value))):
             return kind.check(value or "")
-        raise Mismatch(CID, "Pass the asset's .cid." if is_asset(value) else "")
+        return kind.check(_normal_cid(value))
 
     return Kind(CID, check, kind.write, check)
+
+
+def _normal_cid(value: Any) -> str:
+    """A CID that is written in another way (``Qm…``, another base), or holds its bytes, as it is written here."""
+    from stargazer.cid import parse
+    from stargazer.errors import CIDError
+
+    if not isinstance(value, str):
+        raise Mismatch(CID, "Pass the asset's .cid." if is_asset(value) else "")
+    try:
+        return parse(value).text
+    except CIDError:
+        raise Mismatch(CID) from None
 
 
 def dumps(value: Any) -> str:

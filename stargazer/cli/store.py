@@ -124,8 +124,10 @@ def _address(name: str) -> str:
 
 def _found(store: Store, name: str) -> Asset:
     """An asset of the store, or of the remotes if it is not there and there are any."""
+    from stargazer.cid.parts import inline_of
     from stargazer.errors import BlobLost, NotFound, RemoteLacks
     from stargazer.remotes import for_a_person
+    from stargazer.store.references import read_reference
 
     asset = None
     try:
@@ -136,10 +138,11 @@ def _found(store: Store, name: str) -> Asset:
     except (NotFound, BlobLost):
         if not _is_cid(name):
             raise
-    remotes = for_a_person(lambda told: say(told, err=True))
-    if not remotes and asset is None:
+    inlined = "/" not in name and _is_cid(name) and inline_of(read_reference(name).text) is not None
+    remotes = [] if inlined else for_a_person(lambda told: say(told, err=True))
+    if not (remotes or inlined) and asset is None:
         raise RemoteLacks(f"{name} is not in {store.url}, and no remote is configured: see stargazer.remotes")
-    return _from_remotes(store, name, asset, remotes) if remotes or asset is None else asset
+    return _from_remotes(store, name, asset, remotes) if remotes or inlined or asset is None else asset
 
 
 def _is_cid(name: str) -> bool:

@@ -164,7 +164,7 @@ def _call(number: int, record: Any, whose: Any) -> list[Any]:
     parameters = ", ".join(f"{name}={value(given)}" for name, given in record.parameters.items())
     when = str(record.started)[:16].replace("T", " ")
     said = " ".join(each for each in (record.user, f"({whose[record.id]})" if whose.get(record.id) else "") if each)
-    return [number, record.task, parameters, when, seconds_text(record.seconds), said.replace("(yours)", "(signed)")]
+    return [number, record.task, parameters, when, seconds_text(record.seconds), said]
 
 
 def _sources(page: Page) -> str:

@@ -69,11 +69,16 @@ class Lineage:
         One tree for each way in which the asset was made (up), or one tree of uses (down).
     direction
         ``"up"`` to what it was made of, ``"down"`` to what was made of it.
+    store
+        Where its records are.
+    to_all
+        Whether it is told to everybody: who signed it is told by keys then.
     """
 
     roots: tuple[Node, ...]
     direction: Direction = "up"
     store: Store | None = field(default=None, repr=False, compare=False)
+    to_all: bool = field(default=False, repr=False, compare=False)
 
     @property
     def records(self) -> list[Record]:
@@ -94,7 +99,7 @@ class Lineage:
     @functools.cached_property
     def whose(self) -> dict[str, str]:
         """Whose each record is, by id: ``yours``, ``signed by NAME``, ``unsigned`` or ``not as signed``."""
-        return {} if self.store is None else whose(self.store.records, self.records)
+        return {} if self.store is None else whose(self.store.records, self.records, to_all=self.to_all)
 
     def walk(self) -> Iterator[Node]:
         """Yield all nodes of all trees."""

@@ -354,7 +354,7 @@ def is_revoked(kept: Records, record: Record, key: str, revoked: Mapping[str, da
     return lies_since is None or lies_since >= revoked[key].timestamp()
 
 
-def whose(kept: Records, records: Iterable[Record]) -> dict[str, str]:
+def whose(kept: Records, records: Iterable[Record], *, to_all: bool = False) -> dict[str, str]:
     """Say of records whose they are: ``yours``, ``signed by NAME``, ``unsigned`` or ``not as signed``.
 
     Parameters
@@ -363,10 +363,15 @@ def whose(kept: Records, records: Iterable[Record]) -> dict[str, str]:
         Those of a store, where they are.
     records
         Records of calls.
+    to_all
+        It is told to others, to whom nothing is *yours* and no name of the settings means anything: they get the keys.
     """
     asked = {record.id: record for record in records}
     names, revoked = names_of_keys(), revoked_since()
     found = signatures_of(kept, asked, list(names)) if asked else {}
+    if to_all:
+        names = {key: f"signed by {short_key(key)}" for keys in found.values() for key in sorted(keys)}
+        found = {name: dict(sorted(keys.items())) for name, keys in found.items()}
     late = {(name, key) for name, keys in found.items() for key in keys if is_revoked(kept, asked[name], key, revoked)}
     return {name: _whose(name, found.get(name, {}), names, late) for name in asked}
 

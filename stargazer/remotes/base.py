@@ -107,6 +107,9 @@ class Remote:
         """Addresses of its own at which a browser shows a directory that it has."""
         yield from ()
 
+    def check_directories(self) -> None:
+        """Raise `RemoteCannot` where no directory can be sent there under its own CID, whatever is said."""
+
     def push_directory(self, cid: str, store: Store, name: str, progress: Progress | None = None) -> bool:
         """Send a directory whole, where it has a way of its own for that; whether it has."""
         return False

@@ -14,11 +14,11 @@ from stargazer.bounded import is_count
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused, StargazerError, TokenMissing
 from stargazer.remotes.base import ATTEMPTS, MOST_REDIRECTS, TIMEOUT
 from stargazer.remotes.patience import PASSING, Passing, persistently, wait_asked
-from stargazer.remotes.redaction import cut, guard, quiet_logs
+from stargazer.remotes.redaction import LEAST, cut, guard, quiet_logs
 from stargazer.remotes.transport import Exchange, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["PASSING", "Passing", "Web", "bearer", "download"]
 
@@ -170,7 +170,8 @@ class Web:
             try:
                 self.answered = True
                 if answer.status_code >= 400:
-                    raise self._refusal(answer)
+                    ours = answer.request is request and "://" not in path
+                    raise self._refusal(answer, () if ours else _values_of(answer.request.url))
                 if answer.status_code not in (200, 201, 202, 204, 206):
                     raise RemoteError(f"{self.name} answered {answer.status_code}, which is no answer to this")
                 yield answer
@@ -221,32 +222,32 @@ class Web:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RemoteError(f"{self.name} failed ({type(error).__name__})") from None
 
-    def _refusal(self, answer: httpx.Response) -> RemoteError:
+    def _refusal(self, answer: httpx.Response, secrets: Sequence[str]) -> RemoteError:
         status = answer.status_code
-        said = self._said(answer)
-        reason = self.quoted(answer.reason_phrase)
+        said = self._said(answer, secrets)
+        reason = self.quoted(answer.reason_phrase, secrets)
         message = f"{self.name} answered {status} {reason}".rstrip() + (f": {said}" if said else "")
         asked = answer.headers.get("Retry-After")
         if status in self._passing or (status in _LACKING and asked):
             return Passing(message, wait_asked(asked or ""))
         return RemoteLacks(message) if status in _LACKING else RemoteError(message)
 
-    def _said(self, answer: httpx.Response) -> str:
+    def _said(self, answer: httpx.Response, secrets: Sequence[str]) -> str:
         body = b""
         with contextlib.suppress(httpx.HTTPError, RemoteError):  # what it says does not matter as much as its status
             for part in self.parts(answer):
                 body += part
                 if len(body) > _HEARD:
                     break
-        return self.quoted(body[:_HEARD].decode("utf-8", "replace"))
+        return self.quoted(body[:_HEARD].decode("utf-8", "replace"), secrets)
 
-    def quoted(self, text: str) -> str:
-        """The beginning of what the remote says, without secrets."""
-        return self.cut(" ".join(text.split()))[:_SAID]
+    def quoted(self, text: str, secrets: Sequence[str] = ()) -> str:
+        """The beginning of what the remote says, without secrets: those of its headers, and others."""
+        return self.cut(" ".join(text.split()), secrets)[:_SAID]
 
-    def cut(self, text: str) -> str:
+    def cut(self, text: str, secrets: Sequence[str] = ()) -> str:
         """A text of which the remote told a part, without secrets."""
-        return cut(text, self._headers().values())
+        return cut(text, [*self._headers().values(), *secrets])
 
     def _plain(self, error: Exception) -> str:
         return self.quoted(str(error)) or type(error).__name__
@@ -261,6 +262,11 @@ class Web:
             given = time.monotonic()
             yield part
             exchange.rested(time.monotonic() - given)
+
+
+def _values_of(url: httpx.URL) -> list[str]:
+    """What may be a signature in the query of a URL that somebody gave us: servers repeat it where it has expired."""
+    return [value for _, value in url.params.multi_items() if len(value) >= LEAST]
 
 
 def encoded(answer: httpx.Response) -> bool:

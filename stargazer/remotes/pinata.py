@@ -10,7 +10,7 @@ import re
 import time
 import warnings
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from stargazer.assets import Asset
 from stargazer.cid import parse
@@ -23,7 +23,6 @@ from stargazer.remotes.http import Web, bearer, download
 from stargazer.remotes.listing import (
     asset_of,
     check_exact,
-    cid_of,
     fits,
     is_id,
     keyvalues_of,
@@ -37,8 +36,9 @@ from stargazer.remotes.tus import PART, remember, upload
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from typing import BinaryIO
 
     from stargazer.remotes.base import Progress, Remote
     from stargazer.remotes.entries import Entry
@@ -70,6 +70,30 @@ def _check_directories(value: str, where: str) -> None:
         raise ConfigError(f"{where} is {value!r}, but must be {' or '.join(DIRECTORIES)}")
 
 
+class _Parcel(NamedTuple):
+    """What goes to the service as one file.
+
+    Parameters
+    ----------
+    title
+        What the account shall call it.
+    name
+        Of the file that is sent.
+    size
+        Bytes of that.
+    fields
+        What else is said of it.
+    open
+        Gives its bytes, from the start.
+    """
+
+    title: str
+    name: str
+    size: int
+    fields: dict[str, str]
+    open: Callable[[], BinaryIO]
+
+
 class Pinata(FileRemote):
     """An account at Pinata: files by CID, with facts as keyvalues.
 
@@ -88,8 +112,8 @@ class Pinata(FileRemote):
     timeout
         Seconds in which an answer must come.
     directories
-        How directories are sent: ``"car"``, each as one file of all its blocks, under its CID; ``"files"``, the files
-        in it one by one, under theirs. By default they are refused.
+        How directories are sent: ``"car"``, each as one file of all its blocks, under its CID, to the public network
+        only; ``"files"``, the files in it one by one, under theirs. By default they are refused.
     group
         The service's id of the group into which files go.
     """
@@ -161,7 +185,7 @@ class Pinata(FileRemote):
         return Web(self.name, self._gateway or public or self._own_gateway(), self.api.timeout)
 
     def _own_gateway(self) -> str:
-        rows = _data(self.name, self.api.json("GET", "/v3/gateways"))
+        rows = _data(self.name, self._told_gateways())
         rows = rows.get("rows") if isinstance(rows, dict) else rows
         domains = [each.get("domain") for each in rows or [] if isinstance(each, dict)]
         domain = next((each for each in domains if isinstance(each, str) and _DOMAIN.fullmatch(each)), None)
@@ -170,6 +194,12 @@ class Pinata(FileRemote):
                 f"{self.name} has no gateway, neither in the settings nor at the account: make one there"
             )
         return f"https://{domain if '.' in domain else f'{domain}.mypinata.cloud'}"
+
+    def _told_gateways(self) -> Any:
+        try:
+            return self.api.json("GET", "/v3/gateways")
+        except RemoteLacks:  # the service's own tools ask elsewhere than its documentation says
+            return self.api.json("GET", "/v3/ipfs/gateways")
 
     def stream(self, cid: str, start: int = 0) -> Iterator[bytes]:
         """Bytes of a file from `start` on, unchecked."""
@@ -209,6 +239,8 @@ class Pinata(FileRemote):
         facts, name = keyvalues_of(described), described.name or cid
         known = list(self.files(cid=cid))
         if not known:
+            if store.is_directory(cid):
+                self.check_directories()
             theirs = self._upload(cid, store, name, facts, progress)
             if theirs != cid:
                 raise RemoteRefused(
@@ -217,6 +249,15 @@ class Pinata(FileRemote):
         self._note(cid, store).unlink(missing_ok=True)  # of an upload that was killed when it was whole
         if known and not any((each.get("name"), each.get("keyvalues") or {}) == (name, facts) for each in known):
             self.update(str(known[0]["id"]), name=name, keyvalues=facts)
+
+    def check_directories(self) -> None:
+        """Raise `RemoteCannot` of a private account: the service takes CARs for its public network only."""
+        if not self.public:
+            raise RemoteCannot(
+                f"{self.name} is a private account, and Pinata takes directories, which go as CARs, for its public "
+                "network only: send it to a public account, a Kubo node or a store, or say `directories: files` of "
+                "this remote, which pushes the files in directories one by one"
+            )
 
     def _push_files(self, cid: str, store: Store, described: Asset, progress: Progress | None) -> None:
         """Send the files of a directory one by one, if the settings say so; it itself is not there then."""
@@ -241,19 +282,10 @@ class Pinata(FileRemote):
         import tempfile
 
         with tempfile.TemporaryDirectory(prefix="stargazer-") as folder:
-            path = export_car(store, cid, f"{folder}/{cid}.car", progress)
-            with path.open("rb") as file:
-                if path.stat().st_size > self.large:
-                    about = self._about(name, facts) | {"filename": f"{name}.car", "car": "true"}
-                    note = self._note(cid, store)
-                    headers = upload(self.uploads, _FILES, file, about, note, None, self.part)
-                    theirs = headers.get("upload-cid") if headers else None
-                    return self._named(theirs) if theirs else self._arrived(cid)
-                fields = self._about(name, facts) | {"name": name, "car": "true"}
-                files = {"file": (f"{name}.car", file)}
-                with self.uploads.opened("POST", _FILES, data=fields, files=files, patience=_TAKING) as answer:
-                    entry = _data(self.name, self.uploads.decoded(self.uploads.read(answer, 1 << 20)))
-            return self._told(entry, self._note(cid, store))
+            car = export_car(store, cid, f"{folder}/{cid}.car", progress)
+            fields = self._about(name, facts) | {"car": "true"}
+            parcel = _Parcel(name, f"{name}.car", car.stat().st_size, fields, lambda: car.open("rb"))
+            return self._sent(cid, parcel, self._note(cid, store))
 
     def _about(self, name: str, facts: dict[str, str]) -> dict[str, str]:
         group = {"group_id": self._group} if self._group else {}
@@ -264,21 +296,29 @@ class Pinata(FileRemote):
         return store.context.cache / "uploads" / f"{self.network}-{cid}"
 
     def _upload(self, cid: str, store: Store, name: str, facts: dict[str, str], progress: Progress | None) -> str:
+        note = self._note(cid, store)
+        if (theirs := self._taken_before(note)) is not None:
+            return theirs
         if store.is_directory(cid):
             return self._upload_car(cid, store, name, facts, progress)
         size = store.size(cid)
         if size is None:
             raise RemoteLacks(f"{store.url} does not have {cid}, which was to be sent to {self.name}")
-        if size > self.large:
-            about = {"filename": name, **self._about(name, facts)}
-            with store.dirs.open(cid) as file:
-                headers = upload(self.uploads, _FILES, file, about, self._note(cid, store), progress, self.part)
-            theirs = headers.get("upload-cid") if headers else None
-            return self._named(theirs) if theirs else self._arrived(cid)
-        theirs = self._sent_once(cid, store, name, facts)
-        if progress:
-            progress(size)
-        return theirs
+        parcel = _Parcel(name, name, size, self._about(name, facts), lambda: store.dirs.open(cid))
+        return self._sent(cid, parcel, note, progress)
+
+    def _sent(self, cid: str, parcel: _Parcel, note: Path, progress: Progress | None = None) -> str:
+        """Send something whole, or in parts if it is large; the CID that the service gives it."""
+        if parcel.size <= self.large:
+            theirs = self._sent_once(cid, parcel, note)
+            if progress:
+                progress(parcel.size)
+            return theirs
+        about = {"filename": parcel.name, **parcel.fields}
+        with parcel.open() as file:
+            headers = upload(self.uploads, _FILES, file, about, note, progress, self.part)
+        told = headers.get("upload-cid") if headers else None
+        return self._named(told) if told else self._arrived(cid)
 
     def _named(self, text: Any) -> str:
         """The CID that the service gave, as we write it."""
@@ -310,22 +350,30 @@ class Pinata(FileRemote):
 
         return self.api.retried(attempt)
 
-    def _sent_once(self, cid: str, store: Store, name: str, facts: dict[str, str]) -> str:
+    def _taken_before(self, note: Path) -> str | None:
+        """The CID of what was sent before, and was being looked at when we went; None where there is nothing such."""
+        pending = note.read_text("utf-8") if note.exists() else ""
+        if not pending.startswith(_PENDING):
+            return None
+        try:
+            return self._settled(pending.removeprefix(_PENDING).strip())
+        except RemoteLacks:  # it was deleted there
+            note.unlink(missing_ok=True)
+            return None
+
+    def _sent_once(self, cid: str, parcel: _Parcel, note: Path) -> str:
         """Send a small file; where its answer was lost, the account is asked whether it came, before it goes again."""
 
-        def attempt() -> str:
+        def attempt() -> Any:
             try:
-                return self._told(_data(self.name, self._send(cid, store, name, facts)), self._note(cid, store))
+                return _data(self.name, self._send(parcel))
             except Passing:
-                if there := next(self.files(cid=cid), None):
-                    return str(cid_of(there))
-                raise
+                there = next(self.files(cid=cid), None)
+                if there is None:
+                    raise
+                return there
 
-        note = self._note(cid, store)
-        pending = note.read_text("utf-8") if note.exists() else ""
-        if pending.startswith(_PENDING):
-            return self._settled(pending.removeprefix(_PENDING).strip())
-        return self.uploads.retried(attempt)
+        return self._told(self.uploads.retried(attempt), note)
 
     def _told(self, entry: Any, note: Path) -> str:
         """The CID that the service gave to what it took; while it has none, the file is noted, not to be sent again."""
@@ -335,11 +383,13 @@ class Pinata(FileRemote):
             return self._settled(identifier)
         return self._named(theirs)
 
-    def _send(self, cid: str, store: Store, name: str, facts: dict[str, str]) -> Any:
-        fields = {"name": name, **self._about(name, facts)}
+    def _send(self, parcel: _Parcel) -> Any:
+        fields = {"name": parcel.title, **parcel.fields}
         with (
-            store.dirs.open(cid) as file,
-            self.uploads.opened("POST", _FILES, data=fields, files={"file": (name, file)}, patience=_TAKING) as answer,
+            parcel.open() as file,
+            self.uploads.opened(
+                "POST", _FILES, data=fields, files={"file": (parcel.name, file)}, patience=_TAKING
+            ) as answer,
         ):
             return self.uploads.decoded(self.uploads.read(answer, 1 << 20))
 

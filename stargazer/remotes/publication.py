@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -91,12 +92,13 @@ def publish(
     NotPublic
         Reads would go to a public place, and nothing says that they are no human's.
     RemoteCannot
-        The remote takes nothing.
+        The remote takes nothing, or no directories.
     NotFound
         The store lacks some of it, or of what the same call made.
     """
     if "push" not in remote.offers:
         raise RemoteCannot(f"{remote.name} is a {remote.kind}, to which nothing can be published; name another remote")
+    remote.check_directories()
     _, beside = made_by(store, asset)
     if remote.public and not public and (found := reads_among(store, [asset, *beside])):
         raise NotPublic(
@@ -105,7 +107,7 @@ def publish(
         )
     bundle = make_bundle(file_name(asset), [asset], store, title, lineage=True)
     chosen = sorted(bundle.assets, key=lambda each: each.cid != asset.cid)
-    cid = _directory(store, bundle, chosen, trace(store, asset), licence)
+    cid = _directory(store, bundle, chosen, replace(trace(store, asset), to_all=True), licence)
     directory = store.put(Asset(cid=cid, name=f"{file_name(asset)}-published"))
     store.pin(f"published-{cid[-16:]}", directory)
     _send(store, directory, chosen, remote, progress)
@@ -171,7 +173,7 @@ def _directory(store: Store, bundle: Bundle, chosen: list[Asset], lineage: Linea
 
 def _crate(lineage: Lineage, folder: Path, licence: str) -> str:
     """Path of the crate in the directory; empty where the library for it is not installed."""
-    one = Lineage(lineage.roots[:1], "up", lineage.store)
+    one = replace(lineage, roots=lineage.roots[:1])
     try:
         one.to_rocrate(folder / "ro-crate", files="none", license=licence)
     except ToolMissing:

@@ -16,13 +16,14 @@ from urllib.parse import quote, quote_plus, unquote_plus
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["cut", "guard", "quiet_logs"]
+__all__ = ["LEAST", "cut", "guard", "quiet_logs"]
 
 _CUT = "…"
 _LEFT_OUT = "(what it says holds a secret, and is left out)"
 _PIECE = 12
 """Characters of a secret that may stand nowhere, if it has so many."""
-_LEAST = 8
+LEAST = 8
+"""Characters of what may be a secret: what is shorter may be a common word."""
 _ENCODED_PIECE = 16
 """The same of a secret in another alphabet."""
 _MOST = 1 << 14
@@ -41,7 +42,7 @@ _guarded: dict[str, None] = {}
 
 def guard(secrets: Iterable[str]) -> None:
     """Have secrets cut out of whatever is told or logged from now on, by whomever; short ones may be common words."""
-    _guarded.update(dict.fromkeys(each for each in _values(secrets) if len(each) >= _LEAST))
+    _guarded.update(dict.fromkeys(each for each in _values(secrets) if len(each) >= LEAST))
 
 
 def cut(text: str, secrets: Iterable[str] = ()) -> str:

@@ -138,7 +138,9 @@ class Answering(BaseHTTPRequestHandler):
         name = fields["name"].decode()
         keyvalues = json.loads(fields["keyvalues"])
         network, car = fields["network"].decode(), fields.get("car") == b"true"
-        self.answer({"data": self.service.keep(fields["file"], network, name, keyvalues, car=car)})
+        if car and network == "private":
+            return self.answer({"error": "CARs are for the public network"}, 400)
+        return self.answer({"data": self.service.keep(fields["file"], network, name, keyvalues, car=car)})
 
     def begin(self) -> None:
         pairs = (each.split(" ") for each in self.headers["Upload-Metadata"].split(","))
@@ -163,9 +165,8 @@ class Answering(BaseHTTPRequestHandler):
         headers = {"Upload_Offset": str(len(upload["data"]))}
         if len(upload["data"]) == upload["length"]:
             about = upload["about"]
-            entry = self.service.keep(
-                upload["data"], about["network"], about["filename"], json.loads(about["keyvalues"])
-            )
+            about_it = about["network"], about["filename"], json.loads(about["keyvalues"])
+            entry = self.service.keep(bytes(upload["data"]), *about_it, car=about.get("car") == "true")
             headers["upload_cid"] = entry["cid"]
         return self.answer(status=204, **headers)
 

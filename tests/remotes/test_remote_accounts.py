@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import pytest
 from dags import Asked, Dag, Peer
 from pinata_stand_in import JWT, PinataStandIn, standing_in
@@ -187,6 +188,17 @@ def test_a_private_account_is_asked_for_its_gateways_once(peer: Start, store: St
         next(iter(none.stream(cid)))  # type: ignore[attr-defined]
 
 
+def test_gateways_are_asked_for_where_the_services_own_tools_do_it_too(peer: Start) -> None:
+    def answers(asked: Asked) -> None:
+        if asked.place == "/v3/ipfs/gateways":
+            return asked.answer(json.dumps({"data": {"rows": [{"domain": "lab"}]}}).encode())
+        return asked.answer(b"{}", 404)
+
+    remote = read_remote({"pinata": "private", "api": peer(Dag(), answers).url, "timeout": 1})
+    assert isinstance(remote, Pinata)
+    assert remote.gateway.base == "https://lab.mypinata.cloud"
+
+
 def test_a_file_that_is_pending_is_waited_for_and_not_sent_twice(peer: Start, store: Store, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"pending bytes")
     stored = store.add(tmp_path / "x")
@@ -205,6 +217,70 @@ def test_a_file_that_is_pending_is_waited_for_and_not_sent_twice(peer: Start, st
     push(store, stored, account(started.url))
     assert len(looked) == 3
     assert sum(each.command == "POST" for each in started.asked) == 1
+
+
+class Taking:
+    """A service that takes a file, and names it as late as a test says; ``None`` is an id that it forgot."""
+
+    def __init__(self, *names: str | None) -> None:
+        self.names, self.posts, self.refusals = list(names), 0, 0
+
+    def __call__(self, asked: Asked) -> None:
+        if asked.command == "GET" and asked.place.endswith("/i9"):
+            name = self.names.pop(0) if len(self.names) > 1 else self.names[0]
+            if name is None:
+                return asked.answer(b"{}", 404)
+            return asked.answer(json.dumps({"data": {"id": "i9", "cid": name}}).encode())
+        if asked.command == "GET":
+            return asked.answer(b'{"data": {"files": []}}')
+        if self.refusals:
+            self.refusals -= 1
+            return asked.answer(b"busy", 429, Retry_After="0.1")
+        self.posts += 1
+        return asked.answer(b'{"data": {"id": "i9", "cid": "pending"}}')
+
+
+@pytest.fixture(params=["file", "directory"])
+def thing(request: pytest.FixtureRequest, store: Store, tmp_path: Path) -> sg.Asset:
+    """A file, or a directory, which goes as a CAR."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "x").write_bytes(b"x")
+    return store.add(folder / "x" if request.param == "file" else folder)
+
+
+def test_what_is_looked_at_for_longer_than_we_wait_is_not_sent_a_second_time(
+    thing: sg.Asset, peer: Start, store: Store
+) -> None:
+    taking = Taking("pending")
+    remote = account(peer(Dag(), taking).url, "public", directories="car")
+    with dask.config.set({"stargazer.remote-patience": 1}):
+        for _ in range(2):
+            with pytest.raises(RemoteError, match="has not named it yet"):
+                push(store, thing, remote)
+            assert taking.posts == 1
+    taking.names = [str(thing.cid)]
+    push(store, thing, remote)
+    assert taking.posts == 1
+
+
+def test_what_the_service_forgot_while_it_looked_at_it_is_sent_again(
+    thing: sg.Asset, peer: Start, store: Store
+) -> None:
+    taking = Taking("pending")
+    remote = account(peer(Dag(), taking).url, "public", directories="car")
+    with dask.config.set({"stargazer.remote-patience": 1}), pytest.raises(RemoteError, match="has not named it yet"):
+        push(store, thing, remote)
+    taking.names = [None, str(thing.cid)]
+    push(store, thing, remote)
+    assert taking.posts == 2
+
+
+def test_a_service_that_is_busy_is_waited_for_whatever_is_sent(thing: sg.Asset, peer: Start, store: Store) -> None:
+    taking = Taking(str(thing.cid))
+    taking.refusals = 2
+    push(store, thing, account(peer(Dag(), taking).url, "public", directories="car"))
+    assert taking.posts == 1
 
 
 class Uploads:

@@ -6,6 +6,7 @@ import email.utils
 import gzip
 import io
 import itertools
+import json
 import logging
 import socket
 import time
@@ -619,6 +620,35 @@ def test_no_secret_is_told_by_errors_logs_or_warnings(
     assert SECRET.encode().hex()[:20] not in everything
     assert "sig=" not in everything
     assert "/ipfs/" in caplog.text
+
+
+SIGNATURE = "5f2b-signature-of-an-address"
+
+
+def signed(asked: Asked) -> None:
+    """Redirects to a signed address, or gives one, and repeats the signature where it refuses that."""
+    if asked.place.endswith("download_link"):
+        link = f"http://{asked.headers['Host']}/files/x?X-Date=1724875300&X-Signature={SIGNATURE}"
+        return asked.answer(json.dumps({"data": link}).encode())
+    if "X-Signature" not in asked.query:
+        return asked.answer(b"", 302, Location=f"{asked.place}?X-Signature={SIGNATURE}")
+    return asked.answer(f"<SignatureProvided>{asked.query['X-Signature']}</SignatureProvided>".encode(), 403)
+
+
+@pytest.mark.parametrize("kind", ["gateway", "pinata"])
+def test_the_signature_of_an_address_that_was_given_is_a_secret_too(
+    kind: str, store: Store, peer: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINATA_JWT", "a.token.that-is-another")
+    url = peer(Dag(), signed).url
+    entries = {
+        "gateway": {"gateway": url},
+        "pinata": {"pinata": "private", "api": url, "uploads": url, "gateway": url},
+    }
+    with pytest.raises(RemoteError, match="answered 403") as caught:
+        fetch_into(store, Dag().raw(b"x"), [read_remote({"timeout": 2, **entries[kind]})])
+    assert "SignatureProvided" in str(caught.value)
+    assert "signature-of" not in str(caught.value)
 
 
 def test_a_gateway_asked_for_a_page_says_so(store: Store, peer: Start) -> None:

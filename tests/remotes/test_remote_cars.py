@@ -23,6 +23,7 @@ from stargazer.remotes import RemoteWarning, push, read_remote
 from stargazer.remotes.car import car_section
 from stargazer.remotes.cars import export_car, import_car
 from stargazer.remotes.kubo import Kubo
+from stargazer.remotes.pinata import Pinata
 from stargazer.remotes.places import mirror, where
 from stargazer.store import Store, layout
 
@@ -187,7 +188,8 @@ def test_directories_go_to_an_account_as_it_is_said(
     with standing_in() as service:
         options = {"directories": how} if how else {}
         urls = dict.fromkeys(("api", "uploads", "gateway"), service.url)
-        remote = read_remote({"pinata": "private", "group": "g1", "timeout": 20, **urls, **options})
+        network = "public" if how == "car" else "private"
+        remote = read_remote({"pinata": network, "group": "g1", "timeout": 20, **urls, **options})
         if not how:
             with pytest.raises(RemoteCannot, match="`directories: car`"):
                 push(store, store.get(folder), remote)
@@ -197,7 +199,12 @@ def test_directories_go_to_an_account_as_it_is_said(
                 push(store, store.get(folder), remote)
             service.wrong_cid = ""
             push(store, store.get(folder), remote)
-            assert [each["cid"] for each in service.files["private"]][-1:] == [folder]
+            assert [each["cid"] for each in service.files["public"]][-1:] == [folder]
+            private = read_remote({"pinata": "private", "directories": "car", "name": "priv", **urls})
+            before = len(service.requests)
+            with pytest.raises(RemoteCannot, match="public network only"):
+                push(store, store.get(folder), private)
+            assert {command for command, _ in service.requests[before:]} == {"GET"}, "nothing was sent"
         else:
             with pytest.warns(RemoteWarning, match="one by one"):
                 push(store, store.get(folder), remote)
@@ -221,6 +228,21 @@ def test_a_directory_as_a_car_keeps_its_cid(
     urls = dict.fromkeys(("api", "uploads", "gateway"), url)
     remote = read_remote({"pinata": "public", "directories": "car", "group": "g1", "timeout": 20, **urls})
     push(store, store.get(folder), remote)
+
+
+def test_a_large_directory_goes_as_a_car_in_parts(folder: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINATA_JWT", JWT)
+    with standing_in() as service:
+        urls = dict.fromkeys(("api", "uploads", "gateway"), service.url)
+        remote = read_remote({"pinata": "public", "directories": "car", "timeout": 20, **urls})
+        assert isinstance(remote, Pinata)
+        remote.large, remote.part = 100_000, 65_536
+        service.breaks_after = 200_000
+        with pytest.raises(RemoteError, match="answered 403"):
+            push(store, store.get(folder), remote)
+        push(store, store.get(folder), remote)
+        assert [each["cid"] for each in service.files["public"]] == [folder]
+        assert len(service.uploads) == 1, "it went on where it was"
 
 
 def test_a_pin_that_takes_longer_than_an_answer_is_waited_for(folder: str, store: Store, peer: Start) -> None:

@@ -255,23 +255,48 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[PinataStandIn]:
 
 
 @pytest.mark.parametrize(
-    ("network", "public", "sent"), [("public", False, False), ("public", True, True), ("private", False, True)]
+    ("network", "public", "told"), [("public", False, r"s1\.fq holds reads.*--public"), ("public", True, "")]
 )
 def test_reads_go_to_a_public_account_only_if_that_is_said(
-    store: Store, tmp_path: Path, service: PinataStandIn, network: str, public: bool, sent: bool
+    store: Store, tmp_path: Path, service: PinataStandIn, network: str, public: bool, told: str
 ) -> None:
     (tmp_path / "s1.fq").write_text("@a\nA\n+\nI\n")
     reads = store.add(tmp_path / "s1.fq", sg.R1(sample_id="s1"))
     entry = {"pinata": network, "api": service.url, "uploads": service.url, "gateway": service.url, "timeout": 5}
-    if not sent:
-        with pytest.raises(NotPublic, match=r"s1\.fq holds reads.*--public"):
+    if told:
+        with pytest.raises(NotPublic, match=told):
             publish(store, reads, read_remote(entry), public=public)
         assert not service.files[network]
         assert not store.pins(), "nothing was kept for it"
         return
     done = publish(store, reads, read_remote(entry), public=public)
     assert done.pinned
-    assert (done.links[0] == f"{service.url}/ipfs/{done.cid}/") is (network == "public")
+    assert done.links[0] == f"{service.url}/ipfs/{done.cid}/"
+
+
+def test_a_private_account_takes_no_directory_and_says_so_before_anything_is_kept(
+    store: Store, tmp_path: Path, service: PinataStandIn
+) -> None:
+    _, result = made(store, tmp_path)
+    remote = read_remote({"pinata": "private", "api": service.url, "uploads": service.url, "gateway": service.url})
+    with pytest.raises(RemoteCannot, match="public network only"):
+        publish(store, result, remote)
+    assert not service.requests
+    assert not store.pins()
+
+
+def test_a_page_says_who_signed_to_those_who_do_not_know_the_publisher_nor_his_names(
+    store: Store, published: Published, anna: str, tmp_path: Path
+) -> None:
+    page = text_of(store, published, "index.html")
+    assert "yours" not in page
+    assert page.count(f"signed by {anna[:16]}") > 1, "in the table and in the tree"
+    names = {"stargazer.key": str(tmp_path / "keys/ben.pem"), "stargazer.trust": {"anna-of-the-lab": anna}}
+    with dask.config.set(names):
+        (result,) = store.find(name="twice.txt")
+        assert set(sg.trace(result).whose.values()) == {"signed by anna-of-the-lab"}
+        again = sg.publish(result, to=str(tmp_path / "lab"), title="Hello <twice>", license="CC-BY-4.0", store=store)
+    assert again.cid == published.cid, "whoever publishes it, under whatever names he knows others"
 
 
 def test_a_gateway_takes_nothing(store: Store, tmp_path: Path) -> None:

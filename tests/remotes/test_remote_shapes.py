@@ -262,6 +262,36 @@ def test_an_inlined_file_needs_nobody(store: Store) -> None:
     assert store.fsck().ok
 
 
+INLINE_NODE = "bafyaafakcieaeeqmnbswy3dpeb3w64tmmqfbqda"
+"""What ``ipfs add --inline`` makes of ``hello world`` and the end of a line."""
+
+
+@pytest.mark.parametrize(
+    ("given", "size"), [(HELLO, 6), (INLINE_NODE, 12), (parse(HELLO).text.upper(), 6)], ids=["raw", "node", "upper"]
+)
+def test_an_inlined_file_is_one_like_any_other_to_people_and_tasks(
+    given: str, size: int, store: Store, tmp_path: Path
+) -> None:
+    to = ["--store", store.url]
+    told = CliRunner().invoke(app, ["get", given, "--out", str(tmp_path / "out"), *to])
+    assert told.exit_code == 0, told.output
+    assert (tmp_path / "out").stat().st_size == size
+    with store:
+        assert length(sg.Asset(cid=given, name="x")).compute().fetch().read_text() == str(size)
+    assert CliRunner().invoke(app, ["push", given, "--to", str(tmp_path / "other"), *to]).exit_code == 0
+    assert Store(tmp_path / "other").has(parse(given).text)
+    assert store.fsck().ok
+
+
+def test_a_cid_of_an_asset_may_be_written_as_people_have_it() -> None:
+    old = "QmSnp9k7TAE9HHpV1mPRLWhvLaLGbqgehyPK8nct2k4eWz"
+    assert sg.Asset(cid=old, name="x").cid == parse(old).text
+    assert sg.R1(mate_cid=old).mate_cid == parse(old).text
+    for wrong in (f"{old}x", "pending", "bafkq", "bafy"):
+        with pytest.raises(sg.errors.InvalidField, match="expected a CID"):
+            sg.Asset(cid=wrong)
+
+
 # Out of the box.
 
 

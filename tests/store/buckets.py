@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 ADMIN = "admin"
 OBJECTS = "arn:aws:s3:::lab/*"
@@ -47,6 +51,7 @@ class Buckets:
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "S3_UPLOAD_PART_MIN_SIZE": "256"},
         )
         try:
             self._wait()
@@ -96,6 +101,19 @@ class Buckets:
         self._server.wait()
 
 
+def step_of(command: str, path: str) -> str:
+    """Which step of an upload in parts a request is: ``begin``, ``part 2``, ``complete`` or ``abort``; or none."""
+    query = parse_qs(urlsplit(path).query, keep_blank_values=True)
+    if "partNumber" in query and command == "PUT":
+        return f"part {query['partNumber'][0]}"
+    if "uploads" in query and command == "POST":
+        return "begin"
+    return {"POST": "complete", "DELETE": "abort"}.get(command, "") if "uploadId" in query else ""
+
+
+Meddling = Callable[[str], "str | tuple[int, str] | None"]
+
+
 class Front:
     """A way to `Buckets` that answers as S3 does where moto does not.
 
@@ -105,15 +123,21 @@ class Front:
         What lies behind it.
     hides
         Whether what is missing is forbidden, as it is to whoever has no right to list.
+    meddles
+        Given a step of an upload in parts, says what comes of it: ``"reset"``, the connection; ``"lost"``, its answer;
+        a status and a code, in place of it.
 
     Attributes
     ----------
     payers
         What each request said of who pays.
+    steps
+        Of uploads in parts, in order.
     """
 
-    def __init__(self, buckets: Buckets, *, hides: bool = False) -> None:
+    def __init__(self, buckets: Buckets, *, hides: bool = False, meddles: Meddling = lambda _: None) -> None:
         self.payers: list[str | None] = []
+        self.steps: list[str] = []
         front = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -125,10 +149,19 @@ class Front:
             def answer(self) -> None:
                 front.payers.append(self.headers.get("x-amz-request-payer"))
                 sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                step = step_of(self.command, self.path)
+                front.steps += [step] if step else []
+                comes = meddles(step) if step else None
+                if comes == "reset":
+                    return self.reset()
+                if isinstance(comes, tuple):
+                    return self.refuse(*comes)
                 onward = http.client.HTTPConnection("127.0.0.1", buckets.port, timeout=30)
                 onward.request(self.command, self.path, body=sent or None, headers=dict(self.headers.items()))
                 found = onward.getresponse()
                 body, status = found.read(), found.status
+                if comes == "lost":
+                    return self.reset()
                 if hides and status == 404:
                     body, status = (b"" if self.command == "HEAD" else DENIED), 403
                 self.send_response_only(status)
@@ -140,6 +173,19 @@ class Front:
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(body)
+                return None
+
+            def reset(self) -> None:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.close_connection = True
+                self.connection.close()
+
+            def refuse(self, status: int, code: str) -> None:
+                self.send_response_only(status)
+                body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
 

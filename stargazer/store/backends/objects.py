@@ -20,8 +20,10 @@ from stargazer.store.backends.base import OVERLAP
 from stargazer.store.backends.told import (
     advice,
     is_archived,
+    is_conflict,
     is_empty,
     is_no_bucket,
+    is_no_upload,
     is_of_service,
     keep_quiet,
     plain,
@@ -40,6 +42,9 @@ __all__ = ["ObjectBackend", "ObjectJournal"]
 _STILL = 5.0
 """Seconds for which it counts that something could be read."""
 _NOT_OFFERED = {errno.ENOSYS, errno.EINVAL}
+_CONFLICTS = 6
+_BETWEEN = 0.1
+"""Seconds before the first of so many more attempts, where another one puts the same object at the same moment."""
 _TIMES = ("LastModified", "updated", "last_modified", "mtime", "modified", "created")
 
 
@@ -252,6 +257,13 @@ class ObjectBackend:
     def _if_absent(self, place: str, put: Callable[[str], object]) -> bool:
         """Put an object if there is none; where the server cannot do that in one step, look first."""
         with self.reached(place):
+            for failures in range(_CONFLICTS):
+                try:
+                    return self._if_absent_once(place, put)
+                except OSError as error:
+                    if not is_conflict(error):
+                        raise
+                time.sleep(_BETWEEN * (1 << failures))
             return self._if_absent_once(place, put)
 
     def _if_absent_once(self, place: str, put: Callable[[str], object]) -> bool:
@@ -263,9 +275,11 @@ class ObjectBackend:
         except (NotImplementedError, OSError) as error:
             if getattr(error, "errno", errno.ENOSYS) not in _NOT_OFFERED:
                 raise
-            if self.size(place) is not None:
-                return False
-            put("overwrite")
+        else:
+            return True
+        if self.size(place) is not None:
+            return False
+        put("overwrite")
         return True
 
     def create_many(self, contents: Mapping[str, bytes]) -> None:
@@ -314,7 +328,20 @@ class ObjectBackend:
 
     def upload(self, path: str, place: str) -> bool:
         """Upload a file, unless an object of that name is there; whether there was none."""
-        return self._if_absent(place, lambda mode: self.fs.put_file(path, self.path(place), mode=mode))
+        return self._if_absent(place, lambda mode: self._put_file(path, place, mode))
+
+    def _put_file(self, path: str, place: str, mode: str) -> None:
+        """Upload a file, in parts if it is large: until the last of them is there, nobody sees anything of it."""
+        try:
+            with plainly():
+                self.fs.put_file(path, self.path(place), mode=mode)
+        except FileNotFoundError as error:
+            if not is_no_upload(error):
+                raise
+            # It was completed, and the answer to that was lost; or somebody ended it.
+            if self.size(place) != os.path.getsize(path):
+                told = "the service ended it in the middle (has the bucket a rule that does?): try again"
+                raise StoreError(f"the upload of {place} to {self.url} broke off: {told}") from error
 
     def download(self, places: Mapping[str, str]) -> None:
         """Download objects to the paths that stand beside them, at once."""

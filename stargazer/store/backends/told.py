@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["advice", "is_archived", "is_empty", "is_no_bucket", "is_of_service", "keep_quiet", "plain", "plainly"]
+__all__ = [
+    "advice",
+    "is_archived",
+    "is_conflict",
+    "is_empty",
+    "is_no_bucket",
+    "is_no_upload",
+    "is_of_service",
+    "keep_quiet",
+    "plain",
+    "plainly",
+]
 
 _UNREACHABLE = (
     ("botocore.exceptions", "BotoCoreError"),
@@ -35,6 +46,9 @@ def plainly() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        first = _first(error)
+        if first is not error:
+            raise first from first.__cause__
         found = plain(error)
         if found is error:
             raise
@@ -72,6 +86,14 @@ def _of_status(error: Exception, status: object) -> Exception:
     return OSError(told)
 
 
+def _first(error: Exception) -> Exception:
+    """The failure that came first, where a service also refused to have an upload ended that had failed."""
+    before = error.__context__
+    while isinstance(before, OSError) and before is not error.__cause__ and _code_of(error) and _code_of(before):
+        error, before = before, before.__context__
+    return error
+
+
 def is_empty(error: BaseException) -> bool:
     """Whether a server refused a part of an object because it has no bytes at all."""
     return _says(error, "InvalidRange", "416", "not satisfiable")
@@ -102,6 +124,16 @@ def is_archived(error: BaseException) -> bool:
 def is_no_bucket(error: BaseException) -> bool:
     """Whether an answer says that there is no bucket, which is not the same as no object."""
     return _says(error, "NoSuchBucket", "specified bucket does not exist", "ContainerNotFound", "No such container")
+
+
+def is_no_upload(error: BaseException) -> bool:
+    """Whether an answer says that there is no such upload in parts: it was completed, or ended."""
+    return _code_of(error) == "NoSuchUpload"
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether another one put the same object at the same moment, so that nobody knows whose it is: try again."""
+    return _code_of(error) in ("ConditionalRequestConflict", "OperationAborted")
 
 
 _ELSEWHERE = "the bucket is in another region, or at another endpoint: name it by region= or endpoint= in the address"
