@@ -262,6 +262,7 @@ class Names(Things):
             self.library(module)
             return self._from_library(module, name, chain, scope, occurs)
         found = self._loaded(what, module)
+        self.watch.name(sys.modules, module, MISSING if found is None else found)
         return name if found is None else self._follow(found, chain)
 
     def _loaded(self, what: Import, module: str) -> ModuleType | None:

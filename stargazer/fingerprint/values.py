@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import enum
 import functools
-import inspect
 import logging
 import os
 import re
@@ -36,7 +35,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stargazer.config import environment_class
 from stargazer.fingerprint.canonical import Scalar, array_text, exact_text, scalar_text
 from stargazer.fingerprint.dynamic import ENTRY_POINTS, FINDS_TEXT, TEXT_MODULES, finds, reads_source
-from stargazer.fingerprint.objects import KNOWN, NotWhole, array_layout, base_content, is_plain_numpy, state_of
+from stargazer.fingerprint.objects import (
+    KNOWN,
+    NotWhole,
+    array_layout,
+    base_content,
+    bound_parts,
+    is_plain_numpy,
+    parts_of,
+    spread,
+    state_of,
+    value_alone,
+    value_of,
+)  # fmt: skip
 from stargazer.fingerprint.origin import (
     distribution_of,
     is_found,
@@ -46,10 +57,10 @@ from stargazer.fingerprint.origin import (
     public_label,
     public_module,
 )
-from stargazer.fingerprint.watch import MISSING, Watch, contents
+from stargazer.fingerprint.watch import MISSING, Watch, contents, is_changed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 
 __all__ = ["Doubt", "Things"]
@@ -62,7 +73,6 @@ INERT = (
     logging.Logger, logging.RootLogger, logging.LoggerAdapter, type(threading.Lock()), type(threading.RLock()),
     threading.Event, threading.Condition, threading.Semaphore, threading.BoundedSemaphore, threading.Barrier,
 )  # fmt: skip
-WRAPPED = ("__wrapped__", "py_func", "pyfunc", "func", "function", "body")
 IN_C = (
     BuiltinFunctionType, WrapperDescriptorType, MethodDescriptorType, GetSetDescriptorType, MemberDescriptorType,
     type("".__add__), types.ClassMethodDescriptorType,
@@ -372,11 +382,13 @@ class Things:
             return self._in_c(value)
         if kind is functools.partial:
             self.watch.constant(value.keywords)
+            self.watch.look(value, bound_parts)
             rest = f" {self.value(vars(value))}" if vars(value) else ""
             return f"partial {self.value(value.func)} {self.value(value.args)} {self.value(value.keywords)}{rest}"
         if kind is functools._lru_cache_wrapper:
             return f"cached {self.value(value.__wrapped__)}"
         if kind is MappingProxyType:
+            self.watch.constant(value)
             return f"mapping {self.value(dict(value))}"
         if kind is property:
             return f"property {self.value((value.fget, value.fset, value.fdel))}"
@@ -449,7 +461,8 @@ class Things:
             kind_of_path = "path of Windows" if isinstance(value, PureWindowsPath) else "path"
             return f"{kind_of_path} {self._here(value.as_posix())!a}"
         if isinstance(value, contextvars.ContextVar):
-            return f"context variable {value.name} {self.value(_current(value))}"
+            self.watch.look(value, value_alone)
+            return f"context variable {value.name} {self.value(value_of(value, MISSING))}"
         if kind is re.Pattern:
             return f"pattern {value.pattern!a} {value.flags}"
         zone = type(getattr(value, "tzinfo", None)).__module__
@@ -463,13 +476,8 @@ class Things:
         return None
 
     def _value_of_foreign(self, member: enum.Enum) -> str:
-        return (
-            ""
-            if self.is_own(type(member).__module__)
-            else f"={scalar_text(member.value)}"
-            if type(member.value) in Scalar
-            else ""
-        )
+        is_plain = type(member.value) in Scalar and not self.is_own(type(member).__module__)
+        return f"={scalar_text(member.value)}" if is_plain else ""
 
     def _object(self, value: Any) -> str:
         kind = type(value)
@@ -516,7 +524,17 @@ class Things:
             "make it in the task, or hold what it is made of in plain values",
             reach="value",
         )
+        self._opaque(value)
         return f"opaque {public_label(kind)} of {inside}"
+
+    def _opaque(self, value: Any) -> None:
+        """Watch an object that counts by the text that makes it: what changes it later may stand in no other text."""
+        if isinstance(value, threading.local):  # another in each thread
+            return
+        self.watch.opaque(value)
+        module, name = self._place
+        if getattr(sys.modules.get(module), "__file__", None) and is_changed(value):
+            self.uncertain.append(f"{name}, an object of {label(type(value))} that was changed after it was made")
 
     def _held(self, value: Any) -> str:
         """Attributes and slots of an object, and what a base in C keeps."""
@@ -551,8 +569,8 @@ class Things:
         if id(value) in seen or isinstance(value, (type, ModuleType)):
             return
         seen.add(id(value))
-        for part in _parts(value):
-            for each in _spread(part):
+        for part in parts_of(value):
+            for each in spread(part):
                 if isinstance(each, FunctionType) and self.is_own(module_of(each)):
                     if id(each) not in seen:
                         seen.add(id(each))
@@ -571,13 +589,6 @@ def _is_of_cython(kind: type) -> bool:
     return not isinstance(type(kind).__module__, str)
 
 
-def _current(variable: contextvars.ContextVar[Any]) -> Any:
-    try:
-        return variable.get()
-    except LookupError:
-        return MISSING
-
-
 def _order(value: Any) -> tuple[str, str]:
     """A stable order of the items of a set."""
     return type(value).__qualname__, ascii(value) if type(value) in Scalar else label(value)
@@ -585,15 +596,3 @@ def _order(value: Any) -> tuple[str, str]:
 
 def _is_value(argument: Any) -> bool:
     return not isinstance(argument, (type, GenericAlias, UnionType)) and type(argument).__module__ != "typing"
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    if isinstance(value, FunctionType):
-        yield from (contents(cell) for cell in value.__closure__ or ())
-    for name in WRAPPED:
-        yield inspect.getattr_static(value, name, None)
-    yield from getattr(value, "__dict__", {}).values()
-
-
-def _spread(part: Any) -> Iterable[Any]:
-    return part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else (part,)

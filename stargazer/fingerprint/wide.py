@@ -24,16 +24,20 @@ from stargazer.fingerprint.dynamic import DOCUMENTS, FINDS_TEXT, TEXT_MODULES
 from stargazer.fingerprint.origin import INSTALLED, STANDARD, is_own
 from stargazer.fingerprint.outside import outside_names
 from stargazer.fingerprint.parsing import parse, walk
+from stargazer.fingerprint.said import bound_once, set_inside, set_outside
 from stargazer.fingerprint.source import dotted, module_statements, unpacked
 from stargazer.fingerprint.state import is_task, running
+from stargazer.fingerprint.watch import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from stargazer.fingerprint.watch import Watch
+
 __all__ = ["Modules", "Source", "read"]
 
-FORMAT = "6"
+FORMAT = "7"
 ANY_BELOW = -1
 """Level of an import that may be of any module below its package."""
 
@@ -59,6 +63,8 @@ class Source(NamedTuple):
         Whether it reads docstrings, annotations or code of functions.
     outside
         What it takes from outside while it is imported.
+    said, set_inside
+        What it says of names that it binds once, and names that its functions set as they run.
     """
 
     plain: str
@@ -69,6 +75,8 @@ class Source(NamedTuple):
     runs: tuple[str, ...] = ()
     reads_text: bool = False
     outside: tuple[str, ...] = ()
+    said: tuple[tuple[str, str], ...] = ()
+    set_inside: tuple[str, ...] = ()
 
 
 class Modules:
@@ -164,6 +172,27 @@ class Modules:
     def outside(self, names: Iterable[str]) -> list[str]:
         """What modules take from outside while they are imported."""
         return sorted({f"{what} in {name}" for name in names for what in self.source(name).outside})
+
+    def set_outside(self, names: Iterable[str]) -> Iterator[tuple[str, str, Any]]:
+        """Yield module, name and value of what somebody set in modules that are loaded, otherwise than they say."""
+        sources = {name: self.source(name) for name in names}
+        ignored = {each for source in sources.values() for each in source.set_inside}
+        for name in sources.keys() & sys.modules.keys():
+            for each, value in set_outside(sys.modules[name], sources[name].said, ignored).items():
+                yield name, each, value
+
+    def watch(self, names: Iterable[str], watch: Watch) -> None:
+        """Note modules as they are: one that is loaded again, or loaded at last from a file that was edited."""
+        sources = {name: self.source(name) for name in names}
+        ignored = {each for source in sources.values() for each in source.set_inside}
+        for name, source in sources.items():
+            loaded = sys.modules.get(name)
+            watch.name(sys.modules, name, MISSING if loaded is None else loaded)
+            if loaded is None:
+                watch.file(self.file(name) or "")
+                continue
+            for each in ("__spec__", *(each for each, _ in source.said if each not in ignored)):
+                watch.name(vars(loaded), each, vars(loaded).get(each, MISSING))
 
     def source(self, name: str) -> Source:
         """What is kept of a module that has a file."""
@@ -455,7 +484,7 @@ def _parsed(path: str) -> Source:
         digest = hashlib.sha256(data).hexdigest()
         return Source(digest, digest)
     plain, full = (hashlib.sha256(canonical(tree, full=full).encode()).hexdigest() for full in (False, True))
-    return Source(plain, full, *_summary(tree), outside_names(tree))
+    return Source(plain, full, *_summary(tree), outside_names(tree), bound_once(tree), tuple(sorted(set_inside(tree))))
 
 
 Imports = tuple[tuple[str, int, tuple[str, ...]], ...]

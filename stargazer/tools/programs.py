@@ -16,13 +16,13 @@ import itertools
 import json
 import os
 import re
-import shlex
 import shutil
 import stat
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.config import cache_dir, search_path, variable
+from stargazer.tools.shells import GIVEN_TO_FIND, LONGEST_TEXT, STARTS_OTHERS, first_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -59,9 +59,6 @@ LARGEST_SCRIPT = 1 << 20
 KEPT_ON_DISK = 1 << 20
 """Bytes from which on the digest of a file is kept on the local disk, too."""
 
-LONGEST_TEXT = 1 << 16
-"""Characters of a text for a shell that are looked at."""
-
 MOST_FILES = 500
 """Files that a script may lead to; what comes after them is not looked at."""
 
@@ -71,7 +68,8 @@ LONG_START = re.compile(rb"\A'''exec' [^\n]*\n' '''\n")
 PATH = re.compile(r"(?<![\w$}.])/[\w@%+=:,.~/-]*[\w@%+=~/-]")
 WRITTEN_TO = re.compile(r"""\d*&?>>?\|?\s*["']?[\w@%+=:,.~/$\{\}-]+""")
 HERE = re.compile(
-    r"""\$\(cd "?\$\(dirname [^)]*\)"? *(?:&&|;) *pwd[^)]*\)|\$\(dirname [^)]*\)|\$\{(?:0|BASH_SOURCE[^}%]*)%/\*\}"""
+    r"""\$\( *cd (?:-\w+ |-- )*"?\$\( *dirname [^)]*\)"?[^)]*(?:&&|;) *pwd[^)]*\)|\$\( *dirname [^)]*\)|"""
+    r"""\$\{(?:0|BASH_SOURCE[^}%]*)%/\*\}"""
 )
 """How a shell script says where it lies."""
 
@@ -92,19 +90,10 @@ SHELLS = {"sh", "bash", "dash", "ksh", "zsh"}
 TEXT_FOLLOWS = {"python": ("-c", "-m"), "perl": ("-e", "-E"), "Rscript": ("-e",), "ruby": ("-e",), "node": ("-e", "-p")}
 TEXT_FOLLOWS |= dict.fromkeys(SHELLS, ("-c",)) | {"julia": ("-e", "-E"), "lua": ("-e",)}
 VALUE_FOLLOWS = {"python": ("-W", "-X"), "bash": ("-o", "-O"), "julia": ("-L",), "node": ("-r", "--require")}
-NOT_COMMANDS = {
-    "if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac", "in", "function",
-    "select", "cd", "set", "export", "unset", "read", "local", "eval", "trap", "exit", "return", "shift",
-    "wait", "ulimit", "umask", "[", "[[", "{", "}", "!", ":", "alias", "type", "hash", "pushd", "popd",
-    "declare", "let", "getopts", "break", "continue", "coproc",
-}  # fmt: skip
-GOES_ON = {
-    "if", "then", "else", "elif", "do", "while", "until", "{", "!", "time", "exec", "command", "source", ".", "env",
-    "nice", "nohup",
-}  # fmt: skip
-"""Words of a shell after which a command follows."""
-
-CONTINUED = re.compile(r"\\\n")
+READ_AS_CODE = re.compile(
+    r"""\b(?:source|sys\.source|require|require_relative|do|load|include)\s*\(?\s*["']([\w./-]+)["']"""
+)
+PERL_MODULE = re.compile(r"^\s*(?:use|require)\s+([A-Z]\w*(?:::\w+)*)\b", re.MULTILINE)
 
 
 class Program(NamedTuple):
@@ -254,10 +243,19 @@ def named_files(text: str, beside: str, *, shell: bool) -> Iterator[str]:
     for path in dict.fromkeys(paths_in(code)):
         if is_regular(path) and not _is_of_the_system(path):
             yield path
-    for name in _first_words(code) if shell else ():
+    for name in first_words(code) if shell else ():
         found = os.path.join(beside, name) if "/" in name else shutil.which(name, path=search_path())
         if found and is_regular(found) and not _is_of_the_system(found):
             yield found
+    for name in () if shell else _read_by_script(code):
+        places = (os.path.normpath(os.path.join(beside, folder, name)) for folder in ("", "lib", "../lib"))
+        yield from filter(is_regular, places)
+
+
+def _read_by_script(code: str) -> Iterator[str]:
+    """Files that a script of Perl, R, Ruby or the like reads as code, by their names."""
+    yield from READ_AS_CODE.findall(code)
+    yield from (f"{name.replace('::', '/')}.pm" for name in PERL_MODULE.findall(code))
 
 
 def paths_in(text: str) -> list[str]:
@@ -543,33 +541,14 @@ def commands_in(argv: Sequence[str]) -> list[str]:
     if os.path.basename(argv[0]) in SHELLS:
         places = [place for place, word in enumerate(argv) if re.fullmatch(r"-[a-z]*c[a-z]*", word)]
         text = argv[places[0] + 1] if places and places[0] + 1 < len(argv) else ""
-        return [argv[0], *_first_words(text)]
-    if os.path.basename(argv[0]) in ("env", "nice", "time", "timeout", "stdbuf", "xargs"):
+        return [argv[0], *first_words(text)]
+    if os.path.basename(argv[0]) == "find":
+        following = [argv[place + 1] for place, word in enumerate(argv[:-1]) if word in GIVEN_TO_FIND]
+        return [argv[0], *following]
+    if os.path.basename(argv[0]) in {"env", "nice", "time", *STARTS_OTHERS}:
         rest = itertools.dropwhile(lambda word: word.startswith("-") or "=" in word or word[:1].isdigit(), argv[1:])
         return [argv[0], *commands_in(following)] if (following := list(rest)) else [argv[0]]
     return [argv[0]]
-
-
-def _first_words(text: str) -> list[str]:
-    """First words of the commands in a text for a shell; none where it cannot be read."""
-    words = shlex.shlex(
-        CONTINUED.sub(" ", text[:LONGEST_TEXT]).replace("\n", " ; "), posix=True, punctuation_chars=True
-    )
-    words.commenters = ""
-    found, begins = [], True
-    try:
-        for word in words:
-            if set(word) <= set("();|&") or word in GOES_ON:
-                begins = True
-            elif set(word) <= set("<>&"):
-                begins = False
-            elif begins and not re.match(r"\w+\+?=|-", word):
-                begins = False
-                if word not in NOT_COMMANDS and re.fullmatch(r"[\w@%+.~/-]+", word):
-                    found.append(word)
-    except ValueError:
-        return []
-    return list(dict.fromkeys(found))
 
 
 def is_regular(path: str) -> bool:

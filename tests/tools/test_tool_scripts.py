@@ -46,6 +46,10 @@ WRAPPERS = {
     "a plain command": '{root}/real/shout "$@"\n',
     "beside itself": 'exec "$(dirname "$0")/../real/shout" "$@"\n',
     "beside itself, as a variable": 'HERE=$(cd "$(dirname "$0")" && pwd)\nexec "$HERE/../real/shout" "$@"\n',
+    "beside itself, as bash does it": (
+        'DIR="$( cd "$( dirname "${{BASH_SOURCE[0]}}" )" >/dev/null 2>&1 && pwd )"\nexec "$DIR/../real/shout" "$@"\n'
+    ),
+    "beside itself, as careful people do": 'D=$(cd -P -- "$(dirname -- "$0")" && pwd -P)\n"$D/../real/shout" "$@"\n',
     "a variable": 'PREFIX={root}/real\nexec ${{PREFIX}}/shout "$@"\n',
     "an exported variable": 'export PREFIX="{root}/real"; \nexec "$PREFIX"/shout "$@"\n',
     "found on PATH": 'exec shout.real "$@"\n',
@@ -63,11 +67,27 @@ def test_a_wrapper_counts_with_what_it_leads_to(way: str, write: Write, tmp_path
     found = []
     for version in ("1.0", "2.0", "1.0"):
         write("real/shout", ANSWERS.format(version))
-        write("bin/shout", WRAPPERS[way].format(root=tmp_path))
+        write("bin/shout", WRAPPERS[way].format(root=tmp_path), start="#!/bin/bash\n")
         found.append(identify_tool("shout"))
     assert [tool.version for tool in found] == ["1.0", "2.0", "1.0"]
     assert found[0] == found[2] != found[1]
     assert found[0].digest != found[1].digest
+
+
+def test_a_script_counts_with_the_code_that_it_reads_beside_itself(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    scripts = {
+        "perl": ("Loud.pm", 'use FindBin;\nuse lib "$FindBin::Bin/../lib";\nuse Loud;\nprint Loud::who();\n'),
+        "Rscript": ("loud.R", "source('../lib/loud.R')\n"),
+        "ruby": ("loud.rb", "require_relative '../lib/loud.rb'\n"),
+    }
+    for interpreter, (name, text) in scripts.items():
+        path = write("bin/shout", text, start=f"#!/usr/bin/env {interpreter}\n")
+        digests = []
+        for word in ("one", "two"):
+            (tmp_path / "lib" / name).write_text(word)
+            digests.append(look_into(str(path)).digest)
+        assert digests[0] != digests[1], interpreter
 
 
 def test_a_wrapper_of_a_module_counts_with_it(write: Write, tmp_path: Path) -> None:
@@ -225,11 +245,24 @@ def shouts_in_an_environment(work: sg.Workdir) -> str:
 
 
 @sg.task
+def shouts_by_xargs(work: sg.Workdir) -> str:
+    return work.output(["sh", "-c", "echo x | xargs -n 1 shout"])
+
+
+@sg.task
+def shouts_by_find(work: sg.Workdir) -> str:
+    return work.output(["find", ".", "-maxdepth", "0", "-exec", "shout", ";"])
+
+
+@sg.task
 def shouts_by_itself(work: sg.Workdir) -> str:
     return subprocess.run(["shout"], capture_output=True, text=True, check=True).stdout
 
 
-UNDECLARED = [shouts, shouts_in_a_shell, shouts_in_a_pipe, shouts_in_an_environment, shouts_by_itself]
+UNDECLARED = [
+    shouts, shouts_in_a_shell, shouts_in_a_pipe, shouts_in_an_environment, shouts_by_itself, shouts_by_xargs,
+    shouts_by_find,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("task", UNDECLARED, ids=lambda task: task.name)
@@ -355,6 +388,9 @@ TEXTS = {
     "exec /opt/tool --flag > out 2>&1": ["/opt/tool"],
     "cd x && (shout; while true; do cry; done)": ["shout", "true", "cry"],
     "echo 'not closed": [],
+    "cat x | xargs -n 1 -P 2 shout -v": ["cat", "xargs", "shout"],
+    "timeout 5m shout x": ["timeout", "shout"],
+    "find . -name x -exec shout {} +": ["find", "shout"],
 }
 
 
