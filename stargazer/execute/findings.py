@@ -158,12 +158,12 @@ class Findings:
 
     def _take_opened(self, opened: set[str], written: set[str], lacks: bool) -> None:
         """What the kernel told: in the current folder, where other programs work too, only files of data."""
-        here, started = _current_folder(), self._started()
+        quiet, started = {*_current_folder()} - self.body.started_in, self._started()
         self._lacks = lacks
         for path in sorted((opened | written) - started):
             if path.startswith(self.body.own) or path.endswith(COMPILED) or path in self.body.written:
                 continue
-            if os.path.dirname(path) in here and not path.lower().endswith(DATA):
+            if os.path.dirname(path) in quiet and not path.lower().endswith(DATA):
                 continue
             if path in written:
                 self.body.written.add(path)

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.config import environment_class
 from stargazer.fingerprint.canonical import Scalar, array_text, exact_text, scalar_text
-from stargazer.fingerprint.dynamic import ENTRY_POINTS, FINDS_TEXT, TEXT_MODULES, finds, reads_source
+from stargazer.fingerprint.dynamic import ENTRY_POINTS, FINDS_TEXT, LOADERS, TEXT_MODULES, finds, reads_source
 from stargazer.fingerprint.objects import (
     KNOWN,
     NotWhole,
@@ -57,13 +57,16 @@ from stargazer.fingerprint.origin import (
     public_label,
     public_module,
 )
-from stargazer.fingerprint.watch import MISSING, Watch, contents, is_changed
+from stargazer.fingerprint.watch import MISSING, Watch, contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-__all__ = ["Doubt", "Things"]
+__all__ = ["OPAQUE", "Doubt", "Things"]
+
+OPAQUE = "opaque "
+"""How the text of an object begins that counts by the text that makes it."""
 
 # Followed is what is understood whole. Of anything else a doubt is noted: it makes the key wide
 # (`stargazer.fingerprint.wide`).
@@ -156,6 +159,10 @@ class Things:
         """Text of an own module that has no file."""
         raise NotImplementedError
 
+    def opaque(self, value: Any) -> None:
+        """Note an object of a library that counts by the text that makes it."""
+        raise NotImplementedError
+
     def is_own(self, module: Any) -> bool:
         """Whether a module's code counts."""
         if module not in self._own:
@@ -240,11 +247,8 @@ class Things:
         if not file:
             return path
         for folder in (os.path.dirname(os.path.abspath(file)), os.path.dirname(os.path.realpath(file))):
-            if (
-                path == folder
-                or path.startswith(f"{folder}{os.sep}")
-                or folder.startswith(f"{path.rstrip(os.sep)}{os.sep}")
-            ):
+            whole = f"{folder}{os.sep}"
+            if path == folder or path.startswith(whole) or whole.startswith(f"{path.rstrip(os.sep)}{os.sep}"):
                 return f"<here>/{os.path.relpath(path, folder)}"
         return path
 
@@ -353,7 +357,9 @@ class Things:
     def check_finder(self, module: str, name: str) -> None:
         """Doubt what a library's function or class finds."""
         self.check_reader(module, name)
-        if (name not in FINDS_TEXT or self.is_own(module)) and finds(module, name):
+        if f"{module}:{name}" in LOADERS and not self.is_own(module):
+            self.doubt(f"{module}.{name}, which imports modules by name", "call the code itself", reach="names")
+        elif (name not in FINDS_TEXT or self.is_own(module)) and finds(module, name):
             self.doubt(f"{module}.{name}, which finds code by name", "name the code itself", reach="all")
 
     def check_reader(self, module: str, name: str) -> None:
@@ -442,9 +448,8 @@ class Things:
         if origin is None:
             return ascii(value)
         name = "Union" if origin in (typing.Union, UnionType) else getattr(origin, "__name__", None) or str(origin)
-        return (
-            f"{name}[{', '.join(self._type(each) if not _is_value(each) else self.value(each) for each in arguments)}]"
-        )
+        inner = (self._type(each) if not _is_value(each) else self.value(each) for each in arguments)
+        return f"{name}[{', '.join(inner)}]"
 
     # Objects
 
@@ -524,17 +529,8 @@ class Things:
             "make it in the task, or hold what it is made of in plain values",
             reach="value",
         )
-        self._opaque(value)
-        return f"opaque {public_label(kind)} of {inside}"
-
-    def _opaque(self, value: Any) -> None:
-        """Watch an object that counts by the text that makes it: what changes it later may stand in no other text."""
-        if isinstance(value, threading.local):  # another in each thread
-            return
-        self.watch.opaque(value)
-        module, name = self._place
-        if getattr(sys.modules.get(module), "__file__", None) and is_changed(value):
-            self.uncertain.append(f"{name}, an object of {label(type(value))} that was changed after it was made")
+        self.opaque(value)
+        return f"{OPAQUE}{public_label(kind)} of {inside}"
 
     def _held(self, value: Any) -> str:
         """Attributes and slots of an object, and what a base in C keeps."""

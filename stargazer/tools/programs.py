@@ -22,7 +22,17 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.config import cache_dir, search_path, variable
-from stargazer.tools.shells import GIVEN_TO_FIND, LONGEST_TEXT, STARTS_OTHERS, first_words
+from stargazer.tools.shells import (
+    GIVEN_TO_FIND,
+    SHELLS,
+    STARTS_OTHERS,
+    first_words,
+    is_text,
+    paths_in,
+    values_in,
+    variables_in,
+    words_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,18 +43,20 @@ __all__ = [
     "ENGINE",
     "Program",
     "commands_in",
+    "folders_named",
+    "folders_of_patterns",
     "is_regular",
     "is_script",
     "look_into",
     "modules_run",
     "named_files",
     "own_modules",
-    "paths_in",
     "places_of_modules",
     "program_digest",
     "script_of",
     "sha256_of",
     "signature_of",
+    "variables_of_script",
 ]
 
 ENGINE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
@@ -65,8 +77,6 @@ MOST_FILES = 500
 LONG_START = re.compile(rb"\A'''exec' [^\n]*\n' '''\n")
 """How pip and conda write a ``#!`` line that is too long for the system."""
 
-PATH = re.compile(r"(?<![\w$}.])/[\w@%+=:,.~/-]*[\w@%+=~/-]")
-WRITTEN_TO = re.compile(r"""\d*&?>>?\|?\s*["']?[\w@%+=:,.~/$\{\}-]+""")
 HERE = re.compile(
     r"""\$\( *cd (?:-\w+ |-- )*"?\$\( *dirname [^)]*\)"?[^)]*(?:&&|;) *pwd[^)]*\)|\$\( *dirname [^)]*\)|"""
     r"""\$\{(?:0|BASH_SOURCE[^}%]*)%/\*\}"""
@@ -85,8 +95,13 @@ SYSTEM = (
 )  # fmt: skip
 """Folders of the system's own programs."""
 
+ASKED_FOR = re.compile(r"""(?:environ|getenv|ENV|env)\W{1,6}(?:get\W{1,3})?["']?([A-Za-z_]\w*)["']?\W""")
+"""How scripts ask for a variable of the environment."""
+
+PATTERN = re.compile(r"(?<![\w$*?/.-])[\w@%+:,.~/-]*[*?][\w@%+:,.~/*?-]*")
+"""How a text for a shell names many files at once."""
+
 PACKAGES = ("site-packages", "dist-packages")
-SHELLS = {"sh", "bash", "dash", "ksh", "zsh"}
 TEXT_FOLLOWS = {"python": ("-c", "-m"), "perl": ("-e", "-E"), "Rscript": ("-e",), "ruby": ("-e",), "node": ("-e", "-p")}
 TEXT_FOLLOWS |= dict.fromkeys(SHELLS, ("-c",)) | {"julia": ("-e", "-E"), "lua": ("-e",)}
 VALUE_FOLLOWS = {"python": ("-W", "-X"), "bash": ("-o", "-O"), "julia": ("-L",), "node": ("-r", "--require")}
@@ -116,21 +131,6 @@ class Program(NamedTuple):
     def is_current(self) -> bool:
         """Whether all files are as they were."""
         return all(signature_of(path) == seen for path, seen in self.files)
-
-
-def words_in(text: str) -> list[str]:
-    """Words of a text for a shell that may name what it reads."""
-    return re.findall(r"[\w@%+=:,.~/-]+", WRITTEN_TO.sub(" ", text[:LONGEST_TEXT]))
-
-
-def variables_in(text: str, command: Sequence[object]) -> list[str]:
-    """Variables of the environment that a text for a shell names, or what ``printenv`` is asked for."""
-    program = os.path.basename(str(command[0])) if command else ""
-    if program == "printenv":
-        return [text] if text.isidentifier() and text != program else []
-    if program in SHELLS:
-        return re.findall(r"\$\{?([A-Za-z_]\w*)", text[:LONGEST_TEXT])
-    return []
 
 
 def signature_of(path: str) -> Signature | None:
@@ -258,21 +258,24 @@ def _read_by_script(code: str) -> Iterator[str]:
     yield from (f"{name.replace('::', '/')}.pm" for name in PERL_MODULE.findall(code))
 
 
-def paths_in(text: str) -> list[str]:
-    """Absolute paths in a text, without those that a shell writes to."""
-    return PATH.findall(WRITTEN_TO.sub(" ", text[:LONGEST_TEXT]))
+def folders_of_patterns(argv: Sequence[str], folder: str) -> list[str]:
+    """Folders in which a shell looks for files of a pattern, as in ``cat data/*.txt``; those below `folder`, if any."""
+    texts = [word for word in argv[1:] if is_text(word)] if _interpreter(argv[0]) in SHELLS else []
+    begun = [re.split(r"[*?]", each)[0].rpartition(os.sep) for text in texts for each in PATTERN.findall(text)]
+    places = [os.path.join(folder, f"{before}{sign}") for before, sign, _ in begun]
+    return [place for place in dict.fromkeys(places) if os.path.isabs(place) and os.path.isdir(place)]
 
 
-def paths_in_word(word: str) -> list[str]:
-    """Absolute paths in a word of a command: the word itself, what follows ``=``, or in a text for an interpreter."""
-    if any(sign in word for sign in " \n\"'"):
-        return paths_in(word)
-    return [part for part in (word, word.partition("=")[2]) if part.startswith(os.sep)]
+def folders_named(argv: Sequence[str], folder: str) -> list[str]:
+    """Folders that words of a command name, or texts for a shell in them; those below `folder`, if any."""
+    parts = [each for word in argv[1:] for each in ([*paths_in(word), *words_in(word)] if is_text(word) else [word])]
+    places = [os.path.join(folder, each) for each in dict.fromkeys(parts)]
+    return [place for place in places if os.path.isabs(place) and os.path.isdir(place) and not _is_of_the_system(place)]
 
 
 def files_in_word(word: str, folder: str) -> list[str]:
     """Files of a folder that a word of a command names, or a text for a shell."""
-    parts = words_in(word) if any(sign in word for sign in " \n\"'") else [word]
+    parts = words_in(word) if is_text(word) else values_in(word)
     return [path for part in parts if part and is_regular(path := os.path.join(folder, part))]
 
 
@@ -285,6 +288,14 @@ def files_of_script(argv: Sequence[str], folder: str) -> list[str]:
     words = words_in(_read(path).decode("utf-8", "replace"))
     places = {folder, os.path.dirname(os.path.abspath(path))}
     return [found for place in sorted(places) for word in words if is_regular(found := os.path.join(place, word))]
+
+
+def variables_of_script(argv: Sequence[str], folder: str) -> list[str]:
+    """Variables of the environment that a script names, which a command gives to an interpreter in a folder."""
+    name = script_of(argv)
+    text = _read(os.path.join(folder, name)).decode("utf-8", "replace") if name else ""
+    found = variables_in(text, argv) if _interpreter(argv[0]) in SHELLS else ASKED_FOR.findall(text)
+    return [each for each in found if each.isupper() and len(each) > 2 and not re.search(rf"^\s*{each}=", text, re.M)]
 
 
 def _substituted(code: str) -> str:

@@ -82,6 +82,20 @@ def test_a_value_that_came_from_outside_is_a_warning(load: Loader, what: str) ->
         identify(module.body, "body")
 
 
+@pytest.mark.parametrize("place", ["Path(__file__).with_name('settings.py')", "'settings.py'"])
+def test_an_object_that_a_library_makes_of_a_file_at_import_is_a_warning(
+    load: Loader, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts by the text that makes it, and what the file says stands in none."""
+    monkeypatch.chdir(tmp_path)
+    made = f"PLACE = {place}\nK = sqlite3.connect(PLACE)\n"
+    source = f"import sqlite3\nfrom pathlib import Path\n{made}def body(work): return K"
+    module = load(source, settings="")
+    module.K.close()
+    with pytest.warns(UncertainIdentity, match=r"K, which is made of .*settings\.py when pipeline is imported"):
+        identify(module.body, "body")
+
+
 @pytest.mark.parametrize(
     "setting", ["os.environ['A'] = open(__file__).read()", "random.seed(os.environ.get('SEED', '1'))"]
 )

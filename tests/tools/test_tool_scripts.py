@@ -18,7 +18,15 @@ from stargazer.execute.findings import HiddenInput
 from stargazer.ledger import Ledger
 from stargazer.store import Store
 from stargazer.tools import identify_tool
-from stargazer.tools.programs import commands_in, look_into, script_of
+from stargazer.tools.programs import (
+    commands_in,
+    folders_named,
+    folders_of_patterns,
+    look_into,
+    script_of,
+    variables_of_script,
+)
+from stargazer.tools.shells import values_in
 
 Write = Callable[..., Path]
 
@@ -397,3 +405,30 @@ TEXTS = {
 @pytest.mark.parametrize("text", TEXTS)
 def test_programs_in_the_text_of_a_shell(text: str) -> None:
     assert commands_in(["sh", "-c", text]) == ["sh", *TEXTS[text]]
+
+
+def test_folders_that_a_command_names(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    shell = ["sh", "-c", f"for f in data/*.txt {tmp_path}/da?a/x; do cat $f; done; awk '{{print $1*2}}' data"]
+    assert folders_of_patterns(shell, str(tmp_path)) == [f"{tmp_path}/data/", f"{tmp_path}/"]
+    assert folders_of_patterns(shell, "") == [f"{tmp_path}/"]
+    assert folders_of_patterns(["awk", "{ print $1 * 2 }"], str(tmp_path)) == []
+    assert folders_named(["find", "data", "-name", "x y"], str(tmp_path)) == [f"{tmp_path}/data"]
+    assert folders_named(["sh", "-c", "find data -type f"], "") == []
+
+
+def test_what_a_word_gives_to_an_option() -> None:
+    words = {"--file=x": "x", "-f/x": "/x", "a=b": "b", "-n": "", "x": "", "-o=x": "x"}
+    assert {word: (values_in(word)[1:] or [""])[0] for word in words} == words
+
+
+def test_variables_that_a_script_asks_for(tmp_path: Path) -> None:
+    texts = {
+        "python": "import os\nos.environ['ONE']; os.environ.get('TWO'); os.getenv(\"THREE\")\nFOUR = 1\n",
+        "perl": "print $ENV{ONE}, $ENV{'TWO'}, $ENV{THREE};\n",
+        "Rscript": "Sys.getenv('ONE'); Sys.getenv(\"TWO\"); Sys.getenv('THREE')\n",
+        "bash": 'FOUR=1\necho $ONE ${TWO} $x $FOUR "$THREE"\n',
+    }
+    for interpreter, text in texts.items():
+        (tmp_path / "script").write_text(text)
+        assert variables_of_script([interpreter, "script"], str(tmp_path)) == ["ONE", "TWO", "THREE"], interpreter
