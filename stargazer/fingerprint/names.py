@@ -216,7 +216,7 @@ class Names(Things):
             return f"constant {self._constant(name, text + said)}"
 
     def _made_from_outside(self, name: str, module: str, statements: list[ast.stmt], text: str) -> None:
-        """Note what a value was made of when its module was imported; of an opaque object, also files that are named."""
+        """Note what a value was made of as its module was imported; of an opaque object, also files that are named."""
         known = definitions(module_statements(module))
         if outside := outside_of(statements, known):
             self.uncertain.append(f"{name} comes from outside when {module} is imported ({', '.join(sorted(outside))})")

@@ -14,6 +14,7 @@ import importlib.machinery
 import marshal
 import os
 import re
+import stat
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -203,8 +204,14 @@ class Modules:
     def file(self, name: str) -> str | None:
         """File of an own module; None if it is not own, or not to be found."""
         if name not in self._files:
-            self._files[name] = _find(name) if name and is_own(name, self._owner) else None
+            found = name and not self._is_in_module(name) and is_own(name, self._owner)
+            self._files[name] = _find(name) if found else None
         return self._files[name]
+
+    def _is_in_module(self, name: str) -> bool:
+        """Whether a name is one of a module that is no package: a function of it, as in ``from module import f``."""
+        parent = name.rpartition(".")[0]
+        return bool(parent and name not in sys.modules and self.file(parent) and not self._is_package(parent))
 
     def _imported(self, name: str) -> tuple[str, ...]:
         if name not in self._imports:
@@ -333,12 +340,25 @@ def loads_of(file: str | None, module: str) -> tuple[tuple[str, int, tuple[str, 
     """Imports that run when a module is imported; of one without a file, as of a notebook, those of its cells."""
     if file is None:
         return _loads(module_statements(module))
-    return _top(file, _stamp(file)).loads if file.endswith(".py") and os.path.isfile(file) else ()
+    found = _top_there(file)
+    return () if found is None else found.loads
 
 
 def acts(file: str) -> bool:
     """Whether a statement of a file may change what is not the module's own."""
-    return file.endswith(".py") and os.path.isfile(file) and _top(file, _stamp(file)).acts
+    found = _top_there(file)
+    return found is not None and found.acts
+
+
+def _top_there(file: str) -> Top | None:
+    """What a file says at its top; None of what is no source in Python. The system is asked once."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    if not (file.endswith(".py") and stat.S_ISREG(found.st_mode)):
+        return None
+    return _top(file, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
 
 
 @functools.lru_cache(maxsize=16384)
