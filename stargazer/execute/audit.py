@@ -19,19 +19,21 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.errors import ProcessChanged
-from stargazer.execute.descriptors import open_folders, place_of
+from stargazer.execute.descriptors import appends, open_folders, place_of, reads, writes
 from stargazer.execute.installed import is_installed, libraries
 from stargazer.execute.state import tell_of_variables
 from stargazer.ledger.reads import MISSING, TREE, folder_value, tree_value
 from stargazer.tools.programs import (
     files_in_word,
     files_of_script,
+    folders_named,
+    folders_of_patterns,
     is_regular,
     modules_run,
-    paths_in_word,
     signature_of,
-    variables_in,
+    variables_of_script,
 )
+from stargazer.tools.shells import paths_in_word, values_in, variables_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,7 +73,6 @@ NO_DATA = {"/", "/tmp", "/var/tmp", "/home", "/usr"}
 
 OF_A_PACKAGE = (".dist-info", ".egg-info")
 COMPILED = (".so", ".pyc", ".dylib", ".pyd")
-WRITES = frozenset("wax+")
 
 
 class Observed:
@@ -113,6 +114,7 @@ class Observed:
         self.folders: dict[str, str] = {}
         self.written: set[str] = set()
         self.open_folders: set[str] = set()
+        self.started_in: set[str] = set()
         self.unpickled: set[str] = set()
         self.appended: set[str] = set()
         self.addresses: dict[str, None] = {}
@@ -130,13 +132,13 @@ class Observed:
             return
         if self.opens is not None:
             self.opens.told.add(place)
-        if _writes(mode, flags):
-            if not _appends(mode, flags):
+        if writes(mode, flags):
+            if not appends(mode, flags):
                 self.appended.discard(place)
             elif place not in self.written:
                 self.appended.add(place)
             self.written.add(place)
-        if not _reads(mode, flags) or place in self.written or place in self.files or place.endswith(COMPILED):
+        if not reads(mode, flags) or place in self.written or place in self.files or place.endswith(COMPILED):
             return
         why, seen = _import_here(code=place.endswith(SOURCES)), _signature(place)
         if why != INSTALLED and (seen is None or stat.S_ISREG(seen[0])):
@@ -242,7 +244,8 @@ class Observed:
         place = os.path.abspath(os.fsdecode(folder or "."))
         words = [word if isinstance(word, (str, os.PathLike)) else os.fsdecode(word) for word in words]
         self.command(words, here=place)
-        for name in (name for word in words for name in variables_in(str(word), words)):
+        named = [name for word in words for name in variables_in(str(word), words)]
+        for name in [*named, *variables_of_script([str(word) for word in words], place)]:
             self.asked.setdefault(name, config.variable(name))
 
     def _place(self, path: Any) -> str | None:
@@ -274,9 +277,25 @@ class Observed:
             self._give(path, in_text=True)
         for word in words[1:]:
             for path in [*paths_in_word(word), *(files_in_word(word, here) if here else ())]:
-                self._give(path, in_text=os.path.basename(path) != os.path.basename(word.partition("=")[2] or word))
+                self._give(path, in_text=os.path.basename(path) not in map(os.path.basename, values_in(word)))
+        self._watch_started(words, here)
         for path in files_of_script(words, here) if here else ():
             self._give(path, in_text=True)
+
+    def _watch_started(self, words: list[str], here: str) -> None:
+        """Have the kernel tell what a program opens below the folders that its command names, or where it starts."""
+        listed = self._outside(folders_of_patterns(words, here))
+        for place in listed:
+            self.folders.setdefault(whole := f"{place}{os.sep}", folder_value(whole))
+        self.started_in.update(self._outside([here] if here else []))
+        for place in dict.fromkeys([*listed, *self._outside(folders_named(words, here)), *self.started_in]):
+            if self.opens is not None:
+                self.opens.watch(place, deep=True)
+
+    def _outside(self, folders: Iterable[str]) -> list[str]:
+        """Those that lie outside of what is the body's own, and that hold data."""
+        places = (place.rstrip(os.sep) for place in map(self._place, folders) if place is not None)
+        return [each for each in places if each not in {"", *NO_DATA, tempfile.gettempdir(), os.path.expanduser("~")}]
 
     def _give(self, path: str, *, in_text: bool) -> None:
         place = self._place(path)
@@ -296,26 +315,6 @@ def _signature(place: str) -> tuple[int, int, int, int, int] | None:
     except (OSError, ValueError):
         return None
     return found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _writes(mode: Any, flags: Any) -> bool:
-    if isinstance(mode, str):
-        return not WRITES.isdisjoint(mode)
-    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
-
-
-def _appends(mode: Any, flags: Any) -> bool:
-    """Whether what is written goes behind what is there, as in a log."""
-    if isinstance(mode, str):
-        return "a" in mode
-    return isinstance(flags, int) and bool(flags & os.O_APPEND) and not flags & os.O_TRUNC
-
-
-def _reads(mode: Any, flags: Any) -> bool:
-    """Whether a file that is opened so is read, or may be: its content before then counts."""
-    if isinstance(mode, str):
-        return "r" in mode or WRITES.isdisjoint(mode)
-    return not isinstance(flags, int) or not flags & (os.O_WRONLY | os.O_TRUNC | os.O_EXCL)
 
 
 def _import_here(*, code: bool = True) -> str:

@@ -109,6 +109,7 @@ class Findings:
         self._parameters = parameters
         self._began = 0
         self._lacks = False
+        self._by_kernel: set[str] = set()
         self.reads: dict[str, str] = {}
         self._hidden: dict[str, str] = {}
         self._asked: list[str] = []
@@ -158,17 +159,18 @@ class Findings:
 
     def _take_opened(self, opened: set[str], written: set[str], lacks: bool) -> None:
         """What the kernel told: in the current folder, where other programs work too, only files of data."""
-        here, started = _current_folder(), self._started()
+        quiet, started = {*_current_folder()} - self.body.started_in, self._started()
         self._lacks = lacks
         for path in sorted((opened | written) - started):
             if path.startswith(self.body.own) or path.endswith(COMPILED) or path in self.body.written:
                 continue
-            if os.path.dirname(path) in here and not path.lower().endswith(DATA):
+            if os.path.dirname(path) in quiet and not path.lower().endswith(DATA):
                 continue
             if path in written:
                 self.body.written.add(path)
             elif is_regular(path):
                 seen = signature_of(path)
+                self._by_kernel |= {path} - self.body.files.keys() - self.body.given.keys()
                 self.body.files.setdefault(path, seen if seen and seen[-1] < self._began else (0, 0, 0, 0))
 
     def _started(self) -> set[str]:
@@ -226,7 +228,10 @@ class Findings:
         quiet = () if self.strict else self.body.in_texts
         files = [name for name in self._hidden if name.startswith("/") and name not in quiet]
         if files:
-            yield f"read {_listed(files)} beside its inputs", f"{PASS_FILE}; until then it runs again when that changes"
+            remedy = f"{PASS_FILE}; until then it runs again when that changes"
+            if unsure := [name for name in files if name in self._by_kernel]:
+                remedy += f". The system does not say who opened {_listed(unsure)}: it may be what ran at the same time"
+            yield f"read {_listed(files)} beside its inputs", remedy
         if variables := [name for name in self._asked if not self._says_where_to_write(name)]:
             yield f"reads the environment ({_listed(variables)})", "pass it as a parameter"
         if self.named.once:

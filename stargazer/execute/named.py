@@ -57,8 +57,8 @@ QUIET_LIBRARIES = {
 }  # fmt: skip
 """Libraries that open files by Python, but for what `SILENT_READERS` names: nothing need be watched for them."""
 STARTERS = {
-    "Popen", "ProcessPoolExecutor", "check_call", "check_output", "getoutput", "multiprocessing", "pipe", "popen",
-    "run", "spawn", "subprocess", "system",
+    "Popen", "ProcessPoolExecutor", "check_call", "check_output", "getoutput", "multiprocessing", "output", "pipe",
+    "popen", "run", "spawn", "subprocess", "system",
 }  # fmt: skip
 """Names by which code starts processes, whose opening of files no event tells."""
 

@@ -21,7 +21,7 @@ from stargazer.fingerprint.origin import INSTALLED, STANDARD
 from stargazer.fingerprint.parsing import lines_of, parse, tree_of, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["is_as_imported", "line_in", "note_modules", "runs"]
 
@@ -81,15 +81,18 @@ def line_in(code: CodeType, text: str) -> int | None:
     return None
 
 
-def is_as_imported(module: ModuleType, text: str) -> bool:
-    """Whether the text of a module's file is what was imported, as far as classes and constants tell."""
+def is_as_imported(module: ModuleType, text: Callable[[], str]) -> bool:
+    """Whether the text of a module's file is what was imported, as far as classes and constants tell.
+
+    The text is asked for only where the file is not as it was.
+    """
     file = str(module.__file__)
     now, then = _stamp(file), _stamps.get(file)
     if now == then or now is None:
         return True
     if then is None and not _is_touched(file):
         return True
-    if not _is_rewritten(vars(module)) and not _says_what_is(module, text):
+    if not _is_rewritten(vars(module)) and not _says_what_is(module, text()):
         return False
     _stamps[file] = now
     return True

@@ -19,7 +19,9 @@ __all__ = [
     "ENTRY_POINTS",
     "FINDS_TEXT",
     "IMPORTERS",
+    "LOADERS",
     "READERS",
+    "RUNNERS",
     "RUNS_TEXT",
     "TEXT_MODULES",
     "UNMARKED",
@@ -30,6 +32,7 @@ __all__ = [
     "may_find",
     "names_in",
     "reads_source",
+    "texts_given",
     "uses_of",
 ]
 
@@ -71,6 +74,18 @@ IMPORTERS = frozenset({
 
 READERS = frozenset({"builtins:eval", "builtins:exec"})
 """Functions that run the text that their first argument is."""
+
+RUNNERS = frozenset({
+    "timeit:timeit", "timeit:repeat", "timeit:Timer", "cProfile:run", "cProfile:runctx", "profile:run",
+    "profile:runctx", "pdb:run", "pdb:runeval",
+})  # fmt: skip
+"""Functions that run each text that they are given."""
+
+LOADERS = frozenset({
+    "unittest:TestLoader", "unittest:defaultTestLoader", "unittest:main", "unittest:findTestCases",
+    "unittest.loader:TestLoader", "unittest.main:TestProgram", "pytest:main", "_pytest.config:main",
+})  # fmt: skip
+"""What imports modules of the names that it is given, or that lie in a folder."""
 
 RUNS_TEXT = (exec, eval, runpy.run_path, runpy.run_module)
 """The same and those that run a file: what happens in it nobody names."""
@@ -210,6 +225,13 @@ def constants_of(nodes: Iterable[ast.AST], chain: Chain) -> list[str | None]:
         if isinstance(node, (ast.Name, ast.Attribute)) and dotted(node) == chain:
             found.append(argued.get(id(node)))
     return found
+
+
+def texts_given(nodes: Iterable[ast.AST], chain: Chain) -> list[str]:
+    """Return all arguments that are texts, of each call of a dotted name."""
+    calls = (node for root in nodes for node in walk(root) if isinstance(node, ast.Call) and dotted(node.func) == chain)
+    given = [each for call in calls for each in [*call.args, *(keyword.value for keyword in call.keywords)]]
+    return [text for text in map(_text, given) if text is not None]
 
 
 def _text(node: ast.expr) -> str | None:

@@ -17,6 +17,7 @@ from stargazer.fingerprint.watch import WIDE, CodeIdentity
 from stargazer.fingerprint.wide import Modules, keep
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FunctionType
 
     from stargazer.fingerprint.values import Doubt
@@ -94,23 +95,39 @@ def widen(reach: Reach, owner: str, files: dict[str, str]) -> list[str]:
     modules = Modules(owner, {name: file for name, file in files.items() if file})
     task = [owner, *{module for module, _ in reach.by_name}]
     whole: dict[str, str] = {}
-    for doubt in reach.doubts:
-        start = owner if doubt.module == "__main__" else doubt.module
-        found = _reached(modules, doubt, start, task)
-        for module in found:
-            if module in sys.modules:
-                check_module(sys.modules[module])
-        texts = modules.text(found)
-        whole |= texts
-        if found:
-            remedy = f" ({doubt.remedy})" if doubt.remedy else ""
-            reach.pieces[f"{WIDE}{doubt.what}{remedy}"] = "\n".join(sorted(texts.values()))
-        elif doubt.reach != "state":
-            reach.uncertain.append(doubt.what)
+    done: set[Doubt] = set()
+    while todo := [doubt for doubt in reach.doubts if doubt not in done]:
+        for doubt in todo:
+            start = owner if doubt.module == "__main__" else doubt.module
+            whole |= _whole(reach, doubt, modules, _reached(modules, doubt, start, task))
+        done.update(todo)
+        _set_outside(reach, modules, whole, files)
+    modules.watch(whole, reach.watch)
     for module, digest in whole.items():
         reach.whole(_last(module, files), digest)
     keep()
     return modules.outside(whole)
+
+
+def _whole(reach: Reach, doubt: Doubt, modules: Modules, found: list[str]) -> dict[str, str]:
+    """Texts of the modules that a doubtful thing can reach, with the reason for them."""
+    for module in found:
+        if module in sys.modules:
+            check_module(sys.modules[module])
+    texts = modules.text(found)
+    if found:
+        remedy = f" ({doubt.remedy})" if doubt.remedy else ""
+        reach.pieces[f"{WIDE}{doubt.what}{remedy}"] = "\n".join(sorted(texts.values()))
+    elif doubt.reach != "state":
+        reach.uncertain.append(doubt.what)
+    return texts
+
+
+def _set_outside(reach: Reach, modules: Modules, whole: Iterable[str], files: dict[str, str]) -> None:
+    """Follow what somebody put into modules that count as a whole: it stands in another text."""
+    for module, name, value in sorted(modules.set_outside(whole), key=lambda each: each[:2]):
+        reach.pieces[f"{name} set in {_last(module, files)}"] = reach.value(value)
+    reach.write_all()
 
 
 def _reached(modules: Modules, doubt: Doubt, start: str, task: list[str]) -> list[str]:

@@ -110,8 +110,8 @@ class Members(Names):
         """Classes that belong to an abstract one because somebody said so."""
         if not hasattr(cls, "_abc_impl"):
             return []
-        members = [each for each in (reference() for reference in _get_dump(cls)[0]) if each is not None]
-        return [f"registered {self.value(each)}" for each in sorted(members, key=label)]
+        self.watch.look(cls, _registered)
+        return [f"registered {self.value(each)}" for each in _registered(cls)]
 
     def _written(self, cls: type, node: ast.ClassDef) -> list[str]:
         namespace = self._namespace(cls)
@@ -158,6 +158,8 @@ class Members(Names):
         """A line for each member of a class that is not written in its body as a method."""
         known = {id(method) for method in methods(cls)}
         slots = set(slots_of(cls))
+        for member in cls.__members__.values() if issubclass(cls, enum.Enum) else ():
+            self.watch.constant(member)
         lines = [
             f"{name} has {self.value(extra)}"
             for name, member in (cls.__members__ if issubclass(cls, enum.Enum) else {}).items()
@@ -212,6 +214,11 @@ class Members(Names):
         if (state | kept) & held.keys() or any(name in vars(type(value)) for name in state):
             self.pieces[f"{type(value).__qualname__} (state)"] = self._said(*self._place)
         return known | state | kept
+
+
+def _registered(cls: type) -> list[type]:
+    found = [each for each in (reference() for reference in _get_dump(cls)[0]) if each is not None]
+    return sorted(found, key=label)
 
 
 def is_place(namespace: Mapping[str, Any], decorator: ast.expr) -> bool:

@@ -14,17 +14,17 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.canonical import canonical
-from stargazer.fingerprint.dynamic import IMPORTERS, READERS, constants_of, finds
-from stargazer.fingerprint.origin import is_of_python, is_standard, module_of, public_module
-from stargazer.fingerprint.outside import of_the_machine, outside_of
+from stargazer.fingerprint.dynamic import IMPORTERS, READERS, RUNNERS, constants_of, finds, texts_given
+from stargazer.fingerprint.origin import is_of_python, is_standard, label, module_of, public_module
+from stargazer.fingerprint.outside import files_named, of_the_machine, outside_of
 from stargazer.fingerprint.parsing import parse, walk
 from stargazer.fingerprint.source import (
     module_statements,
     references,
 )
 from stargazer.fingerprint.state import mentions, written
-from stargazer.fingerprint.values import Things
-from stargazer.fingerprint.watch import MISSING
+from stargazer.fingerprint.values import OPAQUE, Things
+from stargazer.fingerprint.watch import MISSING, is_changed
 from stargazer.fingerprint.wide import BINARY
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Names", "Settled", "definitions"]
 
+IMPORTS = (ast.Import, ast.ImportFrom)
 PLACES = ("__file__", "__spec__", "__path__", "__loader__")
 SAYS_LITTLE = (threading.Event, threading.Semaphore, threading.Barrier, logging.LoggerAdapter)
 """Types of objects that change while code runs, so that they count by what is written of them."""
@@ -98,6 +99,8 @@ class Names(Things):
 
     def _told(self, value: Any, occurs: tuple[list[ast.AST], Chain], namespace: dict[str, Any]) -> str | None:
         name = f"{getattr(value, '__module__', '')}:{getattr(value, '__name__', '')}" if callable(value) else ""
+        if name in RUNNERS:
+            return self._texts_run(name, occurs, namespace)
         if name not in IMPORTERS | READERS and value is not sys.modules:
             return None
         constants = constants_of(*occurs)
@@ -109,6 +112,13 @@ class Names(Things):
             return f"finder {what}"
         read = self._text_run if name in READERS else self._module_named
         return f"finder {name} {[read(each, namespace) for each in texts]}"
+
+    def _texts_run(self, name: str, occurs: tuple[list[ast.AST], Chain], namespace: dict[str, Any]) -> str:
+        """Follow all texts that a function of a library is given, which runs them as code."""
+        self.library(name.partition(":")[0])
+        if None in constants_of(*occurs):
+            self.doubt(f"{name.replace(':', '.')} of a text that is made while it runs", TAKEN_AS_TEXT, reach="names")
+        return f"runner {name} {[self._text_run(each, namespace) for each in texts_given(*occurs)]}"
 
     def _text_run(self, text: str, namespace: dict[str, Any]) -> str:
         """Follow the names in a text that is run as code."""
@@ -187,17 +197,47 @@ class Names(Things):
 
     def _meant(self, value: Any, name: str) -> str:
         """Text of what a name means; a constant is a piece, and where it comes from is looked at."""
-        if not name or value is MISSING or callable(value) or isinstance(value, ModuleType):
+        if not name or value is MISSING or isinstance(value, ModuleType):
             return self.value(value)
+        if callable(value):
+            text = self.value(value)
+            if text.startswith(OPAQUE):  # a connection, a model: an object that may be called, too
+                module, origin = self._origin(self._place[0], name)
+                self._made_from_outside(name, module, self._statements(module, origin), text)
+            return text
         module, origin = self._origin(self._place[0], name)
         statements = self._statements(module, origin)
         if statements and of_the_machine(statements):
             return f"of the machine {[canonical(each) for each in statements]}"
-        if outside := outside_of(statements, definitions(module_statements(module))):
-            self.uncertain.append(f"{name} comes from outside when {module} is imported ({', '.join(sorted(outside))})")
         with self.at(module, origin):
             said = f" {self._said(module, origin)}" if isinstance(value, SAYS_LITTLE) else ""
-            return f"constant {self._constant(name, self.value(value) + said)}"
+            text = self.value(value)
+            self._made_from_outside(name, module, statements, text)
+            return f"constant {self._constant(name, text + said)}"
+
+    def _made_from_outside(self, name: str, module: str, statements: list[ast.stmt], text: str) -> None:
+        """Note what a value was made of as its module was imported; of an opaque object, also files that are named."""
+        known = definitions(module_statements(module))
+        if outside := outside_of(statements, known):
+            self.uncertain.append(f"{name} comes from outside when {module} is imported ({', '.join(sorted(outside))})")
+        elif OPAQUE in text:
+            space = vars(sys.modules[module]) if module in sys.modules else {}
+            if files := files_named(statements, known, space):
+                told = ", ".join(files[:3])
+                self.uncertain.append(f"{name}, which is made of {told} when {module} is imported")
+
+    def opaque(self, value: Any) -> None:
+        """Watch an object that one's own module made: what changes it later may stand in no other text.
+
+        What a library has itself, it changes itself; what threads hold for themselves is another in each.
+        """
+        module, name = self._place
+        made = self._statements(module, name)
+        if not made or isinstance(value, threading.local) or any(isinstance(each, IMPORTS) for each in made):
+            return
+        self.watch.opaque(value)
+        if getattr(sys.modules.get(module), "__file__", None) and is_changed(value):
+            self.uncertain.append(f"{name}, an object of {label(type(value))} that was changed after it was made")
 
     def _origin(self, module: str, name: str) -> tuple[str, str]:
         """The own module, and the name there, that a name was imported from."""
@@ -262,6 +302,7 @@ class Names(Things):
             self.library(module)
             return self._from_library(module, name, chain, scope, occurs)
         found = self._loaded(what, module)
+        self.watch.name(sys.modules, module, MISSING if found is None else found)
         return name if found is None else self._follow(found, chain)
 
     def _loaded(self, what: Import, module: str) -> ModuleType | None:

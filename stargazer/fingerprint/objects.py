@@ -11,9 +11,25 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import contextvars
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["NotWhole", "array_layout", "base_content", "is_array", "is_plain_numpy", "slots_of", "state_of"]
+__all__ = [
+    "NotWhole",
+    "array_layout",
+    "base_content",
+    "bound_parts",
+    "is_array",
+    "is_plain_numpy",
+    "parts_of",
+    "slots_of",
+    "spread",
+    "state_of",
+    "value_alone",
+    "value_of",
+]
+
+WRAPPED = ("__wrapped__", "py_func", "pyfunc", "func", "function", "body")
 
 REDUCERS = ("__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs__", "__getnewargs_ex__")
 HEAP_TYPE = 1 << 9
@@ -32,6 +48,7 @@ BASES: dict[type, Any] = {
     set: lambda value: set(set.__iter__(value)),
     frozenset: lambda value: frozenset(frozenset.__iter__(value)),
     collections.defaultdict: lambda value: (value.default_factory, dict(dict.items(value))),
+    collections.OrderedDict: lambda value: dict(collections.OrderedDict.items(value)),
     dict: lambda value: dict(dict.items(value)),
     collections.deque: lambda value: (list(collections.deque.__iter__(value)), value.maxlen),
 }
@@ -147,3 +164,42 @@ def _reduced(value: Any) -> Any:
     if isinstance(reduced, str):
         raise NotWhole
     return [list(part) if hasattr(part, "__next__") else part for part in reduced[1:] if part is not None]
+
+
+def parts_of(value: Any) -> Iterator[Any]:
+    """What an object of a library may wrap: variables of closures, and attributes."""
+    if isinstance(value, FunctionType):
+        yield from (_contents(cell) for cell in value.__closure__ or ())
+    for name in WRAPPED:
+        yield inspect.getattr_static(value, name, None)
+    yield from getattr(value, "__dict__", {}).values()
+
+
+def spread(part: Any) -> Iterable[Any]:
+    """What a container holds; anything else alone."""
+    return part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else (part,)
+
+
+def value_of(variable: contextvars.ContextVar[Any], missing: Any = None) -> Any:
+    """What a variable of a context holds here, which may be its default."""
+    try:
+        return variable.get()
+    except LookupError:
+        return missing
+
+
+def value_alone(variable: contextvars.ContextVar[Any]) -> list[Any]:
+    """The same, to be compared as it is."""
+    return [value_of(variable)]
+
+
+def bound_parts(value: functools.partial[Any]) -> list[Any]:
+    """What a partial is made of; its arguments by name change in place, and are watched on their own."""
+    return [value.func, *value.args, value.keywords]
+
+
+def _contents(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None

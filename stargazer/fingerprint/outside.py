@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +13,9 @@ from stargazer.fingerprint.state import is_main_guard, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import TypeGuard
 
-__all__ = ["of_the_machine", "outside_names", "outside_of", "outside_settings"]
+__all__ = ["files_named", "of_the_machine", "outside_names", "outside_of", "outside_settings"]
 
 READS = frozenset({
     "environ", "environb", "getenv", "open", "read_text", "read_bytes", "input", "urlopen", "urlretrieve",
@@ -37,6 +40,11 @@ ENVIRONMENT = frozenset({"environ", "environb", "getenv"})
 PEOPLE = frozenset({"logging", "argparse"})
 """Libraries whose settings shape messages and help."""
 
+LONGEST = 1000
+"""Characters of a path."""
+
+Definitions = dict[str, ast.FunctionDef | ast.ClassDef]
+
 SAFE = frozenset({"seed", "Random"})
 AMBIGUOUS = {"time": "time", "now": "datetime", "today": "date", "open": "", "argv": "sys", "input": ""}
 
@@ -51,21 +59,57 @@ def outside_names(tree: ast.Module) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def outside_of(nodes: Iterable[ast.AST], definitions: dict[str, ast.FunctionDef | ast.ClassDef]) -> set[str]:
+def outside_of(nodes: Iterable[ast.AST], definitions: Definitions) -> set[str]:
     """What code reads from outside when it runs; calls of functions of its module are looked into."""
     found: set[str] = set()
-    todo, seen, written = list(nodes), set(), set()
+    written: set[int] = set()
+    for node in _followed(nodes, definitions):
+        if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            written.add(id(node.value))  # ``os.environ["X"] = "1"`` takes nothing in
+        if id(node) not in written:
+            found.update(_reads(node))
+    return found
+
+
+def files_named(nodes: Iterable[ast.AST], definitions: Definitions, space: dict[str, Any]) -> list[str]:
+    """Files and folders that code names as it runs, by texts or by variables of its module, and that are there.
+
+    Parameters
+    ----------
+    nodes, definitions
+        The code, and functions of its module.
+    space
+        Variables of the module.
+    """
+    found: dict[str, None] = {}
+    beside = os.path.dirname(str(space.get("__file__") or ""))
+    for node in _followed(nodes, definitions):
+        value = node.value if isinstance(node, ast.Constant) else space.get(node.id) if _is_read(node) else None
+        if isinstance(value, (str, PurePath)) and 0 < len(str(value)) < LONGEST and "\0" not in str(value):
+            places = map(os.path.abspath, (value, os.path.join(beside, value)))
+            found.update(dict.fromkeys(filter(_is_data, places), None))
+    return list(found)
+
+
+def _is_data(path: str) -> bool:
+    """Whether a path leads to a file, or to a folder that is one thing, as one of zarr is."""
+    return os.path.isfile(path) or (os.path.isdir(path) and bool(os.path.splitext(path.rstrip(os.sep))[1]))
+
+
+def _is_read(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+
+
+def _followed(nodes: Iterable[ast.AST], definitions: Definitions) -> Iterator[ast.AST]:
+    """What runs of some code, with the bodies of functions and classes of its module that it calls."""
+    todo, seen = list(nodes), set[str]()
     while todo:
         for node in running(todo.pop()):
-            if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
-                written.add(id(node.value))  # ``os.environ["X"] = "1"`` takes nothing in
-            if id(node) not in written:
-                found.update(_reads(node))
+            yield node
             name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
             if name in definitions and name not in seen:
                 seen.add(name)
                 todo += definitions[name].body
-    return found
 
 
 def outside_settings(

@@ -266,6 +266,7 @@ class Reach(Members):
             return [] if any(each is around for each in held) else [f"wraps {self.value(around)}"]
         lines = [] if function.__name__ == function.__code__.co_name else [f"named {function.__name__}"]
         if self._full and nodes:
+            self.watch.constant(function.__annotations__)
             if hasattr(function, "__signature__"):
                 lines.append(f"signature {self.value(function.__signature__)}")
             lines += texts_set_outside(function, nodes[0], self.value)
@@ -307,6 +308,7 @@ class Reach(Members):
             holder = self._looked_up(function, chain) if chain else MISSING
             if attribute == "__subclasses__" and isinstance(holder, type) and self.is_own(holder.__module__):
                 place = {"module": holder.__module__, "name": holder.__name__, "reach": "value"}
+                self.watch.look(holder, type.__subclasses__)
             else:
                 place = {"module": module_of(function), "reach": "all"}
             self.doubt(f"{function.__qualname__} reads {attribute}", "name the code itself", **place)

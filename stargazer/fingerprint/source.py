@@ -145,9 +145,9 @@ def check_module(module: Any) -> None:
     filename = str(getattr(module, "__file__", None) or "")
     if not filename.endswith(".py"):
         return
-    if not is_as_imported(module, _text(filename, vars(module))):
+    if not is_as_imported(module, lambda: _text(filename, vars(module))):
         linecache.checkcache(filename)
-        if not is_as_imported(module, _text(filename, vars(module))):
+        if not is_as_imported(module, lambda: _text(filename, vars(module))):
             raise CodeChanged(_edited(filename, f"module {module.__name__}"))
 
 

@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import enum
 import functools
-import inspect
 import logging
 import os
 import re
@@ -35,8 +34,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.config import environment_class
 from stargazer.fingerprint.canonical import Scalar, array_text, exact_text, scalar_text
-from stargazer.fingerprint.dynamic import ENTRY_POINTS, FINDS_TEXT, TEXT_MODULES, finds, reads_source
-from stargazer.fingerprint.objects import KNOWN, NotWhole, array_layout, base_content, is_plain_numpy, state_of
+from stargazer.fingerprint.dynamic import ENTRY_POINTS, FINDS_TEXT, LOADERS, TEXT_MODULES, finds, reads_source
+from stargazer.fingerprint.objects import (
+    KNOWN,
+    NotWhole,
+    array_layout,
+    base_content,
+    bound_parts,
+    is_plain_numpy,
+    parts_of,
+    spread,
+    state_of,
+    value_alone,
+    value_of,
+)  # fmt: skip
 from stargazer.fingerprint.origin import (
     distribution_of,
     is_found,
@@ -49,10 +60,13 @@ from stargazer.fingerprint.origin import (
 from stargazer.fingerprint.watch import MISSING, Watch, contents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 
-__all__ = ["Doubt", "Things"]
+__all__ = ["OPAQUE", "Doubt", "Things"]
+
+OPAQUE = "opaque "
+"""How the text of an object begins that counts by the text that makes it."""
 
 # Followed is what is understood whole. Of anything else a doubt is noted: it makes the key wide
 # (`stargazer.fingerprint.wide`).
@@ -62,7 +76,6 @@ INERT = (
     logging.Logger, logging.RootLogger, logging.LoggerAdapter, type(threading.Lock()), type(threading.RLock()),
     threading.Event, threading.Condition, threading.Semaphore, threading.BoundedSemaphore, threading.Barrier,
 )  # fmt: skip
-WRAPPED = ("__wrapped__", "py_func", "pyfunc", "func", "function", "body")
 IN_C = (
     BuiltinFunctionType, WrapperDescriptorType, MethodDescriptorType, GetSetDescriptorType, MemberDescriptorType,
     type("".__add__), types.ClassMethodDescriptorType,
@@ -144,6 +157,10 @@ class Things:
 
     def lines_of_module(self, module: ModuleType) -> str:
         """Text of an own module that has no file."""
+        raise NotImplementedError
+
+    def opaque(self, value: Any) -> None:
+        """Note an object of a library that counts by the text that makes it."""
         raise NotImplementedError
 
     def is_own(self, module: Any) -> bool:
@@ -230,11 +247,8 @@ class Things:
         if not file:
             return path
         for folder in (os.path.dirname(os.path.abspath(file)), os.path.dirname(os.path.realpath(file))):
-            if (
-                path == folder
-                or path.startswith(f"{folder}{os.sep}")
-                or folder.startswith(f"{path.rstrip(os.sep)}{os.sep}")
-            ):
+            whole = f"{folder}{os.sep}"
+            if path == folder or path.startswith(whole) or whole.startswith(f"{path.rstrip(os.sep)}{os.sep}"):
                 return f"<here>/{os.path.relpath(path, folder)}"
         return path
 
@@ -343,7 +357,9 @@ class Things:
     def check_finder(self, module: str, name: str) -> None:
         """Doubt what a library's function or class finds."""
         self.check_reader(module, name)
-        if (name not in FINDS_TEXT or self.is_own(module)) and finds(module, name):
+        if f"{module}:{name}" in LOADERS and not self.is_own(module):
+            self.doubt(f"{module}.{name}, which imports modules by name", "call the code itself", reach="names")
+        elif (name not in FINDS_TEXT or self.is_own(module)) and finds(module, name):
             self.doubt(f"{module}.{name}, which finds code by name", "name the code itself", reach="all")
 
     def check_reader(self, module: str, name: str) -> None:
@@ -372,11 +388,13 @@ class Things:
             return self._in_c(value)
         if kind is functools.partial:
             self.watch.constant(value.keywords)
+            self.watch.look(value, bound_parts)
             rest = f" {self.value(vars(value))}" if vars(value) else ""
             return f"partial {self.value(value.func)} {self.value(value.args)} {self.value(value.keywords)}{rest}"
         if kind is functools._lru_cache_wrapper:
             return f"cached {self.value(value.__wrapped__)}"
         if kind is MappingProxyType:
+            self.watch.constant(value)
             return f"mapping {self.value(dict(value))}"
         if kind is property:
             return f"property {self.value((value.fget, value.fset, value.fdel))}"
@@ -430,9 +448,8 @@ class Things:
         if origin is None:
             return ascii(value)
         name = "Union" if origin in (typing.Union, UnionType) else getattr(origin, "__name__", None) or str(origin)
-        return (
-            f"{name}[{', '.join(self._type(each) if not _is_value(each) else self.value(each) for each in arguments)}]"
-        )
+        inner = (self._type(each) if not _is_value(each) else self.value(each) for each in arguments)
+        return f"{name}[{', '.join(inner)}]"
 
     # Objects
 
@@ -449,7 +466,8 @@ class Things:
             kind_of_path = "path of Windows" if isinstance(value, PureWindowsPath) else "path"
             return f"{kind_of_path} {self._here(value.as_posix())!a}"
         if isinstance(value, contextvars.ContextVar):
-            return f"context variable {value.name} {self.value(_current(value))}"
+            self.watch.look(value, value_alone)
+            return f"context variable {value.name} {self.value(value_of(value, MISSING))}"
         if kind is re.Pattern:
             return f"pattern {value.pattern!a} {value.flags}"
         zone = type(getattr(value, "tzinfo", None)).__module__
@@ -463,13 +481,8 @@ class Things:
         return None
 
     def _value_of_foreign(self, member: enum.Enum) -> str:
-        return (
-            ""
-            if self.is_own(type(member).__module__)
-            else f"={scalar_text(member.value)}"
-            if type(member.value) in Scalar
-            else ""
-        )
+        is_plain = type(member.value) in Scalar and not self.is_own(type(member).__module__)
+        return f"={scalar_text(member.value)}" if is_plain else ""
 
     def _object(self, value: Any) -> str:
         kind = type(value)
@@ -516,7 +529,8 @@ class Things:
             "make it in the task, or hold what it is made of in plain values",
             reach="value",
         )
-        return f"opaque {public_label(kind)} of {inside}"
+        self.opaque(value)
+        return f"{OPAQUE}{public_label(kind)} of {inside}"
 
     def _held(self, value: Any) -> str:
         """Attributes and slots of an object, and what a base in C keeps."""
@@ -551,8 +565,8 @@ class Things:
         if id(value) in seen or isinstance(value, (type, ModuleType)):
             return
         seen.add(id(value))
-        for part in _parts(value):
-            for each in _spread(part):
+        for part in parts_of(value):
+            for each in spread(part):
                 if isinstance(each, FunctionType) and self.is_own(module_of(each)):
                     if id(each) not in seen:
                         seen.add(id(each))
@@ -571,13 +585,6 @@ def _is_of_cython(kind: type) -> bool:
     return not isinstance(type(kind).__module__, str)
 
 
-def _current(variable: contextvars.ContextVar[Any]) -> Any:
-    try:
-        return variable.get()
-    except LookupError:
-        return MISSING
-
-
 def _order(value: Any) -> tuple[str, str]:
     """A stable order of the items of a set."""
     return type(value).__qualname__, ascii(value) if type(value) in Scalar else label(value)
@@ -585,15 +592,3 @@ def _order(value: Any) -> tuple[str, str]:
 
 def _is_value(argument: Any) -> bool:
     return not isinstance(argument, (type, GenericAlias, UnionType)) and type(argument).__module__ != "typing"
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    if isinstance(value, FunctionType):
-        yield from (contents(cell) for cell in value.__closure__ or ())
-    for name in WRAPPED:
-        yield inspect.getattr_static(value, name, None)
-    yield from getattr(value, "__dict__", {}).values()
-
-
-def _spread(part: Any) -> Iterable[Any]:
-    return part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else (part,)

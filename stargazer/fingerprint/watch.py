@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
+import weakref
 import zlib
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -10,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stargazer.fingerprint.canonical import Plain, Scalar, is_constant
-from stargazer.fingerprint.objects import NotWhole, base_content, is_plain_numpy, state_of
+from stargazer.fingerprint.objects import NotWhole, array_layout, base_content, is_plain_numpy, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,9 +21,12 @@ if TYPE_CHECKING:
 
     from stargazer.fingerprint.reach import Reach
 
-__all__ = ["MISSING", "WIDE", "CodeIdentity", "Watch", "contents", "wide_of"]
+__all__ = ["MISSING", "WIDE", "CodeIdentity", "Watch", "contents", "is_changed", "wide_of"]
 
 MISSING = object()
+
+LARGEST = 1 << 22
+"""Bytes of an opaque object, without its arrays, that are compared at each call."""
 
 
 WIDE = "wide: "
@@ -89,11 +95,13 @@ class Watch:
 
     def __init__(self) -> None:
         self._names: dict[tuple[int, str], tuple[Callable[..., Any], str, Any]] = {}
-        self._functions: list[tuple[FunctionType, Any, Any, Any]] = []
+        self._functions: list[tuple[FunctionType, Any, Any, Any, Any, Any]] = []
         self._cells: list[tuple[Any, Any]] = []
         self._classes: list[tuple[type, tuple[type, ...], int]] = []
         self._empty: list[dict[str, Any]] = []
-        self._values: dict[int, tuple[Any, Callable[[Any], Any], Any]] = {}
+        self._values: dict[tuple[int, Any], tuple[Any, Callable[[Any], Any], Any]] = {}
+        self._constants: set[int] = set()
+        self._files: dict[str, tuple[int, ...] | None] = {}
 
     def name(self, namespace: Namespace, name: str, value: Any) -> None:
         """`name` leads to `value`, or to nothing (`MISSING`)."""
@@ -101,7 +109,14 @@ class Watch:
 
     def function(self, function: FunctionType) -> None:
         """Reloading may change a function in place."""
-        self._functions.append((function, function.__code__, function.__defaults__, function.__kwdefaults__))
+        texts = function.__name__, function.__doc__
+        self._functions.append((function, function.__code__, function.__defaults__, function.__kwdefaults__, *texts))
+        if function.__kwdefaults__:
+            self.look(function.__kwdefaults__, _items)
+
+    def file(self, path: str) -> None:
+        """The file of a module that is not loaded: its text counts, and who loads it later gets what it says then."""
+        self._files[path] = _stamp(path)
 
     def cell(self, cell: Any) -> None:
         """A variable of a closure."""
@@ -121,22 +136,28 @@ class Watch:
         ignored
             Attributes that may change: what was computed once and kept.
         """
-        if is_constant(value) or id(value) in self._values:
+        if is_constant(value) or id(value) in self._constants:
             return
+        self._constants.add(id(value))
         if type(value) is dict and not value:
             self._empty.append(value)
         elif _is_plain(value, set()):
-            self._look(value, _pickled)
+            self.look(value, _pickled)
         elif type(value) in Plain or isinstance(value, (deque, MappingProxyType)):
-            self._look(value, _items)
+            self.look(value, _items)
         elif is_plain_numpy(value):
-            self._look(value, _checksum)
+            self.look(value, _checksum)
         else:
             without = frozenset(ignored)
-            self._look(value, lambda value: _held(value, without))
+            self.look(value, lambda value: _held(value, without))
 
-    def _look(self, value: Any, look: Callable[[Any], Any]) -> None:
-        self._values[id(value)] = (value, look, look(value))
+    def opaque(self, value: Any) -> None:
+        """An object of a library that is not understood whole: what copying it would hand on."""
+        self.look(value, _handed_on)
+
+    def look(self, value: Any, look: Callable[[Any], Any]) -> None:
+        """A value of which a function tells what matters."""
+        self._values[id(value), look] = (value, look, look(value))
 
     def is_current(self) -> bool:
         """Whether every name still leads to the same object, and every value holds the same.
@@ -146,10 +167,14 @@ class Watch:
         for look_up, name, value in self._names.values():
             if look_up(name, MISSING) is not value:
                 return False
-        for function, code, defaults, kwdefaults in self._functions:
+        for function, code, defaults, kwdefaults, name, text in self._functions:
             if function.__code__ is not code or function.__defaults__ is not defaults:
                 return False
-            if function.__kwdefaults__ is not kwdefaults:
+            if (
+                function.__kwdefaults__ is not kwdefaults
+                or function.__name__ is not name
+                or function.__doc__ is not text
+            ):
                 return False
         for cell, value in self._cells:
             if contents(cell) is not value:
@@ -160,7 +185,24 @@ class Watch:
         for empty in self._empty:
             if empty:
                 return False
+        if any(_stamp(path) != stamp for path, stamp in self._files.items()):
+            return False
         return not self._values or all(_same(look(value), seen) for value, look, seen in self._values.values())
+
+
+_first: dict[int, tuple[weakref.ref[Any], Any]] = {}
+"""What opaque objects held when a key was first made of the text that makes them."""
+
+
+def is_changed(value: Any) -> bool:
+    """Whether an opaque object holds something else than when that was first asked."""
+    place, now = id(value), _handed_on(value)
+    known = _first.get(place)
+    if known is not None and known[0]() is value:
+        return not _same(now, known[1])
+    with contextlib.suppress(TypeError):  # nothing tells when it is gone
+        _first[place] = weakref.ref(value, lambda _: _first.pop(place, None)), now
+    return False
 
 
 def contents(cell: Any) -> Any:
@@ -169,6 +211,14 @@ def contents(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:
         return MISSING
+
+
+def _stamp(path: str) -> tuple[int, ...] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _same(now: Any, then: Any) -> bool:
@@ -204,13 +254,45 @@ def _pickled(value: Any) -> Any:
         return None
 
 
+class _TooLarge(Exception):
+    """More than is worth to be looked at for each call."""
+
+
+class _Checksum:
+    """Takes what is pickled, and keeps its checksum alone."""
+
+    def __init__(self) -> None:
+        self.sum = self.size = 0
+
+    def write(self, data: Any) -> None:
+        self.size += len(data)
+        if self.size > LARGEST:
+            raise _TooLarge
+        self.sum = zlib.crc32(data, self.sum)
+
+    def take(self, buffer: pickle.PickleBuffer) -> None:
+        with buffer.raw() as data:
+            self.sum = zlib.crc32(data, self.sum)
+
+
+def _handed_on(value: Any) -> Any:
+    """Checksum of what an object would hand on to a copy; of one that does not say, or of much, its attributes."""
+    found = _Checksum()
+    try:
+        pickle.Pickler(found, 5, buffer_callback=found.take).dump(value)
+    except Exception:  # noqa: BLE001  (code of others, which need not be made for copies)
+        return _held(value, frozenset())
+    return found.sum
+
+
 def _items(value: Any) -> list[Any]:
     return [*value.keys(), *value.values()] if isinstance(value, (dict, MappingProxyType)) else list(value)
 
 
 def _checksum(value: Any) -> tuple[Any, ...]:
     whole = value if value.flags.c_contiguous else value.copy()
-    return zlib.crc32(whole.view("u1").data if whole.ndim and whole.size else whole.tobytes()), value.shape, value.dtype
+    crc = zlib.crc32(whole.view("u1").data if whole.ndim and whole.size else whole.tobytes())
+    return crc, value.shape, value.dtype, str(value.dtype), array_layout(value)  # names may change in place
 
 
 def _held(value: Any, without: frozenset[str]) -> list[Any]:

@@ -14,6 +14,7 @@ import importlib.machinery
 import marshal
 import os
 import re
+import stat
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,16 +26,20 @@ from stargazer.fingerprint.dynamic import DOCUMENTS, FINDS_TEXT, TEXT_MODULES
 from stargazer.fingerprint.origin import INSTALLED, STANDARD, is_own
 from stargazer.fingerprint.outside import outside_names
 from stargazer.fingerprint.parsing import parse, walk
+from stargazer.fingerprint.said import bound_once, set_inside, set_outside
 from stargazer.fingerprint.source import dotted, module_statements, unpacked
 from stargazer.fingerprint.state import is_task, running
+from stargazer.fingerprint.watch import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from stargazer.fingerprint.watch import Watch
+
 __all__ = ["Modules", "Source", "read"]
 
-FORMAT = "6"
+FORMAT = "7"
 ANY_BELOW = -1
 """Level of an import that may be of any module below its package."""
 
@@ -60,6 +65,8 @@ class Source(NamedTuple):
         Whether it reads docstrings, annotations or code of functions.
     outside
         What it takes from outside while it is imported.
+    said, set_inside
+        What it says of names that it binds once, and names that its functions set as they run.
     """
 
     plain: str
@@ -70,6 +77,8 @@ class Source(NamedTuple):
     runs: tuple[str, ...] = ()
     reads_text: bool = False
     outside: tuple[str, ...] = ()
+    said: tuple[tuple[str, str], ...] = ()
+    set_inside: tuple[str, ...] = ()
 
 
 class Modules:
@@ -166,6 +175,27 @@ class Modules:
         """What modules take from outside while they are imported."""
         return sorted({f"{what} in {name}" for name in names for what in self.source(name).outside})
 
+    def set_outside(self, names: Iterable[str]) -> Iterator[tuple[str, str, Any]]:
+        """Yield module, name and value of what somebody set in modules that are loaded, otherwise than they say."""
+        sources = {name: self.source(name) for name in names}
+        ignored = {each for source in sources.values() for each in source.set_inside}
+        for name in sources.keys() & sys.modules.keys():
+            for each, value in set_outside(sys.modules[name], sources[name].said, ignored).items():
+                yield name, each, value
+
+    def watch(self, names: Iterable[str], watch: Watch) -> None:
+        """Note modules as they are: one that is loaded again, or loaded at last from a file that was edited."""
+        sources = {name: self.source(name) for name in names}
+        ignored = {each for source in sources.values() for each in source.set_inside}
+        for name, source in sources.items():
+            loaded = sys.modules.get(name)
+            watch.name(sys.modules, name, MISSING if loaded is None else loaded)
+            if loaded is None:
+                watch.file(self.file(name) or "")
+                continue
+            for each in ("__spec__", *(each for each, _ in source.said if each not in ignored)):
+                watch.name(vars(loaded), each, vars(loaded).get(each, MISSING))
+
     def source(self, name: str) -> Source:
         """What is kept of a module that has a file."""
         if name not in self._sources:
@@ -175,8 +205,14 @@ class Modules:
     def file(self, name: str) -> str | None:
         """File of an own module; None if it is not own, or not to be found."""
         if name not in self._files:
-            self._files[name] = _find(name) if name and is_own(name, self._owner) else None
+            found = name and not self._is_in_module(name) and is_own(name, self._owner)
+            self._files[name] = _find(name) if found else None
         return self._files[name]
+
+    def _is_in_module(self, name: str) -> bool:
+        """Whether a name is one of a module that is no package: a function of it, as in ``from module import f``."""
+        parent = name.rpartition(".")[0]
+        return bool(parent and name not in sys.modules and self.file(parent) and not self._is_package(parent))
 
     def _imported(self, name: str) -> tuple[str, ...]:
         if name not in self._imports:
@@ -305,12 +341,25 @@ def loads_of(file: str | None, module: str) -> tuple[tuple[str, int, tuple[str, 
     """Imports that run when a module is imported; of one without a file, as of a notebook, those of its cells."""
     if file is None:
         return _loads(module_statements(module))
-    return _top(file, _stamp(file)).loads if file.endswith(".py") and os.path.isfile(file) else ()
+    found = _top_there(file)
+    return () if found is None else found.loads
 
 
 def acts(file: str) -> bool:
     """Whether a statement of a file may change what is not the module's own."""
-    return file.endswith(".py") and os.path.isfile(file) and _top(file, _stamp(file)).acts
+    found = _top_there(file)
+    return found is not None and found.acts
+
+
+def _top_there(file: str) -> Top | None:
+    """What a file says at its top; None of what is no source in Python. The system is asked once."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    if not (file.endswith(".py") and stat.S_ISREG(found.st_mode)):
+        return None
+    return _top(file, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
 
 
 @functools.lru_cache(maxsize=16384)
@@ -456,7 +505,7 @@ def _parsed(path: str) -> Source:
         digest = hashlib.sha256(data).hexdigest()
         return Source(digest, digest)
     plain, full = (hashlib.sha256(canonical(tree, full=full).encode()).hexdigest() for full in (False, True))
-    return Source(plain, full, *_summary(tree), outside_names(tree))
+    return Source(plain, full, *_summary(tree), outside_names(tree), bound_once(tree), tuple(sorted(set_inside(tree))))
 
 
 Imports = tuple[tuple[str, int, tuple[str, ...]], ...]

@@ -16,7 +16,6 @@ import itertools
 import json
 import os
 import re
-import shlex
 import shutil
 import stat
 import sys
@@ -24,6 +23,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.bounded import read_own
 from stargazer.config import cache_dir, search_path, variable
+from stargazer.tools.shells import (
+    GIVEN_TO_FIND,
+    SHELLS,
+    STARTS_OTHERS,
+    first_words,
+    is_text,
+    paths_in,
+    values_in,
+    variables_in,
+    words_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,18 +44,20 @@ __all__ = [
     "ENGINE",
     "Program",
     "commands_in",
+    "folders_named",
+    "folders_of_patterns",
     "is_regular",
     "is_script",
     "look_into",
     "modules_run",
     "named_files",
     "own_modules",
-    "paths_in",
     "places_of_modules",
     "program_digest",
     "script_of",
     "sha256_of",
     "signature_of",
+    "variables_of_script",
 ]
 
 ENGINE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
@@ -61,19 +73,15 @@ LONGEST_NOTE = 1 << 10
 KEPT_ON_DISK = 1 << 20
 """Bytes from which on the digest of a file is kept on the local disk, too."""
 
-LONGEST_TEXT = 1 << 16
-"""Characters of a text for a shell that are looked at."""
-
 MOST_FILES = 500
 """Files that a script may lead to; what comes after them is not looked at."""
 
 LONG_START = re.compile(rb"\A'''exec' [^\n]*\n' '''\n")
 """How pip and conda write a ``#!`` line that is too long for the system."""
 
-PATH = re.compile(r"(?<![\w$}.])/[\w@%+=:,.~/-]*[\w@%+=~/-]")
-WRITTEN_TO = re.compile(r"""\d*&?>>?\|?\s*["']?[\w@%+=:,.~/$\{\}-]+""")
 HERE = re.compile(
-    r"""\$\(cd "?\$\(dirname [^)]*\)"? *(?:&&|;) *pwd[^)]*\)|\$\(dirname [^)]*\)|\$\{(?:0|BASH_SOURCE[^}%]*)%/\*\}"""
+    r"""\$\( *cd (?:-\w+ |-- )*"?\$\( *dirname [^)]*\)"?[^)]*(?:&&|;) *pwd[^)]*\)|\$\( *dirname [^)]*\)|"""
+    r"""\$\{(?:0|BASH_SOURCE[^}%]*)%/\*\}"""
 )
 """How a shell script says where it lies."""
 
@@ -89,24 +97,20 @@ SYSTEM = (
 )  # fmt: skip
 """Folders of the system's own programs."""
 
+ASKED_FOR = re.compile(r"""(?:environ|getenv|ENV|env)\W{1,6}(?:get\W{1,3})?["']?([A-Za-z_]\w*)["']?\W""")
+"""How scripts ask for a variable of the environment."""
+
+PATTERN = re.compile(r"(?<![\w$*?/.-])[\w@%+:,.~/-]*[*?][\w@%+:,.~/*?-]*")
+"""How a text for a shell names many files at once."""
+
 PACKAGES = ("site-packages", "dist-packages")
-SHELLS = {"sh", "bash", "dash", "ksh", "zsh"}
 TEXT_FOLLOWS = {"python": ("-c", "-m"), "perl": ("-e", "-E"), "Rscript": ("-e",), "ruby": ("-e",), "node": ("-e", "-p")}
 TEXT_FOLLOWS |= dict.fromkeys(SHELLS, ("-c",)) | {"julia": ("-e", "-E"), "lua": ("-e",)}
 VALUE_FOLLOWS = {"python": ("-W", "-X"), "bash": ("-o", "-O"), "julia": ("-L",), "node": ("-r", "--require")}
-NOT_COMMANDS = {
-    "if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac", "in", "function",
-    "select", "cd", "set", "export", "unset", "read", "local", "eval", "trap", "exit", "return", "shift",
-    "wait", "ulimit", "umask", "[", "[[", "{", "}", "!", ":", "alias", "type", "hash", "pushd", "popd",
-    "declare", "let", "getopts", "break", "continue", "coproc",
-}  # fmt: skip
-GOES_ON = {
-    "if", "then", "else", "elif", "do", "while", "until", "{", "!", "time", "exec", "command", "source", ".", "env",
-    "nice", "nohup",
-}  # fmt: skip
-"""Words of a shell after which a command follows."""
-
-CONTINUED = re.compile(r"\\\n")
+READ_AS_CODE = re.compile(
+    r"""\b(?:source|sys\.source|require|require_relative|do|load|include)\s*\(?\s*["']([\w./-]+)["']"""
+)
+PERL_MODULE = re.compile(r"^\s*(?:use|require)\s+([A-Z]\w*(?:::\w+)*)\b", re.MULTILINE)
 
 
 class Program(NamedTuple):
@@ -129,21 +133,6 @@ class Program(NamedTuple):
     def is_current(self) -> bool:
         """Whether all files are as they were."""
         return all(signature_of(path) == seen for path, seen in self.files)
-
-
-def words_in(text: str) -> list[str]:
-    """Words of a text for a shell that may name what it reads."""
-    return re.findall(r"[\w@%+=:,.~/-]+", WRITTEN_TO.sub(" ", text[:LONGEST_TEXT]))
-
-
-def variables_in(text: str, command: Sequence[object]) -> list[str]:
-    """Variables of the environment that a text for a shell names, or what ``printenv`` is asked for."""
-    program = os.path.basename(str(command[0])) if command else ""
-    if program == "printenv":
-        return [text] if text.isidentifier() and text != program else []
-    if program in SHELLS:
-        return re.findall(r"\$\{?([A-Za-z_]\w*)", text[:LONGEST_TEXT])
-    return []
 
 
 def signature_of(path: str) -> Signature | None:
@@ -256,27 +245,39 @@ def named_files(text: str, beside: str, *, shell: bool) -> Iterator[str]:
     for path in dict.fromkeys(paths_in(code)):
         if is_regular(path) and not _is_of_the_system(path):
             yield path
-    for name in _first_words(code) if shell else ():
+    for name in first_words(code) if shell else ():
         found = os.path.join(beside, name) if "/" in name else shutil.which(name, path=search_path())
         if found and is_regular(found) and not _is_of_the_system(found):
             yield found
+    for name in () if shell else _read_by_script(code):
+        places = (os.path.normpath(os.path.join(beside, folder, name)) for folder in ("", "lib", "../lib"))
+        yield from filter(is_regular, places)
 
 
-def paths_in(text: str) -> list[str]:
-    """Absolute paths in a text, without those that a shell writes to."""
-    return PATH.findall(WRITTEN_TO.sub(" ", text[:LONGEST_TEXT]))
+def _read_by_script(code: str) -> Iterator[str]:
+    """Files that a script of Perl, R, Ruby or the like reads as code, by their names."""
+    yield from READ_AS_CODE.findall(code)
+    yield from (f"{name.replace('::', '/')}.pm" for name in PERL_MODULE.findall(code))
 
 
-def paths_in_word(word: str) -> list[str]:
-    """Absolute paths in a word of a command: the word itself, what follows ``=``, or in a text for an interpreter."""
-    if any(sign in word for sign in " \n\"'"):
-        return paths_in(word)
-    return [part for part in (word, word.partition("=")[2]) if part.startswith(os.sep)]
+def folders_of_patterns(argv: Sequence[str], folder: str) -> list[str]:
+    """Folders in which a shell looks for files of a pattern, as in ``cat data/*.txt``; those below `folder`, if any."""
+    texts = [word for word in argv[1:] if is_text(word)] if _interpreter(argv[0]) in SHELLS else []
+    begun = [re.split(r"[*?]", each)[0].rpartition(os.sep) for text in texts for each in PATTERN.findall(text)]
+    places = [os.path.join(folder, f"{before}{sign}") for before, sign, _ in begun]
+    return [place for place in dict.fromkeys(places) if os.path.isabs(place) and os.path.isdir(place)]
+
+
+def folders_named(argv: Sequence[str], folder: str) -> list[str]:
+    """Folders that words of a command name, or texts for a shell in them; those below `folder`, if any."""
+    parts = [each for word in argv[1:] for each in ([*paths_in(word), *words_in(word)] if is_text(word) else [word])]
+    places = [os.path.join(folder, each) for each in dict.fromkeys(parts)]
+    return [place for place in places if os.path.isabs(place) and os.path.isdir(place) and not _is_of_the_system(place)]
 
 
 def files_in_word(word: str, folder: str) -> list[str]:
     """Files of a folder that a word of a command names, or a text for a shell."""
-    parts = words_in(word) if any(sign in word for sign in " \n\"'") else [word]
+    parts = words_in(word) if is_text(word) else values_in(word)
     return [path for part in parts if part and is_regular(path := os.path.join(folder, part))]
 
 
@@ -289,6 +290,14 @@ def files_of_script(argv: Sequence[str], folder: str) -> list[str]:
     words = words_in(_read(path).decode("utf-8", "replace"))
     places = {folder, os.path.dirname(os.path.abspath(path))}
     return [found for place in sorted(places) for word in words if is_regular(found := os.path.join(place, word))]
+
+
+def variables_of_script(argv: Sequence[str], folder: str) -> list[str]:
+    """Variables of the environment that a script names, which a command gives to an interpreter in a folder."""
+    name = script_of(argv)
+    text = _read(os.path.join(folder, name)).decode("utf-8", "replace") if name else ""
+    found = variables_in(text, argv) if _interpreter(argv[0]) in SHELLS else ASKED_FOR.findall(text)
+    return [each for each in found if each.isupper() and len(each) > 2 and not re.search(rf"^\s*{each}=", text, re.M)]
 
 
 def _substituted(code: str) -> str:
@@ -545,33 +554,14 @@ def commands_in(argv: Sequence[str]) -> list[str]:
     if os.path.basename(argv[0]) in SHELLS:
         places = [place for place, word in enumerate(argv) if re.fullmatch(r"-[a-z]*c[a-z]*", word)]
         text = argv[places[0] + 1] if places and places[0] + 1 < len(argv) else ""
-        return [argv[0], *_first_words(text)]
-    if os.path.basename(argv[0]) in ("env", "nice", "time", "timeout", "stdbuf", "xargs"):
+        return [argv[0], *first_words(text)]
+    if os.path.basename(argv[0]) == "find":
+        following = [argv[place + 1] for place, word in enumerate(argv[:-1]) if word in GIVEN_TO_FIND]
+        return [argv[0], *following]
+    if os.path.basename(argv[0]) in {"env", "nice", "time", *STARTS_OTHERS}:
         rest = itertools.dropwhile(lambda word: word.startswith("-") or "=" in word or word[:1].isdigit(), argv[1:])
         return [argv[0], *commands_in(following)] if (following := list(rest)) else [argv[0]]
     return [argv[0]]
-
-
-def _first_words(text: str) -> list[str]:
-    """First words of the commands in a text for a shell; none where it cannot be read."""
-    words = shlex.shlex(
-        CONTINUED.sub(" ", text[:LONGEST_TEXT]).replace("\n", " ; "), posix=True, punctuation_chars=True
-    )
-    words.commenters = ""
-    found, begins = [], True
-    try:
-        for word in words:
-            if set(word) <= set("();|&") or word in GOES_ON:
-                begins = True
-            elif set(word) <= set("<>&"):
-                begins = False
-            elif begins and not re.match(r"\w+\+?=|-", word):
-                begins = False
-                if word not in NOT_COMMANDS and re.fullmatch(r"[\w@%+.~/-]+", word):
-                    found.append(word)
-    except ValueError:
-        return []
-    return list(dict.fromkeys(found))
 
 
 def is_regular(path: str) -> bool:

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -79,6 +80,20 @@ OUTSIDE = {
 def test_a_value_that_came_from_outside_is_a_warning(load: Loader, what: str) -> None:
     module = load(OUTSIDE[what], settings="import os\nK = os.environ.get('HOME')")
     with pytest.warns(UncertainIdentity, match="K comes from outside when (pipeline|settings) is imported"):
+        identify(module.body, "body")
+
+
+@pytest.mark.parametrize("place", ["Path(__file__).with_name('settings.py')", "'settings.py'"])
+def test_an_object_that_a_library_makes_of_a_file_at_import_is_a_warning(
+    load: Loader, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts by the text that makes it, and what the file says stands in none."""
+    monkeypatch.chdir(tmp_path)
+    made = f"PLACE = {place}\nK = sqlite3.connect(PLACE)\n"
+    source = f"import sqlite3\nfrom pathlib import Path\n{made}def body(work): return K"
+    module = load(source, settings="")
+    module.K.close()
+    with pytest.warns(UncertainIdentity, match=r"K, which is made of .*settings\.py when pipeline is imported"):
         identify(module.body, "body")
 
 

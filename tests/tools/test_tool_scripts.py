@@ -18,7 +18,15 @@ from stargazer.execute.findings import HiddenInput
 from stargazer.ledger import Ledger
 from stargazer.store import Store
 from stargazer.tools import identify_tool
-from stargazer.tools.programs import commands_in, look_into, script_of
+from stargazer.tools.programs import (
+    commands_in,
+    folders_named,
+    folders_of_patterns,
+    look_into,
+    script_of,
+    variables_of_script,
+)
+from stargazer.tools.shells import values_in
 
 Write = Callable[..., Path]
 
@@ -46,6 +54,10 @@ WRAPPERS = {
     "a plain command": '{root}/real/shout "$@"\n',
     "beside itself": 'exec "$(dirname "$0")/../real/shout" "$@"\n',
     "beside itself, as a variable": 'HERE=$(cd "$(dirname "$0")" && pwd)\nexec "$HERE/../real/shout" "$@"\n',
+    "beside itself, as bash does it": (
+        'DIR="$( cd "$( dirname "${{BASH_SOURCE[0]}}" )" >/dev/null 2>&1 && pwd )"\nexec "$DIR/../real/shout" "$@"\n'
+    ),
+    "beside itself, as careful people do": 'D=$(cd -P -- "$(dirname -- "$0")" && pwd -P)\n"$D/../real/shout" "$@"\n',
     "a variable": 'PREFIX={root}/real\nexec ${{PREFIX}}/shout "$@"\n',
     "an exported variable": 'export PREFIX="{root}/real"; \nexec "$PREFIX"/shout "$@"\n',
     "found on PATH": 'exec shout.real "$@"\n',
@@ -63,11 +75,27 @@ def test_a_wrapper_counts_with_what_it_leads_to(way: str, write: Write, tmp_path
     found = []
     for version in ("1.0", "2.0", "1.0"):
         write("real/shout", ANSWERS.format(version))
-        write("bin/shout", WRAPPERS[way].format(root=tmp_path))
+        write("bin/shout", WRAPPERS[way].format(root=tmp_path), start="#!/bin/bash\n")
         found.append(identify_tool("shout"))
     assert [tool.version for tool in found] == ["1.0", "2.0", "1.0"]
     assert found[0] == found[2] != found[1]
     assert found[0].digest != found[1].digest
+
+
+def test_a_script_counts_with_the_code_that_it_reads_beside_itself(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    scripts = {
+        "perl": ("Loud.pm", 'use FindBin;\nuse lib "$FindBin::Bin/../lib";\nuse Loud;\nprint Loud::who();\n'),
+        "Rscript": ("loud.R", "source('../lib/loud.R')\n"),
+        "ruby": ("loud.rb", "require_relative '../lib/loud.rb'\n"),
+    }
+    for interpreter, (name, text) in scripts.items():
+        path = write("bin/shout", text, start=f"#!/usr/bin/env {interpreter}\n")
+        digests = []
+        for word in ("one", "two"):
+            (tmp_path / "lib" / name).write_text(word)
+            digests.append(look_into(str(path)).digest)
+        assert digests[0] != digests[1], interpreter
 
 
 def test_a_wrapper_of_a_module_counts_with_it(write: Write, tmp_path: Path) -> None:
@@ -225,11 +253,24 @@ def shouts_in_an_environment(work: sg.Workdir) -> str:
 
 
 @sg.task
+def shouts_by_xargs(work: sg.Workdir) -> str:
+    return work.output(["sh", "-c", "echo x | xargs -n 1 shout"])
+
+
+@sg.task
+def shouts_by_find(work: sg.Workdir) -> str:
+    return work.output(["find", ".", "-maxdepth", "0", "-exec", "shout", ";"])
+
+
+@sg.task
 def shouts_by_itself(work: sg.Workdir) -> str:
     return subprocess.run(["shout"], capture_output=True, text=True, check=True).stdout
 
 
-UNDECLARED = [shouts, shouts_in_a_shell, shouts_in_a_pipe, shouts_in_an_environment, shouts_by_itself]
+UNDECLARED = [
+    shouts, shouts_in_a_shell, shouts_in_a_pipe, shouts_in_an_environment, shouts_by_itself, shouts_by_xargs,
+    shouts_by_find,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("task", UNDECLARED, ids=lambda task: task.name)
@@ -355,9 +396,39 @@ TEXTS = {
     "exec /opt/tool --flag > out 2>&1": ["/opt/tool"],
     "cd x && (shout; while true; do cry; done)": ["shout", "true", "cry"],
     "echo 'not closed": [],
+    "cat x | xargs -n 1 -P 2 shout -v": ["cat", "xargs", "shout"],
+    "timeout 5m shout x": ["timeout", "shout"],
+    "find . -name x -exec shout {} +": ["find", "shout"],
 }
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_programs_in_the_text_of_a_shell(text: str) -> None:
     assert commands_in(["sh", "-c", text]) == ["sh", *TEXTS[text]]
+
+
+def test_folders_that_a_command_names(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    shell = ["sh", "-c", f"for f in data/*.txt {tmp_path}/da?a/x; do cat $f; done; awk '{{print $1*2}}' data"]
+    assert folders_of_patterns(shell, str(tmp_path)) == [f"{tmp_path}/data/", f"{tmp_path}/"]
+    assert folders_of_patterns(shell, "") == [f"{tmp_path}/"]
+    assert folders_of_patterns(["awk", "{ print $1 * 2 }"], str(tmp_path)) == []
+    assert folders_named(["find", "data", "-name", "x y"], str(tmp_path)) == [f"{tmp_path}/data"]
+    assert folders_named(["sh", "-c", "find data -type f"], "") == []
+
+
+def test_what_a_word_gives_to_an_option() -> None:
+    words = {"--file=x": "x", "-f/x": "/x", "a=b": "b", "-n": "", "x": "", "-o=x": "x"}
+    assert {word: (values_in(word)[1:] or [""])[0] for word in words} == words
+
+
+def test_variables_that_a_script_asks_for(tmp_path: Path) -> None:
+    texts = {
+        "python": "import os\nos.environ['ONE']; os.environ.get('TWO'); os.getenv(\"THREE\")\nFOUR = 1\n",
+        "perl": "print $ENV{ONE}, $ENV{'TWO'}, $ENV{THREE};\n",
+        "Rscript": "Sys.getenv('ONE'); Sys.getenv(\"TWO\"); Sys.getenv('THREE')\n",
+        "bash": 'FOUR=1\necho $ONE ${TWO} $x $FOUR "$THREE"\n',
+    }
+    for interpreter, text in texts.items():
+        (tmp_path / "script").write_text(text)
+        assert variables_of_script([interpreter, "script"], str(tmp_path)) == ["ONE", "TWO", "THREE"], interpreter
