@@ -107,16 +107,16 @@ def submit_job(store: Store, note: Note, profile: Profile) -> None:
     ConfigError
         The batch system refuses it, or it was driven often enough.
     """
-    from stargazer.client.apart import submit_driver
+    from stargazer.client.apart import driver_walltime, submit_driver
 
-    times, walltime = int(note.driver["times"]), profile.driver.walltime
+    times = int(note.driver["times"])
     if times > profile.driver.times:
         raise ConfigError(
             f"{times - 1} drivers, one after the other, have not come to its end, and driver.times of the profile "
             f"{profile.name} allows no more; stargazer resume {note.id} goes on"
         )
     told = [*command(store, note, profile.python), "--times", str(times), "--profile", profile.name]
-    told += ["--walltime", str(walltime)] if walltime else []
+    told += ["--walltime", str(walltime)] if (walltime := driver_walltime(profile)) else []
     job = submit_driver(profile, note.id, told, after=batch_job() if times > 1 else None)
     store.backend.replace(layout.driver(note.id, "job"), json.dumps({"job": job}).encode())
 
