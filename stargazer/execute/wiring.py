@@ -35,6 +35,7 @@ __all__ = ["Place", "Sketch", "Wiring", "check_stored", "filled"]
 REMEDY = "a function that wires decides which calls are made, and does no work: let a task do that, and pass its result"
 
 
+CALL_FOR_RESULT = re.compile(r"Truth of Delayed objects|whether its result is true|(\bnot |')Call\b|\bCall\.__")
 """As Python and Dask say that they got a call where they wanted a number or a truth."""
 
 
