@@ -124,6 +124,8 @@ def submit_job(store: Store, note: Note, profile: Profile) -> None:
 def resume(run: KeptRun) -> KeptRun:
     """Go on with a run that was lost or cancelled, or failed: the same calls, options, and place for results.
 
+    Also with one whose job has ended before it began, as far as the batch system says so.
+
     Raises
     ------
     ArgumentError
@@ -132,7 +134,7 @@ def resume(run: KeptRun) -> KeptRun:
         What it was given is not there any more, or is not what somebody you trust has signed.
     """
     note, state = run.note, run.state
-    if state not in GOES_ON:
+    if state not in GOES_ON and not (state == "pending" and pending_job_ended(run)):
         told = "has ended well" if state == "done" else f"is {state}"
         raise ArgumentError(f"{run.id} {told}; what is resumed was lost or cancelled, or has failed")
     if not note.driver.get("given"):
