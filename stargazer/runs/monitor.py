@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Monitor", "held", "is_cancelled"]
 
 EVERY = 2.0
-NOTED_EVERY = 20.0
+NOTED_EVERY, DRIVEN_NOTED_EVERY = 20.0, 5.0
+"""Seconds between two notes; of a run of its own, the note is all that anybody sees."""
+
 PATIENCE = 30.0
 """Seconds without a worker after which it is told."""
 
@@ -111,13 +113,14 @@ class Monitor:
         self._write("running" if self._is_driven else state)
 
     def _work(self) -> None:
-        noted = time.monotonic()
+        noted, often = time.monotonic(), DRIVEN_NOTED_EVERY if self._is_driven else NOTED_EVERY
         while not self._ended.wait(EVERY):
             self._look()
             if is_cancelled(self.store, self.id):
                 self.run.cancel()
-            if time.monotonic() - noted > NOTED_EVERY:
+            if time.monotonic() - noted > often:
                 noted = time.monotonic()
+                self.run.status()  # asks what runs now, which is told by nobody where workers do it
                 self._write("running")
 
     def _look(self) -> None:

@@ -71,6 +71,15 @@ def test_cancelling_ends_tools(store: sg.Store, tmp_path: Path) -> None:
         run.result()
 
 
+def test_what_runs_on_workers_is_told_to_who_watches(store: sg.Store, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    run = sg.run(shell(letter(text="one"), script=waiting(go)), detach=True, on="local")
+    until(lambda: run.counts == {"done": 1, "running": 1, "known": 0})
+    go.touch()
+    run.result(LONGEST)
+    assert run.counts == {"done": 2, "known": 0}
+
+
 def test_a_run_counts_what_all_of_its_drivers_did(store: sg.Store, tmp_path: Path) -> None:
     go, known = tmp_path / "go", letter(text="known")
     known.compute()
