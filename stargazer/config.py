@@ -410,24 +410,31 @@ def secret_values() -> list[str]:
     return sorted({value.strip() for name, value in os.environ.items() if is_secret(name) and len(value.strip()) > 5})
 
 
-def batch_job() -> str | None:
-    """Number of the job of a batch system that this process belongs to; None where it is none."""
-    array, index = (os.environ.get(name) for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"))
+def batch_job(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Number of the job of a batch system that this process, or one of that environment, belongs to; or None."""
+    array, index = (environment.get(name) for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"))
     if array and index:
         return f"{array}_{index}"
     names = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
-    return next((value for name in names if (value := os.environ.get(name))), None)
+    return next((value for name in names if (value := environment.get(name))), None)
+
+
+def restarts() -> int:
+    """How often SLURM has put the job of this process back into the queue, as it began."""
+    told = os.environ.get("SLURM_RESTART_COUNT", "")
+    return int(told) if told.isdigit() else 0
 
 
 def allocated() -> dict[str, str] | None:
-    """What SLURM says of the job that this process belongs to: ``cpus`` by node, ``memory`` of each in MiB, or nothing.
+    """What SLURM says of the job that this process belongs to: ``cpus`` by node, and memory in MiB, or nothing of it.
 
-    None where it belongs to none.
+    ``memory`` is that of each node, ``memory_per_cpu`` that of each processor. None where it belongs to none.
     """
     if "SLURM_JOB_ID" not in os.environ:
         return None
     cpus = os.environ.get("SLURM_JOB_CPUS_PER_NODE") or os.environ.get("SLURM_CPUS_ON_NODE") or "1"
-    return {"cpus": cpus, "memory": os.environ.get("SLURM_MEM_PER_NODE", "")}
+    memory, per_cpu = (os.environ.get(f"SLURM_MEM_PER_{each}", "") for each in ("NODE", "CPU"))
+    return {"cpus": cpus, "memory": memory, "memory_per_cpu": per_cpu}
 
 
 OF_COMMANDS = (

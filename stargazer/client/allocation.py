@@ -9,7 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
-from stargazer.client.jobqueue import DEATH_TIMEOUT, own_folder
+from stargazer.client.jobqueue import DEATH_TIMEOUT, RESERVED, own_folder
 from stargazer.client.plugins import Folders, OwningClient, Walltime
 from stargazer.client.walls import HERE_ALONE, dashboard_address, session_keys
 from stargazer.errors import ConfigError
@@ -17,6 +17,7 @@ from stargazer.profiles.profile import Offer, offers, resources_of
 from stargazer.tools.apart import Beside
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from distributed import Client
@@ -48,15 +49,17 @@ def allocation_client(profile: Profile) -> Client:
             f"the driver be that job, as stargazer run … --submit --on {profile.name}, or work below salloc or sbatch"
         )
     cpus = profile.cpus or 1
-    room = sum(count // cpus for count in _counts(nodes["cpus"]))
+    rooms = [count // cpus for count in _counts(nodes["cpus"])]
+    room = sum(rooms)
     number = profile.workers.maximum if profile.workers else room
     if not number or number > room:
         raise ConfigError(
             f"this job has room for {room} workers of {cpus} processors ({nodes['cpus']} on its nodes), and the "
             f"profile {profile.name} wants {number or 'one'}"
         )
-    per_node = -(-number // len(_counts(nodes["cpus"])))
-    memory = profile.memory or int(nodes["memory"] or 0) * MEBIBYTE // per_node
+    # Each node gets one at least; how the others lie is SLURM's to say, which may fill a node first.
+    per_node = max(1, min(max(rooms), number - (len(rooms) - 1)))
+    memory = _memory_each(profile, per_node, _memory_of_node(nodes, cpus * per_node))
     each = resources_of(cpus, memory, profile.gpus, profile.names)
     cluster = _cluster(profile, number, cpus, memory, each)
     try:
@@ -68,6 +71,34 @@ def allocation_client(profile: Profile) -> Client:
         raise
     offers(client, Offer(profile, each, trouble=cluster.trouble))
     return client
+
+
+def _memory_of_node(nodes: Mapping[str, str], cpus: int) -> int:
+    """Bytes that the job has on a node for so many processors; 0 where SLURM counts no memory."""
+    return (int(nodes["memory"] or 0) or cpus * int(nodes["memory_per_cpu"] or 0)) * MEBIBYTE
+
+
+def _memory_each(profile: Profile, per_node: int, of_node: int) -> int:
+    """Bytes that a worker offers: workers, their nannies and the driver take memory of the job, too.
+
+    Raises
+    ------
+    ConfigError
+        The job has less.
+    """
+    from dask.utils import format_bytes
+
+    if not of_node:
+        return profile.memory or 0
+    most = (of_node - RESERVED) // per_node - RESERVED
+    if most <= 0 or (profile.memory or 0) > most:
+        wanted = f"{format_bytes(profile.memory)} each" if profile.memory else "some"
+        raise ConfigError(
+            f"this job has {format_bytes(of_node)} of memory on a node, where {per_node} workers of the profile "
+            f"{profile.name} want {wanted}: the driver and each worker take {format_bytes(RESERVED)} themselves, which "
+            f"leaves {format_bytes(max(0, most))} each; give the job more memory, or the profile fewer workers"
+        )
+    return profile.memory or most
 
 
 def _counts(cpus: str) -> list[int]:

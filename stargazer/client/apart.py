@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import shlex
 from typing import TYPE_CHECKING
 
+from stargazer import config
 from stargazer.client.jobqueue import Asked
-from stargazer.client.systems import NoAnswer, Refused, job_class, system_of
+from stargazer.client.systems import TOLD_WITHIN, NoAnswer, Refused, job_class, system_of
+from stargazer.client.systems import asked as answer_of
 from stargazer.errors import ConfigError
 from stargazer.profiles.kinds import batch_system
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
     from stargazer.profiles.profile import Profile
 
-__all__ = ["cancel_job", "driver_folder", "has_ended", "submit_driver"]
+__all__ = ["cancel_job", "driver_folder", "driver_walltime", "has_ended", "submit_driver", "was_put_back"]
 
 
 def submit_driver(profile: Profile, name: str, command: Sequence[str], after: str | None = None) -> str:
@@ -78,6 +81,27 @@ def has_ended(profile: Profile, job: str) -> str | None:
     except (Refused, NoAnswer):
         return None
     return None if told is None or told.state in ACTIVE or told.state == ENDING else told.state
+
+
+def was_put_back(profile: Profile) -> bool:
+    """Whether SLURM has put the job of this process back into the queue (preemption, a node that goes), to begin again.
+
+    False where nobody knows, and of other batch systems.
+    """
+    job = config.batch_job()
+    if job is None or batch_system(profile) != "slurm":
+        return False
+    try:
+        told = asyncio.run(answer_of(["scontrol", "--oneliner", "show", "job", job], TOLD_WITHIN))
+    except (Refused, NoAnswer):
+        return False
+    found = re.search(r"\bRestarts=(\d+)", told)
+    return found is not None and int(found[1]) > config.restarts()
+
+
+def driver_walltime(profile: Profile) -> float | None:
+    """Seconds for which a driver's job asks, as the profile says or else ``jobqueue.yaml``; None where neither does."""
+    return _asked(profile)[0].walltime
 
 
 def driver_folder(profile: Profile) -> Path:

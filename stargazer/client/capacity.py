@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from stargazer.calls.resources import Capacity
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from stargazer.profiles.profile import Profile
 
-__all__ = ["here", "of_jobs", "offered"]
+__all__ = ["here", "of_allocation", "of_jobs", "offered"]
 
 
 def offered(profiles: Sequence[Profile]) -> Capacity | None:
@@ -43,6 +44,19 @@ def of_jobs(profiles: Sequence[Profile]) -> Capacity:
     kinds = {each.pool: Capacity(each.each, f"workers of {each.pool}", False, each.walltime) for each in asked}
     largest, where = most(each.each for each in asked), f"workers of {','.join(kinds)}"
     return Capacity(largest, where, False, asked[0].walltime, kinds if len(kinds) > 1 else {})
+
+
+def of_allocation(profiles: Sequence[Profile]) -> Capacity:
+    """Return what workers within the job of a driver would have at most: how many share a node, SLURM says there."""
+    from stargazer.client.apart import driver_walltime
+    from stargazer.client.jobqueue import RESERVED
+
+    profile = profiles[0]
+    says_otherwise = any("--mem" in line for line in profile.driver.directives)
+    most = math.inf if says_otherwise else float(max(0, profile.driver.memory - RESERVED))
+    each = resources_of(profile.cpus or 1, profile.memory or 0, profile.gpus, profile.names)
+    each["memory"] = each["memory"] or most
+    return Capacity(each, f"workers of {profile.name}", False, driver_walltime(profile))
 
 
 def here(profiles: Sequence[Profile]) -> Capacity:

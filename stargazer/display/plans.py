@@ -71,7 +71,8 @@ def estimate_text(estimate: Any) -> str:
     told = f"about {seconds_text(estimate.wall)} on {estimate.where}, {hours} core-hours, {size_text(estimate.stored)}"
     never = len(estimate.never_ran)
     unknown = f"; {plural(never, 'task')} never ran" if never else ""
-    return f"{told} to be stored (from {plural(estimate.records, 'record')}{unknown})"
+    last = "".join(f"; {name} as last time" for name in estimate.as_last_time)
+    return f"{told} to be stored (from {plural(estimate.records, 'record')}{last}{unknown})"
 
 
 def _rows(plan: Any) -> list[_Row]:

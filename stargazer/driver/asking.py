@@ -107,22 +107,24 @@ def submit_job(store: Store, note: Note, profile: Profile) -> None:
     ConfigError
         The batch system refuses it, or it was driven often enough.
     """
-    from stargazer.client.apart import submit_driver
+    from stargazer.client.apart import driver_walltime, submit_driver
 
-    times, walltime = int(note.driver["times"]), profile.driver.walltime
+    times = int(note.driver["times"])
     if times > profile.driver.times:
         raise ConfigError(
             f"{times - 1} drivers, one after the other, have not come to its end, and driver.times of the profile "
             f"{profile.name} allows no more; stargazer resume {note.id} goes on"
         )
     told = [*command(store, note, profile.python), "--times", str(times), "--profile", profile.name]
-    told += ["--walltime", str(walltime)] if walltime else []
+    told += ["--walltime", str(walltime)] if (walltime := driver_walltime(profile)) else []
     job = submit_driver(profile, note.id, told, after=batch_job() if times > 1 else None)
     store.backend.replace(layout.driver(note.id, "job"), json.dumps({"job": job}).encode())
 
 
 def resume(run: KeptRun) -> KeptRun:
     """Go on with a run that was lost or cancelled, or failed: the same calls, options, and place for results.
+
+    Also with one whose job has ended before it began, as far as the batch system says so.
 
     Raises
     ------
@@ -132,7 +134,7 @@ def resume(run: KeptRun) -> KeptRun:
         What it was given is not there any more, or is not what somebody you trust has signed.
     """
     note, state = run.note, run.state
-    if state not in GOES_ON:
+    if state not in GOES_ON and not (state == "pending" and pending_job_ended(run)):
         told = "has ended well" if state == "done" else f"is {state}"
         raise ArgumentError(f"{run.id} {told}; what is resumed was lost or cancelled, or has failed")
     if not note.driver.get("given"):

@@ -151,13 +151,22 @@ class _Driver:
         if self.ends is None or is_cancelled(self.store, self.run):
             return "cancelled", {}
         if not (self.is_handed_over or self.ends.is_over()):
-            return "cancelled", {}
-        self.ends.ask(self.store, self._noted())
-        if self.ends.asked:
+            return ("pending", {}) if self._is_put_back() else ("cancelled", {})
+        if self.ends.ask_at_last(self.store, self._noted()):
             self.note = self.ends.next_note(self._noted())
             self.note.write(self.store)
             return "pending", {}
         return "failed", {"driver": f"the walltime of its driver is over: {self.ends.trouble}"}
+
+    def _is_put_back(self) -> bool:
+        """Whether the job of this driver waits in the queue again, and goes on from there; that is noted then."""
+        from stargazer.client.apart import was_put_back
+
+        if self.ends is None or not was_put_back(self.ends.profile):
+            return False
+        self.note = replace(self._noted(), state="pending", pid=0, host="")
+        self.note.write(self.store)
+        return True
 
     def _begin(self) -> None:
         where = {"machine": machine(), "job": config.batch_job() if self.note.driver.get("job") else None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,6 +27,12 @@ ASKED = (0.5, 600.0)
 STOPS = (0.2, 120.0)
 """When this driver stops, so that workers are given back and the next may begin."""
 
+TRIED_EVERY = (0.02, 60.0)
+"""Between two submissions of the next where the batch system refuses it: as a part of the walltime, and at most."""
+
+LAST_TRIES = 3.0
+"""Seconds between two submissions when this driver has stopped, and at least left for its last words."""
+
 
 class Handover:
     """What the driver of one job knows of its end.
@@ -46,12 +53,14 @@ class Handover:
         self._ends = None if walltime is None else time.monotonic() - seconds_alive() + walltime
         self.asked = False
         self.trouble = ""
+        self._tried = -math.inf
 
     def look(self, store: Store, note: Note) -> bool:
         """Submit the next when it is time; return whether this driver must stop now."""
         if self._ends is None or self._walltime is None:
             return False
-        if self._ends - time.monotonic() <= _margin(ASKED, self._walltime):
+        is_time = time.monotonic() - self._tried >= _margin(TRIED_EVERY, self._walltime)
+        if is_time and self._left() <= _margin(ASKED, self._walltime):
             self.ask(store, note)
         return self.is_over()
 
@@ -59,18 +68,43 @@ class Handover:
         """Whether so little is left that the driver must stop; a signal that comes then is the batch system's."""
         if self._ends is None or self._walltime is None:
             return False
-        return self._ends - time.monotonic() <= _margin(STOPS, self._walltime)
+        return self._left() <= _margin(STOPS, self._walltime)
 
     def ask(self, store: Store, note: Note) -> None:
-        """Submit the next driver, once."""
-        if self.asked or self.trouble:
+        """Submit the next driver, once; one that is refused may be asked for again."""
+        if self.asked:
             return
+        self._tried = time.monotonic()
         try:
             submit_job(store, self.next_note(note), self.profile)
             self.asked = True
         except ConfigError as error:
+            if str(error) != self.trouble:
+                logging.getLogger("stargazer").error("no next driver: %s", error)
             self.trouble = str(error)
-            logging.getLogger("stargazer").error("no next driver: %s", error)
+
+    def ask_at_last(self, store: Store, note: Note) -> bool:
+        """Submit the next driver now that the workers are given back: a site that was full of them has room again.
+
+        Returns
+        -------
+        bool
+            Whether it comes; a site that refuses is asked as long as this job lives.
+        """
+        self.ask(store, note)
+        while not (self.asked or self.is_last) and self._left() > 2 * LAST_TRIES:
+            time.sleep(LAST_TRIES)
+            self.ask(store, note)
+        return self.asked
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the profile allows no further driver."""
+        return self.times >= self.profile.driver.times
+
+    def _left(self) -> float:
+        """Seconds until this job is ended."""
+        return math.inf if self._ends is None else self._ends - time.monotonic()
 
     def next_note(self, note: Note) -> Note:
         """The note as it is while the next driver is awaited."""

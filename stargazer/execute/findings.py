@@ -122,7 +122,8 @@ class Findings:
         self.body.states = {holder.key: holder.state() for holder in self.named.holders}
         _forget_emptied(self.body.states)
         variables = {f"${name}": variable_value(name) for name in self.named.variables if name not in self._declared}
-        looked_for = {name: looked_value(name) for name in self.named.looked_for if self._is_elsewhere(name)}
+        named = self.named.looked_for_among(_texts_of(self._parameters))
+        looked_for = {name: looked_value(name) for name in named if self._is_elsewhere(name)}
         with self._kernel_asked(), compared(self.body) as changes, observed(self.body):
             yield
         self._changes = changes

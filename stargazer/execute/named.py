@@ -124,6 +124,16 @@ class Named(NamedTuple):
         given = _paths(values) if not SILENT_READERS.isdisjoint(self.names) else ()
         return tuple(dict.fromkeys([*self.files, *given]))
 
+    def looked_for_among(self, values: Iterable[Any]) -> tuple[str, ...]:
+        """As `looked_for`, of whole paths that a body is given, where its code asks whether files are there."""
+        if LOOKS.isdisjoint(self.names):
+            return self.looked_for
+        texts = [os.fspath(each) for each in values if isinstance(each, (str, PurePath))]
+        paths = [each for each in texts if os.path.isabs(each) and len(each) < LONGEST_NAME and PATH.fullmatch(each)]
+        return tuple(
+            dict.fromkeys([*self.looked_for, *(f"{_mark(self.names)}{os.path.abspath(each)}" for each in paths)])
+        )
+
 
 class Holder(NamedTuple):
     """Something that may keep a value from call to call.
@@ -208,7 +218,7 @@ class _Walk:
         """Paths as constants, also below folders that are constants, or that code stands in which asks for that."""
         if LOOKS.isdisjoint(self.names):
             return
-        mark = LOOKED_FOR * (1 if SIZES.isdisjoint(self.names) else 2)
+        mark = _mark(self.names)
         texts = [os.fsdecode(each) for each in [*self.texts, *self.choices] if len(str(each)) < LONGEST_NAME]
         paths = [each for each in texts if PATH.fullmatch(each)]
         folders = [each for each in sorted({*texts, *self._beside}) if each and _is_folder(each)][:LOOKED_AT]
@@ -346,6 +356,11 @@ def _members(container: Any) -> tuple[int, ...]:
     """How many members there are, and which the first are: a cache gets more, or other ones."""
     values = list(container.values()) if hasattr(container, "values") else list(container)
     return len(values), *map(id, values[:LOOKED_AT])
+
+
+def _mark(names: Iterable[str]) -> str:
+    """How reads name what code of these names looks for: whether it is there, and its size where that is asked for."""
+    return LOOKED_FOR * (1 if SIZES.isdisjoint(names) else 2)
 
 
 def _identity(namespace: dict[str, Any], name: str) -> tuple[int, Any]:

@@ -8,6 +8,7 @@ as they were; none of these is in its own key, so they stand among what it read.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 import traceback
 import warnings
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Place", "Sketch", "Wiring", "check_stored", "filled"]
 
 REMEDY = "a function that wires decides which calls are made, and does no work: let a task do that, and pass its result"
+
+
+CALL_FOR_RESULT = re.compile(r"Truth of Delayed objects|whether its result is true|(\bnot |')Call\b|\bCall\.__")
+"""As Python and Dask say that they got a call where they wanted a number or a truth."""
 
 
 class Place(NamedTuple):
@@ -221,9 +226,8 @@ def _path_asked_for(error: Exception) -> str:
 
 
 def _result_asked_for(error: Exception) -> str:
-    """Where a function decided by a call instead of its result, or by what Dask makes of one, as ``call > 3``."""
-    told = ("Truth of Delayed objects", "whether its result is true")
-    if not isinstance(error, TypeError) or not any(words in str(error) for words in told):
+    """Where a function used a call as if it were its result, or what Dask makes of one, as ``range(call)``."""
+    if not isinstance(error, TypeError) or not CALL_FOR_RESULT.search(str(error)):
         return ""
     frames = (each for each in traceback.extract_tb(error.__traceback__) if each.name != "__bool__")
     return ([each.line for each in frames][-1] or "").strip()

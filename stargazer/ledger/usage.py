@@ -191,7 +191,8 @@ def usage(store: Store, task: str | None = None, records: Iterable[str] | None =
         found = [each for each in found if task is None or each.task == task]
     by_task: dict[str, list[Record]] = defaultdict(list)
     for record in found:
-        by_task[record.task].append(record)
+        if not record.wires:  # it asked for nothing: what it wired stands for itself
+            by_task[record.task].append(record)
     sizes = Sizes(store)
     uses = [_use(name, samples_of(each[:MOST_RECORDS], sizes)) for name, each in by_task.items()]
     return sorted(uses, key=lambda use: (-use.unused, use.task))

@@ -125,6 +125,7 @@ OWN = {
         "stargazer.client.allocation:allocation_client",
         takes=EVERYWHERE + OF_WORKERS + OF_ALLOCATIONS,
         batch_system="slurm",
+        capacity="stargazer.client.capacity:of_allocation",
     ),
     "executor": ProfileKind(
         "stargazer.client.connect:no_client_of_executor",

@@ -33,6 +33,7 @@ class Expected:
     def __init__(self, store: Store) -> None:
         self._ledger = Ledger(store.records)
         self._took: dict[str, float | None] = {}
+        self._wires: set[str] = set()
 
     def seconds_left(self, status: Status) -> float | None:
         """Return seconds until the end, as many calls at once as run now; None where a task never ran.
@@ -48,7 +49,7 @@ class Expected:
             if waiting + running == 0:
                 continue
             took = self._seconds(task)
-            if took is None:
+            if took is None or (waiting and task in self._wires):  # nobody knows yet what it will wire
                 return None
             left += took * (waiting + running / 2)
         return left / max(status.count(State.RUNNING), 1)
@@ -64,6 +65,7 @@ class Expected:
 
     def _seconds(self, task: str) -> float | None:
         if task not in self._took:
-            found = [record.seconds for record in self._ledger.newest(task, NEWEST) if record.status == "ok"]
-            self._took[task] = median(found) if found else None
+            found = [record for record in self._ledger.newest(task, NEWEST) if record.status == "ok"]
+            self._took[task] = median(record.seconds for record in found) if found else None
+            self._wires |= {record.task for record in found if record.wires}
         return self._took[task]

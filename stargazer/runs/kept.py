@@ -89,7 +89,7 @@ class KeptRun:
 
     @property
     def seconds(self) -> float:
-        """That it took, or has taken so far."""
+        """That it took, or has taken so far, without the time in which nobody drove it."""
         return self.note.seconds
 
     @property
@@ -100,7 +100,7 @@ class KeptRun:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of calls in each state, and of those that the ledger knew."""
+        """Number of calls in each state, done by all of its drivers, and of those that the ledger knew before."""
         note = self.note
         states = {state for each in note.tasks.values() for state in each}
         return {state: note.count(state) for state in sorted(states)} | {"known": note.known}

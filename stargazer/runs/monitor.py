@@ -15,6 +15,7 @@ from stargazer.errors import StargazerError
 from stargazer.ledger import walk_assets
 from stargazer.ledger.logs import record_of
 from stargazer.runs.history import Note
+from stargazer.runs.state import State
 from stargazer.store import Store, layout
 
 if TYPE_CHECKING:
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["Monitor", "held", "is_cancelled"]
 
 EVERY = 2.0
-NOTED_EVERY = 20.0
+NOTED_EVERY, DRIVEN_NOTED_EVERY = 20.0, 5.0
+"""Seconds between two notes; of a run of its own, the note is all that anybody sees."""
+
 PATIENCE = 30.0
 """Seconds without a worker after which it is told."""
 
 SHOWN_FAILURES = 20
+DONE = State.DONE.value
 
 
 class Monitor:
@@ -72,7 +76,9 @@ class Monitor:
         self.run, self.store, self.patience = run, store, patience
         self.notice: str | None = None
         self._log, self._is_driven = log, note is not None
-        self.note = replace(note, where=where, known=run.known) if note is not None else self._claimed(where)
+        self._done, self._seconds = _done_before(note), note.seconds if note is not None else 0.0
+        known = note.known if note is not None and note.tasks else run.known
+        self.note = replace(note, where=where, known=known) if note is not None else self._claimed(where)
         if log is not None and note is not None:
             log.continue_after(store, note.id)
         self._since: float | None = None
@@ -107,13 +113,14 @@ class Monitor:
         self._write("running" if self._is_driven else state)
 
     def _work(self) -> None:
-        noted = time.monotonic()
+        noted, often = time.monotonic(), DRIVEN_NOTED_EVERY if self._is_driven else NOTED_EVERY
         while not self._ended.wait(EVERY):
             self._look()
             if is_cancelled(self.store, self.id):
                 self.run.cancel()
-            if time.monotonic() - noted > NOTED_EVERY:
+            if time.monotonic() - noted > often:
                 noted = time.monotonic()
+                self.run.status()  # asks what runs now, which is told by nobody where workers do it
                 self._write("running")
 
     def _look(self) -> None:
@@ -136,7 +143,9 @@ class Monitor:
         told = {label: f"{type(error).__name__}: {error}" for label, error in shown.items()}
         records = {label: record for label, error in shown.items() if (record := record_of(error))}
         tasks = {name: {each.value: number for each, number in states.items()} for name, states in status.tasks.items()}
-        seconds = round(status.seconds, 3)
+        for name, number in self._done.items():
+            tasks[name] = {**(states := tasks.get(name, {})), DONE: states.get(DONE, 0) + number}
+        seconds = round(self._seconds + status.seconds, 3)
         lost = self.run.lost_workers[-SHOWN_FAILURES:]
         self.note = replace(
             self.note, state=state, tasks=tasks, seconds=seconds, failures=told, records=records, lost=lost
@@ -145,6 +154,12 @@ class Monitor:
             self.note.write(self.store)
             if self._log is not None:
                 self._log.write(self.store, self.id)
+
+
+def _done_before(note: Note | None) -> dict[str, int]:
+    """Calls, by task, that earlier drivers of a run have done: its next one finds them known, and they are its own."""
+    tasks = note.tasks if note is not None else {}
+    return {name: number for name, states in tasks.items() if (number := states.get(DONE, 0))}
 
 
 def is_cancelled(store: Store, run: str) -> bool:

@@ -256,6 +256,8 @@ class Planned:
         Name of the remote that knows it, if this store does not.
     grows
         Of one that wires: what is not known yet; None where its calls stand in the plan.
+    wired
+        Those calls.
     """
 
     call: Call
@@ -263,6 +265,7 @@ class Planned:
     record: Record | None = None
     where: str = ""
     grows: Grows | None = None
+    wired: tuple[Call, ...] = ()
     _why: Callable[[], list[Reason]] = field(default=list, repr=False, compare=False)
 
     @functools.cached_property
@@ -281,6 +284,7 @@ class Planner:
         self._newest: dict[tuple[str, str], list[Record]] = {}
         self._parts_of: dict[tuple[str, str], set[tuple[str, str, str]]] = {}
         self._grown: dict[Key, str] = {}
+        self._wires: dict[Key, tuple[Call, ...]] = {}
 
     def plan(self, roots: list[Call]) -> None:
         """Plan calls and all that they need, also what is wired on the way, as far as that can be told now."""
@@ -292,6 +296,7 @@ class Planner:
                 todo.pop()
             elif call.key not in self.planned:
                 wired = self._wired(call)
+                self._wires[call.key] = self._wires.get(call.key) or tuple(wired)
                 self.look_up(wired)
                 if wired:
                     todo.append(iter([*ordered(roots_of(wired), self.is_known), call]))
@@ -362,7 +367,7 @@ class Planner:
             told = [Reason("grows", _last_time(call, grows))] if grows else []
             return [*fails, *told, *reasons_for(call, self._inputs(call), past)]
 
-        self.planned[call.key] = Planned(call, state, None, "", grows, why)
+        self.planned[call.key] = Planned(call, state, None, "", grows, self._wires.get(call.key, ()), why)
 
     def _candidates(self, call: Call) -> list[Record]:
         place = (call.spec.store, call.name)

@@ -104,10 +104,15 @@ def run_briefly(command: str, told: Mapping[str, str], *, seconds: float) -> str
 
 
 def seconds_alive() -> float:
-    """Seconds since this process was started."""
+    """Seconds since this process was started, or the script of the job that it belongs to: that may do much before."""
     import psutil  # type: ignore[import-untyped]
 
-    return max(0.0, time.time() - float(psutil.Process().create_time()))
+    began = float(psutil.Process().create_time())
+    with contextlib.suppress(psutil.Error, OSError):
+        leader = psutil.Process(os.getsid(0))
+        if (job := config.batch_job()) is not None and config.batch_job(leader.environ()) == job:
+            began = min(began, float(leader.create_time()))
+    return max(0.0, time.time() - began)
 
 
 def machine() -> str:

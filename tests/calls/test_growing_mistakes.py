@@ -106,10 +106,27 @@ def added(part: sg.Asset) -> list[Any]:
     return [value(part), value(part) + 3]
 
 
-@pytest.mark.parametrize("name", ["by_truth", "by_size", "by_field"])
+@sg.dynamic
+def by_range(part: sg.Asset) -> list[int]:
+    return [value(part) for _ in range(value(part))]
+
+
+@sg.dynamic
+def by_place(parts: list[sg.Asset]) -> int:
+    return value(parts[value(parts[0])])
+
+
+@sg.dynamic
+def by_format(part: sg.Asset) -> int:
+    return value(grow(part, by=len(f"{value(part):3d}")))
+
+
+@pytest.mark.parametrize("name", ["by_truth", "by_size", "by_field", "by_range", "by_place", "by_format"])
 def test_what_a_call_will_give_decides_nothing(run: Callable[[Any], Any], name: str) -> None:
     parts = split(numbers=[1, 2])
-    call = {"by_truth": by_truth(parts[0]), "by_size": by_size(parts[0]), "by_field": by_field(parts)}[name]
+    calls = {"by_truth": by_truth(parts[0]), "by_size": by_size(parts[0]), "by_field": by_field(parts)}
+    calls |= {"by_range": by_range(parts[0]), "by_place": by_place(parts), "by_format": by_format(parts[0])}
+    call = calls[name]
     flight = run([call, grow(parts[1])])
     (error,) = flight.failures.values()
     assert isinstance(error, WiringError)

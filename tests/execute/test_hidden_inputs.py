@@ -905,3 +905,44 @@ def test_a_walk_by_descriptors_reads_the_folders_of_its_tree_and_no_others(desk:
     call.compute()
     places = {f"{desk.path}/tree/{name}" for name in ("", "a/", "b/", "c/", "c/a/")}
     assert record_of(store, call).reads.keys() == places
+
+
+@sg.task
+def looks_for_what_it_is_given(work: sg.Workdir, *, path: str) -> bool:
+    return os.path.exists(path)
+
+
+@sg.task
+def weighs_what_it_is_given(work: sg.Workdir, *, path: str) -> int:
+    return Path(path).stat().st_size
+
+
+@sg.dynamic
+def wires_by_what_is_there(path: str) -> list[bool]:
+    return [looks_for_what_it_is_given(path="/")] if os.path.exists(path) else []
+
+
+@sg.task
+def only_named(work: sg.Workdir, *, path: str) -> str:
+    return path
+
+
+def test_a_path_that_is_given_counts_by_what_is_there_where_code_asks_for_that(desk: Desk, store: Store) -> None:
+    """No event tells of `exists` and `stat`, in bodies and in functions that wire."""
+    path = str(desk.file)
+    calls = [
+        looks_for_what_it_is_given(path=path),
+        weighs_what_it_is_given(path=path),
+        wires_by_what_is_there(path=path),
+        only_named(path=path),
+    ]
+    before = [True, 3, [True], path]
+    assert [call.compute() for call in calls] == before
+    assert [call.known() for call in calls] == [(value,) for value in before]
+    desk.file.write_text("longer")
+    assert [call.known() for call in calls] == [(True,), None, ([True],), (path,)]
+    desk.file.unlink()
+    assert [call.known() for call in calls] == [None, None, None, (path,)]
+    assert [calls[0].compute(), calls[2].compute()] == [False, []]
+    desk.file.write_text("one")
+    assert [call.known() for call in calls] == [(value,) for value in before]

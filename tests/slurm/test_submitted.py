@@ -20,7 +20,7 @@ from slurm_tasks import part, whole
 import stargazer as sg
 from stargazer.driver.asking import ask, pending_job_ended, resume
 from stargazer.driver.asking import cancel as cancel_anywhere
-from stargazer.errors import Cancelled, ConfigError, NeedUnmet
+from stargazer.errors import ArgumentError, Cancelled, ConfigError, NeedUnmet
 from stargazer.runs.given import Options
 
 LONGEST = 300.0
@@ -94,6 +94,19 @@ def test_a_run_is_cancelled_while_its_job_waits(queue: Queue, site: dict[str, An
     assert run.state == "cancelled"
     with pytest.raises(Cancelled):
         run.result()
+    until(lambda: queue.running() == [])
+
+
+def test_a_run_whose_job_was_cancelled_before_it_began_is_resumed(
+    queue: Queue, site: dict[str, Any], store: sg.Store
+) -> None:
+    with dask.config.set({"stargazer.profiles.site.driver": {**site["driver"], "directives": ["--begin=now+1hour"]}}):
+        run = submitted(part(i=0, log="/dev/null"))
+        with pytest.raises(ArgumentError, match="is pending"):
+            resume(run)
+    queue.cancel(run.where["job"])
+    until(lambda: pending_job_ended(run) is not None)
+    assert resume(run).result(LONGEST).fetch().read_text() == "0\n"
     until(lambda: queue.running() == [])
 
 

@@ -71,6 +71,32 @@ def test_cancelling_ends_tools(store: sg.Store, tmp_path: Path) -> None:
         run.result()
 
 
+def test_what_runs_on_workers_is_told_to_who_watches(store: sg.Store, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    run = sg.run(shell(letter(text="one"), script=waiting(go)), detach=True, on="local")
+    until(lambda: run.counts == {"done": 1, "running": 1, "known": 0})
+    go.touch()
+    run.result(LONGEST)
+    assert run.counts == {"done": 2, "known": 0}
+
+
+def test_a_run_counts_what_all_of_its_drivers_did(store: sg.Store, tmp_path: Path) -> None:
+    go, known = tmp_path / "go", letter(text="known")
+    known.compute()
+    run = sg.run([known, letter(text="one"), shell(letter(text="two"), script=waiting(go))], detach=True)
+    until(lambda: run.counts.get("running") == 1 and run.counts["done"] == 2)
+    os.kill(run.where["pid"], signal.SIGKILL)
+    until(lambda: run.state == "lost")
+    before = run.seconds
+    assert before > 0
+    go.touch()
+    resume(run).result(LONGEST)
+    assert run.counts == {"done": 3, "known": 1}
+    assert run.note.tasks == {"letter": {"done": 2}, "shell": {"done": 1}}
+    assert run.progress == 1.0
+    assert run.seconds > before
+
+
 def test_a_plain_run_is_cancelled_from_elsewhere_too(store: sg.Store, tmp_path: Path) -> None:
     flight = sg.run(shell(script=waiting(tmp_path / "never")), wait=False)
     sg.runs.get(flight.id).cancel()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import dask.config
@@ -53,6 +57,80 @@ def test_what_refuses_the_next_is_told(store: sg.Store, monkeypatch: pytest.Monk
     ends = at(monkeypatch, 900.0)
     assert ends.look(store, Note.new("slurm", 0))
     assert (ends.asked, ends.trouble) == (False, "no more")
+
+
+@pytest.mark.parametrize("refusals", [1, 3])
+def test_a_site_that_refuses_the_next_is_asked_again(
+    store: sg.Store, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    """Now and then while this one works, and when it has given its workers back, which may have filled the site."""
+    now, note, tried = [0.0], Note.new("slurm", 0), []
+
+    def submit(store: sg.Store, note: Note, profile: Any) -> None:
+        tried.append(round(now[0]))
+        if len(tried) <= refusals:
+            raise ConfigError("QOSMaxSubmitJobPerUserLimit")
+
+    monkeypatch.setattr(handover, "submit_job", submit)
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(handover, "time", clock)
+    ends = at(monkeypatch, 0.0)
+    while not ends.look(store, note):
+        now[0] += 1.0
+    assert tried[:2] == [500, 520]
+    assert ends.asked
+    late = at(monkeypatch, 999.0)
+    tried.clear()
+    assert late.look(store, note)
+    assert not late.asked
+    late = at(monkeypatch, 900.0)
+    tried.clear()
+    assert late.ask_at_last(store, note)
+    assert len(tried) == refusals + 1
+
+
+def test_what_was_driven_often_enough_is_not_asked_for_again(store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover.time, "sleep", lambda seconds: pytest.fail("it waited"))
+    with dask.config.set({"stargazer.profiles.slurm.driver": {"times": 2}}):
+        ends = at(monkeypatch, 900.0, times=2)
+        note = Note(**{**vars(Note.new("slurm", 0)), "driver": {"given": "0", "times": 2}})
+        assert not ends.ask_at_last(store, note)
+    assert "allows no more" in ends.trouble
+
+
+def test_a_driver_knows_the_walltime_that_its_job_has(store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the profile says none, dask-jobqueue asks for half an hour: without this the run would end with it."""
+    from stargazer.client import apart
+    from stargazer.driver.asking import submit_job
+    from stargazer.profiles.settings import find_profile
+
+    told: list[list[str]] = []
+    monkeypatch.setattr(apart, "submit_driver", lambda profile, name, command, after=None: told.append(command) or "7")
+    note = Note(**{**vars(Note.new("slurm", 0)), "driver": {"given": "0", "times": 1}})
+    for driver, seconds in (({}, "1800.0"), ({"walltime": "02:00:00"}, "7200.0")):
+        with dask.config.set(
+            {"stargazer.profiles.slurm": {"kind": "slurm", "cpus": 1, "memory": "1 GB", "driver": driver}}
+        ):
+            submit_job(store, note, find_profile("slurm"))
+        assert told[-1][told[-1].index("--walltime") + 1] == seconds
+
+
+AGES = """
+import os, time, psutil
+from stargazer.tools.apart import seconds_alive
+began = [psutil.Process(pid).create_time() for pid in (os.getppid(), os.getpid())]
+print(seconds_alive(), *(time.time() - each for each in began))
+"""
+
+
+@pytest.mark.parametrize("job", ["7", ""])
+def test_a_job_begins_with_its_script(job: str) -> None:
+    """Which may load modules for half a minute before the driver starts."""
+    script = ["sh", "-c", 'sleep 1; "$0" -c "$1"; true', sys.executable, AGES]
+    env = os.environ | {"SLURM_JOB_ID": job}
+    done = subprocess.run(script, capture_output=True, text=True, check=True, env=env, start_new_session=True)
+    alive, of_script, of_process = map(float, done.stdout.split())
+    assert alive == pytest.approx(of_script if job else of_process, abs=0.5)
 
 
 def test_a_run_takes_so_many_drivers_and_no_more(store: sg.Store) -> None:
