@@ -233,7 +233,7 @@ class RelayBlobs(CachedBlobs):
         taken: dict[str, Stored] = {}
         for start in range(0, len(paths), BLOBS_AT_ONCE):
             some = paths[start : start + BLOBS_AT_ONCE]
-            known = {path: stored for path in some if (stored := self._known(path))}
+            known = {path: stored for path in some if (stored := self._known(path, os.stat(path)))}
             fresh = {path: self.hashed(path, progress) for path in some if path not in known}
             self._send(fresh, move)
             taken |= known | fresh
