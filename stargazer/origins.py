@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Setting", "in_force", "origin"]
 
@@ -31,18 +31,22 @@ class Setting(NamedTuple):
     origin: str
 
 
-def in_force(defaults: Mapping[str, Any]) -> Iterator[Setting]:
+def in_force(defaults: Mapping[str, Any], unsaid: Iterable[Setting] = ()) -> Iterator[Setting]:
     """Yield every setting, those of profiles too.
 
     Parameters
     ----------
     defaults
         What stands below ``stargazer`` if nobody says anything.
+    unsaid
+        What holds in place of some of these, where nobody says anything.
     """
     import dask.config
 
     merged = dask.config.merge({"stargazer": defaults}, {"stargazer": dask.config.get("stargazer", {})})
-    yield from _flat("stargazer", merged["stargazer"], list(_sources(defaults)))
+    instead = {each.key: each for each in unsaid}
+    for each in _flat("stargazer", merged["stargazer"], list(_sources(defaults))):
+        yield instead.get(each.key, each)
 
 
 def origin(key: str, defaults: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,9 @@ import typer
 from stargazer.cli.options import JSON, STORE, chosen_profile, open_store, print_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stargazer.origins import Setting
     from stargazer.plugins import Plugin
 
 __all__ = ["config", "connect"]
@@ -38,7 +42,9 @@ def config(
 
     wanted = prefix.removeprefix("stargazer.")
     found = [
-        each for each in in_force(settings()) if f"{each.key}.".startswith(f"stargazer.{wanted}".rstrip(".") + ".")
+        each
+        for each in in_force(settings(), _unsaid())
+        if f"{each.key}.".startswith(f"stargazer.{wanted}".rstrip(".") + ".")
     ]
     if not found:
         raise typer.BadParameter(f"there is no setting {prefix}")
@@ -48,6 +54,23 @@ def config(
     else:
         _print_table([(each.key, _text(each.value), each.origin) for each in found])
     check_settings()
+
+
+def _unsaid() -> Iterator[Setting]:
+    """What holds where the settings say nothing: the usual store, and what the original's variables name."""
+    from stargazer import config as found
+    from stargazer.origins import Setting
+
+    if not found.setting("store", object):
+        usual = found.store_url() == str(Path.home() / ".stargazer" / "store")
+        yield Setting("stargazer.store", found.store_url(), "defaults" if usual else "STARGAZER_LOCAL")
+    if not found.setting("remotes", object) and found.remotes():
+        yield Setting("stargazer.remotes", found.remotes(), "PINATA_JWT")
+    usual_gateways = found.settings()["default-gateways"]
+    if found.setting("default-gateways", object) in (None, usual_gateways) and (
+        found.default_gateways() != usual_gateways
+    ):
+        yield Setting("stargazer.default-gateways", found.default_gateways(), "PINATA_GATEWAY")
 
 
 def _plugins() -> list[Plugin]:

@@ -316,6 +316,23 @@ def test_public_gateways_are_asked_at_a_persons_request(store: Store, tmp_path: 
     assert "no remote is configured" in told.output
 
 
+def test_the_settings_that_are_shown_are_those_in_force(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def told(key: str) -> str:
+        return CliRunner().invoke(app, ["config", key]).stdout.split("\n")[0]
+
+    with dask.config.set({"stargazer.store": None, "stargazer.default-gateways": None}):
+        monkeypatch.delenv("STARGAZER_LOCAL", raising=False)
+        assert told("store").split() == ["stargazer.store", str(Path.home() / ".stargazer/store"), "defaults"]
+        monkeypatch.setenv("STARGAZER_LOCAL", str(tmp_path / "local"))
+        assert told("store").split() == ["stargazer.store", str(tmp_path / "local"), "STARGAZER_LOCAL"]
+        monkeypatch.setenv("PINATA_JWT", "a.b.c-that-nobody-may-see")
+        monkeypatch.setenv("PINATA_GATEWAY", "lab.mypinata.cloud")
+        assert "lab.mypinata.cloud" in told("remotes")
+        assert told("remotes").endswith("PINATA_JWT")
+        assert told("default-gateways").endswith("PINATA_GATEWAY")
+        assert "nobody-may-see" not in CliRunner().invoke(app, ["config"]).output
+
+
 def test_the_environment_of_the_original_is_read_below_our_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, configure: Callable[..., None]
 ) -> None:
