@@ -426,10 +426,7 @@ def restarts() -> int:
 
 
 def allocated() -> dict[str, str] | None:
-    """What SLURM says of the job that this process belongs to: ``cpus`` by node, and memory in MiB, or nothing of it.
-
-    ``memory`` is that of each node, ``memory_per_cpu`` that of each processor. None where it belongs to none.
-    """
+    """What SLURM says of the job of this process, or None: ``cpus`` by node; MiB of memory, by node or by processor."""
     if "SLURM_JOB_ID" not in os.environ:
         return None
     cpus = os.environ.get("SLURM_JOB_CPUS_PER_NODE") or os.environ.get("SLURM_CPUS_ON_NODE") or "1"
