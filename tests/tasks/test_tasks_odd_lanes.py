@@ -93,6 +93,7 @@ def test_what_samtools_counts_is_read() -> None:
         ("@PG\tID:x\tCL:sentieon driver --algo QualCalFilter", True),
         ("@PG\tID:bwa\tPN:bwa", False),
         ("@CO\tApplyBQSR comes next", False),
+        pytest.param("@PG\tID:x\tCL:" + "PrintReads" * 400_000, False, id="a line that a pattern would read for hours"),
     ],
 )
 def test_headers_say_whether_qualities_were_recalibrated(line: str, found: bool) -> None:
