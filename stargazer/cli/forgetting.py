@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stargazer.cli.options import CODE, JSON, STORE, open_made_store, print_json, say
+from stargazer.cli.options import CODE, JSON, STORE, WITH_CODE, open_made_store, print_json, say
 
 if TYPE_CHECKING:
     from stargazer.ledger import Record
@@ -82,7 +82,7 @@ def verify(
         say(f"stargazer: {wrong:,} of {report.checked:,} calls do not give what is recorded of them", err=True)
         raise typer.Exit(1)
     if report.calls and not report.checked:
-        say("stargazer: nothing could be checked with the code and tools that are here", err=True)
+        say(f"stargazer: nothing could be checked with the code and tools that are here; {WITH_CODE}", err=True)
 
 
 def _told(call: Verified) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CODE", "JSON", "STORE", "asset_json", "examples", "open_store", "print_json", "say", "show_progress"]
 
 STORE = Annotated[str | None, typer.Option("--store", metavar="URL", help="Path or URL of the store.")]
+WITH_CODE = "--code FILE.py names the file of tasks that are in no installed module"
 CODE = Annotated[
     list[str] | None,
     typer.Option("--code", metavar="FILE.py|MODULE", help="Where tasks are that cannot be imported from here."),

@@ -12,6 +12,7 @@ from stargazer.cli.options import (
     CODE,
     JSON,
     STORE,
+    WITH_CODE,
     asset_json,
     open_made_store,
     open_store,
@@ -312,6 +313,7 @@ def _named(store: Store, plan: Swept, tasks: list[Task]) -> list[Record]:
             made = " ".join(record.output_cids[:1])
             say(f"  {record.task}  {record.id[:12]}  {record.started[:10]}  {made}".rstrip(), err=True)
         say(f"  and {len(lost) - SHOWN:,} more" if len(lost) > SHOWN else "", err=True, nl=len(lost) > SHOWN)
+        say(f"  {WITH_CODE}", err=True)
     return lost
 
 

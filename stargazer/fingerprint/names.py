@@ -24,7 +24,7 @@ from stargazer.fingerprint.source import (
 )
 from stargazer.fingerprint.state import mentions, written
 from stargazer.fingerprint.values import OPAQUE, Things
-from stargazer.fingerprint.watch import MISSING, is_changed
+from stargazer.fingerprint.watch import MISSING, handed_on, is_changed
 from stargazer.fingerprint.wide import BINARY
 
 if TYPE_CHECKING:
@@ -236,7 +236,10 @@ class Names(Things):
         if not made or isinstance(value, threading.local) or any(isinstance(each, IMPORTS) for each in made):
             return
         self.watch.opaque(value)
-        if getattr(sys.modules.get(module), "__file__", None) and is_changed(value):
+        if not getattr(sys.modules.get(module), "__file__", None):
+            if isinstance(held := handed_on(value), int):  # no text of a module counts in its place
+                self._constant(f"{name} as it is", str(held))
+        elif is_changed(value):
             self.uncertain.append(f"{name}, an object of {label(type(value))} that was changed after it was made")
 
     def _origin(self, module: str, name: str) -> tuple[str, str]:

@@ -100,6 +100,9 @@ class Reach(Members):
         done: set[str] = set()
         seen: set[str] = set()
         effects = Effects(self.is_own)
+        cells = vars(sys.modules["__main__"]).get("In")
+        if self._owner == "__main__" and isinstance(cells, list):
+            self.watch.look(cells, len)  # each further cell of IPython's may set a library
         while todo := [name for name in sorted(self._modules()) if name not in seen]:
             seen.add(todo[0])
             for module in loaded(sys.modules[todo[0]], self.is_own):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from stargazer.fingerprint.reach import Reach
 
-__all__ = ["MISSING", "WIDE", "CodeIdentity", "Watch", "contents", "is_changed", "wide_of"]
+__all__ = ["MISSING", "WIDE", "CodeIdentity", "Watch", "contents", "handed_on", "is_changed", "wide_of"]
 
 MISSING = object()
 
@@ -153,7 +153,7 @@ class Watch:
 
     def opaque(self, value: Any) -> None:
         """An object of a library that is not understood whole: what copying it would hand on."""
-        self.look(value, _handed_on)
+        self.look(value, handed_on)
 
     def look(self, value: Any, look: Callable[[Any], Any]) -> None:
         """A value of which a function tells what matters."""
@@ -196,7 +196,7 @@ _first: dict[int, tuple[weakref.ref[Any], Any]] = {}
 
 def is_changed(value: Any) -> bool:
     """Whether an opaque object holds something else than when that was first asked."""
-    place, now = id(value), _handed_on(value)
+    place, now = id(value), handed_on(value)
     known = _first.get(place)
     if known is not None and known[0]() is value:
         return not _same(now, known[1])
@@ -275,8 +275,8 @@ class _Checksum:
             self.sum = zlib.crc32(data, self.sum)
 
 
-def _handed_on(value: Any) -> Any:
-    """Checksum of what an object would hand on to a copy; of one that does not say, or of much, its attributes."""
+def handed_on(value: Any) -> Any:
+    """Return a checksum of what an object hands on to a copy; of one that does not say, or of much, its attributes."""
     found = _Checksum()
     try:
         pickle.Pickler(found, 5, buffer_callback=found.take).dump(value)

@@ -197,6 +197,7 @@ def test_gc_names_what_cannot_be_made_again_and_keeps_to_a_budget(stargazer: Run
     answer = stargazer("gc", "--grace", "0s", "--budget", "1B", "--json")
     assert len(answer.json["not_makeable"]) == 1
     assert "no code that is here makes 1 of these results again" in answer.err
+    assert "--code FILE.py names the file" in answer.err
     assert "total" in answer.err
     assert answer.json["kept_bytes"] <= 1
     assert "is no size" in stargazer("gc", "--budget", "lots", code=2).err

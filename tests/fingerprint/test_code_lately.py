@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
 import types
 import warnings
@@ -196,3 +198,35 @@ def test_an_object_of_a_library_that_changed_is_told(load: Loader, what: str) ->
     assert not before.is_current()
     with pytest.warns(UncertainIdentity, match=r"X, an object of .* that was changed after it was made"):
         identify(module.body, "body")
+
+
+CELLS = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+
+del sys.modules["__main__"].__file__
+shell = InteractiveShell.instance(user_module=sys.modules["__main__"])
+for cell in {cells!r}:
+    shell.run_cell(cell, store_history=True).raise_error()
+"""
+NOTEBOOK = [
+    "import numpy as np, pandas as pd, warnings\nfrom stargazer.fingerprint import identify",
+    "warnings.simplefilter('ignore')\nX = pd.DataFrame({'x': [1, 2]})",
+    "def a(work): return str(np.array([1 / 3]))\ndef b(work): return X.x.tolist()",
+    "one = [identify(a, 'a'), identify(b, 'b')]\nprint([each.is_current() for each in one])",
+    "np.set_printoptions(precision=2)",
+    "two = [identify(each, 'x') for each in (a, b)]",
+    "print([each.is_current() for each in one], [x.digest == y.digest for x, y in zip(one, two)])",
+    "X.loc[0, 'x'] = 5",
+    "print(identify(a, 'a').digest == two[0].digest, identify(b, 'b').digest == two[1].digest)",
+]
+
+
+def test_what_a_later_cell_sets_or_changes_counts(tmp_path: Path) -> None:
+    pytest.importorskip("IPython")
+    (tmp_path / "cells.py").write_text(CELLS.format(cells=NOTEBOOK))
+    environment = {**os.environ, "IPYTHONDIR": str(tmp_path)}
+    command = [sys.executable, "cells.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[True, True]", "[False, False] [False, False]", "True False"]
