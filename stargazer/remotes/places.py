@@ -33,7 +33,8 @@ class Place(NamedTuple):
     pinned
         Whether it keeps it; None where that is not known.
     size
-        Bytes of the file, where they are told.
+        Bytes of the file, or of a directory's files together, where they are told: remotes know no directory's, and the
+        store knows those of what it has.
     told
         ``checked``: its root block came and is what the CID names; ``believed``: it says so; or what went wrong.
     """
@@ -49,8 +50,15 @@ class Place(NamedTuple):
 def where(cid: str, store: Store, remotes: Sequence[Remote]) -> list[Place]:
     """Ask the store and each remote for a CID; nothing is fetched but a root block."""
     own = store.has(cid)
-    places = [Place(store.url, "store", own, None, store.size(cid) if own else None, "believed" if own else "")]
+    places = [Place(store.url, "store", own, None, _size(cid, store) if own else None, "believed" if own else "")]
     return places + [_asked(cid, remote) for remote in remotes]
+
+
+def _size(cid: str, store: Store) -> int | None:
+    if not store.is_directory(cid):
+        return store.size(cid)
+    sizes = [store.size(file) for _, file in store.walk(cid) if file is not None]
+    return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
 def _asked(cid: str, remote: Remote) -> Place:

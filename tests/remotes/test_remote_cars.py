@@ -153,6 +153,11 @@ def test_where_something_is(
     assert CliRunner().invoke(app, ["where", dag.raw(b"nowhere")]).exit_code == 1
 
 
+def test_a_directory_is_as_large_as_its_files(folder: str, store: Store) -> None:
+    files = [cid for _, cid in store.walk(folder) if cid is not None]
+    assert where(folder, store, [])[0].size == sum(len(store.read(cid)) for cid in files) > 0
+
+
 def test_a_mirror_sends_what_is_lacking_and_what_was_lost(folder: str, store: Store, tmp_path: Path) -> None:
     lab = Store(tmp_path / "lab")
     remote = read_remote({"store": lab.url, "name": "lab"})
