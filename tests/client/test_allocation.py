@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from stargazer.client import allocation
+from stargazer.client.capacity import offered as offered_before
 from stargazer.client.jobqueue import RESERVED
 from stargazer.errors import ConfigError
-from stargazer.profiles.profile import Profile, Range
+from stargazer.profiles.profile import DriverJob, Profile, Range
 
 GIB = 1 << 30
 
@@ -55,3 +60,13 @@ def test_more_memory_than_the_job_has_is_refused(monkeypatch: pytest.MonkeyPatch
     for memory, room in ((3 * GIB, "4096"), (None, "300")):
         with pytest.raises(ConfigError, match="themselves, which leaves"):
             offered(monkeypatch, "4", memory, MEM_PER_NODE=room)
+
+
+def test_needs_are_compared_with_the_job_before_it_is_submitted(tmp_path: Path) -> None:
+    profile = Profile("whole", "allocation", cpus=2, shared=str(tmp_path), driver=DriverJob(4, 4 * GIB, 60.0))
+    capacity = offered_before([profile])
+    assert capacity is not None
+    assert capacity.largest == {"cpus": 2.0, "memory": float(4 * GIB - RESERVED)}
+    assert capacity.walltime == 60.0
+    unknown = replace(profile, driver=profile.driver._replace(directives=("--mem-per-cpu=4G",)))
+    assert offered_before([unknown]).largest["memory"] == math.inf  # type: ignore[union-attr]

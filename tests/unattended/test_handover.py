@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -154,3 +155,22 @@ def test_a_driver_that_died_after_it_submitted_the_next_is_not_lost(store: sg.St
     store.backend.replace(f"drivers/{note.id}.job", b'{"job": "8"}')
     run = sg.runs.get(note.id)
     assert (run.state, run.where["job"]) == ("pending", "8")
+
+
+@pytest.mark.parametrize(("restarts", "is_put_back"), [("0", False), ("1", True)])
+def test_a_job_that_slurm_has_put_back_is_known_from_one_that_was_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarts: str, is_put_back: bool
+) -> None:
+    from stargazer.client.apart import was_put_back
+    from stargazer.profiles.settings import find_profile
+
+    program = tmp_path / "scontrol"
+    program.write_text(f"#!/bin/sh\necho JobId=7 JobState=COMPLETING Restarts={restarts} ExitCode=0:15\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert not was_put_back(find_profile("slurm"))  # this process is no job
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert was_put_back(find_profile("slurm")) is is_put_back
+    assert not was_put_back(find_profile("pbs"))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")  # it was put back before this process began
+    assert not was_put_back(find_profile("slurm"))
