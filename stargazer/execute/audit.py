@@ -287,8 +287,9 @@ class Observed:
         listed = self._outside(folders_of_patterns(words, here))
         for place in listed:
             self.folders.setdefault(whole := f"{place}{os.sep}", folder_value(whole))
-        self.started_in.update(self._outside([here] if here else []))
-        for place in dict.fromkeys([*listed, *self._outside(folders_named(words, here)), *self.started_in]):
+        begun = self._outside([*folders_named(words, here), *([here] if here else [])])
+        self.started_in.update(listed, begun)
+        for place in dict.fromkeys([*listed, *begun]):
             if self.opens is not None:
                 self.opens.watch(place, deep=True)
 

@@ -275,7 +275,19 @@ def _array(value: Any, naming: Naming | None) -> Any:
 
 def _frame(value: Any, naming: Naming | None) -> Any:
     data = _frame_bytes(value)
-    return {type(value).__name__.lower(): _cid(data, naming), "shape": list(value.shape)}
+    return {type(value).__name__.lower(): _cid(data, naming), "shape": list(value.shape)} | _index_layout(value.index)
+
+
+def _index_layout(index: Any) -> dict[str, str]:
+    """What Arrow does not tell of an index: its steps in time; that it is written out where a range has its values."""
+    if getattr(index, "freq", None) is not None:
+        return {"frequency": str(index.freqstr)}
+    if type(index).__name__ != "Index" or index.dtype.kind != "i" or not len(index):
+        return {}
+    values = index.tolist()
+    step = values[1] - values[0] if len(values) > 1 else 1
+    is_range = step != 0 and values == list(range(values[0], values[0] + step * len(values), step))
+    return {"index": "written out"} if is_range else {}
 
 
 EXACT: dict[str, Callable[[Any, Naming | None], Any]] = {

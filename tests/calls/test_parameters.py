@@ -354,6 +354,15 @@ def test_records_are_valid_json_and_read_well(store: Store) -> None:
     assert told["o"].startswith("Options(depth=1, inner=")
 
 
+def test_frames_are_told_apart_by_what_arrow_does_not_say(store: Store) -> None:
+    days = pd.date_range("2020-01-01", periods=2)
+    indices = [pd.RangeIndex(2), pd.Index([0, 1]), pd.Index([0, 3, 4]), days, days._with_freq(None)]
+    frames = [pd.DataFrame({"x": range(len(index))}, index=index) for index in indices]
+    keys = [shown(x=value).plan_key for value in [*frames, *(frame.x for frame in frames)]]
+    assert len(set(keys)) == len(keys)
+    assert keys == [shown(x=value.copy()).plan_key for value in [*frames, *(frame.x for frame in frames)]]
+
+
 def test_arrays_and_frames_are_in_the_store_by_content(store: Store) -> None:
     call = shown(x={"a": np.array([1, 2]), "b": pd.DataFrame({"a": [1]})})
     call.compute()

@@ -67,6 +67,11 @@ def begun_by_a_prefix(work: sg.Workdir, *, folder: str) -> int:
 
 
 @sg.task
+def by_a_shell(work: sg.Workdir, *, folder: str) -> int:
+    return int(work.output(["sh", "-c", f"cd {folder} && cat s1*.txt"]))
+
+
+@sg.task
 def writes(work: sg.Workdir, *, folder: str) -> int:
     with h5py.File(f"{folder}/made.h5", "w") as file:
         file["x"] = 1

@@ -16,6 +16,7 @@ from opening_tasks import (
     begun_by_a_prefix,
     below,
     beside,
+    by_a_shell,
     by_a_tool,
     counts,
     from_the_environment,
@@ -49,6 +50,7 @@ def fill(folder: Path, number: int) -> None:
     with h5py.File(folder / "s1.h5", "w") as file:
         file["x"] = number
     pq.write_table(pa.table({"x": [number]}), folder / "deep" / "s1.parquet")
+    (folder / "s1.h5.txt").write_text(str(number))
     head = "##fileformat=VCFv4.2\n##contig=<ID=1,length=1000>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     (folder / "s1.vcf").write_text(f"{head}1\t{number}\t.\tA\tT\t.\t.\t.\n")
 
@@ -63,6 +65,7 @@ TASKS = [
     imported_within,
     in_a_new_process,
     by_a_tool,
+    by_a_shell,
 ]
 
 

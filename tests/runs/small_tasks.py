@@ -30,4 +30,4 @@ def shell(work: sg.Workdir, given: sg.Asset | None = None, *, script: str) -> sg
 
 def unseen(path: Path) -> str:
     """Script that writes a file unseen by what watches bodies: its path stands nowhere in the command."""
-    return f"cd {path.parent}; cat {path.name}"
+    return f'cat "$(echo {str(path)[::-1]} | rev)"'
