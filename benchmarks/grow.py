@@ -6,6 +6,7 @@ futures that start others (``worker_client``). Aims: at most 1.1 × the static g
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import itertools
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ __all__ = ["measure"]
 
 COUNT = 10_000
 AIM, AIM_WIRED = 1.1, 60.0
+SLOW = 10
+"""Of redun a tenth of the elements is measured, once: it takes minutes for all of them."""
 STATIC, REDUN, DASK = "the static graph", "redun", "Dask futures with worker_client"
 
 
@@ -49,28 +52,35 @@ class Grow:
         self.directory, self.count, self.rounds = directory, count, rounds
         self._serial = itertools.count()
 
+    @functools.cached_property
+    def fewer(self) -> Grow:
+        """The same of fewer elements."""
+        return Grow(self.directory / "fewer", self.count // SLOW, 1)
+
     def cold(self) -> Iterator[Ratio]:
         """From the list to the sum, nothing known, on threads of one process."""
         ways = {"grows": ours("grows"), "maps": ours("maps"), STATIC: ours("static"), DASK: program("grow_dask.py")}
-        ways |= {} if missing() else {REDUN: program("grow_redun.py")}
         found = in_turns({name: partial(self._run, way) for name, way in ways.items()}, self.rounds, warm_up=False)
-        for name in list(ways)[2:]:
+        for name in (STATIC, DASK):
             yield self._ratio("cold", name, found["grows"], found[name], AIM if name == STATIC else None)
         yield self._ratio("cold, by task.map", STATIC, found["maps"], found[STATIC], AIM)
+        if not missing():
+            slow = [[self.fewer._run(way)] for way in (ours("grows"), program("grow_redun.py"))]
+            yield self.fewer._ratio("cold", REDUN, *slow, None)
 
     def known(self) -> Iterator[Ratio]:
         """The same once more, in a fresh process."""
-        ways = {"grows": ours("grows"), STATIC: ours("static")} | (
-            {} if missing() else {REDUN: program("grow_redun.py")}
-        )
+        ways = {"grows": ours("grows"), STATIC: ours("static")}
         folders = {name: self.new_folder() for name in ways}
         for name, way in ways.items():
             way(folders[name], self.count)
         found = in_turns(
             {name: partial(way, folders[name], self.count) for name, way in ways.items()}, self.rounds, warm_up=False
         )
-        for name in list(ways)[1:]:
-            yield self._ratio("known", name, found["grows"], found[name], AIM if name == STATIC else None)
+        yield self._ratio("known", STATIC, found["grows"], found[STATIC], AIM)
+        if not missing():
+            slow = [self.fewer._again(way) for way in (ours("grows"), program("grow_redun.py"))]
+            yield self.fewer._ratio("known", REDUN, *slow, None)
 
     def wiring(self) -> Iterator[Ratio]:
         """Microseconds of processor time to wire one element, beside making and planning the same call statically."""
@@ -85,12 +95,18 @@ class Grow:
     def new_folder(self) -> Path:
         """A folder that nothing was written to."""
         made = self.directory / f"run{next(self._serial)}"
-        made.mkdir()
+        made.mkdir(parents=True)
         return made
 
     def _run(self, way: Any) -> Ended:
         ended: Ended = way(self.new_folder(), self.count)
         return ended
+
+    def _again(self, way: Any) -> list[Ended]:
+        """Once, and once more: the second."""
+        folder = self.new_folder()
+        way(folder, self.count)
+        return [way(folder, self.count)]
 
     def _ratio(self, case: str, name: str, one: list[Ended], other: list[Ended], aim: float | None) -> Ratio:
         totals = {each.printed["total"] for each in (*one, *other)}
