@@ -175,7 +175,7 @@ class _Forecast:
             self.waits[call.key] |= {wired.whole.key for wired in each.wired}
             self._made[call.key] = _sum(self._made.get(wired.whole.key) for wired in each.wired)
             return
-        last = next(iter(Ledger(call.store.records).newest(call.name, 1)), None)
+        last = next(iter(Ledger(call.store.records).newest(call.name)), None)  # the very last may have failed
         found = {} if last is None else _wired_last_time(Ledger(call.store.records), last)
         if last is None or (last.wired and not found):
             self.never_ran.add(call.name)
