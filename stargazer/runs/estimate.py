@@ -155,7 +155,8 @@ class _Forecast:
         self.records = sum(past.number for past in self._pasts.values())
         for each in coming:
             self.waits[each.call.key] = {needed.whole.key for needed in needs(each.call)}
-            self._take_wiring(each) if each.call.spec.wires else self._take(each)
+            take = self._take_wiring if each.call.spec.wires else self._take
+            take(each)
 
     def _take(self, each: Planned) -> None:
         call, past = each.call, self._pasts[each.call.spec.store, each.call.name]

@@ -41,7 +41,8 @@ def test_a_client_that_is_being_closed_is_no_reason_to_end_what_watches_the_run(
             return self.scheduler.run_function(asked)  # type: ignore[attr-defined]
 
     workers = Workers(Closing(), RunState(lambda key, result: None))  # type: ignore[arg-type]
-    workers._calls = {"key": number(i=1)}
+    calls: Any = {"key": number(i=1)}
+    workers._calls = calls
     assert (workers.running(), workers.waits_for()) == (None, None)
 
 

@@ -94,7 +94,8 @@ def test_a_site_that_refuses_the_next_is_asked_again(
 def test_a_run_that_is_cancelled_while_its_site_refuses_is_asked_for_no_more(
     store: sg.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    note, tried = Note.new("slurm", 0), []
+    note = Note.new("slurm", 0)
+    tried: list[str] = []
 
     def refuse(store: sg.Store, note: Note, profile: Any) -> None:
         tried.append(note.id)
