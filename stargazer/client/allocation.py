@@ -49,7 +49,7 @@ def allocation_client(profile: Profile) -> Client:
             f"the driver be that job, as stargazer run … --submit --on {profile.name}, or work below salloc or sbatch"
         )
     cpus = profile.cpus or 1
-    rooms = [count // cpus for count in _counts(nodes["cpus"])]
+    rooms = [count // cpus for count in _counts(nodes["cpus"]) if count >= cpus]
     room = sum(rooms)
     number = profile.workers.maximum if profile.workers else room
     if not number or number > room:
@@ -57,7 +57,7 @@ def allocation_client(profile: Profile) -> Client:
             f"this job has room for {room} workers of {cpus} processors ({nodes['cpus']} on its nodes), and the "
             f"profile {profile.name} wants {number or 'one'}"
         )
-    # Each node gets one at least; how the others lie is SLURM's to say, which may fill a node first.
+    # Each node that has room gets one at least; how the others lie is SLURM's to say, which may fill a node first.
     per_node = max(1, min(max(rooms), number - (len(rooms) - 1)))
     memory = _memory_each(profile, per_node, _memory_of_node(nodes, cpus * per_node))
     each = resources_of(cpus, memory, profile.gpus, profile.names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from stargazer import config
 from stargazer.calls.resources import Capacity
 from stargazer.execute.spec import most
 from stargazer.profiles.kinds import OWN, kind_of
@@ -47,16 +48,25 @@ def of_jobs(profiles: Sequence[Profile]) -> Capacity:
 
 
 def of_allocation(profiles: Sequence[Profile]) -> Capacity:
-    """Return what workers within the job of a driver would have at most: how many share a node, SLURM says there."""
+    """Return what workers within the job of a driver would have at most: how many share a node, SLURM says there.
+
+    Within a job nobody knows yet: a driver that starts there works in that job, of which the profile says nothing.
+    """
+    profile = profiles[0]
+    room, walltime = _of_driver(profile) if config.allocated() is None else (math.inf, None)
+    each = resources_of(profile.cpus or 1, profile.memory or 0, profile.gpus, profile.names)
+    each["memory"] = each["memory"] or room
+    return Capacity(each, f"workers of {profile.name}", False, walltime)
+
+
+def _of_driver(profile: Profile) -> tuple[float, float | None]:
+    """Memory of a node of a driver's job that its workers may offer, and seconds that it lasts, if it is said."""
     from stargazer.client.apart import driver_walltime
     from stargazer.client.jobqueue import RESERVED
 
-    profile = profiles[0]
     says_otherwise = any("--mem" in line for line in profile.driver.directives)
-    most = math.inf if says_otherwise else float(max(0, profile.driver.memory - RESERVED))
-    each = resources_of(profile.cpus or 1, profile.memory or 0, profile.gpus, profile.names)
-    each["memory"] = each["memory"] or most
-    return Capacity(each, f"workers of {profile.name}", False, driver_walltime(profile))
+    room = math.inf if says_otherwise else float(max(0, profile.driver.memory - RESERVED))
+    return room, driver_walltime(profile)
 
 
 def here(profiles: Sequence[Profile]) -> Capacity:

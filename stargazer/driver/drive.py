@@ -156,6 +156,8 @@ class _Driver:
             self.note = self.ends.next_note(self._noted())
             self.note.write(self.store)
             return "pending", {}
+        if is_cancelled(self.store, self.run):  # while the site refused
+            return "cancelled", {}
         return "failed", {"driver": f"the walltime of its driver is over: {self.ends.trouble}"}
 
     def _is_put_back(self) -> bool:

@@ -12,6 +12,7 @@ from stargazer.driver.asking import submit_job
 from stargazer.errors import ConfigError
 from stargazer.profiles.settings import find_profiles
 from stargazer.runs.history import JOB_UNKNOWN, read_job
+from stargazer.runs.monitor import is_cancelled
 from stargazer.tools.apart import seconds_alive
 
 if TYPE_CHECKING:
@@ -89,10 +90,10 @@ class Handover:
         Returns
         -------
         bool
-            Whether it comes; a site that refuses is asked as long as this job lives.
+            Whether it comes; a site that refuses is asked as long as this job lives and nobody cancels the run.
         """
         self.ask(store, note)
-        while not (self.asked or self.is_last) and self._left() > 2 * LAST_TRIES:
+        while not (self.asked or self.is_last or is_cancelled(store, note.id)) and self._left() > 2 * LAST_TRIES:
             time.sleep(LAST_TRIES)
             self.ask(store, note)
         return self.asked

@@ -155,7 +155,8 @@ class _Forecast:
         self.records = sum(past.number for past in self._pasts.values())
         for each in coming:
             self.waits[each.call.key] = {needed.whole.key for needed in needs(each.call)}
-            self._take_wiring(each) if each.call.spec.wires else self._take(each)
+            take = self._take_wiring if each.call.spec.wires else self._take
+            take(each)
 
     def _take(self, each: Planned) -> None:
         call, past = each.call, self._pasts[each.call.spec.store, each.call.name]
@@ -175,7 +176,7 @@ class _Forecast:
             self.waits[call.key] |= {wired.whole.key for wired in each.wired}
             self._made[call.key] = _sum(self._made.get(wired.whole.key) for wired in each.wired)
             return
-        last = next(iter(Ledger(call.store.records).newest(call.name, 1)), None)
+        last = next(iter(Ledger(call.store.records).newest(call.name)), None)  # the very last may have failed
         found = {} if last is None else _wired_last_time(Ledger(call.store.records), last)
         if last is None or (last.wired and not found):
             self.never_ran.add(call.name)

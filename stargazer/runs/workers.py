@@ -219,6 +219,8 @@ class Workers:
             keys = self.client.run_on_scheduler(executing)
         except (OSError, RuntimeError, TypeError, ValueError, ImportError):
             return None
+        except AttributeError:  # of a client that is being closed, which has no scheduler any more
+            return None
         return {self._calls[key].plan_key for key in keys if key in self._calls}
 
     @property

@@ -56,13 +56,22 @@ def test_the_largest_node_has_room_for_its_workers(monkeypatch: pytest.MonkeyPat
     assert 4 * (memory + RESERVED) + RESERVED <= 4 * GIB
 
 
+def test_a_node_without_room_leaves_its_worker_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    number, memory = offered(monkeypatch, "8,1", MEM_PER_NODE="4096")
+    assert number == 4
+    assert 4 * (memory + RESERVED) + RESERVED <= 4 * GIB
+
+
 def test_more_memory_than_the_job_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for memory, room in ((3 * GIB, "4096"), (None, "300")):
         with pytest.raises(ConfigError, match="themselves, which leaves"):
             offered(monkeypatch, "4", memory, MEM_PER_NODE=room)
 
 
-def test_needs_are_compared_with_the_job_before_it_is_submitted(tmp_path: Path) -> None:
+def test_needs_are_compared_with_the_job_before_it_is_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     profile = Profile("whole", "allocation", cpus=2, shared=str(tmp_path), driver=DriverJob(4, 4 * GIB, 60.0))
     capacity = offered_before([profile])
     assert capacity is not None
@@ -70,3 +79,14 @@ def test_needs_are_compared_with_the_job_before_it_is_submitted(tmp_path: Path) 
     assert capacity.walltime == 60.0
     unknown = replace(profile, driver=profile.driver._replace(directives=("--mem-per-cpu=4G",)))
     assert offered_before([unknown]).largest["memory"] == math.inf  # type: ignore[union-attr]
+
+
+def test_a_driver_that_starts_within_a_job_has_what_that_job_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The profile says what a job of its own would have: a call for 30 GiB may well run below ``salloc --mem=0``."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    profile = Profile("whole", "allocation", cpus=2, shared=str(tmp_path), driver=DriverJob(4, 4 * GIB, 60.0))
+    capacity = offered_before([profile])
+    assert capacity is not None
+    assert (capacity.largest, capacity.walltime) == ({"cpus": 2.0, "memory": math.inf}, None)

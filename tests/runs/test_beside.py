@@ -20,6 +20,8 @@ from stargazer.ledger import Ledger
 from stargazer.ledger.logs import find_record, log_of
 from stargazer.runs import State
 from stargazer.runs.history import noted_runs
+from stargazer.runs.state import RunState
+from stargazer.runs.workers import Workers
 
 
 def until(holds: Any, seconds: float = 60.0) -> None:
@@ -27,6 +29,21 @@ def until(holds: Any, seconds: float = 60.0) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.02)
+
+
+def test_a_client_that_is_being_closed_is_no_reason_to_end_what_watches_the_run(store: sg.Store) -> None:
+    """Its scheduler is None then; what is raised in the thread beside a run would end the notes and the cancelling."""
+
+    class Closing:
+        scheduler = None
+
+        def run_on_scheduler(self, asked: Any) -> Any:
+            return self.scheduler.run_function(asked)  # type: ignore[attr-defined]
+
+    workers = Workers(Closing(), RunState(lambda key, result: None))  # type: ignore[arg-type]
+    calls: Any = {"key": number(i=1)}
+    workers._calls = calls
+    assert (workers.running(), workers.waits_for()) == (None, None)
 
 
 def test_runs_are_noted(client: Any, store: sg.Store) -> None:

@@ -157,6 +157,17 @@ def test_what_nobody_knows_yet_is_reckoned_as_last_time(grown: sg.Store, functio
     assert plan.to_dict()["estimate"]["as_last_time"] == [function.name]
 
 
+def test_a_function_that_failed_since_is_reckoned_as_when_it_last_ended_well(grown: sg.Store) -> None:
+    ledger = Ledger(grown.records)
+    (last,) = ledger.newest("all_worked", 1)
+    later: dict[str, Any] = {"id": "", "started": "2100-01-01T00:00:00+00:00", "error": "ValueError: no"}
+    failed = ledger.append(last._replace(status="failed", outputs=None, output_cids=[], wired=(), **later))
+    assert ledger.newest("all_worked", 1) == [], f"{failed.id} is the very last"
+    estimate = sg.plan(gathered(all_worked(pieces(n=3)))).estimate
+    assert estimate is not None
+    assert (estimate.never_ran, estimate.as_last_time) == ((), ("all_worked",))
+
+
 def test_what_comes_after_a_function_that_wires_waits_for_what_it_wires(grown: sg.Store) -> None:
     with dask.config.set({"stargazer.profiles.site": {"kind": "slurm", "workers": 2, "cpus": 2}}):
         estimate = sg.plan(gathered(all_worked(pieces(n=2), by=2)), on="site").estimate

@@ -17,6 +17,7 @@ from stargazer.driver import handover
 from stargazer.driver.handover import Handover
 from stargazer.errors import ConfigError
 from stargazer.runs.history import Note
+from stargazer.store import layout
 from stargazer.tools.apart import machine
 
 DEAD = 1 << 22
@@ -88,6 +89,23 @@ def test_a_site_that_refuses_the_next_is_asked_again(
     tried.clear()
     assert late.ask_at_last(store, note)
     assert len(tried) == refusals + 1
+
+
+def test_a_run_that_is_cancelled_while_its_site_refuses_is_asked_for_no_more(
+    store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Note.new("slurm", 0)
+    tried: list[str] = []
+
+    def refuse(store: sg.Store, note: Note, profile: Any) -> None:
+        tried.append(note.id)
+        store.backend.replace(layout.driver(note.id, "cancel"), b"")
+        raise ConfigError("QOSMaxSubmitJobPerUserLimit")
+
+    monkeypatch.setattr(handover, "submit_job", refuse)
+    monkeypatch.setattr(handover.time, "sleep", lambda seconds: pytest.fail("it waited"))
+    assert not at(monkeypatch, 900.0).ask_at_last(store, note)
+    assert tried == [note.id]
 
 
 def test_what_was_driven_often_enough_is_not_asked_for_again(store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> None:
