@@ -136,6 +136,9 @@ def _reached(modules: Modules, doubt: Doubt, start: str, task: list[str]) -> lis
         return modules.closure(task)
     if doubt.reach == "names":
         return modules.named(task)
+    if doubt.reach == "package":  # what others import of it can be had by it, too
+        below = [name for name in modules.closure(task) if name.startswith(f"{start}.")]
+        return modules.closure([start, *below])
     if doubt.reach in ("value", "state"):
         touching = modules.touching(start, doubt.name, task)
         return [] if doubt.reach == "state" and len(touching) == 1 else modules.closure(touching)

@@ -169,6 +169,16 @@ def test_a_function_of_the_same_module_put_in_the_place_of_one_counts(load: Load
     assert identify(module.body, "body").digest != before.digest
 
 
+def test_of_a_package_as_a_value_counts_what_others_import_of_it(load: Loader) -> None:
+    source = "import one.config\nT = [one]\ndef body(work): return [each.config.K for each in T]"
+    found = []
+    for value in (1, 2):
+        module = load(source, **{"one/__init__": "", "one/config": f"K = {value}\n"})
+        assert module.body(None) == [value]
+        found.append(identify(module.body, "body").digest)
+    assert found[0] != found[1]
+
+
 @pytest.mark.filterwarnings("ignore::stargazer.fingerprint.UncertainIdentity")
 def test_of_two_modules_that_end_alike_it_counts_which_one_was_set(
     load: Loader, monkeypatch: pytest.MonkeyPatch
