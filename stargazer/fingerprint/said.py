@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["bound_once", "set_inside", "set_outside"]
 
 FUNCTION = "def"
+CONSTANTS = (int, float, complex, str, bytes, bool, type(None), type(...))
 Defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -52,8 +53,8 @@ def set_outside(module: ModuleType, said: Iterable[tuple[str, str]], ignored: Co
 
 
 def _is_so(name: str, value: Any, text: str, space: dict[str, Any]) -> bool:
-    if text != FUNCTION:
-        return ascii(value) == text
+    if text != FUNCTION:  # of other objects, what they say of themselves may cost much, or fail
+        return type(value) in CONSTANTS and ascii(value) == text
     if not isinstance(value, FunctionType) or value.__globals__ is not space:
         return False
     code = value.__code__  # another function of the same module may have been put in its place

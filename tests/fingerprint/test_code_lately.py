@@ -157,6 +157,15 @@ def test_what_another_module_puts_into_one_counts(load: Loader, value: str, monk
     assert found[0] != found[1]
 
 
+def test_of_what_was_put_into_a_module_nobody_asks_how_it_is_shown(load: Loader) -> None:
+    source = "import helpers\nclass Silent:\n    __repr__ = None\ndef body(work): return getattr(helpers, 'K')"
+    module = load(source, helpers="K = None\nL = -1.5\nM = ...\nN = 2j\n")
+    before = identify(module.body, "body")
+    assert not [name for name in before.manifest if " set in " in name]
+    module.helpers.K = module.Silent()
+    assert identify(module.body, "body").digest != before.digest
+
+
 def test_a_function_of_the_same_module_put_in_the_place_of_one_counts(load: Loader) -> None:
     module = load(
         "import helpers\ndef body(work): return getattr(helpers, 'f')()",
