@@ -126,7 +126,8 @@ def _whole(reach: Reach, doubt: Doubt, modules: Modules, found: list[str]) -> di
 def _set_outside(reach: Reach, modules: Modules, whole: Iterable[str], files: dict[str, str]) -> None:
     """Follow what somebody put into modules that count as a whole: it stands in another text."""
     for module, name, value in sorted(modules.set_outside(whole), key=lambda each: each[:2]):
-        reach.pieces[f"{name} set in {_last(module, files)}"] = reach.value(value)
+        place = "the module of the task" if files.get(module) else module  # the whole name: two may end alike
+        reach.pieces[f"{name} set in {place}"] = reach.value(value)
     reach.write_all()
 
 
@@ -135,6 +136,9 @@ def _reached(modules: Modules, doubt: Doubt, start: str, task: list[str]) -> lis
         return modules.closure(task)
     if doubt.reach == "names":
         return modules.named(task)
+    if doubt.reach == "package":  # what others import of it can be had by it, too
+        below = [name for name in modules.closure(task) if name.startswith(f"{start}.")]
+        return modules.closure([start, *below])
     if doubt.reach in ("value", "state"):
         touching = modules.touching(start, doubt.name, task)
         return [] if doubt.reach == "state" and len(touching) == 1 else modules.closure(touching)

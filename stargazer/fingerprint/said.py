@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["bound_once", "set_inside", "set_outside"]
 
 FUNCTION = "def"
+CONSTANTS = (int, float, complex, str, bytes, bool, type(None), type(...))
 Defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -48,13 +49,16 @@ def set_outside(module: ModuleType, said: Iterable[tuple[str, str]], ignored: Co
     """Names of a module that hold something else than its text says, with what they hold."""
     space = vars(module)  # which lacks what a lazy module has not loaded yet
     there = ((name, text) for name, text in said if name in space and name not in ignored)
-    return {name: space[name] for name, text in there if not _is_so(space[name], text, space)}
+    return {name: space[name] for name, text in there if not _is_so(name, space[name], text, space)}
 
 
-def _is_so(value: Any, text: str, space: dict[str, Any]) -> bool:
-    if text != FUNCTION:
-        return ascii(value) == text
-    return isinstance(value, FunctionType) and value.__globals__ is space and value.__code__.co_filename[:1] != "<"
+def _is_so(name: str, value: Any, text: str, space: dict[str, Any]) -> bool:
+    if text != FUNCTION:  # of other objects, what they say of themselves may cost much, or fail
+        return type(value) in CONSTANTS and ascii(value) == text
+    if not isinstance(value, FunctionType) or value.__globals__ is not space:
+        return False
+    code = value.__code__  # another function of the same module may have been put in its place
+    return code.co_name == name and not code.co_filename.startswith("<")
 
 
 def _said(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:

@@ -95,8 +95,8 @@ class Doubt(NamedTuple):
     module, name
         The module that it stands in, and the name there that holds it; no name if it is code.
     reach
-        ``"value"``: what put it there; ``"code"``: what its module imports; ``"names"``: whatever can be found by a
-        name; ``"all"``: all that the task imports.
+        ``"value"``: what put it there; ``"code"``: what its module imports; ``"package"``: that, and what the task
+        imports below it; ``"names"``: whatever can be found by a name; ``"all"``: all that the task imports.
     """
 
     what: str
@@ -284,8 +284,9 @@ class Things:
         if not getattr(module, "__file__", None):
             return f"module {self.lines_of_module(module)}"
         self.note(name, "")
+        reach = "package" if hasattr(module, "__path__") else "code"
         self.doubt(
-            f"own module {name} as a value", f"name what is meant of it ({name}.function)", module=name, reach="code"
+            f"own module {name} as a value", f"name what is meant of it ({name}.function)", module=name, reach=reach
         )
         return f"module {name}"
 

@@ -263,7 +263,9 @@ def _read_by_script(code: str) -> Iterator[str]:
 def folders_of_patterns(argv: Sequence[str], folder: str) -> list[str]:
     """Folders in which a shell looks for files of a pattern, as in ``cat data/*.txt``; those below `folder`, if any."""
     texts = [word for word in argv[1:] if is_text(word)] if _interpreter(argv[0]) in SHELLS else []
-    begun = [re.split(r"[*?]", each)[0].rpartition(os.sep) for text in texts for each in PATTERN.findall(text)]
+    # Of each word alone: on a long one, as of base64, the pattern takes the square of its length.
+    words = [word for text in texts for word in re.findall(r"[^\s\"';|&<>()]+", text) if "*" in word or "?" in word]
+    begun = [re.split(r"[*?]", each)[0].rpartition(os.sep) for word in words for each in PATTERN.findall(word)]
     places = [os.path.join(folder, f"{before}{sign}") for before, sign, _ in begun]
     return [place for place in dict.fromkeys(places) if os.path.isabs(place) and os.path.isdir(place)]
 
@@ -297,7 +299,8 @@ def variables_of_script(argv: Sequence[str], folder: str) -> list[str]:
     name = script_of(argv)
     text = _read(os.path.join(folder, name)).decode("utf-8", "replace") if name else ""
     found = variables_in(text, argv) if _interpreter(argv[0]) in SHELLS else ASKED_FOR.findall(text)
-    return [each for each in found if each.isupper() and len(each) > 2 and not re.search(rf"^\s*{each}=", text, re.M)]
+    own = set(re.findall(r"^[ \t]*(\w+)=", text, re.MULTILINE))
+    return [each for each in dict.fromkeys(found) if each.isupper() and len(each) > 2 and each not in own]
 
 
 def _substituted(code: str) -> str:

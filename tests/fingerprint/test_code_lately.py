@@ -157,6 +157,52 @@ def test_what_another_module_puts_into_one_counts(load: Loader, value: str, monk
     assert found[0] != found[1]
 
 
+def test_of_what_was_put_into_a_module_nobody_asks_how_it_is_shown(load: Loader) -> None:
+    source = "import helpers\nclass Silent:\n    __repr__ = None\ndef body(work): return getattr(helpers, 'K')"
+    module = load(source, helpers="K = None\nL = -1.5\nM = ...\nN = 2j\n")
+    before = identify(module.body, "body")
+    assert not [name for name in before.manifest if " set in " in name]
+    module.helpers.K = module.Silent()
+    assert identify(module.body, "body").digest != before.digest
+
+
+def test_a_function_of_the_same_module_put_in_the_place_of_one_counts(load: Loader) -> None:
+    module = load(
+        "import helpers\ndef body(work): return getattr(helpers, 'f')()",
+        helpers="def f(): return 1\ndef other(): return 2\n",
+    )
+    before = identify(module.body, "body")
+    module.helpers.f = module.helpers.other
+    assert module.body(None) == 2
+    assert not before.is_current()
+    assert identify(module.body, "body").digest != before.digest
+
+
+def test_of_a_package_as_a_value_counts_what_others_import_of_it(load: Loader) -> None:
+    source = "import one.config\nT = [one]\ndef body(work): return [each.config.K for each in T]"
+    found = []
+    for value in (1, 2):
+        module = load(source, **{"one/__init__": "", "one/config": f"K = {value}\n"})
+        assert module.body(None) == [value]
+        found.append(identify(module.body, "body").digest)
+    assert found[0] != found[1]
+
+
+@pytest.mark.filterwarnings("ignore::stargazer.fingerprint.UncertainIdentity")
+def test_of_two_modules_that_end_alike_it_counts_which_one_was_set(
+    load: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "_is_touched", lambda _: False)  # the files are older than this process
+    others = {"one/__init__": "", "one/config": "K = 1\n", "two/__init__": "", "two/config": "K = 1\n"}
+    source = "import one.config as a, two.config as b\nT = [a, b]\ndef body(work): return [each.K for each in T]"
+    found = []
+    for name in ("one", "two"):
+        module = load(source, **others)
+        vars(sys.modules[f"{name}.config"])["K"] = 5
+        found.append(identify(module.body, "body").digest)
+    assert found[0] != found[1]
+
+
 def test_what_a_module_only_remembers_is_no_change(load: Loader) -> None:
     helpers = "READY = False\nN = 0\ndef f():\n    global READY\n    READY = True\n    return 1\n"
     others = "import helpers\ndef g():\n    helpers.N += 1\n    return helpers.f()\n"

@@ -147,6 +147,15 @@ def test_of_what_was_refused_nothing_is_seen_and_the_first_reason_is_told(
     check_next_is_whole(url, buckets, large)
 
 
+def test_the_first_reason_is_told_where_nothing_is_put_on_conditions(meddling: Meddle, large: Path) -> None:
+    left = [(501, "NotImplemented"), (400, "ExpiredToken")]
+    answers = {"abort": (403, "AccessDenied")}
+    _, url = meddling(lambda found: left.pop(0) if left and found == "complete" else answers.get(found))
+    with pytest.raises(StoreError, match="log in again"):
+        Store(url).add(large)
+    assert not left, "it was tried without"
+
+
 @pytest.mark.parametrize("step", ["part 3", "complete"])
 def test_of_an_upload_that_was_killed_nothing_is_seen_but_by_who_lists_uploads(
     step: str, meddling: Meddle, buckets: Buckets, large: Path

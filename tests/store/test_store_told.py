@@ -11,6 +11,7 @@ from fsspec.registry import _registry
 
 from stargazer.errors import StoreError
 from stargazer.store.backends.objects import ObjectBackend
+from stargazer.store.backends.told import first_told, plainly
 
 
 class Empty(BaseHTTPRequestHandler):
@@ -50,3 +51,35 @@ def test_an_object_of_no_bytes_is_read_without_a_word(
     with pytest.raises(StoreError, match="cannot be read: no right"):
         google.read("closed/a")
     assert "Traceback" not in capfd.readouterr().err + caplog.text
+
+
+class Answer(Exception):
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.response = {"Error": {"Code": code}}
+
+
+def refused(kind: type[OSError], code: str) -> OSError:
+    error = kind(code)
+    error.__cause__ = Answer(code)
+    return error
+
+
+def upload() -> None:
+    try:
+        raise refused(OSError, "ExpiredToken")
+    except OSError:
+        raise refused(PermissionError, "AccessDenied") from Answer("AccessDenied")
+
+
+def test_of_an_upload_and_its_end_that_were_both_refused_the_first_is_told_however_many_look() -> None:
+    with pytest.raises(OSError, match="ExpiredToken"), plainly(), plainly(), first_told():
+        upload()
+
+
+def test_what_was_refused_before_is_not_told_of_what_is_refused_now() -> None:
+    try:
+        raise refused(FileNotFoundError, "NoSuchKey")
+    except FileNotFoundError:
+        with pytest.raises(PermissionError, match="AccessDenied"), plainly(), first_told():
+            raise refused(PermissionError, "AccessDenied") from Answer("AccessDenied")

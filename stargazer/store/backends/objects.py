@@ -19,6 +19,7 @@ from stargazer.store.backends.addresses import read_address
 from stargazer.store.backends.base import OVERLAP
 from stargazer.store.backends.told import (
     advice,
+    first_told,
     is_archived,
     is_conflict,
     is_empty,
@@ -333,7 +334,7 @@ class ObjectBackend:
     def _put_file(self, path: str, place: str, mode: str) -> None:
         """Upload a file, in parts if it is large: until the last of them is there, nobody sees anything of it."""
         try:
-            with plainly():
+            with plainly(), first_told():
                 self.fs.put_file(path, self.path(place), mode=mode)
         except FileNotFoundError as error:
             if not is_no_upload(error):

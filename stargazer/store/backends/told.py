@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "advice",
+    "first_told",
     "is_archived",
     "is_conflict",
     "is_empty",
@@ -46,13 +47,26 @@ def plainly() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        first = _first(error)
-        if first is not error:
-            raise first from first.__cause__
         found = plain(error)
         if found is error:
             raise
         raise found from error
+
+
+@contextlib.contextmanager
+def first_told() -> Iterator[None]:
+    """Raise the failure that came first, where a service also refused to have an upload ended that had failed.
+
+    It stands where files are sent and nowhere around that: a second one, further out, would turn the two round.
+    """
+    handled = sys.exception()
+    try:
+        yield
+    except OSError as error:
+        first = _first(error, handled)
+        if first is error:
+            raise
+        raise first from first.__cause__
 
 
 def plain(error: Exception) -> Exception:
@@ -86,10 +100,12 @@ def _of_status(error: Exception, status: object) -> Exception:
     return OSError(told)
 
 
-def _first(error: Exception) -> Exception:
-    """The failure that came first, where a service also refused to have an upload ended that had failed."""
+def _first(error: OSError, handled: BaseException | None) -> OSError:
+    """What a service refused first while it was asked; what is `handled` was refused before that."""
     before = error.__context__
-    while isinstance(before, OSError) and before is not error.__cause__ and _code_of(error) and _code_of(before):
+    while isinstance(before, OSError) and before not in (error.__cause__, handled):
+        if not (_code_of(error) and _code_of(before)):
+            break
         error, before = before, before.__context__
     return error
 
