@@ -41,8 +41,9 @@ def check_sizes(file: dict[str, Any], catalog: str) -> None:
     for each in (file, *file["deletes"]):
         if each["format"] == "PARQUET":
             with opened(each["path"], catalog) as source:
-                for group in range(arrow("parquet").ParquetFile(source).metadata.num_row_groups):
-                    check_row_group(source, group, None, each["path"])
+                about = arrow("parquet").ParquetFile(source).metadata
+                for group in range(about.num_row_groups):
+                    check_row_group(source, group, None, each["path"], about)
 
 
 def read_by_iceberg(file: dict[str, Any], table: dict[str, Any], catalog: str) -> Any:

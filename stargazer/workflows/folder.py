@@ -150,8 +150,8 @@ def _put(asset: Asset, target: Path, *, links: bool) -> Iterator[tuple[Path, Ass
         for path, one in zip(paths, family, strict=False):
             to = target.with_name(_renamed(path.name, asset.name, target.name))
             to.unlink(missing_ok=True)
-            if to.suffix == ".tsv":  # ids of variants and names of genes are others' words
-                to.write_bytes(without_formulas(path.read_bytes()))
+            if to.suffix == ".tsv" and (safe := without_formulas(stored := path.read_bytes())) != stored:
+                to.write_bytes(safe)  # ids of variants and names of genes are others' words
             elif links:
                 to.symlink_to(path)
             else:

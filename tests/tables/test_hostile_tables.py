@@ -221,14 +221,25 @@ def bomb(folder: Path, kind: str) -> Path:
         "structs": pa.StructArray.from_arrays([texts], ["f"]),
         "numbers": pa.array([7] * (8 * MEGABYTE), pa.int64()),
         "bytes": texts.cast(pa.dictionary(pa.int32(), pa.binary())),
+        "a name with a dot": texts,
+        "of one width": pa.array([b"x" * MEGABYTE] * 64, pa.binary(MEGABYTE)),
+        "lists of one length": pa.FixedSizeListArray.from_arrays(texts, 2),
+        "like those before": pa.array(["x" * MEGABYTE] * 64),
+        "extensions": pa.ExtensionArray.from_storage(pa.json_(), pa.array([f'"{"x" * MEGABYTE}"'] * 64)),
     }[kind]
-    path = folder / f"{kind}.parquet"
-    pq.write_table(pa.table({"a": column}), path, compression="zstd", store_schema=False, row_group_size=1 << 30)
+    path, name = folder / f"{kind}.parquet", "a.b" if kind == "a name with a dot" else "a"
+    shape: dict[str, Any] = {"compression": "zstd", "row_group_size": 1 << 30}
+    shape["store_schema"] = kind in ("lists of one length", "extensions")
+    if kind == "like those before":
+        shape |= {"use_dictionary": False, "column_encoding": {"a": "DELTA_BYTE_ARRAY"}}
+    pq.write_table(pa.table({name: column}), path, **shape)
     assert path.stat().st_size < 65_536
     return path
 
 
-@pytest.mark.parametrize("kind", ["texts", "lists", "structs", "numbers", "bytes"])
+@pytest.mark.parametrize(
+    "kind", ["texts", "lists", "structs", "numbers", "bytes", "a name with a dot", "like those before"]
+)
 def test_a_small_file_does_not_stand_for_gigabytes(
     store: sg.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -239,6 +250,21 @@ def test_a_small_file_does_not_stand_for_gigabytes(
     path.rename(path.with_name("again.parquet"))
     with pytest.raises(RunFailed, match=r"far more than a file of its size holds"):
         scan(path.with_name("again.parquet").as_uri()).to_table()
+
+
+@pytest.mark.parametrize("kind", ["of one width", "lists of one length", "extensions"])
+def test_a_data_file_of_a_kind_that_tables_seldom_have_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Manifests name it all the same, and it is counted before pyiceberg looks at it."""
+    from stargazer.tables.sizes import check_row_group
+
+    path = bomb(tmp_path, kind)
+    check_row_group(path, 0, None, kind)
+    monkeypatch.setattr("stargazer.tables.sizes.FREE_BYTES", 1 << 20)
+    monkeypatch.setattr("stargazer.tables.sizes.MOST_EXPANSION", 40)
+    with pytest.raises(DataError, match=r"far more than a file of its size holds"):
+        check_row_group(path, 0, None, kind)
 
 
 def test_usual_tables_are_read_whatever_they_repeat(
@@ -258,5 +284,8 @@ def test_usual_tables_are_read_whatever_they_repeat(
     })  # fmt: skip
     path = tmp_path / "usual.parquet"
     pq.write_table(table, path)
+    check_row_group(path, 0, None, "usual.parquet")
+    shared = {"kind": "DELTA_BYTE_ARRAY", "id": "PLAIN"}
+    pq.write_table(table.select(["kind", "id"]), path, use_dictionary=False, column_encoding=shared)
     check_row_group(path, 0, None, "usual.parquet")
     check_row_group(path, 0, ["kind"], "usual.parquet")

@@ -20,7 +20,7 @@ from stargazer.assets.notebook import DATA_ALONE, NotebookValue
 from stargazer.cid import cid_of_path
 from stargazer.errors import ConfigError, NotebookError, NotFound
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.believed import VALUE, runs_code
+from stargazer.ledger.believed import VALUE, not_looked_at, runs_code
 from stargazer.ledger.signatures import make_key, public_key, sign_made, sign_text, whose_text
 from stargazer.notebook.codecs import BUILT_IN
 from stargazer.runs.history import Note, find_run, read_job, whose_may_go_on
@@ -246,7 +246,11 @@ def test_a_snapshot_names_no_notebook_but_its_own(store: Store, tmp_path: Path, 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    "kind", ["a tool", "a tree", "no file of a disk", "a file without end", "no time", "a wanted one"]
+    "kind",
+    [
+        *("a tool", "a tree", "no file of a disk", "a file without end", "no time", "a wanted one"),
+        "no file of a disk, seen from here",
+    ],
 )
 def test_what_a_strangers_record_names_is_not_run_and_not_read_for_ever(
     store: Store, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -260,6 +264,7 @@ def test_what_a_strangers_record_names_is_not_run_and_not_read_for_ever(
     (tmp_path / "link").symlink_to("/proc/version")
     names = {"a tool": f"@tool {evil}", "a tree": "///", "no file of a disk": str(tmp_path / "link")}
     names |= {"a file without end": f">{huge}", "no time": "@until", "a wanted one": str(evil)}
+    names["no file of a disk, seen from here"] = os.path.relpath("/proc/version")
     value = cid_of_path(evil) if kind == "a wanted one" else "1.2.3 x"
     with person(tmp_path, "anna"):
         true = Ledger(store.records).get(str(made(sample="s1").compute(scheduler="sync").source.record))
@@ -280,6 +285,22 @@ def test_what_a_strangers_record_names_is_not_run_and_not_read_for_ever(
         text = made(sample="s1").compute(scheduler="sync").fetch().read_text()
     assert text == ("FORGED" if kind == "a wanted one" else "true result of s1"), "anybody's results are believed"
     assert not ran.exists()
+
+
+def test_in_a_store_of_ones_own_no_file_is_looked_at_for_whose_it_is(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls that are known would else cost a look more at each file that they read."""
+    looked: list[Any] = []
+    monkeypatch.setattr("stargazer.ledger.reads.asks_much", lambda reads: looked.append(reads) or True)
+    made(sample="s1").compute(scheduler="sync")
+    record = Ledger(store.records).newest(made.name)[0]
+    reading = {record.id: record._replace(reads={"/etc/hostname": "x"})}
+    assert not not_looked_at(store.records, reading)
+    assert not looked
+    share(store)
+    not_looked_at(store.records, reading)
+    assert looked
 
 
 def test_a_strangers_call_is_not_run_once_more_as_oneself(store: Store, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stargazer.workflows.folder import without_formulas
+import stargazer as sg
+from stargazer.workflows.folder import _put, without_formulas
 from stargazer.workflows.outputs import write_tsv
 
 PLAIN = b"gene\tx\ty\nENSG1\t-1.5\t1e-300\nMT-CO1\t+2\tNA\n-inf\tinf\tnan\n"
@@ -38,3 +39,15 @@ def test_an_id_of_a_variant_that_is_a_formula_is_text(name: str) -> None:
     assert without_formulas(table.encode()).decode() == table.replace(name, f"'{name}")
     plain = PLAIN + b"x\t" + b"y" * 200_000 + b"\n"
     assert without_formulas(plain) == plain
+
+
+@pytest.mark.parametrize(("name", "is_link"), [("rs1", True), ("=A1", False)])
+def test_a_table_that_has_no_formula_is_a_link_where_links_are_wanted(
+    store: sg.Store, tmp_path: Path, name: str, is_link: bool
+) -> None:
+    table = tmp_path / "t.tsv"
+    table.write_text(f"id\tx\n{name}\t1\n")
+    with store:
+        ((placed, _),) = _put(store.add(table), tmp_path / "out" / "t.tsv", links=True)
+    assert placed.is_symlink() == is_link
+    assert placed.read_text() == f"id\tx\n{name if is_link else chr(39) + name}\t1\n"
