@@ -107,7 +107,12 @@ def _is_endless(path: str) -> bool:
         return False
     if not stat.S_ISREG(found.st_mode):
         return False
-    return found.st_size > MOST_TO_READ or os.path.realpath(path).startswith(("/proc/", "/sys/", "/dev/"))
+    return found.st_size > MOST_TO_READ or _is_made_while_read(os.path.realpath(path))
+
+
+def _is_made_while_read(place: str) -> bool:
+    """In ``/dev/shm`` people keep files as on a disk."""
+    return place.startswith(("/proc/", "/sys/", "/dev/")) and not place.startswith("/dev/shm/")
 
 
 class Present:

@@ -237,4 +237,4 @@ def keep_result(store: Store, run: str, result: Any) -> None:
 
 
 def _iso(at: float) -> str:
-    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="seconds")
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="microseconds")
