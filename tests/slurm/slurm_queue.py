@@ -20,9 +20,10 @@ class Queue:
         self.options = {"cpus": 1, "memory": "500 MB", "walltime": "10 min", "shared": str(folder), "interface": "lo"}
 
     def running(self) -> list[str]:
-        """Numbers of what runs or waits."""
-        command = [self._squeue, "--noheader", "--array", "--format=%i"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+        """Numbers of what runs or waits; SLURM also lists what was cancelled and is being cleared away."""
+        command = [self._squeue, "--noheader", "--array", "--format=%i|%T"]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+        return [number for number, _, state in (each.partition("|") for each in told) if state != "COMPLETING"]
 
     def cancel(self, number: str) -> None:
         """Take a worker away."""
