@@ -153,9 +153,9 @@ class Attempt:
         self._before, self._warn = before, warn
         self._told: list[str] = []
         self._enclosure: Enclosure | None = None
-        own = self.store.context.scratch
-        self._parent = config.scratch_dir() or own
-        places = own_places(config.scratch_dir(), own, self.store.context.cache)
+        self._configured, own = config.scratch_dir(), self.store.context.scratch
+        self._parent = self._configured or own
+        places = own_places(self._configured, own, self.store.context.cache)
         offline = self.store.backend.quick and not config.remotes()
         self._findings = Findings(spec, places, parameters, strict=strict or config.strict(), alone_online=offline)
         self.plan_key = plan_key
@@ -193,7 +193,7 @@ class Attempt:
 
         It lies where the settings say, or where the store takes outputs for nothing.
         """
-        if config.scratch_dir() is None:
+        if self._configured is None:
             _ = self.store.context.scratch
         return self.scratch.path()
 

@@ -8,6 +8,7 @@ import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.bounded import read_own
 from stargazer.config import cache_dir
 from stargazer.errors import StoreError
 
@@ -21,7 +22,7 @@ ENVIRONMENTS = ("container:", "conda:")
 """How names of environments begin, which stand among tools."""
 
 LONGEST_NOTE = 65_536
-"""Characters of a note on a tool."""
+"""Bytes of a note on a tool."""
 
 
 class ToolIdentity(NamedTuple):
@@ -70,10 +71,7 @@ def noted_identity(name: str, seen: str, ask: Callable[[], ToolIdentity]) -> Too
 
 def _noted(known: Path) -> ToolIdentity:
     """Identity of a tool as this user's own note has it; what somebody else noted is not believed."""
-    with open(os.open(known, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as note:
-        if os.fstat(note.fileno()).st_uid != os.geteuid():
-            raise PermissionError(f"{known} is somebody else's")
-        identity = ToolIdentity(**json.loads(note.read(LONGEST_NOTE)))
+    identity = ToolIdentity(**json.loads(read_own(known, LONGEST_NOTE)))
     if not all(isinstance(each, str) for each in identity):
         raise TypeError(f"{known} is no note of a tool")
     return identity

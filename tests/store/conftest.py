@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import dask.config
 import pytest
+from buckets import Buckets
 
 from stargazer.store import Store
 
@@ -28,11 +29,24 @@ def cache(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "cache"
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
+def need_moto() -> None:
     for package in ("moto", "s3fs", "flask"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed (pip install '.[test]')")
+
+
+@pytest.fixture(scope="module")
+def buckets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buckets]:
+    """S3 with users of several rights, for the tests of one file."""
+    need_moto()
+    made = Buckets(tmp_path_factory.mktemp("buckets"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    need_moto()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

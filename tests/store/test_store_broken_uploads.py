@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import uuid
@@ -20,16 +19,6 @@ PARTS = 4
 IN_PARTS = f"import s3fs.core; s3fs.core.calculate_chunksize = lambda *_, **__: {CHUNK}"
 ADD = "import sys; from stargazer.store import Store; Store(sys.argv[1]).add(sys.argv[2])"
 Meddle = Callable[..., tuple[Front, str]]
-
-
-@pytest.fixture(scope="module")
-def buckets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buckets]:
-    for package in ("moto", "s3fs", "flask"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed (pip install '.[test]')")
-    made = Buckets(tmp_path_factory.mktemp("buckets"))
-    yield made
-    made.close()
 
 
 @pytest.fixture(autouse=True)

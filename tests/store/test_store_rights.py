@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,16 +23,6 @@ def counted(work: sg.Workdir, reads: sg.R1, *, n: int = 1) -> sg.Asset:
     out = work.file("n.txt")
     out.write_text(f"{n} {reads.path.stat().st_size}")
     return sg.Asset(path=out)
-
-
-@pytest.fixture(scope="module")
-def buckets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buckets]:
-    for package in ("moto", "s3fs", "flask"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed (pip install '.[test]')")
-    made = Buckets(tmp_path_factory.mktemp("buckets"))
-    yield made
-    made.close()
 
 
 @pytest.fixture(autouse=True)
