@@ -15,7 +15,7 @@ from stargazer.fingerprint.parsing import walk
 from stargazer.fingerprint.state import running
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from types import ModuleType
 
 __all__ = ["bound_once", "set_inside", "set_outside"]
@@ -45,10 +45,10 @@ def set_inside(tree: ast.Module) -> set[str]:
     return found
 
 
-def set_outside(module: ModuleType, said: Iterable[tuple[str, str]], ignored: Collection[str]) -> dict[str, Any]:
+def set_outside(module: ModuleType, said: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Names of a module that hold something else than its text says, with what they hold."""
     space = vars(module)  # which lacks what a lazy module has not loaded yet
-    there = ((name, text) for name, text in said if name in space and name not in ignored)
+    there = ((name, text) for name, text in said if name in space)
     return {name: space[name] for name, text in there if not _is_so(name, space[name], text, space)}
 
 

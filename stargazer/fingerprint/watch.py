@@ -21,9 +21,22 @@ if TYPE_CHECKING:
 
     from stargazer.fingerprint.reach import Reach
 
-__all__ = ["MISSING", "WIDE", "CodeIdentity", "Watch", "contents", "handed_on", "is_changed", "wide_of"]
+__all__ = [
+    "MISSING",
+    "WIDE",
+    "CodeIdentity",
+    "Stamp",
+    "Watch",
+    "contents",
+    "handed_on",
+    "is_changed",
+    "stamp_of",
+    "wide_of",
+]
 
 MISSING = object()
+
+Stamp = tuple[int, int, int, int]
 
 LARGEST = 1 << 22
 """Bytes of an opaque object, without its arrays, that are compared at each call."""
@@ -101,7 +114,7 @@ class Watch:
         self._empty: list[dict[str, Any]] = []
         self._values: dict[tuple[int, Any], tuple[Any, Callable[[Any], Any], Any]] = {}
         self._constants: set[int] = set()
-        self._files: dict[str, tuple[int, ...] | None] = {}
+        self._files: dict[str, Stamp | None] = {}
 
     def name(self, namespace: Namespace, name: str, value: Any) -> None:
         """`name` leads to `value`, or to nothing (`MISSING`)."""
@@ -213,11 +226,16 @@ def contents(cell: Any) -> Any:
         return MISSING
 
 
-def _stamp(path: str) -> tuple[int, ...] | None:
+def _stamp(path: str) -> Stamp | None:
     try:
         found = os.stat(path)
     except OSError:
         return None
+    return stamp_of(found)
+
+
+def stamp_of(found: os.stat_result) -> Stamp:
+    """What of a file's state changes whenever anybody writes to it, or puts another in its place."""
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 

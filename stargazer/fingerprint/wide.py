@@ -29,13 +29,13 @@ from stargazer.fingerprint.parsing import parse, walk
 from stargazer.fingerprint.said import bound_once, set_inside, set_outside
 from stargazer.fingerprint.source import dotted, module_statements, unpacked
 from stargazer.fingerprint.state import is_task, running
-from stargazer.fingerprint.watch import MISSING
+from stargazer.fingerprint.watch import MISSING, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from stargazer.fingerprint.watch import Watch
+    from stargazer.fingerprint.watch import Stamp, Watch
 
 __all__ = ["Modules", "Source", "read"]
 
@@ -44,7 +44,6 @@ ANY_BELOW = -1
 """Level of an import that may be of any module below its package."""
 
 BINARY = (".so", ".pyd", ".dylib", ".dll")
-Stamp = tuple[int, int, int, int]
 
 
 class Source(NamedTuple):
@@ -177,24 +176,27 @@ class Modules:
 
     def set_outside(self, names: Iterable[str]) -> Iterator[tuple[str, str, Any]]:
         """Yield module, name and value of what somebody set in modules that are loaded, otherwise than they say."""
-        sources = {name: self.source(name) for name in names}
-        ignored = {each for source in sources.values() for each in source.set_inside}
-        for name in sources.keys() & sys.modules.keys():
-            for each, value in set_outside(sys.modules[name], sources[name].said, ignored).items():
+        said = self._said(names)
+        for name in said.keys() & sys.modules.keys():
+            for each, value in set_outside(sys.modules[name], said[name]).items():
                 yield name, each, value
 
     def watch(self, names: Iterable[str], watch: Watch) -> None:
         """Note modules as they are: one that is loaded again, or loaded at last from a file that was edited."""
-        sources = {name: self.source(name) for name in names}
-        ignored = {each for source in sources.values() for each in source.set_inside}
-        for name, source in sources.items():
+        for name, said in self._said(names).items():
             loaded = sys.modules.get(name)
             watch.name(sys.modules, name, MISSING if loaded is None else loaded)
             if loaded is None:
                 watch.file(self.file(name) or "")
                 continue
-            for each in ("__spec__", *(each for each, _ in source.said if each not in ignored)):
+            for each in ("__spec__", *(each for each, _ in said)):
                 watch.name(vars(loaded), each, vars(loaded).get(each, MISSING))
+
+    def _said(self, names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
+        """What modules say of names that no function of theirs sets as it runs, by module."""
+        sources = {name: self.source(name) for name in names}
+        ignored = {each for source in sources.values() for each in source.set_inside}
+        return {name: [each for each in source.said if each[0] not in ignored] for name, source in sources.items()}
 
     def source(self, name: str) -> Source:
         """What is kept of a module that has a file."""
@@ -359,7 +361,7 @@ def _top_there(file: str) -> Top | None:
         return None
     if not (file.endswith(".py") and stat.S_ISREG(found.st_mode)):
         return None
-    return _top(file, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+    return _top(file, stamp_of(found))
 
 
 @functools.lru_cache(maxsize=16384)
@@ -474,7 +476,7 @@ def _names_in(body: tuple[ast.stmt, ...]) -> _NamesIn:
 
 def _stamp(path: str) -> Stamp:
     found = os.stat(path)
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return stamp_of(found)
 
 
 @functools.lru_cache(maxsize=16384)
