@@ -21,7 +21,6 @@ from stargazer.calls.options import read_needs
 from stargazer.errors import CodeChanged, NotebookError, NotKept, RemoteError, StargazerError
 from stargazer.execute import TaskSpec
 from stargazer.executors import find_place
-from stargazer.fingerprint.parsing import parse
 from stargazer.ledger import walk_assets
 from stargazer.ledger.keys import task_key
 from stargazer.ledger.reads import ALWAYS, CHANGED, UNTIL, WROTE
@@ -33,6 +32,7 @@ from stargazer.notebook.code import as_main, filename_of, prelude_of
 from stargazer.notebook.encoding import decode, encode
 from stargazer.notebook.figures import own_figures, shows
 from stargazer.notebook.handles import boxed, is_handles, unboxed
+from stargazer.notebook.names import tree_of
 from stargazer.notebook.paths import paths_of
 from stargazer.notebook.pickles import only_remembers
 from stargazer.notebook.sharing import shared_parts
@@ -364,7 +364,7 @@ def run_source(source: str, rest: Sequence[int], space: dict[str, Any], out: Cap
     """Run statements of a cell as a module's are run, and show the value of the last one."""
     space.setdefault("__builtins__", builtins)
     space["display"] = space.get("display", out.display)
-    body = parse(as_main(source)).body
+    body = tree_of(as_main(source)).body
     chosen = [body[number] for number in rest]
     last = chosen.pop() if chosen and chosen[-1] is body[-1] and isinstance(body[-1], ast.Expr) else None
     name = filename_of(as_main(source))

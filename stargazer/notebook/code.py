@@ -15,12 +15,12 @@ import linecache
 import re
 import sys
 import threading
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.fingerprint import CodeIdentity, identify
-from stargazer.fingerprint.parsing import lines_of
-from stargazer.notebook.names import PRESENT, free_names
+from stargazer.fingerprint.parsing import children, lines_of, parse, walk
+from stargazer.notebook.names import PRESENT, free_names, nodes_in, tree_of
 from stargazer.notebook.surroundings import Surroundings
 from stargazer.notebook.values import NOTEBOOK
 
@@ -76,7 +76,7 @@ class Part(NamedTuple):
 
     def nodes(self) -> list[ast.stmt]:
         """The statements."""
-        body = ast.parse(as_main(self.source)).body
+        body = tree_of(as_main(self.source)).body
         return [body[number] for number in self.chosen]
 
 
@@ -126,7 +126,7 @@ def as_main(source: str) -> str:
     if "__name__" not in source:
         return source
     lines = [line.encode() for line in lines_of(source, ends=True)]
-    for node in sorted(_read_plainly(ast.parse(source)), key=lambda each: (each.lineno, each.col_offset), reverse=True):
+    for node in sorted(_read_plainly(tree_of(source)), key=lambda each: (each.lineno, each.col_offset), reverse=True):
         line, at = lines[node.lineno - 1], node.col_offset
         if line[at:].startswith(b"__name__"):
             lines[node.lineno - 1] = line[:at] + b'"__main__"' + line[at + len("__name__") :]
@@ -138,7 +138,7 @@ def _read_plainly(node: ast.AST) -> Iterable[ast.Name]:
     if isinstance(node, ast.Name) and node.id == "__name__" and isinstance(node.ctx, ast.Load):
         yield node
     elif not isinstance(node, ast.JoinedStr):
-        for each in ast.iter_child_nodes(node):
+        for each in children(node):
             yield from _read_plainly(each)
 
 
@@ -149,7 +149,7 @@ def statement_names(node: ast.stmt) -> frozenset[str]:
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return frozenset((alias.asname or alias.name).partition(".")[0] for alias in node.names)
     targets = node.targets if isinstance(node, ast.Assign) else []
-    return frozenset(each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name))
+    return frozenset(each.id for target in targets for each in walk(target) if isinstance(each, ast.Name))
 
 
 def split_cells(cells: Sequence[Cell]) -> Split:
@@ -208,9 +208,9 @@ def _bound_by_others(
     for c, body in enumerate(bodies):
         for n, node in enumerate(body):
             if (c, n) not in chosen:
-                stored = (e for e in ast.walk(node) if isinstance(e, ast.Name) and not isinstance(e.ctx, ast.Load))
+                stored = (e for e in nodes_in(node) if isinstance(e, ast.Name) and not isinstance(e.ctx, ast.Load))
                 found.update(each.id for each in stored)
-                inner = (e for e in ast.walk(node) if isinstance(e, DEFINITIONS))
+                inner = (e for e in nodes_in(node) if isinstance(e, DEFINITIONS))
                 found.update(name for each in inner for name in statement_names(each))
     return frozenset(found & frozenset().union(*(cell.defs for cell in cells)) if cells else ())
 
@@ -225,7 +225,7 @@ def _may_be_code(node: ast.stmt) -> bool:
     if isinstance(node.value, ast.Call):
         return ast.unparse(node.value.func).rpartition(".")[2] in MAKE_TYPES
     names = statement_names(node)
-    return all(name.isupper() for name in names) and all(isinstance(each, CONSTANT) for each in ast.walk(node.value))
+    return all(name.isupper() for name in names) and all(isinstance(each, CONSTANT) for each in walk(node.value))
 
 
 def _sets_up(node: ast.stmt, code: set[str]) -> bool:
@@ -439,18 +439,28 @@ class Prelude:
 
 
 def _function(module: ModuleType, source: str, parameters: list[str]) -> FunctionType:
-    tree = _AsFunction().visit(ast.parse(as_main(source)))
-    is_async = any(isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) for node in _outside(tree))
-    kind = ast.AsyncFunctionDef if is_async else ast.FunctionDef
-    body = [ast.Pass(), *(node for node in tree.body if not _is_future(node))]
-    arguments = ast.arguments([], [ast.arg(name) for name in parameters], None, [], [], None, [])
-    text = ast.unparse(ast.fix_missing_locations(ast.Module([kind("cell", arguments, body, [])], [])))
-    name = f"<cell-identity {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
+    name, text, code = _as_function(source, tuple(parameters))
     linecache.cache[name] = (len(text), None, lines_of(text, ends=True), name)
     scope: dict[str, Any] = {}
-    exec(compile(text, name, "exec", dont_inherit=True), module.__dict__, scope)
+    exec(code, module.__dict__, scope)
     found: FunctionType = scope["cell"]
     return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _as_function(source: str, parameters: tuple[str, ...]) -> tuple[str, str, CodeType]:
+    """A cell as the text of a function, under which name tracebacks and digests know it, and compiled."""
+    tree = tree_of(as_main(source))
+    kinds = {type(node) for node in _outside(tree)}
+    if ast.AnnAssign in kinds:
+        tree = _AsFunction().visit(parse(as_main(source)))  # a tree of its own, which it may change
+        kinds = {type(node) for node in _outside(tree)}
+    kind = ast.FunctionDef if kinds.isdisjoint((ast.Await, ast.AsyncFor, ast.AsyncWith)) else ast.AsyncFunctionDef
+    body = [ast.Pass(), *(node for node in tree.body if not _is_future(node))]
+    arguments = ast.arguments([], [ast.arg(name) for name in parameters], None, [], [], None, [])
+    text = ast.unparse(ast.Module([kind("cell", arguments, body, [], lineno=1, col_offset=0)], []))
+    name = f"<cell-identity {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
+    return name, text, compile(text, name, "exec", dont_inherit=True)
 
 
 class _AsFunction(ast.NodeTransformer):
@@ -476,7 +486,7 @@ def _outside(tree: ast.Module) -> Iterable[ast.AST]:
         node = todo.pop()
         yield node
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
-            todo += ast.iter_child_nodes(node)
+            todo += children(node)
 
 
 def _is_future(node: ast.stmt) -> bool:

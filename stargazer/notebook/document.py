@@ -18,7 +18,7 @@ from stargazer.fingerprint.parsing import lines_of, parse
 from stargazer.notebook.annotations import Annotations, Problem, read_annotations
 from stargazer.notebook.header import find_block
 from stargazer.notebook.magics import NO_PYTHON, commands, without_magics
-from stargazer.notebook.names import Names, names_of
+from stargazer.notebook.names import Names, names_of, tree_of
 from stargazer.notebook.plaintext import read_plain
 from stargazer.notebook.questions import Question, read_question
 
@@ -70,7 +70,7 @@ class Cell:
     def tree(self) -> ast.Module:
         """The syntax tree; empty for text, and for what is not Python."""
         try:
-            return parse(self.source) if self.kind == "code" else ast.Module([], [])
+            return tree_of(self.source) if self.kind == "code" else ast.Module([], [])
         except NO_PYTHON:
             return ast.Module([], [])
 
@@ -122,7 +122,7 @@ class Cell:
         if self.kind != "code":
             return None
         try:
-            compile(self.source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            tree_of(self.source)
         except NO_PYTHON as error:
             if commands(self.source):
                 return Problem(self.line, "a command of IPython stands in it, which only a kernel runs")

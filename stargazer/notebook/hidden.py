@@ -7,6 +7,7 @@ import sys
 from collections.abc import MutableMapping, MutableSequence, MutableSet
 from typing import TYPE_CHECKING, Any
 
+from stargazer.fingerprint.parsing import children
 from stargazer.notebook.code import root_set_up
 from stargazer.notebook.effects import full_names, samples_rows
 from stargazer.notebook.names import nodes_in
@@ -266,7 +267,7 @@ def _is_seed(node: ast.stmt) -> bool:
 
 def _lasting(node: ast.AST) -> Iterator[ast.stmt]:
     """Simple statements of a function, without those in a block that sets things back."""
-    for each in ast.iter_child_nodes(node):
+    for each in children(node):
         if isinstance(each, (ast.With, ast.AsyncWith)) and any(_sets_back(item) for item in each.items):
             continue
         if isinstance(each, (ast.Assign, ast.AugAssign, ast.Expr, ast.Delete)):

@@ -10,8 +10,9 @@ import ast
 import functools
 from typing import TYPE_CHECKING
 
+from stargazer.fingerprint.parsing import children
 from stargazer.notebook.effects import full_names
-from stargazer.notebook.names import PRESENT
+from stargazer.notebook.names import PRESENT, nodes_in
 from stargazer.notebook.rows import name_of
 from stargazer.notebook.state import DEFINITIONS, MUTATORS, changing_methods, root_of, targets_of
 
@@ -137,7 +138,7 @@ def _walked(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     for node in body:
         if not isinstance(node, DEFINITIONS):
             yield node
-            yield from _walked(ast.iter_child_nodes(node))
+            yield from _walked(children(node))
 
 
 def _meanings(nodes: Iterable[ast.AST]) -> dict[str, set[str]]:
@@ -145,9 +146,9 @@ def _meanings(nodes: Iterable[ast.AST]) -> dict[str, set[str]]:
     meant: dict[str, set[str]] = {}
     for node in nodes:
         for target, value in _bindings(node):
-            inside = {each.id for each in ast.walk(value) if isinstance(each, ast.Name)}
+            inside = {each.id for each in nodes_in(value) if isinstance(each, ast.Name)}
             names = set().union(*(meant.get(each, {each}) for each in inside))
-            for each in ast.walk(target):
+            for each in nodes_in(target):
                 if isinstance(each, ast.Name):
                     meant[each.id] = meant.get(each.id, {each.id}) | names
     return meant

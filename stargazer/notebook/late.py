@@ -9,6 +9,7 @@ import ast
 import symtable
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.fingerprint.parsing import children
 from stargazer.notebook.code import split_cells
 from stargazer.notebook.names import PRESENT
 
@@ -110,7 +111,7 @@ def _inside(node: ast.AST, context: type[ast.expr_context]) -> Iterator[ast.AST]
         yield from (*node.args.defaults, *(each for each in node.args.kw_defaults if each is not None))
         yield from getattr(node, "decorator_list", ())
     elif not (isinstance(node, COMPREHENSIONS) and context is ast.Store):  # it binds names of its own
-        yield from ast.iter_child_nodes(node)
+        yield from children(node)
 
 
 def _functions(node: ast.stmt) -> Iterator[tuple[str, frozenset[str]]]:
@@ -120,7 +121,7 @@ def _functions(node: ast.stmt) -> Iterator[tuple[str, frozenset[str]]]:
     elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
         yield from ((each.id, _read_later(node)) for each in node.targets if isinstance(each, ast.Name))
     elif isinstance(node, (ast.If, ast.Try, ast.With, ast.For, ast.While)):
-        for inner in ast.iter_child_nodes(node):
+        for inner in children(node):
             if isinstance(inner, ast.stmt):
                 yield from _functions(inner)
 

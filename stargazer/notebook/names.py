@@ -9,7 +9,7 @@ import re
 import symtable
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.fingerprint.parsing import parse
+from stargazer.fingerprint.parsing import parse, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +24,7 @@ __all__ = [
     "names_of",
     "nodes_in",
     "texts_of",
+    "tree_of",
 ]
 
 QUERIES_OF_FRAMES = ("query", "eval")
@@ -36,10 +37,23 @@ PRESENT = {*vars(builtins), "__file__", "__name__", "__doc__", "__builtins__", "
 """Names that every cell has without any other cell's doing."""
 
 
+@functools.lru_cache(maxsize=1024)
+def tree_of(source: str) -> ast.Module:
+    """Return the tree of a cell, made once from the same text; nobody may change it.
+
+    Raises
+    ------
+    SyntaxError, ValueError
+        It is no Python.
+    """
+    tree: ast.Module = parse(source)
+    return tree
+
+
 @functools.lru_cache(maxsize=8192)
 def nodes_in(node: ast.AST) -> tuple[ast.AST, ...]:
     """Return a node and all below it; trees of cells are asked many things, and never change."""
-    return tuple(ast.walk(node))
+    return tuple(walk(node))
 
 
 class Names(NamedTuple):
@@ -82,7 +96,7 @@ def names_of(source: str, *, private: bool = True) -> Names:
     SyntaxError
         It is not Python.
     """
-    tree = parse(source)
+    tree = tree_of(source)
     table = symtable.symtable(source, "<cell>", "exec")
     defs, refs = _of_table(table)
     defs -= _caught(tree)

@@ -12,7 +12,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from stargazer.fingerprint.parsing import parse
+from stargazer.notebook.names import tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -182,7 +182,7 @@ def _figure(value: Any) -> dict[str, Any]:
 
 def last_name(source: str) -> str | None:
     """The bare name that the last line of a cell is, or None."""
-    body = parse(source).body
+    body = tree_of(source).body
     last = body[-1] if body else None
     shown = last.value if isinstance(last, ast.Expr) else None
     return shown.id if isinstance(shown, ast.Name) else None

@@ -12,6 +12,7 @@ import ast
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.fingerprint.parsing import children
 from stargazer.notebook.names import PRESENT, free_names, nodes_in
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     for node in body:
         yield node
         if isinstance(node, BLOCKS):
-            inner = (each for each in ast.iter_child_nodes(node) if isinstance(each, (ast.stmt, ast.ExceptHandler)))
+            inner = (each for each in children(node) if isinstance(each, (ast.stmt, ast.ExceptHandler)))
             for each in inner:
                 yield from _statements(each.body if isinstance(each, ast.ExceptHandler) else [each])
 
@@ -313,7 +314,7 @@ class _Changes(ast.NodeVisitor):
             self.generic_visit(node)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
-        every = [each for child in ast.iter_child_nodes(node) for each in nodes_in(child)]
+        every = [each for child in children(node) for each in nodes_in(child)]
         beyond = {name for each in every if isinstance(each, ast.Global) for name in each.names}
         stored = {each.id for each in every if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)}
         self.found |= stored & beyond
