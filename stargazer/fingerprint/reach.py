@@ -74,6 +74,7 @@ class Reach(Members):
     def __init__(self, values: FunctionType | Mapping[str, Any], owner: str, settled: Settled) -> None:
         super().__init__(owner, settled)
         self._counters = Counters()
+        self._trees_of: dict[FunctionType, list[ast.AST]] = {}
         if isinstance(values, FunctionType):
             self._root(values)
         else:
@@ -154,7 +155,7 @@ class Reach(Members):
         else:
             self.pieces[function.__qualname__] = self.value(function)
         # What a body is given may be of the user's own classes, whose methods it calls without naming them.
-        chains = {chain for node in function_nodes(function) for chain in parameter_types(node)}
+        chains = {chain for node in self._trees(function) for chain in parameter_types(node)}
         for chain in sorted(chains):
             value = self._looked_up(function, chain)
             if isinstance(value, type) and self.is_own(value.__module__):
@@ -163,9 +164,15 @@ class Reach(Members):
                 self.value(value)  # an alias of several classes
         self._returned(function)
 
+    def _trees(self, function: FunctionType) -> list[ast.AST]:
+        """Trees of a function, for which its text is held beside what runs: once in a walk."""
+        if function not in self._trees_of:
+            self._trees_of[function] = function_nodes(function)
+        return self._trees_of[function]
+
     def _returned(self, function: FunctionType) -> None:
         """Note the type that a body declares to return: what it returns is converted to it."""
-        declared = (getattr(node, "returns", None) for node in function_nodes(function))
+        declared = (getattr(node, "returns", None) for node in self._trees(function))
         returned: list[ast.expr] = [each for each in declared if each is not None]
         if returned:
             chains = {c for c in references(returned).chains if c[0] in function.__globals__}
@@ -180,7 +187,7 @@ class Reach(Members):
     def _write_function(self, name: str, function: FunctionType) -> None:
         self.note(module_of(function), function.__qualname__)
         self.watch.function(function)
-        nodes = function_nodes(function)
+        nodes = self._trees(function)
         lines = []
         for node in nodes:
             kept = self._decorators(function, node)

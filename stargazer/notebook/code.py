@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.fingerprint import CodeIdentity, identify
 from stargazer.fingerprint.parsing import children, lines_of, parse, walk
-from stargazer.notebook.names import PRESENT, free_names, nodes_in, tree_of
+from stargazer.notebook.names import PRESENT, free_names, kind_in, tree_of
 from stargazer.notebook.surroundings import Surroundings
 from stargazer.notebook.values import NOTEBOOK
 
@@ -208,10 +208,9 @@ def _bound_by_others(
     for c, body in enumerate(bodies):
         for n, node in enumerate(body):
             if (c, n) not in chosen:
-                stored = (e for e in nodes_in(node) if isinstance(e, ast.Name) and not isinstance(e.ctx, ast.Load))
+                stored = (e for e in kind_in(node, ast.Name) if not isinstance(e.ctx, ast.Load))
                 found.update(each.id for each in stored)
-                inner = (e for e in nodes_in(node) if isinstance(e, DEFINITIONS))
-                found.update(name for each in inner for name in statement_names(each))
+                found.update(name for each in kind_in(node, *DEFINITIONS) for name in statement_names(each))
     return frozenset(found & frozenset().union(*(cell.defs for cell in cells)) if cells else ())
 
 
@@ -264,6 +263,7 @@ class Prelude:
         self.errors: dict[int, BaseException] = {}
         self._lock = threading.RLock()
         self._codes: dict[str, str] = {}
+        self._leads: dict[str, frozenset[str]] = {}
         self._surroundings = Surroundings()
 
     def __reduce__(self) -> Any:
@@ -355,17 +355,27 @@ class Prelude:
 
     def reached(self, names: Iterable[str]) -> frozenset[str]:
         """Names of code that some names lead to."""
-        found, todo = set[str](), list(names)
-        while todo:
-            name = todo.pop()
-            if name not in found and name in self._statements:
-                found.add(name)
-                todo += [each for node in self._statements[name] for each in free_names(node)]
-        return frozenset(found)
+        return frozenset[str]().union(*(self._reached_from(name) for name in names if name in self._statements))
+
+    def _reached_from(self, first: str) -> frozenset[str]:
+        """Names that a name of code leads to, and itself; looked up once, as the text stays as it is."""
+        if first not in self._leads:
+            found, todo = set[str](), [first]
+            while todo:
+                name = todo.pop()
+                if name not in found and name in self._statements:
+                    found.add(name)
+                    todo += [each for node in self._statements[name] for each in free_names(node)]
+            self._leads[first] = frozenset(found)
+        return self._leads[first]
 
     def nodes_of(self, names: Iterable[str]) -> list[ast.stmt]:
         """Statements that bind some names."""
         return [node for name in sorted(names) for node in self._statements.get(name, ())]
+
+    def statements_under(self, cell: Cell) -> list[ast.stmt]:
+        """Statements of a cell, and those of the code that it reaches."""
+        return [*cell.tree.body, *self.nodes_of(self.reached(cell.refs | cell.defs))]
 
     def statements_of(self, names: frozenset[str]) -> list[ast.stmt]:
         """Statements that bind some names, and those that set up the libraries these stand for, as they are run."""

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.source import dotted
-from stargazer.notebook.names import LOOKS_UP, QUERIES_OF_FRAMES, nodes_in, texts_of
+from stargazer.notebook.names import LOOKS_UP, QUERIES_OF_FRAMES, kind_in, nodes_in, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,10 +85,10 @@ def why_live(cell: Cell, prelude: Prelude) -> str:
 
 def _opens_database(cell: Cell, prelude: Prelude) -> bool:
     """Whether a cell may leave a connection of SQLite to others; one that a block has is of no use after it."""
-    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
-    every = [each for node in nodes for each in nodes_in(node)]
-    left = {id(item) for each in every if isinstance(each, (ast.With, ast.AsyncWith)) for item in _opened(each)}
-    calls = (each for each in every if isinstance(each, ast.Call) and id(each) not in left)
+    nodes = prelude.statements_under(cell)
+    blocks = (each for node in nodes for each in kind_in(node, ast.With, ast.AsyncWith))
+    left = {id(item) for each in blocks for item in _opened(each)}
+    calls = (each for node in nodes for each in kind_in(node, ast.Call) if id(each) not in left)
     return any(name == "sqlite3.connect" for call in calls for name in full_names([call.func], prelude))
 
 
@@ -99,17 +99,17 @@ def _opened(block: ast.With | ast.AsyncWith) -> Iterator[ast.AST]:
 
 def samples_rows(nodes: Iterable[ast.AST]) -> bool:
     """Whether rows of a table are drawn at random, which the table asks NumPy's generator for."""
-    calls = (each for node in nodes for each in nodes_in(node) if isinstance(each, ast.Call))
+    calls = (each for node in nodes for each in kind_in(node, ast.Call))
     drawn = (call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "sample")
     return any(SEEDS.isdisjoint(str(keyword.arg) for keyword in call.keywords) for call in drawn)
 
 
 def _looks_up(cell: Cell, prelude: Prelude) -> str:
     """What of a cell, or of what it reaches, reads names that nobody can see in its text."""
-    for node in [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]:
-        for each in nodes_in(node):
-            called = each.func if isinstance(each, ast.Call) else None
-            if isinstance(called, ast.Name) and called.id in LOOKS_UP and not (called.id == "vars" and each.args):  # type: ignore[attr-defined]
+    for node in prelude.statements_under(cell):
+        for each in kind_in(node, ast.Call):
+            called = each.func
+            if isinstance(called, ast.Name) and called.id in LOOKS_UP and not (called.id == "vars" and each.args):
                 return called.id
             if isinstance(called, ast.Attribute) and called.attr in QUERIES_OF_FRAMES and not texts_of(each):
                 return f"a query that is made while it runs, by .{called.attr}"
@@ -120,7 +120,7 @@ def _asks_for_files(cell: Cell) -> str:
     """How a cell asks whether a file is there: no event of Python's tells of that. What is fetched never changes."""
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     nodes = [node for node in cell.tree.body if not isinstance(node, definitions)]
-    calls = (each for node in nodes for each in nodes_in(node) if isinstance(each, ast.Call))
+    calls = (each for node in nodes for each in kind_in(node, ast.Call))
     names = (getattr(each.func, "attr", None) or getattr(each.func, "id", "") for each in calls if not _fetched(each))
     return next((name for name in names if name in OF_FILES), "")
 
@@ -146,20 +146,21 @@ def _is_of_engine(value: Any) -> bool:
 
 def _called(cell: Cell, prelude: Prelude, *, deep: bool = True) -> Iterator[str]:
     """Full names of what a cell, and the code that it reaches, reads by dotted names."""
-    nodes: Iterable[ast.AST] = cell.tree.body
-    if deep:
-        nodes = [*nodes, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
-    yield from full_names(nodes, prelude)
+    yield from full_names(prelude.statements_under(cell) if deep else cell.tree.body, prelude)
 
 
 def full_names(nodes: Iterable[ast.AST], prelude: Prelude) -> Iterator[str]:
     """Full names of what some nodes read by dotted names, as far as the code imports or makes it."""
     for node in nodes:
-        for each in nodes_in(node):
-            if isinstance(each, (ast.Attribute, ast.Name)) and (chain := dotted(each)):
-                found = _full_name(chain, prelude)
-                if found:
-                    yield found
+        for chain in _chains(node):
+            if found := _full_name(chain, prelude):
+                yield found
+
+
+@functools.lru_cache(maxsize=8192)
+def _chains(node: ast.AST) -> tuple[tuple[str, ...], ...]:
+    """Dotted names that a node reads or binds."""
+    return tuple(chain for each in kind_in(node, ast.Attribute, ast.Name) if (chain := dotted(each)))
 
 
 def _full_name(chain: tuple[str, ...], prelude: Prelude) -> str:

@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from stargazer.notebook.effects import full_names
-from stargazer.notebook.names import nodes_in
+from stargazer.notebook.names import kind_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,9 +114,8 @@ def _numbers() -> set[int]:
 
 def _draws(cell: Cell, prelude: Prelude) -> bool:
     """Whether a cell, or code that it reaches, draws by pyplot, also where a library does it for it."""
-    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
-    every = (each for node in nodes for each in nodes_in(node))
-    if any(isinstance(each, ast.Attribute) and each.attr in PLOTS for each in every):
+    nodes = prelude.statements_under(cell)
+    if any(each.attr in PLOTS for node in nodes for each in kind_in(node, ast.Attribute)):
         return True
     drawing = ("matplotlib.pyplot", "seaborn", "scanpy.plotting", "scanpy.pl.")
     return any(name.startswith(drawing) for name in full_names(nodes, prelude))
@@ -135,8 +134,8 @@ def shows(cell: Cell, prelude: Prelude) -> bool:
     body = cell.tree.body
     if body and isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, ast.Constant):
         return True
-    for node in [*body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]:
-        for each in nodes_in(node):
+    for node in prelude.statements_under(cell):
+        for each in kind_in(node, ast.Call, ast.JoinedStr):
             called = each.func if isinstance(each, ast.Call) else None
             if isinstance(each, ast.JoinedStr) or getattr(called, "attr", getattr(called, "id", "")) in WRITTEN:
                 return True

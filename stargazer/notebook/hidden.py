@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer.fingerprint.parsing import children
 from stargazer.notebook.code import root_set_up
 from stargazer.notebook.effects import full_names, samples_rows
-from stargazer.notebook.names import nodes_in
+from stargazer.notebook.names import kind_in
 from stargazer.notebook.state import MUTATORS, root_of
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _draws(cell: Cell, rest: Sequence[int], prelude: Prelude) -> bool:
 
 def names_read(nodes: Sequence[ast.stmt]) -> set[str]:
     """Names that statements read, those too that their own cell defines."""
-    every = (each for node in nodes for each in nodes_in(node) if isinstance(each, ast.Name))
+    every = (each for node in nodes for each in kind_in(node, ast.Name))
     return {each.id for each in every if isinstance(each.ctx, ast.Load)}
 
 
@@ -218,7 +218,7 @@ def _bare(node: ast.stmt, prelude: Prelude) -> str:
 
 def _changed_library(node: ast.stmt, prelude: Prelude) -> str:
     """The library of which a statement changes a list or a dict: ``os.environ.pop("A")``, ``del os.environ["A"]``."""
-    for each in nodes_in(node):
+    for each in kind_in(node, ast.Delete, ast.Call, ast.Assign, ast.AugAssign):
         for place in _changed_in(each):
             if _found(place, prelude) is sys.path:
                 continue  # it counts for imports alone, and these are code
@@ -226,7 +226,7 @@ def _changed_library(node: ast.stmt, prelude: Prelude) -> str:
                 return root_of(place)
         called = each.func if isinstance(each, ast.Call) else None
         if isinstance(called, ast.Attribute) and called.attr in ADDING:
-            return next((n.id for n in nodes_in(called) if isinstance(n, ast.Name) and prelude.is_imported(n.id)), "")
+            return next((n.id for n in kind_in(called, ast.Name) if prelude.is_imported(n.id)), "")
     return ""
 
 
@@ -250,7 +250,7 @@ def _found(node: ast.expr, prelude: Prelude) -> Any:
 
 def _inside(node: ast.AST, prelude: Prelude) -> str:
     """What a function sets up and does not set back. Seeds are drawn from, and count there."""
-    own = {each.arg for each in nodes_in(node) if isinstance(each, ast.arg)}
+    own = {each.arg for each in kind_in(node, ast.arg)}
     for each in _lasting(node):
         if _is_seed(each) or is_quiet(each, prelude):
             continue

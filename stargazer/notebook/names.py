@@ -7,7 +7,7 @@ import builtins
 import functools
 import re
 import symtable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.fingerprint.parsing import parse, walk
 
@@ -20,6 +20,7 @@ __all__ = [
     "QUERIES_OF_FRAMES",
     "Names",
     "free_names",
+    "kind_in",
     "left_by_blocks",
     "names_of",
     "nodes_in",
@@ -54,6 +55,12 @@ def tree_of(source: str) -> ast.Module:
 def nodes_in(node: ast.AST) -> tuple[ast.AST, ...]:
     """Return a node and all below it; trees of cells are asked many things, and never change."""
     return tuple(walk(node))
+
+
+@functools.lru_cache(maxsize=16384)
+def kind_in(node: ast.AST, *kinds: type[ast.AST]) -> tuple[Any, ...]:
+    """Return those of some kinds among a node and all below it."""
+    return tuple(each for each in nodes_in(node) if isinstance(each, kinds))
 
 
 class Names(NamedTuple):
@@ -100,7 +107,7 @@ def names_of(source: str, *, private: bool = True) -> Names:
     table = symtable.symtable(source, "<cell>", "exec")
     defs, refs = _of_table(table)
     defs -= _caught(tree)
-    stars = tuple(n.module or "" for n in nodes_in(tree) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*")
+    stars = tuple(n.module or "" for n in kind_in(tree, ast.ImportFrom) if n.names[0].name == "*")
 
     def kept(names: Iterable[str]) -> frozenset[str]:
         return frozenset(each for each in names if not (private and each.startswith("_")) and each != "__class__")
@@ -112,31 +119,33 @@ def names_of(source: str, *, private: bool = True) -> Names:
 
 def _caught(tree: ast.Module) -> set[str]:
     """Names that only ``except … as name`` binds: they are gone after it."""
-    caught = {n.name for n in nodes_in(tree) if isinstance(n, ast.ExceptHandler) and n.name}
-    other = {n.id for n in nodes_in(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    caught = {n.name for n in kind_in(tree, ast.ExceptHandler) if n.name}
+    other = {n.id for n in kind_in(tree, ast.Name) if isinstance(n.ctx, ast.Store)} if caught else set()
     return caught - other
 
 
 def _looks_up(tree: ast.Module) -> bool:
-    calls = (n for n in nodes_in(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
-    return any(call.func.id in LOOKS_UP and not (call.func.id == "vars" and call.args) for call in calls)  # type: ignore[attr-defined]
+    calls = (n for n in kind_in(tree, ast.Call) if isinstance(n.func, ast.Name))
+    return any(call.func.id in LOOKS_UP and not (call.func.id == "vars" and call.args) for call in calls)
 
 
 def _in_queries(tree: ast.Module) -> set[str]:
     """Names that texts of pandas' queries read: ``df.query("x > @limit")``."""
-    calls = (n for n in nodes_in(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute))
-    found = (texts_of(call) for call in calls if call.func.attr in QUERIES_OF_FRAMES)  # type: ignore[attr-defined]
+    calls = (n for n in kind_in(tree, ast.Call) if isinstance(n.func, ast.Attribute))
+    found = (texts_of(call) for call in calls if call.func.attr in QUERIES_OF_FRAMES)
     return {name for texts in found for text in texts for name in re.findall(r"@(\w+)", text)}
 
 
 @functools.lru_cache(maxsize=1024)
 def left_by_blocks(tree: ast.Module) -> frozenset[str]:
     """Names that a cell has for the length of ``with … as name`` alone; they are bound after it, to what it left."""
-    blocks = [node for node in nodes_in(tree) if isinstance(node, (ast.With, ast.AsyncWith))]
+    blocks = kind_in(tree, ast.With, ast.AsyncWith)
+    if not blocks:
+        return frozenset()
     bound = [item.optional_vars for block in blocks for item in block.items]
     targets = {id(node): node.id for node in bound if isinstance(node, ast.Name)}
-    inside = {id(each) for block in blocks for each in nodes_in(block) if isinstance(each, ast.Name)}
-    every = [node for node in nodes_in(tree) if isinstance(node, ast.Name)]
+    inside = {id(each) for block in blocks for each in kind_in(block, ast.Name)}
+    every = kind_in(tree, ast.Name)
     elsewhere = {n.id for n in every if id(n) not in targets and (id(n) not in inside or isinstance(n.ctx, ast.Store))}
     return frozenset({*targets.values()} - elsewhere)
 
@@ -192,7 +201,7 @@ def _early(tree: ast.Module, defs: set[str]) -> set[str]:
 
 def _loads(node: ast.AST) -> set[str]:
     found = set[str]()
-    for each in nodes_in(node):
+    for each in kind_in(node, ast.Name, ast.AugAssign):
         if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Store):
             found.add(each.id)
         elif isinstance(each, ast.AugAssign) and isinstance(each.target, ast.Name):
@@ -206,7 +215,7 @@ def _surely_bound(statement: ast.stmt) -> set[str]:
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
     if isinstance(statement, ast.Assign):
-        return {n.id for t in statement.targets for n in nodes_in(t) if isinstance(n, ast.Name) and _stores(n)}
+        return {n.id for t in statement.targets for n in kind_in(t, ast.Name) if _stores(n)}
     if isinstance(statement, ast.AnnAssign):
         return {statement.target.id} if isinstance(statement.target, ast.Name) and statement.value else set()
     if isinstance(statement, ast.AugAssign):
@@ -214,7 +223,7 @@ def _surely_bound(statement: ast.stmt) -> set[str]:
     if isinstance(statement, (ast.With, ast.AsyncWith)):
         names = [each.optional_vars for each in statement.items if each.optional_vars is not None]
         inside = set[str]().union(*map(_surely_bound, statement.body))
-        return inside | {n.id for t in names for n in nodes_in(t) if isinstance(n, ast.Name) and _stores(n)}
+        return inside | {n.id for t in names for n in kind_in(t, ast.Name) if _stores(n)}
     return set()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotebookError
 from stargazer.notebook.late import used_late
-from stargazer.notebook.names import left_by_blocks, nodes_in
+from stargazer.notebook.names import kind_in, left_by_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,7 +67,7 @@ def binds_of(cell: Cell, cells: Sequence[Cell], space: Mapping[str, Any]) -> fro
     """
     if not cell.names.stars:
         return cell.defs
-    used = {n.id for each in cells if each is not cell for n in nodes_in(each.tree) if isinstance(n, ast.Name)}
+    used = {n.id for each in cells if each is not cell for n in kind_in(each.tree, ast.Name)}
     hidden = sorted(n for n in used & vars(builtins).keys() if space.get(n, vars(builtins)[n]) is not vars(builtins)[n])
     if hidden:
         told = f"from {cell.names.stars[0]} import * hides Python's own {', '.join(hidden)}, which other cells use"
@@ -168,9 +168,7 @@ def check_given(cells: Sequence[Cell], given: Iterable[str], code: frozenset[str
         f"{name} is a constant, which is code of all cells: name it {name.lower()}" for name in sorted(names & code)
     ]
     for cell in cells:
-        used = {
-            each.id for each in nodes_in(cell.tree) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
-        }
+        used = {each.id for each in kind_in(cell.tree, ast.Name) if isinstance(each.ctx, ast.Load)}
         if (inside := sorted(names & cell.defs & used - code)) and not cell.defs <= names:
             wrong.append(f"{_told(cell)} makes {', '.join(inside)} and reads it at once: make it in a cell of its own")
     if wrong:
@@ -219,7 +217,7 @@ def _deleted(cell: Cell) -> set[str]:
     """Names that a cell deletes, and does not bind again."""
     found = set[str]()
     for node in cell.tree.body:
-        bound = {n.id for n in nodes_in(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        bound = {n.id for n in kind_in(node, ast.Name) if isinstance(n.ctx, ast.Store)}
         found -= bound
         if isinstance(node, ast.Delete):
             found |= {each.id for each in node.targets if isinstance(each, ast.Name)}

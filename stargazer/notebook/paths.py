@@ -37,7 +37,7 @@ def paths_of(cell: Cell, prelude: Prelude, given: Mapping[str, Any], observed: O
     observed
         What it was seen to read and write.
     """
-    nodes = [*cell.tree.body, *prelude.nodes_of(prelude.reached(cell.refs | cell.defs))]
+    nodes = prelude.statements_under(cell)
     every = [each for node in nodes for each in nodes_in(node)]
     unseen = not SILENT_READERS.isdisjoint(_names_in(every, prelude))
     values = [each.value for each in every if isinstance(each, ast.Constant)]

@@ -13,7 +13,7 @@ import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.fingerprint.parsing import children
-from stargazer.notebook.names import PRESENT, free_names, nodes_in
+from stargazer.notebook.names import PRESENT, free_names, kind_in, nodes_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +24,9 @@ __all__ = ["MUTATORS", "State", "changing_methods", "root_of", "shared_states", 
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+CHANGES = (ast.Assign, ast.Delete, ast.AugAssign, ast.AnnAssign, ast.Call)
+"""Nodes that may change something that is there: see `targets_of`."""
+
 BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.While)
 
 MUTATORS = frozenset({
@@ -120,7 +123,7 @@ class _Book:
         for cell in self._cells if caches else ():
             for node in _statements(cell.tree.body):
                 value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
-                names = {each.id for each in nodes_in(value) if isinstance(each, ast.Name)} if value else set()
+                names = {each.id for each in kind_in(value, ast.Name)} if value else set()
                 of = (names & caches).union(*(found.get(name, ()) for name in names))
                 for target in _places(node) if of and isinstance(node, (ast.Assign, ast.AnnAssign)) else ():
                     for each in _unpacked(target):
@@ -131,8 +134,8 @@ class _Book:
         """What holds a function, as a table of them does, changes what that changes."""
         if not isinstance(node, ast.Assign):
             return
-        calls = {each.func for each in nodes_in(node.value) if isinstance(each, ast.Call)}
-        held = {n.id for n in nodes_in(node.value) if isinstance(n, ast.Name) and n not in calls}
+        calls = {each.func for each in kind_in(node.value, ast.Call)}
+        held = {n.id for n in kind_in(node.value, ast.Name) if n not in calls}
         for name in {each.id for each in node.targets if isinstance(each, ast.Name)} if held else ():
             changed = frozenset().union(*(self._changes.get(each, ()) for each in held))
             self._changes[name] = self._changes.get(name, frozenset()) | changed
@@ -196,7 +199,7 @@ def _defined(node: ast.stmt) -> list[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _asked_for_calls(tree: ast.Module) -> frozenset[str]:
-    every = (each for each in nodes_in(tree) if isinstance(each, ast.Attribute))
+    every = kind_in(tree, ast.Attribute)
     return frozenset(root_of(each) for each in every if each.attr in ("cache_info", "cache_clear"))
 
 
@@ -219,10 +222,10 @@ def _read(node: ast.stmt) -> frozenset[str]:
         parts = [*node.decorator_list, *node.args.defaults, *(each for each in node.args.kw_defaults if each)]
     else:
         parts = [node]
-    found = frozenset(each.id for part in parts for each in nodes_in(part) if isinstance(each, ast.Name))
+    found = frozenset(each.id for part in parts for each in kind_in(part, ast.Name))
     if isinstance(node, ast.AugAssign):
         return found
-    names = [each for each in nodes_in(node) if isinstance(each, ast.Name)]
+    names = kind_in(node, ast.Name)
     loaded = {each.id for each in names if isinstance(each.ctx, ast.Load)}
     return found - {each.id for each in names if isinstance(each.ctx, ast.Store) and each.id not in loaded}
 
@@ -263,7 +266,7 @@ def _changed_at_once(node: ast.stmt) -> frozenset[str]:
     if isinstance(node, DEFINITIONS):
         called = (each.func if isinstance(each, ast.Call) else each for each in node.decorator_list)
         return frozenset(root_of(each) for each in called if isinstance(each, ast.Attribute) and each.attr in MUTATORS)
-    return frozenset(root_of(target) for each in nodes_in(node) for target in targets_of(each)) - {""}
+    return frozenset(root_of(target) for each in kind_in(node, *CHANGES) for target in targets_of(each)) - {""}
 
 
 def _is_remembering(node: ast.stmt) -> bool:
@@ -275,9 +278,9 @@ def _is_remembering(node: ast.stmt) -> bool:
 
 def _changed_in_place(node: ast.stmt) -> frozenset[str]:
     """Names whose objects a statement changes, by ``+=`` and ``inplace=True`` too."""
-    found = {root_of(each.target) for each in nodes_in(node) if isinstance(each, ast.AugAssign)}
-    for each in nodes_in(node):
-        if isinstance(each, ast.Call) and any(keyword.arg == "inplace" for keyword in each.keywords):
+    found = {root_of(each.target) for each in kind_in(node, ast.AugAssign)}
+    for each in kind_in(node, ast.Call):
+        if any(keyword.arg == "inplace" for keyword in each.keywords):
             found.add(root_of(each.func))
     return (_changed_at_once(node) | found) - {""}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.notebook.code import root_set_up
 from stargazer.notebook.hidden import names_read, seeded_anew
-from stargazer.notebook.names import nodes_in
+from stargazer.notebook.names import kind_in
 from stargazer.notebook.rows import name_of
 from stargazer.notebook.state import shared_states
 
@@ -119,8 +119,6 @@ def _settings(cell: Cell) -> list[int]:
 
 def _finds_names(nodes: Sequence[ast.stmt]) -> bool:
     """Whether a function reads names that its text does not show, among those of the notebook."""
-    every = (each for node in nodes if not isinstance(node, (ast.Import, ast.ImportFrom)) for each in nodes_in(node))
-    calls = (
-        (each.func.id, each.args) for each in every if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)
-    )
+    every = (n for node in nodes if not isinstance(node, (ast.Import, ast.ImportFrom)) for n in kind_in(node, ast.Call))
+    calls = ((each.func.id, each.args) for each in every if isinstance(each.func, ast.Name))
     return any(name == "globals" or (name in ("eval", "exec") and len(args) == 1) for name, args in calls)

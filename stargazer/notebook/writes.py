@@ -93,7 +93,7 @@ def _paths(cell: Cell, prelude: Prelude) -> frozenset[str]:
 
 
 def _constants(cell: Cell, prelude: Prelude) -> Iterator[Any]:
-    for node in [*cell.tree.body, *_reached(cell, prelude)]:
+    for node in prelude.statements_under(cell):
         yield from (each.value for each in nodes_in(node) if isinstance(each, ast.Constant))
 
 
