@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import inspect
@@ -115,11 +116,19 @@ def _is_from_source(place: str, top: str) -> bool:
 def _from_source(folder: str) -> frozenset[str]:
     """Packages that were installed from a folder or a repository (PEP 610), not from an archive."""
     found: set[str] = set()
-    for file in Path(folder).glob("*.dist-info/direct_url.json"):
-        url = json.loads(file.read_text("utf-8"))
-        if "dir_info" in url or "vcs_info" in url:
-            found |= _tops(file.parent)
+    for place in _metadata(folder):
+        if os.path.exists(file := f"{place}{os.sep}direct_url.json"):
+            url = json.loads(Path(file).read_text("utf-8"))
+            if "dir_info" in url or "vcs_info" in url:
+                found |= _tops(Path(place))
     return frozenset(found)
+
+
+def _metadata(folder: str, begin: str = "") -> list[str]:
+    """Places of the metadata of what is installed in a folder; a tenth of the time of a glob."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return [each.path for each in entries if each.name.endswith(".dist-info") and each.name.startswith(begin)]
+    return []
 
 
 def _is_of_the_same(top: str, owner: str) -> bool:
@@ -134,7 +143,7 @@ def _is_of_the_same(top: str, owner: str) -> bool:
 @functools.cache
 def _provider(folder: str, top: str) -> str | None:
     """Name of the distribution that a package of a folder came with."""
-    alike = next(Path(folder).glob(f"{top}-*.dist-info"), None)
+    alike = next(map(Path, _metadata(folder, f"{top}-")), None)
     found = alike if alike and top in _tops(alike) else _providers(folder).get(top)
     if not found:
         return None
@@ -145,7 +154,7 @@ def _provider(folder: str, top: str) -> str | None:
 
 @functools.cache
 def _providers(folder: str) -> dict[str, Path]:
-    return {top: place for place in Path(folder).glob("*.dist-info") for top in _tops(place)}
+    return {top: place for place in map(Path, _metadata(folder)) for top in _tops(place)}
 
 
 def _tops(place: Path) -> set[str]:

@@ -287,7 +287,7 @@ def perform_afar(task: CellTask, place: Place, staged: Mapping[str, Any], work: 
         task.captured = out
         made, changed = run_afar(task.cell, task.rest, task.prelude, given, out, place, work.is_cancelled)
     task.left, folder = made, work.path
-    kept = kept_values(sorted(made.keys() - changed.keys()), made, task.prelude, folder / "made", task.spent)
+    kept = kept_values(sorted(made.keys() - changed.keys()), made, task.prelude, folder, task.spent)
     kept |= kept_values(sorted(changed), changed, task.prelude, folder / "changed")
     if changed:
         kept[MUTATED] = sorted(changed)
@@ -346,7 +346,7 @@ def _made(task: CellTask, space: dict[str, Any], out: Captured, folder: Path) ->
     task.left = {name: space[name] for name in names}
     try:
         refuse_shared(task.left, task.given)
-        return kept_values(names, space, task.prelude, folder / "made", task.spent)
+        return kept_values(names, space, task.prelude, folder, task.spent)
     except NotKept as error:
         return {LIVE: str(error)}
 

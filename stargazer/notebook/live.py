@@ -419,7 +419,7 @@ class _Kept:
         try:
             refuse_shared({name: space[name] for name in names}, given)
             spent = left_by_blocks(looked.cell.tree)
-            made = kept_values(sorted({*names, *task._changed}), space, task._scope, work.path / "made", spent)
+            made = kept_values(sorted({*names, *task._changed}), space, task._scope, work.path, spent)
         except NotKept as error:
             return {LIVE: str(error)}
         if parts := shared_parts({name: space[name] for name in names}, given):

@@ -436,9 +436,11 @@ class Walk:
         except Exception as error:  # noqa: BLE001 - whatever a cell raises is its result
             self.rows[cell] = self.failed(cell, task.error or error, time.perf_counter() - began, task.captured.outputs)
             return
-        self._ran(cell, result, task, time.perf_counter() - began, call)
+        seconds = time.perf_counter() - began
+        self._ran(cell, call, result, None if LIVE in result else self.ledger.find(call.plan_key), seconds)
 
-    def _ran(self, cell: Cell, result: dict[str, Any], task: CellTask | None, seconds: float, call: Call) -> None:
+    def _ran(self, cell: Cell, call: Call, result: dict[str, Any], record: Record | None, seconds: float) -> None:
+        task = call.spec.local if isinstance(call.spec.local, CellTask) else None
         outputs = outputs_of(self.store, result)
         if LIVE in result and task is not None and task.left:
             take_changes(self, cell, task.given)
@@ -450,7 +452,7 @@ class Walk:
             run_live(self, cell, str(result[LIVE]))
             return
         self._ran_now.add(call.plan_key)
-        self._take(cell, result, self.ledger.find(call.plan_key))
+        self._take(cell, result, record)
         state = "stopped" if STOPPED in result else "ran"
         self.rows[cell] = self.row(cell, state, seconds=seconds, outputs=outputs)
 
@@ -543,5 +545,5 @@ class Walk:
             known = self.ledger.find(settled.plan_key)
             if known is not None and known.started < self._flew and self._known(cell, settled):
                 return True
-        self._ran(cell, done.result, mine, record.seconds if record else 0.0, call)
+        self._ran(cell, call, done.result, record, record.seconds if record else 0.0)
         return True
