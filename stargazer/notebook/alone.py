@@ -10,9 +10,12 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import NotKept
+from stargazer.ledger import walk_assets
+from stargazer.notebook.values import Value, remove
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from stargazer.notebook.cells import CellTask
     from stargazer.tools import Workdir
@@ -41,7 +44,7 @@ def perform_alone(task: CellTask, staged: Mapping[str, Any], work: Workdir) -> d
     job.write_bytes(_written_out(task, staged))
     work.run(["python", "-m", "stargazer.notebook.job", JOB])
     made: dict[str, Any] = pickle.loads((work.path / RESULT).read_bytes())
-    _check_secrets(task, work)
+    _check_secrets(task, work, made)
     return made
 
 
@@ -55,7 +58,7 @@ def _written_out(task: CellTask, staged: Mapping[str, Any]) -> bytes:
         ) from None
 
 
-def _check_secrets(task: CellTask, work: Workdir) -> None:
+def _check_secrets(task: CellTask, work: Workdir, made: Mapping[str, Any]) -> None:
     """Mask secrets in what was shown, and refuse values that hold one, also as URLs, JSON and headers write it."""
     from stargazer.config import MASK, secrets
 
@@ -67,12 +70,20 @@ def _check_secrets(task: CellTask, work: Workdir) -> None:
         for form in sorted((form.decode() for forms in held.values() for form in forms), key=len, reverse=True):
             text = text.replace(form, MASK)
         shown.write_text(text)
-    for folder in ("made", "changed"):
-        for path in sorted((work.path / folder).rglob("*")):
-            data = path.read_bytes() if path.is_file() else b""
-            found = next((name for name, forms in held.items() if any(form in data for form in forms)), None)
-            if found is not None:
-                raise NotKept(f"{path.name.removesuffix('.value')} holds the secret {found}, which is never kept")
+    values = [asset for asset in walk_assets(dict(made)) if isinstance(asset, Value) and asset.cid is None]
+    drafts = [asset.path for asset in values if asset.path.name != shown.name]
+    for draft in drafts:
+        found = next((name for name, forms in held.items() if _holds(draft, forms)), None)
+        if found is not None:
+            for each in drafts:  # the work directory of a cell that failed stays for a day
+                remove(each)
+            raise NotKept(f"{draft.name.removesuffix('.value')} holds the secret {found}, which is never kept")
+
+
+def _holds(draft: Path, forms: set[bytes]) -> bool:
+    """Whether a file, or one in a tree, holds any of some texts."""
+    read = (path.read_bytes() for path in [draft, *draft.rglob("*")] if path.is_file())
+    return any(form in data for data in read for form in forms)
 
 
 def _written(value: str) -> set[bytes]:

@@ -85,6 +85,28 @@ def test_a_value_that_holds_a_secret_is_refused(
     assert "header holds the secret NOTEBOOK_TOKEN" in report.rows[1].why[0]
 
 
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        ("header.append(os.environ['NOTEBOOK_TOKEN'])", "header"),
+        ("table = ad.AnnData(np.eye(2), uns={'from': os.environ['NOTEBOOK_TOKEN']})", "table"),
+    ],
+)
+def test_a_secret_is_found_in_what_is_changed_and_in_trees(
+    cell: str, name: str, tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports = "import os\nimport numpy as np"
+    if "AnnData" in cell:
+        pytest.importorskip("anndata")
+        imports += "\nimport anndata as ad"
+    monkeypatch.setenv("NOTEBOOK_TOKEN", "s3cr3t-0123456789")
+    report = run(tmp_path, imports, "header = ['Bearer']", f"# @env NOTEBOOK_TOKEN\n{cell}").report
+    assert report.rows[2].state == "failed", str(report)
+    assert f"{name} holds the secret NOTEBOOK_TOKEN" in report.rows[2].why[0]
+    place = Path(store.url.removeprefix("file://"))
+    assert not [p for p in place.rglob("*") if p.is_file() and b"s3cr3t" in p.read_bytes()]
+
+
 WRITTEN = [
     "base64.b64encode(b'user:' + token.encode()).decode()",
     "base64.urlsafe_b64encode(b'me:' + token.encode()).decode()",
