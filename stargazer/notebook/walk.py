@@ -491,9 +491,9 @@ class Walk:
             return
         self._flew = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         results, failures = fly(list(pending.values()), self.client, again=self.again)
-        is_written = False
+        is_written, records = False, self.ledger.find_many(call.plan_key for call in pending.values())
         for cell, call in pending.items():
-            record = self.ledger.find(call.plan_key)
+            record = records.get(call.plan_key)
             is_new = record is not None and record.started >= self._flew
             if not is_written:
                 error = failures.get(f"{call.name} {call.plan_key[:8]}")
