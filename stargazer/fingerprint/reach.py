@@ -288,14 +288,15 @@ class Reach(Members):
             return
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         reachable = global_names(function.__code__)
-        space, found = function.__globals__, self.settled.state
+        space, found, defaults = function.__globals__, self.settled.state, defaults_of(function)
         for node in nodes:
             for name, attribute in written(node):
                 value = contents(cells[name]) if name in cells else space.get(name, MISSING)
                 if name in cells:
                     found.add((id(value), attribute) if attribute is not None else (id(cells[name]), name))
-                elif name in function.__code__.co_varnames:
-                    found.update({(id(function), f"default {name}")} if attribute is None else set())
+                elif name in function.__code__.co_varnames:  # of variables that are none, nothing is asked
+                    is_default = attribute is None and name in defaults
+                    found.update({(id(function), f"default {name}")} if is_default else set())
                 elif name in reachable and attribute is None:
                     found.add((id(space), name))
                 elif name in reachable and isinstance(value, ModuleType):

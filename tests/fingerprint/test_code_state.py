@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from stargazer.errors import UncertainCode
 from stargazer.fingerprint import UncertainIdentity, identify
+from stargazer.fingerprint.reach import Reach
 
 Loader = Callable[..., ModuleType]
 
@@ -196,3 +198,20 @@ def test_what_does_not_depend_on_earlier_calls_is_said_nothing_of(load: Loader, 
         module.body(None)
         assert before.is_current()
         assert identify(module.body, "body").digest == before.digest
+
+
+@pytest.mark.parametrize(("parameter", "walks"), [("given", 1), ("given=[]", 2), ("*, given=[]", 2)])
+def test_a_function_is_followed_again_only_for_what_it_keeps(
+    parameter: str, walks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its own variables, only defaults are there before a call and after it."""
+    (tmp_path / "kept.py").write_text(
+        f"def f({parameter}):\n    made = []\n    made.append(1)\n    given.append(2)\n    return made\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "kept", raising=False)
+    begun: list[object] = []
+    begin = Reach.__init__
+    monkeypatch.setattr(Reach, "__init__", lambda self, *argv: (begun.append(self), begin(self, *argv))[1])
+    identify(importlib.import_module("kept").f, "f")
+    assert len(begun) == walks
