@@ -87,7 +87,8 @@ class Observed:
     names
         Names in its code.
     alone_online
-        Whether nothing else of this process, as a store in the cloud, asks the network by threads that all share.
+        Tells whether nothing else of this process, as a store in the cloud, asks the network by threads that all share;
+        asked when one of them does.
 
     Attributes
     ----------
@@ -98,7 +99,12 @@ class Observed:
     """
 
     def __init__(
-        self, task: str, own: Iterable[str], names: frozenset[str] = frozenset(), *, alone_online: bool = True
+        self,
+        task: str,
+        own: Iterable[str],
+        names: frozenset[str] = frozenset(),
+        *,
+        alone_online: Callable[[], bool] = lambda: True,
     ) -> None:
         self.task, self.names, self.alone_online = task, names, alone_online
         self.may_move = self.wires = False
@@ -457,7 +463,7 @@ def _symlink(source: Any, target: Any, *_: Any) -> None:
 
 def _connect(_: Any, address: Any) -> None:
     body = _body_here()
-    if body is not None and (body.alone_online or threading.get_ident() in _bodies):
+    if body is not None and (threading.get_ident() in _bodies or body.alone_online()):
         body.connected(address)
 
 

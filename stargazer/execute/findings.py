@@ -42,7 +42,7 @@ from stargazer.tools.programs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from stargazer.execute.spec import TaskSpec
 
@@ -99,7 +99,7 @@ class Findings:
         parameters: Mapping[str, Any],
         *,
         strict: bool = False,
-        alone_online: bool = True,
+        alone_online: Callable[[], bool] = lambda: True,
     ) -> None:
         self.spec, self.strict = spec, strict
         self.named: Named = named_by(spec.task.body, spec.code)
