@@ -153,7 +153,7 @@ class Attempt:
         self._before, self._warn = before, warn
         self._told: list[str] = []
         self._enclosure: Enclosure | None = None
-        self._configured, own = config.scratch_dir(), self.store.context.scratch
+        self._configured, own = config.scratch_dir(), self.store.context.scratch_place
         self._parent = self._configured or own
         places = own_places(self._configured, own, self.store.context.cache)
         told: dict[str, Any] = {"strict": strict or config.strict(), "alone_online": self.store.context.is_offline}

@@ -230,6 +230,11 @@ class StoreContext:
         own = self.backend.scratch()
         return self.cache / layout.TMP if own is None else Path(own)
 
+    @cached_property
+    def scratch_place(self) -> Path:
+        """The same as a mere place: the disk is asked once."""
+        return self.scratch
+
     def is_offline(self) -> bool:
         """Whether neither the store nor a remote is reached over a network."""
         return self.backend.quick and not config.remotes()
