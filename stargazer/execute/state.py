@@ -115,10 +115,10 @@ def _numpy_state() -> Any:
     if module is None:
         return None
     generator = module._rand._bit_generator
-    last = _last_seen[0] if _last_seen else None
-    is_comparable = last is not None and last.generator is generator and not last.state[3]
-    if is_comparable and ctypes.string_at(generator.ctypes.state_address, _WHOLE) == last.memory:
-        return last.state
+    if _last_seen and (last := _last_seen[0]).generator is generator and not last.state[3]:
+        now = ctypes.string_at(generator.ctypes.state_address, _WHOLE)
+        if now == last.memory:
+            return last.state
     told = module._rand.get_state()
     if not isinstance(told, tuple):
         return None  # somebody put another kind of generator there
