@@ -86,27 +86,20 @@ class Observed:
         Paths below which everything is the body's, or the engine's: scratch, store, caches.
     names
         Names in its code.
-    alone_online
-        Tells whether nothing else of this process, as a store in the cloud, asks the network by threads that all share;
-        asked when one of them does.
 
     Attributes
     ----------
+    alone_online
+        Asked whether nothing else of this process, as a store in the cloud, uses the network by threads that all share.
     may_move
         Whether it is the user's own program, which may change its directory.
     wires
         Whether it wires calls: what the engine does meanwhile, as to learn of tools, is not its doing.
     """
 
-    def __init__(
-        self,
-        task: str,
-        own: Iterable[str],
-        names: frozenset[str] = frozenset(),
-        *,
-        alone_online: Callable[[], bool] = lambda: True,
-    ) -> None:
-        self.task, self.names, self.alone_online = task, names, alone_online
+    def __init__(self, task: str, own: Iterable[str], names: frozenset[str] = frozenset()) -> None:
+        self.task, self.names = task, names
+        self.alone_online: Callable[[], bool] = lambda: True
         self.may_move = self.wires = False
         self.places = tuple(f"{path.rstrip(os.sep)}{os.sep}" for path in own)
         self.own = (*self.places, *libraries())

@@ -103,7 +103,8 @@ class Findings:
     ) -> None:
         self.spec, self.strict = spec, strict
         self.named: Named = named_by(spec.task.body, spec.code)
-        self.body = Observed(spec.name, own, self.named.names, alone_online=alone_online)
+        self.body = Observed(spec.name, own, self.named.names)
+        self.body.alone_online = alone_online
         self._constants = self.named.unseen(parameters.values())
         self._before = {path: signature_of(path) for path in self._constants}
         self._parameters = parameters
