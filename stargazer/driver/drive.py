@@ -10,7 +10,7 @@ import platform
 import signal
 import threading
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from stargazer.runs.kept import keep_result
 from stargazer.runs.lease import DriverLease
 from stargazer.runs.monitor import is_cancelled
 from stargazer.runs.run import Run
-from stargazer.store import Store
+from stargazer.store import Store, layout
 from stargazer.store.copies import put_down_all
 from stargazer.tools.apart import machine, run_briefly
 
@@ -46,6 +46,11 @@ __all__ = ["drive"]
 
 ENDS_WITHIN = 10.0
 """Seconds in which a driver that lost its turn must have ended what it runs."""
+
+AWAY = "away"
+"""How a run stands whose store could not be reached: it goes on when that is there again."""
+
+MOST_TIMES_AWAY = 20
 
 EXIT = {"done": 0, "failed": 1, "cancelled": 130, "lost": 75, "pending": 0}
 GOES_ON = ("pending", "running", "lost")
@@ -79,6 +84,10 @@ def drive(run: str, url: str, digest: str, ends: Handover | None = None) -> int:
     try:
         # A job that was submitted as the next one finds, now and then, that the one before came to the end.
         state = driver.work(digest) if find_run(store, run).state in GOES_ON else "done"
+        while state == AWAY:
+            turn.let_go()
+            driver.spare()
+            state = driver.work(digest) if turn.take_next() else "lost"
     finally:
         turn.release()
     return EXIT[state]
@@ -105,19 +114,59 @@ class _Driver:
         self.flight: Run[Any] | None = None
         self.is_lost = False
         self.note: Note = find_run(store, run)
+        self._times_away = 0
+        self._killer: threading.Timer | None = None
+        self._what: Any = None
 
     def lose(self) -> None:
-        """Another driver has the turn: end at once, and write nothing more."""
+        """Another driver has the turn, or may have it: end what runs at once, and write nothing more."""
         self.is_lost = True
-        logging.getLogger("stargazer").error("another driver goes on with %s; this one ends", self.run)
-        killer = threading.Timer(ENDS_WITHIN, os._exit, (EXIT["lost"],))
-        killer.daemon = True
-        killer.start()
+        logging.getLogger("stargazer").error("%s is, or may be, another driver's: what runs here ends", self.run)
+        self._killer = threading.Timer(ENDS_WITHIN, os._exit, (EXIT["lost"],))
+        self._killer.daemon = True
+        self._killer.start()
         if self.flight is not None:
             self.flight.cancel()
 
     def work(self, digest: str) -> str:
-        """Run what was given, and note how that ended."""
+        """Run what was given, and note how that ended; `AWAY` where the store could not be reached."""
+        self.is_lost, self.note, self.flight = False, self._noted(), None
+        try:
+            state = self._worked(digest)
+        except (OSError, StargazerError):
+            if self._reaches():
+                raise
+            state = AWAY
+        if state in ("lost", AWAY):
+            state = self._away()
+        return state
+
+    def spare(self) -> None:
+        """Nothing runs any more of what a lost turn would have to end."""
+        if self._killer is not None:
+            self._killer.cancel()
+
+    def _away(self) -> str:
+        """Nothing runs here any more: whether another driver goes on, or the store is waited for."""
+        self._times_away += 1
+        if self._times_away > MOST_TIMES_AWAY:
+            return "lost"
+        if not self._reaches():
+            told = "%s goes on when its store can be reached again: %s"
+            logging.getLogger("stargazer").warning(told, self.run, self.store.url)
+        return AWAY
+
+    def _reaches(self) -> bool:
+        with suppress(OSError, StargazerError):
+            return self.store.backend.size(layout.HEADER) is not None
+        return False
+
+    def _was_away(self) -> bool:
+        """Whether it is for want of the store that calls failed."""
+        failures = self.flight.failures.values() if self.flight is not None else ()
+        return not self._reaches() or any(isinstance(error, StoreGone) for error in failures)
+
+    def _worked(self, digest: str) -> str:
         self._begin()
         try:
             given = read_given(self.store, self.run, digest)
@@ -128,6 +177,8 @@ class _Driver:
             state, failures = self._ran(given)
             if self.is_lost:
                 return "lost"
+            if state == "failed" and self._was_away():
+                return AWAY
             if state != "pending":
                 self._end(state, failures)
         return state
@@ -197,7 +248,7 @@ class _Driver:
         options = given.options
         os.chdir(options.folder)
         with ExitStack() as stack:
-            what = given.unpacked(self._folder(options))
+            what = self._what = self._what or given.unpacked(self._folder(options))
             self._check_store(what)
             stack.enter_context(self.store)
             client = stack.enter_context(_connected(options)) if options.on else None

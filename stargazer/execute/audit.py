@@ -86,21 +86,20 @@ class Observed:
         Paths below which everything is the body's, or the engine's: scratch, store, caches.
     names
         Names in its code.
-    alone_online
-        Whether nothing else of this process, as a store in the cloud, asks the network by threads that all share.
 
     Attributes
     ----------
+    alone_online
+        Asked whether nothing else of this process, as a store in the cloud, uses the network by threads that all share.
     may_move
         Whether it is the user's own program, which may change its directory.
     wires
         Whether it wires calls: what the engine does meanwhile, as to learn of tools, is not its doing.
     """
 
-    def __init__(
-        self, task: str, own: Iterable[str], names: frozenset[str] = frozenset(), *, alone_online: bool = True
-    ) -> None:
-        self.task, self.names, self.alone_online = task, names, alone_online
+    def __init__(self, task: str, own: Iterable[str], names: frozenset[str] = frozenset()) -> None:
+        self.task, self.names = task, names
+        self.alone_online: Callable[[], bool] = lambda: True
         self.may_move = self.wires = False
         self.places = tuple(f"{path.rstrip(os.sep)}{os.sep}" for path in own)
         self.own = (*self.places, *libraries())
@@ -457,7 +456,7 @@ def _symlink(source: Any, target: Any, *_: Any) -> None:
 
 def _connect(_: Any, address: Any) -> None:
     body = _body_here()
-    if body is not None and (body.alone_online or threading.get_ident() in _bodies):
+    if body is not None and (threading.get_ident() in _bodies or body.alone_online()):
         body.connected(address)
 
 

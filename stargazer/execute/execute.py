@@ -153,11 +153,11 @@ class Attempt:
         self._before, self._warn = before, warn
         self._told: list[str] = []
         self._enclosure: Enclosure | None = None
-        self._configured, own = config.scratch_dir(), self.store.context.scratch
+        self._configured, own = config.scratch_dir(), self.store.context.scratch_place
         self._parent = self._configured or own
         places = own_places(self._configured, own, self.store.context.cache)
-        offline = self.store.backend.quick and not config.remotes()
-        self._findings = Findings(spec, places, parameters, strict=strict or config.strict(), alone_online=offline)
+        told: dict[str, Any] = {"strict": strict or config.strict(), "alone_online": self.store.context.is_offline}
+        self._findings = Findings(spec, places, parameters, **told)
         self.plan_key = plan_key
         self.known = described(spec, plan_key, inputs, parameters, self.store)
         self.content_key: str = self.known["content_key"]

@@ -42,7 +42,7 @@ from stargazer.tools.programs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from stargazer.execute.spec import TaskSpec
 
@@ -99,11 +99,12 @@ class Findings:
         parameters: Mapping[str, Any],
         *,
         strict: bool = False,
-        alone_online: bool = True,
+        alone_online: Callable[[], bool] = lambda: True,
     ) -> None:
         self.spec, self.strict = spec, strict
         self.named: Named = named_by(spec.task.body, spec.code)
-        self.body = Observed(spec.name, own, self.named.names, alone_online=alone_online)
+        self.body = Observed(spec.name, own, self.named.names)
+        self.body.alone_online = alone_online
         self._constants = self.named.unseen(parameters.values())
         self._before = {path: signature_of(path) for path in self._constants}
         self._parameters = parameters

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from weakref import WeakKeyDictionary
 
 from stargazer.errors import CodeChanged, StoreError, WorkerMismatch
 from stargazer.store import Store
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from stargazer.execute.audit import Observed
     from stargazer.executors import Place
     from stargazer.tools import Workdir
+    from stargazer.tools.git import Revision
 
 __all__ = ["LoadedTask", "Needs", "TaskSpec", "Wired", "check_versions", "fits", "most", "size"]
 
@@ -123,6 +125,9 @@ class Wired(NamedTuple):
         if os.path.isfile(self.path):
             return Path(self.path).stem
         return "python" if self.path in TYPED else "notebook"
+
+
+_stamped: WeakKeyDictionary[TaskSpec, tuple[Revision, TaskSpec]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,12 +237,16 @@ class TaskSpec:
         from stargazer.tools.git import revision_of
 
         revision = revision_of(self.wired.path)
+        last = _stamped.get(self)
+        if last is not None and last[0] is revision:  # each call of a large graph asks
+            return last[1]
         diff = None
         if revision.diff:
             with suppress(StoreError, OSError):  # a store that cannot be written to runs nothing either, and says so
                 diff = Store.open(self.store).blobs.put_bytes(revision.diff)
         found = {"commit": revision.commit, "dirty": revision.dirty, "diff": diff}
-        return self.with_changes(**found, principal=self.wired.principal, wired=None)
+        _stamped[self] = revision, self.with_changes(**found, principal=self.wired.principal, wired=None)
+        return _stamped[self][1]
 
     @property
     def task(self) -> LoadedTask:

@@ -174,8 +174,9 @@ class Wiring:
     def look(self) -> tuple[Any, dict[str, str], tuple[str, ...]]:
         """As `wire`; nothing is recorded if it fails."""
         self.spec.check_code()
-        offline = self.store.backend.quick and not config.remotes()
-        findings = Findings(self.spec, (), self.parameters, strict=self._strict, alone_online=offline)
+        findings = Findings(
+            self.spec, (), self.parameters, strict=self._strict, alone_online=self.store.context.is_offline
+        )
         findings.body.wires = True
         with self.store, _no_work(self.spec.name, findings):
             made = self.spec.wiring.called(self.spec, self.inputs, self.parameters)

@@ -30,6 +30,9 @@ LOST_AFTER = 120.0
 """Seconds without a sign, watched on one's own clock, after which the next may take its turn."""
 
 LOOKED_EVERY = 1.0
+AWAY_AT_MOST = 3600.0
+"""Seconds for which a driver waits for a store that cannot be reached, before it gives up."""
+
 FREE = "free"
 
 
@@ -38,7 +41,7 @@ class DriverLease:
 
     Turns of a run are numbered. A turn is taken by writing its number first, which one writer alone can do; it is over
     when its holder says so, or has died (as this machine sees), or gave no sign for long. Who finds that a later turn
-    was taken has lost its own.
+    was taken has lost its own; who could not give a sign for long takes the next one, or finds that another has.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ class DriverLease:
     run
         Its id.
     lost
-        Called, once, when the turn is lost.
+        Called, once a turn, when it is lost, or may be: it could not be renewed for long.
     """
 
     def __init__(self, store: Store, run: str, lost: Callable[[], None]) -> None:
@@ -55,8 +58,7 @@ class DriverLease:
         self.number = 0
         self._holder = uuid.uuid4().hex
         self._signs = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="stargazer-driver-lease", daemon=True)
+        self._ended, self._thread = threading.Event(), threading.Thread()
 
     def take(self, given_up: Callable[[], bool]) -> bool:
         """Wait until it is this driver's turn, and hold it; False where that was given up."""
@@ -66,15 +68,42 @@ class DriverLease:
             if data != watched[0]:
                 watched = (data, time.monotonic())
             if (data is None or _is_over(data, time.monotonic() - watched[1])) and self._claim(number + 1):
-                self._thread.start()
+                self._hold()
                 return True
             time.sleep(LOOKED_EVERY)
         return False
 
-    def release(self) -> None:
-        """Say that the turn is over."""
+    def take_next(self) -> bool:
+        """Wait until the store can be reached, and take the turn after this one; False where another driver has it.
+
+        The present one may be over by now for whoever watched it.
+        """
+        self.let_go()
+        deadline = time.monotonic() + AWAY_AT_MOST
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, StargazerError):
+                if not self.is_mine() or not self._claim(self.number + 1):
+                    return False
+                self._hold()
+                return True
+            time.sleep(LOOKED_EVERY)
+        return False
+
+    def _hold(self) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(
+            target=self._renew, args=(self._ended,), name="stargazer-driver-lease", daemon=True
+        )
+        self._thread.start()
+
+    def let_go(self) -> None:
+        """Renew the turn no more; nothing is told of it from here on."""
         self._ended.set()
         self._thread.join()
+
+    def release(self) -> None:
+        """Say that the turn is over."""
+        self.let_go()
         with contextlib.suppress(OSError, StargazerError):
             if self.is_mine():
                 self.store.backend.replace(self._place(self.number), json.dumps({"holder": FREE}).encode())
@@ -99,9 +128,9 @@ class DriverLease:
         sign = {"holder": self._holder, "machine": machine(), "pid": os.getpid(), "sign": self._signs}
         return json.dumps(sign).encode()
 
-    def _renew(self) -> None:
+    def _renew(self, ended: threading.Event) -> None:
         renewed = time.monotonic()
-        while not self._ended.wait(RENEWED_EVERY):
+        while not ended.wait(RENEWED_EVERY):
             try:
                 if not self.is_mine():
                     break
@@ -110,7 +139,7 @@ class DriverLease:
             except (OSError, StargazerError):
                 if time.monotonic() - renewed > GIVEN_UP_AFTER:
                     break
-        if not self._ended.is_set():
+        if not ended.is_set():
             self._lost()
 
 

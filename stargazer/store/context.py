@@ -230,6 +230,15 @@ class StoreContext:
         own = self.backend.scratch()
         return self.cache / layout.TMP if own is None else Path(own)
 
+    @cached_property
+    def scratch_place(self) -> Path:
+        """The same as a mere place: the disk is asked once."""
+        return self.scratch
+
+    def is_offline(self) -> bool:
+        """Whether neither the store nor a remote is reached over a network."""
+        return self.backend.quick and not config.remotes()
+
     def note_changes(self, kind: str, *names: str) -> None:
         """Note that records of a kind changed, where the times of folders don't tell that."""
         if self.backend.journal is not None:

@@ -57,8 +57,12 @@ def revision_of(path: str) -> Revision:
     path
         A file; of what has none, as a notebook's cell, the current directory counts.
     """
-    directory = os.path.dirname(path) if os.path.isfile(path) else os.getcwd()
-    return _asked(os.path.realpath(directory), int(time.monotonic() / FRESH))
+    return _found(path, os.getcwd(), int(time.monotonic() / FRESH))
+
+
+@functools.lru_cache(maxsize=256)
+def _found(path: str, here: str, now: int) -> Revision:
+    return _asked(os.path.realpath(os.path.dirname(path) if os.path.isfile(path) else here), now)
 
 
 @functools.lru_cache(maxsize=32)

@@ -181,3 +181,8 @@ def by_the_clock(n: int) -> list[int]:
 @sg.dynamic
 def by_neither(n: int) -> list[int]:
     return [number(i=i) for i in random.Random(n).sample(range(9), n)]
+
+
+@sg.task
+def one_normal_number(work: sg.Workdir, *, i: int) -> float:
+    return float(np.random.standard_normal())

@@ -31,6 +31,7 @@ from chance_tasks import (
     identifier,
     measured,
     named_alike,
+    one_normal_number,
     sample_of_table,
     secret,
     seeded,
@@ -110,3 +111,25 @@ def test_wiring_by_chance_is_told_and_an_error_with_strict(dynamic: Any) -> None
 
 def test_wiring_by_a_seed_is_no_chance() -> None:
     assert len(by_neither(3).compute(scheduler="sync")) == 3
+
+
+def test_a_normal_number_that_waited_is_drawn_too(store: Store) -> None:
+    """NumPy makes two at once: the second changes nothing of what lies in its generator's memory."""
+    import numpy as np
+
+    np.random.seed(5)
+    for i in range(4):
+        with pytest.warns(HiddenInput, match=f"drew from {NUMPY}"):
+            one_normal_number(i=i).compute(scheduler="sync")
+
+
+def test_a_state_is_read_anew_wherever_it_moved() -> None:
+    import numpy as np
+
+    from stargazer.execute.state import _numpy_state
+
+    generator = np.random.mtrand._rand
+    for move in (lambda: np.random.seed(3), np.random.random, np.random.standard_normal, lambda: None) * 3:
+        move()
+        kind, numbers, *rest = generator.get_state()
+        assert _numpy_state() == (kind, bytes(numbers.data), *rest) == _numpy_state()

@@ -15,6 +15,7 @@ import pytest
 from unattended_tasks import LONGEST, letter, measured, shell, until, waiting
 
 import stargazer as sg
+from stargazer import config
 from stargazer.driver.asking import resume
 from stargazer.errors import ArgumentError, Cancelled, ConfigError, NotFound, RunFailed, RunLost
 from stargazer.tools.apart import is_alive
@@ -114,6 +115,29 @@ def test_a_driver_that_is_killed_is_lost_at_once_and_leaves_no_tool(store: sg.St
     until(lambda: not is_alive(int(pid.read_text())))
     with pytest.raises(RunLost, match="resume"):
         run.result()
+
+
+def test_a_run_goes_on_by_itself_when_its_store_is_there_again(tmp_path: Path) -> None:
+    """As after a network that fails for a minute: what was made counts, and nobody need resume the run."""
+    go, begun, ran = tmp_path / "go", tmp_path / "begun", tmp_path / "ran"
+    place, away = tmp_path / "shared", tmp_path / "away"
+    with sg.Store(place):
+        first = shell(script=f"echo first >> {ran}; echo first")
+        held = shell(first, script=f"touch {begun}; {waiting(go)}")
+        calls = [held, *(shell(held, script=f"cat; echo {i}") for i in range(3))]
+        run = sg.run(calls, detach=True)
+    until(begun.exists)
+    place.rename(away)
+    go.touch()
+    log = config.cache_dir() / "drivers" / f"{run.id}.log"
+    until(lambda: "goes on when its store can be reached again" in log.read_text())
+    assert not place.exists(), "nothing was written in its place"
+    away.rename(place)
+    assert [each.fetch().read_text() for each in run.result(LONGEST)] == ["went\n", *(f"went\n{i}\n" for i in range(3))]
+    assert (run.state, run.failures) == ("done", {})
+    assert ran.read_text() == "first\n", "what was known is not made again"
+    assert [each.id for each in sg.runs.list(sg.Store(place))] == [run.id]
+    assert sg.Store(place).fsck().ok
 
 
 def test_a_run_of_a_store_that_was_moved_makes_no_other_in_its_place(store: sg.Store, tmp_path: Path) -> None:

@@ -309,12 +309,13 @@ class LocalBackend:
                 self._sync_folder(self.path(alias))
 
     def _link(self, place: str, alias: str) -> None:
-        source, temporary = self.path(place), self.temporary()
+        source = self.path(place)
         folder, _, name = alias.rpartition("/")
         with opened(self.root, folder, make=True, sign=self._sign) as fd:
             try:
                 os.link(source, self.path(alias))
             except FileExistsError:
+                temporary = self.temporary()
                 self.make_folder(TMP)
                 os.link(source, temporary)
                 os.rename(temporary, name, dst_dir_fd=fd)
