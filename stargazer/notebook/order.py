@@ -136,14 +136,25 @@ def check_cells(document: Document) -> list[str]:
     wrong += _undefined(document, cells)
     wrong += _late(cells) if document.sequential and not wrong else []
     wrong += [f"{_told(cell)}: {told}" for cell in cells for told in _looped(cell, document)]
-    named = {cell.name for cell in cells}
-    wrong += [
+    return wrong + _after(document, cells)
+
+
+def _after(document: Document, cells: Sequence[Cell]) -> list[str]:
+    """What ``@after`` asks for, and nobody can do."""
+    places: dict[str, int] = {}
+    for number, cell in enumerate(cells):
+        places.setdefault(cell.name, number)
+    asked = [(number, cell, name) for number, cell in enumerate(cells) for name in cell.notes.after]
+    lost = [
         f"line {cell.line}: @after {name}: there is no cell of that name"
-        for cell in cells
-        for name in cell.notes.after
-        if name not in named
+        for _, cell, name in asked
+        if name not in places
     ]
-    return wrong
+    below = ((cell, name) for number, cell, name in asked if places.get(name, -1) >= number and document.sequential)
+    return lost + [
+        f"{_told(cell)}: @after {name} stands above that cell, and cells run in their order: move it below"
+        for cell, name in below
+    ]
 
 
 def check_given(cells: Sequence[Cell], given: Iterable[str], code: frozenset[str]) -> None:

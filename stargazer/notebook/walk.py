@@ -213,6 +213,11 @@ class Walk:
             return self.failed(cell, error)
         if not self.together.statements[cell]:
             return self.row(cell, "live", "code")
+        for other, row in self.rows.items():
+            if other.name in cell.notes.after and row.state in ("failed", "skipped", "stopped"):
+                state = "skipped" if row.state == "failed" else row.state
+                self.dead |= dict.fromkeys(cell.defs, state)
+                return self.row(cell, state, f"it runs after {other.name}, which is {row.state}")
         for name in sorted(self.reads[cell]):
             if name in self.dead:
                 state = "skipped" if self.dead[name] == "failed" else self.dead[name]
@@ -293,7 +298,7 @@ class Walk:
             if not self.is_made_later(cell, frozenset(data)):
                 self._here(cell, call)
             return
-        if not self.dry and may_meet(cell, self.pending, self.prelude):
+        if not self.dry and (self._is_after(cell, self.pending) or may_meet(cell, self.pending, self.prelude)):
             self.settle()
             self._walk_one(cell)
             return
@@ -301,6 +306,10 @@ class Walk:
         for name in cell.defs - self.split.names:
             self._bind(name, call[name])
         self._hand_on_changes(cell)
+
+    def _is_after(self, cell: Cell, others: Iterable[Cell]) -> bool:
+        """Whether a cell says that it runs after one of others."""
+        return any(other.name in cell.notes.after for other in others)
 
     def _call(self, cell: Cell, data: Mapping[str, Any], alive: Iterable[str]) -> Call:
         """The call that a cell is, with what this walk knows of it."""
@@ -492,7 +501,7 @@ class Walk:
         is_written = False
         for cell, call in pending.items():
             record = self.ledger.find(call.plan_key)
-            is_new = record is not None and record.started >= self._flew
+            is_new = record is not None and self._has_run(call, record)
             if not is_written:
                 error = failures.get(f"{call.name} {call.plan_key[:8]}")
                 self._done[cell] = Done(call, used_by(call, results), results.get(call.plan_key), error)
@@ -503,6 +512,12 @@ class Walk:
         self._go_back()
         self._walk(cells)
         self.settle()
+
+    def _has_run(self, call: Call, record: Record) -> bool:
+        """Whether a cell that waited ran just now; one that came to the same as once before has that older record."""
+        task = call.spec.local
+        ran_here = isinstance(task, CellTask) and task.ran
+        return ran_here or self.client is not None or record.started >= self._flew
 
     def note_place(self) -> None:
         """Remember how things are before the first cell that waits."""

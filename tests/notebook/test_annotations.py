@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import stargazer as sg
-from stargazer.errors import NeedUnmet
+from stargazer.errors import NeedUnmet, NotebookError
 from stargazer.notebook.book import Report
 
 pytest.importorskip("pyarrow")
@@ -172,3 +172,40 @@ def test_needs_are_those_of_the_call(tmp_path: Path, store: sg.Store) -> None:
     assert report.rows[0].state == "ran"
     with pytest.raises(NeedUnmet, match="wants a worker named 'elsewhere'"):
         run(tmp_path, "# @worker elsewhere\ny = 2")
+
+
+HELPER = """\
+import time
+
+
+def name():
+    return "q" + ".txt"
+
+
+def put(text, after=0.0):
+    time.sleep(after)
+    with open(name(), "w") as file:
+        file.write(text)
+
+
+def take():
+    with open(name()) as file:
+        return file.read()
+"""
+
+
+def test_a_cell_waits_for_one_that_it_names_with_all_that_this_leaves(
+    tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "puts_late.py").write_text(HELPER)
+    cells = "import puts_late", "# @name one\nputs_late.put('new', 0.5)", "# @after one\ngot = puts_late.take()"
+    (tmp_path / "q.txt").write_text("old")
+    assert run(tmp_path, *cells)["got"] == "new"
+    (tmp_path / "q.txt").write_text("old")
+    assert run(tmp_path, *cells)["got"] == "new"
+    report = run(tmp_path, cells[0], "# @name one\nputs_late.put(1)", cells[2], "again = got").report
+    assert states(report) == ["live", "failed", "skipped", "skipped"], str(report)
+    with pytest.raises(NotebookError, match="@after one stands above that cell"):
+        run(tmp_path, cells[0], cells[2], cells[1])
