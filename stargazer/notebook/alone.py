@@ -3,25 +3,81 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
 import json
 import os
 import pickle
+import shutil
 import urllib.parse
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.errors import NotKept
+from stargazer.errors import NotKept, ToolFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from stargazer.notebook.cells import CellTask
+    from stargazer.notebook.settings import Made
     from stargazer.tools import Workdir
 
-__all__ = ["JOB", "RESULT", "perform_alone"]
+__all__ = ["FAILED", "JOB", "RESULT", "Done", "Job", "perform_alone", "secret_in"]
 
-JOB, RESULT = "cell.job", "cell.result"
+JOB, RESULT, FAILED = "cell.job", "cell.result", "cell.failed"
 SHORTEST = 8
 """Characters of base64 below which it may be anything."""
+
+VALUES = ("made", "changed")
+"""Folders in which a cell leaves values."""
+
+
+class Job(NamedTuple):
+    """What the other process is told.
+
+    Parameters
+    ----------
+    task
+        The cell.
+    staged, given
+        What it reads, as files and as objects.
+    before
+        What other cells set up before it.
+    folder
+        Where it runs.
+    variables
+        Of the environment that its code names, as they are here.
+    places
+        Where the engine has its files.
+    """
+
+    task: CellTask
+    staged: dict[str, Any]
+    given: dict[str, Any]
+    before: tuple[Made, ...]
+    folder: str
+    variables: dict[str, str | None]
+    places: tuple[str, ...]
+
+
+class Done(NamedTuple):
+    """What the other process tells.
+
+    Parameters
+    ----------
+    made
+        As `stargazer.notebook.cells.perform` returns it.
+    reads, written
+        What the cell read, and which files it wrote.
+    held
+        Values that hold a secret, with its name, where their files do not tell.
+    """
+
+    made: dict[str, Any]
+    reads: dict[str, str]
+    written: set[str]
+    held: dict[str, str]
 
 
 def perform_alone(task: CellTask, staged: Mapping[str, Any], work: Workdir) -> dict[str, Any]:
@@ -37,17 +93,56 @@ def perform_alone(task: CellTask, staged: Mapping[str, Any], work: Workdir) -> d
     if task.given and task.cell.notes.env:
         lives = ", ".join(sorted(task.given))
         raise NotKept(f"{task.name} has an environment of its own, and reads {lives}, which has no bytes")
-    job = work.path / JOB
-    job.write_bytes(_written_out(task, staged))
-    work.run(["python", "-m", "stargazer.notebook.job", JOB])
-    made: dict[str, Any] = pickle.loads((work.path / RESULT).read_bytes())
-    _check_secrets(task, work)
-    return made
+    with _nothing_left(work.path):
+        job = work.path / JOB
+        job.write_bytes(_written_out(task, staged))
+        try:
+            work.run(["python", "-m", "stargazer.notebook.job", JOB])
+        except ToolFailed:
+            _take_shown(task, work)
+            raise
+        done: Done = pickle.loads((work.path / RESULT).read_bytes())
+        _check_secrets(task, work, done.held)
+    task.seen = done.reads
+    for body in _bodies(task):
+        body.written |= done.written
+    return done.made
+
+
+@contextlib.contextmanager
+def _nothing_left(folder: Path) -> Iterator[None]:
+    """Where a cell fails, its folder is kept for people to look at, and its values may hold a secret."""
+    try:
+        yield
+    except BaseException:
+        for name in VALUES:
+            shutil.rmtree(folder / name, ignore_errors=True)
+        for name in ("outputs.json", FAILED):
+            (folder / name).unlink(missing_ok=True)
+        raise
+
+
+def _bodies(task: CellTask) -> list[Any]:
+    """What is observed of the cell in this process."""
+    from stargazer.execute.audit import running
+
+    return [body for body in running() if body.task == task.name]
+
+
+def _variables(task: CellTask) -> dict[str, str | None]:
+    """Variables of the environment that the code of a cell names, with what they are here; secrets are asked for."""
+    from stargazer.config import variables
+    from stargazer.execute.named import named_by
+
+    named = named_by(task.body, task.identity().digest).variables
+    return variables(name for name in named if name not in task.cell.notes.env)
 
 
 def _written_out(task: CellTask, staged: Mapping[str, Any]) -> bytes:
+    places = tuple({place for body in _bodies(task) for place in body.places})
+    job = Job(task, dict(staged), task.given, task.set_up, os.getcwd(), _variables(task), places)
     try:
-        return pickle.dumps((task, dict(staged), task.given, task.set_up, os.getcwd()))
+        return pickle.dumps(job)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise NotKept(
             f"{task.name} has to run in a process of its own, without what cells after it have set up in this one, and "
@@ -55,24 +150,74 @@ def _written_out(task: CellTask, staged: Mapping[str, Any]) -> bytes:
         ) from None
 
 
-def _check_secrets(task: CellTask, work: Workdir) -> None:
-    """Mask secrets in what was shown, and refuse values that hold one, also as URLs, JSON and headers write it."""
-    from stargazer.config import MASK, secrets
+def _take_shown(task: CellTask, work: Workdir) -> None:
+    """What a cell showed before it failed."""
+    path = work.path / FAILED
+    if path.is_file():
+        task.captured.outputs.extend(json.loads(_masked(task, work, path.read_text())))
 
-    names = [name for name, value in task.cell.notes.env.items() if value is None]
-    held = {name: _written(value) for name, value in secrets(names).items() if value}
+
+def _secrets(names: Iterable[str]) -> dict[str, set[bytes]]:
+    from stargazer.config import secrets
+
+    return {name: _written(value) for name, value in secrets(names).items() if value}
+
+
+def _asked(task: CellTask) -> list[str]:
+    return [name for name, value in task.cell.notes.env.items() if value is None]
+
+
+def _masked(task: CellTask, work: Workdir, text: str) -> str:
+    """A text without secrets, however they are written."""
+    from stargazer.config import MASK
+
+    text, forms = work.masked(text), {form for each in _secrets(_asked(task)).values() for form in each}
+    for form in sorted((form.decode("latin-1") for form in forms), key=len, reverse=True):
+        text = text.replace(form, MASK)
+    return text
+
+
+def _check_secrets(task: CellTask, work: Workdir, held: Mapping[str, str]) -> None:
+    """Mask secrets in what was shown, and refuse values that hold one, also as URLs, JSON and headers write it."""
     shown = work.path / "outputs.json"
     if shown.exists():
-        text = work.masked(shown.read_text())
-        for form in sorted((form.decode() for forms in held.values() for form in forms), key=len, reverse=True):
-            text = text.replace(form, MASK)
-        shown.write_text(text)
-    for folder in ("made", "changed"):
-        for path in sorted((work.path / folder).rglob("*")):
-            data = path.read_bytes() if path.is_file() else b""
-            found = next((name for name, forms in held.items() if any(form in data for form in forms)), None)
-            if found is not None:
-                raise NotKept(f"{path.name.removesuffix('.value')} holds the secret {found}, which is never kept")
+        shown.write_text(_masked(task, work, shown.read_text()))
+    forms = _secrets(_asked(task))
+    for folder in (work.path / each for each in VALUES):
+        for path in sorted(folder.rglob("*")) if forms else ():
+            if path.is_file() and (found := _found(path.read_bytes(), forms)):
+                raise _holds(path.relative_to(folder).parts[0].removesuffix(".value"), found)
+    for name, secret in held.items():
+        raise _holds(name, secret)
+
+
+def _holds(name: str, secret: str) -> NotKept:
+    return NotKept(f"{name} holds the secret {secret}, which is never kept")
+
+
+def _found(data: bytes, forms: Mapping[str, set[bytes]]) -> str:
+    """Name of the secret that some bytes hold; empty where they hold none."""
+    return next((name for name, each in forms.items() if any(form in data for form in each)), "")
+
+
+def secret_in(value: Any, kept: Any, names: Iterable[str]) -> str:
+    """Name of the secret that a value holds of which its files do not tell, as they are packed or cut up; else empty.
+
+    Parameters
+    ----------
+    value, kept
+        It, and what is kept of it.
+    names
+        Of secrets.
+    """
+    path, forms = getattr(kept, "path", None), _secrets(names)
+    if isinstance(value, PurePath):
+        return _found(os.fsencode(value), forms)
+    if not forms or path is None or not path.is_dir():
+        return ""
+    told = io.BytesIO()
+    pickle.dump(value, told, protocol=5)
+    return _found(told.getvalue(), forms)
 
 
 def _written(value: str) -> set[bytes]:
@@ -84,4 +229,9 @@ def _written(value: str) -> set[bytes]:
         text = base64.b64encode(data).decode().rstrip("=")
         core = text[(0, 2, 3)[before] : len(text) - bool(len(data) % 3)]
         forms |= {core, core.translate(str.maketrans("+/", "-_"))} if len(core) >= SHORTEST else set()
-    return {form.encode() for form in forms}
+    data = value.encode()
+    return {
+        *(form.encode() for form in forms),
+        data.hex().encode(),
+        *(value.encode(coding) for coding in ("utf-16-le", "utf-32-le")),  # of NumPy's texts, and of other systems
+    }
