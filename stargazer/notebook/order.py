@@ -158,7 +158,7 @@ def _after(document: Document, cells: Sequence[Cell]) -> list[str]:
 
 
 def check_given(cells: Sequence[Cell], given: Iterable[str], code: frozenset[str]) -> None:
-    """Refuse values that would not reach all that reads their names.
+    """Refuse values that would not reach all that reads their names, or that nobody reads.
 
     Parameters
     ----------
@@ -175,7 +175,9 @@ def check_given(cells: Sequence[Cell], given: Iterable[str], code: frozenset[str
         Some would not; names them.
     """
     names = frozenset(given)
-    wrong = [
+    made = frozenset().union(*(cell.defs for cell in cells))
+    wrong = [f"no cell makes {name}" for name in sorted(names - made)]
+    wrong += [
         f"{name} is a constant, which is code of all cells: name it {name.lower()}" for name in sorted(names & code)
     ]
     for cell in cells:

@@ -286,7 +286,11 @@ class Walk:
         if self._is_done(cell, data):
             return
         self._check_spent(cell, data)
-        data |= {name: mounted(mount, self.store) for name, mount in mounts.items()}
+        try:
+            data |= {name: mounted(mount, self.store) for name, mount in mounts.items()}
+        except NotebookError as error:
+            self.rows[cell] = self.failed(cell, error)
+            return
         if self.settings.now and (place := find_place(cell.notes.worker)):
             self.rows[cell] = self.failed(cell, NotebookError(NOT_SET_UP.format(self.settings.now[0].root, place.name)))
             return

@@ -49,6 +49,19 @@ def test_a_live_cell_is_ended_too_and_a_flaky_one_is_tried_again(tmp_path: Path,
     assert book["tries"] == 3
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="programs of a thread are told by Linux")
+@pytest.mark.parametrize("kind", ["kept", "live"])
+def test_programs_that_a_cell_started_by_itself_end_with_it(kind: str, tmp_path: Path, store: sg.Store) -> None:
+    waits = f"sleep 30; touch {tmp_path}/done; sleep 30"
+    source = (
+        f"# @timeout 0.5\n{'# @cache off' if kind == 'live' else ''}\nsubprocess.run(['sh', '-c', {waits!r}])\nx = 1"
+    )
+    report = run(tmp_path, "import subprocess", source, "y = 2").report
+    assert states(report) == ["live", "failed", "ran"]
+    assert "declare more: # @timeout" in report.rows[1].why[0]
+    assert not (tmp_path / "done").exists()
+
+
 def test_a_cell_with_an_environment_runs_in_a_process_of_its_own(
     tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +148,14 @@ def test_mounted_places_count_by_their_content(tmp_path: Path, store: sg.Store) 
     for _ in range(2):
         assert states(run(tmp_path, source).report) == ["live"]
     assert (tmp_path / "in" / "b.txt").read_text() == "x"
+
+
+def test_a_place_that_cannot_be_mounted_fails_its_cell_alone(tmp_path: Path, store: sg.Store) -> None:
+    bad = [f"{tmp_path}/nowhere", "s3x://bucket/x", "memory://nowhere"]
+    report = run(tmp_path, *(f"# @mount data {uri}\nx{n} = str(data)" for n, uri in enumerate(bad)), "y = 2").report
+    assert states(report) == ["failed", "failed", "failed", "ran"]
+    for row, uri in zip(report.rows, bad, strict=False):
+        assert f"@mount data {uri}: it cannot be read" in row.why[0]
 
 
 def test_loops_keep_each_round_and_go_on_where_they_were(tmp_path: Path, store: sg.Store) -> None:
