@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import io
 import json
 import os
 import pickle
 import shutil
-import urllib.parse
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import NotKept, ToolFailed
+from stargazer.notebook.secrets import masked, secret_in, secret_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from stargazer.notebook.cells import CellTask
     from stargazer.notebook.settings import Made
     from stargazer.tools import Workdir
 
-__all__ = ["FAILED", "JOB", "RESULT", "Done", "Job", "perform_alone", "secret_in"]
+__all__ = ["FAILED", "JOB", "RESULT", "Done", "Job", "perform_alone"]
 
 JOB, RESULT, FAILED = "cell.job", "cell.result", "cell.failed"
-SHORTEST = 8
-"""Characters of base64 below which it may be anything."""
-
 VALUES = ("made", "changed")
 """Folders in which a cell leaves values."""
 
@@ -157,24 +151,12 @@ def _take_shown(task: CellTask, work: Workdir) -> None:
         task.captured.outputs.extend(json.loads(_masked(task, work, path.read_text())))
 
 
-def _secrets(names: Iterable[str]) -> dict[str, set[bytes]]:
-    from stargazer.config import secrets
-
-    return {name: _written(value) for name, value in secrets(names).items() if value}
-
-
 def _asked(task: CellTask) -> list[str]:
-    return [name for name, value in task.cell.notes.env.items() if value is None]
+    return secret_names([task.cell])
 
 
 def _masked(task: CellTask, work: Workdir, text: str) -> str:
-    """A text without secrets, however they are written."""
-    from stargazer.config import MASK
-
-    text, forms = work.masked(text), {form for each in _secrets(_asked(task)).values() for form in each}
-    for form in sorted((form.decode("latin-1") for form in forms), key=len, reverse=True):
-        text = text.replace(form, MASK)
-    return text
+    return masked(work.masked(text), _asked(task))
 
 
 def _check_secrets(task: CellTask, work: Workdir, held: Mapping[str, str]) -> None:
@@ -182,56 +164,13 @@ def _check_secrets(task: CellTask, work: Workdir, held: Mapping[str, str]) -> No
     shown = work.path / "outputs.json"
     if shown.exists():
         shown.write_text(_masked(task, work, shown.read_text()))
-    forms = _secrets(_asked(task))
     for folder in (work.path / each for each in VALUES):
-        for path in sorted(folder.rglob("*")) if forms else ():
-            if path.is_file() and (found := _found(path.read_bytes(), forms)):
-                raise _holds(path.relative_to(folder).parts[0].removesuffix(".value"), found)
+        for path in sorted(folder.glob("*")) if _asked(task) else ():
+            if found := secret_in(None, path, _asked(task)):
+                raise _holds(path.name.removesuffix(".value"), found)
     for name, secret in held.items():
         raise _holds(name, secret)
 
 
 def _holds(name: str, secret: str) -> NotKept:
     return NotKept(f"{name} holds the secret {secret}, which is never kept")
-
-
-def _found(data: bytes, forms: Mapping[str, set[bytes]]) -> str:
-    """Name of the secret that some bytes hold; empty where they hold none."""
-    return next((name for name, each in forms.items() if any(form in data for form in each)), "")
-
-
-def secret_in(value: Any, kept: Any, names: Iterable[str]) -> str:
-    """Name of the secret that a value holds of which its files do not tell, as they are packed or cut up; else empty.
-
-    Parameters
-    ----------
-    value, kept
-        It, and what is kept of it.
-    names
-        Of secrets.
-    """
-    path, forms = getattr(kept, "path", None), _secrets(names)
-    if isinstance(value, PurePath):
-        return _found(os.fsencode(value), forms)
-    if not forms or path is None or not path.is_dir():
-        return ""
-    told = io.BytesIO()
-    pickle.dump(value, told, protocol=5)
-    return _found(told.getvalue(), forms)
-
-
-def _written(value: str) -> set[bytes]:
-    """How a text stands in others: as it is, in JSON, in a URL, and in base64 whatever stands before it."""
-    once = json.dumps(value)[1:-1]
-    forms = {value, once, json.dumps(once)[1:-1], urllib.parse.quote(value, safe="")}  # JSON is kept as JSON's text
-    for before in range(3):
-        data = bytes(before) + value.encode()
-        text = base64.b64encode(data).decode().rstrip("=")
-        core = text[(0, 2, 3)[before] : len(text) - bool(len(data) % 3)]
-        forms |= {core, core.translate(str.maketrans("+/", "-_"))} if len(core) >= SHORTEST else set()
-    data = value.encode()
-    return {
-        *(form.encode() for form in forms),
-        data.hex().encode(),
-        *(value.encode(coding) for coding in ("utf-16-le", "utf-32-le")),  # of NumPy's texts, and of other systems
-    }

@@ -55,6 +55,8 @@ class Cell:
         In marimo files: ``setup``, ``function`` or ``class``; empty for other cells.
     id
         What the file calls it beside its name; of Jupyter notebooks.
+    limit
+        Seconds that it may take where it does not say so itself.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Cell:
     sequential: bool = False
     role: str = ""
     id: str = ""
+    limit: float | None = None
 
     @functools.cached_property
     def tree(self) -> ast.Module:
@@ -95,7 +98,8 @@ class Cell:
 
     @functools.cached_property
     def _read(self) -> tuple[Annotations, list[Problem]]:
-        return read_annotations(self.source if self.kind == "code" else "", self.line)
+        notes, problems = read_annotations(self.source if self.kind == "code" else "", self.line)
+        return notes._replace(timeout=notes.timeout or self.limit), problems
 
     @property
     def notes(self) -> Annotations:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from stargazer.config import set_variable
 from stargazer.execute import TaskSpec
 from stargazer.execute.findings import Findings
-from stargazer.notebook.alone import FAILED, RESULT, Done, secret_in
+from stargazer.notebook.alone import FAILED, RESULT, Done
 from stargazer.notebook.cells import perform
+from stargazer.notebook.secrets import secret_in, secret_names
 from stargazer.notebook.settings import set_up
 from stargazer.notebook.shown import own_traceback
 
@@ -51,7 +52,7 @@ def main() -> int:
 def _watched(task: CellTask, staged: Mapping[str, Any], here: Path, places: tuple[str, ...]) -> Done:
     """Run the cell, and see what it reads as its own process would."""
     code, env = task.identity(), task.cell.notes.env
-    secrets = tuple(name for name, value in env.items() if value is None)
+    secrets = tuple(secret_names([task.cell]))
     spec = TaskSpec(
         task, task.name, task.needs, False, "", code.digest, code.manifest, (), {}, "", "",
         env={name: value for name, value in env.items() if value is not None}, secrets=secrets,
@@ -59,7 +60,9 @@ def _watched(task: CellTask, staged: Mapping[str, Any], here: Path, places: tupl
     findings = Findings(spec, (str(here), *places), {})
     with findings.watched():
         made = perform(task, staged, here)
-    held = ((name, secret_in(value, made.get(name), secrets)) for name, value in task.left.items())
+    held = (
+        (name, secret_in(value, getattr(made.get(name), "path", None), secrets)) for name, value in task.left.items()
+    )
     reads = {name: value for name, value in findings.reads.items() if name.removeprefix("$") not in env}
     return Done(made, reads, findings.body.written, {name: secret for name, secret in held if secret})
 

@@ -45,6 +45,7 @@ from stargazer.notebook.hidden import hidden_order
 from stargazer.notebook.names import left_by_blocks
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.rows import Aliases, ChangesOthers
+from stargazer.notebook.secrets import secret_in, secret_names
 from stargazer.notebook.sharing import shared_parts
 from stargazer.notebook.state import state_changes
 from stargazer.notebook.tokens import is_widget, token_of
@@ -126,6 +127,8 @@ class Live:
         """What the cells that are calls read beside their names, as records have it."""
         self._cells: dict[str, Cell] = {}
         self._values: dict[str, tuple[Any, Any]] = {}
+        self._secret: dict[str, str] = {}
+        """Names whose values hold a secret, which is told nobody; with its name."""
         self._apart = Aliases()
         """Names that had a part in common when their cells ran, and whose values were restored each for itself."""
 
@@ -176,6 +179,9 @@ class Live:
                 return looked
             if (kept := self._kept(name, namespace[name], scope)) is not None:
                 inputs[name] = kept
+            elif name in self._secret:
+                looked.why = f"it reads {name}, which holds the secret {self._secret[name]}"
+                return looked
             elif (token := token_of(namespace[name], scope)) is not None:
                 tokens[name] = token
             else:
@@ -231,11 +237,16 @@ class Live:
             return boxed(value)
         if is_widget(value):
             return None
+        self._secret.pop(name, None)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 (draft,) = kept_values([name], {name: value}, scope, Path(folder) / "made").values()
             except NotKept:
                 self._values.pop(name, None)
+                return None
+            if secret := secret_in(value, draft.path, secret_names(self._cells.values())):
+                self._values.pop(name, None)
+                self._secret[name] = secret
                 return None
             asset = self.store.save(draft)
         self._values[name] = value, asset

@@ -19,7 +19,7 @@ from stargazer.errors import Cancelled, WalltimeExceeded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Ending", "held", "interrupt", "interruption"]
+__all__ = ["Ending", "held", "interrupt", "interruption", "overdue"]
 
 T = TypeVar("T")
 
@@ -165,6 +165,11 @@ class Ending:
             return Cancelled(f"cancelled while the body of {self.task} ran")
         return self._late() if self._is_late() else self._excess()
 
+    def is_overdue(self, seconds: float) -> bool:
+        """Whether it still runs, so many seconds after its time."""
+        late = self.walltime is not None and time.monotonic() - self._began > self.walltime + seconds
+        return self._runs and late
+
     def _is_late(self) -> bool:
         return self.walltime is not None and time.monotonic() - self._began > self.walltime
 
@@ -193,6 +198,11 @@ class _Watcher:
         self._changed = threading.Condition()
         threading.Thread(target=self._work, name="stargazer-bodies", daemon=True).start()
 
+    def bodies(self) -> tuple[Ending, ...]:
+        """All at which it looks."""
+        with self._changed:
+            return tuple(self._bodies)
+
     def look_at(self, body: Ending) -> None:
         """Look at a body until it has ended."""
         with self._changed:
@@ -219,6 +229,11 @@ def _looked(body: Ending) -> bool:
             "nobody looks any more at whether the body of %s should end", body.task
         )
         return False
+
+
+def overdue(seconds: float) -> list[str]:
+    """Names of the bodies of this process that run on so long after their time, in a step that nothing interrupts."""
+    return sorted(body.task for body in _WATCHERS.of_this_process().bodies() if body.is_overdue(seconds))
 
 
 class _Watchers:
