@@ -169,12 +169,13 @@ class CellTask:
     def identity(self) -> CodeIdentity:
         """Identity of its code, with all that it reaches."""
         if self.code is None:
-            self.code = self.prelude.identify(self.cell.source, self.cell.refs | self.cell.names.early, self.name)
+            cell = self.cell
+            self.code = self.prelude.identify(cell.source, cell.refs | cell.names.early, self.name, cell.hides)
         return self.code
 
     def function(self) -> Any:
         """The function that stands for its code; only looked at."""
-        return self.prelude.function(self.cell.source, self.cell.refs | self.cell.names.early)
+        return self.prelude.function(self.cell.source, self.cell.refs | self.cell.names.early, self.cell.hides)
 
     def also_read(self, observed: Observed) -> dict[str, str]:
         """What it reads that no event tells, and whether its result is good for later at all."""

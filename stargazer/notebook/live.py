@@ -42,6 +42,7 @@ from stargazer.notebook.effects import WIDGET, why_live
 from stargazer.notebook.encoding import decode
 from stargazer.notebook.handles import boxed, is_handles, unboxed
 from stargazer.notebook.hidden import hidden_order
+from stargazer.notebook.hiding import bound_builtins, code_that_reads
 from stargazer.notebook.names import left_by_blocks
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.rows import Aliases, ChangesOthers
@@ -153,7 +154,8 @@ class Live:
         place
             What the program calls the cell; another text of the same cell takes its place.
         """
-        cell = Cell("", source, sequential=self.sequential)
+        hides = bound_builtins(each for key, each in self._cells.items() if key != place)
+        cell = Cell("", source, sequential=self.sequential, hides=hides)
         if cell.error is not None:
             return Looked(cell, why="it is not Python")
         prelude, split = self._learn(cell, place)
@@ -169,7 +171,10 @@ class Live:
         beyond = notes.env or notes.mounts or notes.loop or notes.prompt
         asks = "it asks for what only `stargazer nb run` gives" if beyond else ""
         asks = f"only `stargazer nb run` sends it to {notes.worker}" if find_place(notes.worker) else asks
-        if why := asks or why_live(cell, prelude) or _hidden(cell, cells, split, prelude):
+        hidden = code_that_reads(split.parts, (hides | bound_builtins([cell])) - names)
+        called = sorted(prelude.reached(cell.refs | cell.defs) & hidden.keys()) if hidden else []
+        own = f"{called[0]} reads {hidden[called[0]]}, which a cell binds in place of Python's own" if called else ""
+        if why := asks or own or why_live(cell, prelude) or _hidden(cell, cells, split, prelude):
             looked.why = why
             return looked
         inputs, tokens = dict[str, Any](), dict[str, str]()

@@ -24,6 +24,7 @@ from stargazer.notebook.effects import WIDGET, touches_engine, why_live
 from stargazer.notebook.graphs import fly, reason_of
 from stargazer.notebook.here import bind_live, run_live, take_changes
 from stargazer.notebook.hidden import hidden_order
+from stargazer.notebook.hiding import bound_builtins, check_hidden
 from stargazer.notebook.inplace import doubts
 from stargazer.notebook.mounts import mounted
 from stargazer.notebook.names import left_by_blocks
@@ -114,6 +115,9 @@ class Walk:
         self.given, self.again, self.strict, self.client, self.dry = dict(given or {}), again, strict, client, dry
         self.order = ordered(document)
         self.split, placed = place_settings(self.order, split_cells(self.order))
+        check_hidden(
+            dict(zip(self.order, self.split.parts, strict=True)), bound_builtins(self.order) - self.split.names
+        )
         self.settings = Settings(placed)
         self.rest = dict(zip(self.order, self.split.rest, strict=True))
         self.prelude = prelude_of(self.split.parts)
