@@ -86,7 +86,7 @@ def freeze(
     from stargazer.cli.notebook import client_of, given_values
     from stargazer.errors import StoreError
     from stargazer.notebook.snapshots import freeze as make
-    from stargazer.store import check_name
+    from stargazer.store.layout import check_name
 
     try:
         check_name(name or "snapshot")
