@@ -322,7 +322,10 @@ def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str
         task.captured = out
         made = _made(task, space, out, folder)
         changed = [name for name in read if _is_changed(read[name], staged[name], task.prelude, folder)]
-        made |= kept_values(changed, space, task.prelude, folder / "changed")
+        try:
+            made |= kept_values(changed, space, task.prelude, folder / "changed")
+        except NotKept as error:  # it changed what it was given into what has no bytes
+            made, changed = {LIVE: str(error)}, []
         parts = {} if LIVE in made else shared_parts(task.left, task.given)
     if changed:
         made[MUTATED] = changed
