@@ -156,7 +156,7 @@ class Ending:
 
     def _end_programs(self) -> None:
         """End the programs that the body started itself, past `work.run`: it may wait for one of them."""
-        from stargazer.tools.process import end_programs
+        from stargazer.tools.started import end_programs
 
         end_programs(self._thread, time.monotonic() - self._began, kill=self._told > 0)
 

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import ToolError, ToolMissing
 from stargazer.tools.ending import interrupt
-from stargazer.tools.memory import children_of, family
 from stargazer.tools.reaper import GOODBYE, kill_bearers
+from stargazer.tools.started import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["OWNER", "Reaper", "Tool", "end", "end_all", "end_programs", "reaper", "running", "start", "wait"]
+__all__ = ["OWNER", "Reaper", "Tool", "end", "end_all", "reaper", "running", "start", "wait"]
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -217,9 +217,6 @@ def end_all() -> None:
 # What this process owns: the tools that it runs, and the reaper that ends them when it dies.
 
 
-OWNER = "STARGAZER_OWNER"
-
-
 class Reaper:
     """The process that ends this process's tools when this process dies."""
 
@@ -249,10 +246,6 @@ class Reaper:
         """The tool has ended."""
         self.running.discard(tool)
         self._tell(f"-{tool.process.pid}")
-
-    def pids(self) -> set[int]:
-        """Processes that it cares for, and its own."""
-        return {self._watcher.pid, *(tool.process.pid for tool in tuple(self.running))}
 
     def is_alive(self) -> bool:
         """Whether nobody killed it."""
@@ -294,43 +287,6 @@ def running() -> tuple[Tool, ...]:
     """The tools that this process has running."""
     found = _reapers.get(os.getpid())
     return tuple(found.running) if found else ()
-
-
-def end_programs(thread: int, seconds: float, *, kill: bool) -> None:
-    """End what a thread of this process started by itself, with all that these started.
-
-    Parameters
-    ----------
-    thread
-        Its identifier in Python.
-    seconds
-        What was started longer ago is none of the body's that the thread runs.
-    kill
-        Whether they were asked before.
-    """
-    found = _reapers.get(os.getpid())
-    ours = found.pids() if found else set[int]()
-    native = next((each.native_id for each in threading.enumerate() if each.ident == thread), None)
-    if native is None:
-        return
-    begun = [pid for pid in children_of(os.getpid(), native) if pid not in ours and _age(pid) < seconds + CLOCK]
-    for pid in family(begun):
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL if kill else signal.SIGTERM)
-
-
-CLOCK = 0.05
-"""Seconds by which the system's clock of processes may be wrong."""
-
-
-def _age(pid: int) -> float:
-    """Seconds since a process was started."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            begun = int(file.read().rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return math.inf
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - begun
 
 
 def _leave() -> None:
