@@ -156,3 +156,11 @@ def test_a_value_that_no_cell_makes_is_refused_wherever_it_is_given(file: Path) 
     for ask in (sg.Notebook(file).run, sg.Notebook(file).plan):
         with pytest.raises(NotebookError, match="no cell makes nope"):
             ask(set={"nope": 1})
+
+
+def test_what_is_misspelled_is_told_each_time(file: Path) -> None:
+    file.write_text("# %%\n# @cahce forever\nx = 1\n")
+    for _ in range(3):
+        result = CliRunner().invoke(app, ["nb", "run", str(file)])
+        assert (result.exit_code, "no annotation @cahce" in result.output) == (0, True)
+        assert not answer_known(["nb", "run", str(file)])
