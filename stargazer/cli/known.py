@@ -44,6 +44,8 @@ class Asked(NamedTuple):
         Of ``--store``.
     as_json
         Whether ``--json`` was there.
+    on
+        Of ``--on``; it must be a profile, though nothing runs there.
     """
 
     file: Path
@@ -51,6 +53,7 @@ class Asked(NamedTuple):
     given: dict[str, Any]
     store: str | None
     as_json: bool
+    on: str | None
 
 
 def answer_known(argv: Sequence[str]) -> bool:
@@ -79,6 +82,10 @@ def _find(asked: Asked) -> Whole | None:
     from stargazer.notebook.whole import find_whole, whole_key
     from stargazer.store import Store, active_store
 
+    if asked.on is not None:
+        from stargazer.profiles.settings import find_profiles
+
+        find_profiles(asked.on)
     store = active_store() if asked.store is None else Store.open(asked.store)
     key = whole_key(asked.file.read_bytes(), asked.file, asked.target, asked.given)
     return find_whole(store, key) if key else None
@@ -103,8 +110,8 @@ def read_plain(argv: Sequence[str]) -> Asked | None:
     named = all(pair.partition("=")[0].isidentifier() and "=" in pair for pair in values["--set"])
     if len(files) != 1 or not plain or not named:
         return None
-    target, store = (values[name][-1] if values[name] else None for name in ("--target", "--store"))
-    return Asked(Path(files[0]), target, _given(values["--set"]), store, "--json" in flags)
+    target, store, on = (values[name][-1] if values[name] else None for name in ("--target", "--store", "--on"))
+    return Asked(Path(files[0]), target, _given(values["--set"]), store, "--json" in flags, on)
 
 
 def _given(pairs: Iterable[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stargazer.cli.known import read_value, told
-from stargazer.cli.options import JSON, STORE, examples, open_store, print_json, say
+from stargazer.cli.options import JSON, STORE, chosen_profile, examples, open_store, print_json, say
 
 if TYPE_CHECKING:
     from stargazer.errors import NotebookError
@@ -70,6 +70,8 @@ def run(
     from stargazer.notebook.whole import find_whole, whole_key
 
     given, opened = given_values(values), open_store(store)
+    if on:
+        chosen_profile(on)
     try:
         key = whole_key(file.read_bytes(), file, target, given)
         if out is not None:
@@ -140,9 +142,6 @@ def _run(
             if (problem.line, problem.message) in syntax:  # told with all else that is wrong
                 continue
             say(f"stargazer: {file}, line {problem.line}: {problem.message}", err=True)
-        made = frozenset().union(*(cell.defs for cell in book.cells))
-        if unknown := sorted(given.keys() - made):
-            raise NotebookError(f"--set {', '.join(unknown)}: no cell of {file} makes that")
         if plan:
             _print(book.plan(target=target, set=given, again=again), json)
             return
@@ -157,6 +156,7 @@ def client_of(profile: str | None) -> AbstractContextManager[Any]:
     """The client of a profile, which is closed at the end; threads of this process where there is none."""
     if not profile:
         return nullcontext()
+    chosen_profile(profile)  # one that is not there is a wrong word, before anything is asked for
     from stargazer.client import connect
 
     return connect(profile)

@@ -10,7 +10,7 @@ import typer
 
 from stargazer.cli.notebook import WRONG
 from stargazer.cli.options import JSON, STORE, examples, open_store, print_json, say
-from stargazer.errors import NotebookError
+from stargazer.errors import NotebookError, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,8 +84,14 @@ def freeze(
     What is known does not run. The snapshot is signed with your key, if you have one.
     """
     from stargazer.cli.notebook import client_of, given_values
+    from stargazer.errors import StoreError
     from stargazer.notebook.snapshots import freeze as make
+    from stargazer.store.layout import check_name
 
+    try:
+        check_name(name or "snapshot")
+    except StoreError as error:
+        raise typer.BadParameter(str(error), param_hint="--name") from None
     with client_of(on) as client:
         made = make(notebook, name=name, set=given_values(values), client=client, store=open_store(store))
     _print_snapshot(made, json)
@@ -101,7 +107,10 @@ def verify(
     from stargazer.notebook.verify import verify_snapshot
 
     opened = open_store(store)
-    there = find_snapshot(snapshot, opened)
+    try:
+        there = find_snapshot(snapshot, opened)
+    except NotFound as error:  # 1 says that something differs
+        raise NotebookError(str(error)) from None
     if there.whose != "yours":
         say(f"stargazer: this runs the code of somebody ({there.whose}) as you", err=True)
     found = verify_snapshot(there, store=opened)

@@ -216,7 +216,9 @@ class Attempt:
         return self.ledger.results(record, self.spec.task.result_type)
 
     def _ending(self, cancelled: Callable[[], bool]) -> Ending:
-        more = {"excess": self.growth.excess} if self.growth else {}
+        more: dict[str, Any] = {"excess": self.growth.excess} if self.growth else {}
+        if self.spec.task.reads_are_inputs:
+            more["declared"] = "# @timeout"
         return Ending(self.spec.name, cancelled, self.spec.needs.walltime, **more)
 
     def _outputs(self, work: Workdir, ending: Ending, target: Any = None) -> Any:

@@ -2,29 +2,77 @@
 
 from __future__ import annotations
 
-import base64
+import contextlib
 import json
 import os
 import pickle
-import urllib.parse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.errors import NotKept
+from stargazer.errors import NotKept, ToolFailed
 from stargazer.ledger import walk_assets
+from stargazer.notebook.secrets import masked, secret_in, secret_names
 from stargazer.notebook.values import Value, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from stargazer.notebook.cells import CellTask
+    from stargazer.notebook.settings import Made
     from stargazer.tools import Workdir
 
-__all__ = ["JOB", "RESULT", "perform_alone"]
+__all__ = ["FAILED", "JOB", "RESULT", "Done", "Job", "perform_alone"]
 
-JOB, RESULT = "cell.job", "cell.result"
-SHORTEST = 8
-"""Characters of base64 below which it may be anything."""
+JOB, RESULT, FAILED = "cell.job", "cell.result", "cell.failed"
+VALUES = ("*.value", "changed/*.value")
+"""Where a cell leaves values."""
+
+
+class Job(NamedTuple):
+    """What the other process is told.
+
+    Parameters
+    ----------
+    task
+        The cell.
+    staged, given
+        What it reads, as files and as objects.
+    before
+        What other cells set up before it.
+    folder
+        Where it runs.
+    variables
+        Of the environment that its code names, as they are here.
+    places
+        Where the engine has its files.
+    """
+
+    task: CellTask
+    staged: dict[str, Any]
+    given: dict[str, Any]
+    before: tuple[Made, ...]
+    folder: str
+    variables: dict[str, str | None]
+    places: tuple[str, ...]
+
+
+class Done(NamedTuple):
+    """What the other process tells.
+
+    Parameters
+    ----------
+    made
+        As `stargazer.notebook.cells.perform` returns it.
+    reads, written
+        What the cell read, and which files it wrote.
+    held
+        Values that hold a secret, with its name, where their files do not tell.
+    """
+
+    made: dict[str, Any]
+    reads: dict[str, str]
+    written: set[str]
+    held: dict[str, str]
 
 
 def perform_alone(task: CellTask, staged: Mapping[str, Any], work: Workdir) -> dict[str, Any]:
@@ -40,17 +88,57 @@ def perform_alone(task: CellTask, staged: Mapping[str, Any], work: Workdir) -> d
     if task.given and task.cell.notes.env:
         lives = ", ".join(sorted(task.given))
         raise NotKept(f"{task.name} has an environment of its own, and reads {lives}, which has no bytes")
-    job = work.path / JOB
-    job.write_bytes(_written_out(task, staged))
-    work.run(["python", "-m", "stargazer.notebook.job", JOB])
-    made: dict[str, Any] = pickle.loads((work.path / RESULT).read_bytes())
-    _check_secrets(task, work, made)
-    return made
+    with _nothing_left(work.path):
+        job = work.path / JOB
+        job.write_bytes(_written_out(task, staged))
+        try:
+            work.run(["python", "-m", "stargazer.notebook.job", JOB])
+        except ToolFailed:
+            _take_shown(task, work)
+            raise
+        done: Done = pickle.loads((work.path / RESULT).read_bytes())
+        _check_secrets(task, work, done)
+    task.seen = done.reads
+    for body in _bodies(task):
+        body.written |= done.written
+    return done.made
+
+
+@contextlib.contextmanager
+def _nothing_left(folder: Path) -> Iterator[None]:
+    """Where a cell fails, its folder is kept for people to look at, and its values may hold a secret."""
+    try:
+        yield
+    except BaseException:
+        for pattern in VALUES:
+            for draft in folder.glob(pattern):
+                remove(draft)
+        for name in ("outputs.json", FAILED):
+            (folder / name).unlink(missing_ok=True)
+        raise
+
+
+def _bodies(task: CellTask) -> list[Any]:
+    """What is observed of the cell in this process."""
+    from stargazer.execute.audit import running
+
+    return [body for body in running() if body.task == task.name]
+
+
+def _variables(task: CellTask) -> dict[str, str | None]:
+    """Variables of the environment that the code of a cell names, with what they are here; secrets are asked for."""
+    from stargazer.config import variables
+    from stargazer.execute.named import named_by
+
+    named = named_by(task.body, task.identity().digest).variables
+    return variables(name for name in named if name not in task.cell.notes.env)
 
 
 def _written_out(task: CellTask, staged: Mapping[str, Any]) -> bytes:
+    places = tuple({place for body in _bodies(task) for place in body.places})
+    job = Job(task, dict(staged), task.given, task.set_up, os.getcwd(), _variables(task), places)
     try:
-        return pickle.dumps((task, dict(staged), task.given, task.set_up, os.getcwd()))
+        return pickle.dumps(job)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise NotKept(
             f"{task.name} has to run in a process of its own, without what cells after it have set up in this one, and "
@@ -58,41 +146,33 @@ def _written_out(task: CellTask, staged: Mapping[str, Any]) -> bytes:
         ) from None
 
 
-def _check_secrets(task: CellTask, work: Workdir, made: Mapping[str, Any]) -> None:
-    """Mask secrets in what was shown, and refuse values that hold one, also as URLs, JSON and headers write it."""
-    from stargazer.config import MASK, secrets
+def _take_shown(task: CellTask, work: Workdir) -> None:
+    """What a cell showed before it failed."""
+    path = work.path / FAILED
+    if path.is_file():
+        task.captured.outputs.extend(json.loads(_masked(task, work, path.read_text())))
 
-    names = [name for name, value in task.cell.notes.env.items() if value is None]
-    held = {name: _written(value) for name, value in secrets(names).items() if value}
+
+def _asked(task: CellTask) -> list[str]:
+    return secret_names([task.cell])
+
+
+def _masked(task: CellTask, work: Workdir, text: str) -> str:
+    return masked(work.masked(text), _asked(task))
+
+
+def _check_secrets(task: CellTask, work: Workdir, done: Done) -> None:
+    """Mask secrets in what was shown, and refuse values that hold one, also as URLs, JSON and headers write it."""
     shown = work.path / "outputs.json"
     if shown.exists():
-        text = work.masked(shown.read_text())
-        for form in sorted((form.decode() for forms in held.values() for form in forms), key=len, reverse=True):
-            text = text.replace(form, MASK)
-        shown.write_text(text)
-    values = [asset for asset in walk_assets(dict(made)) if isinstance(asset, Value) and asset.cid is None]
-    drafts = [asset.path for asset in values if asset.path.name != shown.name]
-    for draft in drafts:
-        found = next((name for name, forms in held.items() if _holds(draft, forms)), None)
-        if found is not None:
-            for each in drafts:  # the work directory of a cell that failed stays for a day
-                remove(each)
-            raise NotKept(f"{draft.name.removesuffix('.value')} holds the secret {found}, which is never kept")
+        shown.write_text(_masked(task, work, shown.read_text()))
+    values = [asset for asset in walk_assets(dict(done.made)) if isinstance(asset, Value) and asset.cid is None]
+    for path in (asset.path for asset in values if asset.path.name != shown.name):
+        if found := secret_in(None, path, _asked(task)):
+            raise _holds(path.name.removesuffix(".value"), found)
+    for name, secret in done.held.items():
+        raise _holds(name, secret)
 
 
-def _holds(draft: Path, forms: set[bytes]) -> bool:
-    """Whether a file, or one in a tree, holds any of some texts."""
-    read = (path.read_bytes() for path in [draft, *draft.rglob("*")] if path.is_file())
-    return any(form in data for data in read for form in forms)
-
-
-def _written(value: str) -> set[bytes]:
-    """How a text stands in others: as it is, in JSON, in a URL, and in base64 whatever stands before it."""
-    once = json.dumps(value)[1:-1]
-    forms = {value, once, json.dumps(once)[1:-1], urllib.parse.quote(value, safe="")}  # JSON is kept as JSON's text
-    for before in range(3):
-        data = bytes(before) + value.encode()
-        text = base64.b64encode(data).decode().rstrip("=")
-        core = text[(0, 2, 3)[before] : len(text) - bool(len(data) % 3)]
-        forms |= {core, core.translate(str.maketrans("+/", "-_"))} if len(core) >= SHORTEST else set()
-    return {form.encode() for form in forms}
+def _holds(name: str, secret: str) -> NotKept:
+    return NotKept(f"{name} holds the secret {secret}, which is never kept")

@@ -192,8 +192,10 @@ def _after(members: dict[str, Any], text: str) -> None:
 
 def _loop(members: dict[str, Any], text: str) -> None:
     given = dict(word.partition("=")[::2] for word in text.split())
-    if given.keys() != {"max_iter", "carry"} or not given["max_iter"].isdigit() or not NAME.fullmatch(given["carry"]):
+    if given.keys() != {"max_iter", "carry"} or not NAME.fullmatch(given["carry"]):
         raise ValueError(f"@loop {text}: write @loop max_iter=N carry=NAME")
+    if not given["max_iter"].isdigit() or int(given["max_iter"]) < 1:
+        raise ValueError(f"@loop {text}: max_iter is not a number of at least 1")
     members["loop"] = Loop(int(given["max_iter"]), given["carry"])
 
 

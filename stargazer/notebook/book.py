@@ -217,9 +217,11 @@ class Notebook:
         return Report(str(self.document.path), tuple(outcome.rows), outcome.seconds)
 
     def keep(self, key: str) -> None:
-        """Note what the last run came to under the key of the whole notebook."""
+        """Note what the last run came to under the key of the whole notebook; not where each run has to say more."""
         from stargazer.notebook.whole import keep_whole
 
+        if self.document.problems:
+            return
         keep_whole(self.store, key, self.document.path, self.outcome)
 
     def write_page(self, out: str) -> Path:

@@ -18,7 +18,7 @@ from stargazer.assets import Asset, placed
 from stargazer.calls.arguments import Returns
 from stargazer.calls.call import make_call
 from stargazer.calls.options import read_needs
-from stargazer.errors import CodeChanged, NotebookError, NotKept, RemoteError, StargazerError
+from stargazer.errors import CodeChanged, NotebookError, NotKept, RemoteError, StargazerError, ToolFailed
 from stargazer.execute import TaskSpec
 from stargazer.executors import find_place
 from stargazer.ledger import walk_assets
@@ -119,6 +119,8 @@ class CellTask:
         """Names that ``with`` blocks of it leave, and no other cell reads."""
         self.is_alone = False
         """Whether it runs in a process of its own, as this one was set up in a way that it must not find."""
+        self.seen: dict[str, str] | None = None
+        """What it read in a process of its own."""
         self.set_up: tuple[Made, ...] = ()
         """What other cells set up before it, beside the code; a process of its own has to be told."""
         self.body = _Body(self)
@@ -167,15 +169,18 @@ class CellTask:
     def identity(self) -> CodeIdentity:
         """Identity of its code, with all that it reaches."""
         if self.code is None:
-            self.code = self.prelude.identify(self.cell.source, self.cell.refs | self.cell.names.early, self.name)
+            cell = self.cell
+            self.code = self.prelude.identify(cell.source, cell.refs | cell.names.early, self.name, cell.hides)
         return self.code
 
     def function(self) -> Any:
         """The function that stands for its code; only looked at."""
-        return self.prelude.function(self.cell.source, self.cell.refs | self.cell.names.early)
+        return self.prelude.function(self.cell.source, self.cell.refs | self.cell.names.early, self.cell.hides)
 
     def also_read(self, observed: Observed) -> dict[str, str]:
         """What it reads that no event tells, and whether its result is good for later at all."""
+        if self.seen is not None:
+            return self.seen
         cache = self.cell.notes.cache
         written = {} if self.is_afar else files_written(observed, self.before)
         read = () if self.is_afar else paths_of(self.cell, self.prelude, self.given, observed)
@@ -263,7 +268,7 @@ class _Body:
         task.ran = True
         staged = dict(zip(task.positional, inputs, strict=True))
         if task.cell.notes.env or task.is_alone:
-            return perform_alone(task, staged, work)
+            return task.tried(lambda: perform_alone(task, staged, work), lambda error: isinstance(error, ToolFailed))
         return task.tried(lambda: perform(task, staged, work.path), lambda error: not isinstance(error, StargazerError))
 
 
@@ -317,7 +322,10 @@ def perform(task: CellTask, staged: Mapping[str, Any], folder: Path) -> dict[str
         task.captured = out
         made = _made(task, space, out, folder)
         changed = [name for name in read if _is_changed(read[name], staged[name], task.prelude, folder)]
-        made |= kept_values(changed, space, task.prelude, folder / "changed")
+        try:
+            made |= kept_values(changed, space, task.prelude, folder / "changed")
+        except NotKept as error:  # it changed what it was given into what has no bytes
+            made, changed = {LIVE: str(error)}, []
         parts = {} if LIVE in made else shared_parts(task.left, task.given)
     if changed:
         made[MUTATED] = changed

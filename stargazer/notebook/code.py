@@ -427,7 +427,9 @@ class Prelude:
             self._codes[name] = self.identify(f"{name}\n", frozenset(), name).digest if name in self.namespace else ""
         return self._codes[name]
 
-    def identify(self, source: str, given: frozenset[str], name: str) -> CodeIdentity:
+    def identify(
+        self, source: str, given: frozenset[str], name: str, hidden: frozenset[str] = frozenset()
+    ) -> CodeIdentity:
         """Digest the code of a cell, as if it were a function of this module, with all that it reaches.
 
         Parameters
@@ -438,14 +440,16 @@ class Prelude:
             Names that it reads, or may read before it binds them; those that are no code are its parameters.
         name
             How warnings call it.
+        hidden
+            Names of Python's own that other cells bind.
         """
         with self._lock:
             sys.modules[NOTEBOOK] = self.module
-            return identify(self.function(source, given), name)
+            return identify(self.function(source, given, hidden), name)
 
-    def function(self, source: str, given: frozenset[str]) -> FunctionType:
+    def function(self, source: str, given: frozenset[str], hidden: frozenset[str] = frozenset()) -> FunctionType:
         """The function that stands for a cell; only looked at, never called."""
-        return _function(self.module, source, sorted(given - self._statements.keys() - PRESENT))
+        return _function(self.module, source, sorted(given - self._statements.keys() - (PRESENT - hidden)))
 
 
 def _function(module: ModuleType, source: str, parameters: list[str]) -> FunctionType:

@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 import tokenize
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from stargazer.errors import NotebookError
 from stargazer.fingerprint.parsing import lines_of, parse
 from stargazer.notebook.annotations import Annotations, Problem, read_annotations
 from stargazer.notebook.header import find_block
+from stargazer.notebook.hiding import with_hidden
 from stargazer.notebook.magics import NO_PYTHON, commands, without_magics
 from stargazer.notebook.names import Names, names_of, tree_of
 from stargazer.notebook.plaintext import read_plain
@@ -55,6 +56,10 @@ class Cell:
         In marimo files: ``setup``, ``function`` or ``class``; empty for other cells.
     id
         What the file calls it beside its name; of Jupyter notebooks.
+    limit
+        Seconds that it may take where it does not say so itself.
+    hides
+        Names of Python's own that another cell binds.
     """
 
     name: str
@@ -65,6 +70,8 @@ class Cell:
     sequential: bool = False
     role: str = ""
     id: str = ""
+    limit: float | None = None
+    hides: frozenset[str] = frozenset()
 
     @functools.cached_property
     def tree(self) -> ast.Module:
@@ -81,7 +88,7 @@ class Cell:
             return Names(frozenset(), frozenset())
         if isinstance(self.question, Question):
             return Names(frozenset({self.question.name}), self.question.refs)
-        return names_of(self.source, private=not self.sequential)
+        return names_of(self.source, private=not self.sequential, hidden=self.hides)
 
     @property
     def defs(self) -> frozenset[str]:
@@ -95,7 +102,8 @@ class Cell:
 
     @functools.cached_property
     def _read(self) -> tuple[Annotations, list[Problem]]:
-        return read_annotations(self.source if self.kind == "code" else "", self.line)
+        notes, problems = read_annotations(self.source if self.kind == "code" else "", self.line)
+        return notes._replace(timeout=notes.timeout or self.limit), problems
 
     @property
     def notes(self) -> Annotations:
@@ -110,7 +118,7 @@ class Cell:
     @functools.cached_property
     def question(self) -> Question | Problem | None:
         """What it asks a model, or what is wrong with that; None of other cells."""
-        return None if self.notes.prompt is None else read_question(self.tree, self.notes, self.line)
+        return None if self.notes.prompt is None else read_question(self.tree, self.notes, self.line, self.hides)
 
     @functools.cached_property
     def error(self) -> Problem | None:
@@ -224,7 +232,8 @@ def read_text(text: str, path: str | Path, format: Format | None = None) -> Docu
     place = Path(path)
     chosen = format or detect_format(text, place)
     try:
-        return {"marimo": _marimo, "percent": _percent, "ipynb": _ipynb, "myst": _myst}[chosen](text, place)
+        found = {"marimo": _marimo, "percent": _percent, "ipynb": _ipynb, "myst": _myst}[chosen](text, place)
+        return replace(found, cells=with_hidden(found.cells, sequential=found.sequential))
     except RecursionError:
         raise NotebookError(f"{place} is nested too deep to be read") from None
 

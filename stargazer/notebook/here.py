@@ -64,7 +64,7 @@ def run_live(walk: Walk, cell: Cell, why: str) -> None:
 
 def _run_here(walk: Walk, cell: Cell, space: dict[str, Any], out: Captured, began: float) -> Row | None:
     """Run a cell in this process; return its row where it stopped or failed."""
-    ending = Ending(name_of(cell), lambda: False, cell.notes.timeout)
+    ending = Ending(name_of(cell), lambda: False, cell.notes.timeout, declared="# @timeout")
     try:
         ending.run(lambda: run_source(cell.source, walk.together.statements[cell], space, out))
     except BaseException as error:

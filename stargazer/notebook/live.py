@@ -42,9 +42,11 @@ from stargazer.notebook.effects import WIDGET, why_live
 from stargazer.notebook.encoding import decode
 from stargazer.notebook.handles import boxed, is_handles, unboxed
 from stargazer.notebook.hidden import hidden_order
+from stargazer.notebook.hiding import bound_builtins, code_that_reads
 from stargazer.notebook.names import left_by_blocks
 from stargazer.notebook.order import reads_of
 from stargazer.notebook.rows import Aliases, ChangesOthers
+from stargazer.notebook.secrets import secret_in, secret_names
 from stargazer.notebook.sharing import shared_parts
 from stargazer.notebook.state import state_changes
 from stargazer.notebook.tokens import is_widget, token_of
@@ -126,6 +128,8 @@ class Live:
         """What the cells that are calls read beside their names, as records have it."""
         self._cells: dict[str, Cell] = {}
         self._values: dict[str, tuple[Any, Any]] = {}
+        self._secret: dict[str, str] = {}
+        """Names whose values hold a secret, which is told nobody; with its name."""
         self._apart = Aliases()
         """Names that had a part in common when their cells ran, and whose values were restored each for itself."""
 
@@ -150,7 +154,8 @@ class Live:
         place
             What the program calls the cell; another text of the same cell takes its place.
         """
-        cell = Cell("", source, sequential=self.sequential)
+        hides = bound_builtins(each for key, each in self._cells.items() if key != place)
+        cell = Cell("", source, sequential=self.sequential, hides=hides)
         if cell.error is not None:
             return Looked(cell, why="it is not Python")
         prelude, split = self._learn(cell, place)
@@ -166,7 +171,10 @@ class Live:
         beyond = notes.env or notes.mounts or notes.loop or notes.prompt
         asks = "it asks for what only `stargazer nb run` gives" if beyond else ""
         asks = f"only `stargazer nb run` sends it to {notes.worker}" if find_place(notes.worker) else asks
-        if why := asks or why_live(cell, prelude) or _hidden(cell, cells, split, prelude):
+        hidden = code_that_reads(split.parts, (hides | bound_builtins([cell])) - names)
+        called = sorted(prelude.reached(cell.refs | cell.defs) & hidden.keys()) if hidden else []
+        own = f"{called[0]} reads {hidden[called[0]]}, which a cell binds in place of Python's own" if called else ""
+        if why := asks or own or why_live(cell, prelude) or _hidden(cell, cells, split, prelude):
             looked.why = why
             return looked
         inputs, tokens = dict[str, Any](), dict[str, str]()
@@ -176,6 +184,9 @@ class Live:
                 return looked
             if (kept := self._kept(name, namespace[name], scope)) is not None:
                 inputs[name] = kept
+            elif name in self._secret:
+                looked.why = f"it reads {name}, which holds the secret {self._secret[name]}"
+                return looked
             elif (token := token_of(namespace[name], scope)) is not None:
                 tokens[name] = token
             else:
@@ -231,11 +242,16 @@ class Live:
             return boxed(value)
         if is_widget(value):
             return None
+        self._secret.pop(name, None)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 (draft,) = kept_values([name], {name: value}, scope, Path(folder) / "made").values()
             except NotKept:
                 self._values.pop(name, None)
+                return None
+            if secret := secret_in(value, draft.path, secret_names(self._cells.values())):
+                self._values.pop(name, None)
+                self._secret[name] = secret
                 return None
             asset = self.store.save(draft)
         self._values[name] = value, asset

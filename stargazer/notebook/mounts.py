@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargazer.errors import NotebookError
+from stargazer.errors import NotebookError, StargazerError
 
 if TYPE_CHECKING:
     from stargazer.notebook.annotations import Mount
@@ -24,7 +24,20 @@ def mounted(mount: Mount, store: Store) -> Any:
         A path, or any URL that fsspec knows.
     store
         Takes it in.
+
+    Raises
+    ------
+    NotebookError
+        It is not there, or cannot be read.
     """
+    try:
+        return _added(mount, store)
+    except (StargazerError, OSError, ValueError, ImportError) as error:
+        told = str(error) or type(error).__name__
+        raise NotebookError(f"@mount {mount.name} {mount.uri}: it cannot be read: {told}") from error
+
+
+def _added(mount: Mount, store: Store) -> Any:
     import fsspec  # type: ignore[import-untyped]
 
     system, path = fsspec.core.url_to_fs(mount.uri)

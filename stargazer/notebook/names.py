@@ -88,7 +88,7 @@ class Names(NamedTuple):
     looks_up: bool = False
 
 
-def names_of(source: str, *, private: bool = True) -> Names:
+def names_of(source: str, *, private: bool = True, hidden: frozenset[str] = frozenset()) -> Names:
     """Return the names at the border of a cell.
 
     Parameters
@@ -97,6 +97,8 @@ def names_of(source: str, *, private: bool = True) -> Names:
         Its text.
     private
         Whether names that begin with an underscore stay inside, as in marimo.
+    hidden
+        Names of Python's own that other cells bind.
 
     Raises
     ------
@@ -114,7 +116,9 @@ def names_of(source: str, *, private: bool = True) -> Names:
 
     early = _early(tree, defs)
     refs |= {name for name in _in_queries(tree) if name not in early}
-    return Names(kept(defs), kept(refs - defs - PRESENT - _caught(tree)), kept(early), stars, _looks_up(tree))
+    return Names(
+        kept(defs), kept(refs - defs - (PRESENT - hidden) - _caught(tree)), kept(early), stars, _looks_up(tree)
+    )
 
 
 def _caught(tree: ast.Module) -> set[str]:

@@ -136,18 +136,29 @@ def check_cells(document: Document) -> list[str]:
     wrong += _undefined(document, cells)
     wrong += _late(cells) if document.sequential and not wrong else []
     wrong += [f"{_told(cell)}: {told}" for cell in cells for told in _looped(cell, document)]
-    named = {cell.name for cell in cells}
-    wrong += [
+    return wrong + _after(document, cells)
+
+
+def _after(document: Document, cells: Sequence[Cell]) -> list[str]:
+    """What ``@after`` asks for, and nobody can do."""
+    places: dict[str, int] = {}
+    for number, cell in enumerate(cells):
+        places.setdefault(cell.name, number)
+    asked = [(number, cell, name) for number, cell in enumerate(cells) for name in cell.notes.after]
+    lost = [
         f"line {cell.line}: @after {name}: there is no cell of that name"
-        for cell in cells
-        for name in cell.notes.after
-        if name not in named
+        for _, cell, name in asked
+        if name not in places
     ]
-    return wrong
+    below = ((cell, name) for number, cell, name in asked if places.get(name, -1) >= number and document.sequential)
+    return lost + [
+        f"{_told(cell)}: @after {name} stands above that cell, and cells run in their order: move it below"
+        for cell, name in below
+    ]
 
 
 def check_given(cells: Sequence[Cell], given: Iterable[str], code: frozenset[str]) -> None:
-    """Refuse values that would not reach all that reads their names.
+    """Refuse values that would not reach all that reads their names, or that nobody reads.
 
     Parameters
     ----------
@@ -164,7 +175,9 @@ def check_given(cells: Sequence[Cell], given: Iterable[str], code: frozenset[str
         Some would not; names them.
     """
     names = frozenset(given)
-    wrong = [
+    made = frozenset().union(*(cell.defs for cell in cells))
+    wrong = [f"no cell makes {name}" for name in sorted(names - made)]
+    wrong += [
         f"{name} is a constant, which is code of all cells: name it {name.lower()}" for name in sorted(names & code)
     ]
     for cell in cells:

@@ -76,7 +76,9 @@ class Question(NamedTuple):
         return json.loads(text) if text.startswith("{") else values[text]
 
 
-def read_question(tree: ast.Module, notes: Annotations, line: int) -> Question | Problem:
+def read_question(
+    tree: ast.Module, notes: Annotations, line: int, hidden: frozenset[str] = frozenset()
+) -> Question | Problem:
     """Read a cell of ``# @prompt``; or say what is wrong with it.
 
     Parameters
@@ -87,6 +89,8 @@ def read_question(tree: ast.Module, notes: Annotations, line: int) -> Question |
         What its comments ask for.
     line
         Where it begins, for messages.
+    hidden
+        Names of Python's own that other cells bind.
     """
     assert notes.prompt is not None
     if told := _refused(notes):
@@ -99,11 +103,11 @@ def read_question(tree: ast.Module, notes: Annotations, line: int) -> Question |
     asked = notes.prompt
     try:
         found = [each for text in (value.value, asked.system) for each in expressions(text)]
-        refs = {name for each in found for name in names_of(ast.unparse(each), private=False).refs}
+        refs = {name for each in found for name in names_of(ast.unparse(each), private=False, hidden=hidden).refs}
         refs |= _names_in_schema(asked.schema)
     except (ArgumentError, ValueError) as error:
         return Problem(line, str(error))
-    return Question(target.id, value.value, frozenset(refs - PRESENT), asked)
+    return Question(target.id, value.value, frozenset(refs - (PRESENT - hidden)), asked)
 
 
 def _refused(notes: Annotations) -> str:

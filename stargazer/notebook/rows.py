@@ -170,7 +170,8 @@ class Ties:
         """
         self.same.join(made, read)
         self.parts.note(shared_parts(made, read))
-        self.lent |= {name: value for name, value in read.items() if not self.parts.of(name).isdisjoint(made)}
+        every = {**read, **made}
+        self.lent |= {name: each for name, each in every.items() if (self.parts.of(name) - {name}) & made.keys()}
         functions = [name for name, value in made.items() if isinstance(value, FunctionType)]
         return dict.fromkeys(name for name in functions if not self.parts.of(name).isdisjoint(read))
 

@@ -31,6 +31,9 @@ WHOLE = (type, types.ModuleType, types.FunctionType, types.MethodType, types.Bui
 READ_LATER = (Iterator, MappingView, types.MappingProxyType)
 """What reads something else when it is read itself: generators, ``zip``, ``dict.keys()``."""
 
+OF_STREAMS = ("_io", "_csv")
+"""Modules whose objects read from others, or write to them, and have no attributes that say so."""
+
 OF_A_PROGRAM = ("logging", "threading", "_thread", "matplotlib", "concurrent", "asyncio")
 """Packages whose objects belong to all of a process."""
 
@@ -88,6 +91,9 @@ class _Parts:
         if pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series, pandas.Index)):
             self._objects[id(value)] = value
             return _blocks(value, pandas)
+        if type(value).__module__ in OF_STREAMS:
+            self._objects[id(value)] = value
+            return gc.get_referents(value)
         with contextlib.suppress(TypeError):
             inner = list(vars(value).values())
             self._objects[id(value)] = value  # it lives as long: no other has its id

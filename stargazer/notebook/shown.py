@@ -12,6 +12,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from stargazer.errors import StargazerError
 from stargazer.notebook.names import tree_of
 
 if TYPE_CHECKING:
@@ -189,21 +190,27 @@ def last_name(source: str) -> str | None:
 
 
 def error_output(error: BaseException) -> dict[str, Any]:
-    """An error as an output, with its traceback in the cell's own lines."""
+    """An error as an output, with its traceback in the cell's own lines; what the engine says needs no lines of it."""
+    shown = own_traceback(error.__traceback__)
+    if isinstance(error, StargazerError) and shown is not None and _in_a_cell(shown) is None:
+        shown = None
     return {
         "output_type": "error",
         "ename": type(error).__name__,
         "evalue": str(error),
-        "traceback": traceback.format_exception(type(error), error, own_traceback(error.__traceback__)),
+        "traceback": traceback.format_exception(type(error), error, shown, chain=shown is not None),
     }
 
 
 def own_traceback(trace: TracebackType | None) -> TracebackType | None:
     """The part of a traceback that begins in a cell; all of it where none is in it."""
-    found = trace
-    while found is not None and not found.tb_frame.f_code.co_filename.startswith("<cell "):
-        found = found.tb_next
-    return found or trace
+    return _in_a_cell(trace) or trace
+
+
+def _in_a_cell(trace: TracebackType | None) -> TracebackType | None:
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith("<cell "):
+        trace = trace.tb_next
+    return trace
 
 
 def text_of(outputs: Sequence[dict[str, Any]]) -> str:

@@ -104,9 +104,14 @@ class _Book:
                     self._imported |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
         self._names = frozenset(code).union(*(cell.defs for cell in cells)) - self._imported
         every = [node for nodes in self._nodes.values() for node in nodes]
+        self._kept: dict[str, set[str]] = {}
+        for each in (node for node in every if isinstance(node, ast.ClassDef)):
+            for attribute in _containers(each):
+                self._kept.setdefault(attribute, set()).add(each.name)
         methods = MUTATORS.union(*(changing_methods(node) for node in every if isinstance(node, ast.ClassDef)))
         self._changes = {
-            name: frozenset().union(*(_changes(node, methods) for node in nodes)) for name, nodes in self._nodes.items()
+            name: frozenset().union(*(_changes(node, methods) | self._classes(_reached_into(node)) for node in nodes))
+            for name, nodes in self._nodes.items()
         }
         for cell in cells:
             for node in _statements(cell.tree.body):
@@ -140,6 +145,10 @@ class _Book:
             changed = frozenset().union(*(self._changes.get(each, ()) for each in held))
             self._changes[name] = self._changes.get(name, frozenset()) | changed
 
+    def _classes(self, attributes: Iterable[str]) -> frozenset[str]:
+        """Classes that keep containers under some attributes for all their objects."""
+        return frozenset[str]().union(*(self._kept.get(each, ()) for each in attributes)) if self._kept else frozenset()
+
     def _asked_for_calls(self) -> set[str]:
         """Functions whose cache is looked at, or emptied: then calls of them count."""
         return set().union(*(_asked_for_calls(cell.tree) for cell in self._cells))
@@ -148,6 +157,7 @@ class _Book:
         """Names that the work of a cell leads to: what it reads when it runs, and what the code reads that it calls."""
         if cell not in self._used:
             direct = frozenset().union(*(_work(node, self._code) for node in cell.tree.body))
+            direct |= self._classes(_attributes(cell.tree)) if self._kept else frozenset()
             self._used[cell] = self._reached(direct)
         return self._used[cell]
 
@@ -160,6 +170,7 @@ class _Book:
             found.add(name)
             for node in self._nodes.get(name, ()):
                 todo += free_names(node)
+                todo += self._classes(_attributes(node)) if self._kept else ()
             todo += self._changes.get(name, ())
         return frozenset(found)
 
@@ -167,6 +178,8 @@ class _Book:
         """What a cell changes that is not a value of its own or one that it was given."""
         known = self._nodes.keys() | self._code
         direct = frozenset().union(*(_changed_at_once(node) for node in cell.tree.body)) & known
+        plain = (node for node in cell.tree.body if not isinstance(node, DEFINITIONS))
+        direct |= self._classes(each for node in plain for each in _reached_into(node)) if self._kept else frozenset()
         called = (self._changes.get(name, frozenset()) for name in self.used_by(cell))
         handed = (self._handed.get(name, ()) for node in cell.tree.body for name in _changed_in_place(node))
         return direct.union(*called, *(handed if self._handed else ())) & self._names
@@ -267,6 +280,25 @@ def _changed_at_once(node: ast.stmt) -> frozenset[str]:
         called = (each.func if isinstance(each, ast.Call) else each for each in node.decorator_list)
         return frozenset(root_of(each) for each in called if isinstance(each, ast.Attribute) and each.attr in MUTATORS)
     return frozenset(root_of(target) for each in kind_in(node, *CHANGES) for target in targets_of(each)) - {""}
+
+
+@functools.lru_cache(maxsize=4096)
+def _attributes(node: ast.AST) -> frozenset[str]:
+    """Attributes that code names."""
+    return frozenset(each.attr for each in nodes_in(node) if isinstance(each, ast.Attribute))
+
+
+@functools.lru_cache(maxsize=4096)
+def _reached_into(node: ast.AST) -> frozenset[str]:
+    """Attributes into whose values code changes something: ``a.seen`` in ``a.seen.append(1)`` and ``a.seen[0] = 1``."""
+    targets = [target for each in nodes_in(node) for target in targets_of(each)]
+    targets += [each.target for each in nodes_in(node) if isinstance(each, ast.AugAssign)]
+    found = set[str]()
+    for target in targets:
+        while isinstance(target, (ast.Attribute, ast.Subscript)):
+            found |= {target.attr} if isinstance(target, ast.Attribute) else set()
+            target = target.value
+    return frozenset(found)
 
 
 def _is_remembering(node: ast.stmt) -> bool:
@@ -384,6 +416,15 @@ def _mutable_attributes(node: ast.ClassDef) -> set[str]:
         if isinstance(target, ast.Attribute) and root_of(target.value) == "self"
     }
     return found - own
+
+
+def _containers(node: ast.ClassDef) -> set[str]:
+    """Of these attributes, those that may be changed in place."""
+    fixed = (ast.Constant, ast.Tuple, ast.Name, ast.Attribute, ast.Lambda, ast.JoinedStr, ast.UnaryOp, ast.BinOp)
+    made = (each for each in node.body if isinstance(each, (ast.Assign, ast.AnnAssign)))
+    open_ = (each for each in made if each.value is not None and not isinstance(each.value, fixed))
+    found = {target.id for each in open_ for target in _places(each) if isinstance(target, ast.Name)}
+    return found & _mutable_attributes(node)
 
 
 def _is_field(node: ast.Assign | ast.AnnAssign) -> bool:

@@ -24,6 +24,7 @@ from stargazer.notebook.effects import WIDGET, touches_engine, why_live
 from stargazer.notebook.graphs import fly, reason_of
 from stargazer.notebook.here import bind_live, run_live, take_changes
 from stargazer.notebook.hidden import hidden_order
+from stargazer.notebook.hiding import bound_builtins, check_hidden
 from stargazer.notebook.inplace import doubts
 from stargazer.notebook.mounts import mounted
 from stargazer.notebook.names import left_by_blocks
@@ -114,6 +115,9 @@ class Walk:
         self.given, self.again, self.strict, self.client, self.dry = dict(given or {}), again, strict, client, dry
         self.order = ordered(document)
         self.split, placed = place_settings(self.order, split_cells(self.order))
+        check_hidden(
+            dict(zip(self.order, self.split.parts, strict=True)), bound_builtins(self.order) - self.split.names
+        )
         self.settings = Settings(placed)
         self.rest = dict(zip(self.order, self.split.rest, strict=True))
         self.prelude = prelude_of(self.split.parts)
@@ -213,6 +217,11 @@ class Walk:
             return self.failed(cell, error)
         if not self.together.statements[cell]:
             return self.row(cell, "live", "code")
+        for other, row in self.rows.items():
+            if other.name in cell.notes.after and row.state in ("failed", "skipped", "stopped"):
+                state = "skipped" if row.state == "failed" else row.state
+                self.dead |= dict.fromkeys(cell.defs, state)
+                return self.row(cell, state, f"it runs after {other.name}, which is {row.state}")
         for name in sorted(self.reads[cell]):
             if name in self.dead:
                 state = "skipped" if self.dead[name] == "failed" else self.dead[name]
@@ -281,7 +290,11 @@ class Walk:
         if self._is_done(cell, data):
             return
         self._check_spent(cell, data)
-        data |= {name: mounted(mount, self.store) for name, mount in mounts.items()}
+        try:
+            data |= {name: mounted(mount, self.store) for name, mount in mounts.items()}
+        except NotebookError as error:
+            self.rows[cell] = self.failed(cell, error)
+            return
         if self.settings.now and (place := find_place(cell.notes.worker)):
             self.rows[cell] = self.failed(cell, NotebookError(NOT_SET_UP.format(self.settings.now[0].root, place.name)))
             return
@@ -293,7 +306,7 @@ class Walk:
             if not self.is_made_later(cell, frozenset(data)):
                 self._here(cell, call)
             return
-        if not self.dry and may_meet(cell, self.pending, self.prelude):
+        if not self.dry and (self._is_after(cell, self.pending) or may_meet(cell, self.pending, self.prelude)):
             self.settle()
             self._walk_one(cell)
             return
@@ -301,6 +314,10 @@ class Walk:
         for name in cell.defs - self.split.names:
             self._bind(name, call[name])
         self._hand_on_changes(cell)
+
+    def _is_after(self, cell: Cell, others: Iterable[Cell]) -> bool:
+        """Whether a cell says that it runs after one of others."""
+        return any(other.name in cell.notes.after for other in others)
 
     def _call(self, cell: Cell, data: Mapping[str, Any], alive: Iterable[str]) -> Call:
         """The call that a cell is, with what this walk knows of it."""
@@ -494,7 +511,7 @@ class Walk:
         is_written, records = False, self.ledger.find_many(call.plan_key for call in pending.values())
         for cell, call in pending.items():
             record = records.get(call.plan_key)
-            is_new = record is not None and record.started >= self._flew
+            is_new = record is not None and self._has_run(call, record)
             if not is_written:
                 error = failures.get(f"{call.name} {call.plan_key[:8]}")
                 self._done[cell] = Done(call, used_by(call, results), results.get(call.plan_key), error)
@@ -505,6 +522,12 @@ class Walk:
         self._go_back()
         self._walk(cells)
         self.settle()
+
+    def _has_run(self, call: Call, record: Record) -> bool:
+        """Whether a cell that waited ran just now; one that came to the same as once before has that older record."""
+        task = call.spec.local
+        ran_here = isinstance(task, CellTask) and task.ran
+        return ran_here or self.client is not None or record.started >= self._flew
 
     def note_place(self) -> None:
         """Remember how things are before the first cell that waits."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Whole", "find_whole", "keep_whole", "own_modules", "whole_key"]
 
-FORMAT = "stargazer/notebook/1"
+FORMAT = "stargazer/notebook/2"
 ROWS, OUTPUTS = ".rows", ".outputs"
 MOST_MODULES = 500
 

@@ -1,7 +1,8 @@
 """End the body of a task from outside: it was cancelled, is too large, or over its time.
 
-Tools end by signals, a body by an error. One thread of the process looks at all bodies that run; it raises the error in
-the thread of a body, at its next step in Python. A long step inside a library is not interrupted.
+Tools, and programs that a body starts by itself, end by signals, a body by an error. One thread of the process looks at
+all bodies that run; it raises the error in the thread of a body, at its next step in Python. A long step inside a
+library is not interrupted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from stargazer.errors import Cancelled, WalltimeExceeded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Ending", "held", "interrupt", "interruption"]
+__all__ = ["Ending", "held", "interrupt", "interruption", "overdue"]
 
 T = TypeVar("T")
 
@@ -86,6 +87,8 @@ class Ending:
         Seconds that the body and its tools may take.
     excess
         The error where the body takes too much memory, else None.
+    declared
+        How more time is declared, for the message.
     """
 
     def __init__(
@@ -94,8 +97,9 @@ class Ending:
         cancelled: Callable[[], bool],
         walltime: float | None = None,
         excess: Callable[[], Exception | None] = lambda: None,
+        declared: str = "@sg.task(walltime=…)",
     ) -> None:
-        self.task, self.walltime = task, walltime
+        self.task, self.walltime, self._declared = task, walltime, declared
         self._cancelled, self._excess = cancelled, excess
         self._began = time.monotonic()
         self._reason: Exception | None = None
@@ -146,13 +150,25 @@ class Ending:
                     return self._runs
                 if self._runs:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(_Ended))
+                    self._end_programs()
             self._told = time.monotonic()
         return self._runs
+
+    def _end_programs(self) -> None:
+        """End the programs that the body started itself, past `work.run`: it may wait for one of them."""
+        from stargazer.tools.started import end_programs
+
+        end_programs(self._thread, time.monotonic() - self._began, kill=self._told > 0)
 
     def _found(self) -> Exception | None:
         if self._cancelled():
             return Cancelled(f"cancelled while the body of {self.task} ran")
         return self._late() if self._is_late() else self._excess()
+
+    def is_overdue(self, seconds: float) -> bool:
+        """Whether it still runs, so many seconds after its time."""
+        late = self.walltime is not None and time.monotonic() - self._began > self.walltime + seconds
+        return self._runs and late
 
     def _is_late(self) -> bool:
         return self.walltime is not None and time.monotonic() - self._began > self.walltime
@@ -160,7 +176,7 @@ class Ending:
     def _late(self) -> WalltimeExceeded:
         return WalltimeExceeded(
             f"{self.task} took longer than the {self.walltime:g} s that it declares, and was ended; declare more: "
-            "@sg.task(walltime=…)"
+            f"{self._declared}"
         )
 
     def _stop(self) -> None:
@@ -181,6 +197,11 @@ class _Watcher:
         self._bodies: set[Ending] = set()
         self._changed = threading.Condition()
         threading.Thread(target=self._work, name="stargazer-bodies", daemon=True).start()
+
+    def bodies(self) -> tuple[Ending, ...]:
+        """All at which it looks."""
+        with self._changed:
+            return tuple(self._bodies)
 
     def look_at(self, body: Ending) -> None:
         """Look at a body until it has ended."""
@@ -208,6 +229,11 @@ def _looked(body: Ending) -> bool:
             "nobody looks any more at whether the body of %s should end", body.task
         )
         return False
+
+
+def overdue(seconds: float) -> list[str]:
+    """Names of the bodies of this process that run on so long after their time, in a step that nothing interrupts."""
+    return sorted(body.task for body in _WATCHERS.of_this_process().bodies() if body.is_overdue(seconds))
 
 
 class _Watchers:

@@ -12,7 +12,7 @@ from stargazer.errors import MemoryExceeded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Growth", "limit_of", "memory_of", "processor_seconds", "resident"]
+__all__ = ["Growth", "children_of", "family", "limit_of", "memory_of", "processor_seconds", "resident"]
 
 TOLERATED = 1.1
 """Memory that a call may take, in parts of what its task declares."""
@@ -40,26 +40,28 @@ def memory_of(pids: Iterable[int], limit: int) -> int:
     limit
         Where resident memory comes to more, pages that several processes share are counted once, which takes longer.
     """
-    family = list(_family(pids))
-    used = sum(map(resident, family))
-    return sum(map(_proportional, family)) if used > limit else used
+    every = list(family(pids))
+    used = sum(map(resident, every))
+    return sum(map(_proportional, every)) if used > limit else used
 
 
-def _family(pids: Iterable[int]) -> Iterator[int]:
+def family(pids: Iterable[int]) -> Iterator[int]:
+    """Return processes and all that they started."""
     todo = list(pids)
     while todo:
         pid = todo.pop()
         yield pid
-        todo += _children(pid)
+        todo += children_of(pid)
 
 
-def _children(pid: int) -> Iterator[int]:
+def children_of(pid: int, thread: int | None = None) -> Iterator[int]:
+    """Return what a process started, or one of its threads."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return
-    for thread in threads:
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as children:
+    for each in threads if thread is None else [thread]:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{each}/children", "rb") as children:
             yield from map(int, children.read().split())
 
 
@@ -71,7 +73,7 @@ def processor_seconds(pids: Iterable[int]) -> float:
     pids
         Numbers of processes.
     """
-    return sum(map(_used, _family(pids)))
+    return sum(map(_used, family(pids)))
 
 
 def _used(pid: int) -> float:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer.errors import ToolError, ToolMissing
 from stargazer.tools.ending import interrupt
 from stargazer.tools.reaper import GOODBYE, kill_bearers
+from stargazer.tools.started import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -214,9 +215,6 @@ def end_all() -> None:
 
 
 # What this process owns: the tools that it runs, and the reaper that ends them when it dies.
-
-
-OWNER = "STARGAZER_OWNER"
 
 
 class Reaper:

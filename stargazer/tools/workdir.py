@@ -258,10 +258,15 @@ class Workdir:
         return self._masked(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
     def _masked(self, text: bytes) -> bytes:
-        names = (*self._secrets, *filter(config.is_secret, config.passed_names()))
-        for value in config.secrets(names).values():
-            text = text.replace(os.fsencode(value), config.MASK.encode()) if value else text
+        for value in self._values:
+            text = text.replace(value, config.MASK.encode())
         return text
+
+    @property
+    def _values(self) -> list[bytes]:
+        """Values of the secrets that its tools get."""
+        names = (*self._secrets, *filter(config.is_secret, config.passed_names()))
+        return [os.fsencode(value) for value in config.secrets(names).values() if value]
 
     @functools.cached_property
     def _environment(self) -> dict[str, str]:
@@ -341,7 +346,15 @@ class Workdir:
         causes = [stage for stage in failed if codes[stage] != -signal.SIGPIPE] or failed
         for stage in sorted(causes, key=lambda stage: ended[stage].ended)[:1]:
             command, tail = self.masked(_joined(commands[stage])), self.masked(_tail(logs[stage]))
+            self._mask_logs(logs)
             raise ToolFailed(command, codes[stage], tail)
+
+    def _mask_logs(self, logs: Sequence[Path]) -> None:
+        """Take secrets out of the logs themselves: the directory of a call that failed is kept for people to see."""
+        for log in logs if self._values else ():
+            with open(log, "rb") as told, open(f"{log}.masked", "wb") as masked:
+                masked.writelines(map(self._masked, told))
+            os.replace(f"{log}.masked", log)
 
     def _code(self, command: Sequence[str], code: int) -> int:
         """Exit code of a command, negative for a signal; what runs containers tells of signals as shells do."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import stargazer as sg
-from stargazer.errors import NeedUnmet
+from stargazer.errors import NeedUnmet, NotebookError
 from stargazer.notebook.book import Report
 
 pytest.importorskip("pyarrow")
@@ -47,6 +47,19 @@ def test_a_live_cell_is_ended_too_and_a_flaky_one_is_tried_again(tmp_path: Path,
     assert states(book.report) == ["live", "failed", "ran"], str(book.report)
     assert "WalltimeExceeded" in book.report.rows[1].why[0]
     assert book["tries"] == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="programs of a thread are told by Linux")
+@pytest.mark.parametrize("kind", ["kept", "live"])
+def test_programs_that_a_cell_started_by_itself_end_with_it(kind: str, tmp_path: Path, store: sg.Store) -> None:
+    waits = f"sleep 30; touch {tmp_path}/done; sleep 30"
+    source = (
+        f"# @timeout 0.5\n{'# @cache off' if kind == 'live' else ''}\nsubprocess.run(['sh', '-c', {waits!r}])\nx = 1"
+    )
+    report = run(tmp_path, "import subprocess", source, "y = 2").report
+    assert states(report) == ["live", "failed", "ran"]
+    assert "declare more: # @timeout" in report.rows[1].why[0]
+    assert not (tmp_path / "done").exists()
 
 
 def test_a_cell_with_an_environment_runs_in_a_process_of_its_own(
@@ -159,6 +172,14 @@ def test_mounted_places_count_by_their_content(tmp_path: Path, store: sg.Store) 
     assert (tmp_path / "in" / "b.txt").read_text() == "x"
 
 
+def test_a_place_that_cannot_be_mounted_fails_its_cell_alone(tmp_path: Path, store: sg.Store) -> None:
+    bad = [f"{tmp_path}/nowhere", "s3x://bucket/x", "memory://nowhere"]
+    report = run(tmp_path, *(f"# @mount data {uri}\nx{n} = str(data)" for n, uri in enumerate(bad)), "y = 2").report
+    assert states(report) == ["failed", "failed", "failed", "ran"]
+    for row, uri in zip(report.rows, bad, strict=False):
+        assert f"@mount data {uri}: it cannot be read" in row.why[0]
+
+
 def test_loops_keep_each_round_and_go_on_where_they_were(tmp_path: Path, store: sg.Store) -> None:
     log = tmp_path / "log"
 
@@ -194,3 +215,40 @@ def test_needs_are_those_of_the_call(tmp_path: Path, store: sg.Store) -> None:
     assert report.rows[0].state == "ran"
     with pytest.raises(NeedUnmet, match="wants a worker named 'elsewhere'"):
         run(tmp_path, "# @worker elsewhere\ny = 2")
+
+
+HELPER = """\
+import time
+
+
+def name():
+    return "q" + ".txt"
+
+
+def put(text, after=0.0):
+    time.sleep(after)
+    with open(name(), "w") as file:
+        file.write(text)
+
+
+def take():
+    with open(name()) as file:
+        return file.read()
+"""
+
+
+def test_a_cell_waits_for_one_that_it_names_with_all_that_this_leaves(
+    tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "puts_late.py").write_text(HELPER)
+    cells = "import puts_late", "# @name one\nputs_late.put('new', 0.5)", "# @after one\ngot = puts_late.take()"
+    (tmp_path / "q.txt").write_text("old")
+    assert run(tmp_path, *cells)["got"] == "new"
+    (tmp_path / "q.txt").write_text("old")
+    assert run(tmp_path, *cells)["got"] == "new"
+    report = run(tmp_path, cells[0], "# @name one\nputs_late.put(1)", cells[2], "again = got").report
+    assert states(report) == ["live", "failed", "skipped", "skipped"], str(report)
+    with pytest.raises(NotebookError, match="@after one stands above that cell"):
+        run(tmp_path, cells[0], cells[2], cells[1])

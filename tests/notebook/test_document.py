@@ -218,6 +218,7 @@ def test_the_format_is_found_out_from_the_text() -> None:
         ("# @timeout soon", "'soon' is no time"),
         ("# @cache never", "write @cache forever"),
         ("# @loop 3", "write @loop max_iter=N carry=NAME"),
+        ("# @loop max_iter=0 carry=x", "at least 1"),
         ("# @loop_until x > 3", "stands without @loop"),
         ("# @env 3=4", "write @env NAME=VALUE"),
         ("# @mount data", "write @mount NAME URL"),

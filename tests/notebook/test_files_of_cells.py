@@ -83,3 +83,33 @@ def test_what_was_written_and_lost_is_written_again(tmp_path: Path, monkeypatch:
     Path("o.txt").unlink()
     assert _run(tmp_path, OPENED, 1)["x"] == "1"
     assert Path("o.txt").read_text() == "1"
+
+
+LATE = """\
+import time
+
+
+def put(text):
+    time.sleep(0.5)
+    with open("q" + ".txt", "w") as file:
+        file.write(text)
+
+
+def take():
+    with open("q" + ".txt") as file:
+        return file.read()
+"""
+
+
+def test_a_file_that_is_written_once_more_as_it_was_is_read_as_it_is_then(
+    tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "writes_late.py").write_text(LATE)
+    cells = ["import writes_late", "writes_late.put('{n}')", "x = writes_late.take()"]
+    assert _run(tmp_path, cells, 1)["x"] == "1"
+    (tmp_path / "q.txt").write_text("2")  # somebody edits what a cell wrote: it is written as it was
+    assert _run(tmp_path, cells, 1)["x"] == "1"
+    (tmp_path / "q.txt").unlink()
+    assert _run(tmp_path, cells, 1)["x"] == "1"

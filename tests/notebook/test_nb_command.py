@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 import stargazer as sg
 from stargazer.cli.app import app
+from stargazer.cli.known import answer_known
+from stargazer.errors import NotebookError
 from stargazer.notebook.shown import LONGEST_TEXT, Captured
 
 pytest.importorskip("pyarrow")
@@ -100,7 +102,7 @@ def test_what_is_wrong_before_anything_runs_is_exit_code_2(file: Path) -> None:
 ODD = {
     "no such file": (["nope.py"], "cannot be read"),
     "no page": (["odd.py", "--out", "page.pdf"], "a page ends in .html"),
-    "no such value": (["odd.py", "--set", "nope=1"], "--set nope: no cell of odd.py makes that"),
+    "no such value": (["odd.py", "--set", "nope=1"], "a value cannot be given: no cell makes nope"),
     "constant": (["odd.py", "--set", "LEAST=1"], "LEAST is a constant, which is code of all cells: name it least"),
     "read at once": (["odd.py", "--set", "n=1"], "makes n and reads it at once"),
 }
@@ -134,3 +136,31 @@ def test_what_is_not_python_is_told_once(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["nb", "run", str(path)])
     assert result.exit_code == 2
     assert [result.stderr.count(each) for each in ("never closed", "invalid syntax", "@timout")] == [1, 1, 1]
+
+
+def test_a_profile_that_is_not_there_is_a_wrong_word_also_where_nothing_would_run(file: Path) -> None:
+    asked = [["--on", "nosuch"], ["--on", "nosuch", "--plan"], ["--on", "nosuch", "--json"]]
+    for argv in asked:
+        nb(str(file), *argv, code=2)
+    nb(str(file))
+    for argv in asked:
+        nb(str(file), *argv, code=2)
+    assert not answer_known(["nb", "run", str(file), "--on", "nosuch"])
+    assert answer_known(["nb", "run", str(file), "--on", "threads"])
+    assert CliRunner().invoke(app, ["nb", "freeze", str(file), "--on", "nosuch"]).exit_code == 2
+
+
+def test_a_value_that_no_cell_makes_is_refused_wherever_it_is_given(file: Path) -> None:
+    told = CliRunner().invoke(app, ["nb", "freeze", str(file), "--set", "nope=1"])
+    assert (told.exit_code, "no cell makes nope" in told.output) == (2, True)
+    for ask in (sg.Notebook(file).run, sg.Notebook(file).plan):
+        with pytest.raises(NotebookError, match="no cell makes nope"):
+            ask(set={"nope": 1})
+
+
+def test_what_is_misspelled_is_told_each_time(file: Path) -> None:
+    file.write_text("# %%\n# @cahce forever\nx = 1\n")
+    for _ in range(3):
+        result = CliRunner().invoke(app, ["nb", "run", str(file)])
+        assert (result.exit_code, "no annotation @cahce" in result.output) == (0, True)
+        assert not answer_known(["nb", "run", str(file)])

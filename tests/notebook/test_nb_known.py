@@ -88,7 +88,7 @@ def test_the_rest_is_for_the_command(argv: str) -> None:
 def test_plain_forms_are_read() -> None:
     argv = ["nb", "run", "--set", "x=2", "a.py", "--target", "t", "--set", "y=b", "--store", "s", "--json"]
     asked = read_plain(argv)
-    assert asked == (Path("a.py"), "t", {"x": 2, "y": "b"}, "s", True)
+    assert asked == (Path("a.py"), "t", {"x": 2, "y": "b"}, "s", True, None)
 
 
 def test_modules_of_python_are_no_own_ones_under_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

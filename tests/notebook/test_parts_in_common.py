@@ -97,6 +97,23 @@ AT_ONCE = {
     "view": [ARRAY, "y = a[:2]\ny[:] = 9", "x = int(a.sum())"],
     "attribute": [KEPT, "k = Kept()", "y = k.made\ny.append(9)", "x = sum(k.made)"],
     "in-a-default": ["v = [1]", "add = lambda n, to=v: to.append(n)", "add(3)", "x = sum(v)"],
+    "writer-of-a-stream": [
+        "import csv\nimport io",
+        "f = io.StringIO()\nw = csv.writer(f)",
+        "w.writerow([1, 2])",
+        "x = f.getvalue()",
+    ],
+    "stream-of-a-stream": [
+        "import io",
+        "f = io.BytesIO()\nw = io.TextIOWrapper(f)",
+        "w.write('a')\nw.flush()",
+        "x = f.getvalue()",
+    ],
+    "what-has-no-bytes": [
+        "v = []",
+        "for each in range(2):\n    v.append(lambda n=each: n)",
+        "x = [each() for each in v]",
+    ],
     "name-and-a-function": ["v = [3, 1]", "y = v\nz = lambda: y\nz().append(5)", "x = sum(v)"],
 }
 """What a cell changes by a name that it made just now, or by what a function remembers."""

@@ -200,4 +200,5 @@ def test_the_commands(book: Path) -> None:
     assert told["whose"] == "yours"
     assert "the same: 5 of 5" in nb("verify", "paper")
     assert told["cid"] in nb("fetch", told["cid"])
-    nb("verify", "nothing-here", code=1)
+    nb("verify", "nothing-here", code=2)
+    nb("freeze", str(book), "--name", "no name", code=2)

@@ -115,10 +115,11 @@ def _one(book: Book, timeout: float, given: dict[str, Any], store: Store) -> Exe
         synced = form.sync(book)
         if synced.problem:
             return Executed(book.name, "failed", problem=synced.problem)
+        source = source_of(book)
         with store:
             done = form.execute(book, timeout, given)
         if done.success:
-            notes = {"source": source_of(book), "values": done.values, "given": given, "reads": done.reads}
+            notes = {"source": source, "values": done.values, "given": given, "reads": done.reads}
             write_all(book.flow, {book.noted("ran", ".json"): json.dumps(notes, sort_keys=True)}, {})
         return done
     except StargazerError as error:

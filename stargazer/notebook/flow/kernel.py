@@ -6,6 +6,7 @@ import ast
 import contextlib
 import hashlib
 import json
+import math
 import os
 import signal
 import time
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from stargazer.config import command_environment
 from stargazer.errors import NotebookError
 from stargazer.fingerprint.parsing import parse
+from stargazer.notebook.document import Cell
 from stargazer.notebook.flow.files import read_file, write_all
 from stargazer.notebook.flow.read import files_of
 from stargazer.notebook.flow.results import Executed
 from stargazer.notebook.flow.syncing import kernelspec
 from stargazer.notebook.flow.texts import match, notebook_text, parts_of_ipynb, parts_of_py, read_ipynb, shared_of
+from stargazer.notebook.secrets import masked, secret_names
 from stargazer.store import active_store
 
 if TYPE_CHECKING:
@@ -29,7 +32,16 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.flow.place import Book
 
-__all__ = ["GIVEN", "TO_STARGAZER", "end_kernels", "outputs_digest", "run_in_kernel", "shown_book", "with_given"]
+__all__ = [
+    "GIVEN",
+    "TO_STARGAZER",
+    "end_kernels",
+    "outputs_digest",
+    "run_in_kernel",
+    "shown_book",
+    "with_given",
+    "without_secrets",
+]
 
 LOAD = "%load_ext stargazer"
 GIVEN = "given"
@@ -68,11 +80,28 @@ def run_in_kernel(book: Book, timeout: float, given: Mapping[str, Any]) -> Execu
     began = time.monotonic()
     shown = _fresh(book)
     problem, note, reads = _run(book, shown, timeout, given)
+    problem, shown = masked(problem, _secrets(shown)), without_secrets(shown)
     wrote = _write(book, shown, given)
     state = "failed" if problem else "ran"
     values = {"outputs": outputs_digest(shown)}
     seconds = time.monotonic() - began
     return Executed(book.name, state, seconds, problem, note, book.told(wrote), values, files_of(book, reads))
+
+
+def _secrets(shown: NotebookNode) -> list[str]:
+    """Names of the secrets that its cells ask for."""
+    return secret_names(Cell("", cell.source, sequential=True) for cell in shown.cells if cell.cell_type == "code")
+
+
+def without_secrets(shown: NotebookNode) -> NotebookNode:
+    """A notebook of which no output shows a secret that its cells ask for."""
+    from nbformat import from_dict
+
+    names = _secrets(shown)
+    for cell in shown.cells if names else ():
+        if cell.get("outputs"):
+            cell.outputs = [from_dict(json.loads(masked(json.dumps(each), names))) for each in cell.outputs]
+    return shown
 
 
 def _fresh(book: Book) -> NotebookNode:
@@ -102,7 +131,7 @@ def _run(book: Book, shown: NotebookNode, timeout: float, given: Mapping[str, An
     resources = {"metadata": {"path": str(book.workspace)}}
     client = NotebookClient(
         shown,
-        timeout=int(timeout),
+        timeout=math.ceil(timeout),
         kernel_name=name,
         resources=resources,
         record_timing=False,

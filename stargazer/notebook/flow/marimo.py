@@ -31,6 +31,8 @@ __all__ = ["Marimo"]
 
 MODULE = "stargazer.notebook.flow.headless"
 REPORT, PAGE = "report.json", "page.html"
+STARTUP = 300.0
+"""Seconds for what is done beside cells."""
 
 
 class Marimo:
@@ -60,7 +62,8 @@ class Marimo:
         text = read_file(book.source)
         if text is None:
             raise NotebookError(f"{book.told(book.source)} is not there")
-        report, page, problem = _run(book, timeout, given)
+        code = sum(cell.kind == "code" for cell in self.cells(text, book.source))
+        report, page, problem = _run(book, timeout, timeout * max(1, code) + STARTUP, given)
         problem = problem or _failure(report)
         wrote = book.noted("executed", ".html")
         values = {name: str(cid) for name, cid in report.get("values", {}).items()}
@@ -94,19 +97,24 @@ class Marimo:
         return marimo_template(draft)
 
 
-def _run(book: Book, timeout: float, given: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
-    """Report, page and what failed, of a run in a process of its own."""
-    deadline = time.monotonic() + timeout
+def _run(book: Book, timeout: float, longest: float, given: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
+    """Report, page and what failed, of a run in a process of its own; a cell that nothing ends ends with that."""
+    deadline = time.monotonic() + longest
     with Scratch(scratch_dir()) as scratch:
         work = Workdir(scratch.path, env=command_environment(), cancelled=lambda: time.monotonic() > deadline)
         job: dict[str, Any] = {"file": str(book.source), "folder": str(book.workspace), "store": active_store().url}
-        job |= {"given": dict(given), "report": str(work.file(REPORT)), "page": str(work.file(PAGE))}
+        job |= {
+            "given": dict(given),
+            "timeout": timeout,
+            "report": str(work.file(REPORT)),
+            "page": str(work.file(PAGE)),
+        }
         work.file("job.json").write_text(json.dumps(job))
         try:
             work.run(["python", "-m", MODULE, "job.json"])
             problem = ""
         except Cancelled:
-            problem = f"it took longer than {timeout:g} s"
+            problem = f"it took longer than {longest:g} s, which is {timeout:g} s for each of its cells"
         except ToolFailed as error:
             problem = _last(str(error))
         report = json.loads(read_file(work.path / REPORT) or "{}")

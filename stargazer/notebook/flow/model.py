@@ -218,7 +218,7 @@ class _Reader:
         elif path.parts[0] != "notebooks":
             self.wrong(node, f"path: {entry.path}: notebooks of a flow stand below notebooks/")
         elif path.suffix in (".ipynb", ""):
-            where = path.parent / ".src" / f"{path.stem}.py"
+            where = (path.parent if path.parent.name == ".src" else path.parent / ".src") / f"{path.stem}.py"
             self.wrong(node, f"path: {entry.path}: the source is meant, as {where}; the .ipynb is made of it")
         for name in ("pair_ipynb", "pair_myst"):
             if getattr(entry, name) and entry.format == "marimo":

@@ -10,7 +10,7 @@ from stargazer.fingerprint.parsing import lines_of
 from stargazer.notebook.document import PERCENT, detect_format, read_text
 from stargazer.notebook.flow.checks import check_percent
 from stargazer.notebook.flow.files import read_file
-from stargazer.notebook.flow.kernel import run_in_kernel, shown_book
+from stargazer.notebook.flow.kernel import run_in_kernel, shown_book, without_secrets
 from stargazer.notebook.flow.syncing import Synced, sync_pair
 from stargazer.notebook.flow.templates import percent_template
 from stargazer.notebook.flow.texts import myst_text
@@ -59,7 +59,7 @@ class Percent:
         """Return a page of its ``.ipynb``."""
         if kind == "myst":
             return myst_text(read_file(book.source) or "", book.kernel or "python3")
-        shown = shown_book(book)
+        shown = without_secrets(shown_book(book))
         if kind == "ipynb":
             import nbformat
 

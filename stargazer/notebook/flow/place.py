@@ -270,7 +270,7 @@ def _one(flows: Sequence[Flow], name: str) -> Book:
     if len(found) == 1:
         return found[0]
     if found:
-        paths = ", ".join(book.entry.path for book in found)
+        paths = ", ".join(f"{book.entry.path} of {book.flow.name}" for book in found)
         raise NotebookError(f"{name} is the name of several notebooks: {paths}; give the path, or --flow")
     told = ", ".join(book.name for book in books) or "none"
     there = ", ".join(each.name for each in flows)
