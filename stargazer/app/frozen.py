@@ -73,6 +73,11 @@ async def _closed_tile(request: Request) -> Tile:
     return tile
 
 
+def _called(tile: Tile) -> str:
+    """What a notebook is called where two sections may have one of that name: a job is known by its name."""
+    return tile.name if tile.section == "workspace" else f"{tile.section}/{tile.name}"
+
+
 def snapshot_of(desk: Desk, tile: Tile) -> Snapshot:
     """Return the snapshot that a tile stands for.
 
@@ -130,7 +135,7 @@ async def freeze(request: Request) -> Response:
         tile.path.unlink()
         return f"{tile.name} is frozen as {snapshot.cid}", "/"
 
-    return JSONResponse(desk.jobs.begin(f"freeze {tile.name}", work).to_dict(), 202)
+    return JSONResponse(desk.jobs.begin(f"freeze {_called(tile)}", work).to_dict(), 202)
 
 
 async def again(request: Request) -> Response:
@@ -217,7 +222,7 @@ async def graduate(request: Request) -> Response:
             raise NotebookError(OPTION.sub("; write one into its header", str(error))) from None
         return f"{tile.name} is among the workflows now", "/"
 
-    return JSONResponse(desk.jobs.begin(f"graduate {tile.name}", work).to_dict(), 202)
+    return JSONResponse(desk.jobs.begin(f"graduate {_called(tile)}", work).to_dict(), 202)
 
 
 async def promote(request: Request) -> Response:
@@ -234,7 +239,7 @@ async def promote(request: Request) -> Response:
         await command(asked, cwd=tile.path.parent)
         return f"{task} is in {target.name} now, and the notebook imports it", ""
 
-    return JSONResponse(desk.jobs.begin(f"promote {task} of {tile.name}", work).to_dict(), 202)
+    return JSONResponse(desk.jobs.begin(f"promote {task} of {_called(tile)} to {module}", work).to_dict(), 202)
 
 
 # The stored page: under the notebooks' address, in a sandbox.

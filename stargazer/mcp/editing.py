@@ -1,6 +1,5 @@
 """Tools with which agents write notebooks: in the allowed folders only, whole files or nothing."""
 
-import functools
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,8 +12,8 @@ from stargazer.errors import ArgumentError, NotebookError
 from stargazer.mcp import notebooks
 from stargazer.mcp.answers import BUDGET, page
 from stargazer.mcp.catalog import Cursor
-from stargazer.mcp.hints import MAKES, READS, tool
-from stargazer.mcp.notebooks import LARGEST, SUFFIXES, PathArgument
+from stargazer.mcp.hints import MAKES, READS, REPLACES, tool
+from stargazer.mcp.notebooks import PathArgument, notebook_file, notebook_text
 from stargazer.mcp.place import Place
 from stargazer.mcp.processes import NotebookProcess
 from stargazer.mcp.roots import roots_of
@@ -93,7 +92,7 @@ class EditTools:
         chosen, following = page(rows, cursor, 500, of, lambda row: row)
         return _told(document, written=False).model_copy(update={"cells": chosen, "next_cursor": following})
 
-    @tool(MAKES)
+    @tool(REPLACES)
     async def edit_notebook(
         self,
         path: PathArgument,
@@ -148,15 +147,8 @@ class EditTools:
         return file
 
     async def _read(self, path: str, ctx: Context[Any, Any]) -> Document:
-        file = self.place.folders.file(path, await roots_of(ctx))
-        if not file.is_file() or file.suffix not in SUFFIXES:
-            raise ArgumentError(f"{path[:200]} is no notebook: .py, .ipynb or .md")
-        if file.stat().st_size > LARGEST:
-            raise ArgumentError(f"{path[:200]} is larger than {LARGEST >> 20} MiB")
-        try:
-            text = await to_thread.run_sync(functools.partial(file.read_text, "utf-8"))
-        except UnicodeDecodeError:
-            raise NotebookError(f"{file} is no text") from None
+        file = await notebook_file(self.place, path, ctx)
+        text = await notebook_text(file)
         return read_text(text, file)
 
 

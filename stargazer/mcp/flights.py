@@ -112,6 +112,11 @@ class Flight:
         """Whether nothing of it runs any more."""
         return self.run.ended
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether it is told among the runs though the store has no note of it: not where all was known at once."""
+        return not self.ended or isinstance(self.run, NotebookProcess)
+
     def progress(self) -> tuple[int, int, str]:
         """Calls that have ended, all, and a line that tells what runs and for how long yet."""
         status = self.run.status()
@@ -168,7 +173,7 @@ class Flights:
 
         def begin() -> InFlight:
             with self.store:
-                return start_run(calls, client=self._connected(), wait=False, progress=False, again=again)
+                return start_run(calls, client=self._connected(), wait=False, progress=False, again=again, name=what)
 
         return self._joined(asked, what, begin)
 

@@ -8,7 +8,7 @@ import zlib
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.errors import DataError
+from stargazer.errors import ArgumentError, DataError
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stargazer.assets import Asset
+    from stargazer.store import Store
 
-__all__ = ["Preview", "preview"]
+__all__ = ["Preview", "check_near", "preview"]
 
 READ = 1 << 18
 """Bytes of a file, after decompression, that a preview may look at."""
+
+LARGEST = 256 << 20
+"""Bytes of a file that is elsewhere which are fetched to show its beginning."""
 
 LONGEST_LINE = 400
 LONGEST = 8_000
@@ -43,6 +47,18 @@ class Preview(NamedTuple):
 
     kind: str
     text: str
+
+
+def check_near(store: Store, asset: Asset) -> None:
+    """Refuse what is large and elsewhere: to show its beginning all of it would be fetched.
+
+    Raises
+    ------
+    ArgumentError
+        It is.
+    """
+    if not store.url.startswith("file:") and (store.size(str(asset.cid)) or 0) > LARGEST:
+        raise ArgumentError(f"{asset.name or asset.cid} is large and not on this machine: stargazer get brings it")
 
 
 def preview(asset: Asset, lines: int = 20) -> Preview:

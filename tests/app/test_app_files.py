@@ -18,6 +18,7 @@ from stargazer.app.graph import graph_around
 from stargazer.app.uploads import Uploads
 from stargazer.cid import cid_of_path
 from stargazer.errors import ArgumentError, AssetError, Conflict, NotFound
+from stargazer.mcp import previews
 from stargazer.store import Store
 
 
@@ -123,6 +124,26 @@ def test_the_pages_of_a_file(pages: TestClient, words: sg.Asset) -> None:
     assert taken.headers["content-type"] == "application/octet-stream"
     for wrong in ("x" * 64, "0" * 64, "%2e%2e", "bafkreia"):
         assert pages.get(f"/files/{wrong}").status_code in (400, 404)
+
+
+def test_a_page_fetches_no_large_file_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(previews, "LARGEST", 4)
+    (tmp_path / "words.txt").write_text("many words")
+    access = Access("token")
+    with Store(f"memory://{tmp_path.name}-elsewhere") as store:
+        asset = sg.add(tmp_path / "words.txt")
+        app = make_app(tmp_path / "root", access, store, folder=tmp_path / "private")
+        with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+            client.get("/?token=token")
+            told = client.get(f"/files/{asset.id}").text
+    assert "large and not on this machine" in told
+    assert "many words" not in told
+
+
+def test_a_file_says_what_it_is_called(pages: TestClient, words: sg.Asset, store: Store) -> None:
+    store.names.set("lab/words", words)
+    store.names.set("lab/words", words)
+    assert "lab/words@1" in pages.get(f"/files/{words.id}").text
 
 
 def test_facts_pins_and_forgetting(pages: TestClient, store: Store, tmp_path: Path) -> None:

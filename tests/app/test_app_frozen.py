@@ -104,6 +104,22 @@ def test_freeze_show_run_again_copy(pages: TestClient, store: Store, root: Path)
     assert file.read_text() == BOOK
 
 
+def test_two_wishes_are_two_jobs(pages: TestClient, root: Path) -> None:
+    (root / "workflows").mkdir()
+    (root / "workflows" / "sums.py").write_text(BOOK)
+    asked = [
+        pages.post(f"/api/notebooks/{where}", json=body).json()["job"]
+        for where, body in (
+            ("workspace/sums/promote", {"task": "t", "to": "one.py"}),
+            ("workspace/sums/promote", {"task": "t", "to": "two.py"}),
+            ("workflows/sums/promote", {"task": "t", "to": "one.py"}),
+            ("workspace/sums/promote", {"task": "t", "to": "one.py"}),
+        )
+    ]  # fmt: skip
+    assert len(set(asked)) == 3
+    assert asked[0] == asked[3], "a second click is the same wish"
+
+
 @pytest.mark.slow
 def test_what_fails_is_not_frozen_and_says_why(pages: TestClient, root: Path) -> None:
     job = _ended(pages, pages.post("/api/notebooks/workspace/broken/freeze", json={}))

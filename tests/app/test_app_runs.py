@@ -62,6 +62,13 @@ def test_a_form_says_what_the_schema_says(pages: TestClient, store: Store, tmp_p
     assert pages.get("/catalog/no_such_task").status_code == 404
 
 
+@pytest.mark.parametrize("value", [3, None, ["3"], True])
+def test_a_value_that_is_no_text_is_not_passed_over(pages: TestClient, value: object) -> None:
+    answer = pages.post("/api/catalog/greet/plan", json={"text": "x", "times": value})
+    assert answer.status_code == 400
+    assert "times: a form sends texts" in answer.json()["error"]
+
+
 def test_plan_then_run_then_its_page(pages: TestClient, store: Store, tmp_path: Path) -> None:
     (tmp_path / "who.txt").write_text("you")
     who = sg.add(tmp_path / "who.txt")
