@@ -14,7 +14,7 @@ from starlette.routing import Route
 from stargazer import api
 from stargazer.app.desk import body_of, desk_of
 from stargazer.app.jobs import CommandFailed, command
-from stargazer.errors import ArgumentError, Conflict, NotebookError, NotFound
+from stargazer.errors import ArgumentError, Conflict, NotebookError, NotFound, NotPublic
 from stargazer.notebook.snapshots import fetch_snapshot, find_snapshot
 from stargazer.remotes.settings import configured
 
@@ -186,7 +186,7 @@ async def add(request: Request) -> Response:
 
 
 async def share(request: Request) -> Response:
-    """Send a snapshot with all that led to it to a remote, where others find it by its CID."""
+    """Publish a snapshot with all that led to it at a remote, where others find it by its CID."""
     remote = str((await body_of(request)).get("remote", "")).strip()
     tile, desk = await _closed_tile(request), desk_of(request)
     snapshot = await asyncio.to_thread(snapshot_of, desk, tile)
@@ -194,8 +194,15 @@ async def share(request: Request) -> Response:
         raise ArgumentError(f"there is no remote {remote!r} in the settings")
 
     def sent() -> str:
+        try:
+            done = api.publish(snapshot.asset, to=remote, title=tile.title, store=desk.store, progress=False)
+        except NotPublic as error:
+            told = f"stargazer publish {snapshot.cid} --to {remote} --public"
+            raise NotPublic(f"{str(error).partition(': nobody')[0]}; where they may be public, say: {told}") from None
         api.push(snapshot.asset, to=remote, lineage=True, store=desk.store, progress=False)
-        return f"{remote} has it now; others add it by {snapshot.cid}"
+        kept = "" if done.pinned else f"\n{remote} does not say that it keeps it"
+        pages = "".join(f"\npage: {link}" for link in done.links)
+        return f"{remote} has it now; others add it by {snapshot.cid}{pages}{kept}"
 
     async def work() -> tuple[str, str]:
         return await asyncio.to_thread(sent), ""

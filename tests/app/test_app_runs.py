@@ -19,6 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 import stargazer as sg
 from stargazer.app import make_app
 from stargazer.app.access import PAGE_HEADER, Access
+from stargazer.app.agents import _made
 from stargazer.app.forms import fields_of
 from stargazer.mcp.token import kept_token
 from stargazer.store import Store
@@ -156,6 +157,14 @@ def test_agents_show_a_token_of_their_own(pages: TestClient) -> None:
     assert '"serverInfo"' in answer.text
     evil = pages.post("/mcp", json=INITIALIZE, headers={**right, "Origin": "http://evil.example"})
     assert evil.status_code == 403
+
+
+def test_agents_see_the_folder_of_the_app(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "root").mkdir()
+    assert _made(store, tmp_path / "root").place.folders.allowed == (tmp_path / "root",)
+    with dask.config.set({"stargazer.mcp": {"folders": [str(tmp_path / "other")]}}):
+        assert _made(store, tmp_path / "root").place.folders.allowed == (tmp_path / "other",)
 
 
 def test_who_is_refused_costs_the_app_no_modules(pages: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
