@@ -20,7 +20,7 @@ from stargazer.mcp.roots import roots_of
 from stargazer.mcp.shapes import CellsOut
 from stargazer.notebook import Cell, Document, Notebook
 from stargazer.notebook.document import read_text
-from stargazer.notebook.editing import Edit, edited, new_text, version_of, write_text
+from stargazer.notebook.editing import Edit, check_module_name, edited, new_text, version_of, write_text
 
 __all__ = ["EditTools"]
 
@@ -35,9 +35,9 @@ class EditIn(BaseModel):
         ge=0, description="Number from 0, as cells stand at this edit's turn; of one added its place to be."
     )
     source: str | None = Field(default=None, description="The new text.", max_length=200_000)
-    kind: Literal["code", "markdown"] = "code"
+    kind: Literal["code", "markdown"] | None = Field(default=None, description="As it was by default; else code.")
     name: str | None = Field(default=None, max_length=80)
-    to: int = Field(default=0, ge=0, description="Of one that is moved: its place to be.")
+    to: int | None = Field(default=None, ge=0, description="Of one that is moved: its place to be.")
 
 
 class CellIn(BaseModel):
@@ -144,6 +144,8 @@ class EditTools:
             raise ArgumentError(f"{path[:200]!r}: no file is named with controls, line ends or marks of direction")
         if not file.parent.is_dir():
             raise ArgumentError(f"there is no folder {file.parent}")
+        if file.suffix == ".py":
+            check_module_name(file.stem)
         return file
 
     async def _read(self, path: str, ctx: Context[Any, Any]) -> Document:

@@ -132,7 +132,7 @@ async def notebook_text(file: Path) -> str:
         It is no text.
     """
     try:
-        return await to_thread.run_sync(functools.partial(file.read_text, "utf-8"))
+        return await to_thread.run_sync(read_plain, file)
     except UnicodeDecodeError:
         raise NotebookError(f"{file} is no text") from None
 
