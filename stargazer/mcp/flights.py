@@ -236,11 +236,13 @@ class Flights:
         return self._client
 
     def find(self, name: str) -> Flight | None:
-        """The flight of a handle, or of the beginning of one; None where it is none of this server."""
+        """The flight of a handle, or of the beginning of one; None where it is none of this server, or not alone."""
         if name in self._flights:
             return self._flights[name]
         found = [each for each in self.all() if name and each.id.startswith(name)]
-        return found[0] if len(found) == 1 else None
+        mine = {each.run.id for each in found}
+        others = any(each.startswith(name) and each not in mine for each in self.store.backend.names("runs"))
+        return found[0] if len(found) == 1 and not others else None
 
     def all(self) -> list[Flight]:
         """All flights, the newest first."""

@@ -22,6 +22,7 @@ from stargazer.mcp.server import make_server
 
 Ask = Callable[..., dict[str, Any]]
 Refuse = Callable[..., str]
+SLOW = {"n": 2, "seconds": 60.5}
 
 
 def add(store: sg.Store, name: str) -> sg.Asset:
@@ -81,6 +82,19 @@ def test_a_notebook_that_runs_is_among_the_runs(place: Place, folder: Path) -> N
         assert rows[run] == "cancelled"
         answer = await client.call_tool("read_log", {"name": run})
         assert "ask wait_for_run" in str(answer.content[0].text)  # type: ignore[union-attr]
+
+    with_client(make_server(place), work)
+
+
+def test_the_beginning_of_a_handle_that_others_share_is_no_handle(place: Place, store: sg.Store) -> None:
+    async def work(client: Client) -> None:
+        run = (await asked(client, "run_workflow", workflow_name="adding", inputs=SLOW, wait=0))["run"]
+        assert (await asked(client, "wait_for_run", run=run[:8], wait=0))["run"] == run
+        store.backend.replace("runs/adding-unknown-20200101T000000Z", b"{}")
+        answer = await client.call_tool("cancel_run", {"run": "adding"})
+        assert answer.is_error
+        assert (await asked(client, "wait_for_run", run=run, wait=0))["state"] == "running"
+        await asked(client, "cancel_run", run=run)
 
     with_client(make_server(place), work)
 
