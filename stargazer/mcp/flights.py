@@ -148,6 +148,7 @@ class Flights:
     def __init__(self, store: Store, on: str | None = None) -> None:
         self.store, self.on = store, on
         self.bus: SubscriptionBus | None = None
+        self.detached: set[str] = set()
         self._flights: dict[str, Flight] = {}
         self._lock, self._beginning = threading.Lock(), threading.Lock()
         self._stack = ExitStack()
@@ -216,7 +217,9 @@ class Flights:
             As for `start`.
         """
         with self.store:
-            return start_run(calls, detach=True, on=self.on, again=again, name=what)
+            made = start_run(calls, detach=True, on=self.on, again=again, name=what)
+        self.detached.add(made.id)
+        return made
 
     def _kept(self, run: InFlight, what: str, asked: tuple[str, ...]) -> Flight:
         stem = Path(what).stem if isinstance(run, NotebookProcess) else "known"

@@ -132,7 +132,7 @@ class RunTools:
         """List the runs of the store, of this server and of all others, past and present, the newest first."""
         flights = self.place.flights.all()
         mine = {flight.run.id or flight.id: flight for flight in flights}
-        rows = [_row(note, mine.get(note.id)) for note in self._notes(None if state or cursor else limit + 1)]
+        rows = [self._row(note, mine.get(note.id)) for note in self._notes(None if state or cursor else limit + 1)]
         noted = {row.run for row in rows}
         rows += [_row_of(each) for name, each in mine.items() if name not in noted and each.is_listed]
         found = [row for row in rows if state is None or row.state == state]
@@ -149,6 +149,16 @@ class RunTools:
         while len(notes := noted_runs(store, number)) < (wanted or 0) and number < total:
             number = min(number * 4, total)
         return notes
+
+    def _row(self, note: Note, flight: Flight | None) -> RunRow:
+        done = sum(note.count(state) for state in ("done", "failed", "skipped", "cancelled"))
+        is_over = flight is not None and flight.ended and note.state == "running"
+        return RunRow(
+            run=note.id, what=note.workflow, state=_outcome(flight) if flight and is_over else _state(note.state),
+            started=note.started, seconds=round(note.seconds, 1), done=done, total=note.calls,
+            failed=note.count("failed"), where=note.where, user=f"{note.user}@{note.host}",
+            mine=flight is not None or note.id in self.place.flights.detached,
+        )  # fmt: skip
 
     @tool(REMOVES)
     async def cancel_run(self, run: Handle) -> RunOut:
@@ -225,16 +235,6 @@ def _left_out(number: int, run: str) -> dict[str, str]:
 
 def _state(state: str) -> Any:
     return "running" if state == "pending" else state
-
-
-def _row(note: Note, flight: Flight | None) -> RunRow:
-    done = sum(note.count(state) for state in ("done", "failed", "skipped", "cancelled"))
-    is_over = flight is not None and flight.ended and note.state == "running"
-    return RunRow(
-        run=note.id, what=note.workflow, state=_outcome(flight) if flight and is_over else _state(note.state),
-        started=note.started, seconds=round(note.seconds, 1), done=done, total=note.calls, failed=note.count("failed"),
-        where=note.where, user=f"{note.user}@{note.host}", mine=flight is not None,
-    )  # fmt: skip
 
 
 def _row_of(flight: Flight) -> RunRow:

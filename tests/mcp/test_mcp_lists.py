@@ -99,6 +99,12 @@ def test_the_beginning_of_a_handle_that_others_share_is_no_handle(place: Place, 
     with_client(make_server(place), work)
 
 
+def test_what_this_server_let_run_apart_is_its_own(ask: Ask, store: sg.Store) -> None:
+    run = ask("run_workflow", workflow_name="adding", inputs={"n": 1}, detach=True)["run"]
+    (row,) = ask("list_runs")["runs"]
+    assert (row["run"], row["mine"]) == (run, True)
+
+
 def test_a_list_of_notebooks_that_is_not_whole_says_so(ask: Ask, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "a").mkdir()
     for number in range(5):
