@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["APP_HOST", "NOTEBOOK_HOST", "PAGE_HEADER", "Access", "Guard", "ProxyTrust"]
+__all__ = ["APP_HOST", "KNOWS", "NOTEBOOK_HOST", "PAGE_HEADER", "Access", "Guard", "ProxyTrust"]
 
 APP_HOST, NOTEBOOK_HOST = "127.0.0.1", "localhost"
 PAGE_HEADER = "x-stargazer"
 """What the app's own pages send with all that they ask for."""
 
 TICKET_SECONDS = 60.0
+KNOWS = "stargazer.page-token"
+"""Where a request has what its page may know; one that is not for a page of the app has nothing there."""
+
 READS = ("GET", "HEAD", "OPTIONS")
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -140,6 +143,8 @@ class Guard:
         place = self._place(scope)
         refusal = self._refusal(scope, place)
         if refusal is None:
+            if place == "app" and not self._is_static(scope):
+                scope[KNOWS] = self.access.page_token
             await self.app(scope, receive, _with_headers(send, place, shared=self.access.proxy is not None))
         elif scope["type"] == "websocket":
             await receive()
@@ -225,12 +230,16 @@ class Guard:
             )  # fmt: skip
         return page
 
+    def _is_static(self, scope: Scope) -> bool:
+        """Whether a path is of what all pages show, and anybody who is let in may ask for."""
+        return bool(scope["path"].removeprefix(self.access.base).startswith("/static/"))
+
     def _not_our_page(self, scope: Scope, headers: Headers) -> Response | None:
         """Refuse what no page of the app asks for: a form elsewhere, a frame, a script of a notebook."""
         if scope["type"] == "websocket":
             return _denied(403, "the app has no sockets")
         path = scope["path"].removeprefix(self.access.base)
-        if path.startswith("/static/"):
+        if self._is_static(scope):
             return None
         if _same(headers.get(PAGE_HEADER, ""), self.access.page_token):
             return None

@@ -12,6 +12,8 @@ from stargazer.mcp.admission import Admission, verb_of
 from stargazer.mcp.token import verifier
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -28,10 +30,12 @@ class Agents:
     ----------
     store
         On which they work.
+    root
+        Folder of the notebooks that they may read and write, where the settings name no other.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, root: Path) -> None:
+        self.store, self.root = store, root
         self._app: ASGIApp | None = None
         self._admission: Admission | None = None
         self._lock, self._ended = asyncio.Lock(), asyncio.Event()
@@ -67,7 +71,7 @@ class Agents:
     async def _run(self, ready: asyncio.Future[ASGIApp]) -> None:
         """Keep the server for as long as the app lasts; its scopes are entered and left by one task."""
         try:
-            made = await asyncio.to_thread(_made, self.store)
+            made = await asyncio.to_thread(_made, self.store, self.root)
             async with made.lifespan():
                 ready.set_result(made)
                 await self._ended.wait()
@@ -83,7 +87,7 @@ class Agents:
             await self._running
 
 
-def _made(store: Store) -> HttpApp:
+def _made(store: Store, root: Path) -> HttpApp:
     from stargazer.mcp.http import http_app
 
-    return http_app(store)
+    return http_app(store, folder=root)

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
+from stargazer.app.access import KNOWS
 from stargazer.app.jobs import unforeseen_text
 from stargazer.display import seconds_text, size_text
 from stargazer.display.html import short
@@ -107,7 +108,7 @@ def page(request: Request, name: str, *, status: int = 200, **values: Any) -> Re
     desk = desk_of(request)
     here = request.url.path.removeprefix(desk.access.base).strip("/").partition("/")[0]
     common: Mapping[str, Any] = {
-        "base": desk.access.base, "page_token": desk.access.page_token, "navigation": SECTIONS, "here": here,
+        "base": desk.access.base, "page_token": request.scope.get(KNOWS, ""), "navigation": SECTIONS, "here": here,
         "store": desk.store.url,
     }  # fmt: skip
     return HTMLResponse(_templates().get_template(f"{name}.html").render(**common, **values), status)

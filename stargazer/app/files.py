@@ -21,7 +21,7 @@ from stargazer.catalog.arguments import read_filters
 from stargazer.errors import ArgumentError, AssetError, NotFound, StargazerError
 from stargazer.ledger import Ledger
 from stargazer.ledger.signatures import whose
-from stargazer.mcp.previews import Preview, preview
+from stargazer.mcp.previews import Preview, check_near, preview
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -102,16 +102,17 @@ def _card(request: Request, nodes: int) -> dict[str, Any]:
         "asset": asset, "size": size, "facts": asset.declared, "records": records,
         "whose": whose(store.records, records), "older": [each for each in store.history(asset) if each.id != asset.id],
         "pins": [name for name, kept in store.pins().items() if any(each.cid == asset.cid for each in kept)],
-        "names": [f"{name}@{number}" for name, number, each in store.names.entries() if each == asset.id],
+        "names": store.names.called(str(asset.cid)),
         "graph": graph, "drawing": graph.svg(desk_of(request).access.base), "nodes": nodes, "most": MOST_NODES,
-        "preview": _preview(asset, size), "is_folder": size is None or store.is_directory(str(asset.cid)),
+        "preview": _preview(store, asset, size), "is_folder": size is None or store.is_directory(str(asset.cid)),
     }  # fmt: skip
 
 
-def _preview(asset: Asset, size: int | None) -> Preview:
+def _preview(store: Store, asset: Asset, size: int | None) -> Preview:
     if size is None:
         return Preview("none", "its bytes are not in this store; `stargazer get` takes them from a remote")
     try:
+        check_near(store, asset)
         return preview(asset)
     except (StargazerError, OSError) as error:
         return Preview("none", str(error))

@@ -14,6 +14,7 @@ from stargazer.catalog.arguments import parsed
 from stargazer.catalog.catalog import bind_entry
 from stargazer.catalog.kinds import as_json
 from stargazer.catalog.outline import outline
+from stargazer.errors import ArgumentError
 from stargazer.runs import run
 from stargazer.runs.planner import plan
 
@@ -134,10 +135,12 @@ def _offered(store: Store, kinds: set[str]) -> list[tuple[str, str]]:
 async def _calls(request: Request) -> tuple[Entry, Any]:
     """The entry, and the calls that the form asks for."""
     given = await body_of(request)
+    if wrong := [name for name, value in given.items() if not isinstance(value, str)]:
+        raise ArgumentError(f"{wrong[0]}: a form sends texts, as they are typed")
 
     def wired() -> tuple[Entry, Any]:
         entry = catalog.get(request.path_params["name"])
-        pairs = [f"{name}={value}" for name, value in given.items() if isinstance(value, str) and value.strip()]
+        pairs = [f"{name}={value}" for name, value in given.items() if value.strip()]
         return entry, bind_entry(entry, parsed(entry, pairs), store=desk_of(request).store).wire()
 
     return await asyncio.to_thread(wired)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from stargazer import api
 from stargazer.app.desk import body_of, desk_of
 from stargazer.app.jobs import CommandFailed, command
-from stargazer.errors import ArgumentError, Conflict, NotebookError, NotFound
+from stargazer.errors import ArgumentError, Conflict, NotebookError, NotFound, NotPublic
 from stargazer.notebook.snapshots import fetch_snapshot, find_snapshot
 from stargazer.remotes.settings import configured
 
@@ -71,6 +71,11 @@ async def _closed_tile(request: Request) -> Tile:
     if kernel is not None and kernel.state != "ended":
         raise Conflict(f"{tile.name} is open; stop it first")
     return tile
+
+
+def _called(tile: Tile) -> str:
+    """What a notebook is called where two sections may have one of that name: a job is known by its name."""
+    return tile.name if tile.section == "workspace" else f"{tile.section}/{tile.name}"
 
 
 def snapshot_of(desk: Desk, tile: Tile) -> Snapshot:
@@ -130,7 +135,7 @@ async def freeze(request: Request) -> Response:
         tile.path.unlink()
         return f"{tile.name} is frozen as {snapshot.cid}", "/"
 
-    return JSONResponse(desk.jobs.begin(f"freeze {tile.name}", work).to_dict(), 202)
+    return JSONResponse(desk.jobs.begin(f"freeze {_called(tile)}", work).to_dict(), 202)
 
 
 async def again(request: Request) -> Response:
@@ -181,7 +186,7 @@ async def add(request: Request) -> Response:
 
 
 async def share(request: Request) -> Response:
-    """Send a snapshot with all that led to it to a remote, where others find it by its CID."""
+    """Publish a snapshot with all that led to it at a remote, where others find it by its CID."""
     remote = str((await body_of(request)).get("remote", "")).strip()
     tile, desk = await _closed_tile(request), desk_of(request)
     snapshot = await asyncio.to_thread(snapshot_of, desk, tile)
@@ -189,8 +194,15 @@ async def share(request: Request) -> Response:
         raise ArgumentError(f"there is no remote {remote!r} in the settings")
 
     def sent() -> str:
+        try:
+            done = api.publish(snapshot.asset, to=remote, title=tile.title, store=desk.store, progress=False)
+        except NotPublic as error:
+            told = f"stargazer publish {snapshot.cid} --to {remote} --public"
+            raise NotPublic(f"{str(error).partition(': nobody')[0]}; where they may be public, say: {told}") from None
         api.push(snapshot.asset, to=remote, lineage=True, store=desk.store, progress=False)
-        return f"{remote} has it now; others add it by {snapshot.cid}"
+        kept = "" if done.pinned else f"\n{remote} does not say that it keeps it"
+        pages = "".join(f"\npage: {link}" for link in done.links)
+        return f"{remote} has it now; others add it by {snapshot.cid}{pages}{kept}"
 
     async def work() -> tuple[str, str]:
         return await asyncio.to_thread(sent), ""
@@ -217,7 +229,7 @@ async def graduate(request: Request) -> Response:
             raise NotebookError(OPTION.sub("; write one into its header", str(error))) from None
         return f"{tile.name} is among the workflows now", "/"
 
-    return JSONResponse(desk.jobs.begin(f"graduate {tile.name}", work).to_dict(), 202)
+    return JSONResponse(desk.jobs.begin(f"graduate {_called(tile)}", work).to_dict(), 202)
 
 
 async def promote(request: Request) -> Response:
@@ -234,7 +246,7 @@ async def promote(request: Request) -> Response:
         await command(asked, cwd=tile.path.parent)
         return f"{task} is in {target.name} now, and the notebook imports it", ""
 
-    return JSONResponse(desk.jobs.begin(f"promote {task} of {tile.name}", work).to_dict(), 202)
+    return JSONResponse(desk.jobs.begin(f"promote {task} of {_called(tile)} to {module}", work).to_dict(), 202)
 
 
 # The stored page: under the notebooks' address, in a sandbox.

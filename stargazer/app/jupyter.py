@@ -30,7 +30,7 @@ def setup() -> dict[str, Any]:
     root = os.fspath(Path.home() / "notebooks")
     options = ["--no-open", "--port", "{port}", "--base-url", "{base_url}stargazer", "--trust-proxy", name]
     return {
-        "command": [sys.executable, "-c", COMMAND, "app", root, *options],
+        "command": [sys.executable, "-P", "-c", COMMAND, "app", root, *options],
         "absolute_url": True,
         "timeout": 120,
         "request_headers_override": {"X-Stargazer-Proxy": secret, "X-Stargazer-User": config.user_name()},

@@ -31,6 +31,9 @@ HOP = {
 }  # fmt: skip
 """Headers that are about one connection, and not about what is sent over it."""
 
+WIDER = {"service-worker-allowed"}
+"""Headers with which a notebook's page would come to stand before pages that are not its own."""
+
 OURS = {"host", "authorization", "origin", "cookie", "x-stargazer", "x-stargazer-proxy", "x-stargazer-user"}
 SOCKET = "sec-websocket-"
 BODILESS = ("GET", "HEAD", "OPTIONS")
@@ -96,7 +99,7 @@ class Proxy:
         passed = StreamingResponse(_chunks(answer, kernel), answer.status)
         told = [(name.lower(), value) for name, value in answer.headers]
         named = {each.strip().lower() for name, value in told if name == b"connection" for each in value.split(b",")}
-        dropped = {name.encode() for name in HOP} | named
+        dropped = {name.encode() for name in HOP | WIDER} | named
         passed.raw_headers = [(name, value) for name, value in told if name not in dropped]
         return passed
 

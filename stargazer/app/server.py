@@ -75,7 +75,7 @@ def make_app(root: Path, access: Access, store: Store, *, idle: float = 0.0, fol
     place = folder or config.cache_dir() / "app"
     place.mkdir(parents=True, exist_ok=True)
     kernels = Kernels(access.base, idle, place)
-    proxy, jobs, agents, rest = Proxy(kernels, access), Jobs(), Agents(store), Rest(store, access.token)
+    proxy, jobs, agents, rest = Proxy(kernels, access), Jobs(), Agents(store, root), Rest(store, access.token)
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:

@@ -6,16 +6,14 @@ import contextlib
 import datetime
 import importlib.util
 import json
-import keyword
 import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargazer.app.tiles import SECTIONS, Tile, changed_header, read_tile
 from stargazer.errors import Conflict, NotebookError, NotFound
-from stargazer.notebook.editing import version_of, write_text
+from stargazer.notebook.editing import check_module_name, version_of, write_text
 from stargazer.notebook.plaintext import read_plain
 from stargazer.notebook.shipped import own_folder
 from stargazer.plugins import NOTEBOOKS, plugins
@@ -224,9 +222,7 @@ def check_name(name: str) -> None:
         raise NotebookError(
             f"{name[:200]!r}: a name begins with a letter, and has letters, digits, - and _ (80 at most)"
         )
-    reserved = keyword.iskeyword(name) or name in sys.stdlib_module_names
-    if reserved or ("-" not in name and importlib.util.find_spec(name) is not None):
-        raise NotebookError(f"{name!r} is the name of a module; choose another")
+    check_module_name(name)
 
 
 def shipped_folders() -> list[tuple[str, Path]]:

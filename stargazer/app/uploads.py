@@ -26,6 +26,9 @@ __all__ = ["Uploads"]
 
 ID = re.compile(r"[0-9a-f]{32}")
 LARGEST = 1 << 46
+MADE = "made"
+"""Where the id of what an upload made is kept: an answer may be lost, and nobody wants to send all of it again."""
+
 KEPT = 7 * 86400.0
 """Seconds after which an upload that nobody went on with is removed."""
 
@@ -71,6 +74,7 @@ class Uploads:
         place = self.folder / number
         self._tidy()
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (place / MADE).unlink(missing_ok=True)  # who chooses it once more may have another file of that name and size
         if shutil.disk_usage(place).free < size + MARGIN:
             raise StoreFull(28, f"there is no room for {size:,} bytes where uploads are kept", os.fspath(self.folder))
         (place / "about.json").write_text(json.dumps(told), "utf-8")
@@ -113,20 +117,26 @@ class Uploads:
         return self.state(number)
 
     def finish(self, number: str, store: Store) -> Asset:
-        """Put a whole upload into the store.
+        """Put a whole upload into the store; one that was put there, and whose answer was lost, is told again.
 
         Raises
         ------
         Conflict
             Not all of it has arrived.
         """
-        state, place = self.state(number), self._place(number)
-        if state["offset"] != state["size"]:
-            raise Conflict(f"{state['offset']:,} of {state['size']:,} bytes have arrived")
-        facts = [f"{name}={value}" for name, value in state["facts"].items()]
-        asset = store.add(place / "bytes", draft(state["kind"], facts), name=state["name"])
-        shutil.rmtree(place)
-        return asset
+        place = self._place(number)
+        with open(place / "bytes", "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # a page that was reloaded asks while the first answer is being made
+            state = self.state(number)
+            if (made := self._made(place)) and (found := store.get(made)) is not None:
+                return found
+            if state["offset"] != state["size"]:
+                raise Conflict(f"{state['offset']:,} of {state['size']:,} bytes have arrived")
+            facts = [f"{name}={value}" for name, value in state["facts"].items()]
+            asset = store.add(place / "bytes", draft(state["kind"], facts), name=state["name"])
+            (place / MADE).write_text(asset.id, "utf-8")
+            file.truncate(0)
+            return asset
 
     def drop(self, number: str) -> None:
         """Remove an upload that nobody goes on with."""
@@ -142,6 +152,13 @@ class Uploads:
     def _about(place: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((place / "about.json").read_text("utf-8"))
         return found
+
+    @staticmethod
+    def _made(place: Path) -> str:
+        """The id of what an upload made; empty where it has not."""
+        with contextlib.suppress(FileNotFoundError):
+            return (place / MADE).read_text("utf-8")
+        return ""
 
     def _tidy(self) -> None:
         for place in self.folder.glob("*/bytes"):

@@ -33,7 +33,7 @@ def bind_filtered(entry: Entry, filters: Mapping[str, Any], values: Mapping[str,
         The task or workflow.
     filters
         Facts by name, values or lists of alternatives; each asset parameter is asked for those that its type knows.
-        A ``list[X]`` takes all that fit; one that may be left out is, where nothing fits.
+        A ``list[X]`` takes all that fit; one that may be left out is, where nothing fits and others heed the filter.
     values
         Arguments by name, as for `stargazer.catalog.bind`.
     store
@@ -55,6 +55,8 @@ def bind_filtered(entry: Entry, filters: Mapping[str, Any], values: Mapping[str,
             continue
         if assets is not None:
             found[param.name] = assets
+    if not problems:
+        problems += _without_effect(filters, entry, [param for param in open_params if param.name not in found])
     try:
         if not problems:
             return bind_entry(entry, {**values, **found}, store=store)
@@ -110,6 +112,18 @@ def _unknown(filters: Mapping[str, Any], entry: Entry) -> list[str]:
     wrong = [name for name in filters if name != "asset" and not any(_knows(kind, name) for kind in kinds)]
     return [f"no asset of {entry.name} has a fact {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}"
             for name in wrong]  # fmt: skip
+
+
+def _without_effect(filters: Mapping[str, Any], entry: Entry, left_out: list[Param]) -> list[str]:
+    """Filters that nothing fits, where all that know them may be left out: who filters wants them not to be."""
+    problems = []
+    for name, value in filters.items():
+        kinds = {param.name: kind for param in entry.params for kind in _asset_kinds(param.kind)[:1]}
+        params = [each for each, kind in kinds.items() if _knows(kind, name)]
+        if name != "asset" and params and {*params} <= {param.name for param in left_out}:
+            told = f"nothing fits {shown({name: value})}, and {', '.join(params)} would be left out"
+            problems.append(f"{told}; leave {name} out of the filters where that is meant")
+    return problems
 
 
 def _found(param: Param, filters: Mapping[str, Any], finder: Finder) -> Any:

@@ -10,6 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stargazer import config
+from stargazer.bounded import is_count
 from stargazer.errors import ArgumentError, StargazerError
 from stargazer.remotes.redaction import cut
 from stargazer.visible import visible
@@ -38,9 +39,12 @@ logger = logging.getLogger("stargazer.mcp")
 
 
 def page(
-    items: Sequence[T], cursor: str | None, limit: int, of: Any, as_json: Callable[[T], Any]
-) -> tuple[list[T], str | None]:
+    items: Sequence[T], cursor: str | None, limit: int, of: Any, as_json: Callable[[T], Any],
+    named: Callable[[T], str] | None = None,
+) -> tuple[list[T], str | None]:  # fmt: skip
     """Return a page of some items, and the cursor of the next; None where there is none.
+
+    A cursor says which item was the last: what is added or removed between two pages hides nothing.
 
     Parameters
     ----------
@@ -54,14 +58,20 @@ def page(
         What was asked: a cursor holds for the same question only.
     as_json
         Gives an item as it is sent.
+    named
+        Names an item, whatever else of it changes; all that is sent of it by default.
 
     Raises
     ------
     ArgumentError
-        The cursor is of another question, or was never given out.
+        The cursor is of another question, or was never given out; or the item with which the page before ended is gone.
     """
     asked = config_digest(of)
-    start = _start(cursor, asked)
+
+    def mark(item: T) -> str:
+        return config_digest(named(item) if named is not None else as_json(item))
+
+    start = _start(cursor, asked, items, mark)
     chosen: list[T] = []
     left = BUDGET
     for item in items[start : start + max(limit, 1)]:
@@ -70,7 +80,7 @@ def page(
             break
         chosen.append(item)
     end = start + len(chosen)
-    return chosen, _cursor(end, asked) if end < len(items) else None
+    return chosen, _cursor(end, asked, mark(chosen[-1])) if chosen and end < len(items) else None
 
 
 def config_digest(of: Any) -> str:
@@ -80,18 +90,30 @@ def config_digest(of: Any) -> str:
     return hashlib.sha256(json.dumps(of, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def _cursor(start: int, asked: str) -> str:
-    return base64.urlsafe_b64encode(f"{start}.{asked}".encode()).decode().rstrip("=")
+def _cursor(end: int, asked: str, last: str) -> str:
+    return base64.urlsafe_b64encode(f"{end}.{asked}.{last}".encode()).decode().rstrip("=")
 
 
-def _start(cursor: str | None, asked: str) -> int:
+def _start(cursor: str | None, asked: str, items: Sequence[T], mark: Callable[[T], str]) -> int:
+    """Where the page begins: behind the item with which the one before ended, wherever that stands by now."""
     if not cursor:
         return 0
+    start, last = _read(cursor, asked)
+    if 0 < start <= len(items) and mark(items[start - 1]) == last:
+        return start
+    for number, item in enumerate(items, 1):
+        if mark(item) == last:
+            return number
+    raise ArgumentError("cursor: the list has changed, and the last of the page before is gone; ask without one for "
+                        "the first page")  # fmt: skip
+
+
+def _read(cursor: str, asked: str) -> tuple[int, str]:
     try:
         text = base64.urlsafe_b64decode(cursor[:200] + "=" * (-len(cursor) % 4)).decode("ascii")
-        start, _, digest = text.partition(".")
-        if digest == asked and start.isdecimal() and len(start) < 12:
-            return int(start)
+        start, digest, last = text.split(".")
+        if digest == asked and is_count(start) and len(start) < 12:
+            return int(start), last
     except ValueError:
         pass
     raise ArgumentError("cursor: it belongs to another question; ask without one for the first page")

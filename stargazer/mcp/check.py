@@ -18,6 +18,18 @@ __all__ = ["Finding", "check", "server_command"]
 
 PATIENCE = 120.0
 
+ABSENT = "none-such"
+NOTHING: dict[str, dict[str, Any]] = {
+    **{name: {"cid": ABSENT} for name in ("describe_file", "trace", "download_file")},
+    **{name: {"path": f"{ABSENT}.py"} for name in ("plan_notebook", "read_notebook", "check_notebook")},
+    "describe_task": {"name": ABSENT}, "plan_task": {"task_name": ABSENT}, "plan_workflow": {"workflow_name": ABSENT},
+    **{name: {"folder": "."} for name in ("notebook_status", "audit_notebooks")},
+    "why": {"name": ABSENT}, "read_log": {"name": ABSENT}, "wait_for_run": {"run": ABSENT, "wait": 0},
+}  # fmt: skip
+"""What is asked where there is nothing: the answer must be an error in words. No notebook runs for a check."""
+
+UNFORESEEN = "nobody foresaw"
+
 
 class Finding(NamedTuple):
     """What became of one tool.
@@ -47,7 +59,8 @@ def server_command(store: str | None = None, *options: str) -> StdioServerParame
     *options
         Of ``stargazer mcp``.
     """
-    arguments = ["-c", "from stargazer.cli import main; main()", "mcp", *options]
+    # -P: a folder stargazer/ where it is started is not the program.
+    arguments = ["-P", "-c", "from stargazer.cli import main; main()", "mcp", *options]
     chosen = ["--store", store] if store else []
     return StdioServerParameters(command=sys.executable, args=[*arguments, *chosen], env=config.command_environment())
 
@@ -75,33 +88,41 @@ def check(store: str | None = None) -> list[Finding]:
 async def _findings(client: Client) -> AsyncIterator[Finding]:
     tools = (await client.list_tools()).tools
     yield Finding("start", ok=True, told=f"protocol {client.protocol_version}, {len(tools)} tools")
-    arguments = await _arguments(client)
+    real = await _arguments(client)
     for tool in tools:
         if not (tool.annotations and tool.annotations.read_only_hint):
             continue
-        if tool.name not in arguments:
-            yield Finding(tool.name, ok=True, told="nothing there to ask about")
-            continue
-        answer = await client.call_tool(tool.name, arguments[tool.name])
-        told = "" if not answer.is_error else str(getattr(answer.content[0], "text", ""))[:300]
-        yield Finding(tool.name, ok=not answer.is_error, told=told)
+        answer = await client.call_tool(tool.name, real.get(tool.name) or NOTHING.get(tool.name, {}))
+        told = "" if not answer.is_error else str(getattr(answer.content[0], "text", ""))
+        if tool.name in real:
+            yield Finding(tool.name, ok=not answer.is_error, told=told[:300])
+        else:
+            said = f"nothing there to ask about; it said: {told[:200]}" if answer.is_error else ""
+            yield Finding(tool.name, ok=UNFORESEEN not in told, told=said)
 
 
 async def _arguments(client: Client) -> dict[str, dict[str, Any]]:
     """What each tool is asked, of what is there."""
     found: dict[str, dict[str, Any]] = {name: {} for name in ("list_tasks", "list_runs", "list_bundles")}
     found |= {"list_notebooks": {"limit": 5}, "query_files": {"keyvalues": {}, "limit": 5}}
-    entries = await _asked(client, "list_tasks", {"category": "workflow", "limit": 1})
-    if entries and entries["tasks"]:
-        found["describe_task"] = {"name": entries["tasks"][0]["name"]}
-    files = await _asked(client, "query_files", {"keyvalues": {}, "limit": 1})
+    for kind in ("task", "workflow"):
+        entries = (await _asked(client, "list_tasks", {"category": kind}) or {"tasks": []})["tasks"]
+        if entries:
+            found["describe_task"] = {"name": entries[0]["name"]}
+        free = [each["name"] for each in entries if not any(param["required"] for param in each["params"])]
+        found |= {f"plan_{kind}": {f"{kind}_name": name} for name in free[:1]}
+    files = await _asked(client, "query_files", {"keyvalues": {}, "limit": 5})
     if files and files["files"]:
-        name = files["files"][0]["id"]
-        found |= {"describe_file": {"cid": name}, "trace": {"cid": name}, "download_file": {"cid": name}}
+        name = min(files["files"], key=lambda each: each["size"] or sys.maxsize)["id"]
+        found |= {each: {"cid": name} for each in ("describe_file", "trace", "download_file")}
     runs = await _asked(client, "list_runs", {"limit": 1})
     if runs and runs["runs"]:
         run = runs["runs"][0]["run"]
         found |= {"read_log": {"name": run}, "wait_for_run": {"run": run, "wait": 0}}
+    books = await _asked(client, "list_notebooks", {"limit": 1})
+    if books and books["notebooks"]:
+        path = books["notebooks"][0]["path"]
+        found |= {each: {"path": path} for each in ("read_notebook", "check_notebook")}
     return found
 
 

@@ -1,6 +1,5 @@
 """Tools with which agents write notebooks: in the allowed folders only, whole files or nothing."""
 
-import functools
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,15 +12,15 @@ from stargazer.errors import ArgumentError, NotebookError
 from stargazer.mcp import notebooks
 from stargazer.mcp.answers import BUDGET, page
 from stargazer.mcp.catalog import Cursor
-from stargazer.mcp.hints import MAKES, READS, tool
-from stargazer.mcp.notebooks import LARGEST, SUFFIXES, PathArgument
+from stargazer.mcp.hints import MAKES, READS, REPLACES, tool
+from stargazer.mcp.notebooks import PathArgument, notebook_file, notebook_text
 from stargazer.mcp.place import Place
 from stargazer.mcp.processes import NotebookProcess
 from stargazer.mcp.roots import roots_of
 from stargazer.mcp.shapes import CellsOut
 from stargazer.notebook import Cell, Document, Notebook
 from stargazer.notebook.document import read_text
-from stargazer.notebook.editing import Edit, edited, new_text, version_of, write_text
+from stargazer.notebook.editing import Edit, check_module_name, edited, new_text, version_of, write_text
 
 __all__ = ["EditTools"]
 
@@ -36,9 +35,9 @@ class EditIn(BaseModel):
         ge=0, description="Number from 0, as cells stand at this edit's turn; of one added its place to be."
     )
     source: str | None = Field(default=None, description="The new text.", max_length=200_000)
-    kind: Literal["code", "markdown"] = "code"
+    kind: Literal["code", "markdown"] | None = Field(default=None, description="As it was by default; else code.")
     name: str | None = Field(default=None, max_length=80)
-    to: int = Field(default=0, ge=0, description="Of one that is moved: its place to be.")
+    to: int | None = Field(default=None, ge=0, description="Of one that is moved: its place to be.")
 
 
 class CellIn(BaseModel):
@@ -93,7 +92,7 @@ class EditTools:
         chosen, following = page(rows, cursor, 500, of, lambda row: row)
         return _told(document, written=False).model_copy(update={"cells": chosen, "next_cursor": following})
 
-    @tool(MAKES)
+    @tool(REPLACES)
     async def edit_notebook(
         self,
         path: PathArgument,
@@ -145,18 +144,13 @@ class EditTools:
             raise ArgumentError(f"{path[:200]!r}: no file is named with controls, line ends or marks of direction")
         if not file.parent.is_dir():
             raise ArgumentError(f"there is no folder {file.parent}")
+        if file.suffix == ".py":
+            check_module_name(file.stem)
         return file
 
     async def _read(self, path: str, ctx: Context[Any, Any]) -> Document:
-        file = self.place.folders.file(path, await roots_of(ctx))
-        if not file.is_file() or file.suffix not in SUFFIXES:
-            raise ArgumentError(f"{path[:200]} is no notebook: .py, .ipynb or .md")
-        if file.stat().st_size > LARGEST:
-            raise ArgumentError(f"{path[:200]} is larger than {LARGEST >> 20} MiB")
-        try:
-            text = await to_thread.run_sync(functools.partial(file.read_text, "utf-8"))
-        except UnicodeDecodeError:
-            raise NotebookError(f"{file} is no text") from None
+        file = await notebook_file(self.place, path, ctx)
+        text = await notebook_text(file)
         return read_text(text, file)
 
 

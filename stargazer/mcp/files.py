@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from stargazer import api
 from stargazer.assets import Asset, asset_types, no_type
@@ -11,8 +11,9 @@ from stargazer.errors import ArgumentError, NotFound
 from stargazer.ledger import Ledger
 from stargazer.mcp.answers import page
 from stargazer.mcp.catalog import Cursor
-from stargazer.mcp.hints import MAKES, READS, REMOVES, RUNS, tool
+from stargazer.mcp.hints import ASKS, MAKES, READS, REMOVES, RUNS, tool
 from stargazer.mcp.place import Place
+from stargazer.mcp.previews import check_near
 from stargazer.mcp.previews import preview as shown_preview
 from stargazer.mcp.roots import roots_of
 from stargazer.mcp.shapes import (
@@ -25,7 +26,7 @@ from stargazer.mcp.shapes import (
     FilesOut,
     TransferOut,
 )  # fmt: skip
-from stargazer.store.references import find_asset, read_reference
+from stargazer.store.references import find_asset
 
 __all__ = ["FileTools", "draft_of"]
 
@@ -34,10 +35,6 @@ KeyValues = Annotated[
     dict[str, Any],
     Field(description='Type and facts, as {"asset": "r1", "sample_id": "s1"}; describe_task shows types in schemas.'),
 ]
-
-
-LARGEST_PREVIEW = 256 << 20
-"""Bytes of a file that is elsewhere which are fetched to show its beginning."""
 
 
 class FileTools:
@@ -66,7 +63,7 @@ class FileTools:
         """Find files by type and facts. Their contents are not shown; describe_file previews one."""
         answer = self.place.store.answer(keyvalues)
         found = answer.assets
-        rows, following = page(found, cursor, limit, ["query_files", keyvalues], _sent)
+        rows, following = page(found, cursor, limit, ["query_files", keyvalues], _sent, lambda each: each.id)
         return FilesOut(files=[_file(each) for each in rows], total=len(found), missing=answer.missed,
                         next_cursor=following)  # fmt: skip
 
@@ -79,8 +76,8 @@ class FileTools:
     ) -> DescribedFile:
         """Describe a file: facts, companions, and if asked for its beginning (text, VCF, BAM header, AnnData)."""
         asset = find_asset(self.place.store, cid)
-        if preview and not self.place.is_local and (asset_size(asset) or 0) > LARGEST_PREVIEW:
-            raise ArgumentError(f"{asset.name or asset.cid} is large and not on this machine: stargazer get brings it")
+        if preview:
+            check_near(self.place.store, asset)
         seen = shown_preview(asset, lines) if preview else None
         records = Ledger(self.place.store.records).producers(str(asset.cid))
         return DescribedFile(
@@ -158,15 +155,16 @@ class FileTools:
     def delete_file(
         self,
         cid: Name,
-        confirm: Annotated[bool, Field(description="False shows what would be forgotten; true forgets it.")] = False,
+        confirm: Annotated[
+            StrictBool, Field(description="False shows what would be forgotten; true forgets it.")
+        ] = False,
     ) -> DeletedOut:
         """Forget a file and its companions; bytes that nothing else needs go with the next garbage collection."""
         store = self.place.store
         asset = find_asset(store, cid)
         listed = [_file(asset), *(_file(each) for each in asset.companions)]
         kept = [f"pin {name}" for name, assets in store.pins().items() if any(each.cid == asset.cid for each in assets)]
-        if read_reference(cid).kind == "name":
-            kept.append(f"the name {cid}")
+        kept += [f"the name {name}" for name in store.names.called(str(asset.cid))]
         if confirm:
             api.delete(asset, store=store)
         return DeletedOut(
@@ -184,7 +182,7 @@ class FileTools:
         ]
         return BundlesOut(bundles=found)
 
-    @tool(RUNS)
+    @tool(ASKS)
     async def fetch_resource_bundle(self, bundle_name: Annotated[str, Field(max_length=200)]) -> FetchedOut:
         """Have all files of a bundle in the store, verified, with their facts.
 
@@ -239,11 +237,6 @@ def _typed(asset: Asset, keyvalues: dict[str, Any]) -> dict[str, Any]:
     texts = {each: _text(value) for each, value in keyvalues.items() if each != "name"}
     read = Asset.from_keyvalues({**texts, "asset": asset.asset_key}).declared
     return {each: read[each] for each in texts} | ({"name": name} if name is not None else {})
-
-
-def asset_size(asset: Asset) -> int | None:
-    """Bytes of a file; None where they are not there."""
-    return _file(asset).size
 
 
 def _sent(asset: Asset) -> dict[str, Any]:

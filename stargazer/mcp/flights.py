@@ -112,6 +112,11 @@ class Flight:
         """Whether nothing of it runs any more."""
         return self.run.ended
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether it is told among the runs though the store has no note of it: not where all was known at once."""
+        return not self.ended or isinstance(self.run, NotebookProcess)
+
     def progress(self) -> tuple[int, int, str]:
         """Calls that have ended, all, and a line that tells what runs and for how long yet."""
         status = self.run.status()
@@ -143,6 +148,7 @@ class Flights:
     def __init__(self, store: Store, on: str | None = None) -> None:
         self.store, self.on = store, on
         self.bus: SubscriptionBus | None = None
+        self.detached: set[str] = set()
         self._flights: dict[str, Flight] = {}
         self._lock, self._beginning = threading.Lock(), threading.Lock()
         self._stack = ExitStack()
@@ -168,7 +174,7 @@ class Flights:
 
         def begin() -> InFlight:
             with self.store:
-                return start_run(calls, client=self._connected(), wait=False, progress=False, again=again)
+                return start_run(calls, client=self._connected(), wait=False, progress=False, again=again, name=what)
 
         return self._joined(asked, what, begin)
 
@@ -211,7 +217,9 @@ class Flights:
             As for `start`.
         """
         with self.store:
-            return start_run(calls, detach=True, on=self.on, again=again, name=what)
+            made = start_run(calls, detach=True, on=self.on, again=again, name=what)
+        self.detached.add(made.id)
+        return made
 
     def _kept(self, run: InFlight, what: str, asked: tuple[str, ...]) -> Flight:
         stem = Path(what).stem if isinstance(run, NotebookProcess) else "known"
@@ -231,11 +239,13 @@ class Flights:
         return self._client
 
     def find(self, name: str) -> Flight | None:
-        """The flight of a handle, or of the beginning of one; None where it is none of this server."""
+        """The flight of a handle, or of the beginning of one; None where it is none of this server, or not alone."""
         if name in self._flights:
             return self._flights[name]
         found = [each for each in self.all() if name and each.id.startswith(name)]
-        return found[0] if len(found) == 1 else None
+        mine = {each.run.id for each in found}
+        others = any(each.startswith(name) and each not in mine for each in self.store.backend.names("runs"))
+        return found[0] if len(found) == 1 and not others else None
 
     def all(self) -> list[Flight]:
         """All flights, the newest first."""

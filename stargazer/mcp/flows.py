@@ -7,6 +7,7 @@ from anyio import to_thread
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel, Field
 
+from stargazer.errors import NotFound
 from stargazer.mcp.answers import page
 from stargazer.mcp.catalog import Cursor
 from stargazer.mcp.hints import READS, tool
@@ -60,7 +61,10 @@ class FlowTools:
     async def _folder(self, folder: str, ctx: Context[Any, Any]) -> Path:
         """A folder whose flows all lie where the server may read: that of a folder may lie above it."""
         roots = await roots_of(ctx)
-        where = self.place.folders.file(folder, roots)
+        where = self.place.folders.place(folder, roots)
+        if not where.is_dir():
+            raise NotFound(f"there is no folder {folder[:500]}")
         for each in await to_thread.run_sync(flow.find_flows, where):
             self.place.folders.place(str(each.root), roots)
+            self.place.folders.file(str(each.folder), roots)
         return where

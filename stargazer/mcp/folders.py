@@ -18,11 +18,17 @@ __all__ = ["Folders", "folders_of_roots"]
 
 
 class Folders:
-    """The folders of the settings; by default that in which the server was started."""
+    """The folders of the settings.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    otherwise
+        The one where they name none; that in which the server was started by default.
+    """
+
+    def __init__(self, otherwise: Path | None = None) -> None:
         chosen = config.mcp_setting("folders")
-        places = [Path.cwd()] if chosen is None else [Path(each).expanduser() for each in chosen]
+        places = [otherwise or Path.cwd()] if chosen is None else [Path(each).expanduser() for each in chosen]
         self.allowed = tuple(Path(os.path.realpath(place)) for place in places)
 
     def within(self, roots: Sequence[Path] | None) -> list[Path]:

@@ -9,7 +9,7 @@ from mcp.types import ToolAnnotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["MAKES", "READS", "REMOVES", "RUNS", "tool", "tools_of"]
+__all__ = ["ASKS", "MAKES", "READS", "REMOVES", "REPLACES", "RUNS", "tool", "tools_of"]
 
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 """Changes nothing."""
@@ -22,6 +22,12 @@ MAKES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent
 
 REMOVES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 """Ends or removes something."""
+
+REPLACES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False)
+"""Takes the place of what was there; asked for again, it is another change, or refused."""
+
+ASKS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+"""Makes something, once, of what others on the net have."""
 
 F = TypeVar("F", bound="Callable[..., Any]")
 

@@ -21,6 +21,7 @@ from stargazer.store import Store, active_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
+    from pathlib import Path
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -110,6 +111,7 @@ def http_app(
     *,
     hosts: Iterable[str] = LOOPBACK,
     on: str | None = None,
+    folder: Path | None = None,
 ) -> HttpApp:
     """Return the MCP server as an ASGI app, to be served or mounted.
 
@@ -124,6 +126,8 @@ def http_app(
         Names under which it may be reached: of the Host and Origin of each request.
     on
         Profile on which runs take place; threads of this process by default.
+    folder
+        Of notebooks, where the settings name none; that in which this process was started by default.
 
     Examples
     --------
@@ -134,7 +138,7 @@ def http_app(
     >>> routes = [Route("/mcp", app), Mount("/mcp", app)]  # doctest: +SKIP
     """
     opened = store if isinstance(store, Store) else Store.open(store) if store else active_store()
-    return HttpApp(Place(opened, Transfers(opened), on), verifier(token), hosts)
+    return HttpApp(Place(opened, Transfers(opened), on, folder), verifier(token), hosts)
 
 
 def serve_http(

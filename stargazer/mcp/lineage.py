@@ -109,6 +109,10 @@ class LineageTools:
     def _log(self, name: str) -> tuple[Literal["run", "call"], str, str | None]:
         store = self.place.store
         ledger = Ledger(store.records)
+        if (flight := self.place.flights.find(name)) is not None and flight.id == name:
+            if not flight.run.id:
+                raise NotFound(f"{flight.id} has no log: no call of it ran; ask wait_for_run({flight.id!r})")
+            name = flight.run.id
         try:
             if "-" not in name:
                 record = find_record(ledger, full_name(store, name))

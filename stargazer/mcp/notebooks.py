@@ -22,7 +22,7 @@ from stargazer.mcp.shapes import NotebookOut, NotebookPlan, NotebooksOut, RunOut
 from stargazer.notebook import Document, read_document
 from stargazer.notebook.plaintext import read_plain
 
-__all__ = ["NotebookTools", "found_notebooks", "title_of"]
+__all__ = ["NotebookTools", "found_notebooks", "notebook_file", "notebook_text", "title_of"]
 
 SUFFIXES = (".py", ".ipynb", ".md")
 SIGNS = ("marimo.App(", "# %%", "#%%", "jupytext", "kernelspec", "{code-cell}")
@@ -59,16 +59,16 @@ class NotebookTools:
     ) -> NotebooksOut:
         """List the notebooks in the folders that this server may read: marimo, percent scripts, Jupyter, MyST."""
         folders = self.place.folders.within(await roots_of(ctx))
-        found = await to_thread.run_sync(lambda: sorted(set(found_notebooks(folders))))
+        found, missed = await to_thread.run_sync(found_notebooks, folders)
         rows, following = page(found, cursor, limit, ["list_notebooks"], str)
-        return NotebooksOut(notebooks=[_told(path) for path in rows], next_cursor=following)
+        return NotebooksOut(notebooks=[_told(path) for path in rows], missed=missed, next_cursor=following)
 
     @tool(READS)
     async def plan_notebook(
         self, path: PathArgument, ctx: Context[Any, Any], target: Target = None, values: Values = None
     ) -> NotebookPlan:
         """Say of each cell whether it would run or is known, and why. Only imports and definitions run."""
-        file = await self._file(path, ctx)
+        file = await notebook_file(self.place, path, ctx)
         process = await to_thread.run_sync(self._started, file, target, values, ["--plan"])
         try:
             ended = await to_thread.run_sync(process.wait, PATIENCE, abandon_on_cancel=True)
@@ -89,17 +89,11 @@ class NotebookTools:
         wait: Wait = WAIT,
     ) -> RunOut:
         """Run a notebook in a process of its own; cells that are known do not run. Returns a report, or a handle."""
-        file = await self._file(path, ctx)
+        file = await notebook_file(self.place, path, ctx)
         options = ["--again"] if again else []
         asked = (str(file), str(target), repr(sorted((values or {}).items())), str(again))
         start = functools.partial(self._started, file, target, values, options)
         return await self._runs.watch(functools.partial(self.place.flights.take, file.name, asked, start), ctx, wait)
-
-    async def _file(self, path: str, ctx: Context[Any, Any]) -> Path:
-        file = self.place.folders.file(path, await roots_of(ctx))
-        if not file.is_file() or file.suffix not in SUFFIXES:
-            raise ArgumentError(f"{path} is no notebook: .py, .ipynb or .md")
-        return file
 
     def _started(
         self, file: Path, target: str | None, values: dict[str, Any] | None, options: list[str]
@@ -113,19 +107,56 @@ class NotebookTools:
         return NotebookProcess(file, self.place.store.url, [*options, *targets, *pairs])
 
 
-def found_notebooks(folders: list[Path]) -> Iterator[Path]:
-    """Yield the notebooks below some folders; hidden folders, environments and what is in caches are passed over."""
-    seen = 0
+async def notebook_file(place: Place, path: str, ctx: Context[Any, Any]) -> Path:
+    """Return the real path of a notebook that may be read.
+
+    Raises
+    ------
+    ArgumentError
+        It lies where nothing may be read; or it is no notebook: data are not read by path.
+    """
+    file = place.folders.file(path, await roots_of(ctx))
+    if not file.is_file() or file.suffix not in SUFFIXES:
+        raise ArgumentError(f"{path[:200]} is no notebook: .py, .ipynb or .md")
+    if file.stat().st_size > LARGEST:
+        raise ArgumentError(f"{path[:200]} is larger than {LARGEST >> 20} MiB")
+    return file
+
+
+async def notebook_text(file: Path) -> str:
+    """Return the text of a notebook.
+
+    Raises
+    ------
+    NotebookError
+        It is no text.
+    """
+    try:
+        return await to_thread.run_sync(read_plain, file)
+    except UnicodeDecodeError:
+        raise NotebookError(f"{file} is no text") from None
+
+
+def found_notebooks(folders: list[Path]) -> tuple[list[Path], str]:
+    """Return the notebooks below some folders, in order, and what is to be said where not all of it was looked at.
+
+    Hidden folders, environments and what is in caches are passed over.
+    """
+    found: set[Path] = set()
+    for number, path in enumerate(_files(folders)):
+        if number == MOST_FILES:
+            told = f"{path.parent} and what comes after it was not looked at: there are more than {MOST_FILES:,} files"
+            return sorted(found), f"{told}; the setting stargazer.mcp.folders names folders with fewer"
+        if path.name.endswith(SUFFIXES) and not path.name.startswith(".") and _is_notebook(path):
+            found.add(path)
+    return sorted(found), ""
+
+
+def _files(folders: list[Path]) -> Iterator[Path]:
     for folder in folders:
         for parent, inner, files in os.walk(folder):
             inner[:] = sorted(each for each in inner if not _is_skipped(Path(parent, each)))
-            for name in sorted(files):
-                seen += 1
-                if seen > MOST_FILES:
-                    return
-                path = Path(parent, name)
-                if name.endswith(SUFFIXES) and not name.startswith(".") and _is_notebook(path):
-                    yield path
+            yield from (Path(parent, name) for name in sorted(files))
 
 
 def _is_skipped(folder: Path) -> bool:

@@ -12,6 +12,8 @@ from stargazer.mcp.folders import Folders
 from stargazer.store import Store, active_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stargazer.assets import Asset
     from stargazer.mcp.transfers import Transfers
 
@@ -32,14 +34,20 @@ class Place:
         One-time addresses of files, where clients are elsewhere (HTTP); None where they are on this machine (stdio).
     on
         Profile on which runs take place; threads of this process by default.
+    folder
+        Of notebooks, where the settings name none; that in which this process was started by default.
     """
 
     def __init__(
-        self, store: Store | str | None = None, transfers: Transfers | None = None, on: str | None = None
+        self,
+        store: Store | str | None = None,
+        transfers: Transfers | None = None,
+        on: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.store = store if isinstance(store, Store) else Store.open(store) if store else active_store()
         self.transfers = transfers
-        self.folders = Folders()
+        self.folders = Folders(folder)
         self.flights = Flights(self.store, on)
 
     @property

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stargazer.errors import DataError
+from stargazer.errors import ArgumentError, DataError
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -16,15 +17,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stargazer.assets import Asset
+    from stargazer.store import Store
 
-__all__ = ["Preview", "preview"]
+__all__ = ["Preview", "check_near", "preview"]
 
 READ = 1 << 18
 """Bytes of a file, after decompression, that a preview may look at."""
 
+LARGEST = 256 << 20
+"""Bytes of a file that is elsewhere which are fetched to show its beginning."""
+
 LONGEST_LINE = 400
 LONGEST = 8_000
 GZIP = b"\x1f\x8b"
+HDF5 = b"\x89HDF\r\n\x1a\n"
 ALIGNMENTS = (".bam", ".sam", ".cram")
 VARIANTS = (".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")
 GROUPS = ("obs", "var", "obsm", "varm", "obsp", "layers", "uns", "raw")
@@ -43,6 +49,18 @@ class Preview(NamedTuple):
 
     kind: str
     text: str
+
+
+def check_near(store: Store, asset: Asset) -> None:
+    """Refuse what is large and elsewhere: to show its beginning all of it would be fetched.
+
+    Raises
+    ------
+    ArgumentError
+        It is.
+    """
+    if not store.url.startswith("file:") and (store.size(str(asset.cid)) or 0) > LARGEST:
+        raise ArgumentError(f"{asset.name or asset.cid} is large and not on this machine: stargazer get brings it")
 
 
 def preview(asset: Asset, lines: int = 20) -> Preview:
@@ -64,7 +82,7 @@ def preview(asset: Asset, lines: int = 20) -> Preview:
     kind, read = _reader(asset, path)
     try:
         text = "\n".join(visible(line[:LONGEST_LINE], lines=True) for line in read(path, lines))
-    except (OSError, EOFError, ValueError, zlib.error, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, KeyError, TypeError, RuntimeError) as error:
         raise DataError(f"{asset.name or asset.cid} cannot be shown as {kind}: it is cut short or damaged") from error
     return Preview(kind, text if len(text) <= LONGEST else f"{text[:LONGEST]}\n…")
 
@@ -73,6 +91,8 @@ def _reader(asset: Asset, path: Path) -> tuple[str, Callable[[Path, int], Iterat
     name = path.name.lower()
     if path.is_dir():
         return ("anndata", _anndata) if asset.asset_key == "anndata" or _is_anndata(path) else ("directory", _listed)
+    if _is_h5ad(path):
+        return "anndata", _h5ad
     if name.endswith(ALIGNMENTS):
         return "alignment", _alignment
     if name.endswith(VARIANTS) and not name.endswith(".bcf"):
@@ -152,6 +172,51 @@ def _anndata(path: Path, lines: int) -> Iterator[str]:
         names = _children(path / group)
         if names:
             yield f"{group}: {', '.join(names[:40])}{' …' if len(names) > 40 else ''}"
+
+
+def _is_h5ad(path: Path) -> bool:
+    """Whether a file is an AnnData in HDF5, and there is what reads it."""
+    with path.open("rb") as file:
+        is_hdf5 = file.read(len(HDF5)) == HDF5
+    if not is_hdf5 or find_spec("h5py") is None:
+        return False
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as opened:
+            return all(_member(opened, name) is not None for name in ("obs", "var"))
+    except (OSError, KeyError, RuntimeError):
+        return False
+
+
+def _h5ad(path: Path, lines: int) -> Iterator[str]:
+    import h5py
+
+    with h5py.File(path, "r", locking=False) as file:
+        yield f"{_rows(_member(file, 'obs'))} cells × {_rows(_member(file, 'var'))} genes"
+        for group in GROUPS:
+            found = _member(file, group)
+            names = sorted(name for name in found if not name.startswith("_")) if isinstance(found, h5py.Group) else []
+            if names:
+                yield f"{group}: {', '.join(names[:40])}{' …' if len(names) > 40 else ''}"
+
+
+def _member(group: Any, name: str) -> Any:
+    """A member that lies in the file itself; None of a link, which may lead to any file of this machine."""
+    import h5py
+
+    return group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+
+
+def _rows(table: Any) -> str:
+    """Rows of a table in HDF5: the length of its index, or of itself as old files have it."""
+    import h5py
+
+    if isinstance(table, h5py.Dataset):
+        return f"{table.shape[0]:,}" if table.shape else "?"
+    index = table.attrs.get("_index", "_index")
+    column = _member(table, index.decode() if isinstance(index, bytes) else str(index))
+    return f"{column.shape[0]:,}" if isinstance(column, h5py.Dataset) and column.shape else "?"
 
 
 def _children(path: Path) -> list[str]:

@@ -18,6 +18,7 @@ from stargazer.tools.process import end, start, wait
 
 __all__ = ["NotebookProcess"]
 
+# -P: Python would look for modules in the notebook's folder before all others, where a folder stargazer/ may lie.
 PROGRAM = "import os, sys; os.chdir(sys.argv.pop(1)); from stargazer.cli import main; main()"
 TAIL = 2000
 
@@ -45,7 +46,7 @@ class NotebookProcess:
         self._done = threading.Event()
         self._answer: dict[str, Any] = {}
         self._error: Exception | None = None
-        self._argv = [sys.executable, "-c", PROGRAM, str(notebook.parent), "nb", "run", str(notebook), "--json"]
+        self._argv = [sys.executable, "-P", "-c", PROGRAM, str(notebook.parent), "nb", "run", str(notebook), "--json"]
         self._argv += ["--store", store, *options]
         threading.Thread(target=self._work, name="stargazer-notebook", daemon=True).start()
 

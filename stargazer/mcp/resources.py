@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from anyio import to_thread
 from mcp.server.mcpserver import Context  # noqa: TC002 - the server reads annotations
 
 from stargazer import catalog, config
@@ -13,7 +12,7 @@ from stargazer.catalog.outline import outline
 from stargazer.ledger import Ledger
 from stargazer.mcp.answers import clip, fitted, without_secrets
 from stargazer.mcp.lineage import call_told
-from stargazer.mcp.roots import roots_of
+from stargazer.mcp.notebooks import notebook_file, notebook_text
 from stargazer.mcp.runs import flight_told, kept_told
 from stargazer.runs import get as get_run
 from stargazer.store.references import find_asset
@@ -57,8 +56,7 @@ def add_resources(server: MCPServer[Any], place: Place) -> None:
     @server.resource("stargazer://notebooks/{+path}", mime_type="text/plain")
     async def notebook(path: str, ctx: Context[Any, Any]) -> str:
         """The text of a notebook in a folder that the server may read."""
-        file = place.folders.file(path, await roots_of(ctx))
-        text = await to_thread.run_sync(file.read_text, "utf-8")
+        text = await notebook_text(await notebook_file(place, path, ctx))
         piece, rest = clip(text, 0, 40_000)
         return piece if rest is None else f"{piece}\n… ({len(text) - rest} characters more: read_notebook has pages)"
 

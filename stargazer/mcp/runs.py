@@ -1,7 +1,9 @@
 """Tools on runs: start, wait, list, cancel."""
 
 import asyncio
+import datetime
 import functools
+import socket
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -11,6 +13,7 @@ from anyio import to_thread
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
+from stargazer import config
 from stargazer.errors import Cancelled, NotFound, RunFailed, StargazerError
 from stargazer.ledger.logs import record_of
 from stargazer.mcp.answers import fitted, page, told, without_secrets
@@ -18,7 +21,7 @@ from stargazer.mcp.catalog import Again, Cursor, Filters, Inputs, bound_calls
 from stargazer.mcp.flights import Flight
 from stargazer.mcp.hints import READS, REMOVES, RUNS, tool
 from stargazer.mcp.place import Place
-from stargazer.mcp.shapes import RunOut, RunRow, RunsOut
+from stargazer.mcp.shapes import RunOut, RunRow, RunsOut, State
 from stargazer.runs import KeptRun
 from stargazer.runs import get as get_run
 from stargazer.runs.history import Note, noted_runs
@@ -36,6 +39,8 @@ Detach = Annotated[
 ]
 EVERY = 0.5
 LISTED = 200
+MOST_FAILURES = 20
+MOST_OUTPUTS = 20
 ENDS_WITHIN = 10.0
 
 
@@ -120,17 +125,40 @@ class RunTools:
     @tool(READS)
     def list_runs(
         self,
-        state: Annotated[str | None, Field(description="Only these, as running or failed.", max_length=20)] = None,
+        state: Annotated[State | None, Field(description="Only these.")] = None,
         limit: Annotated[int, Field(ge=1, le=LISTED)] = 20,
         cursor: Cursor = None,
     ) -> RunsOut:
         """List the runs of the store, of this server and of all others, past and present, the newest first."""
-        notes = noted_runs(self.place.store, LISTED)
-        mine = {flight.id: flight for flight in self.place.flights.all()}
-        rows = [_row(note, mine.get(note.id)) for note in notes]
+        flights = self.place.flights.all()
+        mine = {flight.run.id or flight.id: flight for flight in flights}
+        rows = [self._row(note, mine.get(note.id)) for note in self._notes(None if state or cursor else limit + 1)]
+        noted = {row.run for row in rows}
+        rows += [_row_of(each) for name, each in mine.items() if name not in noted and each.is_listed]
         found = [row for row in rows if state is None or row.state == state]
-        chosen, following = page(found, cursor, limit, ["list_runs", state], lambda row: row.model_dump())
+        found.sort(key=lambda row: row.started, reverse=True)
+        dumped = ["list_runs", state]
+        chosen, following = page(found, cursor, limit, dumped, lambda row: row.model_dump(), lambda row: row.run)
         return RunsOut(runs=chosen, next_cursor=following)
+
+    def _notes(self, wanted: int | None) -> list[Note]:
+        """So many notes of the newest runs, or those of all; a note that nobody can read counts for none."""
+        store = self.place.store
+        total = sum(1 for _ in store.backend.names("runs"))
+        number = total if wanted is None else min(wanted, total)
+        while len(notes := noted_runs(store, number)) < (wanted or 0) and number < total:
+            number = min(number * 4, total)
+        return notes
+
+    def _row(self, note: Note, flight: Flight | None) -> RunRow:
+        done = sum(note.count(state) for state in ("done", "failed", "skipped", "cancelled"))
+        is_over = flight is not None and flight.ended and note.state == "running"
+        return RunRow(
+            run=note.id, what=note.workflow, state=_outcome(flight) if flight and is_over else _state(note.state),
+            started=note.started, seconds=round(note.seconds, 1), done=done, total=note.calls,
+            failed=note.count("failed"), where=note.where, user=f"{note.user}@{note.host}",
+            mine=flight is not None or note.id in self.place.flights.detached,
+        )  # fmt: skip
 
     @tool(REMOVES)
     async def cancel_run(self, run: Handle) -> RunOut:
@@ -165,10 +193,10 @@ def flight_told(place: Place, flight: Flight) -> RunOut:
     except Cancelled:
         return found.model_copy(update={"state": "cancelled"})
     except RunFailed:
-        failures = flight.run.failures
-        logs = {label: (record_of(error) or "")[:12] for label, error in failures.items()}
-        texts = {label: told(error, label)[:1500] for label, error in list(failures.items())[:20]}
-        logs = {label: record for label, record in list(logs.items())[:20] if record}
+        failures = dict(list(flight.run.failures.items())[:MOST_FAILURES])
+        logs = {label: record[:12] for label, error in failures.items() if (record := record_of(error))}
+        texts = {label: told(error, label)[:1500] for label, error in failures.items()}
+        texts |= _left_out(len(flight.run.failures), flight.id)
         return found.model_copy(update={"state": "failed", "failures": texts, "logs": logs})
     except StargazerError as error:
         return found.model_copy(update={"state": "failed", "failures": {flight.what: told(error, flight.what)}})
@@ -180,8 +208,9 @@ def kept_told(place: Place, kept: KeptRun) -> RunOut:
     note, state = kept.note, kept.state
     done = sum(note.count(each) for each in ("done", "failed", "skipped", "cancelled"))
     told_line = f"{done} of {note.calls} calls, {note.known} known before; on {note.user}@{note.host}"
-    failures = {label: without_secrets(why)[:1500] for label, why in list(note.failures.items())[:20]}
+    failures = {label: without_secrets(why)[:1500] for label, why in list(note.failures.items())[:MOST_FAILURES]}
     logs = {label: record[:12] for label, record in note.records.items() if label in failures}
+    failures |= _left_out(len(note.failures), note.id)
     return RunOut(
         run=note.id, what=note.workflow, state=_state(state), done=done, total=note.calls,
         seconds=round(note.seconds, 3), progress=told_line, failures=failures, logs=logs,
@@ -193,18 +222,38 @@ def _kept_result(place: Place, kept: KeptRun) -> Any:
     try:
         return fitted(place.shown(kept.result(0.0)))
     except NotFound:  # the result of a run that was not detached, in its shape, only its own process had
-        return {"outputs": [cid for event in kept.events() for cid in event.outputs][-20:]}
+        outputs = [cid for event in kept.events() for cid in event.outputs]
+        told_less = {"left_out": len(outputs) - MOST_OUTPUTS, "how": f"read_log(name={kept.id!r}) tells them all"}
+        return {"outputs": outputs[-MOST_OUTPUTS:]} | (told_less if len(outputs) > MOST_OUTPUTS else {})
+
+
+def _left_out(number: int, run: str) -> dict[str, str]:
+    """What stands for the failures that are not told."""
+    rest = number - MOST_FAILURES
+    return {"…": f"{rest} more calls failed; read_log(name={run!r}) tells them all"} if rest > 0 else {}
 
 
 def _state(state: str) -> Any:
     return "running" if state == "pending" else state
 
 
-def _row(note: Note, flight: Flight | None) -> RunRow:
-    done = sum(note.count(state) for state in ("done", "failed", "skipped", "cancelled"))
-    is_over = flight is not None and flight.ended and note.state == "running"
+def _row_of(flight: Flight) -> RunRow:
+    """A run of this server of which the store has no note: a notebook, or one that waits for its turn."""
+    status = flight.run.status()
+    started = datetime.datetime.fromtimestamp(flight.began, datetime.UTC).isoformat()
     return RunRow(
-        run=note.id, what=note.workflow, state="done" if is_over else _state(note.state), started=note.started,
-        seconds=round(note.seconds, 1), done=done, total=note.calls, failed=note.count("failed"), where=note.where,
-        user=f"{note.user}@{note.host}", mine=flight is not None,
+        run=flight.id, what=flight.what, state=_outcome(flight) if flight.ended else "running", started=started,
+        seconds=round(status.seconds, 1), done=status.ended, total=status.count(), failed=len(flight.run.failures),
+        where="this server", user=f"{config.user_name()}@{socket.gethostname()}", mine=True,
     )  # fmt: skip
+
+
+def _outcome(flight: Flight) -> Any:
+    """How a run has ended."""
+    try:
+        flight.run.result()
+    except Cancelled:
+        return "cancelled"
+    except StargazerError:
+        return "failed"
+    return "done"

@@ -127,6 +127,10 @@ class Server(MCPServer[Any]):
         known = {prompt.name: prompt for prompt in self._prompt_manager.list_prompts()}
         if name not in known:
             raise MCPError(INVALID_PARAMS, f"there is no prompt {name[:80]!r}; there are {', '.join(known)}")
+        takes = [each.name for each in known[name].arguments or ()]
+        if wrong := [each for each in arguments or {} if each not in takes]:
+            told_names = f"it takes {', '.join(takes) or 'none'}"
+            raise MCPError(INVALID_PARAMS, f"{name} has no argument {wrong[0][:80]!r}; {told_names}")
         needed = [each.name for each in known[name].arguments or () if each.required]
         if missing := [each for each in needed if each not in (arguments or {})]:
             raise MCPError(INVALID_PARAMS, f"{name}: {', '.join(missing)} missing; it takes {', '.join(needed)}")

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 __all__ = [
     "AssetOut", "BundleOut", "BundlesOut", "CellsOut", "DeletedOut", "DescribedFile", "EntryOut", "FetchedOut",
     "FilesOut", "LogOut", "NotebookOut", "NotebookPlan", "NotebooksOut", "OutputOut", "ParamOut", "PlanOut", "RunOut",
-    "RunRow", "RunsOut", "StepOut", "TaskOut", "TasksOut", "TraceOut", "TransferOut", "WhyOut",
+    "RunRow", "RunsOut", "State", "StepOut", "TaskOut", "TasksOut", "TraceOut", "TransferOut", "WhyOut",
 ]  # fmt: skip
 
 NEXT = "Pass it as cursor for the next page; null where there is none."
@@ -231,6 +231,7 @@ class NotebooksOut(BaseModel):
     """A page of notebooks."""
 
     notebooks: list[NotebookOut]
+    missed: str = Field(default="", description="What was not looked at, and why; empty where all was.")
     next_cursor: str | None = Field(default=None, description=NEXT)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import importlib
 import inspect
+import logging
 import os
 import secrets
 import stat
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 __all__ = ["kept_token", "verifier"]
+
+logger = logging.getLogger("stargazer.mcp")
 
 
 def kept_token() -> tuple[str, bool]:
@@ -73,8 +76,12 @@ def verifier(token: str | Callable[[str], Any] | None) -> Callable[[str], Awaita
     async def verify(given: str) -> bool:
         if isinstance(ask, str):
             return hmac.compare_digest(given.encode(), ask.encode())
-        answer = ask(given)
-        return bool(await answer if inspect.isawaitable(answer) else answer)
+        try:
+            answer = ask(given)
+            return bool(await answer if inspect.isawaitable(answer) else answer)
+        except Exception as error:  # noqa: BLE001 - who cannot be judged is not let in; the message may hold the token
+            logger.error("what judges tokens failed with %s; nobody is let in by it", type(error).__name__)
+            return False
 
     return verify
 

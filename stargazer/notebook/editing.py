@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import json
+import keyword
 import os
 import re
+import stat
+import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -22,10 +26,11 @@ if TYPE_CHECKING:
 
     from stargazer.notebook.document import Document, Format, Kind
 
-__all__ = ["Edit", "edited", "new_text", "version_of", "write_text"]
+__all__ = ["Edit", "check_module_name", "edited", "new_text", "version_of", "write_text"]
 
 Action = Literal["add", "replace", "move", "delete"]
 WRITABLE = ("marimo", "percent", "ipynb")
+WRITERS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 class Edit(NamedTuple):
@@ -40,7 +45,7 @@ class Edit(NamedTuple):
     source
         The new text; None where it stays.
     kind
-        Code, or text for people.
+        Code, or text for people; None where it stays, of one that is added code.
     name
         The new name; None where it stays.
     to
@@ -50,9 +55,9 @@ class Edit(NamedTuple):
     action: Action
     cell: int
     source: str | None = None
-    kind: Kind = "code"
+    kind: Kind | None = None
     name: str | None = None
-    to: int = 0
+    to: int | None = None
 
 
 class _Piece(NamedTuple):
@@ -104,11 +109,15 @@ def _applied(document: Document, pieces: list[_Piece], edit: Edit, where: str) -
     if edit.action == "delete":
         del found[edit.cell]
     elif edit.action == "move":
+        if edit.to is None:
+            raise NotebookError(f"{where}: to: say where cell {edit.cell} is to stand")
         if not 0 <= edit.to < len(pieces):
             raise NotebookError(f"{where}: there is no place {edit.to}; {document.path.name} has {len(pieces)}, from 0")
         found.insert(edit.to, found.pop(edit.cell))
     elif edit.action == "add":
         found.insert(edit.cell, _made(document, edit, None, where))
+    elif (edit.source, edit.kind, edit.name) == (None, None, None):
+        raise NotebookError(f"{where}: nothing of cell {edit.cell} is replaced: give source, kind or name")
     else:
         found[edit.cell] = _made(document, edit, pieces[edit.cell], where)
     return found
@@ -116,7 +125,7 @@ def _applied(document: Document, pieces: list[_Piece], edit: Edit, where: str) -
 
 def _made(document: Document, edit: Edit, old: _Piece | None, where: str) -> _Piece:
     source = (edit.source if edit.source is not None else old.source if old else "").strip("\n")
-    kind = edit.kind if old is None or edit.source is not None else old.kind
+    kind = edit.kind or (old.kind if old is not None else "code")
     if kind == "code":
         try:
             compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -223,7 +232,8 @@ def _put_together(document: Document, head: Any, pieces: list[_Piece], tail: str
     texts = [_filled(piece, pieces) for piece in pieces] if document.format == "marimo" else [p.text for p in pieces]
     if document.format == "percent":
         return _percent_whole(head, texts)
-    body = "".join(text if n else text.lstrip("\n") for n, text in enumerate(texts))
+    body = "".join(f"\n\n{text.lstrip(chr(10))}" if n and not text.startswith("\n") else text
+                   for n, text in enumerate(texts)).lstrip("\n")  # fmt: skip
     gap = "" if not tail.strip() or tail.startswith("\n") else "\n\n"
     return f"{head}{body}{gap}{tail}"
 
@@ -279,6 +289,19 @@ def new_text(format: Format) -> str:
     return 'import marimo\n\napp = marimo.App()\n\n\nif __name__ == "__main__":\n    app.run()\n'
 
 
+def check_module_name(name: str) -> None:
+    """Refuse a name by which Python finds a module: other notebooks could not import that any more.
+
+    Raises
+    ------
+    NotebookError
+        It is one.
+    """
+    reserved = keyword.iskeyword(name) or name in sys.stdlib_module_names
+    if reserved or (name.isidentifier() and importlib.util.find_spec(name) is not None):
+        raise NotebookError(f"{name!r} is the name of a module; choose another")
+
+
 def write_text(path: Path, text: str, version: str | None) -> None:
     """Write a notebook's file whole, if it is still the one that was read.
 
@@ -294,7 +317,7 @@ def write_text(path: Path, text: str, version: str | None) -> None:
     Raises
     ------
     NotebookError
-        The file changed meanwhile, is there already, or is gone.
+        The file changed meanwhile, is there already, or is gone; or nobody may write to it, as to a snapshot.
     """
     if version is None:
         try:
@@ -305,6 +328,8 @@ def write_text(path: Path, text: str, version: str | None) -> None:
         return
 
     def check_version() -> None:
+        if not stat.S_IMODE(path.stat().st_mode) & WRITERS:  # to take its place asks for no right to write to it
+            raise NotebookError(f"{path} is protected from writing, as snapshots are: write to a copy")
         if version_of(read_plain(path)) != version:
             raise NotebookError(f"{path} was changed meanwhile: read it again, and edit what stands there now")
 

@@ -40,7 +40,7 @@ def uv_command(document: Document, arguments: Sequence[str]) -> list[str]:
         raise NotebookError(f"{document.path}: its header asks for {python[0]}; start it with such a Python")
     wanted = [each.rpartition(" (")[0] for each in lacking]
     uv = _uv(f"{document.path}: its header asks for {', '.join(lacking)}")
-    return [*python_with(wanted, uv), "-c", START, *arguments, INSIDE]
+    return [*python_with(wanted, uv), "-P", "-c", START, *arguments, INSIDE]
 
 
 def python_with(packages: Iterable[str], uv: str) -> list[str]:

@@ -225,6 +225,13 @@ class Names:
             if data is not None:
                 yield self._version(name, version, data).asset
 
+    def called(self, cid: str) -> list[str]:
+        """Versions of names that hold some bytes, as ``"pbmc/clusters@3"``; of one that cannot be read `fsck` tells."""
+        places = {place: f"{name}@{version}" for name, version, place in self.entries()}
+        found = self.backend.read_many(places)
+        contents = {places[place]: read_version(data) for place, data in found.items()}
+        return sorted(told for told, content in contents.items() if content and content["asset"].get("cid") == cid)
+
     def _newest(self, name: str) -> int:
         """Number of the newest version; as there is no gap, few of them need be looked for."""
         above = 1

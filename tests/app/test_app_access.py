@@ -15,11 +15,14 @@ import httpx
 import pytest
 from apps import PATIENCE, App, serving
 from starlette.datastructures import Headers
+from starlette.testclient import TestClient
 
+from stargazer.app import make_app
 from stargazer.app.access import Access, ProxyTrust
 from stargazer.app.server import _base, _listening, read_secret
 from stargazer.config import user_name
 from stargazer.errors import ConfigError, Conflict
+from stargazer.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +234,32 @@ def test_behind_a_proxy(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/mcp", "/mcp/x", "/v1/x", "/nb", "/nb/x", "/nb/x/y/edit/", "/stored/x", "/stored/workspace/x", "/static/none.js",
+     "/static/", "/", "/files", "/none", "/notebooks/workspace/x"],
+)  # fmt: skip
+@pytest.mark.parametrize("base", ["", "/user/anna/stargazer"])
+def test_no_answer_to_a_page_of_a_notebook_says_what_pages_of_the_app_know(
+    store: Store, tmp_path: Path, path: str, base: str
+) -> None:
+    proxy = ProxyTrust("s" * 32, "anna") if base else None
+    access = Access("token", base, proxy)
+    app = make_app(tmp_path / "root", access, store, folder=tmp_path / "private")
+    cookie = f"{access.cookie_name('notebooks')}={access.cookie_value('notebooks')}"
+    asks = {"Sec-Fetch-Dest": "empty", "Cookie": cookie}
+    opens = {"Sec-Fetch-Dest": "document"}
+    if proxy:
+        asks, opens = ({**each, "X-Stargazer-Proxy": "s" * 32, "X-Stargazer-User": "anna"} for each in (asks, opens))
+    with TestClient(app, base_url="http://localhost:8000", follow_redirects=False) as client:
+        assert access.page_token not in client.get(base + path, headers=asks).text
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        if not proxy:
+            client.get("/?token=token")
+        assert access.page_token in client.get(f"{base}/", headers=opens).text
+        assert access.page_token in client.get(f"{base}/none", headers=opens).text, "an error of the app's own"
+
+
 def test_what_jupyter_is_told() -> None:
     from stargazer.app.jupyter import setup
 
@@ -239,6 +268,7 @@ def test_what_jupyter_is_told() -> None:
     assert told["request_headers_override"]["X-Stargazer-Proxy"] == read_secret(file)
     assert not any(read_secret(file) in word for word in told["command"])
     assert told["command"][-3:-1] == ["{base_url}stargazer", "--trust-proxy"]
+    assert told["command"][1] == "-P", "Jupyter starts it in a folder of the user's, which shadows nothing"
 
 
 @pytest.mark.parametrize("path", ["x", "/a//b", "/../b", "/a/./b"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -17,7 +20,8 @@ from stargazer.app.access import PAGE_HEADER, Access
 from stargazer.app.graph import graph_around
 from stargazer.app.uploads import Uploads
 from stargazer.cid import cid_of_path
-from stargazer.errors import ArgumentError, AssetError, Conflict, NotFound
+from stargazer.errors import ArgumentError, AssetError, Conflict
+from stargazer.mcp import previews
 from stargazer.store import Store
 
 
@@ -125,6 +129,26 @@ def test_the_pages_of_a_file(pages: TestClient, words: sg.Asset) -> None:
         assert pages.get(f"/files/{wrong}").status_code in (400, 404)
 
 
+def test_a_page_fetches_no_large_file_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(previews, "LARGEST", 4)
+    (tmp_path / "words.txt").write_text("many words")
+    access = Access("token")
+    with Store(f"memory://{tmp_path.name}-elsewhere") as store:
+        asset = sg.add(tmp_path / "words.txt")
+        app = make_app(tmp_path / "root", access, store, folder=tmp_path / "private")
+        with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+            client.get("/?token=token")
+            told = client.get(f"/files/{asset.id}").text
+    assert "large and not on this machine" in told
+    assert "many words" not in told
+
+
+def test_a_file_says_what_it_is_called(pages: TestClient, words: sg.Asset, store: Store) -> None:
+    store.names.set("lab/words", words)
+    store.names.set("lab/words", words)
+    assert "lab/words@1" in pages.get(f"/files/{words.id}").text
+
+
 def test_facts_pins_and_forgetting(pages: TestClient, store: Store, tmp_path: Path) -> None:
     (tmp_path / "r.fq").write_text("@r\nA\n+\nI\n")
     reads = sg.add(tmp_path / "r.fq", sg.R1(sample_id="s1"))
@@ -170,8 +194,33 @@ def test_an_upload_goes_on_where_it_was(tmp_path: Path, store: Store) -> None:
     asyncio.run(uploads.take(begun["id"], 1000, _pieces(data[1000:5000], data[5000:])))
     made = uploads.finish(begun["id"], store)
     assert (made.cid, made.sample_id, made.name) == (cid_of_path(tmp_path / "same"), "s1", "r.fq")
-    with pytest.raises(NotFound):
-        uploads.state(begun["id"])
+    assert uploads.state(begun["id"])["offset"] == 0, "its bytes are in the store, and nowhere else"
+    assert uploads.finish(begun["id"], store).id == made.id, "an answer that was lost is told again"
+    anew = uploads.begin("r.fq", len(data), "r1", {"sample_id": "s1"}, "key")
+    assert anew["offset"] == 0, "another file may have that name, size and time"
+    with pytest.raises(Conflict, match="0 of 256,000"):
+        uploads.finish(anew["id"], store)
+
+
+def test_a_page_that_is_reloaded_while_it_waits_for_the_store(tmp_path: Path, store: Store) -> None:
+    uploads, go, waits = Uploads(tmp_path / "uploads"), threading.Event(), threading.Event()
+    number = uploads.begin("r.bin", 4, "asset", {}, "")["id"]
+    asyncio.run(uploads.take(number, 0, _pieces(b"1234")))
+
+    class Slow:
+        get = store.get
+
+        def add(self, *args: Any, **options: Any) -> sg.Asset:
+            waits.set()
+            assert go.wait(60)
+            return store.add(*args, **options)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(uploads.finish, number, Slow())  # type: ignore[arg-type]
+        assert waits.wait(60)
+        second = pool.submit(uploads.finish, number, store)
+        go.set()
+        assert first.result(60).id == second.result(60).id
 
 
 def test_two_pages_that_send_one_file_do_not_mix_it(tmp_path: Path, store: Store) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import dask.config
 import httpx
 import pytest
 from apps import until
@@ -104,6 +105,22 @@ def test_freeze_show_run_again_copy(pages: TestClient, store: Store, root: Path)
     assert file.read_text() == BOOK
 
 
+def test_two_wishes_are_two_jobs(pages: TestClient, root: Path) -> None:
+    (root / "workflows").mkdir()
+    (root / "workflows" / "sums.py").write_text(BOOK)
+    asked = [
+        pages.post(f"/api/notebooks/{where}", json=body).json()["job"]
+        for where, body in (
+            ("workspace/sums/promote", {"task": "t", "to": "one.py"}),
+            ("workspace/sums/promote", {"task": "t", "to": "two.py"}),
+            ("workflows/sums/promote", {"task": "t", "to": "one.py"}),
+            ("workspace/sums/promote", {"task": "t", "to": "one.py"}),
+        )
+    ]  # fmt: skip
+    assert len(set(asked)) == 3
+    assert asked[0] == asked[3], "a second click is the same wish"
+
+
 @pytest.mark.slow
 def test_what_fails_is_not_frozen_and_says_why(pages: TestClient, root: Path) -> None:
     job = _ended(pages, pages.post("/api/notebooks/workspace/broken/freeze", json={}))
@@ -130,3 +147,20 @@ def test_somebodys_snapshot_is_added_by_its_cid(pages: TestClient, store: Store,
     assert pages.post("/api/snapshots", json={}).status_code == 400
     (root / "snapshots" / "hand.py").write_text(BOOK)
     assert "put there by hand" in pages.get("/notebooks/snapshots/hand").text
+
+
+def test_to_share_is_to_publish(pages: TestClient, store: Store, root: Path, tmp_path: Path) -> None:
+    from stargazer.notebook.snapshots import freeze
+
+    made = freeze(root / "workspace" / "sums.py", store=store)
+    assert _ended(pages, pages.post("/api/snapshots", json={"what": made.cid}))["state"] == "done"
+    with dask.config.set({"stargazer.remotes": [{"name": "lab", "store": str(tmp_path / "lab")}]}):
+        shared = _ended(pages, pages.post("/api/notebooks/snapshots/sums/share", json={"remote": "lab"}))
+    assert shared["state"] == "done", shared
+    (link,) = [line.removeprefix("page: cid://") for line in shared["said"].splitlines() if line.startswith("page: ")]
+    lab = Store(str(tmp_path / "lab"))
+    assert lab.has(made.cid), "others add it by its CID"
+    names = {path for path, _ in lab.walk(link.partition("/")[0])}
+    assert {"index.html", "result"} <= names
+    assert any(path.endswith((".yaml", ".yml")) for path in names)
+    assert lab.find(cid=made.cid), "its facts and records went along"

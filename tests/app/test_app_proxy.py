@@ -42,7 +42,7 @@ async def echo(request: Request) -> JSONResponse:
         }
     )  # fmt: skip
     answer.raw_headers += [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2; Path=/"), (b"connection", b"x-hop")]
-    answer.raw_headers += [(b"x-hop", b"1"), (b"x-kept", b"2")]
+    answer.raw_headers += [(b"x-hop", b"1"), (b"x-kept", b"2"), (b"service-worker-allowed", b"/")]
     return answer
 
 
@@ -135,6 +135,7 @@ def test_requests_arrive_as_they_were_sent(proxied: tuple[str, dict[str, str], A
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2; Path=/"]
     assert answer.headers["x-kept"] == "2"
     assert "x-hop" not in answer.headers
+    assert "service-worker-allowed" not in answer.headers, "its scripts stand before its own pages alone"
     sent = dict(told["headers"])
     assert sent["cookie"] == "other=1; other=2", "the app's cookies are nobody else's"
     assert sent["authorization"] == "Basic x"

@@ -19,6 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 import stargazer as sg
 from stargazer.app import make_app
 from stargazer.app.access import PAGE_HEADER, Access
+from stargazer.app.agents import _made
 from stargazer.app.forms import fields_of
 from stargazer.mcp.token import kept_token
 from stargazer.store import Store
@@ -60,6 +61,13 @@ def test_a_form_says_what_the_schema_says(pages: TestClient, store: Store, tmp_p
             assert fields_of(entry, store) is not None
     assert "greet" in pages.get("/catalog?word=greet").text
     assert pages.get("/catalog/no_such_task").status_code == 404
+
+
+@pytest.mark.parametrize("value", [3, None, ["3"], True])
+def test_a_value_that_is_no_text_is_not_passed_over(pages: TestClient, value: object) -> None:
+    answer = pages.post("/api/catalog/greet/plan", json={"text": "x", "times": value})
+    assert answer.status_code == 400
+    assert "times: a form sends texts" in answer.json()["error"]
 
 
 def test_plan_then_run_then_its_page(pages: TestClient, store: Store, tmp_path: Path) -> None:
@@ -149,6 +157,14 @@ def test_agents_show_a_token_of_their_own(pages: TestClient) -> None:
     assert '"serverInfo"' in answer.text
     evil = pages.post("/mcp", json=INITIALIZE, headers={**right, "Origin": "http://evil.example"})
     assert evil.status_code == 403
+
+
+def test_agents_see_the_folder_of_the_app(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "root").mkdir()
+    assert _made(store, tmp_path / "root").place.folders.allowed == (tmp_path / "root",)
+    with dask.config.set({"stargazer.mcp": {"folders": [str(tmp_path / "other")]}}):
+        assert _made(store, tmp_path / "root").place.folders.allowed == (tmp_path / "other",)
 
 
 def test_who_is_refused_costs_the_app_no_modules(pages: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

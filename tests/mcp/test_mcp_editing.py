@@ -57,6 +57,7 @@ JUPYTER = json.dumps(
         "nbformat_minor": 5,
     }
 )
+TITLED = "# %% [markdown]\n# # Title\n\n# %%\ny = 1\n"
 TEXTS = {"a.py": MARIMO, "b.py": PERCENT, "c.ipynb": JUPYTER}
 
 
@@ -112,6 +113,67 @@ def test_outputs_of_an_edited_cell_go() -> None:
 def test_edits_that_cannot_be(edit: Edit, told: str) -> None:
     with pytest.raises(NotebookError, match=told):
         edited(read_text(PERCENT, "b.py"), [edit])
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (Edit("move", 1), "say where cell 1 is to stand"),
+        (Edit("replace", 1), "nothing of cell 1 is replaced"),
+    ],
+)
+def test_edits_that_say_too_little(edit: Edit, told: str) -> None:
+    document = read_text(TITLED, Path("x.py"), "percent")
+    with pytest.raises(NotebookError, match=told):
+        edited(document, [edit])
+
+
+def test_text_for_people_stays_such(tmp_path: Path) -> None:
+    text = edited(read_text(TITLED, Path("x.py"), "percent"), [Edit("replace", 0, "Results")])
+    assert [cell.kind for cell in read_text(text, Path("x.py"), "percent").cells] == ["markdown", "code"]
+    text = edited(read_text(TITLED, Path("x.py"), "percent"), [Edit("replace", 0, "results = 1", "code")])
+    assert [cell.kind for cell in read_text(text, Path("x.py"), "percent").cells] == ["code", "code"]
+
+
+def test_a_cell_before_the_first_stands_as_marimo_writes_it() -> None:
+    text = edited(read_text(new_text("marimo"), Path("x.py"), "marimo"), [Edit("add", 0, "x = 1")])
+    text = edited(read_text(text, Path("x.py"), "marimo"), [Edit("add", 0, "y = 1"), Edit("move", 1, to=0)])
+    assert "return (x,)\n\n\n@app.cell\n" in text
+    assert "\n\n\n\n" not in text
+
+
+def test_nobody_writes_to_a_snapshot(tmp_path: Path) -> None:
+    file = tmp_path / "frozen.py"
+    file.write_text(TITLED)
+    file.chmod(0o444)
+    with pytest.raises(NotebookError, match="protected from writing"):
+        write_text(file, "# %%\n", version_of(TITLED))
+    assert file.read_text() == TITLED
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_that_an_editor_of_windows_wrote_can_be_edited(ask: Ask, folder: Path) -> None:
+    (folder / "x.py").write_bytes(b"\xef\xbb\xbf# %%\r\nx = 1\r\n")
+    version = ask("read_notebook", path="x.py")["version"]
+    edits = [{"action": "replace", "cell": 0, "source": "x = 2"}]
+    assert ask("edit_notebook", path="x.py", version=version, edits=edits)["written"]
+    assert (folder / "x.py").read_bytes() == b"\xef\xbb\xbf# %%\r\nx = 2\r\n"
+
+
+@pytest.mark.parametrize("name", ["json.py", "stargazer.py", "class.py"])
+def test_names_of_modules_are_no_notebooks(refuse: Callable[..., str], folder: Path, name: str) -> None:
+    assert "name of a module" in refuse("create_notebook", path=name, cells=[{"source": "x = 1"}])
+    assert list(folder.iterdir()) == []
+
+
+def test_a_link_that_leads_elsewhere_hides_no_flow(ask: Ask, refuse: Callable[..., str], folder: Path) -> None:
+    from stargazer.notebook import flow
+
+    flow.new("qc", where=folder)
+    (folder / "data").symlink_to("/usr")
+    assert ask("notebook_status", folder=".")["found"]
+    (folder / "notebooks" / "out").symlink_to("/usr")
+    assert "leads outside" in refuse("notebook_status", folder=".")
 
 
 def test_a_file_that_changed_meanwhile_is_left_alone(tmp_path: Path) -> None:

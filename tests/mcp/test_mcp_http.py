@@ -284,3 +284,18 @@ def test_a_function_of_the_settings_judges_tokens(store: sg.Store, folder: Path)
         pytest.raises(ConfigError, match="operator"),
     ):
         verifier(None)
+
+
+@pytest.mark.parametrize("is_coroutine", [False, True])
+def test_who_cannot_be_judged_is_not_let_in_and_not_told(is_coroutine: bool, caplog: pytest.LogCaptureFixture) -> None:
+    from stargazer.mcp.token import verifier
+
+    def judge(token: str) -> bool:
+        raise ValueError(f"no such token: {token}")
+
+    async def ask(token: str) -> bool:
+        return judge(token)
+
+    assert anyio.run(verifier(ask if is_coroutine else judge), "secret-of-somebody") is False
+    assert "failed with ValueError" in caplog.text
+    assert "secret-of-somebody" not in caplog.text

@@ -149,6 +149,28 @@ def test_previews(ask: Ask, store: sg.Store, folder: Path) -> None:
     assert len(shown["long.txt"]["preview"]) < 1000
 
 
+def test_a_preview_of_cells_in_hdf5(ask: Ask, store: sg.Store, folder: Path) -> None:
+    h5py, anndata, numpy = (pytest.importorskip(name) for name in ("h5py", "anndata", "numpy"))
+    cells = anndata.AnnData(numpy.ones((5, 3), "f4"), layers={"counts": numpy.ones((5, 3), "f4")})
+    cells.obsm["X_pca"] = numpy.ones((5, 2))
+    cells.obs["donor"] = list("aabbc")
+    cells.write_h5ad(folder / "cells.h5ad")
+    with h5py.File(folder / "other.h5", "w") as file:
+        file["counts"] = [1]
+    with h5py.File(folder / "linked.h5ad", "w") as file:
+        file["obs"] = h5py.ExternalLink(str(folder / "cells.h5ad"), "/obs")
+        file.create_group("var")
+    shown = {
+        name: ask("describe_file", cid=store.add(folder / name).cid, preview=True)
+        for name in ("cells.h5ad", "other.h5", "linked.h5ad")
+    }
+    assert shown["cells.h5ad"]["preview_kind"] == "anndata"
+    lines = shown["cells.h5ad"]["preview"].splitlines()
+    assert lines[0] == "5 cells × 3 genes"
+    assert {"obs: donor", "obsm: X_pca", "layers: counts"} <= set(lines)
+    assert shown["other.h5"]["preview_kind"] == shown["linked.h5ad"]["preview_kind"] == "binary"
+
+
 def test_a_torn_file_is_told_as_such(refuse: Callable[..., str], store: sg.Store, folder: Path) -> None:
     (folder / "torn.vcf.gz").write_bytes(gzip.compress(b"x" * 100_000)[:50])
     (folder / "torn.bam").write_bytes(b"BAM\1nothing")

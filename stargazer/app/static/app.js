@@ -210,6 +210,16 @@ async function put(path, body) {
   return found;
 }
 
+// An answer that was lost is asked for again: the app tells it once more.
+async function finished(id) {
+  for (let tries = 0; ; tries += 1) {
+    try { return await ask(`/api/uploads/${id}/finish`, {}); } catch (error) {
+      if (!(error instanceof TypeError) || tries >= 30) throw error;
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+  }
+}
+
 async function upload(file, type, facts, line) {
   const bar = element("progress", { max: file.size || 1, value: 0, ariaLabel: file.name });
   const told = element("span", { className: "small" });
@@ -233,7 +243,7 @@ async function upload(file, type, facts, line) {
   }
   bar.value = bar.max;
   told.textContent = "into the store …";
-  const made = await ask(`/api/uploads/${state.id}/finish`, {});
+  const made = await finished(state.id);
   bar.remove();
   told.textContent = "";
   line.append(element("a", { href: `${BASE}/files/${made.id}`, textContent: made.cid, className: "mono" }));
