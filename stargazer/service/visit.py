@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
-from stargazer.service.access import check_references, may_name
+from stargazer.service.access import check_references, may_name, may_read_table
 from stargazer.service.problems import Refusal
 from stargazer.store.references import find_assets
 
@@ -149,6 +149,10 @@ class Visit:
     def may_name(self, name: str) -> bool:
         """Whether who asks may know of a name."""
         return may_name(self.principal, name)
+
+    def may_read_table(self, uri: str) -> bool:
+        """Whether who asks may know of a table."""
+        return may_read_table(self.principal, uri)
 
     def check_name(self, name: str) -> None:
         """Refuse a name that its asker may not know of."""

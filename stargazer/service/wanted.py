@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stargazer.catalog.kinds import Kind
     from stargazer.store import Store
 
-__all__ = ["Wanted", "bind", "read_transform"]
+__all__ = ["Wanted", "bind", "check_inputs", "read_transform"]
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,19 @@ def read_transform(given: Mapping[str, Any] | str) -> tuple[str, dict[str, Any]]
     return members["executor"], dict(params)
 
 
+def check_inputs(inputs: Sequence[Any]) -> Sequence[Any]:
+    """Return inputs as they are, if they have an order.
+
+    Raises
+    ------
+    ArgumentError
+        They have none, or it is one input without its list.
+    """
+    if isinstance(inputs, (str, Asset)) or not isinstance(inputs, Sequence):
+        raise ArgumentError("inputs is a list: by position, as the transform takes them")
+    return inputs
+
+
 def bind(
     inputs: Sequence[Any],
     transform: Mapping[str, Any] | str,
@@ -145,8 +158,7 @@ def bind(
     UnknownName
         There is no such transform.
     """
-    if isinstance(inputs, (str, Asset)) or not isinstance(inputs, Sequence):
-        raise ArgumentError("inputs is a list: by position, as the transform takes them")
+    check_inputs(inputs)
     ref, params = read_transform(transform)
     request = {"inputs": [_as_asked(each) for each in inputs], "transform": {"executor": ref, "params": params}}
     with ExitStack() as stack:
