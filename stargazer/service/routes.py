@@ -107,9 +107,10 @@ GC: dict[str, Any] = {
 QUERY: dict[str, Any] = {"type": "object", "description": "asset, name, cid and facts; lists hold alternatives; limit."}
 
 
-NUMBER, FLAG = {"type": "integer", "minimum": 0}, {"enum": ["0", "1", "false", "true", "no", "yes", ""]}
-FORM = {"format": {"enum": ["raw", "arrow", "tar"]}}
-VERSION = {"version": {"type": "integer", "minimum": 1}, "history": FLAG, "stale": FLAG}
+NUMBER: dict[str, Any] = {"type": "integer", "minimum": 0}
+FLAG: dict[str, Any] = {"enum": ["0", "1", "false", "true", "no", "yes", ""]}
+FORM: dict[str, dict[str, Any]] = {"format": {"enum": ["raw", "arrow", "tar"]}}
+VERSION: dict[str, dict[str, Any]] = {"version": {"type": "integer", "minimum": 1}, "history": FLAG, "stale": FLAG}
 
 
 async def openapi(visit: Visit) -> Response:
