@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from stargazer.service.access import check_references, may_name, may_read_table
 from stargazer.service.problems import Refusal
+from stargazer.store.names import told_of
 from stargazer.store.references import find_assets
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Visit:
         """Do something that takes time beside the loop that serves others, in the store of the tenant."""
 
         def within() -> T:
-            with self.store:
+            with self.store, told_of(self.may_name):
                 return do()
 
         return await anyio.to_thread.run_sync(within)

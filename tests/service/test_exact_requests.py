@@ -151,6 +151,24 @@ def test_a_part_of_a_second_is_waited(service: Served, letters: Pair) -> None:
     assert service.ask("POST", "/v1/materialize", "anna-token", json=body).status_code == 200
 
 
+def test_no_guess_tells_a_name_that_one_may_not_know(service: Served, letters: Pair) -> None:
+    for name in ("closed/patients", "open/patient"):
+        assert service.ask("PUT", f"/v1/names/{name}", "anna-token", json={"asset": letters[0].id}).status_code == 200
+    wanted = {"inputs": ["open/patients@1", letters[1].id], "transform": {"executor": "except@v1"}}
+    for method, path, body in (
+        ("GET", "/v1/names/open/patients", None),
+        ("POST", "/v1/materialize", wanted),
+        ("PUT", "/v1/names/open/other", {"asset": "open/patients@latest"}),
+    ):
+        told = service.ask(method, path, "dora-token", json=body)
+        assert (told.status_code, "Did you mean open/patient?" in told.text, "closed" in told.text) == (
+            404,
+            True,
+            False,
+        )
+    assert "closed/patients" in service.ask("GET", "/v1/names/closed/patient", "anna-token").text
+
+
 # Uploads.
 
 
