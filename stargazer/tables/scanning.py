@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from stargazer.errors import ArgumentError, BlobLost
-from stargazer.ledger import Ledger
 from stargazer.runs import run
 from stargazer.store import active_store
 from stargazer.tables.arrow import arrow
 from stargazer.tables.conditions import check_numbers, check_unsigned, fields_of, parsed_filter, prunable
 from stargazer.tables.files import fitting, opened
+from stargazer.tables.parts import Group, called, known_results
 from stargazer.tables.planning import REMEMBERED, planned
 from stargazer.tables.sources import TableURI, iceberg, open_iceberg, parquet_files, read_table_uri, refusals
-from stargazer.tables.tasks import gather_rows, read_data_file, read_row_group, read_zarr_rows
+from stargazer.tables.tasks import gather_rows, read_data_file, read_zarr_rows
 from stargazer.tables.warehouses import check_inside
 from stargazer.tables.zarrs import columns_of, is_zarr, parts_of, schema_of
 
@@ -64,8 +64,8 @@ class Scan(Sequence["Call"]):
     ----------
     uri
         Of the table.
-    calls
-        In the order of the rows.
+    parts
+        What the calls are made of, in the order of the rows.
     counts
         What was looked at.
     schema
@@ -79,7 +79,7 @@ class Scan(Sequence["Call"]):
     """
 
     uri: str
-    calls: tuple[Call, ...]
+    parts: tuple[Call | Group, ...]
     counts: Counts
     schema: str
     columns: tuple[str, ...]
@@ -94,7 +94,13 @@ class Scan(Sequence["Call"]):
         return self.calls[index]
 
     def __len__(self) -> int:
-        return len(self.calls)
+        return len(self.parts)
+
+    @functools.cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls, in the order of the rows: made when somebody asks for them, for what is known needs none."""
+        with self.store:
+            return tuple(map(called, self.parts))
 
     def __repr__(self) -> str:
         counts = self.counts
@@ -116,18 +122,12 @@ class Scan(Sequence["Call"]):
         RunFailed
             Some file could not be read.
         """
-        parts = _known(self.calls, self.store) or (run(list(self.calls), progress=False).result() if self.calls else [])
+        parts: list[Any] = known_results(self.parts, self.store)
+        if not parts and self.parts:
+            parts = run(list(self.calls), progress=False).result()
         blobs = self.store.blobs
         with refusals(self.uri), blobs.in_use():
             return fitting(_paths(blobs, parts), self.schema, list(self.columns), self.where)
-
-
-def _known(calls: Sequence[Call], store: Store) -> list[Any]:
-    """Results of calls if the ledger knows all of them, by one look-up and without a run; else none."""
-    ledger = Ledger(store.records)
-    found = ledger.find_many([call.plan_key for call in calls])
-    whole = all(call.plan_key in found and not call.spec.renewal for call in calls)
-    return [ledger.results(found[call.plan_key], call.returns.named) for call in calls] if whole else []
 
 
 def _paths(blobs: Blobs, parts: Sequence[Any]) -> list[Path]:
@@ -194,10 +194,10 @@ def scan(
         _check(condition)
         made = _of_iceberg if iceberg(source) else _of_zarr if is_zarr(Path(source.place)) else _of_parquet
         found, schema, wanted = made(source, columns, condition, snapshot)
-    calls = [call for each in found for call in each.calls]
-    odd = sum(each.groups == 0 and bool(each.calls) for each in found)
-    counts = Counts(len(found), odd, sum(each.groups for each in found), sum(map(len, (e.calls for e in found))) - odd)
-    return Scan(uri, tuple(calls), counts, schema.model_dump_json(), tuple(wanted), condition, active_store())
+    parts = [part for each in found for part in each.parts]
+    odd = sum(each.groups == 0 and bool(each.parts) for each in found)
+    counts = Counts(len(found), odd, sum(each.groups for each in found), len(parts) - odd)
+    return Scan(uri, tuple(parts), counts, schema.model_dump_json(), tuple(wanted), condition, active_store())
 
 
 def _are_names(columns: Any) -> bool:
@@ -218,9 +218,9 @@ def _check(where: str) -> None:
 
 
 class _File(NamedTuple):
-    """A data file: the calls that read what may be wanted of it, and its row groups; 0 where pyiceberg reads it."""
+    """A data file: what reads what may be wanted of it, and its row groups; 0 where pyiceberg reads it."""
 
-    calls: list[Call]
+    parts: Sequence[Call | Group]
     groups: int
 
 
@@ -287,9 +287,9 @@ def _file_of(planned: Any, metadata: Any, shape: str, needed: Any, where: str, c
     if not planned.delete_files and file.file_format.value == "PARQUET":
         groups = _groups(file.file_path, file.file_size_in_bytes, "", catalog, shape, where)
         if groups is not None:
-            names = [field.name for field in needed.fields]
+            names = tuple(field.name for field in needed.fields)
             kept, number = groups
-            made = [_group_call(file.file_path, file.file_size_in_bytes, "", each, names, catalog) for each in kept]
+            made = [Group(file.file_path, file.file_size_in_bytes, "", each, names, catalog) for each in kept]
             return _File(made, number)
     call: Any = read_data_file(
         file=_facts(file) | {"deletes": sorted(map(_facts, planned.delete_files), key=lambda each: str(each["path"]))},
@@ -297,12 +297,6 @@ def _file_of(planned: Any, metadata: Any, shape: str, needed: Any, where: str, c
         catalog=catalog,
     )
     return _File([call], 0)
-
-
-def _group_call(file: str, size: int, stamp: str, group: int, columns: list[str], catalog: str) -> Call:
-    made: Any = read_row_group(file=file, size=size, stamp=stamp, group=group, columns=columns, catalog=catalog)
-    call: Call = made
-    return call
 
 
 def _facts(file: Any) -> dict[str, Any]:
@@ -442,7 +436,7 @@ def _parquet_file(path: Path, schema: Any, needed: Any, where: str, whole: bool)
     names = tuple(field.name for field in needed.fields)
     kept, number = _parquet_groups(str(path), stamp, schema.model_dump_json(), names, where, whole)
     url = path.absolute().as_uri()
-    return _File([_group_call(url, found.st_size, stamp, group, list(names), "") for group in kept], number)
+    return _File([Group(url, found.st_size, stamp, group, names, "") for group in kept], number)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
