@@ -59,8 +59,7 @@ def known_results(parts: Sequence[Call | Group], store: Store) -> list[Any]:
 def _key(part: Call | Group, first: Call | None) -> str:
     """Plan key of the call of a part."""
     if not isinstance(part, Group):
-        return part.plan_key
+        return str(part.plan_key)
     assert first is not None
     place = first.spec.key, part
-    key: str = _keys.get(place) or _keys.keep(place, called(part).plan_key)
-    return key
+    return _keys.get(place) or _keys.keep(place, str(called(part).plan_key))
