@@ -183,11 +183,15 @@ class Names:
         ------
         NotFound
             There is no such name, or version.
+        StoreError
+            The version is no number.
         """
         return self.get_version(name, version).asset
 
     def get_version(self, name: str, version: int | None = None) -> Version:
         """As `get`, with who set it when."""
+        if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
+            raise StoreError(f"{name}: a version is a whole number, and not {version!r:.80}")
         newest = self._newest(name)
         if not newest:
             guess = did_you_mean(name, filter(_may_be_told.get(), self.newest()))
