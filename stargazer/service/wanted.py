@@ -57,12 +57,13 @@ class Wanted:
 
     @property
     def key(self) -> str:
-        """Identity of what is wanted: the plan key of a call; of several, a digest of theirs."""
+        """Identity of what is wanted: the plan key of a call; of several, a digest of theirs and of where they stand."""
         if len(calls := self.calls) == 1 and calls[0].parent is None and calls[0] is self.wired:
             plan_key: str = calls[0].plan_key
             return plan_key
-        tokens = " ".join([*(call.token for call in calls), *(asset.id for asset in walk_assets(self.wired))])
-        return hashlib.sha256(tokens.encode()).hexdigest()
+        placed_calls = replaced(self.wired, lambda call: f"call {call.token}")
+        text = repr(map_assets(placed_calls, lambda asset: f"asset {asset.id}"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def note_origins(self) -> None:
         """Let the records of what runs say which calls made its inputs: a name alone does not tell.
