@@ -15,7 +15,7 @@ from stargazer.errors import ArgumentError, NotFound, StargazerError
 from stargazer.ledger import Ledger
 from stargazer.runs.planner import plan
 from stargazer.service.answers import JSONAnswer
-from stargazer.service.materializing import finished
+from stargazer.service.materializing import finished, named
 from stargazer.service.problems import Refusal
 from stargazer.service.shown import asset_json
 from stargazer.service.transforms import SCAN, find_transform
@@ -174,7 +174,7 @@ async def _answer(visit: Visit, started: Build, name: str | None = None) -> Resp
     artifact = started.artifact
     told = await visit.in_thread(lambda: _ready(artifact, None))
     if name:
-        version = await visit.in_thread(lambda: visit.store.names.set(name, artifact.asset, user=visit.asked or None))
+        version = await visit.in_thread(lambda: named(started.wanted, artifact.asset, name, visit.asked or None))
         told["name"] = {"name": name, "version": version.version}
     return JSONAnswer({**told, "build": started.key, "progress": started.progress()})
 

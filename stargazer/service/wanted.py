@@ -57,7 +57,7 @@ class Wanted:
 
     @property
     def key(self) -> str:
-        """Identity of what is wanted: the plan key of a call; of several, a digest of theirs and of where they stand."""
+        """Identity of what is wanted: the plan key of a call; of several, a digest of theirs and of their places."""
         if len(calls := self.calls) == 1 and calls[0].parent is None and calls[0] is self.wired:
             plan_key: str = calls[0].plan_key
             return plan_key
