@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args, overload
 
-from stargazer.errors import CIDError
+from stargazer.assets import Asset
+from stargazer.errors import AssetError, CIDError, InvalidField
 from stargazer.store import Store, active_store
 from stargazer.store.context import WIRING, refuse_while_wiring
-from stargazer.store.query import one_version
+from stargazer.store.query import Versions, one_version
 from stargazer.store.references import find_asset, full_name, read_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from stargazer.assets import Asset
     from stargazer.assets.asset import Found
     from stargazer.ledger import Record
     from stargazer.ledger.lineage import Direction, Lineage
     from stargazer.remotes.publication import Published
-    from stargazer.store.query import Missing, Versions
+    from stargazer.store.query import Missing
 
     A = TypeVar("A", bound=Asset)
 
@@ -134,6 +134,8 @@ def add(
     """
     from stargazer.display import path_progress
 
+    if asset is not None and not isinstance(asset, Asset):
+        raise AssetError(f'{asset!r:.80} is no draft of an asset: give one of its type, as sg.R1(sample_id="s1")')
     if not isinstance(path, (str, os.PathLike)):  # a value in memory, which the asset's type may know how to write
         return store_of(store).add(path, asset, companions=tuple(companions), name=name)
     with _shown(progress, path_progress, "add", path) as told:
@@ -171,6 +173,8 @@ def assemble(
     >>> sg.assemble(asset="r1", sample_id="s1") == [reads]
     True
     """
+    if versions not in get_args(Versions):
+        raise InvalidField(f'versions={versions!r:.80}: choose "error", "newest" or "all"')
     where = store_of(store)
     found = where.assemble(missing=missing, **filters)
     if versions != "all" and "sample_id" in filters:

@@ -52,6 +52,16 @@ __all__ = ["app"]
 class Commands(TyperGroup):
     """Commands whose failures are messages, not tracebacks."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was typed before the name of a command."""
+        as_json = "--json" in args
+        try:
+            return list(super().parse_args(ctx, args))
+        except UsageError as error:
+            if as_json:
+                _tell_usage(error)
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         shown, warnings.formatwarning = warnings.formatwarning, _warned
@@ -81,12 +91,19 @@ class Commands(TyperGroup):
                 print_json({"error": {"type": type(error).__name__, "message": _message(error)}})
             raise
         except UsageError as error:
-            print_json({"error": {"type": "Usage", "message": error.format_message()}})
+            _tell_usage(error)
+            raise
+        except KeyboardInterrupt:
+            print_json({"error": {"type": "Interrupted", "message": "interrupted; what was finished is kept"}})
             raise
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order in which they are mostly needed."""
         return list(self.commands)
+
+
+def _tell_usage(error: Any) -> None:
+    print_json({"error": {"type": "Usage", "message": error.format_message()}})
 
 
 def _warned(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> str:

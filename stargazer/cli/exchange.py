@@ -45,13 +45,13 @@ def import_(
     with byte_progress(f"import {Path(path).name}", shown=show_progress()) as progress:
         cids = import_car(open_store(store), path, progress)
     if json:
-        print_json(cids)
+        print_json({"cids": cids})
     else:
         say("\n".join(cids))
 
 
 def where(
-    cid: Annotated[str, typer.Argument(metavar="CID", help="A CID, as people paste them.")],
+    cid: Annotated[str, typer.Argument(metavar="CID", help="A CID, as people paste them, or what names an asset.")],
     store: STORE = None,
     json: JSON = False,
 ) -> None:
@@ -59,13 +59,14 @@ def where(
 
     The exit code is 1 where nobody has it.
     """
-    from stargazer.cid import address
     from stargazer.remotes import configured
     from stargazer.remotes.places import where as places_of
+    from stargazer.store.references import cid_named
 
-    found = places_of(address(cid).partition("/")[0], open_store(store), configured())
+    opened = open_store(store)
+    found = places_of(cid_named(opened, cid), opened, configured())
     if json:
-        print_json([each._asdict() for each in found])
+        print_json({"places": [each._asdict() for each in found]})
     else:
         for each in found:
             has = {True: "has it", False: "lacks it", None: "unknown"}[each.has]

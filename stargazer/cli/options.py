@@ -11,6 +11,8 @@ import typer
 from stargazer.visible import finite, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stargazer.assets import Asset
     from stargazer.profiles.profile import Profile
     from stargazer.store import Store
@@ -72,8 +74,8 @@ def chosen_profile(name: str | None, **changes: Any) -> Profile:
         raise typer.BadParameter(str(error)) from None
 
 
-def print_json(value: Any) -> None:
-    """One JSON value on stdout; JSON has no number that is none, nor an infinite one: they are null."""
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on stdout; JSON has no number that is none, nor an infinite one: they are null."""
     say(json.dumps(finite(value), indent=2, allow_nan=False))
 
 

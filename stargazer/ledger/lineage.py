@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from stargazer.assets import Asset
-from stargazer.errors import NotFound
+from stargazer.errors import ArgumentError, NotFound
 from stargazer.ledger.ledger import Ledger
 from stargazer.ledger.record import walk_assets
 from stargazer.ledger.signatures import whose
@@ -201,6 +201,10 @@ def trace(store: Store, asset: Asset | str, direction: Direction = "up") -> Line
     handle = store.get(asset) if isinstance(asset, str) else asset
     if direction == "down":
         return Lineage(walker.uses(handle), direction, store)
+    if direction != "up":
+        raise ArgumentError(
+            f'direction={direction!r:.80}: choose "up" (where it came from) or "down" (what was made of it)'
+        )
     return Lineage(walker.origins(asset, handle), direction, store)
 
 

@@ -14,7 +14,7 @@ from stargazer.calls.unwatched import Unwatched
 from stargazer.errors import ArgumentError, ModelError, ToolMissing
 from stargazer.prompts.providers import Service, find_service, provider_of
 from stargazer.prompts.request import Answer, Request, Turn
-from stargazer.prompts.template import render
+from stargazer.prompts.template import check_secrets, render
 from stargazer.tools import Workdir  # noqa: TC001 - the signature of a task is read
 from stargazer.visible import visible
 
@@ -87,7 +87,7 @@ def prompt(
     max_tokens
         That it may write.
     system
-        What stands above the question.
+        What stands above the question; filled in as it is.
     output
         ``"text"``, ``"json"`` for any JSON, or ``"schema"``; by default as there is a schema or none.
     validate_retries
@@ -113,9 +113,10 @@ def prompt(
     'ask'
     """
     kind = output or (SCHEMA if schema is not None else TEXT)
-    options = Options(model, temperature, max_tokens, system, kind, schema, validate_retries)
     if lazy := [name for name, value in (values or {}).items() if isinstance(value, Call)]:
         raise ArgumentError(f"{', '.join(lazy)} of a prompt is a call: its words are not there yet; compute it first")
+    above = render(system, values or {}) if isinstance(system, str) else system
+    options = Options(model, temperature, max_tokens, above, kind, schema, validate_retries)
     return ask_call(render(template, values or {}), options)
 
 
@@ -150,6 +151,8 @@ def _check(text: str, options: Options) -> None:
         raise ArgumentError(f"a prompt: {'; '.join(told)}")
     if options.schema is not None:
         check_schema(options.schema)
+        check_secrets(_written(options.schema))
+    check_secrets(text, options.system)
 
 
 def _is_number(value: Any) -> bool:

@@ -13,7 +13,7 @@ from stargazer.errors import ArgumentError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["LONGEST", "expressions", "render", "text_of"]
+__all__ = ["LONGEST", "check_secrets", "expressions", "render", "text_of"]
 
 PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 LONGEST = 1_000_000
@@ -54,16 +54,29 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     Raises
     ------
     ArgumentError
-        An expression is none, or fails; its value has no text that is always the same; or the text is too long, or
-        holds a secret.
+        An expression is none, is not closed, or fails; its value has no text that is always the same; or the text is
+        too long, or holds a secret.
     """
+    if "{{" in PLACE.sub("", template):
+        raise ArgumentError('a prompt has {{ without }}: close it, or write {{ "{{" }} where braces are meant')
     text = PLACE.sub(lambda found: _filled(found[1], values), template)
     if len(text) > LONGEST:
         told = f"{len(text):,} characters, of at most {LONGEST:,}"
         raise ArgumentError(f"a prompt has {told}: give the beginning of what is large, as {{{{ frame.head() }}}}")
-    if any(secret in text for secret in config.secret_values()):
-        raise ArgumentError("a prompt holds the value of a secret of the environment: it goes to no model")
+    check_secrets(text)
     return text
+
+
+def check_secrets(*texts: str) -> None:
+    """Refuse words for a model that hold the value of a secret of the environment.
+
+    Raises
+    ------
+    ArgumentError
+        They do.
+    """
+    if any(secret in text for secret in config.secret_values() for text in texts):
+        raise ArgumentError("a prompt holds the value of a secret of the environment: it goes to no model")
 
 
 def _filled(expression: str, values: Mapping[str, Any]) -> str:

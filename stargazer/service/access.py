@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-__all__ = ["Gate", "Meter", "check_references", "may_name"]
+__all__ = ["Gate", "Meter", "check_references", "may_name", "may_read_table"]
 
 PROXY, PRINCIPAL, TENANT, ASKED_SCOPES = (
     "x-stargazer-proxy-token", "x-stargazer-principal", "x-stargazer-tenant", "x-stargazer-scopes",
 )  # fmt: skip
 NAMES, TABLES = "x-stargazer-names", "x-stargazer-tables"
+OF_PROXY = (PROXY, PRINCIPAL, TENANT, ASKED_SCOPES, NAMES, TABLES)
 LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
 SHOWN_NAME = re.compile(r"[^\s\x00-\x1f\x7f]{1,200}")
 HOUR = 3600.0
@@ -72,6 +73,8 @@ class Gate:
 
     def _of_proxy(self, request: Request) -> Principal:
         given = request.headers[PROXY].encode("latin-1")
+        if any(len(request.headers.getlist(each)) > 1 for each in OF_PROXY):  # who asks may have sent one of them
+            raise Refusal(401, "Unauthorized", "a header of the proxy came twice: let it replace what clients send")
         if not hmac.compare_digest(given, str(self.settings.proxy).encode()):
             raise _unknown()
         name, tenant = request.headers.get(PRINCIPAL, "").strip(), request.headers.get(TENANT, "").strip()
@@ -130,7 +133,7 @@ def may_name(principal: Principal, name: str) -> bool:
 
 def may_read_table(principal: Principal, uri: str) -> bool:
     """Whether somebody may read a table; a way up and down again would lead around the patterns."""
-    if ".." in unquote(uri).replace("#", "/").split("/") and not principal.local:
+    if not principal.local and (".." in unquote(uri).replace("#", "/").split("/") or not uri.isprintable()):
         return False
     return any(fnmatchcase(uri, pattern) for pattern in principal.tables)
 

@@ -140,6 +140,7 @@ def _answering(endpoint: Endpoint, engine: Engine) -> Callable[[Request], Awaita
             request.state.principal = principal
             hidden = hidden_from(principal, store)
             engine.meter.check(principal)
+            endpoint.check(request)
             response = await endpoint.answer(Visit(request, principal, store, engine))
         except (Refusal, StargazerError) as error:
             response = problem_of(error, _where(request), hidden)

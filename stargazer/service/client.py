@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from stargazer import api, config
+from stargazer.assets import Asset
 from stargazer.assets.table import Table
-from stargazer.bounded import is_count
+from stargazer.errors import ArgumentError
 from stargazer.service import materializing
 from stargazer.service.artifact import Artifact
 from stargazer.service.materializing import Here
 from stargazer.service.remote import Remote
 from stargazer.service.shown import asset_of
+from stargazer.service.wanted import check_inputs, read_transform
 from stargazer.store import Store, active_store
-from stargazer.store.references import find_assets
+from stargazer.store.references import find_assets, read_reference
 from stargazer.tables import read_table
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from stargazer.assets import Asset
     from stargazer.ledger.lineage import Lineage
 
 __all__ = ["ServiceClient"]
@@ -165,8 +167,9 @@ class _Service:
         self._remote, self._given = remote, store
 
     def materialize(self, inputs: Sequence[Any], transform: Any, name: str | None, refresh: bool) -> Artifact:
-        asked = transform if not isinstance(transform, str) else {"executor": transform}
-        body = {"inputs": [_named(each) for each in inputs], "transform": asked, "name": name, "refresh": refresh}
+        ref, params = read_transform(transform)
+        asked = {"executor": ref, "params": _named(params, "params")}
+        body = {"inputs": _named(check_inputs(inputs), "inputs"), "transform": asked, "name": name, "refresh": refresh}
         told = self._remote.json("POST", "/v1/materialize", json={**body, "wait": WAIT})
         while told["state"] == "building":
             began = time.monotonic()
@@ -184,12 +187,11 @@ class _Service:
         return Artifact(asset_of(told["asset"]), told["record"], version, told["hit"], told["key"], others, home=self)
 
     def find(self, uri: str) -> Asset:
-        if uri.startswith("stargazer://name/") or "@" in uri:
-            name, _, version = uri.removeprefix("stargazer://name/").partition("@")
-            number = version.removeprefix("v=")
-            params = {"version": number} if is_count(number) else {}
-            return asset_of(self._remote.json("GET", f"/v1/names/{quote(name)}", params=params)["asset"])
-        return asset_of(self._remote.json("GET", f"/v1/assets/{quote(uri.removeprefix('stargazer://asset/'))}"))
+        wanted = read_reference(uri)
+        if wanted.kind == "name":
+            params = {"version": str(wanted.version)} if wanted.version is not None else {}
+            return asset_of(self._remote.json("GET", f"/v1/names/{quote(wanted.text)}", params=params)["asset"])
+        return asset_of(self._remote.json("GET", f"/v1/assets/{quote(wanted.text)}"))
 
     def fetch_file(self, asset: Asset) -> Path:
         return self._remote.fetched(self._given or active_store(), asset)
@@ -207,6 +209,16 @@ class _Service:
         return self._remote.traced(asset, direction)
 
 
-def _named(given: Any) -> Any:
-    """An input as a service reads it."""
-    return given.id if hasattr(given, "asset_key") and hasattr(given, "cid") else given
+def _named(given: Any, where: str) -> Any:
+    """Inputs and parameters as a service reads them: assets by their ids."""
+    if isinstance(given, Asset):
+        return given.id
+    if isinstance(given, Mapping):
+        return {name: _named(each, where) for name, each in given.items()}
+    if isinstance(given, (list, tuple)):
+        return [_named(each, where) for each in given]
+    if given is None or isinstance(given, (str, int, float)):
+        return given
+    raise ArgumentError(
+        f"{where}: {given!r:.80} cannot be sent to a service; a call is computed here, and its result added there"
+    )

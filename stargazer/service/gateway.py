@@ -124,6 +124,7 @@ async def _car(visit: Visit, blocks: Blocks, trail: list[str]) -> Response:
     scope, part = visit.query("dag-scope") or "all", visit.query("entity-bytes")
     if scope not in SCOPES:
         raise Refusal(400, "ArgumentError", f"dag-scope={scope!r}: there are {', '.join(SCOPES)}", "query dag-scope")
+    _check_car(visit)
     span = _span(part) if part else None
     tag = ".".join(filter(None, [trail[-1], "car", scope, part]))
     headers = _headers(trail, visit.path("path"), tag)
@@ -135,6 +136,22 @@ async def _car(visit: Visit, blocks: Blocks, trail: list[str]) -> Response:
         return Response(headers=headers, media_type=kind)
     await visit.in_thread(lambda: _block(blocks, trail[-1]))
     return StreamingResponse(_sections(blocks, trail, scope, span), headers=headers, media_type=kind)
+
+
+def _check_car(visit: Visit) -> None:
+    """Refuse a CAR of another version or order; each block comes once whatever is asked for, and the answer says so."""
+    accept = next((each for each in visit.request.headers.get("accept", "").split(",") if CAR in each), "")
+    asked = (
+        dict(each.strip().partition("=")[::2] for each in accept.split(";")[1:])
+        if visit.query("format") is None
+        else {}
+    )
+    for name, known in (("version", ("1",)), ("order", ("dfs", "unk")), ("dups", ("y", "n"))):
+        wanted = visit.query(f"car-{name}") or asked.get(name, known[0])
+        if wanted not in known:
+            raise Refusal(
+                400, "ArgumentError", f"car-{name}={wanted!r:.40}: there are {', '.join(known)}", f"query car-{name}"
+            )
 
 
 def _span(text: str) -> tuple[int, int | None]:

@@ -48,6 +48,14 @@ ASSET: dict[str, Any] = {
 }
 
 
+HEALTH: dict[str, Any] = {
+    "operationId": "get_health_0",
+    "summary": "Say that the service is here; anybody may ask.",
+    "security": [],
+    "responses": {"200": {"description": "It is here."}},
+}
+
+
 def document(routes: Iterable[Endpoint]) -> dict[str, Any]:
     """Return the description of the service: routes and transforms."""
     from stargazer import __version__
@@ -55,6 +63,7 @@ def document(routes: Iterable[Endpoint]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for each in routes:
         paths.setdefault(VARIABLE.sub(r"{\1}", each.path), {})[each.method.lower()] = _operation(each)
+    paths["/health"] = {"get": HEALTH}
     schemas = {"Asset": ASSET, "Problem": PROBLEM, **_transforms()}
     security = {"token": {"type": "http", "scheme": "bearer"}}
     return {
@@ -73,23 +82,40 @@ def _operation(each: Endpoint) -> dict[str, Any]:
         "summary": (inspect.getdoc(each.answer) or "").partition("\n")[0],
         "x-scope": each.scope,
         "responses": {
-            str(each.status): {"description": "It went well."},
+            **{str(status): {"description": "It went well."} for status in (each.status, *each.also)},
             "default": {
                 "description": "It did not.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
             },
         },
     }
-    if names:
-        found["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
-        ]
+    asked = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    asked += [{"name": name, "in": "query", "schema": kind} for name, kind in (each.query or {}).items()]
+    if asked:
+        found["parameters"] = asked
     if each.body is not None:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": each.body}}}
+    elif each.sends:
+        found["requestBody"] = {"required": True, "content": {each.sends: {}}}
     return found
 
 
 def _transforms() -> dict[str, Any]:
     """Schemas of what transforms take, by name; their definitions within."""
     entries = [*transforms(), *(entry for entry in catalog.list() if entry.function is not None)]
-    return {re.sub(r"[^A-Za-z0-9._-]", "_", f"transform.{entry.name}"): entry.schema() for entry in entries}
+    found = {re.sub(r"[^A-Za-z0-9._-]", "_", f"transform.{entry.name}"): entry.schema() for entry in entries}
+    return {name: _placed(schema, f"#/components/schemas/{name}") for name, schema in found.items()}
+
+
+def _placed(schema: Any, place: str) -> Any:
+    """A schema whose references lead to its own definitions where it stands in a larger document."""
+    if isinstance(schema, list):
+        return [_placed(each, place) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: f"{place}{each[1:]}"
+        if name == "$ref" and isinstance(each, str) and each.startswith("#/")
+        else _placed(each, place)
+        for name, each in schema.items()
+    }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stargazer.service.settings import Principal
     from stargazer.store import Store
 
-__all__ = ["Refusal", "hidden_from", "problem", "problem_of", "status_of"]
+__all__ = ["Refusal", "hidden_from", "problem", "problem_of", "status_of", "without"]
 
 MEDIA = "application/problem+json"
 TYPE = "urn:stargazer:error:"
@@ -94,11 +94,17 @@ def problem(error: BaseException, hidden: Mapping[str, str] | None = None) -> di
         Texts that are not told, each with what is said instead.
     """
     told = _told(error)
-    for text, shown in (hidden or {}).items():
-        told["detail"] = told["detail"].replace(text, shown)
-        if "failures" in told:
-            told["failures"] = {label: each.replace(text, shown) for label, each in told["failures"].items()}
+    told["detail"] = without(told["detail"], hidden)
+    if "failures" in told:
+        told["failures"] = {label: without(each, hidden) for label, each in told["failures"].items()}
     return told
+
+
+def without(text: str, hidden: Mapping[str, str] | None) -> str:
+    """A text without those that are hidden."""
+    for each, shown in (hidden or {}).items():
+        text = text.replace(each, shown)
+    return text
 
 
 def _told(error: BaseException) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from stargazer.runs.history import find_run, noted_runs
 from stargazer.service.access import check_references
 from stargazer.service.answers import JSONAnswer
 from stargazer.service.materializing import is_stale
-from stargazer.service.problems import Refusal
+from stargazer.service.problems import Refusal, hidden_from, without
 from stargazer.service.shown import asset_json, record_json, version_json
 from stargazer.service.streams import ARROW, arrow_response, bytes_response, file_headers, is_known_to, tar_response
 from stargazer.service.transforms import find_transform, transforms
@@ -88,7 +88,7 @@ async def _traced(visit: Visit, direction: Direction) -> Response:
 
     def told() -> dict[str, Any]:
         traced = api.trace(found, direction=direction, store=visit.store)
-        recorded = {record.id: record_json(record, visit.may_name) for record in traced.records}
+        recorded = {record.id: record_json(record, visit.may_name, visit.may_read_table) for record in traced.records}
         return {"direction": direction, "roots": traced.to_dict(), "records": recorded}
 
     return JSONAnswer(await visit.in_thread(told))
@@ -98,7 +98,7 @@ async def records(visit: Visit) -> Response:
     """List the records of the calls that made an asset, the newest first."""
     found = await visit.asset()
     made = await visit.in_thread(lambda: Ledger(visit.store.records).producers(found.cid))
-    return JSONAnswer({"records": [record_json(each, visit.may_name) for each in made]})
+    return JSONAnswer({"records": [record_json(each, visit.may_name, visit.may_read_table) for each in made]})
 
 
 async def query(visit: Visit) -> Response:
@@ -111,9 +111,10 @@ async def query(visit: Visit) -> Response:
         raise Refusal(
             422, "ArgumentError", f"no member {', '.join(unknown)}; there are asset, name, cid, facts, limit", "body"
         )
-    found = await visit.in_thread(lambda: visit.store.assemble(missing="skip", **body))
+    found, missed = await visit.in_thread(lambda: visit.store.answer(body))
     told = await visit.in_thread(lambda: [asset_json(each) for each in found[:limit]])
-    return JSONAnswer({"assets": told, "total": len(found)})
+    missing = without(missed, hidden_from(visit.principal, visit.store))
+    return JSONAnswer({"assets": told, "total": len(found), "missing": missing})
 
 
 # Names.
@@ -129,7 +130,7 @@ async def name(visit: Visit) -> Response:
     """Say what a name stands for: ``version``, ``history``, and whether it is ``stale``."""
     wanted = visit.path("name")
     visit.check_name(wanted)
-    number = visit.number("version", 0, 999_999_999) or None
+    number = None if visit.query("version") is None else visit.number("version", 0, 999_999_999)
     if visit.flag("history"):
         versions = await visit.in_thread(lambda: visit.store.names.history(wanted))
         return JSONAnswer({"versions": await visit.in_thread(lambda: [_version(visit, each) for each in versions])})

@@ -11,16 +11,17 @@ import anyio
 from starlette.responses import Response, StreamingResponse
 
 from stargazer.catalog.kinds import Text
+from stargazer.errors import ArgumentError, NotFound, StargazerError
 from stargazer.ledger import Ledger
 from stargazer.runs.planner import plan
 from stargazer.service.answers import JSONAnswer
-from stargazer.service.materializing import finished
+from stargazer.service.materializing import finished, named
 from stargazer.service.problems import Refusal
 from stargazer.service.shown import asset_json
 from stargazer.service.transforms import SCAN, find_transform
 from stargazer.service.wanted import Wanted, bind, read_transform
 from stargazer.store.names import place_of
-from stargazer.store.references import SCHEME
+from stargazer.store.references import SCHEME, find_assets, read_reference
 from stargazer.tables import is_table_uri
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stargazer.service.artifact import Artifact
     from stargazer.service.builds import Build
     from stargazer.service.visit import Visit
+    from stargazer.store import Store
 
 __all__ = ["build", "builds", "cancel", "materialize"]
 
@@ -60,7 +62,7 @@ async def materialize(visit: Visit) -> Response:
     return await _answer(visit, started, name)
 
 
-def _read(visit: Visit, body: dict[str, Any]) -> tuple[str | None, int, str, bool, bool]:
+def _read(visit: Visit, body: dict[str, Any]) -> tuple[str | None, float, str, bool, bool]:
     name, wait, priority = body.get("name"), body.get("wait", WAIT), body.get("priority", "interactive")
     refresh, explain = body.get("refresh", False), body.get("explain", False)
     if name is not None and not isinstance(name, str):
@@ -78,7 +80,7 @@ def _read(visit: Visit, body: dict[str, Any]) -> tuple[str | None, int, str, boo
         raise Refusal(422, "ArgumentError", "priority is interactive or bulk", "body.priority")
     if not isinstance(refresh, bool) or not isinstance(explain, bool):
         raise Refusal(422, "ArgumentError", "refresh and explain are true or false", "body")
-    return name, int(min(wait, LONGEST_WAIT)), str(priority), refresh, explain
+    return name, float(min(wait, LONGEST_WAIT)), str(priority), refresh, explain
 
 
 def _bound(visit: Visit, body: dict[str, Any]) -> Wanted:
@@ -87,7 +89,25 @@ def _bound(visit: Visit, body: dict[str, Any]) -> Wanted:
         raise Refusal(422, "ArgumentError", "inputs is a list of what names assets and tables", "body.inputs")
     if not visit.may_code:
         _check_paths(transform)
-    return bind(inputs, transform, visit.store, own_code=visit.may_code, asked=visit.asked)
+    try:
+        return bind(inputs, transform, visit.store, own_code=visit.may_code, asked=visit.asked)
+    except ArgumentError as error:
+        if any(_is_absent(visit.store, text) for text in _texts([inputs, transform])):
+            raise NotFound(str(error)) from error
+        raise
+
+
+def _is_absent(store: Store, text: str) -> bool:
+    """Whether a text names an asset, without a doubt, and the store has none: what another tenant has is not there."""
+    try:
+        if read_reference(text).kind == "part":
+            return False
+        find_assets(store, text)
+    except NotFound:
+        return True
+    except StargazerError:
+        return False
+    return False
 
 
 def _check_paths(transform: Any) -> None:
@@ -154,7 +174,7 @@ async def _answer(visit: Visit, started: Build, name: str | None = None) -> Resp
     artifact = started.artifact
     told = await visit.in_thread(lambda: _ready(artifact, None))
     if name:
-        version = await visit.in_thread(lambda: visit.store.names.set(name, artifact.asset, user=visit.asked or None))
+        version = await visit.in_thread(lambda: named(started.wanted, artifact.asset, name, visit.asked or None))
         told["name"] = {"name": name, "version": version.version}
     return JSONAnswer({**told, "build": started.key, "progress": started.progress()})
 

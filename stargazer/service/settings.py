@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
 import re
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer import config
 from stargazer.errors import ConfigError
+from stargazer.store.context import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,8 +172,9 @@ def _stores(given: Any, store: str | None, problems: list[str]) -> dict[str, str
         problems.append(f"{', '.join(map(str, wrong))}: a tenant's name has letters, digits and _ . -")
     if store is not None and given:
         problems.append(f"there are tenants ({', '.join(given)}), so no other store can be served")
-    if len(set(given.values())) < len(given):
-        problems.append("two tenants have one store: what one has the other would see")
+    places = sorted(os.path.join(local_path(url) or url.rstrip("/"), "") for url in given.values())
+    if any(inner.startswith(outer) for outer, inner in itertools.pairwise(places)):
+        problems.append("two tenants have one store, or one lies in the other: what one has the other would see")
     return {str(name): url for name, url in given.items()} or {DEFAULT: store or config.store_url()}
 
 

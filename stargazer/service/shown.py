@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stargazer import catalog
 from stargazer.assets import Asset
 from stargazer.store.references import SCHEME
+from stargazer.tables import is_table_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from stargazer.store.names import Version
 
 __all__ = ["asset_json", "asset_of", "record_json", "uri_of", "version_json"]
+
+
+HIDDEN = "a table that you may not read"
 
 
 def uri_of(asset: Asset) -> str:
@@ -38,10 +42,22 @@ def _encoded(members: Mapping[str, Any]) -> dict[str, Any]:
     return {"asset": members["type"], **kept, "companions": companions}
 
 
-def record_json(record: Record, may_name: Callable[[str], bool]) -> dict[str, Any]:
-    """A record as JSON values, without the names that whoever reads it may not know."""
+def record_json(
+    record: Record, may_name: Callable[[str], bool], may_read_table: Callable[[str], bool]
+) -> dict[str, Any]:
+    """A record as JSON values, without the names and tables that whoever reads it may not know."""
     named = {asset: name for asset, name in record.named.items() if may_name(name.rpartition("@")[0])}
-    return {**record._asdict(), "named": named, "parts": record.parts()}
+    told = {**record._asdict(), "named": named, "parts": record.parts()}
+    return {**told, "parameters": _without_tables(record.parameters, may_read_table)}
+
+
+def _without_tables(value: Any, may_read_table: Callable[[str], bool]) -> Any:
+    """Parameters as they are, but for the addresses of tables and of their files that somebody may not read."""
+    if isinstance(value, str):
+        return HIDDEN if is_table_uri(value) and not may_read_table(value) else value
+    if isinstance(value, dict):
+        return {name: _without_tables(each, may_read_table) for name, each in value.items()}
+    return [_without_tables(each, may_read_table) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def version_json(version: Version) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from starlette.responses import FileResponse, Response, StreamingResponse
 
+from stargazer.service.problems import Refusal, problem_of
 from stargazer.tables.arrow import arrow, read_table
 
 if TYPE_CHECKING:
@@ -62,7 +63,24 @@ class _Parts(FileResponse):
         given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"range"]
         if given and not all(map(_is_range, given)):
             scope = {**scope, "headers": [each for each in scope["headers"] if each[0] != b"range"]}
-        await super().__call__(scope, receive, send)
+        refused: Response | None = None
+
+        async def sends(message: Any) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and message["status"] == 416:
+                refused = _beyond(dict(message["headers"]).get(b"content-range", b"").decode())
+            if refused is None:
+                await send(message)
+
+        await super().__call__(scope, receive, sends)
+        if refused is not None:
+            await refused(scope, receive, send)
+
+
+def _beyond(span: str) -> Response:
+    """What is answered where nothing of a file lies in the range that is wanted, in the shape of all problems."""
+    told = f"the file has {span.rpartition('/')[2]} bytes, and none of them in that range"
+    return problem_of(Refusal(416, "ArgumentError", told, "header Range", {"Content-Range": span}), "header Range")
 
 
 def _is_range(text: str) -> bool:

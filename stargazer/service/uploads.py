@@ -150,6 +150,7 @@ class Uploads:
 
 async def add(visit: Visit) -> Response:
     """Take a file in: as the body of one request, or (with ``Tus-Resumable``) in parts that may be continued."""
+    _check_version(visit)
     headers, uploads = visit.request.headers, visit.engine.uploads
     if "tus-resumable" not in headers:
         announced = _announced_in_query(visit)
@@ -180,6 +181,7 @@ def _there(store: Store, announced: Announced) -> Asset | None:
 
 async def offset(visit: Visit) -> Response:
     """Say how much of an upload is here; one that came whole, before the service was ended, is taken in now."""
+    _check_version(visit)
     uploads, name = visit.engine.uploads, visit.path("upload")
     path, length, announced = uploads.find(visit.store, visit.principal.name, name)
     here = path.stat().st_size
@@ -193,6 +195,7 @@ async def offset(visit: Visit) -> Response:
 
 async def append(visit: Visit) -> Response:
     """Take the next part of an upload; the last one makes it an asset."""
+    _check_version(visit)
     if visit.request.headers.get("content-type", "") != PART:
         raise Refusal(415, "ArgumentError", f"a part of an upload is sent as {PART}", "header Content-Type")
     return await _continue(visit, visit.path("upload"), _number(visit, OFFSET))
@@ -200,6 +203,7 @@ async def append(visit: Visit) -> Response:
 
 async def drop(visit: Visit) -> Response:
     """Give an upload up."""
+    _check_version(visit)
     name = visit.path("upload")
     visit.engine.uploads.find(visit.store, visit.principal.name, name)
     with visit.engine.uploads.alone(name):
@@ -312,6 +316,8 @@ def _check(announced: Announced, found: str) -> None:
 
 def _announced_in_query(visit: Visit) -> Announced:
     given = dict(visit.request.query_params)
+    if len(given) < len(visit.request.query_params.multi_items()):
+        raise Refusal(422, "ArgumentError", "something is said twice of the file", "query")
     facts = {name.removeprefix("fact."): given.pop(name) for name in list(given) if name.startswith("fact.")}
     if unknown := sorted(set(given) - {"type", "name", "cid", "folder"}):
         there = "type, name, cid, folder and fact.NAME"
@@ -324,6 +330,8 @@ def _announced_in_header(text: str) -> Announced:
     given: dict[str, str] = {}
     for pair in filter(None, map(str.strip, text.split(","))):
         name, _, value = pair.partition(" ")
+        if name in given:
+            raise Refusal(422, "ArgumentError", f"{name} is said twice of the file", f"header {METADATA}")
         try:
             given[name] = base64.b64decode(value, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
@@ -355,6 +363,14 @@ def _checked(kind: str, name: str, facts: dict[str, Any], cid: str, folder: str,
         facts = dict(Asset.from_keyvalues({"asset": kind, **facts}).declared)
     Asset.from_dict({"asset": kind, "name": name, "facts": facts})
     return Announced(kind, name, facts, cid, folder == "tar")
+
+
+def _check_version(visit: Visit) -> None:
+    """Refuse another version of tus, as its text says."""
+    given = visit.request.headers.get("tus-resumable", TUS)
+    if given != TUS:
+        told = {"Tus-Version": TUS, "Tus-Resumable": TUS}
+        raise Refusal(412, "Protocol", f"version {given!r:.40} of tus is not spoken here", "header Tus-Resumable", told)
 
 
 def _number(visit: Visit, header: str) -> int:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
-from stargazer.service.access import check_references, may_name
+from stargazer.service.access import check_references, may_name, may_read_table
 from stargazer.service.problems import Refusal
+from stargazer.store.names import told_of
 from stargazer.store.references import find_assets
 
 if TYPE_CHECKING:
@@ -150,6 +151,10 @@ class Visit:
         """Whether who asks may know of a name."""
         return may_name(self.principal, name)
 
+    def may_read_table(self, uri: str) -> bool:
+        """Whether who asks may know of a table."""
+        return may_read_table(self.principal, uri)
+
     def check_name(self, name: str) -> None:
         """Refuse a name that its asker may not know of."""
         if not self.may_name(name):
@@ -159,7 +164,7 @@ class Visit:
         """Do something that takes time beside the loop that serves others, in the store of the tenant."""
 
         def within() -> T:
-            with self.store:
+            with self.store, told_of(self.may_name):
                 return do()
 
         return await anyio.to_thread.run_sync(within)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stargazer.catalog.kinds import Kind
     from stargazer.store import Store
 
-__all__ = ["Wanted", "bind", "read_transform"]
+__all__ = ["Wanted", "bind", "check_inputs", "read_transform"]
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,13 @@ class Wanted:
 
     @property
     def key(self) -> str:
-        """Identity of what is wanted: the plan key of a call; of several, a digest of theirs."""
+        """Identity of what is wanted: the plan key of a call; of several, a digest of theirs and of their places."""
         if len(calls := self.calls) == 1 and calls[0].parent is None and calls[0] is self.wired:
             plan_key: str = calls[0].plan_key
             return plan_key
-        tokens = " ".join([*(call.token for call in calls), *(asset.id for asset in walk_assets(self.wired))])
-        return hashlib.sha256(tokens.encode()).hexdigest()
+        placed_calls = replaced(self.wired, lambda call: f"call {call.token}")
+        text = repr(map_assets(placed_calls, lambda asset: f"asset {asset.id}"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def note_origins(self) -> None:
         """Let the records of what runs say which calls made its inputs: a name alone does not tell.
@@ -115,6 +116,19 @@ def read_transform(given: Mapping[str, Any] | str) -> tuple[str, dict[str, Any]]
     return members["executor"], dict(params)
 
 
+def check_inputs(inputs: Sequence[Any]) -> Sequence[Any]:
+    """Return inputs as they are, if they have an order.
+
+    Raises
+    ------
+    ArgumentError
+        They have none, or it is one input without its list.
+    """
+    if isinstance(inputs, (str, Asset)) or not isinstance(inputs, Sequence):
+        raise ArgumentError("inputs is a list: by position, as the transform takes them")
+    return inputs
+
+
 def bind(
     inputs: Sequence[Any],
     transform: Mapping[str, Any] | str,
@@ -145,8 +159,7 @@ def bind(
     UnknownName
         There is no such transform.
     """
-    if isinstance(inputs, (str, Asset)) or not isinstance(inputs, Sequence):
-        raise ArgumentError("inputs is a list: by position, as the transform takes them")
+    check_inputs(inputs)
     ref, params = read_transform(transform)
     request = {"inputs": [_as_asked(each) for each in inputs], "transform": {"executor": ref, "params": params}}
     with ExitStack() as stack:

@@ -10,6 +10,8 @@ import datetime
 import json
 import re
 import secrets
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer import config
@@ -20,18 +22,31 @@ from stargazer.store.layout import is_asset, read_json
 from stargazer.store.records import seal, unseal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from stargazer.store.assets import Assets
     from stargazer.store.context import StoreContext
 
-__all__ = ["NAME", "NAMES", "Names", "Version", "is_version", "name_of", "place_of", "read_version"]
+__all__ = ["NAME", "NAMES", "Names", "Version", "is_version", "name_of", "place_of", "read_version", "told_of"]
 
 NAMES = "names"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*(/[A-Za-z0-9_][A-Za-z0-9_.+=-]*)*")
 LONGEST = 200
 NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+
+
+_may_be_told: ContextVar[Callable[[str], bool]] = ContextVar("may_be_told", default=lambda _: True)
+
+
+@contextmanager
+def told_of(may_be_told: Callable[[str], bool]) -> Iterator[None]:
+    """Let messages guess at these names alone: whoever asks may know of no others."""
+    token = _may_be_told.set(may_be_told)
+    try:
+        yield
+    finally:
+        _may_be_told.reset(token)
 
 
 class Version(NamedTuple):
@@ -168,14 +183,18 @@ class Names:
         ------
         NotFound
             There is no such name, or version.
+        StoreError
+            The version is no number.
         """
         return self.get_version(name, version).asset
 
     def get_version(self, name: str, version: int | None = None) -> Version:
         """As `get`, with who set it when."""
+        if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
+            raise StoreError(f"{name}: a version is a whole number, and not {version!r:.80}")
         newest = self._newest(name)
         if not newest:
-            guess = did_you_mean(name, self.newest())
+            guess = did_you_mean(name, filter(_may_be_told.get(), self.newest()))
             raise NotFound(f"{self.context.url} has no name {name!r}.{guess}")
         number = newest if version is None else version
         if not 1 <= number <= newest:

@@ -13,6 +13,7 @@ from stargazer.assets import Asset, asset_type, asset_types, did_you_mean, no_ty
 from stargazer.errors import AssetError, InvalidField, NotFound, StargazerError, UnknownField
 from stargazer.store.assets import beside, link_field
 from stargazer.store.index import value_text
+from stargazer.store.references import whole_cids
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Queries:
         AssetError
             As in `assemble`: filters that nothing could ever fit.
         """
-        wanted = Filters.read(filters)
+        wanted = self._read(filters)
         rows = self.index.ask(lambda index: matching(index, wanted), "assets")
         order = {name: (each["asset"], each.get("name") or "", name) for name, each in _members(rows)}
         chosen = sorted((row for row in rows if row[0] in order), key=lambda row: order[row[0]])[start : start + number]
@@ -97,12 +98,15 @@ class Queries:
         AssetError
             As in `assemble`: filters that nothing could ever fit.
         """
-        wanted = Filters.read(filters)
+        wanted = self._read(filters)
         found = decode(self.index.ask(lambda index: matching(index, wanted), "assets"))
         missed = wanted.missed(found)
         return Answer(
             self._assembled(found), f"{self.context.url} has no {wanted.told(missed, found)}" if missed else ""
         )
+
+    def _read(self, filters: Mapping[str, Any]) -> Filters:
+        return Filters.read(whole_cids(self.index, self.context.url, filters))
 
     def _assembled(self, found: list[Asset]) -> list[Asset]:
         """One asset for each file, companions beside it."""

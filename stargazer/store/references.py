@@ -10,11 +10,16 @@ from stargazer.store.names import NAME, NUMBER
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
 
     from stargazer.assets import Asset
+    from stargazer.store.index import Index
     from stargazer.store.store import Store
 
-__all__ = ["SCHEME", "Reference", "as_uri", "find_asset", "find_assets", "full_name", "is_reference", "read_reference"]
+__all__ = [
+    "SCHEME", "Reference", "as_uri", "cid_named", "find_asset", "find_assets", "full_name", "is_reference",
+    "read_reference", "whole_cids",
+]  # fmt: skip
 
 ID = re.compile(r"[0-9a-f]{64}")
 PART_OF_ID = re.compile(r"[0-9a-f]{6,63}|[0-9a-f]{4,}…[0-9a-f]{3,}")
@@ -106,7 +111,7 @@ def find_assets(store: Store, text: str) -> list[Asset]:
     if reference.kind == "name":
         return [store.names.get(reference.text, reference.version)]
     if reference.kind == "part":
-        reference = _completed(store, reference.text)
+        reference = _completed(store.index, store.url, reference.text)
     if reference.kind == "id":
         return [store.get(reference.text)]
     return store.assemble(cid=reference.text, missing="skip") or [store.get(reference.text)]
@@ -121,7 +126,51 @@ def full_name(store: Store, text: str) -> str:
         return find_asset(store, text).id
     if PART_OF_ID.fullmatch(text) and "…" not in text:
         return text  # of a record, it may be
-    return _completed(store, reference.text).text
+    return _completed(store.index, store.url, reference.text).text
+
+
+def cid_named(store: Store, text: str) -> str:
+    """Return the CID that a text means, whether the store has it or not; of a part, an id or a name the asset's."""
+    from stargazer.cid import address
+
+    reference = read_reference(text) if is_reference(text) else None
+    if reference is None:
+        return address(text).partition("/")[0]
+    return reference.text if reference.kind == "cid" else str(find_assets(store, text)[0].cid)
+
+
+def whole_cids(index: Index, url: str, filters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is asked of a store with whole CIDs for those that are written in part.
+
+    Parameters
+    ----------
+    index, url
+        Of the store.
+    filters
+        Those of `Store.assemble`.
+
+    Raises
+    ------
+    NotFound
+        A part is not that of one CID alone; one of none is left as it is.
+    """
+    if "cid" not in filters:
+        return filters
+    given = filters["cid"]
+    several = isinstance(given, (list, tuple, set, frozenset))
+    whole = [_whole_cid(index, url, each) for each in (given if several else [given])]
+    return {**filters, "cid": whole if several else whole[0]}
+
+
+def _whole_cid(index: Index, url: str, part: Any) -> Any:
+    if not isinstance(part, str) or not PART_OF_CID.fullmatch(part) or _is_cid(part):
+        return part
+    found = [each for each in _beginning(index, part) if each.kind == "cid"]
+    return _only(url, part, found).text if found else part
+
+
+def _is_cid(text: str) -> bool:
+    return is_reference(text) and read_reference(text).kind == "cid"
 
 
 def find_asset(store: Store, text: str) -> Asset:
@@ -141,17 +190,25 @@ def find_asset(store: Store, text: str) -> Asset:
     return found[0]
 
 
-def _completed(store: Store, part: str) -> Reference:
+def _completed(index: Index, url: str, part: str) -> Reference:
     """The one CID or id of the store that begins so."""
+    found = _beginning(index, part)
+    if not found:
+        raise NotFound(f"{url} has nothing whose CID or id begins with {part}")
+    return _only(url, part, found)
+
+
+def _beginning(index: Index, part: str) -> list[Reference]:
     pattern = part.replace("…", "*") + ("" if "…" in part else "*")
-    found = store.index.ask(lambda index: _matching(index, pattern), "assets")
+    return index.ask(lambda connection: _matching(connection, pattern), "assets")
+
+
+def _only(url: str, part: str, found: list[Reference]) -> Reference:
     if len(found) == 1:
         return found[0]
-    if not found:
-        raise NotFound(f"{store.url} has nothing whose CID or id begins with {part}")
     names = ", ".join(reference.text for reference in found[:SHOWN])
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    raise NotFound(f"{part} is not unique: {names}{more}; write more of it")
+    raise NotFound(f"{part} is not unique in {url}: {names}{more}; write more of it")
 
 
 def _matching(index: sqlite3.Connection, pattern: str) -> list[Reference]:

@@ -50,11 +50,24 @@ def read_table(path: Path) -> Any:
         parts = [read_table(each) for each in sorted(path.iterdir())]
         if not parts:
             raise AssetError(f"{path.name} is an empty folder, and no table")
-        return pa.concat_tables(parts)
+        return _together(path, parts)
     try:
         return _read_file(pa, path)
     except pa.ArrowInvalid as error:
         raise AssetError(f"{path.name} is no table that Arrow reads ({', '.join(SUFFIXES)}): {error}") from None
+
+
+def _together(path: Path, parts: list[Any]) -> Any:
+    """Parts of one table: as they are where their types are the same, else of the widest type each."""
+    pa = arrow()
+    if all(part.schema.equals(parts[0].schema) for part in parts):
+        return pa.concat_tables(parts)
+    if any(part.column_names != parts[0].column_names for part in parts):
+        raise AssetError(f"{path.name} is a folder of tables with different columns, and no table")
+    try:
+        return pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise AssetError(f"{path.name} is a folder of tables with different types, and no table: {error}") from error
 
 
 def _read_file(pa: Any, path: Path) -> Any:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from stargazer.tables.arrow import arrow, read_table
+from stargazer.tables.conditions import parsed_filter
 from stargazer.tables.sizes import check_row_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["check_sizes", "file_io", "fitting", "local_path", "opened", "parsed_filter", "read_by_iceberg"]
+__all__ = ["check_sizes", "file_io", "fitting", "local_path", "opened", "read_by_iceberg"]
 
 
 def local_path(url: str) -> str | None:
@@ -103,14 +104,6 @@ def _metadata(table: dict[str, Any]) -> Any:
             "properties": {"schema.name-mapping.default": table["mapping"]} if table["mapping"] else {},
         }
     )
-
-
-def parsed_filter(where: str) -> Any:
-    """Return a condition as Iceberg knows it; all rows where it is empty."""
-    from pyiceberg.expressions import AlwaysTrue
-    from pyiceberg.expressions.parser import parse
-
-    return parse(where) if where else AlwaysTrue()
 
 
 def fitting(paths: Sequence[Path], schema: str, columns: list[str], where: str) -> Any:

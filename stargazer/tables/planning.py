@@ -74,13 +74,15 @@ def planned(table: Any, where: str, snapshot: int | None) -> tuple[Any, ...]:
     snapshot
         Id of a snapshot; None for the newest.
     """
-    from stargazer.tables.files import parsed_filter
+    from stargazer.tables.conditions import parsed_filter, prunable
 
     location = table.metadata_location
     key = str(table.metadata.table_uuid), location, snapshot, where
     found = _plans.get(key)
     if found is None:
-        found = tuple(table.scan(row_filter=parsed_filter(where), snapshot_id=snapshot).plan_files())
+        scan = table.scan(snapshot_id=snapshot)
+        wanted = prunable(parsed_filter(where), scan.projection())
+        found = tuple(scan.filter(wanted).plan_files())
         if is_unique(location):
             _plans.keep(key, found)
     return found

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from stargazer.errors import ArgumentError, BlobLost
-from stargazer.ledger import Ledger
 from stargazer.runs import run
 from stargazer.store import active_store
 from stargazer.tables.arrow import arrow
-from stargazer.tables.files import fitting, opened, parsed_filter
+from stargazer.tables.conditions import check_numbers, check_unsigned, fields_of, parsed_filter, prunable
+from stargazer.tables.files import fitting, opened
+from stargazer.tables.parts import Group, called, known_results
 from stargazer.tables.planning import REMEMBERED, planned
 from stargazer.tables.sources import TableURI, iceberg, open_iceberg, parquet_files, read_table_uri, refusals
-from stargazer.tables.tasks import gather_rows, read_data_file, read_row_group, read_zarr_rows
+from stargazer.tables.tasks import gather_rows, read_data_file, read_zarr_rows
 from stargazer.tables.warehouses import check_inside
 from stargazer.tables.zarrs import columns_of, is_zarr, parts_of, schema_of
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from stargazer.store.blobs.base import Blobs
 
 __all__ = ["Counts", "Scan", "scan"]
+
+
+FORMS = (
+    "write comparisons as id >= 5, kind in ('a', 'b'), kind is null, joined by and, or, not; texts stand in single "
+    "quotes, and the numbers of a list have all a point or none"
+)
 
 
 class Counts(NamedTuple):
@@ -57,8 +64,8 @@ class Scan(Sequence["Call"]):
     ----------
     uri
         Of the table.
-    calls
-        In the order of the rows.
+    parts
+        What the calls are made of, in the order of the rows.
     counts
         What was looked at.
     schema
@@ -72,7 +79,7 @@ class Scan(Sequence["Call"]):
     """
 
     uri: str
-    calls: tuple[Call, ...]
+    parts: tuple[Call | Group, ...]
     counts: Counts
     schema: str
     columns: tuple[str, ...]
@@ -87,7 +94,13 @@ class Scan(Sequence["Call"]):
         return self.calls[index]
 
     def __len__(self) -> int:
-        return len(self.calls)
+        return len(self.parts)
+
+    @functools.cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls, in the order of the rows: made when somebody asks for them, for what is known needs none."""
+        with self.store:
+            return tuple(map(called, self.parts))
 
     def __repr__(self) -> str:
         counts = self.counts
@@ -109,18 +122,12 @@ class Scan(Sequence["Call"]):
         RunFailed
             Some file could not be read.
         """
-        parts = _known(self.calls, self.store) or (run(list(self.calls), progress=False).result() if self.calls else [])
+        parts: list[Any] = known_results(self.parts, self.store)
+        if not parts and self.parts:
+            parts = run(list(self.calls), progress=False).result()
         blobs = self.store.blobs
         with refusals(self.uri), blobs.in_use():
             return fitting(_paths(blobs, parts), self.schema, list(self.columns), self.where)
-
-
-def _known(calls: Sequence[Call], store: Store) -> list[Any]:
-    """Results of calls if the ledger knows all of them, by one look-up and without a run; else none."""
-    ledger = Ledger(store.records)
-    found = ledger.find_many([call.plan_key for call in calls])
-    whole = all(call.plan_key in found and not call.spec.renewal for call in calls)
-    return [ledger.results(found[call.plan_key], call.returns.named) for call in calls] if whole else []
 
 
 def _paths(blobs: Blobs, parts: Sequence[Any]) -> list[Path]:
@@ -175,18 +182,26 @@ def scan(
     >>> scan(Path("events.parquet").absolute().as_uri(), where="id > 1").to_table().to_pylist()
     [{'id': 2, 'kind': 'b'}, {'id': 3, 'kind': 'a'}]
     """
-    source, condition = read_table_uri(uri), where or ""
+    source, condition = read_table_uri(uri), "" if where is None else where
     arrow()
-    if columns is not None and (isinstance(columns, str) or not all(isinstance(each, str) for each in columns)):
+    if columns is not None and not _are_names(columns):
         raise ArgumentError(f"columns is a list of names, not {columns!r:.80}")
+    if not isinstance(condition, str):
+        raise ArgumentError(f'where is a condition, such as "id >= 5", and not {condition!r:.80}')
+    if snapshot is not None and (isinstance(snapshot, bool) or not isinstance(snapshot, (int, str))):
+        raise ArgumentError(f"snapshot is an id, or the name of a branch or tag, and not {snapshot!r:.80}")
     with refusals(uri):
         _check(condition)
         made = _of_iceberg if iceberg(source) else _of_zarr if is_zarr(Path(source.place)) else _of_parquet
         found, schema, wanted = made(source, columns, condition, snapshot)
-    calls = [call for each in found for call in each.calls]
-    odd = sum(each.groups == 0 and bool(each.calls) for each in found)
-    counts = Counts(len(found), odd, sum(each.groups for each in found), sum(map(len, (e.calls for e in found))) - odd)
-    return Scan(uri, tuple(calls), counts, schema.model_dump_json(), tuple(wanted), condition, active_store())
+    parts = [part for each in found for part in each.parts]
+    odd = sum(each.groups == 0 and bool(each.parts) for each in found)
+    counts = Counts(len(found), odd, sum(each.groups for each in found), len(parts) - odd)
+    return Scan(uri, tuple(parts), counts, schema.model_dump_json(), tuple(wanted), condition, active_store())
+
+
+def _are_names(columns: Any) -> bool:
+    return not isinstance(columns, str) and isinstance(columns, Iterable) and all(isinstance(n, str) for n in columns)
 
 
 def _check(where: str) -> None:
@@ -197,19 +212,21 @@ def _check(where: str) -> None:
             error, (ValueError, TypeError)
         ):
             raise
-        raise ArgumentError(f"where={where!r} cannot be read: {error}") from error
+        place = getattr(error, "loc", None)  # of pyparsing, whose own words list its whole grammar
+        told = str(error) if place is None else f"at {where[place : place + 20]!r}; {FORMS}"
+        raise ArgumentError(f"where={where!r} cannot be read: {told}") from error
 
 
 class _File(NamedTuple):
-    """A data file: the calls that read what may be wanted of it, and its row groups; 0 where pyiceberg reads it."""
+    """A data file: what reads what may be wanted of it, and its row groups; 0 where pyiceberg reads it."""
 
-    calls: list[Call]
+    parts: Sequence[Call | Group]
     groups: int
 
 
 def _columns(schema: Any, columns: Sequence[str] | None, where: str) -> tuple[list[str], Any]:
     """Names of the wanted columns, and the schema of these and of those that the condition needs."""
-    from pyiceberg.expressions.visitors import bind, extract_field_ids
+    from pyiceberg.expressions.visitors import bind
     from pyiceberg.schema import Schema
 
     there = [field.name for field in schema.fields]
@@ -217,7 +234,12 @@ def _columns(schema: Any, columns: Sequence[str] | None, where: str) -> tuple[li
         raise ArgumentError(f"there is no column {', '.join(unknown)}; there are {', '.join(there)}")
     wanted = [name for name in there if columns is None or name in columns]
     try:
-        asked = extract_field_ids(bind(schema, parsed_filter(where), True)) if where else set()
+        condition = parsed_filter(where)
+        bind(schema, condition, True)
+        check_numbers(condition, schema)
+        asked = fields_of(condition, schema)
+    except ArgumentError:
+        raise
     except (ValueError, TypeError) as error:
         raise ArgumentError(f"where={where!r} does not fit the table: {error}") from error
     needed = [field for field in schema.fields if field.name in wanted or asked & set(Schema(field).field_ids)]
@@ -265,9 +287,9 @@ def _file_of(planned: Any, metadata: Any, shape: str, needed: Any, where: str, c
     if not planned.delete_files and file.file_format.value == "PARQUET":
         groups = _groups(file.file_path, file.file_size_in_bytes, "", catalog, shape, where)
         if groups is not None:
-            names = [field.name for field in needed.fields]
+            names = tuple(field.name for field in needed.fields)
             kept, number = groups
-            made = [_group_call(file.file_path, file.file_size_in_bytes, "", each, names, catalog) for each in kept]
+            made = [Group(file.file_path, file.file_size_in_bytes, "", each, names, catalog) for each in kept]
             return _File(made, number)
     call: Any = read_data_file(
         file=_facts(file) | {"deletes": sorted(map(_facts, planned.delete_files), key=lambda each: str(each["path"]))},
@@ -275,12 +297,6 @@ def _file_of(planned: Any, metadata: Any, shape: str, needed: Any, where: str, c
         catalog=catalog,
     )
     return _File([call], 0)
-
-
-def _group_call(file: str, size: int, stamp: str, group: int, columns: list[str], catalog: str) -> Call:
-    made: Any = read_row_group(file=file, size=size, stamp=stamp, group=group, columns=columns, catalog=catalog)
-    call: Call = made
-    return call
 
 
 def _facts(file: Any) -> dict[str, Any]:
@@ -365,7 +381,7 @@ def _kept_groups(fragment: Any, schema: Any, where: str) -> tuple[tuple[int, ...
     number = int(fragment.metadata.num_row_groups)
     if not where:
         return tuple(range(number)), number
-    condition = expression_to_pyarrow(bind(schema, parsed_filter(where), True), schema)
+    condition = expression_to_pyarrow(bind(schema, prunable(parsed_filter(where), schema), True), schema)
     left = fragment.split_by_row_group(condition, schema=fragment.physical_schema)
     return tuple(group.id for each in left for group in each.row_groups), number
 
@@ -398,9 +414,11 @@ def _of_parquet(
     if snapshot is not None:
         raise ArgumentError(f"{source.place} has no snapshots: it is no table of Iceberg")
     files = parquet_files(source)
-    schema = _numbered(arrow("parquet").read_schema(files[0]))
+    physical = arrow("parquet").read_schema(files[0])
+    schema = _numbered(physical)
     wanted, needed = _columns(schema, columns, where)
-    return [_parquet_file(path, schema, needed, where) for path in files], needed, wanted
+    check_unsigned(parsed_filter(where), physical)
+    return [_parquet_file(path, schema, needed, where, columns is None) for path in files], needed, wanted
 
 
 def _numbered(schema: Any) -> Any:
@@ -412,18 +430,18 @@ def _numbered(schema: Any) -> Any:
     return assign_fresh_schema_ids(visit_pyarrow(schema, Convert(downcast_ns_timestamp_to_us=True)))
 
 
-def _parquet_file(path: Path, schema: Any, needed: Any, where: str) -> _File:
+def _parquet_file(path: Path, schema: Any, needed: Any, where: str, whole: bool) -> _File:
     found = path.stat()
     stamp = f"{found.st_ino}-{found.st_mtime_ns}-{found.st_ctime_ns}"
     names = tuple(field.name for field in needed.fields)
-    kept, number = _parquet_groups(str(path), stamp, schema.model_dump_json(), names, where)
+    kept, number = _parquet_groups(str(path), stamp, schema.model_dump_json(), names, where, whole)
     url = path.absolute().as_uri()
-    return _File([_group_call(url, found.st_size, stamp, group, list(names), "") for group in kept], number)
+    return _File([Group(url, found.st_size, stamp, group, names, "") for group in kept], number)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _parquet_groups(
-    path: str, stamp: str, schema: str, names: tuple[str, ...], where: str
+    path: str, stamp: str, schema: str, names: tuple[str, ...], where: str, whole: bool
 ) -> tuple[tuple[int, ...], int]:
     from pyiceberg.schema import Schema
 
@@ -436,6 +454,8 @@ def _parquet_groups(
         other = [
             field.name for field in wanted.fields if field.name in names and there.get(field.name) != field.field_type
         ]
+        if whole:  # of all columns none is left out without a word
+            other += sorted(there.keys() - {field.name for field in wanted.fields})
         if other:
             raise DataError(f"{path} has other columns than the first file of its folder: {', '.join(other)}")
         return _kept_groups(fragment, wanted, where)

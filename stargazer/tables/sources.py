@@ -19,6 +19,7 @@ __all__ = ["TableURI", "iceberg", "is_table_uri", "open_iceberg", "parquet_files
 
 SCHEMES = re.compile(r"(file|iceberg|s3|s3a|gs|gcs|abfss?|hdfs)://", re.IGNORECASE)
 CATALOG_FILES = ("catalog.db", "pyiceberg_catalog.db", "iceberg.db")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 VERSION = re.compile(r"v?(\d+)")
 _tables: Remembered[Any] = Remembered(16)
 
@@ -61,12 +62,15 @@ def read_table_uri(uri: str) -> TableURI:
     ArgumentError
         It is none of these.
     """
-    if not is_table_uri(uri):
+    if not is_table_uri(uri) or CONTROLS.search(uri):  # those are passed over by who splits URLs: `.<tab>.` is a way up
         raise ArgumentError(
             f"{uri!r:.200} names no table: write file:///warehouse#db.events, iceberg://CATALOG/db.events, or "
             "file:///folder of Parquet files"
         )
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise ArgumentError(f"{uri!r:.200} names no table: {error}") from error
     if parts.scheme.lower() == "iceberg":
         table = parts.path.strip("/").replace("/", ".")
         if not parts.netloc or "." not in table:
@@ -75,7 +79,10 @@ def read_table_uri(uri: str) -> TableURI:
     if parts.scheme.lower() == "file":
         if parts.netloc not in ("", "localhost"):
             raise ArgumentError(f"{uri}: {parts.netloc} is another host; write file:///path, with three slashes")
-        return TableURI(unquote(parts.path), unquote(parts.fragment))
+        found = TableURI(unquote(parts.path), unquote(parts.fragment))
+        if found.table and not all(name and "/" not in name for name in found.table.split(".")):
+            raise ArgumentError(f"{uri!r:.200}: {found.table!r} is no name of a table, such as db.events")
+        return found
     raise ArgumentError(f"{uri}: tables in {parts.scheme} are read by a catalog: iceberg://CATALOG/db.events")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,55 @@ def test_every_failure_is_one_object(stargazer: Run, tmp_path: Path, command: st
     told = stargazer(*command.split(), "--json", *store, code=code)
     assert set(told.json) == {"error"}
     assert told.json["error"]["message"]
+
+
+@pytest.mark.parametrize("typed", [["--json"], ["--json", "ls"], ["--nothing", "ls", "--json"]])
+def test_what_is_no_command_is_one_object_too(stargazer: Run, typed: list[str]) -> None:
+    assert stargazer(*typed, code=2).json["error"]["type"] == "Usage"
+
+
+def test_lists_stand_under_a_name(stargazer: Run, tmp_path: Path) -> None:
+    store = ("--store", tmp_path / "s", "--json")
+    Path("a.txt").write_text("abc")
+    added = stargazer("add", "a.txt", *store).json
+    (place,) = stargazer("where", added["cid"], *store).json["places"]
+    assert (place["has"], place["size"]) == (True, 3)
+    stargazer("export", added["cid"], "--car", "a.car", *store)
+    assert stargazer("import", "a.car", *store).json == {"cids": [added["cid"]]}
+
+
+def test_what_names_an_asset_elsewhere_names_one_for_where_and_ls(stargazer: Run, tmp_path: Path) -> None:
+    store = ("--store", tmp_path / "s", "--json")
+    for name in ("a", "b"):
+        Path(f"{name}.txt").write_text(name)
+    added, other = (stargazer("add", f"{name}.txt", *store).json for name in ("a", "b"))
+    stargazer("name", "demo/a", added["id"], *store)
+    cid = added["cid"]
+    short = f"{cid[:10]}…{cid[-4:]}"
+    for text in (
+        cid[:16],
+        short,
+        added["id"][:12],
+        added["id"],
+        "demo/a@1",
+        "demo/a@latest",
+        added["uri"],
+        f"ipfs://{cid}",
+    ):
+        (place,) = stargazer("where", text, *store).json["places"]
+        assert (place["has"], place["size"]) == (True, 1), text
+    for text in (cid, cid[:16], short):
+        assert [each["cid"] for each in stargazer("ls", f"cid={text}", *store).json["assets"]] == [cid]
+    with sg.Store(tmp_path / "s"):
+        assert [each.cid for each in sg.assemble(cid=[cid[:16], other["cid"]])] == [cid, other["cid"]]
+        for number in range(33):  # CIDs differ by one of 32 letters there, so two of these begin alike
+            Path("n.txt").write_text(str(number))
+            sg.add("n.txt")
+        begins = Counter(each.cid[:8] for each in sg.assemble(asset="asset"))
+        with pytest.raises(sg.errors.NotFound, match="not unique"):
+            sg.assemble(cid=begins.most_common(1)[0][0])
+    gone = stargazer("ls", "cid=bafkreizzzzzz", *store, code=1).json
+    assert "bafkreizzzzzz" in gone["missing"]
 
 
 def test_a_file_where_an_asset_is_wanted(stargazer: Run, flow: str, tmp_path: Path) -> None:

@@ -38,3 +38,16 @@ def test_cells_are_drawn_by_a_seed() -> None:
     assert one.shape == (30, 20)
     assert (one.X != two.X).nnz == 0
     assert (one.X != other.X).nnz > 0
+
+
+def test_contracts_have_the_names_that_the_page_says() -> None:
+    from stargazer import testing
+    from stargazer.testing.stores import StoreContract
+
+    page = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
+    assert testing.StoreContract is StoreContract
+    for name in testing.__all__:
+        assert isinstance(getattr(testing, name), type)
+        assert name in page
+    with pytest.raises(AttributeError, match="Contracts"):
+        testing.Contracts  # noqa: B018

@@ -149,7 +149,7 @@ def test_where_something_is(
     assert [each.told.partition(" ")[0] for each in others] == ["believed", "checked", "", "liar"]
     configure({"store": lab.url, "name": "lab"})
     told = CliRunner().invoke(app, ["where", f"ipfs://{cid}", "--json"])
-    assert [each["has"] for each in json.loads(told.output)] == [False, True]
+    assert [each["has"] for each in json.loads(told.output)["places"]] == [False, True]
     assert CliRunner().invoke(app, ["where", dag.raw(b"nowhere")]).exit_code == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,3 +192,31 @@ def test_importing_stays_cheap() -> None:
     code = "import sys, stargazer; print([m for m in ('starlette', 'pyarrow', 'dask', 'httpx') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@sg.transform("file_first@v1")
+def file_first(words: sg.Asset) -> Any:
+    return [words, copied(words)]
+
+
+@sg.transform("copy_first@v1")
+def copy_first(words: sg.Asset) -> Any:
+    return [copied(words), words]
+
+
+@sg.task
+def copied(work: sg.Workdir, words: sg.Asset) -> sg.Asset:
+    """Copy a file under another name."""
+    out = work.file("copied.txt")
+    out.write_text(words.path.read_text())
+    return sg.Asset(path=out)
+
+
+def test_a_build_is_of_what_is_wanted_in_its_order(pair: tuple[sg.Asset, sg.Asset], store: sg.Store) -> None:
+    """One who asks for the same calls in another order must not join the build of the other."""
+    from stargazer.service.wanted import bind
+
+    asked = ("file_first@v1", "copy_first@v1", "file_first@v1")
+    keys = [bind([pair[0]], transform, store).key for transform in asked]
+    assert keys[0] == keys[2] != keys[1]
+    assert [sg.materialize([pair[0]], each).asset.name for each in asked[:2]] == [pair[0].name, "copied.txt"]

@@ -50,6 +50,9 @@ def test_versions_are_numbered_and_kept(store: sg.Store, tmp_path: Path) -> None
     for version, told in ((0, "versions 1 to 3"), (4, "versions 1 to 3")):
         with pytest.raises(NotFound, match=told):
             sg.names.get("pbmc/words", version, store=store)
+    for odd in ("1", 1.0, True):
+        with pytest.raises(StoreError, match="a whole number"):
+            sg.names.get("pbmc/words", odd, store=store)  # type: ignore[arg-type]
     with pytest.raises(NotFound, match="Did you mean pbmc/words"):
         sg.names.get("pbmc/word", store=store)
     for wrong in ("", "a@b", "/a", "a/", "a//b", ".a", "../a", "a b", "a" * 201):

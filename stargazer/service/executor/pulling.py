@@ -33,13 +33,13 @@ class Manifest:
     told
         The manifest.
     largest
-        Bytes that are taken of each input.
+        Bytes that are taken of all inputs.
     allowed
         Hosts that may be asked although they lie in a private network.
     """
 
     def __init__(self, told: Mapping[str, Any], largest: int, allowed: Collection[str]) -> None:
-        self._told, self._largest, self._allowed = told, largest, allowed
+        self._told, self._largest, self._allowed, self._taken = told, largest, allowed, 0
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(STALLED, connect=CONNECTS_WITHIN))
 
     async def __aenter__(self) -> Self:
@@ -68,15 +68,15 @@ class Manifest:
         found = next((each for each in self._told["inputs"] if told["uri"] in (each.get("uri"), _uri(each))), None)
         if found is None:
             raise Refusal(400, "ArgumentError", f"no URL stands for the input {told['name']}", "inputs")
-        url, size = await self.checked(found), 0
+        url = await self.checked(found)
         try:
             async with self._client.stream("GET", url) as answer:
                 answer.raise_for_status()
                 with place.open("wb") as file:
                     async for piece in answer.aiter_bytes(PIECE):
-                        size += len(piece)
-                        if size > self._largest:
-                            raise Refusal(413, "TooLarge", f"at most {self._largest} bytes are taken of an input")
+                        self._taken += len(piece)
+                        if self._taken > self._largest:
+                            raise Refusal(413, "TooLarge", f"at most {self._largest} bytes are taken of all inputs")
                         file.write(piece)
         except httpx.HTTPError as error:
             raise Refusal(502, "Download", f"an input cannot be fetched: {error or type(error).__name__}") from error

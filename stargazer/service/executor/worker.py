@@ -6,7 +6,9 @@ import asyncio
 import hmac
 import io
 import json
+import math
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -19,6 +21,7 @@ import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -26,7 +29,7 @@ from stargazer.bounded import is_count
 from stargazer.cid import cid_of_file
 from stargazer.errors import Cancelled, MemoryExceeded, StargazerError, ToolFailed
 from stargazer.executors.asking import CELL, PROTOCOL, VERSION
-from stargazer.executors.tasks import FILE, FOLDER, TASK
+from stargazer.executors.tasks import FILE, FOLDER, TASK, is_below
 from stargazer.executors.values import FORMATS, PICKLE
 from stargazer.service.executor.pulling import BUNDLE_FORMAT, MANIFEST, read_manifest
 from stargazer.service.problems import Refusal, problem_of
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
     from pathlib import Path
 
-    from starlette.requests import Request
 
 __all__ = ["WorkerLimits", "can_forbid_network", "worker_application"]
 
@@ -46,6 +48,7 @@ LOOK = 0.05
 NO_NETWORK = ("unshare", "--user", "--map-root-user", "--net")
 MOST_FIELD, MOST_FILES = 16 << 20, 100_000
 PIECE = 1 << 20
+NAME_OF_VARIABLE = re.compile(r"[^=\0]+")
 
 
 class WorkerLimits(NamedTuple):
@@ -110,8 +113,15 @@ def worker_application(
             Route("/health", worker.health),
             Route("/v1/execute", worker.execute, methods=["POST"]),
             Route("/v1/execute-manifest", worker.execute_manifest, methods=["POST"]),
-        ]
+        ],
+        exception_handlers={HTTPException: _unrouted},
     )
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """A path or method that there is not, in the shape of all problems."""
+    status, told = getattr(error, "status_code", 500), str(getattr(error, "detail", error))
+    return problem_of(Refusal(status, "HTTPError", told), f"{request.method} {request.url.path}")
 
 
 class _Worker:
@@ -143,10 +153,11 @@ class _Worker:
         self, request: Request, where: str, answer: Callable[[Request], Awaitable[Response]]
     ) -> Response:
         try:
-            self._check(request, pushed=where.endswith("/execute"))
+            pushed = where.endswith("/execute")
+            self._check(request, pushed=pushed)
             self._active += 1
             try:
-                return await answer(request)
+                return await answer(_measured(request, self.limits.bytes if pushed else MOST_FIELD))
             finally:
                 self._active -= 1
         except (Refusal, StargazerError) as error:
@@ -173,7 +184,10 @@ class _Worker:
             metadata = _metadata(await part.read() if isinstance(part, UploadFile) else part)
 
             async def put(told: Mapping[str, Any], place: Path) -> None:
-                await self._put(form.get(told["name"]), told, place)
+                found = form.getlist(told["name"])
+                if len(found) > 1:
+                    raise Refusal(400, "ArgumentError", f"there are two parts for the input {told['name']}", "inputs")
+                await self._put(found[0] if found else None, told, place)
 
             bundle = await self._performed(request, metadata, put)
         headers = {PROTOCOL: VERSION, "X-Strata-Notebook-Executor-Protocol": "notebook-cell-v1"}
@@ -209,7 +223,7 @@ class _Worker:
             for number, told in enumerate(metadata["inputs"]):
                 place = folder / "inputs" / str(number)
                 await put(told, place)
-                _check_cid(told, place)
+                _check_input(told, place)
                 known = {"name": told["name"], "format": told["format"], "path": str(told.get("path", ""))}
                 inputs.append({**known, "file": f"inputs/{number}"})
             asked = {"ref": metadata["transform"]["ref"], "source": params["source"], "inputs": inputs}
@@ -230,7 +244,7 @@ class _Worker:
                 file.write(piece)
 
     def _run(self, folder: Path, params: dict[str, Any], is_gone: Callable[[], bool]) -> IO[bytes]:
-        seconds = min(float(params.get("timeout_seconds") or self.limits.seconds), self.limits.seconds)
+        seconds = min(params.get("timeout_seconds") or self.limits.seconds, self.limits.seconds)
         deadline = time.monotonic() + seconds
 
         def late() -> bool:
@@ -246,25 +260,34 @@ class _Worker:
                 raise Refusal(408, "Timeout", f"the cell took longer than {seconds:.0f} s, and was ended") from None
             raise Refusal(400, "Disconnected", "whoever asked is gone; the cell was ended") from None
         except (MemoryExceeded, ToolFailed) as error:
-            ended = {"manifest.json": _ended(str(error)), "stdout.txt": b"", "stderr.txt": work.log()}
-            return _bundle(folder / BUNDLE, ended)
-        return self._bundled(folder)
+            return _gone(folder, str(error), work.log())
+        try:
+            return self._bundled(folder)
+        except (OSError, ValueError, LookupError, TypeError):
+            return _gone(folder, "the cell ended its process, or spoiled what was written of its result", work.log())
 
     def _bundled(self, folder: Path) -> IO[bytes]:
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         files: dict[str, bytes | Path] = {name: folder / name for name in ("stdout.txt", "stderr.txt")}
         sent = [*manifest["variables"].values(), *(manifest.get("files") or {}).values()]
         for number, each in enumerate(each for each in sent if each["file"]):
+            if not is_below(each["file"]):
+                raise ValueError(each["file"])
             place = folder / each["file"]
             each |= {"cid": cid_of_file(place), "byte_size": place.stat().st_size, "file": f"files/{number}"}
             files[each["file"]] = place
-        if sum(each["byte_size"] for each in sent if each["file"]) > self.limits.bytes:
+        if sum(place.stat().st_size for place in files.values() if not isinstance(place, bytes)) > self.limits.bytes:
             raise Refusal(413, "TooLarge", f"more was made than the {self.limits.bytes} bytes that are sent back")
         text = json.dumps(manifest, sort_keys=True).encode()
         return _bundle(folder / BUNDLE, {"manifest.json": text, **files})
 
 
-def _check_cid(told: Mapping[str, Any], place: Path) -> None:
+def _check_input(told: Mapping[str, Any], place: Path) -> None:
+    """Refuse what is not what was announced: cut off, or changed on its way."""
+    size, announced = place.stat().st_size, told.get("byte_size")
+    if isinstance(announced, int) and announced > 0 and size != announced:
+        what = f"the input {told['name']} came with {size} bytes, and not with {announced}"
+        raise Refusal(400, "ArgumentError", what, "inputs")
     if "cid" in told and (found := cid_of_file(place)) != told["cid"]:
         what = f"the input {told['name']} came as {found}, and not {told['cid']}"
         raise Refusal(422, "CIDMismatch", what, "inputs")
@@ -272,6 +295,37 @@ def _check_cid(told: Mapping[str, Any], place: Path) -> None:
 
 def _size(file: IO[bytes]) -> int:
     return os.fstat(file.fileno()).st_size
+
+
+def _measured(request: Request, most: int) -> Request:
+    """The same request, of which no more than so many bytes are taken, announced or not."""
+    taken = 0
+
+    async def receive() -> Any:
+        nonlocal taken
+        message = await request.receive()
+        taken += len(message.get("body", b""))
+        if taken > most:
+            raise Refusal(413, "TooLarge", f"at most {most} bytes are taken")
+        return message
+
+    return Request(request.scope, receive)
+
+
+def _check_params(params: Mapping[str, Any]) -> None:
+    """Refuse options that say nothing: a time that is no number would be no limit."""
+    seconds, env = params.get("timeout_seconds"), params.get("env") or {}
+    if seconds is not None and not (_is_number(seconds) and 0 <= seconds < math.inf):
+        raise Refusal(400, "ArgumentError", "timeout_seconds is a number of seconds", "metadata.transform.params")
+    if not isinstance(env, dict) or not all(
+        NAME_OF_VARIABLE.fullmatch(name) and (isinstance(value, str) or _is_number(value)) and "\0" not in str(value)
+        for name, value in env.items()
+    ):
+        raise Refusal(400, "ArgumentError", "env is an object of texts by names", "metadata.transform.params")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _metadata(text: Any) -> dict[str, Any]:
@@ -293,6 +347,10 @@ def _metadata(text: Any) -> dict[str, Any]:
     if transform["params"].get("mounts"):
         what = "nothing is mounted here: send files as inputs"
         raise Refusal(400, "ArgumentError", what, "metadata.transform.params")
+    _check_params(transform["params"])
+    names = [each["name"] for each in inputs]
+    if len(set(names)) < len(names):
+        raise Refusal(400, "ArgumentError", "two inputs have one name", "metadata.inputs")
     found: dict[str, Any] = told
     return found
 
@@ -313,9 +371,11 @@ async def _watch(request: Request, gone: threading.Event) -> None:
     gone.set()
 
 
-def _ended(why: str) -> bytes:
+def _gone(folder: Path, why: str, log: bytes) -> IO[bytes]:
+    """The bundle of a cell that left no result."""
     told: dict[str, Any] = {"success": False, "variables": {}, "mutation_warnings": [], "error": why, "traceback": None}
-    return json.dumps({**told, "stdout_file": "stdout.txt", "stderr_file": "stderr.txt"}).encode()
+    manifest = json.dumps({**told, "stdout_file": "stdout.txt", "stderr_file": "stderr.txt"}).encode()
+    return _bundle(folder / BUNDLE, {"manifest.json": manifest, "stdout.txt": b"", "stderr.txt": log})
 
 
 def _bundle(place: Path, files: Mapping[str, bytes | Path]) -> IO[bytes]:

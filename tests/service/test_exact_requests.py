@@ -1,0 +1,257 @@
+"""Requests that mean something else than they seem to, and answers that must say all: nothing is passed over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from services import Served, person
+
+import stargazer as sg
+from stargazer.errors import ArgumentError, ConfigError, NotAReference
+from stargazer.service.routes import ROUTES
+from stargazer.service.settings import Settings, read_settings
+
+Serve = Callable[[Settings], Served]
+Pair = tuple[sg.Asset, sg.Asset]
+
+
+@pytest.fixture
+def service(serve: Serve, lab: Settings) -> Served:
+    return serve(lab)
+
+
+# Tables.
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Path:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pytest.importorskip("pyiceberg")
+    for name in ("open", "closed"):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table({"word": [name]}), tmp_path / name / "a.parquet")
+    return tmp_path
+
+
+def scanned(service: Served, who: str, uri: str, **params: Any) -> Any:
+    wanted = {"inputs": [uri], "transform": {"executor": "scan@v1", "params": params}}
+    return service.ask("POST", "/v1/materialize", f"{who}-token", json=wanted)
+
+
+@pytest.mark.parametrize("way", [".\t./", ".\n./", "\r../", "../", "%2e%2e/", ".%09./"])
+def test_no_way_leads_around_the_patterns_of_tables(serve: Serve, lab: Settings, parquet: Path, way: str) -> None:
+    guest = person("guest", "lab", "read", "run", tables=(f"{parquet.as_uri()}/open/*",))
+    service = serve(lab._replace(tokens=(*lab.tokens, guest)))
+    assert scanned(service, "guest", f"{parquet.as_uri()}/open/a.parquet").status_code == 200
+    found = scanned(service, "guest", f"{parquet.as_uri()}/open/{way}closed/a.parquet")
+    assert (found.status_code, found.headers["content-type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "uri", ["file://[x/", "iceberg://[::1/a.b", "file:///x#./etc.b", "file:///x#a..b", "file:///x#/b"]
+)
+def test_what_is_no_address_of_a_table_is_the_clients_fault(service: Served, uri: str) -> None:
+    assert scanned(service, "anna", uri).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "params", [{"where": 0}, {"where": []}, {"where": False}, {"where": 5}, {"columns": 5}, {"snapshot": True}]
+)
+def test_parameters_of_a_scan_are_what_they_should_be(service: Served, parquet: Path, params: dict[str, Any]) -> None:
+    found = scanned(service, "anna", f"{parquet.as_uri()}/open", **params)
+    assert (found.status_code, next(iter(params)) in found.json()["detail"]) == (422, True)
+
+
+def test_records_do_not_say_which_tables_others_read(service: Served, parquet: Path) -> None:
+    cid = scanned(service, "anna", f"{parquet.as_uri()}/closed/a.parquet").json()["cid"]
+    for path in ("records", "lineage"):
+        assert "closed/a.parquet" in service.ask("GET", f"/v1/assets/{cid}/{path}", "anna-token").text
+        told = service.ask("GET", f"/v1/assets/{cid}/{path}", "ben-token")
+        assert (told.status_code, "closed" in told.text) == (200, False)
+
+
+# Names and queries.
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/names/demo/a?version=0", 404),
+        ("/v1/names/demo/a?version=2", 404),
+        ("/v1/names/demo/a?ver=2", 422),
+        ("/v1/names/demo/a?version=1&version=2", 422),
+        ("/v1/runs?limt=5", 422),
+        ("/v1/catalog?words=x", 422),
+        ("/v1/names?name=a", 422),
+    ],
+)
+def test_no_parameter_of_a_query_is_passed_over(service: Served, letters: Pair, path: str, status: int) -> None:
+    assert service.ask("PUT", "/v1/names/demo/a", "anna-token", json={"asset": letters[0].id}).status_code == 200
+    assert service.ask("GET", path, "anna-token").status_code == status
+
+
+@pytest.mark.parametrize("version", ["1x", "0", "-1", "01", "1@2", "newest"])
+def test_a_client_of_a_service_takes_no_version_for_another(
+    service: Served, lab: Settings, letters: Pair, store: sg.Store, version: str
+) -> None:
+    far = sg.ServiceClient(service.url, "anna-token", store=store)
+    far.set_name("demo/a", letters[0].id)
+    far.set_name("demo/a", letters[1].id)
+    assert far.fetch("demo/a@1").read_text() == "abc"
+    with sg.Store(lab.stores["lab"]) as own:
+        for client in (far, sg.ServiceClient(store=own)):
+            with pytest.raises(NotAReference):
+                client.fetch(f"stargazer://name/demo/a@{version}")
+
+
+def test_clients_here_and_there_take_the_same(service: Served, lab: Settings, letters: Pair, store: sg.Store) -> None:
+    from services import copy
+
+    left, right = letters
+    far = sg.ServiceClient(service.url, "anna-token", store=store)
+    with sg.Store(lab.stores["lab"]) as own:
+        for client in (sg.ServiceClient(store=own), far):
+            by_name = {"executor": "except@v1", "params": {"left": left, "right": right}}
+            assert client.materialize([], by_name).fetch().read_text() == "a"
+            for inputs, wanted in ((left.cid, "copy@v1"), ([Path("a.txt")], "copy@v1"), ([left], 5)):
+                with pytest.raises(ArgumentError):
+                    client.materialize(inputs, wanted)  # type: ignore[arg-type]
+        with pytest.raises(ArgumentError, match="computed here"):
+            far.materialize([copy(left)], "copy@v1")
+
+
+def test_what_a_query_misses_is_told(service: Served, lab: Settings, tmp_path: Path) -> None:
+    (tmp_path / "s1.fq").write_text("@a\n")
+    with sg.Store(lab.stores["lab"]):
+        sg.add(tmp_path / "s1.fq", sg.R1(sample_id="s1"))
+    asked = {"asset": "r1", "sample_id": ["s1", "s9"]}
+    found = service.ask("POST", "/v1/query", "ben-token", json=asked).json()
+    assert (found["total"], "'s9'" in found["missing"], "'s1'" in found["missing"]) == (1, True, False)
+    assert str(tmp_path) not in json.dumps(found)
+    assert service.ask("POST", "/v1/query", "ben-token", json={**asked, "sample_id": "s1"}).json()["missing"] == ""
+
+
+def test_what_another_tenant_has_is_no_input(service: Served, letters: Pair) -> None:
+    right = letters[1].id
+    for named in (letters[0].id, letters[0].cid, f"stargazer://asset/{letters[0].id}"):
+        for body in (
+            {"inputs": [named, right], "transform": {"executor": "except@v1"}},
+            {"transform": {"executor": "except@v1", "params": {"left": named, "right": right}}},
+        ):
+            assert service.ask("POST", "/v1/materialize", "anna-token", json=body).status_code == 200
+            assert service.ask("POST", "/v1/materialize", "carl-token", json=body).status_code == 404
+
+
+def test_a_part_of_a_second_is_waited(service: Served, letters: Pair) -> None:
+    body = {"inputs": [letters[0].id], "transform": {"executor": "copy@v1"}, "wait": 0.999}
+    assert service.ask("POST", "/v1/materialize", "anna-token", json=body).status_code == 200
+
+
+def test_no_guess_tells_a_name_that_one_may_not_know(service: Served, letters: Pair) -> None:
+    for name in ("closed/patients", "open/patient"):
+        assert service.ask("PUT", f"/v1/names/{name}", "anna-token", json={"asset": letters[0].id}).status_code == 200
+    wanted = {"inputs": ["open/patients@1", letters[1].id], "transform": {"executor": "except@v1"}}
+    for method, path, body in (
+        ("GET", "/v1/names/open/patients", None),
+        ("POST", "/v1/materialize", wanted),
+        ("PUT", "/v1/names/open/other", {"asset": "open/patients@latest"}),
+    ):
+        told = service.ask(method, path, "dora-token", json=body)
+        assert (told.status_code, "Did you mean open/patient?" in told.text, "closed" in told.text) == (
+            404,
+            True,
+            False,
+        )
+    assert "closed/patients" in service.ask("GET", "/v1/names/closed/patient", "anna-token").text
+
+
+# Uploads.
+
+
+def test_uploads_of_another_version_are_not_begun(service: Served) -> None:
+    told = {"Tus-Resumable": "0.2.2", "Upload-Length": "3"}
+    found = service.ask("POST", "/v1/assets", "anna-token", told=told)
+    assert (found.status_code, found.headers["tus-version"]) == (412, "1.0.0")
+
+
+def test_a_file_has_each_fact_once(service: Served) -> None:
+    path = "/v1/assets?name=x&type=r1&fact.sample_id=s1&fact.sample_id=s2"
+    assert service.ask("POST", path, "anna-token", content=b"@a\n").status_code == 422
+    told = {"Tus-Resumable": "1.0.0", "Upload-Length": "3", "Upload-Metadata": "filename eA==,filename eQ=="}
+    assert service.ask("POST", "/v1/assets", "anna-token", told=told).status_code == 422
+
+
+# The shape of answers.
+
+
+def test_a_range_beyond_the_end_is_a_problem_as_any(service: Served, letters: Pair) -> None:
+    for path in (f"/v1/assets/{letters[0].id}/data", f"/ipfs/{letters[0].cid}"):
+        found = service.ask("GET", path, "ben-token", told={"Range": "bytes=7-9"})
+        assert (found.status_code, found.headers["content-range"]) == (416, "bytes */3")
+        assert (found.headers["content-type"], found.json()["status"]) == ("application/problem+json", 416)
+
+
+@pytest.mark.parametrize("asked", ["format=car&car-version=2", "format=car&car-order=bfs", "format=car&car-dups=x"])
+def test_a_car_of_another_kind_is_not_given_for_it(service: Served, letters: Pair, asked: str) -> None:
+    assert service.ask("GET", f"/ipfs/{letters[0].cid}?{asked}", "ben-token").status_code == 400
+    told = {"Accept": "application/vnd.ipld.car; version=2"}
+    assert service.ask("GET", f"/ipfs/{letters[0].cid}", "ben-token", told=told).status_code == 400
+    told = {"Accept": "application/vnd.ipld.car; version=1; order=dfs; dups=y"}
+    assert "dups=n" in service.ask("GET", f"/ipfs/{letters[0].cid}", "ben-token", told=told).headers["content-type"]
+
+
+def references(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [found for each in value for found in references(each)]
+    if not isinstance(value, dict):
+        return []
+    own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+    return own + [found for each in value.values() for found in references(each)]
+
+
+def test_the_description_is_whole(service: Served) -> None:
+    document = service.ask("GET", "/openapi.json", "ben-token").json()
+    for reference in set(references(document)):
+        place = document
+        for part in reference.removeprefix("#/").split("/"):
+            place = place[part.replace("~1", "/").replace("~0", "~")]
+    routes = {(each.path.replace(":path", ""), each.method.lower()) for each in ROUTES} | {("/health", "get")}
+    assert {(path, method) for path, each in document["paths"].items() for method in each} == routes
+    named = {each["name"]: each["in"] for each in document["paths"]["/v1/names/{name}"]["get"]["parameters"]}
+    assert named == {"name": "path", "version": "query", "history": "query", "stale": "query"}
+    assert set(document["paths"]["/v1/materialize"]["post"]["responses"]) == {"200", "202", "default"}
+
+
+# Who asks.
+
+
+def test_a_header_of_the_proxy_comes_once(serve: Serve, lab: Settings) -> None:
+    service = serve(lab._replace(proxy="secret"))
+    told = [("X-Stargazer-Proxy-Token", "secret"), ("X-Stargazer-Principal", "eve"), ("X-Stargazer-Scopes", "read")]
+    told.append(("X-Stargazer-Tenant", "lab"))
+    client = service.client()
+    assert client.get("/v1/names", headers=told).status_code == 200
+    for name, value in told:
+        other = "clinic" if value == "lab" else value
+        assert client.get("/v1/names", headers=[(name, other), *told]).status_code == 401
+
+
+@pytest.mark.parametrize("other", ["file://{}", "{}/", "{}/../lab", "{}/inner", "local://{}"])
+def test_no_two_tenants_have_one_store_by_whatever_name(tmp_path: Path, other: str) -> None:
+    import dask
+
+    (tmp_path / "lab").mkdir()
+    stores = {"lab": str(tmp_path / "lab"), "clinic": other.format(tmp_path / "lab")}
+    with dask.config.set({"stargazer.service": {"stores": stores}}), pytest.raises(ConfigError, match="one store"):
+        read_settings()
+    (tmp_path / "link").symlink_to(tmp_path / "lab")
+    linked = {"lab": str(tmp_path / "lab"), "clinic": str(tmp_path / "link")}
+    with dask.config.set({"stargazer.service": {"stores": linked}}), pytest.raises(ConfigError, match="one store"):
+        read_settings()
+    beside = {"lab": str(tmp_path / "lab"), "clinic": str(tmp_path / "lab-2")}
+    with dask.config.set({"stargazer.service": {"stores": beside}}):
+        assert set(read_settings().stores) == {"lab", "clinic"}
