@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stargazer.assets import Intervals, KnownSites, Reference
+from stargazer.assets import Asset, Intervals, KnownSites, Reference
 from stargazer.errors import DataError, DataWarning, NotFound
 from stargazer.runs import run
 from stargazer.store import active_store
@@ -37,7 +37,7 @@ from stargazer.visible import visible
 from stargazer.workflows.again import germline_command
 from stargazer.workflows.aligning import PLAIN, ReadOptions, trimming_reports
 from stargazer.workflows.builds import find_build
-from stargazer.workflows.calling import call_alignments, with_sexes
+from stargazer.workflows.calling import call_alignments, check_name, with_sexes
 from stargazer.workflows.folder import Results, write_folder
 from stargazer.workflows.gatk import (
     GatkOptions,
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from stargazer.assets import Alignment, Asset, DuplicateMetrics, QCReport, Variants
+    from stargazer.assets import Alignment, DuplicateMetrics, QCReport, Variants
     from stargazer.calls import Call
     from stargazer.workflows.lanes import Lane
 
@@ -90,7 +90,7 @@ class CohortOptions:
     """
 
     cram: bool = True
-    genes: str | Path | None = None
+    genes: str | Path | Asset | None = None
     annotations: Sequence[str | Path | KnownSites] = ()
     info: Sequence[str] = ()
     stop_after: Literal["", "preprocess"] = ""
@@ -216,8 +216,12 @@ def _checked(
     client: Client | None,
 ) -> _Cohort:
     """Read the sheet, find the reference, and look at everything beside it."""
-    if gatk is not None and engine != "gatk":
-        raise DataError(f"these are options of GATK, and the engine is {engine!r}; choose engine='gatk'")
+    check_name(cohort_id)
+    if (gatk is not None or known_sites) and engine != "gatk":
+        told = "these are options of GATK" if gatk is not None else "known sites are for GATK"
+        raise DataError(f"{told}, and the engine is {engine!r}; choose engine='gatk'")
+    if options.info and not options.annotations:
+        raise DataError(f"INFO {', '.join(options.info)} is to be taken from VCFs with annotations, and none is given")
     read = read_sheet(sheet, strict=options.strict)
     fasta = _reference(ref)
     indexed = index_reference(fasta, engine=engine, aligner=reads.aligner)
@@ -227,14 +231,16 @@ def _checked(
     found = known_sites_of(fasta.build) if sites is None else [_known(one, fasta.build) for one in sites]
     chosen = replace(with_sexes(chosen, sheet_sexes(read)), known_sites=found, target=bed or chosen.target)
     more = [_known(one, fasta.build) for one in options.annotations]
-    options = replace(options, annotations=more)
+    genes = _added(options.genes, Asset()) if options.genes is not None else None
+    options = replace(options, annotations=more, genes=genes)
     notes, left_out = list(read.notes), dict(read.left_out)
     cohort = _Cohort(cohort_id, read, engine, indexed, bed, chosen, reads, options, client, [], left_out)
     cohort.run(indexed.inputs["indices"][:2])
     contigs = contigs_of(indexed)
     assert contigs is not None
     checked = found if engine == "gatk" else []
-    notes += check_against(contigs, read, target=bed, known_sites=[*checked, *more], engine=engine)
+    taken: dict[str, Any] = {"genes": genes, "annotations": more, "info": options.info}
+    notes += check_against(contigs, read, target=bed, known_sites=[*checked, *more], engine=engine, **taken)
     for note in notes:
         cohort.tell(note)
     return cohort
@@ -350,8 +356,7 @@ def _reported(
         names = list(cohort.options.info)
         vcf = annotate_variants(reference, vcf, known, info=names, engine=source)
     if vcf is not None and cohort.options.genes is not None:
-        genes = active_store().add(cohort.options.genes)
-        vcf = predict_consequences(reference, vcf, genes, engine=source)
+        vcf = predict_consequences(reference, vcf, cohort.options.genes, engine=source)
         tables = list_consequences(vcf)
     report = _report(cohort, plain, choice)
     form: Literal["bam", "cram"] = "cram" if cohort.options.cram else "bam"

@@ -6,19 +6,20 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.api import trace
-from stargazer.errors import StoreError, ToolError
+from stargazer.errors import StoreError, ToolError, ToolFailed
 from stargazer.store import active_store
 from stargazer.store.copies import put_down
 from stargazer.tools import Workdir
 from stargazer.visible import cell, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from stargazer.assets import Alignment, Asset, FilterChoice, QCReport, Variants
 
@@ -106,10 +107,12 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
         The same with the folder, its files, and the marks of the report.
     """
     out.mkdir(parents=True, exist_ok=True)
+    earlier = _earlier(out)
     placed: dict[str, Asset] = {}
     for name, asset in _named(results):
         for path, one in _put(asset, out / name, links=links):
             placed[path.relative_to(out).as_posix()] = one
+    _clear(out, [name for name in earlier if name not in placed])
     copied = out / f"samples{sheet.suffix}"
     if not (copied.exists() and copied.samefile(sheet)):
         shutil.copyfile(sheet, copied)
@@ -117,10 +120,32 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
     marks = json.loads(active_store().fetch(told).read_text("utf-8"))["marks"] if told is not None else {}
     found = replace(results, out=out, files=placed, marks=marks)
     _write_manifest(found)
-    _multiqc(out)
-    notes = _crate(found)
+    notes = [*_multiqc(out), *_crate(found)]
     (out / "README.md").write_text(visible(_readme(found, sheet, notes), lines=True), "utf-8")
     return found
+
+
+def _earlier(out: Path) -> list[str]:
+    """Files that an earlier run put into the folder, as its manifest lists them."""
+    try:
+        told = json.loads((out / "manifest.json").read_text("utf-8"))
+        return [str(row["file"]) for row in told["files"]] if {"cohort", "engine"} <= told.keys() else []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def _clear(out: Path, names: Sequence[str]) -> None:
+    """Take away what is of an earlier run alone: MultiQC, and people, would take it for results of this one."""
+    inside = out.resolve()
+    for name in names:
+        path = out / name
+        if ".." in path.parts or not path.parent.resolve().is_relative_to(inside):
+            continue  # no manifest of ours names such a file
+        with suppress(FileNotFoundError):
+            path.unlink()
+        with suppress(OSError):
+            if path.parent.parent == out / "samples":
+                path.parent.rmdir()
 
 
 def _named(results: Results) -> Iterator[tuple[str, Asset]]:
@@ -184,10 +209,12 @@ def _write_manifest(results: Results) -> None:
     (results.out / "manifest.json").write_text(json.dumps({**told, "files": rows}, indent=1) + "\n", "utf-8")
 
 
-def _multiqc(out: Path) -> None:
+def _multiqc(out: Path) -> list[str]:
     """MultiQC's report of the measures, where it is installed; names of samples stay what they are."""
+    if (out / "multiqc").is_dir():
+        shutil.rmtree(out / "multiqc")
     if shutil.which("multiqc") is None:
-        return
+        return []
     with tempfile.TemporaryDirectory(prefix="stargazer-multiqc-") as scratch:
         work = Workdir(scratch)
         settings = work.file("names.yaml")
@@ -195,16 +222,21 @@ def _multiqc(out: Path) -> None:
         settings.write_text(f"fn_clean_exts:\n{lines}fn_clean_trim: []\nextra_fn_clean_exts: []\n", "utf-8")
         target = (out / "multiqc").resolve()
         command = ["multiqc", "--force", "--quiet", "--no-version-check", "-c", str(settings), "-o", str(target)]
-        work.run([*command, (out / "report").resolve()])
+        try:
+            work.run([*command, (out / "report").resolve()])
+        except ToolFailed as error:
+            last = error.tail.strip().rpartition("\n")[2]
+            return [f"There is no report of MultiQC, which failed with exit code {error.code}: {last}"]
+    return []
 
 
 def _crate(results: Results) -> list[str]:
     """A Workflow Run RO-Crate of the joint calls, where the library is installed."""
-    if results.vcf is None:
-        return []
     target = results.out / "ro-crate"
     if target.is_dir():
         shutil.rmtree(target)
+    if results.vcf is None:
+        return []
     try:
         trace(results.vcf).to_rocrate(target, files="none")
     except (ToolError, StoreError) as error:
@@ -226,6 +258,7 @@ def _readme(results: Results, sheet: Path, notes: list[str]) -> str:
     told: dict[str, Any] = {
         f"{results.cohort_id}.vcf.gz": "joint calls, an index beside them" if ended else "",
         "samples/NAME/": f"alignment{' and gVCF' if ended else ''} of a sample, indices beside them",
+        "samples/NAME/NAME.consequences.tsv": "its variants that change a protein" if results.tables else "",
         f"report/{results.cohort_id}.qc.html": "measures of quality, their files beside it, and who is to be looked at",
         "multiqc/": "MultiQC's report of the same, where MultiQC is installed",
         "ro-crate/": "how the joint calls were made, for other programs" if ended else "",

@@ -47,7 +47,8 @@ PLATFORMS = (
     "CAPILLARY", "DNBSEQ", "ELEMENT", "HELICOS", "ILLUMINA", "IONTORRENT", "LS454", "ONT", "PACBIO", "SINGULAR",
     "SOLID", "ULTIMA",
 )  # fmt: skip
-SEXES = {"XX": "XX", "XY": "XY", "FEMALE": "XX", "MALE": "XY", "F": "XX", "M": "XY", "NA": "", "": ""}
+SEXES = {"XX": "XX", "XY": "XY", "FEMALE": "XX", "MALE": "XY", "F": "XX", "M": "XY", "ZZ": "", "NA": "", "": ""}
+"""``ZZ`` is what sarek 2 writes where nobody knows."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 LONGEST_NAME = 100
 NAME_RULE = "it names files and read groups: letters, digits and _ . + -, a letter or digit first"
@@ -222,7 +223,7 @@ def _check_header(line: int, names: Sequence[str], mistakes: _Mistakes) -> None:
             mistakes.add(line, f"there is no column {name!r}; {hint}")
     if "sample" not in names:
         mistakes.add(line, "column 'sample' is missing")
-    if not {"fastq_1", "bam", "cram", "gvcf"} & set(names):
+    if not {"fastq_1", "bam", "cram", "gvcf", *SPRING, *LATER} & set(names):
         mistakes.add(line, "column 'fastq_1' is missing (or 'bam', 'cram' or 'gvcf')")
     for name, other in ALIASES.items():
         if name in names and other in names:
@@ -280,7 +281,8 @@ def _problems(fields: Mapping[str, str]) -> Iterator[str]:
     for name in ("library", "platform"):
         if aligned and fields[name]:
             yield f"{name} of aligned reads stands in their read groups; leave it empty"
-    yield from _file_problems([name for name in FILES if fields[name]])
+    if not any(fields[name] for name in (*SPRING, *LATER)):
+        yield from _file_problems([name for name in FILES if fields[name]])
 
 
 def _file_problems(given: Sequence[str]) -> Iterator[str]:
