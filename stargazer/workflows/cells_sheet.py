@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer.bounded import is_count
 from stargazer.errors import DataError, StargazerError
 from stargazer.workflows.sheet_files import is_url
-from stargazer.workflows.sheet_text import file_of, sheet_lines, without_gaps
+from stargazer.workflows.sheet_text import file_of, gap_notes, sheet_lines, without_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -145,14 +145,15 @@ def read_cells_sheet(path: str | Path) -> CellsSheet:
     (head, header), lines, notes = sheet_lines(sheet, "sample,path,condition,donor,batch,organism")
     names = [ALIASES.get(name, name) for name in header]
     mistakes += [(head, problem) for problem in _header_problems(names)]
-    rows = []
+    rows, empty = [], []
     passed_over: dict[str, int] = {}
     for line, fields in lines:
         if len(fields) != len(names):
             mistakes.append((line, f"{len(fields)} fields, but there are {len(names)} columns"))
             continue
-        said, gaps = without_gaps(line, dict(zip(names, fields, strict=True)), ("sample", "path"))
-        notes += gaps
+        read = dict(zip(names, fields, strict=True))
+        said, gaps = without_gaps(read, ("sample", "path"))
+        empty.append((line, read, gaps))
         given = {name: field for name, field in said.items() if field}
         passed_over.update((name, line) for name in INSTEAD if name not in passed_over and _is_said(given.get(name)))
         mistakes += [(line, problem) for problem in _problems(given, sheet.parent)]
@@ -161,6 +162,7 @@ def read_cells_sheet(path: str | Path) -> CellsSheet:
         mistakes.append((head, "there are no samples below the names of the columns"))
     mistakes += _double(rows)
     _stop(sheet, mistakes)
+    notes += [*gap_notes(empty)]
     notes += [f"line {line}: {name} was passed over: {INSTEAD[name]}" for name, line in passed_over.items()]
     return CellsSheet(sheet, tuple(rows), (*notes, *_alike(rows)))
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import DataError
 from stargazer.workflows.sheet_files import NoReads, check_alignment, check_gvcf, check_reads, is_url, local_copy
-from stargazer.workflows.sheet_text import file_of, sheet_lines, spread, without_gaps
+from stargazer.workflows.sheet_text import file_of, gap_notes, sheet_lines, spread, without_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -163,8 +163,8 @@ def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
     number, names = lines.header
     _check_header(number, names, mistakes)
     mistakes.stop()
-    read = [(line, *without_gaps(line, given, ("sample", "sex", "gender"))) for line, given in spread(lines)]
-    rows = [_row(sheet.parent, line, given, mistakes) for line, given, _ in read]
+    read = [(line, given, *without_gaps(given, ("sample", "sex", "gender"))) for line, given in spread(lines)]
+    rows = [_row(sheet.parent, line, said, mistakes) for line, _, said, _ in read]
     for line, fields in lines.rows:
         if len(fields) != len(names):
             mistakes.add(line, f"{len(fields)} fields, but there are {len(names)} columns")
@@ -178,7 +178,7 @@ def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
     samples = {name: _sample(of_one, mistakes, repeated) for name, of_one in by_name.items()}
     _check_parents(samples, mistakes)
     mistakes.stop()
-    notes = [*lines.notes, *(note for _, _, gaps in read for note in gaps), *_alike(samples)]
+    notes = [*lines.notes, *gap_notes((line, given, gaps) for line, given, _, gaps in read), *_alike(samples)]
     return _without_empty(sheet, samples, empty, notes)
 
 

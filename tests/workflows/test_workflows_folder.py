@@ -125,3 +125,22 @@ def test_sheets_of_sarek_say_what_is_not_taken(data: Path) -> None:
     sheet.write_text("patient,sample,vcf\nP,ann,a.vcf.gz\n")
     with pytest.raises(DataError, match=r"has a mistake:\n  line 2: column 'vcf' is of a later step"):
         read_sheet(sheet)
+
+
+def test_a_gvcf_without_records_is_a_sample_without_reads(data: Path, tmp_path: Path) -> None:
+    head = (
+        "##fileformat=VCFv4.2\n##contig=<ID=chr1>\n"
+        '##ALT=<ID=*,Description="x">\n##FORMAT=<ID=PL,Number=G,Type=Integer,Description="x">\n'
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="x">\n'
+        "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\t"
+    )
+    (tmp_path / "bob.g.vcf").write_text(head + "bob\n")
+    (tmp_path / "cy.g.vcf").write_text(head + "cy\nchr1\t5\t.\tA\t<*>\t.\t.\t.\tGT:PL\t0/0:0,3,30\n")
+    sheet = tmp_path / "s.csv"
+    sheet.write_text("sample,gvcf\nbob,bob.g.vcf\ncy,cy.g.vcf\n")
+    read = read_sheet(sheet)
+    assert set(read.samples) == {"cy"}
+    assert set(read.left_out) == {"bob"}
+    assert "bob.g.vcf has no records" in read.notes[0]
+    with pytest.raises(DataError, match=r"line 2: bob\.g\.vcf has no records"):
+        read_sheet(sheet, strict=True)
