@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,10 @@ from stargazer.store import active_store
 from stargazer.store.copies import put_down
 from stargazer.tools import Workdir
 from stargazer.visible import cell, visible
+from stargazer.workflows.earlier import MANIFEST, clear_files, earlier_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from stargazer.assets import Alignment, Asset, FilterChoice, QCReport, Variants
 
@@ -107,12 +107,12 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
         The same with the folder, its files, and the marks of the report.
     """
     out.mkdir(parents=True, exist_ok=True)
-    earlier = _earlier(out)
+    earlier = earlier_files(out, ("cohort", "engine"))
     placed: dict[str, Asset] = {}
     for name, asset in _named(results):
         for path, one in _put(asset, out / name, links=links):
             placed[path.relative_to(out).as_posix()] = one
-    _clear(out, [name for name in earlier if name not in placed])
+    clear_files(out, [name for name in earlier if name not in placed])
     copied = out / f"samples{sheet.suffix}"
     if not (copied.exists() and copied.samefile(sheet)):
         shutil.copyfile(sheet, copied)
@@ -123,29 +123,6 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
     notes = [*_multiqc(out), *_crate(found)]
     (out / "README.md").write_text(visible(_readme(found, sheet, notes), lines=True), "utf-8")
     return found
-
-
-def _earlier(out: Path) -> list[str]:
-    """Files that an earlier run put into the folder, as its manifest lists them."""
-    try:
-        told = json.loads((out / "manifest.json").read_text("utf-8"))
-        return [str(row["file"]) for row in told["files"]] if {"cohort", "engine"} <= told.keys() else []
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
-
-
-def _clear(out: Path, names: Sequence[str]) -> None:
-    """Take away what is of an earlier run alone: MultiQC, and people, would take it for results of this one."""
-    inside = out.resolve()
-    for name in names:
-        path = out / name
-        if ".." in path.parts or not path.parent.resolve().is_relative_to(inside):
-            continue  # no manifest of ours names such a file
-        with suppress(FileNotFoundError):
-            path.unlink()
-        with suppress(OSError):
-            if path.parent.parent == out / "samples":
-                path.parent.rmdir()
 
 
 def _named(results: Results) -> Iterator[tuple[str, Asset]]:
@@ -206,7 +183,7 @@ def _write_manifest(results: Results) -> None:
     ]
     told: dict[str, Any] = {"cohort": results.cohort_id, "engine": results.engine, "samples": list(results.samples)}
     told |= {"left_out": dict(results.left_out), "marks": dict(results.marks), "notes": list(results.notes)}
-    (results.out / "manifest.json").write_text(json.dumps({**told, "files": rows}, indent=1) + "\n", "utf-8")
+    (results.out / MANIFEST).write_text(json.dumps({**told, "files": rows}, indent=1) + "\n", "utf-8")
 
 
 def _multiqc(out: Path) -> list[str]:

@@ -96,8 +96,8 @@ def _take_common(source: Source, group: Any, modality: str) -> None:
     common: Any = _table(group, "obs", notes) if "obs" in group else None
     if not hasattr(common, "columns"):
         return
-    mods = tuple(f"{name}:" for name in group["mod"])
-    beside = [str(name) for name in common if str(name).startswith(mods)]
+    mods = set(group["mod"])
+    beside = [str(name) for name in common if str(name).startswith(tuple(f"{name}:" for name in mods))]
     repeated = _repeated(group)
     left = [f"column {name!r} of all modalities was left out: none has it" for name in beside if name not in repeated]
     source.notes += [*notes, *left]
@@ -105,6 +105,8 @@ def _take_common(source: Source, group: Any, modality: str) -> None:
     unlike = [name for name in common if name in source.obs and name not in beside]
     if not common.index.is_unique or not source.obs.index.isin(common.index).all():
         source.notes += [f"column {name!r} of all modalities was left out: its cells are others" for name in new]
+        found = [f"{kind}/{name}" for kind in ("obsm", "obsp") for name in _members(group, kind) if name not in mods]
+        source.notes += [f"{place} of all modalities was left out: its cells are others" for place in found]
         return
     place = common.index.get_indexer(source.obs.index)
     for name in new:
@@ -112,24 +114,47 @@ def _take_common(source: Source, group: Any, modality: str) -> None:
     for name in unlike:
         if common[name].iloc[place].astype(str).tolist() != source.obs[name].astype(str).tolist():
             source.notes.append(f"column {name!r} is that of modality {modality!r}: all modalities have other values")
-    for kind in ("obsm", "uns"):
+    for kind in ("obsm", "obsp", "uns"):
         for name in _members(group, kind):
-            if f"{kind}/{name}" not in source.others and name not in group["mod"]:
+            if name in mods and kind != "uns":
+                continue  # which of all cells a modality has
+            if f"{kind}/{name}" not in source.others:
                 source.others[f"{kind}/{name}"] = partial(_of_rows, group, kind, name, place)
+            else:
+                source.notes.append(f"{kind}/{name} is that of modality {modality!r}: all modalities have another one")
+    source.notes += [f"{place} of all modalities was left out: it is of genes of several" for place in _of_genes(group)]
+
+
+def _of_genes(group: Any) -> Iterator[str]:
+    """What a MuData says of genes for all modalities, and none of them says."""
+    mods = group["mod"]
+    for kind in ("varm", "varp"):
+        yield from (f"{kind}/{name}" for name in _members(group, kind) if name not in mods)
+    known = {name for mod in mods if "var" in mods[mod] for name in _titles(mods[mod]["var"])}
+    starts = tuple(f"{name}:" for name in mods)
+    for name in _titles(group["var"]) if "var" in group else ():
+        if name not in known and not str(name).startswith(starts):
+            yield f"column {name!r} of var"
 
 
 def _repeated(group: Any) -> set[str]:
     """Columns of its modalities, as the tables of a MuData repeat them."""
     tables = {name: group["mod"][name]["obs"] for name in group["mod"] if "obs" in group["mod"][name]}
-    return {f"{mod}:{name}" for mod, table in tables.items() for name in table.attrs.get("column-order", ())}
+    return {f"{mod}:{name}" for mod, table in tables.items() for name in _titles(table)}
+
+
+def _titles(table: Any) -> list[str]:
+    """Names of the columns of a table on disk."""
+    return [str(name) for name in table.attrs.get("column-order", ())]
 
 
 def _of_rows(group: Any, kind: str, name: str, place: Any) -> Any:
-    """A member of a MuData; of embeddings the rows of the cells of a modality."""
+    """A member of a MuData; of embeddings and graphs what is of the cells of a modality."""
     value = _read(group, kind, name)
     if kind == "uns":
         return value
-    return value.iloc[place] if hasattr(value, "iloc") else value[place]
+    rows = value.iloc[place] if hasattr(value, "iloc") else value[place]
+    return rows[:, place] if kind == "obsp" else rows
 
 
 def read_anndata(group: Any, path: Path, said: Said) -> Source:
@@ -167,7 +192,7 @@ def read_anndata(group: Any, path: Path, said: Said) -> Source:
         source.notes.append(f"X has no counts; they come from {where}, and X is left out")
     if raw:
         _take_columns(source, var)
-    elif {"raw", "raw.X"} & set(group):
+    elif any(place in group and _kind(group[place]) != "null" for place in ("raw", "raw.X")):
         source.remarks.append("raw was left out: X has counts" if where == "X" else "raw was left out")
         source.notes += _more_genes(group, len(own))
     _carry_all(source, group, path, source.var.index.equals(var.index))
