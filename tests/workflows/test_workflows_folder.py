@@ -14,7 +14,7 @@ import stargazer as sg
 from stargazer.bio.simulate import simulate_cohort
 from stargazer.cli.app import app
 from stargazer.errors import DataError
-from stargazer.workflows import CohortOptions, germline, read_sheet
+from stargazer.workflows import CohortOptions, GatkOptions, germline, read_sheet
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +144,10 @@ def test_a_gvcf_without_records_is_a_sample_without_reads(data: Path, tmp_path: 
     assert "bob.g.vcf has no records" in read.notes[0]
     with pytest.raises(DataError, match=r"line 2: bob\.g\.vcf has no records"):
         read_sheet(sheet, strict=True)
+
+
+@pytest.mark.parametrize("wrong", [{"shards": 0}, {"padding": -1}, {"ploidy": 0}, {"max_gaussians": 0}])
+def test_numbers_for_gatk_that_mean_nothing_are_refused(wrong: dict[str, int]) -> None:
+    """Of no parts at all nothing was cut, and the target was passed over without a word."""
+    with pytest.raises(DataError, match="or more"):
+        GatkOptions(**wrong)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stargazer.bio.singlecell.genes import SYMBOL_COLUMNS
+from stargazer.bio.singlecell.layout import ASIDE
 from stargazer.bio.singlecell.matrix import array_blocks, first_wrong, group_blocks
 from stargazer.bio.singlecell.source import GENES, MatrixBlocks, Said, Source, of_features
 from stargazer.bio.singlecell.spill import column_entries, row_blocks_of
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["is_anndata", "is_mudata", "left_out", "read_anndata", "read_mudata"]
 
 PLACES = ("X", "layers/counts", "raw/X", "raw.X")
+RECORD = "uns/stargazer"
+"""Where a tree of ours tells its stages, and an export of one what it comes from."""
 CARRIED = ("layers", "obsm", "obsp", "uns", "varm", "varp")
 RNA = ("rna", "gex", "RNA", "GEX", "gene_expression", "expression")
 PROTEINS = ("prot", "protein", "adt", "cite", "ab", "antibody")
@@ -230,14 +233,25 @@ def _carry_all(source: Source, group: Any, path: Path, genes_kept: bool) -> None
     for kind in CARRIED:
         for name in _members(group, kind):
             place = f"{kind}/{name}"
-            if place == source.where or place == "uns/stargazer" or _categories_of(source, place):
+            if place == source.where or _categories_of(source, place):
                 continue
-            if place == "uns/log1p" and source.where != "X":
+            if place == RECORD:
+                aside = _free_aside(group)
+                source.others[aside] = partial(_read, group, kind, name)
+                source.remarks.append(f"{RECORD} of the file is now {aside}")
+            elif place == "uns/log1p" and source.where != "X":
                 source.remarks.append("uns/log1p was left out, as the X that it describes")
             elif not genes_kept and kind in ("layers", "varm", "varp"):
                 source.notes.append(f"{place} was left out: the counts have other genes")
             else:
                 source.others[place] = partial(_read, group, kind, name)
+
+
+def _free_aside(group: Any) -> str:
+    """Where the record of an earlier analysis, of which the file is an export, stays the user's."""
+    there = {f"uns/{name}" for name in _members(group, "uns")}
+    names = (f"{RECORD}_{ASIDE}{number}" for number in ("", *(f"_{count}" for count in range(2, len(there) + 3))))
+    return next(name for name in names if name not in there)
 
 
 def _read_element(element: Any) -> Any:
