@@ -38,7 +38,7 @@ from stargazer.workflows.again import germline_command
 from stargazer.workflows.aligning import PLAIN, ReadOptions, trimming_reports
 from stargazer.workflows.builds import find_build
 from stargazer.workflows.calling import call_alignments, check_name, with_sexes
-from stargazer.workflows.folder import Results, write_folder
+from stargazer.workflows.folder import Results, check_folder, write_folder
 from stargazer.workflows.gatk import (
     GatkOptions,
     GermlineEngine,
@@ -182,7 +182,8 @@ def germline(
     Raises
     ------
     DataError
-        What is wrong with the sheet and its files, all at once; or no sample has usable reads.
+        What is wrong with the sheet and its files, all at once; no sample has usable reads; or files of a person are in
+        the folder that would be written over.
     NotFound
         No such reference.
 
@@ -192,6 +193,7 @@ def germline(
     """
     started = time.monotonic()
     chosen = options or CohortOptions()
+    check_folder(Path(out), Path(sheet), cohort_id)
     cohort = _checked(sheet, ref, target, engine, known_sites, gatk, reads, chosen, cohort_id, client)
     cohort.lanes = sheet_lanes(cohort.sheet)
     gvcfs = sheet_gvcfs(cohort.sheet, cohort.reference, engine)
@@ -355,8 +357,9 @@ def _reported(
         known: list[Any] = list(cohort.options.annotations)
         names = list(cohort.options.info)
         vcf = annotate_variants(reference, vcf, known, info=names, engine=source)
-    if vcf is not None and cohort.options.genes is not None:
-        vcf = predict_consequences(reference, vcf, cohort.options.genes, engine=source)
+    genes: Any = cohort.options.genes
+    if vcf is not None and genes is not None:
+        vcf = predict_consequences(reference, vcf, genes, engine=source)
         tables = list_consequences(vcf)
     report = _report(cohort, plain, choice)
     form: Literal["bam", "cram"] = "cram" if cohort.options.cram else "bam"

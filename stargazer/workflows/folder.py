@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.api import trace
-from stargazer.errors import StoreError, ToolError, ToolFailed
+from stargazer.errors import DataError, StoreError, ToolError, ToolFailed
 from stargazer.store import active_store
 from stargazer.store.copies import put_down
 from stargazer.tools import Workdir
@@ -19,11 +19,14 @@ from stargazer.visible import cell, visible
 from stargazer.workflows.earlier import MANIFEST, clear_files, earlier_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from stargazer.assets import Alignment, Asset, FilterChoice, QCReport, Variants
 
-__all__ = ["Results", "without_formulas", "write_folder"]
+__all__ = ["Results", "check_folder", "without_formulas", "write_folder"]
+
+MARKS = ("cohort", "engine")
+"""Fields by which a manifest is one of ours."""
 
 MEASURES = (
     *(".stats.txt", ".flagstat.txt", ".idxstats.txt", ".aligned.coverage.tsv", ".markdup.metrics.txt"),
@@ -87,6 +90,25 @@ class Results:
     marks: Mapping[str, list[str]] = field(default_factory=dict)
 
 
+def check_folder(out: Path, sheet: Path, cohort_id: str) -> None:
+    """Refuse a folder in which files of a person would be written over.
+
+    Raises
+    ------
+    DataError
+        It has files of such names, and no manifest that says that an earlier run put them there.
+    """
+    if earlier_files(out, MARKS):
+        return
+    names = ("README.md", MANIFEST, f"samples{sheet.suffix}", f"{cohort_id}.vcf.gz")
+    there = [name for name in names if (out / name).exists() and not (sheet.exists() and (out / name).samefile(sheet))]
+    if there:
+        raise DataError(
+            f"{out} has {', '.join(there)}, which no earlier run put there and this one would write over: take "
+            "another folder, or move them"
+        )
+
+
 def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = False) -> Results:
     """Put results into a folder under their names; what an earlier run put there is replaced.
 
@@ -107,7 +129,8 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
         The same with the folder, its files, and the marks of the report.
     """
     out.mkdir(parents=True, exist_ok=True)
-    earlier = earlier_files(out, ("cohort", "engine"))
+    earlier = earlier_files(out, MARKS)
+    _begin(results, out, earlier)
     placed: dict[str, Asset] = {}
     for name, asset in _named(results):
         for path, one in _put(asset, out / name, links=links):
@@ -174,6 +197,13 @@ def _renamed(name: str, old: str, new: str) -> str:
         return f"{new}{name.removeprefix(old)}"
     stem, _, suffix = name.rpartition(".")
     return f"{new.rpartition('.')[0]}.{suffix}" if stem and old.startswith(f"{stem}.") else name
+
+
+def _begin(results: Results, out: Path, earlier: Sequence[str]) -> None:
+    """Note what will be there before it is: what a run leaves that is killed meanwhile is the next one's to replace."""
+    names = dict.fromkeys((*earlier, *(name for name, _ in _named(results))))
+    told = {"cohort": results.cohort_id, "engine": results.engine, "files": [{"file": name} for name in names]}
+    (out / MANIFEST).write_text(json.dumps(told, indent=1) + "\n", "utf-8")
 
 
 def _write_manifest(results: Results) -> None:

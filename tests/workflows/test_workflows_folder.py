@@ -56,6 +56,41 @@ def test_who_is_no_longer_in_the_sheet_is_not_in_the_folder(
     assert (out / "samples/ann/ann.cram").is_file()
 
 
+def test_what_a_person_has_in_the_folder_is_not_written_over(
+    data: Path, tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "project"
+    out.mkdir()
+    for name in ("README.md", "samples.csv"):
+        (out / name).write_text("mine")
+    with pytest.raises(DataError, match=r"project has README\.md, samples\.csv, which no earlier run put there"):
+        called(data / "one.csv", out, stop_after="preprocess")
+    (out / "README.md").unlink()
+    (out / "samples.csv").write_text((data / "one.csv").read_text().replace("ann_", f"{data}/ann_"))
+    for _ in range(2):  # the sheet itself, and then a folder that a run made
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            germline(out / "samples.csv", data / "reference.fa", out, options=CohortOptions(stop_after="preprocess"))
+    assert "Alignments that are ready" in (out / "README.md").read_text()
+
+
+def test_a_run_that_is_killed_as_it_writes_can_be_run_again(
+    data: Path, tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stargazer.workflows.folder.shutil.copyfile", killed)
+        with pytest.raises(KeyboardInterrupt):
+            called(data / "one.csv", out)
+    assert (out / "cohort.vcf.gz").is_file()
+    called(data / "one.csv", out)
+    assert (out / "README.md").is_file()
+
+
 def test_a_manifest_takes_nothing_away_elsewhere(data: Path, tmp_path: Path, store: sg.Store) -> None:
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     for folder in (out, elsewhere):

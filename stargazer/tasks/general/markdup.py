@@ -169,7 +169,7 @@ def _check_taken(work: Workdir, lanes: Sequence[Alignment], taken: int, engine: 
 
     Only what others wrote has such reads. Of one library nothing is picked out, and all stay.
     """
-    count = [*command("samtools", engine), "view", "--no-PG", "-c", "-@", work.cpus - 1]
+    count: Stage = [*command("samtools", engine), "view", "--no-PG", "-c", "-@", work.cpus - 1]
     lost = sum(int(work.output([*count, lane.path])) for lane in lanes) - taken
     if lost:
         names = ", ".join(lane.path.name for lane in lanes if not lane.tool)
