@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["is_anndata", "is_mudata", "left_out", "read_anndata", "read_mudata"]
 
 PLACES = ("X", "layers/counts", "raw/X", "raw.X")
+MEANT = {"X": ["X"], "raw": ["raw/X", "raw.X"], "raw.X": ["raw/X", "raw.X"]}
+"""What names mean that layers may have as well; a layer is meant where there is nothing else, or by ``layers/raw``."""
 RECORD = "uns/stargazer"
 """Where a tree of ours tells its stages, and an export of one what it comes from."""
 CARRIED = ("layers", "obsm", "obsp", "uns", "varm", "varp")
@@ -342,14 +344,15 @@ def _counts_place(group: Any, path: Path, said: Said) -> tuple[str, float | None
     layers = [f"layers/{name}" for name in _members(group, "layers")]
     there = [place for place in (*PLACES, *layers) if place in group and _kind(group[place]) != "null"]
     if said.layer:
-        wanted = {"X": ["X"], "raw": ["raw/X", "raw.X"], "raw.X": ["raw/X", "raw.X"]}.get(said.layer)
-        found = [place for place in wanted or [f"layers/{said.layer}"] if place in there]
+        itself = [said.layer] if said.layer in layers else []
+        wanted = [*MEANT.get(said.layer, ()), f"layers/{said.layer}", *itself]
+        found = [place for place in wanted if place in there]
         if not found:
             raise DataError(f"{path} has no counts in {said.layer!r}; there are: {', '.join(there) or 'none'}")
         return found[0], None
     usual = [place for place in there if place in PLACES]
     if not usual:
-        hint = f"; say where counts are, as in layer={layers[0][7:]!r}" if layers else ""
+        hint = f"; say where counts are, as in layer={_called(layers[0])!r}" if layers else ""
         raise DataError(f"{path} has no matrix: neither {', '.join(PLACES)}{hint}")
     empty = ""
     for place in usual:
@@ -357,13 +360,19 @@ def _counts_place(group: Any, path: Path, said: Said) -> tuple[str, float | None
         if largest:
             return place, largest
         empty = empty or (place if largest is not None else "")
-    other = [place[7:] for place in there if place not in PLACES and _largest_count(group[place])]
+    other = [_called(place) for place in there if place not in PLACES and _largest_count(group[place])]
     if other:
         raise DataError(
             f"{path}: {', '.join(usual)} of it hold no counts, but layers {', '.join(map(repr, other))} do: say "
             f"where counts are, as in sg.CountsFile(layer={other[0]!r})"
         )
     return empty or usual[0], None
+
+
+def _called(place: str) -> str:
+    """What says that counts are in a layer: its name, unless another place is meant by that."""
+    name = place.removeprefix("layers/")
+    return place if name in MEANT else name
 
 
 def _largest_count(element: Any) -> float | None:
