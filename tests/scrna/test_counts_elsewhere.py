@@ -246,3 +246,12 @@ def test_a_layer_may_be_called_raw(tmp_path: Path, beside: bool) -> None:
         here.mkdir()
         found = open_tree(ingest(path, here, Said(layer=name)).path)
         np.testing.assert_array_equal(found.X.toarray(), DENSE)
+
+
+@pytest.mark.parametrize("kind", ["obs", "layers"])
+def test_a_name_that_no_file_can_have_is_told_as_what_it_is(tmp_path: Path, kind: str) -> None:
+    """It was told that the file is truncated or damaged."""
+    given = GIVEN.copy()
+    getattr(given, kind)["x" * 300] = 1 if kind == "obs" else given.X.copy()
+    with pytest.raises(DataError, match=r"a name that is too long for a file.*'x{60}'…, 300 bytes: rename it"):
+        read(saved(given, tmp_path / "a.h5ad"), tmp_path)
