@@ -41,7 +41,11 @@ class Pseudobulk(Asset):
         Columns and rows.
     anndata_cid
         The cells that were added up.
+    left_out
+        Why each cluster that has no bulk has none.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("left_out",)
 
     sample_id: str = ""
     groupby: str = ""
@@ -50,6 +54,7 @@ class Pseudobulk(Asset):
     n_bulks: int = 0
     n_genes: int = 0
     anndata_cid: str = ""
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
         """Counts, genes × bulks."""

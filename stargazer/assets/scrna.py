@@ -249,7 +249,8 @@ class CountsFile(AnnData, key="counts_file"):
     Parameters
     ----------
     layer
-        Where counts are in a ``.h5ad``: the name of a layer, ``"X"`` or ``"raw"``; found if empty.
+        Where counts are in a ``.h5ad``: the name of a layer, ``"X"`` or ``"raw"``; found if empty. A layer that is
+        called so itself is ``"layers/raw"``.
     genome
         Which genome's genes to take of a file with several.
     features

@@ -73,7 +73,7 @@ def germline(
         raise typer.BadParameter(f"{out} is no folder", param_hint="--out")
     if on:
         chosen_profile(on, workers=workers)
-    gatk = GatkOptions(filter=filter_by) if engine == "gatk" else None
+    gatk = GatkOptions(filter=filter_by) if engine == "gatk" or filter_by != "auto" else None
     options = CohortOptions(
         cram=not bam,
         genes=genes,

@@ -10,6 +10,7 @@ import typer
 from stargazer.cli.options import JSON, STORE, chosen_profile, open_store, print_json, say, show_progress
 
 if TYPE_CHECKING:
+    from stargazer.assets import DifferentialExpression
     from stargazer.runs import Run
     from stargazer.workflows import CellsProject
 
@@ -109,11 +110,17 @@ def _as_json(project: CellsProject, results: Any, flight: Run, paths: dict[str, 
     for other in others:
         key = type(other).asset_key
         named[key if key not in named else f"{key}.{other.tested}"] = other.cid
-    left_out = {other.tested: dict(other.left_out) for other in others if getattr(other, "left_out", None)}
+    left_out = {other.tested: dict(other.left_out) for other in _differences(others) if other.left_out}
     if left_out:
         found["left_out"] = left_out
     shown = {name: str(path) for name, path in paths.items()}
     return {**found, **named, "samples": len(project.samples), "tasks_run": flight.tasks_run, "out": shown}
+
+
+def _differences(others: Any) -> list[DifferentialExpression]:
+    from stargazer.assets import DifferentialExpression
+
+    return [other for other in others if isinstance(other, DifferentialExpression)]
 
 
 def _print(results: Any, flight: Run, paths: dict[str, Path]) -> None:
@@ -126,8 +133,8 @@ def _print(results: Any, flight: Run, paths: dict[str, Path]) -> None:
     rows += [("note", f"{stage}: {note}") for stage, told in tree.stages().items() for note in told.get("notes", [])]
     rows += [
         ("note", f"cluster {name} is not compared ({other.tested} against {other.reference}): {why}")
-        for other in results[2:]
-        for name, why in getattr(other, "left_out", {}).items()
+        for other in _differences(results[2:])
+        for name, why in other.left_out.items()
     ]
     rows += [(name, str(path)) for name, path in paths.items()]
     rows.append(("CID", str(cells.cid)))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_fasta"]
 
-BASES = b"ACGTUNRYKMSWBDHVacgtunrykmswbdhv"
-"""Letters of nucleotides, ambiguous ones included (IUPAC)."""
+BASES = b"ACGTNRYKMSWBDHVacgtnrykmswbdhv"
+"""Letters of nucleotides, ambiguous ones included (IUPAC). U is none: aligners know no U, and VCF has no REF of it."""
 
 NAME = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
 HEADERS = re.compile(rb">[^\n]*")
@@ -91,6 +91,10 @@ def _bases(lines: bytes, told: str, line: int, *, first: bool) -> int:
             shown = wrong.decode("utf-8", "replace")[:20]
             if first:
                 raise DataError(f"{told}, line {number}: a FASTA begins with >name, not with {shown!r}")
+            if shown[0] in "Uu":
+                raise DataError(
+                    f"{told}, line {number}: {shown[0]!r} is of RNA, which aligners do not know; write T for it"
+                )
             raise DataError(
                 f"{told}, line {number}: {shown[0]!r} is no base: a reference has nucleotides (A, C, G, T, N and the "
                 "ambiguous ones), no gaps, digits, blanks or amino acids"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,13 @@ __all__ = [
     "call_alignments",
     "call_cohort",
     "check_cohort",
+    "check_name",
     "germline_short_variant_discovery",
     "with_sexes",
 ]
+
+NAME = re.compile(r"[^\x00-\x1f/\\.-][^\x00-\x1f/\\]{0,99}")
+"""Names of cohorts: what a file may be called everywhere."""
 
 
 def call_cohort(
@@ -72,9 +77,10 @@ def call_cohort(
     Raises
     ------
     DataError
-        No samples, a sample without reads, reads that are there twice, or options of GATK for another engine.
+        No samples, a sample without reads, reads that are there twice, options of GATK for another engine, or a name
+        that cannot be that of files.
     """
-    check_cohort({**samples, **dict.fromkeys(gvcfs or (), ())}, engine, options)
+    check_cohort({**samples, **dict.fromkeys(gvcfs or (), ())}, engine, options, cohort_id)
     if engine == "gatk":
         chosen = with_sexes(options, sexes)
         return call_with_gatk(reference, samples, cohort_id, chosen, reads, gvcfs, order)[0]
@@ -86,14 +92,24 @@ def call_cohort(
 
 
 def check_cohort(
-    samples: Mapping[str, Sequence[Lane]], engine: GermlineEngine, options: GatkOptions | None = None
+    samples: Mapping[str, Sequence[Lane]], engine: GermlineEngine, options: GatkOptions | None, cohort_id: str
 ) -> None:
     """Refuse a cohort that cannot be called; errors as of `call_cohort`."""
+    check_name(cohort_id)
     if not samples:
         raise DataError("a cohort has at least one sample")
     if options is not None and engine != "gatk":
         raise DataError(f"these are options of GATK, and the engine is {engine!r}; choose engine='gatk'")
     check_lanes(samples)
+
+
+def check_name(cohort_id: str) -> None:
+    """Refuse the name of a cohort that cannot be that of files."""
+    if not NAME.fullmatch(cohort_id):
+        raise DataError(
+            f"a cohort cannot be called {cohort_id[:100]!r}: it names files, so that it has up to 100 characters, none "
+            "of them a slash, and neither a point nor a - stands first"
+        )
 
 
 def with_sexes(options: GatkOptions | None, sexes: Mapping[str, str] | None) -> GatkOptions:

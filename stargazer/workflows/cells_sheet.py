@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stargazer.bounded import is_count
 from stargazer.errors import DataError, StargazerError
 from stargazer.workflows.sheet_files import is_url
-from stargazer.workflows.sheet_text import file_of, sheet_lines, without_gaps
+from stargazer.workflows.sheet_text import file_of, gap_notes, sheet_lines, without_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -60,6 +60,7 @@ OF_OTHERS = (
 """Columns of nf-core's sheets that say nothing here."""
 INSTEAD = {
     "batch_col": "a column of the cells to integrate over is named by batch_key= (--batch)",
+    "label_col": "labels stay in their column of the cells, and nothing goes by them",
     "condition_col": "give the condition of each sample in the column condition",
     "min_genes": "one limit holds for all samples: min_genes= (--min-genes)",
     "min_cells": "one limit holds for all samples: min_cells=",
@@ -145,22 +146,25 @@ def read_cells_sheet(path: str | Path) -> CellsSheet:
     (head, header), lines, notes = sheet_lines(sheet, "sample,path,condition,donor,batch,organism")
     names = [ALIASES.get(name, name) for name in header]
     mistakes += [(head, problem) for problem in _header_problems(names)]
-    rows = []
+    named = not {"path", "unfiltered"}.isdisjoint(names)
+    rows, empty = [], []
     passed_over: dict[str, int] = {}
     for line, fields in lines:
         if len(fields) != len(names):
             mistakes.append((line, f"{len(fields)} fields, but there are {len(names)} columns"))
             continue
-        said, gaps = without_gaps(line, dict(zip(names, fields, strict=True)), ("sample", "path"))
-        notes += gaps
+        read = dict(zip(names, fields, strict=True))
+        said, gaps = without_gaps(read, ("sample", "path"))
+        empty.append((line, read, gaps))
         given = {name: field for name, field in said.items() if field}
         passed_over.update((name, line) for name in INSTEAD if name not in passed_over and _is_said(given.get(name)))
-        mistakes += [(line, problem) for problem in _problems(given, sheet.parent)]
+        mistakes += [(line, problem) for problem in _problems(given, sheet.parent, named=named)]
         rows.append(_row(line, given, sheet.parent))
     if not lines:
         mistakes.append((head, "there are no samples below the names of the columns"))
-    mistakes += _double(rows)
+    mistakes += _double(rows, named=named)
     _stop(sheet, mistakes)
+    notes += [*gap_notes(empty)]
     notes += [f"line {line}: {name} was passed over: {INSTEAD[name]}" for name, line in passed_over.items()]
     return CellsSheet(sheet, tuple(rows), (*notes, *_alike(rows)))
 
@@ -204,15 +208,16 @@ def _header_problems(names: Sequence[str]) -> Iterator[str]:
             yield "column 'path' is missing: where the counts of a sample are"
 
 
-def _problems(given: Mapping[str, str], folder: Path) -> Iterator[str]:
-    """What is wrong with a line."""
+def _problems(given: Mapping[str, str], folder: Path, *, named: bool) -> Iterator[str]:
+    """What is wrong with a line; `named` is whether there is a column of paths."""
     if "sample" not in given:
         yield "there is no sample"
     elif not NAME.fullmatch(given["sample"]):
         yield f"sample {given['sample']!r} cannot be used: {NAME_RULE}"
     place = given.get("path") or given.get("unfiltered")
     if not place:
-        yield "there is no path"
+        if named:  # else the first line lacks the column, and is told so once
+            yield "there is no path"
     elif is_url(place):
         yield f"{place} is an address: fetch the file first, and give its path"
     elif not file_of(folder, place).exists():
@@ -255,7 +260,7 @@ def _row(line: int, given: Mapping[str, str], folder: Path) -> CellsRow:
     )
 
 
-def _double(rows: Iterable[CellsRow]) -> list[tuple[int, str]]:
+def _double(rows: Iterable[CellsRow], *, named: bool) -> list[tuple[int, str]]:
     """Samples and files that stand there twice."""
     found: list[tuple[int, str]] = []
     names: dict[str, int] = {}
@@ -264,7 +269,7 @@ def _double(rows: Iterable[CellsRow]) -> list[tuple[int, str]]:
         if row.sample and names.setdefault(row.sample, row.line) != row.line:
             found.append((row.line, f"sample {row.sample!r} stands there before, on line {names[row.sample]}"))
         key = (str(row.path.resolve()), row.reading.get("prefix", ""), row.reading.get("genome", ""))
-        if places.setdefault(key, row.line) != row.line:
+        if named and places.setdefault(key, row.line) != row.line:
             found.append((row.line, f"{row.path} stands there before, on line {places[key]}"))
     return found
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stargazer.assets import Intervals, KnownSites, Reference
+from stargazer.assets import Asset, Intervals, KnownSites, Reference
 from stargazer.errors import DataError, DataWarning, NotFound
 from stargazer.runs import run
 from stargazer.store import active_store
@@ -37,8 +37,8 @@ from stargazer.visible import visible
 from stargazer.workflows.again import germline_command
 from stargazer.workflows.aligning import PLAIN, ReadOptions, trimming_reports
 from stargazer.workflows.builds import find_build
-from stargazer.workflows.calling import call_alignments, with_sexes
-from stargazer.workflows.folder import Results, write_folder
+from stargazer.workflows.calling import call_alignments, check_name, with_sexes
+from stargazer.workflows.folder import Results, check_folder, write_folder
 from stargazer.workflows.gatk import (
     GatkOptions,
     GermlineEngine,
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from stargazer.assets import Alignment, Asset, DuplicateMetrics, QCReport, Variants
+    from stargazer.assets import Alignment, DuplicateMetrics, QCReport, Variants
     from stargazer.calls import Call
     from stargazer.workflows.lanes import Lane
 
@@ -90,7 +90,7 @@ class CohortOptions:
     """
 
     cram: bool = True
-    genes: str | Path | None = None
+    genes: str | Path | Asset | None = None
     annotations: Sequence[str | Path | KnownSites] = ()
     info: Sequence[str] = ()
     stop_after: Literal["", "preprocess"] = ""
@@ -182,7 +182,8 @@ def germline(
     Raises
     ------
     DataError
-        What is wrong with the sheet and its files, all at once; or no sample has usable reads.
+        What is wrong with the sheet and its files, all at once; no sample has usable reads; or files of a person are in
+        the folder that would be written over.
     NotFound
         No such reference.
 
@@ -192,6 +193,7 @@ def germline(
     """
     started = time.monotonic()
     chosen = options or CohortOptions()
+    check_folder(Path(out), Path(sheet), cohort_id)
     cohort = _checked(sheet, ref, target, engine, known_sites, gatk, reads, chosen, cohort_id, client)
     cohort.lanes = sheet_lanes(cohort.sheet)
     gvcfs = sheet_gvcfs(cohort.sheet, cohort.reference, engine)
@@ -216,8 +218,12 @@ def _checked(
     client: Client | None,
 ) -> _Cohort:
     """Read the sheet, find the reference, and look at everything beside it."""
-    if gatk is not None and engine != "gatk":
-        raise DataError(f"these are options of GATK, and the engine is {engine!r}; choose engine='gatk'")
+    check_name(cohort_id)
+    if (gatk is not None or known_sites) and engine != "gatk":
+        told = "these are options of GATK" if gatk is not None else "known sites are for GATK"
+        raise DataError(f"{told}, and the engine is {engine!r}; choose engine='gatk'")
+    if options.info and not options.annotations:
+        raise DataError(f"INFO {', '.join(options.info)} is to be taken from VCFs with annotations, and none is given")
     read = read_sheet(sheet, strict=options.strict)
     fasta = _reference(ref)
     indexed = index_reference(fasta, engine=engine, aligner=reads.aligner)
@@ -227,14 +233,16 @@ def _checked(
     found = known_sites_of(fasta.build) if sites is None else [_known(one, fasta.build) for one in sites]
     chosen = replace(with_sexes(chosen, sheet_sexes(read)), known_sites=found, target=bed or chosen.target)
     more = [_known(one, fasta.build) for one in options.annotations]
-    options = replace(options, annotations=more)
+    genes = _added(options.genes, Asset()) if options.genes is not None else None
+    options = replace(options, annotations=more, genes=genes)
     notes, left_out = list(read.notes), dict(read.left_out)
     cohort = _Cohort(cohort_id, read, engine, indexed, bed, chosen, reads, options, client, [], left_out)
     cohort.run(indexed.inputs["indices"][:2])
     contigs = contigs_of(indexed)
     assert contigs is not None
     checked = found if engine == "gatk" else []
-    notes += check_against(contigs, read, target=bed, known_sites=[*checked, *more], engine=engine)
+    taken: dict[str, Any] = {"genes": genes, "annotations": more, "info": options.info}
+    notes += check_against(contigs, read, target=bed, known_sites=[*checked, *more], engine=engine, **taken)
     for note in notes:
         cohort.tell(note)
     return cohort
@@ -349,8 +357,8 @@ def _reported(
         known: list[Any] = list(cohort.options.annotations)
         names = list(cohort.options.info)
         vcf = annotate_variants(reference, vcf, known, info=names, engine=source)
-    if vcf is not None and cohort.options.genes is not None:
-        genes = active_store().add(cohort.options.genes)
+    genes: Any = cohort.options.genes
+    if vcf is not None and genes is not None:
         vcf = predict_consequences(reference, vcf, genes, engine=source)
         tables = list_consequences(vcf)
     report = _report(cohort, plain, choice)

@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.api import trace
-from stargazer.errors import StoreError, ToolError
+from stargazer.errors import DataError, StoreError, ToolError, ToolFailed
 from stargazer.store import active_store
 from stargazer.store.copies import put_down
 from stargazer.tools import Workdir
 from stargazer.visible import cell, visible
+from stargazer.workflows.earlier import MANIFEST, clear_files, earlier_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from stargazer.assets import Alignment, Asset, FilterChoice, QCReport, Variants
 
-__all__ = ["Results", "without_formulas", "write_folder"]
+__all__ = ["Results", "check_folder", "without_formulas", "write_folder"]
+
+MARKS = ("cohort", "engine")
+"""Fields by which a manifest is one of ours."""
 
 MEASURES = (
     *(".stats.txt", ".flagstat.txt", ".idxstats.txt", ".aligned.coverage.tsv", ".markdup.metrics.txt"),
@@ -86,6 +90,25 @@ class Results:
     marks: Mapping[str, list[str]] = field(default_factory=dict)
 
 
+def check_folder(out: Path, sheet: Path, cohort_id: str) -> None:
+    """Refuse a folder in which files of a person would be written over.
+
+    Raises
+    ------
+    DataError
+        It has files of such names, and no manifest that says that an earlier run put them there.
+    """
+    if earlier_files(out, MARKS):
+        return
+    names = ("README.md", MANIFEST, f"samples{sheet.suffix}", f"{cohort_id}.vcf.gz")
+    there = [name for name in names if (out / name).exists() and not (sheet.exists() and (out / name).samefile(sheet))]
+    if there:
+        raise DataError(
+            f"{out} has {', '.join(there)}, which no earlier run put there and this one would write over: take "
+            "another folder, or move them"
+        )
+
+
 def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = False) -> Results:
     """Put results into a folder under their names; what an earlier run put there is replaced.
 
@@ -106,10 +129,13 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
         The same with the folder, its files, and the marks of the report.
     """
     out.mkdir(parents=True, exist_ok=True)
+    earlier = earlier_files(out, MARKS)
+    _begin(results, out, earlier)
     placed: dict[str, Asset] = {}
     for name, asset in _named(results):
         for path, one in _put(asset, out / name, links=links):
             placed[path.relative_to(out).as_posix()] = one
+    clear_files(out, [name for name in earlier if name not in placed])
     copied = out / f"samples{sheet.suffix}"
     if not (copied.exists() and copied.samefile(sheet)):
         shutil.copyfile(sheet, copied)
@@ -117,8 +143,7 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
     marks = json.loads(active_store().fetch(told).read_text("utf-8"))["marks"] if told is not None else {}
     found = replace(results, out=out, files=placed, marks=marks)
     _write_manifest(found)
-    _multiqc(out)
-    notes = _crate(found)
+    notes = [*_multiqc(out), *_crate(found)]
     (out / "README.md").write_text(visible(_readme(found, sheet, notes), lines=True), "utf-8")
     return found
 
@@ -174,6 +199,13 @@ def _renamed(name: str, old: str, new: str) -> str:
     return f"{new.rpartition('.')[0]}.{suffix}" if stem and old.startswith(f"{stem}.") else name
 
 
+def _begin(results: Results, out: Path, earlier: Sequence[str]) -> None:
+    """Note what will be there before it is: what a run leaves that is killed meanwhile is the next one's to replace."""
+    names = dict.fromkeys((*earlier, *(name for name, _ in _named(results))))
+    told = {"cohort": results.cohort_id, "engine": results.engine, "files": [{"file": name} for name in names]}
+    (out / MANIFEST).write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+
+
 def _write_manifest(results: Results) -> None:
     rows = [
         {"file": name, "cid": asset.cid, "type": asset.asset_key, "sample": dict(asset.declared).get("sample_id", "")}
@@ -181,13 +213,15 @@ def _write_manifest(results: Results) -> None:
     ]
     told: dict[str, Any] = {"cohort": results.cohort_id, "engine": results.engine, "samples": list(results.samples)}
     told |= {"left_out": dict(results.left_out), "marks": dict(results.marks), "notes": list(results.notes)}
-    (results.out / "manifest.json").write_text(json.dumps({**told, "files": rows}, indent=1) + "\n", "utf-8")
+    (results.out / MANIFEST).write_text(json.dumps({**told, "files": rows}, indent=1) + "\n", "utf-8")
 
 
-def _multiqc(out: Path) -> None:
+def _multiqc(out: Path) -> list[str]:
     """MultiQC's report of the measures, where it is installed; names of samples stay what they are."""
+    if (out / "multiqc").is_dir():
+        shutil.rmtree(out / "multiqc")
     if shutil.which("multiqc") is None:
-        return
+        return []
     with tempfile.TemporaryDirectory(prefix="stargazer-multiqc-") as scratch:
         work = Workdir(scratch)
         settings = work.file("names.yaml")
@@ -195,16 +229,21 @@ def _multiqc(out: Path) -> None:
         settings.write_text(f"fn_clean_exts:\n{lines}fn_clean_trim: []\nextra_fn_clean_exts: []\n", "utf-8")
         target = (out / "multiqc").resolve()
         command = ["multiqc", "--force", "--quiet", "--no-version-check", "-c", str(settings), "-o", str(target)]
-        work.run([*command, (out / "report").resolve()])
+        try:
+            work.run([*command, (out / "report").resolve()])
+        except ToolFailed as error:
+            last = error.tail.strip().rpartition("\n")[2]
+            return [f"There is no report of MultiQC, which failed with exit code {error.code}: {last}"]
+    return []
 
 
 def _crate(results: Results) -> list[str]:
     """A Workflow Run RO-Crate of the joint calls, where the library is installed."""
-    if results.vcf is None:
-        return []
     target = results.out / "ro-crate"
     if target.is_dir():
         shutil.rmtree(target)
+    if results.vcf is None:
+        return []
     try:
         trace(results.vcf).to_rocrate(target, files="none")
     except (ToolError, StoreError) as error:
@@ -226,6 +265,7 @@ def _readme(results: Results, sheet: Path, notes: list[str]) -> str:
     told: dict[str, Any] = {
         f"{results.cohort_id}.vcf.gz": "joint calls, an index beside them" if ended else "",
         "samples/NAME/": f"alignment{' and gVCF' if ended else ''} of a sample, indices beside them",
+        "samples/NAME/NAME.consequences.tsv": "its variants that change a protein" if results.tables else "",
         f"report/{results.cohort_id}.qc.html": "measures of quality, their files beside it, and who is to be looked at",
         "multiqc/": "MultiQC's report of the same, where MultiQC is installed",
         "ro-crate/": "how the joint calls were made, for other programs" if ended else "",

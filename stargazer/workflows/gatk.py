@@ -113,6 +113,19 @@ class GatkOptions:
     enable_baq: bool = False
     extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing: of no parts at all, even a target would be passed over.
+
+        Raises
+        ------
+        DataError
+            Parts, copies or clusters are fewer than one, or the padding is negative.
+        """
+        for name, least in (("shards", 1), ("padding", 0), ("max_gaussians", 1), ("ploidy", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise DataError(f"{name} of GATK is {value}, and must be {least} or more")
+
     @property
     def arguments(self) -> dict[str, list[str]] | None:
         """`extra` as tasks take it."""

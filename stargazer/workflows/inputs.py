@@ -6,11 +6,13 @@ import gzip
 import itertools
 import re
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets import Reference, ReferenceIndex, SequenceDict
 from stargazer.errors import DataError, StargazerError
 from stargazer.tasks.fasta import check_fasta
+from stargazer.tasks.general.consequences import genes_problem, info_names
 from stargazer.tasks.regions import bed_text, merge, other_names, parse_bed, runs_of_n
 from stargazer.tasks.sam import is_long, is_recalibrated, sam_contigs, sam_md5s, vcf_contigs
 from stargazer.tasks.vcf import vcf_lines
@@ -106,6 +108,9 @@ def check_against(
     target: Intervals | None = None,
     known_sites: Sequence[KnownSites] = (),
     engine: str = "embedded",
+    genes: Asset | None = None,
+    annotations: Sequence[KnownSites] = (),
+    info: Sequence[str] = (),
 ) -> list[str]:
     """Look at every input beside the reference.
 
@@ -121,6 +126,10 @@ def check_against(
         VCFs.
     engine
         ``"embedded"``, ``"native"`` or ``"gatk"``.
+    genes
+        GFF3, for consequences.
+    annotations, info
+        Those of the known sites that INFO is taken from, and its names.
 
     Returns
     -------
@@ -146,6 +155,9 @@ def check_against(
         problems += [f"{target.name or 'the target'}: {problem}" for problem in _bed_problems(path_of(target), contigs)]
     for site in known_sites:
         problems += [f"{site.name}: {problem}" for problem in _site_problems(path_of(site), contigs)]
+    if genes is not None and (problem := genes_problem(replace(genes, path=path_of(genes)), contigs.lengths)):
+        problems.append(problem)
+    problems += _info_problems(annotations, info)
     if problems:
         where = f"{sheet.path} and its inputs do" if sheet is not None else "the inputs do"
         raise DataError(f"{where} not fit {contigs.name}:" + "".join(f"\n  {one}" for one in problems))
@@ -269,6 +281,16 @@ def _site_problems(path: Path, contigs: Contigs) -> Iterator[str]:
     lengths = vcf_contigs("".join(header))
     shared = {name: length for name, length in lengths.items() if name in names and name in contigs.lengths}
     yield from _length_problems(shared, contigs, "is of another reference")
+
+
+def _info_problems(annotations: Sequence[KnownSites], info: Sequence[str]) -> Iterator[str]:
+    """INFO that none of the files has from which it is to be taken."""
+    try:
+        there = {name for site in annotations for name in info_names(path_of(site))} if info else set()
+    except DataError:
+        return  # whoever looks at the sites says what is wrong
+    if missing := [name for name in info if name not in there]:
+        yield f"INFO {', '.join(missing)} is in none of the files {', '.join(site.name for site in annotations)}"
 
 
 def _beyond(records: Iterable[Sequence[str]], contigs: Contigs) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import AnnData, Asset, DifferentialExpression, Pseudobulk, PseudobulkDesign
 from stargazer.visible import cell
+from stargazer.workflows.earlier import MANIFEST, clear_files, earlier_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +35,7 @@ def write_project(cells: AnnData, page: Asset, others: Sequence[Asset], out: Pat
     dict
         The files, by what they are.
     """
+    shown: dict[str, Asset] = {"report": page, "cells": cells, "markers": cells}
     writers: dict[str, tuple[str, Callable[[Path], Any]]] = {
         "report": ("report.html", lambda path: path.write_bytes(page.fetch().read_bytes())),
         "cells": ("annotated.h5ad", cells.write_h5ad),
@@ -43,23 +46,31 @@ def write_project(cells: AnnData, page: Asset, others: Sequence[Asset], out: Pat
     }
     for section in page.companions:
         writers["multiqc"] = (section.name, _copy(page.companion(Asset, report="multiqc")))
+        shown["multiqc"] = section
     compared = [other for other in others if isinstance(other, DifferentialExpression)]
     for difference, safe in zip(compared, _safe([each.tested for each in compared]), strict=True):
         which, end = (f".{difference.tested}", f".{safe}") if len(compared) > 1 else ("", "")
         writers[f"differential{which}"] = (f"differential_expression{end}.tsv", _table(difference))
+        shown |= {f"differential{which}": difference, f"left_out{which}": difference}
         if difference.left_out:
             writers[f"left_out{which}"] = (f"differential_expression{end}.left_out.tsv", _left_out(difference))
     for other in others:
         if isinstance(other, Pseudobulk):
             writers["pseudobulk"] = ("pseudobulk.tsv", _table(other))
             writers["design"] = ("pseudobulk.design.tsv", _table(other.companion(PseudobulkDesign)))
+            shown |= {"pseudobulk": other, "design": other.companion(PseudobulkDesign)}
     out.mkdir(parents=True, exist_ok=True)
+    earlier = earlier_files(out, ["project"])
     paths: dict[str, Path] = {}
     with tempfile.TemporaryDirectory(prefix=".stargazer-", dir=out) as scratch:
         for name, (file, write) in writers.items():
             made = Path(scratch, file)
             write(made)
             paths[name] = made.replace(out / file)
+    clear_files(out, [file for file in earlier if out / file not in paths.values()])
+    rows = [{"file": path.name, "cid": shown[name].cid, "type": shown[name].asset_key} for name, path in paths.items()]
+    told = {"project": cells.sample_id, "files": rows}
+    (out / MANIFEST).write_text(json.dumps(told, indent=1) + "\n", "utf-8")
     return paths
 
 

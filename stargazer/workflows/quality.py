@@ -103,7 +103,7 @@ def report_cohort(
     Call
         Of `QCReport`. What `call_cohort` makes with the same arguments is not made again.
     """
-    check_cohort(samples, engine, options)
+    check_cohort(samples, engine, options, cohort_id)
     trimmed = trimming_reports(samples, reads)
     if engine == "gatk":
         vcf, choice, aligned = call_with_gatk(reference, samples, cohort_id, with_sexes(options, sexes), reads)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.errors import DataError
 from stargazer.workflows.sheet_files import NoReads, check_alignment, check_gvcf, check_reads, is_url, local_copy
-from stargazer.workflows.sheet_text import file_of, sheet_lines, spread, without_gaps
+from stargazer.workflows.sheet_text import file_of, gap_notes, sheet_lines, spread, without_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -47,7 +47,8 @@ PLATFORMS = (
     "CAPILLARY", "DNBSEQ", "ELEMENT", "HELICOS", "ILLUMINA", "IONTORRENT", "LS454", "ONT", "PACBIO", "SINGULAR",
     "SOLID", "ULTIMA",
 )  # fmt: skip
-SEXES = {"XX": "XX", "XY": "XY", "FEMALE": "XX", "MALE": "XY", "F": "XX", "M": "XY", "NA": "", "": ""}
+SEXES = {"XX": "XX", "XY": "XY", "FEMALE": "XX", "MALE": "XY", "F": "XX", "M": "XY", "ZZ": "", "NA": "", "": ""}
+"""``ZZ`` is what sarek 2 writes where nobody knows."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 LONGEST_NAME = 100
 NAME_RULE = "it names files and read groups: letters, digits and _ . + -, a letter or digit first"
@@ -162,8 +163,8 @@ def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
     number, names = lines.header
     _check_header(number, names, mistakes)
     mistakes.stop()
-    read = [(line, *without_gaps(line, given, ("sample", "sex", "gender"))) for line, given in spread(lines)]
-    rows = [_row(sheet.parent, line, given, mistakes) for line, given, _ in read]
+    read = [(line, given, *without_gaps(given, ("sample", "sex", "gender"))) for line, given in spread(lines)]
+    rows = [_row(sheet.parent, line, said, mistakes) for line, _, said, _ in read]
     for line, fields in lines.rows:
         if len(fields) != len(names):
             mistakes.add(line, f"{len(fields)} fields, but there are {len(names)} columns")
@@ -177,7 +178,7 @@ def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
     samples = {name: _sample(of_one, mistakes, repeated) for name, of_one in by_name.items()}
     _check_parents(samples, mistakes)
     mistakes.stop()
-    notes = [*lines.notes, *(note for _, _, gaps in read for note in gaps), *_alike(samples)]
+    notes = [*lines.notes, *gap_notes((line, given, gaps) for line, given, _, gaps in read), *_alike(samples)]
     return _without_empty(sheet, samples, empty, notes)
 
 
@@ -222,7 +223,7 @@ def _check_header(line: int, names: Sequence[str], mistakes: _Mistakes) -> None:
             mistakes.add(line, f"there is no column {name!r}; {hint}")
     if "sample" not in names:
         mistakes.add(line, "column 'sample' is missing")
-    if not {"fastq_1", "bam", "cram", "gvcf"} & set(names):
+    if not {"fastq_1", "bam", "cram", "gvcf", *SPRING, *LATER} & set(names):
         mistakes.add(line, "column 'fastq_1' is missing (or 'bam', 'cram' or 'gvcf')")
     for name, other in ALIASES.items():
         if name in names and other in names:
@@ -280,7 +281,8 @@ def _problems(fields: Mapping[str, str]) -> Iterator[str]:
     for name in ("library", "platform"):
         if aligned and fields[name]:
             yield f"{name} of aligned reads stands in their read groups; leave it empty"
-    yield from _file_problems([name for name in FILES if fields[name]])
+    if not any(fields[name] for name in (*SPRING, *LATER)):
+        yield from _file_problems([name for name in FILES if fields[name]])
 
 
 def _file_problems(given: Sequence[str]) -> Iterator[str]:

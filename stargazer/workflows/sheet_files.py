@@ -207,10 +207,12 @@ def check_gvcf(path: Path, sample: str) -> Iterator[str]:
     try:
         with quiet(), pysam.VariantFile(str(path)) as file:
             samples, alleles, kinds = list(file.header.samples), set(file.header.alts), str(file.header)
-            form = file.format
+            form, first = file.format, next(iter(file), None)
     except (OSError, ValueError, NotImplementedError) as error:
         yield f"{path} is no VCF, or not compressed by bgzip: {error}"
         return
+    if first is None:
+        yield NoReads(f"{path.name} has no records: nothing is known of its sample ({CONTROL})")
     if form == "BCF":
         yield f"{path} is a BCF; bcftools view -Oz makes a gVCF of it"
     if samples != [sample]:

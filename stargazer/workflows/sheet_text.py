@@ -13,9 +13,9 @@ from stargazer.bounded import read_text
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["Lines", "file_of", "sheet_lines", "spread", "without_gaps"]
+__all__ = ["Lines", "file_of", "gap_notes", "sheet_lines", "spread", "without_gaps"]
 
 LARGEST_SHEET = 16 << 20
 """Bytes of a sheet: those of a hundred thousand lanes."""
@@ -138,18 +138,35 @@ def spread(lines: Lines) -> Iterator[tuple[int, dict[str, str]]]:
             yield number, dict(zip(names, fields, strict=True))
 
 
-def without_gaps(line: int, given: Mapping[str, str], kept: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """Fields of a line without those that say that there is no value, and what is to be noted of it.
+def without_gaps(given: Mapping[str, str], kept: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """Fields of a line without those that say that there is no value, and the names of these.
 
     Parameters
     ----------
-    line
-        Where they stand.
     given
         Fields by the names of their columns.
     kept
         Columns in which such a text is a value, or says nothing that must be noted.
     """
     gaps = [name for name, value in given.items() if value in NOTHING and name not in kept]
-    notes = [f"line {line}: {given[gaps[0]]} is taken for no value ({', '.join(gaps)})"] if gaps else []
-    return {name: "" if name in gaps else value for name, value in given.items()}, notes
+    return {name: "" if name in gaps else value for name, value in given.items()}, gaps
+
+
+def gap_notes(found: Iterable[tuple[int, Mapping[str, str], Sequence[str]]]) -> Iterator[str]:
+    """What is to be noted of texts that stand for no value: once for each text, however many lines have it.
+
+    Parameters
+    ----------
+    found
+        Lines, their fields, and the names of those that `without_gaps` emptied.
+    """
+    columns: dict[str, dict[str, None]] = {}
+    lines: dict[str, dict[int, None]] = {}
+    for line, given, gaps in found:
+        for name in gaps:
+            columns.setdefault(given[name], {})[name] = None
+            lines.setdefault(given[name], {})[line] = None
+    for text, there in lines.items():
+        first = next(iter(there))
+        where = f"line {first}" if len(there) == 1 else f"{len(there):,} lines, from line {first} on"
+        yield f"{where}: {text} is taken for no value ({', '.join(columns[text])})"

@@ -209,3 +209,15 @@ def test_a_project_that_compares_nothing_says_nothing_of_it(tmp_path: Path, stor
     saved(cells(40, 60), tmp_path / "a.h5ad")
     (tmp_path / "samples.csv").write_text("sample,path\na,a.h5ad\n")
     assert not scrna(str(tmp_path / "samples.csv")).report.parameters["notes"]
+
+
+def test_a_column_that_is_missing_is_one_mistake(tmp_path: Path) -> None:
+    text = "sample,matrix_h5,condition\na,a.h5,ctrl\nb,b.h5,stim\n"
+    with pytest.raises(DataError, match=r"has a mistake:\n  line 1: column 'path' is missing: where the counts"):
+        read_cells_sheet(sheet(tmp_path, text))
+
+
+def test_labels_of_scdownstream_are_told_to_go_nowhere(tmp_path: Path) -> None:
+    text = "sample,filtered,label_col,unknown_label\na,a.h5ad,cell_type,unk\n"
+    (note,) = read_cells_sheet(sheet(tmp_path, text, "a.h5ad")).notes
+    assert note.startswith("line 2: label_col was passed over: labels stay in their column")

@@ -235,6 +235,22 @@ def test_sums_are_those_of_the_cells(tmp_path: Path) -> None:
     assert (bulk.n_bulks, bulk.n_genes, bulk.donor_key) == (6, 30, "donor")
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_without_any_bulk_is_told(tmp_path: Path) -> None:
+    """Five cells of each donor: none is enough for a bulk, and the cluster was nowhere."""
+    given = donors(genes=30, cells_each=30)
+    given.obs["group"] = ["rare" if place % 6 == 0 else "all" for place in range(given.n_obs)]
+    bulk = run(pseudobulk, tmp_path, prepared(given, tmp_path), groupby="group")
+    assert bulk.left_out == {"rare": "of its 30 cells no donor has 10 under one condition"}
+    found = run(differential_expression, tmp_path, bulk, **BOTH)
+    parts = run(split_pseudobulk, tmp_path, bulk, **BOTH)
+    tables = [run(differential_expression, tmp_path, part, **BOTH) for part in parts]
+    joined = run(join_differences, tmp_path, bulk, tables, **BOTH)
+    assert found.left_out == joined.left_out == bulk.left_out
+    some = run(differential_expression, tmp_path, bulk, groups=["all"], **BOTH)
+    assert some.left_out == {}
+
+
 @pytest.mark.parametrize(
     ("bulk_options", "options", "words"),
     [

@@ -17,6 +17,7 @@ from scipy import sparse
 from scrna_stages import raw, run
 
 from stargazer.bio.singlecell.ingest import ingest
+from stargazer.bio.singlecell.source import Said
 from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.bio.singlecell.view import open_tree
 from stargazer.errors import DataError
@@ -212,3 +213,45 @@ def test_a_folder_of_counts_names_genes_without_symbol(tmp_path: Path) -> None:
     write_matrix_folder(tmp_path / "out", given)
     view, _ = read(tmp_path / "out", tmp_path)
     assert view.var_names[:2].tolist() == [IDS[0], "GENE0001"]
+
+
+def test_counts_that_single_precision_has_no_number_for_are_opened_as_they_are(tmp_path: Path) -> None:
+    given = GIVEN.copy()
+    given.X = sparse.csr_matrix(DENSE.astype(np.float64))
+    given.X.data[3] = 2**24 + 1
+    tree = ingest(saved(given, tmp_path / "a.h5ad"), tmp_path / "made").path
+    view, lazy = open_tree(tree), open_tree(tree, lazy=True)
+    assert view.X.data.max() == view.layers["counts"].data.max() == 2**24 + 1
+    assert lazy.layers["counts"].dtype == np.float64
+    assert lazy.layers["counts"].compute().max() == 2**24 + 1
+    given.X.data[3] = 2**24
+    (tmp_path / "made").rename(tmp_path / "before")
+    (tmp_path / "made").mkdir()
+    assert read(saved(given, tmp_path / "b.h5ad"), tmp_path)[0].X.dtype == np.float32
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_layer_may_be_called_raw(tmp_path: Path, beside: bool) -> None:
+    """What the error said to say was an error itself."""
+    given = GIVEN.copy()
+    given.X = np.log1p(DENSE)
+    given.layers["raw"] = sparse.csr_matrix(DENSE)
+    if beside:
+        given.raw = given.copy()
+    path = saved(given, tmp_path / "a.h5ad")
+    with pytest.raises(DataError, match=r"say where counts are, as in sg\.CountsFile\(layer='layers/raw'\)"):
+        ingest(path, tmp_path / "made")
+    for name in ("layers/raw", *(() if beside else ("raw",))):
+        here = tmp_path / name.replace("/", "_")
+        here.mkdir()
+        found = open_tree(ingest(path, here, Said(layer=name)).path)
+        np.testing.assert_array_equal(found.X.toarray(), DENSE)
+
+
+@pytest.mark.parametrize("kind", ["obs", "layers"])
+def test_a_name_that_no_file_can_have_is_told_as_what_it_is(tmp_path: Path, kind: str) -> None:
+    """It was told that the file is truncated or damaged."""
+    given = GIVEN.copy()
+    getattr(given, kind)["x" * 300] = 1 if kind == "obs" else given.X.copy()
+    with pytest.raises(DataError, match=r"a name that is too long for a file.*'x{60}'…, 300 bytes: rename it"):
+        read(saved(given, tmp_path / "a.h5ad"), tmp_path)

@@ -146,3 +146,16 @@ def test_a_sample_without_cells_ends_no_project(store: Store, tmp_path: Path) ->
     assert "no cells to call" in tree_of(joined).stages()["concat"]["left_out"]["bad"]
     with pytest.raises(DataError, match=r"no sample is left to join:\n  bad: .*no cells to call"):
         run(concat, tmp_path, samples[1:], leave_out_below=9)
+
+
+def test_more_barcodes_than_cells_are_expected_are_said(store: Store, tmp_path: Path) -> None:
+    """Soup of a tenth of a cell's counts: nothing told that these are all droplets, and all became cells."""
+    given = body(added(droplets(depth=600, ambient=60), tmp_path))
+    made = run(call_cells, tmp_path, given, expected_cells=150)
+    assert made.n_obs == 2_150
+    (note,) = tree_of(made).stages()["call_cells"]["notes"]
+    assert note.startswith("every barcode is taken for a cell, 2,150 where 150 were expected")
+    assert not tree_of(run(call_cells, tmp_path, given, expected_cells=1_500)).stages()["call_cells"]["notes"]
+    assert run(call_cells, tmp_path, given, method="knee").n_obs < 200
+    with pytest.raises(DataError, match="expected_cells is -5"):
+        run(call_cells, tmp_path, given, expected_cells=-5)

@@ -142,6 +142,22 @@ def test_labels_of_a_reference_are_taken_over(clustered: sg.AnnData, tmp_path: P
         run(transfer_labels, tmp_path, other, clustered, label_key="nothing")
 
 
+def test_labels_come_from_a_reference_that_was_annotated(clustered: sg.AnnData, tmp_path: Path) -> None:
+    """Of which some cells are unassigned: the name stood there twice, and no table could be opened."""
+    lists = {"A": [f"GENE{place:04d}" for place in range(25)], "none": ["MT-ND1"]}
+    annotated = run(annotate, tmp_path, clustered, marker_genes=lists, min_score=0.4, key_added="kind")
+    theirs = annotated.open().obs["kind"]
+    assert set(theirs.unique()) == {"A", "unassigned"}
+    found = run(transfer_labels, tmp_path, annotated, annotated, label_key="kind", n_neighbors=1).open().obs
+    assert found["transferred"].cat.categories.tolist() == ["A", "none", "unassigned"]
+    assert set(found["transferred"]) == {"A"}  # who is unassigned has no vote
+    nobody = run(annotate, tmp_path, clustered, marker_genes=lists, min_score=9.0, key_added="kind")
+    with pytest.raises(DataError, match=r"no cell of the reference that is kept has a label in obs\['kind'\]"):
+        run(transfer_labels, tmp_path, clustered, nobody, label_key="kind")
+    with pytest.raises(DataError, match="n_neighbors is 0"):
+        run(transfer_labels, tmp_path, clustered, clustered, label_key="truth", n_neighbors=0)
+
+
 def test_resolutions_come_with_their_stability(clustered: sg.AnnData, tmp_path: Path) -> None:
     made = run(compare_resolutions, tmp_path, clustered, resolutions=[2.0, 0.1, 0.5], repeats=2)
     table = made.open().uns["resolutions"]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from odd_cells import cells, matrix_folder
+from scipy import sparse
 from scipy.io import mmwrite
 from scipy.sparse import coo_matrix
 
@@ -195,3 +196,28 @@ def test_a_lone_modality_without_genes_is_not_taken_for_rna(
         with pytest.raises(DataError, match=f"no modality rna or gex; there are: {name}; say which"):
             sg.add(tmp_path / "a.h5mu", sg.AnnData())
         assert sg.add(tmp_path / "a.h5mu", sg.CountsFile(features=name)).n_vars == 80
+
+
+@pytest.mark.filterwarnings("ignore")  # anndata and mudata warn of the names each time
+@pytest.mark.parametrize("dense", [False, True])
+def test_graphs_of_all_modalities_stay_with_their_cells(store: Store, tmp_path: Path, dense: bool) -> None:
+    """A graph of weighted neighbours, of which modalities that lack some cells have a part."""
+    given = mudata_of(rna=GIVEN[10:40], prot=PROTEINS)
+    graph = sparse.random(60, 60, 0.2, format="csr", random_state=1)
+    given.obsp["wnn"] = graph.toarray() if dense else graph
+    given.varm["loadings"] = np.zeros((given.n_vars, 2))
+    given.var["chosen"] = True
+    names = given.obs_names
+    for added in (
+        sg.add(given, sg.AnnData(sample_id="s")),
+        sg.add(written(given, tmp_path / "a.h5mu"), sg.AnnData(sample_id="s")),
+    ):
+        view = added.open()
+        place = names.get_indexer(view.obs_names)
+        found = view.obsp["wnn"]
+        assert np.array_equal(found if dense else found.toarray(), graph.toarray()[place][:, place])
+    notes = AnnDataTree(added.fetch()).stages()["ingest"]["notes"]
+    assert notes == [
+        "varm/loadings of all modalities was left out: it is of genes of several",
+        "column 'chosen' of var of all modalities was left out: it is of genes of several",
+    ]

@@ -98,6 +98,7 @@ class TestOneCommand:
         assert sorted(os.listdir(here / "out")) == [
             "annotated.h5ad",
             "differential_expression.tsv",
+            "manifest.json",
             "markers.csv",
             "pseudobulk.design.tsv",
             "pseudobulk.tsv",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -129,6 +130,12 @@ def test_our_own_export_comes_back_as_raw_counts(store: Store, tmp_path: Path, f
     view = again.open()
     assert again.stage == "raw"
     assert (done.open().layers["counts"] != view.X).nnz == 0
+    # What the file tells of its stages stays the user's: it was gone without a word.
+    assert view.uns["stargazer_before"] == anndata.read_h5ad(tmp_path / "e.h5ad").uns["stargazer"]
+    again.write_h5ad(tmp_path / "f.h5ad")
+    further = sg.add(tmp_path / "f.h5ad", sg.AnnData(sample_id="further")).open()
+    assert further.uns["stargazer_before"] == view.uns["stargazer_before"]
+    assert "stages" in further.uns["stargazer_before_2"]
     twice = analysed(tmp_path, raw(again.fetch()))
     assert twice.open().obs["leiden"].nunique() > 1
     page = run(report, tmp_path, twice)

@@ -15,7 +15,7 @@ from stargazer.tasks.fasta import PIECE, check_fasta
     [
         b">c1 of >a plasmid\nACGT\nACG\n>c2\nNNN\n",
         b">c1\r\nacgt\r\nRYKMSWBDHV\r\n",
-        b">HLA-A*01:01:01 x,y\nACGT\n>c1|x:1-3\nUGCA",
+        b">HLA-A*01:01:01 x,y\nACGT\n>c1|x:1-3\nTGCA",
         b"\n\n>c1\nACGT\n\n",
     ],
 )
@@ -34,6 +34,7 @@ def test_what_tools_read_alike_is_taken(tmp_path: Path, text: bytes) -> None:
         (b">c1\nACGT\n>\nACGT\n", "line 3: there is no name"),
         (b"> c1\nACGT\n", "line 1: there is no name behind >, or a blank"),
         (b">c1\nACGT\nMKVL\nAQEF\n", "line 3: 'L' is no base"),
+        (b">c1\nACGT\nGGUC\n", "line 3: 'U' is of RNA"),
         (b">c1\nACGT\n>c2\nAC-GT\n", "line 4: '-' is no base"),
         (b">c1\nACGT\nAC GT\n", "line 3: ' ' is no base"),
         (b">c1\nACGT\nAC>GT\n", "line 3: '>' is no base"),

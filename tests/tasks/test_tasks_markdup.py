@@ -166,3 +166,31 @@ def test_library_sizes_that_cannot_be_told() -> None:
     text = duplication_metrics({"a": LibraryCounts(0, 0, 0, 0, 0, 0, 0), "b": LibraryCounts(1, 5, 0, 0, 0, 0, 0)})
     assert [row["ESTIMATED_LIBRARY_SIZE"] for row in read_duplication(text)] == ["", ""]
     assert [row["LIBRARY"] for row in read_duplication(text)] == ["a", "b"]
+
+
+def of_two_libraries(path: Path, groups: list[str | None]) -> Alignment:
+    """Reads of the given read groups, in a file of somebody else whose header has two, each a library."""
+    header = pysam.AlignmentHeader.from_dict({
+        "HD": {"VN": "1.6", "SO": "coordinate"},
+        "SQ": [{"SN": "c", "LN": 10_000}],
+        "RG": [{"ID": name, "SM": "s", "LB": f"lib-{name}"} for name in ("a", "b")],
+    })  # fmt: skip
+    with pysam.AlignmentFile(str(path), "wb", header=header) as out:
+        for number, group in enumerate(groups):
+            read = pysam.AlignedSegment(header)
+            read.query_name, read.query_sequence, read.flag = f"r{number}", "ACGTACGTAC" * 5, 0
+            read.reference_id, read.reference_start, read.cigarstring, read.mapping_quality = 0, 10 * number, "50M", 60
+            read.query_qualities = pysam.qualitystring_to_array("I" * 50)
+            read.set_tag("RG", group)
+            out.write(read)
+    return Alignment(path=path, sample_id="s", format="bam", sorted="coordinate")
+
+
+@pytest.mark.parametrize("odd", [None, "z"])
+def test_reads_of_no_library_are_not_lost(tmp_path: Path, new_work, engine, odd: str | None) -> None:
+    groups = ["a", "b"] * 20
+    whole = mark_duplicates.body(new_work(), [of_two_libraries(tmp_path / "w.bam", groups)], engine=engine)
+    assert int(pysam.view("-c", str(whole.alignment.path))) == 40
+    some = of_two_libraries(tmp_path / "x.bam", [*groups, odd, odd, odd])
+    with pytest.raises(DataError, match=r"3 records of x\.bam have no read group of the header"):
+        mark_duplicates.body(new_work(), [some], engine=engine)

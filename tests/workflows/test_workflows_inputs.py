@@ -155,8 +155,11 @@ def test_what_r_and_pandas_write_for_no_value_is_none(folder: Path) -> None:
     assert list(row.files) == ["fastq_1"]
     assert found.samples["t"].patient == ""
     assert found.notes == (
-        "line 2: NA is taken for no value (patient, lane, library, platform, status, father, fastq_2)",
-        "line 3: NA is taken for no value (patient)",
+        "2 lines, from line 2 on: NA is taken for no value (patient, lane, library)",
+        *(
+            f"line 2: {text} is taken for no value ({column})"
+            for text, column in {"nan": "platform", "NULL": "status", "N/A": "father", "NaN": "fastq_2"}.items()
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stargazer.bio.singlecell.genes import SYMBOL_COLUMNS
+from stargazer.bio.singlecell.layout import ASIDE
 from stargazer.bio.singlecell.matrix import array_blocks, first_wrong, group_blocks
 from stargazer.bio.singlecell.source import GENES, MatrixBlocks, Said, Source, of_features
 from stargazer.bio.singlecell.spill import column_entries, row_blocks_of
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["is_anndata", "is_mudata", "left_out", "read_anndata", "read_mudata"]
 
 PLACES = ("X", "layers/counts", "raw/X", "raw.X")
+MEANT = {"X": ["X"], "raw": ["raw/X", "raw.X"], "raw.X": ["raw/X", "raw.X"]}
+"""What names mean that layers may have as well; a layer is meant where there is nothing else, or by ``layers/raw``."""
+RECORD = "uns/stargazer"
+"""Where a tree of ours tells its stages, and an export of one what it comes from."""
 CARRIED = ("layers", "obsm", "obsp", "uns", "varm", "varp")
 RNA = ("rna", "gex", "RNA", "GEX", "gene_expression", "expression")
 PROTEINS = ("prot", "protein", "adt", "cite", "ab", "antibody")
@@ -96,8 +101,8 @@ def _take_common(source: Source, group: Any, modality: str) -> None:
     common: Any = _table(group, "obs", notes) if "obs" in group else None
     if not hasattr(common, "columns"):
         return
-    mods = tuple(f"{name}:" for name in group["mod"])
-    beside = [str(name) for name in common if str(name).startswith(mods)]
+    mods = set(group["mod"])
+    beside = [str(name) for name in common if str(name).startswith(tuple(f"{name}:" for name in mods))]
     repeated = _repeated(group)
     left = [f"column {name!r} of all modalities was left out: none has it" for name in beside if name not in repeated]
     source.notes += [*notes, *left]
@@ -105,6 +110,8 @@ def _take_common(source: Source, group: Any, modality: str) -> None:
     unlike = [name for name in common if name in source.obs and name not in beside]
     if not common.index.is_unique or not source.obs.index.isin(common.index).all():
         source.notes += [f"column {name!r} of all modalities was left out: its cells are others" for name in new]
+        found = [f"{kind}/{name}" for kind in ("obsm", "obsp") for name in _members(group, kind) if name not in mods]
+        source.notes += [f"{place} of all modalities was left out: its cells are others" for place in found]
         return
     place = common.index.get_indexer(source.obs.index)
     for name in new:
@@ -112,24 +119,47 @@ def _take_common(source: Source, group: Any, modality: str) -> None:
     for name in unlike:
         if common[name].iloc[place].astype(str).tolist() != source.obs[name].astype(str).tolist():
             source.notes.append(f"column {name!r} is that of modality {modality!r}: all modalities have other values")
-    for kind in ("obsm", "uns"):
+    for kind in ("obsm", "obsp", "uns"):
         for name in _members(group, kind):
-            if f"{kind}/{name}" not in source.others and name not in group["mod"]:
+            if name in mods and kind != "uns":
+                continue  # which of all cells a modality has
+            if f"{kind}/{name}" not in source.others:
                 source.others[f"{kind}/{name}"] = partial(_of_rows, group, kind, name, place)
+            else:
+                source.notes.append(f"{kind}/{name} is that of modality {modality!r}: all modalities have another one")
+    source.notes += [f"{place} of all modalities was left out: it is of genes of several" for place in _of_genes(group)]
+
+
+def _of_genes(group: Any) -> Iterator[str]:
+    """What a MuData says of genes for all modalities, and none of them says."""
+    mods = group["mod"]
+    for kind in ("varm", "varp"):
+        yield from (f"{kind}/{name}" for name in _members(group, kind) if name not in mods)
+    known = {name for mod in mods if "var" in mods[mod] for name in _titles(mods[mod]["var"])}
+    starts = tuple(f"{name}:" for name in mods)
+    for name in _titles(group["var"]) if "var" in group else ():
+        if name not in known and not str(name).startswith(starts):
+            yield f"column {name!r} of var"
 
 
 def _repeated(group: Any) -> set[str]:
     """Columns of its modalities, as the tables of a MuData repeat them."""
     tables = {name: group["mod"][name]["obs"] for name in group["mod"] if "obs" in group["mod"][name]}
-    return {f"{mod}:{name}" for mod, table in tables.items() for name in table.attrs.get("column-order", ())}
+    return {f"{mod}:{name}" for mod, table in tables.items() for name in _titles(table)}
+
+
+def _titles(table: Any) -> list[str]:
+    """Names of the columns of a table on disk."""
+    return [str(name) for name in table.attrs.get("column-order", ())]
 
 
 def _of_rows(group: Any, kind: str, name: str, place: Any) -> Any:
-    """A member of a MuData; of embeddings the rows of the cells of a modality."""
+    """A member of a MuData; of embeddings and graphs what is of the cells of a modality."""
     value = _read(group, kind, name)
     if kind == "uns":
         return value
-    return value.iloc[place] if hasattr(value, "iloc") else value[place]
+    rows = value.iloc[place] if hasattr(value, "iloc") else value[place]
+    return rows[:, place] if kind == "obsp" else rows
 
 
 def read_anndata(group: Any, path: Path, said: Said) -> Source:
@@ -167,7 +197,7 @@ def read_anndata(group: Any, path: Path, said: Said) -> Source:
         source.notes.append(f"X has no counts; they come from {where}, and X is left out")
     if raw:
         _take_columns(source, var)
-    elif {"raw", "raw.X"} & set(group):
+    elif any(place in group and _kind(group[place]) != "null" for place in ("raw", "raw.X")):
         source.remarks.append("raw was left out: X has counts" if where == "X" else "raw was left out")
         source.notes += _more_genes(group, len(own))
     _carry_all(source, group, path, source.var.index.equals(var.index))
@@ -205,14 +235,25 @@ def _carry_all(source: Source, group: Any, path: Path, genes_kept: bool) -> None
     for kind in CARRIED:
         for name in _members(group, kind):
             place = f"{kind}/{name}"
-            if place == source.where or place == "uns/stargazer" or _categories_of(source, place):
+            if place == source.where or _categories_of(source, place):
                 continue
-            if place == "uns/log1p" and source.where != "X":
+            if place == RECORD:
+                aside = _free_aside(group)
+                source.others[aside] = partial(_read, group, kind, name)
+                source.remarks.append(f"{RECORD} of the file is now {aside}")
+            elif place == "uns/log1p" and source.where != "X":
                 source.remarks.append("uns/log1p was left out, as the X that it describes")
             elif not genes_kept and kind in ("layers", "varm", "varp"):
                 source.notes.append(f"{place} was left out: the counts have other genes")
             else:
                 source.others[place] = partial(_read, group, kind, name)
+
+
+def _free_aside(group: Any) -> str:
+    """Where the record of an earlier analysis, of which the file is an export, stays the user's."""
+    there = {f"uns/{name}" for name in _members(group, "uns")}
+    names = (f"{RECORD}_{ASIDE}{number}" for number in ("", *(f"_{count}" for count in range(2, len(there) + 3))))
+    return next(name for name in names if name not in there)
 
 
 def _read_element(element: Any) -> Any:
@@ -303,14 +344,15 @@ def _counts_place(group: Any, path: Path, said: Said) -> tuple[str, float | None
     layers = [f"layers/{name}" for name in _members(group, "layers")]
     there = [place for place in (*PLACES, *layers) if place in group and _kind(group[place]) != "null"]
     if said.layer:
-        wanted = {"X": ["X"], "raw": ["raw/X", "raw.X"], "raw.X": ["raw/X", "raw.X"]}.get(said.layer)
-        found = [place for place in wanted or [f"layers/{said.layer}"] if place in there]
+        itself = [said.layer] if said.layer in layers else []
+        wanted = [*MEANT.get(said.layer, ()), f"layers/{said.layer}", *itself]
+        found = [place for place in wanted if place in there]
         if not found:
             raise DataError(f"{path} has no counts in {said.layer!r}; there are: {', '.join(there) or 'none'}")
         return found[0], None
     usual = [place for place in there if place in PLACES]
     if not usual:
-        hint = f"; say where counts are, as in layer={layers[0][7:]!r}" if layers else ""
+        hint = f"; say where counts are, as in layer={_called(layers[0])!r}" if layers else ""
         raise DataError(f"{path} has no matrix: neither {', '.join(PLACES)}{hint}")
     empty = ""
     for place in usual:
@@ -318,13 +360,19 @@ def _counts_place(group: Any, path: Path, said: Said) -> tuple[str, float | None
         if largest:
             return place, largest
         empty = empty or (place if largest is not None else "")
-    other = [place[7:] for place in there if place not in PLACES and _largest_count(group[place])]
+    other = [_called(place) for place in there if place not in PLACES and _largest_count(group[place])]
     if other:
         raise DataError(
             f"{path}: {', '.join(usual)} of it hold no counts, but layers {', '.join(map(repr, other))} do: say "
             f"where counts are, as in sg.CountsFile(layer={other[0]!r})"
         )
     return empty or usual[0], None
+
+
+def _called(place: str) -> str:
+    """What says that counts are in a layer: its name, unless another place is meant by that."""
+    name = place.removeprefix("layers/")
+    return place if name in MEANT else name
 
 
 def _largest_count(element: Any) -> float | None:

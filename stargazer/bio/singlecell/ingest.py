@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import zipfile
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -114,6 +115,12 @@ def ingest(path: Path, directory: Path, said: Said | None = None) -> Ingested:
     except StargazerError:
         raise
     except UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            name = str(error.filename or "").rpartition("/")[2]
+            told = f"a column or an element is called {name[:60]!r}…, {len(name.encode()):,} bytes: rename it"
+            raise DataError(
+                f"{path} has a name that is too long for a file, which each column becomes: {told}"
+            ) from error
         what = " ".join((str(error) or type(error).__name__).split())[:300]
         hint = "it is truncated or damaged, get it again; or of a version that is not known here: " + CONVERT
         raise DataError(f"{path} cannot be read ({what}): {hint}") from error

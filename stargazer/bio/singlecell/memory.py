@@ -100,6 +100,12 @@ def _take_common(made: Any, mdata: Any, said: list[str]) -> None:
     for name, value in mdata.obsm.items():
         if name not in mdata.mod:
             made.obsm[str(name)] = value.iloc[place] if hasattr(value, "iloc") else value[place]
+    for name, value in mdata.obsp.items():
+        if name not in mdata.mod:
+            rows = value.tocsr() if hasattr(value, "tocsr") else np.asarray(value)
+            made.obsp[str(name)] = rows[place][:, place]
+    lost = [f"{kind}/{name}" for kind in ("varm", "varp") for name in getattr(mdata, kind) if name not in mdata.mod]
+    said += [f"{name} is left out: it is of genes of several modalities" for name in lost]
     made.uns.update(_members(mdata.uns, "uns", said))
 
 

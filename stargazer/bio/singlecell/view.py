@@ -34,6 +34,12 @@ __all__ = [
 _DERIVED = ("total_counts", "n_genes_by_counts", "n_cells_by_counts", "mean_counts")
 
 
+LARGEST_SINGLE = 1 << 24
+"""Beyond it single precision skips whole numbers."""
+WIDE = 4
+"""Bytes of a stored count from which on it may be larger; what is read block by block does not know the largest."""
+
+
 def open_tree(path: Path, *, lazy: bool = False) -> Any:
     """Read a tree as `anndata.AnnData`.
 
@@ -48,7 +54,7 @@ def open_tree(path: Path, *, lazy: bool = False) -> Any:
     -------
     anndata.AnnData
         Kept cells and genes. ``layers["counts"]`` has counts; `X` has ``log1p(count / size factor)`` if there are size
-        factors, counts otherwise, both in single precision.
+        factors, counts otherwise, both in single precision, but for counts that it has no number for.
     """
     import anndata
 
@@ -120,7 +126,8 @@ def _matrices(tree: AnnDataTree, cells: Values, genes: Values, lazy: bool) -> tu
         counts = lazy_matrix(tree, cells, genes, None)
         return counts, counts if factors is None else lazy_matrix(tree, cells, genes, factors)
     parts = (block if genes.all() else block[:, np.flatnonzero(genes)] for block in tree.counts.blocks(wanted=cells))
-    whole = stack(parts, int(genes.sum()), tree.counts.dtype).astype(np.float32)
+    whole = stack(parts, int(genes.sum()), tree.counts.dtype)
+    whole = whole.astype(np.float64 if whole.nnz and whole.data.max() > LARGEST_SINGLE else np.float32)
     return whole, whole.copy() if factors is None else log_values(whole, factors[cells])
 
 
@@ -172,7 +179,8 @@ def lazy_matrix(tree: AnnDataTree, cells: Values, genes: Values, factors: Values
 
     read = delayed(_read_block, pure=False)
     columns = None if genes.all() else np.flatnonzero(genes)
-    meta = sparse.csr_matrix((0, 0), dtype=np.float32)
+    kind = np.float32 if factors is not None or tree.counts.dtype.itemsize < WIDE else np.float64
+    meta = sparse.csr_matrix((0, 0), dtype=kind)
     parts: list[Any] = []
     for start in range(0, len(cells), ROWS):
         rows = np.flatnonzero(cells[start : start + ROWS])
@@ -180,7 +188,7 @@ def lazy_matrix(tree: AnnDataTree, cells: Values, genes: Values, factors: Values
         block = read(tree.counts.path, start, rows, columns, scale)
         shape = (len(rows), int(genes.sum()))
         if len(rows) or (start + ROWS >= len(cells) and not parts):
-            parts.append(da.from_delayed(block, shape, dtype=np.float32, meta=meta))
+            parts.append(da.from_delayed(block, shape, dtype=kind, meta=meta))
     return da.concatenate(parts, axis=0)
 
 
@@ -189,7 +197,8 @@ def _read_block(path: Path, start: int, rows: Values, columns: Values | None, fa
     matrix = Matrix(path)
     block = matrix.block(start, start + ROWS)[rows]
     chosen = block if columns is None else block[:, columns]
-    return chosen.astype(np.float32) if factors is None else log_values(chosen, factors)
+    kind = np.float32 if matrix.dtype.itemsize < WIDE else np.float64
+    return chosen.astype(kind) if factors is None else log_values(chosen, factors)
 
 
 # Tables of marker genes: plain arrays in the tree, record arrays and tables for scanpy and for people.

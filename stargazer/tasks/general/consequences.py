@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["annotate_variants", "list_consequences", "predict_consequences"]
+__all__ = ["annotate_variants", "genes_problem", "info_names", "list_consequences", "predict_consequences"]
 
 SILENT = ("synonymous", "intron", "non_coding", "3_prime_utr", "5_prime_utr", "intergenic")
 """Consequences that change no protein; a table of consequential variants leaves them out."""
@@ -232,6 +232,20 @@ def _check_genes(genes: Asset, lengths: Mapping[str, int]) -> None:
         )
     if not coding:
         raise DataError(f"{genes.name} has no coding sequences (CDS), so nothing is known of proteins")
+
+
+def genes_problem(genes: Asset, lengths: Mapping[str, int]) -> str:
+    """What is wrong with genes, as `predict_consequences` would say; empty if nothing is."""
+    try:
+        _check_genes(genes, lengths)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def info_names(vcf: Path) -> set[str]:
+    """Names of INFO that a VCF has."""
+    return _infos(vcf)
 
 
 def _made(work: Workdir, ref: Reference, vcf: Variants, written: Path, kind: str, engine: Engine) -> Variants:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Marked", "mark_duplicates"]
 
+ALL = "total (QC-passed reads + QC-failed reads)"
+"""What flagstat calls the number of records."""
+
 NAMED_ORDERS = ("", "queryname")
 """Orders in which the alignments of a read stand together."""
 
@@ -123,7 +126,7 @@ def mark_duplicates(
     Raises
     ------
     DataError
-        The lanes are of several samples or references, or a read group names no library.
+        The lanes are of several samples or references, a read group names no library, or reads are in none of several.
     """
     sample = _only_sample(lanes)
     header = work.file("header.sam")
@@ -145,6 +148,8 @@ def mark_duplicates(
         flags = work.output([*command("samtools", engine), "flagstat", "-@", work.cpus - 1, "-O", "tsv", part])
         counts[name] = LibraryCounts.of_samtools(count.read_text("utf-8"), flags)
         seen.update(read_flags(flags))
+    if len(names) > 1 and not all(lane.tool for lane in lanes):
+        _check_taken(work, lanes, seen[ALL], engine)
     bam, table = work.file(f"{sample}.markdup.bam"), work.file(f"{sample}.markdup.metrics.txt")
     _merge(work, [work.file(f"{number}.bam") for number in range(len(names))], bam, engine)
     table.write_text(duplication_metrics(counts), "utf-8")
@@ -157,6 +162,21 @@ def mark_duplicates(
     told: dict[str, Any] = {"tool": label("samtools", engine), "notes": tuple(notes)}
     metrics = DuplicateMetrics(path=table, sample_id=sample, optical_distance=optical_distance, **told)
     return Marked(with_index(work, made, engine), metrics)
+
+
+def _check_taken(work: Workdir, lanes: Sequence[Alignment], taken: int, engine: Engine) -> None:
+    """Refuse reads of no read group of the header: they are in none of the libraries, and would be lost.
+
+    Only what others wrote has such reads. Of one library nothing is picked out, and all stay.
+    """
+    count: Stage = [*command("samtools", engine), "view", "--no-PG", "-c", "-@", work.cpus - 1]
+    lost = sum(int(work.output([*count, lane.path])) for lane in lanes) - taken
+    if lost:
+        names = ", ".join(lane.path.name for lane in lanes if not lane.tool)
+        raise DataError(
+            f"{lost:,} records of {names} have no read group of the header, so that their library is unknown; samtools "
+            "addreplacerg gives them one"
+        )
 
 
 def _merge(work: Workdir, parts: Sequence[Path], bam: Path, engine: Engine) -> None:

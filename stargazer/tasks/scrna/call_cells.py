@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["call_cells"]
 
 PROBABILITY = "cell_probability"
+MOST_CELLS = 2.5
+"""Times as many cells as expected that are no surprise."""
 
 
 @task(memory=MEMORY, uses=USES)
@@ -71,8 +73,10 @@ def call_cells(
     Raises
     ------
     DataError
-        No droplet is called, there is no such column, or the curve of counts has no knee.
+        No droplet is called, there is no such column, the curve of counts has no knee, or fewer than none are expected.
     """
+    if expected_cells < 0:
+        raise DataError(f"expected_cells is {expected_cells}: how many cells there should be, 0 if nobody knows")
     tree, draft = draft_of(work, adata, "call_cells", masks=False)
     totals = np.zeros(tree.n_obs, np.int64)
     ends = 0
@@ -103,7 +107,7 @@ def _called(
     if column:
         return _of_column(tree, column), {"method": f"obs[{column!r}]"}, []
     if method == "all" or (method == "auto" and not tree.record.last("ingest").get("droplets")):
-        return np.ones(tree.n_obs, bool), {"method": "all"}, []
+        return np.ones(tree.n_obs, bool), {"method": "all"}, _unlike_cells(tree.n_obs, method, expected_cells)
     if method == "expected":
         limit = expected_limit(totals, _expected(expected_cells))
         return totals >= limit, {"method": "expected", "limit": limit}, []
@@ -129,9 +133,17 @@ def _expected(cells: int) -> int:
 
 
 def _surprise(called: int, expected: int) -> list[str]:
-    if not expected or 0.4 * expected <= called <= 2.5 * expected:
+    if not expected or 0.4 * expected <= called <= MOST_CELLS * expected:
         return []
     return [f"{called:,} cells are called, but {expected:,} were expected: the sample may have failed"]
+
+
+def _unlike_cells(barcodes: int, method: str, expected: int) -> list[str]:
+    """Say that a matrix which looks like one of cells has far more barcodes than there should be cells."""
+    if method == "all" or not expected or barcodes <= MOST_CELLS * expected:
+        return []
+    told = f"every barcode is taken for a cell, {barcodes:,} where {expected:,} were expected"
+    return [f"{told}: if these are all droplets, with much soup in the empty ones, say method='knee' or 'expected'"]
 
 
 def _of_column(tree: AnnDataTree, column: str) -> NDArray[np.bool_]:

@@ -98,7 +98,7 @@ def differential_expression(
             left_out[name] = str(error)
         else:
             tables.append(found.assign(group=name))
-    left_out = {name: left_out[name] for name in _names(design, groups) if name in left_out}
+    left_out = _in_order(left_out, bulk, groups)
     if not tables and on_failure == "error":
         raise DataError(_nothing(left_out))
     for name, why in left_out.items():
@@ -228,7 +228,7 @@ def join_differences(
     design = bulk.design()
     left_out = _too_few(design, groups, tested, reference)
     left_out |= {name: why for part in parts for name, why in part.left_out.items()}
-    left_out = {name: left_out[name] for name in _names(design, groups) if name in left_out}
+    left_out = _in_order(left_out, bulk, groups)
     facts: dict[str, Any] = {"tested": tested, "reference": reference, "alpha": alpha, "sample_id": bulk.sample_id}
     facts |= {"condition_key": bulk.condition_key, "n_significant": sum(part.n_significant for part in parts)}
     return DifferentialExpression(path=path, pseudobulk_cid=bulk.cid or "", left_out=left_out, **facts)
@@ -237,6 +237,12 @@ def join_differences(
 def _names(design: pd.DataFrame, groups: list[str] | None) -> list[str]:
     """Clusters that are asked for, in their order."""
     return [name for name in dict.fromkeys(design["group"]) if groups is None or name in groups]
+
+
+def _in_order(left_out: dict[str, str], bulk: Pseudobulk, groups: list[str] | None) -> dict[str, str]:
+    """Clusters that are not compared, in their order; last those that have no bulk at all."""
+    found = {name: left_out[name] for name in _names(bulk.design(), groups) if name in left_out}
+    return found | {name: why for name, why in bulk.left_out.items() if groups is None or name in groups}
 
 
 def _too_few(design: pd.DataFrame, groups: list[str] | None, tested: str, reference: str) -> dict[str, str]:

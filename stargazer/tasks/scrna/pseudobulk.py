@@ -89,6 +89,9 @@ def pseudobulk(
         work.warn(why)
     if missing := sum("" in row for row in rows):
         work.warn(f"{missing:,} of {len(rows):,} cells have no value in one of {', '.join(keys)}, and are in no bulk")
+    left_out = _without_bulk(counts, bulks, min_cells) if groupby and bulks else {}
+    for name, reason in left_out.items():
+        work.warn(f"cluster {name} is in no bulk: {reason}")
     number = {row: place for place, row in enumerate(bulks)}
     codes = np.array([number.get(row, -1) for row in rows])
     sums = _sums(tree, cells, codes, len(bulks))
@@ -111,7 +114,19 @@ def pseudobulk(
     }
     companion = PseudobulkDesign(path=beside, sample_id=adata.sample_id)
     numbers: dict[str, Any] = {"n_bulks": len(bulks), "n_genes": len(genes), "anndata_cid": adata.cid or ""}
-    return Pseudobulk(path=table, companions=(companion,), **facts, **numbers)
+    return Pseudobulk(path=table, companions=(companion,), left_out=left_out, **facts, **numbers)
+
+
+def _without_bulk(counts: dict[tuple[str, ...], int], bulks: list[tuple[str, ...]], min_cells: int) -> dict[str, str]:
+    """Why clusters are in no bulk, by their names."""
+    sizes: dict[str, int] = {}
+    for (name, *_), number in counts.items():
+        if name and name not in {bulk[0] for bulk in bulks}:
+            sizes[name] = sizes.get(name, 0) + number
+    return {
+        name: f"of its {number:,} cells no donor has {min_cells} under one condition"
+        for name, number in sorted(sizes.items())
+    }
 
 
 def _values(tree: AnnDataTree, key: str, cells: NDArray[np.bool_]) -> list[str]:

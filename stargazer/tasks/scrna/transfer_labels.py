@@ -71,7 +71,8 @@ def transfer_labels(
     Raises
     ------
     DataError
-        The reference has no components or no such column, or fewer than half of its variable genes are there.
+        The reference has no components, no such column or no label in it, fewer than half of its variable genes are
+        there, or no cell is to vote.
     """
     check_column(key_added)
     stage = f"transfer_labels.{key_added}"
@@ -83,7 +84,12 @@ def transfer_labels(
     cells, theirs = tree.kept("obs"), other.kept("obs")
     labels = other.labels("obs", label_key)
     codes = np.asarray(labels.codes, np.int64)[theirs]
-    known = codes >= 0
+    # What was annotated before has a label for those that got none: they have nothing to tell.
+    known = (codes >= 0) & ~np.array([*(str(name) == UNKNOWN for name in labels.names), False])[codes]
+    if not known.any():
+        raise DataError(f"no cell of the reference that is kept has a label in obs[{label_key!r}]")
+    if n_neighbors < 1:
+        raise DataError(f"n_neighbors is {n_neighbors}: at least one cell of the reference votes")
     values = _values(other, theirs, shared[1])
     mean = values.mean(axis=0)
     loadings = np.asarray(other.read("varm/PCs"), np.float64)[shared[1]]
@@ -94,8 +100,10 @@ def transfer_labels(
     votes = _votes(asked, points, codes[known], len(labels.names), min(n_neighbors, len(points)))
     best = votes.argmax(axis=1)
     confidence = votes.max(axis=1)
-    names = np.array([*(str(name) for name in labels.names), UNKNOWN], dtype=object)
-    chosen = np.where(confidence >= min_confidence, best, len(names) - 1).astype(code_type(len(names)))
+    told = [str(name) for name in labels.names if str(name) != UNKNOWN]
+    names = np.array([*told, UNKNOWN], dtype=object)
+    place = np.array([names.tolist().index(str(name)) for name in labels.names])
+    chosen = np.where(confidence >= min_confidence, place[best], len(told)).astype(code_type(len(names)))
     draft.column("obs", key_added, Categories(scattered(cells, chosen, -1), names))
     draft.column("obs", f"{key_added}_confidence", scattered(cells, confidence.astype(np.float32), np.nan))
     unsure = float((chosen == len(names) - 1).mean())
