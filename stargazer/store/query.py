@@ -235,8 +235,12 @@ class Filters(NamedTuple):
         return cls(keys, facts, columns)
 
     def missed(self, found: list[Asset]) -> list[Value]:
-        """The values that none of the assets has; all, where none fits all filters together."""
-        missed = []
+        """The values that none of the assets has; all, where none fits all filters together.
+
+        Of one type there may be nothing; of several that were named, half is not the whole.
+        """
+        types = {asset.asset_key for asset in found}
+        missed = [Value("asset", key, (key,)) for key in self.keys if found and key not in types]
         for values in (*self.facts.values(), *self.columns.values()):
             if found and len(values) == 1:
                 continue

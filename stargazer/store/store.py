@@ -333,8 +333,8 @@ class Store:
         Parameters
         ----------
         missing
-            A ``cid``, a ``name`` or a value of a fact that none of them has is an error, lest half of what was asked
-            for passes for the whole; ``"skip"`` leaves it out.
+            A ``cid``, a ``name``, a value of a fact or one of several types that none of them has is an error, lest
+            half of what was asked for passes for the whole; ``"skip"`` leaves it out.
         **filters
             ``asset``: a type or its key. ``cid``, ``name`` and facts: a value or its text (``True``, ``"true"``).
             Each may be a list of alternatives; all filters must hold.

@@ -336,3 +336,15 @@ def test_an_id_that_begins_as_cids_do_is_an_id(store: Store, file: File) -> None
     assert store.get(begun.id) == begun
     with pytest.raises(NotFound, match="no asset record baf"):
         store.get("baf" + "0" * 61)
+
+
+def test_a_type_that_was_named_and_has_nothing_is_an_error_where_others_have(store: Store, file: File) -> None:
+    forward = store.add(file("r1.fq"), R1(sample_id="s1"))
+    with pytest.raises(NotFound, match=r"has no r1 or r2 with asset='r2'"):
+        store.assemble(asset=[R1, "r2"], sample_id="s1")
+    with pytest.raises(NotFound, match="asset='variants'"):
+        store.assemble(asset=["r1", "variants"])
+    assert store.assemble(asset=[R1, "r2"], sample_id="s1", missing="skip") == [forward]
+    assert store.assemble(asset=["r2", "variants"]) == []
+    reverse = store.add(file("r2.fq"), R2(sample_id="s1"))
+    assert store.assemble(asset=[R1, "r2"], sample_id="s1") == [forward, reverse]

@@ -56,7 +56,7 @@ def _work(draft: Draft) -> list[tuple[str, str]]:
     if not draft.mod:
         return [("stored", "stored = sg.assemble()\nlen(stored)"), ("kinds", KINDS)]
     keys = ", ".join(repr(key).replace("'", '"') for key in draft.queries)
-    query = f"sg.assemble(asset=[{keys}])" if draft.queries else "sg.assemble()"
+    query = f'sg.assemble(asset=[{keys}], missing="skip")' if draft.queries else "sg.assemble()"
     if not draft.of_task:
         return [
             ("made", f"# What {draft.mod} makes, of all that is stored.\nmade = {query}\nlen(made)"),
