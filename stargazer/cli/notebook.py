@@ -133,10 +133,11 @@ def _run(
     out: str | None, json: bool, key: str | None,
 ) -> None:  # fmt: skip
     from stargazer.errors import NotebookError
-    from stargazer.notebook.book import Notebook
+    from stargazer.notebook.book import Notebook, find_beside
 
     try:
         book = Notebook(file)
+        find_beside(file)  # before workers of this machine are started, which find what this process does
         syntax = {(cell.error.line, cell.error.message) for cell in book.cells if cell.error and not cell.disabled}
         for problem in book.document.problems:
             if (problem.line, problem.message) in syntax:  # told with all else that is wrong

@@ -85,6 +85,7 @@ def freeze(
     """
     from stargazer.cli.notebook import client_of, given_values
     from stargazer.errors import StoreError
+    from stargazer.notebook.book import find_beside
     from stargazer.notebook.snapshots import freeze as make
     from stargazer.store.layout import check_name
 
@@ -92,6 +93,7 @@ def freeze(
         check_name(name or "snapshot")
     except StoreError as error:
         raise typer.BadParameter(str(error), param_hint="--name") from None
+    find_beside(notebook)
     with client_of(on) as client:
         made = make(notebook, name=name, set=given_values(values), client=client, store=open_store(store))
     _print_snapshot(made, json)

@@ -93,8 +93,8 @@ class Host(ast.NodeTransformer):
             return
         stack, self._stack = self._stack, contextlib.ExitStack()
         stack.close()
-        if result.error_in_exec is not None or result.error_before_exec is not None:
-            self.live.forget()
+        if (error := result.error_in_exec or result.error_before_exec) is not None:
+            self.live.failed(looked, error)
             return
         outputs = self._out.outputs
         if result.result is not None:

@@ -351,6 +351,11 @@ class Live:
                 self._values[name] = namespace[name], asset
         self._note(looked, "ran", f"it changes {', '.join(changed)}" if changed else "")
 
+    def failed(self, looked: Looked, error: BaseException) -> None:
+        """A cell that the program ran raised: what it did before, nobody knows."""
+        self.forget()
+        self._note(looked, "failed", f"{type(error).__name__}: {error}")
+
     def _tell(self, changed: Sequence[str]) -> None:
         """Warn of names that would have been changed as well, had their cells run in this kernel."""
         if apart := sorted(self._apart.beside(changed)):

@@ -110,7 +110,7 @@ class _Book:
                 self._kept.setdefault(attribute, set()).add(each.name)
         methods = MUTATORS.union(*(changing_methods(node) for node in every if isinstance(node, ast.ClassDef)))
         self._changes = {
-            name: frozenset().union(*(_changes(node, methods) | self._classes(_reached_into(node)) for node in nodes))
+            name: frozenset().union(*(_changes(node, methods) | self._classes_changed_by(node) for node in nodes))
             for name, nodes in self._nodes.items()
         }
         for cell in cells:
@@ -149,6 +149,9 @@ class _Book:
         """Classes that keep containers under some attributes for all their objects."""
         return frozenset[str]().union(*(self._kept.get(each, ()) for each in attributes)) if self._kept else frozenset()
 
+    def _classes_changed_by(self, node: ast.AST) -> frozenset[str]:
+        return self._classes(_reached_into(node)) if self._kept else frozenset()
+
     def _asked_for_calls(self) -> set[str]:
         """Functions whose cache is looked at, or emptied: then calls of them count."""
         return set().union(*(_asked_for_calls(cell.tree) for cell in self._cells))
@@ -179,7 +182,7 @@ class _Book:
         known = self._nodes.keys() | self._code
         direct = frozenset().union(*(_changed_at_once(node) for node in cell.tree.body)) & known
         plain = (node for node in cell.tree.body if not isinstance(node, DEFINITIONS))
-        direct |= self._classes(each for node in plain for each in _reached_into(node)) if self._kept else frozenset()
+        direct |= frozenset[str]().union(*map(self._classes_changed_by, plain))
         called = (self._changes.get(name, frozenset()) for name in self.used_by(cell))
         handed = (self._handed.get(name, ()) for node in cell.tree.body for name in _changed_in_place(node))
         return direct.union(*called, *(handed if self._handed else ())) & self._names

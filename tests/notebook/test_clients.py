@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import stargazer as sg
+from stargazer.cli.app import app
 
 pytest.importorskip("pyarrow")
 
@@ -126,3 +129,17 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, store: sg.Store, monk
     assert len(ran) <= 12 + 8
     assert sg.Notebook(path).run()["v11"] == sum(range(12))
     assert store.fsck().ok
+
+
+def test_workers_of_this_machine_find_modules_beside_a_notebook(
+    tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "beside_a_notebook.py").write_text("def made():\n    return 7\n")
+    book = folder / "nb.py"
+    book.write_text("# %%\nimport beside_a_notebook\n# %%\nx = beside_a_notebook.made()\n")
+    told = CliRunner().invoke(app, ["nb", "run", str(book), "--on", "local", "--json"])
+    assert told.exit_code == 0, told.output
+    assert [cell["state"] for cell in json.loads(told.stdout)["cells"]] == ["live", "ran"]

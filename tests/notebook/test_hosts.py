@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import stargazer as sg
+from stargazer.notebook.live import Live
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("marimo")
@@ -300,3 +301,9 @@ def test_a_kernel_sees_changes_by_another_name_and_after_a_failure(place: Place)
         NotebookClient(book, allow_errors=True).execute()
         shown = [book.cells[number].outputs[0]["data"]["text/plain"] for number in (5, 7, 11)]
         assert shown == ["2", "3", "4"]
+
+
+def test_a_cell_that_failed_is_the_last_one(store: sg.Store) -> None:
+    live = Live(store, sequential=True)
+    live.failed(live.look("x = 1 / 0", {}), ZeroDivisionError("division by zero"))
+    assert live.rows == [("x", "failed", "ZeroDivisionError: division by zero")]

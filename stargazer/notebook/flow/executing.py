@@ -64,6 +64,7 @@ def execute(
     NotebookError
         ``notebook.yml`` is wrong, or no notebook makes a value that is given.
     """
+    _check_limit(timeout)
     books = [book for book in chosen(where, flow, entry) if entry or book.entry.kind != "interactive"]
     given = dict(set or {})
     takes = {book: _takes(book, given) for book in books}
@@ -71,6 +72,11 @@ def execute(
         raise NotebookError(f"no notebook that would run makes {', '.join(missing)}; --set gives what a cell makes")
     jobs = [(book, {name: given[name] for name in takes[book]}) for book in books]
     return _all(jobs, timeout, keep_going, told)
+
+
+def _check_limit(timeout: float) -> None:
+    if timeout <= 0:
+        raise NotebookError(f"a cell may take {timeout:g} seconds: give more than 0")
 
 
 def _takes(book: Book, given: Mapping[str, Any]) -> list[str]:
@@ -188,6 +194,7 @@ def publish(
     NotebookError
         ``notebook.yml`` is wrong, does not say where pages go, or names no notebook that is published.
     """
+    _check_limit(timeout)
     books = chosen(where, flow, names)
     wanted = [book for book in books if kinds_of(book, format)]
     if names and (others := [book.name for book in books if book not in wanted]):

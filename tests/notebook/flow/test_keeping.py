@@ -339,6 +339,9 @@ def test_a_limit_below_nothing_is_refused(desk: Desk) -> None:
     result = CliRunner().invoke(app, ["nb", "exec", "--timeout", "-3"])
     assert result.exit_code == 2
     assert "--timeout" in result.output
+    for command in ("exec", "publish"):
+        told = CliRunner().invoke(app, ["nb", command, "--flow", str(desk.root), "--timeout", "0"])
+        assert (told.exit_code, "give more than 0" in told.output) == (2, True)
 
 
 def test_scan_passes_over_what_cannot_be_read_and_says_so(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
