@@ -12,12 +12,14 @@ import os
 import re
 import stat
 import zlib
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "LARGEST",
     "LONGEST_LINE",
     "check_header",
+    "check_reading",
     "is_count",
     "is_nested_deeper",
     "lines_of",
@@ -32,6 +35,7 @@ __all__ = [
     "parse_yaml",
     "read_own",
     "read_text",
+    "read_within",
 ]
 
 LARGEST = 64 << 20
@@ -51,6 +55,31 @@ _COUNT = re.compile(r"[0-9]{1,18}", re.ASCII)
 _LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{%d}" % (LONGEST_NUMBER + 1))
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = b"[{"
+
+
+_judge: ContextVar[Callable[[str], object] | None] = ContextVar("stargazer_reading", default=None)
+
+
+@contextmanager
+def read_within(judge: Callable[[str], object]) -> Iterator[None]:
+    """Let somebody judge every path and address that a workflow is given or finds in a sheet, before it is read.
+
+    Parameters
+    ----------
+    judge
+        Called with each; raises where it must not be read. Who asks a server may not read all that the server can.
+    """
+    token = _judge.set(judge)
+    try:
+        yield
+    finally:
+        _judge.reset(token)
+
+
+def check_reading(place: str | Path) -> None:
+    """Ask whoever judges paths here, if anybody does."""
+    if (judge := _judge.get()) is not None:
+        judge(str(place))
 
 
 def read_text(path: Path, most: int = LARGEST) -> str:

@@ -171,10 +171,10 @@ class Guard:
                 return _elsewhere(scope, headers) if place == "app" else _denied(403, "notebooks have another address")
             if not self._has_cookie(headers, place):
                 return self._entered(scope, place)
-            if scope["type"] == "websocket" and "origin" not in headers:
-                return _denied(403, "sockets are for pages, and pages say whose they are")
             if place == "app" and "token" in _query(scope):
                 return self._entered(scope, place)
+        if scope["type"] == "websocket" and "origin" not in headers:
+            return _denied(403, "sockets are for pages, and pages say whose they are")
         return self._not_our_page(scope, headers) if place == "app" else None
 
     def _stranger(self, headers: Headers) -> Response | None:

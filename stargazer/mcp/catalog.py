@@ -1,19 +1,31 @@
 """Tools on what can be called: list, describe, plan."""
 
+import os
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from anyio import to_thread
+from mcp.server.mcpserver import Context
 from pydantic import Field
 
 from stargazer import catalog
+from stargazer.bounded import read_within
 from stargazer.catalog import Entry
 from stargazer.errors import ArgumentError
 from stargazer.mcp.answers import page
 from stargazer.mcp.hints import READS, tool
 from stargazer.mcp.place import Place
+from stargazer.mcp.roots import roots_of
 from stargazer.mcp.shapes import EntryOut, OutputOut, ParamOut, PlanOut, StepOut, TaskOut, TasksOut
 from stargazer.runs.planner import Plan, plan
 
 __all__ = ["CatalogTools", "bound_calls"]
+
+ELSEWHERE = ("https://", "http://", "ftp://", "s3://", "gs://")
+"""What addresses of files that are not on this machine begin with."""
 
 Cursor = Annotated[str | None, Field(description="next_cursor of the page before.", max_length=200)]
 Filters = Annotated[
@@ -68,29 +80,50 @@ class CatalogTools:
         return TaskOut(**row, text=entry.text, input_schema=entry.schema(), needs=entry.needs, tools=tools)
 
     @tool(READS)
-    def plan_task(
+    async def plan_task(
         self,
         task_name: str,
+        ctx: Context[Any, Any],
         filters: Filters = None,
         inputs: Inputs = None,
         again: Again = None,
         cursor: Cursor = None,
     ) -> PlanOut:
         """Say whether a task would run or is known, and why. Nothing runs."""
-        calls = bound_calls(self.place, "task", task_name, filters, inputs)
-        return _planned(plan(calls, again=again or None), cursor, [task_name, filters, inputs, again])
+        roots = await roots_of(ctx)
+
+        def planned() -> PlanOut:
+            calls = bound_calls(self.place, "task", task_name, filters, inputs, roots)
+            return _planned(plan(calls, again=again or None), cursor, [task_name, filters, inputs, again])
+
+        return await to_thread.run_sync(planned)
 
     @tool(READS)
-    def plan_workflow(
-        self, workflow_name: str, inputs: Inputs = None, again: Again = None, cursor: Cursor = None
+    async def plan_workflow(
+        self,
+        workflow_name: str,
+        ctx: Context[Any, Any],
+        inputs: Inputs = None,
+        again: Again = None,
+        cursor: Cursor = None,
     ) -> PlanOut:
         """Say what a workflow would run, what is known already, and why something is not. Nothing runs."""
-        calls = bound_calls(self.place, "workflow", workflow_name, None, inputs)
-        return _planned(plan(calls, again=again or None), cursor, [workflow_name, inputs, again])
+        roots = await roots_of(ctx)
+
+        def planned() -> PlanOut:
+            calls = bound_calls(self.place, "workflow", workflow_name, None, inputs, roots)
+            return _planned(plan(calls, again=again or None), cursor, [workflow_name, inputs, again])
+
+        return await to_thread.run_sync(planned)
 
 
 def bound_calls(
-    place: Place, category: str, name: str, filters: dict[str, Any] | None, inputs: dict[str, Any] | None
+    place: Place,
+    category: str,
+    name: str,
+    filters: dict[str, Any] | None,
+    inputs: dict[str, Any] | None,
+    roots: list[Path] | None = None,
 ) -> Any:
     """Return the calls that a task or workflow makes of its inputs.
 
@@ -105,8 +138,36 @@ def bound_calls(
     if entry.category != category:
         other = f"{entry.name} is a {entry.category}"
         raise ArgumentError(f"{other}: use run_{entry.category} or plan_{entry.category} instead")
-    with place.store:
+    judge = partial(check_path, place, roots)
+    for text in _paths(entry, inputs or {}):
+        judge(text)
+    with place.store, read_within(judge):
         return catalog.bind_filtered(entry, filters or {}, inputs or {}, store=place.store).wire()
+
+
+def check_path(place: Place, roots: list[Path] | None, text: str) -> None:
+    """Refuse a path or an address of a file that a client may not have read; sheets name such, too.
+
+    Raises
+    ------
+    ArgumentError
+        Over HTTP all of them; else what lies outside of the folders, or is an address of this machine's files.
+    """
+    if place.is_remote:
+        raise ArgumentError("this server is reached over HTTP and reads no paths, nor sheets that name some: send "
+                            "files by begin_upload, and give them as assets")  # fmt: skip
+    if "://" not in text:
+        place.folders.file(os.path.abspath(text), roots)
+    elif "::" in text or not text.lower().startswith(ELSEWHERE):
+        raise ArgumentError(f"{text[:200]}: addresses that are read begin with {', '.join(ELSEWHERE)}")
+
+
+def _paths(entry: Entry, inputs: dict[str, Any]) -> Iterator[str]:
+    """What is given for parameters that are paths by their type."""
+    kinds = {param.name: param.type for param in entry.params}
+    for name, value in inputs.items():
+        if "Path" in re.findall(r"\w+", kinds.get(name, "")):
+            yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str))
 
 
 def _row(entry: Entry) -> EntryOut:

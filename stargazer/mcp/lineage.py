@@ -1,7 +1,10 @@
 """Tools on what happened: where a file came from, why something runs, logs."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from anyio import to_thread
+from mcp.server.mcpserver import Context
 from pydantic import Field
 
 from stargazer import api, catalog
@@ -13,6 +16,7 @@ from stargazer.mcp.answers import clip, fitted, page, without_secrets
 from stargazer.mcp.catalog import Cursor, Filters, Inputs, bound_calls
 from stargazer.mcp.hints import READS, tool
 from stargazer.mcp.place import Place
+from stargazer.mcp.roots import roots_of
 from stargazer.mcp.shapes import LogOut, TraceOut, WhyOut
 from stargazer.runs.history import Event, find_run, read_events
 from stargazer.runs.planner import plan
@@ -60,19 +64,25 @@ class LineageTools:
         )
 
     @tool(READS)
-    def why(
+    async def why(
         self,
         name: Annotated[
             str, Field(description="A CID: why its call ran. A task or workflow: why it would run.", max_length=300)
         ],
+        ctx: Context[Any, Any],
         filters: Filters = None,
         inputs: Inputs = None,
     ) -> WhyOut:
         """Say why a call ran, or why a task or workflow would run now, in words."""
+        return await to_thread.run_sync(self._why, name, filters, inputs, await roots_of(ctx))
+
+    def _why(
+        self, name: str, filters: dict[str, Any] | None, inputs: dict[str, Any] | None, roots: list[Path] | None
+    ) -> WhyOut:
         entry = next((each for each in catalog.list() if name in (each.name, each.qualified, each.bare)), None)
         if entry is None:
             return self._why_made(name)
-        made = plan(bound_calls(self.place, catalog.get(name).category, name, filters, inputs))
+        made = plan(bound_calls(self.place, catalog.get(name).category, name, filters, inputs, roots))
         reasons = [f"{each.call.name}: {reason}" for each in made.to_run for reason in each.reasons]
         state = "known" if not made.to_run else f"{len(made.to_run)} of {len(made)} calls would run"
         return WhyOut(what=name, state=state, why=_listed(list(dict.fromkeys(reasons))) or ["all of it is known"])

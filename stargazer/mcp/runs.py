@@ -21,6 +21,7 @@ from stargazer.mcp.catalog import Again, Cursor, Filters, Inputs, bound_calls
 from stargazer.mcp.flights import Flight
 from stargazer.mcp.hints import READS, REMOVES, RUNS, tool
 from stargazer.mcp.place import Place
+from stargazer.mcp.roots import roots_of
 from stargazer.mcp.shapes import RunOut, RunRow, RunsOut, State
 from stargazer.runs import KeptRun
 from stargazer.runs import get as get_run
@@ -69,7 +70,7 @@ class RunTools:
         detach: Detach = False,
     ) -> RunOut:
         """Run one task; what is known is not run again. Returns the result, or after `wait` seconds a handle."""
-        make = functools.partial(bound_calls, self.place, "task", task_name, filters, inputs)
+        make = functools.partial(bound_calls, self.place, "task", task_name, filters, inputs, await roots_of(ctx))
         return await self._run(make, task_name, ctx, wait, again or None, detach)
 
     @tool(RUNS)
@@ -83,7 +84,7 @@ class RunTools:
         detach: Detach = False,
     ) -> RunOut:
         """Run a workflow; what is known is not run again. Returns the result, or after `wait` seconds a handle."""
-        make = functools.partial(bound_calls, self.place, "workflow", workflow_name, None, inputs)
+        make = functools.partial(bound_calls, self.place, "workflow", workflow_name, None, inputs, await roots_of(ctx))
         return await self._run(make, workflow_name, ctx, wait, again or None, detach)
 
     async def _run(self, make: Any, name: str, ctx: Context[Any, Any], wait: float, again: Any, detach: bool) -> RunOut:

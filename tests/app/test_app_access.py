@@ -16,6 +16,7 @@ import pytest
 from apps import PATIENCE, App, serving
 from starlette.datastructures import Headers
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from stargazer.app import make_app
 from stargazer.app.access import Access, ProxyTrust
@@ -258,6 +259,21 @@ def test_no_answer_to_a_page_of_a_notebook_says_what_pages_of_the_app_know(
             client.get("/?token=token")
         assert access.page_token in client.get(f"{base}/", headers=opens).text
         assert access.page_token in client.get(f"{base}/none", headers=opens).text, "an error of the app's own"
+
+
+def test_a_socket_behind_a_proxy_says_whose_it_is(store: Store, tmp_path: Path) -> None:
+    access = Access("token", "/user/anna/stargazer", ProxyTrust("s" * 32, "anna"))
+    app = make_app(tmp_path / "root", access, store, folder=tmp_path / "private")
+    let_in = {"X-Stargazer-Proxy": "s" * 32, "X-Stargazer-User": "anna", "X-Forwarded-Host": "hub.example"}
+    path = "/user/anna/stargazer/nb/workspace/x/edit/ws"
+    with TestClient(app, base_url="http://hub.example") as client:
+        for headers, code in (
+            (let_in, 4403), ({**let_in, "Origin": "http://evil.example"}, 4403),
+            ({**let_in, "Origin": "http://hub.example"}, 4404),
+        ):  # fmt: skip
+            with pytest.raises(WebSocketDisconnect) as caught, client.websocket_connect(path, headers=headers):
+                pass
+            assert caught.value.code == code, "4404: nothing is open there, for who is let in"
 
 
 def test_what_jupyter_is_told() -> None:

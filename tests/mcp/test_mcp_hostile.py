@@ -16,6 +16,7 @@ import stargazer as sg
 from stargazer.mcp.folders import Folders
 from stargazer.mcp.place import Place
 from stargazer.mcp.server import make_server
+from stargazer.mcp.transfers import Transfers
 
 SECRET = "the-content-of-a-file-of-somebody-else"
 ABSENT = "bafkreib6vj3os7l4lqqytaw5vju46iorcknttfiwfnlbizjcqn7xd5hrvy"
@@ -243,3 +244,47 @@ def test_folders_of_the_settings(tmp_path: Path, folder: Path) -> None:
     assert folders.within([tmp_path / "other"]) == []
     with pytest.raises(sg.errors.ArgumentError, match="outside"):
         folders.file(str(folder))
+
+
+def test_workflows_read_what_tools_may_read(place: Place, store: sg.Store, folder: Path, outside: Path) -> None:
+    """A workflow that takes the path of a sheet read any file of the machine for an agent, and what the sheet named."""
+    columns = "sample,lane,fastq_1,fastq_2\n"
+    (outside / "s_R1.fq").write_text("@r\nACGT\n+\nIIII\n")
+    (outside / "s_R2.fq").write_text("@r\nACGA\n+\nIIII\n")
+    (folder / "ref.fa").write_text(">1\n" + "ACGT" * 20 + "\n")
+    store.add(folder / "ref.fa", sg.Reference(build="b"))
+    (folder / "link.csv").symlink_to(outside / "secret.txt")
+    named = {"out": f"{outside}/s_R1.fq,{outside}/s_R2.fq", "up": "../outside/s_R1.fq,../outside/s_R2.fq",
+             "url": f"file://{outside}/s_R1.fq,file://{outside}/s_R2.fq",
+             "chain": f"simplecache::file://{outside}/s_R1.fq,x.fq"}  # fmt: skip
+    for name, files in named.items():
+        (folder / f"{name}.csv").write_text(f"{columns}s,L1,{files}\n")
+    sheets = [outside / "secret.txt", "/etc/passwd", folder / "link.csv", *(folder / f"{name}.csv" for name in named)]
+    before = {asset.id for asset in store.find()}
+
+    async def work(client: Client) -> None:
+        for sheet in sheets:
+            for tool, extra in (("plan_workflow", {}), ("run_workflow", {}), ("run_workflow", {"detach": True})):
+                arguments = {"workflow_name": "call_sheet", "inputs": {"sheet": str(sheet), "build": "b"}, **extra}
+                told = await refused(client, tool, **arguments)
+                assert "outside of what may be read" in told or "addresses that are read" in told, (sheet, told)
+            told = await refused(client, "why", name="call_sheet", inputs={"sheet": str(sheet), "build": "b"})
+            assert not [word for word in FORBIDDEN if word in told], told
+
+    with_client(make_server(place), work)
+    assert {asset.id for asset in store.find()} == before, "what is only planned takes nothing in"
+    (folder / "s_R1.fq").write_text("@r\nACGT\n+\nIIII\n")
+    (folder / "s_R2.fq").write_text("@r\nACGA\n+\nIIII\n")
+    (folder / "in.csv").write_text(f"{columns}s,L1,s_R1.fq,s_R2.fq\n")
+    inside = {"workflow_name": "call_sheet", "inputs": {"sheet": "in.csv", "build": "b"}}
+
+    async def reads(client: Client) -> dict[str, Any]:
+        return await asked(client, "plan_workflow", **inside)
+
+    assert with_client(make_server(place), reads)["to_run"] > 0
+
+    async def remote(client: Client) -> str:
+        return await refused(client, "plan_workflow", **inside)
+
+    elsewhere = Place(store, Transfers(store))
+    assert "reads no paths" in with_client(make_server(elsewhere), remote)
