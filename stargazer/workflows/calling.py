@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from stargazer.assets import Asset, Variants
 from stargazer.errors import DataError
 from stargazer.tasks.general import call_gvcf, joint_call
 from stargazer.workflows.aligning import PLAIN, ReadOptions
@@ -16,7 +17,7 @@ from stargazer.workflows.preprocessing import align_sample, prepare_reference
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stargazer.assets import Alignment, Reference, Variants
+    from stargazer.assets import Alignment, Reference
     from stargazer.calls import Call
     from stargazer.tasks.engines import Engine
 
@@ -77,10 +78,11 @@ def call_cohort(
     Raises
     ------
     DataError
-        No samples, a sample without reads, reads that are there twice, options of GATK for another engine, or a name
-        that cannot be that of files.
+        No samples, a sample without reads, reads that are there twice, options of GATK for another engine, a gVCF of
+        another sample than it is given for, or a name that cannot be that of files.
     """
     check_cohort({**samples, **dict.fromkeys(gvcfs or (), ())}, engine, options, cohort_id)
+    _check_gvcfs(gvcfs or {})
     if engine == "gatk":
         chosen = with_sexes(options, sexes)
         return call_with_gatk(reference, samples, cohort_id, chosen, reads, gvcfs, order)[0]
@@ -101,6 +103,20 @@ def check_cohort(
     if options is not None and engine != "gatk":
         raise DataError(f"these are options of GATK, and the engine is {engine!r}; choose engine='gatk'")
     check_lanes(samples)
+
+
+def _check_gvcfs(gvcfs: Mapping[str, Variants | Call]) -> None:
+    """Refuse a gVCF under another name than that of its sample, by which the VCF would call it."""
+    for name, one in gvcfs.items():
+        given: Any = one if isinstance(one, Asset) else next(iter(_variants(one)), None)
+        samples = (given.source_samples or (given.sample_id,)) if given is not None else (name,)
+        if samples != (name,) and any(samples):
+            raise DataError(f"the gVCF that is given for {name!r} is of {', '.join(samples)}: give it under that name")
+
+
+def _variants(call: Any) -> list[Variants]:
+    """Stored variants that a call takes, such as those that it makes an index of."""
+    return [value for value in call.inputs.values() if isinstance(value, Variants)]
 
 
 def check_name(cohort_id: str) -> None:

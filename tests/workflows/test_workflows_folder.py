@@ -14,7 +14,8 @@ import stargazer as sg
 from stargazer.bio.simulate import simulate_cohort
 from stargazer.cli.app import app
 from stargazer.errors import DataError
-from stargazer.workflows import CohortOptions, GatkOptions, germline, read_sheet
+from stargazer.tasks.general import index_variants
+from stargazer.workflows import CohortOptions, GatkOptions, call_cohort, germline, index_reference, read_sheet
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +187,14 @@ def test_numbers_for_gatk_that_mean_nothing_are_refused(wrong: dict[str, int]) -
     """Of no parts at all nothing was cut, and the target was passed over without a word."""
     with pytest.raises(DataError, match="or more"):
         GatkOptions(**wrong)
+
+
+def test_a_gvcf_under_the_name_of_somebody_else_is_refused(data: Path, tmp_path: Path, store: sg.Store) -> None:
+    """It was joined, and the VCF had the other name."""
+    reference = index_reference(sg.add(data / "reference.fa", sg.Reference(build="r")))
+    (tmp_path / "a.g.vcf").write_text("##fileformat=VCFv4.2\n")
+    stored = sg.add(tmp_path / "a.g.vcf", sg.Variants(sample_id="ann", variant_type="gvcf", caller="bcftools"))
+    for given in (stored, index_variants(reference, stored)):
+        with pytest.raises(DataError, match="the gVCF that is given for 'bob' is of ann"):
+            call_cohort(reference, {}, "c", gvcfs={"bob": given})
+        assert call_cohort(reference, {}, "c", gvcfs={"ann": given}).key
