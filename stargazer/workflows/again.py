@@ -6,7 +6,9 @@ import shlex
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from stargazer import config
 from stargazer.assets import Asset
+from stargazer.store import Store
 from stargazer.workflows.gatk import GatkOptions
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from stargazer.workflows.aligning import ReadOptions
     from stargazer.workflows.cohorts import CohortOptions
 
-__all__ = ["germline_command"]
+__all__ = ["germline_command", "store_named"]
 
 TOLD_ELSEWHERE = ("known_sites", "target", "sexes", "filter")
 """Options of GATK for which there is a word of the command, or a column of the sheet."""
@@ -34,8 +36,9 @@ def germline_command(
     reads: ReadOptions,
     options: CohortOptions,
     cohort_id: str,
+    store: str = "",
 ) -> str:
-    """The command that calls a cohort as it was called; parameters as of `germline`.
+    """The command that calls a cohort as it was called; parameters as of `germline`, and where results are stored.
 
     Returns
     -------
@@ -57,8 +60,14 @@ def germline_command(
     words += ["--strict"] if options.strict else []
     words += ["--bam"] if not options.cram else []
     words += ["--links"] if options.links else []
+    words += ["--store", store] if store else []
     python = [*_python(gatk, reads, options)]
     return shlex.join(words) + (f"\n# and in Python alone: {', '.join(python)}" if python else "")
+
+
+def store_named(url: str) -> str:
+    """How commands name a store; empty where it is the one that they take by themselves."""
+    return "" if url == Store.open(config.store_url()).url else url.removeprefix("file://")
 
 
 def _said(given: Any) -> str:

@@ -34,7 +34,7 @@ from stargazer.tasks.general import (
 from stargazer.tasks.guard import is_usable
 from stargazer.tasks.limits import PLAIN_LIMITS, QCLimits
 from stargazer.visible import visible
-from stargazer.workflows.again import germline_command
+from stargazer.workflows.again import germline_command, store_named
 from stargazer.workflows.aligning import PLAIN, ReadOptions, trimming_reports
 from stargazer.workflows.builds import find_build
 from stargazer.workflows.calling import call_alignments, check_name, with_sexes
@@ -200,7 +200,8 @@ def germline(
     _preprocess(cohort)
     made = _ready(cohort) if chosen.stop_after == "preprocess" else _called(cohort, gvcfs)
     asked: dict[str, Any] = {"target": target, "engine": engine, "known_sites": known_sites, "gatk": gatk}
-    command = germline_command(sheet, ref, **asked, reads=reads, options=chosen, cohort_id=cohort_id)
+    asked |= {"reads": reads, "options": chosen, "cohort_id": cohort_id, "store": store_named(active_store().url)}
+    command = germline_command(sheet, ref, **asked)
     made = replace(made, seconds=time.monotonic() - started, tasks_run=cohort.tasks_run, command=command)
     return write_folder(made, Path(out), cohort.sheet.path, links=chosen.links)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from stargazer.store import active_store
 from stargazer.store.copies import put_down
 from stargazer.tools import Workdir
 from stargazer.visible import cell, visible
+from stargazer.workflows.again import store_named
 from stargazer.workflows.earlier import MANIFEST, clear_files, earlier_files
 
 if TYPE_CHECKING:
@@ -276,5 +278,7 @@ def _readme(results: Results, sheet: Path, notes: list[str]) -> str:
     lines += ["", "## Again", "", f"With stargazer {__version__}, from the folder where it was run:", "", "```sh"]
     lines += [results.command, "```", ""]
     made = results.vcf or next(iter(results.alignments.values()), results.report)
-    lines += [f"What the store knows is not run again. `stargazer trace {made.cid}` shows every step.", ""]
+    where = store_named(active_store().url)
+    words = shlex.join(["stargazer", "trace", str(made.cid), *(["--store", where] if where else [])])
+    lines += [f"What the store knows is not run again. `{words}` shows every step.", ""]
     return "\n".join(lines)

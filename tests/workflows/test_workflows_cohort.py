@@ -106,8 +106,10 @@ def test_the_command_does_it_again() -> None:
     )
     assert "GatkOptions(ploidy=1)" in python
     plain = {"engine": "embedded", "target": None, "known_sites": None, "gatk": None, "cohort_id": "cohort"}
-    told = germline_command("s.csv", "GRCh38", **plain, reads=ReadOptions(), options=CohortOptions())
-    assert told == "stargazer germline s.csv --ref GRCh38 --out FOLDER"
+    told = germline_command(
+        "s.csv", "GRCh38", **plain, reads=ReadOptions(), options=CohortOptions(), store="/a b/store"
+    )
+    assert told == "stargazer germline s.csv --ref GRCh38 --out FOLDER --store '/a b/store'"
 
 
 @pytest.mark.slow
