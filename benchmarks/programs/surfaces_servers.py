@@ -66,6 +66,7 @@ def main(kind: str, what: str, port: int = 0) -> None:
     """Serve until somebody stops it."""
     app, cookies = (upstream(int(what)), "") if kind == "upstream" else home(Path(what), port)
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as of servers that open their port themselves
     print(listening.getsockname()[1], cookies, flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False)).run(sockets=[listening])
 

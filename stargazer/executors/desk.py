@@ -153,6 +153,7 @@ class Desk:
 def _handler(desk: Desk) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 120
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             found = desk.allowed(self.path)

@@ -54,6 +54,8 @@ def listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}; try another --port") from error
     made.set_inheritable(False)
+    # asyncio sees to that for sockets that it makes itself; without it an answer in two pieces takes 40 ms.
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
 
 
