@@ -133,7 +133,7 @@ def may_name(principal: Principal, name: str) -> bool:
 
 def may_read_table(principal: Principal, uri: str) -> bool:
     """Whether somebody may read a table; a way up and down again would lead around the patterns."""
-    if not principal.local and (".." in unquote(uri).replace("#", "/").split("/") or not uri.isprintable()):
+    if not principal.local and (".." in re.split(r"[/#?]", unquote(uri)) or not uri.isprintable()):
         return False
     return any(fnmatchcase(uri, pattern) for pattern in principal.tables)
 

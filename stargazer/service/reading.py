@@ -137,7 +137,9 @@ async def name(visit: Visit) -> Response:
     version = await visit.in_thread(lambda: visit.store.names.get_version(wanted, number))
     told = await visit.in_thread(lambda: _version(visit, version))
     if visit.flag("stale"):
-        check_references(visit.principal, version.made)
+        newest = await visit.in_thread(lambda: visit.store.names.get_version(wanted))
+        if not _may_know(visit, newest.made):
+            raise Refusal(404, "NotFound", "what its newest version was made of is not there")
         told["stale"] = await visit.in_thread(lambda: is_stale(wanted, store=visit.store, own_code=visit.may_code))
     return JSONAnswer(told)
 
@@ -145,11 +147,16 @@ async def name(visit: Visit) -> Response:
 def _version(visit: Visit, version: Version) -> dict[str, Any]:
     """A version of a name; what was asked for stands beside it, unless it names what its reader may not know of."""
     told = version_json(version)
+    return told if _may_know(visit, told["made"]) else {**told, "made": None}
+
+
+def _may_know(visit: Visit, made: Any) -> bool:
+    """Whether who asks may know of all that something was made of."""
     try:
-        check_references(visit.principal, told["made"])
+        check_references(visit.principal, made)
     except Refusal:
-        told["made"] = None
-    return told
+        return False
+    return True
 
 
 async def set_name(visit: Visit) -> Response:

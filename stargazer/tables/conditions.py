@@ -11,7 +11,7 @@ from stargazer.tables.arrow import arrow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check_numbers", "check_unsigned", "fields_of", "parsed_filter", "prunable"]
+__all__ = ["check_numbers", "check_unsigned", "exact", "fields_of", "parsed_filter", "prunable"]
 
 
 def parsed_filter(where: str) -> Any:
@@ -51,22 +51,21 @@ def fields_of(condition: Any, schema: Any) -> set[int]:
 
 
 def check_numbers(condition: Any, schema: Any) -> None:
-    """Refuse to compare whole numbers with what is none: pyiceberg takes 2 for 2.5.
+    """Refuse numbers that a column cannot hold, where pyiceberg takes others for them, or holds them for no matter.
 
     Raises
     ------
     ArgumentError
-        A column of whole numbers is compared so.
+        Whole numbers are compared with what is none (pyiceberg takes 2 for 2.5), or others than those with more than
+        their type holds (all rows would fit, or none, NULL and NaN included).
     """
-    from pyiceberg.types import IntegerType, LongType
-
     for each in _predicates(condition):
-        if isinstance(_field(each, schema).field_type, (IntegerType, LongType)):
-            for value in _values(each):
-                if not _is_whole(value):
-                    raise ArgumentError(
-                        f"{each.term.name} holds whole numbers, and {value} is none: compare it with one"
-                    )
+        name, kind = each.term.name, _field(each, schema).field_type
+        for literal in _literals(each):
+            if _is_integer(kind) and not _is_whole(literal.value):
+                raise ArgumentError(f"{name} holds whole numbers, and {literal.value} is none: compare it with one")
+            if not _is_integer(kind) and _beyond(literal, kind):
+                raise ArgumentError(f"{name} is of type {kind}, which has no {literal.value}: compare it with less")
 
 
 def check_unsigned(condition: Any, physical: Any) -> None:
@@ -91,14 +90,62 @@ def check_unsigned(condition: Any, physical: Any) -> None:
         if kind not in (pa.uint32(), pa.uint64()):
             continue
         most = 2 ** (kind.bit_width - 1) - 1
-        if any(Decimal(str(value)) > most for value in _values(each)):
+        if any(Decimal(str(literal.value)) > most for literal in _literals(each)):
             raise ArgumentError(f"{name} is of type {kind}, and is compared with numbers up to {most:,} only")
 
 
-def _values(predicate: Any) -> list[Any]:
+def _literals(predicate: Any) -> list[Any]:
     """What a predicate compares with."""
-    literals = [predicate.literal] if hasattr(predicate, "literal") else getattr(predicate, "literals", ())
-    return [each.value for each in literals]
+    return [predicate.literal] if hasattr(predicate, "literal") else list(getattr(predicate, "literals", ()))
+
+
+def _is_integer(kind: Any) -> bool:
+    from pyiceberg.types import IntegerType, LongType
+
+    return isinstance(kind, (IntegerType, LongType))
+
+
+def _beyond(literal: Any, kind: Any) -> int:
+    """Whether a number is more (1) or less (-1) than a type holds."""
+    from pyiceberg.expressions.literals import AboveMax, BelowMin
+
+    held = literal.to(kind)
+    return isinstance(held, AboveMax) - isinstance(held, BelowMin)
+
+
+def exact(condition: Any, schema: Any) -> Any:
+    """Return a condition that passes over NULL in whole numbers also where they are compared with more than they hold.
+
+    pyiceberg takes ``n < 3000000000`` to hold of all rows of a column of 32 bits, also of those that have no number.
+
+    Parameters
+    ----------
+    condition
+        Of Iceberg, not bound to a schema.
+    schema
+        Of the table.
+    """
+    from pyiceberg.expressions import And, Not, Or
+
+    if isinstance(condition, (And, Or)):
+        return type(condition)(exact(condition.left, schema), exact(condition.right, schema))
+    if isinstance(condition, Not):
+        return Not(exact(condition.child, schema))
+    return _within(condition, _field(condition, schema).field_type) if hasattr(condition, "literal") else condition
+
+
+def _within(predicate: Any, kind: Any) -> Any:
+    """A comparison with a number that the type holds, which says the same of every other number that it holds."""
+    from pyiceberg.expressions import GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual, NotEqualTo
+
+    side = _beyond(predicate.literal, kind) if _is_integer(kind) else 0
+    if side > 0:
+        holds = isinstance(predicate, (LessThan, LessThanOrEqual, NotEqualTo))
+        return (LessThanOrEqual if holds else GreaterThan)(predicate.term, kind.max)
+    if side < 0:
+        holds = isinstance(predicate, (GreaterThan, GreaterThanOrEqual, NotEqualTo))
+        return (GreaterThanOrEqual if holds else LessThan)(predicate.term, kind.min)
+    return predicate
 
 
 def _is_whole(value: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from stargazer.tables.arrow import arrow, read_table
-from stargazer.tables.conditions import parsed_filter
+from stargazer.tables.conditions import exact, parsed_filter
 from stargazer.tables.sizes import check_row_group
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def fitting(paths: Sequence[Path], schema: str, columns: list[str], where: str) 
 
     pa, known = arrow(), Schema.model_validate_json(schema)
     names = [field.name for field in known.fields]
-    condition = expression_to_pyarrow(bind(known, parsed_filter(where), True), known) if where else None
+    wanted = exact(parsed_filter(where), known)
+    condition = expression_to_pyarrow(bind(known, wanted, True), known) if where else None
     parts = [read_table(path).select(names) for path in paths]
     left = [part if condition is None else part.filter(condition) for part in parts]
     # As pyiceberg puts files together: of the widths that texts have in them, the widest.

@@ -240,7 +240,7 @@ def _columns(schema: Any, columns: Sequence[str] | None, where: str) -> tuple[li
         asked = fields_of(condition, schema)
     except ArgumentError:
         raise
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise ArgumentError(f"where={where!r} does not fit the table: {error}") from error
     needed = [field for field in schema.fields if field.name in wanted or asked & set(Schema(field).field_ids)]
     return wanted, Schema(*needed)
@@ -417,7 +417,6 @@ def _of_parquet(
     physical = arrow("parquet").read_schema(files[0])
     schema = _numbered(physical)
     wanted, needed = _columns(schema, columns, where)
-    check_unsigned(parsed_filter(where), physical)
     return [_parquet_file(path, schema, needed, where, columns is None) for path in files], needed, wanted
 
 
@@ -458,4 +457,5 @@ def _parquet_groups(
             other += sorted(there.keys() - {field.name for field in wanted.fields})
         if other:
             raise DataError(f"{path} has other columns than the first file of its folder: {', '.join(other)}")
+        check_unsigned(parsed_filter(where), fragment.physical_schema)
         return _kept_groups(fragment, wanted, where)

@@ -71,9 +71,11 @@ def read_table_uri(uri: str) -> TableURI:
         parts = urlsplit(uri)
     except ValueError as error:
         raise ArgumentError(f"{uri!r:.200} names no table: {error}") from error
+    if "?" in uri:  # what stands behind it would be passed over, though patterns of tables are held against it
+        raise ArgumentError(f"{uri!r:.200} names no table: it has a ?, which the name of a file has as %3F")
     if parts.scheme.lower() == "iceberg":
         table = parts.path.strip("/").replace("/", ".")
-        if not parts.netloc or "." not in table:
+        if not parts.netloc or "." not in table or "#" in uri:
             raise ArgumentError(f"{uri} names no table: write iceberg://CATALOG/db.events")
         return TableURI(parts.netloc, table, True)
     if parts.scheme.lower() == "file":

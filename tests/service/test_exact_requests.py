@@ -51,8 +51,31 @@ def test_no_way_leads_around_the_patterns_of_tables(serve: Serve, lab: Settings,
     assert (found.status_code, found.headers["content-type"]) == (404, "application/problem+json")
 
 
+@pytest.mark.parametrize("uri", ["open/..?x", "open/..?#db.t", "open/..?x#db.t", "open/..%3F", "closed?/open.parquet"])
+def test_what_would_be_passed_over_of_an_address_leads_around_no_pattern(
+    serve: Serve, lab: Settings, parquet: Path, uri: str
+) -> None:
+    """``open/..?x`` was read as ``open/..``; and of ``closed?/open.parquet`` the folder ``closed``."""
+    base = parquet.as_uri()
+    guest = person("guest", "lab", "read", "run", tables=(f"{base}/open/*", f"{base}/*/open.parquet"))
+    found = scanned(serve(lab._replace(tokens=(*lab.tokens, guest))), "guest", f"{base}/{uri}")
+    assert found.status_code in (404, 422)
+    assert "closed" not in found.text.replace(uri, "")
+
+
 @pytest.mark.parametrize(
-    "uri", ["file://[x/", "iceberg://[::1/a.b", "file:///x#./etc.b", "file:///x#a..b", "file:///x#/b"]
+    "uri",
+    [
+        "iceberg://own/closed.t?.open",
+        "iceberg://own/closed.t#.open",
+        "file:///x?y",
+        "file:///x#a.b?c",
+        "file://[x/",
+        "iceberg://[::1/a.b",
+        "file:///x#./etc.b",
+        "file:///x#a..b",
+        "file:///x#/b",
+    ],
 )
 def test_what_is_no_address_of_a_table_is_the_clients_fault(service: Served, uri: str) -> None:
     assert scanned(service, "anna", uri).status_code == 422
@@ -72,6 +95,27 @@ def test_records_do_not_say_which_tables_others_read(service: Served, parquet: P
         assert "closed/a.parquet" in service.ask("GET", f"/v1/assets/{cid}/{path}", "anna-token").text
         told = service.ask("GET", f"/v1/assets/{cid}/{path}", "ben-token")
         assert (told.status_code, "closed" in told.text) == (200, False)
+
+
+def test_who_asks_whether_a_name_is_stale_is_not_told_of_what_it_was_made(
+    serve: Serve, lab: Settings, parquet: Path
+) -> None:
+    """The refusal named the table; of an old version, the newest was looked at, which nobody had judged."""
+    opened = (f"{parquet.as_uri()}/open/*",)
+    guest = person("guest", "lab", "read", names=("*",), tables=opened)
+    service = serve(lab._replace(tokens=(*lab.tokens, guest)))
+    for place in ("open", "closed"):
+        wanted = {
+            "inputs": [f"{parquet.as_uri()}/{place}/a.parquet"],
+            "transform": {"executor": "scan@v1"},
+            "name": "demo/t",
+        }
+        assert service.ask("POST", "/v1/materialize", "anna-token", json=wanted).status_code == 200
+        found = service.ask("GET", "/v1/names/demo/t?stale=1", "guest-token")
+        assert (found.status_code, "closed" in found.text) == (200 if place == "open" else 404, False)
+    assert service.ask("GET", "/v1/names/demo/t?version=1", "guest-token").status_code == 200
+    assert service.ask("GET", "/v1/names/demo/t?version=1&stale=1", "guest-token").status_code == 404
+    assert service.ask("GET", "/v1/names/demo/t?stale=1", "anna-token").json()["stale"] is False
 
 
 # Names and queries.

@@ -100,6 +100,50 @@ def test_a_condition_may_name_a_column_that_is_not_wanted(
     assert scan(place, ["n"], where).to_table().num_rows == rows
 
 
+HOLES = [1, None, -5, 2**31 - 1, -(2**31)]
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("i < 3000000000", [0, 2, 3, 4]),
+        ("i != 3000000000", [0, 2, 3, 4]),
+        ("i = 3000000000 or i <= 99999999999999999999", [0, 2, 3, 4]),
+        ("not i >= 3000000000", [0, 2, 3, 4]),
+        ("not i < 3000000000", []),
+        ("i > -3000000000", [0, 2, 3, 4]),
+        ("i != -3000000000 and i < 5", [0, 2, 4]),
+        ("not i > -3000000000", []),
+        ("i < -3000000000", []),
+    ],
+)
+def test_null_is_neither_more_nor_less_than_what_a_column_cannot_hold(
+    store: sg.Store, tmp_path: Path, where: str, rows: list[int]
+) -> None:
+    table = pa.table({"n": pa.array(range(5), pa.int64()), "i": pa.array(HOLES, pa.int32())})
+    places = [written(tmp_path / str(size), size, n=table["n"], i=table["i"]) for size in (1, 100)]
+    places.append(table_of_iceberg(tmp_path / "iceberg", table, 2, 1))
+    for place in places:
+        assert sorted(scan(place, ["n"], where).to_table()["n"].to_pylist()) == rows, place
+
+
+@pytest.mark.parametrize(
+    "where", ["x < 'inf'", "x != '1e300'", "x > '-inf'", "x in (1.0, 1000000000000000000000000000000000000000.5)"]
+)
+def test_numbers_of_single_precision_are_compared_with_such(store: sg.Store, tmp_path: Path, where: str) -> None:
+    place = written(tmp_path / "t", 9, n=range(3), x=pa.array([1.0, None, NAN], pa.float32()))
+    with pytest.raises(ArgumentError, match="x is of type float"):
+        scan(place, ["n"], where)
+    assert scan(place, ["n"], "x < 2.5").to_table()["n"].to_pylist() == [0]
+
+
+def test_numbers_without_signs_in_another_file_count(store: sg.Store, tmp_path: Path) -> None:
+    place = written(tmp_path / "t", 9, u=pa.array([1], pa.int32()))
+    pq.write_table(pa.table({"u": pa.array([4_000_000_000], pa.uint32())}), tmp_path / "t" / "1.parquet")
+    with pytest.raises(ArgumentError, match="uint32"):
+        scan(place, where="u < 3000000000")
+
+
 def test_parts_of_different_width_are_one_table(store: sg.Store, tmp_path: Path) -> None:
     place = written(tmp_path / "t", 9, a=pa.array([1], pa.int32()))
     pq.write_table(pa.table({"a": pa.array([2], pa.int8())}), tmp_path / "t" / "1.parquet")
