@@ -6,19 +6,20 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.assets.fields import did_you_mean
-from stargazer.catalog.kinds import Defs, Kind, Nothing, Scalar, Unfit, as_json, described, named, shown
+from stargazer.catalog.kinds import Defs, Kind, Nothing, Scalar, Text, Unfit, as_json, described, named, shown
 from stargazer.errors import StargazerError
 from stargazer.store.references import SCHEME, as_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from stargazer.catalog.given import Finder
 
-__all__ = ["Either", "Field", "Fields", "Items", "Members", "json_of"]
+__all__ = ["Either", "Field", "Fields", "Items", "Members", "given_paths", "json_of"]
 
 
 class Items(Kind):
@@ -277,3 +278,29 @@ def json_of(text: str, wanted: str) -> Any:
         return json.loads(text)
     except ValueError:
         raise ValueError(f"is not {wanted}, written as JSON") from None
+
+
+def given_paths(kind: Kind, value: Any) -> Iterator[str]:
+    """Yield the texts of a JSON value that are, or may be, paths: who serves others judges them before they are read.
+
+    Parameters
+    ----------
+    kind
+        What the value is.
+    value
+        What was given; what does not fit has no paths, for it is refused.
+    """
+    if isinstance(kind, Text) and issubclass(kind.type, PurePath) and isinstance(value, str):
+        yield value
+    elif isinstance(kind, Either):
+        for each in kind.kinds:
+            yield from given_paths(each, value)
+    elif isinstance(kind, Items) and isinstance(value, (list, tuple)):
+        for each, item in zip(kind.items if kind.fixed else kind.items * len(value), value, strict=False):
+            yield from given_paths(each, item)
+    elif isinstance(kind, Members) and isinstance(value, Mapping):
+        for item in value.values():
+            yield from given_paths(kind.value, item)
+    elif isinstance(kind, Fields) and isinstance(value, Mapping):
+        for name in value.keys() & kind.fields:
+            yield from given_paths(kind.fields[name].kind, value[name])

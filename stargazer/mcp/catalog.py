@@ -1,8 +1,6 @@
 """Tools on what can be called: list, describe, plan."""
 
 import os
-import re
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +12,7 @@ from pydantic import Field
 from stargazer import catalog
 from stargazer.bounded import read_within
 from stargazer.catalog import Entry
+from stargazer.catalog.composite import given_paths
 from stargazer.errors import ArgumentError
 from stargazer.mcp.answers import page
 from stargazer.mcp.hints import READS, tool
@@ -22,7 +21,7 @@ from stargazer.mcp.roots import roots_of
 from stargazer.mcp.shapes import EntryOut, OutputOut, ParamOut, PlanOut, StepOut, TaskOut, TasksOut
 from stargazer.runs.planner import Plan, plan
 
-__all__ = ["CatalogTools", "bound_calls"]
+__all__ = ["CatalogTools", "bound_calls", "check_path"]
 
 ELSEWHERE = ("https://", "http://", "ftp://", "s3://", "gs://")
 """What addresses of files that are not on this machine begin with."""
@@ -139,8 +138,9 @@ def bound_calls(
         other = f"{entry.name} is a {entry.category}"
         raise ArgumentError(f"{other}: use run_{entry.category} or plan_{entry.category} instead")
     judge = partial(check_path, place, roots)
-    for text in _paths(entry, inputs or {}):
-        judge(text)
+    for param in entry.params:
+        for text in given_paths(param.kind, (inputs or {}).get(param.name)):
+            judge(text)
     with place.store, read_within(judge):
         return catalog.bind_filtered(entry, filters or {}, inputs or {}, store=place.store).wire()
 
@@ -157,17 +157,9 @@ def check_path(place: Place, roots: list[Path] | None, text: str) -> None:
         raise ArgumentError("this server is reached over HTTP and reads no paths, nor sheets that name some: send "
                             "files by begin_upload, and give them as assets")  # fmt: skip
     if "://" not in text:
-        place.folders.file(os.path.abspath(text), roots)
+        place.folders.file(os.path.join(os.getcwd(), text), roots)  # `..` behind a link is that of where it leads
     elif "::" in text or not text.lower().startswith(ELSEWHERE):
         raise ArgumentError(f"{text[:200]}: addresses that are read begin with {', '.join(ELSEWHERE)}")
-
-
-def _paths(entry: Entry, inputs: dict[str, Any]) -> Iterator[str]:
-    """What is given for parameters that are paths by their type."""
-    kinds = {param.name: param.type for param in entry.params}
-    for name, value in inputs.items():
-        if "Path" in re.findall(r"\w+", kinds.get(name, "")):
-            yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str))
 
 
 def _row(entry: Entry) -> EntryOut:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from starlette.responses import Response, StreamingResponse
 
-from stargazer.catalog.kinds import Text
+from stargazer.catalog.composite import given_paths
 from stargazer.errors import ArgumentError, NotFound, StargazerError
 from stargazer.ledger import Ledger
 from stargazer.runs.planner import plan
@@ -113,23 +112,12 @@ def _is_absent(store: Store, text: str) -> bool:
 def _check_paths(transform: Any) -> None:
     """Refuse paths of this machine: who asks from elsewhere reads what is in the store, and nothing beside it."""
     ref, params = read_transform(transform)
-    paths = set()
-    if ref != SCAN:
-        entry = find_transform(ref, own_code=False)
-        paths = {param.name for param in entry.params if _is_path(param.kind)}
-    named_paths = [name for name, value in params.items() if name in paths and value is not None]
+    taken = [] if ref == SCAN else find_transform(ref, own_code=False).params
+    named_paths = [each.name for each in taken for _ in given_paths(each.kind, params.get(each.name))]
     named_paths += [name for name, value in params.items() if any(map(_looks_like_path, _texts(value)))]
     if named_paths:
         told = "paths of the server may not be named here: upload the file, and give its CID as an input"
         raise Refusal(422, "ArgumentError", f"{', '.join(dict.fromkeys(named_paths))}: {told}", "body.transform.params")
-
-
-def _is_path(kind: Any) -> bool:
-    inner = [
-        *getattr(kind, "kinds", ()),
-        *(getattr(kind, "items", ()) if isinstance(getattr(kind, "items", ()), list) else ()),
-    ]
-    return (isinstance(kind, Text) and issubclass(kind.type, PurePath)) or any(map(_is_path, inner))
 
 
 def _looks_like_path(text: str) -> bool:

@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.bounded import is_count
+from stargazer.bounded import check_reading, is_count
 from stargazer.errors import DataError, StargazerError
 from stargazer.workflows.sheet_files import is_url
 from stargazer.workflows.sheet_text import file_of, gap_notes, sheet_lines, without_gaps
@@ -142,6 +142,7 @@ def read_cells_sheet(path: str | Path) -> CellsSheet:
         What is wrong, every mistake with its line.
     """
     sheet = Path(path)
+    check_reading(sheet)
     mistakes: list[tuple[int, str]] = []
     (head, header), lines, notes = sheet_lines(sheet, "sample,path,condition,donor,batch,organism")
     names = [ALIASES.get(name, name) for name in header]
@@ -220,8 +221,10 @@ def _problems(given: Mapping[str, str], folder: Path, *, named: bool) -> Iterato
             yield "there is no path"
     elif is_url(place):
         yield f"{place} is an address: fetch the file first, and give its path"
-    elif not file_of(folder, place).exists():
-        yield f"there is no file or folder {file_of(folder, place)}"
+    else:
+        check_reading(file := file_of(folder, place))
+        if not file.exists():
+            yield f"there is no file or folder {file}"
     if not re.fullmatch(r"[0-9]{0,18}", given.get("expected_cells", "")):
         yield f"expected_cells is {given['expected_cells']!r}, and should be a whole number"
     if given.get("round", "").lower() not in (*TRUE, *FALSE):

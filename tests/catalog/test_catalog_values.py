@@ -8,7 +8,8 @@ import os
 import re
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import flows
 import hypothesis.strategies as st
@@ -18,8 +19,9 @@ from jsonschema import Draft202012Validator
 
 import stargazer as sg
 from stargazer import catalog
+from stargazer.catalog.annotations import kind_of
 from stargazer.catalog.catalog import bind_entry
-from stargazer.catalog.composite import Either, Fields, Items, Members
+from stargazer.catalog.composite import Either, Fields, Items, Members, given_paths
 from stargazer.catalog.entries import Entry, entry_of
 from stargazer.catalog.given import AssetKind, AssetList
 from stargazer.catalog.kinds import Anything, Choice, Kind, Nothing, Scalar, Text
@@ -182,3 +184,27 @@ def test_text_is_a_sample_and_a_uri_an_asset(shelf: Shelf) -> None:
     entry, reads = entry_of(flows.many), assets["r1"][0]
     for given_, meant in ((reads.cid, reads.cid), (f"stargazer://asset/{reads.cid}", reads)):
         assert bind_entry(entry, {"samples": [], "sample": given_}, store=store).arguments["sample"] == meant
+
+
+class Reading(NamedTuple):
+    name: str
+    path: Path | None = None
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "paths"),
+    [
+        (Path, "a", ["a"]),
+        (Path | None, None, []),
+        (str | Path, "a", ["a"]),
+        (str, "a", []),
+        (list[list[Path]], [["a"], ["b", "c"]], ["a", "b", "c"]),
+        (tuple[str, Path], ["a", "b"], ["b"]),
+        (dict[str, Path], {"x": "a"}, ["a"]),
+        (list[Reading], [{"name": "n", "path": "a"}, {"name": "n"}], ["a"]),
+        (dict[str, list[Reading]], {"x": [{"path": "a", "other": "b"}]}, ["a"]),
+        (Path, {"x": "a"}, []),
+    ],
+)
+def test_paths_are_found_wherever_they_stand_in_what_is_given(hint: Any, value: Any, paths: list[str]) -> None:
+    assert list(given_paths(kind_of(hint), value)) == paths

@@ -13,6 +13,7 @@ from mcp.types import ListRootsResult, Root
 from mcp_agents import asked, refused, with_client
 
 import stargazer as sg
+from stargazer.mcp.catalog import check_path
 from stargazer.mcp.folders import Folders
 from stargazer.mcp.place import Place
 from stargazer.mcp.server import make_server
@@ -288,3 +289,14 @@ def test_workflows_read_what_tools_may_read(place: Place, store: sg.Store, folde
 
     elsewhere = Place(store, Transfers(store))
     assert "reads no paths" in with_client(make_server(elsewhere), remote)
+
+
+def test_a_way_up_behind_a_link_is_that_of_where_it_leads(place: Place, folder: Path, tmp_path: Path) -> None:
+    """``link/../secret.txt`` was looked for beside the link, and read beside the folder to which it leads."""
+    (tmp_path / "outside" / "inner").mkdir(parents=True)
+    for each in (folder, tmp_path / "outside"):
+        (each / "secret.txt").write_text("x")
+    (folder / "link").symlink_to(tmp_path / "outside" / "inner")
+    check_path(place, None, "secret.txt")
+    with pytest.raises(sg.errors.ArgumentError, match="outside of what may be read"):
+        check_path(place, None, "link/../secret.txt")

@@ -9,6 +9,7 @@ import pytest
 from odd_cells import cells, saved
 
 import stargazer as sg
+from stargazer.bounded import read_within
 from stargazer.errors import DataError, DataWarning
 from stargazer.workflows import read_cells_sheet, scrna
 
@@ -221,3 +222,11 @@ def test_labels_of_scdownstream_are_told_to_go_nowhere(tmp_path: Path) -> None:
     text = "sample,filtered,label_col,unknown_label\na,a.h5ad,cell_type,unk\n"
     (note,) = read_cells_sheet(sheet(tmp_path, text, "a.h5ad")).notes
     assert note.startswith("line 2: label_col was passed over: labels stay in their column")
+
+
+def test_who_serves_others_judges_a_sheet_and_what_it_names(tmp_path: Path) -> None:
+    place = sheet(tmp_path, "sample,path\ns1,a.h5ad\ns2,../b.h5ad\n")
+    asked: list[str] = []
+    with read_within(asked.append), pytest.raises(DataError, match="no file or folder"):
+        read_cells_sheet(place)
+    assert asked == [str(place), str(tmp_path / "a.h5ad"), str(tmp_path / "../b.h5ad")]
