@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stargazer import api, catalog
@@ -14,7 +13,7 @@ from stargazer.service.access import check_references
 from stargazer.service.answers import JSONAnswer
 from stargazer.service.materializing import is_stale
 from stargazer.service.problems import Refusal, hidden_from, without
-from stargazer.service.shown import asset_json, record_json, version_json
+from stargazer.service.shown import asset_json, note_json, record_json, version_json
 from stargazer.service.streams import ARROW, arrow_response, bytes_response, file_headers, is_known_to, tar_response
 from stargazer.service.transforms import find_transform, transforms
 from stargazer.store.references import find_asset, find_assets
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.ledger.lineage import Direction
+    from stargazer.runs.history import Note
     from stargazer.service.visit import Visit
     from stargazer.store.names import Version
 
@@ -193,12 +193,16 @@ async def catalog_entry(visit: Visit) -> Response:
 async def runs(visit: Visit) -> Response:
     """List the newest runs of the store."""
     found = await visit.in_thread(lambda: noted_runs(visit.store, visit.number("limit", 20, MOST)))
-    return JSONAnswer({"runs": [asdict(each) for each in found]})
+    return JSONAnswer({"runs": [_note(visit, each) for each in found]})
 
 
 async def run(visit: Visit) -> Response:
     """Say how a run went."""
-    return JSONAnswer(asdict(await visit.in_thread(lambda: find_run(visit.store, visit.path("run")))))
+    return JSONAnswer(_note(visit, await visit.in_thread(lambda: find_run(visit.store, visit.path("run")))))
+
+
+def _note(visit: Visit, note: Note) -> dict[str, Any]:
+    return note_json(note, hidden_from(visit.principal, visit.store), visit.may_read_table)
 
 
 async def gc(visit: Visit) -> Response:

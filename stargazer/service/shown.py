@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from stargazer import catalog
 from stargazer.assets import Asset
+from stargazer.service.problems import without
 from stargazer.store.references import SCHEME
 from stargazer.tables import is_table_uri
 
@@ -13,12 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from stargazer.ledger import Record
+    from stargazer.runs.history import Note
     from stargazer.store.names import Version
 
-__all__ = ["asset_json", "asset_of", "record_json", "uri_of", "version_json"]
+__all__ = ["asset_json", "asset_of", "note_json", "record_json", "uri_of", "version_json"]
 
 
 HIDDEN = "a table that you may not read"
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9]{1,9}://[^\s'\"]*[^\s'\".,:;)]")
+"""An address in a sentence, without what ends it."""
 
 
 def uri_of(asset: Asset) -> str:
@@ -58,6 +64,15 @@ def _without_tables(value: Any, may_read_table: Callable[[str], bool]) -> Any:
     if isinstance(value, dict):
         return {name: _without_tables(each, may_read_table) for name, each in value.items()}
     return [_without_tables(each, may_read_table) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def note_json(note: Note, hidden: Mapping[str, str], may_read_table: Callable[[str], bool]) -> dict[str, Any]:
+    """What is noted of a run as JSON values, without the places and tables that whoever reads it may not know."""
+    failures = {
+        label: ADDRESS.sub(lambda found: _without_tables(found[0], may_read_table), without(why, hidden))
+        for label, why in note.failures.items()
+    }
+    return {**asdict(note), "failures": failures}
 
 
 def version_json(version: Version) -> dict[str, Any]:

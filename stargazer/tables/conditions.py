@@ -139,12 +139,15 @@ def _within(predicate: Any, kind: Any) -> Any:
     from pyiceberg.expressions import GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual, NotEqualTo
 
     side = _beyond(predicate.literal, kind) if _is_integer(kind) else 0
+    made: Any
     if side > 0:
         holds = isinstance(predicate, (LessThan, LessThanOrEqual, NotEqualTo))
-        return (LessThanOrEqual if holds else GreaterThan)(predicate.term, kind.max)
+        made = LessThanOrEqual if holds else GreaterThan
+        return made(predicate.term, kind.max)
     if side < 0:
         holds = isinstance(predicate, (GreaterThan, GreaterThanOrEqual, NotEqualTo))
-        return (GreaterThanOrEqual if holds else LessThan)(predicate.term, kind.min)
+        made = GreaterThanOrEqual if holds else LessThan
+        return made(predicate.term, kind.min)
     return predicate
 
 

@@ -12,8 +12,11 @@ from services import Served, person
 
 import stargazer as sg
 from stargazer.errors import ArgumentError, ConfigError, NotAReference
+from stargazer.runs.history import Note
+from stargazer.service.problems import hidden_from
 from stargazer.service.routes import ROUTES
 from stargazer.service.settings import Settings, read_settings
+from stargazer.service.shown import HIDDEN, note_json
 
 Serve = Callable[[Settings], Served]
 Pair = tuple[sg.Asset, sg.Asset]
@@ -95,6 +98,18 @@ def test_records_do_not_say_which_tables_others_read(service: Served, parquet: P
         assert "closed/a.parquet" in service.ask("GET", f"/v1/assets/{cid}/{path}", "anna-token").text
         told = service.ask("GET", f"/v1/assets/{cid}/{path}", "ben-token")
         assert (told.status_code, "closed" in told.text) == (200, False)
+
+
+def test_runs_that_failed_do_not_say_which_tables_others_read(service: Served, lab: Settings, parquet: Path) -> None:
+    place = f"{parquet.as_uri()}/closed/a.parquet"
+    failures = {"scan": f"{place}: cut short ({place}), of file:///open/b.parquet in {lab.stores['lab']}/blobs."}
+    with sg.Store(lab.stores["lab"]) as own:
+        note = Note(
+            id="scan-1", started="2026-12-01T00:00:00+00:00", user="anna", host="h", pid=1, where="", failures=failures
+        )
+        told = note_json(note, hidden_from(lab.tokens[0].principal, own), lambda uri: uri.startswith("file:///open/"))
+    kept = f"{HIDDEN}: cut short ({HIDDEN}), of file:///open/b.parquet in the store/blobs."
+    assert told["failures"] == {"scan": kept}
 
 
 def test_who_asks_whether_a_name_is_stale_is_not_told_of_what_it_was_made(
