@@ -202,10 +202,10 @@ def _h5ad(path: Path, lines: int) -> Iterator[str]:
 
 
 def _member(group: Any, name: str) -> Any:
-    """A member that lies in the file itself; None of a link, which may lead to any file of this machine."""
+    """A member that lies in the file itself; None of a link, which may lead to any file of this machine, or by one."""
     import h5py
 
-    return group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+    return group[name] if "/" not in name and isinstance(group.get(name, getlink=True), h5py.HardLink) else None
 
 
 def _rows(table: Any) -> str:

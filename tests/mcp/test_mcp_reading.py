@@ -160,10 +160,15 @@ def test_a_preview_of_cells_in_hdf5(ask: Ask, store: sg.Store, folder: Path) -> 
     with h5py.File(folder / "linked.h5ad", "w") as file:
         file["obs"] = h5py.ExternalLink(str(folder / "cells.h5ad"), "/obs")
         file.create_group("var")
+    with h5py.File(folder / "way.h5ad", "w") as file:
+        file.create_group("var")
+        file.create_group("obs").attrs["_index"] = "far/_index"
+        file["obs"]["far"] = h5py.ExternalLink(str(folder / "cells.h5ad"), "/obs")
     shown = {
         name: ask("describe_file", cid=store.add(folder / name).cid, preview=True)
-        for name in ("cells.h5ad", "other.h5", "linked.h5ad")
+        for name in ("cells.h5ad", "other.h5", "linked.h5ad", "way.h5ad")
     }
+    assert shown["way.h5ad"]["preview"].startswith("? cells × ? genes")
     assert shown["cells.h5ad"]["preview_kind"] == "anndata"
     lines = shown["cells.h5ad"]["preview"].splitlines()
     assert lines[0] == "5 cells × 3 genes"
