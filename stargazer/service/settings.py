@@ -8,9 +8,11 @@ import os
 import re
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from stargazer import config
 from stargazer.errors import ConfigError
+from stargazer.store.backends.addresses import service_of
 from stargazer.store.context import local_path
 
 if TYPE_CHECKING:
@@ -172,10 +174,21 @@ def _stores(given: Any, store: str | None, problems: list[str]) -> dict[str, str
         problems.append(f"{', '.join(map(str, wrong))}: a tenant's name has letters, digits and _ . -")
     if store is not None and given:
         problems.append(f"there are tenants ({', '.join(given)}), so no other store can be served")
-    places = sorted(os.path.join(local_path(url) or url.rstrip("/"), "") for url in given.values())
+    places = sorted(map(_place, given.values()))
     if any(inner.startswith(outer) for outer, inner in itertools.pairwise(places)):
         problems.append("two tenants have one store, or one lies in the other: what one has the other would see")
     return {str(name): url for name, url in given.items()} or {DEFAULT: store or config.store_url()}
+
+
+def _place(url: str) -> str:
+    """Where a store lies, however its URL is written; of options, those of a server and an account make it another."""
+    if (path := local_path(url)) is not None:
+        return os.path.join(path, "")
+    place, _, query = url.partition("?")
+    if (service := service_of(url)) is None:
+        return os.path.join(url.rstrip("/"), "")
+    where = [pair for pair in sorted(parse_qsl(query)) if pair[0] in ("endpoint", "account")]
+    return os.path.join(f"{where} {service.schemes[0]}://{place.partition('://')[2].rstrip('/')}", "")
 
 
 def _secret(variable: Any, problems: list[str]) -> str | None:

@@ -299,6 +299,28 @@ def test_a_header_of_the_proxy_comes_once(serve: Serve, lab: Settings) -> None:
         assert client.get("/v1/names", headers=[(name, other), *told]).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("other", "is_one"),
+    [
+        ("s3://lab/x?region=eu-west-1", True),
+        ("s3a://lab/x/", True),
+        ("s3://lab/x/inner?profile=p", True),
+        ("s3://lab/x?endpoint=https://elsewhere.example", False),
+        ("s3://lab/xy", False),
+        ("gs://lab/x", False),
+    ],
+)
+def test_no_two_tenants_have_one_store_in_a_bucket(other: str, is_one: bool) -> None:
+    import dask
+
+    with dask.config.set({"stargazer.service": {"stores": {"lab": "s3://lab/x", "clinic": other}}}):
+        if not is_one:
+            assert read_settings().stores["clinic"] == other
+            return
+        with pytest.raises(ConfigError, match="one store"):
+            read_settings()
+
+
 @pytest.mark.parametrize("other", ["file://{}", "{}/", "{}/../lab", "{}/inner", "local://{}"])
 def test_no_two_tenants_have_one_store_by_whatever_name(tmp_path: Path, other: str) -> None:
     import dask
