@@ -56,6 +56,7 @@ def scrna(
     from stargazer.demo.scrna import check_installed
     from stargazer.workflows import read_cells_sheet
     from stargazer.workflows import scrna as wire
+    from stargazer.workflows.outputs import check_project
 
     check_installed()
     if Path(out).exists() and not Path(out).is_dir():
@@ -66,6 +67,7 @@ def scrna(
     if check:
         say(f"{sheet}: {len(read.rows)} samples, no mistakes")
         return
+    check_project(Path(out))
     if on:
         chosen_profile(on, workers=workers)
     options: dict[str, Any] = {"resolution": resolution, "min_genes": min_genes, "max_pct_mt": max_pct_mt}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer import config
 from stargazer.assets import Asset
-from stargazer.store import Store
+from stargazer.store.context import local_path
 from stargazer.workflows.gatk import GatkOptions
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def germline_command(
 
 def store_named(url: str) -> str:
     """How commands name a store; empty where it is the one that they take by themselves."""
-    return "" if url == Store.open(config.store_url()).url else url.removeprefix("file://")
+    usual, path = config.store_url(), local_path(url)  # by their places: the usual one may be out of reach, or damaged
+    same = local_path(usual) == path if path is not None else usual.rstrip("/") == url
+    return "" if same else path or url
 
 
 def _said(given: Any) -> str:

@@ -193,8 +193,10 @@ def germline(
     """
     started = time.monotonic()
     chosen = options or CohortOptions()
-    check_folder(Path(out), Path(sheet), cohort_id)
-    cohort = _checked(sheet, ref, target, engine, known_sites, gatk, reads, chosen, cohort_id, client)
+    check_name(cohort_id)
+    read = read_sheet(sheet, strict=chosen.strict)
+    check_folder(Path(out), read, cohort_id, cram=chosen.cram)
+    cohort = _checked(read, ref, target, engine, known_sites, gatk, reads, chosen, cohort_id, client)
     cohort.lanes = sheet_lanes(cohort.sheet)
     gvcfs = sheet_gvcfs(cohort.sheet, cohort.reference, engine)
     _preprocess(cohort)
@@ -203,11 +205,19 @@ def germline(
     asked |= {"reads": reads, "options": chosen, "cohort_id": cohort_id, "store": store_named(active_store().url)}
     command = germline_command(sheet, ref, **asked)
     made = replace(made, seconds=time.monotonic() - started, tasks_run=cohort.tasks_run, command=command)
-    return write_folder(made, Path(out), cohort.sheet.path, links=chosen.links)
+    inputs = _files(read, [ref, target, chosen.genes, *(known_sites or ()), *chosen.annotations])
+    return write_folder(made, Path(out), read.path, inputs=inputs, links=chosen.links)
+
+
+def _files(sheet: SampleSheet, given: Sequence[Any]) -> list[Path]:
+    """Files that a sheet names, and those that were given by their paths, or as ``NAME=FILE``."""
+    named = [file for sample in sheet.samples.values() for row in sample.rows for file in row.files.values()]
+    texts = [str(one) for one in given if isinstance(one, (str, Path))]
+    return [*named, *(Path(path) for text in texts for path in (text, text.partition("=")[2]) if path)]
 
 
 def _checked(
-    sheet: str | Path,
+    read: SampleSheet,
     ref: str | Path | Reference,
     target: str | Path | Intervals | None,
     engine: GermlineEngine,
@@ -218,14 +228,12 @@ def _checked(
     cohort_id: str,
     client: Client | None,
 ) -> _Cohort:
-    """Read the sheet, find the reference, and look at everything beside it."""
-    check_name(cohort_id)
+    """Find the reference, and look at everything beside it."""
     if (gatk is not None or known_sites) and engine != "gatk":
         told = "these are options of GATK" if gatk is not None else "known sites are for GATK"
         raise DataError(f"{told}, and the engine is {engine!r}; choose engine='gatk'")
     if options.info and not options.annotations:
         raise DataError(f"INFO {', '.join(options.info)} is to be taken from VCFs with annotations, and none is given")
-    read = read_sheet(sheet, strict=options.strict)
     fasta = _reference(ref)
     indexed = index_reference(fasta, engine=engine, aligner=reads.aligner)
     bed = _added(target, Intervals(build=fasta.build)) if target is not None else None

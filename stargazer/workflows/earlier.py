@@ -9,13 +9,16 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from stargazer.errors import DataError
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-__all__ = ["MANIFEST", "clear_files", "earlier_files"]
+__all__ = ["MANIFEST", "clear_files", "earlier_files", "refuse_others"]
 
 MANIFEST = "manifest.json"
+SHOWN = 5
 
 
 def earlier_files(out: Path, marks: Collection[str]) -> list[str]:
@@ -33,6 +36,29 @@ def earlier_files(out: Path, marks: Collection[str]) -> list[str]:
         return [str(row["file"]) for row in told["files"]] if set(marks) <= told.keys() else []
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
+
+
+def refuse_others(out: Path, names: Sequence[str]) -> None:
+    """Refuse a folder in which a person has something that would be written over.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    names
+        What they have there.
+
+    Raises
+    ------
+    DataError
+        They have something.
+    """
+    if names:
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
+        raise DataError(
+            f"{out} has {shown}, which no earlier run put there and this one would write over: take another folder, or "
+            "move them"
+        )
 
 
 def clear_files(out: Path, names: Sequence[str]) -> None:

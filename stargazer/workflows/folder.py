@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargazer.api import trace
-from stargazer.errors import DataError, StoreError, ToolError, ToolFailed
+from stargazer.errors import StoreError, ToolError, ToolFailed
 from stargazer.store import active_store
 from stargazer.store.copies import put_down
 from stargazer.tools import Workdir
 from stargazer.visible import cell, visible
 from stargazer.workflows.again import store_named
-from stargazer.workflows.earlier import MANIFEST, clear_files, earlier_files
+from stargazer.workflows.earlier import MANIFEST, clear_files, earlier_files, refuse_others
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from stargazer.assets import Alignment, Asset, FilterChoice, QCReport, Variants
+    from stargazer.workflows.sheet import SampleSheet
 
 __all__ = ["Results", "check_folder", "without_formulas", "write_folder"]
 
@@ -92,26 +93,26 @@ class Results:
     marks: Mapping[str, list[str]] = field(default_factory=dict)
 
 
-def check_folder(out: Path, sheet: Path, cohort_id: str) -> None:
-    """Refuse a folder in which files of a person would be written over.
+def check_folder(out: Path, sheet: SampleSheet, cohort_id: str, *, cram: bool) -> None:
+    """Refuse a folder in which files of a person would be written over, reads that the sheet names among them.
 
     Raises
     ------
     DataError
-        It has files of such names, and no manifest that says that an earlier run put them there.
+        It has something of such names, and no manifest that says that an earlier run put it there.
     """
     if earlier_files(out, MARKS):
         return
-    names = ("README.md", MANIFEST, f"samples{sheet.suffix}", f"{cohort_id}.vcf.gz")
-    there = [name for name in names if (out / name).exists() and not (sheet.exists() and (out / name).samefile(sheet))]
-    if there:
-        raise DataError(
-            f"{out} has {', '.join(there)}, which no earlier run put there and this one would write over: take "
-            "another folder, or move them"
-        )
+    names = ["README.md", MANIFEST, f"samples{sheet.path.suffix}", f"{cohort_id}.vcf.gz", "multiqc", "ro-crate"]
+    names.append(f"report/{cohort_id}.qc.html")
+    ends = (".cram" if cram else ".bam", ".g.vcf.gz")
+    names += [f"samples/{sample}/{sample}{end}" for sample in sheet.samples for end in ends]
+    refuse_others(out, [name for name in names if (out / name).exists() and not (out / name).samefile(sheet.path)])
 
 
-def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = False) -> Results:
+def write_folder(
+    results: Results, out: Path, sheet: Path, *, inputs: Collection[Path] = (), links: bool = False
+) -> Results:
     """Put results into a folder under their names; what an earlier run put there is replaced.
 
     Parameters
@@ -122,6 +123,8 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
         The folder, there or not.
     sheet
         The sheet, of which a copy is put there.
+    inputs
+        Files that were read; what is one of them stays, even if an earlier run put it there.
     links
         Whether large files are links into the store.
 
@@ -137,7 +140,7 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
     for name, asset in _named(results):
         for path, one in _put(asset, out / name, links=links):
             placed[path.relative_to(out).as_posix()] = one
-    clear_files(out, [name for name in earlier if name not in placed])
+    clear_files(out, [name for name in earlier if name not in placed and not _is_read(out / name, inputs)])
     copied = out / f"samples{sheet.suffix}"
     if not (copied.exists() and copied.samefile(sheet)):
         shutil.copyfile(sheet, copied)
@@ -148,6 +151,12 @@ def write_folder(results: Results, out: Path, sheet: Path, *, links: bool = Fals
     notes = [*_multiqc(out), *_crate(found)]
     (out / "README.md").write_text(visible(_readme(found, sheet, notes), lines=True), "utf-8")
     return found
+
+
+def _is_read(file: Path, inputs: Collection[Path]) -> bool:
+    """Whether a file was read, or is the index of one that was."""
+    place = file.resolve()
+    return any(path.resolve() in (place, place.with_suffix("")) for path in inputs)
 
 
 def _named(results: Results) -> Iterator[tuple[str, Asset]]:

@@ -12,12 +12,31 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.assets import AnnData, Asset, DifferentialExpression, Pseudobulk, PseudobulkDesign
 from stargazer.visible import cell
-from stargazer.workflows.earlier import MANIFEST, clear_files, earlier_files
+from stargazer.workflows.earlier import MANIFEST, clear_files, earlier_files, refuse_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["write_project"]
+__all__ = ["check_project", "write_project"]
+
+MARKS = ("project", "cells")
+"""Fields by which a manifest is one of ours."""
+ALWAYS = ("report.html", "annotated.h5ad", "markers.csv")
+"""Files of each project; where all of them are there, a run of a version that wrote no manifest made them."""
+SOMETIMES = ("pseudobulk.tsv", "pseudobulk.design.tsv", "differential_expression.tsv")
+
+
+def check_project(out: Path) -> None:
+    """Refuse a folder in which files of a person would be written over, such as the marker genes that they give.
+
+    Raises
+    ------
+    DataError
+        It has files of such names, and no manifest that says that an earlier run put them there.
+    """
+    there = {name for name in (*ALWAYS, *SOMETIMES, MANIFEST) if (out / name).exists()}
+    if not earlier_files(out, MARKS) and (MANIFEST in there or not there.issuperset(ALWAYS)):
+        refuse_others(out, sorted(there))
 
 
 def write_project(cells: AnnData, page: Asset, others: Sequence[Asset], out: Path) -> dict[str, Path]:
@@ -60,7 +79,7 @@ def write_project(cells: AnnData, page: Asset, others: Sequence[Asset], out: Pat
             writers["design"] = ("pseudobulk.design.tsv", _table(other.companion(PseudobulkDesign)))
             shown |= {"pseudobulk": other, "design": other.companion(PseudobulkDesign)}
     out.mkdir(parents=True, exist_ok=True)
-    earlier = earlier_files(out, ["project"])
+    earlier = earlier_files(out, MARKS)
     paths: dict[str, Path] = {}
     with tempfile.TemporaryDirectory(prefix=".stargazer-", dir=out) as scratch:
         for name, (file, write) in writers.items():
@@ -69,7 +88,7 @@ def write_project(cells: AnnData, page: Asset, others: Sequence[Asset], out: Pat
             paths[name] = made.replace(out / file)
     clear_files(out, [file for file in earlier if out / file not in paths.values()])
     rows = [{"file": path.name, "cid": shown[name].cid, "type": shown[name].asset_key} for name, path in paths.items()]
-    told = {"project": cells.sample_id, "files": rows}
+    told = {"project": cells.sample_id, "cells": cells.cid, "files": rows}
     (out / MANIFEST).write_text(json.dumps(told, indent=1) + "\n", "utf-8")
     return paths
 

@@ -221,3 +221,13 @@ def test_graphs_of_all_modalities_stay_with_their_cells(store: Store, tmp_path: 
         "varm/loadings of all modalities was left out: it is of genes of several",
         "column 'chosen' of var of all modalities was left out: it is of genes of several",
     ]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nobody_believes_the_record_of_a_mudata(store: Store, tmp_path: Path) -> None:
+    """It took the place of ours: stages that never ran, or a tree that could not be opened."""
+    given = mudata_of(rna=GIVEN, prot=PROTEINS)
+    given.uns["stargazer"] = {"format": 99, "stages": "none"}
+    view = sg.add(written(given, tmp_path / "a.h5mu"), sg.AnnData(sample_id="s")).open()
+    assert view.uns["stargazer_before"] == {"format": 99, "stages": "none"}
+    assert view.uns["stargazer"]["stage"] == "raw"

@@ -12,6 +12,8 @@ from odd_cells import cells, saved
 from typer.testing import CliRunner
 
 from stargazer.cli.app import app
+from stargazer.errors import DataError
+from stargazer.workflows.outputs import check_project
 
 OPTIONS = ("--min-genes", "5", "--n-top-genes", "60", "--n-pcs", "8", "--max-pct-mt", "100")
 
@@ -50,3 +52,27 @@ def test_sums_of_conditions_that_are_no_longer_in_the_sheet_are_gone(
         "report.html",
         "scrna_samples_mqc.tsv",
     ]
+
+
+@pytest.mark.parametrize("name", ["markers.csv", "annotated.h5ad", "manifest.json"])
+def test_what_a_person_has_in_the_folder_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Marker genes and cells that the command itself is given, and the manifest of something else."""
+    monkeypatch.chdir(tmp_path)
+    saved(cells(40, 60), tmp_path / "a.h5ad")
+    (tmp_path / "s.csv").write_text("sample,path\na,a.h5ad\n")
+    (tmp_path / name).write_text('{"project": "mine", "files": [{"file": "a.h5ad"}]}')
+    done = CliRunner().invoke(app, ["scrna", "s.csv", "--out", ".", "--store", "store"])
+    assert done.exit_code
+    assert f"has {name}, which no earlier run put there" in done.output + str(done.exception)
+    assert not (tmp_path / "store").exists()  # nothing ran
+
+
+def test_the_folder_of_a_version_without_manifests_is_taken(tmp_path: Path) -> None:
+    for name in ("report.html", "annotated.h5ad", "markers.csv", "pseudobulk.tsv"):
+        (tmp_path / name).write_text("theirs")
+    check_project(tmp_path)
+    (tmp_path / "report.html").unlink()
+    with pytest.raises(DataError, match=r"has annotated\.h5ad, markers\.csv, pseudobulk\.tsv, which"):
+        check_project(tmp_path)

@@ -8,6 +8,7 @@ import random
 import warnings
 from pathlib import Path
 
+import dask
 import pytest
 from typer.testing import CliRunner
 
@@ -16,7 +17,7 @@ from stargazer.bio.simulate import simulate_cohort, simulate_exomes
 from stargazer.cli.app import app
 from stargazer.errors import DataError, DataWarning
 from stargazer.workflows import CohortOptions, GatkOptions, ReadOptions, germline
-from stargazer.workflows.again import germline_command
+from stargazer.workflows.again import germline_command, store_named
 
 GFF3 = """##gff-version 3
 chr1\tensembl\tgene\t2001\t8000\t.\t+\t.\tID=gene:G1;Name=GENE1;biotype=protein_coding;gene_id=G1
@@ -110,6 +111,20 @@ def test_the_command_does_it_again() -> None:
         "s.csv", "GRCh38", **plain, reads=ReadOptions(), options=CohortOptions(), store="/a b/store"
     )
     assert told == "stargazer germline s.csv --ref GRCh38 --out FOLDER --store '/a b/store'"
+
+
+def test_the_usual_store_is_not_named_and_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be damaged or out of reach, which ended a run elsewhere as it wrote its folder."""
+    (tmp_path / "usual").mkdir()
+    (tmp_path / "usual" / "store.json").write_text("damaged")
+    (tmp_path / "link").symlink_to("usual")
+    with dask.config.set({"stargazer.store": str(tmp_path / "link")}):
+        assert store_named(f"file://{tmp_path}/other") == f"{tmp_path}/other"
+        assert store_named("s3://bucket/store") == "s3://bucket/store"
+        assert not store_named(f"file://{tmp_path}/usual")
+    with dask.config.set({"stargazer.store": "s3://nobody-has-this/store/"}):
+        assert store_named(f"file://{tmp_path}/other") == f"{tmp_path}/other"
+        assert not store_named("s3://nobody-has-this/store")
 
 
 @pytest.mark.slow

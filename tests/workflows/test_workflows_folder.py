@@ -75,6 +75,35 @@ def test_what_a_person_has_in_the_folder_is_not_written_over(
     assert "Alignments that are ready" in (out / "README.md").read_text()
 
 
+@pytest.mark.parametrize("name", ["samples/ann/ann.bam", "multiqc/mine.html", "report/cohort.qc.html"])
+def test_reads_and_reports_of_a_person_in_the_folder_are_not_taken_away(
+    data: Path, tmp_path: Path, store: sg.Store, name: str
+) -> None:
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(DataError, match=r"which no earlier run put there and this one would write over"):
+        called(data / "one.csv", tmp_path, stop_after="preprocess", cram=False)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_what_the_sheet_names_stays_in_the_folder(data: Path, tmp_path: Path, store: sg.Store) -> None:
+    """Calls of an earlier run that are an input of this one, which makes none."""
+    out = tmp_path / "out"
+    called(data / "both.csv", out)
+    sheet = tmp_path / "s.csv"
+    fastq = f"{data}/ann_R1.fastq.gz,{data}/ann_R2.fastq.gz"
+    sheet.write_text(f"sample,fastq_1,fastq_2,gvcf\nann,{fastq},\nbob,,,out/samples/bob/bob.g.vcf.gz\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = CohortOptions(stop_after="preprocess")
+        germline(sheet, data / "reference.fa", out, options=options)
+        germline(sheet, data / "reference.fa", out, options=options)
+    assert {name for name in files(out) if "bob" in name} == {
+        "samples/bob/bob.g.vcf.gz",
+        "samples/bob/bob.g.vcf.gz.tbi",
+    }
+
+
 def test_a_run_that_is_killed_as_it_writes_can_be_run_again(
     data: Path, tmp_path: Path, store: sg.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from stargazer.bio.singlecell.spill import column_entries, row_blocks_of
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 __all__ = ["is_anndata", "is_mudata", "left_out", "read_anndata", "read_mudata"]
@@ -123,7 +123,9 @@ def _take_common(source: Source, group: Any, modality: str) -> None:
         for name in _members(group, kind):
             if name in mods and kind != "uns":
                 continue  # which of all cells a modality has
-            if f"{kind}/{name}" not in source.others:
+            if f"{kind}/{name}" == RECORD:
+                _put_aside(source, _members(group, kind), partial(_of_rows, group, kind, name, place))
+            elif f"{kind}/{name}" not in source.others:
                 source.others[f"{kind}/{name}"] = partial(_of_rows, group, kind, name, place)
             else:
                 source.notes.append(f"{kind}/{name} is that of modality {modality!r}: all modalities have another one")
@@ -238,9 +240,7 @@ def _carry_all(source: Source, group: Any, path: Path, genes_kept: bool) -> None
             if place == source.where or _categories_of(source, place):
                 continue
             if place == RECORD:
-                aside = _free_aside(group)
-                source.others[aside] = partial(_read, group, kind, name)
-                source.remarks.append(f"{RECORD} of the file is now {aside}")
+                _put_aside(source, _members(group, kind), partial(_read, group, kind, name))
             elif place == "uns/log1p" and source.where != "X":
                 source.remarks.append("uns/log1p was left out, as the X that it describes")
             elif not genes_kept and kind in ("layers", "varm", "varp"):
@@ -249,11 +249,13 @@ def _carry_all(source: Source, group: Any, path: Path, genes_kept: bool) -> None
                 source.others[place] = partial(_read, group, kind, name)
 
 
-def _free_aside(group: Any) -> str:
-    """Where the record of an earlier analysis, of which the file is an export, stays the user's."""
-    there = {f"uns/{name}" for name in _members(group, "uns")}
+def _put_aside(source: Source, members: Iterable[str], read: Callable[[], Any]) -> None:
+    """Keep the record of an earlier analysis, of which the file is an export, as the user's: nobody believes it."""
+    there = {*source.others, *(f"uns/{name}" for name in members)}
     names = (f"{RECORD}_{ASIDE}{number}" for number in ("", *(f"_{count}" for count in range(2, len(there) + 3))))
-    return next(name for name in names if name not in there)
+    aside = next(name for name in names if name not in there)
+    source.others[aside] = read
+    source.remarks.append(f"{RECORD} of the file is now {aside}")
 
 
 def _read_element(element: Any) -> Any:
