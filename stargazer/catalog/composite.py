@@ -118,12 +118,17 @@ class Members(Kind):
         return json_of(text, 'an object, as {"name": …}')
 
 
+BOUNDS = ("minimum", "maximum")
+"""What metadata of a dataclass's field may say of its numbers, as JSON Schema says it; the class refuses others."""
+
+
 class Field(NamedTuple):
     """A field of a dataclass or named tuple."""
 
     kind: Kind
     required: bool
     default: Any = None
+    bounds: Mapping[str, Any] = {}
 
 
 class Fields(Kind):
@@ -163,6 +168,7 @@ class Fields(Kind):
                 self._kind_of(hints.get(each.name, Any)),
                 each.default is missing and each.default_factory is missing,
                 None if each.default is missing else each.default,
+                {name: each.metadata[name] for name in BOUNDS if name in each.metadata},
             )
             for each in dataclasses.fields(self.type)
             if each.init
@@ -177,8 +183,8 @@ class Fields(Kind):
             defs[name] = {"x-class": f"{self.type.__module__}.{self.type.__qualname__}"}  # it may hold itself
             told = read_docstring(self.type)
             properties = {}
-            for field, (kind, required, default) in self.fields.items():
-                properties[field] = described(kind.schema(defs), told.parameters.get(field, ""))
+            for field, (kind, required, default, bounds) in self.fields.items():
+                properties[field] = {**described(kind.schema(defs), told.parameters.get(field, "")), **bounds}
                 if not required and default is not None and (plain := as_json(default)) is not None:
                     properties[field]["default"] = plain
             needed = [field for field, each in self.fields.items() if each.required]

@@ -166,7 +166,7 @@ def _asked(store: Store, kind: AssetKind, asked: dict[str, Any], wanted: list[st
         asked = {"asset": wanted if len(wanted) > 1 else wanted[0], **asked}
     elif wanted:
         asked = {"asset": wanted, **asked}
-    answer = store.answer(asked)
+    answer = store.answer(asked, each_type=False)  # any type that the parameter takes will do
     found = [asset for asset in answer.assets if isinstance(asset, kind.type)]
     if answer.missed and (needed or found):
         raise Unfit(answer.missed)

@@ -85,13 +85,15 @@ class Queries:
         chosen = sorted((row for row in rows if row[0] in order), key=lambda row: order[row[0]])[start : start + number]
         return len(rows), [self.assets.handle(asset) for asset in decode(chosen)]
 
-    def answer(self, filters: Mapping[str, Any]) -> Answer:
+    def answer(self, filters: Mapping[str, Any], *, each_type: bool = True) -> Answer:
         """What `assemble` finds, and what it misses, as two things: for those who show both.
 
         Parameters
         ----------
         filters
             Those of `assemble`.
+        each_type
+            Whether each of several types is missed that has nothing where others have.
 
         Raises
         ------
@@ -100,7 +102,7 @@ class Queries:
         """
         wanted = self._read(filters)
         found = decode(self.index.ask(lambda index: matching(index, wanted), "assets"))
-        missed = wanted.missed(found)
+        missed = [*(wanted.missed_types(found) if each_type else ()), *wanted.missed(found)]
         return Answer(
             self._assembled(found), f"{self.context.url} has no {wanted.told(missed, found)}" if missed else ""
         )
@@ -235,18 +237,19 @@ class Filters(NamedTuple):
         return cls(keys, facts, columns)
 
     def missed(self, found: list[Asset]) -> list[Value]:
-        """The values that none of the assets has; all, where none fits all filters together.
-
-        Of one type there may be nothing; of several that were named, half is not the whole.
-        """
-        types = {asset.asset_key for asset in found}
-        missed = [Value("asset", key, (key,)) for key in self.keys if found and key not in types]
+        """The values that none of the assets has; all, where none fits all filters together."""
+        missed = []
         for values in (*self.facts.values(), *self.columns.values()):
             if found and len(values) == 1:
                 continue
             there = {_text(asset, values[0].name) for asset in found} if values else set()
             missed += [each for each in values if there.isdisjoint(each.texts)]
         return missed
+
+    def missed_types(self, found: list[Asset]) -> list[Value]:
+        """Those of several types that nothing is of; where nothing is found at all, that is no half of the whole."""
+        types = {asset.asset_key for asset in found}
+        return [Value("asset", key, (key,)) for key in self.keys if found and key not in types]
 
     def told(self, missed: list[Value], found: list[Asset]) -> str:
         """What is missing, in words: ``r1 with sample_id='s2' or 's3'``."""

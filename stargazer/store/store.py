@@ -359,9 +359,9 @@ class Store:
         """
         return self.queries.assemble(missing=missing, **filters)
 
-    def answer(self, filters: Mapping[str, Any]) -> Answer:
+    def answer(self, filters: Mapping[str, Any], *, each_type: bool = True) -> Answer:
         """What `assemble` finds, and what it misses, as two things: for those who show both; see `Queries.answer`."""
-        return self.queries.answer(filters)
+        return self.queries.answer(filters, each_type=each_type)
 
     def update(self, asset: A, **facts: Any) -> A:
         """Give the same bytes other facts.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from stargazer.assets import Intervals, KnownSites, KnownSitesIndex, Reference
@@ -102,14 +102,14 @@ class GatkOptions:
 
     known_sites: Sequence[KnownSites] | None = None
     target: Intervals | None = None
-    padding: int = 100
+    padding: int = field(default=100, metadata={"minimum": 0})
     sexes: Mapping[str, str] = field(default_factory=dict)
     filter: Literal["auto", "hard", "vqsr", "none"] = "auto"
-    shards: int | None = None
-    max_gaussians: int | None = None
+    shards: int | None = field(default=None, metadata={"minimum": 1})
+    max_gaussians: int | None = field(default=None, metadata={"minimum": 1})
     annotations: Mapping[str, Sequence[str]] | None = None
     pcr_model: Literal["", "NONE", "HOSTILE", "AGGRESSIVE", "CONSERVATIVE"] = ""
-    ploidy: int = 2
+    ploidy: int = field(default=2, metadata={"minimum": 1})
     enable_baq: bool = False
     extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -121,10 +121,10 @@ class GatkOptions:
         DataError
             Parts, copies or clusters are fewer than one, or the padding is negative.
         """
-        for name, least in (("shards", 1), ("padding", 0), ("max_gaussians", 1), ("ploidy", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise DataError(f"{name} of GATK is {value}, and must be {least} or more")
+        for each in fields(self):
+            value, least = getattr(self, each.name), each.metadata.get("minimum")
+            if least is not None and value is not None and value < least:
+                raise DataError(f"{each.name} of GATK is {value}, and must be {least} or more")
 
     @property
     def arguments(self) -> dict[str, list[str]] | None:

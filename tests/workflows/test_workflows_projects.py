@@ -87,7 +87,7 @@ def wrong(project: Project, folder: Path, jar: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def no_multiqc(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes longer than all the rest, and calls nothing."""
-    monkeypatch.setattr("stargazer.workflows.folder._multiqc", lambda out: None)
+    monkeypatch.setattr("stargazer.workflows.folder._multiqc", lambda out: [])
 
 
 @pytest.mark.slow
