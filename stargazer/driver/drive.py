@@ -51,6 +51,7 @@ AWAY = "away"
 """How a run stands whose store could not be reached: it goes on when that is there again."""
 
 MOST_TIMES_AWAY = 20
+"""Times that a run goes on by itself; then it ends as it stands, as where workers do not find the store."""
 
 EXIT = {"done": 0, "failed": 1, "cancelled": 130, "lost": 75, "pending": 0}
 GOES_ON = ("pending", "running", "lost")
@@ -126,7 +127,7 @@ class _Driver:
         self._killer.daemon = True
         self._killer.start()
         if self.flight is not None:
-            self.flight.cancel()
+            self.flight.abandon()
 
     def work(self, digest: str) -> str:
         """Run what was given, and note how that ended; `AWAY` where the store could not be reached."""
@@ -147,7 +148,11 @@ class _Driver:
             self._killer.cancel()
 
     def _away(self) -> str:
-        """Nothing runs here any more: whether another driver goes on, or the store is waited for."""
+        """Let nothing run here any more, and say whether another driver goes on, or the store is waited for."""
+        if self.flight is not None and not self.flight.ended:  # it was left with an error of the driver's own
+            self.flight.cancel()
+            self.flight.wait()
+        self.spare()  # to ask whether the store is there may take longer than what runs may take to end
         self._times_away += 1
         if self._times_away > MOST_TIMES_AWAY:
             return "lost"
@@ -177,7 +182,7 @@ class _Driver:
             state, failures = self._ran(given)
             if self.is_lost:
                 return "lost"
-            if state == "failed" and self._was_away():
+            if state == "failed" and self._times_away < MOST_TIMES_AWAY and self._was_away():
                 return AWAY
             if state != "pending":
                 self._end(state, failures)

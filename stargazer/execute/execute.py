@@ -281,6 +281,8 @@ class Attempt:
 
     def _append_failure(self, work: Workdir, clock: float, cpu_clock: float, error: Exception) -> None:
         """Tell what failed; where the store cannot take that either, the error itself is the one to be raised."""
+        with contextlib.suppress(OSError):
+            work.mask_logs()
         with contextlib.suppress(StoreError, OSError):
             remember(
                 error,

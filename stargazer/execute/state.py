@@ -119,12 +119,11 @@ def _numpy_state() -> Any:
         now = ctypes.string_at(generator.ctypes.state_address, _WHOLE)
         if now == last.memory:
             return last.state
-    told = module._rand.get_state()
-    if not isinstance(told, tuple):
+    told = module._rand.get_state(legacy=False)  # which warns of no other kind
+    if told["bit_generator"] != "MT19937":
         return None  # somebody put another kind of generator there
-    kind, keys, place, *rest = told
-    numbers = bytes(keys.data)
-    state = (kind, numbers, place, *rest)
+    numbers, place = bytes(told["state"]["key"].data), told["state"]["pos"]
+    state = (told["bit_generator"], numbers, place, told["has_gauss"], told["gauss"])
     _last_seen[:] = [_Seen(generator, numbers + int(place).to_bytes(4, sys.byteorder), state)]
     return state
 

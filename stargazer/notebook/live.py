@@ -238,18 +238,19 @@ class Live:
         known = self._values.get(name)
         if known is not None and known[0] is value and not fresh:
             return known[1]
+        self._secret.pop(name, None)
         if is_handles(value):
             return boxed(value)
         if is_widget(value):
             return None
-        self._secret.pop(name, None)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 (draft,) = kept_values([name], {name: value}, scope, Path(folder) / "made").values()
+                secret = secret_in(value, draft.path, secret_names(self._cells.values()))
             except NotKept:
                 self._values.pop(name, None)
                 return None
-            if secret := secret_in(value, draft.path, secret_names(self._cells.values())):
+            if secret:
                 self._values.pop(name, None)
                 self._secret[name] = secret
                 return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from stargazer import config
+from stargazer.errors import NotKept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,10 +42,10 @@ def masked(text: str, names: Iterable[str]) -> str:
     names
         Of the secrets.
     """
-    forms = {form for each in _secrets(names).values() for form in each}
-    for form in sorted((form.decode("latin-1") for form in forms), key=len, reverse=True):
-        text = text.replace(form, config.MASK)
-    return text
+    data = text.encode("utf-8", "surrogatepass")
+    for form in sorted({form for each in _secrets(names).values() for form in each}, key=len, reverse=True):
+        data = data.replace(form, config.MASK.encode())
+    return data.decode("utf-8", "surrogatepass")
 
 
 def secret_in(value: Any, path: Path | None, names: Iterable[str]) -> str:
@@ -57,6 +59,11 @@ def secret_in(value: Any, path: Path | None, names: Iterable[str]) -> str:
         File or folder that was written of it.
     names
         Of secrets.
+
+    Raises
+    ------
+    NotKept
+        Nobody can tell.
     """
     if not (forms := _secrets(names)) or path is None:
         return ""
@@ -72,7 +79,11 @@ def _packed(value: Any, path: Path, forms: Mapping[str, set[bytes]]) -> str:
     if not path.is_dir():
         return ""
     told = io.BytesIO()
-    pickle.dump(value, told, protocol=5)
+    try:
+        pickle.dump(value, told, protocol=5)
+    except Exception as error:  # whatever the classes of a value raise
+        kind, told_of = type(value).__qualname__, f"{type(error).__name__}: {error}"
+        raise NotKept(f"{kind} in which nobody can look for the secrets that were asked for: {told_of}") from error
     return _found(told.getvalue(), forms)
 
 
@@ -85,9 +96,10 @@ def _found(data: bytes, forms: Mapping[str, set[bytes]]) -> str:
 
 
 def _written(value: str) -> set[bytes]:
-    """How a text stands in others: as it is, in JSON, in a URL, and in base64 whatever stands before it."""
+    """How a text stands in others: as it is, in JSON, a URL or a page, and in base64 whatever stands before it."""
     once = json.dumps(value)[1:-1]
-    forms = {value, once, json.dumps(once)[1:-1], urllib.parse.quote(value, safe="")}  # JSON is kept as JSON's text
+    forms = {value, once, json.dumps(once)[1:-1], html.escape(value)}  # JSON is kept as JSON's text
+    forms |= {urllib.parse.quote(value, safe=""), urllib.parse.quote(value), urllib.parse.quote_plus(value)}
     for before in range(3):
         data = bytes(before) + value.encode()
         text = base64.b64encode(data).decode().rstrip("=")

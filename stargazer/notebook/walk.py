@@ -217,7 +217,7 @@ class Walk:
             return self.failed(cell, error)
         if not self.together.statements[cell]:
             return self.row(cell, "live", "code")
-        for other, row in self.rows.items():
+        for other, row in self.rows.items() if cell.notes.after else ():
             if other.name in cell.notes.after and row.state in ("failed", "skipped", "stopped"):
                 state = "skipped" if row.state == "failed" else row.state
                 self.dead |= dict.fromkeys(cell.defs, state)
@@ -317,7 +317,7 @@ class Walk:
 
     def _is_after(self, cell: Cell, others: Iterable[Cell]) -> bool:
         """Whether a cell says that it runs after one of others."""
-        return any(other.name in cell.notes.after for other in others)
+        return bool(cell.notes.after) and any(other.name in cell.notes.after for other in others)
 
     def _call(self, cell: Cell, data: Mapping[str, Any], alive: Iterable[str]) -> Call:
         """The call that a cell is, with what this walk knows of it."""

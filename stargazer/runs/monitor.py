@@ -62,6 +62,8 @@ class Monitor:
         Of the run.
     note
         How it stands.
+    is_silent
+        Whether nothing is written any more: what stands in the store is another driver's.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Monitor:
     ) -> None:
         self.run, self.store, self.patience = run, store, patience
         self.notice: str | None = None
+        self.is_silent = False
         self._log, self._is_driven = log, note is not None
         self._done, self._seconds = _done_before(note), note.seconds if note is not None else 0.0
         known = note.known if note is not None and note.tasks else run.known
@@ -150,6 +153,8 @@ class Monitor:
         self.note = replace(
             self.note, state=state, tasks=tasks, seconds=seconds, failures=told, records=records, lost=lost
         )
+        if self.is_silent:
+            return
         with contextlib.suppress(OSError, StargazerError):
             self.note.write(self.store)
             if self._log is not None:

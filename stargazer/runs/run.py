@@ -217,6 +217,12 @@ class Run(Generic[T]):
         self._cancelled = True
         self._engine.cancel()
 
+    def abandon(self) -> None:
+        """Cancel it, and note nothing more of it: its note is, or may be, another driver's."""
+        if self._beside is not None:
+            self._beside.is_silent = True
+        self.cancel()
+
     def _plan(self) -> tuple[dict[str, Any], dict[str, Call]]:
         done = self._watch.done_keys()
         graph, missing = flatten(

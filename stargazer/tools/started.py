@@ -36,7 +36,7 @@ def end_programs(thread: int, seconds: float, *, kill: bool) -> None:
     if native is None:
         return
     begun = [pid for pid in children_of(os.getpid(), native) if _age(pid) < seconds + CLOCK and not _is_tool(pid)]
-    for pid in family(begun):
+    for pid in list(family(begun)):  # found before one ends: nobody knows what the dead have started
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL if kill else signal.SIGTERM)
 

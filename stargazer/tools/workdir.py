@@ -49,6 +49,10 @@ SETTINGS = frozenset(
 
 PYTHON = re.compile(r"python[\d.]*")
 LOGS = ".logs"
+
+BLOCK = 1 << 20
+"""Bytes of a log that are looked through at once."""
+
 SHELLS_SIGNAL = 128
 """What shells, and programs that run containers, add to the number of a signal to make an exit code of it."""
 
@@ -249,6 +253,21 @@ class Workdir:
             return b""
         return self._masked(b"".join(map(_excerpt, sorted((self.path / LOGS).glob("*")))))
 
+    def mask_logs(self) -> None:
+        """Take secrets out of the logs themselves: the directory of a call that failed is kept for people to see."""
+        longest = max(map(len, self._values), default=0)
+        for log in filter(Path.is_file, (self.path / LOGS).glob("*")) if longest else ():
+            place = self.path / f"{log.name}.masked"
+            with open(log, "rb") as told, open(place, "wb") as masked:
+                left = b""  # of the block before: a secret may begin in it
+                while block := told.read(BLOCK):
+                    text = self._masked(left + block)
+                    cut = max(0, len(text) - longest + 1)
+                    masked.write(text[:cut])
+                    left = text[cut:]
+                masked.write(left)
+            place.replace(log)
+
     def passed(self) -> dict[str, str]:
         """What the tools were given that may hold other code; nothing where none ran."""
         return config.told_environment(self._secrets) if self._commands else {}
@@ -346,15 +365,7 @@ class Workdir:
         causes = [stage for stage in failed if codes[stage] != -signal.SIGPIPE] or failed
         for stage in sorted(causes, key=lambda stage: ended[stage].ended)[:1]:
             command, tail = self.masked(_joined(commands[stage])), self.masked(_tail(logs[stage]))
-            self._mask_logs(logs)
             raise ToolFailed(command, codes[stage], tail)
-
-    def _mask_logs(self, logs: Sequence[Path]) -> None:
-        """Take secrets out of the logs themselves: the directory of a call that failed is kept for people to see."""
-        for log in logs if self._values else ():
-            with open(log, "rb") as told, open(f"{log}.masked", "wb") as masked:
-                masked.writelines(map(self._masked, told))
-            os.replace(f"{log}.masked", log)
 
     def _code(self, command: Sequence[str], code: int) -> int:
         """Exit code of a command, negative for a signal; what runs containers tells of signals as shells do."""

@@ -133,3 +133,20 @@ def test_a_state_is_read_anew_wherever_it_moved() -> None:
         move()
         kind, numbers, *rest = generator.get_state()
         assert _numpy_state() == (kind, bytes(numbers.data), *rest) == _numpy_state()
+
+
+def test_another_kind_of_generator_is_let_be() -> None:
+    """Its state is not read, and nobody is warned in the name of NumPy."""
+    import numpy as np
+
+    from stargazer.execute.state import _numpy_state
+
+    before = np.random.get_bit_generator()
+    np.random.set_bit_generator(np.random.PCG64(1))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert _numpy_state() is None
+    finally:
+        np.random.set_bit_generator(before)
+    assert _numpy_state()[0] == "MT19937"

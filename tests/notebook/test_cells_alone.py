@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import stargazer as sg
+from stargazer.errors import NotKept
+from stargazer.notebook.secrets import masked, secret_in
 
 pytest.importorskip("pyarrow")
 
@@ -87,6 +89,7 @@ HOLDERS = {
     "numpy": "np.array([token, 'x' * 40])",
     "bytes": "token.encode()",
     "path": "pathlib.Path(token)",
+    "address": "'https://example.org/' + urllib.parse.quote(token)",
     "cells": "ad.AnnData(np.zeros((900, 1)), obs=pd.DataFrame({'t': [f'{n * 7919 % 10007} of {n}' + token * (n == 450) "
     "for n in range(900)]}, index=[str(n) for n in range(900)]))",
 }
@@ -96,7 +99,7 @@ HOLDERS = {
 def test_no_value_holds_a_secret_nor_anything_that_is_left(name: str, here: Path, store: sg.Store) -> None:
     if name == "cells":
         pytest.importorskip("anndata")
-    imports = "import os, pathlib\nimport numpy as np\nimport pandas as pd\n" + "import anndata as ad" * (
+    imports = "import os, pathlib, urllib.parse\nimport numpy as np\nimport pandas as pd\n" + "import anndata as ad" * (
         name == "cells"
     )
     read = "# @env NOTEBOOK_TOKEN\ntoken = os.environ['NOTEBOOK_TOKEN']"
@@ -106,3 +109,27 @@ def test_no_value_holds_a_secret_nor_anything_that_is_left(name: str, here: Path
     written = [p for p in Path(store.url.removeprefix("file://")).rglob("*") if p.is_file()]
     forms = [os.fsencode(TOKEN), TOKEN.encode("utf-32-le"), TOKEN.encode().hex().encode(), b"456789"]
     assert not [path for path in written if any(form in path.read_bytes() for form in forms)]
+
+
+def test_the_log_of_a_cell_whose_value_is_refused_shows_no_secret(here: Path, store: sg.Store) -> None:
+    """What is printed past Python's streams is in the log of the process, which ended well."""
+    told = "print('told', os.environ['NOTEBOOK_TOKEN'], file=sys.__stderr__)\nv = os.environ['NOTEBOOK_TOKEN']"
+    assert run(here, "import os, sys", f"# @env NOTEBOOK_TOKEN\n{told}").report.rows[1].state == "failed"
+    written = [p for p in Path(store.url.removeprefix("file://")).rglob("*") if p.is_file()]
+    assert [p for p in written if b"told ***" in p.read_bytes()], "the log is kept"
+    assert not [p for p in written if TOKEN.encode() in p.read_bytes()]
+
+
+class Unpickled:
+    def __reduce__(self) -> str:
+        raise TypeError("it holds a lock")
+
+
+def test_secrets_are_masked_in_any_letters_and_looked_for_in_all_that_is_kept(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTEBOOK_TOKEN", "pässwört<&>")
+    shown = "an error: pässwört<&>, p%C3%A4ssw%C3%B6rt%3C%26%3E, pässwört&lt;&amp;&gt;"
+    assert masked(shown, ["NOTEBOOK_TOKEN"]) == "an error: ***, ***, ***"
+    with pytest.raises(NotKept, match="nobody can look for the secrets"):
+        secret_in(Unpickled(), here / "data", ["NOTEBOOK_TOKEN"])

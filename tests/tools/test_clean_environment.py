@@ -221,3 +221,18 @@ def test_python_scripts_of_a_task_still_find_what_lies_beside_them(work: Workdir
     (work.path / "tools" / "main.py").write_text("import beside; print(beside.VALUE)\n")
     assert work.output(["python", work.path / "tools" / "main.py"]) == "7\n"
     assert work.output(["python", "-c", "import sys; print(sys.executable)"]).strip() == sys.executable
+
+
+def test_a_secret_of_several_lines_or_between_two_blocks_is_in_no_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys of SSH have lines; the log of a call that failed is kept, and looked through block by block."""
+    monkeypatch.setattr("stargazer.tools.workdir.BLOCK", 7)
+    monkeypatch.setenv("MY_KEY_TOKEN", "begin\nkey\nend")
+    work = Workdir(tmp_path, secrets=("MY_KEY_TOKEN",))
+    work.run(["sh", "-c", 'for i in 1 2 3; do echo "<$MY_KEY_TOKEN>" >&2; done'])
+    (log,) = (tmp_path / ".logs").iterdir()
+    whole = work.log()
+    work.mask_logs()
+    assert log.read_bytes() == whole
+    assert whole.endswith(b"<***>\n" * 3)
