@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import re
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -56,7 +57,7 @@ def values(kind: Kind, assets: dict[str, list[sg.Asset]]) -> st.SearchStrategy[A
     if isinstance(kind, Members):
         return st.dictionaries(st.text(max_size=3), values(kind.value, assets), max_size=2)
     if isinstance(kind, Fields):
-        parts = {name: values(each.kind, assets) for name, each in kind.fields.items()}
+        parts = {name: within(values(each.kind, assets), each.bounds) for name, each in kind.fields.items()}
         needed = {name: part for name, part in parts.items() if kind.fields[name].required}
         return st.fixed_dictionaries(needed, optional={name: parts[name] for name in parts.keys() - needed.keys()})
     if isinstance(kind, AssetKind):
@@ -72,6 +73,12 @@ def values(kind: Kind, assets: dict[str, list[sg.Asset]]) -> st.SearchStrategy[A
         return st.one_of([values(each, assets) for each in kind.kinds])
     assert isinstance(kind, Anything), kind
     return st.none()
+
+
+def within(drawn: st.SearchStrategy[Any], bounds: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    """Those numbers alone that a field may be."""
+    least = bounds.get("minimum")
+    return drawn if least is None else drawn.filter(lambda value: value is None or value >= least)
 
 
 def names_of(asset: sg.Asset) -> list[Any]:
@@ -208,3 +215,13 @@ class Reading(NamedTuple):
 )
 def test_paths_are_found_wherever_they_stand_in_what_is_given(hint: Any, value: Any, paths: list[str]) -> None:
     assert list(given_paths(kind_of(hint), value)) == paths
+
+
+def test_what_numbers_may_be_at_least_stands_in_the_schema(shelf: Shelf) -> None:
+    entry = ENTRIES["call_cohort"]
+    schema = entry.schema()
+    options = schema["$defs"]["GatkOptions"]["properties"]
+    assert [options[name]["minimum"] for name in ("padding", "shards", "ploidy", "max_gaussians")] == [0, 1, 1, 1]
+    validator = Draft202012Validator({"$defs": schema["$defs"], "$ref": "#/$defs/GatkOptions"})
+    assert validator.is_valid({"shards": None, "padding": 0})
+    assert not validator.is_valid({"shards": 0})
