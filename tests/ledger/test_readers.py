@@ -1,0 +1,59 @@
+"""What calls before one relied on is asked of each once a second, and not for each call that takes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from listed_tasks import pieces, reading
+
+from stargazer.ledger import Ledger, Record
+from stargazer.ledger import ledger as module
+from stargazer.store import Store
+
+
+def test_the_record_of_a_list_is_not_read_for_each_element(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pieces(count=40)
+    found.compute(scheduler="sync")
+    whole = Ledger(store.records).find(found.plan_key)
+    assert whole is not None
+    read: list[str] = []
+    parse = Record.from_bytes
+
+    def counting(data: bytes, identifier: str) -> Record | None:
+        read.append(identifier)
+        return parse(data, identifier)
+
+    def asked(seconds: float) -> int:
+        monkeypatch.setattr(module, "FRESH", seconds)
+        module._relies_on_nothing.clear()
+        read.clear()
+        before = Ledger(store.records)
+        for _ in range(40):
+            assert before.readers([found.plan_key]) == ()
+        return read.count(whole.id)
+
+    monkeypatch.setattr(Record, "from_bytes", counting)
+    assert (asked(3600.0), asked(-1.0)) == (1, 40)
+
+
+@pytest.mark.filterwarnings("ignore::stargazer.execute.findings.HiddenInput")
+def test_what_relies_on_reads_is_looked_at_each_time(store: Store, tmp_path: Path) -> None:
+    beside = tmp_path / "beside.txt"
+    beside.write_text("21")
+    call = reading(beside=str(beside))
+    call.compute(scheduler="sync")
+    ledger = Ledger(store.records)
+    record = ledger.find(call.plan_key)
+    assert record is not None
+    assert [ledger.readers([call.plan_key]) for _ in range(2)] == [(record.id,), (record.id,)]
+    beside.write_text("4")
+    assert ledger.readers([call.plan_key]) is None
+
+
+def test_nothing_is_told_of_a_call_that_never_ran(store: Store) -> None:
+    ledger = Ledger(store.records)
+    call = pieces(count=3)
+    assert ledger.readers([call.plan_key]) is None
+    call.compute(scheduler="sync")
+    assert ledger.readers([call.plan_key]) == ()
