@@ -10,8 +10,6 @@ import hashlib
 import os
 import secrets
 import shutil
-import socket
-import sys
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -32,9 +30,11 @@ from stargazer.app.proxy import Proxy
 from stargazer.app.rest import Rest
 from stargazer.app.shelf import Shelf
 from stargazer.errors import ConfigError, Conflict, StargazerError
+from stargazer.service.serving import open_port
 from stargazer.store import active_store
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
@@ -237,10 +237,10 @@ def _listening(port: int | None, host: str = APP_HOST) -> Iterator[tuple[int, li
     for number in numbers:
         sockets: list[socket.socket] = []
         try:
-            sockets.append(_bound(socket.AF_INET6 if ":" in host else socket.AF_INET, host, number))
+            sockets.append(open_port(host, number))
             found = sockets[0].getsockname()[1]
             if host == APP_HOST and _has_ipv6():
-                sockets.append(_bound(socket.AF_INET6, "::1", found))
+                sockets.append(open_port("::1", found))
         except OSError as error:
             for each in sockets:
                 each.close()
@@ -257,26 +257,9 @@ def _listening(port: int | None, host: str = APP_HOST) -> Iterator[tuple[int, li
         return
 
 
-def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    made = socket.socket(family)
-    try:
-        if sys.platform != "win32":
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # asyncio sees to that for sockets that it makes itself; without it an answer in two pieces takes 40 ms.
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        made.bind((host, port))
-        made.listen(128)
-    except OSError:
-        made.close()
-        raise
-    return made
-
-
 def _has_ipv6() -> bool:
     try:
-        _bound(socket.AF_INET6, "::1", 0).close()
+        open_port("::1", 0).close()
     except OSError:
         return False
     return True

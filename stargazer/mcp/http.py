@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
@@ -17,9 +16,11 @@ from stargazer.mcp.place import Place
 from stargazer.mcp.server import PATIENCE, make_server
 from stargazer.mcp.token import verifier
 from stargazer.mcp.transfers import Transfers
+from stargazer.service.serving import open_port
 from stargazer.store import Store, active_store
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
@@ -186,9 +187,6 @@ def listening_at(host: str, port: int) -> socket.socket:
         Nobody can listen there.
     """
     try:
-        made = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return open_port(host, port)
     except OSError as error:
         raise ArgumentError(f"nothing can listen at {host}:{port}: {error.strerror}") from error
-    # asyncio sees to that for sockets that it makes itself; without it an answer in two pieces takes 40 ms.
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import ConfigError, ToolMissing
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from stargazer.service.settings import Settings
 
-__all__ = ["check_host", "listening", "serve"]
+__all__ = ["check_host", "listening", "open_port", "serve"]
 
 BACKLOG = 2048
 
@@ -48,14 +49,41 @@ def listening(host: str, port: int) -> socket.socket:
     ConfigError
         The port is taken, or the host is not this machine's.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        made = socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
+        return open_port(host.strip("[]"), port, BACKLOG)
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}; try another --port") from error
-    made.set_inheritable(False)
-    # asyncio sees to that for sockets that it makes itself; without it an answer in two pieces takes 40 ms.
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def open_port(host: str, port: int, backlog: int = 128) -> socket.socket:
+    """Return a socket that listens, of any of our servers.
+
+    Parameters
+    ----------
+    host, port
+        Where; port 0 for any that is free.
+    backlog
+        Connections that may wait to be taken.
+
+    Raises
+    ------
+    OSError
+        The port is taken, or the host is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family)
+    try:
+        if sys.platform != "win32":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # asyncio sees to that for sockets that it makes itself; without it an answer in two pieces takes 40 ms.
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.bind((host, port))
+        made.listen(backlog)
+    except OSError:
+        made.close()
+        raise
     return made
 
 
