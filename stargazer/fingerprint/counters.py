@@ -54,13 +54,19 @@ class Counters:
     def told(self) -> Iterator[str]:
         """What no key tells, in words; asked when all functions are noted."""
         for function, nodes in self._noted if self._grown else ():
-            for chain in sorted({dotted(each) for node in nodes for each in walk(node)} - {()}):
+            for chain in sorted(frozenset().union(*map(_chains, nodes))):
                 name, keyed = self._grown.get(_variable(function, chain) or (0, ""), ("", False))
                 if name and any(reads(node, chain, whole=keyed) for node in nodes):
                     yield (
                         f"{name}, which code adds to while it runs and {function.__qualname__} reads, "
                         "so that a result depends on the calls before it"
                     )
+
+
+@functools.lru_cache(maxsize=8192)
+def _chains(node: ast.AST) -> frozenset[Chain]:
+    """Dotted names that occur in code. Trees never change, and each task that reaches a function asks again."""
+    return frozenset(map(dotted, walk(node))) - {()}
 
 
 def _variable(function: FunctionType, chain: Chain) -> Variable | None:

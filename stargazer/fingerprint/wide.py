@@ -469,7 +469,7 @@ class _NamesIn:
             return not self._found.isdisjoint(names)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _names_in(body: tuple[ast.stmt, ...]) -> _NamesIn:
     return _NamesIn(body)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 from builtin import builtin_tasks, reached, science_modules
 
+from stargazer.fingerprint import wide
 from stargazer.fingerprint.origin import SCIENCE, is_own
 
 TASKS = builtin_tasks()
@@ -50,3 +53,12 @@ def test_the_engine_never_counts(module: str) -> None:
 def test_names_that_begin_alike_are_told_apart() -> None:
     assert all(is_own(name, "anything") and is_own(f"{name}.inner", "anything") for name in SCIENCE)
     assert not is_own("stargazer.cellsandmore", "stargazer.tasks.general.bwa")
+
+
+def test_names_of_all_modules_of_a_task_are_looked_for_once() -> None:
+    """Each of our tasks asks a hundred modules in turn; where fewer were kept, each would be read again each time."""
+    bodies = [tuple(ast.parse("import a\nimport b\nb.c\n").body) for _ in range(200)]
+    before = wide._names_in.cache_info().misses
+    found = {wide.is_unused(statement, body) for _ in range(3) for body in bodies for statement in body[:1]}
+    assert found == {True}
+    assert wide._names_in.cache_info().misses - before == len(bodies)
