@@ -163,14 +163,15 @@ def test_submit_and_log_out(queue: Queue, site: dict[str, Any], store: sg.Store,
 
 def test_one_large_job_for_all(queue: Queue, site: dict[str, Any], store: sg.Store, tmp_path: Path) -> None:
     """Workers are started by srun on the nodes of the driver's own job; no other job is."""
-    log = tmp_path / "ran"
+    log, go = tmp_path / "ran", tmp_path / "go"
     driver = {"cpus": 2, "memory": "1500 MB", "walltime": "10 min", "directives": ["--nodes=2", "--ntasks=2"]}
     profile = {"kind": "allocation", "cpus": 1, "shared": str(queue.folder), "interface": "lo", "driver": driver}
-    calls = [part(i=i, log=str(log), script="sleep 1") for i in range(6)]
+    calls = [part(i=i, log=str(log), script=f"until test -e {go}; do sleep 0.1; done") for i in range(6)]
     with dask.config.set({"stargazer.profiles.whole": profile}):
         run = ask(whole(calls), Options(on="whole"), submit=True)
-    until(lambda: len(lines(log)) >= 2, LONGEST)
+    until(lambda: len(lines(log)) == 2, LONGEST)
     assert queue.running() == [run.where["job"]]
+    go.touch()
     assert run.result(LONGEST).fetch().read_text() == "0\n1\n2\n3\n4\n5\n"
     assert {number for _, number in lines(log)} == {run.where["job"]}
     until(lambda: queue.running() == [], LONGEST)
