@@ -190,7 +190,9 @@ def test_without_a_recorded_call_the_test_says_what_is_missing(tmp_path: Path, s
 
 
 def _pytest(folder: Path, file: Path) -> str:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}", str(file)]
+    # A place of its own, too: in the usual one pytest deletes what earlier runs of all these tests left, for minutes.
+    places = [f"--rootdir={folder}", f"--basetemp={folder / 'pytest'}"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *places, str(file)]
     told = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     return told.stdout.splitlines()[-1].partition(" in ")[0]
 
