@@ -90,13 +90,11 @@ def _headless_twice(path: Path, store: sg.Store) -> None:
     assert _tasks(store) == before
 
 
-@pytest.mark.parametrize("name", QUICK[1:2] + QUICK[4:])
-def test_the_second_time_nothing_runs(name: str, tmp_path: Path, store: sg.Store) -> None:
-    _headless_twice(_copied(tmp_path, name), store)
+ALWAYS = ["seeds/template", "tutorials/workflows"]
+AT_TIMES = [pytest.param(name, marks=pytest.mark.slow) for name in [*QUICK, *HEAVY] if name not in ALWAYS]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*QUICK, *HEAVY])
+@pytest.mark.parametrize("name", [*ALWAYS, *AT_TIMES])
 def test_headless_and_marimo_share_what_they_know(name: str, tmp_path: Path, store: sg.Store) -> None:
     if name == "workflows/scrna":
         pytest.importorskip("scanpy")
