@@ -108,7 +108,7 @@ def test_random_graphs_equal_a_plain_loop(client: Any, program: list[Any], more:
 
 @pytest.mark.slow
 def test_five_hundred_random_graphs_equal_a_plain_loop(client: Any, seeds: Any) -> None:
-    chosen = seeds(range(17, 37), range(17, 517))
+    chosen = seeds(range(17, 27), range(17, 517))
 
     @seed(chosen.start)
     @settings(max_examples=len(chosen), deadline=None, suppress_health_check=list(HealthCheck), database=None)
