@@ -99,6 +99,41 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WholeFiles:
     return WholeFiles(config, log)
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Keep in mind what failed."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed  # type: ignore[attr-defined]
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Where CI asks for it, empty the folder of a test that passed, before its files come to the disk.
+
+    All tests leave 400,000 files, and to delete these afterwards takes minutes. The folder itself stays: the next test
+    of that name gets another one, and never finds a path that this process knows already.
+    """
+    done = yield
+    if os.environ.get("STARGAZER_TIDY") and not item.stash.get(FAILED, False):
+        _empty(getattr(item, "funcargs", {}).get("tmp_path"), item.config.getoption("basetemp"))
+    return done
+
+
+def _empty(folder: Path | None, below: str | None) -> None:
+    """Delete what lies in the folder of a test; not in one that the test has from elsewhere."""
+    if folder is None or below is None or os.path.realpath(below) not in map(str, folder.parents):
+        return
+    for each in os.scandir(folder):
+        if each.is_dir(follow_symlinks=False):
+            shutil.rmtree(each.path, ignore_errors=True)
+        else:
+            Path(each).unlink(missing_ok=True)
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the thousands of tests that were collected: it would look at all of them again."""
     gc.collect()
