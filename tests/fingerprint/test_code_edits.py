@@ -14,7 +14,7 @@ import pytest
 @pytest.mark.slow
 def test_random_edits_are_never_served_stale(tmp_path: Path, seeds: Any) -> None:
     program = Path(__file__).with_name("edits.py")
-    chosen = seeds(range(50), range(1_000))
+    chosen = seeds(range(25, 50), range(1_000))  # the first 25 change no result
     command = [sys.executable, str(program), str(chosen.start), str(chosen.stop), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
