@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -245,8 +246,17 @@ def test_what_cellxgene_wants(clustered: sg.AnnData, tmp_path: Path) -> None:
     del wrong["sex_ontology_term_id"]
     with pytest.raises(DataError) as caught:
         clustered.write_cellxgene(tmp_path / "d.h5ad", wrong, "Cells")
-    for words in ("obs lacks sex_ontology_term_id", "tissue_type is 'rock'", "no column 'colour'"):
+    rock = "tissue_type is 'rock', and should be as tissue, organoid"
+    for words in ("obs lacks sex_ontology_term_id", rock, "no column 'colour'"):
         assert words in str(caught.value)
+
+
+def test_terms_that_are_told_as_examples_are_such_as_fit() -> None:
+    from stargazer.bio.singlecell import exports
+
+    first = {name: re.split(r",| (?=\()| or ", told)[0] for name, told in exports.EXAMPLES.items()}
+    assert list(first) == list(exports.TERMS)
+    assert all(re.fullmatch(exports.TERMS[name], word) for name, word in first.items())
 
 
 @pytest.mark.filterwarnings("ignore")
