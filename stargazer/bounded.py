@@ -7,6 +7,7 @@ that names the file.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -95,7 +96,7 @@ def read_text(path: Path, most: int = LARGEST) -> str:
     Raises
     ------
     DataError
-        It is no regular file, too large, or not UTF-8.
+        It is no regular file, too large, or neither UTF-8 nor, by its mark, UTF-16, which spreadsheets save as.
     OSError
         It cannot be read.
     """
@@ -108,10 +109,11 @@ def read_text(path: Path, most: int = LARGEST) -> str:
         data = file.read(most + 1)
     if len(data) > most:
         raise DataError(f"{path} is larger than the {most >> 20} MiB that such a file may have")
+    coding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(coding)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text in UTF-8: {error}") from error
+        raise DataError(f"{path} is no text in {coding.removesuffix('-sig').upper()}: {error}") from error
 
 
 def read_own(path: Path, most: int = LARGEST) -> bytes:

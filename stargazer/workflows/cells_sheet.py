@@ -1,7 +1,8 @@
 """Sheets of single-cell samples: whose counts lie where, and what is compared.
 
 Columns are ``sample,path,condition,donor,batch,organism,expected_cells``, in any order, and where a file needs it
-``prefix,layer,genome,round``. Further columns are carried to the cells. The sheets of nf-core/scdownstream are
+``prefix,layer,genome,round``; ``calling`` says which barcodes are cells, where that must be said. Further columns are
+carried to the cells. The sheets of nf-core/scdownstream are
 understood, and what nf-core/scrnaseq writes. A sheet is checked as a whole: every mistake is reported, with its line.
 
 References
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CellsRow", "CellsSheet", "read_cells_sheet"]
 
-KNOWN = ("sample", "path", "condition", "donor", "batch", "organism", "expected_cells")
+KNOWN = ("sample", "path", "condition", "donor", "batch", "organism", "expected_cells", "calling")
 READING = ("prefix", "layer", "genome", "round")
 ALIASES = {
     "sample_id": "sample",
@@ -80,8 +81,14 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 NAME_RULE = "it names cells and files: letters, digits and _ . + -, a letter or digit first"
 COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 RESERVED = frozenset(
-    ("kept", "called", "size_factor", "total_counts", "n_genes", "leiden", "doublet_score", "predicted_doublet")
+    (
+        *("kept", "called", "size_factor", "total_counts", "n_genes", "leiden", "doublet_score", "predicted_doublet"),
+        *("n_genes_by_counts", "total_counts_mt", "total_counts_ribo", "total_counts_hb"),
+        *("pct_counts_mt", "pct_counts_ribo", "pct_counts_hb"),
+    )
 )
+"""What stages make of each sample: a column of that name in the sheet would be written over."""
+CALLING = ("auto", "knee", "expected", "all")
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 SHOWN = 200
 
@@ -105,6 +112,8 @@ class CellsRow(NamedTuple):
         What goes to its cells: condition, donor, batch and further columns, by name; only those that have a value.
     reading
         What must be said of the file: prefix, layer, genome, round.
+    calling
+        As ``method`` of `call_cells`; empty for the usual.
     """
 
     line: int
@@ -114,6 +123,7 @@ class CellsRow(NamedTuple):
     expected_cells: int
     columns: Mapping[str, str]
     reading: Mapping[str, str]
+    calling: str = ""
 
 
 class CellsSheet(NamedTuple):
@@ -227,6 +237,10 @@ def _problems(given: Mapping[str, str], folder: Path, *, named: bool) -> Iterato
             yield f"there is no file or folder {file}"
     if not re.fullmatch(r"[0-9]{0,18}", given.get("expected_cells", "")):
         yield f"expected_cells is {given['expected_cells']!r}, and should be a whole number"
+    if (calling := given.get("calling", "auto").lower()) not in CALLING:
+        yield f"calling is {calling!r}, and should be one of {', '.join(CALLING)}"
+    elif calling == "expected" and not given.get("expected_cells", "").strip("0"):
+        yield "calling is expected, and nothing says how many cells are: expected_cells"
     if given.get("round", "").lower() not in (*TRUE, *FALSE):
         yield f"round is {given['round']!r}, and should be true or false"
     if given.get("organism"):
@@ -245,7 +259,7 @@ def _organism_problem(organism: str) -> Iterator[str]:
 def _row(line: int, given: Mapping[str, str], folder: Path) -> CellsRow:
     expected = given.get("expected_cells", "")
     place = given.get("path") or given.get("unfiltered") or ""
-    plain = ("sample", "path", "organism", "expected_cells", *READING, *OF_OTHERS)
+    plain = ("sample", "path", "organism", "expected_cells", "calling", *READING, *OF_OTHERS)
     layer = given.get("layer") or given.get("counts_layer", "")
     reading = {name: given[name] for name in ("prefix", "genome") if name in given} | (
         {"layer": layer} if layer else {}
@@ -260,6 +274,7 @@ def _row(line: int, given: Mapping[str, str], folder: Path) -> CellsRow:
         int(expected) if is_count(expected) else 0,
         {name: value for name, value in given.items() if name not in plain},
         reading,
+        given.get("calling", "").lower(),
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
-from stargazer.assets import AnnData, CountsFile
+from stargazer.assets import AnnData, Asset, CountsFile
+from stargazer.bio.singlecell.soup import find_soup
+from stargazer.bio.singlecell.tree import AnnDataTree
 from stargazer.errors import DataError, DataWarning
 from stargazer.store import active_store
 from stargazer.tasks.scrna import (
@@ -30,6 +33,8 @@ from stargazer.tasks.scrna import (
     split_pseudobulk,
     sum_genes,
 )
+from stargazer.tasks.scrna.annotate import check_lists
+from stargazer.tasks.scrna.call_cells import PROBABILITY
 from stargazer.tasks.scrna.integrations import find_mixing, find_naming
 from stargazer.visible import visible
 from stargazer.workflows.cells_sheet import CellsSheet, read_cells_sheet
@@ -157,7 +162,8 @@ def scrna(
     Raises
     ------
     DataError
-        What is wrong with the sheet, every mistake with its line; or there is no such integration or model.
+        What is wrong with the sheet, every mistake with its line, or with the markers; or there is no such integration
+        or model.
 
     Warns
     -----
@@ -175,7 +181,12 @@ def scrna(
     limits: dict[str, Any] = {"min_genes": min_genes, "min_cells": min_cells, "max_pct_mt": max_pct_mt, "mads": mads}
     limits |= {"mads_mt": mads_mt, "mt_genes": mt_genes, "symbols": symbols, "doublets": doublets, "seed": seed}
     _check_batches(read, batch_key)
-    samples, n_cells = _samples(read, donor, limits)
+    lists = _lists(markers) if markers else None
+    raws = _stored_samples(read)
+    if batch_key != donor:  # which all samples are given
+        _check_column(read, batch_key, raws)
+    samples = [_sample(raw, row, _donor(row, donor), limits) for raw, row in zip(raws, read.rows, strict=True)]
+    n_cells = sum(min(raw.n_obs, row.expected_cells or USUAL_CELLS) for raw, row in zip(raws, read.rows, strict=True))
     joined = concat(
         samples, batch_key="sample", join=cast("Literal['inner', 'outer']", join), leave_out_below=min_sample_cells
     )
@@ -198,13 +209,15 @@ def scrna(
     )
     compared = compare_resolutions(mixed, resolutions=sorted(set(map(float, resolutions))), seed=seed)
     clustered = cluster(compared, resolution=resolution, seed=seed)
-    named = annotate(clustered, active_store().add(markers), symbols=symbols) if markers else clustered
+    named = annotate(clustered, lists, symbols=symbols) if lists else clustered
     if naming is not None:
         usual = {"groupby": "leiden", "symbols": symbols, "seed": seed}
         named = _foreign(naming, clustered, usual, said.get(model, {}))
     cells = find_markers(named, embed(reduced, seed=seed))
     bulk, differences = _conditions(cells, read, condition, donor, reference)
-    untold: dict[str, Any] = {"notes": notes} if (notes := _uncompared(read, condition, donor, reference)) else {}
+    notes = [note for raw, row in zip(raws, read.rows, strict=True) for note in _soup(raw, row)]
+    notes += _uncompared(read, condition, donor, reference)
+    untold: dict[str, Any] = {"notes": notes} if notes else {}
     _tell(notes, 3)
     shown = condition if read.values(condition) else ""
     page = report_project(cells, samples, differences, condition_key=shown, **untold)
@@ -229,6 +242,13 @@ def _foreign(task: Task[..., Any], cells: Call, usual: Mapping[str, Any], said: 
     return cast("Call", task(cells, **{name: value for name, value in usual.items() if name in known} | dict(said)))
 
 
+def _lists(markers: str) -> Asset:
+    """The lists of markers, added to the active store and read."""
+    added = active_store().add(markers)
+    check_lists(Asset(path=Path(markers), name=added.name))
+    return added
+
+
 def _check_batches(sheet: CellsSheet, batch_key: str) -> None:
     """A column of the sheet that is integrated over has a value on every line; others may be columns of the files."""
     without = [row for row in sheet.rows if batch_key not in row.columns]
@@ -237,20 +257,45 @@ def _check_batches(sheet: CellsSheet, batch_key: str) -> None:
         raise DataError(f"{sheet.path} does not say of all samples what is integrated over:{lines}")
 
 
-def _samples(sheet: CellsSheet, donor: str, limits: dict[str, Any]) -> tuple[list[Call], int]:
-    """All samples and about how many cells they have, or what is wrong with each file that cannot be read."""
-    made: list[Call] = []
-    n_cells, wrong = 0, []
+def _stored_samples(sheet: CellsSheet) -> list[AnnData]:
+    """Counts of all samples, or what is wrong with each file that cannot be read."""
+    made: list[AnnData] = []
+    wrong = []
     for row in sheet.rows:
         try:
-            raw = _stored(row)
-            made.append(_sample(raw, row, _donor(row, donor), limits))
-            n_cells += min(raw.n_obs, row.expected_cells or USUAL_CELLS)
+            made.append(_stored(row))
         except DataError as error:
             wrong.append(f"\n  line {row.line}: {error}")
     if wrong:
         raise DataError(f"of the files of {sheet.path} cannot be read:{''.join(wrong)}")
-    return made, n_cells
+    return made
+
+
+def _check_column(sheet: CellsSheet, batch_key: str, raws: Sequence[AnnData]) -> None:
+    """What is integrated over is a column of the sheet or of the files: else the run would end after hours."""
+    if batch_key in ("", "sample") or any(batch_key in row.columns for row in sheet.rows):
+        return
+    for raw, row in zip(raws, sheet.rows, strict=True):
+        known = AnnDataTree(raw.fetch()).columns("obs")
+        if batch_key not in known:
+            raise DataError(
+                f"{batch_key!r} is to be integrated over, and is no column of {sheet.path}, nor of the cells of sample "
+                f"{row.sample!r}, which have: {', '.join(known) or 'none'}"
+            )
+
+
+def _soup(raw: AnnData, row: CellsRow) -> list[str]:
+    """Say that barcodes which are all taken for cells look like empty droplets; `call_cells` tells others itself."""
+    if row.calling not in ("", "auto") or row.expected_cells:
+        return []
+    tree = AnnDataTree(raw.fetch())
+    if tree.record.last("ingest").get("droplets") or PROBABILITY in tree.columns("obs"):
+        return []
+    if (found := find_soup(tree)) is None:
+        return []
+    told = f"{100 * found.share:.0f} % of its {raw.n_obs:,} barcodes look like empty droplets, with some "
+    told += f"{found.counts:,.0f} counts of soup where cells have {found.of_cells:,.0f}; all are taken for cells"
+    return [f"sample {row.sample}: {told}. Say calling = knee in its line of the sheet, or all if they are cells"]
 
 
 def _stored(row: CellsRow) -> AnnData:
@@ -264,7 +309,8 @@ def _stored(row: CellsRow) -> AnnData:
 
 def _sample(raw: AnnData, row: CellsRow, columns: dict[str, str], limits: dict[str, Any]) -> Call:
     """A sample, from its counts to kept cells."""
-    called: Any = call_cells(raw, expected_cells=row.expected_cells, on_failure="mark")
+    said: dict[str, Any] = {"method": row.calling} if row.calling else {}
+    called: Any = call_cells(raw, expected_cells=row.expected_cells, on_failure="mark", **said)
     rate = DOUBLETS_A_THOUSAND * row.expected_cells / 1000 if row.expected_cells else USUAL_RATE
     described = describe(called, columns=columns) if columns else called
     return qc_filter(described, expected_doublet_rate=min(max(rate, 0.005), 0.3), on_failure="mark", **limits)

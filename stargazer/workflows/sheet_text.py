@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -105,16 +104,11 @@ def _is_beside(line: str, number: int) -> bool:
 
 def _text(sheet: Path) -> str:
     try:
-        with open(sheet, "rb") as file:
-            start = file.read(2) if sheet.is_file() else b""
-            if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                data = start + file.read(LARGEST_SHEET)
-                return data.decode("utf-16")
         text = read_text(sheet, LARGEST_SHEET)
         if "\0" in text:
             raise DataError("it has NUL characters, as UTF-16 without a byte order mark has")
         return text
-    except (OSError, UnicodeDecodeError, DataError) as error:
+    except (OSError, DataError) as error:
         raise DataError(f"{sheet} cannot be read as a sample sheet: {error}; write it as CSV in UTF-8") from error
 
 

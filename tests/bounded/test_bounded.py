@@ -85,6 +85,16 @@ def test_only_texts_are_read(tmp_path: Path, kind: str) -> None:
         read_text(path, 1000)
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_texts_of_spreadsheets_are_read(tmp_path: Path, coding: str) -> None:
+    mark = "\ufeff" if coding.endswith("e") else ""
+    (tmp_path / "x").write_bytes((mark + "gene\tß\r\n").encode(coding))
+    assert read_text(tmp_path / "x") == "gene\tß\r\n"
+    (tmp_path / "x").write_bytes("gene\n".encode("utf-16") + b"\x00")
+    with pytest.raises(DataError, match="no text in UTF-16"):
+        read_text(tmp_path / "x")
+
+
 def test_no_device_is_read_for_ever() -> None:
     with pytest.raises(DataError, match="no regular file"):
         read_text(Path("/dev/zero"))

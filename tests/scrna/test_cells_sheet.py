@@ -10,7 +10,7 @@ from odd_cells import cells, saved
 
 import stargazer as sg
 from stargazer.bounded import read_within
-from stargazer.errors import DataError, DataWarning
+from stargazer.errors import DataError, DataWarning, NotFound
 from stargazer.workflows import read_cells_sheet, scrna
 
 
@@ -116,6 +116,7 @@ def test_every_mistake_is_told_with_its_line(tmp_path: Path) -> None:
         ("sample,fastq_1,fastq_2,expected_cells\ns1,a,b,5\n", "run nf-core/scrnaseq with it first"),
         ("sample,path,path\ns1,a.h5ad,b.h5ad\n", "stands there 2 times"),
         ("sample,path,leiden\ns1,a.h5ad,0\n", "cannot be one of the cells"),
+        ("sample,path,pct_counts_mt\ns1,a.h5ad,0\n", "cannot be one of the cells"),
         ('sample,path\n"s1,a.h5ad\n', "line"),
     ],
 )
@@ -230,3 +231,36 @@ def test_who_serves_others_judges_a_sheet_and_what_it_names(tmp_path: Path) -> N
     with read_within(asked.append), pytest.raises(DataError, match="no file or folder"):
         read_cells_sheet(place)
     assert asked == [str(place), str(tmp_path / "a.h5ad"), str(tmp_path / "../b.h5ad")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("type,genome\nT cell,hg38\n", "has the columns type, genome"),
+        ("cell_type,gene\n", "no genes below"),
+        ("", "empty"),
+    ],
+)
+def test_markers_are_read_before_anything_runs(store: sg.Store, tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "types.csv").write_text(text)
+    path = sheet(tmp_path, "sample,path\ns1,a.h5ad\n")
+    with pytest.raises(DataError, match=rf"types\.csv .*{words}"):
+        scrna(str(path), markers=str(tmp_path / "types.csv"))
+    with pytest.raises(NotFound, match=r"nowhere\.csv"):
+        scrna(str(path), markers=str(tmp_path / "nowhere.csv"))
+
+
+def test_what_is_integrated_over_is_there_before_anything_runs(store: sg.Store, tmp_path: Path) -> None:
+    laned = cells(60, seed=1)
+    laned.obs["lane"] = "L1"
+    saved(laned, tmp_path / "a.h5ad")
+    saved(cells(60, seed=2), tmp_path / "b.h5ad")
+    path = tmp_path / "samples.csv"
+    path.write_text("sample,path\ns1,a.h5ad\ns2,b.h5ad\n")
+    with pytest.raises(DataError, match=r"'lane' is to be integrated over.* cells of sample 's2', which have: truth"):
+        scrna(str(path), batch_key="lane")
+    laned.obs.index = [f"D{place}" for place in range(60)]
+    saved(laned, tmp_path / "b.h5ad")
+    assert scrna(str(path), batch_key="lane").cells.name == "find_markers"
+    path.write_text("sample,path,lane\ns1,a.h5ad,L1\ns2,b.h5ad,L2\n")
+    assert scrna(str(path), batch_key="lane").cells.name == "find_markers"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_clusters_are_named_by_their_markers(clustered: sg.AnnData, tmp_path: Pa
     assert same.open().obs["cell_type"].tolist() == made.open().obs["cell_type"].tolist()
 
 
-def written_by_others() -> dict[str, str]:
+def written_by_others() -> dict[str, str | bytes]:
     """The same lists as spreadsheets and collections of markers have them."""
     pairs = [(kind, gene) for kind, genes in LISTS.items() for gene in genes]
     return {
@@ -87,13 +88,15 @@ def written_by_others() -> dict[str, str]:
             ["cell_type\tcell_name\tmarker", *(f"Normal cell\t{kind}\t{gene}" for kind, gene in pairs)]
         ),
         "lists": "\n".join(["cell_type,genes", *(f'{kind},"{", ".join(genes)}"' for kind, genes in LISTS.items())]),
+        "excel": "".join(f"{kind}\t{gene}\r\n" for kind, gene in [("Cell type", "Gene"), *pairs]).encode("utf-16"),
+        "marked": "".join(f"{kind};{gene};\r\n" for kind, gene in [("Cell type", "Gene"), *pairs]).encode("utf-8-sig"),
     }
 
 
 def test_lists_as_others_write_them(clustered: sg.AnnData, tmp_path: Path) -> None:
     expected = run(annotate, tmp_path, clustered, marker_genes=LISTS).open().obs["cell_type"].tolist()
     for name, text in written_by_others().items():
-        (tmp_path / f"{name}.csv").write_text(text)
+        (tmp_path / f"{name}.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
         made = run(annotate, tmp_path, clustered, sg.Asset(path=tmp_path / f"{name}.csv", name=f"{name}.csv"))
         assert made.open().obs["cell_type"].tolist() == expected, name
 
@@ -243,8 +246,17 @@ def test_what_cellxgene_wants(clustered: sg.AnnData, tmp_path: Path) -> None:
     del wrong["sex_ontology_term_id"]
     with pytest.raises(DataError) as caught:
         clustered.write_cellxgene(tmp_path / "d.h5ad", wrong, "Cells")
-    for words in ("obs lacks sex_ontology_term_id", "tissue_type is 'rock'", "no column 'colour'"):
+    rock = "tissue_type is 'rock', and should be as tissue, organoid"
+    for words in ("obs lacks sex_ontology_term_id", rock, "no column 'colour'"):
         assert words in str(caught.value)
+
+
+def test_terms_that_are_told_as_examples_are_such_as_fit() -> None:
+    from stargazer.bio.singlecell import exports
+
+    first = {name: re.split(r",| (?=\()| or ", told)[0] for name, told in exports.EXAMPLES.items()}
+    assert list(first) == list(exports.TERMS)
+    assert all(re.fullmatch(exports.TERMS[name], word) for name, word in first.items())
 
 
 @pytest.mark.filterwarnings("ignore")

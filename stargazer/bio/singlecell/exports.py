@@ -37,6 +37,20 @@ TERMS = {
 
 Source: https://github.com/chanzuckerberg/single-cell-curation/tree/main/schema
 """
+EXAMPLES = {
+    "assay_ontology_term_id": "EFO:0009922 (10x 3' v3)",
+    "cell_type_ontology_term_id": "CL:0000084 (T cell) or unknown; `label` gives each cluster its own",
+    "development_stage_ontology_term_id": "HsapDv:0000258 (adult), MmusDv:0000110 (of mice mature) or unknown",
+    "disease_ontology_term_id": "PATO:0000461 (healthy) or MONDO:0005015 (diabetes)",
+    "self_reported_ethnicity_ontology_term_id": "HANCESTRO:0005, unknown, or na of other than humans",
+    "sex_ontology_term_id": "PATO:0000383 (female), PATO:0000384 (male) or unknown",
+    "tissue_ontology_term_id": "UBERON:0000178 (blood)",
+    "tissue_type": "tissue, organoid, cell culture, primary cell culture or cell line",
+    "suspension_type": "cell, nucleus or na",
+    "donor_id": "a name of the donor",
+    "is_primary_data": "True or False",
+}
+"""What is written there: who is refused a word learns which kind of word is wanted."""
 ORGANISMS = {
     "human": "NCBITaxon:9606",
     "mouse": "NCBITaxon:10090",
@@ -138,7 +152,7 @@ def _described(obs: Any, terms: Mapping[str, str]) -> tuple[Any, list[str]]:
             [str(each) for each in obs[name].unique() if not re.fullmatch(pattern, str(each))] if name in obs else []
         )
         if wrong:
-            problems.append(f"{name} is {', '.join(map(repr, wrong[:3]))}")
+            problems.append(f"{name} is {', '.join(map(repr, wrong[:3]))}, and should be as {EXAMPLES[name]}")
     for name in TERMS:
         if name in obs:
             obs[name] = obs[name].astype(str) == "True" if name == "is_primary_data" else obs[name].astype("category")

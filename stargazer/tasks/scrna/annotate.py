@@ -137,6 +137,18 @@ def annotate(
     return adata.derived(draft.path, AnnDataTree(draft.path).stage)
 
 
+def check_lists(markers: Asset) -> None:
+    """Refuse a list of markers before anything runs: the body reads it after hours.
+
+    Raises
+    ------
+    DataError
+        It names no types and genes.
+    """
+    if not _read_lists(markers):
+        raise DataError(f"{markers.name} has no genes below its first line, which names the columns")
+
+
 def _read_lists(markers: Asset) -> dict[str, list[str]]:
     lines = [(number, line) for number, line in enumerate(read_text(markers.path).splitlines(), 1) if line.strip()]
     lines = [(number, line) for number, line in lines if not line.startswith("#")]
