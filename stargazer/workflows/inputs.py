@@ -18,7 +18,7 @@ from stargazer.tasks.sam import is_long, is_recalibrated, sam_contigs, sam_md5s,
 from stargazer.tasks.vcf import vcf_lines
 from stargazer.workflows.gvcf_reach import Reached, reached
 from stargazer.workflows.lanes import path_of
-from stargazer.workflows.sheet_files import alignment_header, caller_of
+from stargazer.workflows.sheet_files import alignment_header, caller_of, is_cut_short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -274,7 +274,9 @@ def _site_problems(path: Path, contigs: Contigs) -> Iterator[str]:
         start = raw.read(16)
     if start[:2] == b"\x1f\x8b" and start[12:14] != b"BC":
         yield "is compressed by gzip, which no tool can index; compress it with bgzip"
-    if path.name.endswith((".gz", ".bgz")) and start[:2] != b"\x1f\x8b":
+    if is_cut_short(path):
+        yield "is cut short: the mark with which such files end is missing; get it again"
+    if path.name.endswith(PACKED) and start[:2] != b"\x1f\x8b":
         yield "is not compressed, though its name says so, and tools go by names; compress it with bgzip, or rename it"
     try:
         lines = vcf_lines(path)
