@@ -16,7 +16,7 @@ import gzip
 import itertools
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,7 +60,8 @@ for _base in b"ACGT":
     LETTER[_base] = LETTER[_base + 32] = _base
 
 
-class Bases(NamedTuple):
+@dataclass(frozen=True)
+class Bases:
     """The bases of a FASTA at any place.
 
     Parameters

@@ -56,7 +56,7 @@ class Contigs(NamedTuple):
         Of its file.
     lengths, md5s
         Of its contigs; the MD5s as far as they are known.
-    fasta, index
+    fasta, faidx
         Its file, and the text of its index; without them bases are not compared.
     """
 
@@ -64,7 +64,7 @@ class Contigs(NamedTuple):
     lengths: Mapping[str, int]
     md5s: Mapping[str, str]
     fasta: Reference | None = None
-    index: str = ""
+    faidx: str = ""
 
 
 def contigs_of(reference: Reference | Call) -> Contigs | None:
@@ -252,9 +252,9 @@ def _bases(contigs: Contigs) -> Bases | None:
     """The bases of the reference; None where they are compressed, or the store does not have them."""
     from stargazer.workflows.gvcf_records import Bases
 
-    if contigs.fasta is None or not contigs.index or contigs.fasta.name.endswith(PACKED):
+    if contigs.fasta is None or not contigs.faidx or contigs.fasta.name.endswith(PACKED):
         return None
-    return Bases.of(path_of(contigs.fasta), contigs.index)
+    return Bases.of(path_of(contigs.fasta), contigs.faidx)
 
 
 def _other_regions(lines: Iterable[str]) -> str:

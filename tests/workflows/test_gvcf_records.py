@@ -162,7 +162,7 @@ def test_pieces_tell_what_lines_tell(
     path = gvcf(tmp_path / "r.g.vcf.gz", records)
     monkeypatch.setattr(gvcf_records, "PIECE", 1000 + 977 * seed)
     assert contigs.fasta is not None
-    found = read_records(path, LENGTHS, Bases.of(contigs.fasta.path, contigs.index))
+    found = read_records(path, LENGTHS, Bases.of(contigs.fasta.path, contigs.faidx))
     covered = {name: bytearray(length) for name, length in LENGTHS.items()}
     others = []
     for contig, at, ref, _, info in records:
@@ -188,7 +188,7 @@ def test_a_large_one_is_looked_at_here_and_there(
     path = gvcf(tmp_path / "r.g.vcf.gz", records)
     monkeypatch.setattr(gvcf_records, "LARGEST_WHOLE", 0)
     assert contigs.fasta is not None
-    found = read_records(path, LENGTHS, Bases.of(contigs.fasta.path, contigs.index))
+    found = read_records(path, LENGTHS, Bases.of(contigs.fasta.path, contigs.faidx))
     assert not found.whole
     assert 0 < found.others == found.records
     assert found.other
