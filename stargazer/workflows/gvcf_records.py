@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import re
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,9 @@ PIECE = 8 << 20
 
 BLOCK = 64 << 10
 """Bytes of text of a block of BGZF, at most."""
+
+START = re.compile(rb"\x1f\x8b\x08\x04")
+"""How a block begins."""
 
 LONGEST = 12
 """Digits of a position, at most."""
@@ -158,8 +162,6 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 def _looks(path: Path) -> Iterator[bytes]:
     """Whole lines of blocks that are spread over the file evenly."""
-    from stargazer.workflows.gvcf_reach import BLOCK as START
-
     size = path.stat().st_size
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
