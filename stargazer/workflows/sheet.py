@@ -365,7 +365,7 @@ def _check_files(
     empty: dict[int, str] = {}
     for row in rows:
         checked = [check_reads([row.files[name] for name in FILES[:2] if name in row.files])]
-        checked += [check_alignment(row.files[name], row.sample) for name in ("bam", "cram") if name in row.files]
+        checked += [check_alignment(row.files[name], row.sample, name) for name in ("bam", "cram") if name in row.files]
         checked += [check_gvcf(row.files["gvcf"], row.sample)] if "gvcf" in row.files else []
         for problem in dict.fromkeys(problem for each in checked for problem in each):
             if isinstance(problem, Note):

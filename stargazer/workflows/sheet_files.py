@@ -134,6 +134,8 @@ def check_reads(paths: Sequence[Path]) -> Iterator[str]:
             yield problem
         elif not FASTQ.search(path.name):
             yield f"{path} is {_other_form(path) or 'not named as FASTQ: .fastq.gz, .fq.gz, .fastq or .fq'}"
+        elif _start(path)[:1] == b"<":
+            yield f"{path} is a web page, as servers give it in place of a file that one may not have; get it again"
         else:
             try:
                 found.append(list(itertools.islice(fastq.read_file(path), fastq.PROBE)))
@@ -186,9 +188,9 @@ def _twice(reads: Sequence[fastq.Read]) -> str:
     return next((one.name for one, other in itertools.pairwise(reads) if one.name == other.name), "")
 
 
-def check_alignment(path: Path, sample: str) -> Iterator[str]:
+def check_alignment(path: Path, sample: str, column: str = "") -> Iterator[str]:
     """Yield what is wrong with a BAM or CRAM file of a sample, as far as header, first records and end tell."""
-    if problem := _absent(path):
+    if problem := _absent(path) or _other_name(path, column):
         yield problem
         return
     if not _is_whole(path):
@@ -214,6 +216,22 @@ def check_alignment(path: Path, sample: str) -> Iterator[str]:
         yield f"{path} has a read group without library (LB), within which duplicates are marked"
     if header.get("SQ") and groups:
         yield from _record_problems(path)
+
+
+def _other_name(path: Path, column: str) -> str:
+    """Why a file cannot be what it is called: tools go by names, and facts by the column."""
+    start = _start(path)
+    form = "cram" if start == b"CRAM" else "bam" if start[:2] == b"\x1f\x8b" else ""
+    if form and path.suffix in (".bam", ".cram") and path.suffix != f".{form}":
+        return f"{path} is {form.upper()}, whatever its name says, and tools go by names; rename it"
+    if form and column not in ("", form):
+        return f"{path} is {form.upper()}; it belongs into the column {form}"
+    return ""
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
 
 
 def _record_problems(path: Path) -> Iterator[str]:

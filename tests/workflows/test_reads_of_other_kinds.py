@@ -135,6 +135,23 @@ def test_sheets_for_sequencers_and_workbooks_are_told(tmp_path: Path) -> None:
             read_sheet(path)
 
 
+def test_forms_that_names_and_columns_have_wrong_are_told(tmp_path: Path) -> None:
+    """The format is a fact of what is stored, and tools go by the end of the name."""
+    header = {"HD": {"VN": "1.6"}, "SQ": [{"SN": "chr1", "LN": 90}], "RG": [{"ID": "1", "SM": "a", "LB": "l"}]}
+    for name in ("a.cram", "a.bam"):
+        pysam.AlignmentFile(str(tmp_path / name), "wb", header=header).close()
+    for column, name, why in (
+        ("cram", "a.cram", r"a\.cram is BAM, whatever its name says, .*rename it"),
+        ("bam", "a.cram", r"a\.cram is BAM, whatever its name says, .*rename it"),
+        ("cram", "a.bam", r"a\.bam is BAM; it belongs into the column bam"),
+    ):
+        (tmp_path / "samples.csv").write_text(f"sample,{column}\na,{name}\n")
+        with pytest.raises(DataError, match=rf"line 2: .*{why}"):
+            read_sheet(tmp_path / "samples.csv")
+    (tmp_path / "a.fq.gz").write_text("<!DOCTYPE html><html>please log in</html>")
+    refused(tmp_path, "a,1,a.fq.gz,", r"line 2: .*a\.fq\.gz is a web page")
+
+
 # gVCFs.
 
 HEAD = '##fileformat=VCFv4.2\n{mark}##ALT=<ID={symbol},Description="any">\n##contig=<ID=chr1,length=900>\n'
