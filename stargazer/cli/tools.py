@@ -71,12 +71,10 @@ def build(
     its own, in the user's cache (stargazer.cache).
     """
     from stargazer.display import waiting
-    from stargazer.tools.enclosure import build as made
+    from stargazer.tools.enclosure import build_all
 
     names = _environments(tuple(sources or ()))
-    for name in names:
-        with waiting(f"build {name}"):
-            made(name)
+    build_all(names, lambda name: waiting(f"build {name}"))
     found = [_look_at(name, tasks) for name, tasks in names.items()]
     if json:
         print_json({"environments": found})

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargazer import config
-from stargazer.errors import ToolMissing
+from stargazer.errors import StargazerError, ToolError, ToolMissing
 from stargazer.tools.environments import Environment, built_places, environments_in, read_environment
 from stargazer.tools.identity import identify_tool, locate_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from stargazer.tools.noted import ToolIdentity
 
-__all__ = ["Enclosure", "build", "enclosed", "runtime_of", "unready"]
+__all__ = ["Enclosure", "build", "build_all", "enclosed", "runtime_of", "unready"]
 
 RUNTIMES = {
     "image": ("apptainer", "singularity", "podman"),
@@ -41,6 +42,9 @@ INSIDE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 HOST = "stargazer"
 """Name of the machine that tools see: one for all, so that none gets into results."""
+
+HINT = "(with the file of the task, where the catalog does not have it)"
+"""What to build: the command alone takes what tasks of the catalog name."""
 
 TOKEN = ("STARGAZER_OWNER", "TMPDIR")
 """Variables that the start of a tool sets, which must reach it."""
@@ -241,7 +245,10 @@ def runtime_of(environment: Environment) -> tuple[str, str]:
             return name, locate_tool(name)
         except ToolMissing:
             continue
-    package = PACKAGES.get(names[0] if environment.kind != "folder" else "bwrap", names[0])
+    usual = "bwrap" if "bwrap" in names else names[0]
+    package = PACKAGES.get(usual, usual)
+    if len(names) == 1:
+        raise ToolMissing(f"{names[0]} is not on PATH, which is to run {environment.source}; install {package}")
     raise ToolMissing(f"none of {', '.join(names)} is on PATH, which run {environment.source}; install {package}")
 
 
@@ -252,7 +259,7 @@ def _place(environment: Environment, digest: str) -> Path:
 
 def _check_built(made: Enclosure) -> None:
     if not _is_built(made):
-        raise ToolMissing(f"{made.environment.source} was not built here: stargazer tools build")
+        raise ToolMissing(f"{made.environment.source} was not built here: stargazer tools build {HINT}")
 
 
 def _is_built(made: Enclosure) -> bool:
@@ -311,3 +318,33 @@ def build(name: str) -> Enclosure:
         built(made)
         _check_built(made)
     return made
+
+
+def build_all(names: Iterable[str], telling: Callable[[str], AbstractContextManager[object]]) -> None:
+    """Make environments that are not here yet; one that cannot be made keeps none of the others from it.
+
+    Parameters
+    ----------
+    names
+        As among the tools of tasks.
+    telling
+        Says of which one it is, while it is made.
+
+    Raises
+    ------
+    ToolError
+        What went wrong, of all of them.
+    DefinitionError
+        The one that is wrong has no lock file that fits.
+    """
+    failed: list[StargazerError] = []
+    for name in names:
+        try:
+            with telling(name):
+                build(name)
+        except StargazerError as error:
+            failed.append(error)
+    if len(failed) > 1:
+        raise ToolError("\n".join(map(str, failed)))
+    if failed:
+        raise failed[0]

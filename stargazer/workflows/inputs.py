@@ -16,9 +16,9 @@ from stargazer.tasks.general.consequences import genes_problem, info_names
 from stargazer.tasks.regions import bed_text, merge, other_names, parse_bed, runs_of_n
 from stargazer.tasks.sam import is_long, is_recalibrated, sam_contigs, sam_md5s, vcf_contigs
 from stargazer.tasks.vcf import vcf_lines
-from stargazer.workflows.gvcf_reach import unreached
+from stargazer.workflows.gvcf_reach import Reached, reached
 from stargazer.workflows.lanes import path_of
-from stargazer.workflows.sheet_files import alignment_header, caller_of
+from stargazer.workflows.sheet_files import alignment_header, caller_of, is_cut_short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset, Intervals, KnownSites
     from stargazer.calls import Call
+    from stargazer.workflows.gvcf_records import Bases
     from stargazer.workflows.sheet import SampleSheet
 
 __all__ = ["Contigs", "check_against", "contigs_of"]
 
 LARGEST_SCANNED = 256 << 20
 """Bytes of a FASTA up to which it is read for the lengths of its contigs where no index is known."""
+
+PACKED = (".gz", ".bgz")
+"""Ends of the names of files that are compressed."""
 
 REGION = re.compile(r"\S+:[0-9,]+(-[0-9,]+)?")
 """How GATK and samtools take a region; contigs may have colons in their names."""
@@ -44,11 +48,23 @@ FIRST_RECORDS = 1000
 
 
 class Contigs(NamedTuple):
-    """What is known of a reference: its name, the lengths of its contigs, and their MD5s as far as they are known."""
+    """What is known of a reference.
+
+    Parameters
+    ----------
+    name
+        Of its file.
+    lengths, md5s
+        Of its contigs; the MD5s as far as they are known.
+    fasta, faidx
+        Its file, and the text of its index; without them bases are not compared.
+    """
 
     name: str
     lengths: Mapping[str, int]
     md5s: Mapping[str, str]
+    fasta: Reference | None = None
+    faidx: str = ""
 
 
 def contigs_of(reference: Reference | Call) -> Contigs | None:
@@ -60,20 +76,21 @@ def contigs_of(reference: Reference | Call) -> Contigs | None:
         FASTA, with its indices or without, or the call that gives it its indices.
     """
     fasta, beside = _parts(reference)
-    index, known = beside.get(ReferenceIndex), beside.get(SequenceDict)
+    index, known, text = beside.get(ReferenceIndex), beside.get(SequenceDict), ""
     if index is not None:
-        lengths = {name: int(length) for name, length, *_ in (line.split("\t") for line in _text(index).splitlines())}
+        text = _text(index)
+        lengths = {name: int(length) for name, length, *_ in (line.split("\t") for line in text.splitlines())}
     elif fasta is not None and (found := path_of(fasta)).stat().st_size <= LARGEST_SCANNED:
         lengths = _scanned(found, fasta.name)
     else:
         return None
     name = fasta.name if fasta is not None else "the reference"
-    return Contigs(name, lengths, sam_md5s(_text(known)) if known is not None else {})
+    return Contigs(name, lengths, sam_md5s(_text(known)) if known is not None else {}, fasta, text)
 
 
 def _scanned(path: Path, name: str) -> dict[str, int]:
     """Lengths of the contigs of a FASTA, compressed or not."""
-    packed = name.endswith((".gz", ".bgz"))
+    packed = name.endswith(PACKED)
     if not packed:
         check_fasta(path, name)
     try:
@@ -146,9 +163,10 @@ def check_against(
         problems.append(f"{contigs.name} has contigs beyond 512 Mb, which GATK cannot index; take another engine")
     for line, path, kind in _files(sheet):
         found = list(_gvcf_problems(path, contigs, engine) if kind == "gvcf" else _bam_problems(path, contigs))
-        problems += [f"line {line}: {path} {problem}" for problem in found]
         if kind == "gvcf" and not found:
-            notes += [f"line {line}: {note}" for note in _reach_notes(path, contigs, target)]
+            found, told = _look_at_records(path, contigs, target)
+            notes += [f"line {line}: {note}" for note in told]
+        problems += [f"line {line}: {path} {problem}" for problem in found]
         if kind != "gvcf" and is_recalibrated(alignment_header(path)):
             notes.append(f"line {line}: {path.name} was recalibrated before, as its header says")
     if target is not None:
@@ -221,20 +239,22 @@ def _bed_problems(path: Path, contigs: Contigs) -> Iterator[str]:
         yield str(error)
 
 
-def _reach_notes(path: Path, contigs: Contigs, target: Intervals | None) -> Iterator[str]:
-    """What a person should know of a gVCF that ends before the reference, or the target, does."""
+def _look_at_records(path: Path, contigs: Contigs, target: Intervals | None) -> Reached:
+    """What is wrong with the records of a gVCF, and what a person should know of them."""
     try:
-        asked = {region.contig for region in parse_bed(bed_text(path_of(target)))} if target is not None else set()
+        regions = merge(parse_bed(bed_text(path_of(target))), contigs.lengths) if target is not None else []
     except DataError:
-        return  # whoever looks at the target says what is wrong
-    missing, first, last = unreached(path, contigs.lengths, [name for name in contigs.lengths if name in asked])
-    if missing:
-        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        reach = first if first == last else f"{first} to {last}"
-        yield (
-            f"{path.name} has records of {reach} alone, and the genotypes of its sample are unknown on {shown}: is it "
-            "one of several parts?"
-        )
+        return Reached([], [])  # whoever looks at the target says what is wrong
+    return reached(path, contigs.name, contigs.lengths, _bases(contigs), regions)
+
+
+def _bases(contigs: Contigs) -> Bases | None:
+    """The bases of the reference; None where they are compressed, or the store does not have them."""
+    from stargazer.workflows.gvcf_records import Bases
+
+    if contigs.fasta is None or not contigs.faidx or contigs.fasta.name.endswith(PACKED):
+        return None
+    return Bases.of(path_of(contigs.fasta), contigs.faidx)
 
 
 def _other_regions(lines: Iterable[str]) -> str:
@@ -254,7 +274,9 @@ def _site_problems(path: Path, contigs: Contigs) -> Iterator[str]:
         start = raw.read(16)
     if start[:2] == b"\x1f\x8b" and start[12:14] != b"BC":
         yield "is compressed by gzip, which no tool can index; compress it with bgzip"
-    if path.name.endswith((".gz", ".bgz")) and start[:2] != b"\x1f\x8b":
+    if is_cut_short(path):
+        yield "is cut short: the mark with which such files end is missing; get it again"
+    if path.name.endswith(PACKED) and start[:2] != b"\x1f\x8b":
         yield "is not compressed, though its name says so, and tools go by names; compress it with bgzip, or rename it"
     try:
         lines = vcf_lines(path)

@@ -12,6 +12,7 @@ https://samtools.github.io/hts-specs/SAMv1.pdf
 from __future__ import annotations
 
 import difflib
+import filecmp
 import re
 from pathlib import Path
 from types import MappingProxyType
@@ -19,11 +20,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stargazer.bounded import check_reading
 from stargazer.errors import DataError
-from stargazer.workflows.sheet_files import NoReads, check_alignment, check_gvcf, check_reads, is_url, local_copy
+from stargazer.workflows.first_reads import Note
+from stargazer.workflows.sheet_files import (
+    NoReads,
+    check_alignment,
+    check_gvcf,
+    check_reads,
+    first_of,
+    is_url,
+    local_copy,
+)
 from stargazer.workflows.sheet_text import file_of, gap_notes, sheet_lines, spread, without_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from stargazer.embedded.fastq import Read
 
 __all__ = ["SampleSheet", "SheetRow", "SheetSample", "read_sheet"]
 
@@ -37,6 +49,9 @@ OF_TUMOURS = ("ploidy", "contamination")
 
 SPRING = ("spring_1", "spring_2")
 ALIASES = {"gender": "sex"}
+
+LEAST_READS = 4
+"""Reads that are not the same in two files by chance."""
 
 SHOWN = 200
 """Mistakes that are told."""
@@ -173,7 +188,9 @@ def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
     if not lines.rows:
         mistakes.add(number, "there are no samples below the names of the columns")
     repeated = _check_repeated(rows, mistakes)
-    empty = _check_files(rows, mistakes, strict=strict)
+    told: dict[str, list[int]] = {}
+    empty = _check_files(rows, mistakes, told, strict=strict)
+    _check_same_reads(rows, mistakes, repeated)
     by_name: dict[str, list[SheetRow]] = {}
     for row in rows:
         by_name.setdefault(row.sample, []).append(row)
@@ -181,6 +198,7 @@ def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
     _check_parents(samples, mistakes)
     mistakes.stop()
     notes = [*lines.notes, *gap_notes((line, given, gaps) for line, given, _, gaps in read), *_alike(samples)]
+    notes += [f"{_where(lines_of_it)}: {what}" for what, lines_of_it in told.items()]
     return _without_empty(sheet, samples, empty, notes)
 
 
@@ -315,15 +333,44 @@ def _check_repeated(rows: Sequence[SheetRow], mistakes: _Mistakes) -> set[int]:
     return found
 
 
-def _check_files(rows: Iterable[SheetRow], mistakes: _Mistakes, *, strict: bool) -> dict[int, str]:
-    """Each file is what it should be; lanes without reads are returned, with why, by their lines."""
+def _check_same_reads(rows: Iterable[SheetRow], mistakes: _Mistakes, repeated: Collection[int]) -> None:
+    """No two files begin with the same reads, as copies do that were compressed anew, or cut.
+
+    Those with the same bytes are told by their CIDs.
+    """
+    seen: dict[tuple[Read, ...], list[tuple[int, Path]]] = {}
+    for row in rows:
+        for path in (row.files[name] for name in FILES[:2] if name in row.files and row.line not in repeated):
+            first = first_of(path)
+            others = seen.setdefault(first, [])
+            before = [(line, other) for line, other in others if line != row.line]
+            if len(first) >= LEAST_READS and before and not any(_are_equal(path, other) for _, other in before):
+                line, other = before[0]
+                mistakes.add(row.line, f"{path.name} begins with the very reads of {other.name}, on line {line}")
+            others.append((row.line, path))
+
+
+def _are_equal(path: Path, other: Path) -> bool:
+    return filecmp.cmp(path, other, shallow=False)
+
+
+def _where(lines: Sequence[int]) -> str:
+    return f"line {lines[0]}" if len(lines) == 1 else f"{len(lines):,} lines, from line {lines[0]} on"
+
+
+def _check_files(
+    rows: Iterable[SheetRow], mistakes: _Mistakes, told: dict[str, list[int]], *, strict: bool
+) -> dict[int, str]:
+    """Each file is what it should be; lanes without reads are returned, with why, by their lines; notes are added."""
     empty: dict[int, str] = {}
     for row in rows:
         checked = [check_reads([row.files[name] for name in FILES[:2] if name in row.files])]
-        checked += [check_alignment(row.files[name], row.sample) for name in ("bam", "cram") if name in row.files]
+        checked += [check_alignment(row.files[name], row.sample, name) for name in ("bam", "cram") if name in row.files]
         checked += [check_gvcf(row.files["gvcf"], row.sample)] if "gvcf" in row.files else []
         for problem in dict.fromkeys(problem for each in checked for problem in each):
-            if isinstance(problem, NoReads) and not strict:
+            if isinstance(problem, Note):
+                told.setdefault(problem, []).append(row.line)
+            elif isinstance(problem, NoReads) and not strict:
                 empty[row.line] = problem
             else:
                 mistakes.add(row.line, problem)

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from stargazer.config import cache_dir
 from stargazer.embedded import fastq
 from stargazer.errors import DataError
+from stargazer.workflows.first_reads import notes_on, problems_with
 from stargazer.workflows.first_records import first_records, open_alignment, quiet
 
 if TYPE_CHECKING:
@@ -25,14 +26,44 @@ __all__ = [
     "check_alignment",
     "check_gvcf",
     "check_reads",
+    "first_of",
+    "is_cut_short",
     "is_url",
     "local_copy",
 ]
 
 FASTQ = re.compile(r"\.(fastq|fq)(\.gz)?$")
+UNPACKED_BY = {
+    ".ora": "Illumina's ORA: unpack it with orad",
+    ".sra": "an archive of SRA: get the reads with fasterq-dump --split-files",
+    ".spring": "Spring's form: unpack it with spring -d",
+    ".bz2": "compressed by bzip2: unpack it, or compress it with gzip",
+    ".xz": "compressed by xz: unpack it, or compress it with gzip",
+    ".zst": "compressed by zstd: unpack it, or compress it with gzip",
+    ".zip": "a zip archive: unpack it",
+    ".tar": "an archive: unpack it",
+    ".tgz": "an archive: unpack it",
+    ".gpg": "encrypted: decrypt it with gpg -d",
+    ".c4gh": "encrypted by Crypt4GH: decrypt it with crypt4gh decrypt",
+    ".bcl": "raw data of a sequencer: BCL Convert makes FASTQ of them",
+    ".cbcl": "raw data of a sequencer: BCL Convert makes FASTQ of them",
+    ".md5": "a checksum, and not the file that it is of",
+    ".fast5": "raw data of a nanopore: Dorado calls their bases",
+    ".pod5": "raw data of a nanopore: Dorado calls their bases",
+}
+"""What files are that are sent in place of FASTQ, by the ends of their names, and what to do."""
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[^/]+)?://.+")
 SIGNED = re.compile(r"(?<=\S)\?[^\s'\"]+")
 """What stands behind an address: it may be a secret."""
+JOINED = ("gatk", "bcftools")
+OTHER_CALLERS = re.compile(
+    r"^##(?:source=)?[\"']?(?:SentieonCommandLine\.)?"
+    r"(?P<name>DeepVariant|DeepTrio|DRAGEN|DNAscope|Clair3|Clairs?|freeBayes|strelka|octopus|Platypus|xAtlas|"
+    r"PEPPER|Longshot|NanoCaller|GLnexus|WhatsHap|Edico|VarScan|VarDict|LoFreq|Manta|Mutect2)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What headers say of callers that are neither: ``##source=…``, or a line of their own such as ``##DRAGENVersion``."""
+
 CONTROL = "a negative control, or a lane that failed"
 
 FEW = 20
@@ -102,7 +133,9 @@ def check_reads(paths: Sequence[Path]) -> Iterator[str]:
         if problem := _absent(path):
             yield problem
         elif not FASTQ.search(path.name):
-            yield f"{path} is not named as FASTQ: .fastq.gz, .fq.gz, .fastq or .fq"
+            yield f"{path} is {_other_form(path) or 'not named as FASTQ: .fastq.gz, .fq.gz, .fastq or .fq'}"
+        elif _start(path)[:1] == b"<":
+            yield f"{path} is a web page, as servers give it in place of a file that one may not have; get it again"
         else:
             try:
                 found.append(list(itertools.islice(fastq.read_file(path), fastq.PROBE)))
@@ -133,15 +166,31 @@ def check_reads(paths: Sequence[Path]) -> Iterator[str]:
             f"{paths[0].name} begins with read {left!r}, {paths[1].name} with {right!r}: they are no mates; "
             f"{fastq.apart(left, right)}"
         )
+    if len(found) == len(paths):
+        yield from problems_with([path.name for path in paths], found)
+        yield from notes_on(found)
+
+
+def _other_form(path: Path) -> str:
+    name = path.name.lower()
+    return next((told for end, told in UNPACKED_BY.items() if name.removesuffix(".gz").endswith(end)), "")
+
+
+def first_of(path: Path) -> tuple[fastq.Read, ...]:
+    """The first reads of a FASTQ file; none where it cannot be read."""
+    try:
+        return tuple(itertools.islice(fastq.read_file(path), FEW))
+    except (OSError, EOFError, ValueError):
+        return ()
 
 
 def _twice(reads: Sequence[fastq.Read]) -> str:
     return next((one.name for one, other in itertools.pairwise(reads) if one.name == other.name), "")
 
 
-def check_alignment(path: Path, sample: str) -> Iterator[str]:
+def check_alignment(path: Path, sample: str, column: str = "") -> Iterator[str]:
     """Yield what is wrong with a BAM or CRAM file of a sample, as far as header, first records and end tell."""
-    if problem := _absent(path):
+    if problem := _absent(path) or _other_name(path, column):
         yield problem
         return
     if not _is_whole(path):
@@ -167,6 +216,22 @@ def check_alignment(path: Path, sample: str) -> Iterator[str]:
         yield f"{path} has a read group without library (LB), within which duplicates are marked"
     if header.get("SQ") and groups:
         yield from _record_problems(path)
+
+
+def _other_name(path: Path, column: str) -> str:
+    """Why a file cannot be what it is called: tools go by names, and facts by the column."""
+    start = _start(path)
+    form = "cram" if start == b"CRAM" else "bam" if start[:2] == b"\x1f\x8b" else ""
+    if form and path.suffix in (".bam", ".cram") and path.suffix != f".{form}":
+        return f"{path} is {form.upper()}, whatever its name says, and tools go by names; rename it"
+    if form and column not in ("", form):
+        return f"{path} is {form.upper()}; it belongs into the column {form}"
+    return ""
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
 
 
 def _record_problems(path: Path) -> Iterator[str]:
@@ -202,6 +267,9 @@ def check_gvcf(path: Path, sample: str) -> Iterator[str]:
     if problem := _absent(path):
         yield problem
         return
+    if is_cut_short(path):
+        yield f"{path} is cut short: the mark with which such files end is missing; get it again"
+        return
     import pysam
 
     try:
@@ -219,12 +287,19 @@ def check_gvcf(path: Path, sample: str) -> Iterator[str]:
         yield f"{path} is of {', '.join(map(repr, samples)) or 'no sample'}, not of {sample!r}"
     if not {"NON_REF", "*"} & alleles:
         yield f"{path} is no gVCF: it does not say what is known of sites without variants"
-    elif not caller_of(kinds):
-        yield f"{path} was called neither by GATK nor by bcftools, whose gVCFs can be joined"
+    elif (caller := caller_of(kinds)) not in JOINED:
+        who = f"by {caller}, and" if caller else "neither by GATK nor by bcftools,"
+        yield f"{path} was called {who} gVCFs of GATK and bcftools can be joined; give the reads, or the BAM"
 
 
 def caller_of(header: str) -> str:
-    """Who called a gVCF, as its header tells: ``"gatk"``, ``"bcftools"`` or nobody who is known."""
+    """Who called a gVCF, as its header tells: ``"gatk"``, ``"bcftools"``, another by its name, or nobody who is known.
+
+    Others write the symbols of these two, and numbers that mean something else: likelihoods of a network, or of another
+    model of errors.
+    """
+    if other := OTHER_CALLERS.search(header):
+        return other["name"]
     if "##ALT=<ID=NON_REF" in header:
         return "gatk"
     return "bcftools" if "##ALT=<ID=*" in header and "##FORMAT=<ID=PL" in header else ""
@@ -265,6 +340,18 @@ def _is_whole(path: Path) -> bool:
     if start == b"CRAM":
         return end.endswith(CRAM_ENDS)
     return start[:2] != b"\x1f\x8b" or end.endswith(BGZF_END)
+
+
+def is_cut_short(path: Path) -> bool:
+    """Whether a file of bgzip lacks the block with which such files end, as one that was cut between two blocks.
+
+    Source: SAM/BAM format specification (section 4.1, BGZF: the extra field BC).
+    """
+    with path.open("rb") as file:
+        start = file.read(16)
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - len(BGZF_END)))
+        return start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC" and file.read() != BGZF_END
 
 
 def _absent(path: Path) -> str:

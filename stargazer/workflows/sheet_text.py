@@ -26,6 +26,12 @@ SAREK_2 = {
 """Columns of the tab-separated sheets of sarek 2, which have no names; by how many there are."""
 
 
+ILLUMINA = ("[Header]", "[Data]", "[Settings]", "[BCLConvert", "[Reads]")
+"""How sheets of Illumina's begin."""
+
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How workbooks of Excel and LibreOffice begin, of today and of long ago."""
+
 NOTHING = frozenset(("NA", "N/A", "#N/A", "nan", "NaN", "NULL"))
 """What R, pandas and spreadsheets write where there is no value."""
 
@@ -69,6 +75,11 @@ def sheet_lines(sheet: Path, columns: str = "sample,lane,fastq_1,fastq_2") -> Li
         It cannot be read, or is empty.
     """
     text = _text(sheet)
+    if text.lstrip("\ufeff").startswith(ILLUMINA):
+        raise DataError(
+            f"{sheet} is a sheet for a sequencer or for demultiplexing, which names no files; write one with the "
+            f"columns {columns}"
+        )
     comments = {number: line for number, line in enumerate(text.splitlines(), 1) if _is_beside(line, number)}
     kept = "".join(
         "\n" if number in comments else line.replace("#", "", 1) if number == 1 and line.startswith("#") else line
@@ -104,6 +115,10 @@ def _is_beside(line: str, number: int) -> bool:
 
 def _text(sheet: Path) -> str:
     try:
+        if sheet.is_file():
+            with open(sheet, "rb") as file:
+                if file.read(4) in WORKBOOKS:
+                    raise DataError("it is a workbook (or another archive)")
         text = read_text(sheet, LARGEST_SHEET)
         if "\0" in text:
             raise DataError("it has NUL characters, as UTF-16 without a byte order mark has")

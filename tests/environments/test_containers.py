@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -21,11 +22,13 @@ from stargazer.errors import (
     Cancelled,
     DefinitionError,
     MemoryExceeded,
+    ToolError,
     ToolFailed,
     ToolMissing,
     WorkerMismatch,
 )
 from stargazer.ledger import Record
+from stargazer.tools import enclosure
 from stargazer.tools.enclosure import enclosed
 from stargazer.tools.identity import identify_tool
 
@@ -190,6 +193,11 @@ def test_without_a_runtime_nothing_runs_at_all(system: Path, words: sg.Asset, mo
         ToolMissing, match=r"none of apptainer, singularity, bwrap, podman is on PATH.*install bubblewrap"
     ):
         sg.run(call).result()
+    with (
+        dask.config.set({"stargazer.container-runtime": "podman"}),
+        pytest.raises(ToolMissing, match=r"podman is not on PATH, which is to run .*; install podman"),
+    ):
+        sg.run(call).result()
     assert before.known() is None
 
 
@@ -205,6 +213,22 @@ def test_a_chosen_runtime_must_be_able_to(system: Path, words: sg.Asset, tmp_pat
         with pytest.raises(ToolMissing, match="bwrap, which cannot run example"):
             sg.run(sg.task(container=image)(body)(words)).result()
         assert task_in(system)(words).compute().fetch().read_text() == "hello\n"
+
+
+def test_one_that_cannot_be_made_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def build(name: str) -> None:
+        made.append(name)
+        if name != "good":
+            raise ToolFailed("pull", 125, f"{name} is not reached")
+
+    monkeypatch.setattr(enclosure, "build", build)
+    with pytest.raises(ToolError, match=r"one is not reached(?s:.*)two is not reached"):
+        enclosure.build_all(["one", "good", "two"], contextlib.nullcontext)
+    assert made == ["one", "good", "two"]
+    with pytest.raises(ToolFailed, match="two is not reached"):
+        enclosure.build_all(["good", "two"], contextlib.nullcontext)
 
 
 @pytest.mark.parametrize(

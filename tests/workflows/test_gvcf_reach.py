@@ -28,9 +28,11 @@ HEAD += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ts1\n"
 
 
 def gvcf(path: Path, *names: str, each: int = 3, form: str = "bgzip") -> Path:
-    """Records of some contigs; many of them fill several blocks of BGZF."""
+    """Records of some contigs, from their first base to their last; many of them fill several blocks of BGZF."""
     records = "".join(
-        f"{name}\t{at}\t.\tA\t<*>\t0\t.\tEND={at}\tPL\t0,3,60\n" for name in names for at in range(1, each)
+        f"{name}\t{at}\t.\tA\t<*>\t0\t.\tEND={at if at < each - 1 else LENGTHS.get(name, at)}\tPL\t0,3,60\n"
+        for name in names
+        for at in range(1, each)
     )
     if form == "bgzip":
         with pysam.BGZFile(str(path), "w") as file:
