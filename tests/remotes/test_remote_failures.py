@@ -10,7 +10,8 @@ from typing import Any
 
 import dask.config
 import pytest
-from dags import Answers, Asked, Dag, Peer, Server, peering
+from dags import Answers, Asked, Dag, Peer, peering
+from gateways import Server
 
 from stargazer.errors import RemoteError
 from stargazer.remotes import fetch_into, read_remote
